@@ -1,0 +1,84 @@
+"""What an operator's YAML is made of: strict models, durations with a unit, points, secrets."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    WithJsonSchema,
+)
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
+_DURATION_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$"
+
+
+class Config(BaseModel):
+    """Base of all config values: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True
+    )
+
+
+def parse_duration(value: Any) -> Any:
+    """`500ms`, `10s`, `5m`, `1h30m`, `2d` → timedelta; refuses a number without a unit."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return value
+    text = str(value).strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        hint = "0s" if float(text) == 0 else f"{text}s, {text}ms or {text}m"
+        raise ValueError(f"a duration needs a unit: write {hint}, not {text}")
+    parts = _PART.findall(text)
+    if not parts or "".join(f"{n}{u}" for n, u in parts) != re.sub(r"\s", "", text):
+        raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s, 5m, 1h30m or 2d")
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest way to write a duration in a deployment file: `90s` is `1m30s`."""
+    total_ms = round(value.total_seconds() * 1000)
+    if total_ms % 1000:
+        return f"{total_ms}ms"
+    seconds, text = total_ms // 1000, ""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, seconds = divmod(seconds, size)
+        text += f"{amount}{unit}" if amount else ""
+    return text or "0s"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _fraction(value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(
+            f"{value:g} is outside 0..1; coordinates are fractions of the picture, "
+            "x from the left and y from the top"
+        )
+    return value
+
+
+_duration_schema = WithJsonSchema(
+    {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["500ms", "10s", "5m", "2d"]}
+)
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), _duration_schema]
+"""A length of time, 0s allowed."""
+PositiveDuration = Annotated[
+    timedelta, BeforeValidator(parse_duration), AfterValidator(_positive), _duration_schema
+]
+"""A length of time above 0s."""
+Fraction = Annotated[float, AfterValidator(_fraction)]
+"""A coordinate or share in 0..1."""
+XY = tuple[Fraction, Fraction]
+"""A point of the picture, [x, y] in 0..1."""
+Secret = SecretStr
+"""A value that no log, error or `explain` shows."""

@@ -1,0 +1,79 @@
+"""The error tree. Every error is one sentence that names the place, the value and the way out.
+
+MoonwatchError
+├── ConfigError     the operator's file is refused; carries every problem at once
+├── SourceError     a camera or file cannot be opened or read; carries a reason
+├── QueueError      the transport between stages is out of reach
+├── EngineError     an engine cannot start, or cannot answer at all
+├── StoreError      events cannot be kept
+└── SinkError       events cannot be delivered; says whether trying again can help
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MoonwatchError(Exception):
+    """Root of everything moonwatch raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a deployment file: where, and what to do about it."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(MoonwatchError):
+    """The deployment file is refused. `problems` holds all of its mistakes, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SourceFailure(StrEnum):
+    """Why a source gives no pictures. The value is what logs, metrics and events say."""
+
+    REFUSED = "refused"
+    UNAUTHORISED = "unauthorised"
+    NOT_FOUND = "not found"
+    TIMEOUT = "timeout"
+    DNS = "name not resolved"
+    UNREACHABLE = "unreachable"
+    ENDED = "stream ended"
+    UNSUPPORTED = "unsupported"
+    BROKEN = "broken stream"
+
+
+class SourceError(MoonwatchError):
+    """A source cannot be opened or read; `reason` is a `SourceFailure`. Holds no credentials."""
+
+    def __init__(self, reason: SourceFailure, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class QueueError(MoonwatchError):
+    """The queue is out of reach or holds something unreadable."""
+
+
+class EngineError(MoonwatchError):
+    """An engine cannot be started, or cannot answer anything."""
+
+
+class StoreError(MoonwatchError):
+    """The store cannot be opened, read or written."""
+
+
+class SinkError(MoonwatchError):
+    """A sink did not accept events. `retryable` is False when trying again cannot help."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        self.retryable = retryable
+        super().__init__(message)

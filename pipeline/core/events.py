@@ -1,0 +1,104 @@
+"""An event is what a rule says happened; on the wire it is CloudEvents 1.0 JSON."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+Phase = Literal["start", "update", "end", "single"]
+TYPE_PREFIX = "io.moonwatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an event is about: a track, where there is one."""
+
+    label: str
+    track: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    """(x_min, y_min, x_max, y_max) in 0..1 of the frame at the event's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something happened. `id` names the happening; start, update and end of it share one id."""
+
+    id: str
+    type: str
+    """The rule's type, such as `line_crossing`, or `camera` for a camera's own health."""
+    phase: Phase
+    camera: str
+    rule: str
+    at: float
+    """UTC seconds, in capture time."""
+    subject: Subject | None = None
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    update: int = 0
+    """Counts the updates of one happening, from 1; 0 for other phases."""
+    seq: int | None = None
+    """The frame that led to the event, where there is one; with `run` it names the picture."""
+    run: str | None = None
+    media: tuple[str, ...] = ()
+    """References to stored pictures, relative to the media folder."""
+
+    @property
+    def record_id(self) -> str:
+        """Unique for each phase of each happening: the key that recognises a repetition."""
+        match self.phase:
+            case "single":
+                return self.id
+            case "update":
+                return f"{self.id}.update-{self.update}"
+            case phase:
+                return f"{self.id}.{phase}"
+
+    def with_media(self, *references: str) -> "Event":
+        """The same event with references to stored pictures."""
+        return replace(self, media=self.media + references)
+
+
+def event_id(camera: str, rule: str, subject: str, started_at: float) -> str:
+    """A deterministic id: the same camera, rule, subject and start time give the same 26 letters.
+
+    The start time enters in whole milliseconds, so that a float's last bits never matter.
+    """
+    text = "\x1f".join((camera, rule, subject, str(round(started_at * 1000))))
+    return hashlib.blake2b(text.encode(), digest_size=13).hexdigest()
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339 in UTC with milliseconds, such as `2026-11-22T08:15:30.250Z`."""
+    moment = datetime.fromtimestamp(round(at, 3), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_cloudevent(event: Event, site: str) -> dict[str, JsonValue]:
+    """The event as CloudEvents 1.0 JSON; `source` and `id` together are unique."""
+    data: dict[str, JsonValue] = {
+        "camera": event.camera,
+        "rule": event.rule,
+        "phase": event.phase,
+        "happening": event.id,
+    }
+    if event.subject is not None:
+        subject: dict[str, JsonValue] = {"label": event.subject.label}
+        if event.subject.track is not None:
+            subject["track"] = event.subject.track
+        if event.subject.box is not None:
+            subject["box"] = [round(value, 4) for value in event.subject.box]
+        data["subject"] = subject
+    data.update(event.data)
+    if event.media:
+        data["media"] = list(event.media)
+    return {
+        "specversion": "1.0",
+        "id": event.record_id,
+        "source": f"/moonwatch/{site}/{event.camera}",
+        "type": f"{TYPE_PREFIX}.{event.type}.v1",
+        "subject": event.rule,
+        "time": timestamp(event.at),
+        "datacontenttype": "application/json",
+        "data": data,
+    }

@@ -1,0 +1,50 @@
+"""A frame (pixels + camera + time) and what a source hands to the sampler before it is one."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""RGB, shape (H, W, 3)."""
+Grey = NDArray[np.uint8]
+"""Luminance, shape (H, W)."""
+
+
+class Picture(Protocol):
+    """A decoded picture whose pixels are converted only when somebody asks for them."""
+
+    @property
+    def captured_at(self) -> float:
+        """UTC seconds of the moment the light fell, from the stream's own timestamps."""
+        ...
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels as a person sees it (rotation applied)."""
+        ...
+
+    def rgb(self, size_wh: tuple[int, int] | None = None) -> Pixels:
+        """The pixels as (H, W, 3) RGB, scaled to `size_wh` when given."""
+        ...
+
+    def grey(self, size_wh: tuple[int, int]) -> Grey:
+        """A small luminance picture of exactly `size_wh`, cheaper than `rgb`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One sampled picture. `seq` counts a camera run's frames without gaps, from 0."""
+
+    camera: str
+    run: str
+    """Names one uninterrupted numbering of a camera: stable for a file, new at each live start."""
+    seq: int
+    captured_at: float
+    """UTC seconds of the moment the light fell."""
+    pixels: Pixels
+    """RGB, (H, W, 3), uint8; privacy masks are already filled."""
+    size_wh: tuple[int, int]
+    """Width and height of the camera's picture before any resize, in pixels."""

@@ -1,0 +1,65 @@
+"""A job travels to a worker, a result travels from it to the processor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.core.answers import Answer, Failed
+from pipeline.core.frames import Frame
+from pipeline.core.tasks import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A frame with the tasks one engine has to answer.
+
+    A camera whose tasks use two engines makes two jobs of a frame; each engine then has its own
+    gapless `ordinal`, so that a slow question never holds up a fast one.
+    """
+
+    frame: Frame
+    engine: str
+    ordinal: int
+    """Counts the jobs of one camera run and engine without gaps, from 0."""
+    tasks: tuple[Task, ...]
+    live: bool
+    """Live jobs may be dropped for newer ones; a file's jobs are all answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A job's answers, by task id. Holds no pixels.
+
+    `last` marks the end of a camera run: it has no answers and the ordinal after the last job's.
+    """
+
+    camera: str
+    run: str
+    engine: str
+    ordinal: int
+    seq: int
+    captured_at: float
+    size_wh: tuple[int, int]
+    live: bool
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    last: bool = False
+
+
+def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
+    """The result that belongs to a job."""
+    frame = job.frame
+    return Result(
+        camera=frame.camera,
+        run=frame.run,
+        engine=job.engine,
+        ordinal=job.ordinal,
+        seq=frame.seq,
+        captured_at=frame.captured_at,
+        size_wh=frame.size_wh,
+        live=job.live,
+        answers=answers,
+    )
+
+
+def failed_result(job: Job, reason: str) -> Result:
+    """What is published for a job that will not be answered: every task failed, for one reason."""
+    return result_of(job, {task.id: Failed(job.engine, reason) for task in job.tasks})

@@ -1,0 +1,45 @@
+"""A track is the same thing seen over time by one camera."""
+
+from dataclasses import dataclass
+
+from pipeline.core.geometry import Box, Point, bottom_centre
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a track was seen at one moment: its box, at `at` UTC seconds."""
+
+    at: float
+    box: Box
+
+    @property
+    def anchor(self) -> Point:
+        """Bottom centre of the box: where a person or vehicle touches the ground."""
+        return bottom_centre(self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A confirmed track that was seen in the frame just judged.
+
+    `steps` holds what rules have not been shown yet, oldest first; the last one is this frame's.
+    It has more than one entry when the track was confirmed only now, or was lost for some frames
+    and found again (interpolated positions are never invented: a gap is a gap).
+    """
+
+    id: int
+    """Unique within a camera's tracker, from 1, never used again."""
+    label: str
+    score: float
+    first_seen: float
+    steps: tuple[Step, ...]
+
+    @property
+    def box(self) -> Box:
+        """The box in this frame, 0..1."""
+        return self.steps[-1].box
+
+    @property
+    def anchor(self) -> Point:
+        """Bottom centre of this frame's box."""
+        return self.steps[-1].anchor

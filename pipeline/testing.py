@@ -1,0 +1,95 @@
+"""Stand-ins with behaviour, for our tests and for users' own: a clock one turns, a sink that keeps.
+
+The scripted engine is a component of its own: `pipeline.inference.engines.scripted`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pipeline.core.errors import SinkError
+from pipeline.core.events import Event
+from pipeline.core.frames import Frame, Pixels
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced; waiting on it advances it at once."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._at = start
+        self._elapsed = 0.0
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        """UTC seconds."""
+        with self._lock:
+            return self._at
+
+    def monotonic(self) -> float:
+        """Seconds advanced so far."""
+        with self._lock:
+            return self._elapsed
+
+    def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
+        """Advance by `seconds` without waiting; True when `stop` is already set."""
+        if stop is not None and stop.is_set():
+            return True
+        self.advance(seconds)
+        return False
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        with self._lock:
+            self._at += seconds
+            self._elapsed += seconds
+
+
+class ListSink:
+    """A sink that keeps what it is sent, and fails as often as it is told to."""
+
+    def __init__(self, failures: int = 0, *, retryable: bool = True) -> None:
+        self.events: list[Event] = []
+        self.attempts = 0
+        self.closed = False
+        self._failures = failures
+        self._retryable = retryable
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Keep the events, or raise SinkError while failures are left."""
+        self.attempts += 1
+        if self._failures > 0:
+            self._failures -= 1
+            raise SinkError("told to fail", retryable=self._retryable)
+        self.events.extend(events)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def grey_pixels(size_wh: tuple[int, int] = (64, 48), level: int = 128) -> Pixels:
+    """A picture of one grey level, (H, W, 3)."""
+    return np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
+
+
+def frame(camera: str = "door", seq: int = 0, at: float = 1_700_000_000.0) -> Frame:
+    """A small grey frame."""
+    return Frame(
+        camera=camera,
+        run="test",
+        seq=seq,
+        captured_at=at,
+        pixels=grey_pixels(),
+        size_wh=(64, 48),
+    )
+
+
+def wait_until(fact: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Return as soon as `fact()` holds; AssertionError when it does not within `within_s`."""
+    deadline = time.monotonic() + within_s
+    while not fact():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come true within {within_s:g} s")
+        time.sleep(0.005)
