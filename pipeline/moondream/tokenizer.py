@@ -1,0 +1,128 @@
+"""Words to ids and back, and the pieces in which generated text is handed out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pipeline.moondream.errors import CheckpointError
+from pipeline.moondream.templates import Release
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# The ideographs that are complete words on their own, so nothing is held back after them.
+_IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x2F800, 0x2FA1F))
+
+
+class TextTokenizer:
+    """A `tokenizer.json` file; special tokens are never written out and never added."""
+
+    def __init__(self, tokenizer: "Tokenizer", place: str) -> None:
+        self._tokenizer = tokenizer
+        self._place = place
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read a file in the format of the `tokenizers` library."""
+        from tokenizers import Tokenizer
+
+        if not path.is_file():
+            raise CheckpointError(f"{path} is not there; the model needs its tokenizer.json")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        # The library raises bare Exception for whatever is wrong with a file.
+        except Exception as error:
+            raise CheckpointError(f"{path} is not a tokenizer file: {error}") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return cls(tokenizer, str(path))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids; an incomplete character shows as U+FFFD."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text
+
+    def check(self, release: Release, vocab_size: int) -> None:
+        """Raise CheckpointError unless this is a tokenizer for the release and the model."""
+        size = self._tokenizer.get_vocab_size()
+        if size > vocab_size:
+            raise CheckpointError(
+                f"{self._place} has {size} tokens but the model's table has {vocab_size} rows; "
+                "give the tokenizer the model was trained with"
+            )
+        added = self._tokenizer.get_added_tokens_decoder()
+        for token in release.ids.known():
+            if token not in added or not added[token].special:
+                raise CheckpointError(
+                    f"{self._place} is not the tokenizer of release {release.name}: id {token} is "
+                    f"{self._tokenizer.id_to_token(token)!r} there, not a special token; "
+                    + _TOKENIZER_HELP[release.tokenizer]
+                )
+        words = (release.prompts.query, release.prompts.detect, release.prompts.point)
+        used = {i for template in words for i in (*template.prefix, *template.suffix)}
+        used.update(*release.prompts.captions.values())
+        if max(used) >= vocab_size:
+            raise CheckpointError(
+                f"the prompts of release {release.name} use id {max(used)}, but the model's table "
+                f"has {vocab_size} rows; give config.json with the group 'tokenizer'"
+            )
+
+
+_TOKENIZER_HELP = {
+    "starmie-v1": "this release needs tokenizer.json of moondream/starmie-v1, and the file beside "
+    "the published weights is an older one (releases up to 2025-04-14)",
+    "codegen": "releases up to 2025-04-14 need the tokenizer.json that lies in "
+    "vikhyatk/moondream2 at 2025-01-09",
+}
+
+
+class TextStream:
+    """Turns tokens into pieces of text that never need to be taken back.
+
+    A word is held back until a space follows it, a line until it ends; ideographs go out at
+    once. The pieces joined are the whole text.
+    """
+
+    def __init__(
+        self, tokenizer: TextTokenizer, streaming: Literal["words", "tokens"] = "words"
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._by_token = streaming == "tokens"
+        self._ids: list[int] = []
+        self._given = 0
+
+    def push(self, token: int) -> str:
+        """Take one token and return the text that is now certain, often none."""
+        if self._by_token:
+            return self._tokenizer.decode([token])
+        self._ids.append(token)
+        text = self._tokenizer.decode(self._ids)
+        if text.endswith("\n"):
+            piece = text[self._given :]
+            self._ids, self._given = [], 0
+            return piece
+        if text and _is_ideograph(text[-1]):
+            return self._up_to(text, len(text))
+        return self._up_to(text, text.rfind(" ", self._given) + 1)
+
+    def finish(self) -> str:
+        """Return what was held back; the stream can be used for a new text afterwards."""
+        piece = self._tokenizer.decode(self._ids)[self._given :] if self._ids else ""
+        self._ids, self._given = [], 0
+        return piece
+
+    def _up_to(self, text: str, end: int) -> str:
+        if end <= self._given:
+            return ""
+        piece = text[self._given : end]
+        self._given = end
+        return piece
+
+
+def _is_ideograph(char: str) -> bool:
+    return any(first <= ord(char) <= last for first, last in _IDEOGRAPHS)
