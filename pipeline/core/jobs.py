@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Frame
+from pipeline.core.measures import Health
 from pipeline.core.tasks import Task
 
 
@@ -30,6 +31,8 @@ class Result:
     """A job's answers, by task id. Holds no pixels.
 
     `last` marks the end of a camera run: it has no answers and the ordinal after the last job's.
+    A result with `health` carries a change of the camera's state instead of answers; it stands
+    outside the order of jobs.
     """
 
     camera: str
@@ -42,6 +45,7 @@ class Result:
     live: bool
     answers: Mapping[str, Answer] = field(default_factory=dict)
     last: bool = False
+    health: Health | None = None
 
 
 def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
@@ -63,3 +67,18 @@ def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
 def failed_result(job: Job, reason: str) -> Result:
     """What is published for a job that will not be answered: every task failed, for one reason."""
     return result_of(job, {task.id: Failed(job.engine, reason) for task in job.tasks})
+
+
+def health_result(health: Health, run: str = "") -> Result:
+    """What carries a camera's state to the processor: no engine, no place in the order."""
+    return Result(
+        camera=health.camera,
+        run=run,
+        engine="",
+        ordinal=-1,
+        seq=-1,
+        captured_at=health.at,
+        size_wh=(0, 0),
+        live=True,
+        health=health,
+    )

@@ -1,0 +1,11 @@
+"""Engines adapt a model to tasks. One file = one config + one engine, named in the union below."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.inference.engines.coco import CocoConfig
+from pipeline.inference.engines.scripted import ScriptedConfig
+
+EngineConfig = Annotated[CocoConfig | ScriptedConfig, Field(discriminator="type")]
+"""Any engine a deployment can name."""

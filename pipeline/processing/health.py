@@ -1,0 +1,45 @@
+"""Turns changes of a camera's state into events: what stops, freezes or goes black, and when."""
+
+from pipeline.core.events import Event, JsonValue, event_id
+from pipeline.core.measures import Health
+
+# Every trouble with the state that ends it. Other states are kept as health only.
+ENDED_BY = {"offline": "online", "frozen": "moving", "black": "visible"}
+RULE = "camera"
+
+
+class HealthEvents:
+    """One camera's troubles, each a happening with a start and an end."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def judge(self, health: Health) -> tuple[Event, ...]:
+        """The events that a change of state means; a repeated state means none."""
+        if health.state in ENDED_BY:
+            if health.state in self._since:
+                return ()
+            self._since[health.state] = health.at
+            return (self._event(health, health.state, "start"),)
+        over = [state for state, end in ENDED_BY.items() if end == health.state]
+        events = tuple(self._event(health, s, "end") for s in over if s in self._since)
+        for state in over:
+            self._since.pop(state, None)
+        return events
+
+    def _event(self, health: Health, trouble: str, phase: str) -> Event:
+        since = self._since[trouble]
+        data: dict[str, JsonValue] = {"state": trouble}
+        if health.detail:
+            data["reason"] = health.detail
+        if phase == "end":
+            data["seconds"] = round(health.at - since, 3)
+        return Event(
+            id=event_id(health.camera, RULE, trouble, since),
+            type=f"camera_{trouble}",
+            phase="start" if phase == "start" else "end",
+            camera=health.camera,
+            rule=RULE,
+            at=health.at,
+            data=data,
+        )

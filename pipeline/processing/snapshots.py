@@ -1,0 +1,54 @@
+"""An event's picture: the frame that led to it, with the subject's box, as a JPEG."""
+
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+
+from pipeline.core.events import Event
+from pipeline.core.frames import Pixels
+from pipeline.core.ports import MediaStore, PictureShelf
+
+JPEG_QUALITY = 88
+_BOX_RGB = (255, 176, 0)
+
+
+class Snapshots:
+    """Stores pictures of events. Does nothing for an event whose picture is gone."""
+
+    def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
+        self._shelf = shelf
+        self._media = media
+
+    def attach(self, event: Event) -> Event:
+        """The event with a reference to its stored picture, or as it was without one."""
+        if event.seq is None or event.run is None:
+            return event
+        pixels = self._shelf.fetch(event.camera, event.run, event.seq)
+        if pixels is None:
+            return event
+        reference = reference_of(event)
+        self._media.put(reference, jpeg_of(pixels, event))
+        return event.with_media(reference)
+
+
+def reference_of(event: Event) -> str:
+    """Where an event's picture is kept: camera, day (UTC) and the record's id."""
+    day = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d")
+    return f"{event.camera}/{day}/{event.record_id}.jpg"
+
+
+def jpeg_of(pixels: Pixels, event: Event) -> bytes:
+    """The picture (H, W, 3) RGB as a JPEG, with the box of the event's subject drawn on it."""
+    height, width = pixels.shape[:2]
+    canvas = np.ascontiguousarray(pixels[:, :, ::-1])
+    box = event.subject.box if event.subject else None
+    if box is not None:
+        thickness = max(2, round(height / 240))
+        first = (round(box[0] * width), round(box[1] * height))
+        second = (round(box[2] * width), round(box[3] * height))
+        cv2.rectangle(canvas, first, second, _BOX_RGB[::-1], thickness)
+    done, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"a picture of {width}×{height} could not be written as JPEG")
+    return data.tobytes()
