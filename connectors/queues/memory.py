@@ -1,0 +1,285 @@
+"""The in-process queue: pixels are handed over without copying or encoding, and it is bounded."""
+
+import itertools
+import threading
+from bisect import insort
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from connectors.queues._pixels import HeldPixels
+from pipeline.core.clock import Clock
+from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.jobs import Job, Result, failed_result
+from pipeline.core.ports import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
+
+_MEGABYTE = 1_000_000
+# Shortest sleep between two looks at leases, so that rounding never makes a busy loop.
+_MIN_WAIT_S = 0.001
+
+
+class MemoryConfig(Config):
+    """Stages in one process. Nothing survives its end; a file is simply played again."""
+
+    type: Literal["memory"] = "memory"
+    live_room: int = Field(default=4, ge=1)
+    """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
+    file_room: int = Field(default=16, ge=1)
+    """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
+    megabytes: int = Field(default=1024, ge=1)
+    """Pixels held at once, over all cameras; one frame of each camera is let in beyond it."""
+    results_room: int = Field(default=1024, ge=1)
+    """Results that may wait for the processor."""
+    visibility: PositiveDuration = timedelta(minutes=5)
+    """How long a worker may keep a frame before it is given to another one."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Workers a frame may cost before it becomes a dead letter."""
+    dead_letters: int = Field(default=20, ge=0)
+    """Dead letters kept, pixels included; the oldest are forgotten."""
+
+    def build(self, clock: Clock) -> Queues:
+        """Both halves of a fresh queue; leases are measured on `clock`, waiting is real."""
+        results = MemoryResults(self, clock)
+        return Queues(jobs=MemoryJobs(self, clock, results), results=results)
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    """A job in the queue; compares by order of arrival."""
+
+    order: int
+    id: str = field(compare=False)
+    job: Job = field(compare=False)
+    attempts: int = field(default=0, compare=False)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What waits of one camera for one engine, oldest first."""
+
+    waiting: list[_Entry] = field(default_factory=list)
+    last_turn: int = 0
+
+
+class MemoryJobs:
+    """Jobs of this process, one lane for each engine and camera."""
+
+    def __init__(self, config: MemoryConfig, clock: Clock, results: "MemoryResults") -> None:
+        self._config = config
+        self._clock = clock
+        self._results = results
+        self._visibility_s = config.visibility.total_seconds()
+        self._changed = threading.Condition()
+        self._lanes: dict[str, dict[str, _Lane]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._leases: dict[str, float] = {}
+        self._dead: dict[str, tuple[_Entry, DeadLetter]] = {}
+        self._pixels = HeldPixels(config.megabytes * _MEGABYTE)
+        self._orders = itertools.count()
+        self._turns = itertools.count(1)
+
+    def put(self, job: Job, wait_s: float) -> Receipt:
+        """Take a live job at once, a file's job as soon as there is room within `wait_s`."""
+        with self._changed:
+            self._end_leases()
+            if not job.live and not self._changed.wait_for(lambda: self._has_room(job), wait_s):
+                return Receipt(accepted=False)
+            order = next(self._orders)
+            self._enter(_Entry(order, f"{order}", job))
+            return Receipt(accepted=True, dropped=self._make_room(job) if job.live else ())
+
+    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
+        """Take up to `limit` jobs, the camera that was served longest ago first."""
+        with self._changed:
+            self._wait_for_jobs(engine, wait_s)
+            claims = []
+            until = self._clock.monotonic() + self._visibility_s
+            for entry in itertools.islice(self._turns_of(engine), max(0, limit)):
+                entry.attempts += 1
+                self._leases[entry.id] = until
+                claims.append(Claim(entry.id, entry.job, entry.attempts))
+            if claims:
+                self._changed.notify_all()
+            return claims
+
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
+        """Forget the jobs, also when their lease ran out meanwhile. Safe to repeat."""
+        with self._changed:
+            for claim in claims:
+                entry = self._entries.get(claim.id)
+                if entry is not None:
+                    self._forget(entry)
+            self._changed.notify_all()
+
+    def backlog(self) -> Mapping[str, Backlog]:
+        """What waits, by engine; claimed jobs do not count."""
+        with self._changed:
+            self._end_leases()
+            backlog = {}
+            for engine, lanes in self._lanes.items():
+                times = [e.job.frame.captured_at for lane in lanes.values() for e in lane.waiting]
+                backlog[engine] = Backlog(len(times), min(times, default=None))
+            return backlog
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """Jobs given up on, oldest first."""
+        with self._changed:
+            self._end_leases()
+            return [letter for _, letter in self._dead.values()]
+
+    def retry(self, dead_letter_id: str) -> bool:
+        """Put a dead letter back in its lane, at its old place and with no attempts."""
+        with self._changed:
+            entry, _ = self._dead.pop(dead_letter_id, (None, None))
+            if entry is None:
+                return False
+            # A new name, so that a late acknowledgement of the first life does not end this one.
+            self._enter(_Entry(entry.order, f"{entry.order}.{next(self._orders)}", entry.job))
+            return True
+
+    def drop(self, dead_letter_id: str) -> bool:
+        """Forget a dead letter."""
+        with self._changed:
+            return self._dead.pop(dead_letter_id, None) is not None
+
+    def _lane(self, job: Job) -> _Lane:
+        return self._lanes.setdefault(job.engine, {}).setdefault(job.frame.camera, _Lane())
+
+    def _enter(self, entry: _Entry) -> None:
+        self._entries[entry.id] = entry
+        self._pixels.hold(entry.job)
+        insort(self._lane(entry.job).waiting, entry)
+        self._changed.notify_all()
+
+    def _forget(self, entry: _Entry) -> None:
+        del self._entries[entry.id]
+        self._pixels.release(entry.job)
+        if self._leases.pop(entry.id, None) is None:
+            self._lane(entry.job).waiting.remove(entry)
+
+    def _has_room(self, job: Job) -> bool:
+        waiting = self._lane(job).waiting
+        if not waiting:
+            return True
+        return len(waiting) < self._config.file_room and self._pixels.has_room(job)
+
+    def _make_room(self, job: Job) -> tuple[Job, ...]:
+        """Let the oldest of a live camera go until its lane and the pixels are within bounds."""
+        waiting = self._lane(job).waiting
+        dropped = []
+        while len(waiting) > 1 and (len(waiting) > self._config.live_room or self._pixels.is_over):
+            oldest = waiting[0]
+            self._forget(oldest)
+            dropped.append(oldest.job)
+        return tuple(dropped)
+
+    def _turns_of(self, engine: str) -> Iterator[_Entry]:
+        """Take entries out of the lanes, one of each camera in turn, until all are empty."""
+        lanes = self._lanes.get(engine, {}).values()
+        while filled := [lane for lane in lanes if lane.waiting]:
+            lane = min(filled, key=lambda lane: lane.last_turn)
+            lane.last_turn = next(self._turns)
+            yield lane.waiting.pop(0)
+
+    def _wait_for_jobs(self, engine: str, wait_s: float) -> None:
+        """Wait until a job is there, waking for every lease that runs out meanwhile."""
+        left_s = wait_s
+        while not self._has_jobs(engine) and left_s > 0:
+            next_end = min(self._leases.values(), default=float("inf"))
+            lease_s = next_end - self._clock.monotonic()
+            step_s = min(left_s, max(lease_s, _MIN_WAIT_S))
+            self._changed.wait_for(lambda: self._has_jobs(engine), step_s)
+            left_s -= step_s
+
+    def _has_jobs(self, engine: str) -> bool:
+        self._end_leases()
+        return any(lane.waiting for lane in self._lanes.get(engine, {}).values())
+
+    def _end_leases(self) -> None:
+        """Put back what workers kept for too long; after too many attempts give it up."""
+        now = self._clock.monotonic()
+        for ended in [one for one, until in self._leases.items() if until <= now]:
+            entry = self._entries[ended]
+            if entry.attempts >= self._config.max_attempts:
+                self._give_up(entry)
+            else:
+                del self._leases[ended]
+                insort(self._lane(entry.job).waiting, entry)
+
+    def _give_up(self, entry: _Entry) -> None:
+        reason = f"no worker finished it in {entry.attempts} attempts"
+        frame = entry.job.frame
+        self._forget(entry)
+        self._dead[entry.id] = (
+            entry,
+            DeadLetter(entry.id, frame.camera, entry.job.engine, frame.seq, entry.attempts, reason),
+        )
+        while len(self._dead) > self._config.dead_letters:
+            del self._dead[next(iter(self._dead))]
+        # The processor waits for every job of a file, so it must hear of this one too.
+        self._results.append(failed_result(entry.job, reason))
+
+
+class MemoryResults:
+    """Results of this process, in the order of publishing."""
+
+    def __init__(self, config: MemoryConfig, clock: Clock) -> None:
+        self._room = config.results_room
+        self._visibility_s = config.visibility.total_seconds()
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[int, Result]] = []
+        self._taken: dict[str, tuple[float, int, Result]] = {}
+        self._orders = itertools.count()
+
+    def publish(self, results: Sequence[Result], wait_s: float) -> bool:
+        """Hand all on, or none when there was no room for `wait_s`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_room(len(results)), wait_s):
+                return False
+            self._extend(results)
+            return True
+
+    def append(self, result: Result) -> None:
+        """Hand one on without waiting for room: for the queue's own words on dead letters."""
+        with self._changed:
+            self._extend([result])
+
+    def take(self, limit: int, wait_s: float) -> list[Delivered]:
+        """Up to `limit` results, oldest first; they come again if not acknowledged in time."""
+        with self._changed:
+            self._changed.wait_for(self._has_results, wait_s)
+            until = self._clock.monotonic() + self._visibility_s
+            taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
+            for order, result in taken:
+                self._taken[f"{order}"] = (until, order, result)
+            self._changed.notify_all()
+            return [Delivered(f"{order}", result) for order, result in taken]
+
+    def acknowledge(self, delivered: Sequence[Delivered]) -> None:
+        """Forget them, also when they came back meanwhile. Safe to repeat."""
+        with self._changed:
+            done = {one.id for one in delivered}
+            returned = done - {one for one in done if self._taken.pop(one, None) is not None}
+            if returned:
+                self._waiting = [one for one in self._waiting if f"{one[0]}" not in returned]
+            self._changed.notify_all()
+
+    def _extend(self, results: Sequence[Result]) -> None:
+        self._waiting.extend((next(self._orders), result) for result in results)
+        self._changed.notify_all()
+
+    def _has_room(self, more: int) -> bool:
+        # A batch larger than the whole room goes in alone rather than never.
+        return not self._waiting or len(self._waiting) + more <= self._room
+
+    def _has_results(self) -> bool:
+        now = self._clock.monotonic()
+        ended = [one for one, (until, _, _) in self._taken.items() if until <= now]
+        for one in ended:
+            _, order, result = self._taken.pop(one)
+            insort(self._waiting, (order, result), key=lambda entry: entry[0])
+        return bool(self._waiting)

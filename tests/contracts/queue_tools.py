@@ -1,0 +1,83 @@
+"""What the contract suites of the queues share: bounds, jobs, and the queue under test."""
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from pipeline.core.frames import Frame
+from pipeline.core.jobs import Job
+from pipeline.core.ports import Claim, Queues
+from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.testing import grey_pixels
+
+ENGINE = "fast"
+SOON_S = 10.0
+"""Longer than any queue takes to hand over what is there; returns as soon as it is."""
+NOT_LONG_S = 0.05
+"""How long to wait for what must not come."""
+SIZE_WH = (64, 48)
+TASKS: tuple[Task, ...] = (
+    Detect("people", ENGINE, "person", max_objects=7),
+    Point("hats", ENGINE, "red hat"),
+    Count("cars", ENGINE, "car"),
+    Ask("door", ENGINE, "Is the door open?", answers="yes/no"),
+    Ask("light", ENGINE, "Which light is on?", answers="one of", choices=("red", "grün")),
+    Caption("words", ENGINE, length="short", max_tokens=12),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds a contract test wants of its queue."""
+
+    live_room: int = 3
+    file_room: int = 3
+    results_room: int = 4
+    max_attempts: int = 3
+
+
+def a_job(
+    camera: str = "door", ordinal: int = 0, *, live: bool = False, engine: str = ENGINE
+) -> Job:
+    """A job of a small grey frame, two seconds after the one before it."""
+    frame = Frame(
+        camera=camera,
+        run="run-1",
+        seq=2 * ordinal,
+        captured_at=1_700_000_000.125 + 2 * ordinal,
+        pixels=grey_pixels(SIZE_WH, level=60 + ordinal % 100),
+        size_wh=(1920, 1080),
+    )
+    return Job(frame, engine, ordinal, TASKS, live)
+
+
+def named(claims: list[Claim]) -> list[tuple[str, int]]:
+    """Camera and ordinal of claims, in their order."""
+    return [(claim.job.frame.camera, claim.job.ordinal) for claim in claims]
+
+
+class BuiltQueues(abc.ABC):
+    """A queue to test, built for each test."""
+
+    limits: ClassVar[Limits] = Limits()
+
+    @abc.abstractmethod
+    def build(self, limits: Limits) -> Queues:
+        """A fresh, empty queue with these bounds."""
+
+    @abc.abstractmethod
+    def expire(self) -> None:
+        """Let every lease given out so far run out."""
+
+    def dispose(self, queues: Queues) -> None:  # noqa: B027 - most have nothing to clean up
+        """Clean up after a test, where there is something outside this process."""
+
+    @pytest.fixture
+    def queues(self) -> Iterator[Queues]:
+        """The queue under test."""
+        queues = self.build(self.limits)
+        yield queues
+        self.dispose(queues)
