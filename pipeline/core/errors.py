@@ -72,8 +72,14 @@ class StoreError(MoonwatchError):
 
 
 class SinkError(MoonwatchError):
-    """A sink did not accept events. `retryable` is False when trying again cannot help."""
+    """A sink did not accept events. `retryable` is False when trying again cannot help.
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    `retry_after_s` is how long the other side asked to be left alone.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = True, retry_after_s: float | None = None
+    ) -> None:
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
         super().__init__(message)

@@ -265,6 +265,8 @@ class Kept:
 
     position: int
     event: Event
+    kept_at: float
+    """UTC seconds of the moment it was stored; `event.at` is when it happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,14 @@ class Store(Protocol):
         """The last checkpoint, if there is one."""
         ...
 
+    def enlist(self, sinks: Sequence[str]) -> None:
+        """Say which sinks there are.
+
+        Events wait for each of them. A sink that is no longer among them keeps its cursor but
+        holds nothing back from `prune`.
+        """
+        ...
+
     def events_after(self, position: int, limit: int) -> Sequence[Kept]:
         """Events in order of arrival, for delivery."""
         ...
@@ -311,7 +321,10 @@ class Store(Protocol):
         ...
 
     def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
-        """Move a sink's cursor, keeping what was given up as dead letters, in one transaction."""
+        """Move a sink's cursor on, keeping what was given up as dead letters, in one transaction.
+
+        A cursor never goes back.
+        """
         ...
 
     def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
@@ -319,7 +332,10 @@ class Store(Protocol):
         ...
 
     def prune(self, before: float) -> int:
-        """Forget events (delivered ones only), buckets and health older than `before`; how many."""
+        """Forget events, buckets and health that were stored before `before`; how many.
+
+        Events are forgotten only when every sink is past them.
+        """
         ...
 
     def close(self) -> None:
