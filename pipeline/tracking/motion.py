@@ -1,0 +1,90 @@
+"""Where a thing will be: a constant-velocity Kalman filter that knows how much time has passed."""
+
+import math
+from dataclasses import dataclass
+
+from pipeline.core.geometry import Box
+
+ASPECT = 1.6
+"""Width over height assumed of every picture, between 4:3 and 16:9: boxes come in fractions of
+the picture, distances need one unit. Either is 20 % off at most, well inside every gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the tracked things move and how well they are seen, in their own heights."""
+
+    speed: float
+    """Typical speed in heights a second."""
+    steadiness_s: float
+    """How long a thing keeps its velocity."""
+    blur: float
+    """How far a box's centre typically lies from the thing's, in heights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Position and velocity of a thing's centre and how sure they are, in picture heights.
+
+    Velocity follows an Ornstein-Uhlenbeck process (it wanders back to zero within
+    `steadiness_s`), so that a prediction over a long gap says "somewhere around" and not "far
+    ahead", and uncertainty grows with the time passed at any frame rate. Both axes share one
+    2 x 2 covariance.
+    """
+
+    x: float
+    y: float
+    vx: float
+    vy: float
+    p_xx: float
+    p_xv: float
+    p_vv: float
+
+    def predicted(self, elapsed_s: float, height: float, manner: Manner) -> "Motion":
+        """The motion `elapsed_s` later, for a thing of that height."""
+        tau = manner.steadiness_s
+        keep = math.exp(-elapsed_s / tau)
+        reach = tau * (1.0 - keep)
+        power = (manner.speed * height) ** 2
+        wander = power * tau**2 * (2.0 * elapsed_s / tau - 3.0 + 4.0 * keep - keep**2)
+        return Motion(
+            x=self.x + self.vx * reach,
+            y=self.y + self.vy * reach,
+            vx=self.vx * keep,
+            vy=self.vy * keep,
+            p_xx=self.p_xx + 2.0 * reach * self.p_xv + reach**2 * self.p_vv + max(wander, 0.0),
+            p_xv=keep * (self.p_xv + reach * self.p_vv) + power * tau * (1.0 - keep) ** 2,
+            p_vv=keep**2 * self.p_vv + power * (1.0 - keep**2),
+        )
+
+    def corrected(self, seen: tuple[float, float], height: float, manner: Manner) -> "Motion":
+        """The motion after its centre was seen at `seen`."""
+        total = self.p_xx + (manner.blur * height) ** 2
+        gain_x, gain_v = self.p_xx / total, self.p_xv / total
+        dx, dy = seen[0] - self.x, seen[1] - self.y
+        return Motion(
+            x=self.x + gain_x * dx,
+            y=self.y + gain_x * dy,
+            vx=self.vx + gain_v * dx,
+            vy=self.vy + gain_v * dy,
+            p_xx=(1.0 - gain_x) * self.p_xx,
+            p_xv=(1.0 - gain_x) * self.p_xv,
+            p_vv=self.p_vv - gain_v * self.p_xv,
+        )
+
+
+def first_seen(box: Box, manner: Manner) -> Motion:
+    """The motion of a thing just seen for the first time: any direction, at typical speed."""
+    height = height_of(box)
+    x, y = centre_of(box)
+    return Motion(x, y, 0.0, 0.0, (manner.blur * height) ** 2, 0.0, (manner.speed * height) ** 2)
+
+
+def centre_of(box: Box) -> tuple[float, float]:
+    """A box's centre in picture heights."""
+    return ((box[0] + box[2]) / 2 * ASPECT, (box[1] + box[3]) / 2)
+
+
+def height_of(box: Box) -> float:
+    """A box's height in picture heights, never 0."""
+    return max(box[3] - box[1], 1e-4)
