@@ -1,0 +1,63 @@
+"""What all rules have in common: the fields an operator may give each, and what they refer to."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from pydantic import Field
+
+from pipeline.core.config import Config, Duration
+from pipeline.core.ports import Rule
+from pipeline.core.tasks import Task
+from pipeline.rules.context import RuleContext
+from pipeline.rules.schedule import Windows
+
+TaskTypes = tuple[type[Task], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Names of the lines and zones that a rule uses."""
+
+    lines: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+
+
+class RuleBase(Config):
+    """Fields of every rule."""
+
+    of: str = Field(description="Name of the camera's task whose answers are judged.")
+    cooldown: Duration = Field(
+        default=timedelta(0),
+        description="After an event, stay silent for this long; what happens is still counted.",
+    )
+    schedule: Windows = Field(
+        default=(),
+        description=(
+            "Days and hours, in the site's time zone, in which events are given; always when "
+            "left out. Counting goes on outside of them."
+        ),
+    )
+    snapshot: bool = Field(
+        default=False, description="Keep the frame of each event as a picture beside the store."
+    )
+
+    accepts: ClassVar[TaskTypes] = ()
+    """The kinds of task whose answers the rule can judge."""
+
+    def references(self) -> References:
+        """The lines and zones it names."""
+        return References()
+
+    def refusals(self, task: Task) -> Iterator[str]:
+        """Why the rule cannot judge this task, a sentence each; nothing where it can."""
+        if not isinstance(task, self.accepts):
+            wanted = " or ".join(kind.__name__.lower() for kind in self.accepts)
+            asked = type(task).__name__.lower()
+            yield f"this rule needs a {wanted} task, and {task.id!r} is a {asked} task"
+
+    @abstractmethod
+    def build(self, context: RuleContext) -> Rule:
+        """The rule at work; raises ConfigError where a line or zone is missing."""

@@ -1,0 +1,46 @@
+"""What a rule is told about the camera it judges when it is built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeVar
+
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.geometry import Line, Polygon
+
+T = TypeVar("T")
+USUAL_ASPECT = 16 / 9
+"""Shape of nearly every camera's picture, for callers that do not know better."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleContext:
+    """One rule's surroundings: its names, its task, and the shapes drawn into the picture."""
+
+    camera: str
+    rule: str
+    label: str | None = None
+    """What the rule's task looks for; None where it asks for words."""
+    every_s: float = 0.0
+    """How often the task is asked, in seconds; 0 means every picture."""
+    lines: Mapping[str, Line] = field(default_factory=lambda: MappingProxyType({}))
+    zones: Mapping[str, Polygon] = field(default_factory=lambda: MappingProxyType({}))
+    timezone: str = "UTC"
+    """IANA name of the site's time zone, for schedules."""
+    aspect: float = USUAL_ASPECT
+    """Width ÷ height of the picture: lengths in 0..1 differ across and down without it."""
+
+    def line(self, name: str) -> Line:
+        """The line of that name; raises ConfigError."""
+        return self._lookup(self.lines, "line", name)
+
+    def zone(self, name: str | None) -> Polygon | None:
+        """The zone of that name, or None for the whole picture; raises ConfigError."""
+        return None if name is None else self._lookup(self.zones, "zone", name)
+
+    def _lookup(self, shapes: Mapping[str, T], kind: str, name: str) -> T:
+        if name in shapes:
+            return shapes[name]
+        known = ", ".join(sorted(shapes)) or "none"
+        path = f"cameras.{self.camera}.rules.{self.rule}.{kind}"
+        raise ConfigError([Problem(path, f"there is no {kind} {name!r}; known: {known}")])

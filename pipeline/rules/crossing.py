@@ -1,0 +1,77 @@
+"""Where a walker stands to a line, and when he has crossed it: geometry without identities."""
+
+import math
+from dataclasses import dataclass
+
+from pipeline.core.geometry import Line, Point
+
+END_TOLERANCE = 0.01
+"""Picture heights beyond a segment's ends that still belong to it: about a foot's width, so that
+a path that touches an end is not decided by the detector's jitter."""
+
+
+@dataclass(slots=True)
+class Path:
+    """What is remembered of one walker's way, in picture heights."""
+
+    xy: Point
+    side: int = 0
+    """The side on which he was last clear of the band: 1 right (in), -1 left (out), 0 none yet."""
+    through: int = 0
+    """Passages through the segment since then, those to the right minus those to the left."""
+
+
+class Gate:
+    """A directed segment with a band of hysteresis around it, in picture heights.
+
+    A crossing is complete when the walker is clear of the band on the other side and got there
+    through the segment: passing beyond its ends, or turning back within the band, is none.
+    """
+
+    def __init__(self, line: Line, aspect: float, margin: float) -> None:
+        self._aspect = aspect
+        self._margin = margin
+        self._start = self.place(line.start)
+        end = self.place(line.end)
+        self._along = (end[0] - self._start[0], end[1] - self._start[1])
+        self._length = math.hypot(*self._along)
+
+    def place(self, point: Point) -> Point:
+        """A point of the frame (0..1) in picture heights."""
+        return (point[0] * self._aspect, point[1])
+
+    def distance(self, xy: Point) -> float:
+        """Signed distance from the line's prolongation; positive on the right-hand side."""
+        x, y = xy[0] - self._start[0], xy[1] - self._start[1]
+        return (self._along[0] * y - self._along[1] * x) / self._length
+
+    def side(self, xy: Point) -> int:
+        """1 or -1 where clear of the band, 0 within it."""
+        distance = self.distance(xy)
+        if abs(distance) < self._margin:
+            return 0
+        return 1 if distance >= 0 else -1
+
+    def move(self, path: Path, xy: Point) -> int:
+        """Let a walker go to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
+        path.through += self._passage(path.xy, xy)
+        path.xy = xy
+        side = self.side(xy)
+        if side == 0:
+            return 0
+        crossed = path.side == -side and path.through * side > 0
+        path.side, path.through = side, 0
+        return side if crossed else 0
+
+    def _passage(self, a: Point, b: Point) -> int:
+        """1 or -1 where the way from `a` to `b` leads through the segment to that side."""
+        before, after = self.distance(a), self.distance(b)
+        if (before < 0) == (after < 0):
+            return 0
+        part = before / (before - after)
+        x = a[0] + part * (b[0] - a[0]) - self._start[0]
+        y = a[1] + part * (b[1] - a[1]) - self._start[1]
+        along = (x * self._along[0] + y * self._along[1]) / self._length
+        if not -END_TOLERANCE <= along <= self._length + END_TOLERANCE:
+            return 0
+        return 1 if after > before else -1

@@ -1,0 +1,142 @@
+"""`for`, `gap` and `cooldown`: when something that holds now and then is one happening."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+Reason = Literal["over", "unknown", "schedule", "stream ended"]
+
+UNKNOWN_SAMPLES = 2.5
+"""So many sampling intervals without a known answer are tolerated in any case: a single failed
+one, with a little jitter, never ends a happening."""
+LEAST_UNKNOWN_S = 1.0
+"""The same where every picture is used and the interval is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things must hold, may be interrupted, and are kept silent, in seconds."""
+
+    for_s: float = 0.0
+    gap_s: float = 0.0
+    cooldown_s: float = 0.0
+    unknown_s: float = LEAST_UNKNOWN_S
+
+    @classmethod
+    def of(cls, hold: timedelta, gap: timedelta, cooldown: timedelta, every_s: float) -> "Terms":
+        """Terms from an operator's durations and the task's sampling interval."""
+        gap_s = gap.total_seconds()
+        unknown_s = max(gap_s, UNKNOWN_SAMPLES * every_s, LEAST_UNKNOWN_S)
+        return cls(hold.total_seconds(), gap_s, cooldown.total_seconds(), unknown_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """It has held for long enough. `since` is when it began to."""
+
+    since: float
+    suppressed: int
+    """Happenings before it that a cooldown kept silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A started happening is over: at `until`, as far as is known."""
+
+    since: float
+    until: float
+    reason: Reason
+
+
+@dataclass(slots=True)
+class HoldingMemory:
+    """Where a happening stands."""
+
+    since: float | None = None
+    """When it began to hold, if it does."""
+    held_at: float = 0.0
+    """The last time it was seen to hold."""
+    broken_at: float | None = None
+    """The first time it was seen not to hold, since `held_at`."""
+    known_at: float = 0.0
+    started: bool = False
+    silenced: bool = False
+    """It would have started but for the cooldown."""
+    quiet_until: float | None = None
+    suppressed: int = 0
+
+
+class Holding:
+    """Turns yes, no and unknown at moments in time into starts and ends.
+
+    It starts when it was seen to hold `for_s` after it began to, interruptions shorter than
+    `gap_s` included, and ends when it was seen not to hold for `gap_s`. Unknown moments neither
+    start nor end anything until they have lasted `unknown_s`. After an end nothing starts for
+    `cooldown_s`; what still holds then, starts then.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.memory = HoldingMemory()
+        self._terms = terms
+
+    @property
+    def started(self) -> bool:
+        """Whether a happening is open."""
+        return self.memory.started
+
+    @property
+    def since(self) -> float | None:
+        """When what holds now began to."""
+        return self.memory.since
+
+    def see(self, at: float, holds: bool | None, allowed: bool = True) -> list[Started | Ended]:
+        """One more moment. `allowed` is False outside of the schedule."""
+        if not allowed:
+            return self._stop("schedule")
+        changes: list[Started | Ended] = []
+        if self.memory.since is not None and at - self.memory.known_at > self._terms.unknown_s:
+            changes += self._stop("unknown")
+        if holds is None:
+            return changes
+        self.memory.known_at = at
+        changes += self._holds(at) if holds else self._breaks(at)
+        return changes
+
+    def finish(self) -> list[Started | Ended]:
+        """The end of the stream."""
+        return self._stop("stream ended")
+
+    def _holds(self, at: float) -> list[Started | Ended]:
+        memory = self.memory
+        if memory.since is None:
+            memory.since = at
+        memory.held_at, memory.broken_at = at, None
+        if memory.started or at - memory.since < self._terms.for_s:
+            return []
+        if memory.quiet_until is not None and at < memory.quiet_until:
+            memory.silenced = True
+            return []
+        suppressed = memory.suppressed
+        memory.started, memory.silenced, memory.suppressed = True, False, 0
+        return [Started(memory.since, suppressed)]
+
+    def _breaks(self, at: float) -> list[Started | Ended]:
+        memory = self.memory
+        if memory.since is None:
+            return []
+        if memory.broken_at is None:
+            memory.broken_at = at
+        return self._stop("over") if at - memory.broken_at >= self._terms.gap_s else []
+
+    def _stop(self, reason: Reason) -> list[Started | Ended]:
+        memory = self.memory
+        since, started = memory.since, memory.started
+        until = memory.held_at if memory.broken_at is None else memory.broken_at
+        memory.suppressed += memory.silenced
+        memory.since, memory.broken_at = None, None
+        memory.started, memory.silenced = False, False
+        if since is None or not started:
+            return []
+        if self._terms.cooldown_s > 0:
+            memory.quiet_until = until + self._terms.cooldown_s
+        return [Ended(since, until, reason)]

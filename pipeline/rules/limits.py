@@ -1,0 +1,206 @@
+"""A number that must not be over or under a limit for long: shared by `occupancy` and `count`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.core.config import Duration
+from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.ports import Observation, Verdict
+from pipeline.rules.base import RuleBase
+from pipeline.rules.context import RuleContext
+from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms
+from pipeline.rules.memory import dump, load
+from pipeline.rules.minutes import Minutes, MinutesMemory
+from pipeline.rules.schedule import Schedule
+
+
+class LimitFields(RuleBase):
+    """Fields of rules that hold a number against a limit."""
+
+    more_than: int | None = Field(
+        default=None, ge=0, description="An event starts when there are more than this."
+    )
+    fewer_than: int | None = Field(
+        default=None, ge=1, description="An event starts when there are fewer than this."
+    )
+    for_: Duration = Field(
+        default=timedelta(0), alias="for", description="It must have held for this long."
+    )
+    gap: Duration = Field(
+        default=timedelta(0), description="Interruptions shorter than this do not end it."
+    )
+    update_every: Duration = Field(
+        default=timedelta(seconds=10),
+        description="While it lasts, a new extreme is reported at most this often.",
+    )
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.more_than is not None and self.fewer_than is not None:
+            raise ValueError("more_than and fewer_than in one rule; make two rules of it")
+        if not self.has_limit and (self.for_ or self.gap or self.cooldown):
+            raise ValueError("for, gap and cooldown need a more_than or fewer_than")
+        return self
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether there are events at all, or only minutes."""
+        return self.more_than is not None or self.fewer_than is not None
+
+    def breaks_limit(self, number: int, at_least: bool) -> bool | None:
+        """Whether a number is beyond the limit; None where `at_least` leaves that open."""
+        if self.more_than is not None:
+            return True if number > self.more_than else None if at_least else False
+        if self.fewer_than is not None:
+            return False if number >= self.fewer_than else None if at_least else True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A number, exact or (where the engine stopped at its limit of objects) a lower bound."""
+
+    number: int
+    at_least: bool = False
+
+
+@dataclass(slots=True)
+class _Memory:
+    holding: HoldingMemory
+    minutes: MinutesMemory
+    number: int = 0
+    """The last known number."""
+    extreme: int | None = None
+    """The farthest beyond the limit since it began to hold."""
+    told: int | None = None
+    """The extreme of the last event."""
+    told_at: float = 0.0
+    updates: int = 0
+
+
+class Limit:
+    """The rule's work once its number is known: minutes, and a happening with updates."""
+
+    def __init__(
+        self, config: LimitFields, context: RuleContext, about: dict[str, JsonValue]
+    ) -> None:
+        self._config = config
+        self._context = context
+        self._about = about
+        """Fields of every event, such as the zone."""
+        self._type = str(config.model_dump(include={"type"})["type"])
+        self._schedule = Schedule(config.schedule, context.timezone)
+        self._minutes = Minutes(context, "level")
+        self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
+        self._memory = _Memory(self._holding.memory, self._minutes.memory)
+
+    def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
+        """What follows from one more number; `reading` None where it is unknown."""
+        self._minutes.sample(seen.at, None if reading is None else reading.number)
+        events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
+        return Verdict(events, self._minutes.closed(seen.at))
+
+    def finish(self, at: float) -> Verdict:
+        """Ends what is open, and the last minute."""
+        events = tuple(self._event(at, change) for change in self._holding.finish())
+        return Verdict(events, self._minutes.finish(at))
+
+    def state(self) -> JsonValue:
+        """Everything needed to go on after a restart."""
+        return dump(self._memory)
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`; raises ValueError where it is none."""
+        self._memory = load(_Memory, state)
+        self._holding.memory = self._memory.holding
+        self._minutes.memory = self._memory.minutes
+
+    def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterator[Event]:
+        memory = self._memory
+        breaks = None
+        if reading is not None:
+            memory.number = reading.number
+            breaks = self._config.breaks_limit(reading.number, reading.at_least)
+        before = self._holding.since
+        changes = self._holding.see(seen.at, breaks, self._schedule.allows(seen.at))
+        for change in changes:
+            if isinstance(change, Ended):
+                yield self._event(seen.at, change, seen)
+        if self._holding.since != before:
+            memory.extreme = None
+        if breaks and self._holding.since is not None:
+            self._go_farther()
+        for change in changes:
+            if isinstance(change, Started):
+                yield self._event(seen.at, change, seen)
+        if self._holding.started and self._is_news(seen.at):
+            yield self._update(seen)
+
+    def _go_farther(self) -> None:
+        memory = self._memory
+        known = memory.number if memory.extreme is None else memory.extreme
+        farther = max if self._config.more_than is not None else min
+        memory.extreme = farther(known, memory.number)
+
+    def _is_news(self, at: float) -> bool:
+        memory = self._memory
+        waited_s = at - memory.told_at
+        return memory.extreme != memory.told and (
+            waited_s >= self._config.update_every.total_seconds()
+        )
+
+    def _event(self, at: float, change: Started | Ended, seen: Observation | None = None) -> Event:
+        data: dict[str, JsonValue] = {}
+        phase: Phase = "start"
+        if isinstance(change, Ended):
+            phase = "end"
+            data["until"] = timestamp(change.until)
+            data["seconds"] = round(change.until - change.since, 3)
+            data["reason"] = change.reason
+        else:
+            self._memory.updates = 0
+            if change.suppressed:
+                data["suppressed"] = change.suppressed
+        return self._tell(at, change.since, phase, data, seen)
+
+    def _update(self, seen: Observation) -> Event:
+        self._memory.updates += 1
+        since = self._holding.since
+        return self._tell(seen.at, seen.at if since is None else since, "update", {}, seen)
+
+    def _tell(
+        self,
+        at: float,
+        since: float,
+        phase: Phase,
+        more: dict[str, JsonValue],
+        seen: Observation | None,
+    ) -> Event:
+        memory, context, config = self._memory, self._context, self._config
+        memory.told, memory.told_at = memory.extreme, at
+        limit = "more_than" if config.more_than is not None else "fewer_than"
+        data: dict[str, JsonValue] = {
+            **self._about,
+            "count": memory.number,
+            "extreme": memory.extreme,
+            limit: config.more_than if config.more_than is not None else config.fewer_than,
+            "since": timestamp(since),
+            **more,
+        }
+        return Event(
+            id=event_id(context.camera, context.rule, str(self._about.get("zone")), since),
+            type=self._type,
+            phase=phase,
+            camera=context.camera,
+            rule=context.rule,
+            at=at,
+            subject=None if context.label is None else Subject(context.label),
+            data=data,
+            update=memory.updates if phase == "update" else 0,
+            seq=None if seen is None else seen.seq,
+            run=None if seen is None else seen.run,
+        )

@@ -1,0 +1,130 @@
+"""When a rule may speak: days and hours on the site's wall clock, also when the clocks change."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from pipeline.core.config import Config
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_FULL_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY_MINUTES = 24 * 60
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
+
+
+def _parse_clock(value: Any) -> Any:
+    """`22:00`; also 1320, which is what YAML 1.1 readers make of an unquoted 22:00."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 60 <= value <= _DAY_MINUTES:
+            raise ValueError(f'{value} is no time of day; write it in quotes, like "22:00"')
+        return f"{value // 60:02}:{value % 60:02}"
+    match = _CLOCK.fullmatch(str(value).strip())
+    hours, minutes = (int(match[1]), int(match[2])) if match else (99, 99)
+    if minutes > 59 or hours * 60 + minutes > _DAY_MINUTES:
+        raise ValueError(f'{value!r} is no time of day; write it like "22:00", up to "24:00"')
+    return f"{hours:02}:{minutes:02}"
+
+
+def _parse_days(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [part for part in re.split(r"[,\s]+", value) if part]
+    if not isinstance(value, list | tuple):
+        return value
+    if not value:
+        raise ValueError("names no day; leave it out for every day")
+    return tuple("-".join(_day(end) for end in str(part).split("-", 1)) for part in value)
+
+
+def _day(name: str) -> str:
+    text = name.strip().lower()
+    if text in DAYS:
+        return text
+    if text in _FULL_DAYS:
+        return text[:3]
+    raise ValueError(f"{name!r} is no day; write {', '.join(DAYS)} or a range like mon-fri")
+
+
+_clock_schema = WithJsonSchema({"type": "string", "pattern": r"^\d{1,2}:\d{2}$"})
+_days_schema = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+)
+Clock = Annotated[str, BeforeValidator(_parse_clock), _clock_schema]
+Days = Annotated[tuple[str, ...], BeforeValidator(_parse_days), _days_schema]
+
+
+class Window(Config):
+    """Hours on some days. One that ends before it starts goes over midnight into the next day."""
+
+    days: Days = Field(default=DAYS, description="Days it begins on, like [mon-fri, sun].")
+    from_: Clock = Field(default="00:00", alias="from", description='Begins at, like "22:00".')
+    to: Clock = Field(default="24:00", description='Ends at, up to "24:00".')
+
+    @model_validator(mode="after")
+    def _has_length(self) -> Self:
+        if self.from_ == self.to:
+            raise ValueError(f"from and to are both {self.to}; leave both out for the whole day")
+        if self.from_ == "24:00":
+            raise ValueError('from cannot be "24:00"; write "00:00" and the next day')
+        return self
+
+    def weekdays(self) -> frozenset[int]:
+        """Monday is 0."""
+        found: set[int] = set()
+        for part in self.days:
+            first, _, last = part.partition("-")
+            start, end = DAYS.index(first), DAYS.index(last or first)
+            found.update((start + i) % 7 for i in range((end - start) % 7 + 1))
+        return frozenset(found)
+
+    def span(self, day: date) -> tuple[datetime, datetime]:
+        """Begin and end on the wall clock of the window that begins on `day`."""
+        midnight = datetime(day.year, day.month, day.day)
+        start, end = (timedelta(minutes=_minutes(clock)) for clock in (self.from_, self.to))
+        return midnight + start, midnight + end + timedelta(days=1 if end < start else 0)
+
+
+Windows = tuple[Window, ...]
+
+
+class Schedule:
+    """Answers whether a moment lies in any of the windows, in an IANA time zone.
+
+    A window is one stretch of time: where the clocks go back it lasts from the first showing of
+    its begin to the last showing of its end, and an end or begin that the clocks skip in spring
+    is the moment of the change.
+    """
+
+    def __init__(self, windows: Sequence[Window], timezone: str) -> None:
+        self._windows = [(window, window.weekdays()) for window in windows]
+        self._zone = ZoneInfo(timezone)
+
+    def allows(self, at: float) -> bool:
+        """Whether UTC seconds lie inside; always where there are no windows."""
+        if not self._windows:
+            return True
+        local = datetime.fromtimestamp(at, UTC).astimezone(self._zone).replace(tzinfo=None)
+        days = (local.date(), local.date() - timedelta(days=1))
+        return any(
+            day.weekday() in weekdays and self._inside(window.span(day), at, local)
+            for window, weekdays in self._windows
+            for day in days
+        )
+
+    def _inside(self, span: tuple[datetime, datetime], at: float, local: datetime) -> bool:
+        start, end = span
+        return self._reached(start, at, local, 0) and not self._reached(end, at, local, 1)
+
+    def _reached(self, mark: datetime, at: float, local: datetime, showing: int) -> bool:
+        first, second = (mark.replace(tzinfo=self._zone, fold=fold).timestamp() for fold in (0, 1))
+        if first > second:  # this reading of the clock is skipped in spring
+            return local >= mark
+        return at >= (second if showing else first)
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = clock.split(":")
+    return int(hours) * 60 + int(minutes)
