@@ -24,9 +24,13 @@ class Problem:
 
     path: str
     message: str
+    line: int | None = None
+    """Line of the file, from 1, where there is one."""
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        line = f"line {self.line}" if self.line is not None else ""
+        place = f"{self.path} ({line})" if self.path and line else self.path or line
+        return f"{place}: {self.message}" if place else self.message
 
 
 class ConfigError(MoonwatchError):

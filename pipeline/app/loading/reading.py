@@ -1,0 +1,142 @@
+"""Reads a tree as a pydantic model, and as much of it as can be read where parts are wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.app.loading.sentences import Mistake, mistakes_of
+from pipeline.app.loading.tree import (
+    List,
+    Map,
+    Node,
+    Origin,
+    Path,
+    Scalar,
+    find,
+    plain,
+    put,
+    without,
+)
+
+M = TypeVar("M", bound=BaseModel)
+# Each round mends what the one before found; slips inside slips do not nest deeper.
+_MAX_ROUNDS = 8
+# Refusals of a number or truth where text is wanted: the words as written may do.
+_WANTS_TEXT = frozenset({"string_type", "literal_error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a model that are left out, or replaced, when something in them is wrong.
+
+    Patterns are paths in which `*` stands for any key; the longest that fits counts.
+    """
+
+    removable: Sequence[tuple[str, ...]]
+    stand_ins: Mapping[tuple[str, ...], Any]
+    """For parts that must be there: values that pass."""
+
+    def around(self, path: Path) -> tuple[str, ...] | None:
+        """The longest pattern that fits the beginning of a path."""
+        patterns = [*self.removable, *self.stand_ins]
+        fitting = [pattern for pattern in patterns if _fits(pattern, path)]
+        return max(fitting, key=_precision, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft(Generic[M]):
+    """What could be read: the model without its wrong parts, and what is wrong with those."""
+
+    model: M | None
+    """None when too much is wrong to know anything."""
+    mistakes: tuple[Mistake, ...]
+    broken: frozenset[Path]
+    """The parts that were left out or replaced."""
+    root: Node
+    """The tree as it was read in the first round, words where words were wanted."""
+
+
+def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
+    """Read `root` as `model`; wrong parts are left out one after the other until it passes."""
+    mistakes: list[Mistake] = []
+    broken: set[Path] = set()
+    mended = root
+    for _ in range(_MAX_ROUNDS):
+        try:
+            value = model.model_validate(plain(mended))
+        except ValidationError as error:
+            found = mistakes_of(error, model, mended)
+        else:
+            return Draft(value, tuple(mistakes), frozenset(broken), root)
+        worded = _as_words(mended, found)
+        if worded is not mended:
+            root = _as_words(root, found)
+            mended = worded
+            continue
+        mistakes += [new for new in found if new.path not in {old.path for old in mistakes}]
+        for mistake in found:
+            mended = _mend(mended, mistake, parts, broken)
+    return Draft(None, tuple(mistakes), frozenset(broken), root)
+
+
+def _as_words(root: Node, found: Sequence[Mistake]) -> Node:
+    """The tree with the written words in place of numbers and truths where text is wanted.
+
+    So `name: 12`, a password of digits and an answer `true` mean what stands there.
+    """
+    for mistake in found:
+        node = find(root, mistake.path)
+        if (
+            mistake.kind in _WANTS_TEXT
+            and isinstance(node, Scalar)
+            and isinstance(node.value, int | float)
+        ):
+            root = put(root, mistake.path, replace(node, value=node.text))
+    return root
+
+
+def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node:
+    if mistake.kind == "extra_forbidden":
+        return _without_slip(root, mistake)
+    pattern = parts.around(mistake.path)
+    if pattern is None:
+        return root
+    path = mistake.path[: len(pattern)]
+    broken.add(path)
+    if pattern in parts.stand_ins:
+        return put(root, path, _node(parts.stand_ins[pattern]))
+    return without(root, path)
+
+
+def _without_slip(root: Node, mistake: Mistake) -> Node:
+    """An unknown key goes; it takes the name it was meant to have, where that is free."""
+    path, meant = mistake.path, mistake.meant
+    holder, value = find(root, path[:-1]), find(root, path)
+    if not isinstance(holder, Map) or value is None:
+        return root
+    if meant is None or meant in holder.entries:
+        return without(root, path)
+    lines = {meant if k == path[-1] else k: line for k, line in holder.key_lines.items()}
+    entries = {meant if k == path[-1] else k: node for k, node in holder.entries.items()}
+    return put(root, path[:-1], replace(holder, entries=entries, key_lines=lines))
+
+
+def _fits(pattern: tuple[str, ...], path: Path) -> bool:
+    return len(pattern) <= len(path) and all(
+        wanted in ("*", key) for wanted, key in zip(pattern, path, strict=False)
+    )
+
+
+def _precision(pattern: tuple[str, ...]) -> tuple[int, int]:
+    return len(pattern), sum(key != "*" for key in pattern)
+
+
+def _node(value: Any) -> Node:
+    origin = Origin(chosen="stands in")
+    if isinstance(value, dict):
+        return Map({key: _node(below) for key, below in value.items()}, origin)
+    if isinstance(value, list):
+        return List(tuple(_node(below) for below in value), origin)
+    return Scalar(value, str(value), origin)
