@@ -16,8 +16,8 @@ class TaskPlan:
     """What is done with the answers of one task: tracked where there is a tracker, then judged."""
 
     task: str
-    rules: Mapping[str, Callable[[], Rule]]
-    """Makes each rule, by its name."""
+    rules: Mapping[str, Callable[[float], Rule]]
+    """Makes each rule, by its name, from the picture's aspect (width ÷ height)."""
     tracker: Callable[[], Tracker] | None = None
 
 
@@ -39,10 +39,9 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 
 
 class _TaskJudge:
-    def __init__(self, plan: TaskPlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: TaskPlan, aspect: float) -> None:
         self._tracker = plan.tracker() if plan.tracker else None
-        self._rules = {name: make() for name, make in plan.rules.items()}
+        self._rules = {name: make(aspect) for name, make in plan.rules.items()}
 
     def observe(self, result: Result, answer: Answer) -> Observation:
         tracks: tuple[Track, ...] = ()
@@ -88,7 +87,9 @@ class Judge:
         self.plan = plan
         self._watcher = watcher
         self._last_at: float | None = None
-        self._tasks = {task.task: _TaskJudge(task) for task in plan.tasks}
+        # Rules measure in picture heights, so they are made when a picture's shape is known.
+        self._aspect: float | None = None
+        self._tasks: dict[str, _TaskJudge] = {}
 
     def judge(self, result: Result) -> Verdict:
         """What follows from one more result of the camera."""
@@ -96,11 +97,13 @@ class Judge:
         if self._last_at is not None and result.captured_at < self._last_at:
             # A new run whose time lies before what was judged: nothing of the old one holds on.
             verdicts += self._finish_all(self._last_at)
-            self._tasks = {task.task: _TaskJudge(task) for task in self.plan.tasks}
+            self._aspect = None
         self._last_at = result.captured_at
         if result.last:
             verdicts += self._finish_all(result.captured_at)
             return joined(verdicts)
+        if self._aspect is None:
+            self._begin(result.size_wh[0] / result.size_wh[1])
         for task_id, judge in self._tasks.items():
             answer = result.answers.get(task_id)
             if answer is None:
@@ -116,6 +119,7 @@ class Judge:
         return {
             "fingerprint": self.plan.fingerprint,
             "last_at": self._last_at,
+            "aspect": self._aspect,
             "tasks": {name: judge.state() for name, judge in self._tasks.items()},
         }
 
@@ -123,13 +127,19 @@ class Judge:
         """Go on from a `state()`; False, and nothing done, when it belongs to another plan."""
         if not isinstance(state, dict) or state.get("fingerprint") != self.plan.fingerprint:
             return False
-        tasks, last_at = state["tasks"], state["last_at"]
+        last_at, aspect, tasks = state["last_at"], state["aspect"], state["tasks"]
         if not isinstance(tasks, dict):
             return False
         self._last_at = float(last_at) if isinstance(last_at, int | float) else None
-        for name, judge in self._tasks.items():
-            judge.restore(tasks[name])
+        if isinstance(aspect, int | float):
+            self._begin(float(aspect))
+            for name, judge in self._tasks.items():
+                judge.restore(tasks[name])
         return True
+
+    def _begin(self, aspect: float) -> None:
+        self._aspect = aspect
+        self._tasks = {task.task: _TaskJudge(task, aspect) for task in self.plan.tasks}
 
     def _finish_all(self, at: float) -> list[Verdict]:
         return [verdict for judge in self._tasks.values() for verdict in judge.finish(at)]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
-from pipeline.core.config import Config
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box, centre
 from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
 from pipeline.inference.engines._coco import MEANT, NAMES, SIDE, WEIGHTS
 from pipeline.inference.engines._coco.tiles import Tile, kept, placed, tiles_of
+from pipeline.inference.engines.base import EngineConfigBase
 
 if TYPE_CHECKING:
     from cv2.dnn import Net
@@ -37,7 +37,7 @@ def _tiles(value: str) -> str:
     return value
 
 
-class CocoConfig(Config):
+class CocoConfig(EngineConfigBase):
     """A small detector of 80 things (person, car, dog, ...) that needs no GPU and no download."""
 
     type: Literal["coco"] = "coco"
