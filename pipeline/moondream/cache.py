@@ -1,0 +1,120 @@
+"""Keys and values: a page for each picture's prefix, small blocks for what follows it.
+
+All requests of a picture read its page; each has its own blocks, taken as it grows. Memory is
+claimed once, and what a request may need at most is reserved before it starts, so a running
+request never lacks a block. Knows nothing of requests. Letters: K key heads, D head width.
+"""
+
+import math
+import os
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.moondream.dims import Dims
+from pipeline.moondream.errors import MoondreamError
+from pipeline.moondream.slots import Slots
+
+BLOCK_LEN = 64  # positions of a block: a detection of a few objects fits one
+# Where memory is short: blocks given to each page, about what a request asks for by default.
+BLOCKS_PER_PAGE = 4
+# Share of the device's free memory that keys and values may claim; the rest is for activations.
+FREE_SHARE_CUDA = 0.6
+FREE_SHARE_HOST = 0.3
+# Idle rows write their key here; nothing ever reads it.
+SPARE_BLOCK = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """How many pages and blocks (the spare one included) to claim, and their bytes."""
+
+    pages: int
+    blocks: int
+    bytes_total: int
+
+
+def blocks_for(positions: int) -> int:
+    """Return how many blocks hold so many positions."""
+    return math.ceil(positions / BLOCK_LEN)
+
+
+def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> CachePlan:
+    """Return what to claim for `max_batch` requests within a budget.
+
+    Raises MoondreamError where not even one request of full length fits.
+    """
+    text = dims.text
+    per_position = 2 * text.n_layers * text.n_kv_heads * text.head_dim * itemsize
+    page_bytes, block_bytes = per_position * dims.prefix_len, per_position * BLOCK_LEN
+    longest = blocks_for(text.max_context)
+    least = page_bytes + (longest + 1) * block_bytes
+    if budget_bytes < least:
+        raise MoondreamError(
+            f"keys and values of one request need {least / 1e9:.2f} GB but only "
+            f"{budget_bytes / 1e9:.2f} GB are free for them; free some memory or use a half "
+            "precision dtype"
+        )
+    full = max_batch * (page_bytes + longest * block_bytes) + block_bytes
+    if full <= budget_bytes:
+        return CachePlan(max_batch, max_batch * longest + 1, full)
+    pages = min(max_batch, max(1, budget_bytes // (page_bytes + BLOCKS_PER_PAGE * block_bytes)))
+    while pages > 1 and pages * page_bytes + (longest + 1) * block_bytes > budget_bytes:
+        pages -= 1
+    blocks = (budget_bytes - pages * page_bytes) // block_bytes
+    return CachePlan(pages, blocks, pages * page_bytes + blocks * block_bytes)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory keys and values may claim on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * FREE_SHARE_CUDA)
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(available * FREE_SHARE_HOST)
+
+
+class KvCache:
+    """The tensors of all layers, and which pages and blocks are in use or reserved."""
+
+    def __init__(
+        self, dims: Dims, plan: CachePlan, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        text = dims.text
+        head = (text.n_kv_heads, dims.prefix_len, text.head_dim)
+        block = (text.n_kv_heads, BLOCK_LEN, text.head_dim)
+
+        def claim(count: int, shape: tuple[int, int, int]) -> torch.Tensor:
+            # Zeros, not whatever lies there: a hidden value is weighted by zero, and 0 · NaN is NaN.
+            return torch.zeros(text.n_layers, count, *shape, device=device, dtype=dtype)
+
+        self.page_k, self.page_v = claim(plan.pages, head), claim(plan.pages, head)
+        self.block_k, self.block_v = claim(plan.blocks, block), claim(plan.blocks, block)
+        self.pages = Slots(plan.pages)
+        self.blocks = Slots(plan.blocks - 1, first=SPARE_BLOCK + 1)
+        self.most_blocks = plan.blocks - 1
+        self.bytes_total = plan.bytes_total
+        self._reserved = 0
+
+    def can_reserve(self, blocks: int) -> bool:
+        """Tell whether so many blocks are neither in use nor promised."""
+        return self._reserved + blocks <= self.most_blocks
+
+    def reserve(self, blocks: int) -> None:
+        """Promise blocks to a request, which then takes them one by one."""
+        assert self.can_reserve(blocks)
+        self._reserved += blocks
+
+    def release(self, reserved: int, taken: list[int]) -> None:
+        """End a promise and give back the blocks taken under it."""
+        self._reserved -= reserved
+        for block in taken:
+            self.blocks.give(block)
+
+    def scrub(self, page: int | None, blocks: list[int]) -> None:
+        """Zero memory that a failed request may have left not-a-number in."""
+        places = torch.tensor(blocks, dtype=torch.long, device=self.block_k.device)
+        for tensor in (self.block_k, self.block_v):
+            tensor[:, places] = 0
+        if page is not None:
+            self.page_k[:, page] = 0
+            self.page_v[:, page] = 0

@@ -1,0 +1,144 @@
+"""One cycle of the running batch: the steps of one object, or of one token where all rows write.
+
+Rows of all skills go side by side. Nothing in here waits for the host, so the same function runs
+as it stands and captured in a CUDA graph. Knows nothing of requests. Letters: B rows, C width.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.moondream.cache import KvCache
+from pipeline.moondream.decode import DecodeAttend
+from pipeline.moondream.network import Network
+from pipeline.moondream.reads import (
+    Nucleus,
+    RowKind,
+    TokenReader,
+    write_coord,
+    write_size,
+)
+from pipeline.moondream.rows import RowBuffers, Shape
+
+COORD_STEPS = 2  # an object starts with x and y
+SIZE_STEP = 2  # and a box goes on with its size
+
+
+class Program(NamedTuple):
+    """Which skills a cycle serves, and whether any row draws its tokens at random."""
+
+    detect: bool
+    point: bool
+    text: bool
+    reason: bool
+    random: bool
+
+    @classmethod
+    def of(cls, kinds: Iterable[RowKind], random: bool) -> "Program":
+        """Return the cycle for rows of these kinds."""
+        present = frozenset(kinds)
+        return cls(
+            detect=RowKind.DETECT in present,
+            point=RowKind.POINT in present,
+            text=bool(present & {RowKind.START, RowKind.TEXT, RowKind.REASON}),
+            reason=RowKind.REASON in present,
+            random=random,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Steps of the cycle: as many as its longest skill needs for one object or token."""
+        if self.detect:
+            return SIZE_STEP + 1
+        return COORD_STEPS if self.point else 1
+
+    def feeds_coord(self, step: int) -> bool:
+        """Whether some row is fed a coordinate at a step."""
+        return self.reason or ((self.detect or self.point) and step < COORD_STEPS)
+
+    def feeds_size(self, step: int) -> bool:
+        """Whether some row is fed a size at a step."""
+        return self.detect and step == SIZE_STEP
+
+    def gives_token(self, step: int) -> bool:
+        """Whether some row chooses a token after a step."""
+        object_ends = (self.detect and step == SIZE_STEP) or (
+            self.point and step == COORD_STEPS - 1
+        )
+        return self.text or object_ends
+
+    def rests_points(self, step: int) -> bool:
+        """Whether rows that point sit a step out, because boxes need one step more."""
+        return self.point and step >= COORD_STEPS
+
+
+class Cycle:
+    """Runs cycles over the buffers; what comes out lies in `buffers.out` and `.hidden_BC`."""
+
+    def __init__(
+        self, network: Network, cache: KvCache, buffers: RowBuffers, reader: TokenReader
+    ) -> None:
+        self._network, self._cache = network, cache
+        self._buffers, self._reader = buffers, reader
+        self._coord_id = reader.coord_id
+
+    def __call__(self, program: Program, shape: Shape) -> None:
+        """Run all steps of a cycle for the rows that were uploaded."""
+        buffers, text = self._buffers, self._network.text
+        kind_B = buffers.ints("kind", shape.rows)
+        token_B = buffers.ints("token", shape.rows)
+        position_B = buffers.ints("start", shape.rows) + buffers.ints("length", shape.rows)
+        hidden_BC = buffers.hidden_BC[: shape.rows]
+        is_point_B1 = (kind_B == RowKind.POINT)[:, None]
+        for step in range(program.steps):
+            feed_BC = self._feed(program, step, kind_B, token_B, hidden_BC)
+            attend = DecodeAttend(self._cache, buffers, shape, step)
+            place_B = (position_B + step).clamp(max=text.dims.max_context - 1)
+            new_BC = text.forward(feed_BC, place_B, attend)
+            if program.rests_points(step):
+                new_BC = torch.where(is_point_B1, hidden_BC, new_BC)
+            hidden_BC = new_BC
+            if program.gives_token(step):
+                token_B = self._token(program, step, kind_B, hidden_BC)
+                kind_B = kind_B.masked_fill(kind_B == RowKind.START, RowKind.TEXT)
+        buffers.hidden_BC[: shape.rows] = hidden_BC
+
+    def _token(self, program: Program, step: int, kind_B: Tensor, hidden_BC: Tensor) -> Tensor:
+        count = len(kind_B)
+        drawn = Nucleus(*self._buffers.draws(step, count)) if program.random else None
+        logits_BV = self._network.text.logits(hidden_BC)
+        out_BF = self._buffers.out[step, :count]
+        return self._reader.read(logits_BV, out_BF, kind_B if program.text else None, drawn)
+
+    def _feed(
+        self, program: Program, step: int, kind_B: Tensor, token_B: Tensor, hidden_BC: Tensor
+    ) -> Tensor:
+        region, out_BF = self._network.region, self._buffers.out[step, : len(kind_B)]
+        feed_BC = self._network.text.embed(token_B) if program.text else None
+        if program.feeds_coord(step):
+            coord = region.choose_coord(hidden_BC)
+            write_coord(coord, out_BF)
+            embedded_BC = region.embed_coord_bins(coord.bins)
+            if feed_BC is None:
+                feed_BC = embedded_BC
+            else:
+                wanted_B = self._wants_coord(step, kind_B, token_B)
+                feed_BC = torch.where(wanted_B[:, None], embedded_BC, feed_BC)
+        if program.feeds_size(step):
+            size = region.choose_size(hidden_BC)
+            write_size(size, out_BF)
+            embedded_BC = region.embed_size_bins(size.bins)
+            is_detect_B1 = (kind_B == RowKind.DETECT)[:, None]
+            feed_BC = (
+                embedded_BC if feed_BC is None else torch.where(is_detect_B1, embedded_BC, feed_BC)
+            )
+        assert feed_BC is not None
+        return feed_BC
+
+    def _wants_coord(self, step: int, kind_B: Tensor, token_B: Tensor) -> Tensor:
+        named_B = (kind_B == RowKind.REASON) & (token_B == self._coord_id)
+        if step >= COORD_STEPS:
+            return named_B
+        return named_B | (kind_B == RowKind.DETECT) | (kind_B == RowKind.POINT)

@@ -1,0 +1,54 @@
+"""The three parts of the network, built from a state dict with their sizes.
+
+Knows nothing of files: names are those of the published weights without "model.".
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from pipeline.moondream.dims import Dims
+from pipeline.moondream.layers import State
+from pipeline.moondream.region import RegionModel
+from pipeline.moondream.templates import Release
+from pipeline.moondream.text import TextModel
+from pipeline.moondream.vision import VisionModel
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Vision, text and region model; all tensors share one device and dtype."""
+
+    dims: Dims
+    bos: int
+    vision: VisionModel
+    text: TextModel
+    region: RegionModel
+
+    @classmethod
+    def from_state(
+        cls,
+        state: State,
+        dims: Dims,
+        release: Release,
+        variant: State | None = None,
+    ) -> Self:
+        """Build the parts around the tensors of `state`; nothing is copied but small tables."""
+        return cls(
+            dims=dims,
+            bos=release.ids.bos,
+            vision=VisionModel(state, dims.vision),
+            text=TextModel(state, dims.text, variant),
+            region=RegionModel(state, dims.region, release.size_decoding),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.text.wte.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the tensors."""
+        return self.text.wte.dtype

@@ -1,0 +1,139 @@
+"""The rows of the running batch: what the host knows of them, laid out for the device.
+
+Everything a step needs but hidden states, keys and values is uploaded before it in one copy, so
+the host can change any row between steps and captured graphs find it at the same place. Knows
+nothing of skills. Letters: B rows, P pages, Q lanes of a page, N blocks, M blocks of a row.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
+from pipeline.moondream.reads import N_FIELDS, RowKind
+
+MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
+UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ever visible
+
+
+@dataclass(slots=True)
+class Row:
+    """One row. `length` counts its positions after `start`; `blocks` hold their keys."""
+
+    kind: RowKind
+    token: int
+    start: int
+    length: int
+    page: int | None
+    lane: int
+    blocks: list[int] = field(default_factory=list)
+    temperature: float = 0.0
+    top_p: float = 1.0
+    draws: tuple[float, ...] = (0.0,) * MAX_FORWARDS
+
+
+class Shape(NamedTuple):
+    """How much of the rows, pages, lanes and blocks a cycle touches."""
+
+    rows: int
+    pages: int
+    lanes: int
+    blocks: int
+    row_blocks: int
+
+
+class RowBuffers:
+    """The tensors a cycle reads and writes, at fixed addresses."""
+
+    def __init__(self, max_blocks: int, row_blocks: int, hidden_BC: Tensor) -> None:
+        """`hidden_BC` is claimed by the caller and has a place for every row there can be."""
+        max_rows, device = hidden_BC.shape[0], hidden_BC.device
+        pinned = device.type == "cuda"
+        counts = {
+            "kind": max_rows,
+            "token": max_rows,
+            "length": max_rows,
+            "start": max_rows,
+            "cell": max_rows,
+            "table": max_rows * row_blocks,
+            "owner": max_blocks,
+            "base": max_blocks,
+        }
+        total = sum(counts.values())
+        self._host = torch.zeros(total, dtype=torch.long, pin_memory=pinned)
+        self._ints = torch.zeros(total, dtype=torch.long, device=device)
+        self._host_views, self._views = {}, {}
+        at = 0
+        for name, count in counts.items():
+            self._host_views[name] = self._host[at : at + count].numpy()
+            self._views[name] = self._ints[at : at + count]
+            at += count
+        self._row_blocks = row_blocks
+        n_floats = (2 + MAX_FORWARDS) * max_rows
+        self._host_floats = torch.zeros(n_floats, pin_memory=pinned)
+        self._floats = torch.zeros(n_floats, device=device)
+        self._max_rows = max_rows
+        self.hidden_BC = hidden_BC
+        self.out = torch.zeros(MAX_FORWARDS, max_rows, N_FIELDS, device=device)
+
+    def upload(self, rows: dict[int, Row], shape: Shape) -> None:
+        """Lay the rows out for one cycle."""
+        host = self._host_views
+        host["kind"][:] = RowKind.IDLE
+        host["length"][:] = 0
+        host["start"][:] = 0
+        host["cell"][:] = shape.pages * shape.lanes
+        host["owner"][:] = 0
+        host["base"][:] = UNSEEN
+        table = host["table"].reshape(-1, self._row_blocks)
+        table[:] = SPARE_BLOCK
+        for index, row in rows.items():
+            host["kind"][index] = row.kind
+            host["token"][index] = row.token
+            host["length"][index] = row.length
+            host["start"][index] = row.start
+            if row.page is not None:
+                host["cell"][index] = row.page * shape.lanes + row.lane
+            for number, block in enumerate(row.blocks):
+                table[index, number] = block
+                host["owner"][block] = index
+                host["base"][block] = number * BLOCK_LEN
+        self._ints.copy_(self._host, non_blocking=True)
+
+    def upload_draws(self, rows: dict[int, Row]) -> None:
+        """Lay out how rows draw their tokens; only needed where some row is not greedy."""
+        floats = self._host_floats.numpy().reshape(2 + MAX_FORWARDS, self._max_rows)
+        floats[:] = 0
+        for index, row in rows.items():
+            floats[0, index], floats[1, index] = row.temperature, row.top_p
+            floats[2:, index] = row.draws
+        self._floats.copy_(self._host_floats, non_blocking=True)
+
+    def ints(self, name: str, count: int) -> Tensor:
+        """Return the first `count` entries of a per-row or per-block list, on the device."""
+        return self._views[name][:count]
+
+    def table_BM(self, shape: Shape) -> Tensor:
+        """Return the blocks of each row, the spare one where there are no more."""
+        table = self._views["table"].view(-1, self._row_blocks)
+        return table[: shape.rows, : shape.row_blocks]
+
+    def draws(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return temperature, top_p and the uniform number of one step for `count` rows."""
+        floats = self._floats.view(-1, self._max_rows)[:, :count]
+        return floats[0], floats[1], floats[2 + step]
+
+    def read_back(self, steps: int, count: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+        """Wait for the device and return the output fields (steps, rows, fields)."""
+        values: np.ndarray[tuple[int, int, int], np.dtype[np.float32]] = (
+            self.out[:steps, :count].cpu().numpy()
+        )
+        return values
+
+
+def blocks_wanted(row: Row, forwards: int, most: int) -> int:
+    """Return how many blocks a row needs for the coming steps, at most what it reserved."""
+    return min(blocks_for(row.length + forwards), most)

@@ -1,0 +1,142 @@
+"""The language model: embeddings, parallel blocks with rotary positions, output head.
+
+Knows nothing of caches: where keys are kept and who sees whom is the caller's `Attend`.
+Letters: T tokens in a row (of any requests), C width, K key heads, G query heads of a key head,
+D head width, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.moondream.dims import TextDims
+from pipeline.moondream.layers import Adapter, Linear, Mlp, Norm, State
+
+ROTARY_BASE = 10000.0
+
+
+class Attend(Protocol):
+    """Keeps new keys and values, and mixes values for the queries.
+
+    There may be fewer queries than keys: then they are those of the last tokens.
+    """
+
+    def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
+        """Return the mixed values (T, K * G * D) of the queries, which come scaled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """One block: attention and the wide layer read the same normed input, both are added."""
+
+    ln: Norm
+    qkv: Linear
+    proj: Linear
+    # Of the attention's output layer, but reads the normed input: variants were trained so.
+    proj_adapter: Adapter | None
+    mlp: Mlp
+
+    @classmethod
+    def of(cls, state: State, name: str, variant: State) -> Self:
+        """Take block `name` and its adapters out of state dicts."""
+        return cls(
+            Norm.of(state, f"{name}.ln"),
+            Linear.of(state, f"{name}.attn.qkv", variant),
+            Linear.of(state, f"{name}.attn.proj"),
+            Adapter.find(variant, f"{name}.attn.proj"),
+            Mlp.of(state, f"{name}.mlp", variant),
+        )
+
+    def add_to(self, x_TC: Tensor, normed_TC: Tensor, mixed: Tensor) -> Tensor:
+        """Return the block's output from its input, that input normed, and the mixed values."""
+        attended_TC = self.proj(mixed)
+        if self.proj_adapter is not None:
+            attended_TC = attended_TC + self.proj_adapter(normed_TC)
+        return x_TC + attended_TC + self.mlp(normed_TC)
+
+
+class TextModel:
+    """The decoder of the model; hidden states it returns are those before the last norm."""
+
+    def __init__(self, state: State, dims: TextDims, variant: State | None = None) -> None:
+        self.dims = dims
+        self.wte = state["text.wte"]
+        self._blocks = [
+            TextBlock.of(state, f"text.blocks.{i}", variant or {}) for i in range(dims.n_layers)
+        ]
+        self._post_ln = Norm.of(state, "text.post_ln")
+        self._lm_head = Linear.of(state, "text.lm_head")
+        self._cos, self._sin = _rotary_table(dims, self.wte.device)
+
+    def embed(self, ids_T: Tensor) -> Tensor:
+        """Return the embeddings of token ids."""
+        return F.embedding(ids_T, self.wte)
+
+    def logits(self, hidden_TC: Tensor) -> Tensor:
+        """Return logits (T, V) of the token that follows each hidden state."""
+        return self._lm_head(self._post_ln(hidden_TC))
+
+    def forward(
+        self, x_TC: Tensor, position_T: Tensor, attend: Attend, n_prefix: int = 0
+    ) -> Tensor:
+        """Run all blocks over `x_TC` and return the hidden states of the tokens after `n_prefix`.
+
+        Of the first `n_prefix` tokens only keys and values are wanted afterwards, so the last
+        block computes nothing else for them.
+        """
+        turn = self._cos[position_T, None], self._sin[position_T, None]
+        *body, last = self._blocks
+        for layer, block in enumerate(body):
+            normed_TC = block.ln(x_TC)
+            q_TKGD, k_TKD, v_TKD = self._heads(block.qkv(normed_TC), *turn)
+            x_TC = block.add_to(x_TC, normed_TC, attend(layer, q_TKGD, k_TKD, v_TKD))
+        normed_TC = last.ln(x_TC)
+        q_TKGD, k_TKD, v_TKD = self._last_heads(last, normed_TC, turn, n_prefix)
+        mixed = attend(len(body), q_TKGD, k_TKD, v_TKD)
+        return last.add_to(x_TC[n_prefix:], normed_TC[n_prefix:], mixed)
+
+    def _last_heads(
+        self, block: TextBlock, normed_TC: Tensor, turn: tuple[Tensor, Tensor], n_prefix: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        cos, sin = turn
+        q, k, v = self._heads(block.qkv(normed_TC[n_prefix:]), cos[n_prefix:], sin[n_prefix:])
+        if not n_prefix:
+            return q, k, v
+        dims = self.dims
+        keys_only = block.qkv.outputs_from(dims.n_heads * dims.head_dim)
+        kv = keys_only(normed_TC[:n_prefix]).view(-1, 2, dims.n_kv_heads, dims.head_dim)
+        prefix_k, prefix_v = kv.unbind(1)
+        prefix_k = _rotate(prefix_k, cos[:n_prefix], sin[:n_prefix])
+        return q, torch.cat([prefix_k, k]), torch.cat([prefix_v, v])
+
+    def _heads(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        dims = self.dims
+        heads = qkv.view(-1, dims.n_heads + 2 * dims.n_kv_heads, dims.head_dim)
+        turned = _rotate(heads[:, : dims.n_heads + dims.n_kv_heads], cos, sin)
+        groups = dims.n_heads // dims.n_kv_heads
+        q = turned[:, : dims.n_heads] * dims.head_dim**-0.5
+        return (
+            q.view(-1, dims.n_kv_heads, groups, dims.head_dim),
+            turned[:, dims.n_heads :],
+            heads[:, dims.n_heads + dims.n_kv_heads :],
+        )
+
+
+def _rotary_table(dims: TextDims, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines (max_context, rotary_dim / 2) in float32."""
+    steps = torch.arange(0, dims.rotary_dim, 2, dtype=torch.float32) / dims.rotary_dim
+    frequency = 1.0 / (ROTARY_BASE**steps)
+    angle = torch.arange(dims.max_context, dtype=torch.float32)[:, None] * frequency
+    return angle.cos().to(device), angle.sin().to(device)
+
+
+def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the leading dimensions of every head by its position, in float32."""
+    half = cos.shape[-1]
+    first, second = heads[..., :half].float(), heads[..., half : 2 * half].float()
+    turned = torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    return torch.cat([turned.to(heads.dtype), heads[..., 2 * half :]], dim=-1)
