@@ -1,0 +1,117 @@
+"""Results of one camera come out in order, whatever order they came in."""
+
+import random
+
+import pytest
+
+from pipeline.core.jobs import Result
+from pipeline.core.ports import Delivered
+from pipeline.processing.ordering import InOrder, Sorted
+
+PATIENCE_S = 2.0
+
+
+def arrived(ordinal: int, run: str = "a", *, live: bool = False, last: bool = False) -> Delivered:
+    """A result on its way, without answers."""
+    return Delivered(
+        id=f"{run}-{ordinal}",
+        result=Result(
+            camera="door",
+            run=run,
+            engine="fast",
+            ordinal=ordinal,
+            seq=ordinal,
+            captured_at=float(ordinal),
+            size_wh=(64, 48),
+            live=live,
+            last=last,
+        ),
+    )
+
+
+def ordinals(sorted_: Sorted) -> list[int]:
+    """What came free."""
+    return [delivered.result.ordinal for delivered in sorted_.ready]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_order_comes_out_sorted(seed: int) -> None:
+    """Whatever the order of arrival, each result is judged once and in order."""
+    shuffled = list(range(50))
+    random.Random(seed).shuffle(shuffled)
+    order = InOrder(PATIENCE_S)
+    ready = [n for ordinal in shuffled for n in ordinals(order.offer(arrived(ordinal), now=0.0))]
+    assert ready == list(range(50))
+
+
+def test_a_result_judged_before_is_a_duplicate() -> None:
+    """A result that comes again after it was judged is not judged again."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0), now=0.0)
+    again = order.offer(arrived(0), now=0.0)
+    assert again.ready == ()
+    assert [d.result.ordinal for d in again.duplicates] == [0]
+
+
+def test_a_result_that_waits_and_comes_again_is_judged_once() -> None:
+    """Of two copies that wait for their turn, the older one is let go."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(1), now=0.0)
+    assert len(order.offer(arrived(1), now=0.0).duplicates) == 1
+    assert ordinals(order.offer(arrived(0), now=0.0)) == [0, 1]
+
+
+def test_a_file_waits_for_ever_for_what_is_missing() -> None:
+    """A file's frame is never passed over."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(1), now=0.0)
+    assert order.pass_over(now=1e6) == Sorted()
+    assert ordinals(order.offer(arrived(0), now=1e6)) == [0, 1]
+
+
+def test_a_live_camera_waits_as_long_as_patience() -> None:
+    """A live camera's missing results are passed over together, and counted."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0, live=True), now=0.0)
+    order.offer(arrived(3, live=True), now=1.0)
+    assert order.pass_over(now=2.9) == Sorted()
+    passed = order.pass_over(now=3.0)
+    assert passed.missing == 2
+    assert ordinals(passed) == [3]
+
+
+def test_what_comes_after_being_passed_over_is_late() -> None:
+    """A straggler is recognised, not judged out of order."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(1, live=True), now=0.0)
+    order.pass_over(now=5.0)
+    assert order.offer(arrived(0, live=True), now=5.0).ready == ()
+
+
+def test_a_new_run_follows_the_end_of_the_old_one() -> None:
+    """A run that ended makes way at once for the next."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0, "a"), now=0.0)
+    assert ordinals(order.offer(arrived(0, "b"), now=0.0)) == []
+    assert ordinals(order.offer(arrived(1, "a", last=True), now=0.0)) == [1, 0]
+    assert ordinals(order.offer(arrived(1, "b"), now=0.0)) == [1]
+    assert len(order.offer(arrived(0, "a"), now=0.0).late) == 1
+
+
+def test_a_live_run_that_breaks_off_makes_way_after_patience() -> None:
+    """A sampler that died left no end mark: its successor waits no longer than patience."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0, "a", live=True), now=0.0)
+    order.offer(arrived(0, "b", live=True), now=1.0)
+    assert order.pass_over(now=2.0).ready == ()
+    assert ordinals(order.pass_over(now=3.0)) == [0]
+    assert ordinals(order.offer(arrived(1, "b", live=True), now=3.0)) == [1]
+
+
+def test_going_on_from_a_checkpoint_skips_what_was_judged() -> None:
+    """After a restart a file plays again; what was judged before is a duplicate."""
+    order = InOrder(PATIENCE_S)
+    order.resume("a", 1)
+    assert len(order.offer(arrived(0), now=0.0).duplicates) == 1
+    assert len(order.offer(arrived(1), now=0.0).duplicates) == 1
+    assert ordinals(order.offer(arrived(2), now=0.0)) == [2]

@@ -1,0 +1,263 @@
+"""What a processor concludes is kept once, in order, whatever is killed or comes twice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from connectors.queues.memory import MemoryConfig
+from connectors.queues.pictures import MemoryShelf
+from connectors.stores import StoreConfig
+from pipeline.core.answers import Boxes
+from pipeline.core.errors import StoreError
+from pipeline.core.events import Event, JsonValue, Subject, event_id
+from pipeline.core.jobs import Result, health_result
+from pipeline.core.measures import Bucket, Health, minute_of
+from pipeline.core.ports import Commit, Kept, Observation, Queues, Rule, Store, Verdict
+from pipeline.processing.judge import CameraPlan, TaskPlan
+from pipeline.processing.processor import Outside, Processor
+from pipeline.processing.snapshots import Snapshots
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ManualClock, frame
+from pipeline.tracking import TrackerConfig
+
+START = 1_700_000_000.0
+BOX = (0.4, 0.4, 0.6, 0.8)
+
+
+class EveryOther:
+    """A rule that has an event at every second observation and counts them all."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def judge(self, seen: Observation) -> Verdict:
+        """An event for each even observation; a bucket with the count so far."""
+        self._seen += 1
+        bucket = Bucket(
+            seen.camera, "even", minute_of(seen.at), self._seen, 1.0, entered=self._seen
+        )
+        if self._seen % 2:
+            return Verdict(buckets=(bucket,))
+        event = Event(
+            id=event_id(seen.camera, "even", str(self._seen), seen.at),
+            type="even",
+            phase="single",
+            camera=seen.camera,
+            rule="even",
+            at=seen.at,
+            subject=Subject("person", box=BOX),
+            data={"seen": self._seen, "tracks": len(seen.tracks)},
+            seq=seen.seq,
+            run=seen.run,
+        )
+        return Verdict((event,), (bucket,))
+
+    def finish(self, at: float) -> Verdict:
+        """One last event."""
+        identity = event_id("door", "even", "end", at)
+        return Verdict((Event(identity, "even", "single", "door", "even", at),))
+
+    def state(self) -> JsonValue:
+        """How many were seen."""
+        return self._seen
+
+    def restore(self, state: JsonValue) -> None:
+        """Count on from there."""
+        assert isinstance(state, int)
+        self._seen = state
+
+
+def make_rule(_aspect: float) -> Rule:
+    """The rule of these tests."""
+    return EveryOther()
+
+
+PLAN = CameraPlan(
+    camera="door",
+    engine="fast",
+    fingerprint="1",
+    tasks=(TaskPlan("people", {"even": make_rule}, lambda: TrackerConfig().build("person")),),
+    snapshots=frozenset({"even"}),
+)
+
+
+def result(ordinal: int, *, last: bool = False) -> Result:
+    """A file's result with one box, half a second apart."""
+    return Result(
+        camera="door",
+        run="clip",
+        engine="fast",
+        ordinal=ordinal,
+        seq=ordinal,
+        captured_at=START + ordinal / 2,
+        size_wh=(64, 48),
+        live=False,
+        answers={} if last else {"people": Boxes("fast", (BOX,), (0.9,))},
+        last=last,
+    )
+
+
+class Desk:
+    """A processor with a real store in a folder, and queues in memory."""
+
+    def __init__(self, folder: Path, plan: CameraPlan = PLAN) -> None:
+        self.clock = ManualClock(START)
+        self.metrics = Metrics()
+        self.queues: Queues = MemoryConfig().build(self.clock)
+        self.shelf = MemoryShelf()
+        config = StoreConfig(url=f"sqlite:///{folder}/events.db")
+        self.store: Store = config.build(self.clock)
+        self.media = config.media_folder
+        self.processor = self.make(self.store, plan)
+        self._media_store = config.build_media()
+
+    def make(self, store: Store, plan: CameraPlan = PLAN) -> Processor:
+        """A processor on this desk's queues, such as the next one after a crash."""
+        config = StoreConfig(url="sqlite:///unused.db", media=self.media)
+        outside = Outside(
+            results=self.queues.results,
+            store=store,
+            snapshots=Snapshots(self.shelf, config.build_media()),
+            metrics=self.metrics,
+            clock=self.clock,
+        )
+        return Processor([plan], outside)
+
+    def feed(self, *results: Result) -> None:
+        """Publish and judge."""
+        assert self.queues.results.publish(results, 0.0)
+        while self.processor.step(0.0):
+            pass
+
+    def events(self) -> list[Kept]:
+        """All events kept, in order."""
+        return list(self.store.events_after(0, 1000))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A fresh desk."""
+    fresh = Desk(tmp_path)
+    yield fresh
+    fresh.store.close()
+
+
+def test_results_become_events_in_order(desk: Desk) -> None:
+    """Whatever the order of arrival, rules see results in order and events are kept."""
+    desk.feed(result(1), result(3), result(0), result(2), result(4, last=True))
+    assert [kept.event.at for kept in desk.events()] == [START + 0.5, START + 1.5, START + 2.0]
+    assert desk.processor.ended == {("door", "fast")}
+
+
+def test_a_second_processor_goes_on_where_the_first_was_killed(desk: Desk) -> None:
+    """Its state comes from the store; replayed results are recognised and judged once."""
+    desk.feed(result(0), result(1), result(2))
+    desk.processor = desk.make(desk.store)
+    used = desk.processor.resume()
+    assert used["door", "fast"].ordinal == 2
+    desk.feed(*(result(n) for n in range(5)), result(5, last=True))
+    assert [kept.event.data.get("seen") for kept in desk.events()] == [2, 4, None]
+    passed = desk.metrics.value(
+        "moonwatch_results_passed_over_total", camera="door", reason="duplicate"
+    )
+    assert passed == 3
+
+
+def test_a_changed_plan_starts_anew(desk: Desk) -> None:
+    """A checkpoint of other rules or lines is not gone on from."""
+    desk.feed(result(0), result(1))
+    desk.processor = desk.make(desk.store, replace(PLAN, fingerprint="2"))
+    assert desk.processor.resume() == {}
+
+
+def test_a_replayed_end_is_still_an_end(desk: Desk) -> None:
+    """Running a file again that was judged to its end ends at once, with nothing doubled."""
+    everything = (result(0), result(1), result(2, last=True))
+    desk.feed(*everything)
+    before = desk.events()
+    desk.processor = desk.make(desk.store)
+    desk.processor.resume()
+    desk.feed(*everything)
+    assert desk.processor.ended == {("door", "fast")}
+    assert desk.events() == before
+
+
+def test_results_are_acknowledged_only_after_they_are_kept(desk: Desk) -> None:
+    """A store that refuses keeps the results unacknowledged: they come again."""
+
+    class Refusing:
+        def __getattr__(self, name: str) -> object:
+            return getattr(desk.store, name)
+
+        def commit(self, commit: Commit) -> int:
+            desk.processor.stop()
+            raise StoreError("the disk is full")
+
+    good = desk.processor
+    refusing: Store = Refusing()  # type: ignore[assignment]
+    desk.processor = desk.make(refusing)
+    desk.feed(result(0), result(1))
+    assert desk.events() == []
+    desk.processor = good
+    desk.clock.advance(3600)
+    while desk.processor.step(0.0):
+        pass
+    assert len(desk.events()) == 1
+
+
+def test_a_snapshot_shows_the_frame_with_the_box(desk: Desk) -> None:
+    """The event refers to a stored JPEG of its frame, with the subject's box drawn."""
+    picture = frame("door", 1)
+    desk.shelf.keep(replace(picture, run="clip"))
+    desk.feed(result(0), result(1))
+    [kept] = desk.events()
+    [reference] = kept.event.media
+    assert reference == f"door/2023-11-14/{kept.event.id}.jpg"
+    shown = cv2.imread(str(desk.media / reference))
+    assert shown is not None
+    assert shown.shape == (48, 64, 3)
+    edge = shown[round(0.4 * 48), round(0.5 * 64)].astype(int)
+    assert np.abs(edge - (0, 176, 255)).max() < 60
+    assert np.abs(shown[2, 2].astype(int) - 128).max() < 4
+
+
+def test_an_event_without_its_picture_is_still_an_event(desk: Desk) -> None:
+    """A picture that is gone costs the reference, not the event."""
+    desk.feed(result(0), result(1))
+    assert desk.events()[0].event.media == ()
+
+
+def test_troubles_of_a_camera_are_events_with_start_and_end(desk: Desk) -> None:
+    """Offline and online make one happening; a repeated state makes none."""
+    states = ["online", "offline", "offline", "online", "frozen", "moving"]
+    desk.feed(
+        *(
+            health_result(Health("door", START + 10 * n, state, "timeout"))
+            for n, state in enumerate(states)
+        )
+    )
+    events = [kept.event for kept in desk.events()]
+    assert [(event.type, event.phase) for event in events] == [
+        ("camera_offline", "start"),
+        ("camera_offline", "end"),
+        ("camera_frozen", "start"),
+        ("camera_frozen", "end"),
+    ]
+    assert events[0].id == events[1].id
+    assert events[1].data["seconds"] == 20.0
+
+
+def test_a_result_of_an_unknown_camera_is_counted_and_let_go(desk: Desk) -> None:
+    """A camera that left the deployment does not stop the others."""
+    desk.feed(replace(result(0), camera="gone"), result(0), result(1))
+    assert len(desk.events()) == 1
+    assert (
+        desk.metrics.value(
+            "moonwatch_results_passed_over_total", camera="gone", reason="unknown camera"
+        )
+        == 1
+    )
