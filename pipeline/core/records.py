@@ -2,15 +2,13 @@
 
 import json
 import math
+from dataclasses import fields
 from typing import Any, get_args
 
 from pipeline.core.events import Event, JsonValue, Phase, Subject
 
 _PHASES = frozenset(get_args(Phase))
-_FIELDS = frozenset(
-    ("id", "type", "phase", "camera", "rule", "at", "update", "seq", "run")
-    + ("subject", "data", "media")
-)
+_FIELDS = frozenset(field.name for field in fields(Event))
 
 
 def event_to_json(event: Event) -> str:

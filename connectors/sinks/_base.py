@@ -1,0 +1,35 @@
+"""What every sink's config has: which events it gets, and how long they are tried for."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from pipeline.core.config import Config, PositiveDuration, parse_duration
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""Names of rules, cameras or event types, `*` and `?` allowed; one alone needs no list."""
+
+
+class BaseSinkConfig(Config):
+    """Fields that all sinks share."""
+
+    only: Names = ()
+    """Rules, cameras or types whose events are wanted; all unless given."""
+    without: Names = Field((), alias="not")
+    """Rules, cameras or types whose events are not wanted; written `not:`."""
+    give_up_after: PositiveDuration = Field(default_factory=lambda: parse_duration("7d"))
+    """How long an event is tried for while the sink does not answer."""
+
+    @property
+    def at_once(self) -> int:
+        """How many events are sent together, at most."""
+        return 100
+
+    def resource(self) -> str | None:
+        """What no other sink may use too, such as a file's absolute path."""
+        return None

@@ -1,0 +1,27 @@
+"""Full files put aside as `events.000001.jsonl`, `events.000002.jsonl`, ..., the oldest deleted."""
+
+import re
+from pathlib import Path
+
+
+def put_aside(path: Path, keep: int) -> Path:
+    """Rename a file to the next number and delete all but the newest `keep` of its kind."""
+    older = put_aside_before(path)
+    number = _number(older[-1], path) + 1 if older else 1
+    aside = path.with_name(f"{path.stem}.{number:06d}{path.suffix}")
+    path.rename(aside)
+    for file in [*older, aside][:-keep]:
+        file.unlink(missing_ok=True)
+    return aside
+
+
+def put_aside_before(path: Path) -> list[Path]:
+    """The files put aside so far, oldest first."""
+    files = [file for file in path.parent.iterdir() if _number(file, path)]
+    return sorted(files, key=lambda file: _number(file, path))
+
+
+def _number(file: Path, path: Path) -> int:
+    pattern = rf"{re.escape(path.stem)}\.(\d{{6,}}){re.escape(path.suffix)}"
+    found = re.fullmatch(pattern, file.name)
+    return int(found[1]) if found else 0

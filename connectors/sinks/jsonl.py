@@ -1,0 +1,223 @@
+"""Events in a file, one CloudEvent in JSON a line; each line once, also after a crash."""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from connectors.sinks import _rotation, _tail
+from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._text import json_line
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.config import PositiveDuration, parse_duration
+from pipeline.core.errors import SinkError
+from pipeline.core.events import Event, to_cloudevent
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 500
+# A crash between the writing of a batch and the moving of the cursor brings the batch again, so
+# this must be more than one batch.
+_REMEMBERED = 4 * _AT_ONCE
+
+
+def _bytes(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+)\s*([kKMG]?)(i?)B", str(value).strip())
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write it like 500kB, 100MB or 1GiB")
+    power = "KMG".find(found[2].upper()) + 1 if found[2] else 0
+    return int(found[1]) * (1024 if found[3] else 1000) ** power
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*[kKMG]?i?B$", "examples": ["100MB"]}),
+]
+
+
+class JsonlConfig(BaseSinkConfig):
+    """Append events to a file."""
+
+    type: Literal["jsonl"] = "jsonl"
+    path: Path
+    """The file; its folder is made where it is missing."""
+    sync: Literal["always", "interval", "never"] = "always"
+    """When a line is safe from a power cut: at once, within `sync_every`, or when the system
+    pleases. None of them loses a line when only moonwatch dies."""
+    sync_every: PositiveDuration = Field(default_factory=lambda: parse_duration("1s"))
+    """With `sync: interval`, how often written lines are forced to the disk while events come."""
+    max_size: Size | None = None
+    """A file that would grow beyond this, such as `100MB`, is put aside as `NAME.000001.jsonl`."""
+    daily: bool = False
+    """Whether each day (UTC) has a file of its own."""
+    keep: int = Field(10, ge=1)
+    """How many files that were put aside are kept."""
+
+    @property
+    def at_once(self) -> int:
+        """How many events are written together, at most."""
+        return _AT_ONCE
+
+    def resource(self) -> str | None:
+        """The file."""
+        return os.path.realpath(self.path)
+
+    def build(self, site: str) -> "JsonlSink":
+        """A sink that opens the file when the first event comes."""
+        return JsonlSink(self, site)
+
+
+class JsonlSink:
+    """Appends lines. What comes again is not written again.
+
+    A batch comes again when moonwatch died, or the store failed, between the writing of it and the
+    moving of the sink's cursor. So the ids of the last 2000 lines are remembered, and read from
+    the file when it is opened; a line that was written only in part is cut off then.
+    """
+
+    def __init__(self, config: JsonlConfig, site: str, clock: Clock | None = None) -> None:
+        self._config = config
+        self._site = site
+        self._clock = clock or SystemClock()
+        self._file: int | None = None
+        self._day = date.min
+        self._unsynced = False
+        self._synced_at = self._clock.monotonic()
+        self._seen: dict[str, None] = {}
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Append those that are not there yet; SinkError leaves no half-written line."""
+        try:
+            file = self._ready()
+            fresh = {e.record_id: e for e in events if e.record_id not in self._seen}
+            lines = [json_line(to_cloudevent(event, self._site)) for event in fresh.values()]
+            if lines:
+                file = self._room_for(file, sum(map(len, lines)))
+                _append(file, b"".join(lines))
+                self._unsynced = True
+                self._remember(list(fresh))
+            self._sync()
+        except OSError as error:
+            self._let_go()
+            raise SinkError(
+                f"{self._config.path} cannot be written: {error.strerror or error}"
+            ) from error
+
+    def close(self) -> None:
+        """Force what was written to the disk and let go of the file; safe to call twice."""
+        try:
+            if self._file is not None and self._unsynced and self._config.sync != "never":
+                os.fsync(self._file)
+        except OSError as error:
+            raise SinkError(f"{self._config.path} cannot be written: {error.strerror}") from error
+        finally:
+            self._let_go()
+
+    def _ready(self) -> int:
+        """The open file; opened again where somebody moved or deleted it meanwhile."""
+        if self._file is not None and not _is_at(self._file, self._config.path):
+            self._let_go()
+        if self._file is None:
+            self._file = self._open()
+        return self._file
+
+    def _open(self) -> int:
+        path = self._config.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError(0, "it is no regular file")
+        started = self._clock.now()
+        if path.exists():
+            cut = _tail.make_whole(path)
+            if cut:
+                _log.warning("%s: cut off %d bytes of a line that was never finished", path, cut)
+            if path.stat().st_size:
+                started = path.stat().st_mtime
+        self._day = _day(started)
+        self._remember(self._ids_in_files())
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # What an earlier process wrote may not be on the disk yet.
+        self._unsynced = True
+        _sync_folder(path.parent)
+        return file
+
+    def _ids_in_files(self) -> list[str]:
+        ids: list[str] = []
+        path = self._config.path
+        files = [*_rotation.put_aside_before(path), *([path] if path.exists() else [])]
+        for file in reversed(files):
+            if len(ids) < _REMEMBERED:
+                ids = _tail.last_ids(file, _REMEMBERED - len(ids)) + ids
+        return ids
+
+    def _remember(self, ids: Sequence[str]) -> None:
+        self._seen.update(dict.fromkeys(ids))
+        for record_id in list(self._seen)[: max(0, len(self._seen) - _REMEMBERED)]:
+            del self._seen[record_id]
+
+    def _room_for(self, file: int, size: int) -> int:
+        """The file to append to: a new one where the old one is full, or of another day."""
+        today = _day(self._clock.now())
+        present = os.fstat(file).st_size
+        limit = self._config.max_size
+        full = limit is not None and present + size > limit
+        if not present or not (full or (self._config.daily and today != self._day)):
+            return file
+        if self._config.sync != "never":
+            os.fsync(file)
+        self._let_go()
+        _rotation.put_aside(self._config.path, self._config.keep)
+        self._file = self._open()
+        return self._file
+
+    def _sync(self) -> None:
+        now = self._clock.monotonic()
+        due = now - self._synced_at >= self._config.sync_every.total_seconds()
+        if self._file is None or not self._unsynced or self._config.sync == "never":
+            return
+        if self._config.sync == "always" or due:
+            os.fsync(self._file)
+            self._unsynced = False
+            self._synced_at = now
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def _append(file: int, data: bytes) -> None:
+    """Write all of it or, on a full disk, nothing."""
+    before = os.fstat(file).st_size
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, before)
+        raise
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name safe from a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _day(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()

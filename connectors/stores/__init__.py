@@ -1,0 +1,74 @@
+"""Where events, counts, health and checkpoints are kept, and the pictures beside them."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_serializer, field_validator
+
+from connectors.stores.files import FileMediaStore
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.config import Config, PositiveDuration, parse_duration
+
+if TYPE_CHECKING:
+    from connectors.stores.sql import SqlStore
+
+__all__ = ["FileMediaStore", "StoreConfig"]
+
+_SCHEMES = ("sqlite", "postgresql", "postgres")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)()[^&]*")
+
+
+class StoreConfig(Config):
+    """What happened, kept in a database: SQLite in one file, or PostgreSQL by its URL."""
+
+    url: str = Field("sqlite:///moonwatch.db", repr=False)
+    """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""
+    keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
+    """How long events, counts and pictures are kept; events only go once every sink has them."""
+    media: Path | None = None
+    """Folder of the pictures; `moonwatch.media` beside the database unless given."""
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        scheme, colon, rest = url.partition("://")
+        if not colon or scheme.partition("+")[0] not in _SCHEMES:
+            raise ValueError(
+                "a store is sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+            )
+        if scheme.startswith("sqlite") and (not rest.startswith("/") or rest in ("/", "/:memory:")):
+            raise ValueError(
+                "a store in memory loses every event; name a file, such as sqlite:///moonwatch.db"
+            )
+        return url
+
+    @field_serializer("url")
+    def _without_password(self, url: str) -> str:
+        return _PASSWORD.sub(lambda found: f"{found[1]}:***" if found[1] else "***", url)
+
+    @property
+    def file(self) -> Path | None:
+        """The database's file; None for a server."""
+        if not self.url.startswith("sqlite"):
+            return None
+        return Path(self.url.partition("://")[2][1:].partition("?")[0])
+
+    @property
+    def media_folder(self) -> Path:
+        """Where pictures are kept."""
+        if self.media is not None:
+            return self.media
+        return self.file.with_suffix(".media") if self.file else Path("moonwatch.media")
+
+    def build(self, clock: Clock | None = None) -> "SqlStore":
+        """Open the database, making or upgrading its tables; raises StoreError."""
+        # SQLAlchemy takes a good part of a second to import, which `check` need not wait for.
+        module = importlib.import_module("connectors.stores.sql")
+        store: SqlStore = module.SqlStore(self.url, clock or SystemClock())
+        return store
+
+    def build_media(self) -> FileMediaStore:
+        """The folder of pictures; made when the first one is kept."""
+        return FileMediaStore(self.media_folder)

@@ -1,0 +1,150 @@
+"""Questions about the past, answered from the tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from connectors.stores import _schema
+from connectors.stores._database import Database
+from pipeline.core.errors import StoreError
+from pipeline.core.history import EVER, FIRST_PAGE, EventCount, EventFilter, Page, Span
+from pipeline.core.measures import Bucket, Health
+from pipeline.core.ports import Cursor, Kept
+from pipeline.core.records import event_from_json
+
+
+class SqlHistory:
+    """The reading side of a `SqlStore`; see `pipeline.core.history.History`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[Kept]:
+        """Events in order of arrival, or the other way round."""
+        position = _schema.events.c.position
+        wanted = sa.select(_schema.events).where(*_conditions(chosen)).limit(page.limit)
+        if page.newest_first:
+            wanted = wanted.order_by(position.desc())
+            if page.beyond is not None:
+                wanted = wanted.where(position < page.beyond)
+        else:
+            wanted = wanted.order_by(position)
+            if page.beyond is not None:
+                wanted = wanted.where(position > page.beyond)
+        return [kept(self._database.place, row) for row in self._all(wanted)]
+
+    def event(self, record_id: str) -> Kept | None:
+        """One event, if it is still there."""
+        table = _schema.events
+        rows = self._all(sa.select(table).where(table.c.record_id == record_id))
+        return kept(self._database.place, rows[0]) if rows else None
+
+    def counts(self, chosen: EventFilter) -> Sequence[EventCount]:
+        """How many events there are by camera, rule and phase."""
+        table = _schema.events
+        kinds = (table.c.camera, table.c.rule, table.c.type, table.c.phase)
+        wanted = sa.select(
+            *kinds,
+            sa.func.count().label("events"),
+            sa.func.min(table.c.at).label("first"),
+            sa.func.max(table.c.at).label("last"),
+        ).where(*_conditions(chosen))
+        rows = self._all(wanted.group_by(*kinds).order_by(*kinds))
+        return [EventCount(**row._asdict()) for row in rows]
+
+    def buckets(
+        self, camera: str | None = None, rule: str | None = None, span: Span = EVER
+    ) -> Sequence[Bucket]:
+        """Minute buckets by camera, rule and minute."""
+        table = _schema.buckets
+        wanted = sa.select(table).where(*_within(table.c.minute, span))
+        if camera is not None:
+            wanted = wanted.where(table.c.camera == camera)
+        if rule is not None:
+            wanted = wanted.where(table.c.rule == rule)
+        rows = self._all(wanted.order_by(table.c.camera, table.c.rule, table.c.minute))
+        return [
+            Bucket(
+                camera=row.camera,
+                rule=row.rule,
+                minute=row.minute,
+                samples=row.samples,
+                coverage=row.coverage,
+                entered=row.entered,
+                left=row.left,
+                mean=row.mean,
+                maximum=row.maximum,
+            )
+            for row in rows
+        ]
+
+    def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
+        """Changes of cameras' states in order of time."""
+        table = _schema.health
+        wanted = sa.select(table).where(*_within(table.c.at, span))
+        if camera is not None:
+            wanted = wanted.where(table.c.camera == camera)
+        rows = self._all(wanted.order_by(table.c.at, table.c.camera, table.c.kept_at))
+        return [_health(row) for row in rows]
+
+    def latest_health(self) -> Sequence[Health]:
+        """The last known state of each camera."""
+        table = _schema.health
+        place = sa.func.row_number().over(
+            partition_by=table.c.camera, order_by=(table.c.at.desc(), table.c.kept_at.desc())
+        )
+        ranked = sa.select(table, place.label("place")).subquery()
+        wanted = sa.select(ranked).where(ranked.c.place == 1).order_by(ranked.c.camera)
+        return [_health(row) for row in self._all(wanted)]
+
+    def cursors(self) -> Sequence[Cursor]:
+        """Where each sink of the deployment is."""
+        cursors, events = _schema.cursors, _schema.events
+        behind = (
+            sa.select(sa.func.count())
+            .where(events.c.position > cursors.c.position)
+            .scalar_subquery()
+        )
+        wanted = sa.select(cursors.c.sink, cursors.c.position, behind).where(cursors.c.enlisted)
+        return [Cursor(*row) for row in self._all(wanted.order_by(cursors.c.sink))]
+
+    def _all(self, wanted: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self._database.read("read what is kept") as connection:
+            return connection.execute(wanted).all()
+
+
+def kept(place: str, row: sa.Row[Any]) -> Kept:
+    """A row of the events table as an event; StoreError when it was damaged."""
+    try:
+        return Kept(row.position, event_from_json(row.body), row.kept_at)
+    except ValueError as error:
+        raise StoreError(
+            f"the store {place}: event {row.position} is damaged ({error}); "
+            "restore the store from a backup, or delete this event"
+        ) from error
+
+
+def _health(row: sa.Row[Any]) -> Health:
+    return Health(row.camera, row.at, row.state, row.detail)
+
+
+def _conditions(chosen: EventFilter) -> list[sa.ColumnElement[bool]]:
+    table = _schema.events
+    choices = (
+        (table.c.camera, chosen.cameras),
+        (table.c.rule, chosen.rules),
+        (table.c.type, chosen.types),
+        (table.c.phase, chosen.phases),
+    )
+    conditions = [column.in_(names) for column, names in choices if names]
+    return [*conditions, *_within(table.c.at, chosen.span)]
+
+
+def _within(moment: sa.Column[Any], span: Span) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if span.since is not None:
+        conditions.append(moment >= span.since)
+    if span.until is not None:
+        conditions.append(moment < span.until)
+    return conditions

@@ -1,0 +1,114 @@
+"""The store's tables, and how a database comes to have them."""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from pipeline.core.errors import StoreError
+
+_tables = sa.MetaData()
+# SQLite counts rows by itself only in a column of exactly this type.
+_counted = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+version = sa.Table("moonwatch_schema", _tables, sa.Column("version", sa.Integer, primary_key=True))
+events = sa.Table(
+    "moonwatch_events",
+    _tables,
+    # Never used twice, also after the newest events are forgotten: cursors point at it.
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    sa.Column("record_id", sa.Text, nullable=False, unique=True),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+    sa.Column("at", sa.Double, nullable=False, index=True),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    # Text and not a JSON column: PostgreSQL would rewrite the numbers.
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("moonwatch_events_by_rule", "camera", "rule", "at"),
+    sqlite_autoincrement=True,
+)
+media = sa.Table(
+    "moonwatch_media",
+    _tables,
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("record_id", sa.Text, nullable=False, index=True),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
+buckets = sa.Table(
+    "moonwatch_buckets",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("minute", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("samples", sa.BigInteger, nullable=False),
+    sa.Column("coverage", sa.Double, nullable=False),
+    sa.Column("entered", sa.BigInteger),
+    sa.Column("left", sa.BigInteger),
+    sa.Column("mean", sa.Double),
+    sa.Column("maximum", sa.BigInteger),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
+health = sa.Table(
+    "moonwatch_health",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
+checkpoints = sa.Table(
+    "moonwatch_checkpoints",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("engine", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("ordinal", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
+cursors = sa.Table(
+    "moonwatch_cursors",
+    _tables,
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("enlisted", sa.Boolean, nullable=False),
+)
+undelivered = sa.Table(
+    "moonwatch_undelivered",
+    _tables,
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("record_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
+
+Migration = Callable[[sa.Connection], None]
+MIGRATIONS: tuple[Migration, ...] = ()
+"""Each brings the tables from one version to the next; the first starts from version 1."""
+
+
+def prepare(
+    connection: sa.Connection, place: str, migrations: Sequence[Migration] = MIGRATIONS
+) -> None:
+    """Make the tables, or bring older ones up to date; refuses those of a newer moonwatch.
+
+    Runs inside the caller's transaction, so that a failure leaves what was there.
+    """
+    newest = 1 + len(migrations)
+    if not sa.inspect(connection).has_table(version.name):
+        _tables.create_all(connection)
+        connection.execute(version.insert().values(version=newest))
+        return
+    found = connection.scalar(sa.select(version.c.version))
+    if found is None or not 1 <= found <= newest:
+        raise StoreError(
+            f"the store {place} has version {found} of the tables and this moonwatch knows "
+            f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
+        )
+    for migrate in migrations[found - 1 :]:
+        migrate(connection)
+    connection.execute(version.update().values(version=newest))

@@ -1,0 +1,83 @@
+"""All lanes of a deployment, each on a thread of its own, so that none waits for another."""
+
+import logging
+import threading
+import traceback
+from collections.abc import Sequence
+
+from pipeline.core.clock import Clock
+from pipeline.core.ports import Store
+from pipeline.delivery.lane import Lane, LaneStatus
+
+_log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Starts and stops the lanes. Events that are not delivered stay in the store."""
+
+    def __init__(self, lanes: Sequence[Lane], store: Store, clock: Clock) -> None:
+        self._lanes = tuple(lanes)
+        self._store = store
+        self._clock = clock
+        self._wakes = [threading.Event() for _ in self._lanes]
+        self._stopping = threading.Event()
+        self._deadline = float("inf")
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Tell the store which sinks there are, and begin; raises StoreError."""
+        self._store.enlist([lane.route.sink for lane in self._lanes])
+        for lane, wake in zip(self._lanes, self._wakes, strict=True):
+            name = f"sink-{lane.route.sink}"
+            # A sink that hangs for ever must not keep the process.
+            thread = threading.Thread(target=self._run, args=(lane, wake), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def nudge(self) -> None:
+        """There are new events: look now. Lanes whose sink is failing keep their pause."""
+        for wake in self._wakes:
+            wake.set()
+
+    def status(self) -> tuple[LaneStatus, ...]:
+        """How each lane is doing."""
+        return tuple(lane.status() for lane in self._lanes)
+
+    def stop(self, within_s: float) -> bool:
+        """Deliver what is there to the sinks that answer, then end.
+
+        Returns False when a lane did not end in time; what it did not deliver waits in the store
+        for the next start.
+        """
+        self._deadline = self._clock.monotonic() + within_s
+        self._stopping.set()
+        self.nudge()
+        for thread in self._threads:
+            thread.join(max(0.0, self._deadline - self._clock.monotonic()))
+        late = [thread.name for thread in self._threads if thread.is_alive()]
+        if late:
+            _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
+        return not late
+
+    def _run(self, lane: Lane, wake: threading.Event) -> None:
+        while True:
+            wake.clear()
+            last = self._stopping.is_set()
+            rest_s = self._step(lane)
+            if last and (rest_s > 0 or self._clock.monotonic() >= self._deadline):
+                break
+            if rest_s > 0:
+                failing = lane.status().error is not None
+                self._clock.wait(rest_s, self._stopping if failing else wake)
+        lane.close()
+
+    def _step(self, lane: Lane) -> float:
+        try:
+            return lane.step()
+        except Exception as error:  # noqa: BLE001 - a fault in one sink must not end its lane
+            kind = type(error).__name__
+            if lane.status().error is None:
+                # The places without the error's own words: those may hold credentials.
+                places = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("sink %s: unexpected %s at\n%s", lane.route.sink, kind, places)
+            return lane.fail(f"an unexpected {kind}, see the log; please report it")

@@ -1,0 +1,239 @@
+"""One sink's way out of the store: its own cursor, its own retries, its own dead letters."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import takewhile
+
+from pipeline.core.clock import Clock
+from pipeline.core.config import format_duration
+from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.ports import Kept, Sink, Store, Undelivered
+from pipeline.delivery.backoff import Backoff
+from pipeline.delivery.route import Route
+from pipeline.telemetry.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+_WINDOW = 500
+# How often a lane looks for events that nobody told it of (other processes write them too).
+_IDLE_S = 0.5
+# An old event that fails once is not given up on before its sink has failed for this long: after
+# a week without power the first attempt may just be too early.
+_PATIENCE_S = 600.0
+# Counting what waits costs a look at the store, so it is not done after each of many batches.
+_COUNT_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """How a lane is doing. Times are UTC seconds."""
+
+    sink: str
+    position: int = 0
+    behind: int = 0
+    undelivered: int = 0
+    delivered: int = 0
+    """Events accepted since the start."""
+    error: str | None = None
+    """Why the sink does not accept; None while it does."""
+    failing_since: float | None = None
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The next events the sink wants, and where the cursor is once they are done."""
+
+    wanted: tuple[Kept, ...]
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """What is done with but not yet noted in the store."""
+
+    end: int
+    dead: tuple[Undelivered, ...] = ()
+
+
+class Lane:
+    """Sends events to one sink, in order. One thread steps it; any may ask for its status."""
+
+    def __init__(
+        self, route: Route, sink: Sink, store: Store, clock: Clock, metrics: Metrics
+    ) -> None:
+        self.route = route
+        self._sink = sink
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._backoff = Backoff()
+        self._status = LaneStatus(route.sink)
+        self._position: int | None = None
+        self._progress: _Progress | None = None
+        self._attempts = 0
+        self._one_by_one = 0
+        self._refusing = False
+        self._failing_from = 0.0
+        self._counted_at: float | None = None
+
+    def status(self) -> LaneStatus:
+        """How the lane is doing."""
+        return self._status
+
+    def step(self) -> float:
+        """Deliver what comes next; returns for how many seconds to rest before the next step."""
+        try:
+            self._note_progress()
+            self._count_behind()
+            load = self._next_load()
+            if load is not None:
+                self._deliver(load)
+                self._note_progress()
+        except (SinkError, StoreError) as error:
+            return self.fail(str(error), getattr(error, "retry_after_s", None))
+        self._recover()
+        if load is not None:
+            return 0.0
+        self._show_behind(0)
+        return _IDLE_S
+
+    def fail(self, reason: str, asked_s: float | None = None) -> float:
+        """Remember a failure, and say it when it is the first; returns how long to rest."""
+        rest_s = self._backoff.next_s(asked_s)
+        now = self._clock.now()
+        if self._status.error is None:
+            self._failing_from = self._clock.monotonic()
+            self._status = replace(self._status, failing_since=now)
+            _log.warning("sink %s is behind: %s; trying again", self.route.sink, reason)
+        self._status = replace(self._status, error=reason, retry_at=now + rest_s)
+        return rest_s
+
+    def close(self) -> None:
+        """Let go of the sink."""
+        try:
+            self._sink.close()
+        except SinkError as error:
+            _log.warning("sink %s did not close cleanly: %s", self.route.sink, error)
+
+    def _next_load(self) -> _Load | None:
+        """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
+        position = self._where()
+        limit = 1 if self._one_by_one else self.route.at_once
+        wanted: list[Kept] = []
+        end = position
+        for kept in self._store.events_after(position, max(_WINDOW, limit)):
+            if self.route.wants(kept.event):
+                if len(wanted) == limit:
+                    break
+                wanted.append(kept)
+            end = kept.position
+        return None if end == position else _Load(tuple(wanted), end)
+
+    def _where(self) -> int:
+        if self._position is None:
+            self._position = self._store.cursor(self.route.sink).position
+            letters = len(self._store.undelivered(self.route.sink))
+            self._status = replace(self._status, position=self._position, undelivered=letters)
+        return self._position
+
+    def _deliver(self, load: _Load) -> None:
+        """Send a load; what cannot be sent is a dead letter, or a SinkError when it may be yet."""
+        if not load.wanted:
+            self._progress = _Progress(load.end)
+            return
+        try:
+            self._sink.send([kept.event for kept in load.wanted])
+        except SinkError as error:
+            self._attempts += 1
+            self._metrics.delivery_failures.labels(self.route.sink).inc()
+            if error.retryable:
+                self._give_up_old(load, str(error))
+                raise
+            self._refused(load, str(error))
+        else:
+            self._accepted(load)
+
+    def _accepted(self, load: _Load) -> None:
+        amount = len(load.wanted)
+        self._refusing = False
+        self._one_by_one = max(0, self._one_by_one - amount)
+        self._progress = _Progress(load.end)
+        self._status = replace(self._status, delivered=self._status.delivered + amount)
+        self._metrics.events_delivered.labels(self.route.sink).inc(amount)
+
+    def _refused(self, load: _Load, reason: str) -> None:
+        """Trying again cannot help: one of many is looked for alone, a single one is dead."""
+        if len(load.wanted) > 1:
+            self._one_by_one = len(load.wanted)
+            return
+        if not self._refusing:
+            self._refusing = True
+            _log.warning(
+                "sink %s refuses an event, kept as undelivered: %s", self.route.sink, reason
+            )
+        self._one_by_one = max(0, self._one_by_one - 1)
+        self._progress = _Progress(load.end, self._letters(load.wanted, reason))
+
+    def _give_up_old(self, load: _Load, reason: str) -> None:
+        """Events that have waited too long for a sink that keeps failing are dead letters."""
+        give_up_s = self.route.give_up_after.total_seconds()
+        failing_s = self._clock.monotonic() - self._failing_from
+        if self._status.error is None or failing_s < min(give_up_s, _PATIENCE_S):
+            return
+        newest = self._clock.now() - give_up_s
+        old = list(takewhile(lambda kept: kept.kept_at <= newest, load.wanted))
+        if not old:
+            return
+        end = load.end if len(old) == len(load.wanted) else old[-1].position
+        waited = format_duration(timedelta(seconds=round(give_up_s)))
+        self._progress = _Progress(end, self._letters(old, f"given up after {waited}: {reason}"))
+        _log.error(
+            "sink %s: %d events given up after %s and kept as undelivered: %s",
+            self.route.sink,
+            len(old),
+            waited,
+            reason,
+        )
+
+    def _letters(self, given_up: Sequence[Kept], reason: str) -> tuple[Undelivered, ...]:
+        return tuple(
+            Undelivered(
+                self.route.sink, kept.position, kept.event.record_id, reason, self._attempts
+            )
+            for kept in given_up
+        )
+
+    def _note_progress(self) -> None:
+        """Move the cursor. Where the store fails, this is repeated and the sending is not."""
+        done = self._progress
+        if done is None:
+            return
+        self._store.advance(self.route.sink, done.end, done.dead)
+        letters = len(done.dead)
+        self._progress = None
+        self._attempts = 0
+        self._position = done.end
+        self._status = replace(
+            self._status, position=done.end, undelivered=self._status.undelivered + letters
+        )
+        self._metrics.events_undelivered.labels(self.route.sink).inc(letters)
+
+    def _recover(self) -> None:
+        self._backoff.reset()
+        if self._status.error is None:
+            return
+        failed_s = timedelta(seconds=round(self._clock.monotonic() - self._failing_from))
+        _log.info("sink %s takes events again after %s", self.route.sink, format_duration(failed_s))
+        self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
+
+    def _count_behind(self) -> None:
+        now = self._clock.monotonic()
+        if self._counted_at is None or now - self._counted_at >= _COUNT_EVERY_S:
+            self._show_behind(self._store.cursor(self.route.sink).behind)
+            self._counted_at = now
+
+    def _show_behind(self, behind: int) -> None:
+        self._status = replace(self._status, behind=behind)
+        self._metrics.sink_behind.labels(self.route.sink).set(behind)
