@@ -141,10 +141,11 @@ class LineCrossing:
     def _step(
         self, seen: Observation, present: set[int], track: Track, step: Step
     ) -> Iterator[Event]:
-        here = trail_of(step, self._context.aspect)
-        walker = self._memory.walkers.get(track.id) or self._appear(present, track.id, here)
-        direction = self._gate.move(walker.path, here.xy)
-        walker.trail.go(here.at, here.xy, here.height)
+        aspect = self._context.aspect
+        walker = self._memory.walkers.get(track.id)
+        if walker is None:
+            walker = self._appear(present, track.id, trail_of(step, aspect))
+        direction = self._gate.move(walker.path, walker.trail.go(step, aspect))
         if direction == 0 or self._is_repetition(walker, direction, step.at):
             return
         walker.crossed_to, walker.crossed_at = direction, step.at
@@ -212,10 +213,8 @@ class LineCrossing:
         (walker_a, here_a), (walker_b, here_b) = a, b
         if walker_a.crossed_to != -walker_b.crossed_to:
             return False
-        kept = walker_a.trail.miss(here_a.at, here_a.xy) + walker_b.trail.miss(here_b.at, here_b.xy)
-        swapped = walker_a.trail.miss(here_b.at, here_b.xy) + walker_b.trail.miss(
-            here_a.at, here_a.xy
-        )
+        kept = walker_a.trail.miss(here_a) + walker_b.trail.miss(here_b)
+        swapped = walker_a.trail.miss(here_b) + walker_b.trail.miss(here_a)
         return swapped < kept
 
     def _may_speak(self, at: float) -> bool:

@@ -1,7 +1,8 @@
-"""Recognises a new track id as the continuation of one that vanished there a moment ago.
+"""Follows a walker's feet through hidden moments, and recognises him under a new track id.
 
-Trackers lose people who pass each other and find them again under a new number. What a rule
-remembers of a walker then has to move on to the new id.
+People who pass behind something lose their feet, and their box then ends at the edge of what
+hides them. Trackers lose people who pass each other and find them again under a new number; what
+a rule remembers of a walker then has to move on to the new id.
 """
 
 import math
@@ -25,20 +26,30 @@ HEIGHT_RATIO = 1.5
 """A body is not that much taller a second later, save for a half hidden one."""
 SPEED_MEMORY_S = 0.5
 """Time constant of the smoothed speed; averages the jitter of a few boxes."""
+HEIGHT_MEMORY_S = 1.0
+"""Time constant of the usual height: longer than a stride, shorter than a walk to the camera."""
+HIDDEN_SHARE = 0.8
+"""A box below this share of the usual height is a body partly hidden; strides change it by a
+tenth."""
+HIDDEN_S = 2.0
+"""A body that stays so small for longer is a smaller body, such as one who sat down."""
 
 
 @dataclass(slots=True)
 class Trail:
-    """Where a track was last, and how it moved, in picture heights."""
+    """Where a track's feet were last, and how it moved, in picture heights."""
 
     at: float
     xy: Point
     height: float
+    """Usual height of its box."""
     speed: Point = (0.0, 0.0)
+    hidden_since: float | None = None
 
-    def go(self, at: float, xy: Point, height: float) -> None:
-        """Take one more step."""
-        passed_s = at - self.at
+    def go(self, step: Step, aspect: float) -> Point:
+        """Take one more step, and say where the feet are."""
+        passed_s = step.at - self.at
+        xy = self._feet(step, aspect, passed_s)
         if passed_s > 0:
             weight = passed_s / (passed_s + SPEED_MEMORY_S)
             moved = ((xy[0] - self.xy[0]) / passed_s, (xy[1] - self.xy[1]) / passed_s)
@@ -46,13 +57,35 @@ class Trail:
                 self.speed[0] + weight * (moved[0] - self.speed[0]),
                 self.speed[1] + weight * (moved[1] - self.speed[1]),
             )
-        self.at, self.xy, self.height = at, xy, height
+        self.at, self.xy = step.at, xy
+        return xy
 
-    def miss(self, at: float, xy: Point) -> float:
-        """How far `xy` is from where this walker should be at `at`."""
+    def expected(self, at: float) -> Point:
+        """Where the feet should be at `at`."""
         passed_s = at - self.at
-        x, y = self.xy[0] + self.speed[0] * passed_s, self.xy[1] + self.speed[1] * passed_s
-        return math.hypot(xy[0] - x, xy[1] - y)
+        return (self.xy[0] + self.speed[0] * passed_s, self.xy[1] + self.speed[1] * passed_s)
+
+    def miss(self, other: "Trail") -> float:
+        """How far another trail's last position is from where this one should be then."""
+        x, y = self.expected(other.at)
+        return math.hypot(other.xy[0] - x, other.xy[1] - y)
+
+    def _feet(self, step: Step, aspect: float, passed_s: float) -> Point:
+        """The bottom centre, or a body's height below the head where the feet are hidden."""
+        x, bottom = step.anchor
+        top, height = step.box[1], step.box[3] - step.box[1]
+        if height < HIDDEN_SHARE * self.height:
+            self.hidden_since = step.at if self.hidden_since is None else self.hidden_since
+            if step.at - self.hidden_since <= HIDDEN_S:
+                likely = self.expected(step.at)[1]
+                below_head = min(1.0, top + self.height)
+                feet = min(bottom, below_head, key=lambda y: abs(y - likely))
+                return (x * aspect, feet)
+            self.height = height
+        self.hidden_since = None
+        weight = max(passed_s, 0.0) / (max(passed_s, 0.0) + HEIGHT_MEMORY_S)
+        self.height += weight * (height - self.height)
+        return (x * aspect, bottom)
 
 
 def trail_of(step: Step, aspect: float) -> Trail:
@@ -75,7 +108,7 @@ def continued(
         passed_s = new.at - trail.at
         if id_ in present or not 0 < passed_s <= within_s or not _alike(trail, new):
             continue
-        miss = trail.miss(new.at, new.xy)
+        miss = trail.miss(new)
         reach = (REACH_HEIGHTS + REACH_HEIGHTS_PER_S * passed_s) * trail.height
         if miss <= reach and (best is None or (miss, id_) < best):
             best = (miss, id_)
