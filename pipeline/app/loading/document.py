@@ -101,7 +101,9 @@ class _Converter:
             return Scalar(None, "", self._origin(line))
         if not node.tag.startswith(_TAG):
             self._complain(
-                path, line, f"the tag {node.tag} is not known; for secrets use ${{NAME}} or `*_file`"
+                path,
+                line,
+                f"the tag {node.tag} is not known; for secrets use ${{NAME}} or `*_file`",
             )
         self._open.add(id(node))
         try:

@@ -25,6 +25,9 @@ M = TypeVar("M", bound=BaseModel)
 _MAX_ROUNDS = 8
 # Refusals of a number or truth where text is wanted: the words as written may do.
 _WANTS_TEXT = frozenset({"string_type", "literal_error"})
+# Refusals of a word where settings are wanted that can also be switched on and off.
+_WANTS_SWITCH = frozenset({"model_type", "model_attributes_type", "dict_type"})
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Draft(Generic[M]):
     broken: frozenset[Path]
     """The parts that were left out or replaced."""
     root: Node
-    """The tree as it was read in the first round, words where words were wanted."""
+    """The tree with its words, numbers and switches as they were meant."""
 
 
 def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
@@ -70,31 +73,38 @@ def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
             found = mistakes_of(error, model, mended)
         else:
             return Draft(value, tuple(mistakes), frozenset(broken), root)
-        worded = _as_words(mended, found)
-        if worded is not mended:
-            root = _as_words(root, found)
-            mended = worded
+        meant = _as_meant(mended, found)
+        if meant is not mended:
+            root, mended = _as_meant(root, found), meant
             continue
-        mistakes += [new for new in found if new.path not in {old.path for old in mistakes}]
+        mistakes += [new for new in found if _is_new(new, mistakes, broken)]
         for mistake in found:
             mended = _mend(mended, mistake, parts, broken)
     return Draft(None, tuple(mistakes), frozenset(broken), root)
 
 
-def _as_words(root: Node, found: Sequence[Mistake]) -> Node:
-    """The tree with the written words in place of numbers and truths where text is wanted.
+def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
+    """The tree with what was refused read another way, where what stands there has another.
 
-    So `name: 12`, a password of digits and an answer `true` mean what stands there.
+    YAML takes `12` and `true` for more than words; where text is wanted, they are the words. It
+    takes `yes` and `off` for words; where settings can be switched on and off, they do that.
     """
     for mistake in found:
         node = find(root, mistake.path)
-        if (
-            mistake.kind in _WANTS_TEXT
-            and isinstance(node, Scalar)
-            and isinstance(node.value, int | float)
-        ):
+        if not isinstance(node, Scalar):
+            continue
+        if mistake.kind in _WANTS_TEXT and isinstance(node.value, int | float):
             root = put(root, mistake.path, replace(node, value=node.text))
+        elif mistake.kind in _WANTS_SWITCH and node.value in _SWITCHES:
+            root = put(root, mistake.path, replace(node, value=_SWITCHES[str(node.value)]))
     return root
+
+
+def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bool:
+    """Whether it says something that neither was said before nor comes from leaving parts out."""
+    size = len(mistake.path)
+    emptied = mistake.kind == "too_short" and any(path[:size] == mistake.path for path in broken)
+    return not emptied and mistake.path not in {old.path for old in known}
 
 
 def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node:

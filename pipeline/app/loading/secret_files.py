@@ -25,7 +25,9 @@ def read_secret_files(root: Node, model: Model) -> tuple[Node, list[Problem], fr
         lines = dict(node.key_lines)
         for key, field in _secret_file_keys(model, data, path, entries):
             written, line = entries.pop(key), line_at(root, (*path, key))
-            secret = _read(written) if field not in entries else f"stands beside `{field}`; keep one"
+            secret = (
+                _read(written) if field not in entries else f"stands beside `{field}`; keep one"
+            )
             if isinstance(secret, str):
                 problems.append(Problem(dotted((*path, key)), secret, line))
                 unread.add((*path, field))
@@ -54,7 +56,6 @@ def _secret_file_keys(
         and (field := key.removesuffix(SUFFIX)) in fields
         and is_secret(field, fields[field])
     ]
-
 
 
 def _read(written: Node) -> Scalar | str:

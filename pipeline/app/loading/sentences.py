@@ -103,7 +103,9 @@ def _place(node: Node | None, loc: tuple[Key, ...]) -> Path:
 
 def _missing(model: Model | None, key: str) -> str:
     meaning = descriptions(model).get(key, "") if model else ""
-    return f"is missing: {meaning[:1].lower()}{meaning[1:].rstrip('.')}" if meaning else "is missing"
+    return (
+        f"is missing: {meaning[:1].lower()}{meaning[1:].rstrip('.')}" if meaning else "is missing"
+    )
 
 
 def _unknown_key(path: Path, model: Model | None) -> Mistake:

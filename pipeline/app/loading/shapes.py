@@ -135,7 +135,9 @@ def _below(annotation: Any, data: Any, key: str | int) -> Any:
 
 
 def _item(data: Any, key: str | int) -> Any:
-    return data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
+    return (
+        data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
+    )
 
 
 def _required(model: Model) -> set[str]:

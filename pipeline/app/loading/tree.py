@@ -1,6 +1,7 @@
 """The tree of a deployment file: every value with its origin. Trees never change; edits copy."""
 
-from collections.abc import Iterator, Mapping as MappingType
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -143,10 +144,8 @@ def line_at(root: Node, path: Path) -> int | None:
         key_line = holder.key_lines.get(str(key)) if isinstance(holder, Map) else None
         if node is None:
             return key_line or line
-        if node.origin.override is not None:
-            line = None
-        else:
-            line = key_line or node.origin.line or line
+        written_at = key_line or node.origin.line or line
+        line = written_at if node.origin.override is None else None
     return line
 
 

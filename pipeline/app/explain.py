@@ -1,0 +1,172 @@
+"""The deployment as moonwatch understood it: every value, its origin, and no secret."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from pipeline.app.config import Loaded
+from pipeline.app.loading.sentences import mask_credentials
+from pipeline.app.loading.tree import MASK, List, Map, Node, Path, Scalar, child, dotted, scalars
+from pipeline.core.config import format_duration
+
+_PLAIN = re.compile(r"[A-Za-z][\w ./+-]*(?<! )")
+_NOT_PLAIN = frozenset({"null", "true", "false"})
+# Comments begin here, or two spaces after a longer line.
+_COMMENT_COLUMN = 56
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A value, or a list of them, ready to be shown."""
+
+    value: Any
+    origin: str
+
+
+_Shown = _Leaf | dict[str, Any]
+
+
+def explain(loaded: Loaded) -> str:
+    """The resolved deployment as YAML, with the origin of each value as a comment.
+
+    Values that came from environment variables or secret files are masked, as are all secrets
+    and the credentials in addresses. What holds no such value can be loaded again.
+    """
+    lines = ["# every value with its origin; *** stands for what is kept secret"]
+    for text, origin in _lines(_shown(loaded.deployment, loaded.tree), 0):
+        lines.append(f"{text:<{_COMMENT_COLUMN}}  # {origin}" if origin else text)
+    return "\n".join(lines) + "\n"
+
+
+def explain_data(loaded: Loaded) -> dict[str, Any]:
+    """The same for a machine: `config`, and `origins` by dotted path."""
+    shown = _shown(loaded.deployment, loaded.tree)
+    origins = {dotted(path): leaf.origin for path, leaf in _leaves(shown, ())}
+    return {"config": _values(shown), "origins": origins}
+
+
+def _shown(value: Any, node: Node | None) -> _Shown:
+    if isinstance(value, BaseModel) and (node is None or isinstance(node, Map)):
+        fields = type(value).model_fields.items()
+        keys = {info.alias or name: name for name, info in fields}
+        return {key: _shown(getattr(value, name), child(node, key)) for key, name in keys.items()}
+    if isinstance(value, Mapping) and (node is None or isinstance(node, Map)):
+        return {str(key): _shown(below, child(node, str(key))) for key, below in value.items()}
+    if node is None:
+        return _Leaf(_default(value), "default")
+    return _Leaf(_written(value, node), _origins(node))
+
+
+def _written(value: Any, node: Node) -> Any:
+    """What the file says, masked where it must be."""
+    if isinstance(value, SecretStr):
+        return MASK
+    match node:
+        case Scalar(shown=str(shown)):
+            return mask_credentials(shown)
+        case Scalar(value=str(text)):
+            return mask_credentials(text)
+        case Scalar():
+            return node.value
+        case List():
+            values = list(value) if isinstance(value, list | tuple) else []
+            values += [None] * (len(node.items) - len(values))
+            return [_written(v, item) for v, item in zip(values, node.items, strict=False)]
+        case Map():
+            return {key: _written(_part(value, key), n) for key, n in node.entries.items()}
+
+
+def _part(value: Any, key: str) -> Any:
+    """What a model or map holds under a key."""
+    if isinstance(value, BaseModel):
+        names = {info.alias or name: name for name, info in type(value).model_fields.items()}
+        return getattr(value, names[key], None) if key in names else None
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _default(value: Any) -> Any:
+    """A default as an operator would write it."""
+    match value:
+        case SecretStr():
+            return MASK
+        case timedelta():
+            return format_duration(value)
+        case datetime():
+            return value.isoformat()
+        case PurePath():
+            return str(value)
+        case BaseModel():
+            fields = type(value).model_fields.items()
+            return {info.alias or name: _default(getattr(value, name)) for name, info in fields}
+        case list() | tuple() | set() | frozenset():
+            return [_default(item) for item in value]
+        case str():
+            return mask_credentials(value)
+    return value
+
+
+def _origins(node: Node) -> str:
+    """The origins of a value's parts; where they were all written together, of the whole."""
+    special = {
+        str(part.origin)
+        for part in scalars(node)
+        if part.origin.line is None or part.shown is not None
+    }
+    if not special:
+        return str(node.origin)
+    return (
+        "; ".join(sorted({str(node.origin), *special}))
+        if isinstance(node, List)
+        else str(node.origin)
+    )
+
+
+def _lines(shown: _Shown, depth: int) -> Iterator[tuple[str, str]]:
+    indent = "  " * depth
+    assert isinstance(shown, dict)
+    for key, below in shown.items():
+        if isinstance(below, _Leaf):
+            yield f"{indent}{_word(key)}: {_flow(below.value)}", below.origin
+        elif below:
+            yield f"{indent}{_word(key)}:", ""
+            yield from _lines(below, depth + 1)
+        else:
+            yield f"{indent}{_word(key)}: {{}}", "default"
+
+
+def _flow(value: Any) -> str:
+    """A value in one line of YAML that reads back as the same."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{_word(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        case list():
+            return f"[{', '.join(map(_flow, value))}]"
+        case str():
+            return _word(value.replace("$", "$$"))
+    return json.dumps(value)
+
+
+def _word(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_PLAIN:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _leaves(shown: _Shown, path: Path) -> Iterator[tuple[Path, _Leaf]]:
+    if isinstance(shown, _Leaf):
+        yield path, shown
+        return
+    for key, below in shown.items():
+        yield from _leaves(below, (*path, key))
+
+
+def _values(shown: _Shown) -> Any:
+    if isinstance(shown, _Leaf):
+        return shown.value
+    return {key: _values(below) for key, below in shown.items()}
