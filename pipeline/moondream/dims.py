@@ -141,14 +141,6 @@ class Dims:
         )
 
 
-DIMS_2B = Dims()
-DIMS_05B = Dims(
-    text=TextDims(dim=1024, ff_dim=4096, n_heads=16, n_kv_heads=16),
-    vision=VisionDims(enc_dim=720, enc_ff_dim=2690, enc_n_heads=10, proj_out_dim=1024),
-    region=RegionDims(dim=1024),
-)
-
-
 def config_groups(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the groups of a config file, looking inside its key `config` where it has one."""
     inner = config.get("config", config)
@@ -251,3 +243,11 @@ def _divides(part_name: str, part: int, whole_name: str, whole: int) -> None:
 def _same(name: str, value: int, other_name: str, other: int) -> None:
     if value != other:
         raise CheckpointError(f"{name} is {value} but {other_name} is {other}; they must be equal")
+
+
+DIMS_2B = Dims()
+DIMS_05B = Dims(
+    text=TextDims(dim=1024, ff_dim=4096, n_heads=16, n_kv_heads=16),
+    vision=VisionDims(enc_dim=720, enc_ff_dim=2690, enc_n_heads=10, proj_out_dim=1024),
+    region=RegionDims(dim=1024),
+)

@@ -1,0 +1,79 @@
+"""Resizing and tiling of pictures side by side with Pillow, in one process and in turns.
+
+Both make what the model needs of a picture: the global view and the enlarged picture its local
+crops are cut from. Pillow starts from an array too and gives arrays back. Run it with
+`OMP_NUM_THREADS=1` to compare one core with one core (Pillow resizes on one), and on an idle
+machine: the best of many turns is less touched by other load than the median.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import PIL
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.moondream.crops import make_crops, tiling
+from pipeline.moondream.dims import VisionDims
+
+_SIZES = ((640, 480), (1280, 720), (1920, 1080))
+
+
+def main() -> None:
+    """Print one line for each size: milliseconds of both, and the ratio."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--turns", type=int, default=30)
+    arguments.add_argument("--device", default="cpu")
+    options = arguments.parse_args()
+    print(
+        f"Pillow {PIL.__version__}, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} thread(s), {options.device}, random pictures (seed 0)"
+    )
+    rng = np.random.default_rng(0)
+    for width, height in _SIZES:
+        picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        _compare(picture, options.device, options.turns)
+
+
+def _compare(picture: NDArray[np.uint8], device: str, turns: int) -> None:
+    height, width = picture.shape[:2]
+    rows, cols = tiling(height, width, VisionDims())
+    large = (266 * cols + 112, 266 * rows + 112)
+
+    def ours() -> None:
+        make_crops(picture, VisionDims(), device=device)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def pillow() -> None:
+        image = Image.fromarray(picture)
+        for size in ((378, 378), large):
+            np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+    timings = _in_turns([pillow, ours], turns)
+    (pillow_best, pillow_mid), (our_best, our_mid) = timings
+    print(
+        f"{width}x{height} -> 378x378 and {large[0]}x{large[1]}: "
+        f"Pillow {pillow_best:.1f} ms (median {pillow_mid:.1f}), "
+        f"ours {our_best:.1f} ms (median {our_mid:.1f}), "
+        f"{pillow_best / our_best:.2f} x as fast"
+    )
+
+
+def _in_turns(calls: list[Callable[[], None]], turns: int) -> list[tuple[float, float]]:
+    """Return best and median milliseconds of each call, taking turns against drifting load."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for _ in range(turns + 2):
+        for call, times in zip(calls, taken, strict=True):
+            start = time.perf_counter()
+            call()
+            times.append((time.perf_counter() - start) * 1000)
+    # The first two turns fill caches.
+    return [(min(times[2:]), sorted(times[2:])[turns // 2]) for times in taken]
+
+
+if __name__ == "__main__":
+    main()

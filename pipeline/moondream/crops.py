@@ -1,0 +1,147 @@
+"""Pictures to the crops the vision encoder sees: one global view and overlapping local windows."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.moondream.dims import VisionDims
+from pipeline.moondream.errors import PictureError
+from pipeline.moondream.resize import resize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Picture: TypeAlias = "NDArray[np.uint8] | Image"
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """The crops of one picture, `pixels` (n, side, side, 3) uint8 RGB; crop 0 is the global view.
+
+    Local crops follow row by row, `rows * cols` of them. A 1 x 1 tiling has the global view as its
+    only local crop too, and it is kept once: n is 1 there. `size_wh` is the picture's, in pixels.
+    """
+
+    pixels: torch.Tensor
+    rows: int
+    cols: int
+    size_wh: tuple[int, int]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the one crop stands for the global and the local view."""
+        return self.rows * self.cols == 1
+
+
+def make_crops(
+    picture: Picture,
+    vision: VisionDims,
+    max_crops: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Crops:
+    """Return the crops of a uint8 RGB array (H, W, 3) or a PIL image, made on `device`.
+
+    `max_crops` bounds the local crops below what the model was trained with; 1 leaves the global
+    view alone. Raises PictureError for what is not a picture.
+    """
+    rgb = to_rgb(picture)
+    height, width = rgb.shape[:2]
+    rows, cols = tiling(height, width, vision, max_crops)
+    side, step = vision.crop_size, vision.window_patches * vision.enc_patch_size
+    # torch warns about an array it may not write to, as frames shared by tasks are.
+    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(device)
+    if rows * cols == 1:
+        (overview,) = resize(whole, [(side, side)])
+        return Crops(overview[None], 1, 1, (width, height))
+    border = side - step
+    overview, large = resize(whole, [(side, side), (cols * step + border, rows * step + border)])
+    local = [
+        large[row * step : row * step + side, col * step : col * step + side]
+        for row in range(rows)
+        for col in range(cols)
+    ]
+    return Crops(torch.stack([overview, *local]), rows, cols, (width, height))
+
+
+def tiling(
+    height: int, width: int, vision: VisionDims, max_crops: int | None = None
+) -> tuple[int, int]:
+    """Return rows and columns of local crops for a picture of this size in pixels.
+
+    The model's own bound is no hard one: a very long picture may get a few crops more. A smaller
+    `max_crops` is kept.
+    """
+    cap = vision.max_crops
+    step = vision.window_patches * vision.enc_patch_size
+    border = vision.crop_size - step
+    if max_crops is not None and max_crops < cap:
+        if max_crops < 1:
+            raise PictureError(f"max_crops is {max_crops}; it must be at least 1, the global view")
+        return _bounded(*_tiles(height - border, width - border, step, max_crops), max_crops)
+    return _tiles(height - border, width - border, step, cap)
+
+
+def _tiles(height: int, width: int, step: int, cap: int) -> tuple[int, int]:
+    if height <= step or width <= step:
+        return 1, 1
+    least_rows, least_cols = math.ceil(height / step), math.ceil(width / step)
+    if least_rows * least_cols > cap:
+        ratio = math.sqrt(cap / (least_rows * least_cols))
+        return max(1, math.floor(least_rows * ratio)), max(1, math.floor(least_cols * ratio))
+    rows = max(math.floor(math.sqrt(cap * height / width)), least_rows)
+    cols = max(math.floor(math.sqrt(cap * width / height)), least_cols)
+    if rows * cols > cap:
+        if cols > rows:
+            cols = math.floor(cap / rows)
+        else:
+            rows = math.floor(cap / cols)
+    return max(1, rows), max(1, cols)
+
+
+def _bounded(rows: int, cols: int, cap: int) -> tuple[int, int]:
+    return min(rows, cap), min(cols, max(1, cap // min(rows, cap)))
+
+
+def to_rgb(picture: Any) -> NDArray[np.uint8]:
+    """Return a picture as a uint8 array (H, W, 3); PIL images by PIL's own rules for `RGB`.
+
+    An alpha channel is dropped and not blended; EXIF rotation is not applied.
+    """
+    if not isinstance(picture, np.ndarray):
+        picture = _from_pil(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise PictureError(
+            f"a picture array must be uint8 of shape (H, W, 3), not {picture.dtype} of shape "
+            f"{picture.shape}; convert it to RGB first"
+        )
+    if 0 in picture.shape:
+        raise PictureError(f"a picture of {picture.shape[1]} x {picture.shape[0]} pixels is empty")
+    return np.ascontiguousarray(picture)
+
+
+def _from_pil(picture: Any) -> NDArray[np.uint8]:
+    convert = getattr(picture, "convert", None)
+    if convert is None:
+        raise PictureError(
+            f"a picture must be a uint8 RGB array or a PIL image, not {type(picture).__name__}"
+        )
+    try:
+        return np.array(convert("RGB"))
+    # PIL reads the file only now, and says all of these for a broken one.
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PictureError(f"the picture cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def pixel_lut() -> torch.Tensor:
+    """Return the normalised value of each byte, float32 (256,), as bfloat16 arithmetic gives it.
+
+    Every step is rounded to bfloat16, whatever the dtype of the model. Do not write to it.
+    """
+    values = torch.arange(256, dtype=torch.uint8).to(torch.bfloat16)
+    return values.div(255).sub(0.5).div(0.5).to(torch.float32)
