@@ -1,7 +1,6 @@
 """What all rules have in common: the fields an operator may give each, and what they refer to."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -51,12 +50,13 @@ class RuleBase(Config):
         """The lines and zones it names."""
         return References()
 
-    def refusals(self, task: Task) -> Iterator[str]:
-        """Why the rule cannot judge this task, a sentence each; nothing where it can."""
-        if not isinstance(task, self.accepts):
-            wanted = " or ".join(kind.__name__.lower() for kind in self.accepts)
-            asked = type(task).__name__.lower()
-            yield f"this rule needs a {wanted} task, and {task.id!r} is a {asked} task"
+    def problem_with(self, task: Task) -> str | None:
+        """Why the rule cannot judge a task's answers, with the way out; None when it can."""
+        if isinstance(task, self.accepts):
+            return None
+        wanted = " or ".join(kind.__name__.lower() for kind in self.accepts)
+        asked = type(task).__name__.lower()
+        return f"this rule needs a {wanted} task, and {task.id!r} is a {asked} task"
 
     @abstractmethod
     def build(self, context: RuleContext) -> Rule:

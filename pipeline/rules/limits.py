@@ -13,7 +13,6 @@ from pipeline.core.ports import Observation, Verdict
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms
-from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
 
@@ -69,7 +68,9 @@ class Reading:
 
 
 @dataclass(slots=True)
-class _Memory:
+class LimitMemory:
+    """Where the number and its happening stand."""
+
     holding: HoldingMemory
     minutes: MinutesMemory
     number: int = 0
@@ -96,7 +97,7 @@ class Limit:
         self._schedule = Schedule(config.schedule, context.timezone)
         self._minutes = Minutes(context, "level")
         self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
-        self._memory = _Memory(self._holding.memory, self._minutes.memory)
+        self.memory = LimitMemory(self._holding.memory, self._minutes.memory)
 
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
         """What follows from one more number; `reading` None where it is unknown."""
@@ -109,18 +110,14 @@ class Limit:
         events = tuple(self._event(at, change) for change in self._holding.finish())
         return Verdict(events, self._minutes.finish(at))
 
-    def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
-        return dump(self._memory)
-
-    def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_Memory, state)
-        self._holding.memory = self._memory.holding
-        self._minutes.memory = self._memory.minutes
+    def recall(self, memory: LimitMemory) -> None:
+        """Go on from what was remembered."""
+        self.memory = memory
+        self._holding.memory = memory.holding
+        self._minutes.memory = memory.minutes
 
     def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterator[Event]:
-        memory = self._memory
+        memory = self.memory
         breaks = None
         if reading is not None:
             memory.number = reading.number
@@ -141,13 +138,13 @@ class Limit:
             yield self._update(seen)
 
     def _go_farther(self) -> None:
-        memory = self._memory
+        memory = self.memory
         known = memory.number if memory.extreme is None else memory.extreme
         farther = max if self._config.more_than is not None else min
         memory.extreme = farther(known, memory.number)
 
     def _is_news(self, at: float) -> bool:
-        memory = self._memory
+        memory = self.memory
         waited_s = at - memory.told_at
         return memory.extreme != memory.told and (
             waited_s >= self._config.update_every.total_seconds()
@@ -162,13 +159,13 @@ class Limit:
             data["seconds"] = round(change.until - change.since, 3)
             data["reason"] = change.reason
         else:
-            self._memory.updates = 0
+            self.memory.updates = 0
             if change.suppressed:
                 data["suppressed"] = change.suppressed
         return self._tell(at, change.since, phase, data, seen)
 
     def _update(self, seen: Observation) -> Event:
-        self._memory.updates += 1
+        self.memory.updates += 1
         since = self._holding.since
         return self._tell(seen.at, seen.at if since is None else since, "update", {}, seen)
 
@@ -180,7 +177,7 @@ class Limit:
         more: dict[str, JsonValue],
         seen: Observation | None,
     ) -> Event:
-        memory, context, config = self._memory, self._context, self._config
+        memory, context, config = self.memory, self._context, self._config
         memory.told, memory.told_at = memory.extreme, at
         limit = "more_than" if config.more_than is not None else "fewer_than"
         data: dict[str, JsonValue] = {

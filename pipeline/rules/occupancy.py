@@ -2,20 +2,22 @@
 too few for long.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.answers import Boxes, Failed, Number, Points, Text
 from pipeline.core.events import JsonValue
-from pipeline.core.geometry import Point, Polygon, bottom_centre, contains
+from pipeline.core.geometry import Point, bottom_centre
 from pipeline.core.ports import Observation, Verdict
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
 from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.context import RuleContext
-from pipeline.rules.limits import Limit, LimitFields, Reading
+from pipeline.rules.limits import Limit, LimitFields, LimitMemory, Reading
+from pipeline.rules.memory import dump, load
+from pipeline.rules.presence import Presence, PresenceMemory, is_inside
 
 
 class OccupancyConfig(LimitFields):
@@ -32,27 +34,37 @@ class OccupancyConfig(LimitFields):
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
 
-    def refusals(self, task: Task) -> Iterator[str]:
-        """A bare number has no place in the picture."""
-        yield from super().refusals(task)
+    def problem_with(self, task: Task) -> str | None:
+        """As for every rule; and a bare number has no place in the picture."""
         if self.zone is not None and isinstance(task, Count):
-            yield (
+            return (
                 f"{task.id!r} counts without saying where, so it cannot tell who is in zone "
                 f"{self.zone!r}; use a detect or point task"
             )
+        return super().problem_with(task)
 
     def build(self, context: RuleContext) -> "Occupancy":
         """The rule at work; raises ConfigError where the zone is missing."""
         return Occupancy(self, context)
 
 
+@dataclass(slots=True)
+class _Memory:
+    limit: LimitMemory
+    presence: PresenceMemory
+    tracked: bool = False
+    """Tracks were seen, so a frame without any has nobody in it, whatever was detected."""
+
+
 class Occupancy:
-    """Counts anchors inside a zone: of tracks where the task is tracked, else of what was found."""
+    """Counts feet inside a zone: of tracks where the task is tracked, else of what was found."""
 
     def __init__(self, config: OccupancyConfig, context: RuleContext) -> None:
         about: dict[str, JsonValue] = {} if config.zone is None else {"zone": config.zone}
         self._zone = context.zone(config.zone)
         self._limit = Limit(config, context, about)
+        self._presence = Presence(context)
+        self._memory = _Memory(self._limit.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
         """What follows from one more frame."""
@@ -64,32 +76,29 @@ class Occupancy:
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""
-        return self._limit.state()
+        return dump(self._memory)
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._limit.restore(state)
+        self._memory = load(_Memory, state)
+        self._limit.recall(self._memory.limit)
+        self._presence.memory = self._memory.presence
 
     def _reading(self, seen: Observation) -> Reading | None:
-        if isinstance(seen.answer, Failed | Text):
+        answer = seen.answer
+        if isinstance(answer, Failed | Text):
             return None
-        if isinstance(seen.answer, Number):
-            return None if self._zone else Reading(seen.answer.value, seen.answer.saturated)
-        tracked = [track.anchor for track in seen.tracks]
-        places = tracked if tracked else _places(seen.answer)
-        inside = sum(_is_inside(self._zone, place) for place in places)
-        return Reading(inside, seen.answer.saturated)
+        if isinstance(answer, Number):
+            return Reading(answer.value, answer.saturated) if self._zone is None else None
+        self._memory.tracked = self._memory.tracked or bool(seen.tracks)
+        if self._memory.tracked:
+            self._presence.see(seen)
+            return Reading(len(self._presence.inside(self._zone)), answer.saturated)
+        places = _places(answer)
+        return Reading(sum(is_inside(self._zone, place) for place in places), answer.saturated)
 
 
-def _places(answer: Answer) -> list[Point]:
-    match answer:
-        case Boxes():
-            return [bottom_centre(box) for box in answer.boxes_xyxy]
-        case Points():
-            return list(answer.points_xy)
-        case _:
-            return []
-
-
-def _is_inside(zone: Polygon | None, place: Point) -> bool:
-    return zone is None or contains(zone, place)
+def _places(answer: Boxes | Points) -> list[Point]:
+    if isinstance(answer, Points):
+        return list(answer.points_xy)
+    return [bottom_centre(box) for box in answer.boxes_xyxy]

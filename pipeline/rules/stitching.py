@@ -31,6 +31,8 @@ HEIGHT_MEMORY_S = 1.0
 HIDDEN_SHARE = 0.8
 """A box below this share of the usual height is a body partly hidden; strides change it by a
 tenth."""
+HORIZON_S = 2.5
+"""For no longer than this does the way somebody was going tell where he is."""
 HIDDEN_S = 2.0
 """A body that stays so small for longer is a smaller body, such as one who sat down."""
 
@@ -62,7 +64,7 @@ class Trail:
 
     def expected(self, at: float) -> Point:
         """Where the feet should be at `at`."""
-        passed_s = at - self.at
+        passed_s = min(at - self.at, HORIZON_S)
         return (self.xy[0] + self.speed[0] * passed_s, self.xy[1] + self.speed[1] * passed_s)
 
     def miss(self, other: "Trail") -> float:
@@ -109,7 +111,7 @@ def continued(
         if id_ in present or not 0 < passed_s <= within_s or not _alike(trail, new):
             continue
         miss = trail.miss(new)
-        reach = (REACH_HEIGHTS + REACH_HEIGHTS_PER_S * passed_s) * trail.height
+        reach = (REACH_HEIGHTS + REACH_HEIGHTS_PER_S * min(passed_s, HORIZON_S)) * trail.height
         if miss <= reach and (best is None or (miss, id_) < best):
             best = (miss, id_)
     return None if best is None else best[1]

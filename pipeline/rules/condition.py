@@ -1,0 +1,188 @@
+"""An answer in words that must hold for a while, such as "is the fire door open?" `is: yes`."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from pipeline.core.answers import Answer, Number, Text
+from pipeline.core.config import Duration
+from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
+from pipeline.core.ports import Observation, Verdict
+from pipeline.core.tasks import Ask, Task
+from pipeline.rules.base import RuleBase, TaskTypes
+from pipeline.rules.context import RuleContext
+from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms
+from pipeline.rules.memory import dump, load
+from pipeline.rules.schedule import Schedule
+
+
+def _as_words(value: Any) -> Any:
+    """One answer or several; YAML's own true and false are what `yes` and `no` became."""
+    if isinstance(value, list | tuple):
+        return tuple(word for part in value for word in _as_words(part))
+    if isinstance(value, bool):
+        return ("yes" if value else "no",)
+    return (str(value),) if isinstance(value, int | float | str) else value
+
+
+_word = {"type": ["string", "boolean", "number"]}
+_words_schema = WithJsonSchema({"anyOf": [_word, {"type": "array", "items": _word, "minItems": 1}]})
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_words), _words_schema]
+
+
+class ConditionConfig(RuleBase):
+    """An event lasts as long as a question's answer is the given one."""
+
+    type: Literal["condition"] = "condition"
+    is_: Words = Field(
+        alias="is", min_length=1, description="The answer to wait for, or a list of such answers."
+    )
+    min_probability: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=1.0,
+        description=(
+            "For yes and no: how sure the engine must be of it. Engines that give no probability "
+            "are taken at their word."
+        ),
+    )
+    for_: Duration = Field(
+        default=timedelta(0), alias="for", description="It must have held for this long."
+    )
+    gap: Duration = Field(
+        default=timedelta(0), description="Other answers for less than this do not end it."
+    )
+
+    accepts: ClassVar[TaskTypes] = (Ask,)
+
+    @model_validator(mode="after")
+    def _probable(self) -> Self:
+        wanted = {_plain(word) for word in self.is_}
+        if self.min_probability is not None and wanted not in ({"yes"}, {"no"}):
+            raise ValueError("min_probability is for `is: yes` and `is: no` alone; leave it out")
+        return self
+
+    def problem_with(self, task: Task) -> str | None:
+        """As for every rule; and the awaited answer must be one the question can have."""
+        if isinstance(task, Ask) and task.answers in ("yes/no", "one of"):
+            possible = ("yes", "no") if task.answers == "yes/no" else task.choices
+            known = {_plain(choice) for choice in possible}
+            for word in self.is_:
+                if _plain(word) not in known:
+                    choices = ", ".join(possible)
+                    return f"{task.id!r} is never answered by {word!r}; it can be {choices}"
+        return super().problem_with(task)
+
+    def build(self, context: RuleContext) -> "Condition":
+        """The rule at work."""
+        return Condition(self, context)
+
+
+@dataclass(slots=True)
+class _Memory:
+    holding: HoldingMemory
+    answer: str = ""
+    probability: float | None = None
+
+
+class Condition:
+    """Compares answers without regard to case, spaces and a closing full stop."""
+
+    def __init__(self, config: ConditionConfig, context: RuleContext) -> None:
+        self._config = config
+        self._context = context
+        self._wanted = {_plain(word) for word in config.is_}
+        self._schedule = Schedule(config.schedule, context.timezone)
+        self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
+        self._memory = _Memory(self._holding.memory)
+
+    def judge(self, seen: Observation) -> Verdict:
+        """What follows from one more answer."""
+        holds = self._hears(seen.answer)
+        changes = self._holding.see(seen.at, holds, self._schedule.allows(seen.at))
+        return Verdict(tuple(self._event(seen.at, change, seen) for change in changes))
+
+    def finish(self, at: float) -> Verdict:
+        """Ends what is open."""
+        return Verdict(tuple(self._event(at, change, None) for change in self._holding.finish()))
+
+    def state(self) -> JsonValue:
+        """Everything needed to go on after a restart."""
+        return dump(self._memory)
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`; raises ValueError where it is none."""
+        self._memory = load(_Memory, state)
+        self._holding.memory = self._memory.holding
+
+    def _hears(self, answer: Answer) -> bool | None:
+        """Whether the answer is the awaited one; None where there is none."""
+        words = _words(answer)
+        if not words:
+            return None
+        probability = _probability(answer, self._wanted)
+        self._memory.answer, self._memory.probability = words, probability
+        least = self._config.min_probability
+        if least is not None and probability is not None:
+            return probability >= least
+        plain = _plain(words)
+        return plain in self._wanted or _yes_or_no(plain) in self._wanted
+
+    def _event(self, at: float, change: Started | Ended, seen: Observation | None) -> Event:
+        context, memory = self._context, self._memory
+        phase: Phase = "start"
+        data: dict[str, JsonValue] = {
+            "is": self._config.is_[0] if len(self._config.is_) == 1 else list(self._config.is_),
+            "answer": memory.answer,
+            "since": timestamp(change.since),
+        }
+        if memory.probability is not None:
+            data["probability"] = round(memory.probability, 4)
+        if isinstance(change, Ended):
+            phase = "end"
+            data["until"] = timestamp(change.until)
+            data["seconds"] = round(change.until - change.since, 3)
+            data["reason"] = change.reason
+        elif change.suppressed:
+            data["suppressed"] = change.suppressed
+        return Event(
+            id=event_id(context.camera, context.rule, "", change.since),
+            type=self._config.type,
+            phase=phase,
+            camera=context.camera,
+            rule=context.rule,
+            at=at,
+            data=data,
+            seq=None if seen is None else seen.seq,
+            run=None if seen is None else seen.run,
+        )
+
+
+def _words(answer: Answer) -> str:
+    match answer:
+        case Text():
+            return answer.text.strip()
+        case Number():
+            return str(answer.value)
+        case _:
+            return ""
+
+
+def _probability(answer: Answer, wanted: set[str]) -> float | None:
+    """How sure the engine is of the awaited yes or no."""
+    if not isinstance(answer, Text) or answer.yes_probability is None:
+        return None
+    return 1.0 - answer.yes_probability if wanted == {"no"} else answer.yes_probability
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.casefold().split()).rstrip(".!")
+
+
+def _yes_or_no(plain: str) -> str | None:
+    """The yes or no that a longer answer begins with, as in "yes, it is open"."""
+    match = re.match(r"(yes|no)\b(?=\s*[,;:.!-])", plain)
+    return match[1] if match else None

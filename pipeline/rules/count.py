@@ -1,0 +1,75 @@
+"""The number that a count task answers, held against a limit."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
+from pipeline.core.events import JsonValue
+from pipeline.core.ports import Observation, Verdict
+from pipeline.core.tasks import Ask, Count, Detect, Point, Task
+from pipeline.rules.base import TaskTypes
+from pipeline.rules.context import RuleContext
+from pipeline.rules.limits import Limit, LimitFields, LimitMemory, Reading
+from pipeline.rules.memory import dump, load
+
+
+class CountConfig(LimitFields):
+    """How many a task counts in the whole picture; without a limit it only fills the minutes."""
+
+    type: Literal["count"] = "count"
+
+    accepts: ClassVar[TaskTypes] = (Count, Detect, Point, Ask)
+
+    def problem_with(self, task: Task) -> str | None:
+        """As for every rule; and a question has to be answered by a number."""
+        if isinstance(task, Ask) and task.answers != "number":
+            return (
+                f"{task.id!r} is answered by {task.answers}, not by a number; give it "
+                "`answers: number`, or judge it with a condition rule"
+            )
+        return super().problem_with(task)
+
+    def build(self, context: RuleContext) -> "CountRule":
+        """The rule at work."""
+        return CountRule(self, context)
+
+
+@dataclass(slots=True)
+class _Memory:
+    limit: LimitMemory
+
+
+class CountRule:
+    """Judges numbers as they come; nothing is tracked."""
+
+    def __init__(self, config: CountConfig, context: RuleContext) -> None:
+        about: dict[str, JsonValue] = {}
+        self._limit = Limit(config, context, about)
+
+    def judge(self, seen: Observation) -> Verdict:
+        """What follows from one more answer."""
+        return self._limit.judge(seen, _reading(seen.answer))
+
+    def finish(self, at: float) -> Verdict:
+        """Ends what is open, and the last minute."""
+        return self._limit.finish(at)
+
+    def state(self) -> JsonValue:
+        """Everything needed to go on after a restart."""
+        return dump(_Memory(self._limit.memory))
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`; raises ValueError where it is none."""
+        self._limit.recall(load(_Memory, state).limit)
+
+
+def _reading(answer: Answer) -> Reading | None:
+    if isinstance(answer, Text):
+        number = re.fullmatch(r"\s*(\d+)\s*\.?\s*", answer.text)
+        return Reading(int(number[1])) if number else None
+    number_of = count_of(answer)
+    if number_of is None:
+        return None
+    cut_short = isinstance(answer, Boxes | Points | Number) and answer.saturated
+    return Reading(number_of, cut_short)

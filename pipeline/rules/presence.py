@@ -1,0 +1,70 @@
+"""Who is there: tracks seen just now, and those hidden for a moment, each by one lasting number."""
+
+from dataclasses import dataclass, field
+
+from pipeline.core.geometry import Point, Polygon, contains
+from pipeline.core.ports import Observation
+from pipeline.core.tracks import Track
+from pipeline.rules.context import RuleContext
+from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
+
+
+@dataclass(slots=True)
+class PresenceMemory:
+    """The trails of all who are there, by track id."""
+
+    trails: dict[int, Trail] = field(default_factory=dict)
+    run: str = ""
+
+
+class Presence:
+    """Keeps who is in the picture through missed detections and changed ids.
+
+    A detector misses a person in one picture of seven or so. Counting only who is seen in each
+    would leave all of these out, so a track stays for `memory_s` after it was last seen, or for
+    `at_least_s` where that is longer.
+    """
+
+    def __init__(self, context: RuleContext, at_least_s: float = 0.0) -> None:
+        self.memory = PresenceMemory()
+        self._aspect = context.aspect
+        self._memory_s = max(memory_s(context.every_s), at_least_s)
+
+    def see(self, seen: Observation) -> dict[int, int]:
+        """One more frame. Returns the old id of each new id that continues a vanished one."""
+        if seen.run != self.memory.run:  # ids start anew with each run
+            self.memory.run, self.memory.trails = seen.run, {}
+        trails = self.memory.trails
+        present = {track.id for track in seen.tracks}
+        renamed: dict[int, int] = {}
+        for track in seen.tracks:
+            if track.id not in trails:
+                old = continued(trails, present, self._first(track), self._memory_s)
+                if old is None:
+                    trails[track.id] = self._first(track)
+                else:
+                    trails[track.id] = trails.pop(old)
+                    renamed[track.id] = old
+            for step in track.steps:
+                trails[track.id].go(step, self._aspect)
+        for id_ in [i for i, trail in trails.items() if seen.at - trail.at > self._memory_s]:
+            del trails[id_]
+        return renamed
+
+    def inside(self, zone: Polygon | None) -> list[int]:
+        """Ids of all who stand in a zone, or were last seen to; of everybody without a zone."""
+        trails = self.memory.trails
+        return [i for i in sorted(trails) if is_inside(zone, self.place(i))]
+
+    def place(self, id_: int) -> Point:
+        """Where the feet of one who is there are, or were last, in 0..1 of the frame."""
+        xy = self.memory.trails[id_].xy
+        return (xy[0] / self._aspect, xy[1])
+
+    def _first(self, track: Track) -> Trail:
+        return trail_of(track.steps[0], self._aspect)
+
+
+def is_inside(zone: Polygon | None, place: Point) -> bool:
+    """Whether a place of the frame (0..1) belongs to a zone; every place without one."""
+    return zone is None or contains(zone, place)
