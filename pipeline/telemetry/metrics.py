@@ -42,6 +42,12 @@ class Metrics:
             ["camera", "reason"],
             registry=registry,
         )
+        self.camera_gap_seconds = Counter(
+            "moonwatch_camera_gap_seconds",
+            "Live video missed between losing a camera and its next picture.",
+            ["camera"],
+            registry=registry,
+        )
         self.jobs_answered = Counter(
             "moonwatch_jobs_answered",
             "Jobs answered by an engine.",

@@ -1,0 +1,60 @@
+"""A camera's state as others hear of it: changes only, each said once."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from pipeline.core.measures import Health
+from pipeline.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class CameraHealth:
+    """Says when a camera comes and goes. Called by its own thread and by the one watching it."""
+
+    def __init__(self, camera: str, on_health: Callable[[Health], None], metrics: Metrics) -> None:
+        self._camera = camera
+        self._on_health = on_health
+        self._up = metrics.camera_up.labels(camera)
+        self._up.set(0)
+        self._lock = threading.Lock()
+        self._online: bool | None = None
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the camera was last said to give no pictures."""
+        return self._online is False
+
+    def online(self, at: float) -> None:
+        """A picture came, captured `at`."""
+        with self._lock:
+            if self._online:
+                return
+            self._online = True
+            self._up.set(1)
+            self._say(Health(self._camera, at, "online"))
+
+    def offline(self, at: float, reason: str) -> None:
+        """No pictures come, for this reason."""
+        with self._lock:
+            self._up.set(0)
+            if self._online is False:
+                return
+            self._online = False
+            self._say(Health(self._camera, at, "offline", reason))
+
+    def ended(self) -> None:
+        """A file came to its end: it gives no more pictures, and nothing is wrong."""
+        with self._lock:
+            self._up.set(0)
+
+    def picture(self, at: float, state: str, detail: str) -> None:
+        """The picture's own state changed: frozen, moving, black or visible."""
+        with self._lock:
+            self._say(Health(self._camera, at, state, detail))
+
+    def _say(self, health: Health) -> None:
+        told = f"{health.state}: {health.detail}" if health.detail else health.state
+        logger.info("camera %s is %s", health.camera, told, extra={"camera": health.camera})
+        self._on_health(health)

@@ -1,0 +1,173 @@
+"""A camera's life: open, sample, lose, wait, open again; a file is played once, to its end."""
+
+import logging
+import math
+import random
+import threading
+
+from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.frames import Picture
+from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.sampler import Sampler
+
+logger = logging.getLogger(__name__)
+
+# A camera that gave pictures for this long was well: its next loss starts with the first wait.
+_WELL_AFTER_S = 10.0
+# How often a source is asked what it lost.
+_COUNT_EVERY_S = 1.0
+# More doublings than any wait needs.
+_MOST_DOUBLINGS = 20
+
+
+class CameraLoop:
+    """Runs one camera in its own thread until it ends or is told to stop."""
+
+    def __init__(self, camera: Camera, outside: Outside, stop: threading.Event) -> None:
+        self._camera = camera
+        self._outside = outside
+        self._stop = stop
+        self._health = CameraHealth(camera.name, outside.on_health, outside.metrics)
+        self._sampler = Sampler(camera, outside, self._health, stop)
+        self._losses = _Losses(camera, outside)
+        self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * self._sampler.need.every_s
+        self._heard_at = outside.clock.monotonic()
+        self._playing_since: float | None = None
+        self.name = camera.name
+        self.is_over = False
+        self.failure: str | None = None
+
+    def run(self) -> None:
+        """Sample until the file ends or the stop is set."""
+        self._heard_at = self._outside.clock.monotonic()
+        try:
+            if self._camera.source.live:
+                self._run_live()
+            else:
+                self._run_file()
+        finally:
+            self.is_over = True
+
+    def interrupt(self) -> None:
+        """End a read that waits. Called from another thread once the stop is set."""
+        if not self.is_over:
+            self._camera.source.close()
+
+    def look_for_quiet(self) -> None:
+        """Call a live camera offline that gave no picture for too long. From another thread."""
+        if self.is_over or not self._camera.source.live or self._health.is_offline:
+            return
+        quiet_s = self._outside.clock.monotonic() - self._heard_at
+        if quiet_s > self._quiet_s:
+            self._lose(SourceFailure.TIMEOUT, f"no picture for {quiet_s:.0f} s")
+
+    def _run_live(self) -> None:
+        losses = 0
+        while not self._stop.is_set():
+            reason, message = self._play_guarded()
+            if self._stop.is_set():
+                return
+            self._lose(reason, message)
+            losses = 1 if self._was_well() else losses + 1
+            self._outside.clock.wait(self._pause_s(losses), self._stop)
+
+    def _run_file(self) -> None:
+        reason, message = self._play_guarded()
+        if self._stop.is_set():
+            return
+        if reason is not SourceFailure.ENDED:
+            self.failure = message
+            logger.error("camera %s failed: %s", self.name, message, extra={"camera": self.name})
+            self._lose(reason, message)
+        if self._sampler.last_at is not None or self.failure is None:
+            self._sampler.end()
+        self._health.ended()
+
+    def _play_guarded(self) -> tuple[SourceFailure, str]:
+        """Play until it ends, for whatever reason."""
+        try:
+            self._play()
+        except SourceError as error:
+            return error.reason, str(error)
+        except Exception as error:
+            # One camera's surprise, such as a store that refuses its health, must not end it.
+            if not self._stop.is_set():
+                logger.exception("camera %s failed", self.name, extra={"camera": self.name})
+            return SourceFailure.BROKEN, f"{type(error).__name__}: {error}"
+        return SourceFailure.ENDED, "the stream ended"
+
+    def _play(self) -> None:
+        source = self._camera.source
+        self._playing_since = None
+        try:
+            source.open(self._sampler.need)
+            self._losses.begin()
+            self._sampler.begin(source.run)
+            for picture in source.pictures():
+                if self._stop.is_set():
+                    return
+                self._heed(picture)
+                self._sampler.offer(picture)
+        finally:
+            self._losses.count()
+            source.close()
+
+    def _heed(self, picture: Picture) -> None:
+        now = self._outside.clock.monotonic()
+        self._heard_at = now
+        if self._playing_since is None:
+            self._playing_since = now
+            self._count_gap(picture)
+        self._losses.count_at(now)
+
+    def _count_gap(self, picture: Picture) -> None:
+        last_at = self._sampler.last_at
+        if last_at is not None and self._camera.source.live:
+            gap_s = max(0.0, picture.captured_at - last_at)
+            self._outside.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
+
+    def _lose(self, reason: SourceFailure, message: str) -> None:
+        self._outside.metrics.camera_failures.labels(self.name, reason.value).inc()
+        live = self._camera.source.live
+        at = None if live else self._sampler.last_at
+        detail = reason.value if reason is not SourceFailure.TIMEOUT else message
+        self._health.offline(self._outside.clock.now() if at is None else at, detail)
+
+    def _was_well(self) -> bool:
+        since = self._playing_since
+        return since is not None and self._outside.clock.monotonic() - since >= _WELL_AFTER_S
+
+    def _pause_s(self, losses: int) -> float:
+        backoff = self._camera.backoff
+        doubled = math.ldexp(backoff.first_s, min(losses - 1, _MOST_DOUBLINGS))
+        # Jitter, so that a switch coming back is not met by all its cameras at once.
+        return min(doubled, backoff.most_s) * random.uniform(0.5, 1.0)
+
+
+class _Losses:
+    """Counts what a source says it lost, such as broken packets."""
+
+    def __init__(self, camera: Camera, outside: Outside) -> None:
+        self._camera = camera
+        self._metric = outside.metrics.frames_dropped
+        self._counted: dict[str, int] = {}
+        self._next_at = 0.0
+
+    def begin(self) -> None:
+        """The source was opened: it counts from 0."""
+        self._counted = {}
+
+    def count_at(self, now: float) -> None:
+        """Count, unless that was done just before; `now` is monotonic."""
+        if now >= self._next_at:
+            self._next_at = now + _COUNT_EVERY_S
+            self.count()
+
+    def count(self) -> None:
+        """Add what was lost since the last count."""
+        for reason, frames in self._camera.source.counters().items():
+            more = frames - self._counted.get(reason, 0)
+            if more > 0:
+                self._metric.labels(self._camera.name, reason).inc(more)
+                self._counted[reason] = frames

@@ -1,0 +1,85 @@
+"""Puts one camera's jobs on the queue: live drops are counted and answered for, files wait."""
+
+import logging
+import threading
+
+from pipeline.core.errors import QueueError
+from pipeline.core.jobs import Job, Result, failed_result
+from pipeline.sampling.camera import Outside
+
+logger = logging.getLogger(__name__)
+
+# How long one offer of a file's job waits for room, which bounds how late a stop is noticed.
+_OFFER_S = 0.25
+# Pause before a queue that is out of reach is tried again.
+_RETRY_S = 1.0
+
+
+class Outbox:
+    """The way out of one camera's sampler. A queue out of reach never ends it."""
+
+    def __init__(self, camera: str, outside: Outside, stop: threading.Event) -> None:
+        self._camera = camera
+        self._outside = outside
+        self._stop = stop
+        self._in_reach = True
+
+    def put(self, job: Job) -> bool:
+        """Whether the queue took the job: at once for a live camera, when there is room for a file.
+
+        A file's job is refused only when told to stop.
+        """
+        return self._put_live(job) if job.live else self._put_all(job)
+
+    def publish_end(self, result: Result) -> None:
+        """Hand on the end of a run, waiting for room until told to stop."""
+        while not self._stop.is_set():
+            try:
+                if self._outside.queues.results.publish([result], _OFFER_S):
+                    self._reached()
+                    return
+            except QueueError as error:
+                self._lost(error)
+                self._outside.clock.wait(_RETRY_S, self._stop)
+
+    def _put_live(self, job: Job) -> bool:
+        try:
+            receipt = self._outside.queues.jobs.put(job, 0)
+            self._reached()
+            if receipt.dropped:
+                self._count(len(receipt.dropped))
+                # The processor need not wait for these. Without room it finds out by itself.
+                failed = [failed_result(dropped, "queue full") for dropped in receipt.dropped]
+                self._outside.queues.results.publish(failed, 0)
+        except QueueError as error:
+            self._lost(error)
+            self._count(1)
+            return False
+        if not receipt.accepted:
+            self._count(1)
+        return receipt.accepted
+
+    def _put_all(self, job: Job) -> bool:
+        while not self._stop.is_set():
+            try:
+                accepted = self._outside.queues.jobs.put(job, _OFFER_S).accepted
+                self._reached()
+                if accepted:
+                    return True
+            except QueueError as error:
+                self._lost(error)
+                self._outside.clock.wait(_RETRY_S, self._stop)
+        return False
+
+    def _count(self, jobs: int) -> None:
+        self._outside.metrics.frames_dropped.labels(self._camera, "queue full").inc(jobs)
+
+    def _lost(self, error: QueueError) -> None:
+        if self._in_reach:
+            logger.warning("camera %s cannot reach the queue: %s", self._camera, error)
+        self._in_reach = False
+
+    def _reached(self) -> None:
+        if not self._in_reach:
+            logger.info("camera %s reaches the queue again", self._camera)
+        self._in_reach = True

@@ -1,0 +1,192 @@
+"""Turns one camera's pictures into jobs: rate, age, motion and likeness decide which ones.
+
+The pixels of a frame are converted, resized and masked once, and shared by its jobs.
+"""
+
+import threading
+
+from pipeline.core.frames import Frame, Picture
+from pipeline.core.jobs import Job, Result
+from pipeline.core.ports import Need
+from pipeline.core.tasks import Task
+from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.glance import Glance, alike, glance_at
+from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.masks import Masks
+from pipeline.sampling.motion import MotionGate, opening_share
+from pipeline.sampling.outbox import Outbox
+from pipeline.sampling.policies import Grid, Schedule
+from pipeline.sampling.resize import fitted, smallest_limit
+from pipeline.sampling.watch import PictureWatch
+
+
+class Sampler:
+    """The frames of one camera. Called by the camera's thread alone."""
+
+    def __init__(
+        self, camera: Camera, outside: Outside, health: CameraHealth, stop: threading.Event
+    ) -> None:
+        sample = camera.sample
+        self._camera = camera
+        self._clock = outside.clock
+        self._health = health
+        self._received = outside.metrics.frames_received.labels(camera.name)
+        self._sampled = outside.metrics.frames_sampled.labels(camera.name)
+        self._dropped = outside.metrics.frames_dropped
+        self._outbox = Outbox(camera.name, outside, stop)
+        self._schedule = Schedule(camera.tasks)
+        self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
+        self._grid = Grid(self._interval_s)
+        self._masks = Masks(sample.mask_polygons)
+        self._watch = PictureWatch(sample.frozen, sample.black)
+        self._stillness = _Stillness(camera)
+        self._max_side = smallest_limit(sample.max_side, camera.max_side)
+        self._numbers = _Numbers("")
+        self._last_at = 0.0
+        self._last_size_wh = (0, 0)
+
+    @property
+    def need(self) -> Need:
+        """What the source has to decode for this camera."""
+        return Need(every_s=self._interval_s)
+
+    @property
+    def last_at(self) -> float | None:
+        """When the last picture was captured, UTC seconds; None before the first."""
+        return self._last_at or None
+
+    def begin(self, run: str) -> None:
+        """Pictures of this run follow; the numbering goes on where it is the same run."""
+        if run != self._numbers.run:
+            self._numbers = _Numbers(run)
+
+    def offer(self, picture: Picture) -> None:
+        """Look at the next picture, and put its jobs on the queue if it is worth them."""
+        at = picture.captured_at
+        self._received.inc()
+        self._health.online(at)
+        self._last_at, self._last_size_wh = at, picture.size_wh
+        reason = self._reason_to_skip(picture)
+        if reason is None:
+            self._send(picture)
+        else:
+            self.drop(reason)
+
+    def drop(self, reason: str, frames: int = 1) -> None:
+        """Count frames that were lost, by one of DROP_REASONS."""
+        self._dropped.labels(self._camera.name, reason).inc(frames)
+
+    def end(self) -> None:
+        """The file is over: tell the processor so, for each engine."""
+        numbers = self._numbers
+        for engine in self._schedule.engines:
+            self._outbox.publish_end(
+                Result(
+                    camera=self._camera.name,
+                    run=numbers.run,
+                    engine=engine,
+                    ordinal=numbers.ordinals.get(engine, 0),
+                    seq=numbers.seq,
+                    captured_at=self._last_at,
+                    size_wh=self._last_size_wh,
+                    live=False,
+                    last=True,
+                )
+            )
+
+    def _reason_to_skip(self, picture: Picture) -> str | None:
+        at = picture.captured_at
+        if not self._grid.is_due(at):
+            return "rate"
+        if self._camera.source.live and self._is_stale(at):
+            return "stale"
+        self._grid.take(at)
+        if not (self._watch.is_on or self._stillness.is_on):
+            return None if self._schedule.is_due(at) else "rate"
+        glance = glance_at(picture, self._masks)
+        for change in self._watch.look(glance):
+            self._health.picture(at, change.state, change.detail)
+        still = self._stillness.reason_to_skip(glance)
+        if not self._schedule.is_due(at):
+            return "rate"
+        if still is None:
+            self._stillness.take(glance)
+        return still
+
+    def _is_stale(self, at: float) -> bool:
+        return self._clock.now() - at > self._camera.sample.stale_after.total_seconds()
+
+    def _send(self, picture: Picture) -> None:
+        frame = self._frame(picture)
+        accepted = False
+        for engine, tasks in self._schedule.take(picture.captured_at).items():
+            accepted |= self._send_job(frame, engine, tasks)
+        if accepted:
+            self._numbers.seq += 1
+            self._sampled.inc()
+
+    def _send_job(self, frame: Frame, engine: str, tasks: tuple[Task, ...]) -> bool:
+        """Numbers are used up only by what the queue took, so that they have no gaps."""
+        ordinal = self._numbers.ordinals.get(engine, 0)
+        job = Job(frame, engine, ordinal, tasks, self._camera.source.live)
+        if not self._outbox.put(job):
+            return False
+        self._numbers.ordinals[engine] = ordinal + 1
+        return True
+
+    def _frame(self, picture: Picture) -> Frame:
+        size_wh = fitted(picture.size_wh, self._max_side)
+        pixels = picture.rgb(size_wh if size_wh != picture.size_wh else None)
+        return Frame(
+            camera=self._camera.name,
+            run=self._numbers.run,
+            seq=self._numbers.seq,
+            captured_at=picture.captured_at,
+            pixels=self._masks.fill(pixels),
+            size_wh=picture.size_wh,
+        )
+
+
+class _Numbers:
+    """The numbering of one run."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self.seq = 0
+        self.ordinals: dict[str, int] = {}
+
+
+class _Stillness:
+    """Keeps back pictures in which nothing happens, but never for longer than the heartbeat."""
+
+    def __init__(self, camera: Camera) -> None:
+        sample = camera.sample
+        self._gate = MotionGate() if sample.motion else None
+        self._share = opening_share(sample.motion.sensitivity) if sample.motion else 0.0
+        self._linger_s = sample.motion.linger.total_seconds() if sample.motion else 0.0
+        self._skips_alike = sample.duplicates == "drop"
+        self._heartbeat_s = sample.heartbeat_s
+        self._moved_at: float | None = None
+        self._taken: Glance | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self._gate is not None or self._skips_alike
+
+    def reason_to_skip(self, glance: Glance) -> str | None:
+        if self._gate is not None and self._gate.score(glance) >= self._share:
+            self._moved_at = glance.at
+        taken = self._taken
+        if taken is None or not 0 <= glance.at - taken.at < self._heartbeat_s:
+            return None
+        if self._gate is not None and not self._is_moving(glance.at):
+            return "motion"
+        if self._skips_alike and alike(taken, glance):
+            return "duplicate"
+        return None
+
+    def take(self, glance: Glance) -> None:
+        self._taken = glance
+
+    def _is_moving(self, at: float) -> bool:
+        return self._moved_at is not None and at - self._moved_at <= self._linger_s

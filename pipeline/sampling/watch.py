@@ -1,0 +1,108 @@
+"""Sees that a camera's picture stands still or is black, and that it is well again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.sampling.config import BlackConfig, FrozenConfig
+from pipeline.sampling.glance import Glance, identical
+
+# Fewer pictures than this say nothing, however far apart they are.
+_FEWEST_PICTURES = 3
+# A black picture may have a burnt-in clock; it is visible again only with clearly more than that.
+_BLACK_SHARE, _VISIBLE_SHARE = 0.98, 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A picture's new state, such as `frozen` or `moving`, and what is known about it."""
+
+    state: str
+    detail: str
+
+
+class FrozenWatch:
+    """Frozen after the same picture for a while, moving as soon as it changes."""
+
+    def __init__(self, config: FrozenConfig) -> None:
+        self._after_s = config.after.total_seconds()
+        self._first: Glance | None = None
+        self._pictures = 0
+        self._frozen = False
+
+    def look(self, glance: Glance) -> Change | None:
+        """What this picture changes, if anything."""
+        if self._first is not None and identical(self._first, glance):
+            self._pictures += 1
+            stood_s = glance.at - self._first.at
+            if self._frozen or stood_s < self._after_s or self._pictures < _FEWEST_PICTURES:
+                return None
+            self._frozen = True
+            return Change("frozen", f"the same picture for {stood_s:.0f} s")
+        self._first, self._pictures = glance, 1
+        return self._end()
+
+    def rest(self) -> Change | None:
+        """The picture is of another kind of wrong: forget it."""
+        self._first = None
+        return self._end()
+
+    def _end(self) -> Change | None:
+        if not self._frozen:
+            return None
+        self._frozen = False
+        return Change("moving", "the picture changes again")
+
+
+class BlackWatch:
+    """Black after nothing else was seen for a while, visible as soon as there is a picture."""
+
+    def __init__(self, config: BlackConfig) -> None:
+        self._after_s = config.after.total_seconds()
+        self._level = config.level * 255
+        self._since: float | None = None
+        self._black = False
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the last picture was black, for however short a time."""
+        return self._since is not None
+
+    def look(self, glance: Glance) -> Change | None:
+        """What this picture changes, if anything."""
+        visible = glance.visible
+        if visible.size == 0:
+            return None
+        share = float(np.mean(visible <= self._level))
+        if share >= (_VISIBLE_SHARE if self._black else _BLACK_SHARE):
+            self._since = glance.at if self._since is None else self._since
+            if self._black or glance.at - self._since < self._after_s:
+                return None
+            self._black = True
+            return Change("black", f"nothing but black for {glance.at - self._since:.0f} s")
+        self._since = None
+        if not self._black:
+            return None
+        self._black = False
+        return Change("visible", "there is a picture again")
+
+
+class PictureWatch:
+    """Both watches together: a black picture is not also called frozen."""
+
+    def __init__(self, frozen: FrozenConfig | None, black: BlackConfig | None) -> None:
+        self._frozen = FrozenWatch(frozen) if frozen else None
+        self._black = BlackWatch(black) if black else None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to look for."""
+        return self._frozen is not None or self._black is not None
+
+    def look(self, glance: Glance) -> list[Change]:
+        """What this picture changes."""
+        changes = [self._black.look(glance)] if self._black else []
+        if self._frozen:
+            dark = self._black is not None and self._black.is_dark
+            changes.append(self._frozen.rest() if dark else self._frozen.look(glance))
+        return [change for change in changes if change]
