@@ -125,7 +125,7 @@ def _located(mistake: Mistake, root: Node) -> Problem:
     at = find(root, path if mistake.kind != "missing" else path[:-1])
     if at is not None and at.origin.from_defaults:
         path = (DEFAULTS, *path[2:])
-    return Problem(dotted(path), mistake.message, line_at(root, mistake.path))
+    return Problem(dotted(path), mistake.message, mistake.line)
 
 
 def _checked(

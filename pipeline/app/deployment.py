@@ -7,13 +7,12 @@ moonwatch is started in, as on its command line; not to the file.
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from connectors.sources import SourceConfig
-from pipeline.sampling.config import SampleConfig
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from connectors.queues import QueueConfig
 from connectors.queues.memory import MemoryConfig
 from connectors.sinks import SinkConfig
+from connectors.sources import SourceConfig
 from connectors.stores import StoreConfig
 from pipeline.app.loading.near import nearest
 from pipeline.app.loading.reading import Parts
@@ -23,6 +22,7 @@ from pipeline.core.config import XY, Config, PositiveDuration
 from pipeline.inference.engines import EngineConfig
 from pipeline.inference.engines.coco import CocoConfig
 from pipeline.rules import RuleConfig
+from pipeline.sampling.config import SampleConfig
 from pipeline.tracking import TrackerConfig
 
 
@@ -35,7 +35,7 @@ def _name(value: str) -> str:
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         guess = nearest(value, available_timezones())
         advice = f"did you mean {guess!r}?" if guess else "write it like Europe/Berlin or UTC"
         raise ValueError(f"{value!r} is no time zone; {advice}") from None
@@ -195,7 +195,9 @@ TaskConfig = Annotated[
     Discriminator(
         _task_kind,
         custom_error_type="task_kind",
-        custom_error_message="a task is exactly one of detect, point, count, ask and caption",
+        custom_error_message=(
+            "a task has exactly one of the keys detect, point, count, ask and caption"
+        ),
     ),
 ]
 """One question put to an engine, by the key that names its kind."""

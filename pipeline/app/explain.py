@@ -15,7 +15,7 @@ from pipeline.app.loading.sentences import mask_credentials
 from pipeline.app.loading.tree import MASK, List, Map, Node, Path, Scalar, child, dotted, scalars
 from pipeline.core.config import format_duration
 
-_PLAIN = re.compile(r"[A-Za-z][\w ./+-]*(?<! )")
+_PLAIN = re.compile(r"[A-Za-z][\w ./+-]*(?<! )|(?:\d+(?:ms|min|[smhdw]))+")
 _NOT_PLAIN = frozenset({"null", "true", "false"})
 # Comments begin here, or two spaces after a longer line.
 _COMMENT_COLUMN = 56
@@ -51,16 +51,27 @@ def explain_data(loaded: Loaded) -> dict[str, Any]:
     return {"config": _values(shown), "origins": origins}
 
 
-def _shown(value: Any, node: Node | None) -> _Shown:
-    if isinstance(value, BaseModel) and (node is None or isinstance(node, Map)):
-        fields = type(value).model_fields.items()
-        keys = {info.alias or name: name for name, info in fields}
-        return {key: _shown(getattr(value, name), child(node, key)) for key, name in keys.items()}
+def _shown(value: Any, node: Node | None, unwritten: str = "default") -> _Shown:
+    """A value with what was written for it; `unwritten` is the origin of the rest."""
+    if isinstance(value, BaseModel):
+        if isinstance(node, Scalar):  # settings that were switched on with a word
+            unwritten = f"{node.origin}, default"
+            node = None
+        return {
+            key: _shown(below, child(node, key), unwritten) for key, below in _fields(value).items()
+        }
     if isinstance(value, Mapping) and (node is None or isinstance(node, Map)):
-        return {str(key): _shown(below, child(node, str(key))) for key, below in value.items()}
+        return {key: _shown(below, child(node, key), unwritten) for key, below in value.items()}
     if node is None:
-        return _Leaf(_default(value), "default")
+        return _Leaf(_default(value), unwritten)
     return _Leaf(_written(value, node), _origins(node))
+
+
+def _fields(model: BaseModel) -> dict[str, Any]:
+    """A model's values under the keys an operator writes, `type` first."""
+    fields = type(model).model_fields.items()
+    values = {info.alias or name: getattr(model, name) for name, info in fields}
+    return {key: values[key] for key in sorted(values, key=lambda key: key != "type")}
 
 
 def _written(value: Any, node: Node) -> Any:
@@ -85,8 +96,7 @@ def _written(value: Any, node: Node) -> Any:
 def _part(value: Any, key: str) -> Any:
     """What a model or map holds under a key."""
     if isinstance(value, BaseModel):
-        names = {info.alias or name: name for name, info in type(value).model_fields.items()}
-        return getattr(value, names[key], None) if key in names else None
+        return _fields(value).get(key)
     return value.get(key) if isinstance(value, Mapping) else None
 
 
@@ -102,8 +112,7 @@ def _default(value: Any) -> Any:
         case PurePath():
             return str(value)
         case BaseModel():
-            fields = type(value).model_fields.items()
-            return {info.alias or name: _default(getattr(value, name)) for name, info in fields}
+            return {key: _default(below) for key, below in _fields(value).items()}
         case list() | tuple() | set() | frozenset():
             return [_default(item) for item in value]
         case str():

@@ -17,6 +17,8 @@ _TAG = "tag:yaml.org,2002:"
 _MAX_NODES = 100_000
 # Python refuses to read longer numbers; nobody means one.
 _MAX_DIGITS = 100
+# A reference without quotes inside { } or [ ], where its own braces mean a map.
+_BARE_REFERENCE = re.compile(r"[{\[].*[:,\[]\s*[^\s\"',]*\$\{")
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 
 _base: type = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -49,7 +51,7 @@ def read_yaml(
     try:
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        return None, [_syntax_problem(error)]
+        return None, [_syntax_problem(error, text)]
     except yaml.YAMLError as error:
         return None, [Problem("", f"is no YAML: {str(error).splitlines()[0]}")]
     finally:
@@ -61,21 +63,21 @@ def read_yaml(
     return (None, converter.problems) if converter.overflown else (tree, converter.problems)
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line = error.problem_mark.line + 1 if error.problem_mark else None
-    text = error.problem or "cannot be read"
-    advice = ""
-    if "'\\t'" in text or "tab" in text:
+    written = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
+    problem, advice = error.problem or "cannot be read", ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
         advice = "; indent with spaces, never with tabs"
-    elif "mapping values are not allowed" in text:
+    elif "mapping values are not allowed" in problem:
         advice = "; put text that holds `: ` in quotes, and check the indentation"
-    elif "'{'" in text or "'}'" in text or "']'" in text:
+    elif _BARE_REFERENCE.search(written):
         advice = '; inside { } and [ ], write "${NAME}" in quotes'
     elif "expected a single document" in (error.context or ""):
-        text = "holds more than one document; keep one, without `---` between"
-    elif "undefined alias" in text:
+        problem = "holds more than one document; keep one, without `---` between"
+    elif "undefined alias" in problem:
         advice = "; an anchor must stand before its alias"
-    return Problem("", f"is no YAML: {text}{advice}", line)
+    return Problem("", f"is no YAML: {problem}{advice}", line)
 
 
 class _Converter:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from pipeline.app.loading.tree import (
     Scalar,
     child,
     find,
+    line_at,
     plain,
     scalars,
 )
@@ -33,6 +34,7 @@ class Mistake:
     path: Path
     kind: str
     message: str
+    line: int | None = None
     meant: str | None = None
     """For an unknown key, the known one it is most likely a slip of."""
 
@@ -43,12 +45,13 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
     found: dict[Path, Mistake] = {}
     for details in error.errors(include_url=False, include_input=False):
         mistake = _mistake(details, model, root, data)
+        mistake = replace(mistake, line=line_at(root, mistake.path))
         known = found.get(mistake.path)
         if known is None:
             found[mistake.path] = mistake
         elif mistake.message not in known.message and known.kind != "extra_forbidden":
             message = f"{known.message}, or {mistake.message}"
-            found[mistake.path] = Mistake(known.path, known.kind, message)
+            found[mistake.path] = replace(known, message=message)
     meant = {(*m.path[:-1], m.meant) for m in found.values() if m.meant is not None}
     return [m for m in found.values() if m.kind != "missing" or m.path not in meant]
 
@@ -113,7 +116,7 @@ def _unknown_key(path: Path, model: Model | None) -> Mistake:
     known = [*fields, *(f"{key}{SUFFIX}" for key, info in fields.items() if is_secret(key, info))]
     name = str(path[-1])
     text = f"is no known key{hint(name, known, 'the keys here are')}"
-    return Mistake(path, "extra_forbidden", text, nearest(name, known))
+    return Mistake(path, "extra_forbidden", text, meant=nearest(name, known))
 
 
 def _other(details: ErrorDetails) -> str:
@@ -153,7 +156,7 @@ def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']*)'", context["expected"]) or [str(context["expected"])]
     if not isinstance(node, Scalar) or node.shown is not None:
         return f"must be one of {', '.join(expected)}"
-    return f"{node.text!r} is not possible here{hint(node.text, expected)}"
+    return f"{node.text!r} is not possible here{hint(node.text, expected, 'possible')}"
 
 
 def _says(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:

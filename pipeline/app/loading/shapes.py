@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Discriminator, SecretStr, Tag
 from pydantic.fields import FieldInfo
 
 from pipeline.app.loading.tree import Path
@@ -62,18 +62,14 @@ def field_at(root: Model, data: Any, path: Path) -> FieldInfo | None:
 
 
 def chosen_model(annotation: Any, data: Any) -> Model | None:
-    """The model of an annotation that suits `data`: by its `type`, or by the keys it must have."""
+    """The model of an annotation that suits `data`: by its `type`, or by the union's function."""
     models = models_of(annotation)
     if len(models) <= 1:
         return models[0] if models else None
     if not isinstance(data, dict):
         return None
-    for model in models:
-        name = type_name(model)
-        if name is not None and data.get("type") == name:
-            return model
-    suited = [model for model in models if type_name(model) is None and _required(model) <= {*data}]
-    return suited[0] if len(suited) == 1 else None
+    named = (m for m in models if type_name(m) is not None and type_name(m) == data.get("type"))
+    return _by_tag(annotation, data) or next(named, None)
 
 
 def is_secret(key: str, info: FieldInfo) -> bool:
@@ -140,8 +136,19 @@ def _item(data: Any, key: str | int) -> Any:
     )
 
 
-def _required(model: Model) -> set[str]:
-    return {key for key, info in fields_by_key(model).items() if info.is_required()}
+def _by_tag(annotation: Any, data: Any) -> Model | None:
+    """The model that a union's own function chooses, where it has one."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    union, *about = get_args(annotation)
+    choose = next((d.discriminator for d in about if isinstance(d, Discriminator)), None)
+    if not callable(choose):
+        return None
+    tag = choose(data)
+    for part in get_args(union):
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(part)[1:]):
+            return models_of(part)[0]
+    return None
 
 
 def _field_docstrings(model: Model) -> dict[str, str]:
