@@ -91,6 +91,7 @@ class KvCache:
         self.block_k, self.block_v = claim(plan.blocks, block), claim(plan.blocks, block)
         self.pages = Slots(plan.pages)
         self.blocks = Slots(plan.blocks - 1, first=SPARE_BLOCK + 1)
+        self.prefix_len = dims.prefix_len
         self.most_blocks = plan.blocks - 1
         self.bytes_total = plan.bytes_total
         self._reserved = 0
@@ -111,8 +112,8 @@ class KvCache:
             self.blocks.give(block)
 
     def scrub(self, page: int | None, blocks: list[int]) -> None:
-        """Zero memory that a failed request may have left not-a-number in."""
-        places = torch.tensor(blocks, dtype=torch.long, device=self.block_k.device)
+        """Zero memory that a failed request may have left not-a-number in, the spare block too."""
+        places = torch.tensor([SPARE_BLOCK, *blocks], dtype=torch.long, device=self.block_k.device)
         for tensor in (self.block_k, self.block_v):
             tensor[:, places] = 0
         if page is not None:

@@ -1,0 +1,194 @@
+"""The engine: requests join and leave a running batch, pictures are encoded once for all theirs.
+
+Knows no files and no images by name; it is given a network, a language and memory. One thread
+steps it at a time.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.moondream.cache import KvCache, free_bytes, plan_cache
+from pipeline.moondream.crops import Picture
+from pipeline.moondream.errors import PictureError, RequestError
+from pipeline.moondream.network import Network
+from pipeline.moondream.plan import Plan, plan, yes_no_tokens
+from pipeline.moondream.reads import Read, TokenReader
+from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
+from pipeline.moondream.scheduler import Scheduler
+from pipeline.moondream.skills.base import Language
+from pipeline.moondream.stages import Stages
+from pipeline.moondream.strands import Job, PictureState, Strand, Ticket
+from pipeline.moondream.types import Request
+
+_log = logging.getLogger(__name__)
+
+# Rows of the batch where the caller names none. On an accelerator decoding stops getting cheaper
+# by the row where keys weigh as much as weights; on a CPU rows mostly cost memory.
+BATCH_CUDA, BATCH_HOST = 64, 16
+# Crops through the encoder at a time, and pictures through the prefill: enough to fill the
+# device, little enough that activations stay small beside the weights.
+CROPS_CUDA, CROPS_HOST = 64, 4
+PICTURES_CUDA, PICTURES_HOST = 16, 4
+OVERFLOW = (
+    "the numbers of this picture or request overflowed; load the model in bfloat16 or float32"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What may be chosen; None means what suits the device.
+
+    `kv_bytes` bounds the memory of keys and values, `graphs` replays captured cycles (CUDA only).
+    """
+
+    max_batch: int | None = None
+    kv_bytes: int | None = None
+    crops_per_chunk: int | None = None
+    pictures_per_prefill: int | None = None
+    graphs: bool = True
+
+
+class Engine:
+    """Answers requests in steps; every step is a prefill of newcomers or a cycle of all."""
+
+    def __init__(
+        self, network: Network, language: Language, options: EngineOptions | None = None
+    ) -> None:
+        options = options or EngineOptions()
+        is_cuda = network.device.type == "cuda"
+        max_batch = options.max_batch or (BATCH_CUDA if is_cuda else BATCH_HOST)
+        kv_bytes = options.kv_bytes or free_bytes(network.device)
+        memory = plan_cache(network.dims, network.dtype.itemsize, max_batch, kv_bytes)
+        cache = KvCache(network.dims, memory, network.device, network.dtype)
+        reader = TokenReader(language.release.ids, *yes_no_tokens(language), network.device)
+        limits = RunnerLimits(
+            max_batch=max_batch,
+            crops_per_chunk=options.crops_per_chunk or (CROPS_CUDA if is_cuda else CROPS_HOST),
+            graphs=options.graphs and is_cuda,
+        )
+        self._pictures_ahead = options.pictures_per_prefill or (
+            PICTURES_CUDA if is_cuda else PICTURES_HOST
+        )
+        with torch.inference_mode():
+            self._runner = Runner(network, cache, reader, limits)
+        self._scheduler = Scheduler(cache, max_batch, self._pictures_ahead)
+        self._cache, self._language = cache, language
+        _log.info(
+            "engine ready on %s: %d rows, %d pictures, %.2f GB for keys and values",
+            network.device, max_batch, memory.pages, memory.bytes_total / 1e9,
+        )  # fmt: skip
+
+    @property
+    def stages(self) -> Stages:
+        """The stopwatches of the stages."""
+        return self._runner.stages
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._scheduler.is_idle
+
+    def submit(
+        self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
+    ) -> list[Ticket]:
+        """Put requests about one picture in line, or about none, and return their receipts."""
+        state = None if picture is None else PictureState(picture, max_crops)
+        tickets = []
+        for request in requests:
+            job = Job(self._plan(request, state is not None))
+            strands = [Strand(job, skill, state) for skill in job.skills]
+            if state is not None:
+                state.waiting_for += len(strands)
+            self._scheduler.add(strands)
+            tickets.append(job.ticket)
+        return tickets
+
+    def step(self) -> None:
+        """Do the next piece of work: drop what was cancelled, start newcomers or go on."""
+        with torch.inference_mode():
+            self._drop_cancelled()
+            self._cut_next_pictures()
+            newcomers = self._scheduler.admit()
+            if newcomers:
+                self._prefill(newcomers)
+            elif self._scheduler.running:
+                self._cycle()
+
+    def run(self, tickets: Sequence[Ticket]) -> None:
+        """Step until all of these are done."""
+        while not all(ticket.is_done for ticket in tickets):
+            self.step()
+
+    def _plan(self, request: Request, has_picture: bool) -> Plan:
+        try:
+            plan_ = plan(request, self._language, has_picture)
+        except RequestError as error:
+            return Plan.failed(str(error))
+        return plan_
+
+    def _drop_cancelled(self) -> None:
+        for strand in list(self._scheduler.live()):
+            if strand.job.ticket.is_cancelled:
+                self._fail(strand, "the request was cancelled")
+
+    def _cut_next_pictures(self) -> None:
+        for picture in self._scheduler.next_pictures(self._pictures_ahead):
+            if picture.crops is not None:
+                continue
+            try:
+                self._runner.cut(picture)
+            except PictureError as error:
+                self._fail_picture(picture, str(error))
+
+    def _prefill(self, newcomers: Sequence[Strand]) -> None:
+        for strand, reads in zip(newcomers, self._runner.prefill(newcomers), strict=True):
+            self._go_on(strand, reads, is_first=True)
+
+    def _cycle(self) -> None:
+        running = self._scheduler.running
+        self._scheduler.grow(program_of(running).steps)
+        for strand in running.values():
+            if strand.skill.temperature > 0 and strand.row is not None:
+                strand.row.draws = draws_of(strand)
+        for index, reads in self._runner.cycle(running).items():
+            if index in running:  # a neighbour's overflow may have ended it
+                self._go_on(running[index], reads, is_first=False)
+
+    def _go_on(self, strand: Strand, reads: Sequence[Read], is_first: bool) -> None:
+        """Tell a skill what was read, and do what it says next."""
+        if strand.row is None or strand.job.ticket.is_done:
+            return
+        if any(math.isnan(value) for read in reads for value in read):
+            self._fail_overflow(strand)
+            return
+        turn = strand.skill.begin(reads) if is_first else strand.skill.advance(reads)
+        if turn is None:
+            self._scheduler.retire(strand)
+            strand.job.finish_one()
+            return
+        strand.row.kind, strand.row.token = turn.kind, turn.token
+        strand.row.length += turn.fed
+
+    def _fail_overflow(self, strand: Strand) -> None:
+        """Fail a strand and all others of its picture, whose page may be spoilt; clean up."""
+        picture = strand.picture
+        self._runner.scrub(strand, None if picture is None else picture.page)
+        self._fail(strand, OVERFLOW)
+        if picture is not None:
+            self._fail_picture(picture, OVERFLOW)
+
+    def _fail_picture(self, picture: PictureState, reason: str) -> None:
+        for strand in list(self._scheduler.live()):
+            if strand.picture is picture:
+                self._fail(strand, reason)
+
+    def _fail(self, failed: Strand, reason: str) -> None:
+        """End a request with a reason, and all strands that work for it."""
+        failed.job.fail(reason)
+        for strand in list(self._scheduler.live()):
+            if strand.job is failed.job:
+                self._scheduler.retire(strand)

@@ -1,0 +1,194 @@
+"""Requests to skills, and what the skills found to results.
+
+One request may need several skills: counting points and detects, choosing judges every choice.
+Knows nothing of rows or devices.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.moondream.errors import RequestError
+from pipeline.moondream.prompts import Prompt, spatial_prompt
+from pipeline.moondream.skills.base import Language, Skill, need_words
+from pipeline.moondream.skills.judge import JudgeSkill
+from pipeline.moondream.skills.objects import DetectSkill, PointSkill
+from pipeline.moondream.skills.reasoning import ReasoningSkill
+from pipeline.moondream.skills.text import TextSkill
+from pipeline.moondream.types import (
+    Caption,
+    Count,
+    Counted,
+    Detect,
+    Failed,
+    Point,
+    Query,
+    Request,
+    Result,
+    Text,
+)
+
+# Asked in these words when counting by asking.
+COUNT_QUESTION = "How many {label} are in the image? Answer with a number."
+COUNT_TOKENS = 16
+NUMBER_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
+).split()
+NO_WORDS = ("no", "none", "nothing")  # a count of zero, in words
+YES_SPELLINGS = ("yes", "Yes", "YES", " yes", " Yes", " YES")
+NO_SPELLINGS = ("no", "No", "NO", " no", " No", " NO")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The skills a request needs, how their findings make its result, and its text so far."""
+
+    skills: Sequence[Skill]
+    result: Callable[[], Result]
+    pieces: Sequence[str] = ()
+
+    @classmethod
+    def failed(cls, reason: str) -> "Plan":
+        """Return the plan of a request that cannot be answered."""
+        return cls([], lambda: Failed(reason))
+
+
+def plan(request: Request, language: Language, has_picture: bool) -> Plan:
+    """Return the plan for a request; RequestError says why it cannot be answered."""
+    if not has_picture and not isinstance(request, Query):
+        raise RequestError(f"{type(request).__name__.lower()} needs a picture")
+    if isinstance(request, Detect):
+        detect = DetectSkill(language, request)
+        return Plan([detect], detect.result)
+    if isinstance(request, Point):
+        point = PointSkill(language, request)
+        return Plan([point], point.result)
+    if isinstance(request, Count):
+        return _plan_count(request, language)
+    if isinstance(request, Caption):
+        prompt = Prompt(tuple(language.release.caption_prompt(request.length)))
+        caption = TextSkill(language, prompt, request, has_picture)
+        return Plan([caption], lambda: _without_yes(caption.result()), caption.pieces)
+    if isinstance(request, Query):
+        return _plan_query(request, language, has_picture)
+    raise RequestError(f"{request!r} is not a request; use Detect, Point, Count, Query or Caption")
+
+
+def yes_no_tokens(language: Language) -> tuple[list[int], list[int]]:
+    """Return the first tokens of the spellings of yes and of no, without those they share."""
+
+    def first(spellings: Sequence[str]) -> set[int]:
+        return {ids[0] for words in spellings if (ids := language.tokenizer.encode(words))}
+
+    yes, no = first(YES_SPELLINGS), first(NO_SPELLINGS)
+    return sorted(yes - no), sorted(no - yes)
+
+
+def _plan_query(request: Query, language: Language, has_picture: bool) -> Plan:
+    need_words("question", request.question)
+    prompt = _query_prompt(request, language, has_picture)
+    if request.choices is not None:
+        _check_choices(request.choices, request.reasoning)
+        lead = " " if language.release.question_space else ""
+        judges = [
+            JudgeSkill(language, prompt, lead + words, has_picture)
+            for words in dict.fromkeys(request.choices)
+        ]
+        return Plan(judges, lambda: _choice(judges, lead))
+    if not request.reasoning:
+        answer = TextSkill(language, prompt, request, has_picture)
+        return Plan([answer], answer.result, answer.pieces)
+    thinking = ReasoningSkill(language, prompt, request, has_picture)
+
+    def result() -> Text:
+        return replace(thinking.answer.result(), reasoning=thinking.reasoning())
+
+    return Plan([thinking], result, thinking.pieces)
+
+
+def _query_prompt(request: Query, language: Language, has_picture: bool) -> Prompt:
+    release, refs = language.release, tuple(request.spatial_refs or ())
+    if has_picture:
+        ids = release.query_prompt(language.tokenizer, request.question, refs, request.reasoning)
+        return spatial_prompt(ids, len(release.prompts.query.prefix), refs)
+    if refs:
+        raise RequestError("spatial references need a picture")
+    if request.reasoning:
+        ids = release.query_prompt(language.tokenizer, request.question, reasoning=True)
+        return Prompt((release.ids.bos, *ids))
+    return Prompt(tuple(release.text_only_prompt(language.tokenizer, request.question)))
+
+
+def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
+    if reasoning:
+        raise RequestError("choices are judged, not written; ask without reasoning")
+    if isinstance(choices, str) or len(set(choices)) < 2:
+        raise RequestError(f"choices are {choices!r}; give a list of at least two different words")
+    for words in choices:
+        need_words("choice", words)
+
+
+def _choice(judges: Sequence[JudgeSkill], lead: str) -> Text:
+    """Return the likeliest answer, and how probability falls on the given ones alone."""
+    best = max(judges, key=lambda judge: judge.log_probability)
+    weights = [math.exp(judge.log_probability - best.log_probability) for judge in judges]
+    words = [judge.answer.removeprefix(lead) for judge in judges]
+    yes, no = best.yes_and_no
+    return Text(
+        text=best.answer.removeprefix(lead),
+        token_ids=best.token_ids,
+        pieces=(best.answer.removeprefix(lead),),
+        yes_probability=yes / (yes + no) if yes + no > 0 else None,
+        yes_no_mass=yes + no,
+        choices={
+            word: weight / sum(weights) for word, weight in zip(words, weights, strict=True)
+        },
+    )
+
+
+def _plan_count(request: Count, language: Language) -> Plan:
+    need_words("label", request.label)
+    if request.by == "ask":
+        question = Query(COUNT_QUESTION.format(label=request.label), max_tokens=COUNT_TOKENS)
+        answer = _plan_query(question, language, has_picture=True)
+
+        def asked() -> Counted:
+            text = answer.result()
+            assert isinstance(text, Text)
+            return Counted(number_in(text.text), "ask", text=text.text)
+
+        return Plan(answer.skills, asked)
+    if request.by not in ("detect", "point"):
+        raise RequestError(f"count by {request.by!r} is not known; use detect, point or ask")
+    detect = DetectSkill(language, Detect(request.label, request.max_objects))
+    point = PointSkill(language, Point(request.label, request.max_objects))
+
+    def counted() -> Counted:
+        boxes, points = detect.result(), point.result()
+        detected, pointed = len(boxes), len(points)
+        chosen = boxes if request.by == "detect" else points
+        more = max(detected, pointed)
+        agreement = min(detected, pointed) / more if more else 1.0
+        return Counted(
+            len(chosen), request.by, chosen.saturated, detected, pointed, agreement
+        )
+
+    return Plan([detect, point], counted)
+
+
+def number_in(text: str) -> int | None:
+    """Return the first number a text says, in digits or in words up to twenty."""
+    for word in re.findall(r"\d+|[a-z]+", text.lower()):
+        if word.isdigit():
+            return int(word)
+        if word in NUMBER_WORDS:
+            return NUMBER_WORDS.index(word)
+        if word in NO_WORDS:
+            return 0
+    return None
+
+
+def _without_yes(text: Text) -> Text:
+    return replace(text, yes_probability=None, yes_no_mass=None)

@@ -1,0 +1,172 @@
+"""Who runs: strands wait in line until a row, their picture's page and their blocks are free.
+
+Knows nothing of the model; all memory it hands out is in the cache's books.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from pipeline.moondream.cache import KvCache, blocks_for
+from pipeline.moondream.reads import RowKind
+from pipeline.moondream.rows import Row, blocks_wanted
+from pipeline.moondream.strands import PictureState, Strand
+from pipeline.moondream.slots import Slots
+
+# Prompt tokens are laid out as a table, pages by tokens or prompts by longest; this bounds it.
+MAX_PREFILL_CELLS = 8192
+
+
+class Scheduler:
+    """Lines up strands, gives them their places and takes these back."""
+
+    def __init__(self, cache: KvCache, max_batch: int, pages_per_prefill: int) -> None:
+        self._cache = cache
+        self._pages_per_prefill = pages_per_prefill
+        self._rows = Slots(max_batch)
+        self._waiting: deque[Strand] = deque()
+        self.running: dict[int, Strand] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._waiting and not self.running
+
+    @property
+    def n_waiting(self) -> int:
+        """How many strands wait in line."""
+        return len(self._waiting)
+
+    def add(self, strands: Iterable[Strand]) -> None:
+        """Put strands in line."""
+        self._waiting.extend(strands)
+
+    def live(self) -> Iterator[Strand]:
+        """Every strand that waits or runs."""
+        yield from self._waiting
+        yield from self.running.values()
+
+    def next_pictures(self, count: int) -> list[PictureState]:
+        """Return the pictures in line that start next, `count` at most."""
+        pictures: dict[PictureState, None] = {}
+        for strand in self._waiting:
+            if len(pictures) >= count:
+                break
+            if strand.picture is not None and strand.picture.page is None:
+                pictures[strand.picture] = None
+        return list(pictures)
+
+    def admit(self) -> list[Strand]:
+        """Take the strands that can start together from the head of the line, with their places.
+
+        The line keeps its order, but those whose picture has all its lanes taken are passed.
+        """
+        admitted: list[Strand] = []
+        passed: list[Strand] = []
+        load = _PrefillLoad()
+        while self._waiting:
+            strand = self._waiting[0]
+            if not _has_lane(strand):
+                passed.append(self._waiting.popleft())
+                continue
+            if not self._can_start(strand) or not load.can_add(strand, self._pages_per_prefill):
+                break
+            self._start(self._waiting.popleft())
+            load.add(strand)
+            admitted.append(strand)
+        self._waiting.extendleft(reversed(passed))
+        return admitted
+
+    def grow(self, forwards: int) -> None:
+        """Give every running row the blocks its coming steps write to."""
+        for strand in self.running.values():
+            assert strand.row is not None
+            blocks = strand.row.blocks
+            for _ in range(blocks_wanted(strand.row, forwards, strand.reserved) - len(blocks)):
+                blocks.append(self._cache.blocks.take())
+
+    def retire(self, strand: Strand) -> None:
+        """Take a strand out of the line or the batch, and its places back."""
+        if strand.row is None:
+            self._waiting.remove(strand)
+        else:
+            del self.running[strand.index]
+            self._rows.give(strand.index)
+            self._cache.release(strand.reserved, strand.row.blocks)
+        picture = strand.picture
+        if picture is None:
+            return
+        if strand.row is not None:
+            picture.lanes.give(strand.row.lane)
+        picture.waiting_for -= 1
+        if not picture.waiting_for and picture.page is not None:
+            self._cache.pages.give(picture.page)
+            picture.page = None
+
+    def _can_start(self, strand: Strand) -> bool:
+        picture = strand.picture
+        has_page = picture is None or picture.page is not None or self._cache.pages.free > 0
+        return has_page and self._rows.free > 0 and self._cache.can_reserve(_most_blocks(strand))
+
+    def _start(self, strand: Strand) -> None:
+        picture, lane = strand.picture, 0
+        if picture is not None:
+            lane = picture.lanes.take()
+            if picture.page is None:
+                picture.page = self._cache.pages.take()
+        strand.reserved = _most_blocks(strand)
+        self._cache.reserve(strand.reserved)
+        strand.index = self._rows.take()
+        prompt = strand.skill.prompt
+        strand.row = Row(
+            kind=RowKind.IDLE,
+            token=0,
+            start=0 if picture is None else self._cache.prefix_len,
+            length=len(prompt.ids),
+            page=None if picture is None else picture.page,
+            lane=lane,
+            blocks=[self._cache.blocks.take() for _ in range(blocks_for(len(prompt.ids)))],
+            temperature=strand.skill.temperature,
+            top_p=strand.skill.top_p,
+        )
+        self.running[strand.index] = strand
+
+
+class _PrefillLoad:
+    """How large the next prefill would be."""
+
+    def __init__(self) -> None:
+        self._new_pages = 0
+        self._tokens: dict[PictureState | None, int] = {}
+        self._prompts = 0
+        self._longest = 0
+
+    def can_add(self, strand: Strand, most_new_pages: int) -> bool:
+        """Tell whether a strand fits beside the others; the first always does."""
+        if not self._prompts:
+            return True
+        is_new = strand.picture is not None and strand.picture.page is None
+        if is_new and self._new_pages >= most_new_pages:
+            return False
+        tokens = len(strand.skill.prompt.ids)
+        own = self._tokens.get(strand.picture, 0) + tokens
+        pages = len(self._tokens.keys() | {strand.picture})
+        by_page = pages * max(own, *self._tokens.values())
+        by_prompt = (self._prompts + 1) * max(self._longest, tokens)
+        return max(by_page, by_prompt) <= MAX_PREFILL_CELLS
+
+    def add(self, strand: Strand) -> None:
+        """Count a strand that has its places."""
+        picture, tokens = strand.picture, len(strand.skill.prompt.ids)
+        if picture is not None and picture not in self._tokens and not picture.is_filled:
+            self._new_pages += 1
+        self._tokens[picture] = self._tokens.get(picture, 0) + tokens
+        self._prompts += 1
+        self._longest = max(self._longest, tokens)
+
+
+def _has_lane(strand: Strand) -> bool:
+    return strand.picture is None or strand.picture.lanes.free > 0
+
+
+def _most_blocks(strand: Strand) -> int:
+    return blocks_for(len(strand.skill.prompt.ids) + strand.skill.positions)

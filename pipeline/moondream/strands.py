@@ -1,0 +1,97 @@
+"""What the engine keeps of pictures and requests while they are worked on.
+
+Knows nothing of tensors but a picture's crops.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.moondream.crops import Crops, Picture
+from pipeline.moondream.plan import Plan
+from pipeline.moondream.rows import Row
+from pipeline.moondream.skills.base import Skill
+from pipeline.moondream.slots import Slots
+from pipeline.moondream.types import Failed, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Requests of one picture that run at the same time; more of them wait for one to end. A page is
+# asked by all lanes up to the highest in use on any page, so one crowded page costs all others.
+LANES = 8
+
+
+@dataclass(eq=False)
+class PictureState:
+    """A picture some strand still needs; `waiting_for` counts them.
+
+    `crops` are set when it is cut and dropped when they are encoded; `page` is set by the
+    scheduler and filled by the runner, which says so.
+    """
+
+    source: Picture
+    max_crops: int | None
+    waiting_for: int = 0
+    crops: Crops | None = None
+    page: int | None = None
+    is_filled: bool = False
+    lanes: Slots = field(default_factory=lambda: Slots(LANES))
+
+    @property
+    def page_in_use(self) -> int:
+        """The page, of a picture that has one."""
+        assert self.page is not None
+        return self.page
+
+
+class Ticket:
+    """The receipt of one request: its result once it is done, its text while it is written."""
+
+    def __init__(self, pieces: "Sequence[str]" = ()) -> None:
+        self.pieces = pieces
+        self.result: Result | None = None
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Give the request up; the engine drops it before its next step."""
+        self.is_cancelled = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the result is there."""
+        return self.result is not None
+
+
+class Job:
+    """A request being answered: done when all its skills are, or when one fails."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.ticket = Ticket(plan.pieces)
+        self.skills = plan.skills
+        self._left = len(plan.skills)
+        if not self._left:
+            self.ticket.result = plan.result()
+
+    def finish_one(self) -> None:
+        """Say that one skill is done."""
+        self._left -= 1
+        if not self._left and not self.ticket.is_done:
+            self.ticket.result = self._plan.result()
+
+    def fail(self, reason: str) -> None:
+        """Say why there will be no answer."""
+        if not self.ticket.is_done:
+            self.ticket.result = Failed(reason)
+
+
+@dataclass(slots=True, eq=False)
+class Strand:
+    """One skill on its way: `index`, `row` and `reserved` are set by the scheduler."""
+
+    job: Job
+    skill: Skill
+    picture: PictureState | None
+    index: int = -1
+    row: Row | None = None
+    reserved: int = 0
