@@ -56,7 +56,7 @@ class RuleBase(Config):
             return None
         wanted = " or ".join(kind.__name__.lower() for kind in self.accepts)
         asked = type(task).__name__.lower()
-        return f"this rule needs a {wanted} task, and {task.id!r} is a {asked} task"
+        return f"this rule needs a task of type {wanted}, and {task.id!r} is of type {asked}"
 
     @abstractmethod
     def build(self, context: RuleContext) -> Rule:
