@@ -1,58 +1,75 @@
-"""Which box is which thing: likelihoods of pairs, and the best assignment over all of them."""
+"""Which box is which thing: the likelihood of each pair, and the best assignment over all."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.geometry import Box
 from pipeline.tracking.memory import Memory
 from pipeline.tracking.motion import Manner, centre_of, height_of
 
 NEVER = 1e6
-"""Cost of a pair that cannot be; larger than any sum of costs that can."""
+"""Cost of a pair that cannot be."""
+SURPRISE = 7.0
+"""How unlikely (negative log-likelihood a square height) a pair may be before a missed thing and a
+new one are the likelier story. People come into a picture at a rate of 0.001 or so for each
+square of their height and look, and are missed once in ten looks: -log 0.001 = 6.9."""
+TOP_SPEED = 4.0
+"""Nothing is faster than this many times the typical speed: walkers at 0.7 heights a second may
+run at 2.8."""
+HEIGHT_SPREAD = 0.25
+"""Typical difference of a box's log height from the remembered one."""
+MOST_HEIGHT_COST = 4.0
+"""A half hidden thing may have any height: then only the place counts."""
+DOUBT = 1.0
+"""Added to the pairs of a thing not confirmed yet and of a box of low score: where two want the
+same, the sure ones have it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What a pair must be worth."""
+class Looks:
+    """What was detected at one moment."""
 
-    surprise: float
-    """Largest negative log-likelihood (per square height) of a pair: beyond it, a missed thing
-    and a new one are the likelier story."""
-    top_speed: float
-    """Heights a second that nothing exceeds."""
-    height_spread: float
-    """Typical difference of a box's log height from the remembered one."""
+    at: float
+    boxes: Sequence[Box]
+    faint: Sequence[bool]
+    """Which of them have a score too low to begin a track."""
 
 
-def costs(
-    things: Sequence[Memory], boxes: Sequence[Box], at: float, manner: Manner, gate: Gate
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Negative log-likelihood of each pair less the gate's `surprise`: below 0 means plausible."""
-    table = np.full((len(things), len(boxes)), NEVER)
-    seen = [(centre_of(box), height_of(box)) for box in boxes]
+def costs(things: Sequence[Memory], looks: Looks, manner: Manner) -> NDArray[np.float64]:
+    """Costs (things, boxes): below 0 a pair is likelier than a missed thing and a new one.
+
+    Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since
+    a thing was seen and with its height.
+    """
+    table = np.full((len(things), len(looks.boxes)), NEVER)
+    seen = [(centre_of(box, manner.aspect), height_of(box)) for box in looks.boxes]
     for row, thing in enumerate(things):
-        expected = thing.expected(at, manner)
+        expected = thing.expected(looks.at, manner)
         height = thing.height
         variance = expected.p_xx / height**2 + manner.blur**2
-        x0, y0 = centre_of(thing.last_box)
-        reach = (gate.top_speed * (at - thing.last_at) + 3.0 * manner.blur) * height
-        base = math.log(2.0 * math.pi * variance) - gate.surprise
+        base = math.log(2.0 * math.pi * variance) - SURPRISE + (DOUBT if thing.id is None else 0)
+        x0, y0 = centre_of(thing.last_box, manner.aspect)
+        farthest = TOP_SPEED * manner.speed * (looks.at - thing.last_at) + 3.0 * manner.blur
         for column, ((x, y), box_height) in enumerate(seen):
-            if math.hypot(x - x0, y - y0) > reach:
+            if math.hypot(x - x0, y - y0) > farthest * height:
                 continue
             away = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / height**2
-            grown = math.log(box_height / height) / gate.height_spread
-            table[row, column] = base + 0.5 * away / variance + min(0.5 * grown**2, 4.0)
+            grown = math.log(box_height / height) / HEIGHT_SPREAD
+            table[row, column] = (
+                base
+                + 0.5 * away / variance
+                + min(0.5 * grown**2, MOST_HEIGHT_COST)
+                + (DOUBT if looks.faint[column] else 0.0)
+            )
     return table
 
 
-def assigned(
-    table: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-) -> list[tuple[int, int]]:
-    """The pairs (row, column) of the cheapest assignment in which a pair may also stay apart."""
+def assigned(table: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """The pairs (row, column) of the cheapest assignment in which anyone may also stay alone."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(np.minimum(table, 0.0))

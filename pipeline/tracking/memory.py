@@ -1,7 +1,8 @@
 """What a tracker remembers of one thing."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.core.geometry import Box
@@ -9,68 +10,81 @@ from pipeline.core.tracks import Step
 from pipeline.tracking.motion import Manner, Motion, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
-"""How fast the remembered height follows the boxes'. A person whose legs are hidden for a moment
-keeps his height; one who walks towards the camera grows with it."""
+"""How fast the remembered height follows the boxes': slower than people are hidden by each other,
+faster than they walk up to the camera."""
+KNOWN_AFTER = 3
+"""From so many boxes on the remembered height is trusted more than a box that differs from it."""
+HIDDEN, MERGED = 0.8, 1.25
+"""A box this much lower or higher than remembered shows a part of the thing, or more than it.
+Strides change a walker's height by a tenth."""
+EDGE = 0.015
+"""A box this near to the picture's upper or lower edge may be cut by it, and stays as it is."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """One thing: where it is, how it moves, and which steps nobody was shown yet."""
+    """One thing: where it is, how it moves, and which of its steps nobody was shown yet."""
 
-    id: int | None
-    """Given at confirmation, so that ids seen by rules have no gaps."""
     motion: Motion
     height: float
     """Smoothed box height in picture heights."""
     first_at: float
     last_at: float
     last_box: Box
+    """As it was detected."""
     last_score: float
+    id: int | None = None
+    """Given at confirmation, so that the ids that rules see have no gaps."""
     seen: int = 1
+    """Boxes so far."""
     missed: int = 0
     """Updates without a box since the last one."""
     unshown: list[Step] = field(default_factory=list)
 
-    @property
-    def confirmed(self) -> bool:
-        """Whether rules are shown it."""
-        return self.id is not None
-
     def expected(self, at: float, manner: Manner) -> Motion:
         """Its motion at a later time."""
-        return self.motion.predicted(at - self.last_at, self.height, manner)
+        return self.motion.predicted(max(at - self.last_at, 0.0), self.height, manner)
 
     def see(self, at: float, box: Box, score: float, manner: Manner) -> None:
         """Take over the box it was seen in."""
         expected = self.expected(at, manner)
-        self.motion = expected.corrected(centre_of(box), self.height, manner)
-        share = 1.0 - math.exp(-(at - self.last_at) / HEIGHT_MEMORY_S)
-        share = max(share, 1.0 / (self.seen + 1))
+        whole = self._whole(box, expected.y)
+        self.motion = expected.corrected(centre_of(whole, manner.aspect), self.height, manner)
+        share = 1.0 - math.exp(-max(at - self.last_at, 0.0) / HEIGHT_MEMORY_S)
+        share = max(share, 1.0 / (self.seen + 1))  # the first few boxes are averaged
         self.height *= (height_of(box) / self.height) ** share
         self.last_at, self.last_box, self.last_score = at, box, score
         self.seen += 1
         self.missed = 0
-        self.unshown.append(Step(at, box))
+        self.unshown.append(Step(at, whole))
+
+    def _whole(self, box: Box, expected_y: float) -> Box:
+        """The box of the whole thing where a part of it is hidden, or merged with a neighbour.
+
+        Of its upper and lower edge, the one nearer to where it should be is believed, and the
+        remembered height tells the other: feet that vanish behind a wall or another person do
+        not jump up to its rim.
+        """
+        x_min, y_min, x_max, y_max = box
+        ratio = height_of(box) / self.height
+        at_edge = y_min < EDGE or y_max > 1.0 - EDGE
+        if self.seen < KNOWN_AFTER or HIDDEN <= ratio <= MERGED or at_edge:
+            return box
+        top, bottom = expected_y - self.height / 2, expected_y + self.height / 2
+        if abs(y_min - top) <= abs(y_max - bottom):
+            return (x_min, y_min, x_max, min(y_min + self.height, 1.0))
+        return (x_min, max(y_max - self.height, 0.0), x_max, y_max)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""
-        motion = self.motion
         return {
-            "id": self.id,
-            "motion": [
-                motion.x,
-                motion.y,
-                motion.vx,
-                motion.vy,
-                motion.p_xx,
-                motion.p_xv,
-                motion.p_vv,
-            ],
+            "motion": list(astuple(self.motion)),
             "height": self.height,
             "first_at": self.first_at,
             "last_at": self.last_at,
             "last_box": list(self.last_box),
             "last_score": self.last_score,
+            "id": self.id,
             "seen": self.seen,
             "missed": self.missed,
             "unshown": [[step.at, *step.box] for step in self.unshown],
@@ -80,7 +94,6 @@ class Memory:
 def begun(at: float, box: Box, score: float, manner: Manner) -> Memory:
     """The memory of a thing just seen for the first time."""
     return Memory(
-        id=None,
         motion=first_seen(box, manner),
         height=height_of(box),
         first_at=at,
@@ -91,11 +104,14 @@ def begun(at: float, box: Box, score: float, manner: Manner) -> Memory:
     )
 
 
-def from_json(kept: dict[str, Any]) -> Memory:
-    """The memory that `to_json` wrote."""
-    steps = [Step(step[0], _box(step[1:])) for step in kept["unshown"]]
-    others = {"motion": Motion(*kept["motion"]), "last_box": _box(kept["last_box"])}
-    return Memory(**{**kept, **others, "unshown": steps})
+def from_json(kept: Mapping[str, Any]) -> Memory:
+    """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
+    parts = {
+        "motion": Motion(*kept["motion"]),
+        "last_box": _box(kept["last_box"]),
+        "unshown": [Step(step[0], _box(step[1:])) for step in kept["unshown"]],
+    }
+    return Memory(**{**kept, **parts})
 
 
 def _box(values: list[float]) -> Box:

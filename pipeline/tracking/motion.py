@@ -5,31 +5,30 @@ from dataclasses import dataclass
 
 from pipeline.core.geometry import Box
 
-ASPECT = 1.6
-"""Width over height assumed of every picture, between 4:3 and 16:9: boxes come in fractions of
-the picture, distances need one unit. Either is 20 % off at most, well inside every gate."""
-
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How the tracked things move and how well they are seen, in their own heights."""
+    """How the tracked things move and are seen, in their own heights."""
 
     speed: float
     """Typical speed in heights a second."""
-    steadiness_s: float
-    """How long a thing keeps its velocity."""
-    blur: float
-    """How far a box's centre typically lies from the thing's, in heights."""
+    aspect: float
+    """Width over height of the picture: boxes come in fractions of both, distances need one."""
+    steadiness_s: float = 4.0
+    """How long a thing keeps its velocity. Walkers turn or stop every few seconds."""
+    blur: float = 0.08
+    """How far a box's centre typically lies from the thing's: a stride moves it that much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Position and velocity of a thing's centre and how sure they are, in picture heights.
+    """Position and velocity of a thing's centre, and how sure they are, in picture heights.
 
-    Velocity follows an Ornstein-Uhlenbeck process (it wanders back to zero within
-    `steadiness_s`), so that a prediction over a long gap says "somewhere around" and not "far
-    ahead", and uncertainty grows with the time passed at any frame rate. Both axes share one
-    2 x 2 covariance.
+    The velocity is an Ornstein-Uhlenbeck process: it wanders around zero with the typical speed
+    and forgets itself within `steadiness_s`. So a prediction over a long gap says "somewhere
+    around here" and not "far ahead", and its uncertainty follows from the time passed, at any
+    frame rate. Both axes share one 2 x 2 covariance. (R. E. Kalman 1960; G. E. Uhlenbeck and
+    L. S. Ornstein 1930.)
     """
 
     x: float
@@ -76,15 +75,15 @@ class Motion:
 def first_seen(box: Box, manner: Manner) -> Motion:
     """The motion of a thing just seen for the first time: any direction, at typical speed."""
     height = height_of(box)
-    x, y = centre_of(box)
+    x, y = centre_of(box, manner.aspect)
     return Motion(x, y, 0.0, 0.0, (manner.blur * height) ** 2, 0.0, (manner.speed * height) ** 2)
 
 
-def centre_of(box: Box) -> tuple[float, float]:
+def centre_of(box: Box, aspect: float) -> tuple[float, float]:
     """A box's centre in picture heights."""
-    return ((box[0] + box[2]) / 2 * ASPECT, (box[1] + box[3]) / 2)
+    return ((box[0] + box[2]) / 2 * aspect, (box[1] + box[3]) / 2)
 
 
 def height_of(box: Box) -> float:
-    """A box's height in picture heights, never 0."""
+    """A box's height in picture heights; never 0, for it is divided by."""
     return max(box[3] - box[1], 1e-4)

@@ -1,97 +1,145 @@
-"""A tracker for 1 to 10 frames a second."""
+"""A tracker for 1 to 10 frames a second: it thinks in seconds and body heights, not in frames."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box, iou
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import Gate, assigned, costs
+from pipeline.tracking.association import Looks, assigned, costs
 from pipeline.tracking.memory import Memory, begun, from_json
 from pipeline.tracking.motion import Manner
+
+MISSES = 2
+"""A thing is not forgotten before it was missed this often, however slow the frames come."""
+UNCONFIRMED_SHARE = 0.5
+"""A thing that was never confirmed is forgotten after this share of `forget_after`."""
+GONE_S = 0.5
+"""A thing is forgotten this long after it walked out at the edge of the picture: who comes in
+there next is somebody else."""
+AT_EDGE = 0.01
+"""A box this near to the edge of the picture, in 0..1, touches it."""
+SAME_IOU = 0.5
+"""A box that overlaps one already followed by more is a second look at the same thing."""
+TICK_S = 1e-3
+"""Times are compared to the millisecond: the last bits of UTC seconds are noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """The tracker's settings as numbers; see TrackerConfig for the ones operators set."""
+    """A tracker's settings; TrackerConfig says what they mean."""
 
-    start_score: float = 0.4
-    confirm_after_s: float = 0.4
-    forget_after_s: float = 2.0
-    speed: float = 0.7
-    steadiness_s: float = 4.0
-    blur: float = 0.1
-    surprise: float = 7.0
-    top_speed: float = 3.0
-    height_spread: float = 0.25
-    duplicate_iou: float = 0.5
-    new_penalty: float = 1.0
-    faint_penalty: float = 1.0
-    new_forget_s: float = 1.0
+    label: str
+    start_score: float
+    confirm_after_s: float
+    forget_after_s: float
+    speed: float
+    aspect: float
 
 
 class BoxTracker:
-    def __init__(self, label: str, habits: Habits) -> None:
-        self._label = label
-        self._h = habits
-        self._manner = Manner(habits.speed, habits.steadiness_s, habits.blur)
-        self._gate = Gate(habits.surprise, habits.top_speed, habits.height_spread)
+    """Boxes in, tracks out, from position and size alone; one object for each camera and task.
+
+    Every box is weighed against every thing by how likely it is there after the time that has
+    passed, and the best assignment over all is taken. What a rule is shown as a step is the box
+    of the whole thing: where its feet are hidden, they are taken to be a body's height below the
+    head. The same boxes at the same times always give the same tracks.
+    """
+
+    def __init__(self, habits: Habits) -> None:
+        self._habits = habits
+        self._manner = Manner(habits.speed, habits.aspect)
         self._things: list[Memory] = []
         self._next_id = 1
 
     def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Track, ...]:
-        h = self._h
-        table = costs(self._things, boxes, at, self._manner, self._gate)
-        for r, t in enumerate(self._things):
-            if not t.confirmed:
-                table[r] += h.new_penalty
-        for c, s in enumerate(scores):
-            if s < h.start_score:
-                table[:, c] += h.faint_penalty
-        pairs = assigned(table)
-        rows = {r for r, _ in pairs}
-        cols = {c for _, c in pairs}
-        for r, c in pairs:
-            self._things[r].see(at, boxes[c], scores[c], self._manner)
-        for r, t in enumerate(self._things):
-            if r not in rows:
-                t.missed += 1
-        self._things = [t for t in self._things if not self._over(t, at)]
-        taken = [boxes[c] for c in cols]
-        for c, (box, s) in enumerate(zip(boxes, scores, strict=True)):
-            if c in cols or s < h.start_score:
-                continue
-            if any(iou(box, o) > h.duplicate_iou for o in taken):
-                continue
-            taken.append(box)
-            self._things.append(begun(at, box, s, self._manner))
-        return self._shown(at)
-
-    def _over(self, t: Memory, at: float) -> bool:
-        gone = at - t.last_at
-        limit = self._h.forget_after_s if t.confirmed else self._h.new_forget_s
-        return t.missed >= 2 and gone > limit
-
-    def _shown(self, at: float) -> tuple[Track, ...]:
-        out = []
-        for t in self._things:
-            if t.last_at != at:
-                continue
-            if t.id is None:
-                if t.seen < 2 or at - t.first_at < self._h.confirm_after_s - 1e-6:
-                    continue
-                t.id = self._next_id
-                self._next_id += 1
-            out.append(Track(t.id, self._label, t.last_score, t.first_at, tuple(t.unshown)))
-            t.unshown = []
-        return tuple(sorted(out, key=lambda tr: tr.id))
+        """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
+        faint = [score < self._habits.start_score for score in scores]
+        pairs = assigned(costs(self._things, Looks(at, boxes, faint), self._manner))
+        for thing in self._things:
+            thing.missed += 1
+        for row, column in pairs:
+            self._things[row].see(at, boxes[column], scores[column], self._manner)
+        followed = {column for _, column in pairs}
+        self._things = [thing for thing in self._things if not self._is_over(thing, at)]
+        self._begin(at, boxes, scores, followed)
+        return self._shown()
 
     def state(self) -> JsonValue:
-        things = cast(list[JsonValue], [t.to_json() for t in self._things])
-        return {"next_id": self._next_id, "things": things}
+        """Everything needed to go on after a restart, exactly."""
+        return {"next_id": self._next_id, "things": [thing.to_json() for thing in self._things]}
 
     def restore(self, state: JsonValue) -> None:
-        kept = cast(dict[str, Any], state)
-        self._next_id = kept["next_id"]
-        self._things = [from_json(t) for t in kept["things"]]
+        """Go on from a `state()`; raises ValueError where it is none."""
+        try:
+            kept = _mapping(state)
+            things = [from_json(_mapping(thing)) for thing in kept["things"]]
+            self._next_id, self._things = int(kept["next_id"]), things
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the state of a tracker: {error!r}") from error
+
+    def _begin(
+        self, at: float, boxes: Sequence[Box], scores: Sequence[float], followed: set[int]
+    ) -> None:
+        known = [boxes[column] for column in sorted(followed)]
+        for column in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
+            box, score = boxes[column], scores[column]
+            if column in followed or score < self._habits.start_score:
+                continue
+            if any(iou(box, other) > SAME_IOU for other in known):
+                continue
+            known.append(box)
+            self._things.append(begun(at, box, score, self._manner))
+
+    def _is_over(self, thing: Memory, at: float) -> bool:
+        if thing.missed < MISSES:
+            return False
+        limit_s = self._habits.forget_after_s
+        if thing.id is None:
+            limit_s *= UNCONFIRMED_SHARE
+        elif self._has_left(thing, at):
+            limit_s = min(limit_s, GONE_S)
+        return at - thing.last_at > limit_s - TICK_S
+
+    def _has_left(self, thing: Memory, at: float) -> bool:
+        """Whether it was last seen at an edge of the picture, and should be beyond it by now."""
+        expected = thing.expected(at, self._manner)
+        x, y = expected.x / self._manner.aspect, expected.y
+        x_min, y_min, x_max, y_max = thing.last_box
+        half_width, half_height = (x_max - x_min) / 2, (y_max - y_min) / 2
+        return (
+            max(x_min, x - half_width) < AT_EDGE
+            or max(y_min, y - half_height) < AT_EDGE
+            or min(x_max, x + half_width) > 1.0 - AT_EDGE
+            or min(y_max, y + half_height) > 1.0 - AT_EDGE
+        )
+
+    def _shown(self) -> tuple[Track, ...]:
+        tracks = []
+        for thing in self._things:
+            if thing.missed or (thing.id is None and not self._is_sure(thing)):
+                continue
+            if thing.id is None:
+                thing.id, self._next_id = self._next_id, self._next_id + 1
+            tracks.append(
+                Track(
+                    id=thing.id,
+                    label=self._habits.label,
+                    score=thing.last_score,
+                    first_seen=thing.first_at,
+                    steps=tuple(thing.unshown),
+                )
+            )
+            thing.unshown.clear()
+        return tuple(sorted(tracks, key=lambda track: track.id))
+
+    def _is_sure(self, thing: Memory) -> bool:
+        seen_for_s = thing.last_at - thing.first_at
+        return thing.seen >= 2 and seen_for_s > self._habits.confirm_after_s - TICK_S
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected a mapping, got {type(value).__name__}")
+    return value
