@@ -131,6 +131,6 @@ def test_a_truncated_file_is_a_picture_error() -> None:
 def test_normalised_values_are_the_recorded_ones() -> None:
     """The table has 256 values within 0.004 of the exact ones."""
     exact = torch.arange(256) / 127.5 - 1
-    assert pixel_lut().unique().numel() == 256
+    assert len(set(pixel_lut().tolist())) == 256
     assert (pixel_lut() - exact).abs().max() < 0.004
     np.testing.assert_array_equal(pixel_lut().numpy(), np.load(GOLDEN / "pixel_lut.npy"))

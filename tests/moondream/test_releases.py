@@ -10,6 +10,7 @@ from pipeline.moondream.releases import (
     release_from_config,
     release_named,
 )
+from pipeline.moondream.templates import SpatialRef
 
 LATEST = RELEASES[LATEST_RELEASE]
 
@@ -39,7 +40,7 @@ def test_prompts_of_the_latest_release() -> None:
 
 def test_spatial_references_come_before_the_question() -> None:
     """A point is two coordinate ids, a box two and a size id, in the order given."""
-    refs = [(0.1, 0.2), (0.1, 0.2, 0.3, 0.4)]
+    refs: list[SpatialRef] = [(0.1, 0.2), (0.1, 0.2, 0.3, 0.4)]
     prompt = LATEST.query_prompt(Letters(), "a", refs)
     assert prompt == [1, 15381, 2, 5, 5, 5, 5, 6, A, 3, 3]
 

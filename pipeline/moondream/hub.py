@@ -1,0 +1,124 @@
+"""Files of Hugging Face repositories: fetched once, cached, checked where their hash is known.
+
+The cache, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` are those of the huggingface_hub library.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from pipeline.moondream.errors import CheckpointError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repository at one revision; size in bytes and sha256 where they are known."""
+
+    repo: str
+    revision: str
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.repo}/{self.path} at {self.revision}"
+
+
+class MissingFileError(CheckpointError):
+    """The repository is there, but not this file."""
+
+
+def locate(file: HubFile, cache_dir: Path | None = None) -> Path | None:
+    """Return where the file lies in the cache, or None; nothing is fetched."""
+    found = try_to_load_from_cache(
+        file.repo, file.path, cache_dir=cache_dir, revision=file.revision
+    )
+    return Path(found) if isinstance(found, str) else None
+
+
+def fetch(file: HubFile, cache_dir: Path | None = None) -> Path:
+    """Return a local copy, fetching it where the cache has none.
+
+    What was just fetched is hashed; what was cached before is only measured, as its hash takes
+    longer than loading it. Raises CheckpointError, and MissingFileError where only the file is
+    missing.
+    """
+    cached = locate(file, cache_dir)
+    path = cached or _download(file, cache_dir)
+    problem = damage(path, file, deep=cached is None)
+    if problem:
+        raise CheckpointError(
+            f"{file} is damaged: {problem}; delete {path.resolve()} and fetch it again"
+        )
+    return path
+
+
+def damage(path: Path, file: HubFile, *, deep: bool) -> str | None:
+    """Return what is wrong with a local copy, or None; only `deep` reads all of it."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"it has {size} bytes and should have {file.size}"
+    if file.sha256 is None:
+        return None
+    # Large files are cached under their own hash: a name that differs is another file.
+    blob = path.resolve().name
+    if _SHA256.fullmatch(blob) and blob != file.sha256:
+        return f"it is {blob} and should be {file.sha256}"
+    if deep and (found := sha256_of(path)) != file.sha256:
+        return f"its sha256 is {found} and should be {file.sha256}"
+    return None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _download(file: HubFile, cache_dir: Path | None) -> Path:
+    """Fetch a file; the one place where errors of the network and the library become ours."""
+    try:
+        path = hf_hub_download(file.repo, file.path, revision=file.revision, cache_dir=cache_dir)
+    except EntryNotFoundError as error:
+        if isinstance(error, LocalEntryNotFoundError):
+            raise CheckpointError(_unreachable(file)) from error
+        raise MissingFileError(f"there is no {file}; check the name and the revision") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"{file.repo} has no revision {file.revision}; give a commit or a tag of it"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{file.repo} is not a public repository of {constants.ENDPOINT}; check the name, or "
+            "set HF_TOKEN for a private one"
+        ) from error
+    except HFValidationError as error:
+        raise CheckpointError(f"{file.repo!r} is not a repository name: owner/name") from error
+    except (OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        raise CheckpointError(f"{_unreachable(file)} ({type(error).__name__})") from error
+    return Path(str(path))
+
+
+def _unreachable(file: HubFile) -> str:
+    if constants.HF_HUB_OFFLINE:
+        return f"{file} is not in the cache and HF_HUB_OFFLINE is set; fetch it on a host with net"
+    return f"{file} is not in the cache and {constants.ENDPOINT} could not be reached for it"
