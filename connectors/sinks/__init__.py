@@ -6,8 +6,9 @@ from pydantic import Field
 
 from connectors.sinks.jsonl import JsonlConfig
 from connectors.sinks.stdout import StdoutConfig
+from connectors.sinks.webhook import WebhookConfig
 
-SinkConfig = Annotated[JsonlConfig | StdoutConfig, Field(discriminator="type")]
+SinkConfig = Annotated[JsonlConfig | StdoutConfig | WebhookConfig, Field(discriminator="type")]
 """Any sink, told apart by `type`."""
 
-__all__ = ["JsonlConfig", "SinkConfig", "StdoutConfig"]
+__all__ = ["JsonlConfig", "SinkConfig", "StdoutConfig", "WebhookConfig"]

@@ -18,10 +18,6 @@ class StdoutConfig(BaseSinkConfig):
     format: Literal["text", "json"] = "text"
     """`text` to read, `json` for CloudEvents, one a line."""
 
-    def resource(self) -> str | None:
-        """Lines of two formats would mix."""
-        return "standard output"
-
     def build(self, site: str) -> "StdoutSink":
         """A sink that writes to standard output."""
         return StdoutSink(self, site)

@@ -136,24 +136,25 @@ class SqlStore:
         self._database.close()
 
     def _keep_events(self, connection: sa.Connection, events: Sequence[Event], now: float) -> int:
-        fresh = {event.record_id: event for event in reversed(events)}
+        fresh: dict[str, Event] = {}
+        for event in events:
+            fresh.setdefault(event.record_id, event)
         for some in _pieces(list(fresh), _ROWS_AT_ONCE):
             table = _schema.events
             for known in connection.scalars(
                 sa.select(table.c.record_id).where(table.c.record_id.in_(some))
             ).all():
                 del fresh[known]
-        in_order = list(reversed(fresh.items()))
-        if in_order:
-            rows = [_event_row(record_id, event, now) for record_id, event in in_order]
+        rows = [_event_row(record_id, event, now) for record_id, event in fresh.items()]
+        if rows:
             connection.execute(_schema.events.insert(), rows)
         media = [
             {"reference": reference, "record_id": record_id, "kept_at": now}
-            for record_id, event in in_order
+            for record_id, event in fresh.items()
             for reference in event.media
         ]
         self._database.upsert(connection, _schema.media, media)
-        return len(in_order)
+        return len(rows)
 
     def _prune_events(self, before: float) -> Iterator[int]:
         events, cursors = _schema.events, _schema.cursors

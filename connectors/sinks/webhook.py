@@ -1,0 +1,287 @@
+"""Events to a web server: CloudEvents 1.0 in HTTP, structured or batched, signed if wanted.
+
+Signed as in "Standard Webhooks" 1.0.0: `webhook-signature: v1,BASE64`, the HMAC-SHA256 under the
+shared secret of `webhook-id`, `webhook-timestamp` (Unix seconds) and the body, joined by dots.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._text import json_line
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.config import Config, PositiveDuration, Secret, parse_duration
+from pipeline.core.errors import SinkError
+from pipeline.core.events import Event, to_cloudevent
+
+if TYPE_CHECKING:
+    import httpx
+
+# What these answers mean will pass: too slow, too early, too many. All 5xx are of that kind too.
+_PASSING = frozenset((408, 425, 429))
+_AT_ONCE = 100
+_SIGNED_SECRET = "whsec_"
+# Of the server's answer only the status counts; its words are read no further than this, so that
+# the connection can be used again.
+_ANSWER_BYTES = 65536
+
+
+class TlsConfig(Config):
+    """How the server proves who it is, and we to it."""
+
+    verify: bool = True
+    """`false` trusts any server, which makes https no safer than http."""
+    ca: Path | None = None
+    """PEM file of the authorities to trust instead of the usual ones."""
+    certificate: Path | None = None
+    """PEM file of our own certificate."""
+    key: Path | None = None
+    """PEM file of its key, where that is a file of its own."""
+
+
+class WebhookConfig(BaseSinkConfig):
+    """POST events to a URL."""
+
+    type: Literal["webhook"] = "webhook"
+    url: Secret
+    """`https://...`; never shown in full, as many such addresses are themselves the password."""
+    timeout: PositiveDuration = Field(default_factory=lambda: parse_duration("10s"))
+    """How long one request may take as a whole, from looking up the name to the answer."""
+    batch: bool = False
+    """Whether up to 100 events are sent together, as `application/cloudevents-batch+json`."""
+    secret: Secret | None = None
+    """Signs each request; `whsec_` and base64, or any other text. `secret_file` names a file."""
+    headers: dict[str, Secret] = Field(default_factory=dict)
+    """More headers, such as `Authorization: Bearer ...`."""
+    proxy: Secret | None = None
+    """URL of a proxy; the environment's are not used."""
+    tls: TlsConfig = Field(default_factory=TlsConfig)
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: Secret) -> Secret:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+            valid = valid and (parts.port or 1) > 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError("a webhook's url begins with https:// or http:// and a host")
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _is_key(cls, secret: Secret | None) -> Secret | None:
+        if secret is not None:
+            _signing_key(secret.get_secret_value())
+        return secret
+
+    @property
+    def at_once(self) -> int:
+        """How many events one request carries, at most."""
+        return _AT_ONCE if self.batch else 1
+
+    def build(self, site: str) -> "WebhookSink":
+        """A sink that connects when the first event comes; raises SinkError for unusable files."""
+        return WebhookSink(self, site)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    id: str
+    content_type: str
+    body: bytes
+
+
+class WebhookSink:
+    """One request at a time, on a connection that is kept. At least once, with the same id."""
+
+    def __init__(self, config: WebhookConfig, site: str, clock: Clock | None = None) -> None:
+        self._config = config
+        self._site = site
+        self._clock = clock or SystemClock()
+        self._place = _place(config.url.get_secret_value())
+        secret = config.secret
+        self._key = None if secret is None else _signing_key(secret.get_secret_value())
+        self._tls = self._read_tls()
+        # asyncio is what can end a request as a whole at its deadline, whatever it is doing.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: httpx.AsyncClient | None = None
+
+    def send(self, events: Sequence[Event]) -> None:
+        """POST the events; SinkError when the server does not accept them in time."""
+        records = [to_cloudevent(event, self._site) for event in events]
+        if self._config.batch:
+            ids = "\n".join(event.record_id for event in events)
+            name = hashlib.blake2b(ids.encode(), digest_size=13).hexdigest()
+            body = json_line(records)
+            self._post(_Request(name, "application/cloudevents-batch+json", body))
+            return
+        for event, record in zip(events, records, strict=True):
+            body = json_line(record)
+            self._post(_Request(event.record_id, "application/cloudevents+json", body))
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        loop, self._loop = self._loop, None
+        client, self._client = self._client, None
+        if loop is not None:
+            if client is not None:
+                loop.run_until_complete(client.aclose())
+            loop.close()
+
+    def _post(self, request: _Request) -> None:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        status, headers = self._loop.run_until_complete(self._answer_to(request))
+        if 200 <= status < 300:
+            return
+        asked_s = _retry_after_s(headers.get("retry-after"), self._clock.now())
+        raise SinkError(
+            f"{self._place} answers {_meaning(status)}",
+            retryable=status in _PASSING or status >= 500,
+            retry_after_s=asked_s,
+        )
+
+    async def _answer_to(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        import httpx
+
+        timeout_s = self._config.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._exchange(request)
+        except TimeoutError:
+            reason = f"does not answer within {timeout_s:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason = _cause(error)
+        raise SinkError(f"{self._place} {reason}")
+
+    async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        if self._client is None:
+            self._client = self._connectable()
+        url = self._config.url.get_secret_value()
+        headers = self._headers(request)
+        async with self._client.stream(
+            "POST", url, content=request.body, headers=headers
+        ) as answer:
+            received = 0
+            async for piece in answer.aiter_raw():
+                received += len(piece)
+                if received > _ANSWER_BYTES:
+                    break
+            return answer.status_code, answer.headers
+
+    def _connectable(self) -> "httpx.AsyncClient":
+        import httpx
+
+        proxy = self._config.proxy
+        return httpx.AsyncClient(
+            timeout=None,  # the deadline of the whole request covers every part of it
+            verify=self._tls,
+            proxy=proxy.get_secret_value() if proxy else None,
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def _headers(self, request: _Request) -> dict[str, str]:
+        headers = {"user-agent": "moonwatch"}
+        headers |= {name: value.get_secret_value() for name, value in self._config.headers.items()}
+        moment = str(int(self._clock.now()))
+        headers |= {
+            "content-type": request.content_type,
+            "webhook-id": request.id,
+            "webhook-timestamp": moment,
+        }
+        if self._key is not None:
+            headers["webhook-signature"] = sign(self._key, request.id, moment, request.body)
+        return headers
+
+    def _read_tls(self) -> ssl.SSLContext:
+        import certifi
+
+        tls = self._config.tls
+        try:
+            context = ssl.create_default_context(cafile=tls.ca)
+            if tls.ca is None:
+                # Lean containers come without authorities of their own.
+                context.load_verify_locations(certifi.where())
+            if tls.certificate is not None:
+                context.load_cert_chain(tls.certificate, tls.key)
+        except OSError as error:
+            files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
+            raise SinkError(
+                f"{self._place}: the files of tls ({files}) cannot be used: {error.strerror}",
+                retryable=False,
+            ) from error
+        if not tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def sign(key: bytes, request_id: str, moment: str, body: bytes) -> str:
+    """The `webhook-signature` header of a request."""
+    signed = b".".join((request_id.encode(), moment.encode(), body))
+    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+
+
+def _signing_key(secret: str) -> bytes:
+    if not secret:
+        raise ValueError("the secret is empty")
+    if not secret.startswith(_SIGNED_SECRET):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_SIGNED_SECRET), validate=True)
+    except binascii.Error:
+        raise ValueError("what follows whsec_ in the secret is no base64") from None
+
+
+def _place(url: str) -> str:
+    """Scheme, host and port: the rest of a webhook's address may be what makes it secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _meaning(status: int) -> str:
+    if 300 <= status < 400:
+        return f"{status}, a redirect, which is not followed; write the final address into url"
+    if status in (401, 403):
+        return f"{status}; check its url, headers and secret"
+    return f"{status}; its own log may tell why"
+
+
+def _cause(error: Exception) -> str:
+    """Why there was no answer, without the words of the library: they may quote the address."""
+    seen: BaseException | None = error
+    while seen is not None:
+        match seen:
+            case ssl.SSLCertVerificationError():
+                return f"has a certificate that is not trusted: {seen.verify_message}"
+            case OSError() if seen.strerror:
+                return f"cannot be reached: {seen.strerror}"
+        seen = seen.__cause__ or seen.__context__
+    return f"broke the connection off ({type(error).__name__})"
+
+
+def _retry_after_s(value: str | None, now: float) -> float | None:
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except ValueError:
+        return None

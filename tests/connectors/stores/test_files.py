@@ -1,0 +1,46 @@
+"""Pictures are whole or not there, stay inside their folder, and go when they are old."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from connectors.stores.files import FileMediaStore
+from pipeline.core.errors import StoreError
+
+
+def test_a_picture_is_kept_under_its_reference(tmp_path: Path) -> None:
+    """Folders are made; writing again replaces; nothing else is left lying about."""
+    store = FileMediaStore(tmp_path / "media")
+    store.put("door/2023-11-14/a.jpg", b"first")
+    store.put("door/2023-11-14/a.jpg", b"second")
+    assert store.path("door/2023-11-14/a.jpg").read_bytes() == b"second"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("reference", ["", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "c:/x"])
+def test_a_reference_never_leads_out_of_the_folder(tmp_path: Path, reference: str) -> None:
+    """Whoever made it up."""
+    with pytest.raises(StoreError, match="no reference"):
+        FileMediaStore(tmp_path).put(reference, b"")
+
+
+def test_old_pictures_go_with_their_folders(tmp_path: Path) -> None:
+    """The age is that of the writing; leftovers of a crash go too and are not counted."""
+    store = FileMediaStore(tmp_path)
+    for name in ("old/a.jpg", "mixed/b.jpg", "mixed/new.jpg"):
+        store.put(name, b"x")
+    leftover = tmp_path / "old" / "c.jpg.123.part"
+    leftover.write_bytes(b"x")
+    for file in (store.path("old/a.jpg"), store.path("mixed/b.jpg"), leftover):
+        os.utime(file, (1000, 1000))
+    assert store.prune(2000) == 2
+    assert [path.name for path in tmp_path.rglob("*")] == ["mixed", "new.jpg"]
+    assert FileMediaStore(tmp_path / "never made").prune(2000) == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """With the reason."""
+    (tmp_path / "door").write_text("in the way")
+    with pytest.raises(StoreError, match=r"picture door/a\.jpg cannot be kept in .*: "):
+        FileMediaStore(tmp_path).put("door/a.jpg", b"x")

@@ -1,0 +1,117 @@
+"""The store in PostgreSQL keeps the same contracts, in a schema of its own for each test."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.stores import StoreConfig
+from connectors.stores.sql import SqlStore
+from pipeline.core.clock import Clock
+from pipeline.core.errors import StoreError
+from pipeline.core.history import History
+from pipeline.core.ports import Commit, Store
+from pipeline.testing import ManualClock
+from tests.connectors.stores.postgres import server_url
+from tests.contracts.event_tools import an_event
+from tests.contracts.history import HistoryContract
+from tests.contracts.stores import StoreContract
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A running server."""
+    with server_url() as url:
+        yield url
+
+
+class _Postgresql:
+    """Opens a database that is empty at a test's start."""
+
+    url: str
+
+    @pytest.fixture(autouse=True)
+    def _fresh_database(self, server: str) -> Iterator[None]:
+        import psycopg
+        from psycopg import sql
+
+        name = f"moonwatch_test_{next(_names)}"
+        create, drop = (
+            sql.SQL(f"{verb} DATABASE {{}}").format(sql.Identifier(name))
+            for verb in ("CREATE", "DROP")
+        )
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(create)
+            self.url = f"{server.rpartition('/')[0]}/{name}"
+            yield
+            connection.execute(drop)
+
+
+class TestStore(_Postgresql, StoreContract):
+    """Keeping and handing out."""
+
+    def opened(self, clock: Clock) -> Store:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock)
+
+
+class TestHistory(_Postgresql, HistoryContract):
+    """Answering questions."""
+
+    def kept(self) -> tuple[Store, History]:
+        """An empty store and its history."""
+        store = SqlStore(self.url)
+        return store, store.history
+
+
+class TestTrouble(_Postgresql):
+    """What an operator reads when PostgreSQL is not as expected."""
+
+    def test_a_restarted_server_is_met_again(self) -> None:
+        """Connections that the server ended do not fail the next commit."""
+        import psycopg
+
+        store = SqlStore(self.url)
+        try:
+            store.commit(Commit(events=[an_event(1)]))
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'moonwatch' AND datname = current_database()"
+                )
+            assert store.commit(Commit(events=[an_event(2)])) == 1
+        finally:
+            store.close()
+
+    def test_a_stuck_writer_is_not_waited_for_for_ever(self) -> None:
+        """A commit fails with a sentence when another holds the lock, and works after it."""
+        store, other = SqlStore(self.url, patience_s=0.2), SqlStore(self.url)
+        try:
+            with (
+                other._database.write("hold the lock"),
+                pytest.raises(StoreError, match=r"cannot keep events: .*lock timeout"),
+            ):
+                store.commit(Commit(events=[an_event(1)]))
+            assert store.commit(Commit(events=[an_event(1)])) == 1
+        finally:
+            store.close()
+            other.close()
+
+    def test_a_missing_database_is_named(self, server: str) -> None:
+        """With the way out, and without the password."""
+        url = server.replace("moonwatch@", "moonwatch:geheim@").rpartition("/")[0] + "/nowhere"
+        with pytest.raises(StoreError, match=r"nowhere on 127\.0\.0\.1.* create it") as caught:
+            StoreConfig(url=url).build()
+        assert "geheim" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there() -> None:
+    """The sentence names host and port, and not the password."""
+    pytest.importorskip("psycopg")
+    with pytest.raises(
+        StoreError, match=r"mw on 127\.0\.0\.1:9: .*check that the server"
+    ) as caught:
+        SqlStore("postgresql://bob:geheim@127.0.0.1:9/mw", ManualClock(), patience_s=2)
+    assert "geheim" not in str(caught.value)

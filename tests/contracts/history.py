@@ -1,0 +1,108 @@
+"""What every store's reading side promises; subclass the class to hold one to it."""
+
+import abc
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from pipeline.core.history import EventCount, EventFilter, History, Page, Span
+from pipeline.core.measures import Bucket, Health
+from pipeline.core.ports import Commit, Cursor, Store
+from tests.contracts.event_tools import an_event
+
+START = an_event(0).at
+BUCKETS = [
+    Bucket("door", "footfall", 60, 10, 0.5, entered=3, left=0),
+    Bucket("door", "footfall", 120, 0, 0.0),
+    Bucket("till", "queue", 60, 10, 1.0, mean=0.1 + 0.2, maximum=3),
+]
+HEALTH = [
+    Health("door", 10.0, "online"),
+    Health("till", 11.0, "offline", "refused"),
+    Health("door", 12.0, "black"),
+]
+
+
+class HistoryContract(abc.ABC):
+    """Questions about a small past."""
+
+    @abc.abstractmethod
+    def kept(self) -> tuple[Store, History]:
+        """An empty store and its history."""
+
+    @pytest.fixture
+    def history(self) -> Iterator[History]:
+        """The history of a store in which a little happened."""
+        store, history = self.kept()
+        door = [an_event(number) for number in range(4)]
+        till = [an_event(number, rule="queue", camera="till") for number in range(2)]
+        ended = replace(till[0], phase="end", at=START + 100)
+        store.commit(Commit(events=[*door, *till, ended], buckets=BUCKETS, health=HEALTH))
+        store.enlist(["log", "ops"])
+        store.advance("log", 5)
+        yield history
+        store.close()
+
+    def test_the_newest_events_come_first(self, history: History) -> None:
+        """A page goes on where the one before it ended."""
+        first = history.events(EventFilter(), Page(limit=2))
+        assert [kept.position for kept in first] == [7, 6]
+        second = history.events(EventFilter(), Page(limit=2, beyond=6))
+        assert [kept.position for kept in second] == [5, 4]
+
+    def test_or_the_oldest(self, history: History) -> None:
+        """The same the other way round."""
+        page = Page(limit=3, beyond=2, newest_first=False)
+        assert [kept.position for kept in history.events(EventFilter(), page)] == [3, 4, 5]
+
+    @pytest.mark.parametrize(
+        ("chosen", "positions"),
+        [
+            (EventFilter(cameras=("till",)), [5, 6, 7]),
+            (EventFilter(cameras=("till", "door"), rules=("footfall",)), [1, 2, 3, 4]),
+            (EventFilter(types=("dwell",)), []),
+            (EventFilter(phases=("end",)), [7]),
+            (EventFilter(span=Span(START + 1, START + 3)), [2, 3, 6]),  # since ≤ t < until
+            (EventFilter(span=Span(since=START + 3)), [4, 7]),
+        ],
+    )
+    def test_events_are_chosen(
+        self, history: History, chosen: EventFilter, positions: list[int]
+    ) -> None:
+        """By camera, rule, type, phase and time, all of them at once."""
+        found = history.events(chosen, Page(newest_first=False))
+        assert [kept.position for kept in found] == positions
+
+    def test_one_event_is_found_by_its_id(self, history: History) -> None:
+        """Or is not there."""
+        found = history.event(an_event(2).record_id)
+        assert found is not None
+        assert (found.position, found.event) == (3, an_event(2))
+        assert history.event("nobody") is None
+
+    def test_events_are_counted_by_kind(self, history: History) -> None:
+        """With the times of the first and the last."""
+        kind = "line_crossing"
+        assert history.counts(EventFilter()) == [
+            EventCount("door", "footfall", kind, "single", 4, START, START + 3),
+            EventCount("till", "queue", kind, "end", 1, START + 100, START + 100),
+            EventCount("till", "queue", kind, "single", 2, START, START + 1),
+        ]
+
+    def test_buckets_come_back_exactly(self, history: History) -> None:
+        """What is unknown is None and what is zero is 0; chosen by camera, rule and time."""
+        assert history.buckets() == BUCKETS
+        assert history.buckets("till") == BUCKETS[2:]
+        assert history.buckets("door", "footfall", Span(since=120)) == BUCKETS[1:2]
+        assert history.buckets("door", "queue") == []
+
+    def test_health_is_a_story_with_an_end(self, history: History) -> None:
+        """All changes in order, and the last one of each camera."""
+        assert history.health() == HEALTH
+        assert history.health("door", Span(until=12.0)) == HEALTH[:1]
+        assert history.latest_health() == [HEALTH[2], HEALTH[1]]
+
+    def test_sinks_show_how_far_they_are(self, history: History) -> None:
+        """Every enlisted sink, by name."""
+        assert history.cursors() == [Cursor("log", 5, 2), Cursor("ops", 0, 7)]
