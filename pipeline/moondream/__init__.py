@@ -5,4 +5,71 @@ in the letters of their shape: N crops or segments or blocks, P pictures or page
 a picture (patches or prefix), T tokens of any prompts, B rows of the batch, R prompts, J longest
 prompt, M queries or blocks of a row, Q lanes of a page, L keys, C text width, E encoder width,
 H heads, K key heads or bins, G query heads of a key head, D head width, V vocabulary, F fields.
+
+Torch is imported when `Moondream` is first asked for: requests and results need none.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pipeline.moondream.errors import (
+    CheckpointError,
+    MoondreamError,
+    PictureError,
+    RequestError,
+)
+from pipeline.moondream.types import (
+    Caption,
+    Count,
+    Counted,
+    Detect,
+    Detections,
+    Failed,
+    Grounding,
+    Point,
+    Points,
+    Query,
+    Reasoning,
+    Request,
+    Result,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from pipeline.moondream.api import Moondream
+    from pipeline.moondream.engine import EngineOptions
+
+__all__ = [
+    "Caption",
+    "CheckpointError",
+    "Count",
+    "Counted",
+    "Detect",
+    "Detections",
+    "EngineOptions",
+    "Failed",
+    "Grounding",
+    "Moondream",
+    "MoondreamError",
+    "PictureError",
+    "Point",
+    "Points",
+    "Query",
+    "Reasoning",
+    "Request",
+    "RequestError",
+    "Result",
+    "Text",
+]
+
+_NEED_TORCH = {
+    "Moondream": "pipeline.moondream.api",
+    "EngineOptions": "pipeline.moondream.engine",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs torch when it is asked for."""
+    if name not in _NEED_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEED_TORCH[name]), name)

@@ -84,7 +84,7 @@ class KvCache:
         block = (text.n_kv_heads, BLOCK_LEN, text.head_dim)
 
         def claim(count: int, shape: tuple[int, int, int]) -> torch.Tensor:
-            # Zeros, not whatever lies there: a hidden value is weighted by zero, and 0 · NaN is NaN.
+            # Zeros, not what lies there: a hidden value is weighted by zero, and 0 · NaN is NaN.
             return torch.zeros(text.n_layers, count, *shape, device=device, dtype=dtype)
 
         self.page_k, self.page_v = claim(plan.pages, head), claim(plan.pages, head)

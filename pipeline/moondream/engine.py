@@ -128,6 +128,9 @@ class Engine:
             plan_ = plan(request, self._language, has_picture)
         except RequestError as error:
             return Plan.failed(str(error))
+        except (TypeError, ValueError, AttributeError) as error:
+            # A field of a type it does not have: this request fails, its neighbours do not.
+            return Plan.failed(f"{request!r} cannot be understood: {error}")
         return plan_
 
     def _drop_cancelled(self) -> None:

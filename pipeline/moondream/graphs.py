@@ -6,6 +6,7 @@ only that it reads and writes fixed addresses and never waits for the host.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ class CapturedCycles:
         self._run, self._limits = run, limits
         self._graphs: OrderedDict[tuple[Program, Shape], torch.cuda.CUDAGraph | None]
         self._graphs = OrderedDict()
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def round_up(self, shape: Shape) -> Shape:
         """Return the shape whose graph serves `shape`, within the limits."""

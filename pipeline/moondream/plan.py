@@ -32,10 +32,9 @@ from pipeline.moondream.types import (
 # Asked in these words when counting by asking.
 COUNT_QUESTION = "How many {label} are in the image? Answer with a number."
 COUNT_TOKENS = 16
-NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen twenty"
-).split()
+_UP_TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_UP_TO_TWENTY = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
+NUMBER_WORDS = (*_UP_TO_TEN, *_UP_TO_TWENTY, "eighteen", "nineteen", "twenty")
 NO_WORDS = ("no", "none", "nothing")  # a count of zero, in words
 YES_SPELLINGS = ("yes", "Yes", "YES", " yes", " Yes", " YES")
 NO_SPELLINGS = ("no", "No", "NO", " no", " No", " NO")
@@ -124,7 +123,7 @@ def _query_prompt(request: Query, language: Language, has_picture: bool) -> Prom
 def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
     if reasoning:
         raise RequestError("choices are judged, not written; ask without reasoning")
-    if isinstance(choices, str) or len(set(choices)) < 2:
+    if len(set(choices)) < 2 or isinstance(choices, str):
         raise RequestError(f"choices are {choices!r}; give a list of at least two different words")
     for words in choices:
         need_words("choice", words)
@@ -142,9 +141,7 @@ def _choice(judges: Sequence[JudgeSkill], lead: str) -> Text:
         pieces=(best.answer.removeprefix(lead),),
         yes_probability=yes / (yes + no) if yes + no > 0 else None,
         yes_no_mass=yes + no,
-        choices={
-            word: weight / sum(weights) for word, weight in zip(words, weights, strict=True)
-        },
+        choices={word: weight / sum(weights) for word, weight in zip(words, weights, strict=True)},
     )
 
 
@@ -171,9 +168,7 @@ def _plan_count(request: Count, language: Language) -> Plan:
         chosen = boxes if request.by == "detect" else points
         more = max(detected, pointed)
         agreement = min(detected, pointed) / more if more else 1.0
-        return Counted(
-            len(chosen), request.by, chosen.saturated, detected, pointed, agreement
-        )
+        return Counted(len(chosen), request.by, chosen.saturated, detected, pointed, agreement)
 
     return Plan([detect, point], counted)
 

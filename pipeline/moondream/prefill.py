@@ -189,7 +189,7 @@ class _PrefillAttend:
         )
 
         def unpad(part: Tensor) -> Tensor:
-            rows = part.unflatten(2, (groups, place.longest)).permute(0, 3, 1, 2, 4)
+            rows = part.view(*part.shape[:2], groups, place.longest, -1).permute(0, 3, 1, 2, 4)
             return rows.reshape(n_cells, *rows.shape[2:])[place.padded_T]
 
         return Partial(*(unpad(part) for part in partial))

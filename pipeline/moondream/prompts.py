@@ -15,8 +15,8 @@ from pipeline.moondream.templates import SpatialRef
 class Prompt:
     """Token ids, and where `coords` (index, value) and `sizes` (index, (w, h)) replace them.
 
-    `targets` are the last ids of the prompt and what should follow them, when their likelihood is
-    asked for instead of a continuation: targets[i] is judged after ids[len(ids) - len(targets) + i].
+    `targets` are what should follow each of the prompt's last ids, when their likelihood is
+    asked for instead of a continuation: each is judged after its id, the last after the last.
     """
 
     ids: tuple[int, ...]

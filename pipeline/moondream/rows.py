@@ -126,7 +126,9 @@ class RowBuffers:
         floats = self._floats.view(-1, self._max_rows)[:, :count]
         return floats[0], floats[1], floats[2 + step]
 
-    def read_back(self, steps: int, count: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    def read_back(
+        self, steps: int, count: int
+    ) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
         """Wait for the device and return the output fields (steps, rows, fields)."""
         values: np.ndarray[tuple[int, int, int], np.dtype[np.float32]] = (
             self.out[:steps, :count].cpu().numpy()

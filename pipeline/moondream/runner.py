@@ -105,7 +105,7 @@ class Runner:
                 tiles.append(Tiles(first, picture.crops.rows, picture.crops.cols))
                 first += len(picture.crops.pixels)
             vision = self._network.vision
-            chunks = torch.cat(pixels).split(self._crops_per_chunk)
+            chunks = torch.split(torch.cat(pixels), self._crops_per_chunk)
             features_NSE = torch.cat([vision.encode(chunk) for chunk in chunks])
             tokens_PSC = vision.project(features_NSE, tiles)
             for picture in pictures:
@@ -114,7 +114,10 @@ class Runner:
 
     def _read_prompts(self, strands: Sequence[Strand], hidden_TC: Tensor) -> list[list[Read]]:
         """Read the tokens after each prompt's last token, or after each token to be judged."""
-        chosen, targets, owner, ends = [], [], [], []
+        chosen: list[int] = []
+        targets: list[int] = []
+        owner: list[int] = []
+        ends: list[int] = []
         end = 0
         for number, strand in enumerate(strands):
             prompt = strand.skill.prompt

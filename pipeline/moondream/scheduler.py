@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.reads import RowKind
 from pipeline.moondream.rows import Row, blocks_wanted
-from pipeline.moondream.strands import PictureState, Strand
 from pipeline.moondream.slots import Slots
+from pipeline.moondream.strands import PictureState, Strand
 
 # Prompt tokens are laid out as a table, pages by tokens or prompts by longest; this bounds it.
 MAX_PREFILL_CELLS = 8192

@@ -12,7 +12,7 @@ STAGES: tuple[Stage, ...] = ("resize", "vision", "prefill", "decode")
 
 
 class Stages:
-    """Seconds by stage. Measuring waits for the device after each stage, so it is off by default."""
+    """Seconds by stage. Measuring waits for the device after each stage, so it starts off."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

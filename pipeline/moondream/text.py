@@ -24,7 +24,7 @@ class Attend(Protocol):
     There may be fewer queries than keys: then they are those of the last tokens.
     """
 
-    def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
+    def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor, /) -> Tensor:
         """Return the mixed values (T, K * G * D) of the queries, which come scaled."""
         ...
 

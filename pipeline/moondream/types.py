@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are of `label`: detected, pointed at (both are done), or asked for in words."""
+    """How many there are of `label`: detected and pointed at (both are done), or asked in words."""
 
     label: str
     by: CountBy = "detect"

@@ -77,7 +77,7 @@ def need_count(name: str, value: int) -> int:
     return value
 
 
-def need_words(name: str, words: str) -> str:
+def need_words(name: str, words: object) -> str:
     """Return words that are not empty, or raise RequestError."""
     if not isinstance(words, str) or not words.strip():
         raise RequestError(f"{name} is {words!r}; give it in words")

@@ -116,9 +116,7 @@ class PointSkill(ObjectSkill):
         return Points(self._coords[bins], scores, bins, self._saturated)
 
 
-def distinct(
-    boxes_xyxy: NDArray[np.float64], scores: NDArray[np.float64]
-) -> NDArray[np.int64]:
+def distinct(boxes_xyxy: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the indices, in order, of boxes with an area that no better box says already."""
     size = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).clip(0)
     area = size.prod(axis=1)

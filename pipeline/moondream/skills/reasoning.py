@@ -49,25 +49,29 @@ class ReasoningSkill(Skill):
 
     def advance(self, reads: Sequence[Read]) -> Turn | None:
         """Take thoughts, then feed the call, then take the answer."""
-        if self._finish is not None:
+        if not self._is_thinking:
             return self._answer(reads)
         turn: Turn | None = None
         for number, read in enumerate(reads, start=1):
             self._thoughts.fed(int(read.coord_bin))
             turn = self._think(read.next_token, fed=number)
-            if self._finish is not None:
+            if turn.kind is RowKind.START:
                 break  # what the later steps fed was not the call
         return turn
 
     def draw(self, ahead: int) -> float:
         """Return the uniform number for the token `ahead` of the next one."""
-        if self._finish is None:
+        if self._is_thinking:
             return self._draws.at(len(self._thoughts.ids) + ahead)
         return self.answer.draw(ahead)
 
     def reasoning(self) -> Reasoning:
         """Return the thoughts so far."""
         return self._thoughts.reasoning(self._finish or "length")
+
+    @property
+    def _is_thinking(self) -> bool:
+        return self._finish is None
 
     def _think(self, token: int, fed: int) -> Turn:
         """Take the token after a step. The last thought allowed is fed before the call is."""
@@ -123,5 +127,5 @@ class Thoughts:
             points = tuple(zip(values[::2], values[1::2], strict=False))
             if points:
                 grounding.append(Grounding(start, len(text), points))
-        bins = tuple(number for _, chunk_bins in self._chunks for number in chunk_bins)
-        return Reasoning(text, tuple(grounding), tuple(self.ids), bins, finish)
+        all_bins = tuple(number for _, bins in self._chunks for number in bins)
+        return Reasoning(text, tuple(grounding), tuple(self.ids), all_bins, finish)

@@ -1,0 +1,257 @@
+"""The model as users hold it: load it, give it pictures and requests, get results.
+
+Knows how to choose a device and a precision; the work is the engine's.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import numpy as np
+import torch
+
+from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.engine import Engine, EngineOptions
+from pipeline.moondream.errors import MoondreamError, RequestError
+from pipeline.moondream.models import DEFAULT_MODEL
+from pipeline.moondream.network import Network
+from pipeline.moondream.skills.base import Language
+from pipeline.moondream.strands import Ticket
+from pipeline.moondream.types import (
+    MAX_OBJECTS,
+    Caption,
+    Count,
+    Counted,
+    Detect,
+    Detections,
+    Failed,
+    Point,
+    Points,
+    Query,
+    Request,
+    Result,
+    Text,
+)
+from pipeline.moondream.variant import read_variant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    OnePicture = NDArray[np.uint8] | Image
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_ResultT = TypeVar("_ResultT", Detections, Points, Counted, Text)
+
+
+class Moondream:
+    """Moondream 2 with its engine; may be shared by threads, whose requests then run together.
+
+    Pictures are uint8 RGB arrays (H, W, 3) or PIL images. The convenience methods take one
+    picture and return one result, or a list and return a list; they raise MoondreamError where a
+    request fails, while `answer` gives each failure as a `Failed` in its place.
+    """
+
+    def __init__(
+        self, network: Network, language: Language, options: EngineOptions | None = None
+    ) -> None:
+        self.language = language
+        self.dims = network.dims
+        self.device, self.dtype = network.device, network.dtype
+        self.engine = Engine(network, language, options)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        revision: str | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        variant: str | Path | None = None,
+        **options: Any,
+    ) -> Self:
+        """Load a Hugging Face repository or a local folder.
+
+        Args:
+            model: a repository name, or a folder with model.safetensors and tokenizer.json.
+            revision: a release such as "2025-06-21" (the default), or a commit.
+            device: "auto" takes CUDA, then Apple's mps, then the CPU.
+            dtype: "auto" keeps bfloat16 where the device is fast at it, float32 on a CPU.
+            variant: a LoRA file to apply.
+            options: the fields of EngineOptions, such as `max_batch`.
+
+        Raises:
+            CheckpointError: with a sentence that says what does not fit.
+        """
+        place = choose_device(device)
+        checkpoint = open_checkpoint(model, revision)
+        precision = choose_dtype(dtype, place, checkpoint.stored_dtype)
+        state = checkpoint.read(place, precision)
+        extra = None
+        if variant is not None:
+            if not checkpoint.release.extras:
+                raise RequestError(f"release {checkpoint.release.name} takes no variant")
+            extra = read_variant(Path(variant), checkpoint.dims.text, place, precision)
+        with torch.inference_mode():
+            network = Network.from_state(state, checkpoint.dims, checkpoint.release, extra)
+        language = Language(checkpoint.release, checkpoint.tokenizer, checkpoint.dims)
+        return cls(network, language, EngineOptions(**options))
+
+    def answer(
+        self,
+        work: "Sequence[tuple[OnePicture | None, Sequence[Request]]]",
+        max_crops: int | None = None,
+    ) -> list[list[Result]]:
+        """Answer many requests about many pictures in one batch, each picture encoded once.
+
+        Results come in the order of the requests. `max_crops` bounds the local crops of each
+        picture; 1 is the global view alone, fastest and coarsest.
+        """
+        with self._lock:
+            receipts = [
+                self.engine.submit(picture, requests, max_crops) for picture, requests in work
+            ]
+        try:
+            self._finish([ticket for tickets in receipts for ticket in tickets])
+        except BaseException:
+            for tickets in receipts:
+                for ticket in tickets:
+                    ticket.cancel()
+            raise
+        return [[_result_of(ticket) for ticket in tickets] for tickets in receipts]
+
+    def stream(
+        self, image: "OnePicture | None", request: Query | Caption, max_crops: int | None = None
+    ) -> Iterator[str]:
+        """Yield the text of an answer or a caption in pieces, as it becomes certain."""
+        with self._lock:
+            (ticket,) = self.engine.submit(image, [request], max_crops)
+        given = 0
+        try:
+            while True:
+                is_done = ticket.is_done
+                for piece in ticket.pieces[given:]:
+                    given += 1
+                    yield piece
+                if is_done:
+                    break
+                with self._lock:
+                    if not ticket.is_done:
+                        self.engine.step()
+        finally:
+            ticket.cancel()
+        if isinstance(ticket.result, Failed):
+            raise MoondreamError(ticket.result.reason)
+
+    @overload
+    def detect(
+        self, images: "OnePicture", label: str, max_objects: int = ..., raw: bool = ...
+    ) -> Detections: ...
+    @overload
+    def detect(
+        self, images: "Sequence[OnePicture]", label: str, max_objects: int = ..., raw: bool = ...
+    ) -> list[Detections]: ...
+    def detect(
+        self, images: Any, label: str, max_objects: int = MAX_OBJECTS, raw: bool = False
+    ) -> Detections | list[Detections]:
+        """Return boxes around everything `label` names."""
+        return self._each(images, Detect(label, max_objects, raw), Detections)
+
+    @overload
+    def point(self, images: "OnePicture", label: str, max_objects: int = ...) -> Points: ...
+    @overload
+    def point(
+        self, images: "Sequence[OnePicture]", label: str, max_objects: int = ...
+    ) -> list[Points]: ...
+    def point(
+        self, images: Any, label: str, max_objects: int = MAX_OBJECTS
+    ) -> Points | list[Points]:
+        """Return a point on everything `label` names."""
+        return self._each(images, Point(label, max_objects), Points)
+
+    @overload
+    def count(self, images: "OnePicture", label: str, **how: Any) -> Counted: ...
+    @overload
+    def count(self, images: "Sequence[OnePicture]", label: str, **how: Any) -> list[Counted]: ...
+    def count(self, images: Any, label: str, **how: Any) -> Counted | list[Counted]:
+        """Return how many there are of `label`; `how` are the other fields of `Count`."""
+        return self._each(images, Count(label, **how), Counted)
+
+    @overload
+    def query(self, images: "OnePicture | None", question: str, **how: Any) -> Text: ...
+    @overload
+    def query(self, images: "Sequence[OnePicture]", question: str, **how: Any) -> list[Text]: ...
+    def query(self, images: Any, question: str, **how: Any) -> Text | list[Text]:
+        """Return the answer to a question, or without a picture (None) to the question alone.
+
+        `how` are the other fields of `Query`, such as `reasoning` and `choices`.
+        """
+        return self._each(images, Query(question, **how), Text)
+
+    @overload
+    def caption(self, images: "OnePicture", length: str = ..., **how: Any) -> Text: ...
+    @overload
+    def caption(
+        self, images: "Sequence[OnePicture]", length: str = ..., **how: Any
+    ) -> list[Text]: ...
+    def caption(self, images: Any, length: Any = "normal", **how: Any) -> Text | list[Text]:
+        """Return a description; `how` are the other fields of `Caption`."""
+        return self._each(images, Caption(length, **how), Text)
+
+    def _each(
+        self, images: Any, request: Request, kind: type[_ResultT]
+    ) -> _ResultT | list[_ResultT]:
+        is_list = isinstance(images, list | tuple)
+        pictures = list(images) if is_list else [images]
+        results = [
+            _expect(kind, found[0]) for found in self.answer([(p, [request]) for p in pictures])
+        ]
+        return results if is_list else results[0]
+
+    def _finish(self, tickets: Sequence[Ticket]) -> None:
+        """Step until the tickets are done; threads take turns, and each step serves all of them."""
+        while not all(ticket.is_done for ticket in tickets):
+            with self._lock:
+                if not all(ticket.is_done for ticket in tickets):
+                    self.engine.step()
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Return the device meant; "auto" is the fastest there is."""
+    if str(device) != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(
+    dtype: str | torch.dtype, device: torch.device, stored: torch.dtype
+) -> torch.dtype:
+    """Return the precision meant; "auto" is the file's on an accelerator, float32 on a CPU."""
+    if isinstance(dtype, torch.dtype):
+        chosen = dtype
+    elif dtype == "auto":
+        chosen = torch.float32 if device.type == "cpu" else stored
+    elif dtype in DTYPES:
+        chosen = DTYPES[dtype]
+    else:
+        raise MoondreamError(f"dtype {dtype!r} is not known; use auto, {', '.join(DTYPES)}")
+    if chosen is torch.float16 and device.type == "cpu":
+        raise MoondreamError("float16 needs an accelerator; use bfloat16 or float32 on the CPU")
+    return chosen
+
+
+def _result_of(ticket: Ticket) -> Result:
+    assert ticket.result is not None
+    return ticket.result
+
+
+def _expect(kind: type[_ResultT], result: Result) -> _ResultT:
+    if isinstance(result, Failed):
+        raise MoondreamError(result.reason)
+    assert isinstance(result, kind)
+    return result
