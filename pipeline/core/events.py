@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import quote
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Phase = Literal["start", "update", "end", "single"]
@@ -95,7 +96,7 @@ def to_cloudevent(event: Event, site: str) -> dict[str, JsonValue]:
     return {
         "specversion": "1.0",
         "id": event.record_id,
-        "source": f"/moonwatch/{site}/{event.camera}",
+        "source": f"/moonwatch/{quote(site, safe='')}/{quote(event.camera, safe='')}",
         "type": f"{TYPE_PREFIX}.{event.type}.v1",
         "subject": event.rule,
         "time": timestamp(event.at),
