@@ -1,0 +1,124 @@
+"""Packets in, pictures out, decoding no more than the need asks for."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from connectors.sources._picture import Converter, VideoPicture
+from connectors.sources._plan import KeyIntervals, Thinning, Wanted
+from connectors.sources._pyav import decode, decode_alone
+from pipeline.core.config import Config
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# A stream joined in its middle begins with pictures that refer to others never seen. One that has
+# sent no key frame in so many packets has none (it is refreshed bit by bit), and is taken as it is.
+_PATIENCE = 300
+# Key frames that give no picture alone (halves of interlaced ones, damage) before all is decoded.
+_FRUITLESS = 3
+
+
+class DecodeConfig(Config):
+    """How a source's pictures are decoded."""
+
+    threads: int = Field(default=1, ge=0, le=64)
+    """Decoding threads; 1 shares a machine best among many cameras, 0 is one per processor."""
+    hwaccel: (
+        Literal["cuda", "vaapi", "qsv", "drm", "videotoolbox", "vulkan", "d3d11va", "d3d12va"]
+        | None
+    ) = None
+    """Decode on this hardware where it is there, in software otherwise."""
+
+
+class Decoder:
+    """Decodes one stream.
+
+    Three ways, switched by what the stream shows. Key frames alone, each decoded only if it is
+    wanted, when they come as often as pictures are needed. Else every reference frame, when the
+    need is four times rarer than pictures and no gap between them becomes longer than the need.
+    Else everything.
+    """
+
+    def __init__(
+        self,
+        stream: "VideoStream",
+        every_s: float,
+        time_of: Callable[[float | None], float],
+        lost: Counter[str],
+    ) -> None:
+        self._stream = stream
+        self._context = stream.codec_context
+        self._every_s = every_s
+        self._time_of = time_of
+        self._lost = lost
+        self._converter = Converter()
+        self._intervals = KeyIntervals(every_s)
+        self._wanted = Wanted(every_s)
+        self._keys_alone = False
+        self._fruitless = 0
+        self._waited = 0
+        self._started = False
+        self._thinning = Thinning(every_s)
+        self._thinned = False
+
+    def pictures(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        """The pictures that this packet completes; a packet of size 0 ends the stream."""
+        if packet.size == 0:
+            yield from self._drained()
+        elif self._is_start(packet):
+            if packet.is_keyframe:
+                yield from self._see_key(packet)
+            if not self._keys_alone:
+                yield from self._dated(decode(self._context, packet, self._lost))
+            elif packet.is_keyframe:
+                yield from self._alone(packet)
+
+    def _is_start(self, packet: "Packet[VideoStream]") -> bool:
+        if not self._started:
+            self._waited += 1
+            self._started = packet.is_keyframe or self._waited > _PATIENCE
+        return self._started
+
+    def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        self._intervals.see(self._seconds(stamp))
+        alone = self._intervals.suffice() and self._fruitless < _FRUITLESS
+        if alone and not self._keys_alone:
+            yield from self._drained()
+        self._keys_alone = alone
+
+    def _alone(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        at = self._time_of(self._seconds(packet.pts))
+        if not self._wanted.take(at):
+            return
+        frames = decode_alone(self._context, packet, self._lost)
+        self._fruitless = 0 if frames else self._fruitless + 1
+        if frames:
+            yield VideoPicture(frames[-1], at, self._converter)
+
+    def _drained(self) -> Iterator[VideoPicture]:
+        """What waits inside the decoder for its turn."""
+        yield from self._dated(decode(self._context, None, self._lost))
+        self._context.flush_buffers()
+
+    def _dated(self, frames: "list[VideoFrame]") -> Iterator[VideoPicture]:
+        for frame in frames:
+            at = self._time_of(self._seconds(frame.pts))
+            if self._every_s:
+                self._wanted.take(at)
+                self._thin(self._thinning.see(at))
+            yield VideoPicture(frame, at, self._converter)
+
+    def _thin(self, thin: bool) -> None:
+        if thin is not self._thinned:
+            self._thinned = thin
+            self._context.skip_frame = "NONREF" if thin else "DEFAULT"
+
+    def _seconds(self, stamp: int | None) -> float | None:
+        base = self._stream.time_base
+        return None if stamp is None or base is None else float(stamp * base)

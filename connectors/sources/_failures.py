@@ -1,0 +1,52 @@
+"""What goes wrong with a source, as one sentence each: the place, what happened, the way out."""
+
+import socket
+import time
+
+from pipeline.core.errors import SourceError, SourceFailure
+
+_SENTENCES = {
+    SourceFailure.REFUSED: "refused the connection; is it switched on, and is the port right?",
+    SourceFailure.UNAUTHORISED: "did not accept the user and password; check both",
+    SourceFailure.NOT_FOUND: "does not exist; check the path",
+    SourceFailure.TIMEOUT: "did not answer in time; check the address and the network",
+    SourceFailure.DNS: "has a host name that cannot be resolved; check its spelling",
+    SourceFailure.UNREACHABLE: "is out of reach; check the address and the network",
+    SourceFailure.ENDED: "ended the stream",
+    SourceFailure.UNSUPPORTED: "gives nothing that can be decoded as video",
+    SourceFailure.BROKEN: "sent something unreadable",
+}
+
+
+def failure(reason: SourceFailure, place: str, words: str | None = None) -> SourceError:
+    """The error for `place`, which must hold no credentials, in the usual words or others."""
+    return SourceError(reason, f"{place} {words or _SENTENCES[reason]}")
+
+
+def diagnose(host: str, port: int, within_s: float) -> SourceFailure | None:
+    """Why a host cannot be talked to, found by connecting once more; None when it can."""
+    deadline = time.monotonic() + within_s
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        return SourceFailure.DNS
+    reason: SourceFailure | None = SourceFailure.UNREACHABLE
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.settimeout(max(0.1, deadline - time.monotonic()))
+            reason = _connect(probe, address)
+        if reason is None:
+            break
+    return reason
+
+
+def _connect(probe: socket.socket, address: object) -> SourceFailure | None:
+    try:
+        probe.connect(address)  # type: ignore[arg-type]
+    except ConnectionRefusedError:
+        return SourceFailure.REFUSED
+    except TimeoutError:
+        return SourceFailure.TIMEOUT
+    except OSError:
+        return SourceFailure.UNREACHABLE
+    return None

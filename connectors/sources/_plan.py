@@ -1,0 +1,105 @@
+"""Which packets of a stream are worth decoding, given how rarely a picture is needed."""
+
+from collections import deque
+
+# As many key intervals as a camera that varies them ("smart" codecs) needs to show its longest.
+_REMEMBERED = 8
+_ENOUGH = 2
+# A key interval of 1.001 s serves a need of 1 s: what rounding and a quartz make of it.
+_SLACK = 1.05
+# Beyond this a difference between key frames is a jump of the stream's clock, not an interval.
+_LONGEST_S = 600.0
+# Times of the same moment, computed in two ways, differ by less than this.
+_ROUNDING_S = 1e-6
+# Pictures to see before non-reference frames are judged, and how many to each one needed.
+_SEEN = 16
+_TO_ONE_NEEDED = 4
+# A consumer with some tolerance takes a picture this part of the interval too early.
+_EARLY = 0.1
+
+
+class KeyIntervals:
+    """The distance of key frames, observed; says when key frames alone are enough.
+
+    The rule: they are, when the longest of the last eight intervals is no longer than the shortest
+    time between two pictures that will be used (5 % more is allowed), and two intervals were seen.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._intervals: deque[float] = deque(maxlen=_REMEMBERED)
+        self._last: float | None = None
+
+    def see(self, pts_s: float | None) -> None:
+        """Note a key frame."""
+        if self._last is not None and pts_s is not None:
+            interval = pts_s - self._last
+            if 0 < interval < _LONGEST_S:
+                self._intervals.append(interval)
+        self._last = pts_s
+
+    def suffice(self) -> bool:
+        """Whether key frames alone give a picture as often as one is needed."""
+        if len(self._intervals) < _ENOUGH:
+            return False
+        return max(self._intervals) <= self._every_s * _SLACK
+
+
+class Wanted:
+    """Which pictures a consumer may take that uses one every `every_s`.
+
+    Consumers differ: some ask for the next picture `every_s` after the last one, some keep to a
+    grid, some take one a little early. All of them find every picture here that they would have
+    taken of the full stream.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._since_last: float | None = None
+        self._on_grid = 0.0
+
+    def take(self, at: float) -> bool:
+        """Whether the picture of this time (UTC seconds, rising) may be used; notes that it is."""
+        if self._since_last is None:
+            self._since_last = self._on_grid = at + self._every_s
+            return True
+        early = self._every_s * _EARLY
+        wanted = False
+        if at >= self._since_last - early:
+            wanted = True
+            if at >= self._since_last - _ROUNDING_S:
+                self._since_last = at + self._every_s
+        if at >= self._on_grid - early:
+            wanted = True
+            if at >= self._on_grid - _ROUNDING_S:
+                self._on_grid += self._every_s * max(1, (at - self._on_grid) // self._every_s + 1)
+        return wanted
+
+
+class Thinning:
+    """Whether frames that no other refers to may be left out, by the pictures' distances."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._seen = 0
+        self._usual_s = 0.0
+        self._last: float | None = None
+        self._on = False
+        self._never = every_s <= 0
+
+    def see(self, at: float) -> bool:
+        """Note a picture's time; whether to leave out what can be left out from now on."""
+        if self._never:
+            return False
+        gap = at - self._last if self._last is not None else 0.0
+        self._last = at
+        if self._on:
+            self._never = gap > self._every_s
+            self._on = not self._never
+        else:
+            self._seen += 1
+            self._usual_s = max(self._usual_s, gap)
+            if self._seen >= _SEEN:
+                self._on = self._usual_s * _TO_ONE_NEEDED <= self._every_s
+                self._never = not self._on
+        return self._on

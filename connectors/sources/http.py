@@ -1,0 +1,130 @@
+"""A camera's pictures over HTTP: an MJPEG stream, or a still picture asked for again and again."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from connectors.sources._address import Address, LoginConfig, scheme_check
+from connectors.sources._failures import failure
+from connectors.sources._http import Connection
+from connectors.sources._live import LiveConfig, LiveSource, Watch
+from connectors.sources._multipart import Parts, boundary_of
+from connectors.sources._picture import Converter, VideoPicture
+from connectors.sources._plan import Wanted
+from connectors.sources._pyav import Silence, StillDecoder
+from connectors.sources._timeline import LiveTimeline
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.config import PositiveDuration
+from pipeline.core.errors import SourceFailure
+from pipeline.core.frames import Picture
+from pipeline.core.ports import Need
+
+# A still picture that cannot be decoded may be a passing fault of the camera; so many in a row are
+# not.
+_BAD_STILLS = 5
+
+
+class HttpConfig(LoginConfig, LiveConfig):
+    """A camera that speaks HTTP."""
+
+    type: Literal["http"] = "http"
+    url: Annotated[Address, AfterValidator(scheme_check("http", "https"))]
+    """`http://user:password@host:port/path`; shown everywhere without user and password."""
+    poll: PositiveDuration | None = None
+    """Ask for a still picture this often; left out, the URL is an MJPEG stream."""
+    verify: bool = True
+    """Whether an https server must prove who it is; many cameras cannot."""
+
+    def build(self, clock: Clock | None = None) -> "HttpSource":
+        """The camera, not yet connected."""
+        return HttpSource(self, clock or SystemClock())
+
+
+class HttpSource(LiveSource):
+    """Reads JPEG pictures over HTTP; a picture's time is that of its arrival."""
+
+    def __init__(self, config: HttpConfig, clock: Clock) -> None:
+        super().__init__(str(config.url), config, clock)
+        self._config = config
+
+    def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
+        config, place = self._config, self._place
+        login = config.url.login()
+        if config.username is not None:
+            password = config.password.get_secret_value() if config.password else ""
+            login = (config.username, password)
+        with Silence(), closing(Connection(config.url.bare(), login, place, config.verify)) as line:
+            if config.poll is None:
+                yield from self._streamed(line, need, watch)
+            else:
+                every_s = max(config.poll.total_seconds(), need.every_s)
+                yield from self._polled(line, every_s, watch)
+
+    def _streamed(self, line: Connection, need: Need, watch: Watch) -> Iterator[Picture]:
+        answer = line.get()
+        boundary = boundary_of(answer.content_type)
+        if boundary is None:
+            raise failure(
+                SourceFailure.UNSUPPORTED,
+                self._place.name,
+                f"sends {answer.content_type or 'nothing it has a name for'}, not an MJPEG stream; "
+                "for a still picture, say how often with `poll: 1s`",
+            )
+        watch.beat()
+        stills, wanted = _Stills(self._clock, watch.lost), Wanted(need.every_s)
+        parts = Parts(boundary)
+        for chunk in answer.chunks():
+            if watch.stopped:
+                return
+            for content in parts.feed(chunk):
+                watch.beat()
+                yield from stills.pictures(content, wanted)
+            if parts.overflowed:
+                raise failure(SourceFailure.BROKEN, self._place.name)
+
+    def _polled(self, line: Connection, every_s: float, watch: Watch) -> Iterator[Picture]:
+        stills = _Stills(self._clock, watch.lost)
+        bad, due = 0, self._clock.monotonic()
+        while not watch.wait(max(0.0, due - self._clock.monotonic())):
+            due = max(due, self._clock.monotonic() - every_s) + every_s
+            answer = line.get()
+            if boundary_of(answer.content_type) is not None:
+                raise failure(
+                    SourceFailure.UNSUPPORTED,
+                    self._place.name,
+                    "sends a stream, not a still picture; leave `poll` out",
+                )
+            pictures = list(stills.pictures(answer.whole()))
+            bad = 0 if pictures else bad + 1
+            if bad >= _BAD_STILLS or (bad and stills.shown == 0):
+                raise failure(
+                    SourceFailure.UNSUPPORTED,
+                    self._place.name,
+                    f"sends {answer.content_type or 'something'} that is no JPEG, PNG or WebP",
+                )
+            watch.beat(silent_s=every_s)
+            yield from pictures
+
+
+class _Stills:
+    """Turns files of single pictures into pictures with times."""
+
+    def __init__(self, clock: Clock, lost: Counter[str]) -> None:
+        self.shown = 0
+        self._lost = lost
+        self._decoder = StillDecoder()
+        self._converter = Converter()
+        self._timeline = LiveTimeline(clock)
+
+    def pictures(self, content: bytes, wanted: Wanted | None = None) -> Iterator[Picture]:
+        """The picture, if it is wanted now and whole."""
+        at = self._timeline.at(None)
+        if wanted is not None and not wanted.take(at):
+            return
+        frame = self._decoder.decode(content, self._lost)
+        if frame is not None:
+            self.shown += 1
+            yield VideoPicture(frame, at, self._converter)

@@ -1,0 +1,88 @@
+"""A camera at this machine's USB port, through Video4Linux2."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from connectors.sources._decode import DecodeConfig
+from connectors.sources._failures import failure
+from connectors.sources._live import LiveConfig
+from connectors.sources._pyav import Input
+from connectors.sources._stream import StreamSource
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.errors import SourceError, SourceFailure
+
+
+class WebcamConfig(LiveConfig, DecodeConfig):
+    """A V4L2 device. What is left out, the driver chooses."""
+
+    type: Literal["webcam"] = "webcam"
+    device: str = "/dev/video0"
+    """Device file, or its number."""
+    resolution: str | None = None
+    """Width x height in pixels, such as `1280x720`; one the camera offers."""
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    """Pictures a second; one the camera offers at this resolution."""
+    pixel_format: str | None = Field(default=None, pattern=r"^[a-z0-9_]+$")
+    """FFmpeg's name of a pixel format or codec, such as `mjpeg` (most pictures), `yuyv422`."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return f"/dev/video{value}" if is_number or re.fullmatch(r"\d+", str(value)) else value
+
+    @field_validator("resolution")
+    @classmethod
+    def _two_sizes(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", value):
+            raise ValueError("is width x height in pixels, such as 1280x720")
+        return value
+
+    def build(self, clock: Clock | None = None) -> "WebcamSource":
+        """The camera, not yet opened."""
+        return WebcamSource(self, clock or SystemClock())
+
+
+class WebcamSource(StreamSource):
+    """Reads a V4L2 device; raises SourceError saying whether it is missing, busy or forbidden."""
+
+    def __init__(self, config: WebcamConfig, clock: Clock) -> None:
+        super().__init__(f"webcam {config.device}", config, clock)
+        self._config = config
+
+    def _input(self) -> Input:
+        config, place = self._config, self._place
+        if not Path(config.device).exists():
+            raise failure(SourceFailure.NOT_FOUND, place.name, f"is not there; {_present()}")
+        wishes = {
+            "video_size": config.resolution,
+            "framerate": None if config.fps is None else f"{config.fps:g}",
+            "input_format": config.pixel_format,
+        }
+        return Input(
+            address=config.device,
+            place=place.name,
+            format="v4l2",
+            options={name: value for name, value in wishes.items() if value is not None},
+            deadlines_s=(place.open_s, place.read_s),
+            hwaccel=config.hwaccel,
+            threads=config.threads,
+        )
+
+    def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
+        words = {
+            SourceFailure.REFUSED: "is in use by another program; close that one",
+            SourceFailure.UNAUTHORISED: "may not be read by this user; add it to the group `video`",
+            SourceFailure.ENDED: "was unplugged",
+            SourceFailure.UNSUPPORTED: "is no camera, or offers no such resolution, fps or "
+            "pixel_format; leave these out to let the driver choose",
+        }.get(error.reason)
+        return failure(error.reason, self._place.name, words) if words else error
+
+
+def _present() -> str:
+    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return f"present: {', '.join(devices)}" if devices else "no video device is present"
