@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.tensors import tensor_table
 
-TINY = {
+TINY: dict[str, Any] = {
     "text": {
         "dim": 32,
         "ff_dim": 64,
