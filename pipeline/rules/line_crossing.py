@@ -32,8 +32,10 @@ off nothing depends on it."""
 class CrossingNames(Config):
     """What the two directions are called in events."""
 
-    in_: str = Field(default="in", alias="in", min_length=1)
-    out: str = Field(default="out", min_length=1)
+    in_: str = Field(
+        default="in", alias="in", min_length=1, description="Of crossings to the right-hand side."
+    )
+    out: str = Field(default="out", min_length=1, description="Of those to the left-hand side.")
 
 
 class LineCrossingConfig(RuleBase):
