@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from pipeline.app.config import Loaded
-from pipeline.app.loading.sentences import mask_credentials
+from pipeline.app.loading.sentences import mask_credentials, without_secrets
 from pipeline.app.loading.tree import MASK, List, Map, Node, Path, Scalar, child, dotted, scalars
 from pipeline.core.config import format_duration
 
@@ -77,7 +77,7 @@ def _fields(model: BaseModel) -> dict[str, Any]:
 def _written(value: Any, node: Node) -> Any:
     """What the file says, masked where it must be."""
     if isinstance(value, SecretStr):
-        return MASK
+        return without_secrets(_secret(value), node)
     match node:
         case Scalar(shown=str(shown)):
             return mask_credentials(shown)
@@ -93,6 +93,11 @@ def _written(value: Any, node: Node) -> Any:
             return {key: _written(_part(value, key), n) for key, n in node.entries.items()}
 
 
+def _secret(value: SecretStr) -> str:
+    """What a secret shows of itself: an address its host, others nothing."""
+    return str(value) if str(value).strip("*") else MASK
+
+
 def _part(value: Any, key: str) -> Any:
     """What a model or map holds under a key."""
     if isinstance(value, BaseModel):
@@ -104,7 +109,7 @@ def _default(value: Any) -> Any:
     """A default as an operator would write it."""
     match value:
         case SecretStr():
-            return MASK
+            return _secret(value)
         case timedelta():
             return format_duration(value)
         case datetime():
@@ -121,19 +126,9 @@ def _default(value: Any) -> Any:
 
 
 def _origins(node: Node) -> str:
-    """The origins of a value's parts; where they were all written together, of the whole."""
-    special = {
-        str(part.origin)
-        for part in scalars(node)
-        if part.origin.line is None or part.shown is not None
-    }
-    if not special:
-        return str(node.origin)
-    return (
-        "; ".join(sorted({str(node.origin), *special}))
-        if isinstance(node, List)
-        else str(node.origin)
-    )
+    """The origin of a value, and those of its parts that were not written with it."""
+    parts = (part for part in scalars(node) if part.origin.line is None or part.shown is not None)
+    return "; ".join(dict.fromkeys([str(node.origin), *(str(part.origin) for part in parts)]))
 
 
 def _lines(shown: _Shown, depth: int) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,15 @@
-"""What works in a deployment and is hardly meant: parts that nothing uses. Told as warnings."""
+"""What is hardly meant, or not right on this machine: parts that nothing uses, files not there.
 
+Told as warnings: the cameras of a deployment may hang on another machine than the one that reads
+the file.
+"""
+
+import glob
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from connectors.sources import FileConfig
 from pipeline.app.checks import Check, Checked, able_engines
 from pipeline.app.deployment import CameraConfig
 from pipeline.app.loading.tree import dotted
@@ -65,4 +73,24 @@ def _shapes(config: CameraConfig) -> Iterator[tuple[str, Iterable[str], set[str]
     yield "zone", config.zones, {name for references in named for name in references.zones}
 
 
-_CHECKS: tuple[Check, ...] = (idle_tasks, idle_cameras, idle_engines, idle_shapes)
+def absent_recordings(checked: Checked) -> Iterator[Problem]:
+    """File sources without a file."""
+    for camera, config in checked.deployment.cameras.items():
+        source = config.source
+        if not isinstance(source, FileConfig) or checked.is_broken("cameras", camera, "source"):
+            continue
+        path = dotted(("cameras", camera, "source", "path"))
+        found = [source.path] if os.path.lexists(source.path) else glob.glob(source.path)  # noqa: PTH207 - may be absolute
+        if not found:
+            yield Problem(path, f"no file is at {source.path}, seen from {Path.cwd()}")
+        elif not any(os.access(name, os.R_OK) for name in found):
+            yield Problem(path, f"{source.path} must not be read by this user")
+
+
+_CHECKS: tuple[Check, ...] = (
+    idle_tasks,
+    idle_cameras,
+    idle_engines,
+    idle_shapes,
+    absent_recordings,
+)

@@ -97,18 +97,22 @@ def _loosen(schema: Schema) -> None:
             node.setdefault("patternProperties", {})["^x-"] = {}
         for holder, key in _value_places(node):
             value = holder[key]
-            kind = value.get("type")
-            if "const" in value or "anyOf" in value:
-                continue
-            if kind in ("number", "integer", "boolean") or "pattern" in value or "enum" in value:
-                holder[key] = _with_alternatives(value, kind)
+            if any(_is_strict(option) for option in value.get("anyOf", [value])):
+                holder[key] = _with_alternatives(value)
 
 
-def _with_alternatives(value: Schema, kind: object) -> Schema:
+def _is_strict(value: Schema) -> bool:
+    """Whether a schema is of a single value and takes no words, or only certain ones."""
+    strict_type = value.get("type") in ("number", "integer", "boolean")
+    return strict_type or (("pattern" in value or "enum" in value) and "const" not in value)
+
+
+def _with_alternatives(value: Schema) -> Schema:
     about: Schema = {k: value[k] for k in ("title", "description", "default") if k in value}
     plain = {k: v for k, v in value.items() if k not in about}
-    more = [_YES_NO] if kind == "boolean" else []
-    return {**about, "anyOf": [plain, *more, dict(_REFERENCE)]}
+    options = plain.pop("anyOf", None) or [plain]
+    more = [_YES_NO] if any(option.get("type") == "boolean" for option in options) else []
+    return {**about, "anyOf": [*options, *more, dict(_REFERENCE)]}
 
 
 def _value_places(node: Schema) -> list[tuple[Any, Any]]:

@@ -136,21 +136,16 @@ def test_a_wrong_set_is_a_problem_and_changes_nothing(override: str, message: st
 def test_defaults_are_merged_under_every_camera() -> None:
     """Deeply; what a camera says itself wins, its lists replace lists, an empty camera has all."""
     text = (
-        "defaults: {sample: {every: 1s, motion: {heartbeat: 5s}, masks: [[1, 1]]}}\n"
+        "defaults: {sample: {every: 1s, motion: {linger: 5s}, masks: [[1, 1]]}}\n"
         "cameras:\n"
-        "  a: {sample: {every: 2s, motion: {linger: 3s}, masks: []}}\n"
+        "  a: {sample: {every: 2s, motion: {heartbeat: 3s}, masks: []}}\n"
         "  b:\n"
     )
+    motion = {"heartbeat": "3s", "linger": "5s"}
     assert plain(merge_defaults(tree_of(text))) == {
         "cameras": {
-            "a": {
-                "sample": {
-                    "every": "2s",
-                    "motion": {"linger": "3s", "heartbeat": "5s"},
-                    "masks": [],
-                }
-            },
-            "b": {"sample": {"every": "1s", "motion": {"heartbeat": "5s"}, "masks": [[1, 1]]}},
+            "a": {"sample": {"every": "2s", "motion": motion, "masks": []}},
+            "b": {"sample": {"every": "1s", "motion": {"linger": "5s"}, "masks": [[1, 1]]}},
         }
     }
 

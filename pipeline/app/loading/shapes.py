@@ -80,15 +80,24 @@ def is_secret(key: str, info: FieldInfo) -> bool:
 
 @cache
 def descriptions(model: Model) -> dict[str, str]:
-    """What each key of a model means: its `description`, or the docstring below the field."""
+    """What each key of a model means: its `description`, the docstring below the field,
+    or the docstring of the settings it holds.
+    """
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
             found.update(_field_docstrings(base))
     return {
-        info.alias or name: info.description or found.get(name, "")
+        info.alias or name: info.description or found.get(name) or _first_sentence(info)
         for name, info in model.model_fields.items()
     }
+
+
+def _first_sentence(info: FieldInfo) -> str:
+    """What the settings that a field holds say of themselves."""
+    models = models_of(info.annotation)
+    text = (models[0].__doc__ or "") if len(models) == 1 else ""
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
 def all_models(root: Model) -> Iterator[Model]:

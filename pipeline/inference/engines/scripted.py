@@ -24,7 +24,7 @@ from pipeline.inference.engines.base import EngineConfigBase
 class Failure(Config):
     """A scripted failure."""
 
-    fail: str
+    fail: str = Field(description="The reason given.")
 
 
 ScriptedBoxes = list[tuple[Fraction, Fraction, Fraction, Fraction]]
