@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from pipeline.core.clock import Clock
 from pipeline.core.measures import Health
@@ -11,12 +13,44 @@ from pipeline.sampling.config import SampleConfig
 from pipeline.telemetry.metrics import Metrics
 
 
+class Reconnect(Protocol):
+    """How soon an operator wants a lost camera opened again."""
+
+    @property
+    def first(self) -> timedelta:
+        """Wait after the first failure."""
+        ...
+
+    @property
+    def most(self) -> timedelta:
+        """Longest wait."""
+        ...
+
+
+@runtime_checkable
+class Reconnecting(Protocol):
+    """A source that says how soon it wants to be opened again."""
+
+    @property
+    def reconnect(self) -> Reconnect:
+        """The operator's settings."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait before a lost camera is tried again: doubling, with jitter, for ever."""
 
     first_s: float = 1.0
     most_s: float = 30.0
+
+    @classmethod
+    def of(cls, source: Source) -> "Backoff":
+        """What a source's own settings say, or the usual where it has none."""
+        if not isinstance(source, Reconnecting):
+            return cls()
+        wanted = source.reconnect
+        return cls(wanted.first.total_seconds(), wanted.most.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +63,6 @@ class Camera:
     tasks: tuple[tuple[Task, float | None], ...]
     max_side: int | None = None
     """Longest side in pixels that any engine asked can use; None for no limit."""
-    backoff: Backoff = Backoff()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pipeline.core.config import XY, Config, Duration, Fraction, PositiveDuratio
 from pipeline.core.geometry import Polygon, crosses_itself
 
 DEFAULT_EVERY = timedelta(milliseconds=500)
+_FEWEST_CORNERS = 3
 
 
 class MotionConfig(Config):
@@ -46,6 +47,8 @@ def _switch(value: Any) -> Any:
 
 
 def _simple(corners: tuple[XY, ...]) -> tuple[XY, ...]:
+    if len(corners) < _FEWEST_CORNERS:
+        raise ValueError(f"a polygon has at least {_FEWEST_CORNERS} corners, not {len(corners)}")
     if crosses_itself(corners):
         raise ValueError("the polygon crosses itself or has no area; list its corners in order")
     return corners
@@ -60,7 +63,12 @@ FrozenSwitch = Annotated[
 BlackSwitch = Annotated[
     BlackConfig | None, BeforeValidator(_switch, json_schema_input_type=bool | BlackConfig)
 ]
-Corners = Annotated[tuple[XY, ...], Field(min_length=3), AfterValidator(_simple)]
+Corners = Annotated[
+    tuple[XY, ...],
+    AfterValidator(_simple),
+    # Not `min_length`, which would report a misplaced corner a second time, as a missing one.
+    Field(json_schema_extra={"minItems": _FEWEST_CORNERS}),
+]
 
 
 class SampleConfig(Config):

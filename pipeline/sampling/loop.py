@@ -7,7 +7,7 @@ import threading
 
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.camera import Backoff, Camera, Outside
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 
@@ -139,7 +139,7 @@ class CameraLoop:
         return since is not None and self._outside.clock.monotonic() - since >= _WELL_AFTER_S
 
     def _pause_s(self, losses: int) -> float:
-        backoff = self._camera.backoff
+        backoff = Backoff.of(self._camera.source)
         doubled = math.ldexp(backoff.first_s, min(losses - 1, _MOST_DOUBLINGS))
         # Jitter, so that a switch coming back is not met by all its cameras at once.
         return min(doubled, backoff.most_s) * random.uniform(0.5, 1.0)
