@@ -14,6 +14,7 @@ _DEFS = "#/$defs/"
 _PARTIAL = "Partial"
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
 """`${NAME}` may stand for any single value."""
+_STRICT_WORDS = frozenset({"pattern", "enum", "const"})
 _YES_NO: Schema = {"enum": ["yes", "no", "on", "off"]}
 
 
@@ -31,10 +32,7 @@ def json_schema() -> Schema:
     _require_types(schema)
     for name in list(definitions):
         definitions[name + _PARTIAL] = _partial(definitions[name])
-    schema["properties"]["defaults"] = {
-        "$ref": f"{_DEFS}{CameraConfig.__name__}{_PARTIAL}",
-        "description": "Merged under every camera; what a camera says itself wins.",
-    }
+    _add_defaults(schema)
     _loosen(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -90,21 +88,40 @@ def _partial(definition: Schema) -> Schema:
     return result
 
 
+def _add_defaults(schema: Schema) -> None:
+    """Allow `defaults:`; with it, cameras may leave out what it may hold."""
+    partial = {"$ref": f"{_DEFS}{CameraConfig.__name__}{_PARTIAL}"}
+    cameras = schema["properties"]["cameras"]
+    schema["properties"]["defaults"] = {
+        **partial,
+        "description": "Merged under every camera; what a camera says itself wins.",
+    }
+    schema["if"] = {"not": {"required": ["defaults"]}}
+    schema["then"] = {
+        "properties": {"cameras": {"additionalProperties": cameras["additionalProperties"]}}
+    }
+    cameras["additionalProperties"] = {"anyOf": [partial, {"type": "null"}]}
+
+
 def _loosen(schema: Schema) -> None:
-    """Let `x-` keys stand in every map, and `${NAME}` or yes and no for values."""
+    """Let `x-` keys stand in every map, and for values `${NAME}`, yes and no, numbers for words."""
     for node in _nodes(schema):
         if "additionalProperties" in node:
             node.setdefault("patternProperties", {})["^x-"] = {}
         for holder, key in _value_places(node):
             value = holder[key]
-            if any(_is_strict(option) for option in value.get("anyOf", [value])):
+            options = value.get("anyOf", [value])
+            if any(_is_strict(option) for option in options):
                 holder[key] = _with_alternatives(value)
+            for option in options:
+                if option.get("type") == "string" and not _STRICT_WORDS & {*option}:
+                    option["type"] = ["string", "number", "boolean"]
 
 
 def _is_strict(value: Schema) -> bool:
     """Whether a schema is of a single value and takes no words, or only certain ones."""
     strict_type = value.get("type") in ("number", "integer", "boolean")
-    return strict_type or (("pattern" in value or "enum" in value) and "const" not in value)
+    return strict_type or ("const" not in value and bool(_STRICT_WORDS & {*value}))
 
 
 def _with_alternatives(value: Schema) -> Schema:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from pipeline.app.deployment import Deployment
+from pipeline.app.loading.document import read_yaml
 from pipeline.app.loading.shapes import all_models, descriptions
+from pipeline.app.loading.tree import plain
 from pipeline.app.schema import json_schema
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
@@ -31,7 +32,9 @@ def camera(**parts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_the_shipped_files_suit_it(validator: Draft202012Validator, path: Path) -> None:
     """As an editor reads them: references stand as they are."""
-    content = yaml.safe_load(path.read_text())
+    tree, _ = read_yaml(path.read_text())
+    assert tree is not None
+    content = plain(tree)
     assert [error.message for error in validator.iter_errors(content)] == []
 
 
@@ -42,6 +45,8 @@ def test_the_shipped_files_suit_it(validator: Draft202012Validator, path: Path) 
         camera() | {"x-note": [1], "store": {"x-why": "because"}},
         camera(sample={"every": "${EVERY}", "max_side": "${SIDE:-640}", "motion": "yes"}),
         camera(tasks={"q": {"ask": "Is it?", "x-note": 1}}),
+        camera(source={"type": "webcam", "device": 0}),
+        {"version": 1, "defaults": camera()["cameras"]["door"], "cameras": {"a": {}, "b": None}},
         camera(source={"type": "rtsp", "url_file": "/run/secrets/door"}),
         camera() | {"defaults": {"source": {"transport": "udp"}, "tasks": {"p": {"every": "1s"}}}},
         camera() | {"sinks": {"ops": {"type": "webhook", "url_file": "/run/secrets/hook"}}},

@@ -1,0 +1,77 @@
+"""The deployment files that come with moonwatch are right, and do what their comments say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.app.config import Loaded, read
+from pipeline.app.explain import explain
+from pipeline.core.errors import ConfigError
+
+FILES = sorted(Path("configs").glob("*.yaml"))
+SECRET = "hunter2-of-the-shop"
+
+
+def loaded(name: str, secret: Path) -> Loaded:
+    """A shipped file, read with the variables that it asks for."""
+    environment = {
+        "SHOP_CAMERA_PASSWORD_FILE": str(secret),
+        "YARD_CAMERA": f"rtsp://guard:{SECRET}@10.0.0.7/stream2",
+        "GUARD_WEBHOOK": f"https://hooks.example/{SECRET}",
+    }
+    return read(Path("configs") / name, (), environment)
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A secret in a file."""
+    path = tmp_path / "password"
+    path.write_text(f"{SECRET}\n")
+    return path
+
+
+def test_the_files_are_there() -> None:
+    """The tests below look at all of them."""
+    names = {path.name for path in FILES}
+    assert {"demo.yaml", "retail.yaml", "security.yaml", "webcam.yaml"} <= names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_shipped_file_loads_without_warnings(path: Path, secret: Path) -> None:
+    """Nothing in it is wrong, unused or missing."""
+    assert loaded(path.name, secret).warnings == ()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_shipped_file_is_explained_without_its_secrets(path: Path, secret: Path) -> None:
+    """Whatever way they came in."""
+    assert SECRET not in explain(loaded(path.name, secret))
+
+
+def test_the_demo_measures_the_lines_and_the_zone_of_its_truth(secret: Path) -> None:
+    """So that what it counts can be compared."""
+    truth = json.loads(Path("tests/data/plaza.truth.json").read_text())
+    plaza = loaded("demo.yaml", secret).deployment.cameras["plaza"]
+    lines = {name: (list(line.from_), list(line.to)) for name, line in plaza.lines.items()}
+    assert lines == {line["name"]: (line["from"], line["to"]) for line in truth["lines"]}
+    zones = {name: [list(xy) for xy in zone.polygon] for name, zone in plaza.zones.items()}
+    assert zones == {zone["name"]: zone["polygon"] for zone in truth["zones"]}
+
+
+def test_the_shop_takes_its_source_from_the_defaults(secret: Path) -> None:
+    """The password lies in a file, and each camera only names its address."""
+    deployment = loaded("retail.yaml", secret).deployment
+    (*_, till) = deployment.cameras.values()
+    assert till.source.type == "rtsp"
+    assert till.source.password is not None
+    assert till.source.password.get_secret_value() == SECRET
+
+
+def test_the_yard_asks_for_what_it_needs() -> None:
+    """What is not set is told with the words of the file, all at once."""
+    with pytest.raises(ConfigError) as raised:
+        read("configs/security.yaml", (), {})
+    told = [(problem.path, problem.message) for problem in raised.value.problems]
+    assert [path for path, _ in told] == ["cameras.yard.source.url", "sinks.guard.url"]
+    assert "write it like rtsp://user:password@10.0.0.7/stream2" in told[0][1]
