@@ -62,6 +62,7 @@ class FileSource:
         self._clock = clock
         self._run = config.path
         self._lost: Counter[str] = Counter()
+        self._played = 0.0
         self._stop = threading.Event()
         self._unplayed: Recording | None = None
         self._playing: Generator[Picture] | None = None
@@ -75,6 +76,11 @@ class FileSource:
     def run(self) -> str:
         """The path and, once opened, the time at which the recording starts."""
         return self._run
+
+    @property
+    def progress(self) -> float | None:
+        """How much of it was played, 0..1 by files and their lengths; None where it loops."""
+        return None if self._config.loop else self._played
 
     def open(self, need: Need) -> None:
         """Open the first file that can be read; raises SourceError when there is none."""
@@ -124,6 +130,9 @@ class FileSource:
                         pace(picture.captured_at)
                     if self._stop.is_set():
                         return
+                    if recording.length_s:
+                        share = (picture.captured_at - timeline.start) / recording.length_s
+                        self._played = min(1.0, (nth + min(1.0, share)) / len(paths))
                     yield picture
             if self._config.loop and timeline.end() == timeline.start:
                 return  # nothing in it: looping would spin

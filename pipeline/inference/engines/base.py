@@ -1,10 +1,13 @@
 """What every engine's config has in common."""
 
+from abc import abstractmethod
 from datetime import timedelta
 
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration
+from pipeline.core.ports import Engine
+from pipeline.core.tasks import Task
 
 
 class EngineConfigBase(Config):
@@ -15,3 +18,16 @@ class EngineConfigBase(Config):
         timedelta(milliseconds=20),
         description="How long a batch that is not full waits for more frames.",
     )
+
+    @property
+    def max_side(self) -> int | None:
+        """Longest picture side in pixels that the engine can make use of; None for no limit."""
+        return None
+
+    @abstractmethod
+    def problem_with(self, task: Task) -> str | None:
+        """Why this engine cannot answer a task, with the way out; None when it can."""
+
+    @abstractmethod
+    def build(self) -> Engine:
+        """Load the model; raises EngineError."""

@@ -37,6 +37,11 @@ def _tiles(value: str) -> str:
     return value
 
 
+def _columns_rows(tiles: str) -> tuple[int, int]:
+    columns, rows = tiles.split("x")
+    return int(columns), int(rows)
+
+
 class CocoConfig(EngineConfigBase):
     """A small detector of 80 things (person, car, dog, ...) that needs no GPU and no download."""
 
@@ -69,6 +74,11 @@ class CocoConfig(EngineConfigBase):
             "An engine such as moondream takes any label"
         )
 
+    @property
+    def max_side(self) -> int:
+        """Twice the net's side for each tile: then the short side is no less up to 2:1."""
+        return 2 * SIDE * max(_columns_rows(self.tiles))
+
     def build(self) -> "Coco":
         """Load the net; raises EngineError when it cannot be read."""
         return Coco(self)
@@ -82,17 +92,16 @@ class Coco:
     """
 
     def __init__(self, config: CocoConfig) -> None:
-        columns, rows = (int(part) for part in config.tiles.split("x"))
+        columns, rows = _columns_rows(config.tiles)
         self._config = config
         self._tiles = tiles_of(columns, rows)
-        self._side = 2 * SIDE * max(columns, rows)
         self._net = _load()
         self._lock = threading.Lock()
 
     @property
     def max_side(self) -> int:
-        """Twice the net's side for each tile: then the short side is no less up to 2:1."""
-        return self._side
+        """Longest picture side in pixels that the net makes use of."""
+        return self._config.max_side
 
     def answer(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> list[list[Answer]]:
         """Answers in the order asked; a picture the net cannot take fails alone."""

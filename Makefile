@@ -1,0 +1,56 @@
+# `make demo` shows moonwatch at work, `make test` passes all tests. Both make what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# torch comes by itself: which build of it fits depends on the machine, its version does not.
+TORCH := torch==2.13.0
+WORKERS ?= 2
+
+.PHONY: demo test check format lock clean
+
+demo: $(VENV)/demo
+	rm -rf out/demo
+	$(BIN)/moonwatch run configs/demo.yaml --record out/demo/tracks.jsonl
+	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
+	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The exact versions that everything was tested with, read off fresh environments.
+lock:
+	for set in demo dev; do \
+	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
+	  if [ $$set = demo ]; then build/lock/bin/pip install -q ".[render]"; \
+	  else build/lock/bin/pip install -q $(TORCH) && \
+	    build/lock/bin/pip install -q ".[render,moondream,postgresql]" -r requirements/dev.in; fi && \
+	  { echo "# Made by \`make lock\`."; build/lock/bin/pip freeze --exclude moonwatch --exclude torch; } \
+	    | grep -v '^moonwatch' > requirements/$$set.txt || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/demo.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/dev.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@

@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `moonwatch`."""
+
+from pipeline.app.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""The `moonwatch` command. Exit codes: 0 done, 1 failed at work, 2 refused input.
+
+Only the module of the command that is called is imported, so that `check` starts at once.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from pipeline.core.errors import ConfigError, MoonwatchError
+
+COMMANDS = {
+    "check": "configs",
+    "explain": "configs",
+    "schema": "configs",
+    "run": "running",
+    "evaluate": "evaluating",
+    "render": "rendering",
+    "ask": "asking",
+}
+"""Each command and the module of `pipeline.app.commands` that holds it."""
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that the arguments name, or with all for help."""
+    app = typer.Typer(
+        name="moonwatch",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(moonwatch)
+    called = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name in [called] if called else COMMANDS:
+        module = importlib.import_module(f"pipeline.app.commands.{COMMANDS[name]}")
+        app.command(name)(getattr(module, name))
+    return app
+
+
+def moonwatch() -> None:
+    """Ask your cameras questions in plain words, and act on the answers."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours is a sentence, never a traceback."""
+    try:
+        app_for(sys.argv[1:])()
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        sys.exit(2)
+    except MoonwatchError as error:
+        typer.echo(f"moonwatch: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

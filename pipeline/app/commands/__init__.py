@@ -1,0 +1,1 @@
+"""The commands of `moonwatch`, a module for each group of them."""

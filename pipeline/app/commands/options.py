@@ -1,0 +1,26 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from pipeline.telemetry.logs import LogFormat
+
+File = Annotated[Path, typer.Argument(help="The deployment file.", metavar="FILE")]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a key, like site.name=Shop."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
+LogFormatOption = Annotated[
+    str, typer.Option("--log-format", metavar="text|json", help="How log lines are written.")
+]
+
+
+def log_format(value: str) -> LogFormat:
+    """A known log format; raises BadParameter."""
+    for known in get_args(LogFormat):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    raise typer.BadParameter(f"{value!r} is no log format; it is text or json")
