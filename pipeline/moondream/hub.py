@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    _CACHED_NO_EXIST,
+    constants,
+    hf_hub_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -46,9 +51,7 @@ class MissingFileError(CheckpointError):
 
 def locate(file: HubFile, cache_dir: Path | None = None) -> Path | None:
     """Return where the file lies in the cache, or None; nothing is fetched."""
-    found = try_to_load_from_cache(
-        file.repo, file.path, cache_dir=cache_dir, revision=file.revision
-    )
+    found = _cached(file, cache_dir)
     return Path(found) if isinstance(found, str) else None
 
 
@@ -59,8 +62,10 @@ def fetch(file: HubFile, cache_dir: Path | None = None) -> Path:
     longer than loading it. Raises CheckpointError, and MissingFileError where only the file is
     missing.
     """
-    cached = locate(file, cache_dir)
-    path = cached or _download(file, cache_dir)
+    cached = _cached(file, cache_dir)
+    if cached is _CACHED_NO_EXIST:
+        raise MissingFileError(_absent(file))
+    path = Path(cached) if isinstance(cached, str) else _download(file, cache_dir)
     problem = damage(path, file, deep=cached is None)
     if problem:
         raise CheckpointError(
@@ -94,6 +99,16 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _cached(file: HubFile, cache_dir: Path | None) -> object:
+    """Return a path, None, or the library's mark for a file known not to exist."""
+    try:
+        return try_to_load_from_cache(
+            file.repo, file.path, cache_dir=cache_dir, revision=file.revision
+        )
+    except HFValidationError as error:
+        raise CheckpointError(f"{file.repo!r} is not a repository name: owner/name") from error
+
+
 def _download(file: HubFile, cache_dir: Path | None) -> Path:
     """Fetch a file; the one place where errors of the network and the library become ours."""
     try:
@@ -101,7 +116,7 @@ def _download(file: HubFile, cache_dir: Path | None) -> Path:
     except EntryNotFoundError as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise CheckpointError(_unreachable(file)) from error
-        raise MissingFileError(f"there is no {file}; check the name and the revision") from error
+        raise MissingFileError(_absent(file)) from error
     except RevisionNotFoundError as error:
         raise CheckpointError(
             f"{file.repo} has no revision {file.revision}; give a commit or a tag of it"
@@ -111,11 +126,13 @@ def _download(file: HubFile, cache_dir: Path | None) -> Path:
             f"{file.repo} is not a public repository of {constants.ENDPOINT}; check the name, or "
             "set HF_TOKEN for a private one"
         ) from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{file.repo!r} is not a repository name: owner/name") from error
     except (OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise CheckpointError(f"{_unreachable(file)} ({type(error).__name__})") from error
     return Path(str(path))
+
+
+def _absent(file: HubFile) -> str:
+    return f"there is no {file}; check the name and the revision"
 
 
 def _unreachable(file: HubFile) -> str:
