@@ -7,6 +7,7 @@ import threading
 
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
+from pipeline.core.ports import DROP_REASONS
 from pipeline.sampling.camera import Backoff, Camera, Outside
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
@@ -146,11 +147,11 @@ class CameraLoop:
 
 
 class _Losses:
-    """Counts what a source says it lost, such as broken packets."""
+    """Counts what a source says it lost: frames such as broken ones, and parts it had to skip."""
 
     def __init__(self, camera: Camera, outside: Outside) -> None:
         self._camera = camera
-        self._metric = outside.metrics.frames_dropped
+        self._metrics = outside.metrics
         self._counted: dict[str, int] = {}
         self._next_at = 0.0
 
@@ -166,8 +167,11 @@ class _Losses:
 
     def count(self) -> None:
         """Add what was lost since the last count."""
-        for reason, frames in self._camera.source.counters().items():
-            more = frames - self._counted.get(reason, 0)
+        for reason, lost in self._camera.source.counters().items():
+            more = lost - self._counted.get(reason, 0)
             if more > 0:
-                self._metric.labels(self._camera.name, reason).inc(more)
-                self._counted[reason] = frames
+                of_frames = reason in DROP_REASONS
+                metrics = self._metrics
+                metric = metrics.frames_dropped if of_frames else metrics.camera_failures
+                metric.labels(self._camera.name, reason).inc(more)
+                self._counted[reason] = lost

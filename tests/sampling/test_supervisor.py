@@ -206,13 +206,16 @@ def test_a_live_camera_survives_surprises() -> None:
 
 
 def test_losses_of_the_source_are_counted_once_each() -> None:
-    """What a source lost is added to the drops, however often it is asked."""
-    losses = {"decode error": 3}
+    """What a source lost is added to the drops, however often it is asked; files are no frames."""
+    losses = {"decode error": 3, "unreadable file": 1}
     script: list[Step] = [*every(0.5, 4), lambda: losses.update({"decode error": 5}), painted(2.0)]
     bench = Bench()
     with running(bench, [camera(ScriptedSource(script, losses=losses))]) as supervisor:
         wait_until(lambda: supervisor.is_done)
     assert bench.dropped("decode error") == 5
+    assert bench.dropped("unreadable file") == 0
+    counted = bench.metrics.by_labels("moonwatch_camera_failures_total")
+    assert counted == {("door", "unreadable file"): 1}
 
 
 @pytest.mark.parametrize("live", [True, False])
