@@ -44,8 +44,7 @@ class CountRule:
     """Judges numbers as they come; nothing is tracked."""
 
     def __init__(self, config: CountConfig, context: RuleContext) -> None:
-        about: dict[str, JsonValue] = {}
-        self._limit = Limit(config, context, about)
+        self._limit = Limit(config, context, config.type)
 
     def judge(self, seen: Observation) -> Verdict:
         """What follows from one more answer."""

@@ -87,13 +87,12 @@ class Limit:
     """The rule's work once its number is known: minutes, and a happening with updates."""
 
     def __init__(
-        self, config: LimitFields, context: RuleContext, about: dict[str, JsonValue]
+        self, config: LimitFields, context: RuleContext, kind: str, zone: str | None = None
     ) -> None:
         self._config = config
         self._context = context
-        self._about = about
-        """Fields of every event, such as the zone."""
-        self._type = str(config.model_dump(include={"type"})["type"])
+        self._zone = zone
+        self._type = kind
         self._schedule = Schedule(config.schedule, context.timezone)
         self._minutes = Minutes(context, "level")
         self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
@@ -180,8 +179,8 @@ class Limit:
         memory, context, config = self.memory, self._context, self._config
         memory.told, memory.told_at = memory.extreme, at
         limit = "more_than" if config.more_than is not None else "fewer_than"
-        data: dict[str, JsonValue] = {
-            **self._about,
+        data: dict[str, JsonValue] = {} if self._zone is None else {"zone": self._zone}
+        data |= {
             "count": memory.number,
             "extreme": memory.extreme,
             limit: config.more_than if config.more_than is not None else config.fewer_than,
@@ -189,7 +188,7 @@ class Limit:
             **more,
         }
         return Event(
-            id=event_id(context.camera, context.rule, str(self._about.get("zone")), since),
+            id=event_id(context.camera, context.rule, str(self._zone), since),
             type=self._type,
             phase=phase,
             camera=context.camera,

@@ -60,9 +60,8 @@ class Occupancy:
     """Counts feet inside a zone: of tracks where the task is tracked, else of what was found."""
 
     def __init__(self, config: OccupancyConfig, context: RuleContext) -> None:
-        about: dict[str, JsonValue] = {} if config.zone is None else {"zone": config.zone}
         self._zone = context.zone(config.zone)
-        self._limit = Limit(config, context, about)
+        self._limit = Limit(config, context, config.type, config.zone)
         self._presence = Presence(context)
         self._memory = _Memory(self._limit.memory, self._presence.memory)
 

@@ -54,6 +54,7 @@ ONE_WALKER: list[tuple[str, Sequence[Place | None], list[str]]] = [
     ("passes beyond the segment's end", down(0.4, 0.6, x=0.85), []),
     ("passes before the segment's begin", down(0.4, 0.6, x=0.15), []),
     ("just touches the end, within the tolerance", down(0.4, 0.6, x=0.805), ["in"]),
+    ("just touches the begin, within the tolerance", down(0.4, 0.6, x=0.195), ["in"]),
     ("goes round the end, then through", [(0.9, 0.4), (0.9, 0.6), (0.5, 0.6), (0.5, 0.4)], ["out"]),
     ("goes through, then round the end", [(0.5, 0.4), (0.5, 0.6), (0.9, 0.6), (0.9, 0.4)], ["in"]),
     (
@@ -136,6 +137,12 @@ SEVERAL_IDS: list[tuple[str, float, dict[int, list[Place | None]], list[str]]] =
         "an id ends before the line while another, seen all the time, is behind it",
         0.5,
         {1: down(0.44, 0.48), 2: down(0.53, 0.53, 0.53, 0.53)},
+        [],
+    ),
+    (
+        "somebody appears behind the line, next to one who waits before it",
+        0.5,
+        {1: down(None, 0.53, 0.55), 2: down(0.47, 0.47, 0.47)},
         [],
     ),
     (

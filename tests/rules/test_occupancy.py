@@ -159,6 +159,14 @@ def test_what_the_events_say() -> None:
     assert (end.at, end.seq, end.run) == (8.0, 8000, "r1")
 
 
+def test_each_happening_has_its_own_extreme() -> None:
+    """A peak that did not last long enough is not the next happening's."""
+    rule = occupancy(more_than=2, for_="1s")
+    (start,) = judged(rule, numbers([9, 2, 3, 3])).events
+
+    assert start.data["extreme"] == 3
+
+
 def test_the_next_start_says_what_was_suppressed() -> None:
     """Happenings that came and went within a cooldown are counted."""
     rule = occupancy(more_than=2, cooldown="5s")
