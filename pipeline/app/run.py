@@ -17,9 +17,10 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import StoreError
 from pipeline.core.jobs import health_result
 from pipeline.core.measures import Health
+from pipeline.core.ports import Backlog
 from pipeline.delivery import Delivery, LaneStatus
 from pipeline.delivery import Lane as SinkLane
-from pipeline.inference.worker import Worker
+from pipeline.inference.worker import Lane, Worker
 from pipeline.processing.processor import Outside, Processor
 from pipeline.processing.snapshots import Snapshots
 from pipeline.sampling.camera import Outside as SamplingOutside
@@ -49,57 +50,56 @@ class Run:
     def __init__(
         self, deployment: Deployment, record: Path | None = None, clock: Clock | None = None
     ) -> None:
+        """Start the engines and open the store; raises EngineError or StoreError."""
         self.deployment = deployment
         self.metrics = Metrics()
         self._clock = clock or SystemClock()
-        self._recorder = TrackRecorder(record) if record else None
-        self._engine_lanes = lanes_of(deployment)
-        self._queues = deployment.queue.build(self._clock)
+        self._lanes = lanes_of(deployment)
         self.store = deployment.store.build(self._clock)
         self._media = deployment.store.build_media()
+        self._queues = deployment.queue.build(self._clock)
+        self._shelf = MemoryShelf()
+        self._recorder = TrackRecorder(record) if record else None
         self._began = self._clock.monotonic()
         self._pruned_at = float("-inf")
-        shelf = MemoryShelf()
-        self._workers = [
-            Worker(lane, self._queues, shelf, self.metrics, self._clock)
-            for lane in self._engine_lanes
+        self._processor = self._make_processor()
+        self._threads = [
+            StageThread("processing", self._processor.run, self._processor.stop),
+            *(self._inference_thread(lane) for lane in self._lanes),
         ]
-        self._processor = Processor(
-            plans_of(deployment),
-            Outside(
-                results=self._queues.results,
-                store=self.store,
-                snapshots=Snapshots(shelf, self._media),
-                metrics=self.metrics,
-                clock=self._clock,
-                watcher=self._recorder,
-            ),
-        )
-        self._processor.resume()
         self._cameras = cameras_of(deployment, self._clock)
         self._supervisor = Supervisor(
             self._cameras,
             SamplingOutside(self._queues, self._on_health, self.metrics, self._clock),
         )
-        self._delivery = Delivery(
-            [
-                SinkLane(route, sink, self.store, self._clock, self.metrics)
-                for route, sink in routes_of(deployment)
-            ],
-            self.store,
-            self._clock,
+        self._delivery = self._make_delivery()
+
+    def _make_processor(self) -> Processor:
+        outside = Outside(
+            results=self._queues.results,
+            store=self.store,
+            snapshots=Snapshots(self._shelf, self._media),
+            metrics=self.metrics,
+            clock=self._clock,
+            watcher=self._recorder,
         )
-        self._threads = [
-            StageThread("processing", self._processor.run, self._processor.stop),
-            *(
-                StageThread(f"inference {lane.name}", worker.run, worker.stop)
-                for lane, worker in zip(self._engine_lanes, self._workers, strict=True)
-            ),
+        return Processor(plans_of(self.deployment), outside)
+
+    def _inference_thread(self, lane: Lane) -> StageThread:
+        worker = Worker(lane, self._queues, self._shelf, self.metrics, self._clock)
+        return StageThread(f"inference {lane.name}", worker.run, worker.stop)
+
+    def _make_delivery(self) -> Delivery:
+        lanes = [
+            SinkLane(route, sink, self.store, self._clock, self.metrics)
+            for route, sink in routes_of(self.deployment)
         ]
+        return Delivery(lanes, self.store, self._clock)
 
     def start(self) -> None:
         """Begin at the end: whoever receives is ready before there is something to send."""
         self._began = self._clock.monotonic()
+        self._processor.resume()
         self._delivery.start()
         for thread in self._threads:
             thread.start()
@@ -133,8 +133,20 @@ class Run:
         )
 
     def tend(self) -> None:
-        """What has to be done now and then: wake delivery, forget what is too old."""
+        """What has to be done now and then: wake delivery, measure, forget what is too old."""
         self._delivery.nudge()
+        self._measure_queue()
+        self._forget_old()
+
+    def _measure_queue(self) -> None:
+        waiting = self._queues.jobs.backlog()
+        for lane in self._lanes:
+            backlog = waiting.get(lane.name, Backlog(0, None))
+            age = 0.0 if backlog.oldest is None else max(0.0, self._clock.now() - backlog.oldest)
+            self.metrics.queue_length.labels(lane.name).set(backlog.length)
+            self.metrics.queue_oldest_seconds.labels(lane.name).set(age)
+
+    def _forget_old(self) -> None:
         keep = self.deployment.store.keep
         now = self._clock.monotonic()
         if keep is None or now - self._pruned_at < _PRUNE_EVERY_S:
@@ -157,7 +169,7 @@ class Run:
             while self._processor.step(0.0):
                 pass
         self._delivery.stop(within_s)
-        for lane in self._engine_lanes:
+        for lane in self._lanes:
             lane.engine.close()
         if self._recorder is not None:
             self._recorder.close()

@@ -1,14 +1,21 @@
 """The ports: what the stages expect of the parts that touch the world."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.core.answers import Answer
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.frames import Frame, Picture, Pixels
 from pipeline.core.jobs import Job, Result
-from pipeline.core.measures import Bucket, Health
+from pipeline.core.keeping import Checkpoint as Checkpoint
+from pipeline.core.keeping import Commit as Commit
+from pipeline.core.keeping import Cursor as Cursor
+from pipeline.core.keeping import Kept as Kept
+from pipeline.core.keeping import MediaStore as MediaStore
+from pipeline.core.keeping import Store as Store
+from pipeline.core.keeping import Undelivered as Undelivered
+from pipeline.core.measures import Bucket
 from pipeline.core.tasks import Task
 from pipeline.core.tracks import Track
 
@@ -237,112 +244,6 @@ class Rule(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far a camera run was judged for one engine, and the state to go on from."""
-
-    camera: str
-    engine: str
-    run: str
-    ordinal: int
-    """The last job judged."""
-    state: JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Everything that follows from some results; a store keeps all of it or nothing."""
-
-    events: Sequence[Event] = ()
-    buckets: Sequence[Bucket] = ()
-    health: Sequence[Health] = ()
-    checkpoints: Sequence[Checkpoint] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An event in the store and its place in the order of arrival, rising from 1."""
-
-    position: int
-    event: Event
-    kept_at: float
-    """UTC seconds of the moment it was stored; `event.at` is when it happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undelivered:
-    """An event a sink would not take, with the reason and how often it was tried."""
-
-    sink: str
-    position: int
-    record_id: str
-    reason: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a sink is: everything up to `position` is delivered, filtered out or given up."""
-
-    sink: str
-    position: int = 0
-    behind: int = 0
-    """Events in the store after `position`."""
-
-
-class Store(Protocol):
-    """Events, buckets, health and checkpoints, and the outbox from which sinks are served."""
-
-    def commit(self, commit: Commit) -> int:
-        """Keep all of it in one transaction; an event whose record_id is known is kept once.
-
-        Returns how many events were new. Raises StoreError.
-        """
-        ...
-
-    def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
-        """The last checkpoint, if there is one."""
-        ...
-
-    def enlist(self, sinks: Sequence[str]) -> None:
-        """Say which sinks there are.
-
-        Events wait for each of them. A sink that is no longer among them keeps its cursor but
-        holds nothing back from `prune`.
-        """
-        ...
-
-    def events_after(self, position: int, limit: int) -> Sequence[Kept]:
-        """Events in order of arrival, for delivery."""
-        ...
-
-    def cursor(self, sink: str) -> Cursor:
-        """Where a sink is; position 0 for a new one."""
-        ...
-
-    def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
-        """Move a sink's cursor on, keeping what was given up as dead letters, in one transaction.
-
-        A cursor never goes back.
-        """
-        ...
-
-    def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
-        """Dead letters, of one sink or all."""
-        ...
-
-    def prune(self, before: float) -> int:
-        """Forget events, buckets and health that were stored before `before`; how many.
-
-        Events are forgotten only when every sink is past them.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the database."""
-        ...
-
-
 class Sink(Protocol):
     """Where events go. `send` is called by one thread, in order."""
 
@@ -365,28 +266,6 @@ class PictureShelf(Protocol):
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone."""
         ...
-
-
-class MediaStore(Protocol):
-    """Keeps pictures that events refer to."""
-
-    def put(self, reference: str, content: bytes) -> None:
-        """Keep a file under a relative reference; writing it again replaces it."""
-        ...
-
-    def prune(self, before: float) -> int:
-        """Delete what is older than `before` (UTC seconds); how many."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Frames that were lost on the way, by camera and reason."""
-
-    camera: str
-    reason: str
-    frames: int = 1
-    detail: Mapping[str, str] = field(default_factory=dict)
 
 
 DROP_REASONS = (

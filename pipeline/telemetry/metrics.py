@@ -1,137 +1,103 @@
 """Every metric of moonwatch, in one list. Labels are bounded: cameras, engines, sinks, reasons."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class _Metric(Generic[M]):
+    """One line of the list below; its name is `moonwatch_` and the attribute's."""
+
+    def __init__(self, documentation: str, *labels: str) -> None:
+        self.documentation = documentation
+        self.labels = labels
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, metrics: "Metrics", owner: type) -> M:
+        made: M = metrics.made[self.name]
+        return made
+
+    @abstractmethod
+    def make(self, registry: CollectorRegistry) -> M:
+        """The metric, registered."""
+
+
+class _Counted(_Metric[Counter]):
+    def make(self, registry: CollectorRegistry) -> Counter:
+        return Counter(f"moonwatch_{self.name}", self.documentation, self.labels, registry=registry)
+
+
+class _Measured(_Metric[Gauge]):
+    def make(self, registry: CollectorRegistry) -> Gauge:
+        return Gauge(f"moonwatch_{self.name}", self.documentation, self.labels, registry=registry)
+
+
+class _Spread(_Metric[Histogram]):
+    def __init__(self, documentation: str, *labels: str, buckets: Sequence[float]) -> None:
+        super().__init__(documentation, *labels)
+        self.buckets = buckets
+
+    def make(self, registry: CollectorRegistry) -> Histogram:
+        return Histogram(
+            f"moonwatch_{self.name}",
+            self.documentation,
+            self.labels,
+            buckets=self.buckets,
+            registry=registry,
+        )
 
 
 class Metrics:
     """One set of metrics, made by `app` and handed to every stage of a process."""
 
+    frames_received = _Counted("Pictures read from a source.", "camera")
+    frames_sampled = _Counted("Frames put on the queue.", "camera")
+    frames_dropped = _Counted("Frames lost on the way, by reason.", "camera", "reason")
+    camera_up = _Measured("1 while a camera gives pictures.", "camera")
+    camera_failures = _Counted(
+        "Times a source could not be opened or read, by reason.", "camera", "reason"
+    )
+    camera_gap_seconds = _Counted(
+        "Live video missed between losing a camera and its next picture.", "camera"
+    )
+    jobs_answered = _Counted("Jobs answered by an engine.", "camera", "engine")
+    tasks_failed = _Counted("Tasks an engine could not answer.", "camera", "engine")
+    jobs_retried = _Counted("Jobs claimed again after a worker did not finish them.", "engine")
+    batch_size = _Spread("Jobs answered together.", "engine", buckets=BATCH_BUCKETS)
+    answer_seconds = _Spread("Time an engine took for a batch.", "engine", buckets=LATENCY_BUCKETS)
+    queue_length = _Measured("Jobs waiting.", "engine")
+    queue_oldest_seconds = _Measured("Age of the oldest waiting frame.", "engine")
+    results_judged = _Counted("Results judged by the rules.", "camera")
+    results_passed_over = _Counted(
+        "Results not judged: late, duplicate or missing.", "camera", "reason"
+    )
+    end_to_end_seconds = _Spread(
+        "From the moment the light fell to the judgement, live cameras only.",
+        "camera",
+        buckets=LATENCY_BUCKETS,
+    )
+    events = _Counted("Events kept, by rule.", "camera", "rule", "phase")
+    events_delivered = _Counted("Events a sink accepted.", "sink")
+    delivery_failures = _Counted("Attempts a sink did not accept.", "sink")
+    events_undelivered = _Counted("Events given up on and kept as dead letters.", "sink")
+    sink_behind = _Measured("Events waiting for a sink.", "sink")
+
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self.registry = registry
-        self.frames_received = Counter(
-            "moonwatch_frames_received",
-            "Pictures read from a source.",
-            ["camera"],
-            registry=registry,
-        )
-        self.frames_sampled = Counter(
-            "moonwatch_frames_sampled",
-            "Frames put on the queue.",
-            ["camera"],
-            registry=registry,
-        )
-        self.frames_dropped = Counter(
-            "moonwatch_frames_dropped",
-            "Frames lost on the way, by reason.",
-            ["camera", "reason"],
-            registry=registry,
-        )
-        self.camera_up = Gauge(
-            "moonwatch_camera_up",
-            "1 while a camera gives pictures.",
-            ["camera"],
-            registry=registry,
-        )
-        self.camera_failures = Counter(
-            "moonwatch_camera_failures",
-            "Times a source could not be opened or read, by reason.",
-            ["camera", "reason"],
-            registry=registry,
-        )
-        self.camera_gap_seconds = Counter(
-            "moonwatch_camera_gap_seconds",
-            "Live video missed between losing a camera and its next picture.",
-            ["camera"],
-            registry=registry,
-        )
-        self.jobs_answered = Counter(
-            "moonwatch_jobs_answered",
-            "Jobs answered by an engine.",
-            ["camera", "engine"],
-            registry=registry,
-        )
-        self.tasks_failed = Counter(
-            "moonwatch_tasks_failed",
-            "Tasks an engine could not answer.",
-            ["camera", "engine"],
-            registry=registry,
-        )
-        self.jobs_retried = Counter(
-            "moonwatch_jobs_retried",
-            "Jobs claimed again after a worker did not finish them.",
-            ["engine"],
-            registry=registry,
-        )
-        self.batch_size = Histogram(
-            "moonwatch_batch_size",
-            "Jobs answered together.",
-            ["engine"],
-            buckets=_BATCH_BUCKETS,
-            registry=registry,
-        )
-        self.answer_seconds = Histogram(
-            "moonwatch_answer_seconds",
-            "Time an engine took for a batch.",
-            ["engine"],
-            buckets=_LATENCY_BUCKETS,
-            registry=registry,
-        )
-        self.queue_length = Gauge(
-            "moonwatch_queue_length", "Jobs waiting.", ["engine"], registry=registry
-        )
-        self.queue_oldest_seconds = Gauge(
-            "moonwatch_queue_oldest_seconds",
-            "Age of the oldest waiting frame.",
-            ["engine"],
-            registry=registry,
-        )
-        self.results_judged = Counter(
-            "moonwatch_results_judged",
-            "Results judged by the rules.",
-            ["camera"],
-            registry=registry,
-        )
-        self.results_passed_over = Counter(
-            "moonwatch_results_passed_over",
-            "Results not judged: late, duplicate or missing.",
-            ["camera", "reason"],
-            registry=registry,
-        )
-        self.end_to_end_seconds = Histogram(
-            "moonwatch_end_to_end_seconds",
-            "From the moment the light fell to the judgement, live cameras only.",
-            ["camera"],
-            buckets=_LATENCY_BUCKETS,
-            registry=registry,
-        )
-        self.events = Counter(
-            "moonwatch_events",
-            "Events kept, by rule.",
-            ["camera", "rule", "phase"],
-            registry=registry,
-        )
-        self.events_delivered = Counter(
-            "moonwatch_events_delivered", "Events a sink accepted.", ["sink"], registry=registry
-        )
-        self.delivery_failures = Counter(
-            "moonwatch_delivery_failures",
-            "Attempts a sink did not accept.",
-            ["sink"],
-            registry=registry,
-        )
-        self.events_undelivered = Counter(
-            "moonwatch_events_undelivered",
-            "Events given up on and kept as dead letters.",
-            ["sink"],
-            registry=registry,
-        )
-        self.sink_behind = Gauge(
-            "moonwatch_sink_behind", "Events waiting for a sink.", ["sink"], registry=registry
-        )
+        self.registry = CollectorRegistry()
+        self.made: dict[str, Any] = {
+            name: metric.make(self.registry)
+            for name, metric in vars(type(self)).items()
+            if isinstance(metric, _Metric)
+        }
 
     def value(self, name: str, **labels: str) -> float:
         """The current value of one sample, 0 where nothing was recorded."""

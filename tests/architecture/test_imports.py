@@ -1,0 +1,103 @@
+"""Who may import whom: the table of ARCHITECTURE.md, held."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.source_tree import ROOT, Import, imports_of, modules
+
+TABLE: dict[str, tuple[str, ...]] = {
+    "pipeline.core": (),
+    "pipeline.moondream": (),
+    "pipeline.telemetry": ("pipeline.core",),
+    "pipeline.sampling": ("pipeline.core", "pipeline.telemetry"),
+    "pipeline.inference": ("pipeline.core", "pipeline.telemetry", "pipeline.moondream"),
+    "pipeline.tracking": ("pipeline.core",),
+    "pipeline.rules": ("pipeline.core",),
+    "pipeline.processing": (
+        "pipeline.core",
+        "pipeline.telemetry",
+        "pipeline.tracking",
+        "pipeline.rules",
+    ),
+    "pipeline.delivery": ("pipeline.core", "pipeline.telemetry"),
+    "pipeline.testing": ("pipeline.core",),
+    "connectors": ("pipeline.core",),
+    "pipeline.app": ("pipeline", "connectors"),
+    "pipeline.__main__": ("pipeline.app",),
+    "pipeline": ("pipeline.core",),
+}
+"""Each part and the parts it may import, beside itself. The first name that fits counts."""
+
+HEAVY = ("torch", "transformers", "av", "cv2", "sqlalchemy", "httpx", "scipy", "rich", "redis")
+
+
+def part_of(module: str) -> str:
+    """The row of the table that a module belongs to."""
+    return next(p for p in TABLE if module == p or module.startswith(p + "."))
+
+
+def imported_everywhere() -> list[Import]:
+    """All imports of our own modules."""
+    return [found for module in modules() for found in imports_of(module)]
+
+
+def test_every_part_imports_only_what_it_may() -> None:
+    """A stage knows neither a connector nor another stage."""
+    breaches = []
+    for found in imported_everywhere():
+        part = part_of(found.module)
+        allowed = (part, *TABLE[part])
+        if not any(found.imported == a or found.imported.startswith(a + ".") for a in allowed):
+            breaches.append(f"{found.module} imports {found.imported}")
+    assert breaches == []
+
+
+def test_a_connector_imports_no_connector_of_another_kind() -> None:
+    """Sources, queues, stores and sinks do not know of each other."""
+    breaches = [
+        f"{found.module} imports {found.imported}"
+        for found in imported_everywhere()
+        if found.module.startswith("connectors.")
+        and found.imported.startswith("connectors.")
+        and found.module.split(".")[1] != found.imported.split(".")[1]
+    ]
+    assert breaches == []
+
+
+def test_no_import_of_ours_stands_inside_a_function() -> None:
+    """What a module needs is said at its top."""
+    inside = [
+        f"{i.module} imports {i.imported}" for i in imported_everywhere() if i.inside_function
+    ]
+    assert inside == []
+
+
+def test_there_is_no_import_cycle() -> None:
+    """Modules can be read in an order in which each needs only those before it."""
+    graph: dict[str, set[str]] = {module.name: set() for module in modules()}
+    for found in imported_everywhere():
+        if found.imported != found.module and not found.for_types_only:
+            graph[found.module].add(found.imported)
+    while leaves := [name for name, needs in graph.items() if not needs & graph.keys()]:
+        for leaf in leaves:
+            del graph[leaf]
+    assert not graph, f"cycle among: {', '.join(sorted(graph))}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed"),
+    [
+        ("pipeline.app.commands.configs", ()),
+        ("pipeline.sampling.supervisor", ("cv2",)),
+        ("connectors.queues", ()),
+    ],
+)
+def test_heavy_libraries_wait_until_they_are_needed(entry: str, allowed: tuple[str, ...]) -> None:
+    """`moonwatch check` starts at once, and a sampler's host needs no torch."""
+    code = f"import sys, {entry}; print(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert set(done.stdout.split()) <= set(allowed)
