@@ -1,16 +1,19 @@
 """Turns a deployment's cameras into what the sampler works with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pipeline.app.build import engines_of
 from pipeline.app.deployment import CameraConfig, Deployment
 from pipeline.core.clock import Clock
+from pipeline.core.keeping import Checkpoint
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera
 
 
-def cameras_of(deployment: Deployment, clock: Clock) -> list[Camera]:
-    """The cameras, not yet opened."""
+def cameras_of(
+    deployment: Deployment, clock: Clock, judged: Mapping[tuple[str, str], Checkpoint]
+) -> list[Camera]:
+    """The cameras, not yet opened; what `judged` says is done with will not be sent again."""
     return [
         Camera(
             name=name,
@@ -18,6 +21,11 @@ def cameras_of(deployment: Deployment, clock: Clock) -> list[Camera]:
             sample=camera.sample,
             tasks=tuple(_tasks(camera)),
             max_side=_max_side(deployment, camera),
+            judged={
+                engine: (checkpoint.run, checkpoint.ordinal)
+                for (of, engine), checkpoint in judged.items()
+                if of == name
+            },
         )
         for name, camera in deployment.cameras.items()
     ]

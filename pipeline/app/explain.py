@@ -63,7 +63,7 @@ def _shown(value: Any, node: Node | None, unwritten: str = "default") -> _Shown:
     if isinstance(value, Mapping) and (node is None or isinstance(node, Map)):
         return {key: _shown(below, child(node, key), unwritten) for key, below in value.items()}
     if node is None:
-        return _Leaf(_default(value), unwritten)
+        return _Leaf(as_written(value), unwritten)
     return _Leaf(_written(value, node), _origins(node))
 
 
@@ -105,7 +105,7 @@ def _part(value: Any, key: str) -> Any:
     return value.get(key) if isinstance(value, Mapping) else None
 
 
-def _default(value: Any) -> Any:
+def as_written(value: Any) -> Any:
     """A default as an operator would write it."""
     match value:
         case SecretStr():
@@ -117,9 +117,9 @@ def _default(value: Any) -> Any:
         case PurePath():
             return str(value)
         case BaseModel():
-            return {key: _default(below) for key, below in _fields(value).items()}
+            return {key: as_written(below) for key, below in _fields(value).items()}
         case list() | tuple() | set() | frozenset():
-            return [_default(item) for item in value]
+            return [as_written(item) for item in value]
         case str():
             return mask_credentials(value)
     return value
@@ -136,7 +136,7 @@ def _lines(shown: _Shown, depth: int) -> Iterator[tuple[str, str]]:
     assert isinstance(shown, dict)
     for key, below in shown.items():
         if isinstance(below, _Leaf):
-            yield f"{indent}{_word(key)}: {_flow(below.value)}", below.origin
+            yield f"{indent}{_word(key)}: {flow(below.value)}", below.origin
         elif below:
             yield f"{indent}{_word(key)}:", ""
             yield from _lines(below, depth + 1)
@@ -144,13 +144,13 @@ def _lines(shown: _Shown, depth: int) -> Iterator[tuple[str, str]]:
             yield f"{indent}{_word(key)}: {{}}", "default"
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """A value in one line of YAML that reads back as the same."""
     match value:
         case dict():
-            return "{" + ", ".join(f"{_word(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+            return "{" + ", ".join(f"{_word(k)}: {flow(v)}" for k, v in value.items()) + "}"
         case list():
-            return f"[{', '.join(map(_flow, value))}]"
+            return f"[{', '.join(map(flow, value))}]"
         case str():
             return _word(value.replace("$", "$$"))
     return json.dumps(value)

@@ -67,7 +67,7 @@ class Run:
             StageThread("processing", self._processor.run, self._processor.stop),
             *(self._inference_thread(lane) for lane in self._lanes),
         ]
-        self._cameras = cameras_of(deployment, self._clock)
+        self._cameras = cameras_of(deployment, self._clock, self._processor.resume())
         self._supervisor = Supervisor(
             self._cameras,
             SamplingOutside(self._queues, self._on_health, self.metrics, self._clock),
@@ -99,7 +99,6 @@ class Run:
     def start(self) -> None:
         """Begin at the end: whoever receives is ready before there is something to send."""
         self._began = self._clock.monotonic()
-        self._processor.resume()
         self._delivery.start()
         for thread in self._threads:
             thread.start()

@@ -77,8 +77,13 @@ class Summary:
         """The same for machines."""
         return {
             "footfall": [
-                {"camera": f.camera, "rule": f.rule, "in": f.entered, "out": f.left}
-                | {"known_s": _rounded(f.known_s)}
+                {
+                    "camera": f.camera,
+                    "rule": f.rule,
+                    "in": f.entered,
+                    "out": f.left,
+                    "known_s": _rounded(f.known_s),
+                }
                 for f in self.footfall
             ],
             "occupancy": [

@@ -1,7 +1,7 @@
 """One camera of a deployment, as the sampler sees it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
@@ -63,6 +63,9 @@ class Camera:
     tasks: tuple[tuple[Task, float | None], ...]
     max_side: int | None = None
     """Longest side in pixels that any engine asked can use; None for no limit."""
+    judged: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """For each engine the run and the last job that were judged before a restart: jobs of that run
+    up to there are numbered, but not sent again."""
 
 
 @dataclass(frozen=True, slots=True)

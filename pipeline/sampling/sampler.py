@@ -117,13 +117,23 @@ class Sampler:
         return self._clock.now() - at > self._camera.sample.stale_after.total_seconds()
 
     def _send(self, picture: Picture) -> None:
-        frame = self._frame(picture)
-        accepted = False
-        for engine, tasks in self._schedule.take(picture.captured_at).items():
-            accepted |= self._send_job(frame, engine, tasks)
-        if accepted:
+        due = self._schedule.take(picture.captured_at)
+        wanted = {engine: tasks for engine, tasks in due.items() if not self._is_judged(engine)}
+        for engine in due.keys() - wanted.keys():
+            self._numbers.advance(engine)
+        if not wanted:
             self._numbers.seq += 1
+            return
+        frame = self._frame(picture)
+        sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
+        if any(sent) or len(wanted) < len(due):
+            self._numbers.seq += 1
+        if any(sent):
             self._sampled.inc()
+
+    def _is_judged(self, engine: str) -> bool:
+        run, ordinal = self._camera.judged.get(engine, ("", -1))
+        return run == self._numbers.run and self._numbers.ordinals.get(engine, 0) <= ordinal
 
     def _send_job(self, frame: Frame, engine: str, tasks: tuple[Task, ...]) -> bool:
         """Numbers are used up only by what the queue took, so that they have no gaps."""
@@ -131,7 +141,7 @@ class Sampler:
         job = Job(frame, engine, ordinal, tasks, self._camera.source.live)
         if not self._outbox.put(job):
             return False
-        self._numbers.ordinals[engine] = ordinal + 1
+        self._numbers.advance(engine)
         return True
 
     def _frame(self, picture: Picture) -> Frame:
@@ -154,6 +164,9 @@ class _Numbers:
         self.run = run
         self.seq = 0
         self.ordinals: dict[str, int] = {}
+
+    def advance(self, engine: str) -> None:
+        self.ordinals[engine] = self.ordinals.get(engine, 0) + 1
 
 
 class _Stillness:

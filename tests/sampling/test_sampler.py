@@ -1,6 +1,7 @@
 """From pictures to jobs: rates, ages, stillness, numbers, sizes and the end of a file."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,20 @@ def test_the_same_file_gives_the_same_jobs() -> None:
             [(j.engine, j.ordinal, j.frame.run, j.frame.seq, j.frame.captured_at) for j in jobs]
         )
     assert played[0] == played[1]
+
+
+def test_what_was_judged_before_a_restart_is_numbered_but_not_sent() -> None:
+    """A file that plays again goes on after the last judged job of each engine."""
+    played = []
+    for judged in ({}, {"fast": ("script", 1), "slow": ("script", 0)}):
+        source = ScriptedSource(every(0.5, 6))
+        judged = {engine: (source.run, ordinal) for engine, (_, ordinal) in judged.items()}
+        bench = Bench()
+        sampled(bench, replace(two_engines(source), judged=judged))
+        jobs = bench.jobs("fast") + bench.jobs("slow")
+        played.append([(j.engine, j.ordinal, j.frame.seq, j.frame.captured_at) for j in jobs])
+    assert played[1] == [job for job in played[0] if job[1] > (1 if job[0] == "fast" else 0)]
+    assert len(played[1]) == len(played[0]) - 3
 
 
 def test_numbers_have_no_gaps() -> None:
