@@ -14,7 +14,7 @@ HEIGHT_MEMORY_S = 1.0
 faster than they walk up to the camera."""
 KNOWN_AFTER = 3
 """From so many boxes on the remembered height is trusted more than a box that differs from it."""
-HIDDEN, MERGED = 0.8, 1.25
+HIDDEN, MERGED = 0.85, 1.18
 """A box this much lower or higher than remembered shows a part of the thing, or more than it.
 Strides change a walker's height by a tenth."""
 EDGE = 0.015
