@@ -1,0 +1,143 @@
+"""Each sink has a thread of its own; stopping delivers what can be delivered, in time."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from connectors.stores.sql import SqlStore
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import SinkError
+from pipeline.core.events import Event
+from pipeline.core.ports import Commit, Sink
+from pipeline.delivery import Delivery, Lane, Route
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ListSink, wait_until
+from tests.contracts.event_tools import an_event
+
+PASSWORD = "s3cret"
+
+
+class Gate(ListSink):
+    """A sink that keeps whoever sends waiting until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.open = threading.Event()
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Wait, then take them."""
+        self.entered.set()
+        assert self.open.wait(20)
+        super().send(events)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """A store with three events."""
+    store = SqlStore(f"sqlite:///{tmp_path}/moonwatch.db")
+    store.commit(Commit(events=[an_event(number) for number in range(3)]))
+    yield store
+    store.close()
+
+
+def delivery(store: SqlStore, **sinks: Sink) -> Delivery:
+    """Lanes to these sinks."""
+    clock, metrics = SystemClock(), Metrics()
+    lanes = [Lane(Route(name), sink, store, clock, metrics) for name, sink in sinks.items()]
+    return Delivery(lanes, store, clock)
+
+
+def test_events_flow_while_it_runs(store: SqlStore) -> None:
+    """Those that were there, and those that come; a nudge saves the wait for them."""
+    log, ops = ListSink(), ListSink()
+    running = delivery(store, log=log, ops=ops)
+    running.start()
+    wait_until(lambda: len(log.events) == len(ops.events) == 3)
+    store.commit(Commit(events=[an_event(3)]))
+    running.nudge()
+    wait_until(lambda: len(log.events) == len(ops.events) == 4)
+    assert running.stop(10)
+    assert log.closed
+    assert ops.closed
+    assert [status.position for status in running.status()] == [4, 4]
+
+
+def test_a_stuck_sink_slows_nobody(store: SqlStore) -> None:
+    """The others go on, and stopping does not wait for it longer than it may."""
+    stuck, log = Gate(), ListSink()
+    running = delivery(store, ops=stuck, log=log)
+    running.start()
+    assert stuck.entered.wait(10)
+    wait_until(lambda: len(log.events) == 3)
+    assert not running.stop(0.1)
+    assert store.cursor("ops").behind == 3
+    stuck.open.set()
+    assert running.stop(10)  # it ends by itself as soon as it can
+
+
+def test_stopping_delivers_what_is_there(store: SqlStore) -> None:
+    """Also what was committed a moment before."""
+    for number in range(3, 8):
+        log = ListSink()
+        running = delivery(store, log=log)
+        running.start()
+        store.commit(Commit(events=[an_event(number)]))
+        assert running.stop(10)
+        assert store.cursor("log").behind == 0
+
+
+def test_stopping_tries_a_failing_sink_once_more(store: SqlStore) -> None:
+    """Without waiting for its next attempt; what it does not take waits in the store."""
+
+    class Asleep(ListSink):
+        def send(self, events: Sequence[Event]) -> None:
+            self.attempts += 1
+            raise SinkError("asleep", retry_after_s=1000)
+
+    sink = Asleep()
+    running = delivery(store, ops=sink)
+    running.start()
+    wait_until(lambda: running.status()[0].error == "asleep")
+    running.nudge()
+    assert running.stop(10)
+    assert sink.attempts == 2
+    assert sink.closed
+    assert store.cursor("ops").behind == 3
+
+
+def test_the_store_knows_which_sinks_there_are(store: SqlStore) -> None:
+    """From the start on, so that nothing is forgotten before they have it."""
+    stuck = Gate()
+    running = delivery(store, ops=stuck)
+    running.start()
+    assert [cursor.sink for cursor in store.history.cursors()] == ["ops"]
+    assert store.prune(2**40) == 0
+    stuck.open.set()
+    assert running.stop(10)
+
+
+def test_a_fault_in_a_sink_does_not_end_its_lane(
+    store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told with its place once, without its words, and tried again like any failure."""
+
+    class Faulty(ListSink):
+        def send(self, events: Sequence[Event]) -> None:
+            self.attempts += 1
+            if self.attempts < 3:
+                raise ZeroDivisionError(PASSWORD)
+            super().send(events)
+
+    sink = Faulty()
+    running = delivery(store, ops=sink)
+    with caplog.at_level(logging.INFO):
+        running.start()
+        wait_until(lambda: len(sink.events) == 3, 20)
+        assert running.stop(10)
+    assert caplog.text.count("unexpected ZeroDivisionError at") == 1
+    assert "test_delivery.py" in caplog.text
+    assert PASSWORD not in caplog.text

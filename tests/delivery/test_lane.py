@@ -1,0 +1,297 @@
+"""A lane brings every wanted event to its sink, in order, whatever fails; told step by step."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.stores.sql import SqlStore
+from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.events import Event
+from pipeline.core.ports import Commit, Undelivered
+from pipeline.delivery import Lane, Route
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ListSink, ManualClock
+from tests.contracts.event_tools import an_event
+
+
+@dataclass
+class PickySink:
+    """Takes everything but some events, and says that trying again cannot help."""
+
+    bad: frozenset[str]
+    taken: list[str] = field(default_factory=list)
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Take all of them or none."""
+        if self.bad & {event.record_id for event in events}:
+            raise SinkError("answers 400", retryable=False)
+        self.taken += [event.record_id for event in events]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class ForgetfulStore(SqlStore):
+    """A store that cannot move a cursor as often as it is told."""
+
+    failures = 0
+
+    def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
+        """Fail, or do it."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the store is locked")
+        super().advance(sink, position, dead)
+
+
+@dataclass
+class Bench:
+    """A lane with a store, a clock and metrics around it."""
+
+    store: ForgetfulStore
+    clock: ManualClock
+    metrics: Metrics
+
+    def keep(self, *events: Event) -> None:
+        """Let events happen."""
+        self.store.commit(Commit(events=events))
+
+    def lane(self, sink: ListSink | PickySink, route: Route | None = None) -> Lane:
+        """A lane as a process would make it at its start."""
+        return Lane(route or Route("ops"), sink, self.store, self.clock, self.metrics)
+
+    def run(self, lane: Lane, steps: int = 1000) -> None:
+        """Step until there is nothing to do, resting in between."""
+        for _ in range(steps):
+            rest_s = lane.step()
+            if rest_s and lane.status().error is None:
+                return
+            self.clock.advance(rest_s)
+        raise AssertionError(f"not idle after {steps} steps: {lane.status()}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Everything a lane needs, with ten events in the store."""
+    clock = ManualClock()
+    store = ForgetfulStore(f"sqlite:///{tmp_path}/moonwatch.db", clock)
+    bench = Bench(store, clock, Metrics())
+    bench.keep(*(an_event(number) for number in range(10)))
+    yield bench
+    store.close()
+
+
+def ids(events: Sequence[Event]) -> list[str]:
+    """The record ids of events."""
+    return [event.record_id for event in events]
+
+
+TEN = ids([an_event(number) for number in range(10)])
+
+
+def test_everything_arrives_in_order_and_in_batches(bench: Bench) -> None:
+    """And the cursor is behind the last of it."""
+    sink = ListSink()
+    lane = bench.lane(sink, Route("ops", at_once=4))
+    bench.run(lane)
+    assert ids(sink.events) == TEN
+    assert sink.attempts == 3
+    assert bench.store.cursor("ops").position == 10
+    status = lane.status()
+    assert (status.position, status.behind, status.delivered) == (10, 0, 10)
+    assert bench.metrics.value("moonwatch_events_delivered_total", sink="ops") == 10
+
+
+def test_the_next_start_goes_on_where_the_last_one_ended(bench: Bench) -> None:
+    """Nothing is sent again, and what came meanwhile is."""
+    bench.run(bench.lane(ListSink()))
+    bench.keep(an_event(10))
+    sink = ListSink()
+    bench.run(bench.lane(sink))
+    assert ids(sink.events) == [an_event(10).record_id]
+
+
+def test_unwanted_events_are_passed_over(bench: Bench) -> None:
+    """Thousands of them without keeping a wanted one waiting, nor the cursor from moving on."""
+    bench.keep(*(an_event(number) for number in range(10, 1200)))
+    alarm = an_event(1200, rule="alarm")
+    bench.keep(alarm, *(an_event(number) for number in range(1201, 1300)))
+    sink = ListSink()
+    lane = bench.lane(sink, Route("ops", only=("alarm",)))
+    bench.run(lane, steps=10)
+    assert sink.events == [alarm]
+    assert bench.store.cursor("ops").behind == 0
+
+
+def test_a_failing_sink_is_tried_again_later_and_later(bench: Bench) -> None:
+    """Nothing is lost or sent twice, the order holds, and status and metrics tell."""
+    sink = ListSink(failures=6)
+    lane = bench.lane(sink, Route("ops", at_once=3))
+    rests = []
+    began = bench.clock.now()
+    for _ in range(6):
+        rests.append(lane.step())
+        status = lane.status()
+        assert (status.error, status.failing_since) == ("told to fail", began)
+        assert status.retry_at == bench.clock.now() + rests[-1]
+        assert status.behind == 10
+        bench.clock.advance(rests[-1])
+    assert all(0 < rest <= 2**turn for turn, rest in enumerate(rests))
+    bench.run(lane)
+    assert ids(sink.events) == TEN
+    status = lane.status()
+    assert (status.error, status.failing_since, status.retry_at) == (None, None, None)
+    assert bench.metrics.value("moonwatch_delivery_failures_total", sink="ops") == 6
+
+
+def test_a_sink_may_ask_for_time(bench: Bench) -> None:
+    """A rest is at least as long as it asks."""
+
+    class Busy(ListSink):
+        def send(self, events: Sequence[Event]) -> None:
+            raise SinkError("answers 429", retry_after_s=90)
+
+    assert 90 <= bench.lane(Busy()).step() <= 91
+
+
+def test_trouble_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """When it begins and when it ends, not at every attempt."""
+    lane = bench.lane(ListSink(failures=50))
+    with caplog.at_level(logging.INFO):
+        bench.run(lane)
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first == "sink ops is behind: told to fail; trying again"
+    assert last.startswith("sink ops takes events again after ")
+
+
+def test_a_refused_event_does_not_hold_up_the_others(bench: Bench) -> None:
+    """The one among many is found; it alone is a dead letter, with the reason."""
+    bad = frozenset((TEN[2], TEN[7]))
+    sink = PickySink(bad)
+    lane = bench.lane(sink, Route("ops", at_once=6))
+    bench.run(lane)
+    assert sink.taken == [name for name in TEN if name not in bad]
+    assert bench.store.undelivered("ops") == [
+        Undelivered("ops", 3, TEN[2], "answers 400", 1),
+        Undelivered("ops", 8, TEN[7], "answers 400", 1),
+    ]
+    assert lane.status().undelivered == 2
+    assert lane.status().error is None
+    assert bench.metrics.value("moonwatch_events_undelivered_total", sink="ops") == 2
+    assert bench.lane(PickySink(bad)).status().undelivered == 0  # not counted before its start
+    again = bench.lane(PickySink(bad))
+    bench.run(again)
+    assert again.status().undelivered == 2
+
+
+def test_a_sink_that_refuses_everything_says_so_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Until it has taken one again."""
+    lane = bench.lane(PickySink(frozenset(TEN)), Route("ops", at_once=1))
+    bench.run(lane)
+    assert len(bench.store.undelivered()) == 10
+    assert len(caplog.records) == 1
+    bench.keep(an_event(10))
+    bench.run(lane)
+    assert len(caplog.records) == 1
+
+
+def test_a_locked_store_sends_nothing_twice(bench: Bench) -> None:
+    """What the sink took is remembered until the cursor could be moved."""
+    sink = ListSink()
+    lane = bench.lane(sink, Route("ops", at_once=4))
+    bench.store.failures = 5
+    assert lane.step() > 0
+    assert lane.status().error == "the store is locked"
+    bench.run(lane)
+    assert ids(sink.events) == TEN
+    assert bench.store.cursor("ops").position == 10
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_events_are_given_up_when_they_waited_too_long(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that are old enough, with the last reason; younger ones go on being tried."""
+    sink = ListSink(failures=10**9)
+    lane = bench.lane(sink, Route("ops", give_up_after=HOUR))
+    lane.step()
+    bench.clock.advance(3000)
+    bench.keep(an_event(10), an_event(11))
+    lane.step()
+    assert bench.store.undelivered() == []
+    bench.clock.advance(601)
+    lane.step()
+    lane.step()
+    letters = bench.store.undelivered("ops")
+    assert [letter.record_id for letter in letters] == TEN
+    assert {letter.reason for letter in letters} == {"given up after 1h: told to fail"}
+    assert {letter.attempts for letter in letters} == {3}
+    assert bench.store.cursor("ops").position == 10
+    assert lane.status().error is not None
+    assert sum("given up" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_one_failure_after_a_long_pause_gives_up_nothing(bench: Bench) -> None:
+    """A sink that is not quite awake yet when moonwatch comes back gets its time."""
+    bench.clock.advance(10 * 24 * 3600)
+    sink = ListSink(failures=3)
+    lane = bench.lane(sink, Route("ops", give_up_after=HOUR))
+    bench.run(lane)
+    assert ids(sink.events) == TEN
+    assert bench.store.undelivered() == []
+
+
+def test_giving_up_waits_for_wanted_events_only(bench: Bench) -> None:
+    """Unwanted ones around them are passed over as ever."""
+    bench.keep(an_event(10, rule="alarm"), an_event(11))
+    sink = ListSink(failures=10**9)
+    lane = bench.lane(sink, Route("ops", only=("alarm",), give_up_after=timedelta(seconds=30)))
+    lane.step()
+    bench.clock.advance(31)
+    lane.step()
+    assert lane.step() > 0
+    assert [letter.position for letter in bench.store.undelivered()] == [11]
+    assert bench.store.cursor("ops").position == 12
+
+
+def test_two_lanes_do_not_know_of_each_other(bench: Bench) -> None:
+    """One sink that is down leaves the other's cursor alone."""
+    down, up = bench.lane(ListSink(failures=99)), bench.lane(ListSink(), Route("log"))
+    down.step()
+    bench.run(up)
+    assert bench.store.cursor("log").behind == 0
+    assert bench.store.cursor("ops").behind == 10
+
+
+def test_closing_says_what_goes_wrong(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """And is not stopped by it."""
+
+    class Stuck(ListSink):
+        def close(self) -> None:
+            raise SinkError("disk gone")
+
+    bench.lane(Stuck()).close()
+    assert "disk gone" in caplog.text
+
+
+def test_events_of_one_happening_stay_in_order(bench: Bench) -> None:
+    """Start, update and end reach the sink as they were kept, also when the sink fails between."""
+    start = replace(an_event(20), phase="start")
+    story = [start, replace(start, phase="update", update=1), replace(start, phase="end")]
+    bench.run(bench.lane(ListSink()))
+    sink = ListSink()
+    lane = bench.lane(sink, Route("ops", at_once=1))
+    bench.keep(story[0])
+    lane.step()
+    sink._failures = 4
+    bench.keep(*story[1:])
+    bench.run(lane)
+    assert sink.events == story

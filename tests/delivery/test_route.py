@@ -1,0 +1,46 @@
+"""A route lets the wanted events pass."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.sinks.jsonl import JsonlConfig
+from pipeline.delivery import Route
+from tests.contracts.event_tools import an_event
+
+EVENT = replace(an_event(), rule="fire_door", camera="yard-2", type="condition")
+
+
+@pytest.mark.parametrize(
+    ("only", "without", "wanted"),
+    [
+        ((), (), True),
+        (("fire_door",), (), True),  # by rule
+        (("yard-2",), (), True),  # by camera
+        (("condition",), (), True),  # by type
+        (("yard-*",), (), True),
+        (("yard-?", "nothing"), (), True),
+        (("yard-[13]",), (), False),
+        (("Fire_Door",), (), False),  # names are what they are
+        (("fire",), (), False),  # a part of a name is no name
+        ((), ("yard-2",), False),
+        ((), ("dwell",), True),
+        (("fire_door",), ("yard-*",), False),  # `not` has the last word
+    ],
+)
+def test_events_are_wanted_or_not(
+    only: tuple[str, ...], without: tuple[str, ...], wanted: bool
+) -> None:
+    """By the names of their rule, camera and type."""
+    assert Route("log", only, without).wants(EVENT) is wanted
+
+
+def test_a_sink_s_config_describes_its_route() -> None:
+    """Filters, size of a batch, and patience."""
+    config = JsonlConfig.model_validate(
+        {"path": "x", "only": "a", "not": "b", "give_up_after": "1h"}
+    )
+    assert Route.of("log", config) == Route(
+        "log", ("a",), ("b",), config.at_once, timedelta(hours=1)
+    )
