@@ -21,7 +21,6 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import Presence, PresenceMemory, is_inside
 from pipeline.rules.schedule import Schedule
-from pipeline.rules.stitching import memory_s
 
 
 class DwellConfig(RuleBase):
@@ -91,7 +90,6 @@ class Dwell:
         self._schedule = Schedule(config.schedule, context.timezone)
         terms = Terms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
-        self._hidden_s = max(terms.gap_s, memory_s(context.every_s))
         self._minutes = Minutes(context, "crossings")
         self._presence = Presence(context, terms.gap_s)
         self._memory = _Memory(self._minutes.memory, self._presence.memory)
@@ -142,7 +140,7 @@ class Dwell:
                 visit.inside_at, visit.box = seen.at, track.box
 
     def _is_over(self, visit: Visit, at: float, known: bool = True) -> bool:
-        patience_s = self._terms.gap_s if visit.outside else self._hidden_s
+        patience_s = self._terms.gap_s if visit.outside else self._presence.memory.patience_s
         if not known:
             patience_s = max(patience_s, self._terms.unknown_s)
         return at - visit.inside_at > patience_s

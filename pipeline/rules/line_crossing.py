@@ -89,6 +89,9 @@ class _Memory:
     minutes: MinutesMemory
     walkers: dict[int, _Walker] = field(default_factory=dict)
     run: str = ""
+    seen_at: float = 0.0
+    recent_s: float = 0.0
+    """How long a vanished id, or a crossing, is of importance for the next at present."""
     entered: int = 0
     left: int = 0
     quiet_until: float | None = None
@@ -103,7 +106,6 @@ class LineCrossing:
         self._context = context
         self._gate = Gate(context.line(config.line), context.aspect, config.margin)
         self._schedule = Schedule(config.schedule, context.timezone)
-        self._memory_s = memory_s(context.every_s)
         self._minutes = Minutes(context, "crossings")
         self._memory = _Memory(self._minutes.memory)
 
@@ -112,6 +114,8 @@ class LineCrossing:
         memory = self._memory
         if seen.run != memory.run:  # ids start anew with each run
             memory.run, memory.walkers = seen.run, {}
+        memory.recent_s = memory_s(self._context.every_s, seen.at - memory.seen_at)
+        memory.seen_at = seen.at
         self._minutes.sample(seen.at, None if isinstance(seen.answer, Failed) else 0)
         present = {track.id for track in seen.tracks}
         steps = sorted(
@@ -164,7 +168,7 @@ class LineCrossing:
             for other, walker in self._memory.walkers.items()
             if self._is_near(walker.trail)
         }
-        old = continued(near, present, here, self._memory_s) if self._is_near(here) else None
+        old = continued(near, present, here, self._memory.recent_s) if self._is_near(here) else None
         if old is None:
             walker = _Walker(here, Path(here.xy))
         else:
@@ -187,7 +191,7 @@ class LineCrossing:
             return True
         if not walker.stitched or direction != -walker.crossed_to:
             return False
-        walker.owed = at - walker.crossed_at <= self._memory_s
+        walker.owed = at - walker.crossed_at <= self._memory.recent_s
         return walker.owed
 
     def _undo_swaps(self, group: Sequence[tuple[Step, Track]]) -> None:
@@ -208,7 +212,7 @@ class LineCrossing:
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
         side = self._gate.side(self._gate.place(step.anchor))
-        recent = step.at - walker.crossed_at <= self._memory_s
+        recent = step.at - walker.crossed_at <= self._memory.recent_s
         return walker.crossed_to != 0 and recent and side == -walker.crossed_to
 
     def _is_swap(self, a: tuple[_Walker, Trail], b: tuple[_Walker, Trail]) -> bool:

@@ -15,6 +15,9 @@ class PresenceMemory:
 
     trails: dict[int, Trail] = field(default_factory=dict)
     run: str = ""
+    seen_at: float = 0.0
+    patience_s: float = 0.0
+    """How long one who is hidden is waited for at present."""
 
 
 class Presence:
@@ -28,18 +31,22 @@ class Presence:
     def __init__(self, context: RuleContext, at_least_s: float = 0.0) -> None:
         self.memory = PresenceMemory()
         self._aspect = context.aspect
-        self._memory_s = max(memory_s(context.every_s), at_least_s)
+        self._every_s = context.every_s
+        self._at_least_s = at_least_s
 
     def see(self, seen: Observation) -> dict[int, int]:
         """One more frame. Returns the old id of each new id that continues a vanished one."""
         if seen.run != self.memory.run:  # ids start anew with each run
             self.memory.run, self.memory.trails = seen.run, {}
+        pause_s, self.memory.seen_at = seen.at - self.memory.seen_at, seen.at
+        patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
+        self.memory.patience_s = patience_s
         trails = self.memory.trails
         present = {track.id for track in seen.tracks}
         renamed: dict[int, int] = {}
         for track in seen.tracks:
             if track.id not in trails:
-                old = continued(trails, present, self._first(track), self._memory_s)
+                old = continued(trails, present, self._first(track), patience_s)
                 if old is None:
                     trails[track.id] = self._first(track)
                 else:
@@ -47,7 +54,7 @@ class Presence:
                     renamed[track.id] = old
             for step in track.steps:
                 trails[track.id].go(step, self._aspect)
-        for id_ in [i for i, trail in trails.items() if seen.at - trail.at > self._memory_s]:
+        for id_ in [i for i, trail in trails.items() if seen.at - trail.at > patience_s]:
             del trails[id_]
         return renamed
 

@@ -96,9 +96,13 @@ def trail_of(step: Step, aspect: float) -> Trail:
     return Trail(step.at, (x * aspect, y), step.box[3] - step.box[1])
 
 
-def memory_s(every_s: float) -> float:
-    """How long a vanished id can be continued."""
-    return max(MEMORY_SAMPLES * every_s, LEAST_MEMORY_S)
+def memory_s(every_s: float, pause_s: float) -> float:
+    """How long a vanished id can be continued.
+
+    `every_s` is the longest interval between samples and `pause_s` the last one: where still
+    scenes are sampled rarely and lively ones often, the pace of the moment counts.
+    """
+    return max(MEMORY_SAMPLES * min(every_s, pause_s), LEAST_MEMORY_S)
 
 
 def continued(

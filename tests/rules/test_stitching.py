@@ -92,3 +92,14 @@ def test_presence_tells_who_was_renamed() -> None:
     assert presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5))) == {}
     assert presence.see(seen(0.5, track(7, 0.5, 0.2, 0.5))) == {7: 1}
     assert presence.inside(None) == [7]
+
+
+def test_in_a_lively_scene_nobody_is_waited_for_long() -> None:
+    """Where a still scene is looked at every ten seconds, a lively one keeps its own pace."""
+    presence = Presence(context(10.0))
+    presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5)))
+
+    presence.see(seen(10.0))
+    assert presence.inside(None) == [1]
+    presence.see(seen(10.5))
+    assert presence.inside(None) == []
