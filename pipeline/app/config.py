@@ -12,7 +12,7 @@ from pipeline.app import checks, oddities
 from pipeline.app.deployment import PARTS, Deployment
 from pipeline.app.loading.document import read_yaml
 from pipeline.app.loading.interpolate import interpolate
-from pipeline.app.loading.merge import DEFAULTS, merge_defaults
+from pipeline.app.loading.merge import merge_defaults
 from pipeline.app.loading.overrides import apply_overrides
 from pipeline.app.loading.reading import Draft, read_model
 from pipeline.app.loading.secret_files import read_secret_files
@@ -31,6 +31,7 @@ from pipeline.app.loading.tree import (
     line_at,
     plain,
     put,
+    written_at,
 )
 from pipeline.core.errors import ConfigError, Problem
 
@@ -122,10 +123,11 @@ def _document(text: str) -> tuple[Node, list[Problem]]:
 def _located(mistake: Mistake, root: Node) -> Problem:
     """The mistake at its line; one that came from the defaults is told there, once."""
     path = mistake.path
-    at = find(root, path if mistake.kind != "missing" else path[:-1])
-    if at is not None and at.origin.from_defaults:
-        path = (DEFAULTS, *path[2:])
-    return Problem(dotted(path), mistake.message, mistake.line)
+    if mistake.kind == "missing":
+        place = (*written_at(root, path[:-1]), path[-1])
+    else:
+        place = written_at(root, path)
+    return Problem(dotted(place), mistake.message, mistake.line)
 
 
 def _checked(

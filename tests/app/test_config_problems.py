@@ -238,6 +238,23 @@ def test_a_mistake_in_the_defaults_is_told_once_and_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("sample: {evry: 1s}", "defaults.sample.evry"),
+        ("sample: {every: '${NOBODY}'}", "defaults.sample.every"),
+        ("rules: {r: {type: occupancy}}", "defaults.rules.r.of"),
+        ("source: {password_file: /nowhere}", "defaults.source.password_file"),
+    ],
+)
+def test_every_kind_of_mistake_in_the_defaults_is_told_once(line: str, path: str) -> None:
+    """Slips, variables that are not set, what is missing, secret files."""
+    text = f"version: 1\ndefaults:\n  {line}\ncameras:\n"
+    for name in ("a", "b"):
+        text += f"  {name}: {{source: {{type: rtsp, username: u, url: 'rtsp://{name}'}}}}\n"
+    assert [(problem.path, problem.line) for problem in refused(text)] == [(path, 3)]
+
+
+@pytest.mark.parametrize(
     ("override", "value"),
     [
         ("site.name=12", "12"),  # a number where words are wanted

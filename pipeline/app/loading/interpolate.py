@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.app.loading.near import nearest
-from pipeline.app.loading.tree import MASK, List, Map, Node, Path, Scalar, dotted, line_at
+from pipeline.app.loading.tree import (
+    MASK,
+    List,
+    Map,
+    Node,
+    Path,
+    Scalar,
+    dotted,
+    line_at,
+    written_at,
+)
 from pipeline.core.errors import Problem
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -35,7 +45,8 @@ def interpolate(
                 if filler.mistakes:
                     unresolved.add(path)
                 line = line_at(root, path)
-                problems.extend(Problem(dotted(path), text, line) for text in filler.mistakes)
+                place = dotted(written_at(root, path))
+                problems.extend(Problem(place, text, line) for text in filler.mistakes)
                 return filled
         return node
 

@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.app.loading.tree import List, Map, Node, Scalar, child
-
-DEFAULTS = "defaults"
+from pipeline.app.loading.tree import DEFAULTS, List, Map, Node, Scalar, child
 
 
 def merge_defaults(root: Node) -> Node:

@@ -4,7 +4,17 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from pipeline.app.loading.shapes import Model, fields_by_key, is_secret, model_at
-from pipeline.app.loading.tree import MASK, Map, Node, Path, Scalar, dotted, line_at, plain
+from pipeline.app.loading.tree import (
+    MASK,
+    Map,
+    Node,
+    Path,
+    Scalar,
+    dotted,
+    line_at,
+    plain,
+    written_at,
+)
 from pipeline.core.errors import Problem
 
 SUFFIX = "_file"
@@ -29,7 +39,7 @@ def read_secret_files(root: Node, model: Model) -> tuple[Node, list[Problem], fr
                 _read(written) if field not in entries else f"stands beside `{field}`; keep one"
             )
             if isinstance(secret, str):
-                problems.append(Problem(dotted((*path, key)), secret, line))
+                problems.append(Problem(dotted(written_at(root, (*path, key))), secret, line))
                 unread.add((*path, field))
                 secret = _unknown(written)
             entries.setdefault(field, secret)

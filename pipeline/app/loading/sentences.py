@@ -168,7 +168,8 @@ def _limit(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
 
 
 def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
-    return f"needs at least {context['min_length']} entries and has {context['actual_length']}"
+    least, actual = context["min_length"], context["actual_length"]
+    return f"needs at least {least} {'entry' if least == 1 else 'entries'} and has {actual}"
 
 
 def _too_long(context: Mapping[str, Any], node: Node | None) -> str:

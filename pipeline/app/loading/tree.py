@@ -8,6 +8,8 @@ from typing import Any
 Key = str | int
 Path = tuple[Key, ...]
 MASK = "***"
+DEFAULTS = "defaults"
+"""The key of what is merged under every camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,12 @@ def line_at(root: Node, path: Path) -> int | None:
         written_at = key_line or node.origin.line or line
         line = written_at if node.origin.override is None else None
     return line
+
+
+def written_at(root: Node, path: Path) -> Path:
+    """The path under which a camera's value was written: its own, or that under `defaults`."""
+    node = find(root, path)
+    return (DEFAULTS, *path[2:]) if node is not None and node.origin.from_defaults else path
 
 
 def scalars(node: Node) -> Iterator[Scalar]:
