@@ -117,3 +117,19 @@ def through_json(rule: Rule, fresh: Rule) -> Rule:
     """A fresh rule that goes on from another's state, as after a restart."""
     fresh.restore(json.loads(json.dumps(rule.state(), allow_nan=False)))
     return fresh
+
+
+def down(*ys: float | None, x: float = 0.5) -> list[Place | None]:
+    """Places below each other; the line is at 0.5 and its band reaches 0.01 to both sides."""
+    return [None if y is None else (x, y) for y in ys]
+
+
+def line_rule(every_s: float = 0.5, **fields: object) -> Rule:
+    """A crossing rule on the line `across`, where going down is `in`."""
+    return config(type="line_crossing", line="across", **fields).build(context(every_s))
+
+
+def directions(rule: Rule, paths: dict[int, list[Place | None]], every_s: float) -> list[str]:
+    """What each event says, in order."""
+    verdict = judged(rule, people(paths, every_s))
+    return [str(event.data["direction"]) for event in verdict.events]

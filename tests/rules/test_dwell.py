@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.ports import Rule
 from tests.rules.scene import FAILED, Place, config, context, judged, late, people, seen, track
 
@@ -147,3 +148,13 @@ def test_a_new_run_ends_visits() -> None:
 
     assert (end.phase, end.data["reason"], start.phase) == ("end", "unknown", "start")
     assert end.id != start.id
+
+
+@pytest.mark.parametrize("kind", ["dwell", "occupancy"])
+def test_a_missing_zone_is_named(kind: str) -> None:
+    """Building without the zone says which there are."""
+    rule = config(type=kind, zone="till")
+
+    assert rule.references().zones == ("till",)
+    with pytest.raises(ConfigError, match="there is no zone 'till'; known: left"):
+        rule.build(context())

@@ -7,36 +7,21 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import event_id
 from pipeline.core.geometry import Line
-from pipeline.core.ports import Rule
 from pipeline.core.tasks import Count, Detect
 from tests.rules.scene import (
     FAILED,
     Place,
     config,
     context,
+    directions,
+    down,
     judged,
     late,
+    line_rule,
     people,
     seen,
     track,
 )
-
-
-def down(*ys: float | None, x: float = 0.5) -> list[Place | None]:
-    """Places below each other; the line is at 0.5 and its band reaches 0.01 to both sides."""
-    return [None if y is None else (x, y) for y in ys]
-
-
-def line_rule(every_s: float = 0.5, **fields: object) -> Rule:
-    """A crossing rule on the line `across`, where going down is `in`."""
-    return config(type="line_crossing", line="across", **fields).build(context(every_s))
-
-
-def directions(rule: Rule, paths: dict[int, list[Place | None]], every_s: float) -> list[str]:
-    """What each event says, in order."""
-    verdict = judged(rule, people(paths, every_s))
-    return [str(event.data["direction"]) for event in verdict.events]
-
 
 ONE_WALKER: list[tuple[str, Sequence[Place | None], list[str]]] = [
     ("goes in", down(0.3, 0.4, 0.45, 0.55, 0.6), ["in"]),
@@ -78,106 +63,6 @@ def test_one_walker(path: list[Place | None], expected: list[str]) -> None:
     assert directions(line_rule(), {1: path}, 0.5) == expected
 
 
-SEVERAL_IDS: list[tuple[str, float, dict[int, list[Place | None]], list[str]]] = [
-    (
-        "two cross at the same time, in the same direction",
-        0.5,
-        {1: down(0.4, 0.6, x=0.3), 2: down(0.4, 0.6, x=0.7)},
-        ["in", "in"],
-    ),
-    (
-        "two cross at the same time, against each other",
-        0.5,
-        {1: down(0.4, 0.6, x=0.3), 2: down(0.6, 0.4, x=0.7)},
-        ["in", "out"],
-    ),
-    (
-        "an id vanishes before the line and goes on as another behind it",
-        0.5,
-        {1: down(0.4, 0.44, 0.48), 2: down(None, None, None, 0.52, 0.56)},
-        ["in"],
-    ),
-    (
-        "an id vanishes in the band and goes on as another in the band",
-        0.5,
-        {1: down(0.4, 0.45, 0.495), 2: down(None, None, None, 0.505, 0.55)},
-        ["in"],
-    ),
-    (
-        "an id vanishes right after it counted and goes on as another",
-        0.5,
-        {1: down(0.44, 0.48, 0.52), 2: down(None, None, None, 0.56, 0.6)},
-        ["in"],
-    ),
-    (
-        "the other id's first box lies before the line again",
-        0.5,
-        {1: down(0.44, 0.48, 0.52), 2: down(None, None, None, 0.485, 0.56, 0.6)},
-        ["in"],
-    ),
-    (
-        "an id vanishes before the line and somebody appears behind it, far along the line",
-        0.5,
-        {1: down(0.44, 0.48, x=0.25), 2: down(None, None, 0.52, 0.56, x=0.75)},
-        [],
-    ),
-    (
-        "an id vanishes before the line and somebody appears behind it long after",
-        0.5,
-        {1: down(0.44, 0.48), 2: down(*[None] * 10, 0.52, 0.56)},
-        [],
-    ),
-    (
-        "an id vanishes before the line, walking away from it",
-        0.5,
-        {1: down(0.49, 0.41, 0.33, 0.25), 2: down(*[None] * 4, 0.52, 0.56)},
-        [],
-    ),
-    (
-        "an id ends before the line while another, seen all the time, is behind it",
-        0.5,
-        {1: down(0.44, 0.48), 2: down(0.53, 0.53, 0.53, 0.53)},
-        [],
-    ),
-    (
-        "somebody appears behind the line, next to one who waits before it",
-        0.5,
-        {1: down(None, 0.53, 0.55), 2: down(0.47, 0.47, 0.47)},
-        [],
-    ),
-    (
-        "two meet on the line and swap ids right behind it",
-        0.5,
-        {
-            1: down(0.40, 0.46, 0.52, 0.42, 0.36),
-            2: down(0.60, 0.54, 0.48, 0.58, 0.64),
-        },
-        ["in", "out"],
-    ),
-    (
-        "two cross against each other and both really turn round much later",
-        0.5,
-        {
-            1: down(0.4, 0.6, 0.6, 0.6, 0.6, 0.6, 0.4, x=0.3),
-            2: down(0.6, 0.4, 0.4, 0.4, 0.4, 0.4, 0.6, x=0.35),
-        },
-        ["in", "out", "out", "in"],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("every_s", "paths", "expected"),
-    [row[1:] for row in SEVERAL_IDS],
-    ids=[row[0] for row in SEVERAL_IDS],
-)
-def test_several_ids(
-    every_s: float, paths: dict[int, list[Place | None]], expected: list[str]
-) -> None:
-    """Everyone counts, and nobody twice because the tracker renamed him."""
-    assert directions(line_rule(every_s), paths, every_s) == expected
-
-
 @pytest.mark.parametrize(
     ("line", "path", "expected"),
     [
@@ -211,19 +96,6 @@ def test_the_band_is_measured_in_picture_heights(
     )
 
     assert directions(rule, {1: [(0.4, 0.5), (x, 0.5)]}, 0.5) == expected
-
-
-def test_feet_that_are_hidden_for_a_moment_do_not_cross() -> None:
-    """A box cut off at the knees leaps up over the line; the feet below it have not moved."""
-    rule = line_rule(0.1)
-    whole, cut = (0.46, 0.35, 0.54, 0.55), (0.46, 0.35, 0.54, 0.48)
-    frames = []
-    for index, shown in enumerate([whole] * 5 + [cut] * 4 + [whole] * 3):
-        walker = track(1, index / 10, 0.5, 0.55)
-        step = type(walker.steps[0])(index / 10, shown)
-        frames.append(seen(index / 10, type(walker)(1, "person", 0.9, 0.0, (step,))))
-
-    assert judged(rule, frames).events == ()
 
 
 def test_a_late_confirmed_track_counts_when_it_was_there() -> None:
@@ -315,24 +187,6 @@ def test_outside_of_the_schedule_it_counts_in_silence() -> None:
     (event,) = judged(rule, frames).events
 
     assert (event.data["direction"], event.data["in"], event.data["out"]) == ("out", 1, 1)
-
-
-def test_ids_of_another_run_are_other_people() -> None:
-    """After a camera's restart the tracker counts from 1 again; nothing is carried over."""
-    rule = line_rule()
-    rule.judge(seen(0.0, track(1, 0.0, 0.5, 0.4)))
-
-    verdict = rule.judge(seen(0.5, track(1, 0.5, 0.5, 0.6), run="r2"))
-
-    assert verdict.events == ()
-
-
-def test_what_is_remembered_is_bounded() -> None:
-    """Tracks that are long gone are forgotten."""
-    rule = line_rule()
-    judged(rule, [seen(float(i), track(i, float(i), 0.5, 0.4)) for i in range(2000)])
-
-    assert len(str(rule.state())) < 60_000
 
 
 def test_a_missing_line_is_named() -> None:

@@ -1,8 +1,12 @@
 """Minutes stay open for what comes late, and no longer."""
 
+import pytest
+
+from pipeline.core.answers import Number
 from pipeline.core.measures import Bucket
+from pipeline.core.ports import Observation
 from pipeline.rules.minutes import Minutes
-from tests.rules.scene import context
+from tests.rules.scene import ENGINE, FAILED, config, context, judged, numbers, seen
 
 
 def test_what_comes_too_late_lands_in_the_oldest_open_minute() -> None:
@@ -41,3 +45,42 @@ def test_a_long_interval_covers_the_minutes_between() -> None:
         (0, 3.0, 3, 1, 1.0),
         *[(start, 3.0, 3, 0, 1.0) for start in (60, 120, 180, 240)],
     ]
+
+
+@pytest.mark.parametrize(
+    ("frames", "every_s", "expected"),
+    [
+        # 4 for a quarter of the time, 0 for the rest
+        (numbers([4] * 15 + [0] * 45), 1.0, (1.0, 4, 60, 1.0)),
+        # unequal steps weigh by time: 1 for 10 s, 5 for 1 s (and 49 s of nothing)
+        ([*numbers([1] * 10), seen(10.0, answer=Number(ENGINE, 5)), seen(11.0, answer=FAILED)], 1.0,
+         (round(15 / 11, 6), 5, 11, round(11 / 60, 6))),
+        # after a silence of 30 s, 2 s belong to the last sample and 28 s to nobody
+        ([seen(0.0, answer=Number(ENGINE, 2)), seen(30.0, answer=Number(ENGINE, 2))], 1.0,
+         (2.0, 2, 2, round(4 / 60, 6))),
+        # one sample in 30 s is all there should be
+        ([seen(0.0, answer=Number(ENGINE, 2)), seen(30.0, answer=Number(ENGINE, 4))], 30.0,
+         (3.0, 4, 2, 1.0)),
+        # nothing but failures is unknown
+        (numbers([None] * 60), 1.0, (None, None, 0, 0.0)),
+    ],
+)  # fmt: skip
+def test_minutes(
+    frames: list[Observation],
+    every_s: float,
+    expected: tuple[float | None, int | None, int, float],
+) -> None:
+    """Mean by time, maximum, samples, and the part of the minute that is known."""
+    (bucket,) = judged(config(type="occupancy").build(context(every_s)), frames, end=60.0).buckets
+
+    assert (bucket.mean, bucket.maximum, bucket.samples, bucket.coverage) == expected
+    assert (bucket.entered, bucket.left) == (None, None)
+
+
+def test_a_sample_speaks_into_the_next_minute() -> None:
+    """Time is cut at the full minute, not samples."""
+    frames = [seen(50.0, answer=Number(ENGINE, 3)), seen(70.0, answer=Number(ENGINE, 0))]
+    first, second = judged(config(type="occupancy").build(context(10.0)), frames, end=80.0).buckets
+
+    assert (first.samples, first.mean, first.coverage) == (1, 3.0, round(10 / 60, 6))
+    assert (second.samples, second.mean, second.maximum) == (1, 1.5, 3)

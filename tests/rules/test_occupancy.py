@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.core.answers import Boxes, Number, Points
-from pipeline.core.errors import ConfigError
 from pipeline.core.ports import Observation, Rule
 from pipeline.core.tasks import Ask, Count, Detect
 from tests.rules.scene import (
@@ -269,45 +268,6 @@ def test_a_number_cut_short_is_a_lower_bound(
     assert phases(judged(occupancy(**fields), [seen(0.0, answer=answer)])) == expected
 
 
-@pytest.mark.parametrize(
-    ("frames", "every_s", "expected"),
-    [
-        # 4 for a quarter of the time, 0 for the rest
-        (numbers([4] * 15 + [0] * 45), 1.0, (1.0, 4, 60, 1.0)),
-        # unequal steps weigh by time: 1 for 10 s, 5 for 1 s (and 49 s of nothing)
-        ([*numbers([1] * 10), seen(10.0, answer=Number(ENGINE, 5)), seen(11.0, answer=FAILED)], 1.0,
-         (round(15 / 11, 6), 5, 11, round(11 / 60, 6))),
-        # after a silence of 30 s, 2 s belong to the last sample and 28 s to nobody
-        ([seen(0.0, answer=Number(ENGINE, 2)), seen(30.0, answer=Number(ENGINE, 2))], 1.0,
-         (2.0, 2, 2, round(4 / 60, 6))),
-        # one sample in 30 s is all there should be
-        ([seen(0.0, answer=Number(ENGINE, 2)), seen(30.0, answer=Number(ENGINE, 4))], 30.0,
-         (3.0, 4, 2, 1.0)),
-        # nothing but failures is unknown
-        (numbers([None] * 60), 1.0, (None, None, 0, 0.0)),
-    ],
-)  # fmt: skip
-def test_minutes(
-    frames: list[Observation],
-    every_s: float,
-    expected: tuple[float | None, int | None, int, float],
-) -> None:
-    """Mean by time, maximum, samples, and the part of the minute that is known."""
-    (bucket,) = judged(occupancy(every_s), frames, end=60.0).buckets
-
-    assert (bucket.mean, bucket.maximum, bucket.samples, bucket.coverage) == expected
-    assert (bucket.entered, bucket.left) == (None, None)
-
-
-def test_a_sample_speaks_into_the_next_minute() -> None:
-    """Time is cut at the full minute, not samples."""
-    frames = [seen(50.0, answer=Number(ENGINE, 3)), seen(70.0, answer=Number(ENGINE, 0))]
-    first, second = judged(occupancy(10.0), frames, end=80.0).buckets
-
-    assert (first.samples, first.mean, first.coverage) == (1, 3.0, round(10 / 60, 6))
-    assert (second.samples, second.mean, second.maximum) == (1, 1.5, 3)
-
-
 def test_the_schedule_ends_and_starts_it() -> None:
     """What holds across the schedule's borders is told inside of it only."""
     rule = occupancy(30.0, more_than=0, schedule=[{"from": "00:01", "to": "00:03"}])
@@ -332,12 +292,3 @@ def test_what_is_refused(fields: dict[str, object], message: str) -> None:
     """A limit that cannot be meant is refused with the way out."""
     with pytest.raises(ValidationError, match=message):
         config(type="occupancy", **fields)
-
-
-def test_a_missing_zone_is_named() -> None:
-    """Building without the zone says which there are."""
-    rule = config(type="occupancy", zone="till")
-
-    assert rule.references().zones == ("till",)
-    with pytest.raises(ConfigError, match="there is no zone 'till'; known: left"):
-        rule.build(context())

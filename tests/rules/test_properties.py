@@ -39,7 +39,7 @@ RULES: dict[str, RuleBase] = {
     "condition": config(type="condition", is_="yes", for_="1s", gap="1s", cooldown="2s"),
 }
 QUICK = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
