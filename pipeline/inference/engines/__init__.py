@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.inference.engines.coco import CocoConfig
+from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.engines.scripted import ScriptedConfig
 
-EngineConfig = Annotated[CocoConfig | ScriptedConfig, Field(discriminator="type")]
+EngineConfig = Annotated[CocoConfig | MoondreamConfig | ScriptedConfig, Field(discriminator="type")]
 """Any engine a deployment can name."""

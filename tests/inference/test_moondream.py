@@ -1,0 +1,198 @@
+"""The moondream engine at work: answers of every kind, the same at every batch size.
+
+The model is the small random one of the golden set: its answers are noise, but always the same.
+"""
+
+from datetime import date
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from connectors.queues.memory import MemoryConfig
+from connectors.queues.pictures import MemoryShelf
+from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.errors import EngineError
+from pipeline.core.frames import Frame, Pixels
+from pipeline.core.jobs import Job
+from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.inference.batcher import Batching
+from pipeline.inference.engines.moondream import MoondreamConfig, MoondreamEngine
+from pipeline.inference.worker import Lane, Worker
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ManualClock
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+CLIP = ROOT / "configs" / "media" / "plaza.mp4"
+TASKS: tuple[Task, ...] = (
+    Detect("people", "vlm", "person", max_objects=3),
+    Point("heads", "vlm", "head", max_objects=3),
+    Count("crowd", "vlm", "person", max_objects=3),
+    Ask("door", "vlm", "Is the door open?", "yes/no"),
+    Ask("colour", "vlm", "What colour is the car?", "one of", ("red", "green", "blue")),
+    Ask("weather", "vlm", "What is the weather?", max_tokens=6),
+    Caption("scene", "vlm", "short", max_tokens=6),
+)
+
+
+@pytest.fixture(scope="module")
+def engine() -> MoondreamEngine:
+    """The golden model, looking at whole frames only."""
+    return MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1).build()
+
+
+@cache
+def pictures() -> tuple[Pixels, ...]:
+    """Five frames of the demo clip, a second apart."""
+    with av.open(str(CLIP)) as container:
+        step = round(float(container.streams.video[0].average_rate or 10))
+        decoded = islice(container.decode(video=0), 0, 5 * step, step)
+        return tuple(np.asarray(f.to_ndarray(format="rgb24"), np.uint8) for f in decoded)
+
+
+def answers_of_a_worker(engine: MoondreamEngine, size: int) -> list[dict[str, Answer]]:
+    """Let a worker answer the clip's frames in batches of a size."""
+    clock = ManualClock()
+    queues = MemoryConfig().build(clock)
+    lane = Lane("vlm", engine, Batching(size, 0.0))
+    worker = Worker(lane, queues, MemoryShelf(), Metrics(), clock)
+    for seq, pixels in enumerate(pictures()):
+        frame = Frame("plaza", "run", seq, 1_700_000_000.0 + seq, pixels, (1280, 720))
+        # Every other frame has fewer tasks, so that batches are of uneven work.
+        tasks = TASKS if seq % 2 == 0 else TASKS[:3]
+        assert queues.jobs.put(Job(frame, "vlm", seq, tasks, live=False), wait_s=0.0).accepted
+    answered: list[dict[str, Answer]] = []
+    while worker.step(0.0):
+        answered += [dict(d.result.answers) for d in queues.results.take(100, 0.0)]
+    return answered
+
+
+def words_of(answer: Answer) -> object:
+    """What must be equal at any batch size, without the last digits of probabilities."""
+    match answer:
+        case Boxes():
+            return answer.boxes_xyxy, answer.saturated
+        case Points():
+            return answer.points_xy, answer.saturated
+        case Number():
+            return answer.value, answer.score
+        case Text():
+            return answer.text
+        case Failed():
+            return answer.reason
+
+
+def test_a_worker_gives_the_same_answers_at_every_batch_size(engine: MoondreamEngine) -> None:
+    """Frames alone, in pairs and all at once: the same boxes, points, counts and words."""
+    one_by_one = answers_of_a_worker(engine, 1)
+    assert [len(answers) for answers in one_by_one] == [7, 3, 7, 3, 7]
+    assert not any(isinstance(a, Failed) for answers in one_by_one for a in answers.values())
+    for size in (2, 5):
+        together = answers_of_a_worker(engine, size)
+        for alone, batched in zip(one_by_one, together, strict=True):
+            assert {k: words_of(a) for k, a in alone.items()} == {
+                k: words_of(a) for k, a in batched.items()
+            }
+
+
+def test_each_task_has_an_answer_of_its_kind(engine: MoondreamEngine) -> None:
+    """Boxes and points lie in the frame with a score each; yes and no have a probability."""
+    (answers,) = engine.answer([(pictures()[0], TASKS)])
+    boxes, points, number, door, colour, weather, scene = answers
+    assert isinstance(boxes, Boxes)
+    assert len(boxes.scores) == len(boxes.boxes_xyxy) > 0
+    assert all(0 <= value <= 1 for box in boxes.boxes_xyxy for value in box)
+    assert all(0 <= score <= 1 for score in boxes.scores)
+    assert isinstance(points, Points)
+    assert len(points.scores) == len(points.points_xy)
+    assert isinstance(number, Number)
+    assert number.score is not None
+    assert isinstance(door, Text)
+    assert door.yes_probability is not None
+    assert door.text == ("yes" if door.yes_probability >= 0.5 else "no")
+    assert isinstance(colour, Text)
+    assert colour.text in ("red", "green", "blue")
+    for words in (weather, scene):
+        assert isinstance(words, Text)
+        assert words.yes_probability is None
+
+
+def test_a_question_for_a_number_fails_where_the_words_hold_none(engine: MoondreamEngine) -> None:
+    """Noise is no number: unknown is not zero."""
+    task = Ask("n", "vlm", "How many?", "number", max_tokens=2)
+    (answers,) = engine.answer([(pictures()[0], [task])])
+    assert isinstance(answers[0], Failed)
+    assert "holds no number" in answers[0].reason
+
+
+def test_a_bad_picture_and_a_bad_task_fail_alone(engine: MoondreamEngine) -> None:
+    """The neighbours in the batch are answered."""
+    grey = np.zeros((40, 40), np.uint8)
+    nothing = Detect("empty", "vlm", "")
+    answers = engine.answer(
+        [(grey, TASKS[:2]), (pictures()[0], [nothing, TASKS[0]]), (pictures()[1], TASKS[:1])]
+    )
+    assert [[isinstance(a, Failed) for a in row] for row in answers] == [
+        [True, True],
+        [True, False],
+        [False],
+    ]
+    bad = answers[0][0]
+    assert isinstance(bad, Failed)
+    assert "uint8" in bad.reason
+
+
+def test_a_closed_engine_says_so() -> None:
+    """The model's memory is let go of."""
+    engine = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1).build()
+    engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        engine.answer([(pictures()[0], TASKS[:1])])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"model": "/nowhere/at/all"}, "neither a folder nor a repository name"),
+        ({"model": str(GOLDEN), "revision": "2024-01-01"}, "known releases"),
+        ({"model": str(GOLDEN), "device": "cpu", "variant": "/nowhere.pt"}, "is not there"),
+        ({"model": str(GOLDEN), "device": "cpu", "dtype": "float16"}, "float16 needs"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_an_engine_error(
+    fields: dict[str, str], said: str
+) -> None:
+    """The sentence says why, and nothing is fetched to find out."""
+    with pytest.raises(EngineError, match=said):
+        MoondreamConfig.model_validate(fields).build()
+
+
+def test_a_release_without_quotes_is_understood() -> None:
+    """YAML reads 2025-06-21 as a date."""
+    assert MoondreamConfig.model_validate({"revision": date(2025, 6, 21)}).revision == "2025-06-21"
+
+
+def test_a_device_that_does_not_exist_is_refused() -> None:
+    """The pattern is checked with the file, before anything is loaded."""
+    with pytest.raises(ValidationError, match="device"):
+        MoondreamConfig(device="gpu")
+
+
+def test_what_a_release_cannot_write_is_said_by_check() -> None:
+    """The release of January has no long captions."""
+    long = Caption("scene", "vlm", "long")
+    problem = MoondreamConfig(revision="2025-01-09").problem_with(long)
+    assert problem is not None
+    assert "use short or normal, or release 2025-06-21" in problem
+    assert MoondreamConfig().problem_with(long) is None
+
+
+def test_frames_are_sent_no_larger_than_the_crops_can_show() -> None:
+    """The global view alone needs far less."""
+    assert MoondreamConfig().max_side == 2352
+    assert MoondreamConfig(max_crops=1).max_side == 756
