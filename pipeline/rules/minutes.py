@@ -82,12 +82,13 @@ class Minutes:
         return tuple(self._closed(minute_of(at)))
 
     def finish(self, at: float) -> tuple[Bucket, ...]:
-        """All that is left, at the end of the stream."""
+        """All that is left, at the end of the stream.
+
+        The minutes stay open: a stream that goes on within the same one adds to it.
+        """
         self._cover_until(at)
         self.memory.sampled_at = None
-        buckets = tuple(self._closed(minute_of(at) + int(BUCKET_S)))
-        self.memory.minutes.clear()
-        return buckets
+        return tuple(self._closed(minute_of(at) + int(BUCKET_S)))
 
     def _closed(self, now: int) -> Iterator[Bucket]:
         minutes = self.memory.minutes

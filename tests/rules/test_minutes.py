@@ -84,3 +84,17 @@ def test_a_sample_speaks_into_the_next_minute() -> None:
 
     assert (first.samples, first.mean, first.coverage) == (1, 3.0, round(10 / 60, 6))
     assert (second.samples, second.mean, second.maximum) == (1, 1.5, 3)
+
+
+def test_a_stream_that_goes_on_in_the_same_minute_adds_to_it() -> None:
+    """A restart within a minute does not lose what was counted before it."""
+    minutes = Minutes(context(1.0), "crossings")
+    minutes.sample(10.0)
+    minutes.count(10.0, entered=1)
+    (before,) = minutes.finish(11.0)
+    minutes.sample(20.0)
+    minutes.count(20.0, entered=1)
+    (after,) = minutes.finish(21.0)
+
+    assert (before.entered, before.samples) == (1, 1)
+    assert (after.entered, after.samples, after.coverage) == (2, 2, round(2 / 60, 6))
