@@ -96,16 +96,7 @@ class Summary:
                 }
                 for p in self.presence
             ],
-            "dwell": [
-                {
-                    "camera": s.camera,
-                    "rule": s.rule,
-                    "visits": s.visits,
-                    "mean_s": _rounded(s.mean_s),
-                    "longest_s": _rounded(s.longest_s),
-                }
-                for s in self.stays
-            ],
+            "dwell": [_stay_json(stay) for stay in self.stays],
             "events": [
                 {"camera": camera, "rule": rule, "events": n}
                 for (camera, rule), n in self.events.items()
@@ -179,6 +170,16 @@ def _flow(metrics: Metrics, camera: str) -> Flow:
     }
     sampled = int(metrics.value("moonwatch_frames_sampled_total", camera=camera))
     return Flow(camera, sampled, dropped)
+
+
+def _stay_json(stay: Stay) -> JsonValue:
+    return {
+        "camera": stay.camera,
+        "rule": stay.rule,
+        "visits": stay.visits,
+        "mean_s": _rounded(stay.mean_s),
+        "longest_s": _rounded(stay.longest_s),
+    }
 
 
 def _rounded(value: float | None) -> float | None:
