@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.config import Loaded, read
+from pipeline.app.config import Loaded, parse, read
 from pipeline.app.explain import explain
 from pipeline.core.errors import ConfigError
+from pipeline.core.tasks import Ask, Detect
 
 FILES = sorted(Path("configs").glob("*.yaml"))
 SECRET = "hunter2-of-the-shop"
@@ -75,3 +76,41 @@ def test_the_yard_asks_for_what_it_needs() -> None:
     told = [(problem.path, problem.message) for problem in raised.value.problems]
     assert [path for path, _ in told] == ["cameras.yard.source.url", "sinks.guard.url"]
     assert "write it like rtsp://user:password@10.0.0.7/stream2" in told[0][1]
+
+
+WHOLE = """
+version: 1
+site: {name: "Shop 12", timezone: Europe/Berlin}
+engines:
+  fast: {type: coco}                                   # 80 classes, CPU, bundled
+  vlm:  {type: moondream, model: vikhyatk/moondream2, revision: "2025-06-21", device: auto}
+queue: {type: memory}
+store: {url: "sqlite:///moonwatch.db", keep: 30d}
+cameras:
+  entrance:
+    source: {type: rtsp, url: "rtsp://${CAM_USER}:${CAM_PASSWORD}@10.0.0.7/stream2"}
+    sample: {every: 500ms, motion: true}
+    tasks:
+      people: {detect: person, engine: fast}
+      door:   {ask: "Is the fire door open?", engine: vlm, every: 30s}
+    lines: {doorway: {from: [0.10, 0.60], to: [0.90, 0.60]}}
+    zones: {till: {polygon: [[0.6, 0.3], [0.9, 0.3], [0.9, 0.8], [0.6, 0.8]]}}
+    rules:
+      footfall: {type: line_crossing, of: people, line: doorway}
+      queue:    {type: occupancy, of: people, zone: till, more_than: 5, for: 30s, cooldown: 10m}
+      fire_door: {type: condition, of: door, is: yes, for: 1m}
+sinks:
+  log: {type: jsonl, path: events.jsonl}
+  ops: {type: webhook, url: "${OPS_WEBHOOK}", only: [fire_door]}
+"""
+
+
+def test_a_deployment_with_a_bit_of_everything() -> None:
+    """As one would write it down: two engines, a question, lines, zones, filters."""
+    environment = {"CAM_USER": "u", "CAM_PASSWORD": "p", "OPS_WEBHOOK": "https://ops.example/1"}
+    whole = parse(WHOLE, environment=environment)
+    assert whole.warnings == ()
+    assert whole.deployment.cameras["entrance"].questions() == (
+        Detect("people", "fast", "person"),
+        Ask("door", "vlm", "Is the fire door open?", "yes/no"),
+    )

@@ -106,9 +106,8 @@ def _place(node: Node | None, loc: tuple[Key, ...]) -> Path:
 
 def _missing(model: Model | None, key: str) -> str:
     meaning = descriptions(model).get(key, "") if model else ""
-    return (
-        f"is missing: {meaning[:1].lower()}{meaning[1:].rstrip('.')}" if meaning else "is missing"
-    )
+    brief = re.split(r"[.;](?:\s|$)", meaning, maxsplit=1)[0]
+    return f"is missing: {brief[:1].lower()}{brief[1:]}" if brief else "is missing"
 
 
 def _unknown_key(path: Path, model: Model | None) -> Mistake:
