@@ -14,8 +14,8 @@ _ROUNDING_S = 1e-6
 # Pictures to see before non-reference frames are judged, and how many to each one needed.
 _SEEN = 16
 _TO_ONE_NEEDED = 4
-# A consumer with some tolerance takes a picture this part of the interval too early.
-_EARLY = 0.1
+# A consumer that makes up for rounding takes a picture this much too early.
+_EARLY_S = 0.002
 
 
 class KeyIntervals:
@@ -48,9 +48,9 @@ class KeyIntervals:
 class Wanted:
     """Which pictures a consumer may take that uses one every `every_s`.
 
-    Consumers differ: some ask for the next picture `every_s` after the last one, some keep to a
-    grid, some take one a little early. All of them find every picture here that they would have
-    taken of the full stream.
+    Consumers differ: some keep to a grid of times, with a little allowance for rounding, some ask
+    for the next picture `every_s` after the last one. Both find every picture here that they would
+    have taken of the full stream.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -60,16 +60,17 @@ class Wanted:
 
     def take(self, at: float) -> bool:
         """Whether the picture of this time (UTC seconds, rising) may be used; notes that it is."""
+        if self._every_s <= 0:
+            return True
         if self._since_last is None:
             self._since_last = self._on_grid = at + self._every_s
             return True
-        early = self._every_s * _EARLY
         wanted = False
-        if at >= self._since_last - early:
+        if at >= self._since_last - _EARLY_S:
             wanted = True
             if at >= self._since_last - _ROUNDING_S:
                 self._since_last = at + self._every_s
-        if at >= self._on_grid - early:
+        if at >= self._on_grid - _EARLY_S:
             wanted = True
             if at >= self._on_grid - _ROUNDING_S:
                 self._on_grid += self._every_s * max(1, (at - self._on_grid) // self._every_s + 1)
