@@ -9,6 +9,8 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from connectors.sinks.jsonl import JsonlConfig
@@ -20,11 +22,12 @@ from pipeline.telemetry.metrics import Metrics
 from tests.contracts.event_tools import an_event
 
 _REPEATED = 4
-_LONGEST_LIFE_S = 0.25
+LAST_STEPS = 20
+_LONGEST_WAIT_S = 0.15
 
 
-def live(folder: Path, steps: int) -> None:
-    """Keep two events a step and deliver them."""
+def live(folder: Path, steps: int, on_step: Callable[[], object]) -> None:
+    """Keep two events a step and deliver them; `on_step` is told of each that is new."""
     config = JsonlConfig.model_validate(
         {"path": folder / "events.jsonl", "max_size": "30kB", "keep": 1000}
     )
@@ -35,27 +38,35 @@ def live(folder: Path, steps: int) -> None:
     delivery.start()
     point = store.checkpoint("door", "fast")
     done = -1 if point is None else point.ordinal
-    for step in range(max(0, done - _REPEATED), done + steps):
+    for step in range(max(0, done - _REPEATED), done + 1 + steps):
         events = [an_event(2 * step), an_event(2 * step + 1)]
-        store.commit(Commit(events, checkpoints=[Checkpoint("door", "fast", "run", step, None)]))
+        point = Checkpoint("door", "fast", "run", max(step, done), None)
+        store.commit(Commit(events, checkpoints=[point]))
         delivery.nudge()
+        if step > done:
+            on_step()
     assert delivery.stop(30)
     store.close()
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
-    """Lead lives that are cut short, and a last one that ends by itself."""
+    """Lead lives that are cut short, every other one while it is at work, and a last whole one."""
     chance = random.Random(seed)
-    for _life in range(kills):
+    for life in range(kills):
+        worked, at_work = os.pipe()
         child = os.fork()
         if child == 0:
-            live(folder, steps=sys.maxsize)
-        time.sleep(chance.uniform(0.03, _LONGEST_LIFE_S))
+            live(folder, sys.maxsize, partial(os.write, at_work, b"."))
+        if life % 2:
+            os.read(worked, 1)
+        time.sleep(chance.uniform(0, _LONGEST_WAIT_S))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+        os.close(worked)
+        os.close(at_work)
         if os.WTERMSIG(status) != signal.SIGKILL:
             raise SystemExit("a life ended before it was cut short")
-    live(folder, steps=20)
+    live(folder, LAST_STEPS, on_step=list)
 
 
 if __name__ == "__main__":
