@@ -10,8 +10,11 @@ from pipeline.core.tracks import Step
 from pipeline.tracking.motion import Manner, Motion, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
-"""How fast the remembered height follows the boxes': slower than people are hidden by each other,
-faster than they walk up to the camera."""
+"""How fast the remembered height follows the boxes': slower than a stride, faster than people
+walk up to the camera."""
+HIDDEN_MEMORY_S = 3.0
+"""The same while a part is hidden: longer than people hide each other, and short enough for one
+who sat down."""
 KNOWN_AFTER = 3
 """From so many boxes on the remembered height is trusted more than a box that differs from it."""
 HIDDEN, MERGED = 0.85, 1.18
@@ -50,8 +53,11 @@ class Memory:
         expected = self.expected(at, manner)
         whole = self._whole(box, expected.y)
         self.motion = expected.corrected(centre_of(whole, manner.aspect), self.height, manner)
-        share = 1.0 - math.exp(-max(at - self.last_at, 0.0) / HEIGHT_MEMORY_S)
-        share = max(share, 1.0 / (self.seen + 1))  # the first few boxes are averaged
+        elapsed_s = max(at - self.last_at, 0.0)
+        if whole == box:  # the first few boxes are averaged
+            share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
+        else:
+            share = 1.0 - math.exp(-elapsed_s / HIDDEN_MEMORY_S)
         self.height *= (height_of(box) / self.height) ** share
         self.last_at, self.last_box, self.last_score = at, box, score
         self.seen += 1
