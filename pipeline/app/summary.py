@@ -1,12 +1,14 @@
 """What a run found, in figures: read from the store and the metrics, shown as tables."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.app.deployment import Deployment
 from pipeline.core.events import JsonValue
 from pipeline.core.history import EventFilter, History, Page
 from pipeline.core.measures import BUCKET_S, Bucket
+from pipeline.rules import CountConfig, DwellConfig, LineCrossingConfig, OccupancyConfig, RuleBase
 from pipeline.telemetry.metrics import Metrics
 
 _ALL = 1_000_000
@@ -109,50 +111,66 @@ class Summary:
         }
 
 
-def summarise(history: History, metrics: Metrics, cameras: Sequence[str], took_s: float) -> Summary:
+def summarise(deployment: Deployment, history: History, metrics: Metrics, took_s: float) -> Summary:
     """The figures of everything that is in a store, with the frames of this process."""
-    footfall, presence = _measured(history.buckets())
     return Summary(
-        footfall=footfall,
-        presence=presence,
-        stays=_stays(history),
+        footfall=list(_footfall(deployment, history)),
+        presence=list(_presence(deployment, history)),
+        stays=list(_stays(deployment, history)),
         events=_happenings(history),
-        flows=[_flow(metrics, camera) for camera in cameras],
+        flows=[_flow(metrics, camera) for camera in deployment.cameras],
         seconds=took_s,
     )
 
 
-def _measured(buckets: Sequence[Bucket]) -> tuple[list[Footfall], list[Presence]]:
-    by_rule: dict[tuple[str, str], list[Bucket]] = defaultdict(list)
-    for bucket in buckets:
-        by_rule[bucket.camera, bucket.rule].append(bucket)
-    footfall, presence = [], []
-    for (camera, rule), minutes in by_rule.items():
-        known_s = sum(m.coverage for m in minutes) * BUCKET_S
-        if any(m.entered is not None or m.left is not None for m in minutes):
-            entered = sum(m.entered or 0 for m in minutes)
-            left = sum(m.left or 0 for m in minutes)
-            footfall.append(Footfall(camera, rule, entered, left, known_s))
-        else:
-            known = [(m.mean, m.coverage) for m in minutes if m.mean is not None]
-            weight = sum(share for _, share in known)
-            mean = sum(value * share for value, share in known) / weight if weight else None
-            peaks = [m.maximum for m in minutes if m.maximum is not None]
-            presence.append(Presence(camera, rule, mean, max(peaks, default=None), known_s))
-    return footfall, presence
+def _rules(deployment: Deployment, *kinds: type[RuleBase]) -> Iterator[tuple[str, str]]:
+    for camera, config in deployment.cameras.items():
+        for name, rule in config.rules.items():
+            if isinstance(rule, kinds):
+                yield camera, name
 
 
-def _stays(history: History) -> list[Stay]:
-    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
-    chosen = EventFilter(types=("dwell",), phases=("end", "single"))
-    for kept in history.events(chosen, Page(limit=_ALL, newest_first=False)):
-        stayed = kept.event.data.get("seconds")
-        if isinstance(stayed, int | float):
-            seconds[kept.event.camera, kept.event.rule].append(float(stayed))
-    return [
-        Stay(camera, rule, len(all_), sum(all_) / len(all_), max(all_))
-        for (camera, rule), all_ in seconds.items()
-    ]
+def _footfall(deployment: Deployment, history: History) -> Iterator[Footfall]:
+    for camera, rule in _rules(deployment, LineCrossingConfig):
+        minutes = history.buckets(camera, rule)
+        entered = sum(minute.entered or 0 for minute in minutes)
+        left = sum(minute.left or 0 for minute in minutes)
+        yield Footfall(camera, rule, entered, left, _known_s(minutes))
+
+
+def _presence(deployment: Deployment, history: History) -> Iterator[Presence]:
+    for camera, rule in _rules(deployment, OccupancyConfig, CountConfig):
+        minutes = history.buckets(camera, rule)
+        known = [(minute.mean, minute.coverage) for minute in minutes if minute.mean is not None]
+        weight = sum(share for _, share in known)
+        mean = sum(value * share for value, share in known) / weight if weight else None
+        most = max((m.maximum for m in minutes if m.maximum is not None), default=None)
+        yield Presence(camera, rule, mean, most, _known_s(minutes))
+
+
+def _stays(deployment: Deployment, history: History) -> Iterator[Stay]:
+    """From the ends of visits: each carries the running totals of all visits so far."""
+    for camera, rule in _rules(deployment, DwellConfig):
+        chosen = EventFilter(cameras=(camera,), rules=(rule,), phases=("end",))
+        ends = [kept.event.data for kept in history.events(chosen, Page(limit=_ALL))]
+        if ends:
+            latest = max(ends, key=lambda data: _number(data, "visits"))
+            yield Stay(
+                camera,
+                rule,
+                visits=round(_number(latest, "visits")),
+                mean_s=_number(latest, "mean_seconds"),
+                longest_s=max(_number(data, "seconds") for data in ends),
+            )
+
+
+def _number(data: Mapping[str, JsonValue], key: str) -> float:
+    value = data.get(key)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _known_s(minutes: Sequence[Bucket]) -> float:
+    return sum(minute.coverage for minute in minutes) * BUCKET_S
 
 
 def _happenings(history: History) -> dict[tuple[str, str], int]:

@@ -36,7 +36,7 @@ def work(run: Run, stop: threading.Event, *, quiet: bool) -> Summary:
         run.stop()
     try:
         took_s = time.monotonic() - began
-        return summarise(run.store.history, run.metrics, tuple(run.deployment.cameras), took_s)
+        return summarise(run.deployment, run.store.history, run.metrics, took_s)
     finally:
         run.close()
 
