@@ -12,7 +12,7 @@ from pipeline.tracking.motion import Manner, Motion, centre_of, first_seen, heig
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes': slower than a stride, faster than people
 walk up to the camera."""
-HIDDEN_MEMORY_S = 3.0
+HIDDEN_MEMORY_S = 5.0
 """The same while a part is hidden: longer than people hide each other, and short enough for one
 who sat down."""
 KNOWN_AFTER = 3
