@@ -7,6 +7,9 @@ from pydantic import Field
 from pipeline.inference.engines.coco import CocoConfig
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.engines.scripted import ScriptedConfig
+from pipeline.inference.engines.transformers import TransformersConfig
 
-EngineConfig = Annotated[CocoConfig | MoondreamConfig | ScriptedConfig, Field(discriminator="type")]
+EngineConfig = Annotated[
+    CocoConfig | MoondreamConfig | ScriptedConfig | TransformersConfig, Field(discriminator="type")
+]
 """Any engine a deployment can name."""

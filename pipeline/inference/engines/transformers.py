@@ -1,0 +1,154 @@
+"""Answers Detect, Count and Point with any detection checkpoint of the transformers library:
+RT-DETR, D-FINE, DETR and others by their classes, OWLv2 and Grounding DINO by any words.
+"""
+
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
+from pipeline.core.errors import EngineError
+from pipeline.core.frames import Pixels
+from pipeline.core.geometry import centre
+from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
+from pipeline.inference.engines.base import EngineConfigBase
+
+if TYPE_CHECKING:
+    from pipeline.inference.engines._transformers.detectors import Detector, Found
+
+# Imported by name when a model is loaded: it brings torch and transformers with it.
+_LOADER = "pipeline.inference.engines._transformers.load"
+
+
+class TransformersConfig(EngineConfigBase):
+    """A detector of the transformers library; finds things, answers no questions."""
+
+    type: Literal["transformers"] = "transformers"
+    model: str = Field(
+        description="A Hugging Face repository such as PekingU/rtdetr_v2_r18vd, or a local folder."
+    )
+    revision: str | None = Field(
+        None, description="A commit, tag or branch of the repository; give a commit to pin it."
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision; auto is the file's own on a GPU and float32 on a CPU."
+    )
+    min_score: float = Field(
+        0.3, gt=0.0, lt=1.0, description="Boxes below this score are not reported."
+    )
+    local_files_only: bool = Field(
+        False, description="Take the model from the cache or a folder, and never from the net."
+    )
+
+    def problem_with(self, task: Task) -> str | None:
+        """Why this engine cannot answer a task, with the way out; None when it can.
+
+        Which classes a checkpoint knows is only seen when it is loaded.
+        """
+        if subject_label(task) is not None:
+            return None
+        kind = type(task).__name__.lower()
+        return (
+            f"the transformers engine finds things and cannot answer {kind!r}; "
+            "use an engine that speaks, such as moondream"
+        )
+
+    def build(self) -> "Transformers":
+        """Load the checkpoint; raises EngineError."""
+        try:
+            loader: Any = import_module(_LOADER)
+        except ImportError as error:
+            raise EngineError(
+                f"the transformers engine needs {error.name}; "
+                "install it with: pip install 'moonwatch[moondream]'"
+            ) from error
+        wanted = loader.Wanted(
+            self.model, self.revision, self.device, self.dtype, self.local_files_only
+        )
+        return Transformers(loader.load(wanted), self)
+
+
+class Transformers:
+    """Looks at the frames of a batch that have one size together."""
+
+    max_side: int | None = None
+
+    def __init__(self, detector: "Detector", config: TransformersConfig) -> None:
+        self._detector: Detector | None = detector
+        self._config = config
+        self._lock = threading.Lock()
+
+    def answer(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> list[list[Answer]]:
+        """Answers in the order asked; `pixels` are (H, W, 3) RGB."""
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        answers: list[list[Answer]] = []
+        for index, (pixels, tasks) in enumerate(batch):
+            problem = _problem_with(pixels)
+            answers.append([Failed(task.engine, problem or "not looked at") for task in tasks])
+            if problem is None:
+                by_size.setdefault(pixels.shape, []).append(index)
+        for indices in by_size.values():
+            found = self._look([batch[index] for index in indices])
+            for index, of_labels in zip(indices, found, strict=True):
+                answers[index] = [self._answer(of_labels, task) for task in batch[index][1]]
+        return answers
+
+    def close(self) -> None:
+        """Let go of the model and its memory."""
+        self._detector = None
+
+    def _look(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> "list[dict[str, Found]]":
+        import torch
+
+        labels = {subject_label(task): None for _, tasks in batch for task in tasks}
+        wanted = [label for label in labels if label and self._loaded().problem_with(label) is None]
+        if not wanted:
+            return [{} for _ in batch]
+        with self._lock, torch.inference_mode():
+            pictures = [pixels for pixels, _ in batch]
+            return self._loaded().find(pictures, wanted, self._config.min_score)
+
+    def _answer(self, found: "dict[str, Found]", task: Task) -> Answer:
+        problem = self._config.problem_with(task)
+        label = subject_label(task)
+        if problem is None and label is not None:
+            problem = self._loaded().problem_with(label)
+        if problem is not None or label is None:
+            return Failed(task.engine, problem or "the task has no label")
+        of_label = found[label]
+        match task:
+            case Detect(engine=engine, max_objects=limit):
+                boxes, scores = of_label.boxes_xyxy[:limit], of_label.scores[:limit]
+                return Boxes(engine, boxes, scores, len(of_label.boxes_xyxy) > limit)
+            case Point(engine=engine, max_objects=limit):
+                points = tuple(centre(box) for box in of_label.boxes_xyxy[:limit])
+                full = len(of_label.boxes_xyxy) > limit
+                return Points(engine, points, of_label.scores[:limit], full)
+            case Count(engine=engine, max_objects=limit):
+                number = len(of_label.boxes_xyxy)
+                return Number(engine, min(number, limit), saturated=number > limit)
+            case _:
+                return Failed(task.engine, "the transformers engine only finds things")
+
+    def _loaded(self) -> "Detector":
+        if self._detector is None:
+            raise EngineError("the engine is closed; build it again")
+        return self._detector
+
+
+def _problem_with(pixels: Pixels) -> str | None:
+    if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size:
+        return None
+    return (
+        f"the picture cannot be looked at: expected (H, W, 3) uint8, "
+        f"got {pixels.shape} {pixels.dtype}"
+    )
