@@ -35,7 +35,7 @@ class MotionGate:
     def __init__(self) -> None:
         self._background: Plane = np.zeros((0, 0), np.float32)
         self._noise: Plane = self._background
-        self._at = 0.0
+        self._began_at = self._at = 0.0
 
     def score(self, glance: Glance) -> float:
         """The share (0..1) of what is visible that moves; 1 for the first picture of a scene."""
@@ -51,16 +51,18 @@ class MotionGate:
         # A moving thing has a body; a lone pixel is noise.
         moving &= _smooth(moving.astype(np.float32)) > 0.5
         share = _share(moving, glance.hidden)
-        if share > _NEW_SCENE_SHARE:
+        # Not twice in a row: what changes everywhere all the time is flicker, and can be learned.
+        is_young = glance.at - self._began_at < _STILL_S
+        if share > _NEW_SCENE_SHARE and not is_young:
             self._start(plane, glance.at)
         else:
-            self._learn(plane, difference, moving, glance.at)
+            self._learn(plane, difference, moving & (not is_young), glance.at)
         return share
 
     def _start(self, plane: Plane, at: float) -> None:
         self._background = plane
         self._noise = np.full(plane.shape, _NOISE_AT_FIRST, np.float32)
-        self._at = at
+        self._began_at = self._at = at
 
     def _learn(self, plane: Plane, difference: Plane, moving: NDArray[np.bool_], at: float) -> None:
         elapsed_s, self._at = max(0.0, at - self._at), at

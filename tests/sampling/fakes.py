@@ -118,7 +118,7 @@ class ScriptedSource:
             self._closing.wait(60)
 
     def counters(self) -> Mapping[str, int]:
-        """What it is told to have lost."""
+        """What it is told to have lost, the same each time it is opened."""
         return self._losses
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ def flicker(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 def bands(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     """Lamps flickering against a rolling shutter: dark bands that wander."""
     rows = np.arange(360)[:, None, None]
-    return noisy(pixels + 5 * np.sin(2 * np.pi * (rows / 120 + 0.37 * n)), n)
+    return noisy(pixels + 11 * np.sin(2 * np.pi * (rows / 120 + 0.37 * n)), n)
 
 
 def cloud(pixels: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -86,11 +86,13 @@ def before(paint: Paint) -> Paint:
     return paint if paint in (flicker, bands) else noisy
 
 
-def glances(paint: Paint, count: int, masks: Masks) -> Iterator[Glance]:
+def glances(
+    paint: Paint, count: int, masks: Masks, learned: Paint | None = None
+) -> Iterator[Glance]:
     """The still scene for a while under the same noise, then what is painted into it."""
-    base = scene()
+    base, still = scene(), learned or before(paint)
     for n in range(LEARN + count):
-        painted = paint(base, n - LEARN) if n >= LEARN else before(paint)(base, n)
+        painted = paint(base, n - LEARN) if n >= LEARN else still(base, n)
         pixels = np.repeat(np.clip(painted, 0, 255).astype(np.uint8), 3, axis=2)
         yield glance_at(PaintedPicture(pixels, START + n * EVERY_S), masks)
 
@@ -143,6 +145,16 @@ def test_sensitivity() -> None:
     assert open_share(bird, sensitivity=0.9) > 0.9
     shares = [opening_share(n / 10) for n in range(11)]
     assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("sigma", [4.0, 25.0, 80.0])
+def test_grain_opens_not_even_the_most_sensitive_gate(sigma: float) -> None:
+    """Any amount of noise is learned, with its rare large values."""
+    gate = MotionGate()
+    grain: Paint = lambda pixels, n: noisy(pixels, n, sigma)  # noqa: E731
+    glances_ = glances(grain, 60, Masks([]), learned=grain)
+    scores = [gate.score(glance) for glance in glances_][LEARN:]
+    assert max(scores) < opening_share(1.0)
 
 
 def test_what_stays_becomes_background() -> None:

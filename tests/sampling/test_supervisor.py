@@ -218,6 +218,16 @@ def test_losses_of_the_source_are_counted_once_each() -> None:
     assert counted == {("door", "unreadable file"): 1}
 
 
+def test_losses_are_counted_for_each_opening() -> None:
+    """A source counts from 0 when it is opened again, and so the losses add up."""
+    script: list[Step] = [painted(0), ENDED]
+    source = ScriptedSource(script, script, [painted(1)], live=True, losses={"decode error": 2})
+    bench = Bench()
+    with running(bench, [camera(source, stale_after="1h")]):
+        wait_until(lambda: source.opened == 3 and is_up(bench))
+    assert bench.dropped("decode error") == 6
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_stopping_takes_no_two_seconds(live: bool) -> None:
     """Live cameras that wait and files that wait for room all end at once."""
