@@ -98,61 +98,62 @@ def _id(place: str, value: Any) -> int:
     return value
 
 
-def _releases() -> Mapping[str, Release]:
-    june = Release(
-        name="2025-06-21",
-        ids=SpecialIds(
-            bos=0, eos=0, answer=3, thinking=4, coord=5, size=6, start_ground=7, end_ground=9
+_JUNE = Release(
+    name="2025-06-21",
+    ids=SpecialIds(
+        bos=0, eos=0, answer=3, thinking=4, coord=5, size=6, start_ground=7, end_ground=9
+    ),
+    prompts=Prompts(
+        captions=MappingProxyType(
+            {
+                "short": (1, 32708, 2, 12492, 3),
+                "normal": (1, 32708, 2, 6382, 3),
+                "long": (1, 32708, 2, 4059, 3),
+            }
         ),
-        prompts=Prompts(
-            captions=MappingProxyType(
-                {
-                    "short": (1, 32708, 2, 12492, 3),
-                    "normal": (1, 32708, 2, 6382, 3),
-                    "long": (1, 32708, 2, 4059, 3),
-                }
-            ),
-            query=Template((1, 15381, 2), (3,)),
-            detect=Template((1, 7235, 476, 2), (3,)),
-            point=Template((1, 2581, 2), (3,)),
+        query=Template((1, 15381, 2), (3,)),
+        detect=Template((1, 7235, 476, 2), (3,)),
+        point=Template((1, 2581, 2), (3,)),
+    ),
+    tokenizer="starmie-v1",
+    double_suffix=True,
+    extras=True,
+)
+# In words: "\n\nCaption:", "\n\nQuestion: …\n\nAnswer:", "\n\nDetect: …\n\n".
+_APRIL = Release(
+    name="2025-04-14",
+    ids=SpecialIds(bos=50256, eos=50256),
+    prompts=Prompts(
+        captions=MappingProxyType(
+            {
+                "short": (198, 198, 16438, 8305, 25),
+                "normal": (198, 198, 24334, 1159, 25),
+                "long": (198, 198, 14617, 8305, 25),
+            }
         ),
-        tokenizer="starmie-v1",
-        double_suffix=True,
-        extras=True,
-    )
-    # In words: "\n\nCaption:", "\n\nQuestion: …\n\nAnswer:", "\n\nDetect: …\n\n".
-    april = Release(
-        name="2025-04-14",
-        ids=SpecialIds(bos=50256, eos=50256),
-        prompts=Prompts(
-            captions=MappingProxyType(
-                {
-                    "short": (198, 198, 16438, 8305, 25),
-                    "normal": (198, 198, 24334, 1159, 25),
-                    "long": (198, 198, 14617, 8305, 25),
-                }
-            ),
-            query=Template((198, 198, 24361, 25), (198, 198, 33706, 25)),
-            detect=Template((198, 198, 47504, 25), (628,)),
-            point=Template((198, 198, 12727, 25), (628,)),
+        query=Template((198, 198, 24361, 25), (198, 198, 33706, 25)),
+        detect=Template((198, 198, 47504, 25), (628,)),
+        point=Template((198, 198, 12727, 25), (628,)),
+    ),
+    tokenizer="codegen",
+    question_space=True,
+)
+_MARCH = replace(_APRIL, name="2025-03-27", temperature=0.0)
+_JANUARY = replace(
+    _MARCH,
+    name="2025-01-09",
+    prompts=replace(
+        _APRIL.prompts,
+        captions=MappingProxyType(
+            {length: _APRIL.prompts.captions[length] for length in ("short", "normal")}
         ),
-        tokenizer="codegen",
-        question_space=True,
-    )
-    march = replace(april, name="2025-03-27", temperature=0.0)
-    two_lengths = {key: april.prompts.captions[key] for key in ("short", "normal")}
-    january = replace(
-        march,
-        name="2025-01-09",
-        prompts=replace(april.prompts, captions=MappingProxyType(two_lengths)),
-        size_decoding="linear",
-        question_space=False,
-        object_space=False,
-        max_tokens=512,
-        streaming="tokens",
-    )
-    return MappingProxyType({r.name: r for r in (june, april, march, january)})
+    ),
+    size_decoding="linear",
+    question_space=False,
+    object_space=False,
+    max_tokens=512,
+    streaming="tokens",
+)
 
-
-RELEASES = _releases()
+RELEASES = MappingProxyType({r.name: r for r in (_JUNE, _APRIL, _MARCH, _JANUARY)})
 LATEST_RELEASE = "2025-06-21"
