@@ -4,7 +4,7 @@ Knows how to choose a device and a precision; the work is the engine's.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -125,7 +125,7 @@ class Moondream:
 
     def stream(
         self, image: "OnePicture | None", request: Query | Caption, max_crops: int | None = None
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Yield the text of an answer or a caption in pieces, as it becomes certain."""
         with self._lock:
             (ticket,) = self.engine.submit(image, [request], max_crops)

@@ -96,6 +96,11 @@ class KvCache:
         self.bytes_total = plan.bytes_total
         self._reserved = 0
 
+    @property
+    def reserved(self) -> int:
+        """How many blocks are promised, taken or not."""
+        return self._reserved
+
     def can_reserve(self, blocks: int) -> bool:
         """Tell whether so many blocks are neither in use nor promised."""
         return self._reserved + blocks <= self.most_blocks

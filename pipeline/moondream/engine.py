@@ -18,7 +18,7 @@ from pipeline.moondream.network import Network
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
 from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
-from pipeline.moondream.scheduler import Scheduler
+from pipeline.moondream.scheduler import InUse, Scheduler
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
 from pipeline.moondream.strands import Job, PictureState, Strand, Ticket
@@ -91,6 +91,10 @@ class Engine:
     def is_idle(self) -> bool:
         """Whether there is nothing to do."""
         return self._scheduler.is_idle
+
+    def in_use(self) -> InUse:
+        """Return how much of the batch and the memory is taken, and who waits."""
+        return self._scheduler.in_use()
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
@@ -179,15 +183,19 @@ class Engine:
     def _fail_overflow(self, strand: Strand) -> None:
         """Fail a strand and all others of its picture, whose page may be spoilt; clean up."""
         picture = strand.picture
-        self._runner.scrub(strand, None if picture is None else picture.page)
-        self._fail(strand, OVERFLOW)
-        if picture is not None:
-            self._fail_picture(picture, OVERFLOW)
+        spoilt = [strand] if picture is None else self._strands_of(picture)
+        for one in spoilt:
+            if one.row is not None:
+                self._runner.scrub(one, one.row)
+        for one in spoilt:
+            self._fail(one, OVERFLOW)
 
     def _fail_picture(self, picture: PictureState, reason: str) -> None:
-        for strand in list(self._scheduler.live()):
-            if strand.picture is picture:
-                self._fail(strand, reason)
+        for strand in self._strands_of(picture):
+            self._fail(strand, reason)
+
+    def _strands_of(self, picture: PictureState) -> list[Strand]:
+        return [strand for strand in self._scheduler.live() if strand.picture is picture]
 
     def _fail(self, failed: Strand, reason: str) -> None:
         """End a request with a reason, and all strands that work for it."""

@@ -86,10 +86,9 @@ class Runner:
             values = self._buffers.read_back(program.steps, shape.rows)
         return {index: [Read(*step[index].tolist()) for step in values] for index in rows}
 
-    def scrub(self, strand: Strand, page: int | None) -> None:
-        """Zero what a failed strand may have left behind."""
-        assert strand.row is not None
-        self._cache.scrub(page, strand.row.blocks)
+    def scrub(self, strand: Strand, row: Row) -> None:
+        """Zero what a strand whose numbers overflowed has left behind."""
+        self._cache.scrub(row.page, row.blocks)
         self._buffers.hidden_BC[strand.index] = 0
         self._buffers.out[:, strand.index] = 0
 

@@ -5,6 +5,7 @@ Knows nothing of the model; all memory it hands out is in the cache's books.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.reads import RowKind
@@ -14,6 +15,16 @@ from pipeline.moondream.strands import PictureState, Strand
 
 # Prompt tokens are laid out as a table, pages by tokens or prompts by longest; this bounds it.
 MAX_PREFILL_CELLS = 8192
+
+
+class InUse(NamedTuple):
+    """Strands in line, and what those that run have taken."""
+
+    waiting: int
+    rows: int
+    pages: int
+    blocks: int
+    reserved_blocks: int
 
 
 class Scheduler:
@@ -31,10 +42,16 @@ class Scheduler:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self.running
 
-    @property
-    def n_waiting(self) -> int:
-        """How many strands wait in line."""
-        return len(self._waiting)
+    def in_use(self) -> InUse:
+        """Return how much of everything is taken."""
+        cache = self._cache
+        return InUse(
+            waiting=len(self._waiting),
+            rows=self._rows.used,
+            pages=cache.pages.used,
+            blocks=cache.blocks.used,
+            reserved_blocks=cache.reserved,
+        )
 
     def add(self, strands: Iterable[Strand]) -> None:
         """Put strands in line."""

@@ -1,0 +1,351 @@
+"""The engine: the same answers however requests come together, and nothing left behind."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.plain_loop import PlainLoop
+from pipeline.moondream import (
+    Caption,
+    Count,
+    Detect,
+    Detections,
+    EngineOptions,
+    Failed,
+    Point,
+    Points,
+    Query,
+    Request,
+    Result,
+    Text,
+)
+from pipeline.moondream.engine import Engine
+from pipeline.moondream.graphs import CapturedCycles
+from pipeline.moondream.rows import Shape
+from pipeline.moondream.runner import RunnerLimits
+from pipeline.moondream.strands import Ticket
+from tests.moondream.tiny import TINY, pictures, tiny_language, tiny_network, tiny_release
+
+REQUESTS: tuple[Request, ...] = (
+    Detect("person", 6),
+    Detect("car", 3, raw=True),
+    Point("person", 5),
+    Count("car", by="point", max_objects=4),
+    Caption("short", max_tokens=9),
+    Caption("long", max_tokens=30, temperature=0.7, top_p=0.9, seed=5),
+    Query("what is it", max_tokens=12),
+    Query("is it?", reasoning=True, max_tokens=10),
+    Query("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),
+    Query("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
+    Query("which?", choices=("red", "blue car", "a")),
+)
+WITHOUT_PICTURE: tuple[Request, ...] = (
+    Query("hello", max_tokens=20),
+    Query("hello", reasoning=True, max_tokens=6),
+)
+Case = tuple[int | None, Request]
+CASES: tuple[Case, ...] = (
+    *((number, request) for number in range(len(pictures())) for request in REQUESTS),
+    *((None, request) for request in WITHOUT_PICTURE),
+)
+# Rows, and megabytes for keys and values: one by one, short of memory, short of rows, ample.
+ENGINES = ((1, 1.0), (8, 0.2), (5, 20.0), (24, 20.0))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep the tiny network off the other cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) -> Engine:
+    """Return an engine around the tiny network."""
+    options = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill)
+    return Engine(tiny_network(), tiny_language(), options)
+
+
+def submit(engine: Engine, cases: Sequence[Case]) -> list[Ticket]:
+    """Put cases in line, those of a picture that stand together with one encoding."""
+    tickets: list[Ticket] = []
+    at = 0
+    while at < len(cases):
+        number = cases[at][0]
+        end = next((i for i in range(at, len(cases)) if cases[i][0] != number), len(cases))
+        picture = None if number is None else pictures()[number]
+        tickets += engine.submit(picture, [request for _, request in cases[at:end]])
+        at = end
+    return tickets
+
+
+@cache
+def expected(case: Case) -> Result:
+    """Return what a case gives alone, in an engine of one row."""
+    engine = build(max_batch=1)
+    (ticket,) = submit(engine, [case])
+    engine.run([ticket])
+    assert ticket.result is not None
+    return ticket.result
+
+
+def assert_same(found: Result | None, wanted: Result) -> None:
+    """Compare results: choices exactly, probabilities to rounding."""
+    assert type(found) is type(wanted), (found, wanted)
+    if isinstance(found, Detections | Points):
+        assert isinstance(wanted, Detections | Points)
+        assert found.bins.tolist() == wanted.bins.tolist()
+        assert found.saturated == wanted.saturated
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-3)
+    elif isinstance(found, Text):
+        assert isinstance(wanted, Text)
+        assert (found.text, found.token_ids) == (wanted.text, wanted.token_ids)
+        assert (found.pieces, found.finish) == (wanted.pieces, wanted.finish)
+        assert found.reasoning == wanted.reasoning
+        if wanted.yes_probability is not None:
+            assert found.yes_probability == pytest.approx(wanted.yes_probability, rel=1e-3)
+        if wanted.choices is not None:
+            assert found.choices == pytest.approx(wanted.choices, rel=1e-3)
+    else:
+        assert found == wanted
+
+
+def assert_clean(engine: Engine) -> None:
+    """Every row, page and block was given back."""
+    assert engine.is_idle
+    use = engine.in_use()
+    assert (use.rows, use.pages, use.blocks, use.reserved_blocks) == (0, 0, 0, 0)
+
+
+def run_mix(engine: Engine, rng: random.Random) -> None:
+    """Send a random mix in at random moments, give some up, and check all the others."""
+    cases = rng.choices(CASES, k=rng.randint(1, 14))
+    waves: list[list[Case]] = []
+    while cases:
+        count = rng.randint(1, len(cases))
+        waves.append(cases[:count])
+        cases = cases[count:]
+    sent: list[tuple[Case, Ticket]] = []
+    for wave in waves:
+        sent += zip(wave, submit(engine, wave), strict=True)
+        for _ in range(rng.randint(0, 6)):
+            engine.step()
+        if rng.random() < 0.3:
+            rng.choice(sent)[1].cancel()
+    engine.run([ticket for _, ticket in sent])
+    engine.step()
+    for case, ticket in sent:
+        if ticket.is_cancelled and isinstance(ticket.result, Failed):
+            assert "cancelled" in ticket.result.reason
+        else:
+            assert_same(ticket.result, expected(case))
+    assert_clean(engine)
+
+
+def test_cases_tell_something() -> None:
+    """The random network gives different answers to different cases, of different lengths."""
+    found = [expected(case) for case in CASES]
+    boxes = {len(result) for result in found if isinstance(result, Detections)}
+    texts = {result.text for result in found if isinstance(result, Text)}
+    thoughts = [r.reasoning for r in found if isinstance(r, Text) and r.reasoning]
+    assert len(boxes) >= 3
+    assert len(texts) >= 15
+    assert {thought.finish for thought in thoughts} == {"answer", "length"}
+    assert any(thought.coord_bins for thought in thoughts)
+    assert not any(isinstance(result, Failed) for result in found)
+
+
+@pytest.mark.parametrize(("max_batch", "megabytes"), ENGINES)
+def test_all_cases_side_by_side(max_batch: int, megabytes: float) -> None:
+    """All skills in one batch answer as each does alone, whatever has to wait."""
+    engine = build(max_batch, megabytes)
+    tickets = submit(engine, CASES)
+    engine.run(tickets)
+    for case, ticket in zip(CASES, tickets, strict=True):
+        assert_same(ticket.result, expected(case))
+    assert_clean(engine)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_mixes(seed: int) -> None:
+    """Order, batch, mix, arrival in mid-flight and cancellation change no answer."""
+    rng = random.Random(seed)
+    engine = build(*ENGINES[seed])
+    for _ in range(15):
+        run_mix(engine, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(20))
+def test_two_thousand_random_mixes(seed: int) -> None:
+    """The same, two thousand times."""
+    rng = random.Random(1000 + seed)
+    engine = build(*ENGINES[seed % len(ENGINES)])
+    for _ in range(100):
+        run_mix(engine, rng)
+
+
+@pytest.mark.parametrize("number", range(len(pictures())))
+def test_second_opinion(number: int) -> None:
+    """A plain loop with a full mask and no sharing gives the same objects and words."""
+    loop = PlainLoop(tiny_network(), tiny_language())
+    for request in REQUESTS:
+        if isinstance(request, Detect) and not request.raw:
+            continue
+        if isinstance(request, Query) and (request.reasoning or request.choices):
+            continue
+        if isinstance(request, Query) and request.spatial_refs:
+            continue
+        if isinstance(request, Count) or (isinstance(request, Caption) and request.temperature):
+            continue
+        plain = loop.answer(pictures()[number], request)
+        found = expected((number, request))
+        if isinstance(found, Detections | Points):
+            assert found.bins.tolist() == plain.bins
+        else:
+            assert isinstance(found, Text)
+            assert list(found.token_ids) == plain.token_ids
+
+
+def test_choices_follow_the_chain_rule() -> None:
+    """A choice is as likely as its tokens one after the other, and the end after them."""
+    request = REQUESTS[-1]
+    assert isinstance(request, Query)
+    assert request.choices is not None
+    loop = PlainLoop(tiny_network(), tiny_language())
+    logs = {
+        words: loop.log_probability(pictures()[0], request.question, words)
+        for words in request.choices
+    }
+    total = sum(np.exp(value) for value in logs.values())
+    found = expected((0, request))
+    assert isinstance(found, Text)
+    assert found.choices == pytest.approx({k: np.exp(v) / total for k, v in logs.items()}, rel=1e-3)
+    assert found.text == max(logs, key=lambda words: logs[words])
+
+
+class _Rounded(CapturedCycles):
+    """Runs the shapes of captured graphs without capturing, which a CPU cannot."""
+
+    def __call__(self, program: object, shape: Shape) -> None:
+        self._run(program, shape)  # type: ignore[arg-type]
+
+
+def test_rounded_shapes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows, pages, lanes and blocks a graph has beyond those in use do no harm."""
+    monkeypatch.setattr("pipeline.moondream.runner.CapturedCycles", _Rounded)
+    monkeypatch.setattr(
+        "pipeline.moondream.engine.RunnerLimits",
+        lambda max_batch, crops_per_chunk, graphs: RunnerLimits(
+            max_batch, crops_per_chunk, not graphs
+        ),
+    )
+    engine = build()
+    tickets = submit(engine, CASES)
+    engine.run(tickets)
+    for case, ticket in zip(CASES, tickets, strict=True):
+        assert_same(ticket.result, expected(case))
+
+
+def test_more_requests_than_lanes() -> None:
+    """A picture with very many requests is encoded once and works through them."""
+    engine = build()
+    tickets = engine.submit(pictures()[1], REQUESTS * 3)
+    engine.step()
+    assert engine.in_use().pages == 1
+    engine.run(tickets)
+    for request, ticket in zip(REQUESTS * 3, tickets, strict=True):
+        assert_same(ticket.result, expected((1, request)))
+
+
+def untyped(kind: Any, *values: Any, **fields: Any) -> Any:
+    """Return a request whose fields need not have their types."""
+    return kind(*values, **fields)
+
+
+def test_bad_ones_fail_alone() -> None:
+    """A broken picture and impossible requests get a sentence, their neighbours an answer."""
+    engine = build()
+    bad: list[Any] = [
+        Detect(""),
+        Point("car", 0),
+        Query("x " * 300),
+        Query("x", temperature=-1),
+        Query("x", top_p=0),
+        Query("x", choices=("one",)),
+        Query("x", choices=("a", "b"), reasoning=True),
+        Query("x", spatial_refs=((0.5, 1.5),)),
+        untyped(Query, "x", spatial_refs=((0.5,),)),
+        untyped(Caption, "huge"),
+        untyped(Count, "car", by="guess"),
+        untyped(Query, "x", max_tokens="many"),
+        "detect a car",
+    ]
+    mixed = engine.submit(pictures()[0], [REQUESTS[0], *bad, REQUESTS[2]])
+    broken = engine.submit(np.zeros((3, 4), np.uint8), [REQUESTS[0], REQUESTS[6]])
+    blind = engine.submit(None, [Detect("car"), Caption(), WITHOUT_PICTURE[0]])
+    engine.run([*mixed, *broken, *blind])
+    assert_same(mixed[0].result, expected((0, REQUESTS[0])))
+    assert_same(mixed[-1].result, expected((0, REQUESTS[2])))
+    assert_same(blind[-1].result, expected((None, WITHOUT_PICTURE[0])))
+    for ticket in (*mixed[1:-1], *broken, *blind[:-1]):
+        assert isinstance(ticket.result, Failed)
+        assert len(ticket.result.reason) > 10
+    assert_clean(engine)
+
+
+def test_overflow_fails_the_picture_alone() -> None:
+    """Not-a-number in one picture's keys fails its requests and spoils no one who comes after."""
+    engine = build(max_batch=6)
+    spoilt: list[Case] = [(0, REQUESTS[0]), (0, REQUESTS[6])]
+    sound: list[Case] = [(1, REQUESTS[0]), (1, REQUESTS[4])]
+    tickets = submit(engine, spoilt + sound)
+    engine.step()
+    engine._cache.page_v[:, 0] = torch.nan
+    engine.run(tickets)
+    for ticket in tickets[:2]:
+        assert isinstance(ticket.result, Failed)
+        assert "overflowed" in ticket.result.reason
+    for case, ticket in zip(sound, tickets[2:], strict=True):
+        assert_same(ticket.result, expected(case))
+    again = submit(engine, CASES[: len(REQUESTS)])
+    engine.run(again)
+    for case, ticket in zip(CASES, again, strict=False):
+        assert_same(ticket.result, expected(case))
+
+
+def test_text_stops_at_the_last_position() -> None:
+    """A text longer than the model's positions is cut there, and says so."""
+    engine = build()
+    prompt = len(tiny_release().text_only_prompt(tiny_language().tokenizer, "go on"))
+    endless = Query("go on", max_tokens=10_000, temperature=50.0, top_p=1.0, seed=0)
+    (alone,) = engine.submit(None, [endless])
+    seen = engine.submit(pictures()[0], [endless, replace(endless, reasoning=True)])
+    engine.run([alone, *seen])
+    assert isinstance(alone.result, Text)
+    assert alone.result.finish == "context"
+    assert len(alone.result.token_ids) == TINY.text.max_context - prompt
+    for ticket in seen:
+        assert isinstance(ticket.result, Text)
+        assert ticket.result.finish in ("end", "context")
+    assert_clean(engine)
+
+
+def test_objects_stop_at_the_last_position() -> None:
+    """A list longer than the model's positions is cut there and called saturated."""
+    engine = build()
+    requests: list[Request] = [Detect("car", 10_000, raw=True), Point("car", 10_000)]
+    tickets = engine.submit(pictures()[4], requests)
+    engine.run(tickets)
+    for ticket in tickets:
+        assert isinstance(ticket.result, Detections | Points)
+        assert len(ticket.result) < TINY.text.max_context
+    assert_clean(engine)
