@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # A stream joined in its middle begins with pictures that refer to others never seen. One that has
 # sent no key frame in so many packets has none (it is refreshed bit by bit), and is taken as it is.
 _PATIENCE = 300
+# Packets kept, undecoded, in case the next key frame does not come in time: some 30 s of a good
+# camera. Of a longer need, the rest of the interval is lost instead.
+_HELD_BYTES = 32 * 1024 * 1024
 # Key frames that give no picture alone (halves of interlaced ones, damage) before all is decoded.
 _FRUITLESS = 3
 
@@ -39,9 +42,10 @@ class Decoder:
     """Decodes one stream.
 
     Three ways, switched by what the stream shows. Key frames alone, each decoded only if it is
-    wanted, when they come as often as pictures are needed. Else every reference frame, when the
-    need is four times rarer than pictures and no gap between them becomes longer than the need.
-    Else everything.
+    wanted, as long as they come as often as pictures are needed; what lies between them is held
+    until the next one is there, and decoded after all if it is late. Else every reference frame,
+    when the need is four times rarer than pictures and no gap between them becomes longer than the
+    need. Else everything.
     """
 
     def __init__(
@@ -59,7 +63,11 @@ class Decoder:
         self._converter = Converter()
         self._intervals = KeyIntervals(every_s)
         self._wanted = Wanted(every_s)
-        self._keys_alone = False
+        self._keys_alone = every_s > 0
+        self._held: list[Packet[VideoStream]] = []
+        self._held_bytes = 0
+        # The key frame that was decoded alone and then again, with what was held after it.
+        self._seen_pts: int | None = None
         self._fruitless = 0
         self._waited = 0
         self._started = False
@@ -77,6 +85,8 @@ class Decoder:
                 yield from self._dated(decode(self._context, packet, self._lost))
             elif packet.is_keyframe:
                 yield from self._alone(packet)
+            elif self._held:
+                yield from self._hold(packet)
 
     def _is_start(self, packet: "Packet[VideoStream]") -> bool:
         if not self._started:
@@ -85,14 +95,30 @@ class Decoder:
         return self._started
 
     def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        self._intervals.see(self._seconds(stamp))
-        alone = self._intervals.suffice() and self._fruitless < _FRUITLESS
+        stamp = self._stamp(packet)
+        self._intervals.see(stamp)
+        enough = self._intervals.suffice() or (self._keys_alone and not self._intervals.too_long())
+        alone = enough and stamp is not None and self._fruitless < _FRUITLESS
         if alone and not self._keys_alone:
             yield from self._drained()
         self._keys_alone = alone
+        self._held.clear()
+
+    def _hold(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        self._held.append(packet)
+        self._held_bytes += packet.size
+        key, now = self._stamp(self._held[0]), self._stamp(packet)
+        if key is not None and now is not None and now - key > self._intervals.longest_s:
+            self._keys_alone = False
+            held, self._held = self._held, []
+            self._seen_pts = held[0].pts
+            for late in held:
+                yield from self._dated(decode(self._context, late, self._lost))
+        elif self._held_bytes > _HELD_BYTES:
+            self._held.clear()
 
     def _alone(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        self._held, self._held_bytes = [packet], packet.size
         at = self._time_of(self._seconds(packet.pts))
         if not self._wanted.take(at):
             return
@@ -108,6 +134,9 @@ class Decoder:
 
     def _dated(self, frames: "list[VideoFrame]") -> Iterator[VideoPicture]:
         for frame in frames:
+            if frame.pts is not None and frame.pts == self._seen_pts:
+                self._seen_pts = None
+                continue
             at = self._time_of(self._seconds(frame.pts))
             if self._every_s:
                 self._wanted.take(at)
@@ -118,6 +147,9 @@ class Decoder:
         if thin is not self._thinned:
             self._thinned = thin
             self._context.skip_frame = "NONREF" if thin else "DEFAULT"
+
+    def _stamp(self, packet: "Packet[VideoStream]") -> float | None:
+        return self._seconds(packet.pts if packet.pts is not None else packet.dts)
 
     def _seconds(self, stamp: int | None) -> float | None:
         base = self._stream.time_base

@@ -26,7 +26,8 @@ class KeyIntervals:
     """
 
     def __init__(self, every_s: float) -> None:
-        self._every_s = every_s
+        self.longest_s = every_s * _SLACK
+        """The longest interval at which key frames are enough."""
         self._intervals: deque[float] = deque(maxlen=_REMEMBERED)
         self._last: float | None = None
 
@@ -40,9 +41,11 @@ class KeyIntervals:
 
     def suffice(self) -> bool:
         """Whether key frames alone give a picture as often as one is needed."""
-        if len(self._intervals) < _ENOUGH:
-            return False
-        return max(self._intervals) <= self._every_s * _SLACK
+        return len(self._intervals) >= _ENOUGH and not self.too_long()
+
+    def too_long(self) -> bool:
+        """Whether key frames were seen to come too rarely."""
+        return max(self._intervals, default=0.0) > self.longest_s
 
 
 class Wanted:
