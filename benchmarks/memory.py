@@ -71,7 +71,7 @@ def judged_in(database: Path) -> int:
         return 0
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         try:
-            row = connection.execute("SELECT max(ordinal) FROM checkpoints").fetchone()
+            row = connection.execute("SELECT max(ordinal) FROM moonwatch_checkpoints").fetchone()
         except sqlite3.OperationalError:
             return 0
     return int(json.loads(str(row[0]))) if row and row[0] is not None else 0
