@@ -13,7 +13,7 @@ _Key = tuple[str, str, int]
 
 
 class MemoryShelf:
-    """Holds on to pixels without copying them; a camera's oldest go first, then the oldest of all."""
+    """Holds pixels without copying them; a camera's oldest go first, then the oldest of all."""
 
     def __init__(
         self, frames_a_camera: int = FRAMES_A_CAMERA, room_bytes: int = ROOM_BYTES
