@@ -4,6 +4,7 @@ MoonwatchError
 ├── ConfigError     the operator's file is refused; carries every problem at once
 ├── SourceError     a camera or file cannot be opened or read; carries a reason
 ├── QueueError      the transport between stages is out of reach
+│   └── LeaseLostError   somebody else owns the partition now
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be kept
 └── SinkError       events cannot be delivered; says whether trying again can help
@@ -65,6 +66,14 @@ class SourceError(MoonwatchError):
 
 class QueueError(MoonwatchError):
     """The queue is out of reach or holds something unreadable."""
+
+
+class LeaseLostError(QueueError):
+    """A partition of results is another processor's by now; nothing was done."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(f"partition {partition} of the results is another processor's by now")
 
 
 class EngineError(MoonwatchError):

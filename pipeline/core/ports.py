@@ -64,6 +64,9 @@ class Receipt:
 
     accepted: bool
     dropped: tuple[Job, ...] = ()
+    """Without pixels where the queue is outside this process."""
+    answered: bool = False
+    """The queue has itself published the failed results of what was dropped."""
 
 
 @dataclass(frozen=True, slots=True)

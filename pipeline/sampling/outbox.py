@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result, failed_result
@@ -48,9 +49,8 @@ class Outbox:
             self._reached()
             if receipt.dropped:
                 self._count(len(receipt.dropped))
-                # The processor need not wait for these. Without room it finds out by itself.
-                failed = [failed_result(dropped, "queue full") for dropped in receipt.dropped]
-                self._outside.queues.results.publish(failed, 0)
+                if not receipt.answered:
+                    self._answer_for(receipt.dropped)
         except QueueError as error:
             self._lost(error)
             self._count(1)
@@ -58,6 +58,11 @@ class Outbox:
         if not receipt.accepted:
             self._count(1)
         return receipt.accepted
+
+    def _answer_for(self, dropped: Sequence[Job]) -> None:
+        """The processor need not wait for these. Without room it finds out by itself."""
+        failed = [failed_result(job, "queue full") for job in dropped]
+        self._outside.queues.results.publish(failed, 0)
 
     def _put_all(self, job: Job) -> bool:
         while not self._stop.is_set():

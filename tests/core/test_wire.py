@@ -1,0 +1,237 @@
+"""Jobs and results as bytes: exact both ways, and whatever else comes is refused with a sentence."""
+
+import itertools
+import math
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.answers import ANSWER_TYPES, Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.errors import QueueError
+from pipeline.core.frames import Frame
+from pipeline.core.jobs import Job, Result, health_result
+from pipeline.core.measures import Health
+from pipeline.core.tasks import TASK_TYPES, Ask, Caption, Count, Detect, Point, Task
+from pipeline.core.wire import VERSION, decode_job, decode_result, encode_job, encode_result
+
+NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+
+texts = st.text(st.characters(), max_size=12)
+wholes = st.integers(0, 2**63)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+scores = st.lists(floats, max_size=3).map(tuple)
+
+
+def placed(size: int) -> st.SearchStrategy[tuple[tuple[Any, ...], tuple[float, ...]]]:
+    """Equally many places of `size` numbers and scores."""
+    one = st.tuples(st.tuples(*[floats] * size), floats)
+    return st.lists(one, max_size=4).map(
+        lambda found: (tuple(place for place, _ in found), tuple(score for _, score in found))
+    )
+
+
+looked_for = (texts, texts, texts, wholes)
+tasks: st.SearchStrategy[Task] = st.one_of(
+    st.builds(Detect, *looked_for),
+    st.builds(Point, *looked_for),
+    st.builds(Count, *looked_for),
+    st.builds(
+        Ask,
+        texts,
+        texts,
+        texts,
+        st.sampled_from(("yes/no", "number", "text", "one of")),
+        st.lists(texts, max_size=3).map(tuple),
+        wholes,
+    ),
+    st.builds(Caption, texts, texts, st.sampled_from(("short", "normal", "long")), wholes),
+)
+answers: st.SearchStrategy[Answer] = st.one_of(
+    st.tuples(texts, placed(4), st.booleans()).map(lambda a: Boxes(a[0], *a[1], a[2])),
+    st.tuples(texts, placed(2), st.booleans()).map(lambda a: Points(a[0], *a[1], a[2])),
+    st.builds(Number, texts, st.integers(-(10**90), 10**90), st.none() | floats, st.booleans()),
+    st.builds(Text, texts, texts, st.none() | floats),
+    st.builds(Failed, texts, texts),
+)
+sizes = st.tuples(st.integers(1, 2**40), st.integers(1, 2**40))
+jobs = st.builds(
+    lambda camera, run, seq, at, size, engine, ordinal, asked, live: Job(
+        Frame(camera, run, seq, at, NO_PIXELS, size), engine, ordinal, tuple(asked), live
+    ),
+    *(texts, texts, wholes, floats, sizes, texts, wholes, st.lists(tasks, max_size=4)),
+    st.booleans(),
+)
+results = st.builds(
+    Result,
+    *(texts, texts, texts, wholes, wholes, floats, sizes, st.booleans()),
+    st.dictionaries(texts, answers, max_size=4),
+    st.booleans(),
+    st.none() | st.builds(Health, texts, floats, texts, texts),
+)
+
+
+@given(jobs)
+def test_a_job_comes_back_as_it_was(job: Job) -> None:
+    """Every kind of task, any text and number; the pixels are those given beside it."""
+    got = decode_job(encode_job(job), NO_PIXELS)
+    frame, put = got.frame, job.frame
+    assert (got.engine, got.ordinal, got.tasks, got.live) == (
+        *(job.engine, job.ordinal, job.tasks, job.live),
+    )
+    assert (frame.camera, frame.run, frame.seq, frame.size_wh) == (
+        *(put.camera, put.run, put.seq, put.size_wh),
+    )
+    assert frame.captured_at.hex() == put.captured_at.hex()
+    assert frame.pixels is NO_PIXELS
+
+
+@given(results)
+def test_a_result_comes_back_as_it_was(result: Result) -> None:
+    """Every kind of answer, floats to the last bit and sign, numbers of any length."""
+    got = decode_result(encode_result(result))
+    assert got == result
+    assert repr(got.captured_at) == repr(result.captured_at)
+
+
+def test_every_type_has_a_layout() -> None:
+    """A task or answer type that is added must be taught to travel."""
+    asked: dict[type, Task] = {
+        Detect: Detect("a", "e", "x"),
+        Point: Point("a", "e", "x"),
+        Count: Count("a", "e", "x"),
+        Ask: Ask("a", "e", "x"),
+        Caption: Caption("a", "e"),
+    }
+    told: dict[type, Answer] = {
+        Boxes: Boxes("e", (), ()),
+        Points: Points("e", (), ()),
+        Number: Number("e", 1),
+        Text: Text("e", "x"),
+        Failed: Failed("e", "x"),
+    }
+    assert set(asked) == set(TASK_TYPES)
+    assert set(told) == set(ANSWER_TYPES)
+    job = Job(Frame("c", "r", 0, 0.0, NO_PIXELS, (1, 1)), "e", 0, tuple(asked.values()), live=True)
+    assert decode_job(encode_job(job), NO_PIXELS).tasks == job.tasks
+
+
+def test_health_travels() -> None:
+    """A camera's state has no engine and no place in the order, and arrives all the same."""
+    result = health_result(Health("door", 12.5, "offline", "timeout"), run="r")
+    assert decode_result(encode_result(result)) == result
+
+
+def _read(data: bytes) -> None:
+    """Read bytes as both kinds; anything but a QueueError is a crash."""
+    for read in (decode_result, lambda data: decode_job(data, NO_PIXELS)):
+        try:
+            read(data)
+        except QueueError as error:
+            assert 10 < len(str(error)) < 300
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    """Also behind a right version byte."""
+    _read(data)
+    _read(bytes([VERSION]) + data)
+
+
+@given(
+    st.one_of(jobs.map(encode_job), results.map(encode_result)),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(0, 10_000),
+)
+def test_damaged_messages_are_refused_or_read(
+    data: bytes, flips: list[tuple[int, int]], cut: int
+) -> None:
+    """Bytes changed and the end cut off: a sentence or a whole message, never a crash."""
+    damaged = bytearray(data)
+    for at, value in flips:
+        damaged[at % len(damaged)] = value
+    _read(bytes(damaged))
+    _read(bytes(damaged[: cut % (len(damaged) + 1)]))
+
+
+leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | texts
+anything = st.recursive(
+    leaves | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=12) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(st.sampled_from(("job", "result")), st.lists(anything, max_size=12))
+def test_well_packed_nonsense_is_refused(kind: str, fields: list[Any]) -> None:
+    """The right framing around any values."""
+    _read(bytes([VERSION]) + msgpack.packb([kind, *fields], unicode_errors="surrogatepass"))
+
+
+def test_deep_nesting_is_refused() -> None:
+    """A message that nests a thousand lists ends in a sentence."""
+    _read(bytes([VERSION]) + b"\x91" * 1000 + b"\xc0")
+
+
+RESULT = Result("c", "r", "e", 1, 2, 3.5, (4, 5), live=True, answers={"t": Number("e", 1)})
+
+
+def changed(**fields: Any) -> bytes:
+    """A result's message with some of its fields replaced."""
+    names = ("camera run engine ordinal seq captured_at size_wh live answers last health").split()
+    message = msgpack.unpackb(encode_result(RESULT)[1:])
+    for name, value in fields.items():
+        message[1 + names.index(name)] = value
+    return bytes([VERSION]) + bytes(msgpack.packb(message))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "version none"),
+        (bytes([VERSION + 1]), "version 2, this moonwatch reads version 1"),
+        (b"\x80\x04\x95", "version 128"),  # a pickle
+        (encode_result(RESULT)[:-1], "damaged"),
+        (encode_result(RESULT) + b"\x00", "damaged"),
+        (changed(camera=7), "`camera`"),
+        (changed(ordinal=True), "`ordinal`"),
+        (changed(ordinal=-1), "no place in the order"),
+        (changed(captured_at=math.nan), "`captured_at`"),
+        (changed(captured_at="soon"), "`captured_at`"),
+        (changed(size_wh=[0, 5]), "no size"),
+        (changed(size_wh=[1, 2, 3]), "`size_wh`"),
+        (changed(live=1), "`live`"),
+        (changed(answers={"t": ["number", "e", 1]}), "4 fields were expected, 2 came"),
+        (changed(answers={"t": ["boxes", "e", [], [0.5], False]}), "0 places with 1 scores"),
+        (changed(answers={"t": ["verdict"]}), "none of"),
+        (changed(health=["c", 1.0, "offline"]), "4 fields were expected, 3 came"),
+    ],
+    ids=itertools.count(),
+)
+def test_what_is_wrong_is_said(data: bytes, words: str) -> None:
+    """One sentence names the field or the version."""
+    with pytest.raises(QueueError, match=words.replace("(", r"\(")):
+        decode_result(data)
+
+
+def test_a_job_is_no_result() -> None:
+    """A message of the other kind is refused, and a picture without a size."""
+    job = Job(Frame("c", "r", 0, 0.0, NO_PIXELS, (0, 5)), "e", 0, (), live=True)
+    with pytest.raises(QueueError, match="result was expected"):
+        decode_result(encode_job(job))
+    with pytest.raises(QueueError, match="has no size"):
+        decode_job(encode_job(job), NO_PIXELS)
+
+
+def test_what_cannot_be_written_is_refused_where_it_is_put() -> None:
+    """A value of a foreign type is the sender's mistake."""
+    odd = Result("c", "r", "e", 0, 0, 1.0, (1, 1), live=True, answers={"t": Text("e", b"x")})  # type: ignore[arg-type]
+    assert encode_result(odd)  # bytes travel, and are refused by the reader
+    with pytest.raises(QueueError, match="`text`"):
+        decode_result(encode_result(odd))
+    odd = Result("c", "r", "e", 0, 0, 1.0, (1, 1), live=True, answers={"t": Text("e", object())})  # type: ignore[arg-type]
+    with pytest.raises(QueueError, match="object does not travel"):
+        encode_result(odd)
