@@ -96,7 +96,7 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
     return TaskPlan(task, rules, _tracker_of(camera, task))
 
 
-def _tracker_of(camera: CameraConfig, task: str) -> Callable[[], Tracker] | None:
+def _tracker_of(camera: CameraConfig, task: str) -> Callable[[float], Tracker] | None:
     config = camera.tasks[task]
     if not isinstance(config, DetectTask):
         return None

@@ -18,7 +18,8 @@ class TaskPlan:
     task: str
     rules: Mapping[str, Callable[[float], Rule]]
     """Makes each rule, by its name, from the picture's aspect (width ÷ height)."""
-    tracker: Callable[[], Tracker] | None = None
+    tracker: Callable[[float], Tracker] | None = None
+    """Makes the tracker, from the picture's aspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
-        self._tracker = plan.tracker() if plan.tracker else None
+        self._tracker = plan.tracker(aspect) if plan.tracker else None
         self._rules = {name: make(aspect) for name, make in plan.rules.items()}
 
     def observe(self, result: Result, answer: Answer) -> Observation:

@@ -80,7 +80,11 @@ PLAN = CameraPlan(
     camera="door",
     engine="fast",
     fingerprint="1",
-    tasks=(TaskPlan("people", {"even": make_rule}, lambda: TrackerConfig().build("person")),),
+    tasks=(
+        TaskPlan(
+            "people", {"even": make_rule}, lambda aspect: TrackerConfig().build("person", aspect)
+        ),
+    ),
     snapshots=frozenset({"even"}),
 )
 
