@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -55,7 +56,9 @@ class Decoder:
         time_of: Callable[[float | None], float],
         lost: Counter[str],
     ) -> None:
-        self._stream = stream
+        # Not a Fraction, which takes longer than all the rest where packets are only looked at.
+        base = stream.time_base or Fraction(0)
+        self._ticks, self._per_second = base.numerator, base.denominator
         self._context = stream.codec_context
         self._every_s = every_s
         self._time_of = time_of
@@ -66,6 +69,7 @@ class Decoder:
         self._keys_alone = every_s > 0
         self._held: list[Packet[VideoStream]] = []
         self._held_bytes = 0
+        self._late_after = 0.0
         # The key frame that was decoded alone and then again, with what was held after it.
         self._seen_pts: int | None = None
         self._fruitless = 0
@@ -107,8 +111,8 @@ class Decoder:
     def _hold(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
         self._held.append(packet)
         self._held_bytes += packet.size
-        key, now = self._stamp(self._held[0]), self._stamp(packet)
-        if key is not None and now is not None and now - key > self._intervals.longest_s:
+        now = self._stamp(packet)
+        if now is not None and now > self._late_after:
             self._keys_alone = False
             held, self._held = self._held, []
             self._seen_pts = held[0].pts
@@ -119,6 +123,7 @@ class Decoder:
 
     def _alone(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
         self._held, self._held_bytes = [packet], packet.size
+        self._late_after = (self._stamp(packet) or 0.0) + self._intervals.longest_s
         at = self._time_of(self._seconds(packet.pts))
         if not self._wanted.take(at):
             return
@@ -152,5 +157,4 @@ class Decoder:
         return self._seconds(packet.pts if packet.pts is not None else packet.dts)
 
     def _seconds(self, stamp: int | None) -> float | None:
-        base = self._stream.time_base
-        return None if stamp is None or base is None else float(stamp * base)
+        return None if stamp is None else stamp * self._ticks / self._per_second
