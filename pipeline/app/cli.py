@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "evaluating",
     "render": "rendering",
     "ask": "asking",
+    "models": "models",
 }
 """Each command and the module of `pipeline.app.commands` that holds it."""
 
@@ -36,7 +37,11 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
     called = arguments[0] if arguments and arguments[0] in COMMANDS else None
     for name in [called] if called else COMMANDS:
         module = importlib.import_module(f"pipeline.app.commands.{COMMANDS[name]}")
-        app.command(name)(getattr(module, name))
+        command = getattr(module, name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 
