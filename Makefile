@@ -27,15 +27,20 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The exact versions that everything was tested with, read off fresh environments.
+# The exact versions that everything was tested with, read off fresh environments: core and gpu are
+# the container images. What torch brings depends on the machine and comes with it.
 lock:
-	for set in demo dev; do \
+	for set in core demo gpu dev; do \
+	  case $$set in \
+	    core) what=".[postgresql]" ;; \
+	    demo) what=".[render]" ;; \
+	    gpu) what="$(TORCH) .[postgresql,moondream]" ;; \
+	    dev) what="$(TORCH) .[render,moondream,postgresql] -r requirements/dev.in" ;; \
+	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
-	  if [ $$set = demo ]; then build/lock/bin/pip install -q ".[render]"; \
-	  else build/lock/bin/pip install -q $(TORCH) && \
-	    build/lock/bin/pip install -q ".[render,moondream,postgresql]" -r requirements/dev.in; fi && \
+	  build/lock/bin/pip install -q $$what && \
 	  { echo "# Made by \`make lock\`."; build/lock/bin/pip freeze --exclude moonwatch --exclude torch; } \
-	    | grep -v '^moonwatch' > requirements/$$set.txt || exit 1; \
+	    | grep -vE '^(moonwatch|nvidia-|cuda-|triton)' > requirements/$$set.txt || exit 1; \
 	done
 
 clean:
