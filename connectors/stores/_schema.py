@@ -67,6 +67,13 @@ checkpoints = sa.Table(
     sa.Column("ordinal", sa.BigInteger, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+fences = sa.Table(
+    "moonwatch_fences",
+    _tables,
+    sa.Column("partition", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
 )
 cursors = sa.Table(
     "moonwatch_cursors",
@@ -87,7 +94,16 @@ undelivered = sa.Table(
 )
 
 Migration = Callable[[sa.Connection], None]
-MIGRATIONS: tuple[Migration, ...] = ()
+
+
+def _add_fences(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "ALTER TABLE moonwatch_checkpoints ADD COLUMN ended BOOLEAN NOT NULL DEFAULT false"
+    )
+    fences.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_fences,)
 """Each brings the tables from one version to the next; the first starts from version 1."""
 
 

@@ -4,7 +4,7 @@ Knows nothing of sinks but their names and how far each of them is.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from connectors.stores import _schema
 from connectors.stores._database import Database
 from connectors.stores._history import SqlHistory, kept
 from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.errors import FencedOffError
 from pipeline.core.events import Event
 from pipeline.core.ports import Checkpoint, Commit, Cursor, Kept, Undelivered
 from pipeline.core.records import event_to_json
@@ -39,11 +40,13 @@ class SqlStore:
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
-        if not (commit.events or commit.buckets or commit.health or commit.checkpoints):
+        parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
+        if not any(parts):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
         with self._database.write("keep events") as connection:
+            self._pass_fences(connection, commit.fences)
             new = self._keep_events(connection, commit.events, now)
             self._database.upsert(connection, _schema.buckets, buckets)
             self._database.upsert(connection, _schema.health, health, replace=False)
@@ -58,7 +61,8 @@ class SqlStore:
             row = connection.execute(wanted).one_or_none()
         if row is None:
             return None
-        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, json.loads(row.state))
+        state = json.loads(row.state)
+        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
 
     def enlist(self, sinks: Sequence[str]) -> None:
         """Say which sinks there are; events wait for each of them, and for no other."""
@@ -134,6 +138,23 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the database; safe to call twice."""
         self._database.close()
+
+    def _pass_fences(self, connection: sa.Connection, fences: Mapping[int, int]) -> None:
+        """Refuse a lower token than is known, and remember a higher one."""
+        if not fences:
+            return
+        table = _schema.fences
+        wanted = sa.select(table).where(table.c.partition.in_(list(fences)))
+        known = {row.partition: row.token for row in connection.execute(wanted)}
+        for partition, token in fences.items():
+            if token < known.get(partition, token):
+                raise FencedOffError(partition)
+        raised = [
+            {"partition": partition, "token": token}
+            for partition, token in fences.items()
+            if known.get(partition) != token
+        ]
+        self._database.upsert(connection, table, raised)
 
     def _keep_events(self, connection: sa.Connection, events: Sequence[Event], now: float) -> int:
         fresh: dict[str, Event] = {}
@@ -232,6 +253,7 @@ def _rows(
             "run": point.run,
             "ordinal": point.ordinal,
             "state": json.dumps(point.state, separators=(",", ":")),
+            "ended": point.ended,
             "kept_at": now,
         }
         for point in commit.checkpoints

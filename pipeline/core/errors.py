@@ -7,6 +7,7 @@ MoonwatchError
 │   └── LeaseLostError   somebody else owns the partition now
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be kept
+│   └── FencedOffError   another processor has taken over; nothing was kept
 └── SinkError       events cannot be delivered; says whether trying again can help
 """
 
@@ -82,6 +83,14 @@ class EngineError(MoonwatchError):
 
 class StoreError(MoonwatchError):
     """The store cannot be opened, read or written."""
+
+
+class FencedOffError(StoreError):
+    """A partition's results are judged by another processor by now; nothing was kept."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        super().__init__(f"partition {partition} of the results was taken over; nothing was kept")
 
 
 class SinkError(MoonwatchError):

@@ -1,7 +1,7 @@
 """The ports of what is kept: the store with its outbox, and the pictures beside it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.core.events import Event, JsonValue
@@ -18,6 +18,8 @@ class Checkpoint:
     ordinal: int
     """The last job judged."""
     state: JsonValue
+    ended: bool = False
+    """The run was judged to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,9 @@ class Commit:
     buckets: Sequence[Bucket] = ()
     health: Sequence[Health] = ()
     checkpoints: Sequence[Checkpoint] = ()
+    fences: Mapping[int, int] = field(default_factory=dict)
+    """Partitions whose results these are, each with its owner's fencing token. The store remembers
+    the highest token of each, and refuses a commit with a lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,8 @@ class Store(Protocol):
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once.
 
-        Returns how many events were new. Raises StoreError.
+        Returns how many events were new. Raises StoreError, or FencedOffError where another
+        process has taken over what this is about.
         """
         ...
 

@@ -276,6 +276,7 @@ DROP_REASONS = (
     "rate",
     "stale",
     "queue full",
+    "queue away",
     "decode error",
     "worker failure",
     "duplicate",

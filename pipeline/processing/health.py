@@ -27,6 +27,19 @@ class HealthEvents:
             self._since.pop(state, None)
         return events
 
+    def state(self) -> JsonValue:
+        """Since when each trouble lasts: everything needed to go on after a restart."""
+        return dict(self._since)
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`; what is not one of these is not known to last."""
+        known = state if isinstance(state, dict) else {}
+        self._since = {
+            trouble: float(since)
+            for trouble, since in known.items()
+            if trouble in ENDED_BY and isinstance(since, int | float)
+        }
+
     def _event(self, health: Health, trouble: str, phase: str) -> Event:
         since = self._since[trouble]
         data: dict[str, JsonValue] = {"state": trouble}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import FencedOffError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
@@ -32,6 +32,8 @@ _STORE_RETRY_S = 1.0
 
 LaneKey = tuple[str, str]
 """(camera, engine): results of different engines are judged independently."""
+HEALTH_ENGINE = ""
+"""A camera's troubles are kept under this engine's name, which no engine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Outside:
     metrics: Metrics
     clock: Clock
     watcher: Watcher | None = None
+    fences: Mapping[int, int] = field(default_factory=dict)
+    """The partitions that are this processor's alone, with their fencing tokens."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,8 @@ class _Pending:
     events: list[Event] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    """Cameras whose troubles began or ended."""
     judged: dict[LaneKey, Result] = field(default_factory=dict)
     done: list[Delivered] = field(default_factory=list)
 
@@ -95,6 +101,10 @@ class Processor:
                 used[camera, engine] = checkpoint
             else:
                 logger.info("camera %s starts anew: what it is judged by has changed", camera)
+        for camera in {camera for camera, _ in self._lanes}:
+            checkpoint = self._outside.store.checkpoint(camera, HEALTH_ENGINE)
+            if checkpoint is not None:
+                self._health_of(camera).restore(checkpoint.state)
         return used
 
     @property
@@ -112,7 +122,11 @@ class Processor:
         self._stop.set()
 
     def step(self, idle_s: float = IDLE_S) -> int:
-        """Judge one batch of results; returns how many were taken from the queue."""
+        """Judge one batch of results; returns how many were taken from the queue.
+
+        Raises QueueError or FencedOffError when a partition is another's by now, or a picture is
+        out of reach: then what was judged and not kept is void, and a new processor goes on.
+        """
         taken = self._outside.results.take(_BATCH, idle_s)
         for arrived in taken:
             self._accept(arrived)
@@ -171,9 +185,14 @@ class Processor:
         self._pending.buckets += verdict.buckets
 
     def _judge_health(self, health: Health) -> None:
-        camera = self._health.setdefault(health.camera, HealthEvents())
-        self._pending.events += camera.judge(health)
+        events = self._health_of(health.camera).judge(health)
+        if events:
+            self._pending.events += events
+            self._pending.changed.add(health.camera)
         self._pending.health.append(health)
+
+    def _health_of(self, camera: str) -> HealthEvents:
+        return self._health.setdefault(camera, HealthEvents())
 
     def _keep(self) -> None:
         """Commit what is pending, then acknowledge; tries again until the store takes it."""
@@ -184,21 +203,27 @@ class Processor:
             events=pending.events,
             buckets=pending.buckets,
             health=pending.health,
-            checkpoints=[self._checkpoint(key, result) for key, result in pending.judged.items()],
+            checkpoints=[
+                *(self._checkpoint(key, result) for key, result in pending.judged.items()),
+                *(self._health_checkpoint(camera) for camera in sorted(pending.changed)),
+            ],
+            fences=self._outside.fences,
         )
         if not self._commit(commit):
             return
-        self._outside.results.acknowledge(pending.done)
         for event in pending.events:
             self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
         self._ended |= {key for key, result in pending.judged.items() if result.last}
         self._pending = _Pending()
+        self._outside.results.acknowledge(pending.done)
 
     def _commit(self, commit: Commit) -> bool:
         said = False
         while True:
             try:
                 self._outside.store.commit(commit)
+            except FencedOffError:
+                raise
             except StoreError as error:
                 if not said:
                     logger.error("store refuses events, trying on: %s", error)  # noqa: TRY400
@@ -218,7 +243,11 @@ class Processor:
             run=result.run,
             ordinal=result.ordinal,
             state=self._lanes[key].judge.state(),
+            ended=result.last,
         )
+
+    def _health_checkpoint(self, camera: str) -> Checkpoint:
+        return Checkpoint(camera, HEALTH_ENGINE, "", -1, self._health_of(camera).state())
 
     def _count_passed_over(self, result: Result, reason: str) -> None:
         self._outside.metrics.results_passed_over.labels(result.camera, reason).inc()

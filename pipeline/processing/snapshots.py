@@ -1,34 +1,52 @@
 """An event's picture: the frame that led to it, with the subject's box, as a JPEG."""
 
+import logging
 from datetime import UTC, datetime
 
 import cv2
 import numpy as np
 
+from pipeline.core.errors import StoreError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
 from pipeline.core.ports import MediaStore, PictureShelf
+
+logger = logging.getLogger(__name__)
 
 JPEG_QUALITY = 88
 _BOX_RGB = (255, 176, 0)
 
 
 class Snapshots:
-    """Stores pictures of events. Does nothing for an event whose picture is gone."""
+    """Stores pictures of events. An event whose picture is gone, or has no room, goes without."""
 
     def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
         self._shelf = shelf
         self._media = media
+        self._refused = False
 
     def attach(self, event: Event) -> Event:
-        """The event with a reference to its stored picture, or as it was without one."""
+        """The event with a reference to its stored picture, or as it was without one.
+
+        Raises QueueError when the shelf is out of reach.
+        """
         if event.seq is None or event.run is None:
             return event
         pixels = self._shelf.fetch(event.camera, event.run, event.seq)
         if pixels is None:
             return event
         reference = reference_of(event)
-        self._media.put(reference, jpeg_of(pixels, event))
+        try:
+            self._media.put(reference, jpeg_of(pixels, event))
+        except StoreError as error:
+            # Counts must not stop for a folder of pictures that is full or gone.
+            if not self._refused:
+                logger.error("events go without pictures: %s", error)  # noqa: TRY400
+            self._refused = True
+            return event
+        if self._refused:
+            logger.info("events have pictures again")
+        self._refused = False
         return event.with_media(reference)
 
 

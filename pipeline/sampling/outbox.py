@@ -53,7 +53,7 @@ class Outbox:
                     self._answer_for(receipt.dropped)
         except QueueError as error:
             self._lost(error)
-            self._count(1)
+            self._count(1, "queue away")
             return False
         if not receipt.accepted:
             self._count(1)
@@ -76,8 +76,8 @@ class Outbox:
                 self._outside.clock.wait(_RETRY_S, self._stop)
         return False
 
-    def _count(self, jobs: int) -> None:
-        self._outside.metrics.frames_dropped.labels(self._camera, "queue full").inc(jobs)
+    def _count(self, jobs: int, reason: str = "queue full") -> None:
+        self._outside.metrics.frames_dropped.labels(self._camera, reason).inc(jobs)
 
     def _lost(self, error: QueueError) -> None:
         if self._in_reach:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.clock import Clock
+from pipeline.core.errors import FencedOffError
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.ports import Checkpoint, Commit, Cursor, Store, Undelivered
@@ -116,6 +117,26 @@ class StoreContract(abc.ABC):
         assert store.checkpoint("door", "fast") == new
         assert store.checkpoint("door", "vlm") == other
         assert store.checkpoint("yard", "fast") is None
+
+    def test_an_end_is_remembered(self, store: Store) -> None:
+        """Whoever waits for a file learns that it was judged to its end."""
+        point = Checkpoint("door", "fast", "run", 9, None, ended=True)
+        store.commit(Commit(checkpoints=[point]))
+        assert store.checkpoint("door", "fast") == point
+
+    def test_a_lower_token_is_fenced_off(
+        self, open_again: Callable[[], Store], store: Store
+    ) -> None:
+        """Once a higher one was seen, from whichever process; nothing of its commit is kept."""
+        store.commit(Commit(fences={0: 5, 1: 9}))
+        open_again().commit(Commit(fences={1: 10}))
+        late = Commit(events=[an_event(1)], checkpoints=[], fences={0: 5, 1: 9})
+        with pytest.raises(FencedOffError) as fenced:
+            store.commit(late)
+        assert fenced.value.partition == 1
+        assert numbers(store) == []
+        assert store.commit(Commit(events=[an_event(1)], fences={0: 5, 1: 10})) == 1
+        assert store.commit(Commit(events=[an_event(2)])) == 1
 
     def test_a_bucket_may_be_written_again(self, store: Store) -> None:
         """The last word counts, and what nobody measured is accepted as unknown."""

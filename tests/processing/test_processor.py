@@ -1,6 +1,6 @@
 """What a processor concludes is kept once, in order, whatever is killed or comes twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.pictures import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import FencedOffError, StoreError
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
@@ -119,7 +119,9 @@ class Desk:
         self.processor = self.make(self.store, plan)
         self._media_store = config.build_media()
 
-    def make(self, store: Store, plan: CameraPlan = PLAN) -> Processor:
+    def make(
+        self, store: Store, plan: CameraPlan = PLAN, fences: Mapping[int, int] | None = None
+    ) -> Processor:
         """A processor on this desk's queues, such as the next one after a crash."""
         config = StoreConfig(url="sqlite:///unused.db", media=self.media)
         outside = Outside(
@@ -128,6 +130,7 @@ class Desk:
             snapshots=Snapshots(self.shelf, config.build_media()),
             metrics=self.metrics,
             clock=self.clock,
+            fences=fences or {},
         )
         return Processor([plan], outside)
 
@@ -253,6 +256,60 @@ def test_troubles_of_a_camera_are_events_with_start_and_end(desk: Desk) -> None:
     ]
     assert events[0].id == events[1].id
     assert events[1].data["seconds"] == 20.0
+
+
+def test_a_trouble_outlives_a_restart(desk: Desk) -> None:
+    """A camera that was offline when the processor was killed gets its end from the next one."""
+    desk.feed(health_result(Health("door", START, "offline", "timeout")))
+    desk.processor = desk.make(desk.store)
+    desk.processor.resume()
+    desk.feed(
+        health_result(Health("door", START + 5, "offline", "timeout")),
+        health_result(Health("door", START + 60, "online")),
+    )
+    first, second = (kept.event for kept in desk.events())
+    assert (first.phase, second.phase) == ("start", "end")
+    assert first.id == second.id
+    assert second.data["seconds"] == 60.0
+
+
+def test_an_end_is_in_the_checkpoint(desk: Desk) -> None:
+    """Another process can tell from the store that a file was judged to its end."""
+    desk.feed(result(0))
+    begun = desk.store.checkpoint("door", "fast")
+    desk.feed(result(1, last=True))
+    ended = desk.store.checkpoint("door", "fast")
+    assert begun is not None
+    assert ended is not None
+    assert (begun.ended, ended.ended) == (False, True)
+
+
+def test_whoever_is_fenced_off_keeps_nothing(desk: Desk) -> None:
+    """A processor whose partition was taken over learns it from the store, and writes nothing."""
+    old = desk.processor = desk.make(desk.store, fences={0: 4})
+    desk.feed(result(0), result(1))
+    desk.processor = desk.make(desk.store, fences={0: 5})
+    desk.store.commit(Commit(fences={0: 5}))
+    desk.queues.results.publish([result(2), result(3)], 0.0)
+    with pytest.raises(FencedOffError):
+        old.step(0.0)
+    assert len(desk.events()) == 1
+    desk.processor.resume()
+    desk.clock.advance(3600)
+    while desk.processor.step(0.0):
+        pass
+    assert [kept.event.data["seen"] for kept in desk.events()] == [2, 4]
+
+
+def test_a_full_folder_of_pictures_costs_no_event(desk: Desk) -> None:
+    """The event is kept without its picture, and the next one has it again."""
+    desk.shelf.keep(replace(frame("door", 1), run="clip"))
+    desk.shelf.keep(replace(frame("door", 3), run="clip"))
+    desk.media.write_bytes(b"in the way")
+    desk.feed(result(0), result(1))
+    desk.media.unlink()
+    desk.feed(result(2), result(3))
+    assert [len(kept.event.media) for kept in desk.events()] == [0, 1]
 
 
 def test_a_result_of_an_unknown_camera_is_counted_and_let_go(desk: Desk) -> None:

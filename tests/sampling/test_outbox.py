@@ -53,7 +53,7 @@ def test_a_live_camera_counts_what_it_cannot_queue(caplog: pytest.LogCaptureFixt
     bench = unreliable(3)
     with caplog.at_level(logging.INFO):
         offered(bench, camera(ScriptedSource(live=True)), every(0.5, 6))
-    assert bench.dropped("queue full") == 3
+    assert bench.dropped("queue away") == 3
     jobs = bench.jobs()
     assert [(job.ordinal, job.frame.seq) for job in jobs] == [(0, 0), (1, 1), (2, 2)]
     said = [record.getMessage() for record in caplog.records if "queue" in record.getMessage()]
