@@ -50,6 +50,7 @@ _SHORT = {
     "lost_track_buffer": "lost/30 s",
     "minimum_consecutive_frames": "frames",
     "direction_consistency_weight": "direction",
+    "delta_t": "steps",
 }
 
 
@@ -120,8 +121,8 @@ def candidates(kind: str) -> Iterator[Settings]:
                 chosen = {"track_activation_threshold": start, **common}
                 yield Settings(kind, min_score, overlap, chosen)
         else:
-            for weight in (0.1, 0.3):
-                chosen = {"direction_consistency_weight": weight, **common}
+            for weight, steps in product((0.1, 0.3), (1, 3)):
+                chosen = {"direction_consistency_weight": weight, "delta_t": steps, **common}
                 yield Settings(kind, 0.2, overlap, chosen)
 
 
@@ -141,18 +142,20 @@ def _byte(min_score: float, overlap: str, values: tuple[float, float, float, int
     )
 
 
-def _observed(overlap: str, values: tuple[float, float, int, int, float]) -> Settings:
-    high, least, lost, frames, weight = values
+def _observed(
+    overlap: str, values: tuple[float, float, int], frames: int = 2, **others: float
+) -> Settings:
+    high, least, lost = values
     return Settings(
         "OC-SORT",
         0.2,
         overlap,
         {
-            "direction_consistency_weight": weight,
             "high_conf_det_threshold": high,
             "minimum_iou_threshold": least,
             "lost_track_buffer": lost,
             "minimum_consecutive_frames": frames,
+            **others,
         },
     )
 
@@ -165,10 +168,10 @@ TUNED: dict[str, dict[int, Settings]] = {
         1: _byte(0.3, "GIoU", (0.3, 0.4, -0.9, 60)),
     },
     "OC-SORT": {
-        10: _observed("GIoU", (0.3, -0.5, 60, 2, 0.1)),
-        5: _observed("GIoU", (0.3, -0.5, 60, 2, 0.1)),
-        2: _observed("GIoU", (0.3, -0.5, 60, 2, 0.1)),
-        1: _observed("GIoU", (0.4, -0.5, 30, 2, 0.3)),
+        10: _observed("IoU", (0.4, 0.05, 60), direction_consistency_weight=0.1),
+        5: _observed("IoU", (0.3, 0.05, 60), direction_consistency_weight=0.1),
+        2: _observed("DIoU", (0.4, -0.5, 60), frames=1, direction_consistency_weight=0.3),
+        1: _observed("GIoU", (0.4, -0.5, 30), direction_consistency_weight=0.3, delta_t=1),
     },
 }
-"""What `--tune` found best, in hindsight, on the two lines of the truth: one setting a rate."""
+"""The best found, in hindsight, on the two lines of the truth: one setting for each rate."""
