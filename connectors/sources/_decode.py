@@ -45,8 +45,7 @@ class Decoder:
     Three ways, switched by what the stream shows. Key frames alone, each decoded only if it is
     wanted, as long as they come as often as pictures are needed; what lies between them is held
     until the next one is there, and decoded after all if it is late. Else every reference frame,
-    when the need is four times rarer than pictures and no gap between them becomes longer than the
-    need. Else everything.
+    as long as four of them come to each picture needed. Else everything.
     """
 
     def __init__(

@@ -11,7 +11,8 @@ _SLACK = 1.05
 _LONGEST_S = 600.0
 # Times of the same moment, computed in two ways, differ by less than this.
 _ROUNDING_S = 1e-6
-# Pictures to see before non-reference frames are judged, and how many to each one needed.
+# Pictures to see before non-reference frames are judged, and how many there must be, with and
+# without them, to each one needed: so no sample is later than a quarter of the need for it.
 _SEEN = 16
 _TO_ONE_NEEDED = 4
 # A consumer that makes up for rounding takes a picture this much too early.
@@ -98,12 +99,12 @@ class Thinning:
         gap = at - self._last if self._last is not None else 0.0
         self._last = at
         if self._on:
-            self._never = gap > self._every_s
+            self._never = gap * _TO_ONE_NEEDED > self._every_s + _ROUNDING_S
             self._on = not self._never
         else:
             self._seen += 1
             self._usual_s = max(self._usual_s, gap)
             if self._seen >= _SEEN:
-                self._on = self._usual_s * _TO_ONE_NEEDED <= self._every_s
+                self._on = self._usual_s * _TO_ONE_NEEDED <= self._every_s + _ROUNDING_S
                 self._never = not self._on
         return self._on

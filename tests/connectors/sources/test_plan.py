@@ -90,12 +90,13 @@ def test_after_a_gap_one_picture_is_wanted() -> None:
     [
         (0.0, 0.3, False),  # every picture is needed
         (0.3, 0.3, False),  # a picture in three is needed: too close to leave any out
-        (0.5, 0.3, True),
-        (0.5, 0.6, False),  # what is left out leaves gaps that are too long
+        (0.4, 0.1, True),
+        (1.2, 0.3, True),
+        (0.5, 0.3, False),  # what is left out leaves gaps that are too long
     ],
 )
 def test_when_other_frames_are_left_out(every_s: float, gap_after: float, thin: bool) -> None:
-    """Only where pictures come four times as often, and what is left comes often enough."""
+    """Only where pictures come four times as often as needed, with and without them."""
     thinning = Thinning(every_s)
     at = 0.0
     for _ in range(16):
