@@ -5,7 +5,7 @@ Only the module of the command that is called is imported, so that `check` start
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -22,6 +22,8 @@ COMMANDS = {
     "models": "models",
 }
 """Each command and the module of `pipeline.app.commands` that holds it."""
+EXTRAS = {"render": "render", "models": "moondream"}
+"""Commands that need more than the core install, and the extra that brings it."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
@@ -36,13 +38,34 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(moonwatch)
     called = arguments[0] if arguments and arguments[0] in COMMANDS else None
     for name in [called] if called else COMMANDS:
-        module = importlib.import_module(f"pipeline.app.commands.{COMMANDS[name]}")
-        command = getattr(module, name)
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
-        else:
-            app.command(name)(command)
+        _add(app, name)
     return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    """Add one command; where a library it needs is not installed, it says which extra brings it."""
+    try:
+        module = importlib.import_module(f"pipeline.app.commands.{COMMANDS[name]}")
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS:
+            raise
+        takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(name, context_settings=takes_anything)(_missing(name, error.name))
+        return
+    command = getattr(module, name)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
+
+
+def _missing(name: str, library: str | None) -> Callable[[], None]:
+    def command() -> None:
+        way_out = f"pip install 'moonwatch[{EXTRAS[name]}]'"
+        raise MoonwatchError(f"`{name}` needs {library}; install it with: {way_out}")
+
+    command.__doc__ = f"(needs {library}, which the extra `{EXTRAS[name]}` brings)"
+    return command
 
 
 def moonwatch() -> None:
