@@ -7,7 +7,10 @@ from pipeline.core.geometry import Box, Point, bottom_centre
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a track was seen at one moment: its box, at `at` UTC seconds."""
+    """Where a track was seen at one moment: its box, at `at` UTC seconds.
+
+    Where part of the thing was hidden, the box is that of the whole of it, as far as it is known.
+    """
 
     at: float
     box: Box
