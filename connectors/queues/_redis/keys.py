@@ -1,0 +1,153 @@
+"""Every key in Redis, what it means, and what keeps it from staying or growing for ever.
+
+All keys begin with `{prefix}:`. The braces put a deployment into one slot of a cluster, so that a
+script can move a job, its picture and its result in one step; a cluster then gives failover, and
+room for many deployments, but does not spread one of them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote, unquote
+
+from pipeline.core.frames import Frame
+from pipeline.core.jobs import Job
+
+
+class Life(StrEnum):
+    """What ends a key."""
+
+    EXPIRES = "it expires"
+    EMPTY = "it expires once it is empty; until then it is bounded"
+    REFERRED = "it expires, or stays while a file's job or a dead letter refers to it"
+    BOUNDED = "it stays, and is bounded"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of key: its name after the base, its Redis type, meaning, life and bound."""
+
+    name: str
+    type: str
+    meaning: str
+    life: Life
+    bound: str
+
+
+KINDS = (
+    Kind(
+        "lane",
+        "stream",
+        "`engine:live|file:camera`: jobs waiting for an engine or in a worker's hands "
+        "(group `workers`)",
+        Life.EMPTY,
+        "live_room or file_room entries, and what workers hold; a live one expires in any case",
+    ),
+    Kind(
+        "ring",
+        "zset",
+        "`engine`: the lanes that have jobs waiting, by when their turn was last",
+        Life.BOUNDED,
+        "a member for each camera; goes when nothing waits",
+    ),
+    Kind(
+        "due",
+        "zset",
+        "`engine`: when the first lease of a lane may end, in ms of Redis' clock",
+        Life.BOUNDED,
+        "a member for each camera",
+    ),
+    Kind("engines", "set", "engines that ever had jobs", Life.BOUNDED, "a member for each engine"),
+    Kind("turns", "string", "counts the turns of all rings", Life.BOUNDED, "one number"),
+    Kind(
+        "picture",
+        "hash",
+        "`camera:run:seq`: d the picture, n how many jobs refer to it, k ms it stays after them",
+        Life.REFERRED,
+        "as many as there are jobs",
+    ),
+    Kind(
+        "flight",
+        "set",
+        "`engine:camera:run`: ordinals that were put and whose result is not yet acknowledged; "
+        "putting them again changes nothing",
+        Life.EXPIRES,
+        "as many members as there are jobs and results",
+    ),
+    Kind(
+        "results",
+        "stream",
+        "`partition`: r results, or j jobs with w why they failed (group `processors`)",
+        Life.BOUNDED,
+        "results_room entries, what processors hold, and a failed result for each dead letter",
+    ),
+    Kind(
+        "dead",
+        "stream",
+        "dead letters: l lane, n attempts, w reason, j job, x picture; or p partition, r result",
+        Life.BOUNDED,
+        "dead_letters entries",
+    ),
+    Kind(
+        "dropped",
+        "hash",
+        "`lane:reason`: how many live jobs were let go",
+        Life.BOUNDED,
+        "two fields for each live lane",
+    ),
+    Kind("lease", "hash", "`partition`: its owner and fencing token", Life.EXPIRES, "a partition"),
+    Kind(
+        "tokens",
+        "hash",
+        "the last fencing token of each partition",
+        Life.BOUNDED,
+        "a field for each partition",
+    ),
+    Kind(
+        "bell",
+        "stream",
+        "`jobs:engine`, `room:lane`, `room:results:partition`: rung for those who wait",
+        Life.EXPIRES,
+        "one entry",
+    ),
+    Kind("wanted", "set", "what somebody waits for room in", Life.EXPIRES, "lanes and partitions"),
+)
+
+
+def base_of(prefix: str) -> str:
+    """What all keys of a deployment begin with; no key of that name is ever written."""
+    return f"{{{prefix}}}"
+
+
+def lane_of(job: Job) -> str:
+    """The lane of a job; `parts_of` takes it apart again."""
+    return _joined(job.engine, "live" if job.live else "file", job.frame.camera)
+
+
+def picture_of(frame: Frame) -> str:
+    """The name of a frame's picture."""
+    return picture_named(frame.camera, frame.run, frame.seq)
+
+
+def picture_named(camera: str, run: str, seq: int) -> str:
+    """The name of the picture of a camera run's frame."""
+    return _joined(camera, run, str(seq))
+
+
+def flight_named(engine: str, camera: str, run: str) -> str:
+    """The name of the jobs on their way of one camera run and engine."""
+    return _joined(engine, camera, run)
+
+
+def engine_named(engine: str) -> str:
+    """The name of an engine's keys."""
+    return _joined(engine)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """What a name was made of."""
+    return tuple(unquote(part, errors="surrogatepass") for part in name.split(":"))
+
+
+def _joined(*parts: str) -> str:
+    """Parts with a colon between them and none inside."""
+    return ":".join(quote(part, safe=" ", errors="surrogatepass") for part in parts)

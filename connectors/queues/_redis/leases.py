@@ -1,0 +1,36 @@
+"""Who owns which partition of the results, with fencing tokens that only rise."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from connectors.queues._redis.link import Link
+
+
+class RedisLeases:
+    """Leases kept in Redis and measured on its clock; see `pipeline.core.partitions.Leases`."""
+
+    def __init__(self, link: Link, partitions: int) -> None:
+        self._link = link
+        self._partitions = partitions
+
+    def acquire(self, partition: int, owner: str, ttl: timedelta) -> int | None:
+        """Own a partition for `ttl`; returns the fencing token, None while it is another's."""
+        token = self._link.script("lease_acquire", partition, owner, _ms(ttl))
+        return None if token is None else int(token)
+
+    def renew(self, partition: int, token: int, ttl: timedelta) -> bool:
+        """Own it for `ttl` from now; False when the lease was lost."""
+        return bool(self._link.script("lease_renew", partition, token, _ms(ttl)))
+
+    def release(self, partition: int, token: int) -> None:
+        """Let others have it at once; does nothing when the lease was lost."""
+        self._link.script("lease_release", partition, token)
+
+    def owners(self) -> Mapping[int, tuple[str, int]]:
+        """Owner and token of every partition that is owned."""
+        found = self._link.script("lease_owners", self._partitions)
+        return {int(number): (owner.decode(), int(token)) for number, owner, token in found}
+
+
+def _ms(ttl: timedelta) -> int:
+    return max(1, round(ttl.total_seconds() * 1000))

@@ -1,0 +1,166 @@
+"""The one door to Redis: scripts run here, deadlines hold here, foreign errors end here."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from connectors.queues._redis.scripts import SCRIPTS
+from connectors.queues._redis.target import Target
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError
+
+if TYPE_CHECKING:
+    import redis
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# A pause between two tries to reach Redis begins at the first and doubles up to the second.
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+# Of the timeout of a connection that a blocking read may use; the rest is for the way.
+_BLOCKING_SHARE = 0.5
+
+
+class Link:
+    """Connections to one Redis, shared by the threads of this process.
+
+    While Redis is away one call at a time tries to reach it, after growing pauses; all others fail
+    at once. Each change is logged once.
+    """
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self._target = target
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._client: redis.Redis | redis.RedisCluster | None = None
+        self._pause_s = 0.0
+        self._next_try = 0.0
+        self._away: str | None = None
+        self._refused: set[str] = set()
+        self.losses = 0
+        """Rises with every call that was lost: what Redis handed out may never have arrived."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last try to reach Redis failed."""
+        return self._away is not None
+
+    def ping(self) -> None:
+        """Ask whether Redis is there; raises QueueError."""
+        self._call("ping", lambda client: client.ping())
+
+    def script(self, name: str, *args: str | bytes | float) -> Any:
+        """Run one of our scripts; raises QueueError."""
+        script = SCRIPTS[name]
+        return self._call(name, lambda client: _run(client, script, (self._target.base, *args)))
+
+    def pause(self, most_s: float) -> None:
+        """Wait a little before the next try, at most `most_s`."""
+        self._clock.wait(min(most_s, _FIRST_PAUSE_S))
+
+    def wait_for(self, streams: Mapping[str, str | bytes], wait_s: float) -> None:
+        """Return when one of the streams has an entry after its id, or sooner, or after `wait_s`.
+
+        Away, it returns after `wait_s` all the same, so that a caller's loop never runs hot.
+        """
+        longest_s = self._target.timeout_s * _BLOCKING_SHARE
+        block_ms = max(1, round(min(wait_s, longest_s) * 1000))
+        keys: Any = {f"{self._target.base}:{name}": last for name, last in streams.items()}
+        try:
+            self._call("wait", lambda client: client.xread(keys, count=1, block=block_ms))
+        except QueueError:
+            self._clock.wait(min(wait_s, longest_s))
+
+    def close(self) -> None:
+        """Let go of the connections; the next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _call(self, name: str, work: "Callable[[redis.Redis], T]") -> T:
+        import redis
+
+        self._check_turn()
+        try:
+            done = work(self._connected())
+        except (redis.RedisError, OSError) as error:
+            raise self._translated(name, error) from None
+        self._reached(name)
+        return done
+
+    def _check_turn(self) -> None:
+        with self._lock:
+            if self._away is None:
+                return
+            now = self._clock.monotonic()
+            if now < self._next_try:
+                raise QueueError(self._away)
+            self._set_next_try(now)
+
+    def _set_next_try(self, now: float) -> None:
+        self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)
+
+    def _connected(self) -> "redis.Redis":
+        with self._lock:
+            if self._client is None:
+                self._client = self._target.connect()
+            return self._client  # type: ignore[return-value]  # a cluster client answers the same
+
+    def _translated(self, name: str, error: Exception) -> QueueError:
+        import redis
+
+        lost = not isinstance(error, redis.ResponseError) or isinstance(
+            error, redis.ReadOnlyError | redis.exceptions.ClusterError
+        )
+        return self._lost(error) if lost else self._refusal(name, error)
+
+    def _lost(self, error: Exception) -> QueueError:
+        sentence = f"{self._target.name} is out of reach: {self._target.without_secrets(error)}"
+        with self._lock:
+            first = self._away is None
+            self._away = sentence
+            self.losses += 1
+            if first:
+                self._pause_s = 0.0
+                self._set_next_try(self._clock.monotonic())
+        if first:
+            logger.warning("%s", sentence)
+        return QueueError(sentence)
+
+    def _refusal(self, name: str, error: Exception) -> QueueError:
+        sentence = f"{self._target.name} refuses {name}: {self._target.without_secrets(error)}"
+        with self._lock:
+            first = name not in self._refused
+            self._refused.add(name)
+        if first:
+            logger.error("%s", sentence)
+        return QueueError(sentence)
+
+    def _reached(self, name: str) -> None:
+        if self._away is None and not self._refused:
+            return
+        with self._lock:
+            back, self._away = self._away is not None, None
+            accepted = name in self._refused
+            self._refused.discard(name)
+        if back:
+            logger.info("%s is back", self._target.name)
+        if accepted:
+            logger.info("%s accepts %s again", self._target.name, name)
+
+
+def _run(client: "redis.Redis", script: tuple[str, str], values: tuple[Any, ...]) -> Any:
+    """By the script's hash, and in full where Redis does not know it (yet, or any more)."""
+    import redis
+
+    digest, source = script
+    try:
+        return client.evalsha(digest, 1, *values)
+    except redis.exceptions.NoScriptError:
+        return client.eval(source, 1, *values)

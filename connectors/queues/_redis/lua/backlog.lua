@@ -1,0 +1,15 @@
+-- What waits, by engine: {engine, length, captured_at of the oldest or ''}... Writes nothing.
+local reply = {}
+for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
+  local length, oldest = 0, false
+  for _, lane in ipairs(redis.call('ZRANGE', key('ring', engine), 0, -1)) do
+    local stream = key('lane', lane)
+    local waiting, last = waiting_in(stream, 'workers')
+    length = length + waiting
+    local entry = waiting > 0 and redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+    local at = entry and fields_of(entry).t
+    if at and (not oldest or tonumber(at) < tonumber(oldest)) then oldest = at end
+  end
+  reply[#reply + 1] = {engine, length, oldest or ''}
+end
+return reply

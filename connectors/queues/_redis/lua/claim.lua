@@ -1,0 +1,105 @@
+-- Take jobs of an engine, one camera after the other, those first whose worker is lost.
+-- Reads and writes: ring:<engine>, due:<engine>, turns, lane:*, picture:*, wanted, bell:*;
+--   what is given up or too old: dead, results:*, dropped, flight:*.
+-- Answers {bell id, ms until a lease may end, {lane, id, attempts, job, picture, pixels}...}.
+local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
+local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
+local lanes, due, now = key('ring', engine), key('due', engine), now_ms()
+local claims = {}
+even_when_full()
+
+-- Take over a lane's jobs whose lease has ended, at most `limit`; those with no life left are given up.
+local function reclaim(lane, room)
+  local stream, found = key('lane', lane), {}
+  while #found < room do
+    local ended = redis.pcall('XPENDING', stream, 'workers', 'IDLE', visibility, '-', '+', 1)[1]
+    if not ended or ended.err then break end
+    local entry = redis.call('XRANGE', stream, ended[1], ended[1])[1]
+    local attempts = ended[4]
+    if not entry then
+      redis.call('XACK', stream, 'workers', ended[1])
+    elseif attempts >= max_attempts then
+      local reason = 'no worker finished it in ' .. attempts .. ' attempts'
+      give_up(lane, entry, attempts, reason, most_dead, true)
+    else
+      redis.call('XCLAIM', stream, 'workers', 'worker', 0, ended[1], 'JUSTID', 'RETRYCOUNT', attempts + 1)
+      found[#found + 1] = {entry, attempts + 1}
+    end
+  end
+  return found
+end
+
+-- When the first lease of a lane may end; the lane is looked at again then.
+local function set_due(lane)
+  local pending = redis.pcall('XPENDING', key('lane', lane), 'workers', '-', '+', 1000)
+  local idle = -1
+  if not pending.err then
+    for _, one in ipairs(pending) do idle = math.max(idle, one[3]) end
+  end
+  if idle < 0 then
+    redis.call('ZREM', due, lane)
+  else
+    redis.call('ZADD', due, now + math.max(1, visibility - idle), lane)
+  end
+end
+
+-- A lane is known by `engine:kind:camera`.
+local function is_live(lane)
+  return string.find(lane, ':live:', 1, true) ~= nil
+end
+
+-- True when the job goes to the worker, false when it is too old or its picture is lost.
+local function hand_out(lane, entry, attempts)
+  local fields = fields_of(entry)
+  if attempts == 1 and is_live(lane) and tonumber(string.match(entry[1], '%d+')) < now - oldest_ms then
+    drop(lane, entry, 'stale', results_room)
+    return false
+  end
+  local pixels = redis.call('HGET', key('picture', fields.x), 'd')
+  if not pixels then
+    give_up(lane, entry, attempts, 'its picture is gone', most_dead, true)
+    return false
+  end
+  claims[#claims + 1] = {lane, entry[1], attempts, fields.j, fields.x, pixels}
+  return true
+end
+
+for _, lane in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
+  local found = reclaim(lane, limit - #claims)
+  for _, one in ipairs(found) do hand_out(lane, one[1], one[2]) end
+  if #claims >= limit then break end
+  set_due(lane)
+end
+
+-- A round gives each lane in the ring an equal share of what is left to take.
+local turns, share = 0, 1
+while #claims < limit do
+  local lane = redis.call('ZRANGE', lanes, 0, 0)[1]
+  if not lane then break end
+  if turns == 0 then
+    turns = redis.call('ZCARD', lanes)
+    share = math.max(1, math.floor((limit - #claims) / turns))
+  end
+  turns = turns - 1
+  local read = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'worker', 'COUNT', share, 'STREAMS',
+    key('lane', lane), '>')
+  if not read or read.err then
+    redis.call('ZREM', lanes, lane)
+  else
+    local entries = read[1][2]
+    local given = false
+    for _, entry in ipairs(entries) do given = hand_out(lane, entry, 1) or given end
+    if given then redis.call('ZADD', due, 'NX', now + visibility, lane) end
+    ring_if_wanted(lane)
+    if #entries < share then
+      redis.call('ZREM', lanes, lane)
+    else
+      redis.call('ZADD', lanes, redis.call('INCR', key('turns')), lane)
+    end
+  end
+end
+
+local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+local wait_ms = next_due and math.max(1, tonumber(next_due) - now) or -1
+return {bell_id('jobs:' .. engine), wait_ms, unpack(claims)}

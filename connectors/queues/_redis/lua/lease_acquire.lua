@@ -1,0 +1,15 @@
+-- Own a partition for a while. ARGV: partition, owner, ms. Answers the fencing token, or nil.
+-- Writes: lease:<partition>, tokens.
+local lease = key('lease', ARGV[1])
+local owner = redis.call('HGET', lease, 'owner')
+if owner and owner ~= ARGV[2] then return false end
+local token = redis.call('HGET', lease, 'token')
+if not owner then
+  -- The clock as a floor keeps tokens rising even where Redis has lost its data.
+  local last = tonumber(redis.call('HGET', key('tokens'), ARGV[1]) or '0')
+  token = string.format('%.0f', math.max(last + 1, now_ms()))
+  redis.call('HSET', key('tokens'), ARGV[1], token)
+  redis.call('HSET', lease, 'owner', ARGV[2], 'token', token)
+end
+redis.call('PEXPIRE', lease, ARGV[3])
+return token

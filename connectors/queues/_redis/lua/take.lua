@@ -1,0 +1,68 @@
+-- Take results. ARGV: limit, visibility in ms, then {partition, fencing token or '', cursor}...
+-- The cursor is '>' for new results; an id goes through what was taken before, from after that id.
+-- Reads and writes: lease:*, results:*, wanted, bell:*.
+-- Answers {{partition, cursor, last id}..., ''} then {partition, id, deliveries, result, job, reason}...,
+-- or {'lost', partition} when a token is not the present one.
+local limit, visibility = tonumber(ARGV[1]), tonumber(ARGV[2])
+local places, taken = {}, {}
+even_when_full()
+for i = 3, #ARGV, 3 do
+  if ARGV[i + 1] ~= '' and redis.call('HGET', key('lease', ARGV[i]), 'token') ~= ARGV[i + 1] then
+    return {'lost', ARGV[i]}
+  end
+end
+
+local function add(partition, entry, deliveries)
+  local fields = fields_of(entry)
+  taken[#taken + 1] =
+    {partition, entry[1], deliveries, fields.r or '', fields.j or '', fields.w or ''}
+end
+
+local function take_again(partition, stream)
+  local ended = redis.call('XPENDING', stream, 'processors', 'IDLE', visibility, '-', '+', limit - #taken)
+  for _, one in ipairs(ended) do
+    local entry = redis.call('XRANGE', stream, one[1], one[1])[1]
+    if entry then
+      redis.call('XCLAIM', stream, 'processors', 'processor', 0, one[1], 'JUSTID', 'RETRYCOUNT', one[4] + 1)
+      add(partition, entry, one[4] + 1)
+    else
+      redis.call('XACK', stream, 'processors', one[1])
+    end
+  end
+end
+
+local function read(partition, stream, from)
+  if #taken >= limit then return from end
+  local found = redis.call('XREADGROUP', 'GROUP', 'processors', 'processor', 'COUNT', limit - #taken,
+    'STREAMS', stream, from)
+  local entries = found and found[1][2] or {}
+  for _, entry in ipairs(entries) do
+    if from == '>' then
+      add(partition, entry, 1)
+    else
+      local told = redis.call('XPENDING', stream, 'processors', entry[1], entry[1], 1)[1]
+      add(partition, entry, told[4])
+    end
+  end
+  if from == '>' then
+    if #entries > 0 then ring_if_wanted('results:' .. partition) end
+    return from
+  end
+  if #entries == 0 then return read(partition, stream, '>') end
+  return entries[#entries][1]
+end
+
+for i = 3, #ARGV, 3 do
+  local partition, stream, cursor = ARGV[i], key('results', ARGV[i]), ARGV[i + 2]
+  ensure_group(stream, 'processors')
+  if ARGV[i + 1] == '' and #taken < limit then take_again(partition, stream) end
+  cursor = read(partition, stream, cursor)
+  places[#places + 1] = {partition, cursor, false}
+end
+if #taken == 0 then
+  for _, place in ipairs(places) do
+    local _, last = waiting_in(key('results', place[1]), 'processors')
+    place[3] = last
+  end
+end
+return {places, taken}

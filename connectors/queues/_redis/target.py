@@ -1,0 +1,175 @@
+"""Where Redis is and how to get in: one server, a Sentinel's, or a cluster."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    import redis
+
+_DEFAULT_PORTS = {"": 6379, "sentinel": 26379, "cluster": 6379}
+_SCHEME = re.compile(r"redis(?P<tls>s?)(?:\+(?P<form>sentinel|cluster))?")
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]\s]+)(?::(?P<port>\d{1,5}))?")
+EXAMPLES = (
+    "redis://host:6379/0, rediss://host:6379/0, "
+    "redis+sentinel://host1:26379,host2:26379/service/0 or redis+cluster://host1:6379,host2:6379"
+)
+
+
+class RedisUrl(SecretStr):
+    """A Redis URL. Its text, repr and dumps hide the login; `get_secret_value` has all."""
+
+    def _display(self) -> str:
+        head, slashes, rest = self._secret_value.partition("://")
+        login, at, place = rest.rpartition("@")
+        return f"{head}{slashes}{'***@' if at and login else ''}{place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a Redis URL says."""
+
+    form: str
+    """`""` for one server, `sentinel` or `cluster`."""
+    tls: bool
+    hosts: tuple[tuple[str, int], ...]
+    service: str = ""
+    """The name by which a Sentinel knows the server."""
+    database: int = 0
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def with_login(self, username: str | None, password: str | None) -> "Place":
+        """The same place, with what is given in place of its own login."""
+        return replace(self, username=username or self.username, password=password or self.password)
+
+    def __str__(self) -> str:
+        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        return f"{self.service} of sentinel {hosts}" if self.form == "sentinel" else hosts
+
+
+def place_of(url: str) -> Place:
+    """The parts of a URL; raises ValueError with a sentence that does not quote it."""
+    scheme, slashes, rest = url.partition("://")
+    known = _SCHEME.fullmatch(scheme)
+    if not slashes or known is None:
+        raise ValueError(f"is no address of Redis; write it like {EXAMPLES}")
+    authority, _, path = rest.partition("/")
+    login, _, hosts = authority.rpartition("@")
+    form = known["form"] or ""
+    username, colon, password = login.partition(":")
+    *service, database = path.split("/") if path else ("",)
+    if form == "sentinel" and path and not service:
+        service, database = [database], ""
+    return Place(
+        form=form,
+        tls=bool(known["tls"]),
+        hosts=_hosts(hosts, form),
+        service=_service(form, service),
+        database=_database(form, database),
+        username=unquote(username) or None,
+        password=unquote(password) if colon else None,
+    )
+
+
+def _hosts(text: str, form: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for part in text.split(","):
+        one = _HOST.fullmatch(part)
+        if one is None or int(one["port"] or 1) not in range(1, 65536):
+            raise ValueError(
+                f"has no host that could be read; write it like {EXAMPLES}, with special "
+                "characters of the password percent-encoded (@ is %40, / is %2F), or give "
+                "`username` and `password` as keys of their own"
+            )
+        found.append((one["host"].strip("[]"), int(one["port"] or _DEFAULT_PORTS[form])))
+    if not form and len(found) > 1:
+        raise ValueError(
+            "names several hosts; write redis+sentinel:// or redis+cluster:// before them"
+        )
+    return tuple(found)
+
+
+def _service(form: str, parts: list[str]) -> str:
+    if form != "sentinel":
+        if parts:
+            raise ValueError(f"ends in more than a database number; write it like {EXAMPLES}")
+        return ""
+    if len(parts) != 1 or not parts[0]:
+        raise ValueError(
+            "lacks the service's name; write redis+sentinel://host1:26379,host2:26379/service"
+        )
+    return parts[0]
+
+
+def _database(form: str, text: str) -> int:
+    if text and (not text.isdecimal() or (form == "cluster" and int(text))):
+        raise ValueError(f"ends in no database number; write it like {EXAMPLES}")
+    return int(text or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A Redis, and how to open a client for it."""
+
+    place: Place
+    base: str
+    timeout_s: float
+    tls_files: Mapping[str, str] = field(default_factory=dict)
+    """redis-py's `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`."""
+    sentinel_login: tuple[str | None, str | None] = field(default=(None, None), repr=False)
+
+    @property
+    def name(self) -> str:
+        """How sentences call it."""
+        return f"redis at {self.place}"
+
+    def without_secrets(self, error: Exception) -> str:
+        """What a library's error says, in one line and without a password it may quote."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        for secret in (self.place.password, self.sentinel_login[1]):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+    def connect(self) -> "redis.Redis | redis.RedisCluster":
+        """A client; nothing is sent before it is used, except to find out a cluster's nodes."""
+        import redis
+
+        place, options = self.place, self._options()
+        if place.form == "cluster":
+            node: Any = redis.cluster.ClusterNode
+            nodes = [node(host, port) for host, port in place.hosts]
+            return redis.RedisCluster(
+                startup_nodes=nodes, cluster_error_retry_attempts=1, **options
+            )
+        options["db"] = place.database
+        if place.form == "sentinel":
+            username, password = self.sentinel_login
+            own = self._options() | {"username": username, "password": password}
+            sentinel: Any = redis.sentinel.Sentinel
+            found = sentinel(place.hosts, sentinel_kwargs=own, **options)
+            master: redis.Redis = found.master_for(place.service)
+            return master
+        [(host, port)] = place.hosts
+        return redis.Redis(host=host, port=port, **options)
+
+    def _options(self) -> dict[str, Any]:
+        import redis
+
+        tls = {"ssl": True, **self.tls_files} if self.place.tls else {}
+        return {
+            "username": self.place.username,
+            "password": self.place.password,
+            "socket_timeout": self.timeout_s,
+            "socket_connect_timeout": self.timeout_s,
+            "socket_keepalive": True,
+            # Trying again is the link's business, which knows what may be done twice.
+            "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+            "protocol": 2,
+            **tls,
+        }

