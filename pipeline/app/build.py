@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from pipeline.app.deployment import CameraConfig, Deployment, DetectTask
@@ -30,17 +30,18 @@ def engines_of(camera: CameraConfig) -> list[str]:
     return list(dict.fromkeys(task.engine or "" for task in camera.tasks.values()))
 
 
-def used_engines(deployment: Deployment) -> dict[str, EngineConfigBase]:
-    """The engines some camera asks; others of the file are not started."""
+def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
+    """The engines some camera asks, or `only` some of these; others of the file are not started."""
     used = {engine for camera in deployment.cameras.values() for engine in engines_of(camera)}
-    return {name: config for name, config in deployment.engines.items() if name in used}
+    wanted = used & set(only) if only else used
+    return {name: config for name, config in deployment.engines.items() if name in wanted}
 
 
-def lanes_of(deployment: Deployment) -> list[Lane]:
+def lanes_of(deployment: Deployment, only: Collection[str] = ()) -> list[Lane]:
     """Start the engines; raises EngineError naming the one that does not start, and why."""
     cameras = snapshot_cameras(deployment)
     lanes: list[Lane] = []
-    for name, config in used_engines(deployment).items():
+    for name, config in used_engines(deployment, only).items():
         batching = Batching(config.max_batch, config.max_wait.total_seconds())
         try:
             lanes.append(Lane(name, _started(name, config), batching, cameras))

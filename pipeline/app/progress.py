@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.app.run import Run
+from pipeline.app.running import Running
 from pipeline.app.show import live_table, status_line
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ _REDRAW_S = 0.5
 
 
 @contextmanager
-def live(run: Run) -> Iterator[Show]:
+def live(run: Running) -> Iterator[Show]:
     """Redraws a table, and how far the files are, for as long as the block lasts."""
     console = Console(stderr=True)
     bar = Progress(
@@ -39,7 +39,7 @@ def live(run: Run) -> Iterator[Show]:
                 return
             drawn_at = time.monotonic()
             status = run.status()
-            table = live_table(status.cameras, run.metrics, status.sinks, status.up_s)
+            table = live_table(status.figures, status.sinks, status.up_s)
             if task is not None:
                 bar.update(task, completed=run.progress() or 0.0)
             screen.update(Group(table, bar) if task is not None else table)
@@ -47,7 +47,7 @@ def live(run: Run) -> Iterator[Show]:
         yield show
 
 
-def line_every(run: Run, seconds: float) -> Show:
+def line_every(run: Running, seconds: float) -> Show:
     """Logs how a run is doing, at most every `seconds`."""
     said_at = time.monotonic()
 
@@ -57,6 +57,6 @@ def line_every(run: Run, seconds: float) -> Show:
             return
         said_at = time.monotonic()
         status = run.status()
-        logger.info("%s", status_line(status.cameras, run.metrics, status.sinks, status.up_s))
+        logger.info("%s", status_line(status.figures, status.sinks, status.up_s))
 
     return show

@@ -7,10 +7,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from pipeline.app.evaluate import Comparison
+from pipeline.app.figures import Figures
 from pipeline.app.summary import Summary
 from pipeline.core.errors import Problem
 from pipeline.delivery import LaneStatus
-from pipeline.telemetry.metrics import Metrics
 
 
 def summary_tables(summary: Summary) -> Iterator[RenderableType]:
@@ -62,24 +62,19 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
     return table
 
 
-def live_table(
-    cameras: Sequence[str], metrics: Metrics, lanes: Sequence[LaneStatus], up_s: float
-) -> Table:
+def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Table:
     """How every camera and sink is doing at this moment."""
     table = Table(title=f"moonwatch, up {timedelta(seconds=round(up_s))}", title_justify="left")
     for name in ("camera", "state", "sampled", "dropped", "judged", "events"):
         table.add_column(name, justify="left" if name in ("camera", "state") else "right")
-    dropped = metrics.by_labels("moonwatch_frames_dropped_total")
-    events = metrics.by_labels("moonwatch_events_total")
-    for camera in cameras:
-        up = metrics.value("moonwatch_camera_up", camera=camera) > 0
+    for camera, counted in figures.items():
         table.add_row(
             camera,
-            "[green]online[/]" if up else "[red]offline[/]",
-            f"{metrics.value('moonwatch_frames_sampled_total', camera=camera):.0f}",
-            f"{sum(n for (of, _), n in dropped.items() if of == camera):.0f}",
-            f"{metrics.value('moonwatch_results_judged_total', camera=camera):.0f}",
-            f"{sum(n for (of, *_), n in events.items() if of == camera):.0f}",
+            "[green]online[/]" if counted.up else "[red]offline[/]",
+            str(counted.sampled),
+            str(sum(counted.dropped.values())),
+            str(counted.judged),
+            str(counted.events),
         )
     for lane in lanes:
         state = f"[red]{lane.error}[/]" if lane.error else "[green]delivering[/]"
@@ -87,18 +82,17 @@ def live_table(
     return table
 
 
-def status_line(
-    cameras: Sequence[str], metrics: Metrics, lanes: Sequence[LaneStatus], up_s: float
-) -> str:
+def status_line(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> str:
     """The same in one line, for logs."""
-    up = sum(metrics.value("moonwatch_camera_up", camera=camera) > 0 for camera in cameras)
-    sampled = sum(metrics.by_labels("moonwatch_frames_sampled_total").values())
-    dropped = sum(metrics.by_labels("moonwatch_frames_dropped_total").values())
-    events = sum(metrics.by_labels("moonwatch_events_total").values())
+    all_ = list(figures.values())
+    up = sum(counted.up for counted in all_)
+    sampled = sum(counted.sampled for counted in all_)
+    dropped = sum(sum(counted.dropped.values()) for counted in all_)
+    events = sum(counted.events for counted in all_)
     behind = ", ".join(f"{lane.sink} {lane.behind} behind" for lane in lanes if lane.behind)
     return (
-        f"up {timedelta(seconds=round(up_s))}: {up} of {len(cameras)} cameras online, "
-        f"{sampled:.0f} frames sampled, {dropped:.0f} dropped, {events:.0f} events"
+        f"up {timedelta(seconds=round(up_s))}: {up} of {len(all_)} cameras online, "
+        f"{sampled} frames sampled, {dropped} dropped, {events} events"
         + (f"; {behind}" if behind else "")
     )
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.app.deployment import Deployment
+from pipeline.app.figures import CameraFigures, Figures
 from pipeline.core.events import JsonValue
 from pipeline.core.history import EventFilter, History, Page
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.rules import CountConfig, DwellConfig, LineCrossingConfig, OccupancyConfig, RuleBase
-from pipeline.telemetry.metrics import Metrics
 
 _ALL = 1_000_000
 
@@ -111,14 +111,14 @@ class Summary:
         }
 
 
-def summarise(deployment: Deployment, history: History, metrics: Metrics, took_s: float) -> Summary:
-    """The figures of everything that is in a store, with the frames of this process."""
+def summarise(deployment: Deployment, history: History, figures: Figures, took_s: float) -> Summary:
+    """The figures of everything that is in a store, with the frames of this run."""
     return Summary(
         footfall=list(_footfall(deployment, history)),
         presence=list(_presence(deployment, history)),
         stays=list(_stays(deployment, history)),
         events=_happenings(history),
-        flows=[_flow(metrics, camera) for camera in deployment.cameras],
+        flows=[_flow(camera, figures) for camera in deployment.cameras],
         seconds=took_s,
     )
 
@@ -180,14 +180,9 @@ def _happenings(history: History) -> dict[tuple[str, str], int]:
     return dict(events)
 
 
-def _flow(metrics: Metrics, camera: str) -> Flow:
-    dropped = {
-        reason: int(frames)
-        for (of, reason), frames in metrics.by_labels("moonwatch_frames_dropped_total").items()
-        if of == camera and frames
-    }
-    sampled = int(metrics.value("moonwatch_frames_sampled_total", camera=camera))
-    return Flow(camera, sampled, dropped)
+def _flow(camera: str, figures: Figures) -> Flow:
+    counted = figures.get(camera, CameraFigures())
+    return Flow(camera, counted.sampled, dict(counted.dropped))
 
 
 def _stay_json(stay: Stay) -> JsonValue:

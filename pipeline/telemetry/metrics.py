@@ -105,11 +105,15 @@ class Metrics:
 
     def by_labels(self, name: str) -> dict[tuple[str, ...], float]:
         """All values of one sample, by its label values in the order they were declared."""
-        values: dict[tuple[str, ...], float] = {}
+        return self.tables(name)[name]
+
+    def tables(self, *names: str) -> dict[str, dict[tuple[str, ...], float]]:
+        """The values of several samples, looked through once."""
+        values: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in names}
         for family in self.registry.collect():
             for sample in family.samples:
-                if sample.name == name:
-                    values[tuple(sample.labels.values())] = sample.value
+                if sample.name in values:
+                    values[sample.name][tuple(sample.labels.values())] = sample.value
         return values
 
     def exposition(self) -> bytes:

@@ -13,7 +13,7 @@ from types import FrameType
 from pipeline.app import progress
 from pipeline.app.config import load
 from pipeline.app.deployment import Deployment
-from pipeline.app.run import Run
+from pipeline.app.running import Running
 from pipeline.app.summary import Summary, summarise
 from pipeline.core.errors import ConfigError, Problem
 
@@ -22,7 +22,7 @@ _LOOK_S = 0.1
 _LINE_EVERY_S = 60.0
 
 
-def work(run: Run, stop: threading.Event, *, quiet: bool) -> Summary:
+def work(run: Running, stop: threading.Event, *, quiet: bool) -> Summary:
     """Start a run, look after it until it is over, and end it; what it found."""
     began = time.monotonic()
     try:
@@ -36,7 +36,7 @@ def work(run: Run, stop: threading.Event, *, quiet: bool) -> Summary:
         run.stop()
     try:
         took_s = time.monotonic() - began
-        return summarise(run.deployment, run.store.history, run.metrics, took_s)
+        return summarise(run.deployment, run.store.history, run.status().figures, took_s)
     finally:
         run.close()
 
@@ -66,7 +66,7 @@ def stop_on_signals() -> threading.Event:
 
 
 @contextmanager
-def _display(run: Run, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def _display(run: Running, *, quiet: bool) -> Iterator[Callable[[], None]]:
     if quiet:
         yield _show_nothing
     elif sys.stderr.isatty():

@@ -1,0 +1,87 @@
+"""How every camera does, in figures: read off one process's metrics, or added up over many."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipeline.core.events import JsonValue
+from pipeline.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFigures:
+    """One camera, since the processes that count it were started."""
+
+    up: bool = False
+    sampled: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Frames lost, by reason."""
+    answered: int = 0
+    failed: int = 0
+    """Tasks an engine could not answer."""
+    judged: int = 0
+    passed_over: int = 0
+    events: int = 0
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The same for machines."""
+        return asdict(self) | {"dropped": dict(self.dropped)}
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> "CameraFigures":
+        """The figures of an `as_json()`; raises KeyError, TypeError or ValueError."""
+        dropped = {str(reason): int(frames) for reason, frames in dict(data["dropped"]).items()}
+        counted = {name: int(data[name]) for name in _COUNTED}
+        return cls(up=bool(data["up"]), dropped=dropped, **counted)
+
+
+_UP = "moonwatch_camera_up"
+_DROPPED = "moonwatch_frames_dropped_total"
+_COUNTED = {
+    "sampled": "moonwatch_frames_sampled_total",
+    "answered": "moonwatch_jobs_answered_total",
+    "failed": "moonwatch_tasks_failed_total",
+    "judged": "moonwatch_results_judged_total",
+    "passed_over": "moonwatch_results_passed_over_total",
+    "events": "moonwatch_events_total",
+}
+Figures = Mapping[str, CameraFigures]
+"""By camera."""
+
+
+def figures_of(metrics: Metrics, cameras: Iterable[str]) -> Figures:
+    """What this process's metrics say of each camera."""
+    tables = metrics.tables(_UP, _DROPPED, *_COUNTED.values())
+    dropped = tables[_DROPPED]
+    counted = {name: _by_camera(tables[sample]) for name, sample in _COUNTED.items()}
+    return {
+        camera: CameraFigures(
+            up=tables[_UP].get((camera,), 0.0) > 0,
+            dropped={reason: int(n) for (of, reason), n in dropped.items() if of == camera and n},
+            **{name: values.get(camera, 0) for name, values in counted.items()},
+        )
+        for camera in cameras
+    }
+
+
+def added(figures: Sequence[Figures]) -> Figures:
+    """The figures of several processes as one."""
+    cameras = dict.fromkeys(camera for one in figures for camera in one)
+    return {camera: _sum([one[camera] for one in figures if camera in one]) for camera in cameras}
+
+
+def _by_camera(table: Mapping[tuple[str, ...], float]) -> dict[str, int]:
+    """The sum over all labels but the first, which is the camera."""
+    totals: dict[str, int] = {}
+    for (camera, *_), value in table.items():
+        totals[camera] = totals.get(camera, 0) + int(value)
+    return totals
+
+
+def _sum(parts: Sequence[CameraFigures]) -> CameraFigures:
+    dropped: dict[str, int] = {}
+    for part in parts:
+        for reason, frames in part.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + frames
+    counted = {name: sum(getattr(part, name) for part in parts) for name in _COUNTED}
+    return CameraFigures(up=any(part.up for part in parts), dropped=dropped, **counted)

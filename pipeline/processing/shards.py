@@ -1,0 +1,113 @@
+"""Judges the partitions that this process owns, for as long as it owns them.
+
+Whenever they change, and whenever something was taken over or out of reach, a fresh processor
+begins from what the store holds. What the old one had judged and not kept is void: its results come
+again. So there is one way to begin, and no state to be carried over.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, StoreError
+from pipeline.core.partitions import PartitionedResults, partition_of
+from pipeline.core.ports import Commit
+from pipeline.processing.judge import CameraPlan
+from pipeline.processing.processor import IDLE_S, Outside, Processor
+from pipeline.processing.tenure import Tenure
+
+logger = logging.getLogger(__name__)
+
+# Pause before something out of reach is tried again.
+_RETRY_S = 0.5
+
+
+class Shards:
+    """A processor for the partitions of a tenure. One thread calls `step` or `run`."""
+
+    def __init__(
+        self,
+        plans: Sequence[CameraPlan],
+        outside: Outside,
+        results: PartitionedResults,
+        tenure: Tenure,
+    ) -> None:
+        """`outside` is what the processors work with, but for its results and fences."""
+        self._plans = plans
+        self._outside = outside
+        self._results = results
+        self._tenure = tenure
+        self._stop = threading.Event()
+        self._held: Mapping[int, int] = {}
+        self._processor: Processor | None = None
+        self._refused = False
+
+    @property
+    def is_judging(self) -> bool:
+        """Whether there is a processor at work."""
+        return self._processor is not None
+
+    def run(self) -> None:
+        """Judge until stopped; what was taken is kept before it returns, or comes again."""
+        while not self._stop.is_set():
+            self.step()
+
+    def stop(self) -> None:
+        """Return from `run` after the batch in hand."""
+        self._stop.set()
+        processor = self._processor
+        if processor is not None:
+            processor.stop()
+
+    def step(self, idle_s: float = IDLE_S) -> int:
+        """Judge one batch of results; returns how many were taken from the queue."""
+        held = self._tenure.held
+        try:
+            if self._processor is None or held != self._held:
+                self._begin(held)
+            if self._processor is not None:
+                return self._processor.step(idle_s)
+        except (LeaseLostError, FencedOffError) as error:
+            self._processor = None
+            self._tenure.lose(error.partition)
+            return 0
+        except QueueError:
+            self._processor = None  # said by the queue itself
+        except StoreError as error:
+            self._say_refused(error)
+        self._outside.clock.wait(_RETRY_S if held else idle_s, self._stop)
+        return 0
+
+    def _begin(self, held: Mapping[int, int]) -> None:
+        """Fence everybody else off, then go on from the store."""
+        self._processor = None
+        if held:
+            self._outside.store.commit(Commit(fences=held))
+            owned = [plan for plan in self._plans if self._partition(plan) in held]
+            outside = replace(self._outside, results=self._results.partition(held), fences=held)
+            processor = Processor(owned, outside)
+            processor.resume()
+            self._processor = processor
+            if self._stop.is_set():
+                processor.stop()
+        self._say_held(held)
+        self._held = held
+        self._tenure.use(held.keys())
+
+    def _partition(self, plan: CameraPlan) -> int:
+        return partition_of(plan.camera, self._results.partitions)
+
+    def _say_held(self, held: Mapping[int, int]) -> None:
+        if self._refused:
+            logger.info("store answers again")
+            self._refused = False
+        if held.keys() != self._held.keys():
+            names = ", ".join(str(partition) for partition in sorted(held)) or "none"
+            logger.info("judging partitions %s of %d", names, self._results.partitions)
+
+    def _say_refused(self, error: StoreError) -> None:
+        self._processor = None
+        if not self._refused:
+            logger.error("store does not answer, trying on: %s", error)
+        self._refused = True

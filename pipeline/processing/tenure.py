@@ -1,0 +1,133 @@
+"""Which partitions of the results this process owns: leases kept up, shared out fairly, given back.
+
+Every processor owns its fair share. A new one gets what the others have too much; what a dead one
+had is taken over as soon as its leases run out.
+"""
+
+import logging
+import math
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pipeline.core.errors import QueueError
+from pipeline.core.partitions import Leases
+
+logger = logging.getLogger(__name__)
+
+LEASE_TTL = timedelta(seconds=3)
+# Two renewals may fail before a lease runs out.
+LOOK_S = LEASE_TTL.total_seconds() / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which name, and for what, a process asks."""
+
+    owner: str
+    """Unique for every start of a process."""
+    partitions: int
+    """How many there are."""
+    shard: Collection[int] | None = None
+    """The partitions that are this process's; None for a fair share of all."""
+    ttl: timedelta = LEASE_TTL
+
+
+class Tenure:
+    """The partitions a process owns. One thread looks after them, another one works with them."""
+
+    def __init__(self, leases: Leases, terms: Terms, processors: Callable[[], int]) -> None:
+        """`processors` says how many there are to share with, this one included."""
+        self._leases = leases
+        self._terms = terms
+        self._processors = processors
+        self._lock = threading.Lock()
+        self._owned: dict[int, int] = {}
+        self._leaving: set[int] = set()
+        self._in_use: Collection[int] = frozenset()
+
+    @property
+    def held(self) -> Mapping[int, int]:
+        """The partitions to work on, each with its fencing token."""
+        with self._lock:
+            return {p: token for p, token in self._owned.items() if p not in self._leaving}
+
+    def use(self, partitions: Collection[int]) -> None:
+        """Say which partitions are worked on; only others are given back."""
+        self._in_use = frozenset(partitions)
+
+    def lose(self, partition: int) -> None:
+        """Somebody else owns it by now."""
+        with self._lock:
+            known = self._owned.pop(partition, None)
+            self._leaving.discard(partition)
+        if known is not None:
+            logger.warning("partition %d was taken over by another processor", partition)
+
+    def look(self) -> None:
+        """Renew what is owned, give back what is too much, take what is free.
+
+        Where the queue is out of reach everything stays as it is: nobody else can take anything.
+        """
+        try:
+            self._renew()
+            self._give_back()
+            self._take()
+        except QueueError:
+            return  # said by the queue itself; the next look tries again
+
+    def end(self) -> None:
+        """Give everything back, so that others need not wait for it to run out."""
+        try:
+            for partition, token in self._all().items():
+                self._leases.release(partition, token)
+                self._forget(partition)
+        except QueueError:
+            return  # they run out by themselves
+
+    def _all(self) -> dict[int, int]:
+        with self._lock:
+            return dict(self._owned)
+
+    def _forget(self, partition: int) -> None:
+        with self._lock:
+            self._owned.pop(partition, None)
+            self._leaving.discard(partition)
+
+    def _renew(self) -> None:
+        for partition, token in self._all().items():
+            if not self._leases.renew(partition, token, self._terms.ttl):
+                self.lose(partition)
+
+    def _give_back(self) -> None:
+        share = self._share()
+        with self._lock:
+            staying = sorted(self._owned.keys() - self._leaving)
+            self._leaving.update(staying[share:])
+            leaving = {p: self._owned[p] for p in self._leaving if p not in self._in_use}
+        for partition, token in leaving.items():
+            self._leases.release(partition, token)
+            self._forget(partition)
+
+    def _take(self) -> None:
+        missing = self._share() - len(self.held)
+        if missing <= 0:
+            return
+        taken = self._leases.owners()
+        wanted = self._terms.shard
+        for partition in range(self._terms.partitions) if wanted is None else sorted(wanted):
+            if missing <= 0:
+                return
+            if partition in taken or partition in self._all():
+                continue
+            token = self._leases.acquire(partition, self._terms.owner, self._terms.ttl)
+            if token is not None:
+                with self._lock:
+                    self._owned[partition] = token
+                missing -= 1
+
+    def _share(self) -> int:
+        if self._terms.shard is not None:
+            return len(self._terms.shard)
+        return math.ceil(self._terms.partitions / max(1, self._processors()))
