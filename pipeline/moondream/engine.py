@@ -113,7 +113,7 @@ class Engine:
 
     def step(self) -> None:
         """Do the next piece of work: drop what was cancelled, start newcomers or go on."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self._runner.on_device():
             self._drop_cancelled()
             self._cut_next_pictures()
             newcomers = self._scheduler.admit()

@@ -133,8 +133,12 @@ class _PrefillAttend:
     """Attends for one prefill: new prefixes among themselves, prompts to prefix and self."""
 
     def __init__(self, cache: KvCache, place: _Places, new_pages: Sequence[int]) -> None:
-        self._cache, self._place, self._new_pages = cache, place, list(new_pages)
-        ahead = long_range(place.longest, place.position_T.device)
+        device = place.position_T.device
+        self._cache, self._place = cache, place
+        self._n_new = len(new_pages)
+        self._new_pages = _index(new_pages, device)
+        self._pages = _index(place.pages, device)
+        ahead = long_range(place.longest, device)
         self._causal_JJ = ahead[None, :] <= ahead[:, None]
 
     def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
@@ -145,8 +149,8 @@ class _PrefillAttend:
         mixed: list[Tensor] = []
         if n_prefix:
             k_PKSD, v_PKSD = (self._by_page(part[:n_prefix]) for part in (k_TKD, v_TKD))
-            cache.page_k[layer, self._new_pages] = k_PKSD
-            cache.page_v[layer, self._new_pages] = v_PKSD
+            cache.page_k[layer][self._new_pages] = k_PKSD
+            cache.page_v[layer][self._new_pages] = v_PKSD
             if len(q_TKGD) > n_prompt:
                 mixed.append(self._prefix(q_TKGD[:n_prefix], k_PKSD, v_PKSD))
         q_TKGD, k_TKD, v_TKD = q_TKGD[-n_prompt:], k_TKD[n_prefix:], v_TKD[n_prefix:]
@@ -160,7 +164,7 @@ class _PrefillAttend:
 
     def _by_page(self, part_TKD: Tensor) -> Tensor:
         n_heads, width = part_TKD.shape[1:]
-        return part_TKD.reshape(len(self._new_pages), -1, n_heads, width).transpose(1, 2)
+        return part_TKD.reshape(self._n_new, -1, n_heads, width).transpose(1, 2)
 
     def _prefix(self, q_TKGD: Tensor, k_PKSD: Tensor, v_PKSD: Tensor) -> Tensor:
         groups, width = q_TKGD.shape[2:]
@@ -199,15 +203,18 @@ class _PrefillAttend:
         n_pages, lanes = len(place.pages), place.lanes
         cells = q_TKGD.new_zeros(n_pages * lanes + 1, *q_TKGD.shape[1:])
         cells[place.cell_T] = q_TKGD
-        first, last = place.pages[0], place.pages[-1]
-        # Pages side by side are read where they are; others have to be gathered.
-        together = last - first + 1 == n_pages
-        chosen: slice | list[int] = slice(first, last + 1) if together else place.pages
         partial = partial_attention(
             lanes_as_queries(cells[:-1], n_pages, lanes),
-            cache.page_k[layer][chosen],
-            cache.page_v[layer][chosen],
+            cache.page_k[layer][self._pages],
+            cache.page_v[layer][self._pages],
         )
         safe_T = place.cell_T.clamp(max=n_pages * lanes - 1)
         out, peak, mass = (queries_as_cells(part, n_pages, lanes)[safe_T] for part in partial)
         return Partial(out, peak.masked_fill(place.no_page_T, HIDDEN_SCORE), mass)
+
+
+def _index(pages: Sequence[int], device: torch.device) -> slice | Tensor:
+    """Return what picks these pages: neighbours in order where they lie, others one by one."""
+    if pages and list(pages) == list(range(pages[0], pages[0] + len(pages))):
+        return slice(pages[0], pages[0] + len(pages))
+    return torch.tensor(list(pages), dtype=torch.long, device=device)

@@ -4,6 +4,7 @@ Knows which strand has which row, but nothing of why; it decides nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,11 @@ class Runner:
             most = Shape(limits.max_batch, cache.page_k.shape[1], LANES, n_blocks, row_blocks)
             self._cycle = CapturedCycles(self._cycle, most)
         self.stages = Stages(network.device)
+
+    def on_device(self) -> AbstractContextManager[object]:
+        """Make the network's device the current one, which graphs are captured on."""
+        device = self._network.device
+        return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def cut(self, picture: PictureState) -> None:
         """Make the crops of a picture; PictureError where it is none."""

@@ -120,8 +120,8 @@ class VisionModel:
         width = features_NSE.shape[-1]
         local = features_NSE[first : first + tiles.rows * tiles.cols].float()
         grid_RyWxE = local.view(tiles.rows, tiles.cols, dims.grid, dims.grid, width).transpose(1, 2)
-        rows = _pool_matrix(tiles.rows, dims).to(local.device)
-        cols = _pool_matrix(tiles.cols, dims).to(local.device)
+        rows = _pool_matrix(tiles.rows, dims, local.device)
+        cols = _pool_matrix(tiles.cols, dims, local.device)
         by_rows = rows @ grid_RyWxE.reshape(tiles.rows * dims.grid, -1)
         pooled = cols @ by_rows.view(dims.grid, tiles.cols * dims.grid, width)
         return pooled.view(dims.n_patches, width).to(features_NSE.dtype)
@@ -135,7 +135,7 @@ def _patches(crops_Nyxc: Tensor, dims: VisionDims) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _pool_matrix(tiles: int, dims: VisionDims) -> Tensor:
+def _pool_matrix(tiles: int, dims: VisionDims, device: torch.device) -> Tensor:
     """Return (27, tiles * 27): means over the stitched line, zero where a margin is dropped."""
     grid, margin = dims.grid, dims.overlap_margin
     kept: list[int] = []
@@ -148,4 +148,4 @@ def _pool_matrix(tiles: int, dims: VisionDims) -> Tensor:
         bin_start = out * len(kept) // grid
         bin_stop = math.ceil((out + 1) * len(kept) / grid)
         matrix[out, kept[bin_start:bin_stop]] = 1 / (bin_stop - bin_start)
-    return matrix
+    return matrix.to(device)

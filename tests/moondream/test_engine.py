@@ -1,9 +1,8 @@
 """The engine: the same answers however requests come together, and nothing left behind."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,46 +15,30 @@ from pipeline.moondream import (
     Count,
     Detect,
     Detections,
-    EngineOptions,
     Failed,
     Point,
     Points,
     Query,
     Request,
-    Result,
     Text,
 )
-from pipeline.moondream.engine import Engine
 from pipeline.moondream.graphs import CapturedCycles
 from pipeline.moondream.rows import Shape
 from pipeline.moondream.runner import RunnerLimits
-from pipeline.moondream.strands import Ticket
+from tests.moondream.mixes import (
+    CASES,
+    ENGINES,
+    REQUESTS,
+    WITHOUT_PICTURE,
+    Case,
+    assert_clean,
+    assert_same,
+    build,
+    expected,
+    run_mix,
+    submit,
+)
 from tests.moondream.tiny import TINY, pictures, tiny_language, tiny_network, tiny_release
-
-REQUESTS: tuple[Request, ...] = (
-    Detect("person", 6),
-    Detect("car", 3, raw=True),
-    Point("person", 5),
-    Count("car", by="point", max_objects=4),
-    Caption("short", max_tokens=9),
-    Caption("long", max_tokens=30, temperature=0.7, top_p=0.9, seed=5),
-    Query("what is it", max_tokens=12),
-    Query("is it?", reasoning=True, max_tokens=10),
-    Query("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),
-    Query("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
-    Query("which?", choices=("red", "blue car", "a")),
-)
-WITHOUT_PICTURE: tuple[Request, ...] = (
-    Query("hello", max_tokens=20),
-    Query("hello", reasoning=True, max_tokens=6),
-)
-Case = tuple[int | None, Request]
-CASES: tuple[Case, ...] = (
-    *((number, request) for number in range(len(pictures())) for request in REQUESTS),
-    *((None, request) for request in WITHOUT_PICTURE),
-)
-# Rows, and megabytes for keys and values: one by one, short of memory, short of rows, ample.
-ENGINES = ((1, 1.0), (8, 0.2), (5, 20.0), (24, 20.0))
 
 
 @pytest.fixture(autouse=True)
@@ -65,88 +48,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) -> Engine:
-    """Return an engine around the tiny network."""
-    options = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill)
-    return Engine(tiny_network(), tiny_language(), options)
-
-
-def submit(engine: Engine, cases: Sequence[Case]) -> list[Ticket]:
-    """Put cases in line, those of a picture that stand together with one encoding."""
-    tickets: list[Ticket] = []
-    at = 0
-    while at < len(cases):
-        number = cases[at][0]
-        end = next((i for i in range(at, len(cases)) if cases[i][0] != number), len(cases))
-        picture = None if number is None else pictures()[number]
-        tickets += engine.submit(picture, [request for _, request in cases[at:end]])
-        at = end
-    return tickets
-
-
-@cache
-def expected(case: Case) -> Result:
-    """Return what a case gives alone, in an engine of one row."""
-    engine = build(max_batch=1)
-    (ticket,) = submit(engine, [case])
-    engine.run([ticket])
-    assert ticket.result is not None
-    return ticket.result
-
-
-def assert_same(found: Result | None, wanted: Result) -> None:
-    """Compare results: choices exactly, probabilities to rounding."""
-    assert type(found) is type(wanted), (found, wanted)
-    if isinstance(found, Detections | Points):
-        assert isinstance(wanted, Detections | Points)
-        assert found.bins.tolist() == wanted.bins.tolist()
-        assert found.saturated == wanted.saturated
-        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-3)
-    elif isinstance(found, Text):
-        assert isinstance(wanted, Text)
-        assert (found.text, found.token_ids) == (wanted.text, wanted.token_ids)
-        assert (found.pieces, found.finish) == (wanted.pieces, wanted.finish)
-        assert found.reasoning == wanted.reasoning
-        if wanted.yes_probability is not None:
-            assert found.yes_probability == pytest.approx(wanted.yes_probability, rel=1e-3)
-        if wanted.choices is not None:
-            assert found.choices == pytest.approx(wanted.choices, rel=1e-3)
-    else:
-        assert found == wanted
-
-
-def assert_clean(engine: Engine) -> None:
-    """Every row, page and block was given back."""
-    assert engine.is_idle
-    use = engine.in_use()
-    assert (use.rows, use.pages, use.blocks, use.reserved_blocks) == (0, 0, 0, 0)
-
-
-def run_mix(engine: Engine, rng: random.Random) -> None:
-    """Send a random mix in at random moments, give some up, and check all the others."""
-    cases = rng.choices(CASES, k=rng.randint(1, 14))
-    waves: list[list[Case]] = []
-    while cases:
-        count = rng.randint(1, len(cases))
-        waves.append(cases[:count])
-        cases = cases[count:]
-    sent: list[tuple[Case, Ticket]] = []
-    for wave in waves:
-        sent += zip(wave, submit(engine, wave), strict=True)
-        for _ in range(rng.randint(0, 6)):
-            engine.step()
-        if rng.random() < 0.3:
-            rng.choice(sent)[1].cancel()
-    engine.run([ticket for _, ticket in sent])
-    engine.step()
-    for case, ticket in sent:
-        if ticket.is_cancelled and isinstance(ticket.result, Failed):
-            assert "cancelled" in ticket.result.reason
-        else:
-            assert_same(ticket.result, expected(case))
-    assert_clean(engine)
 
 
 def test_cases_tell_something() -> None:
