@@ -139,7 +139,7 @@ class Redis:
     url: str
     client: Client
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """The names of all keys, sorted."""
         return sorted(key.decode() for key in self.client.keys("*"))
 

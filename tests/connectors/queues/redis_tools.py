@@ -2,16 +2,18 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from connectors.queues.redis import RedisConfig, RedisQueues
 from pipeline.core.clock import SystemClock
-from tests.redis_server import Redis, leaks, shared
+from tests.redis_server import Client, Redis, leaks, shared
 
 # Longer than any test: leases end when a test says so, not when a machine is slow.
 VISIBILITY_MS = 600_000
+A_WHILE = timedelta(minutes=10)
 
 
 @pytest.fixture(scope="module", name="server")
@@ -44,17 +46,22 @@ def built(url: str, prefix: str, **keys: Any) -> RedisQueues:
 
 
 def expire(server: Redis, prefix: str) -> None:
-    """Let every lease given out so far run out: make what is pending idle for long enough."""
+    """Let every lease given out so far run out."""
+    expire_all(server.client, prefix)
+
+
+def expire_all(client: Client, prefix: str) -> None:
+    """Make everything pending idle for longer than a lease, by the server's own commands."""
     for kind, group in (("lane", "workers"), ("results", "processors")):
-        for stream in server.client.keys(f"{{{prefix}}}:{kind}:*"):
-            pending = server.client.xpending_range(stream, group, "-", "+", 10_000)
+        for stream in client.keys(f"{{{prefix}}}:{kind}:*"):
+            pending = client.xpending_range(stream, group, "-", "+", 10_000)
             for one in pending:
-                server.client.xclaim(
+                client.xclaim(
                     *(stream, group, one["consumer"], 0, [one["message_id"]]),
                     idle=VISIBILITY_MS + 1,
                     retrycount=one["times_delivered"],
                     justid=True,
                 )
-    for due in server.client.keys(f"{{{prefix}}}:due:*"):
-        for lane in server.client.zrange(due, 0, -1):
-            server.client.zadd(due, {lane: 0})
+    for due in client.keys(f"{{{prefix}}}:due:*"):
+        for lane in client.zrange(due, 0, -1):
+            client.zadd(due, {lane: 0})

@@ -5,9 +5,10 @@ local owner = redis.call('HGET', lease, 'owner')
 if owner and owner ~= ARGV[2] then return false end
 local token = redis.call('HGET', lease, 'token')
 if not owner then
-  -- The clock as a floor keeps tokens rising even where Redis has lost its data.
+  -- The clock (microseconds) as a floor keeps tokens rising even where Redis has lost its data.
   local last = tonumber(redis.call('HGET', key('tokens'), ARGV[1]) or '0')
-  token = string.format('%.0f', math.max(last + 1, now_ms()))
+  local time = redis.call('TIME')
+  token = string.format('%.0f', math.max(last + 1, time[1] * 1000000 + time[2]))
   redis.call('HSET', key('tokens'), ARGV[1], token)
   redis.call('HSET', lease, 'owner', ARGV[2], 'token', token)
 end
