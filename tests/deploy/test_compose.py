@@ -1,0 +1,127 @@
+"""docker-compose.yml fits together, and nothing in it has more rights than it needs."""
+
+import os
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.deploy.material import PORT, ROOT, called, compose, documents, services
+
+PROFILES = ("demo", "gpu", "monitoring")
+
+
+def test_one_command_brings_up_all_stages() -> None:
+    """And Redis and a camera; a GPU and dashboards are asked for."""
+    by_profile = {
+        profile: {name for name, one in services().items() if profile in one["profiles"]}
+        for profile in PROFILES
+    }
+    stages = {"sampler", "worker", "processor", "delivery"}
+    assert by_profile["demo"] == {"redis", "camera"} | stages
+    assert by_profile["gpu"] == {"redis", "worker-gpu"}
+    assert by_profile["monitoring"] == {"prometheus", "grafana"}
+
+
+@pytest.mark.parametrize(("name", "service"), services().items())
+def test_what_a_service_refers_to_is_there(name: str, service: dict[str, Any]) -> None:
+    """Volumes, networks, files, and the services that it waits for, in a profile of its own."""
+    for mount in service.get("volumes", ()):
+        origin = re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", mount).split(":")[0]
+        if origin.startswith("."):
+            assert (ROOT / origin).exists(), origin
+        else:
+            assert origin in compose()["volumes"]
+    assert set(service["networks"]) <= compose()["networks"].keys()
+    for other in service.get("depends_on", ()):
+        assert set(service["profiles"]) <= set(services()[other]["profiles"]), name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in services() if name not in ("prometheus", "grafana")]
+)
+def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
+    """No root, nothing to write but its volumes, no port that others reach, and a health check."""
+    service = services()[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "ports" not in service
+    assert service["healthcheck"]["test"][0].startswith("CMD")
+
+
+def test_published_ports_are_this_machine_only() -> None:
+    """Prometheus and Grafana ask nobody for a password that matters."""
+    published = [port for one in services().values() for port in one.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_who_keeps_pace_with_what_is_waited_for() -> None:
+    """A stage starts once Redis answers; the sampler once the camera does."""
+    for one in called():
+        place, name = one.place.split(": ")
+        if place == "compose":
+            waits = services()[name]["depends_on"]
+            assert waits["redis"] == {"condition": "service_healthy"}
+            assert f":{PORT}/healthz" in " ".join(services()[name]["healthcheck"]["test"])
+    assert services()["sampler"]["depends_on"]["camera"] == {"condition": "service_healthy"}
+
+
+def test_redis_is_reached_by_the_stages_only() -> None:
+    """Its network has no way out, and neither has that of the sampler."""
+    assert services()["redis"]["networks"] == ["queue"]
+    assert compose()["networks"]["queue"] == {"internal": True}
+    on_queue = {name for name, one in services().items() if "queue" in one["networks"]}
+    assert on_queue == {"redis", "sampler", "worker", "worker-gpu", "processor", "delivery"}
+
+
+def test_the_gpu_worker_gets_a_gpu() -> None:
+    """One device, by NVIDIA's driver."""
+    reserved = services()["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert reserved == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+def test_what_stages_read_from_the_environment_is_what_the_file_asks_for() -> None:
+    """No variable is set that nobody reads, and none is missing that has no use as it is."""
+    asked = set(re.findall(r"\$\{(MOONWATCH_\w+)", (ROOT / "configs/scaled.yaml").read_text()))
+    given = {name for name in services()["sampler"]["environment"] if name.startswith("MOON")}
+    assert asked == given
+
+
+def test_prometheus_looks_for_every_stage() -> None:
+    """By the names of the services, on their port."""
+    (config,) = documents(ROOT / "deploy/prometheus/prometheus.yml")
+    (job,) = config["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    stages = {one.place.split(": ")[1] for one in called() if one.place.startswith("compose")}
+    assert set(found["names"]) == stages
+    assert found["port"] == PORT
+
+
+def test_compose_itself_understands_the_file() -> None:
+    """With every profile."""
+    command = ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        command = ["docker-compose"]
+    elif not shutil.which("docker") or _fails([*command, "version"]):
+        pytest.skip("no docker compose on this machine: apt-get install docker-compose")
+    profiles = [word for profile in PROFILES for word in ("--profile", profile)]
+    file = ["-f", str(ROOT / "docker-compose.yml")]
+    done = subprocess.run(
+        [*command, *file, *profiles, "config", "--services"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        # The tool's own warnings are none of ours.
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == services().keys()
+
+
+def _fails(command: list[str]) -> bool:
+    done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    return done.returncode != 0
