@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 WORKERS ?= 2
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test test-slow check format lock clean
 
 demo: $(VENV)/demo
 	rm -rf out/demo
@@ -15,7 +15,11 @@ demo: $(VENV)/demo
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+# What takes minutes: thousands of random mixes, processes killed again and again.
+test-slow: $(VENV)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ import typer
 
 from pipeline.app.commands.options import File, Overrides
 from pipeline.app.config import load
-from pipeline.app.rendering import render_camera
+from pipeline.app.drawing import render_camera
 from pipeline.core.errors import ConfigError, Problem
 
 
