@@ -14,6 +14,8 @@ from pydantic import (
 )
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+# Longer ones overflow when they are added to a date.
+_LONGEST_S = 100 * 366 * 86400.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
 _DURATION_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$"
 
@@ -28,7 +30,9 @@ class Config(BaseModel):
 
 def parse_duration(value: Any) -> Any:
     """`500ms`, `10s`, `5m`, `1h30m`, `2d` → timedelta; refuses a number without a unit."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool):  # pydantic would take `true` for one second
+        raise ValueError("is no duration; write it like 500ms, 10s, 5m, 1h30m or 2d")  # noqa: TRY004
+    if not isinstance(value, int | float | str):
         return value
     text = str(value).strip()
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -37,7 +41,10 @@ def parse_duration(value: Any) -> Any:
     parts = _PART.findall(text)
     if not parts or "".join(f"{n}{u}" for n, u in parts) != re.sub(r"\s", "", text):
         raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s, 5m, 1h30m or 2d")
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _LONGEST_S:
+        raise ValueError("is longer than a hundred years; write it like 500ms, 10s, 5m or 2d")
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:

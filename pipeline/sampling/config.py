@@ -76,7 +76,7 @@ class SampleConfig(Config):
 
     every: PositiveDuration | None = None
     """Time between frames; 500ms when neither this nor `max_fps` is given."""
-    max_fps: float | None = Field(default=None, gt=0)
+    max_fps: float | None = Field(default=None, gt=0, le=1000)
     """The same said in frames a second."""
     motion: MotionSwitch = None
     """Skip pictures in which nothing moves: true, false, or the settings of it."""

@@ -27,6 +27,7 @@ def test_rates(written: dict[str, object], interval_s: float) -> None:
         ({"every": 2}, "needs a unit"),
         ({"every": "0s"}, "longer than 0s"),
         ({"max_fps": 0}, "greater than 0"),
+        ({"max_fps": float("inf")}, "less than or equal to 1000"),
         ({"motion": {"sensitivty": 1}}, "Extra inputs"),
         ({"motion": {"sensitivity": 3}}, "outside 0..1"),
         ({"masks": [[[0, 0], [1, 1]]]}, "at least 3"),
