@@ -100,9 +100,9 @@ class Server:
         self._wait_for_port()
         return self
 
-    def client(self) -> Client:
+    def client(self, password: str | None = None) -> Client:
         """A client of the tests' own, which sees everything."""
-        return redis.Redis(host=_HOST, port=self.port)
+        return redis.Redis(host=_HOST, port=self.port, password=password)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -32,6 +32,7 @@ from connectors.queues._redis.leases import RedisLeases
 from connectors.queues._redis.limits import Limits
 from connectors.queues._redis.link import Link
 from connectors.queues._redis.pictures import Codec, RedisShelf
+from connectors.queues._redis.presence import RedisPresence
 from connectors.queues._redis.results import RedisResults
 from connectors.queues._redis.target import Place, RedisUrl, Target, place_of
 from pipeline.core.clock import Clock
@@ -116,6 +117,7 @@ class RedisConfig(Config):
             results=RedisResults(link, limits, clock),
             leases=RedisLeases(link, limits.partitions),
             shelf=RedisShelf(link, codec, self.keep_pictures),
+            presence=RedisPresence(link),
             link=link,
         )
 
@@ -153,6 +155,7 @@ class RedisQueues(Queues):
     results: RedisResults
     leases: RedisLeases
     shelf: RedisShelf
+    presence: RedisPresence
     link: Link
 
     def close(self) -> None:

@@ -103,6 +103,20 @@ KINDS = (
         "a field for each partition",
     ),
     Kind(
+        "present",
+        "zset",
+        "the processes that are alive, by when that ends in ms of Redis' clock",
+        Life.EXPIRES,
+        "a member for each process",
+    ),
+    Kind(
+        "reports",
+        "hash",
+        "what each process that is alive says of itself, as JSON",
+        Life.EXPIRES,
+        "a field for each process, with figures for each camera",
+    ),
+    Kind(
         "bell",
         "stream",
         "`jobs:engine`, `room:lane`, `room:results:partition`: rung for those who wait",

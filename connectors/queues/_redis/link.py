@@ -36,6 +36,8 @@ class Link:
         self._target = target
         self._clock = clock
         self._lock = threading.Lock()
+        # Finding a cluster's nodes takes time, in which others should still hear "away" at once.
+        self._connecting = threading.Lock()
         self._client: redis.Redis | redis.RedisCluster | None = None
         self._pause_s = 0.0
         self._next_try = 0.0
@@ -77,7 +79,7 @@ class Link:
 
     def close(self) -> None:
         """Let go of the connections; the next call opens new ones."""
-        with self._lock:
+        with self._connecting:
             client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -107,7 +109,7 @@ class Link:
         self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)
 
     def _connected(self) -> "redis.Redis":
-        with self._lock:
+        with self._connecting:
             if self._client is None:
                 self._client = self._target.connect()
             return self._client  # type: ignore[return-value]  # a cluster client answers the same

@@ -144,9 +144,9 @@ class Target:
         if place.form == "cluster":
             node: Any = redis.cluster.ClusterNode
             nodes = [node(host, port) for host, port in place.hosts]
-            return redis.RedisCluster(
-                startup_nodes=nodes, cluster_error_retry_attempts=1, **options
-            )
+            # Once more, because the first error may only mean that the nodes have changed places.
+            options["retry"] = redis.retry.Retry(redis.backoff.NoBackoff(), 1)
+            return redis.RedisCluster(startup_nodes=nodes, **options)
         options["db"] = place.database
         if place.form == "sentinel":
             username, password = self.sentinel_login
