@@ -5,15 +5,17 @@ from collections.abc import Iterator, Mapping
 from pipeline.app.build import engines_of
 from pipeline.app.deployment import CameraConfig, Deployment
 from pipeline.core.clock import Clock
-from pipeline.core.keeping import Checkpoint
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera
 
 
 def cameras_of(
-    deployment: Deployment, clock: Clock, judged: Mapping[tuple[str, str], Checkpoint]
+    deployment: Deployment, clock: Clock, judged: Mapping[tuple[str, str], tuple[str, int]]
 ) -> list[Camera]:
-    """The cameras, not yet opened; what `judged` says is done with will not be sent again."""
+    """The cameras, not yet opened; what `judged` says is done with will not be sent again.
+
+    It has the run and the last job judged, by camera and engine.
+    """
     return [
         Camera(
             name=name,
@@ -22,8 +24,8 @@ def cameras_of(
             tasks=tuple(_tasks(camera)),
             max_side=_max_side(deployment, camera),
             judged={
-                engine: (checkpoint.run, checkpoint.ordinal)
-                for (of, engine), checkpoint in judged.items()
+                engine: (run, ordinal)
+                for (of, engine), (run, ordinal) in judged.items()
                 if of == name
             },
         )

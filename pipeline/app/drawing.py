@@ -10,8 +10,8 @@ from rich.progress import Progress
 
 from connectors.sources.file import FileConfig
 from pipeline.app.deployment import CameraConfig, Deployment
-from pipeline.app.recording import read_recording
 from pipeline.app.painter import Crossing, Scene, render
+from pipeline.app.recording import read_recording
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.frames import Picture

@@ -1,6 +1,7 @@
 """Compares what a deployment counts on a clip with what a person counted."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,21 +87,29 @@ def compare(camera: CameraConfig, truth: Truth, summary: Summary) -> list[Compar
     return rows
 
 
+def uncounted(camera: CameraConfig, truth: Truth) -> list[str]:
+    """The lines and zones of a truth file that no rule of the camera counts at."""
+    lines = {line.name for _, line in _rules_of_lines(camera, truth)}
+    zones = {zone.name for _, zone in _rules_of_zones(camera, truth)}
+    return [
+        *(f"line {line.name!r}" for line in truth.lines if line.name not in lines),
+        *(f"zone {zone.name!r}" for zone in truth.zones if zone.name not in zones),
+    ]
+
+
 def worst_error(rows: Sequence[Comparison]) -> float:
     """The largest error of any row; what `--max-error` is held against."""
     return max((row.error for row in rows), default=0.0)
 
 
 def _compare_line(rule: str, line: TruthLine, counted: Footfall | None) -> Comparison:
-    entered, left = (counted.entered, counted.left) if counted else (0, 0)
-    wrong = abs(entered - line.entered) + abs(left - line.left)
+    true = f"in {line.entered}  out {line.left}"
+    if counted is None or counted.entered is None or counted.left is None:
+        return Comparison("line", line.name, rule, "unknown", true, 1.0)
+    wrong = abs(counted.entered - line.entered) + abs(counted.left - line.left)
+    said = f"in {counted.entered}  out {counted.left}"
     return Comparison(
-        "line",
-        line.name,
-        rule,
-        f"in {entered}  out {left}",
-        f"in {line.entered}  out {line.left}",
-        _relative(wrong, line.entered + line.left),
+        "line", line.name, rule, said, true, _relative(wrong, line.entered + line.left)
     )
 
 
@@ -157,7 +166,7 @@ def _line(entry: Mapping[str, Any], path: str, problems: list[Problem]) -> Truth
 
 def _zone(entry: Mapping[str, Any], path: str, problems: list[Problem]) -> TruthZone | None:
     name, mean = entry.get("name"), entry.get("mean_occupancy")
-    if not isinstance(name, str) or not isinstance(mean, int | float):
+    if not isinstance(name, str) or not isinstance(mean, int | float) or not math.isfinite(mean):
         problems.append(Problem(path, "a zone needs `name` and `mean_occupancy`, a number"))
         return None
     return TruthZone(name, float(mean))

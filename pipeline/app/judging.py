@@ -15,7 +15,7 @@ from pipeline.app.stages import Surroundings, stop_threads
 from pipeline.app.threads import StageThread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
-from pipeline.core.keeping import Checkpoint, Store
+from pipeline.core.keeping import Store
 from pipeline.core.partitions import PartitionedResults
 from pipeline.processing.processor import LaneKey, Outside, Processor
 from pipeline.processing.shards import Shards
@@ -40,7 +40,10 @@ class ProcessingStage:
         self._pruning = _Pruning(around.deployment, store, media, around.clock)
         outside = _outside(around, store, media, self._recorder)
         self._processor = Processor(plans_of(around.deployment), outside)
-        self.resumed: Mapping[LaneKey, Checkpoint] = self._processor.resume()
+        self.resumed = {
+            key: (checkpoint.run, checkpoint.ordinal)
+            for key, checkpoint in self._processor.resume().items()
+        }
         self._thread = StageThread("processing", self._processor.run, self._processor.stop)
 
     def start(self) -> None:
@@ -126,6 +129,11 @@ class ShardedProcessingStage:
     def failure(self) -> str | None:
         """Why a thread has ended."""
         return next((thread.failure for thread in self._threads if thread.failure), None)
+
+    @property
+    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
+        """For each camera and engine at work here the run and the last job that are stored."""
+        return self._shards.judged
 
     def ready(self) -> str | None:
         """Whether it owns a partition, and the store lets it work."""

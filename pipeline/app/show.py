@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.app.evaluate import Comparison
@@ -18,16 +19,14 @@ def summary_tables(summary: Summary) -> Iterator[RenderableType]:
     if summary.footfall:
         table = _table("footfall", "camera", "rule", "in", "out", "known")
         for line in summary.footfall:
-            table.add_row(
-                line.camera, line.rule, str(line.entered), str(line.left), _span(line.known_s)
-            )
+            entered, left = _number(line.entered), _number(line.left)
+            table.add_row(line.camera, line.rule, entered, left, _span(line.known_s))
         yield table
     if summary.presence:
         table = _table("occupancy", "camera", "rule", "mean", "max", "known")
         for zone in summary.presence:
             mean = "unknown" if zone.mean is None else f"{zone.mean:.2f}"
-            most = "unknown" if zone.maximum is None else str(zone.maximum)
-            table.add_row(zone.camera, zone.rule, mean, most, _span(zone.known_s))
+            table.add_row(zone.camera, zone.rule, mean, _number(zone.maximum), _span(zone.known_s))
         yield table
     if summary.stays:
         table = _table("visits", "camera", "rule", "visits", "mean", "longest")
@@ -77,7 +76,8 @@ def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Ta
             str(counted.events),
         )
     for lane in lanes:
-        state = f"[red]{lane.error}[/]" if lane.error else "[green]delivering[/]"
+        # Escaped: what a sink says of its failure may hold brackets, which mean colours here.
+        state = f"[red]{escape(lane.error)}[/]" if lane.error else "[green]delivering[/]"
         table.add_row(f"→ {lane.sink}", state, "", "", f"{lane.behind} behind", str(lane.delivered))
     return table
 
@@ -110,6 +110,10 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column)
     return table
+
+
+def _number(known: int | None) -> str:
+    return "unknown" if known is None else str(known)
 
 
 def _span(seconds: float) -> str:

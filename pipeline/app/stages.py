@@ -16,7 +16,6 @@ from pipeline.app.threads import StageThread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import health_result
-from pipeline.core.keeping import Checkpoint
 from pipeline.core.measures import Health
 from pipeline.core.ports import Backlog, PictureShelf, Queues, ResultQueue, Store
 from pipeline.delivery import Delivery, LaneStatus
@@ -85,9 +84,9 @@ class SamplingStage:
     def __init__(
         self,
         around: Surroundings,
-        judged: Mapping[tuple[str, str], Checkpoint] | None = None,
+        judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
     ) -> None:
-        """What `judged` says is done with will not be sent again."""
+        """Jobs of a run up to the one that `judged` says, by camera and engine, are not sent."""
         self._cameras = cameras_of(around.deployment, around.clock, judged or {})
         self._post = _HealthPost(around.queues.results)
         outside = Outside(around.queues, self._post.send, around.metrics, around.clock)

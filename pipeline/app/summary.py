@@ -16,12 +16,12 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Footfall:
-    """How often a line was crossed, each way."""
+    """How often a line was crossed, each way; None where nothing at all is known of it."""
 
     camera: str
     rule: str
-    entered: int
-    left: int
+    entered: int | None
+    left: int | None
     known_s: float
     """Seconds of capture time that are known; the rest was not seen or not answered."""
 
@@ -133,9 +133,15 @@ def _rules(deployment: Deployment, *kinds: type[RuleBase]) -> Iterator[tuple[str
 def _footfall(deployment: Deployment, history: History) -> Iterator[Footfall]:
     for camera, rule in _rules(deployment, LineCrossingConfig):
         minutes = history.buckets(camera, rule)
-        entered = sum(minute.entered or 0 for minute in minutes)
-        left = sum(minute.left or 0 for minute in minutes)
-        yield Footfall(camera, rule, entered, left, _known_s(minutes))
+        entered = [minute.entered for minute in minutes if minute.entered is not None]
+        left = [minute.left for minute in minutes if minute.left is not None]
+        yield Footfall(
+            camera,
+            rule,
+            sum(entered) if entered else None,
+            sum(left) if left else None,
+            _known_s(minutes),
+        )
 
 
 def _presence(deployment: Deployment, history: History) -> Iterator[Presence]:

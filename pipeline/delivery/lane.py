@@ -162,6 +162,10 @@ class Lane:
         self._progress = _Progress(load.end)
         self._status = replace(self._status, delivered=self._status.delivered + amount)
         self._metrics.events_delivered.labels(self.route.sink).inc(amount)
+        now = self._clock.now()
+        for kept in load.wanted:
+            took_s = max(0.0, now - kept.kept_at)
+            self._metrics.delivery_seconds.labels(self.route.sink).observe(took_s)
 
     def _refused(self, load: _Load, reason: str) -> None:
         """Trying again cannot help: one of many is looked for alone, a single one is dead."""

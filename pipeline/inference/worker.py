@@ -61,16 +61,26 @@ class Worker:
         claims = self._batcher.take(idle_s)
         if not claims:
             return 0
+        self._observe_age("claimed", claims)
         self._keep_pictures(claims)
         results = self._answer(claims)
+        self._observe_age("answered", claims)
         if self._publish(results):
             self._queues.jobs.acknowledge(claims)
         return len(claims)
+
+    def _observe_age(self, hop: str, claims: Sequence[Claim]) -> None:
+        now = self._clock.now()
+        for claim in claims:
+            if claim.job.live:
+                age_s = max(0.0, now - claim.job.frame.captured_at)
+                self._metrics.frame_age_seconds.labels(hop).observe(age_s)
 
     def _keep_pictures(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             if claim.attempts > 1:
                 self._metrics.jobs_retried.labels(self._lane.name).inc()
+                self._metrics.jobs_reclaimed.labels(self._lane.name).inc()
             if claim.job.frame.camera in self._lane.snapshot_cameras:
                 self._shelf.keep(claim.job.frame)
 
@@ -97,6 +107,7 @@ class Worker:
         except Exception:  # an engine is foreign code: whatever it raises must not end the lane
             if len(claims) > 1:
                 logger.exception("engine %s failed on a batch, asking one by one", self._lane.name)
+                self._metrics.jobs_retried.labels(self._lane.name).inc(len(claims))
         return [self._ask_one(claim) for claim in claims]
 
     def _ask_one(self, claim: Claim) -> list[Answer]:

@@ -87,6 +87,7 @@ class Processor:
         }
         self._health: dict[str, HealthEvents] = {}
         self._ended: set[LaneKey] = set()
+        self._judged: dict[LaneKey, tuple[str, int] | None] = dict.fromkeys(self._lanes)
         self._stop = threading.Event()
         self._pending = _Pending()
 
@@ -99,6 +100,7 @@ class Processor:
                 continue
             if lane.resume(checkpoint):
                 used[camera, engine] = checkpoint
+                self._judged[camera, engine] = (checkpoint.run, checkpoint.ordinal)
             else:
                 logger.info("camera %s starts anew: what it is judged by has changed", camera)
         for camera in {camera for camera, _ in self._lanes}:
@@ -111,6 +113,11 @@ class Processor:
     def ended(self) -> frozenset[LaneKey]:
         """Lanes whose file has come to its end, judged and stored."""
         return frozenset(self._ended)
+
+    @property
+    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
+        """For each lane the run and the last job that are judged and stored; None for nothing."""
+        return dict(self._judged)
 
     def run(self) -> None:
         """Judge until stopped; what was taken is kept before it returns."""
@@ -177,6 +184,7 @@ class Processor:
         if result.live:
             age = max(0.0, self._outside.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
+            metrics.frame_age_seconds.labels("judged").observe(age)
 
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:
@@ -213,6 +221,8 @@ class Processor:
             return
         for event in pending.events:
             self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
+        for key, result in pending.judged.items():
+            self._judged[key] = (result.run, result.ordinal)
         self._ended |= {key for key, result in pending.judged.items() if result.last}
         self._pending = _Pending()
         self._outside.results.acknowledge(pending.done)

@@ -14,7 +14,7 @@ from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, Sto
 from pipeline.core.partitions import PartitionedResults, partition_of
 from pipeline.core.ports import Commit
 from pipeline.processing.judge import CameraPlan
-from pipeline.processing.processor import IDLE_S, Outside, Processor
+from pipeline.processing.processor import IDLE_S, LaneKey, Outside, Processor
 from pipeline.processing.tenure import Tenure
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,12 @@ class Shards:
     def is_judging(self) -> bool:
         """Whether there is a processor at work."""
         return self._processor is not None
+
+    @property
+    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
+        """For each lane at work here the run and the last job that are judged and stored."""
+        processor = self._processor
+        return processor.judged if processor is not None else {}
 
     def run(self) -> None:
         """Judge until stopped; what was taken is kept before it returns, or comes again."""
@@ -102,6 +108,9 @@ class Shards:
         if self._refused:
             logger.info("store answers again")
             self._refused = False
+        self._outside.metrics.partitions_held.set(len(held))
+        taken = sum(self._held.get(partition) != token for partition, token in held.items())
+        self._outside.metrics.partitions_taken.inc(taken)
         if held.keys() != self._held.keys():
             names = ", ".join(str(partition) for partition in sorted(held)) or "none"
             logger.info("judging partitions %s of %d", names, self._results.partitions)

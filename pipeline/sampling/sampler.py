@@ -33,6 +33,7 @@ class Sampler:
         self._received = outside.metrics.frames_received.labels(camera.name)
         self._sampled = outside.metrics.frames_sampled.labels(camera.name)
         self._dropped = outside.metrics.frames_dropped
+        self._age = outside.metrics.frame_age_seconds.labels("sampled")
         self._outbox = Outbox(camera.name, outside, stop)
         self._schedule = Schedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
@@ -130,6 +131,8 @@ class Sampler:
             self._numbers.seq += 1
         if any(sent):
             self._sampled.inc()
+            if self._camera.source.live:
+                self._age.observe(max(0.0, self._clock.now() - frame.captured_at))
 
     def _is_judged(self, engine: str) -> bool:
         run, ordinal = self._camera.judged.get(engine, ("", -1))

@@ -71,15 +71,26 @@ class Metrics:
     )
     jobs_answered = _Counted("Jobs answered by an engine.", "camera", "engine")
     tasks_failed = _Counted("Tasks an engine could not answer.", "camera", "engine")
-    jobs_retried = _Counted("Jobs claimed again after a worker did not finish them.", "engine")
+    jobs_retried = _Counted(
+        "Jobs asked again: alone after their batch failed, or after their worker was gone.",
+        "engine",
+    )
+    jobs_reclaimed = _Counted("Jobs claimed again after their worker was gone.", "engine")
     batch_size = _Spread("Jobs answered together.", "engine", buckets=BATCH_BUCKETS)
     answer_seconds = _Spread("Time an engine took for a batch.", "engine", buckets=LATENCY_BUCKETS)
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame.", "engine")
+    frame_age_seconds = _Spread(
+        "Age of a live frame when it reaches a hop: sampled, claimed, answered, judged.",
+        "hop",
+        buckets=LATENCY_BUCKETS,
+    )
     results_judged = _Counted("Results judged by the rules.", "camera")
     results_passed_over = _Counted(
         "Results not judged: late, duplicate or missing.", "camera", "reason"
     )
+    partitions_held = _Measured("Partitions of the results this processor owns.")
+    partitions_taken = _Counted("Partitions taken over, with what their last owner left.")
     end_to_end_seconds = _Spread(
         "From the moment the light fell to the judgement, live cameras only.",
         "camera",
@@ -89,7 +100,11 @@ class Metrics:
     events_delivered = _Counted("Events a sink accepted.", "sink")
     delivery_failures = _Counted("Attempts a sink did not accept.", "sink")
     events_undelivered = _Counted("Events given up on and kept as dead letters.", "sink")
+    delivery_seconds = _Spread(
+        "From keeping an event to its acceptance by a sink.", "sink", buckets=LATENCY_BUCKETS
+    )
     sink_behind = _Measured("Events waiting for a sink.", "sink")
+    stage_restarts = _Measured("Times `run` has started a stage's process again.", "stage")
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -13,7 +13,13 @@ from rich.console import Console
 from pipeline.app.commands.options import AsJson, File, Overrides
 from pipeline.app.commands.working import one_camera, stop_on_signals, work
 from pipeline.app.deployment import Deployment
-from pipeline.app.evaluate import Comparison, compare, read_truth, worst_error
+from pipeline.app.evaluate import (
+    Comparison,
+    compare,
+    read_truth,
+    uncounted,
+    worst_error,
+)
 from pipeline.app.run import Run
 from pipeline.app.show import comparison_table
 from pipeline.app.summary import Summary
@@ -42,6 +48,8 @@ def evaluate(
     if not rows:
         raise ConfigError([Problem(str(truth), f"names no line or zone that {name!r} counts at")])
     _say(rows, as_json=as_json)
+    for place in uncounted(deployment.cameras[name], known):
+        typer.echo(f"{truth}: no rule of {name!r} counts at {place}; it is left out", err=True)
     worst = worst_error(rows)
     if max_error is not None and worst > max_error:
         raise MoonwatchError(f"the largest error is {worst:.3f}, above --max-error {max_error:g}")

@@ -16,6 +16,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines."
 LogFormatOption = Annotated[
     str, typer.Option("--log-format", metavar="text|json", help="How log lines are written.")
 ]
+Http = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        metavar="[HOST]:PORT",
+        help="Answer /healthz, /readyz and /metrics here. :9100 means 127.0.0.1:9100, for this "
+        "machine only; 0.0.0.0:9100 answers everybody.",
+    ),
+]
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
+"""End when the process that started this one does."""
 
 
 def log_format(value: str) -> LogFormat:

@@ -1,4 +1,4 @@
-"""`moonwatch run`: all stages of a deployment in one process."""
+"""`moonwatch run`: all stages of a deployment, in one process or in one each."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.app.commands.options import AsJson, File, LogFormatOption, Overrides, log_format
+from connectors.queues.memory import MemoryConfig
+from pipeline.app.commands.options import (
+    AsJson,
+    File,
+    Http,
+    LogFormatOption,
+    Overrides,
+    log_format,
+)
 from pipeline.app.commands.working import stop_on_signals, work
 from pipeline.app.config import load
 from pipeline.app.run import Run
+from pipeline.app.scaled import Order, ScaledRun
 from pipeline.app.show import summary_tables
 from pipeline.app.summary import Summary
-from pipeline.core.errors import MoonwatchError
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.telemetry.http import Telling, address_of, answering
 from pipeline.telemetry.logs import set_up
 
 
@@ -22,16 +32,30 @@ def run(
     overrides: Overrides = [],
     as_json: AsJson = False,
     logs: LogFormatOption = "text",
+    http: Http = None,
     record: Annotated[
         Path | None, typer.Option(help="Write what is tracked to this file, for `render`.")
     ] = None,
 ) -> None:
-    """Run all stages of a deployment in this process; ends when all of its files have ended."""
+    """Run all stages of a deployment; ends when all of its files have ended.
+
+    With a queue in memory they share this process. With Redis each is a process of its own, looked
+    after by this one; they answer --http on the ports after this one's.
+    """
     deployment = load(file, overrides)
+    address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop = stop_on_signals()
-    running = Run(deployment, record)
-    summary = work(running, stop, quiet=as_json)
+    running: Run | ScaledRun
+    if isinstance(deployment.queue, MemoryConfig):
+        running = Run(deployment, record)
+    elif record is not None:
+        message = "needs all stages in one process: `--set queue={type: memory}`"
+        raise ConfigError([Problem("--record", message)])
+    else:
+        running = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
+    with answering(address, Telling(running.ready, running.metrics.exposition)):
+        summary = work(running, stop, quiet=as_json)
     _say(summary, as_json=as_json)
     if running.failure is not None:
         raise MoonwatchError(running.failure)

@@ -1,0 +1,3 @@
+-- Be forgotten at once. ARGV: member. Writes: present, reports.
+redis.call('ZREM', key('present'), ARGV[1])
+redis.call('HDEL', key('reports'), ARGV[1])
