@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.geometry import Box
 from pipeline.core.ports import Observation
 
@@ -33,8 +34,13 @@ class TrackRecorder:
     """Writes what a processor's watcher is shown. One thread writes; close it at the end."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8")
+        """Begin a new recording; raises ConfigError where it cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            problem = f"{path} cannot be written: {error.strerror}"
+            raise ConfigError([Problem("--record", problem)]) from None
 
     def __call__(self, seen: Observation, task: str, size_wh: tuple[int, int]) -> None:
         """Record one observation."""
@@ -61,17 +67,26 @@ class TrackRecorder:
 
 
 def read_recording(path: Path, camera: str) -> Iterator[Moment]:
-    """The moments of one camera, in the order they were judged."""
-    with path.open(encoding="utf-8") as lines:
-        for text in lines:
-            line = json.loads(text)
-            if line["camera"] == camera:
-                yield Moment(
-                    camera=camera,
-                    task=line["task"],
-                    at=line["at"],
-                    tracks=tuple(
-                        Seen(t["id"], t["label"], t["score"], tuple(t["box"]))
-                        for t in line["tracks"]
-                    ),
-                )
+    """The moments of one camera, in the order they were judged; raises ConfigError.
+
+    A last line that was only half written, by a run that was killed, is left out.
+    """
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, text in enumerate(lines, start=1):
+            if not text.endswith("\n"):
+                return
+            moment = _moment(path, number, text)
+            if moment.camera == camera:
+                yield moment
+
+
+def _moment(path: Path, number: int, text: str) -> Moment:
+    try:
+        line = json.loads(text)
+        tracks = tuple(
+            Seen(t["id"], t["label"], t["score"], tuple(t["box"])) for t in line["tracks"]
+        )
+        return Moment(line["camera"], line["task"], line["at"], tracks)
+    except (ValueError, KeyError, TypeError):
+        problem = f"line {number} of {path} is not what `run --record` writes"
+        raise ConfigError([Problem("--tracks", problem)]) from None
