@@ -17,6 +17,7 @@ from tests.deploy.material import DEPLOY, ROOT, documents, services
 
 SERVE = DEPLOY / "rtsp/serve.py"
 FRAMES = 10
+READ_AHEAD = 5
 
 
 @pytest.fixture(scope="module", name="camera")
@@ -46,9 +47,11 @@ def test_the_clip_begins_again_and_time_goes_on(camera: str) -> None:
     with closing(source):
         source.open(Need())
         pictures = source.pictures()
-        times = [next(pictures).captured_at for _ in range(2 * FRAMES)]
+        # What was read ahead while the stream was opened is timed more closely than it was shown.
+        times = [next(pictures).captured_at for _ in range(READ_AHEAD + 2 * FRAMES)]
     assert times == sorted(set(times))
-    assert times[-1] - times[0] == pytest.approx(0.1 * (2 * FRAMES - 1), abs=0.5)
+    lasted = times[-1] - times[READ_AHEAD]
+    assert lasted == pytest.approx(0.1 * (2 * FRAMES - 1), abs=0.5)
 
 
 def test_a_camera_that_is_not_there_is_not_healthy() -> None:

@@ -78,6 +78,16 @@ def test_redis_is_reached_by_the_stages_only() -> None:
     assert on_queue == {"redis", "sampler", "worker", "worker-gpu", "processor", "delivery"}
 
 
+def test_only_processors_and_delivery_have_the_store() -> None:
+    """Samplers and workers keep nothing."""
+    mounted = {
+        name
+        for name, one in services().items()
+        if any(mount.startswith("store:") for mount in one.get("volumes", ()))
+    }
+    assert mounted == {"processor", "delivery"}
+
+
 def test_the_gpu_worker_gets_a_gpu() -> None:
     """One device, by NVIDIA's driver."""
     reserved = services()["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]

@@ -39,8 +39,13 @@ def selected(selector: dict[str, Any]) -> set[str]:
         name: one["spec"]["template"]["metadata"]["labels"] for name, one in workloads().items()
     }
     wanted = selector.get("matchLabels", {}).items()
-    exist = {one["key"] for one in selector.get("matchExpressions", ())}
-    return {name for name, has in labels.items() if wanted <= has.items() and exist <= has.keys()}
+    among = {one["key"]: one.get("values") for one in selector.get("matchExpressions", ())}
+    return {
+        name
+        for name, has in labels.items()
+        if wanted <= has.items()
+        and all(key in has and (some is None or has[key] in some) for key, some in among.items())
+    }
 
 
 @pytest.mark.parametrize("file", KUSTOMIZATIONS, ids=lambda file: file.parent.name)
@@ -142,7 +147,8 @@ def test_nothing_talks_but_what_is_named() -> None:
     assert opened == workloads().keys()
     assert selected(policies["stages"]["podSelector"]) == stages().keys()
     ports = {port["port"] for rule in policies["stages"]["egress"] for port in rule["ports"]}
-    assert ports == {53, 6379, 5432}
+    assert ports == {53, 6379}
+    assert selected(policies["to-store"]["podSelector"]) == {"processor", "delivery"}
     assert policies["stages"]["ingress"][0]["ports"] == [{"port": PORT, "protocol": "TCP"}]
 
 

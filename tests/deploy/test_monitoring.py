@@ -14,7 +14,7 @@ from tests.deploy.material import DEPLOY, OPERATIONS, ROOT, alerts, anchors, das
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 # What Prometheus adds by itself.
-FOREIGN_LABELS = {"le", "job", "instance", "stage"}
+FOREIGN_LABELS = {"le", "job", "instance", "service"}
 
 
 def samples() -> dict[str, set[str]]:
