@@ -20,6 +20,8 @@ COMMANDS = {
     "infer": "staging",
     "process": "staging",
     "deliver": "staging",
+    "status": "watching",
+    "dead-letters": "letters",
     "evaluate": "evaluating",
     "render": "rendering",
     "ask": "asking",

@@ -22,6 +22,8 @@ class CameraFigures:
     judged: int = 0
     passed_over: int = 0
     events: int = 0
+    judged_until: float = 0.0
+    """Capture time of the newest live frame judged, in UTC seconds; 0 where there is none."""
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
@@ -32,10 +34,12 @@ class CameraFigures:
         """The figures of an `as_json()`; raises KeyError, TypeError or ValueError."""
         dropped = {str(reason): int(frames) for reason, frames in dict(data["dropped"]).items()}
         counted = {name: int(data[name]) for name in _COUNTED}
-        return cls(up=bool(data["up"]), dropped=dropped, **counted)
+        until = float(data["judged_until"])
+        return cls(up=bool(data["up"]), dropped=dropped, judged_until=until, **counted)
 
 
 _UP = "moonwatch_camera_up"
+_UNTIL = "moonwatch_judged_until_seconds"
 _DROPPED = "moonwatch_frames_dropped_total"
 _COUNTED = {
     "sampled": "moonwatch_frames_sampled_total",
@@ -51,13 +55,14 @@ Figures = Mapping[str, CameraFigures]
 
 def figures_of(metrics: Metrics, cameras: Iterable[str]) -> Figures:
     """What this process's metrics say of each camera."""
-    tables = metrics.tables(_UP, _DROPPED, *_COUNTED.values())
+    tables = metrics.tables(_UP, _UNTIL, _DROPPED, *_COUNTED.values())
     dropped = tables[_DROPPED]
     counted = {name: _by_camera(tables[sample]) for name, sample in _COUNTED.items()}
     return {
         camera: CameraFigures(
             up=tables[_UP].get((camera,), 0.0) > 0,
             dropped={reason: int(n) for (of, reason), n in dropped.items() if of == camera and n},
+            judged_until=tables[_UNTIL].get((camera,), 0.0),
             **{name: values.get(camera, 0) for name, values in counted.items()},
         )
         for camera in cameras
@@ -84,4 +89,9 @@ def _sum(parts: Sequence[CameraFigures]) -> CameraFigures:
         for reason, frames in part.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + frames
     counted = {name: sum(getattr(part, name) for part in parts) for name in _COUNTED}
-    return CameraFigures(up=any(part.up for part in parts), dropped=dropped, **counted)
+    return CameraFigures(
+        up=any(part.up for part in parts),
+        dropped=dropped,
+        judged_until=max(part.judged_until for part in parts),
+        **counted,
+    )

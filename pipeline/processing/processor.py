@@ -185,6 +185,7 @@ class Processor:
             age = max(0.0, self._outside.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
             metrics.frame_age_seconds.labels("judged").observe(age)
+            metrics.judged_until_seconds.labels(result.camera).set(result.captured_at)
 
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:

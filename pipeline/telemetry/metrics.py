@@ -86,6 +86,9 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     results_judged = _Counted("Results judged by the rules.", "camera")
+    judged_until_seconds = _Measured(
+        "Capture time (UTC seconds) of the newest live frame judged.", "camera"
+    )
     results_passed_over = _Counted(
         "Results not judged: late, duplicate or missing.", "camera", "reason"
     )

@@ -1,0 +1,206 @@
+"""How a deployment does, asked from outside: of its processes, its queue and its store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from connectors.queues.memory import MemoryConfig
+from pipeline.app.build import used_engines
+from pipeline.app.deployment import Deployment
+from pipeline.app.figures import CameraFigures, Figures, added
+from pipeline.app.reports import Report, reports_of
+from pipeline.app.serving import shared_queues
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError, StoreError
+from pipeline.core.events import JsonValue
+from pipeline.core.measures import Health
+from pipeline.core.ports import Backlog
+
+STAGES = ("sampling", "inference", "processing", "delivery")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera. What nobody can tell is None."""
+
+    state: str | None = None
+    """What it last said of itself, such as online or offline."""
+    since: float | None = None
+    figures: CameraFigures | None = None
+    """Since the processes that are alive were started."""
+    per_second: Mapping[str, float] = field(default_factory=dict)
+    lag_s: float | None = None
+    """From the capture of the newest frame judged to now, live cameras only."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What waits for one engine."""
+
+    waiting: int | None = None
+    oldest_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """How one sink does."""
+
+    behind: int | None = None
+    undelivered: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """Everything there is to see of a deployment."""
+
+    processes: Sequence[Report] = ()
+    cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
+    engines: Mapping[str, EngineStatus] = field(default_factory=dict)
+    sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
+    unowned: Sequence[int] = ()
+    """Partitions of the results that nobody judges."""
+    dead_letters: int | None = None
+    troubles: Sequence[str] = ()
+    """What is wrong, in sentences."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The same for machines."""
+        said: dict[str, Any] = asdict(self)
+        said["ok"] = not self.troubles
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the queue can tell."""
+
+    reports: Sequence[Report] = ()
+    waiting: Mapping[str, Backlog] = field(default_factory=dict)
+    dead_letters: int | None = None
+    unowned: Sequence[int] = ()
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the store can tell."""
+
+    behind: Mapping[str, int] = field(default_factory=dict)
+    undelivered: Mapping[str, int] = field(default_factory=dict)
+    health: Mapping[str, Health] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
+    """How a deployment does now. What is out of reach is a trouble, not an error."""
+    seen, kept = _ask_queue(deployment, clock), _ask_store(deployment, clock)
+    figures = added([report.figures for report in seen.reports])
+    now = clock.now()
+    cameras = {name: _camera(name, seen, kept, figures, now) for name in deployment.cameras}
+    engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
+    sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
+    status = DeploymentStatus(
+        processes=seen.reports,
+        cameras=cameras,
+        engines=engines,
+        sinks=sinks,
+        unowned=seen.unowned,
+        dead_letters=seen.dead_letters,
+    )
+    shared = not isinstance(deployment.queue, MemoryConfig)
+    troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
+    troubles += _troubles(status, shared=shared and seen.trouble is None)
+    return DeploymentStatus(
+        **{n: getattr(status, n) for n in status.__slots__ if n != "troubles"}, troubles=troubles
+    )
+
+
+def _ask_queue(deployment: Deployment, clock: Clock) -> _Seen:
+    if isinstance(deployment.queue, MemoryConfig):
+        return _Seen()
+    queues = shared_queues(deployment, clock)
+    try:
+        owned = queues.leases.owners()
+        return _Seen(
+            reports=list(reports_of(queues.presence).values()),
+            waiting=queues.jobs.backlog(),
+            dead_letters=len(queues.jobs.dead_letters()),
+            unowned=[p for p in range(queues.results.partitions) if p not in owned],
+        )
+    except QueueError as error:
+        return _Seen(trouble=str(error))
+    finally:
+        queues.close()
+
+
+def _ask_store(deployment: Deployment, clock: Clock) -> _Kept:
+    file = deployment.store.file
+    if file is not None and not file.exists():
+        return _Kept(trouble=f"there is no store {file} yet on this machine")
+    try:
+        store = deployment.store.build(clock)
+    except StoreError as error:
+        return _Kept(trouble=str(error))
+    try:
+        letters: dict[str, int] = {}
+        for letter in store.undelivered():
+            letters[letter.sink] = letters.get(letter.sink, 0) + 1
+        return _Kept(
+            behind={name: store.cursor(name).behind for name in deployment.sinks},
+            undelivered=letters,
+            health={health.camera: health for health in store.history.latest_health()},
+        )
+    except StoreError as error:
+        return _Kept(trouble=str(error))
+    finally:
+        store.close()
+
+
+def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -> CameraStatus:
+    counted = figures.get(name)
+    per_second: dict[str, float] = {}
+    for report in seen.reports:
+        for hop, rate in report.rates.get(name, {}).items():
+            per_second[hop] = round(per_second.get(hop, 0.0) + rate, 2)
+    health = kept.health.get(name)
+    until = counted.judged_until if counted else 0.0
+    return CameraStatus(
+        state=health.state if health else None,
+        since=health.at if health else None,
+        figures=counted,
+        per_second=per_second,
+        lag_s=round(max(0.0, now - until), 3) if until else None,
+    )
+
+
+def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
+    if seen.dead_letters is None:
+        return EngineStatus()
+    waiting = seen.waiting.get(name, Backlog(0, None))
+    oldest_s = None if waiting.oldest is None else round(max(0.0, now - waiting.oldest), 3)
+    return EngineStatus(waiting.length, oldest_s)
+
+
+def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
+    errors = [report.sinks[name].get("error") for report in seen.reports if name in report.sinks]
+    error = next((str(error) for error in errors if error), None)
+    undelivered = None if kept.trouble else kept.undelivered.get(name, 0)
+    return SinkStatus(kept.behind.get(name), undelivered, error)
+
+
+def _troubles(status: DeploymentStatus, *, shared: bool) -> list[str]:
+    at_work = {report.stage for report in status.processes}
+    troubles = [f"nobody does the {s}" for s in STAGES if shared and s not in at_work]
+    troubles += [
+        f"{report.stage} on {report.host} ({report.pid}) is not ready: {report.not_ready}"
+        for report in status.processes
+        if report.not_ready
+    ]
+    if shared and status.unowned:
+        names = ", ".join(map(str, status.unowned))
+        troubles.append(f"nobody judges the partitions {names}")
+    troubles += [f"sink {n}: {sink.error}" for n, sink in status.sinks.items() if sink.error]
+    if status.dead_letters:
+        troubles.append(f"{status.dead_letters} dead letters: see `moonwatch dead-letters list`")
+    return troubles
