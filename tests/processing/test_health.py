@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Health
 from pipeline.processing.health import ENDED_BY, HealthEvents
 
@@ -10,7 +11,7 @@ AT = 1_700_000_000.0
 
 def told(troubles: HealthEvents, *states: str) -> list[tuple[str, str]]:
     """Type and phase of what follows from states, ten seconds apart."""
-    events = []
+    events: list[Event] = []
     for nth, state in enumerate(states):
         events += troubles.judge(Health("door", AT + 10 * nth, state, "why"))
     return [(event.type, event.phase) for event in events]
@@ -68,7 +69,7 @@ def test_a_trouble_outlives_a_restart(trouble: str) -> None:
 
 
 @pytest.mark.parametrize("state", [None, [], "x", {"offline": "x"}, {"sleepy": 1.0}])
-def test_what_is_no_state_is_forgotten(state: None) -> None:
+def test_what_is_no_state_is_forgotten(state: JsonValue) -> None:
     """Nothing is known to last then."""
     troubles = HealthEvents()
     troubles.restore(state)
