@@ -183,4 +183,13 @@ def _ends(client: Client, name: bytes, life: Life) -> bool:
         return True
     if life is Life.EMPTY:
         return client.xlen(name) > 0 and b":file:" in name
-    return life is Life.REFERRED and int(client.hget(name, "n") or 0) > 0
+    return life is Life.REFERRED and _is_referred_to(client, name)
+
+
+def _is_referred_to(client: Client, name: bytes) -> bool:
+    """Whether a picture has jobs, or references are of pictures that have."""
+    base, kind, rest = name.split(b":", 2)
+    if kind == b"refs":
+        return all(int(count) > 0 for count in client.hvals(name))
+    run, seq = rest.rsplit(b":", 1)
+    return int(client.hget(base + b":refs:" + run, seq) or 0) > 0

@@ -107,11 +107,14 @@ class RedisConfig(Config):
             raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
         return self
 
-    def build(self, clock: Clock) -> "RedisQueues":
-        """The queue; nothing is connected before its first use. Leases follow Redis' own clock."""
+    def build(self, clock: Clock, codec: Codec | None = None) -> "RedisQueues":
+        """The queue; nothing is connected before its first use. Leases follow Redis' own clock.
+
+        `codec` replaces the compression of pictures that the keys above ask for.
+        """
         link = Link(self._target(), clock)
         limits = self._limits()
-        codec = Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
+        codec = codec or Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
         return RedisQueues(
             jobs=RedisJobs(link, limits, codec, clock),
             results=RedisResults(link, limits, clock),

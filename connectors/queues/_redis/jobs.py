@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from connectors.queues._redis import keys
-from connectors.queues._redis.limits import Limits
+from connectors.queues._redis.limits import UNTAKEN_MS, Limits
 from connectors.queues._redis.link import Link
 from connectors.queues._redis.pictures import Codec, Outgoing
 from pipeline.core.clock import Clock
@@ -119,15 +119,24 @@ class RedisJobs:
         return self._link.script(name, letter, *more)
 
     def _offer(self, job: Job, lane: str) -> list[Any]:
+        args = self._put_args(job, lane)
         if self._outgoing.is_known(job.frame):
-            reply: list[Any] = self._link.script("put", *self._put_args(job, lane, b""))
+            reply: list[Any] = self._link.script("put", *args, 0)
             if reply[0] != b"picture":
                 return reply
-        pixels = self._outgoing.data(job.frame)
-        sent: list[Any] = self._link.script("put", *self._put_args(job, lane, pixels))
+        # In one round trip; what is not taken expires by itself.
+        expiring = (
+            f"picture:{keys.picture_of(job.frame)}",
+            self._outgoing.data(job.frame),
+            self._picture_ms(job),
+        )
+        sent: list[Any] = self._link.script("put", *args, 1, storing=expiring)
         return sent
 
-    def _put_args(self, job: Job, lane: str, pixels: bytes) -> tuple[str | bytes | float, ...]:
+    def _picture_ms(self, job: Job) -> int:
+        return self._limits.live_ms if job.live else UNTAKEN_MS
+
+    def _put_args(self, job: Job, lane: str) -> tuple[str | bytes | float, ...]:
         frame, limits = job.frame, self._limits
         return (
             keys.engine_named(job.engine),
@@ -136,12 +145,10 @@ class RedisJobs:
             limits.live_room if job.live else limits.file_room,
             encode_job(job),
             keys.picture_of(frame),
-            pixels,
+            repr(frame.captured_at),
             keys.flight_named(job.engine, frame.camera, frame.run),
             job.ordinal,
             partition_of(frame.camera, limits.partitions),
-            repr(frame.captured_at),
-            limits.live_ms,
             limits.live_ms,
             limits.flight_ms(live=job.live),
             limits.live_age_ms,

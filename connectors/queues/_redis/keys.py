@@ -7,6 +7,7 @@ room for many deployments, but does not spread one of them.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from pipeline.core.frames import Frame
@@ -57,13 +58,20 @@ KINDS = (
         "a member for each camera",
     ),
     Kind("engines", "set", "engines that ever had jobs", Life.BOUNDED, "a member for each engine"),
-    Kind("turns", "string", "counts the turns of all rings", Life.BOUNDED, "one number"),
     Kind(
         "picture",
-        "hash",
-        "`camera:run:seq`: d the picture, n how many jobs refer to it, k ms it stays after them",
+        "string",
+        "`camera:run:seq`: a frame's picture",
         Life.REFERRED,
-        "as many as there are jobs",
+        "as many as there are jobs and dead letters, and for a minute those of jobs not taken",
+    ),
+    Kind(
+        "refs",
+        "hash",
+        "`camera:run`: for each seq how many jobs refer to its picture; `k` and seq, ms it stays "
+        "after them",
+        Life.REFERRED,
+        "two fields for each picture; goes with the last one",
     ),
     Kind(
         "flight",
@@ -139,12 +147,12 @@ def lane_of(job: Job) -> str:
 
 def picture_of(frame: Frame) -> str:
     """The name of a frame's picture."""
-    return picture_named(frame.camera, frame.run, frame.seq)
+    return f"{run_named(frame.camera, frame.run)}:{frame.seq}"
 
 
-def picture_named(camera: str, run: str, seq: int) -> str:
-    """The name of the picture of a camera run's frame."""
-    return _joined(camera, run, str(seq))
+def run_named(camera: str, run: str) -> str:
+    """The name of a camera run."""
+    return _joined(camera, run)
 
 
 def flight_named(engine: str, camera: str, run: str) -> str:
@@ -164,4 +172,9 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 def _joined(*parts: str) -> str:
     """Parts with a colon between them and none inside."""
-    return ":".join(quote(part, safe=" ", errors="surrogatepass") for part in parts)
+    return ":".join(map(_quoted, parts))
+
+
+@lru_cache(maxsize=4096)
+def _quoted(part: str) -> str:
+    return quote(part, safe=" ", errors="surrogatepass")

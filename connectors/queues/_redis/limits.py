@@ -7,6 +7,8 @@ _MARGIN_MS = 60_000
 # How long a file's numbering is remembered after its last job: longer than any repair of workers.
 _FILE_FLIGHT_MS = 7 * 24 * 3_600_000
 _LIVE_FLIGHT_MS = 3_600_000
+UNTAKEN_MS = 60_000
+"""How long a file's picture stays whose job was not taken, or not yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,23 @@ class Link:
         """Ask whether Redis is there; raises QueueError."""
         self._call("ping", lambda client: client.ping())
 
-    def script(self, name: str, *args: str | bytes | float) -> Any:
-        """Run one of our scripts; raises QueueError."""
-        script = SCRIPTS[name]
-        return self._call(name, lambda client: _run(client, script, (self._target.base, *args)))
+    def script(
+        self, name: str, *args: str | bytes | float, storing: tuple[str, bytes, int] | None = None
+    ) -> Any:
+        """Run one of our scripts; raises QueueError.
+
+        `storing` is a key (without the base), its value and its time to live in ms, which are
+        written before, in the same round trip. It does not pass through the script, because Lua
+        would copy it several times.
+        """
+        values = (self._target.base, *args)
+        if storing is None:
+            return self._call(name, lambda client: _run(client, SCRIPTS[name], values))
+        key, value, ms = storing
+        stored = (f"{self._target.base}:{key}", value, ms)
+        return self._call(
+            name, lambda client: _store_and_run(client, SCRIPTS[name], values, stored)
+        )
 
     def pause(self, most_s: float) -> None:
         """Wait a little before the next try, at most `most_s`."""
@@ -96,12 +109,13 @@ class Link:
         return done
 
     def _check_turn(self) -> None:
+        away = self._away
+        if away is None:
+            return
         with self._lock:
-            if self._away is None:
-                return
             now = self._clock.monotonic()
             if now < self._next_try:
-                raise QueueError(self._away)
+                raise QueueError(away)
             self._set_next_try(now)
 
     def _set_next_try(self, now: float) -> None:
@@ -109,10 +123,11 @@ class Link:
         self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)
 
     def _connected(self) -> "redis.Redis":
-        with self._connecting:
-            if self._client is None:
-                self._client = self._target.connect()
-            return self._client  # type: ignore[return-value]  # a cluster client answers the same
+        client = self._client
+        if client is None:
+            with self._connecting:
+                client = self._client = self._client or self._target.connect()
+        return client  # type: ignore[return-value]  # a cluster client answers the same
 
     def _translated(self, name: str, error: Exception) -> QueueError:
         import redis
@@ -157,7 +172,7 @@ class Link:
             logger.info("%s accepts %s again", self._target.name, name)
 
 
-def _run(client: "redis.Redis", script: tuple[str, str], values: tuple[Any, ...]) -> Any:
+def _run(client: Any, script: tuple[str, str], values: tuple[Any, ...]) -> Any:
     """By the script's hash, and in full where Redis does not know it (yet, or any more)."""
     import redis
 
@@ -166,3 +181,26 @@ def _run(client: "redis.Redis", script: tuple[str, str], values: tuple[Any, ...]
         return client.evalsha(digest, 1, *values)
     except redis.exceptions.NoScriptError:
         return client.eval(source, 1, *values)
+
+
+def _store_and_run(
+    client: Any, script: tuple[str, str], values: tuple[Any, ...], stored: tuple[str, bytes, int]
+) -> Any:
+    """In one round trip, but in a cluster, whose client takes no scripts into a pipeline."""
+    import redis
+
+    key, value, ms = stored
+    if isinstance(client, redis.RedisCluster):
+        client.set(key, value, px=ms)
+        return _run(client, script, values)
+    pipe = client.pipeline(transaction=False)
+    pipe.set(key, value, px=ms)
+    pipe.evalsha(script[0], 1, *values)
+    refused, answer = pipe.execute(raise_on_error=False)
+    if isinstance(refused, Exception):
+        raise refused
+    if isinstance(answer, redis.exceptions.NoScriptError):
+        return client.eval(script[1], 1, *values)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

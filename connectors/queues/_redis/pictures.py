@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from connectors.queues._redis.keys import picture_named, picture_of
+from connectors.queues._redis.keys import run_named
 from connectors.queues._redis.link import Link
 from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
@@ -104,11 +104,11 @@ class RedisShelf:
     def keep(self, frame: Frame) -> None:
         """Let the frame's picture stay for a while after its last job; no error if it cannot."""
         try:
-            self._link.script("keep", picture_of(frame), self._keep_ms)
+            self._link.script("keep", run_named(frame.camera, frame.run), frame.seq, self._keep_ms)
         except QueueError:
             return  # an event without a picture is better than a frame without an answer
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone; raises QueueError."""
-        data = self._link.script("picture", picture_named(camera, run, seq))
+        data = self._link.script("picture", f"{run_named(camera, run)}:{seq}")
         return self._codec.decode(data) if data else None

@@ -99,7 +99,7 @@ def test_engines_share_one_picture(queues: RedisQueues, server: Redis, prefix: s
     for engine in ("fast", "slow", "other"):
         queues.jobs.put(job_of(frame, engine), 0)
     (name,) = pictures(server, prefix)
-    assert server.client.hget(name, "n") == b"3"
+    assert server.client.hvals(f"{{{prefix}}}:refs:door:run-1") == [b"3"]
     for engine in ("fast", "slow"):
         queues.jobs.acknowledge(queues.jobs.claim(engine, 1, SOON_S))
     assert pictures(server, prefix) == [name]
@@ -242,10 +242,10 @@ def test_a_sampler_waits_in_another_process_s_stead(server: Redis, prefix: str) 
 
 
 def _corrupt(server: Redis, prefix: str, kind: str, **fields: Any) -> None:
-    """Replace fields of the only entry of a stream, or hash, of this kind."""
+    """Replace fields of the only entry of a stream, or the picture, of this kind."""
     (name,) = [key for key in server.names() if key.startswith(f"{{{prefix}}}:{kind}:")]
     if kind == "picture":
-        server.client.hset(name, mapping=fields)
+        server.client.set(name, fields["d"], keepttl=True)
         return
     ((entry, old),) = server.client.xrange(name)
     server.client.xdel(name, entry)

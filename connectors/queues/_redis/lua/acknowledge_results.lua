@@ -8,14 +8,31 @@ for i = 2, first - 1, 2 do
     return {'lost', ARGV[i]}
   end
 end
+local ended, answered = {}, {}
 for i = first, #ARGV, 5 do
-  local results, id = key('results', ARGV[i]), ARGV[i + 1]
+  local results, id, flight = key('results', ARGV[i]), ARGV[i + 1], ARGV[i + 3]
   local told = redis.pcall('XPENDING', results, 'processors', id, id, 1)
   -- A delivery that came again since is somebody's to judge; only the newest one ends it.
   if not told.err and told[1] and told[1][4] == tonumber(ARGV[i + 2]) then
-    redis.call('XACK', results, 'processors', id)
-    redis.call('XDEL', results, id)
-    if ARGV[i + 3] ~= '' then redis.call('SREM', key('flight', ARGV[i + 3]), ARGV[i + 4]) end
+    ended[results] = ended[results] or {}
+    table.insert(ended[results], id)
+    if flight ~= '' then
+      answered[flight] = answered[flight] or {}
+      table.insert(answered[flight], ARGV[i + 4])
+    end
   end
+end
+-- No more at once than fits on Lua's stack.
+local function in_parts(list, work)
+  for from = 1, #list, 1000 do work(unpack(list, from, math.min(from + 999, #list))) end
+end
+for results, ids in pairs(ended) do
+  in_parts(ids, function(...)
+    redis.call('XACK', results, 'processors', ...)
+    redis.call('XDEL', results, ...)
+  end)
+end
+for flight, ordinals in pairs(answered) do
+  in_parts(ordinals, function(...) redis.call('SREM', key('flight', flight), ...) end)
 end
 return {'ok'}

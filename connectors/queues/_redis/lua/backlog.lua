@@ -4,7 +4,8 @@ for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
   local length, oldest = 0, false
   for _, lane in ipairs(redis.call('ZRANGE', key('ring', engine), 0, -1)) do
     local stream = key('lane', lane)
-    local waiting, last = waiting_in(stream, 'workers')
+    local total, waiting, last = redis.call('XLEN', stream), 0, ''
+    if total > 0 then waiting, last = waiting_in(stream, 'workers', total) end
     length = length + waiting
     local entry = waiting > 0 and redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
     local at = entry and fields_of(entry).t

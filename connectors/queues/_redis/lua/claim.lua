@@ -1,12 +1,14 @@
 -- Take jobs of an engine, one camera after the other, those first whose worker is lost.
--- Reads and writes: ring:<engine>, due:<engine>, turns, lane:*, picture:*, wanted, bell:*;
+-- Reads and writes: ring:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
+--   bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
 -- Answers {bell id, ms until a lease may end, {lane, id, attempts, job, picture, pixels}...}.
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
-local lanes, due, now = key('ring', engine), key('due', engine), now_ms()
-local claims = {}
+local lanes, due = key('ring', engine), key('due', engine)
+local claims, turn = {}, now_us()
+local now = math.floor(turn / 1000)
 even_when_full()
 
 -- Take over a lane's jobs whose lease has ended, at most `limit`; those with no life left are given up.
@@ -56,7 +58,7 @@ local function hand_out(lane, entry, attempts)
     drop(lane, entry, 'stale', results_room)
     return false
   end
-  local pixels = redis.call('HGET', key('picture', fields.x), 'd')
+  local pixels = redis.call('GET', key('picture', fields.x))
   if not pixels then
     give_up(lane, entry, attempts, 'its picture is gone', most_dead, true)
     return false
@@ -95,7 +97,8 @@ while #claims < limit do
     if #entries < share then
       redis.call('ZREM', lanes, lane)
     else
-      redis.call('ZADD', lanes, redis.call('INCR', key('turns')), lane)
+      turn = turn + 1
+      redis.call('ZADD', lanes, turn, lane)
     end
   end
 end

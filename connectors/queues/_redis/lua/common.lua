@@ -5,8 +5,8 @@ local base = KEYS[1]
 -- How long an empty lane, or a bell, is remembered.
 local EMPTY_MS = 3600000
 
-local function key(...)
-  return base .. ':' .. table.concat({...}, ':')
+local function key(kind, name)
+  return name and base .. ':' .. kind .. ':' .. name or base .. ':' .. kind
 end
 
 -- A full Redis refuses commands that may grow it, except to a script that has written already.
@@ -15,28 +15,30 @@ local function even_when_full()
   redis.call('DEL', key('none'))
 end
 
-local function now_ms()
+-- Redis' clock in microseconds; it stands still while a script runs.
+local function now_us()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000000 + time[2]
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end
 
 -- How many entries of a stream no consumer was given yet, and the last id that one was given.
-local function waiting_in(stream, group)
-  local groups = redis.pcall('XINFO', 'GROUPS', stream)
-  if groups.err then return 0, '0-0' end
-  for _, info in ipairs(groups) do
+local function waiting_in(stream, group, length)
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local found = {}
     for i = 1, #info, 2 do found[info[i]] = info[i + 1] end
-    if found.name == group then
-      return redis.call('XLEN', stream) - found.pending, found['last-delivered-id']
-    end
+    if found.name == group then return length - found.pending, found['last-delivered-id'] end
   end
-  return 0, '0-0'
 end
 
-local function ensure_group(stream, group)
-  if redis.call('EXISTS', stream) == 0 then
+-- Add to a stream; the first entry of a new one makes its group.
+local function add_to(stream, group, ...)
+  if not redis.call('XADD', stream, 'NOMKSTREAM', '*', ...) then
     redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+    redis.call('XADD', stream, '*', ...)
   end
 end
 
@@ -80,20 +82,29 @@ local function fields_of(entry)
 end
 
 -- One job less refers to a picture. Without jobs it goes, or stays a while if it is kept for events.
+-- A picture is `camera:run:seq`; its run counts the jobs that refer to each of its pictures.
 local function let_go(picture)
-  local name = key('picture', picture)
-  if redis.call('EXISTS', name) == 0 then return end
-  if redis.call('HINCRBY', name, 'n', -1) > 0 then return end
-  local keep_ms = redis.call('HGET', name, 'k')
-  if keep_ms then redis.call('PEXPIRE', name, keep_ms) else redis.call('UNLINK', name) end
+  local run, seq = string.match(picture, '^(.*):(.*)$')
+  local refs = key('refs', run)
+  if redis.call('HINCRBY', refs, seq, -1) > 0 then return end
+  redis.call('HDEL', refs, seq)
+  local keep_ms = redis.call('HGET', refs, 'k' .. seq)
+  if keep_ms then
+    redis.call('HDEL', refs, 'k' .. seq)
+    redis.call('PEXPIRE', key('picture', picture), keep_ms)
+  else
+    redis.call('UNLINK', key('picture', picture))
+  end
 end
 
 -- Put a job that nobody answered among the results. True when there was room for it.
 local function publish_failed(fields, reason, room)
   local results = key('results', fields.p)
-  ensure_group(results, 'processors')
-  if room and waiting_in(results, 'processors') >= room then return false end
-  redis.call('XADD', results, '*', 'j', fields.j, 'w', reason)
+  local length = redis.call('XLEN', results)
+  if room and length >= room and waiting_in(results, 'processors', length) >= room then
+    return false
+  end
+  add_to(results, 'processors', 'j', fields.j, 'w', reason)
   return true
 end
 
@@ -109,12 +120,13 @@ local function drop(lane, entry, reason, room)
   return fields.j
 end
 
--- Show a lane to the workers of its engine.
-local function enter(engine, lane)
-  local engines = key('ring', engine)
-  local asleep = redis.call('ZCARD', engines) == 0
-  redis.call('ZADD', engines, 'NX', redis.call('INCR', key('turns')), lane)
-  if asleep then ring('jobs:' .. engine) end
+-- Show a lane to the workers of its engine; a turn is the time at which a lane last had one.
+local function enter(engine, lane, turn)
+  local lanes = key('ring', engine)
+  if redis.call('ZADD', lanes, 'NX', turn, lane) == 1 and redis.call('ZCARD', lanes) == 1 then
+    redis.call('SADD', key('engines'), engine)
+    ring('jobs:' .. engine)
+  end
 end
 
 local function forget_dead(id, fields)
@@ -135,6 +147,7 @@ local function give_up(lane, entry, attempts, reason, most, answer)
   local fields = fields_of(entry)
   take_out(lane, entry[1])
   redis.call('PERSIST', key('picture', fields.x))
+  redis.call('PERSIST', key('refs', string.match(fields.x, '^(.*):')))
   if answer then publish_failed(fields, reason) end
   keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j, 'x', fields.x,
     'f', fields.f, 'o', fields.o, 'p', fields.p, 't', fields.t)

@@ -1,7 +1,9 @@
--- Keep a picture for events. ARGV: picture, ms it stays after its last job. Writes: picture:<picture>.
+-- Keep a picture for events. ARGV: run, seq, ms it stays after its last job.
+-- Writes: picture:<picture>, refs:<run>.
 even_when_full()
-local name = key('picture', ARGV[1])
-if redis.call('EXISTS', name) == 0 then return 0 end
-redis.call('HSET', name, 'k', ARGV[2])
-if tonumber(redis.call('HGET', name, 'n')) <= 0 then redis.call('PEXPIRE', name, ARGV[2]) end
-return 1
+local refs, name = key('refs', ARGV[1]), key('picture', ARGV[1] .. ':' .. ARGV[2])
+if redis.call('HEXISTS', refs, ARGV[2]) == 1 then
+  redis.call('HSET', refs, 'k' .. ARGV[2], ARGV[3])
+else
+  redis.call('PEXPIRE', name, ARGV[3])
+end

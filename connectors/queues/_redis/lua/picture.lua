@@ -1,2 +1,2 @@
 -- A picture's bytes, or nil. ARGV: picture. Reads: picture:<picture>.
-return redis.call('HGET', key('picture', ARGV[1]), 'd')
+return redis.call('GET', key('picture', ARGV[1]))

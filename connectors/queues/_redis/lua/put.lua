@@ -1,47 +1,46 @@
--- Offer a job.
--- Writes: lane:<lane>, picture:<picture>, flight:<flight>, ring:<engine>, engines, turns, bell:*;
---   what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
--- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (send the pixels, too) or {'full', bell id}.
+-- Offer a job whose picture was stored, for a while, just before.
+-- Writes: lane:<lane>, picture:<picture>, refs:<run>, flight:<flight>, ring:<engine>, engines,
+--   wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
+-- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone) or {'full', bell id}.
 local engine, lane, kind, room = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local job, picture, pixels = ARGV[5], ARGV[6], ARGV[7]
-local flight, ordinal, partition, captured_at = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local lane_ttl, picture_ttl, flight_ttl = ARGV[12], ARGV[13], ARGV[14]
-local oldest_ms, results_room = tonumber(ARGV[15]), tonumber(ARGV[16])
+local job, picture, captured_at = ARGV[5], ARGV[6], ARGV[7]
+local flight, ordinal, partition = key('flight', ARGV[8]), ARGV[9], ARGV[10]
+local live_ms, flight_ms, age_ms = ARGV[11], ARGV[12], tonumber(ARGV[13])
+local results_room, sent = tonumber(ARGV[14]), ARGV[15] == '1'
 local stream, shown, live = key('lane', lane), key('picture', picture), kind == 'live'
+local length, now = redis.call('XLEN', stream), now_us()
 
-if redis.call('SISMEMBER', key('flight', flight), ordinal) == 1 then return {'known'} end
-local waiting, last = waiting_in(stream, 'workers')
-if not live and waiting >= room then return {'full', want_room(lane)} end
-if pixels == '' then
-  if redis.call('HEXISTS', shown, 'd') == 0 then return {'picture'} end
-else
-  redis.call('HSETNX', shown, 'd', pixels)
+if not live and length >= room and redis.call('SISMEMBER', flight, ordinal) == 0
+  and waiting_in(stream, 'workers', length) >= room then
+  return {'full', want_room(lane)}
 end
-redis.call('HINCRBY', shown, 'n', 1)
-ensure_group(stream, 'workers')
-redis.call('XADD', stream, '*', 'j', job, 'x', picture, 'f', flight, 'o', ordinal, 'p', partition,
+if not sent and redis.call('EXISTS', shown) == 0 then return {'picture'} end
+if redis.call('SADD', flight, ordinal) == 0 then return {'known'} end
+redis.call('PEXPIRE', flight, flight_ms)
+local run, seq = string.match(picture, '^(.*):(.*)$')
+redis.call('HINCRBY', key('refs', run), seq, 1)
+add_to(stream, 'workers', 'j', job, 'x', picture, 'f', ARGV[8], 'o', ordinal, 'p', partition,
   't', captured_at)
-redis.call('SADD', key('flight', flight), ordinal)
-redis.call('PEXPIRE', key('flight', flight), flight_ttl)
-if live then
-  redis.call('PEXPIRE', stream, lane_ttl)
-  if redis.call('PTTL', shown) ~= -1 or redis.call('HGET', shown, 'n') == '1' then
-    redis.call('PEXPIRE', shown, picture_ttl)
-  end
-else
-  redis.call('PERSIST', stream)
+if not live then
+  if length == 0 then redis.call('PERSIST', stream) end
   redis.call('PERSIST', shown)
+  enter(engine, lane, now)
+  return {'ok'}
 end
-if redis.call('ZSCORE', key('ring', engine), lane) == false then
-  redis.call('SADD', key('engines'), engine)
-  enter(engine, lane)
+redis.call('PEXPIRE', stream, live_ms)
+if redis.call('PTTL', key('refs', run)) ~= -1 or redis.call('HLEN', key('refs', run)) == 1 then
+  redis.call('PEXPIRE', key('refs', run), live_ms)
 end
-local reply = {'ok'}
-if not live then return reply end
+enter(engine, lane, now)
+if length == 0 then return {'ok'} end
 
--- The newest stays, whatever its age.
-local over, too_old = waiting + 1 - room, now_ms() - oldest_ms
-while waiting > 0 do
+-- The newest stays, whatever its age. Only what no worker holds can go.
+local too_old = now / 1000 - age_ms
+local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+if length < room and tonumber(string.match(first[1], '%d+')) >= too_old then return {'ok'} end
+local waiting, last = waiting_in(stream, 'workers', length + 1)
+local reply, over = {'ok'}, waiting - room
+while waiting > 1 do
   local entry = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
   local stale = tonumber(string.match(entry[1], '%d+')) < too_old
   if over <= 0 and not stale then break end

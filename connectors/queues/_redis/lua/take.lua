@@ -1,7 +1,7 @@
 -- Take results. ARGV: limit, visibility in ms, then {partition, fencing token or '', cursor}...
 -- The cursor is '>' for new results; an id goes through what was taken before, from after that id.
 -- Reads and writes: lease:*, results:*, wanted, bell:*.
--- Answers {{partition, cursor, last id}..., ''} then {partition, id, deliveries, result, job, reason}...,
+-- Answers {{partition, cursor, last id}...} and {partition, id, deliveries, result, job, reason}...,
 -- or {'lost', partition} when a token is not the present one.
 local limit, visibility = tonumber(ARGV[1]), tonumber(ARGV[2])
 local places, taken = {}, {}
@@ -54,15 +54,17 @@ end
 
 for i = 3, #ARGV, 3 do
   local partition, stream, cursor = ARGV[i], key('results', ARGV[i]), ARGV[i + 2]
-  ensure_group(stream, 'processors')
-  if ARGV[i + 1] == '' and #taken < limit then take_again(partition, stream) end
-  cursor = read(partition, stream, cursor)
-  places[#places + 1] = {partition, cursor, false}
-end
-if #taken == 0 then
-  for _, place in ipairs(places) do
-    local _, last = waiting_in(key('results', place[1]), 'processors')
-    place[3] = last
+  -- What arrives at an empty stream comes after any id, the first one included.
+  local last = '0-0'
+  local length = redis.call('XLEN', stream)
+  if length > 0 then
+    if ARGV[i + 1] == '' and #taken < limit then take_again(partition, stream) end
+    cursor = read(partition, stream, cursor)
+    if #taken == 0 then
+      local _
+      _, last = waiting_in(stream, 'processors', length)
+    end
   end
+  places[#places + 1] = {partition, cursor, last}
 end
 return {places, taken}
