@@ -102,7 +102,7 @@ def option(words: Sequence[str], name: str) -> str:
 
 def problem_with(words: Sequence[str]) -> str | None:
     """Why `moonwatch WORDS` is no command of ours; None when it is. Values are not looked at."""
-    known = typer.main.get_command(app_for([]))
+    known = typer.main.get_command(app_for(words))
     path = list(words)
     while hasattr(known, "commands"):
         if not path or path[0] not in known.commands:
