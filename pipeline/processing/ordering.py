@@ -2,15 +2,45 @@
 
 Workers answer side by side, so results arrive in any order, twice after a crash, or, for a live
 camera, not at all. A file's missing result is waited for; a live camera's is passed over.
+
+A result is missing when later frames were answered and it still does not come. That a later frame
+was dropped says nothing: an engine that is slow works on an old frame while newer ones are dropped.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from pipeline.core.answers import Failed
+from pipeline.core.jobs import Result
 from pipeline.core.ports import Delivered
 
 # Runs remembered as over, so that their stragglers are known as late and start nothing anew.
 _ENDED_RUNS = 16
+# Two workers may be a whole batch apart: so many times the longest recent pause between answers.
+_PAUSES = 2.0
+_REMEMBERED_PAUSES = 8
+# Results of one batch come together; what lies closer than this is no pause.
+_SAME_BATCH_S = 0.05
+# Without any answer (all frames dropped, an engine that only fails) patience is longer by this.
+_WITHOUT_ANSWERS = 30.0
+
+
+class _Pace:
+    """How far apart an engine's answers come. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._last_at: float | None = None
+        self._pauses: deque[float] = deque(maxlen=_REMEMBERED_PAUSES)
+
+    def note(self, now: float) -> None:
+        """An answer came."""
+        if self._last_at is not None and now - self._last_at > _SAME_BATCH_S:
+            self._pauses.append(now - self._last_at)
+        self._last_at = now
+
+    def patience_s(self, least_s: float) -> float:
+        """How long an answer may be behind a later one."""
+        return max(least_s, _PAUSES * max(self._pauses, default=0.0))
 
 
 @dataclass(slots=True)
@@ -20,6 +50,14 @@ class _Run:
     next: int = 0
     waiting: dict[int, Delivered] = field(default_factory=dict)
     stalled_since: float | None = None
+    """When something began to wait for its turn."""
+    overtaken_since: float | None = None
+    """When an answered frame did."""
+
+    @property
+    def has_answers_waiting(self) -> bool:
+        """Whether a later frame has been answered already."""
+        return any(_is_answered(item.result) for item in self.waiting.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +74,8 @@ class InOrder:
     """The order of one camera's results from one engine. Times are monotonic seconds."""
 
     def __init__(self, patience_s: float) -> None:
-        self._patience_s = patience_s
+        self._least_patience_s = patience_s
+        self._pace = _Pace()
         self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
@@ -57,6 +96,8 @@ class InOrder:
             held, run.waiting[result.ordinal] = run.waiting[result.ordinal], arrived
             return Sorted(duplicates=(held,))
         run.waiting[result.ordinal] = arrived
+        if _is_answered(result):
+            self._pace.note(now)
         return Sorted(ready=self._released(now))
 
     def pass_over(self, now: float) -> Sorted:
@@ -64,17 +105,22 @@ class InOrder:
         run = next(iter(self._runs.values()), None)
         if run is None or run.stalled_since is None:
             return Sorted()
-        blocked_by_old_run = not run.waiting and len(self._runs) > 1
-        live = all(item.result.live for item in run.waiting.values())
-        if not live or now - run.stalled_since < self._patience_s:
+        if not all(item.result.live for item in run.waiting.values()):
+            return Sorted()
+        patience_s = self._pace.patience_s(self._least_patience_s)
+        if run.overtaken_since is not None or not run.waiting:
+            since = run.stalled_since if run.overtaken_since is None else run.overtaken_since
+        else:
+            since, patience_s = run.stalled_since, patience_s * _WITHOUT_ANSWERS
+        if now - since < patience_s:
             return Sorted()
         missing = 0
-        if blocked_by_old_run:
+        if not run.waiting:
             self._end_first()
         else:
             missing = min(run.waiting) - run.next
             run.next += missing
-        run.stalled_since = None
+        run.stalled_since = run.overtaken_since = None
         return Sorted(ready=self._released(now), missing=missing)
 
     def _released(self, now: float) -> tuple[Delivered, ...]:
@@ -88,12 +134,14 @@ class InOrder:
                 run.next += 1
                 ready.append(item)
                 ended = item.result.last
-                run.stalled_since = None
+                run.stalled_since = run.overtaken_since = None
             if ended and len(self._runs) > 1:
                 self._end_first()
                 continue
             if (run.waiting or len(self._runs) > 1) and run.stalled_since is None:
                 run.stalled_since = now
+            if run.overtaken_since is None and run.has_answers_waiting:
+                run.overtaken_since = now
             break
         return tuple(ready)
 
@@ -102,3 +150,7 @@ class InOrder:
         self._ended[name] = None
         while len(self._ended) > _ENDED_RUNS:
             self._ended.popitem(last=False)
+
+
+def _is_answered(result: Result) -> bool:
+    return any(not isinstance(answer, Failed) for answer in result.answers.values())

@@ -1,6 +1,6 @@
 """`for`, `gap` and `cooldown`: when something that holds now and then is one happening."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -11,6 +11,9 @@ UNKNOWN_SAMPLES = 2.5
 one, with a little jitter, never ends a happening."""
 LEAST_UNKNOWN_S = 1.0
 """The same where every picture is used and the interval is unknown."""
+USUAL_PAUSES = 3
+"""The shortest of so many pauses between known answers is the interval that there is: longer than
+the one asked for where an engine cannot keep up, and no single outage makes it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class HoldingMemory:
     broken_at: float | None = None
     """The first time it was seen not to hold, since `held_at`."""
     known_at: float = 0.0
+    pauses_s: list[float] = field(default_factory=list)
+    """The last pauses between known moments."""
     started: bool = False
     silenced: bool = False
     """It would have started but for the cooldown."""
@@ -71,7 +76,8 @@ class Holding:
 
     It starts when it was seen to hold `for_s` after it began to, interruptions shorter than
     `gap_s` included, and ends when it was seen not to hold for `gap_s`. Unknown moments neither
-    start nor end anything until they have lasted `unknown_s`. After an end nothing starts for
+    start nor end anything until they have lasted `unknown_s`, or two and a half times as long as
+    answers are apart where an engine cannot keep up. After an end nothing starts for
     `cooldown_s`; what still holds then, starts then.
     """
 
@@ -94,17 +100,28 @@ class Holding:
         if not allowed:
             return self._stop("schedule")
         changes: list[Started | Ended] = []
-        if self.memory.since is not None and at - self.memory.known_at > self._terms.unknown_s:
+        if self.memory.since is not None and at - self.memory.known_at > self._unknown_s():
             changes += self._stop("unknown")
         if holds is None:
             return changes
-        self.memory.known_at = at
+        self._note_known(at)
         changes += self._holds(at) if holds else self._breaks(at)
         return changes
 
     def finish(self) -> list[Started | Ended]:
         """The end of the stream."""
         return self._stop("stream ended")
+
+    def _unknown_s(self) -> float:
+        pauses = self.memory.pauses_s
+        usual_s = min(pauses) if len(pauses) == USUAL_PAUSES else 0.0
+        return max(self._terms.unknown_s, UNKNOWN_SAMPLES * usual_s)
+
+    def _note_known(self, at: float) -> None:
+        memory = self.memory
+        if memory.known_at:
+            memory.pauses_s = [*memory.pauses_s, at - memory.known_at][-USUAL_PAUSES:]
+        memory.known_at = at
 
     def _holds(self, at: float) -> list[Started | Ended]:
         memory = self.memory

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from pipeline.core.answers import Failed, Number
 from pipeline.core.jobs import Result
 from pipeline.core.ports import Delivered
 from pipeline.processing.ordering import InOrder, Sorted
@@ -11,8 +12,15 @@ from pipeline.processing.ordering import InOrder, Sorted
 PATIENCE_S = 2.0
 
 
-def arrived(ordinal: int, run: str = "a", *, live: bool = False, last: bool = False) -> Delivered:
-    """A result on its way, without answers."""
+def arrived(
+    ordinal: int,
+    run: str = "a",
+    *,
+    live: bool = False,
+    last: bool = False,
+    dropped: bool = False,
+) -> Delivered:
+    """A result on its way: answered, or of a dropped frame."""
     return Delivered(
         id=f"{run}-{ordinal}",
         result=Result(
@@ -25,6 +33,7 @@ def arrived(ordinal: int, run: str = "a", *, live: bool = False, last: bool = Fa
             size_wh=(64, 48),
             live=live,
             last=last,
+            answers={"people": Failed("fast", "queue full") if dropped else Number("fast", 1)},
         ),
     )
 
@@ -115,3 +124,31 @@ def test_going_on_from_a_checkpoint_skips_what_was_judged() -> None:
     assert len(order.offer(arrived(0), now=0.0).duplicates) == 1
     assert len(order.offer(arrived(1), now=0.0).duplicates) == 1
     assert ordinals(order.offer(arrived(2), now=0.0)) == [2]
+
+
+def test_dropped_frames_do_not_overtake_the_one_in_hand() -> None:
+    """A slow engine's frame is waited for while newer ones are dropped, and then judged."""
+    order = InOrder(PATIENCE_S)
+    for ordinal in range(1, 12):
+        order.offer(arrived(ordinal, live=True, dropped=True), now=ordinal * 0.25)
+        assert order.pass_over(now=ordinal * 0.25) == Sorted()
+    assert order.pass_over(now=10.0) == Sorted()
+    assert ordinals(order.offer(arrived(0, live=True), now=10.0)) == list(range(12))
+
+
+def test_patience_fits_the_pace_of_the_engine() -> None:
+    """Where answers come every five seconds, one may be ten seconds behind a later one."""
+    order = InOrder(PATIENCE_S)
+    for ordinal in range(3):
+        order.offer(arrived(ordinal, live=True), now=ordinal * 5.0)
+    order.offer(arrived(4, live=True), now=15.0)
+    assert order.pass_over(now=24.0) == Sorted()
+    assert order.pass_over(now=25.0).missing == 1
+
+
+def test_without_any_answer_patience_ends_too() -> None:
+    """A worker that died with a frame does not hold up dropped ones for ever."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(1, live=True, dropped=True), now=0.0)
+    assert order.pass_over(now=59.0) == Sorted()
+    assert order.pass_over(now=60.0).missing == 1
