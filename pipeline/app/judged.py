@@ -1,10 +1,11 @@
-"""How far files were judged before a sampler started, as the processors say."""
+"""How far files are judged, as the processors say."""
 
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from connectors.sources.file import FileConfig
 from pipeline.app.build import engines_of
 from pipeline.app.deployment import Deployment
+from pipeline.app.replaying import Standing, Standings
 from pipeline.app.reports import reports_of
 from pipeline.app.serving import Workplace
 from pipeline.core.errors import QueueError
@@ -17,21 +18,24 @@ _PATIENCE_S = 10.0
 _LOOK_S = 0.2
 
 
-def known_judged(place: Workplace) -> Mapping[LaneKey, tuple[str, int]]:
-    """Run and last job judged, by camera and engine, of what somebody judges now.
-
-    Where there are files, waits for a while for somebody to say it about each of them.
-    """
+def await_judges(place: Workplace) -> None:
+    """Wait for a while until somebody says of each file how far it is judged."""
     clock = place.around.clock
     wanted = file_lanes(place.around.deployment)
     deadline = clock.monotonic() + _PATIENCE_S
-    while True:
-        said = _said(place.queues.presence)
-        if said.keys() >= wanted or clock.monotonic() >= deadline:
-            break
+    while not _known(place) >= wanted and clock.monotonic() < deadline:
         if clock.wait(_LOOK_S, place.stop):
-            break
-    return {key: last for key, last in said.items() if last is not None}
+            return
+
+
+def standings_of(presence: Presence) -> Standings:
+    """How far each camera is judged, by those who judge it now; raises QueueError."""
+    return {
+        (camera, engine): Standing(*point) if point is not None else None
+        for report in reports_of(presence).values()
+        for camera, engines in report.judged.items()
+        for engine, point in engines.items()
+    }
 
 
 def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
@@ -44,14 +48,8 @@ def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
     )
 
 
-def _said(presence: Presence) -> dict[LaneKey, tuple[str, int] | None]:
+def _known(place: Workplace) -> AbstractSet[LaneKey]:
     try:
-        reports = reports_of(presence).values()
+        return standings_of(place.queues.presence).keys()
     except QueueError:
-        return {}
-    return {
-        (camera, engine): last
-        for report in reports
-        for camera, engines in report.judged.items()
-        for engine, last in engines.items()
-    }
+        return frozenset()

@@ -131,8 +131,8 @@ class ShardedProcessingStage:
         return next((thread.failure for thread in self._threads if thread.failure), None)
 
     @property
-    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
-        """For each camera and engine at work here the run and the last job that are stored."""
+    def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
+        """For each lane at work here run and last job that are stored, and whether it ended."""
         return self._shards.judged
 
     def ready(self) -> str | None:

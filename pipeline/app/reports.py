@@ -23,8 +23,9 @@ TTL = timedelta(seconds=3.5 * BEAT_S)
 _RATE_S = 10.0
 _RATED = ("sampled", "answered", "judged")
 
-Judged = Mapping[str, Mapping[str, tuple[str, int] | None]]
-"""For each camera and engine that a processor judges: run and last job, None for nothing yet."""
+Judged = Mapping[str, Mapping[str, tuple[str, int, bool] | None]]
+"""For each camera and engine that a processor judges: run, last job, and whether the run has ended;
+None where nothing is judged yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,16 @@ class Report:
             said = json.loads(data)
             said["figures"] = {c: CameraFigures.of_json(f) for c, f in said["figures"].items()}
             said["judged"] = {
-                camera: {engine: (str(p[0]), int(p[1])) if p else None for engine, p in of.items()}
+                camera: {engine: _standing(point) for engine, point in of.items()}
                 for camera, of in said["judged"].items()
             }
             return cls(**said)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return None
+
+
+def _standing(point: Sequence[Any] | None) -> tuple[str, int, bool] | None:
+    return (str(point[0]), int(point[1]), bool(point[2])) if point else None
 
 
 def new_member(stage: str) -> str:

@@ -1,8 +1,6 @@
 """The stages of a deployment, each with the same few handles, alone in a process or all in one."""
 
 import logging
-import threading
-from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +10,11 @@ from connectors.sources.file import FileSource
 from pipeline.app.build import lanes_of, routes_of
 from pipeline.app.cameras import cameras_of
 from pipeline.app.deployment import Deployment
+from pipeline.app.healthpost import HealthPost
 from pipeline.app.threads import StageThread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-from pipeline.core.jobs import health_result
-from pipeline.core.measures import Health
-from pipeline.core.ports import Backlog, PictureShelf, Queues, ResultQueue, Store
+from pipeline.core.ports import Backlog, PictureShelf, Queues, Store
 from pipeline.delivery import Delivery, LaneStatus
 from pipeline.delivery import Lane as SinkLane
 from pipeline.inference.worker import Worker
@@ -27,9 +24,6 @@ from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_HEALTH_WAIT_S = 1.0
-# More changes of state than a site has in a night without its queue.
-_HEALTH_ROOM = 10_000
 _MEASURE_EVERY_S = 1.0
 
 
@@ -88,7 +82,7 @@ class SamplingStage:
     ) -> None:
         """Jobs of a run up to the one that `judged` says, by camera and engine, are not sent."""
         self._cameras = cameras_of(around.deployment, around.clock, judged or {})
-        self._post = _HealthPost(around.queues.results)
+        self._post = HealthPost(around.queues.results)
         outside = Outside(around.queues, self._post.send, around.metrics, around.clock)
         self._supervisor = Supervisor(self._cameras, outside)
         self._metrics = around.metrics
@@ -133,9 +127,18 @@ class SamplingStage:
         known = [share for share in shares if share is not None]
         return sum(known) / len(known) if known and len(known) == len(sources) else None
 
+    def runs(self) -> Mapping[str, str]:
+        """What the run of each camera is called, once it is open."""
+        return {camera.name: camera.source.run for camera in self._cameras}
+
+    def remind(self) -> None:
+        """Say again how each camera is; who knows it already takes no notice."""
+        self._post.repeat()
+
     def ready(self) -> str | None:
         """Whether some camera gives pictures."""
-        if any(self._metrics.by_labels("moonwatch_camera_up").values()) or self.finished:
+        up = self._metrics.by_labels("moonwatch_camera_up")
+        if self.finished or any(up.get((camera.name,)) for camera in self._cameras):
             return None
         return f"none of its {len(self._cameras)} cameras gives pictures"
 
@@ -245,37 +248,3 @@ def stop_threads(threads: Collection[StageThread], within_s: float) -> bool:
     for thread in late:
         logger.warning("%s did not stop within %g s", thread.name, within_s)
     return not late
-
-
-class _HealthPost:
-    """Hands on what cameras say of their state, in order; keeps it while the queue is away."""
-
-    def __init__(self, results: ResultQueue) -> None:
-        self._results = results
-        self._waiting: deque[Health] = deque(maxlen=_HEALTH_ROOM)
-        self._sending = threading.Lock()
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._waiting
-
-    def send(self, health: Health) -> None:
-        """Called by the cameras' threads."""
-        self._waiting.append(health)
-        self.flush(_HEALTH_WAIT_S)
-
-    def flush(self, wait_s: float = 0.0) -> None:
-        """Send what waits. Whoever comes while another thread is sending leaves it to that one."""
-        if not self._sending.acquire(blocking=False):
-            return
-        try:
-            while self._waiting and self._handed_on(self._waiting[0], wait_s):
-                self._waiting.popleft()
-        finally:
-            self._sending.release()
-
-    def _handed_on(self, health: Health, wait_s: float) -> bool:
-        try:
-            return self._results.publish([health_result(health)], wait_s)
-        except QueueError:
-            return False  # said by the queue itself

@@ -87,7 +87,7 @@ class Processor:
         }
         self._health: dict[str, HealthEvents] = {}
         self._ended: set[LaneKey] = set()
-        self._judged: dict[LaneKey, tuple[str, int] | None] = dict.fromkeys(self._lanes)
+        self._judged: dict[LaneKey, tuple[str, int, bool] | None] = dict.fromkeys(self._lanes)
         self._stop = threading.Event()
         self._pending = _Pending()
 
@@ -100,7 +100,8 @@ class Processor:
                 continue
             if lane.resume(checkpoint):
                 used[camera, engine] = checkpoint
-                self._judged[camera, engine] = (checkpoint.run, checkpoint.ordinal)
+                point = (checkpoint.run, checkpoint.ordinal, checkpoint.ended)
+                self._judged[camera, engine] = point
             else:
                 logger.info("camera %s starts anew: what it is judged by has changed", camera)
         for camera in {camera for camera, _ in self._lanes}:
@@ -115,8 +116,8 @@ class Processor:
         return frozenset(self._ended)
 
     @property
-    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
-        """For each lane the run and the last job that are judged and stored; None for nothing."""
+    def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
+        """For each lane the run and last job that are stored, and whether it ended; or None."""
         return dict(self._judged)
 
     def run(self) -> None:
@@ -223,7 +224,7 @@ class Processor:
         for event in pending.events:
             self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
         for key, result in pending.judged.items():
-            self._judged[key] = (result.run, result.ordinal)
+            self._judged[key] = (result.run, result.ordinal, result.last)
         self._ended |= {key for key, result in pending.judged.items() if result.last}
         self._pending = _Pending()
         self._outside.results.acknowledge(pending.done)

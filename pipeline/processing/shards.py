@@ -49,8 +49,8 @@ class Shards:
         return self._processor is not None
 
     @property
-    def judged(self) -> Mapping[LaneKey, tuple[str, int] | None]:
-        """For each lane at work here the run and the last job that are judged and stored."""
+    def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
+        """For each lane at work here run and last job that are stored, and whether it ended."""
         processor = self._processor
         return processor.judged if processor is not None else {}
 

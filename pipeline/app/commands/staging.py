@@ -19,11 +19,12 @@ from pipeline.app.commands.options import (
 from pipeline.app.commands.working import stop_on_signals
 from pipeline.app.config import load
 from pipeline.app.deployment import Deployment
-from pipeline.app.judged import known_judged
+from pipeline.app.judged import await_judges, standings_of
 from pipeline.app.judging import ShardedProcessingStage, Share
+from pipeline.app.replaying import ConfirmedSamplingStage
 from pipeline.app.reports import Facts, Reporter, reports_of
 from pipeline.app.serving import Make, Workplace, opened_store, serve, stop_with_parent, workplace
-from pipeline.app.stages import DeliveryStage, InferenceStage, SamplingStage, Stage
+from pipeline.app.stages import DeliveryStage, InferenceStage, Stage
 from pipeline.core.errors import ConfigError, Problem, QueueError
 from pipeline.processing.tenure import Tenure, Terms
 from pipeline.telemetry.http import address_of
@@ -58,7 +59,8 @@ def sample(
     place = _place(deployment, http, logs, with_parent=with_parent)
 
     def make(_: Reporter) -> tuple[Stage, Facts]:
-        stage = SamplingStage(place.around, known_judged(place))
+        await_judges(place)
+        stage = ConfirmedSamplingStage(place.around, lambda: standings_of(place.queues.presence))
         return stage, lambda: {"progress": stage.progress()}
 
     serve("sampling", make, place)
@@ -140,7 +142,7 @@ def _processing(place: Workplace, shard: frozenset[int] | None) -> Make:
         stage = ShardedProcessingStage(place.around, opened_store(place), share)
 
         def facts() -> dict[str, Any]:
-            judged: dict[str, dict[str, tuple[str, int] | None]] = {}
+            judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
             for (camera, engine), last in stage.judged.items():
                 judged.setdefault(camera, {})[engine] = last
             return {"judged": judged, "partitions": sorted(tenure.held)}
