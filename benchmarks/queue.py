@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.queue_sides import ENGINE, PICTURE_BYTES, Ours, a_job, a_result, side
+from benchmarks.queue_sides import ENGINE, PICTURE_BYTES, Ours, Side, a_job, a_result, side
 from tests.redis_server import Server
 
 BATCH = 8
@@ -39,32 +39,46 @@ def _percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def _sample(name: str, url: str, frames: int, gate: Any) -> None:
-    queue = side(name, url)
+@dataclass(frozen=True)
+class Run:
+    """One side to measure."""
+
+    name: str
+    url: str
+    frames: int
+    compress: bool
+
+    def side(self) -> Side:
+        """The side, with connections of its own."""
+        return side(self.name, self.url, compress=self.compress)
+
+
+def _sample(run: Run, gate: Any) -> None:
+    queue = run.side()
     gate.wait()
-    for n in range(frames):
+    for n in range(run.frames):
         queue.put(f"camera-{n % CAMERAS}", n // CAMERAS, time.time())
 
 
-def _work(name: str, url: str, done: Any, gate: Any) -> None:
-    queue = side(name, url)
+def _work(run: Run, done: Any, gate: Any) -> None:
+    queue = run.side()
     gate.wait()
     while not done.is_set():
         queue.work(BATCH)
 
 
-def run_through(name: str, url: str, frames: int, workers: int) -> Measured:
+def run_through(run: Run, workers: int) -> Measured:
     """All processes of one side, from the first put to the last result acknowledged."""
     gate, done = _spawn.Barrier(workers + 2), _spawn.Event()
-    others = [_spawn.Process(target=_sample, args=(name, url, frames, gate))]
-    others += [_spawn.Process(target=_work, args=(name, url, done, gate)) for _ in range(workers)]
-    queue = side(name, url)
+    others = [_spawn.Process(target=_sample, args=(run, gate))]
+    others += [_spawn.Process(target=_work, args=(run, done, gate)) for _ in range(workers)]
+    queue = run.side()
     for process in others:
         process.start()
     gate.wait()
     began = time.time()
     latencies: list[float] = []
-    while len(latencies) < frames:
+    while len(latencies) < run.frames:
         taken = queue.finish(64)
         now = time.time()
         latencies += [(now - at) * 1000 for at in taken]
@@ -73,39 +87,38 @@ def run_through(name: str, url: str, frames: int, workers: int) -> Measured:
     for process in others:
         process.join()
     latencies = latencies[len(latencies) // 10 :]
-    return Measured(frames / elapsed, _percentile(latencies, 0.5), _percentile(latencies, 0.99))
+    return Measured(run.frames / elapsed, _percentile(latencies, 0.5), _percentile(latencies, 0.99))
 
 
-def calls_one_by_one(name: str, url: str, frames: int) -> float:
+def calls_one_by_one(run: Run) -> float:
     """One process does everyone's calls in turn: frames a second, without any waiting."""
-    queue = side(name, url)
+    queue = run.side()
     began = time.perf_counter()
-    for first in range(0, frames, BATCH):
+    for first in range(0, run.frames, BATCH):
         for n in range(first, first + BATCH):
             queue.put(f"camera-{n % CAMERAS}", n // CAMERAS, time.time())
         assert queue.work(BATCH) == BATCH
         assert len(queue.finish(64)) == BATCH
-    return frames / (time.perf_counter() - began)
+    return run.frames / (time.perf_counter() - began)
 
 
-def compare(server: Server, frames: int, rounds: int) -> None:
-    """The first table."""
+def compare(server: Server, frames: int, rounds: int, *, compress: bool) -> None:
+    """The first table, with ready-made pictures or such as both sides compress and read."""
+    print(f"\npictures {'compressed and read' if compress else 'ready-made'}")
     print(f"{'':<18}{'moonwatch':>26}{'by hand':>26}{'ratio':>18}")
-    found: dict[str, list[float]] = {name: [] for name in NAMES}
-    for _ in range(rounds):
-        for name in NAMES:
-            server.client().flushall()
-            found[name].append(calls_one_by_one(name, server.url, frames - frames % BATCH))
-    _print_row("one by one", found)
-    for workers in (1, 2, 4):
+    for workers in (0, 1, 2, 4):
         rates: dict[str, list[float]] = {name: [] for name in NAMES}
         last: dict[str, Measured] = {}
         for _ in range(rounds):
             for name in NAMES:
                 server.client().flushall()
-                last[name] = run_through(name, server.url, frames, workers)
-                rates[name].append(last[name].rate)
-        _print_row(f"{workers} worker(s)", rates)
+                run = Run(name, server.url, frames - frames % BATCH, compress)
+                if workers == 0:
+                    rates[name].append(calls_one_by_one(run))
+                else:
+                    last[name] = run_through(run, workers)
+                    rates[name].append(last[name].rate)
+        _print_row(f"{workers} worker(s)" if workers else "one by one", rates)
         for name, one in last.items():
             print(f"  {name}: put to taken p50 {one.p50_ms:.1f} ms, p99 {one.p99_ms:.1f} ms")
 
@@ -220,7 +233,8 @@ def main() -> None:
     version = server.client().info("server")["redis_version"]
     print(f"redis {version}, pictures of {PICTURE_BYTES} bytes, {args.frames} frames a round")
     try:
-        compare(server, args.frames, args.rounds)
+        compare(server, args.frames, args.rounds, compress=False)
+        compare(server, args.frames // 4, args.rounds, compress=True)
         print("\n200 live cameras, 2 frames a second each")
         print_live("engine answers at once", live_cameras(server, args.live, None))
         print_live("engine does 100 frames/s", live_cameras(server, args.live, 100))

@@ -1,6 +1,7 @@
 """The two sides of the queue benchmark: moonwatch's queue, and the same commands by hand.
 
-Both move the same bytes: a ready-made JPEG, a job and a result. Neither side compresses anything.
+Both move the same bytes: a JPEG, a job and a result. The JPEG is ready-made and read by nobody, or
+both compress and read it; by hand, job and result are always ready-made and never read.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ ENGINE = "fast"
 PICTURE_BYTES = 60_000
 CAMERAS_ROOM = 16
 PREFIX = "bench"
+SIZE_WH = (1280, 720)
 _PICTURE = np.random.default_rng(0).integers(0, 256, PICTURE_BYTES, np.uint8).tobytes()
+_NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 _BOXES = tuple((0.1 * n, 0.2, 0.1 * n + 0.05, 0.9) for n in range(5))
 _WAIT_S = 1.0
 
@@ -38,14 +41,25 @@ class ReadyMade(Codec):
         """The one picture there is."""
         return _PICTURE
 
-    def decode(self, data: bytes) -> Pixels:
+    def decode(self, data: bytes | None) -> Pixels:
         """Nothing, at no cost."""
-        return np.zeros((0, 0, 3), np.uint8)
+        return _NO_PIXELS
 
 
-def a_job(camera: str, ordinal: int, at: float, *, live: bool = False) -> Job:
+def a_picture() -> Pixels:
+    """Blurred noise of 1280×720, which makes a JPEG of about the size of the ready-made one."""
+    import cv2
+
+    coarse = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    return np.asarray(cv2.resize(coarse, SIZE_WH, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def a_job(
+    camera: str, ordinal: int, at: float, *, live: bool = False, pixels: Pixels = _NO_PIXELS
+) -> Job:
     """A job of one detection."""
-    frame = Frame(camera, "run", ordinal, at, np.zeros((0, 0, 3), np.uint8), (1280, 720))
+    # A view of its own, as every frame has pixels of its own.
+    frame = Frame(camera, "run", ordinal, at, pixels.view(), SIZE_WH)
     return Job(frame, ENGINE, ordinal, (Detect("people", ENGINE, "person"),), live)
 
 
@@ -73,13 +87,16 @@ class Side(Protocol):
 class Ours:
     """The queue as the stages use it."""
 
-    def __init__(self, url: str, **keys: Any) -> None:
+    def __init__(self, url: str, *, compress: bool = False, **keys: Any) -> None:
+        self._pixels = a_picture() if compress else _NO_PIXELS
+        codec = None if compress else ReadyMade()
         given = {"url": url, "prefix": PREFIX, "file_room": CAMERAS_ROOM} | keys
-        self.queues = RedisConfig.model_validate(given).build(SystemClock(), ReadyMade())
+        self.queues = RedisConfig.model_validate(given).build(SystemClock(), codec)
 
     def put(self, camera: str, ordinal: int, at: float) -> None:
         """Put one job, waiting for room."""
-        while not self.queues.jobs.put(a_job(camera, ordinal, at), _WAIT_S).accepted:
+        job = a_job(camera, ordinal, at, pixels=self._pixels)
+        while not self.queues.jobs.put(job, _WAIT_S).accepted:
             pass
 
     def work(self, limit: int) -> int:
@@ -106,7 +123,9 @@ class ByHand:
     together, no dead letters, no counting of who needs a picture.
     """
 
-    def __init__(self, url: str, room: int = 8 * CAMERAS_ROOM) -> None:
+    def __init__(self, url: str, *, compress: bool = False, room: int = 8 * CAMERAS_ROOM) -> None:
+        self._pixels = a_picture() if compress else _NO_PIXELS
+        self._codec = Codec(90, None, lossless=False) if compress else ReadyMade()
         self._client: Any = redis.Redis.from_url(url, protocol=2)
         self._room = room
         self._job = encode_job(a_job("camera-0", 1, 1_700_000_000.5))
@@ -122,7 +141,7 @@ class ByHand:
         """Put one job, waiting for room."""
         name = f"hand:picture:{camera}:{ordinal}"
         pipe = self._client.pipeline(transaction=False)
-        pipe.set(name, _PICTURE, px=600_000)
+        pipe.set(name, self._codec.encode(self._pixels), px=600_000)
         pipe.xadd("hand:jobs", {"j": self._job, "x": name, "t": repr(at)})
         pipe.xlen("hand:jobs")
         length = pipe.execute()[-1]
@@ -139,7 +158,8 @@ class ByHand:
             return 0
         entries = read[0][1]
         names = [fields[b"x"] for _, fields in entries]
-        self._client.mget(names)
+        for data in self._client.mget(names):
+            self._codec.decode(data)
         publish = self._client.pipeline(transaction=False)
         for _, fields in entries:
             publish.xadd("hand:results", {"r": self._result, "t": fields[b"t"]})
@@ -168,6 +188,6 @@ class ByHand:
         return [float(fields[b"t"]) for _, fields in entries]
 
 
-def side(name: str, url: str) -> Side:
+def side(name: str, url: str, *, compress: bool) -> Side:
     """One of the two, by its name."""
-    return Ours(url) if name == "moonwatch" else ByHand(url)
+    return (Ours if name == "moonwatch" else ByHand)(url, compress=compress)

@@ -110,11 +110,12 @@ def _read_fields(values: list[Any], layout: tuple[tuple[str, _Reader], ...]) -> 
     if len(values) != len(layout):
         raise QueueError(f"{len(layout)} fields were expected, {len(values)} came")
     read = {}
-    for (name, reader), value in zip(layout, values, strict=True):
-        try:
+    name = ""
+    try:
+        for (name, reader), value in zip(layout, values, strict=True):
             read[name] = reader(value)
-        except ValueError as error:
-            raise QueueError(f"`{name}` cannot be read: {error}") from error
+    except ValueError as error:
+        raise QueueError(f"`{name}` cannot be read: {error}") from error
     return read
 
 
@@ -159,6 +160,8 @@ def _whole(value: Any) -> int:
 
 
 def _finite(value: Any) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{_shown(value)} is no number")
     return float(value)
@@ -169,6 +172,25 @@ def _many(reader: _Reader, exactly: int | None = None) -> _Reader:
         if not isinstance(value, list) or (exactly is not None and len(value) != exactly):
             raise ValueError(f"{_shown(value)} is no list of {exactly or 'any number'}")
         return tuple(map(reader, value))
+
+    return read
+
+
+def _places(size: int) -> _Reader:
+    """Lists of `size` numbers each; the shape of nearly all that travels, so it is quick."""
+    slowly = _many(_many(_finite, size))
+
+    def read(value: Any) -> tuple[tuple[float, ...], ...]:
+        if isinstance(value, list):
+            flat = [number for one in value if type(one) is list for number in one]
+            if (
+                {type(number) for number in flat} <= {float}
+                and all(map(math.isfinite, flat))
+                and all(type(one) is list and len(one) == size for one in value)
+            ):
+                return tuple(map(tuple, value))
+        found: tuple[tuple[float, ...], ...] = slowly(value)
+        return found
 
     return read
 
@@ -189,8 +211,7 @@ def _one_of(*words: str) -> _Reader:
 def _answers(value: Any) -> dict[str, Answer]:
     if not isinstance(value, dict):
         raise ValueError(f"{_shown(value)} is no map")  # noqa: TRY004 - as above
-    reader = _tagged(_ANSWER_TAGS)
-    return {_text(task): reader(answer) for task, answer in value.items()}
+    return {_text(task): _ANSWER(answer) for task, answer in value.items()}
 
 
 def _health(value: Any) -> Health | None:
@@ -228,8 +249,8 @@ _LAYOUTS: dict[str, _Layout] = {
         Caption,
         (*_ASKED, ("length", _one_of("short", "normal", "long")), ("max_tokens", _whole)),
     ),
-    "boxes": (Boxes, (("engine", _text), ("boxes_xyxy", _many(_many(_finite, 4))), *_FOUND)),
-    "points": (Points, (("engine", _text), ("points_xy", _many(_many(_finite, 2))), *_FOUND)),
+    "boxes": (Boxes, (("engine", _text), ("boxes_xyxy", _places(4)), *_FOUND)),
+    "points": (Points, (("engine", _text), ("points_xy", _places(2)), *_FOUND)),
     "number": (
         Number,
         (("engine", _text), ("value", _whole), ("score", _optional(_finite)), ("saturated", _flag)),
@@ -251,6 +272,7 @@ _ANSWER_TAGS: dict[type[Answer], str] = {
     Text: "text",
     Failed: "failed",
 }
+_ANSWER = _tagged(_ANSWER_TAGS)
 _PLACE = (("camera", _text), ("run", _text))
 _JOB: tuple[tuple[str, _Reader], ...] = (
     *_PLACE,

@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.queues._redis.scripts import SCRIPTS
@@ -72,6 +72,14 @@ class Link:
         return self._call(
             name, lambda client: _store_and_run(client, SCRIPTS[name], values, stored)
         )
+
+    def fetch(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values of keys (without the base), None for what is not there; raises QueueError."""
+        if not keys:
+            return []
+        names = [f"{self._target.base}:{key}" for key in keys]
+        values: list[bytes | None] = self._call("fetch", lambda client: _values(client, names))
+        return values
 
     def pause(self, most_s: float) -> None:
         """Wait a little before the next try, at most `most_s`."""
@@ -204,3 +212,8 @@ def _store_and_run(
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _values(client: Any, names: Sequence[str]) -> list[bytes | None]:
+    values: list[bytes | None] = client.mget(names)
+    return values

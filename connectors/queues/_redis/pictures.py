@@ -35,10 +35,12 @@ class Codec:
             raise QueueError(f"a picture of shape {pixels.shape} cannot be compressed")
         return data.tobytes()
 
-    def decode(self, data: bytes) -> Pixels:
-        """The pixels of a picture; raises QueueError when it is damaged."""
+    def decode(self, data: bytes | None) -> Pixels:
+        """The pixels of a picture; raises QueueError when it is damaged, or none."""
         import cv2
 
+        if data is None:
+            raise QueueError("its picture is gone")
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except cv2.error:

@@ -2,7 +2,7 @@
 -- Reads and writes: ring:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
 --   bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
--- Answers {bell id, ms until a lease may end, {lane, id, attempts, job, picture, pixels}...}.
+-- Answers {bell id, ms until a lease may end, {lane, id, attempts, job, picture}...}.
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -51,19 +51,14 @@ local function is_live(lane)
   return string.find(lane, ':live:', 1, true) ~= nil
 end
 
--- True when the job goes to the worker, false when it is too old or its picture is lost.
+-- True when the job goes to the worker, false when it is too old.
 local function hand_out(lane, entry, attempts)
   local fields = fields_of(entry)
   if attempts == 1 and is_live(lane) and tonumber(string.match(entry[1], '%d+')) < now - oldest_ms then
     drop(lane, entry, 'stale', results_room)
     return false
   end
-  local pixels = redis.call('GET', key('picture', fields.x))
-  if not pixels then
-    give_up(lane, entry, attempts, 'its picture is gone', most_dead, true)
-    return false
-  end
-  claims[#claims + 1] = {lane, entry[1], attempts, fields.j, fields.x, pixels}
+  claims[#claims + 1] = {lane, entry[1], attempts, fields.j, fields.x}
   return true
 end
 
