@@ -58,7 +58,7 @@ def _add(app: typer.Typer, name: str) -> None:
         takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True}
         app.command(name, context_settings=takes_anything)(_missing(name, error.name))
         return
-    command = getattr(module, name)
+    command = getattr(module, name.replace("-", "_"))
     if isinstance(command, typer.Typer):
         app.add_typer(command, name=name)
     else:
