@@ -111,7 +111,7 @@ def test_the_example_is_refused_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "users.acl").write_text(USERS)
     program = binary()
     assert program is not None
-    command = [program, "--port", "0", "--aclfile", str(tmp_path / "users.acl")]
+    command = [program, "--port", "0", "--unixsocket", "socket", "--aclfile", "users.acl"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=False)
     assert done.returncode != 0
     assert b"hash" in done.stdout + done.stderr
