@@ -263,7 +263,10 @@ class PictureShelf(Protocol):
     """Keeps the pictures of frames that are still on their way, for snapshots."""
 
     def keep(self, frame: Frame) -> None:
-        """Remember a frame for a while; the oldest go when there is no more room."""
+        """Remember a frame for a while; the oldest go when there is no more room.
+
+        Safe to repeat. Raises QueueError where pictures are kept outside this process.
+        """
         ...
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:

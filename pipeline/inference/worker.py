@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.ports import Claim, Engine, PictureShelf, Queues
 from pipeline.inference.batcher import Batcher, Batching
@@ -62,10 +63,12 @@ class Worker:
         if not claims:
             return 0
         self._observe_age("claimed", claims)
+        self._count_reclaimed(claims)
         self._keep_pictures(claims)
         results = self._answer(claims)
         self._observe_age("answered", claims)
-        if self._publish(results):
+        # Kept once more: a queue killed in between may have forgotten what it was told before.
+        if self._publish(results) and self._keep_pictures(claims):
             self._queues.jobs.acknowledge(claims)
         return len(claims)
 
@@ -76,13 +79,21 @@ class Worker:
                 age_s = max(0.0, now - claim.job.frame.captured_at)
                 self._metrics.frame_age_seconds.labels(hop).observe(age_s)
 
-    def _keep_pictures(self, claims: Sequence[Claim]) -> None:
+    def _count_reclaimed(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
             if claim.attempts > 1:
                 self._metrics.jobs_retried.labels(self._lane.name).inc()
                 self._metrics.jobs_reclaimed.labels(self._lane.name).inc()
-            if claim.job.frame.camera in self._lane.snapshot_cameras:
-                self._shelf.keep(claim.job.frame)
+
+    def _keep_pictures(self, claims: Sequence[Claim]) -> bool:
+        """Whether the shelf has them; a job whose picture it may not have comes again."""
+        try:
+            for claim in claims:
+                if claim.job.frame.camera in self._lane.snapshot_cameras:
+                    self._shelf.keep(claim.job.frame)
+        except QueueError:
+            return False  # said by the queue itself
+        return True
 
     def _answer(self, claims: Sequence[Claim]) -> list[Result]:
         began = self._clock.monotonic()

@@ -104,11 +104,8 @@ class RedisShelf:
         self._keep_ms = round(keep.total_seconds() * 1000)
 
     def keep(self, frame: Frame) -> None:
-        """Let the frame's picture stay for a while after its last job; no error if it cannot."""
-        try:
-            self._link.script("keep", run_named(frame.camera, frame.run), frame.seq, self._keep_ms)
-        except QueueError:
-            return  # an event without a picture is better than a frame without an answer
+        """Let the frame's picture stay for a while after its last job; raises QueueError."""
+        self._link.script("keep", run_named(frame.camera, frame.run), frame.seq, self._keep_ms)
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone; raises QueueError."""

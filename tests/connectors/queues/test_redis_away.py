@@ -77,7 +77,8 @@ def test_who_raises_and_who_waits() -> None:
     for raising in (queues.jobs.backlog, queues.jobs.dead_letters, queues.leases.owners):
         with pytest.raises(QueueError):
             raising()
-    queues.shelf.keep(a_job().frame)
+    with pytest.raises(QueueError):
+        queues.shelf.keep(a_job().frame)
     queues.jobs.acknowledge([Claim("a|1-0|b", a_job())])
 
 
