@@ -15,7 +15,7 @@ HIDDEN_SCORE = -1e30  # finite, so that a segment without visible keys merges as
 
 
 class Partial(NamedTuple):
-    """Unnormalised attention over one segment: weighted values, largest score, weight sum."""
+    """Attention over one segment alone, with what it weighs: largest score, sum of weights."""
 
     out: Tensor
     peak: Tensor
@@ -35,6 +35,8 @@ def partial_attention(
     peak = score_NKML.amax(dim=-1, keepdim=True)
     weight_NKML = (score_NKML - peak).exp_()
     mass = weight_NKML.sum(dim=-1, keepdim=True)
+    # Divided before the product: a sum over hundreds of values could leave the range of float16.
+    weight_NKML.div_(mass)
     return Partial(torch.matmul(weight_NKML.to(v_NKLD.dtype), v_NKLD), peak, mass)
 
 
@@ -46,8 +48,8 @@ def merge(partials: Sequence[Partial]) -> Tensor:
     out: Tensor | None = None
     mass: Tensor | None = None
     for partial in partials:
-        factor = (partial.peak - peak).exp_()
-        scaled, share = partial.out.float() * factor, partial.mass * factor
+        share = (partial.peak - peak).exp_().mul_(partial.mass)
+        scaled = partial.out.float() * share
         out = scaled if out is None else out + scaled
         mass = share if mass is None else mass + share
     assert out is not None
@@ -58,6 +60,7 @@ def merge(partials: Sequence[Partial]) -> Tensor:
 def merge_over(partial: Partial, dim: int) -> Partial:
     """Merge the segments that lie along one dimension into one partial."""
     peak = partial.peak.amax(dim=dim, keepdim=True)
-    factor = (partial.peak - peak).exp_()
-    out = (partial.out.float() * factor).sum(dim=dim)
-    return Partial(out, peak.squeeze(dim), (partial.mass * factor).sum(dim=dim))
+    share = (partial.peak - peak).exp_().mul_(partial.mass)
+    mass = share.sum(dim=dim)
+    out = (partial.out.float() * share).sum(dim=dim).div_(mass)
+    return Partial(out, peak.squeeze(dim), mass)

@@ -8,6 +8,7 @@ request never lacks a block. Knows nothing of requests. Letters: K key heads, D 
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -21,6 +22,10 @@ BLOCKS_PER_PAGE = 4
 # Share of the device's free memory that keys and values may claim; the rest is for activations.
 FREE_SHARE_CUDA = 0.6
 FREE_SHARE_HOST = 0.3
+# What a container may use and uses, in bytes; absent elsewhere.
+CGROUP_LIMIT, CGROUP_USED = (
+    Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current")
+)
 # Idle rows write their key here; nothing ever reads it.
 SPARE_BLOCK = 0
 
@@ -40,7 +45,7 @@ def blocks_for(positions: int) -> int:
 
 
 def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> CachePlan:
-    """Return what to claim for `max_batch` requests within a budget.
+    """Return what to claim for `max_batch` requests about as many pictures, within a budget.
 
     Raises MoondreamError where not even one request of full length fits.
     """
@@ -55,9 +60,12 @@ def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> 
             f"{budget_bytes / 1e9:.2f} GB are free for them; free some memory or use a half "
             "precision dtype"
         )
-    full = max_batch * (page_bytes + longest * block_bytes) + block_bytes
+    # A question without a picture may need more than others, but not all are of this kind.
+    behind_page = blocks_for(text.max_context - dims.prefix_len)
+    blocks = max(longest, max_batch * behind_page) + 1
+    full = max_batch * page_bytes + blocks * block_bytes
     if full <= budget_bytes:
-        return CachePlan(max_batch, max_batch * longest + 1, full)
+        return CachePlan(max_batch, blocks, full)
     pages = min(max_batch, max(1, budget_bytes // (page_bytes + BLOCKS_PER_PAGE * block_bytes)))
     while pages > 1 and pages * page_bytes + (longest + 1) * block_bytes > budget_bytes:
         pages -= 1
@@ -69,8 +77,17 @@ def free_bytes(device: torch.device) -> int:
     """Return how much memory keys and values may claim on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * FREE_SHARE_CUDA)
+    # Physical memory, not what is free now: the host's own cache counts as used.
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(available * FREE_SHARE_HOST)
+    return int(min(available, _container_bytes()) * FREE_SHARE_HOST)
+
+
+def _container_bytes() -> float:
+    """Return what is left of a container's limit; infinite where there is none."""
+    try:
+        return int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return math.inf
 
 
 class KvCache:

@@ -16,6 +16,8 @@ from pipeline.moondream.resize import resize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+RESIZES_ON = ("cpu", "cuda")
+
 Picture: TypeAlias = "NDArray[np.uint8] | Image"
 
 
@@ -53,11 +55,14 @@ def make_crops(
     height, width = rgb.shape[:2]
     rows, cols = tiling(height, width, vision, max_crops)
     side, step = vision.crop_size, vision.window_patches * vision.enc_patch_size
+    device = torch.device(device)
+    # Elsewhere torch may lack what resizing needs, as on Apple's mps.
+    place = device if device.type in RESIZES_ON else torch.device("cpu")
     # torch warns about an array it may not write to, as frames shared by tasks are.
-    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(device)
+    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(place)
     if rows * cols == 1:
         (overview,) = resize(whole, [(side, side)])
-        return Crops(overview[None], 1, 1, (width, height))
+        return Crops(overview[None].to(device), 1, 1, (width, height))
     border = side - step
     overview, large = resize(whole, [(side, side), (cols * step + border, rows * step + border)])
     local = [
@@ -65,7 +70,8 @@ def make_crops(
         for row in range(rows)
         for col in range(cols)
     ]
-    return Crops(torch.stack([overview, *local]), rows, cols, (width, height))
+    pixels = torch.stack([overview, *local]).to(device)
+    return Crops(pixels, rows, cols, (width, height))
 
 
 def tiling(

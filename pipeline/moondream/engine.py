@@ -70,6 +70,7 @@ class Engine:
             crops_per_chunk=options.crops_per_chunk or (CROPS_CUDA if is_cuda else CROPS_HOST),
             graphs=options.graphs and is_cuda,
         )
+        self.max_batch = max_batch
         self._pictures_ahead = options.pictures_per_prefill or (
             PICTURES_CUDA if is_cuda else PICTURES_HOST
         )

@@ -1,20 +1,24 @@
-"""CUDA graphs of whole cycles: captured once for a program and a shape, then replayed.
+"""Cycles captured once for a program and a shape, then replayed: on CUDA as graphs.
 
-Shapes are rounded up so that few graphs serve all batches. Knows nothing of what a cycle does,
+Shapes are rounded up so that few captures serve all batches. Knows nothing of what a cycle does,
 only that it reads and writes fixed addresses and never waits for the host.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from pipeline.moondream.cycle import Program
 from pipeline.moondream.rows import Shape
 
+_log = logging.getLogger(__name__)
+
 # Graphs kept; the one used longest ago goes first. Each holds some megabytes of kernel arguments.
 MAX_GRAPHS = 96
+# Shapes remembered as seen once; they start over beyond it, which only delays captures.
+MAX_SEEN = 4096
 # Up to here counts are rounded to the next power of two, above to multiples: decoding costs grow
 # with rows, so rounding 33 rows up to 64 would cost a third of the speed.
 POWER_OF_TWO_UP_TO = 8
@@ -22,23 +26,49 @@ ROUND_TO = 8
 ROUND_BLOCKS_TO = 16
 
 Run = Callable[[Program, Shape], None]
+Work = Callable[[], None]
+Key = tuple[Program, Shape]
+
+
+class CudaCapture:
+    """Records work as a CUDA graph and returns what replays it; the work does not run meanwhile.
+
+    Graphs never run at the same time, so they share the memory of what lies between their inputs
+    and outputs. The stream is one of this device: torch's own is of whichever device captured
+    first. Other threads may go on using CUDA while this one captures.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Work) -> Work:
+        """Capture on the current device, which must be the one this was made for."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        ):
+            work()
+        replay: Work = graph.replay
+        return replay
 
 
 class CapturedCycles:
-    """Runs cycles, from the third time of a shape on as a captured graph.
+    """Runs cycles, from the third time of a shape on as captured.
 
-    The first run of a shape is eager, which also lets the libraries set themselves up; capturing
-    runs nothing, so no row's state is touched by it.
+    The first two runs are eager. The second is captured right after it, by the same thread: so
+    the libraries have loaded their kernels and made this thread's handles, which they may not do
+    while capturing. Where a capture fails, everything runs eagerly from then on.
     """
 
-    def __init__(self, run: Run, limits: Shape) -> None:
+    def __init__(self, run: Run, limits: Shape, capture: Callable[[Work], Work]) -> None:
         self._run, self._limits = run, limits
-        self._graphs: OrderedDict[tuple[Program, Shape], torch.cuda.CUDAGraph | None]
-        self._graphs = OrderedDict()
-        self._pool: Any = None
+        self._capture: Callable[[Work], Work] | None = capture
+        self._captured: OrderedDict[Key, Work] = OrderedDict()
+        self._seen: set[Key] = set()
 
     def round_up(self, shape: Shape) -> Shape:
-        """Return the shape whose graph serves `shape`, within the limits."""
+        """Return the shape whose capture serves `shape`, within the limits."""
         rounded = (
             _round(shape.rows, ROUND_TO),
             _round(shape.pages, ROUND_TO),
@@ -51,30 +81,31 @@ class CapturedCycles:
     def __call__(self, program: Program, shape: Shape) -> None:
         """Run one cycle; `shape` must come from `round_up`."""
         key = (program, shape)
-        if key not in self._graphs:
-            self._run(program, shape)
-            self._keep(key, None)
+        replay = self._captured.get(key)
+        if replay is not None:
+            self._captured.move_to_end(key)
+            replay()
             return
-        graph = self._graphs[key]
-        if graph is None:
-            graph = self._capture(program, shape)
-            self._keep(key, graph)
-        self._graphs.move_to_end(key)
-        graph.replay()
+        self._run(program, shape)
+        if key in self._seen:
+            self._keep(key)
+        else:
+            if len(self._seen) >= MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(key)
 
-    def _capture(self, program: Program, shape: Shape) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=self._pool):
-            self._run(program, shape)
-        # Graphs never run at the same time, so they share the memory of what lies between.
-        self._pool = self._pool or graph.pool()
-        return graph
-
-    def _keep(self, key: tuple[Program, Shape], graph: torch.cuda.CUDAGraph | None) -> None:
-        self._graphs[key] = graph
-        if len(self._graphs) > MAX_GRAPHS:
-            self._graphs.popitem(last=False)
+    def _keep(self, key: Key) -> None:
+        if self._capture is None:
+            return
+        try:
+            self._captured[key] = self._capture(lambda: self._run(*key))
+        # torch says RuntimeError for all that cannot be captured, a lack of memory included.
+        except RuntimeError as error:
+            self._capture = None
+            _log.warning("cycles run without graphs, capturing failed: %s", error)
+            return
+        if len(self._captured) > MAX_GRAPHS:
+            self._captured.popitem(last=False)
 
 
 def _round(count: int, multiple: int) -> int:

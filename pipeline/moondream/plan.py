@@ -5,11 +5,11 @@ Knows nothing of rows or devices.
 """
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.moondream.errors import RequestError
+from pipeline.moondream.numbers import number_in
 from pipeline.moondream.prompts import Prompt, spatial_prompt
 from pipeline.moondream.skills.base import Language, Skill, need_words
 from pipeline.moondream.skills.judge import JudgeSkill
@@ -32,10 +32,6 @@ from pipeline.moondream.types import (
 # Asked in these words when counting by asking.
 COUNT_QUESTION = "How many {label} are in the image? Answer with a number."
 COUNT_TOKENS = 16
-_UP_TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_UP_TO_TWENTY = ("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen")
-NUMBER_WORDS = (*_UP_TO_TEN, *_UP_TO_TWENTY, "eighteen", "nineteen", "twenty")
-NO_WORDS = ("no", "none", "nothing")  # a count of zero, in words
 YES_SPELLINGS = ("yes", "Yes", "YES", " yes", " Yes", " YES")
 NO_SPELLINGS = ("no", "No", "NO", " no", " No", " NO")
 
@@ -171,18 +167,6 @@ def _plan_count(request: Count, language: Language) -> Plan:
         return Counted(len(chosen), request.by, chosen.saturated, detected, pointed, agreement)
 
     return Plan([detect, point], counted)
-
-
-def number_in(text: str) -> int | None:
-    """Return the first number a text says, in digits or in words up to twenty."""
-    for word in re.findall(r"\d+|[a-z]+", text.lower()):
-        if word.isdigit():
-            return int(word)
-        if word in NUMBER_WORDS:
-            return NUMBER_WORDS.index(word)
-        if word in NO_WORDS:
-            return 0
-    return None
 
 
 def _without_yes(text: Text) -> Text:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.crops import make_crops
 from pipeline.moondream.cycle import Cycle, Program
-from pipeline.moondream.graphs import CapturedCycles
+from pipeline.moondream.graphs import CapturedCycles, CudaCapture
 from pipeline.moondream.network import Network
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
@@ -49,7 +49,7 @@ class Runner:
         self._cycle: Cycle | CapturedCycles = Cycle(network, cache, self._buffers, reader)
         if limits.graphs:
             most = Shape(limits.max_batch, cache.page_k.shape[1], LANES, n_blocks, row_blocks)
-            self._cycle = CapturedCycles(self._cycle, most)
+            self._cycle = CapturedCycles(self._cycle, most, CudaCapture(network.device))
         self.stages = Stages(network.device)
 
     def on_device(self) -> AbstractContextManager[object]:

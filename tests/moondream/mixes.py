@@ -31,7 +31,7 @@ REQUESTS: tuple[Request, ...] = (
     Point("person", 5),
     Count("car", by="point", max_objects=4),
     Caption("short", max_tokens=9),
-    Caption("long", max_tokens=30, temperature=0.7, top_p=0.9, seed=5),
+    Caption("long", max_tokens=18, temperature=0.7, top_p=0.9, seed=5),
     Query("what is it", max_tokens=12),
     Query("is it?", reasoning=True, max_tokens=10),
     Query("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),

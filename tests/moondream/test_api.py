@@ -19,7 +19,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.api import choose_device, choose_dtype
 from pipeline.moondream.engine import EngineOptions
-from pipeline.moondream.plan import number_in
+from pipeline.moondream.numbers import number_in
 from pipeline.moondream.skills.objects import distinct
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
@@ -128,22 +128,6 @@ def test_counting_in_three_ways(model: Moondream) -> None:
     asked = model.count(picture, "person", by="ask")
     assert asked.text is not None
     assert asked.count == number_in(asked.text)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("There are 12 people.", 12),
-        ("Seven", 7),
-        ("None that I can see", 0),
-        ("no one", 0),  # the first word that is a number decides
-        ("a few", None),  # unknown is not zero
-        ("", None),
-    ],
-)
-def test_number_in(text: str, number: int | None) -> None:
-    """A count is the first number in digits or words."""
-    assert number_in(text) == number
 
 
 def test_failures_are_raised_where_one_result_is_asked_for(model: Moondream) -> None:

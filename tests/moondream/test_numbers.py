@@ -15,6 +15,7 @@ from pipeline.moondream.numbers import number_in
         ("None.", 0),
         ("No people", 0),
         ("a crowd", None),  # unknown is not zero
+        ("no one", 0),  # the first word that is a number decides
         ("nobody", None),  # not the word no
         ("", None),
     ],

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # A number in words is at most a few tokens, an introduction in front of it a few more.
 NUMBER_TOKENS = 16
+# Rows of the model's running batch for each frame of a batch: so many of its tasks are answered at
+# the same time, and more of them wait for a row.
+TASKS_SIDE_BY_SIDE = 4
 # Frames are reduced to twice what the crops show of them, so that what is left is still sharp:
 # four columns of local crops are 1176 pixels, the global view is 378.
 SIDE_OF_CROPS, SIDE_OF_OVERVIEW = 2 * 1176, 2 * 378
@@ -79,7 +82,12 @@ class MoondreamConfig(EngineConfigBase):
         """Load the model; raises EngineError."""
         try:
             model = moondream.Moondream.load(
-                self.model, self.revision, self.device, self.dtype, self.variant
+                self.model,
+                self.revision,
+                self.device,
+                self.dtype,
+                self.variant,
+                max_batch=self.max_batch * TASKS_SIDE_BY_SIDE,
             )
         except ImportError as error:
             raise EngineError(
