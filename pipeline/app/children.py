@@ -12,6 +12,7 @@ from pipeline.core.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+MOONWATCH = (sys.executable, "-m", "pipeline")
 # What ends more often than this many times in so many seconds is not started again.
 MOST_RESTARTS = 5
 WITHIN_S = 60.0
@@ -35,8 +36,14 @@ class _Child:
 class Children:
     """Processes of this one. They end when it ends, however it does: each holds its pipe."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], clock: Clock) -> None:
-        """The arguments of moonwatch for each child, by its name."""
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        clock: Clock,
+        program: Sequence[str] = MOONWATCH,
+    ) -> None:
+        """What to tell the program for each child, by its name."""
+        self._program = program
         self._children = {name: _Child(command) for name, command in commands.items()}
         self._clock = clock
         self._restarts: deque[float] = deque()
@@ -96,7 +103,7 @@ class Children:
         child.start_at = None
         # A session of its own: Ctrl-C is for this process, which ends its children in order.
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *child.command, "--with-parent"],
+            [*self._program, *child.command, "--with-parent"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

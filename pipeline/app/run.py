@@ -61,10 +61,14 @@ class Run:
 
     @property
     def failure(self) -> str | None:
-        """Why the run cannot go on, or what a file's camera failed of; None while all is well."""
-        failures = [stage.failure for stage in self._stages]
-        said = [failure for failure in failures if failure]
-        return next(iter(said), None) or self._sampling.camera_failure()
+        """Why the run cannot go on; None while all is well."""
+        stages = (self._delivery, self._processing, self._inference)
+        return next((stage.failure for stage in stages if stage.failure), None)
+
+    @property
+    def shortfall(self) -> str | None:
+        """The file that could not be read, while the other cameras went on."""
+        return self._sampling.camera_failure()
 
     def ready(self) -> str | None:
         """Why not all stages are at work; None when they are."""

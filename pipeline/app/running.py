@@ -41,6 +41,11 @@ class Running(Protocol):
         """Why it cannot go on; None while all is well."""
         ...
 
+    @property
+    def shortfall(self) -> str | None:
+        """What did not work although the rest went on; None where all did."""
+        ...
+
     def progress(self) -> float | None:
         """How far the files are, 0..1; None where that is not known."""
         ...

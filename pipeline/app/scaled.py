@@ -90,6 +90,11 @@ class ScaledRun:
         """Why a child is not started again."""
         return self._children.failure
 
+    @property
+    def shortfall(self) -> str | None:
+        """Nothing: a child that fails is the failure of the run."""
+        return None
+
     def ready(self) -> str | None:
         """Why not all stages are at work; None when they are."""
         at_work = {report.stage: report.not_ready for report in self._now.values()}

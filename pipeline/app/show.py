@@ -43,11 +43,12 @@ def summary_tables(summary: Summary) -> Iterator[RenderableType]:
 
 
 def _frames_table(summary: Summary) -> Table:
-    table = _table("frames", "camera", "sampled", "dropped", "per second")
+    table = _table("frames", "camera", "sampled", "dropped", "failed tasks", "per second")
     for flow in summary.flows:
         dropped = ", ".join(f"{n} {reason}" for reason, n in flow.dropped.items()) or "none"
         rate = f"{flow.sampled / summary.seconds:.1f}" if summary.seconds else "unknown"
-        table.add_row(flow.camera, str(flow.sampled), dropped, rate)
+        failed = f"[red]{flow.failed}[/]" if flow.failed else "0"
+        table.add_row(flow.camera, str(flow.sampled), dropped, failed, rate)
     return table
 
 

@@ -8,6 +8,7 @@ from pipeline.app.deployment import Deployment
 from pipeline.app.figures import CameraFigures, Figures
 from pipeline.core.events import JsonValue
 from pipeline.core.history import EventFilter, History, Page
+from pipeline.core.keeping import Cursor
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.rules import CountConfig, DwellConfig, LineCrossingConfig, OccupancyConfig, RuleBase
 
@@ -55,6 +56,8 @@ class Flow:
     camera: str
     sampled: int
     dropped: dict[str, int]
+    failed: int = 0
+    """Tasks that no engine could answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Summary:
     events: dict[tuple[str, str], int]
     """Happenings by camera and rule: a start and its end are one."""
     flows: Sequence[Flow]
+    behind: dict[str, int]
+    """Events that wait for a sink, by its name; those that have them all are left out."""
     seconds: float
     """How long the run took."""
 
@@ -74,6 +79,13 @@ class Summary:
     def frames(self) -> int:
         """Frames sampled over all cameras."""
         return sum(flow.sampled for flow in self.flows)
+
+    def undelivered(self) -> str | None:
+        """A sentence about events that no sink has taken yet; None where all are delivered."""
+        if not self.behind:
+            return None
+        sinks = ", ".join(f"{events} for {sink}" for sink, events in self.behind.items())
+        return f"events wait in the store ({sinks}); they are sent when it is run again"
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
@@ -103,10 +115,8 @@ class Summary:
                 {"camera": camera, "rule": rule, "events": n}
                 for (camera, rule), n in self.events.items()
             ],
-            "frames": [
-                {"camera": f.camera, "sampled": f.sampled, "dropped": dict(f.dropped)}
-                for f in self.flows
-            ],
+            "frames": [_flow_json(flow) for flow in self.flows],
+            "undelivered": dict(self.behind),
             "seconds": _rounded(self.seconds),
         }
 
@@ -119,8 +129,14 @@ def summarise(deployment: Deployment, history: History, figures: Figures, took_s
         stays=list(_stays(deployment, history)),
         events=_happenings(history),
         flows=[_flow(camera, figures) for camera in deployment.cameras],
+        behind={c.sink: c.behind for c in history.cursors() if _lacks(deployment, c)},
         seconds=took_s,
     )
+
+
+def _lacks(deployment: Deployment, cursor: Cursor) -> bool:
+    """Whether a sink of the deployment lacks events; one that left it lacks nothing."""
+    return cursor.behind > 0 and cursor.sink in deployment.sinks
 
 
 def _rules(deployment: Deployment, *kinds: type[RuleBase]) -> Iterator[tuple[str, str]]:
@@ -188,7 +204,16 @@ def _happenings(history: History) -> dict[tuple[str, str], int]:
 
 def _flow(camera: str, figures: Figures) -> Flow:
     counted = figures.get(camera, CameraFigures())
-    return Flow(camera, counted.sampled, dict(counted.dropped))
+    return Flow(camera, counted.sampled, dict(counted.dropped), counted.failed)
+
+
+def _flow_json(flow: Flow) -> JsonValue:
+    return {
+        "camera": flow.camera,
+        "sampled": flow.sampled,
+        "dropped": dict(flow.dropped),
+        "failed": flow.failed,
+    }
 
 
 def _stay_json(stay: Stay) -> JsonValue:

@@ -15,6 +15,7 @@ from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.ports import Claim, Engine, PictureShelf, Queues
 from pipeline.inference.batcher import Batcher, Batching
+from pipeline.inference.condition import EngineCondition
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Worker:
         self._metrics = metrics
         self._clock = clock
         self._batcher = Batcher(queues.jobs, lane.name, lane.batching, clock)
+        self._condition = EngineCondition(lane.name)
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -98,6 +100,7 @@ class Worker:
     def _answer(self, claims: Sequence[Claim]) -> list[Result]:
         began = self._clock.monotonic()
         answers = self._ask(claims)
+        self._condition.answered(answers)
         name = self._lane.name
         self._metrics.answer_seconds.labels(name).observe(self._clock.monotonic() - began)
         self._metrics.batch_size.labels(name).observe(len(claims))
@@ -115,9 +118,9 @@ class Worker:
     def _ask(self, claims: Sequence[Claim]) -> list[list[Answer]]:
         try:
             return self._ask_engine(claims)
-        except Exception:  # an engine is foreign code: whatever it raises must not end the lane
+        except Exception:  # noqa: BLE001 - foreign code: what it raises must not end the lane
+            self._condition.raised()
             if len(claims) > 1:
-                logger.exception("engine %s failed on a batch, asking one by one", self._lane.name)
                 self._metrics.jobs_retried.labels(self._lane.name).inc(len(claims))
         return [self._ask_one(claim) for claim in claims]
 

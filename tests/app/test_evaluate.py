@@ -42,6 +42,7 @@ def summary(*found: Footfall | Presence) -> Summary:
         stays=[],
         events={},
         flows=[],
+        behind={},
         seconds=1.0,
     )
 

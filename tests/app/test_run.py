@@ -183,6 +183,28 @@ def test_what_cannot_work_is_said_in_a_sentence(
         assert word in errors
 
 
+def test_one_unreadable_file_does_not_stop_the_others(tmp_path: Path, clip: Path) -> None:
+    """The good camera is judged to its end; the exit code and a sentence tell of the bad one."""
+    cameras = {"good": camera(clip), "bad": camera(tmp_path / "nowhere.mp4")}
+    code, out, errors = moonwatch("run", written(tmp_path, deployment(tmp_path, cameras)), "--json")
+    assert code == 1
+    assert "nowhere.mp4" in errors
+    assert "camera bad" in errors
+    sampled = {row["camera"]: row["sampled"] for row in json.loads(out)["frames"]}
+    assert sampled == {"good": round(SECONDS * 2), "bad": 0}
+
+
+def test_events_that_no_sink_took_are_said_at_the_end(tmp_path: Path, clip: Path) -> None:
+    """A webhook that is down costs nothing but its own events, and the exit code tells."""
+    content = deployment(tmp_path, {"plaza": camera(clip)})
+    content["sinks"]["ops"] = {"type": "webhook", "url": "http://127.0.0.1:9/hook"}
+    code, out, errors = moonwatch("run", written(tmp_path, content), "--json")
+    assert code == 1
+    assert "they are sent when it is run again" in errors
+    kept = len((tmp_path / "events.jsonl").read_bytes().splitlines())
+    assert json.loads(out)["undelivered"] == {"ops": kept}
+
+
 def test_evaluate_compares_with_a_persons_count(tmp_path: Path, clip: Path) -> None:
     """Rows for each line and zone; above `--max-error` the exit code is 1."""
     truth = tmp_path / "truth.json"

@@ -148,6 +148,7 @@ def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore
         "plaza",
         "30",
         "5 rate, 2 motion",
+        "0",
         "3.0",
     ]
 

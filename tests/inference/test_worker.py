@@ -187,3 +187,18 @@ def test_a_script_may_be_a_function_and_may_fail() -> None:
     [[first, second]] = Scripted(script).answer([(frame().pixels, (PEOPLE, CROWD))])
     assert first == Number("fast", 128)
     assert second == Failed("fast", "the script raised RuntimeError: lost count")
+
+
+def test_an_engine_that_answers_nothing_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it begins to fail, none for each frame, and one when it answers again."""
+    lines: list[object] = [{"fail": "out of memory"}] * 3 + [[]]
+    config = ScriptedConfig.model_validate({"answers": {"people": lines}})
+    bench = Bench(config.build(), size=1)
+    bench.put(*(job(n) for n in range(4)))
+    with caplog.at_level("INFO"):
+        while bench.worker.step(0.0):
+            pass
+    assert [record.getMessage() for record in caplog.records] == [
+        "engine fast answers nothing: out of memory",
+        "engine fast answers again",
+    ]

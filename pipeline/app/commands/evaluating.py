@@ -60,8 +60,9 @@ def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:
     stop = stop_on_signals()
     run = Run(deployment)
     summary = work(run, stop, quiet=quiet)
-    if run.failure is not None:
-        raise MoonwatchError(run.failure)
+    reason = run.failure or run.shortfall
+    if reason is not None:
+        raise MoonwatchError(reason)
     if stop.is_set():
         raise MoonwatchError("stopped before the end of the clip: there is nothing to compare")
     return summary

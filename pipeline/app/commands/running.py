@@ -57,8 +57,11 @@ def run(
     with answering(address, Telling(running.ready, running.metrics.exposition)):
         summary = work(running, stop, quiet=as_json)
     _say(summary, as_json=as_json)
-    if running.failure is not None:
-        raise MoonwatchError(running.failure)
+    reason = running.failure or running.shortfall
+    if reason is None and not stop.is_set():
+        reason = summary.undelivered()
+    if reason is not None:
+        raise MoonwatchError(reason)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to go on where it was", err=True)
 
