@@ -29,7 +29,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from tests.app.clips import camera, cut, deployment, written
-from tests.app.fleet import DURABLE, Fleet, Found, found
+from tests.app.fleet import DURABLE, Fleet, Found, found, wait_for
 from tests.architecture.source_tree import ROOT
 from tests.connectors.sinks.receiver import Receiver, receiving
 from tests.redis_server import Server
@@ -108,7 +108,9 @@ def _disturb(fleet: Fleet, setting: Setting, began: float) -> Counter[str]:
         time.sleep(setting.kill_every_s)
         for member in fleet.members.values():
             member.done = member.done or member.has_ended
-        if all(member.done for member in fleet.of("sample")) and _is_judged(fleet.file.parent):
+        if _is_judged(fleet.file.parent):
+            (sampler,) = fleet.of("sample")
+            wait_for(lambda: sampler.has_ended, 120, sampler.said)
             return kills
         alive = [name for name, member in fleet.members.items() if not member.done]
         name = chance.choice([*alive, "redis"])

@@ -75,10 +75,15 @@ class Children:
                 if now >= child.start_at:
                     self._spawn(child)
                 continue
-            code = child.process.poll() if child.process is not None and not child.is_over else None
+            if child.process is None or child.is_over:
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            self._let_go(child.process)
             if code == 0:
                 child.is_over = True
-            elif code is not None:
+            else:
                 self._plan_restart(name, child, code)
 
     def stop(self, name: str, within_s: float) -> None:
@@ -98,8 +103,6 @@ class Children:
         self._let_go(process)
 
     def _spawn(self, child: _Child) -> None:
-        if child.process is not None:
-            self._let_go(child.process)
         child.start_at = None
         # A session of its own: Ctrl-C is for this process, which ends its children in order.
         child.process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """Answers whoever looks after a process: is it alive, is it ready, how is it doing."""
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,8 +57,13 @@ def answering(address: Address | None, telling: Telling) -> Iterator[int | None]
     class Handler(_Handler):
         told = telling
 
+    host = address.host
+
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
     try:
-        server = ThreadingHTTPServer((address.host, address.port), Handler)
+        server = Server((address.host, address.port), Handler)
     except OSError as error:
         why = f"cannot listen on {address.host}:{address.port}: {error.strerror or error}"
         raise ConfigError([Problem("--http", why)]) from None
