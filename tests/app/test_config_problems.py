@@ -140,11 +140,6 @@ def loaded(*overrides: str) -> Loaded:
         ),
         # questions
         (
-            "cameras.door.tasks.q={ask: 'Is it?', answers: maybe}",
-            "cameras.door.tasks.q.answers",
-            "possible: yes/no, number, text, one of",
-        ),
-        (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a]}",
             "cameras.door.tasks.q",
             "two `choices` or more",
@@ -216,10 +211,22 @@ sinks:
         (13, "cameras.door.lines.step.from.1"),
         (14, "cameras.door.lines.stub"),
         (17, "cameras.door.rules.inflow.cooldown"),
+        (17, "cameras.door.rules.inflow.of"),
+        (17, "cameras.door.rules.inflow.line"),
         (18, "cameras.door.rules.queue.zone"),
         (19, "cameras.door"),
         (22, "sinks.again"),
     ]
+
+
+def test_a_wrong_key_does_not_hide_what_else_is_wrong_there() -> None:
+    """The rest of a task with an impossible kind of answer is still checked."""
+    problems = refused(GOOD, "cameras.door.tasks.q={ask: 'Is it?', answers: maybe}")
+    assert [problem.path for problem in problems] == [
+        "cameras.door.tasks.q.answers",
+        "cameras.door.tasks.q",  # the deployment's engine does not speak
+    ]
+    assert "possible: yes/no, number, text, one of" in problems[0].message
 
 
 def test_what_names_a_broken_part_is_not_wrong_too() -> None:

@@ -22,7 +22,7 @@ from pipeline.app.loading.tree import (
 
 M = TypeVar("M", bound=BaseModel)
 # Each round mends what the one before found; slips inside slips do not nest deeper.
-_MAX_ROUNDS = 8
+_MAX_ROUNDS = 12
 # Refusals of a number or truth where text is wanted: the words as written may do.
 _WANTS_TEXT = frozenset({"string_type", "literal_error"})
 # Refusals of a word where settings are wanted that can also be switched on and off.
@@ -77,7 +77,9 @@ def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
         if meant is not mended:
             root, mended = _as_meant(root, found), meant
             continue
-        mistakes += [new for new in found if _is_new(new, mistakes, broken)]
+        for mistake in found:
+            if _is_new(mistake, mistakes, broken):
+                mistakes.append(mistake)
         for mistake in found:
             mended = _mend(mended, mistake, parts, broken)
     return Draft(None, tuple(mistakes), frozenset(broken), root)
@@ -103,8 +105,13 @@ def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
 def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bool:
     """Whether it says something that neither was said before nor comes from leaving parts out."""
     size = len(mistake.path)
-    emptied = mistake.kind == "too_short" and any(path[:size] == mistake.path for path in broken)
-    return not emptied and mistake.path not in {old.path for old in known}
+    wrong = [old.path for old in known]
+    emptied = mistake.kind == "too_short" and any(
+        path[:size] == mistake.path for path in (*wrong, *broken)
+    )
+    # The whole of a part may not pass for lack of a key that was left out.
+    lacking = mistake.path in broken or any(path[:-1] == mistake.path for path in broken)
+    return not (emptied or lacking) and mistake.path not in wrong
 
 
 def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node:
@@ -113,11 +120,25 @@ def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node
     pattern = parts.around(mistake.path)
     if pattern is None:
         return root
+    key = _key_within(root, mistake, len(pattern))
+    if key is not None and key not in broken:
+        # Without this key alone the rest of the part may pass, and what it refers to is checked.
+        broken.add(key)
+        return without(root, key)
     path = mistake.path[: len(pattern)]
     broken.add(path)
     if pattern in parts.stand_ins:
         return put(root, path, _node(parts.stand_ins[pattern]))
     return without(root, path)
+
+
+def _key_within(root: Node, mistake: Mistake, size: int) -> Path | None:
+    """The key of a part, `size` long, that a mistake is in; None where it is the part itself."""
+    path = mistake.path[: size + 1]
+    if mistake.kind == "missing" or len(path) <= size:
+        return None
+    is_there = isinstance(find(root, path[:-1]), Map) and find(root, path) is not None
+    return path if is_there else None
 
 
 def _without_slip(root: Node, mistake: Mistake) -> Node:
