@@ -20,6 +20,7 @@ class CameraHealth:
         self._up.set(0)
         self._lock = threading.Lock()
         self._online: bool | None = None
+        self._reason = ""
 
     @property
     def is_offline(self) -> bool:
@@ -40,8 +41,11 @@ class CameraHealth:
         with self._lock:
             self._up.set(0)
             if self._online is False:
+                if reason != self._reason:
+                    logger.warning("camera %s is still offline: %s", self._camera, reason)
+                self._reason = reason
                 return
-            self._online = False
+            self._online, self._reason = False, reason
             self._say(Health(self._camera, at, "offline", reason))
 
     def ended(self) -> None:

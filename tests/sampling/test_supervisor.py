@@ -13,7 +13,9 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
 from pipeline.sampling.camera import Backoff, Camera, Outside
+from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.supervisor import Supervisor
+from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
 from tests.sampling.fakes import (
     START,
@@ -293,3 +295,14 @@ def test_health_that_cannot_be_kept_ends_no_camera() -> None:
     wait_until(lambda: "fast" in bench.queues.jobs.backlog())
     supervisor.stop()
     assert failures(bench, SourceFailure.BROKEN) == 1
+
+
+def test_a_new_reason_for_being_away_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """From refused to unauthorised is news to whoever mends it; the same again is not."""
+    said: list[Health] = []
+    health = CameraHealth("door", said.append, Metrics())
+    for reason in ("refused", "refused", "unauthorised", "unauthorised"):
+        health.offline(START, reason)
+    assert [one.detail for one in said] == ["refused"]
+    told = [record.getMessage() for record in caplog.records if "still" in record.getMessage()]
+    assert told == ["camera door is still offline: unauthorised"]
