@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pipeline.moondream import Moondream
+from pipeline.moondream.cache import plan_cache
 from tests.golden.golden_set import GOLDEN, answer, compare, entries, load
 
 RESULTS = entries("results.json")
@@ -35,16 +36,18 @@ def test_groups(model: Moondream, group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_batch", "kv_bytes"),
+    ("max_batch", "requests_of_room"),
     [
-        (128, 2**30),  # all of them at once
-        (7, 2**30),  # rows are short: requests join as others leave
-        (16, 40 * 2**20),  # memory is short: pictures and requests wait
+        (128, None),  # all of them at once
+        (7, None),  # rows are short: requests join as others leave
+        (16, 5),  # memory is short: pictures and requests wait
     ],
 )
-def test_all_together(max_batch: int, kv_bytes: int) -> None:
+def test_all_together(model: Moondream, max_batch: int, requests_of_room: int | None) -> None:
     """All requests of all skills side by side give what each gives alone."""
-    crowded = load(max_batch=max_batch, kv_bytes=kv_bytes)
+    one = plan_cache(model.dims, model.dtype.itemsize, 1, 2**40).bytes_total
+    room = None if requests_of_room is None else requests_of_room * one
+    crowded = load(max_batch=max_batch, kv_bytes=room)
     for entry, result in zip(RESULTS, answer(crowded, RESULTS), strict=True):
         compare(entry, result)
 

@@ -147,6 +147,14 @@ def test_a_bad_picture_and_a_bad_task_fail_alone(engine: MoondreamEngine) -> Non
     assert "uint8" in bad.reason
 
 
+def test_rows_of_the_model_follow_the_frames_of_a_batch(engine: MoondreamEngine) -> None:
+    """Each frame of a batch has four of its tasks answered at the same time."""
+    small = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1, max_batch=3).build()
+    assert small._model is not None
+    assert small._model.engine.max_batch == 12
+    assert small.answer([(pictures()[0], TASKS[:3])]) == engine.answer([(pictures()[0], TASKS[:3])])
+
+
 def test_a_closed_engine_says_so() -> None:
     """The model's memory is let go of."""
     engine = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1).build()

@@ -1,6 +1,7 @@
 """A network small enough to run thousands of requests, with random weights."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipeline.moondream.dims import Dims, RegionDims, TextDims, VisionDims
 from pipeline.moondream.network import Network
 from pipeline.moondream.releases import LATEST_RELEASE, RELEASES, release_from_config
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.templates import Release
+from pipeline.moondream.templates import Release, SpecialIds
 from pipeline.moondream.tensors import tensor_table
 from pipeline.moondream.tokenizer import TextTokenizer
 
@@ -52,12 +53,13 @@ LIKELY_ENDS = {"eos": 3.0, "coord": 3.4, "answer": 3.2}
 SEED = 13
 
 
-@cache
-def tiny_network(seed: int = SEED, dtype: torch.dtype = torch.float32) -> Network:
-    """Return a network of random weights whose texts end after a few tokens."""
+def random_state(
+    dims: Dims, ids: SpecialIds, seed: int = SEED, likely: Mapping[str, float] = LIKELY_ENDS
+) -> dict[str, torch.Tensor]:
+    """Return random weights, with what makes some special ids likelier."""
     generator = torch.Generator().manual_seed(seed)
     state: dict[str, torch.Tensor] = {}
-    for name, shape in sorted(tensor_table(TINY).items()):
+    for name, shape in sorted(tensor_table(dims).items()):
         values = torch.randn(shape, generator=generator)
         if name.endswith("bias"):
             values *= 0.1
@@ -67,10 +69,18 @@ def tiny_network(seed: int = SEED, dtype: torch.dtype = torch.float32) -> Networ
             values *= shape[1] ** -0.5
         elif "ln" in name:
             values = 1 + 0.1 * values
-        state[name] = values.to(dtype)
+        state[name] = values
+    for which, bonus in likely.items():
+        state["text.lm_head.bias"][getattr(ids, which)] += bonus
+    return state
+
+
+@cache
+def tiny_network(seed: int = SEED, dtype: torch.dtype = torch.float32) -> Network:
+    """Return a network of random weights whose texts and lists end after a few tokens."""
     release = tiny_release()
-    for which, bonus in LIKELY_ENDS.items():
-        state["text.lm_head.bias"][getattr(release.ids, which)] += bonus
+    drawn = random_state(TINY, release.ids, seed)
+    state = {name: values.to(dtype) for name, values in drawn.items()}
     with torch.inference_mode():
         return Network.from_state(state, TINY, release)
 
