@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,12 @@ class Member:
         self.kills += 1
 
     @property
+    def pid(self) -> int:
+        """Its number in this life."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether it has ended by itself, with nothing left to do; other ends fail the test."""
         assert self.process is not None
@@ -74,7 +80,7 @@ class Fleet:
     file: Path
     server: Server
     stages: Sequence[str] = STAGES
-    options: dict[str, Sequence[str]] = field(default_factory=dict)
+    options: Mapping[str, Sequence[str]] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
 
     def start(self) -> "Fleet":
@@ -127,6 +133,8 @@ class Found:
     events: dict[str, str]
     buckets: dict[tuple[str, str, int], Any]
     ended: frozenset[tuple[str, str]]
+    last: dict[tuple[str, str], int]
+    """The last job judged of each lane."""
 
 
 def found(folder: Path, lanes: Sequence[tuple[str, str]] = ()) -> Found:
@@ -143,7 +151,8 @@ def found(folder: Path, lanes: Sequence[tuple[str, str]] = ()) -> Found:
         }
         points = {lane: store.checkpoint(*lane) for lane in lanes}
         ended = frozenset(lane for lane, point in points.items() if point and point.ended)
-        return Found(events, buckets, ended)
+        last = {lane: point.ordinal for lane, point in points.items() if point}
+        return Found(events, buckets, ended, last)
     finally:
         store.close()
 

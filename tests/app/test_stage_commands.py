@@ -87,10 +87,8 @@ def test_slips_of_the_command_line_are_said(
 def test_many_processes_conclude_what_one_does(tmp_path: Path, server: Redis, clip: Path) -> None:
     """Event by event, byte for byte; once more, and nothing is added. No key stays for ever."""
     cameras = {"plaza": camera(clip), "yard": camera(clip)}
-    assert (
-        moonwatch("run", written(tmp_path / "one", deployment(tmp_path / "one", cameras)))[0] == 0
-    )
-    many = tmp_path / "many"
+    one, many = tmp_path / "one", tmp_path / "many"
+    assert moonwatch("run", written(one, deployment(one, cameras)))[0] == 0
     file = written(many, deployment(many, cameras, queue=queue(server, tmp_path)))
     for _time in range(2):
         code, out, errors = moonwatch("run", file, "--json")
