@@ -9,9 +9,11 @@ is idle there for longer than `visibility` is claimed by the next worker (what X
 the number of deliveries looked at first), and after `max_attempts` becomes a dead letter.
 
 What belongs together happens in one Lua script, and so in one round trip and entirely or not at
-all: a put stores job and picture, lets the oldest go and publishes their failed results; a claim
-returns jobs with pictures; an acknowledgement removes jobs and pictures nobody else needs. Whoever
-waits blocks on a stream, never polls. All keys, with what ends them, stand in `_redis/keys.py`.
+all: a put enters the job, lets the oldest go and publishes their failed results; an acknowledgement
+removes jobs and the pictures nobody else needs. Pictures pass by the scripts, which would copy them
+several times: a put sends its own in the same round trip, a claim fetches all of its in a second
+one. Whoever waits blocks in Redis, and a job wakes one worker. All keys, with what ends them, stand
+in `_redis/keys.py`.
 
 Jobs of a picture refer to one copy of it by counting. A job put again while it or its result is on
 its way changes nothing, so a sampler may repeat what it is unsure of. Results have a stream for

@@ -68,14 +68,14 @@ class RedisJobs:
         name = keys.engine_named(engine)
         until = self._clock.monotonic() + wait_s
         while limit > 0:
-            claims, bell, due_s = self._claim(name, limit)
+            claims, due_s = self._claim(name, limit)
             left_s = until - self._clock.monotonic()
             if claims or left_s <= 0:
                 return claims
-            if bell:
-                self._link.wait_for({f"bell:jobs:{name}": bell}, min(left_s, due_s))
-            else:
+            if due_s is None:
                 self._link.pause(left_s)
+            else:
+                self._link.wait_for_token(f"wake:{name}", min(left_s, due_s))
         return []
 
     def acknowledge(self, claims: Sequence[Claim]) -> None:
@@ -162,21 +162,19 @@ class RedisJobs:
             limits.results_room,
         )
 
-    def _claim(self, engine: str, limit: int) -> tuple[list[Claim], bytes, float]:
-        """Claims, the bell to wait for where there are none, and for how long at most.
-
-        There is no bell while Redis is away, and none needed when what was claimed is unreadable.
-        """
+    def _claim(self, engine: str, limit: int) -> tuple[list[Claim], float | None]:
+        """Claims, and how long to wait for a token where there are none; None: Redis is away."""
         self._pay()
         try:
-            bell, due_ms, *found = self._link.script("claim", engine, limit, *self._claim_args)
+            due_ms, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
             files = self._link.fetch([f"picture:{one[4].decode()}" for one in found])
         except QueueError:
-            return [], b"", 0.0
+            return [], None
         claims = [c for f, file in zip(found, files, strict=True) if (c := self._read(f, file))]
-        due_s = float("inf") if due_ms < 0 else due_ms / 1000
-        return claims, bell, 0.0 if found else due_s
+        if found:
+            return claims, 0.0
+        return [], float("inf") if due_ms < 0 else due_ms / 1000
 
     def _read(self, found: Sequence[Any], file: bytes | None) -> Claim | None:
         lane, entry, attempts, data, picture = found

@@ -127,10 +127,11 @@ KINDS = (
     Kind(
         "bell",
         "stream",
-        "`jobs:engine`, `room:lane`, `room:results:partition`: rung for those who wait",
+        "`room:lane`, `room:results:partition`: rung for those who wait for room",
         Life.EXPIRES,
         "one entry",
     ),
+    Kind("wake", "list", "`engine`: wakes one worker that waits", Life.EXPIRES, "one entry"),
     Kind("wanted", "set", "what somebody waits for room in", Life.EXPIRES, "lanes and partitions"),
 )
 

@@ -24,6 +24,9 @@ _LONGEST_PAUSE_S = 2.0
 # Of the timeout of a connection that a blocking read may use; the rest is for the way.
 _BLOCKING_SHARE = 0.5
 
+# A wait below Redis' own unit would be one without end.
+_SHORTEST_WAIT_S = 0.001
+
 
 class Link:
     """Connections to one Redis, shared by the threads of this process.
@@ -90,13 +93,22 @@ class Link:
 
         Away, it returns after `wait_s` all the same, so that a caller's loop never runs hot.
         """
-        longest_s = self._target.timeout_s * _BLOCKING_SHARE
-        block_ms = max(1, round(min(wait_s, longest_s) * 1000))
         keys: Any = {f"{self._target.base}:{name}": last for name, last in streams.items()}
+        self._wait(wait_s, lambda client, s: client.xread(keys, count=1, block=round(s * 1000)))
+
+    def wait_for_token(self, name: str, wait_s: float) -> None:
+        """Take a token from a list, or return without one, sooner or after `wait_s`."""
+        keys = [f"{self._target.base}:{name}"]
+        self._wait(wait_s, lambda client, s: client.blpop(keys, timeout=s))
+
+    def _wait(self, wait_s: float, work: Callable[[Any, float], Any]) -> None:
+        wait_s = min(wait_s, self._target.timeout_s * _BLOCKING_SHARE)
+        if wait_s < _SHORTEST_WAIT_S:
+            return
         try:
-            self._call("wait", lambda client: client.xread(keys, count=1, block=block_ms))
+            self._call("wait", lambda client: work(client, wait_s))
         except QueueError:
-            self._clock.wait(min(wait_s, longest_s))
+            self._clock.wait(wait_s)
 
     def close(self) -> None:
         """Let go of the connections; the next call opens new ones."""

@@ -1,8 +1,8 @@
 -- Take jobs of an engine, one camera after the other, those first whose worker is lost.
 -- Reads and writes: ring:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
---   bell:*;
+--   wake:<engine>, bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
--- Answers {bell id, ms until a lease may end, {lane, id, attempts, job, picture}...}.
+-- Answers {ms until a lease may end, {lane, id, attempts, job, picture}...}.
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -100,4 +100,5 @@ end
 
 local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait_ms = next_due and math.max(1, tonumber(next_due) - now) or -1
-return {bell_id('jobs:' .. engine), wait_ms, unpack(claims)}
+if redis.call('ZCARD', lanes) > 0 then wake(engine) end
+return {wait_ms, unpack(claims)}

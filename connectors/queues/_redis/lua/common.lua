@@ -120,12 +120,22 @@ local function drop(lane, entry, reason, room)
   return fields.j
 end
 
+-- Wake one worker that waits, or the next one that would. While jobs wait there is such a token, or
+-- a worker who took it and is about to claim; waking all would cost more than the claim.
+local function wake(engine)
+  local token = key('wake', engine)
+  if redis.call('LLEN', token) == 0 then
+    redis.call('RPUSH', token, 1)
+    redis.call('PEXPIRE', token, EMPTY_MS)
+  end
+end
+
 -- Show a lane to the workers of its engine; a turn is the time at which a lane last had one.
 local function enter(engine, lane, turn)
   local lanes = key('ring', engine)
   if redis.call('ZADD', lanes, 'NX', turn, lane) == 1 and redis.call('ZCARD', lanes) == 1 then
     redis.call('SADD', key('engines'), engine)
-    ring('jobs:' .. engine)
+    wake(engine)
   end
 end
 

@@ -1,6 +1,6 @@
 -- Offer a job whose picture was stored, for a while, just before.
 -- Writes: lane:<lane>, picture:<picture>, refs:<run>, flight:<flight>, ring:<engine>, engines,
---   wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
+--   wake:<engine>, wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
 -- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone) or {'full', bell id}.
 local engine, lane, kind, room = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local job, picture, captured_at = ARGV[5], ARGV[6], ARGV[7]
