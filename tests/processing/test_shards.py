@@ -1,0 +1,248 @@
+"""Partitions are shared out fairly, taken over from who is gone, and never judged by two."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.queues.redis import RedisQueues
+from connectors.stores import StoreConfig
+from pipeline.core.errors import StoreError
+from pipeline.core.partitions import partition_of
+from pipeline.core.ports import Commit, Store
+from pipeline.processing.judge import CameraPlan, TaskPlan
+from pipeline.processing.processor import Outside
+from pipeline.processing.shards import Shards
+from pipeline.processing.snapshots import Snapshots
+from pipeline.processing.tenure import Tenure, Terms
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ManualClock
+from tests.connectors.queues.redis_tools import built
+from tests.processing.test_processor import make_rule, result
+from tests.redis_server import Redis, shared
+
+PLAN = CameraPlan("door", "fast", "1", (TaskPlan("people", {"even": make_rule}),))
+PARTITIONS = 4
+LONG = timedelta(minutes=5)
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
+@dataclass
+class Crew:
+    """Processors of one deployment, each as in a process of its own."""
+
+    folder: Path
+    server: Redis
+    present: int = 1
+    clock: ManualClock = field(default_factory=ManualClock)
+    opened: list[RedisQueues] = field(default_factory=list)
+
+    def queues(self) -> RedisQueues:
+        """A connection of its own."""
+        self.opened.append(built(self.server.url, self.folder.name, partitions=PARTITIONS))
+        return self.opened[-1]
+
+    def tenure(self, owner: str, shard: frozenset[int] | None = None) -> Tenure:
+        """What one processor owns, not yet looked after."""
+        terms = Terms(owner, PARTITIONS, shard, LONG)
+        return Tenure(self.queues().leases, terms, lambda: self.present)
+
+    def shards(self, tenure: Tenure, store: Store) -> Shards:
+        """A processor of what `tenure` holds."""
+        queues = self.queues()
+        media = StoreConfig(media=self.folder / "media").build_media()
+        snapshots = Snapshots(queues.shelf, media)
+        outside = Outside(queues.results, store, snapshots, Metrics(), self.clock)
+        return Shards([PLAN], outside, queues.results, tenure)
+
+    def let_leases_run_out(self) -> None:
+        """Nobody has renewed for too long."""
+        client = self.server.client
+        client.delete(*client.keys(f"{{{self.folder.name}}}:lease:*"))
+
+    def store(self) -> Store:
+        """The store they share."""
+        return StoreConfig(url=f"sqlite:///{self.folder}/events.db").build(self.clock)
+
+
+@pytest.fixture
+def crew(tmp_path: Path, server: Redis) -> Iterator[Crew]:
+    """Nobody yet."""
+    crew = Crew(tmp_path, server)
+    yield crew
+    for queues in crew.opened:
+        queues.close()
+
+
+def test_one_takes_all(crew: Crew) -> None:
+    """Whoever is alone owns every partition, with a token for each."""
+    tenure = crew.tenure("a")
+    tenure.look()
+    assert sorted(tenure.held) == [0, 1, 2, 3]
+
+
+def test_a_newcomer_gets_its_share(crew: Crew) -> None:
+    """Given up only once the one before does not work with them any more."""
+    first, second = crew.tenure("a"), crew.tenure("b")
+    first.look()
+    first.use(first.held.keys())
+    crew.present = 2
+    first.look()
+    second.look()
+    assert (sorted(first.held), sorted(second.held)) == ([0, 1], [])
+    first.use(first.held.keys())
+    first.look()
+    second.look()
+    assert (sorted(first.held), sorted(second.held)) == ([0, 1], [2, 3])
+
+
+def test_a_fixed_share_is_all_that_is_taken(crew: Crew) -> None:
+    """`--shard 1/2` leaves the rest to others, however many are there."""
+    tenure = crew.tenure("a", shard=frozenset({0, 2}))
+    tenure.look()
+    assert sorted(tenure.held) == [0, 2]
+
+
+def test_what_is_given_back_is_free_at_once(crew: Crew) -> None:
+    """Nobody has to wait for a lease of a processor that stopped in order."""
+    first, second = crew.tenure("a"), crew.tenure("b")
+    first.look()
+    first.end()
+    second.look()
+    assert len(second.held) == PARTITIONS
+
+
+def test_what_a_dead_one_owned_is_taken_over(crew: Crew) -> None:
+    """As soon as its leases ran out, with higher tokens; when it wakes up, it has nothing."""
+    first, second = crew.tenure("a"), crew.tenure("b")
+    first.look()
+    before = first.held
+    crew.let_leases_run_out()
+    second.look()
+    assert all(second.held[p] > token for p, token in before.items())
+    first.look()
+    assert first.held == {}
+
+
+@pytest.fixture
+def stores(crew: Crew) -> Iterator[Callable[[], Store]]:
+    """Opens the store as another process would."""
+    opened: list[Store] = []
+
+    def once_more() -> Store:
+        opened.append(crew.store())
+        return opened[-1]
+
+    yield once_more
+    for store in opened:
+        store.close()
+
+
+def drain(shards: Shards) -> None:
+    """Judge everything that is there."""
+    shards.step(0.0)
+    while shards.step(0.0):
+        pass
+
+
+def seen(store: Store) -> list[object]:
+    """What the rule had seen at each of its events."""
+    return [kept.event.data.get("seen") for kept in store.events_after(0, 100)]
+
+
+def test_the_next_owner_goes_on_where_the_last_one_was(
+    crew: Crew, stores: Callable[[], Store]
+) -> None:
+    """With its state, and with what it had taken and not judged; a late commit is refused."""
+    queues = crew.queues()
+    first, second = crew.tenure("a"), crew.tenure("b")
+    old, new = crew.shards(first, stores()), crew.shards(second, stores())
+    first.look()
+    queues.results.publish([result(0), result(1), result(3)], 1.0)
+    drain(old)
+    crew.let_leases_run_out()
+    second.look()
+    drain(new)
+    queues.results.publish([result(2), result(4), result(5)], 1.0)
+    drain(old)
+    first.look()
+    drain(old)
+    assert not old.is_judging
+    assert first.held == {}
+    drain(new)
+    assert seen(stores()) == [2, 4, 6]
+    assert new.judged == {("door", "fast"): ("clip", 5, False)}
+
+
+def test_a_processor_paused_between_judging_and_keeping_is_fenced_off(
+    crew: Crew, stores: Callable[[], Store]
+) -> None:
+    """Another one has taken over meanwhile: nothing of what the first concluded is kept."""
+    queues, door = crew.queues(), partition_of("door", PARTITIONS)
+
+    class Paused:
+        """A store whose commit comes only after somebody else has taken over."""
+
+        def __init__(self, store: Store) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._store, name)
+
+        def commit(self, commit: Commit) -> int:
+            if commit.events:
+                stores().commit(Commit(fences={door: commit.fences[door] + 1}))
+            return self._store.commit(commit)
+
+    tenure = crew.tenure("a")
+    tenure.look()
+    paused: Store = Paused(stores())  # type: ignore[assignment]
+    shards = crew.shards(tenure, paused)
+    queues.results.publish([result(0), result(1)], 1.0)
+    drain(shards)
+    assert seen(stores()) == []
+    assert stores().checkpoint("door", "fast") is None
+    assert sorted(tenure.held) == [p for p in range(PARTITIONS) if p != door]
+
+
+def test_a_store_that_is_away_is_waited_for(
+    crew: Crew, stores: Callable[[], Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before it judges anything a processor needs the store; it says so once, and tries on."""
+
+    class Away:
+        """A store that does not answer for a while."""
+
+        def __init__(self, store: Store) -> None:
+            self._store = store
+            self.refusals = 3
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._store, name)
+
+        def commit(self, commit: Commit) -> int:
+            self.refusals -= 1
+            if self.refusals >= 0:
+                raise StoreError("the store is locked")
+            return self._store.commit(commit)
+
+    queues = crew.queues()
+    tenure = crew.tenure("a")
+    tenure.look()
+    away: Store = Away(stores())  # type: ignore[assignment]
+    shards = crew.shards(tenure, away)
+    queues.results.publish([result(0), result(1)], 1.0)
+    for _ in range(3):
+        shards.step(0.0)
+        assert not shards.is_judging
+    drain(shards)
+    assert seen(stores()) == [2]
+    assert caplog.text.count("store does not answer") == 1
