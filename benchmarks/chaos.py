@@ -5,7 +5,10 @@ them. Every second one of the seven, chosen at random, gets SIGKILL and is start
 events (ids and data), minutes of counts and what the webhook was sent must equal those of an
 undisturbed run in one process.
 
-    python benchmarks/chaos.py --seconds 20 --every 500ms --seed 1
+With --redis-away, Redis is gone for so long as well, once, soon after the start.
+
+    python -m benchmarks.chaos --seconds 20 --every 500ms --seed 1
+    python -m benchmarks.chaos --seconds 20 --kill-every 1000 --redis-away 30
 
 Method, hardware and figures: benchmarks/chaos.md
 """
@@ -24,9 +27,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-# In place of this folder, whose queue.py would hide the standard library's.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from tests.app.clips import camera, cut, deployment, written
 from tests.app.fleet import DURABLE, Fleet, Found, found, wait_for
@@ -47,6 +47,7 @@ class Setting:
     kill_every_s: float
     seed: int
     patience_s: float
+    redis_away_s: float = 0.0
 
 
 def content(folder: Path, setting: Setting, url: str, **more: Any) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def disturbed(folder: Path, setting: Setting) -> tuple[Found, Receiver, Counter[
         file = written(folder, content(folder, setting, receiver.url, queue=queue))
         fleet = Fleet(file, server).start()
         try:
+            _take_away(fleet, setting)
             kills = _disturb(fleet, setting, began)
             _await_hook(folder, receiver)
         finally:
@@ -100,18 +102,36 @@ def disturbed(folder: Path, setting: Setting) -> tuple[Found, Receiver, Counter[
         return found(folder, LANES), receiver, kills, time.monotonic() - began
 
 
+def _take_away(fleet: Fleet, setting: Setting) -> None:
+    """Redis is gone for a while, in the middle of the work; nobody may end of it."""
+    if not setting.redis_away_s:
+        return
+    database = fleet.file.parent / "events.db"
+    wait_for(lambda: database.exists() and bool(found(database.parent).events), 120, fleet.said)
+    fleet.server.kill()
+    time.sleep(setting.redis_away_s)
+    fleet.server.start()
+    assert not any(member.has_ended for member in fleet.members.values()), fleet.said()
+    for member in fleet.members.values():
+        times = member.said().count("is out of reach")
+        print(f"{member.name} said {times} times that redis is away", file=sys.stderr)
+
+
 def _disturb(fleet: Fleet, setting: Setting, began: float) -> Counter[str]:
     """Kill and start again until everything is judged; how often each was killed."""
     chance = random.Random(setting.seed)
     kills: Counter[str] = Counter()
+    kill_at = time.monotonic() + setting.kill_every_s
     while time.monotonic() - began < setting.patience_s:
-        time.sleep(setting.kill_every_s)
+        time.sleep(min(1.0, setting.kill_every_s))
         for member in fleet.members.values():
             member.done = member.done or member.has_ended
         if _is_judged(fleet.file.parent):
-            (sampler,) = fleet.of("sample")
-            wait_for(lambda: sampler.has_ended, 120, sampler.said)
+            wait_for(lambda: fleet.of("sample")[0].has_ended, 120, fleet.said)
             return kills
+        if time.monotonic() < kill_at:
+            continue
+        kill_at = time.monotonic() + setting.kill_every_s
         alive = [name for name, member in fleet.members.items() if not member.done]
         name = chance.choice([*alive, "redis"])
         kills[name.rstrip("0123456789")] += 1
@@ -143,11 +163,13 @@ def main() -> None:
     parser.add_argument("--every", default="500ms", help="a frame of each camera")
     parser.add_argument("--kill-every", type=float, default=1.0, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--redis-away", type=float, default=0.0, help="seconds")
     parser.add_argument("--patience", type=float, default=900.0, help="seconds")
     given = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="moonwatch-chaos-"))
     clip = cut(base / "clip.mp4", given.seconds)
-    setting = Setting(clip, given.every, given.kill_every, given.seed, given.patience)
+    times = (given.kill_every, given.seed, given.patience, given.redis_away)
+    setting = Setting(clip, given.every, *times)
     calm, calm_hook, calm_s = undisturbed(base / "calm", setting)
     wild, receiver, kills, wild_s = disturbed(base / "wild", setting)
     wild_hook = Counter(receiver.accepted)
