@@ -15,7 +15,7 @@ from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.measures import Health
-from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.core.tasks import Ask, Caption, Count, Detect, Point
 
 VERSION = 1
 """Raised with every change of a layout below, so that an older reader refuses what is newer."""
@@ -258,19 +258,11 @@ _LAYOUTS: dict[str, _Layout] = {
     "text": (Text, (("engine", _text), ("text", _text), ("yes_probability", _optional(_finite)))),
     "failed": (Failed, (("engine", _text), ("reason", _text))),
 }
-_TASK_TAGS: dict[type[Task], str] = {
-    Detect: "detect",
-    Point: "point",
-    Count: "count",
-    Ask: "ask",
-    Caption: "caption",
+_TASK_TAGS: dict[type[Any], str] = {
+    _LAYOUTS[tag][0]: tag for tag in ("detect", "point", "count", "ask", "caption")
 }
-_ANSWER_TAGS: dict[type[Answer], str] = {
-    Boxes: "boxes",
-    Points: "points",
-    Number: "number",
-    Text: "text",
-    Failed: "failed",
+_ANSWER_TAGS: dict[type[Any], str] = {
+    _LAYOUTS[tag][0]: tag for tag in ("boxes", "points", "number", "text", "failed")
 }
 _ANSWER = _tagged(_ANSWER_TAGS)
 _PLACE = (("camera", _text), ("run", _text))
