@@ -53,6 +53,8 @@ class RedisJobs:
         until = self._clock.monotonic() + wait_s
         while True:
             status, *rest = self._offer(job, lane)
+            if status == b"picture":
+                continue  # it expired between two steps, and is sent again
             if status != b"full":
                 return Receipt(accepted=True, dropped=_readable(rest), answered=True)
             left_s = until - self._clock.monotonic()

@@ -64,8 +64,8 @@ class Link:
         """Run one of our scripts; raises QueueError.
 
         `storing` is a key (without the base), its value and its time to live in ms, which are
-        written before, in the same round trip. It does not pass through the script, because Lua
-        would copy it several times.
+        written before, in the same round trip, where there is none yet. It does not pass through
+        the script, because Lua would copy it several times.
         """
         values = (self._target.base, *args)
         if storing is None:
@@ -211,10 +211,10 @@ def _store_and_run(
 
     key, value, ms = stored
     if isinstance(client, redis.RedisCluster):
-        client.set(key, value, px=ms)
+        client.set(key, value, px=ms, nx=True)
         return _run(client, script, values)
     pipe = client.pipeline(transaction=False)
-    pipe.set(key, value, px=ms)
+    pipe.set(key, value, px=ms, nx=True)
     pipe.evalsha(script[0], 1, *values)
     refused, answer = pipe.execute(raise_on_error=False)
     if isinstance(refused, Exception):

@@ -137,6 +137,29 @@ def test_a_job_put_twice_is_taken_once(queues: RedisQueues) -> None:
     assert queues.jobs.claim(ENGINE, 9, NOT_LONG_S) == []
 
 
+def test_a_job_put_twice_keeps_its_picture(server: Redis, prefix: str) -> None:
+    """A sampler that starts again changes nothing about how long it stays."""
+    frame = a_frame()
+    for _start in range(2):
+        sampler = built(server.url, prefix)
+        sampler.jobs.put(job_of(frame), 0)
+        assert [server.client.pttl(name) for name in pictures(server, prefix)] == [-1]
+        sampler.close()
+
+
+def test_a_picture_that_was_lost_is_put_back(server: Redis, prefix: str) -> None:
+    """A file that is played again brings it along for the job that waits, and it stays."""
+    frame = a_frame()
+    for _start in range(2):
+        sampler = built(server.url, prefix)
+        sampler.jobs.put(job_of(frame), 0)
+        assert [server.client.pttl(name) for name in pictures(server, prefix)] == [-1]
+        server.client.delete(*pictures(server, prefix))
+        sampler.jobs.put(job_of(a_frame()), 0)
+        assert [server.client.pttl(name) for name in pictures(server, prefix)] == [-1]
+        sampler.close()
+
+
 def test_a_file_may_be_played_again(queues: RedisQueues) -> None:
     """Once the processor is done with a job's result, the same number is a new job."""
     queues.jobs.put(a_job(ordinal=1), 0)

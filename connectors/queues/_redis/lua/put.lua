@@ -14,10 +14,17 @@ if not live and length >= room and redis.call('SISMEMBER', flight, ordinal) == 0
   and waiting_in(stream, 'workers', length) >= room then
   return {'full', want_room(lane)}
 end
-if not sent and redis.call('EXISTS', shown) == 0 then return {'picture'} end
-if redis.call('SADD', flight, ordinal) == 0 then return {'known'} end
-redis.call('PEXPIRE', flight, flight_ms)
+-- Also one that was just sent: it may have been there already, and expired meanwhile.
+if redis.call('EXISTS', shown) == 0 then return {'picture'} end
 local run, seq = string.match(picture, '^(.*):(.*)$')
+if redis.call('SADD', flight, ordinal) == 0 then
+  -- The picture of a job on its way was lost, and is here again: it stays like the job.
+  if sent and not live and redis.call('HEXISTS', key('refs', run), seq) == 1 then
+    redis.call('PERSIST', shown)
+  end
+  return {'known'}
+end
+redis.call('PEXPIRE', flight, flight_ms)
 redis.call('HINCRBY', key('refs', run), seq, 1)
 add_to(stream, 'workers', 'j', job, 'x', picture, 'f', ARGV[8], 'o', ordinal, 'p', partition,
   't', captured_at)
