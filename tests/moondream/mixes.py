@@ -110,7 +110,7 @@ def assert_clean(engine: Engine) -> None:
 
 def run_mix(engine: Engine, rng: random.Random) -> None:
     """Send a random mix in at random moments, give some up, and check all the others."""
-    cases = rng.choices(CASES, k=rng.randint(1, 14))
+    cases = rng.choices(CASES, k=rng.randint(1, 10))
     waves: list[list[Case]] = []
     while cases:
         count = rng.randint(1, len(cases))
