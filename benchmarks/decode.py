@@ -1,6 +1,6 @@
 """What a sampled frame costs to decode, against a bare PyAV loop over the same stream.
 
-Usage: python benchmarks/decode.py [--rounds N] [CLIP]; prints a table. See decode.md.
+Usage: python -m benchmarks.decode [--rounds N] [CLIP]; prints a table. See decode.md.
 """
 
 import argparse
