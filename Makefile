@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tools that come from PyPI, such as hadolint, are found by the tests as commands.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # torch comes by itself: which build of it fits depends on the machine, its version does not.
 TORCH := torch==2.13.0
 WORKERS ?= 2

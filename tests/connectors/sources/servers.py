@@ -125,12 +125,15 @@ def answering(answer: Callable[[bytes], bytes] | None) -> Iterator[int]:
         except OSError:
             return
 
-    threading.Thread(target=accept, daemon=True).start()
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
     try:
         yield int(listener.getsockname()[1])
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+        # A connection that was just being accepted is among the held ones after this.
+        accepting.join(5)
         for connection in held:
             connection.close()
 
