@@ -81,10 +81,11 @@ class Outbox:
 
     def _lost(self, error: QueueError) -> None:
         if self._in_reach:
-            logger.warning("camera %s cannot reach the queue: %s", self._camera, error)
+            # The queue itself says it once for all cameras of the process.
+            logger.debug("camera %s cannot reach the queue: %s", self._camera, error)
         self._in_reach = False
 
     def _reached(self) -> None:
         if not self._in_reach:
-            logger.info("camera %s reaches the queue again", self._camera)
+            logger.debug("camera %s reaches the queue again", self._camera)
         self._in_reach = True
