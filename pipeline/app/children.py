@@ -47,6 +47,8 @@ class Children:
         self._children = {name: _Child(command) for name, command in commands.items()}
         self._clock = clock
         self._restarts: deque[float] = deque()
+        self.pids: set[int] = set()
+        """Of every process that was ever started here."""
         self.failure: str | None = None
 
     def start(self) -> None:
@@ -61,11 +63,6 @@ class Children:
     def restarts(self) -> Mapping[str, int]:
         """How often each was started again."""
         return {name: child.restarts for name, child in self._children.items()}
-
-    def pids(self) -> Mapping[str, int]:
-        """The processes that run."""
-        running = {n: c.process for n, c in self._children.items()}
-        return {n: p.pid for n, p in running.items() if p is not None and p.poll() is None}
 
     def tend(self) -> None:
         """Notice who has ended, and start again what should run."""
@@ -111,6 +108,7 @@ class Children:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self.pids.add(child.process.pid)
 
     def _plan_restart(self, name: str, child: _Child, code: int) -> None:
         now = self._clock.monotonic()

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -44,6 +44,8 @@ class Report:
     partitions: Sequence[int] = ()
     sinks: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     progress: float | None = None
+    is_last: bool = False
+    """The process ends with this word."""
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -100,10 +102,11 @@ class Reporter:
         self._began = around.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
 
-    def beat(self, presence: Presence) -> None:
+    def beat(self, presence: Presence, *, last: bool = False) -> None:
         """Say how it does. Where the queue is away nobody hears, and nothing happens."""
         try:
-            presence.say(self.member, self.report().to_bytes(), TTL)
+            report = replace(self.report(), is_last=last)
+            presence.say(self.member, report.to_bytes(), TTL)
         except QueueError:
             return  # said by the queue itself
 

@@ -1,6 +1,7 @@
 """All stages of a deployment as processes of their own, over a queue that they share."""
 
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,10 +147,13 @@ class ScaledRun:
         self._queues.close()
 
     def _read_reports(self) -> None:
+        """Those of the children; others may work on the same deployment, or did just before."""
         try:
-            self._now = reports_of(self._queues.presence)
+            everybody = reports_of(self._queues.presence)
         except QueueError:
             return  # said by the queue itself
+        host, pids = socket.gethostname(), self._children.pids
+        self._now = {m: r for m, r in everybody.items() if r.host == host and r.pid in pids}
         self._reports.update(self._now)
 
     def _is_judged(self) -> bool:

@@ -135,7 +135,7 @@ def _beating(reporter: Reporter, place: Workplace) -> Iterator[None]:
     finally:
         # The last word has the final figures; it is forgotten like all others.
         thread.stop(BEAT_S)
-        reporter.beat(place.queues.presence)
+        reporter.beat(place.queues.presence, last=True)
 
 
 def _look_after(stage: Stage, stop: threading.Event) -> None:

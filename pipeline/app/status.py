@@ -123,7 +123,7 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _Seen:
     try:
         owned = queues.leases.owners()
         return _Seen(
-            reports=list(reports_of(queues.presence).values()),
+            reports=[r for r in reports_of(queues.presence).values() if not r.is_last],
             waiting=queues.jobs.backlog(),
             dead_letters=len(queues.jobs.dead_letters()),
             unowned=[p for p in range(queues.results.partitions) if p not in owned],

@@ -24,8 +24,9 @@ _LONGEST_PAUSE_S = 2.0
 # Of the timeout of a connection that a blocking read may use; the rest is for the way.
 _BLOCKING_SHARE = 0.5
 
-# A wait below Redis' own unit would be one without end.
-_SHORTEST_WAIT_S = 0.001
+# A wait below Redis' own unit, of 1 ms, would be one without end; so would 0.001 s be, which is
+# rounded down to less than one.
+_SHORTEST_WAIT_S = 0.002
 
 
 class Link:

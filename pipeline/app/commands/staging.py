@@ -158,7 +158,7 @@ def _processors(place: Workplace) -> int:
         reports = reports_of(place.queues.presence).values()
     except QueueError:
         return 1
-    return sum(report.stage == "processing" for report in reports)
+    return sum(report.stage == "processing" and not report.is_last for report in reports)
 
 
 def _shard(text: str | None, partitions: int) -> frozenset[int] | None:
