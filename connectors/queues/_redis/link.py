@@ -4,15 +4,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from connectors.queues._redis.lines import Command, Lines, opened
 from connectors.queues._redis.scripts import SCRIPTS
 from connectors.queues._redis.target import Target
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-
-if TYPE_CHECKING:
-    import redis
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +40,7 @@ class Link:
         self._lock = threading.Lock()
         # Finding a cluster's nodes takes time, in which others should still hear "away" at once.
         self._connecting = threading.Lock()
-        self._client: redis.Redis | redis.RedisCluster | None = None
+        self._lines: Lines | None = None
         self._pause_s = 0.0
         self._next_try = 0.0
         self._away: str | None = None
@@ -57,7 +55,7 @@ class Link:
 
     def ping(self) -> None:
         """Ask whether Redis is there; raises QueueError."""
-        self._call("ping", lambda client: client.ping())
+        self._call("ping", lambda lines: _ask(lines, "PING"))
 
     def script(
         self, name: str, *args: str | bytes | float, storing: tuple[str, bytes, int] | None = None
@@ -68,21 +66,19 @@ class Link:
         written before, in the same round trip, where there is none yet. It does not pass through
         the script, because Lua would copy it several times.
         """
+        first: list[Command] = []
+        if storing is not None:
+            key, value, ms = storing
+            first.append(("SET", f"{self._target.base}:{key}", value, "PX", ms, "NX"))
         values = (self._target.base, *args)
-        if storing is None:
-            return self._call(name, lambda client: _run(client, SCRIPTS[name], values))
-        key, value, ms = storing
-        stored = (f"{self._target.base}:{key}", value, ms)
-        return self._call(
-            name, lambda client: _store_and_run(client, SCRIPTS[name], values, stored)
-        )
+        return self._call(name, lambda lines: _run(lines, SCRIPTS[name], values, first))
 
     def fetch(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of keys (without the base), None for what is not there; raises QueueError."""
         if not keys:
             return []
         names = [f"{self._target.base}:{key}" for key in keys]
-        values: list[bytes | None] = self._call("fetch", lambda client: _values(client, names))
+        values: list[bytes | None] = self._call("fetch", lambda lines: _ask(lines, "MGET", *names))
         return values
 
     def pause(self, most_s: float) -> None:
@@ -94,31 +90,37 @@ class Link:
 
         Away, it returns after `wait_s` all the same, so that a caller's loop never runs hot.
         """
-        keys: Any = {f"{self._target.base}:{name}": last for name, last in streams.items()}
-        self._wait(wait_s, lambda client, s: client.xread(keys, count=1, block=round(s * 1000)))
+        keys = [f"{self._target.base}:{name}" for name in streams]
+        self._wait(
+            wait_s,
+            lambda lines, s: _ask(
+                *(lines, "XREAD", "COUNT", 1, "BLOCK", round(s * 1000)),
+                *("STREAMS", *keys, *streams.values()),
+            ),
+        )
 
     def wait_for_token(self, name: str, wait_s: float) -> None:
         """Take a token from a list, or return without one, sooner or after `wait_s`."""
-        keys = [f"{self._target.base}:{name}"]
-        self._wait(wait_s, lambda client, s: client.blpop(keys, timeout=s))
+        key = f"{self._target.base}:{name}"
+        self._wait(wait_s, lambda lines, s: _ask(lines, "BLPOP", key, s))
 
-    def _wait(self, wait_s: float, work: Callable[[Any, float], Any]) -> None:
+    def _wait(self, wait_s: float, work: Callable[[Lines, float], Any]) -> None:
         wait_s = min(wait_s, self._target.timeout_s * _BLOCKING_SHARE)
         if wait_s < _SHORTEST_WAIT_S:
             return
         try:
-            self._call("wait", lambda client: work(client, wait_s))
+            self._call("wait", lambda lines: work(lines, wait_s))
         except QueueError:
             self._clock.wait(wait_s)
 
     def close(self) -> None:
         """Let go of the connections; the next call opens new ones."""
         with self._connecting:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+            lines, self._lines = self._lines, None
+        if lines is not None:
+            lines.close()
 
-    def _call(self, name: str, work: "Callable[[redis.Redis], T]") -> T:
+    def _call(self, name: str, work: Callable[[Lines], T]) -> T:
         import redis
 
         self._check_turn()
@@ -143,12 +145,14 @@ class Link:
         self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
         self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)
 
-    def _connected(self) -> "redis.Redis":
-        client = self._client
-        if client is None:
+    def _connected(self) -> Lines:
+        lines = self._lines
+        if lines is None:
             with self._connecting:
-                client = self._client = self._client or self._target.connect()
-        return client  # type: ignore[return-value]  # a cluster client answers the same
+                lines = self._lines
+                if lines is None:
+                    lines = self._lines = opened(self._target.connect(), self._clock)
+        return lines
 
     def _translated(self, name: str, error: Exception) -> QueueError:
         import redis
@@ -193,40 +197,24 @@ class Link:
             logger.info("%s accepts %s again", self._target.name, name)
 
 
-def _run(client: Any, script: tuple[str, str], values: tuple[Any, ...]) -> Any:
+def _run(
+    lines: Lines, script: tuple[str, str], values: tuple[Any, ...], first: Sequence[Command]
+) -> Any:
     """By the script's hash, and in full where Redis does not know it (yet, or any more)."""
     import redis
 
     digest, source = script
-    try:
-        return client.evalsha(digest, 1, *values)
-    except redis.exceptions.NoScriptError:
-        return client.eval(source, 1, *values)
-
-
-def _store_and_run(
-    client: Any, script: tuple[str, str], values: tuple[Any, ...], stored: tuple[str, bytes, int]
-) -> Any:
-    """In one round trip, but in a cluster, whose client takes no scripts into a pipeline."""
-    import redis
-
-    key, value, ms = stored
-    if isinstance(client, redis.RedisCluster):
-        client.set(key, value, px=ms, nx=True)
-        return _run(client, script, values)
-    pipe = client.pipeline(transaction=False)
-    pipe.set(key, value, px=ms, nx=True)
-    pipe.evalsha(script[0], 1, *values)
-    refused, answer = pipe.execute(raise_on_error=False)
-    if isinstance(refused, Exception):
-        raise refused
+    *done, answer = lines.exchange([*first, ("EVALSHA", digest, 1, *values)])
     if isinstance(answer, redis.exceptions.NoScriptError):
-        return client.eval(script[1], 1, *values)
-    if isinstance(answer, Exception):
-        raise answer
+        [answer] = lines.exchange([("EVAL", source, 1, *values)])
+    for one in (*done, answer):
+        if isinstance(one, Exception):
+            raise one
     return answer
 
 
-def _values(client: Any, names: Sequence[str]) -> list[bytes | None]:
-    values: list[bytes | None] = client.mget(names)
-    return values
+def _ask(lines: Lines, *command: Any) -> Any:
+    [answer] = lines.exchange([command])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
