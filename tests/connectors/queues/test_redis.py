@@ -11,6 +11,7 @@ from tests.contracts.queue_tools import Limits
 from tests.redis_server import Redis
 
 pytestmark = pytest.mark.redis
+program = redis_tools._program
 server = redis_tools._server
 prefix = redis_tools._prefix
 

@@ -23,13 +23,14 @@ pytestmark = [
     pytest.mark.skipif(binary() is None, reason=f"no redis-server to start; {GIVEN} is no help"),
 ]
 PREFIX = "test-away"
+program = redis_tools._program
 AOF = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
 @pytest.fixture(name="lasting")
-def _lasting() -> Iterator[Server]:
+def _lasting(program: str | None) -> Iterator[Server]:
     """A server that keeps what it was told over its own death."""
-    server = Server(AOF).start()
+    server = Server(AOF, program=program).start()
     yield server
     server.close()
 

@@ -19,6 +19,7 @@ from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, TASKS, a_job
 from tests.redis_server import Redis
 
 pytestmark = pytest.mark.redis
+program = redis_tools._program
 server = redis_tools._server
 prefix = redis_tools._prefix
 

@@ -20,6 +20,7 @@ from tests.contracts.queue_tools import NOT_LONG_S, SOON_S, a_job
 from tests.redis_server import Redis
 
 pytestmark = pytest.mark.redis
+program = redis_tools._program
 server = redis_tools._server
 prefix = redis_tools._prefix
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from connectors.queues.redis import RedisQueues
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import result_of
 from pipeline.testing import wait_until
+from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built
 from tests.contracts.queue_tools import ENGINE, SOON_S, a_job, named
 from tests.redis_server import Server, binary, full_binary
@@ -20,6 +22,7 @@ pytestmark = [
     pytest.mark.redis,
     pytest.mark.skipif(binary() is None, reason="no redis-server to start"),
 ]
+program = redis_tools._program
 PREFIX = "test-forms"
 PASSWORD = "s3cret/p@ss:w%rd"
 PASSWORD_IN_URL = "s3cret%2Fp%40ss%3Aw%25rd"
@@ -41,20 +44,30 @@ def works(queues: RedisQueues) -> None:
         queues.close()
 
 
+@dataclass(frozen=True)
+class Started:
+    """Servers of one program that a test starts, ended after it."""
+
+    program: str | None
+    servers: list[Server] = field(default_factory=list)
+
+    def add(self, *options: str, is_sentinel: bool = False) -> Server:
+        """A server that does not run yet."""
+        server = Server(options, program=self.program, is_sentinel=is_sentinel)
+        self.servers.append(server)
+        return server
+
+    def start(self, *options: str) -> Server:
+        """A server that keeps nothing."""
+        return self.add("--save", "", *options).start()
+
+
 @pytest.fixture(name="started")
-def _started() -> Iterator[list[Server]]:
-    """Servers that a test starts, ended after it."""
-    servers: list[Server] = []
-    yield servers
-    for server in servers:
+def _started(program: str | None) -> Iterator[Started]:
+    started = Started(program)
+    yield started
+    for server in started.servers:
         server.close()
-
-
-def start(started: list[Server], *options: str, **how: Any) -> Server:
-    """Start a server that ends with the test."""
-    server = Server(("--save", "", *options), **how)
-    started.append(server)
-    return server.start()
 
 
 @pytest.fixture(scope="module", name="certificates")
@@ -77,20 +90,20 @@ def _certificates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path
 
 
 @pytest.fixture(name="tls")
-def _tls(started: list[Server], certificates: Mapping[str, Path]) -> Server:
+def _tls(certificates: Mapping[str, Path]) -> Iterator[Server]:
     """A server that talks TLS alone, to clients with a certificate alone."""
-    program = full_binary()
-    if program is None:
+    full = full_binary()
+    if full is None:
         pytest.skip("no redis-server that knows TLS; Debian's package does")
-    server = Server(program=program)
+    server = Server(program=full)
     server.options = (
         *("--save", "", "--tls-port", str(server.port), "--tls-auth-clients", "yes"),
         *("--tls-ca-cert-file", str(certificates["ca.crt"])),
         *("--tls-cert-file", str(certificates["own.crt"])),
         *("--tls-key-file", str(certificates["own.key"])),
     )
-    started.append(server)
-    return server.start()
+    yield server.start()
+    server.close()
 
 
 def test_tls_with_a_client_certificate(tls: Server, certificates: Mapping[str, Path]) -> None:
@@ -133,9 +146,9 @@ def with_user(server: Server, *rules: str) -> None:
     client.close()
 
 
-def test_an_acl_user_needs_these_rights_alone(started: list[Server]) -> None:
+def test_an_acl_user_needs_these_rights_alone(started: Started) -> None:
     """Keys of the prefix; scripts, and the commands in them."""
-    server = start(started)
+    server = started.start()
     with_user(
         server,
         *("resetkeys", f"~{{{PREFIX}}}*", "-@all", "+@read", "+@write", "+@scripting"),
@@ -146,10 +159,10 @@ def test_an_acl_user_needs_these_rights_alone(started: list[Server]) -> None:
 
 
 def test_a_user_without_rights_is_told_so_once(
-    started: list[Server], caplog: pytest.LogCaptureFixture
+    started: Started, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A refusal names the command, hands out nothing and hides the login."""
-    server = start(started)
+    server = started.start()
     with_user(server, "resetkeys", "~other*", "+@all")
     queues = built(server.url, PREFIX, username="moon", password=PASSWORD)
     for _ in range(3):
@@ -170,9 +183,9 @@ def test_a_user_without_rights_is_told_so_once(
         {},
     ],
 )
-def test_a_wrong_login_is_said_without_it(started: list[Server], login: dict[str, str]) -> None:
+def test_a_wrong_login_is_said_without_it(started: Started, login: dict[str, str]) -> None:
     """The sentence, its cause and the queue's own words show no password."""
-    server = start(started, "--requirepass", PASSWORD)
+    server = started.start("--requirepass", PASSWORD)
     queues = built(server.url, PREFIX, **login)
     with pytest.raises(QueueError) as refused:
         queues.jobs.ping()
@@ -181,22 +194,23 @@ def test_a_wrong_login_is_said_without_it(started: list[Server], login: dict[str
     queues.close()
 
 
-def test_a_password_without_a_user(started: list[Server]) -> None:
+def test_a_password_without_a_user(started: Started) -> None:
     """As servers before ACLs want it, in the URL or beside it."""
-    server = start(started, "--requirepass", PASSWORD)
+    server = started.start("--requirepass", PASSWORD)
     works(built(f"redis://:{PASSWORD_IN_URL}@127.0.0.1:{server.port}", PREFIX))
 
 
-def test_a_sentinel_leads_to_the_server_and_to_its_heir(started: list[Server]) -> None:
+def test_a_sentinel_leads_to_the_server_and_to_its_heir(started: Started) -> None:
     """Through a Sentinel with a login; when the server dies, its replica takes over by itself."""
-    first = start(started, "--requirepass", PASSWORD, "--masterauth", PASSWORD)
-    second = start(
-        started,
+    first = started.start(
+        *("--requirepass", PASSWORD, "--masterauth", PASSWORD),
+        *("--repl-diskless-sync-delay", "0"),  # Valkey waits five seconds for others
+    )
+    second = started.start(
         *("--requirepass", PASSWORD, "--masterauth", PASSWORD),
         *("--replicaof", "127.0.0.1", str(first.port)),
     )
-    sentinel = Server(is_sentinel=True)
-    started.append(sentinel)
+    sentinel = started.add(is_sentinel=True)
     (sentinel.folder / "sentinel.conf").write_text(
         f"port {sentinel.port}\n"
         f"requirepass sentinel-{PASSWORD}\n"
@@ -223,9 +237,9 @@ def test_a_sentinel_leads_to_the_server_and_to_its_heir(started: list[Server]) -
     queues.close()
 
 
-def test_a_cluster_holds_a_deployment_on_one_of_its_nodes(started: list[Server]) -> None:
+def test_a_cluster_holds_a_deployment_on_one_of_its_nodes(started: Started) -> None:
     """All keys of a prefix share a slot, so that scripts work; prefixes spread over the nodes."""
-    nodes = [start(started, "--cluster-enabled", "yes") for _ in range(3)]
+    nodes = [started.start("--cluster-enabled", "yes") for _ in range(3)]
     clients = [node.client() for node in nodes]
     bounds = (0, 5461, 10923, 16384)
     for client, low, high in zip(clients, bounds, bounds[1:], strict=False):
