@@ -194,8 +194,7 @@ def _answer(url: str, stop: threading.Event, frames_a_second: float | None) -> N
         answered += len(claims)
         if frames_a_second is not None:
             time.sleep(max(0.0, began + answered / frames_a_second - time.monotonic()))
-        queue.queues.results.publish([a_result(claim.job) for claim in claims], 1.0)
-        queue.queues.jobs.acknowledge(claims)
+        queue.queues.jobs.answer(claims, [a_result(claim.job) for claim in claims], 1.0)
 
 
 def _judge(url: str, stop: threading.Event, seen: Live) -> None:

@@ -104,9 +104,8 @@ class Ours:
         claims: Sequence[Claim] = self.queues.jobs.claim(ENGINE, limit, _WAIT_S)
         if claims:
             results = [a_result(claim.job) for claim in claims]
-            while not self.queues.results.publish(results, _WAIT_S):
+            while not self.queues.jobs.answer(claims, results, _WAIT_S):
                 pass
-            self.queues.jobs.acknowledge(claims)
         return len(claims)
 
     def finish(self, limit: int) -> list[float]:

@@ -3,18 +3,20 @@
 import itertools
 import threading
 from bisect import insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
 
-from connectors.queues._pixels import HeldPixels
+from connectors.queues._memory.pixels import HeldPixels
+from connectors.queues._memory.results import MemoryResults
+from connectors.queues._memory.shelf import MemoryShelf
 from pipeline.core.clock import Clock
 from pipeline.core.config import Config, PositiveDuration
 from pipeline.core.jobs import Job, Result, failed_result
-from pipeline.core.ports import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
+from pipeline.core.ports import Backlog, Claim, DeadLetter, Queues, Receipt
 
 _MEGABYTE = 1_000_000
 # Shortest sleep between two looks at leases, so that rounding never makes a busy loop.
@@ -41,9 +43,10 @@ class MemoryConfig(Config):
     """Dead letters kept, pixels included; the oldest are forgotten."""
 
     def build(self, clock: Clock) -> Queues:
-        """Both halves of a fresh queue; leases are measured on `clock`, waiting is real."""
-        results = MemoryResults(self, clock)
-        return Queues(jobs=MemoryJobs(self, clock, results), results=results)
+        """A fresh queue; leases are measured on `clock`, waiting is real."""
+        visibility_s = self.visibility.total_seconds()
+        results, shelf = MemoryResults(self.results_room, visibility_s, clock), MemoryShelf()
+        return Queues(MemoryJobs(self, clock, results, shelf), results, shelf)
 
 
 @dataclass(order=True, slots=True)
@@ -67,10 +70,13 @@ class _Lane:
 class MemoryJobs:
     """Jobs of this process, one lane for each engine and camera."""
 
-    def __init__(self, config: MemoryConfig, clock: Clock, results: "MemoryResults") -> None:
+    def __init__(
+        self, config: MemoryConfig, clock: Clock, results: MemoryResults, shelf: MemoryShelf
+    ) -> None:
         self._config = config
         self._clock = clock
         self._results = results
+        self._shelf = shelf
         self._visibility_s = config.visibility.total_seconds()
         self._changed = threading.Condition()
         self._lanes: dict[str, dict[str, _Lane]] = {}
@@ -105,14 +111,36 @@ class MemoryJobs:
                 self._changed.notify_all()
             return claims
 
-    def acknowledge(self, claims: Sequence[Claim]) -> None:
-        """Forget the jobs, also when their lease ran out meanwhile. Safe to repeat."""
+    def answer(
+        self,
+        claims: Sequence[Claim],
+        results: Sequence[Result],
+        wait_s: float,
+        keep: Collection[str] = (),
+    ) -> bool:
+        """Hand the claims' results on and forget the jobs, also when their lease ran out meanwhile.
+
+        False when there was no room for `wait_s`. What was answered already is passed over.
+        """
         with self._changed:
-            for claim in claims:
+            answered = [
+                (claim, result)
+                for claim, result in zip(claims, results, strict=True)
+                if claim.id in self._entries
+            ]
+        for claim, _ in answered:
+            if claim.job.frame.camera in keep:
+                self._shelf.keep(claim.job.frame)
+        # Not under the lock: who makes room may need it.
+        if not self._results.publish([result for _, result in answered], wait_s):
+            return False
+        with self._changed:
+            for claim, _ in answered:
                 entry = self._entries.get(claim.id)
                 if entry is not None:
                     self._forget(entry)
             self._changed.notify_all()
+        return True
 
     def backlog(self) -> Mapping[str, Backlog]:
         """What waits, by engine; claimed jobs do not count."""
@@ -221,65 +249,3 @@ class MemoryJobs:
             del self._dead[next(iter(self._dead))]
         # The processor waits for every job of a file, so it must hear of this one too.
         self._results.append(failed_result(entry.job, reason))
-
-
-class MemoryResults:
-    """Results of this process, in the order of publishing."""
-
-    def __init__(self, config: MemoryConfig, clock: Clock) -> None:
-        self._room = config.results_room
-        self._visibility_s = config.visibility.total_seconds()
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._waiting: list[tuple[int, Result]] = []
-        self._taken: dict[str, tuple[float, int, Result]] = {}
-        self._orders = itertools.count()
-
-    def publish(self, results: Sequence[Result], wait_s: float) -> bool:
-        """Hand all on, or none when there was no room for `wait_s`."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._has_room(len(results)), wait_s):
-                return False
-            self._extend(results)
-            return True
-
-    def append(self, result: Result) -> None:
-        """Hand one on without waiting for room: for the queue's own words on dead letters."""
-        with self._changed:
-            self._extend([result])
-
-    def take(self, limit: int, wait_s: float) -> list[Delivered]:
-        """Up to `limit` results, oldest first; they come again if not acknowledged in time."""
-        with self._changed:
-            self._changed.wait_for(self._has_results, wait_s)
-            until = self._clock.monotonic() + self._visibility_s
-            taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
-            for order, result in taken:
-                self._taken[f"{order}"] = (until, order, result)
-            self._changed.notify_all()
-            return [Delivered(f"{order}", result) for order, result in taken]
-
-    def acknowledge(self, delivered: Sequence[Delivered]) -> None:
-        """Forget them, also when they came back meanwhile. Safe to repeat."""
-        with self._changed:
-            done = {one.id for one in delivered}
-            returned = done - {one for one in done if self._taken.pop(one, None) is not None}
-            if returned:
-                self._waiting = [one for one in self._waiting if f"{one[0]}" not in returned]
-            self._changed.notify_all()
-
-    def _extend(self, results: Sequence[Result]) -> None:
-        self._waiting.extend((next(self._orders), result) for result in results)
-        self._changed.notify_all()
-
-    def _has_room(self, more: int) -> bool:
-        # A batch larger than the whole room goes in alone rather than never.
-        return not self._waiting or len(self._waiting) + more <= self._room
-
-    def _has_results(self) -> bool:
-        now = self._clock.monotonic()
-        ended = [one for one, (until, _, _) in self._taken.items() if until <= now]
-        for one in ended:
-            _, order, result = self._taken.pop(one)
-            insort(self._waiting, (order, result), key=lambda entry: entry[0])
-        return bool(self._waiting)

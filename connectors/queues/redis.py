@@ -9,11 +9,11 @@ is idle there for longer than `visibility` is claimed by the next worker (what X
 the number of deliveries looked at first), and after `max_attempts` becomes a dead letter.
 
 What belongs together happens in one Lua script, and so in one round trip and entirely or not at
-all: a put enters the job, lets the oldest go and publishes their failed results; an acknowledgement
-removes jobs and the pictures nobody else needs. Pictures pass by the scripts, which would copy them
-several times: a put sends its own in the same round trip, a claim fetches all of its in a second
-one. Whoever waits blocks in Redis, and a job wakes one worker. All keys, with what ends them, stand
-in `_redis/keys.py`.
+all: a put enters the job, lets the oldest go and publishes their failed results; an answer
+publishes results and removes their jobs, and the pictures nobody else needs. Pictures pass by the
+scripts, which would copy them several times: a put sends its own in the same round trip, a claim
+fetches all of its in a second one. Whoever waits blocks in Redis, and a job wakes one worker. All
+keys, with what ends them, stand in `_redis/keys.py`.
 
 Jobs of a picture refer to one copy of it by counting. A job put again while it or its result is on
 its way changes nothing, so a sampler may repeat what it is unsure of. Results have a stream for
@@ -121,7 +121,7 @@ class RedisConfig(Config):
             jobs=RedisJobs(link, limits, codec, clock),
             results=RedisResults(link, limits, clock),
             leases=RedisLeases(link, limits.partitions),
-            shelf=RedisShelf(link, codec, self.keep_pictures),
+            shelf=RedisShelf(link, codec),
             presence=RedisPresence(link),
             link=link,
         )
@@ -149,6 +149,7 @@ class RedisConfig(Config):
             max_attempts=self.max_attempts,
             dead_letters=self.dead_letters,
             partitions=self.partitions,
+            keep_ms=_ms(self.keep_pictures),
         )
 
 
@@ -158,8 +159,8 @@ class RedisQueues(Queues):
 
     jobs: RedisJobs
     results: RedisResults
-    leases: RedisLeases
     shelf: RedisShelf
+    leases: RedisLeases
     presence: RedisPresence
     link: Link
 

@@ -168,7 +168,7 @@ def _outside(
     return Outside(
         results=around.queues.results,
         store=store,
-        snapshots=Snapshots(around.shelf, media),
+        snapshots=Snapshots(around.queues.shelf, media),
         metrics=around.metrics,
         clock=around.clock,
         watcher=recorder,

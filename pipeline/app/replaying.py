@@ -196,4 +196,4 @@ def _divided(deployment: Deployment) -> tuple[list[str], list[str]]:
 def _only(around: Surroundings, names: list[str]) -> Surroundings:
     cameras = {name: around.deployment.cameras[name] for name in names}
     deployment = around.deployment.model_copy(update={"cameras": cameras})
-    return Surroundings(deployment, around.queues, around.shelf, around.metrics, around.clock)
+    return Surroundings(deployment, around.queues, around.metrics, around.clock)

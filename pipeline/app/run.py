@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from connectors.queues.pictures import MemoryShelf
 from pipeline.app.deployment import Deployment
 from pipeline.app.figures import figures_of
 from pipeline.app.judging import ProcessingStage, ends_of
@@ -32,7 +31,7 @@ class Run:
         self.metrics = Metrics()
         self._clock = clock or SystemClock()
         self._queues = deployment.queue.build(self._clock)
-        around = Surroundings(deployment, self._queues, MemoryShelf(), self.metrics, self._clock)
+        around = Surroundings(deployment, self._queues, self.metrics, self._clock)
         self._inference = InferenceStage(around)
         self.store = deployment.store.build(self._clock)
         self._processing = ProcessingStage(around, self.store, record)

@@ -57,7 +57,7 @@ def workplace(deployment: Deployment, http: Address | None, stop: threading.Even
     """A place for one stage; raises ConfigError where there is no queue to share."""
     clock = SystemClock()
     queues = shared_queues(deployment, clock)
-    around = Surroundings(deployment, queues, queues.shelf, Metrics(), clock)
+    around = Surroundings(deployment, queues, Metrics(), clock)
     return Workplace(around, queues, http, stop)
 
 

@@ -14,7 +14,7 @@ from pipeline.app.healthpost import HealthPost
 from pipeline.app.threads import StageThread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-from pipeline.core.ports import Backlog, PictureShelf, Queues, Store
+from pipeline.core.ports import Backlog, Queues, Store
 from pipeline.delivery import Delivery, LaneStatus
 from pipeline.delivery import Lane as SinkLane
 from pipeline.inference.worker import Worker
@@ -33,7 +33,6 @@ class Surroundings:
 
     deployment: Deployment
     queues: Queues
-    shelf: PictureShelf
     metrics: Metrics
     clock: Clock
 
@@ -154,7 +153,7 @@ class InferenceStage:
         self._lanes = lanes_of(around.deployment, only)
         self._threads = []
         for lane in self._lanes:
-            worker = Worker(lane, around.queues, around.shelf, around.metrics, around.clock)
+            worker = Worker(lane, around.queues.jobs, around.metrics, around.clock)
             self._threads.append(StageThread(f"inference {lane.name}", worker.run, worker.stop))
         self._measured_at = float("-inf")
 

@@ -1,12 +1,12 @@
 """The ports: what the stages expect of the parts that touch the world."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.core.answers import Answer
 from pipeline.core.events import Event, JsonValue
-from pipeline.core.frames import Frame, Picture, Pixels
+from pipeline.core.frames import Picture, Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.keeping import Checkpoint as Checkpoint
 from pipeline.core.keeping import Commit as Commit
@@ -71,7 +71,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in a worker's hands. It comes back to another worker if it is not acknowledged."""
+    """A job in a worker's hands. It comes back to another worker if it is not answered in time."""
 
     id: str
     job: Job
@@ -118,8 +118,19 @@ class JobQueue(Protocol):
         """
         ...
 
-    def acknowledge(self, claims: Sequence[Claim]) -> None:
-        """The claims' results are published; forget the jobs. Safe to repeat."""
+    def answer(
+        self,
+        claims: Sequence[Claim],
+        results: Sequence[Result],
+        wait_s: float,
+        keep: Collection[str] = (),
+    ) -> bool:
+        """Hand on a result for each claim and forget the jobs, all or none.
+
+        False when there was no room for the results for `wait_s`. Safe to repeat: what was
+        answered already, by whomever, is passed over. Pictures of the cameras in `keep` stay on
+        the shelf for a while.
+        """
         ...
 
     def backlog(self) -> Mapping[str, Backlog]:
@@ -163,12 +174,21 @@ class ResultQueue(Protocol):
         ...
 
 
+class PictureShelf(Protocol):
+    """Keeps the pictures of frames that were answered for a while, for snapshots."""
+
+    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
+        """The pixels (H, W, 3) RGB of a frame, or None when they are gone; raises QueueError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """Both halves of one transport."""
+    """Both halves of one transport, and the pictures that stay for events."""
 
     jobs: JobQueue
     results: ResultQueue
+    shelf: PictureShelf
 
 
 class Engine(Protocol):
@@ -256,21 +276,6 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Flush and let go."""
-        ...
-
-
-class PictureShelf(Protocol):
-    """Keeps the pictures of frames that are still on their way, for snapshots."""
-
-    def keep(self, frame: Frame) -> None:
-        """Remember a frame for a while; the oldest go when there is no more room.
-
-        Safe to repeat. Raises QueueError where pictures are kept outside this process.
-        """
-        ...
-
-    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
-        """The pixels (H, W, 3) RGB of a frame, or None when they are gone."""
         ...
 
 

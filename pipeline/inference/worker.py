@@ -1,7 +1,7 @@
-"""A worker answers one engine's jobs: claim, batch, answer, publish, acknowledge.
+"""A worker answers one engine's jobs: claim, batch, ask the engine, hand the results on.
 
-A job is acknowledged only after its result is published, so a worker that dies at any moment
-leaves its jobs to another.
+A job is forgotten in the same step in which its result is handed on, so a worker that dies at any
+moment leaves its jobs to another, and no job is answered twice.
 """
 
 import logging
@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
-from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Result, result_of
-from pipeline.core.ports import Claim, Engine, PictureShelf, Queues
+from pipeline.core.ports import Claim, Engine, JobQueue
 from pipeline.inference.batcher import Batcher, Batching
 from pipeline.inference.condition import EngineCondition
 from pipeline.telemetry.metrics import Metrics
@@ -38,15 +37,12 @@ class Lane:
 class Worker:
     """Answers the jobs of one lane. Knows no camera's meaning and no rule."""
 
-    def __init__(
-        self, lane: Lane, queues: Queues, shelf: PictureShelf, metrics: Metrics, clock: Clock
-    ) -> None:
+    def __init__(self, lane: Lane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
         self._lane = lane
-        self._queues = queues
-        self._shelf = shelf
+        self._jobs = jobs
         self._metrics = metrics
         self._clock = clock
-        self._batcher = Batcher(queues.jobs, lane.name, lane.batching, clock)
+        self._batcher = Batcher(jobs, lane.name, lane.batching, clock)
         self._condition = EngineCondition(lane.name)
         self._stop = threading.Event()
 
@@ -66,12 +62,9 @@ class Worker:
             return 0
         self._observe_age("claimed", claims)
         self._count_reclaimed(claims)
-        self._keep_pictures(claims)
         results = self._answer(claims)
         self._observe_age("answered", claims)
-        # Kept once more: a queue killed in between may have forgotten what it was told before.
-        if self._publish(results) and self._keep_pictures(claims):
-            self._queues.jobs.acknowledge(claims)
+        self._hand_on(claims, results)
         return len(claims)
 
     def _observe_age(self, hop: str, claims: Sequence[Claim]) -> None:
@@ -86,16 +79,6 @@ class Worker:
             if claim.attempts > 1:
                 self._metrics.jobs_retried.labels(self._lane.name).inc()
                 self._metrics.jobs_reclaimed.labels(self._lane.name).inc()
-
-    def _keep_pictures(self, claims: Sequence[Claim]) -> bool:
-        """Whether the shelf has them; a job whose picture it may not have comes again."""
-        try:
-            for claim in claims:
-                if claim.job.frame.camera in self._lane.snapshot_cameras:
-                    self._shelf.keep(claim.job.frame)
-        except QueueError:
-            return False  # said by the queue itself
-        return True
 
     def _answer(self, claims: Sequence[Claim]) -> list[Result]:
         began = self._clock.monotonic()
@@ -141,8 +124,8 @@ class Worker:
             raise ValueError(f"asked for {wanted} answers, the engine gave {shape}")
         return answers
 
-    def _publish(self, results: Sequence[Result]) -> bool:
-        while not self._queues.results.publish(results, IDLE_S):
+    def _hand_on(self, claims: Sequence[Claim], results: Sequence[Result]) -> None:
+        keep = self._lane.snapshot_cameras
+        while not self._jobs.answer(claims, results, IDLE_S, keep):
             if self._stop.is_set():
-                return False
-        return True
+                return

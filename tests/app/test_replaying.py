@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from connectors.queues.memory import MemoryConfig
-from connectors.queues.pictures import MemoryShelf
 from pipeline.app.config import load
 from pipeline.app.replaying import ConfirmedSamplingStage, Standing
 from pipeline.app.stages import Surroundings
@@ -16,6 +15,7 @@ from pipeline.core.ports import Queues
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
 from tests.app.clips import camera, cut, deployment, written
+from tests.contracts.queue_tools import answer
 
 LANE = ("plaza", "coco")
 LAST = 4
@@ -30,7 +30,7 @@ class Desk:
         self.queues: Queues = MemoryConfig(file_room=100).build(self.clock)
         self.standings: dict[tuple[str, str], Standing | None] = {LANE: None}
         self.is_away = False
-        around = Surroundings(load(file), self.queues, MemoryShelf(), Metrics(), self.clock)
+        around = Surroundings(load(file), self.queues, Metrics(), self.clock)
         self.stage = ConfirmedSamplingStage(around, self._said)
 
     def _said(self) -> dict[tuple[str, str], Standing | None]:
@@ -55,7 +55,7 @@ class Desk:
 
         wait_until(told)
         claims = self.queues.jobs.claim("coco", 100, 0.0)
-        self.queues.jobs.acknowledge(claims)
+        answer(self.queues, claims)
         return [claim.job.ordinal for claim in claims], ends[0]
 
     def is_over(self) -> bool:

@@ -1,14 +1,14 @@
 """What the contract suites of the queues share: bounds, jobs, and the queue under test."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 
 from pipeline.core.frames import Frame
-from pipeline.core.jobs import Job
+from pipeline.core.jobs import Job, result_of
 from pipeline.core.ports import Claim, Queues
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.testing import grey_pixels
@@ -52,6 +52,18 @@ def a_job(
         size_wh=(1920, 1080),
     )
     return Job(frame, engine, ordinal, TASKS, live)
+
+
+def answer(queues: Queues, claims: Sequence[Claim]) -> None:
+    """Do as a worker does with what it claimed; there is room for the results."""
+    assert queues.jobs.answer(claims, [result_of(claim.job, {}) for claim in claims], 0)
+
+
+def finish(queues: Queues, claims: Sequence[Claim]) -> None:
+    """Answer claims, and forget all results as a processor does that has judged them."""
+    for claim in claims:
+        answer(queues, [claim])
+        queues.results.acknowledge(queues.results.take(1000, 0))
 
 
 def named(claims: list[Claim]) -> list[tuple[str, int]]:

@@ -6,17 +6,24 @@ import time
 import pytest
 
 from pipeline.core.answers import Failed
-from pipeline.core.jobs import Job, failed_result
+from pipeline.core.jobs import (
+    Job,
+    failed_result,
+    result_of,
+)
 from pipeline.core.ports import Claim, Queues
 from pipeline.testing import wait_until
 from tests.contracts.queue_tools import (
     ENGINE,
     NOT_LONG_S,
+    SIZE_WH,
     SOON_S,
     TASKS,
     BuiltQueues,
     Limits,
     a_job,
+    answer,
+    finish,
     named,
 )
 
@@ -78,15 +85,53 @@ class JobContract(BuiltQueues):
         assert len(queues.jobs.claim(ENGINE, 1, SOON_S)) == 1
         assert queues.jobs.claim(ENGINE, 1, NOT_LONG_S) == []
 
-    def test_acknowledged_jobs_never_come_again(self, queues: Queues) -> None:
-        """Acknowledging ends a job, and doing it twice is the same as once."""
+    def test_answered_jobs_never_come_again(self, queues: Queues) -> None:
+        """Answering ends a job and hands its result on, and doing it twice is the same as once."""
         queues.jobs.put(a_job(), 0)
         claims = queues.jobs.claim(ENGINE, 1, SOON_S)
-        queues.jobs.acknowledge(claims)
-        queues.jobs.acknowledge(claims)
+        answer(queues, claims)
+        answer(queues, claims)
         self.expire()
         assert queues.jobs.claim(ENGINE, 1, NOT_LONG_S) == []
         assert queues.jobs.dead_letters() == []
+        assert [one.result.ordinal for one in queues.results.take(9, SOON_S)] == [0]
+
+    def test_without_room_for_results_nothing_is_done(self, queues: Queues) -> None:
+        """All or none: the jobs stay in the worker's hands, and go with their results later."""
+        for ordinal in range(3):
+            queues.jobs.put(a_job(ordinal=ordinal), 0)
+        claims = queues.jobs.claim(ENGINE, 3, SOON_S)
+        fillers = [result_of(a_job(ordinal=n), {}) for n in range(10, 12)]
+        assert queues.results.publish(fillers, 0)
+        results = [result_of(claim.job, {}) for claim in claims]
+        assert not queues.jobs.answer(claims, results, NOT_LONG_S)
+        taken = queues.results.take(9, SOON_S)
+        assert [one.result.ordinal for one in taken] == [10, 11]
+        queues.results.acknowledge(taken)
+        assert queues.jobs.answer(claims, results, SOON_S)
+        assert [one.result.ordinal for one in queues.results.take(9, SOON_S)] == [0, 1, 2]
+
+    def test_two_workers_who_answer_the_same_job_hand_one_result_on(self, queues: Queues) -> None:
+        """A slow worker's result is passed over where another one took its job and was faster."""
+        queues.jobs.put(a_job(), 0)
+        slow = queues.jobs.claim(ENGINE, 1, SOON_S)
+        self.expire()
+        fast = queues.jobs.claim(ENGINE, 1, SOON_S)
+        answer(queues, fast)
+        answer(queues, slow)
+        assert len(queues.results.take(9, SOON_S)) == 1
+
+    def test_pictures_for_events_outlive_their_jobs(self, queues: Queues) -> None:
+        """Those of the cameras a worker names can be fetched after their jobs were answered."""
+        for camera in ("door", "yard"):
+            queues.jobs.put(a_job(camera), 0)
+        claims = queues.jobs.claim(ENGINE, 2, SOON_S)
+        results = [result_of(claim.job, {}) for claim in claims]
+        assert queues.jobs.answer(claims, results, SOON_S, keep={"door"})
+        pixels = queues.shelf.fetch("door", "run-1", 0)
+        assert pixels is not None
+        assert pixels.shape == (SIZE_WH[1], SIZE_WH[0], 3)
+        assert queues.shelf.fetch("yard", "run-1", 0) is None
 
     def test_backlog_tells_length_and_oldest(self, queues: Queues) -> None:
         """What waits is reported by engine, with the time of its oldest frame."""
@@ -95,7 +140,7 @@ class JobContract(BuiltQueues):
         backlog = queues.jobs.backlog()[ENGINE]
         assert backlog.length == 2
         assert backlog.oldest == pytest.approx(a_job(ordinal=5).frame.captured_at, abs=0.01)
-        queues.jobs.acknowledge(queues.jobs.claim(ENGINE, 2, SOON_S))
+        finish(queues, queues.jobs.claim(ENGINE, 2, SOON_S))
         assert queues.jobs.backlog()[ENGINE].length == 0
         assert queues.jobs.backlog()[ENGINE].oldest is None
 
@@ -108,7 +153,7 @@ class JobContract(BuiltQueues):
             while not done.is_set():
                 claims = queues.jobs.claim(ENGINE, 2, NOT_LONG_S)
                 seen.extend(named(claims))
-                queues.jobs.acknowledge(claims)
+                finish(queues, claims)
 
         workers = [threading.Thread(target=work) for _ in range(3)]
         for worker in workers:
@@ -179,7 +224,7 @@ class RoomContract(BuiltQueues):
             target=lambda: accepted.append(queues.jobs.put(a_job(ordinal=3), SOON_S).accepted)
         )
         sampler.start()
-        queues.jobs.acknowledge(queues.jobs.claim(ENGINE, 1, SOON_S))
+        finish(queues, queues.jobs.claim(ENGINE, 1, SOON_S))
         sampler.join(SOON_S)
         assert accepted == [True]
 
@@ -239,12 +284,12 @@ class LeaseContract(BuiltQueues):
         self.expire()
         assert named(queues.jobs.claim(ENGINE, 2, SOON_S)) == [("door", 0), ("door", 1)]
 
-    def test_a_late_acknowledgement_still_counts(self, queues: Queues) -> None:
+    def test_a_late_answer_still_counts(self, queues: Queues) -> None:
         """A slow worker that finishes after its lease ends the job for everybody."""
         queues.jobs.put(a_job(), 0)
         claims = queues.jobs.claim(ENGINE, 1, SOON_S)
         self.expire()
-        queues.jobs.acknowledge(claims)
+        finish(queues, claims)
         assert queues.jobs.claim(ENGINE, 1, NOT_LONG_S) == []
 
     def _poison(self, queues: Queues) -> None:

@@ -14,7 +14,6 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.queues.memory import MemoryConfig
-from connectors.queues.pictures import MemoryShelf
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Frame, Pixels
@@ -60,7 +59,7 @@ def answers_of_a_worker(engine: MoondreamEngine, size: int) -> list[dict[str, An
     clock = ManualClock()
     queues = MemoryConfig().build(clock)
     lane = Lane("vlm", engine, Batching(size, 0.0))
-    worker = Worker(lane, queues, MemoryShelf(), Metrics(), clock)
+    worker = Worker(lane, queues.jobs, Metrics(), clock)
     for seq, pixels in enumerate(pictures()):
         frame = Frame("plaza", "run", seq, 1_700_000_000.0 + seq, pixels, (1280, 720))
         # Every other frame has fewer tasks, so that batches are of uneven work.

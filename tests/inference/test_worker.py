@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pytest
 
 from connectors.queues.memory import MemoryConfig
-from connectors.queues.pictures import MemoryShelf
 from pipeline.core.answers import Answer, Boxes, Failed, Number
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
@@ -47,10 +46,9 @@ class Bench:
     def __init__(self, engine: Fragile | Scripted, size: int = 4) -> None:
         self.clock = ManualClock()
         self.metrics = Metrics()
-        self.shelf = MemoryShelf()
         self.queues: Queues = MemoryConfig().build(self.clock)
         lane = Lane("fast", engine, Batching(size, 0.0), snapshot_cameras=frozenset({"door"}))
-        self.worker = Worker(lane, self.queues, self.shelf, self.metrics, self.clock)
+        self.worker = Worker(lane, self.queues.jobs, self.metrics, self.clock)
 
     def put(self, *jobs: Job) -> None:
         """Offer jobs."""
@@ -129,8 +127,8 @@ def test_pictures_of_cameras_with_snapshots_are_kept() -> None:
     bench = Bench(Fragile())
     bench.put(job(0, "door"), job(0, "yard"))
     bench.worker.step(0.0)
-    assert bench.shelf.fetch("door", "test", 0) is not None
-    assert bench.shelf.fetch("yard", "test", 0) is None
+    assert bench.queues.shelf.fetch("door", "test", 0) is not None
+    assert bench.queues.shelf.fetch("yard", "test", 0) is None
 
 
 def test_batches_are_bounded() -> None:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from connectors.queues._memory.shelf import MemoryShelf
 from connectors.queues.memory import MemoryConfig
-from connectors.queues.pictures import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
 from pipeline.core.errors import FencedOffError, StoreError
@@ -112,7 +112,7 @@ class Desk:
         self.clock = ManualClock(START)
         self.metrics = Metrics()
         self.queues: Queues = MemoryConfig().build(self.clock)
-        self.shelf = MemoryShelf()
+        self.shelf = MemoryShelf()  # pictures are put on it by hand
         config = StoreConfig(url=f"sqlite:///{folder}/events.db")
         self.store: Store = config.build(self.clock)
         self.media = config.media_folder

@@ -161,7 +161,6 @@ class Bench:
     def jobs(self, engine: str = "fast") -> list[Job]:
         """The jobs that wait for an engine, taken."""
         claims = self.queues.jobs.claim(engine, 10_000, 0)
-        self.queues.jobs.acknowledge(claims)
         return [claim.job for claim in claims]
 
     def results(self) -> list[Result]:

@@ -44,7 +44,7 @@ def unreliable(failures: int) -> Bench:
     front = Unreliable(bench.queues, failures)
     jobs: JobQueue = front  # type: ignore[assignment]
     results: ResultQueue = front  # type: ignore[assignment]
-    bench.front = Queues(jobs=jobs, results=results)
+    bench.front = Queues(jobs=jobs, results=results, shelf=bench.queues.shelf)
     return bench
 
 

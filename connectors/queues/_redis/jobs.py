@@ -1,19 +1,18 @@
 """Jobs in Redis: a stream for each engine, kind and camera, served in turn."""
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from connectors.queues._redis import keys
+from connectors.queues._redis.handing import hand_on, packed
 from connectors.queues._redis.limits import UNTAKEN_MS, Limits
 from connectors.queues._redis.link import Link
 from connectors.queues._redis.pictures import Codec, Outgoing
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-from pipeline.core.frames import Frame
-from pipeline.core.jobs import Job
+from pipeline.core.jobs import Job, Result
 from pipeline.core.partitions import partition_of
 from pipeline.core.ports import Backlog, Claim, DeadLetter, Receipt
 from pipeline.core.wire import decode_job, encode_job
@@ -40,8 +39,6 @@ class RedisJobs:
             limits.live_age_ms,
             limits.results_room,
         )
-        self._owed: list[Claim] = []
-        self._owing = threading.Lock()
 
     def put(self, job: Job, wait_s: float) -> Receipt:
         """Take a live job at once, a file's job as soon as there is room within `wait_s`.
@@ -80,14 +77,28 @@ class RedisJobs:
                 self._link.wait_for_token(f"wake:{name}", min(left_s, due_s))
         return []
 
-    def acknowledge(self, claims: Sequence[Claim]) -> None:
-        """Forget the jobs, also when their lease ran out meanwhile. Safe to repeat.
+    def answer(
+        self,
+        claims: Sequence[Claim],
+        results: Sequence[Result],
+        wait_s: float,
+        keep: Collection[str] = (),
+    ) -> bool:
+        """Hand the claims' results on and forget the jobs, all or none, in one step.
 
-        What cannot be said while Redis is away is said with the next claim.
+        False when there was no room, or no Redis, for `wait_s`; repeat it then. What was done
+        already, by this worker or another, is not done twice. The pictures of the cameras in
+        `keep` stay for a while.
         """
-        with self._owing:
-            self._owed += claims
-        self._pay()
+        args: list[str | bytes | int] = []
+        for claim, result in zip(claims, results, strict=True):
+            kept = self._limits.keep_ms if claim.job.frame.camera in keep else ""
+            job = (result.ordinal, *claim.id.split(_BAR), kept)
+            args += [*packed(result, self._limits.partitions), *job]
+        if not args:
+            return True
+        room = self._limits.results_room
+        return hand_on(self._link, self._clock, wait_s, "answer", room, *args)
 
     def backlog(self) -> Mapping[str, Backlog]:
         """What waits, by engine; claimed jobs do not count. Raises QueueError."""
@@ -128,9 +139,8 @@ class RedisJobs:
         return self._link.script(name, letter, *more)
 
     def _offer(self, job: Job, lane: str) -> list[Any]:
-        args = self._put_args(job, lane)
         if self._outgoing.is_known(job.frame):
-            reply: list[Any] = self._link.script("put", *args, 0)
+            reply: list[Any] = self._link.script("put", *self._put_args(job, lane, sent=False))
             if reply[0] != b"picture":
                 return reply
         # In one round trip; what is not taken expires by itself.
@@ -139,34 +149,36 @@ class RedisJobs:
             self._outgoing.data(job.frame),
             self._picture_ms(job),
         )
-        sent: list[Any] = self._link.script("put", *args, 1, storing=expiring)
+        args = self._put_args(job, lane, sent=True)
+        sent: list[Any] = self._link.script("put", *args, storing=expiring)
         return sent
 
     def _picture_ms(self, job: Job) -> int:
         return self._limits.live_ms if job.live else UNTAKEN_MS
 
-    def _put_args(self, job: Job, lane: str) -> tuple[str | bytes | float, ...]:
+    def _put_args(self, job: Job, lane: str, *, sent: bool) -> tuple[str | bytes | float, ...]:
         frame, limits = job.frame, self._limits
-        return (
-            keys.engine_named(job.engine),
+        flight = keys.flight_named(job.engine, frame.camera, frame.run)
+        partition = partition_of(frame.camera, limits.partitions)
+        rest = (flight, str(job.ordinal), str(partition), repr(frame.captured_at))
+        offered = (
             lane,
-            "live" if job.live else "file",
             limits.live_room if job.live else limits.file_room,
             encode_job(job),
-            keys.picture_of(frame),
-            repr(frame.captured_at),
-            keys.flight_named(job.engine, frame.camera, frame.run),
+            keys.run_named(frame.camera, frame.run),
+            frame.seq,
+            flight,
             job.ordinal,
-            partition_of(frame.camera, limits.partitions),
-            limits.live_ms,
+            _BAR.join(rest),
             limits.flight_ms(live=job.live),
-            limits.live_age_ms,
-            limits.results_room,
+            int(sent),
         )
+        if not job.live:
+            return offered
+        return (*offered, limits.live_ms, limits.live_age_ms, limits.results_room)
 
     def _claim(self, engine: str, limit: int) -> tuple[list[Claim], float | None]:
         """Claims, and how long to wait for a token where there are none; None: Redis is away."""
-        self._pay()
         try:
             due_ms, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
@@ -180,13 +192,10 @@ class RedisJobs:
 
     def _read(self, found: Sequence[Any], file: bytes | None) -> Claim | None:
         lane, entry, attempts, data, picture = found
-        readable = False
         try:
-            job = decode_job(data, _NO_PIXELS)
-            readable = True
-            job = _with_pixels(job, self._codec.decode(file))
+            job = decode_job(data, self._codec.decode(file))
         except QueueError as error:
-            self._bury(found, str(error), readable=readable)
+            self._bury(found, str(error), readable=_is_readable(data))
             return None
         return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
 
@@ -198,25 +207,13 @@ class RedisJobs:
         except QueueError:
             return  # it comes again when its lease ends
 
-    def _pay(self) -> None:
-        """Say what is owed; it stays owed while Redis is away."""
-        with self._owing:
-            owed = self._owed
-            if not owed:
-                return
-            self._owed = []
-        names = [part for claim in owed for part in claim.id.split(_BAR)]
-        try:
-            self._link.script("acknowledge", *names)
-        except QueueError:
-            with self._owing:
-                self._owed = owed + self._owed
 
-
-def _with_pixels(job: Job, pixels: Any) -> Job:
-    frame = job.frame
-    shown = Frame(frame.camera, frame.run, frame.seq, frame.captured_at, pixels, frame.size_wh)
-    return Job(shown, job.engine, job.ordinal, job.tasks, job.live)
+def _is_readable(data: bytes) -> bool:
+    try:
+        decode_job(data, _NO_PIXELS)
+    except QueueError:
+        return False
+    return True
 
 
 def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:

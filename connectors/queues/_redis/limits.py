@@ -23,6 +23,7 @@ class Limits:
     max_attempts: int
     dead_letters: int
     partitions: int
+    keep_ms: int
 
     @property
     def live_ms(self) -> int:

@@ -3,7 +3,6 @@
 import threading
 import weakref
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -98,14 +97,9 @@ class Outgoing:
 class RedisShelf:
     """Pictures for events, read from where the jobs left them."""
 
-    def __init__(self, link: Link, codec: Codec, keep: timedelta) -> None:
+    def __init__(self, link: Link, codec: Codec) -> None:
         self._link = link
         self._codec = codec
-        self._keep_ms = round(keep.total_seconds() * 1000)
-
-    def keep(self, frame: Frame) -> None:
-        """Let the frame's picture stay for a while after its last job; raises QueueError."""
-        self._link.script("keep", run_named(frame.camera, frame.run), frame.seq, self._keep_ms)
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone; raises QueueError."""

@@ -2,21 +2,19 @@
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from connectors.queues._redis.handing import hand_on, packed
 from connectors.queues._redis.keys import flight_named
 from connectors.queues._redis.limits import Limits
 from connectors.queues._redis.link import Link
-from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
 from pipeline.core.errors import LeaseLostError, QueueError
 from pipeline.core.jobs import Result, failed_result
-from pipeline.core.partitions import partition_of
 from pipeline.core.ports import Delivered
-from pipeline.core.wire import decode_job, decode_result, encode_result
+from pipeline.core.wire import decode_job, decode_result
 
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 _BAR = "|"
@@ -43,19 +41,11 @@ class PartitionResults:
 
     def publish(self, results: Sequence[Result], wait_s: float) -> bool:
         """Hand all on, or none when there was no room, or no Redis, for `wait_s`."""
-        until = self._clock.monotonic() + wait_s
-        args = [part for result in results for part in self._packed(result)]
-        while True:
-            full = self._publish(args)
-            if full is None:
-                return True
-            left_s = until - self._clock.monotonic()
-            if left_s <= 0:
-                return False
-            if full:
-                self._link.wait_for(full, left_s)
-            else:
-                self._link.pause(left_s)
+        limits = self._limits
+        args = [arg for result in results for arg in packed(result, limits.partitions)]
+        if not args:
+            return True
+        return hand_on(self._link, self._clock, wait_s, "publish", limits.results_room, *args)
 
     def take(self, limit: int, wait_s: float) -> list[Delivered]:
         """Up to `limit` results, oldest first in each partition.
@@ -84,25 +74,6 @@ class PartitionResults:
         with self._owing:
             self._owed += delivered
         self._pay()
-
-    def _packed(self, result: Result) -> tuple[int, bytes]:
-        try:
-            data = encode_result(result)
-        except QueueError as error:
-            # A result that cannot travel is a failed one; without it a file would wait for ever.
-            failed = {task: Failed(result.engine, str(error)) for task in result.answers}
-            data = encode_result(replace(result, answers=failed))
-        return partition_of(result.camera, self._limits.partitions), data
-
-    def _publish(self, args: Sequence[Any]) -> dict[str, bytes] | None:
-        """None once it is done; else the bell to wait for, or nothing while Redis is away."""
-        if not args:
-            return None
-        try:
-            done, *full = self._link.script("publish", self._limits.results_room, *args)
-        except QueueError:
-            return {}
-        return None if done else {f"bell:room:results:{full[0].decode()}": full[1]}
 
     def _take(self, limit: int) -> tuple[list[Delivered], dict[str, bytes]]:
         """What there is, or else the ends of the streams to wait at."""
@@ -138,17 +109,18 @@ class PartitionResults:
                 self._owed = []
             raise LeaseLostError(int(reply[1]))
 
-    def _read(self, *found: Any) -> Delivered | None:
-        number, entry, deliveries, result, job, reason = found
+    def _read(self, number: bytes, deliveries: int, entry: Sequence[Any]) -> Delivered | None:
+        id_, flat = entry
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
         try:
-            if result:
-                read = decode_result(result)
+            if b"r" in fields:
+                read = decode_result(fields[b"r"])
             else:
-                read = failed_result(decode_job(job, _NO_PIXELS), reason.decode())
+                read = failed_result(decode_job(fields[b"j"], _NO_PIXELS), fields[b"w"].decode())
         except QueueError as error:
-            self._bury(number, entry, str(error))
+            self._bury(number, id_, str(error))
             return None
-        return Delivered(_BAR.join((number.decode(), entry.decode(), str(deliveries))), read)
+        return Delivered(_BAR.join((number.decode(), id_.decode(), str(deliveries))), read)
 
     def _bury(self, number: bytes, entry: bytes, reason: str) -> None:
         try:

@@ -1,21 +1,51 @@
 """The Lua scripts that Redis runs for us, each in one indivisible step."""
 
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _FOLDER = Path(__file__).with_name("lua")
+# A definition of common.lua, with the comment above it: from its first line to the next empty one.
+_DEFINES = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 
 
 def _loaded() -> dict[str, tuple[str, str]]:
-    common = (_FOLDER / "common.lua").read_text(encoding="utf-8")
+    shared = (_FOLDER / "common.lua").read_text(encoding="utf-8")
     found = {}
     for path in sorted(_FOLDER.glob("*.lua")):
         if path.stem != "common":
-            source = f"{common}\n{path.read_text(encoding='utf-8')}"
+            own = path.read_text(encoding="utf-8")
+            source = "\n".join([*_needed(shared, own), own])
             # Redis names a script by this hash; it guards nothing.
             digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             found[path.stem] = (digest, source)
     return found
+
+
+def _needed(shared: str, own: str) -> list[str]:
+    """The definitions that a script uses; Lua would make all of them anew at every call."""
+    parts = list(_defined(shared))
+    used = set(_WORD.findall(own))
+    needed: list[str] = []
+    # What a definition uses stands above it.
+    for name, part in reversed(parts):
+        if name in used:
+            used |= set(_WORD.findall(_without_comments(part)))
+            needed.insert(0, part)
+    return needed
+
+
+def _defined(shared: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"\n{2,}", shared.strip()):
+        name = _DEFINES.search(part)
+        if name is not None:
+            yield name[1], part
+
+
+def _without_comments(part: str) -> str:
+    return "\n".join(line for line in part.splitlines() if not line.startswith("--"))
 
 
 SCRIPTS = _loaded()

@@ -15,7 +15,15 @@ from pipeline.core.ports import Claim, Queues
 from pipeline.testing import ManualClock
 from tests.contracts import queues as job_contracts
 from tests.contracts import results as result_contracts
-from tests.contracts.queue_tools import ENGINE, SOON_S, TASKS, Limits, a_job, named
+from tests.contracts.queue_tools import (
+    ENGINE,
+    SOON_S,
+    TASKS,
+    Limits,
+    a_job,
+    finish,
+    named,
+)
 
 VISIBILITY_S = 30.0
 
@@ -95,11 +103,12 @@ def test_a_live_camera_gives_way_in_bytes() -> None:
 
 def test_a_shared_frame_weighs_once() -> None:
     """Jobs of several engines that share a frame's pixels count its bytes once."""
-    jobs = MemoryConfig(megabytes=1, file_room=100).build(ManualClock()).jobs
+    queues = MemoryConfig(megabytes=1, file_room=100).build(ManualClock())
+    jobs = queues.jobs
     first = megapixel_job("a", 0, live=False)
     for ordinal in range(10):
         assert jobs.put(megapixel_job("a", ordinal, live=False, share=first), 0).accepted
-    jobs.acknowledge(jobs.claim(ENGINE, 10, 0))
+    finish(queues, jobs.claim(ENGINE, 10, 0))
     assert jobs.put(megapixel_job("a", 10, live=False), 0).accepted
 
 
@@ -146,7 +155,8 @@ def test_a_batch_of_results_larger_than_the_room_goes_in_alone() -> None:
 
 def test_samplers_and_workers_at_once_lose_nothing() -> None:
     """Four file cameras against two workers: all jobs arrive, each camera's in order."""
-    jobs = MemoryConfig(file_room=2).build(SystemClock()).jobs
+    queues = MemoryConfig(file_room=2).build(SystemClock())
+    jobs = queues.jobs
     cameras, each = [f"camera-{n}" for n in range(4)], 50
     seen: list[tuple[str, int]] = []
     done = threading.Event()
@@ -160,7 +170,7 @@ def test_samplers_and_workers_at_once_lose_nothing() -> None:
         while claims or not done.is_set():
             claims = jobs.claim(ENGINE, 3, 0.05)
             seen.extend(named(claims))
-            jobs.acknowledge(claims)
+            finish(queues, claims)
 
     samplers = [threading.Thread(target=sample, args=(camera,)) for camera in cameras]
     worker = threading.Thread(target=work)

@@ -15,7 +15,14 @@ from pipeline.core.ports import Claim
 from pipeline.testing import wait_until
 from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built
-from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, a_job, named
+from tests.contracts.queue_tools import (
+    ENGINE,
+    NOT_LONG_S,
+    SOON_S,
+    a_job,
+    answer,
+    named,
+)
 from tests.redis_server import GIVEN, Server, binary, free_port, leaks
 
 pytestmark = [
@@ -23,6 +30,7 @@ pytestmark = [
     pytest.mark.skipif(binary() is None, reason=f"no redis-server to start; {GIVEN} is no help"),
 ]
 PREFIX = "test-away"
+CLAIM = Claim("a|1-0|b:c:0", a_job())
 program = redis_tools._program
 AOF = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
@@ -71,6 +79,7 @@ def test_who_raises_and_who_waits() -> None:
         lambda: queues.jobs.claim(ENGINE, 1, NOT_LONG_S),
         lambda: queues.results.take(1, NOT_LONG_S),
         lambda: queues.results.publish([result_of(a_job(), {})], NOT_LONG_S),
+        lambda: queues.jobs.answer([CLAIM], [result_of(CLAIM.job, {})], NOT_LONG_S),
     ):
         began = time.monotonic()
         assert not ask()
@@ -79,8 +88,7 @@ def test_who_raises_and_who_waits() -> None:
         with pytest.raises(QueueError):
             raising()
     with pytest.raises(QueueError):
-        queues.shelf.keep(a_job().frame)
-    queues.jobs.acknowledge([Claim("a|1-0|b", a_job())])
+        queues.shelf.fetch("door", "run-1", 0)
 
 
 def test_a_live_camera_loses_no_time(lasting: Server) -> None:
@@ -133,13 +141,13 @@ def test_killed_and_started_again_it_lost_nothing(lasting: Server) -> None:
     for ordinal in range(4):
         queues.jobs.put(a_job(ordinal=ordinal), 0)
     claims = queues.jobs.claim(ENGINE, 2, SOON_S)
-    assert queues.results.publish([result_of(claims[0].job, {})], 0)
+    results = [result_of(claim.job, {}) for claim in claims]
+    assert queues.jobs.answer(claims[:1], results[:1], 0)
     lasting.kill()
-    assert not queues.results.publish([result_of(claims[1].job, {})], NOT_LONG_S)
-    queues.jobs.acknowledge(claims)  # cannot be said now, and is said later
+    assert not queues.jobs.answer(claims, results, NOT_LONG_S)
     lasting.start()
     back(queues)
-    assert queues.results.publish([result_of(claims[1].job, {})], 0)
+    assert queues.jobs.answer(claims, results, 0)  # of which the first was heard before
     rest = queues.jobs.claim(ENGINE, 9, SOON_S)
     assert named(rest) == [("door", 2), ("door", 3)]
     assert [claim.attempts for claim in rest] == [1, 1]
@@ -206,8 +214,7 @@ def test_a_full_redis_refuses_frames_and_drains(
         queues.jobs.put(a_job(ordinal=20), 0)
     claims = queues.jobs.claim(ENGINE, 20, SOON_S)
     assert len(claims) == 20
-    assert queues.results.publish([result_of(claim.job, {}) for claim in claims], 0)
-    queues.jobs.acknowledge(claims)
+    answer(queues, claims)
     taken = queues.results.take(99, SOON_S)
     queues.results.acknowledge(taken)
     assert len(taken) == 20
@@ -247,9 +254,8 @@ class _Plant:
         while not self.done.is_set():
             claims = queues.jobs.claim(ENGINE, 3, 0.1)
             found = [result_of(claim.job, {}) for claim in claims]
-            while not queues.results.publish(found, 0.1) and not self.done.is_set():
+            while not queues.jobs.answer(claims, found, 0.1) and not self.done.is_set():
                 pass
-            queues.jobs.acknowledge(claims)
         queues.close()
 
     def _process(self) -> None:

@@ -12,10 +12,17 @@ from pipeline.core.answers import Failed
 from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, result_of
-from pipeline.core.ports import Claim
 from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built, expire
-from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, TASKS, a_job, named
+from tests.contracts.queue_tools import (
+    ENGINE,
+    NOT_LONG_S,
+    SOON_S,
+    TASKS,
+    a_job,
+    answer,
+    named,
+)
 from tests.redis_server import Redis
 
 pytestmark = pytest.mark.redis
@@ -54,13 +61,6 @@ def a_frame(seq: int = 0, pixels: Pixels | None = None) -> Frame:
 def pictures(server: Redis, prefix: str) -> list[str]:
     """Names of the pictures that Redis holds."""
     return [key for key in server.names() if key.startswith(f"{{{prefix}}}:picture:")]
-
-
-def answer(queues: RedisQueues, claims: list[Claim]) -> None:
-    """Do as a worker does with what it claimed."""
-    results = [result_of(claim.job, {}) for claim in claims]
-    assert queues.results.publish(results, 0)
-    queues.jobs.acknowledge(claims)
 
 
 def test_colours_and_places_arrive(queues: RedisQueues) -> None:
@@ -102,9 +102,9 @@ def test_engines_share_one_picture(queues: RedisQueues, server: Redis, prefix: s
     (name,) = pictures(server, prefix)
     assert server.client.hvals(f"{{{prefix}}}:refs:door:run-1") == [b"3"]
     for engine in ("fast", "slow"):
-        queues.jobs.acknowledge(queues.jobs.claim(engine, 1, SOON_S))
+        answer(queues, queues.jobs.claim(engine, 1, SOON_S))
     assert pictures(server, prefix) == [name]
-    queues.jobs.acknowledge(queues.jobs.claim("other", 1, SOON_S))
+    answer(queues, queues.jobs.claim("other", 1, SOON_S))
     assert pictures(server, prefix) == []
 
 
@@ -112,7 +112,7 @@ def test_a_picture_that_went_is_sent_again(queues: RedisQueues, server: Redis, p
     """The second engine's job brings the picture if the first one was answered meanwhile."""
     frame = a_frame()
     queues.jobs.put(job_of(frame, "fast"), 0)
-    queues.jobs.acknowledge(queues.jobs.claim("fast", 1, SOON_S))
+    answer(queues, queues.jobs.claim("fast", 1, SOON_S))
     assert pictures(server, prefix) == []
     queues.jobs.put(job_of(frame, "slow"), 0)
     assert len(queues.jobs.claim("slow", 1, SOON_S)) == 1
@@ -366,7 +366,7 @@ def test_odd_names_stay_apart(queues: RedisQueues) -> None:
     for name in names:
         claims = queues.jobs.claim(f"{name}:x", 9, SOON_S)
         assert named(claims) == [(name, 0)]
-        queues.jobs.acknowledge(claims)
+        answer(queues, claims)
     assert queues.jobs.backlog()["a:b:x"].length == 0
     assert queues.jobs.claim("a:x", 1, 0) == []
 
@@ -378,16 +378,14 @@ def test_pictures_for_events_outlive_their_jobs(
     frame = a_frame()
     queues.jobs.put(job_of(frame), 0)
     claims = queues.jobs.claim(ENGINE, 1, SOON_S)
-    queues.shelf.keep(claims[0].job.frame)
-    queues.jobs.acknowledge(claims)
+    results = [result_of(claim.job, {}) for claim in claims]
+    assert queues.jobs.answer(claims, results, 0, keep={"door"})
     elsewhere = built(server.url, prefix)
     pixels = elsewhere.shelf.fetch("door", "run-1", 0)
     assert pixels is not None
     assert abs(pixels.astype(int) - frame.pixels.astype(int)).mean() < 8
     assert [0 < server.client.pttl(name) <= 120_000 for name in pictures(server, prefix)] == [True]
     assert elsewhere.shelf.fetch("door", "run-1", 1) is None
-    elsewhere.shelf.keep(a_frame(seq=9))
-    assert len(pictures(server, prefix)) == 1
     elsewhere.close()
 
 

@@ -11,11 +11,16 @@ import pytest
 
 from connectors.queues.redis import RedisQueues
 from pipeline.core.errors import QueueError
-from pipeline.core.jobs import result_of
 from pipeline.testing import wait_until
 from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built
-from tests.contracts.queue_tools import ENGINE, SOON_S, a_job, named
+from tests.contracts.queue_tools import (
+    ENGINE,
+    SOON_S,
+    a_job,
+    answer,
+    named,
+)
 from tests.redis_server import Server, binary, full_binary
 
 pytestmark = [
@@ -34,8 +39,7 @@ def works(queues: RedisQueues) -> None:
         queues.jobs.put(a_job(live=True), 0)
         claims = queues.jobs.claim(ENGINE, 9, SOON_S)
         assert named(claims) == [("door", 0)]
-        assert queues.results.publish([result_of(claim.job, {}) for claim in claims], 0)
-        queues.jobs.acknowledge(claims)
+        answer(queues, claims)
         taken = queues.results.take(9, SOON_S)
         queues.results.acknowledge(taken)
         assert [one.result.ordinal for one in taken] == [0]

@@ -8,12 +8,20 @@ for i = 2, first - 1, 2 do
     return {'lost', ARGV[i]}
   end
 end
+local owned = first > 2
 local ended, answered = {}, {}
+
+-- A delivery that came again since is somebody's to judge; only the newest one ends it. What an owner
+-- has is nobody else's.
+local function is_newest(results, id, deliveries)
+  if owned then return true end
+  local told = redis.pcall('XPENDING', results, 'processors', id, id, 1)
+  return not told.err and told[1] and told[1][4] == tonumber(deliveries)
+end
+
 for i = first, #ARGV, 5 do
   local results, id, flight = key('results', ARGV[i]), ARGV[i + 1], ARGV[i + 3]
-  local told = redis.pcall('XPENDING', results, 'processors', id, id, 1)
-  -- A delivery that came again since is somebody's to judge; only the newest one ends it.
-  if not told.err and told[1] and told[1][4] == tonumber(ARGV[i + 2]) then
+  if is_newest(results, id, ARGV[i + 2]) then
     ended[results] = ended[results] or {}
     table.insert(ended[results], id)
     if flight ~= '' then
@@ -21,10 +29,6 @@ for i = first, #ARGV, 5 do
       table.insert(answered[flight], ARGV[i + 4])
     end
   end
-end
--- No more at once than fits on Lua's stack.
-local function in_parts(list, work)
-  for from = 1, #list, 1000 do work(unpack(list, from, math.min(from + 999, #list))) end
 end
 for results, ids in pairs(ended) do
   in_parts(ids, function(...)

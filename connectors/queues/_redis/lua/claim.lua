@@ -46,57 +46,60 @@ local function set_due(lane)
   end
 end
 
--- A lane is known by `engine:kind:camera`.
-local function is_live(lane)
-  return string.find(lane, ':live:', 1, true) ~= nil
-end
-
--- True when the job goes to the worker, false when it is too old.
-local function hand_out(lane, entry, attempts)
-  local fields = fields_of(entry)
-  if attempts == 1 and is_live(lane) and tonumber(string.match(entry[1], '%d+')) < now - oldest_ms then
+-- True when the job goes to the worker, false when it is too old. An entry begins with j and x.
+local function hand_out(lane, live, entry, attempts)
+  if live and attempts == 1 and ms_of(entry[1]) < now - oldest_ms then
     drop(lane, entry, 'stale', results_room)
     return false
   end
-  claims[#claims + 1] = {lane, entry[1], attempts, fields.j, fields.x}
+  claims[#claims + 1] = {lane, entry[1], attempts, entry[2][2], entry[2][4]}
   return true
 end
 
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now)) do
   local found = reclaim(lane, limit - #claims)
-  for _, one in ipairs(found) do hand_out(lane, one[1], one[2]) end
+  for _, one in ipairs(found) do hand_out(lane, is_live(lane), one[1], one[2]) end
   if #claims >= limit then break end
   set_due(lane)
 end
 
--- A round gives each lane in the ring an equal share of what is left to take.
-local turns, share = 0, 1
-while #claims < limit do
-  local lane = redis.call('ZRANGE', lanes, 0, 0)[1]
-  if not lane then break end
-  if turns == 0 then
-    turns = redis.call('ZCARD', lanes)
-    share = math.max(1, math.floor((limit - #claims) / turns))
-  end
-  turns = turns - 1
+local wanted = redis.call('EXISTS', key('wanted')) == 1
+local given = {}
+
+-- Take up to `share` of a lane's jobs; true when some may be left.
+local function serve(lane, share)
+  local stream, live = key('lane', lane), is_live(lane)
   local read = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'worker', 'COUNT', share, 'STREAMS',
-    key('lane', lane), '>')
-  if not read or read.err then
-    redis.call('ZREM', lanes, lane)
-  else
-    local entries = read[1][2]
-    local given = false
-    for _, entry in ipairs(entries) do given = hand_out(lane, entry, 1) or given end
-    if given then redis.call('ZADD', due, 'NX', now + visibility, lane) end
-    ring_if_wanted(lane)
-    if #entries < share then
-      redis.call('ZREM', lanes, lane)
-    else
+    stream, '>')
+  if not read or read.err then return false end
+  local entries, before = read[1][2], #claims
+  -- Nothing is left where the stream is no longer than what was just taken.
+  local more = #entries == share and redis.call('XLEN', stream) > #entries
+  for _, entry in ipairs(entries) do hand_out(lane, live, entry, 1) end
+  if #claims > before then
+    given[#given + 1] = now + visibility
+    given[#given + 1] = lane
+  end
+  if wanted then ring_if_wanted(lane) end
+  return more
+end
+
+-- A round gives each lane in the ring an equal share of what is left to take.
+while #claims < limit do
+  local left = limit - #claims
+  local round = redis.call('ZRANGE', lanes, 0, left - 1)
+  if #round == 0 then break end
+  local share = #round < left and math.floor(left / #round) or 1
+  for _, lane in ipairs(round) do
+    if serve(lane, share) then
       turn = turn + 1
       redis.call('ZADD', lanes, turn, lane)
+    else
+      redis.call('ZREM', lanes, lane)
     end
   end
 end
+if #given > 0 then redis.call('ZADD', due, 'NX', unpack(given)) end
 
 local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait_ms = next_due and math.max(1, tonumber(next_due) - now) or -1

@@ -25,6 +25,16 @@ local function now_ms()
   return math.floor(now_us() / 1000)
 end
 
+-- When a stream's entry was made, in ms, by its id.
+local function ms_of(id)
+  return tonumber(string.match(id, '^%d+'))
+end
+
+-- No more at once than fits on Lua's stack.
+local function in_parts(list, work)
+  for from = 1, #list, 1000 do work(unpack(list, from, math.min(from + 999, #list))) end
+end
+
 -- How many entries of a stream no consumer was given yet, and the last id that one was given.
 local function waiting_in(stream, group, length)
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -34,12 +44,12 @@ local function waiting_in(stream, group, length)
   end
 end
 
--- Add to a stream; the first entry of a new one makes its group.
+-- Add to a stream, and answer the id; the first entry of a new one makes its group.
 local function add_to(stream, group, ...)
-  if not redis.call('XADD', stream, 'NOMKSTREAM', '*', ...) then
-    redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
-    redis.call('XADD', stream, '*', ...)
-  end
+  local id = redis.call('XADD', stream, 'NOMKSTREAM', '*', ...)
+  if id then return id end
+  redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  return redis.call('XADD', stream, '*', ...)
 end
 
 -- Bells: whoever waits blocks on a bell's stream from the id seen last, so no ring is ever missed.
@@ -60,19 +70,42 @@ local function want_room(name)
   return bell_id('room:' .. name)
 end
 
+-- For results in ARGV, a partition at every `step` from `first`: the refusal, where one has no room.
+local function without_room(room, first, step)
+  local more = {}
+  for i = first, #ARGV, step do more[ARGV[i]] = (more[ARGV[i]] or 0) + 1 end
+  for partition, count in pairs(more) do
+    local results = key('results', partition)
+    local length = redis.call('XLEN', results)
+    if length > 0 and length + count > room then
+      local waiting = waiting_in(results, 'processors', length)
+      -- A batch larger than the whole room goes in alone rather than never.
+      if waiting > 0 and waiting + count > room then
+        return {0, partition, want_room('results:' .. partition)}
+      end
+    end
+  end
+end
+
 local function ring_if_wanted(name)
   if redis.call('SREM', key('wanted'), name) == 1 then ring('room:' .. name) end
+end
+
+-- A lane is known by `engine:kind:camera`.
+local function is_live(lane)
+  return string.find(lane, ':live:', 1, true) ~= nil
 end
 
 -- Take an entry out of a lane; an empty lane goes after a while, and all its kind with it.
 local function take_out(lane, id)
   local stream = key('lane', lane)
   redis.call('XACK', stream, 'workers', id)
-  local removed = redis.call('XDEL', stream, id)
-  if removed == 1 and redis.call('XLEN', stream) == 0 then
+  if redis.call('XDEL', stream, id) == 0 then return false end
+  -- A live lane goes by itself.
+  if not is_live(lane) and redis.call('XLEN', stream) == 0 then
     redis.call('PEXPIRE', stream, EMPTY_MS)
   end
-  return removed == 1
+  return true
 end
 
 local function fields_of(entry)
@@ -81,41 +114,57 @@ local function fields_of(entry)
   return fields
 end
 
--- One job less refers to a picture. Without jobs it goes, or stays a while if it is kept for events.
+-- What a job's entry says beside the job and its picture.
+local function meta_of(fields)
+  local flight, ordinal, partition, captured_at =
+    string.match(fields.m or '', '^(.*)|(.*)|(.*)|(.*)$')
+  return {flight = flight or '', ordinal = ordinal or '', partition = partition or '0',
+    captured_at = captured_at or '0'}
+end
+
+-- One job less refers to a picture. Without jobs it goes, or stays for `keep_ms` if an event may want it.
 -- A picture is `camera:run:seq`; its run counts the jobs that refer to each of its pictures.
-local function let_go(picture)
+-- What is to be unlinked is added to `gone`, where there is such a list.
+local function let_go(picture, keep_ms, gone)
   local run, seq = string.match(picture, '^(.*):(.*)$')
   local refs = key('refs', run)
-  if redis.call('HINCRBY', refs, seq, -1) > 0 then return end
-  redis.call('HDEL', refs, seq)
-  local keep_ms = redis.call('HGET', refs, 'k' .. seq)
+  local count, kept_ms = unpack(redis.call('HMGET', refs, seq, 'k' .. seq))
+  if keep_ms == '' then keep_ms = kept_ms end
+  if tonumber(count or '1') > 1 then
+    redis.call('HINCRBY', refs, seq, -1)
+    if keep_ms and not kept_ms then redis.call('HSET', refs, 'k' .. seq, keep_ms) end
+    return
+  end
+  redis.call('HDEL', refs, seq, 'k' .. seq)
   if keep_ms then
-    redis.call('HDEL', refs, 'k' .. seq)
     redis.call('PEXPIRE', key('picture', picture), keep_ms)
+  elseif gone then
+    gone[#gone + 1] = key('picture', picture)
   else
     redis.call('UNLINK', key('picture', picture))
   end
 end
 
 -- Put a job that nobody answered among the results. True when there was room for it.
-local function publish_failed(fields, reason, room)
-  local results = key('results', fields.p)
+local function publish_failed(job, partition, reason, room)
+  local results = key('results', partition)
   local length = redis.call('XLEN', results)
   if room and length >= room and waiting_in(results, 'processors', length) >= room then
     return false
   end
-  add_to(results, 'processors', 'j', fields.j, 'w', reason)
+  add_to(results, 'processors', 'j', job, 'w', reason)
   return true
 end
 
 -- Let a live job go: counted, and answered for while there is room among the results.
 local function drop(lane, entry, reason, room)
   local fields = fields_of(entry)
+  local meta = meta_of(fields)
   take_out(lane, entry[1])
-  let_go(fields.x)
+  let_go(fields.x, '')
   redis.call('HINCRBY', key('dropped'), lane .. ':' .. reason, 1)
-  if not publish_failed(fields, reason, room) then
-    redis.call('SREM', key('flight', fields.f), fields.o)
+  if not publish_failed(fields.j, meta.partition, reason, room) then
+    redis.call('SREM', key('flight', meta.flight), meta.ordinal)
   end
   return fields.j
 end
@@ -130,8 +179,9 @@ local function wake(engine)
   end
 end
 
--- Show a lane to the workers of its engine; a turn is the time at which a lane last had one.
-local function enter(engine, lane, turn)
+-- Show a lane to the workers of its engine; a turn is the time, in us, at which it last had one.
+local function enter(lane, turn)
+  local engine = string.match(lane, '^[^:]*')
   local lanes = key('ring', engine)
   if redis.call('ZADD', lanes, 'NX', turn, lane) == 1 and redis.call('ZCARD', lanes) == 1 then
     redis.call('SADD', key('engines'), engine)
@@ -140,7 +190,7 @@ local function enter(engine, lane, turn)
 end
 
 local function forget_dead(id, fields)
-  if fields.x then let_go(fields.x) end
+  if fields.x then let_go(fields.x, '') end
   redis.call('XDEL', key('dead'), id)
 end
 
@@ -158,7 +208,6 @@ local function give_up(lane, entry, attempts, reason, most, answer)
   take_out(lane, entry[1])
   redis.call('PERSIST', key('picture', fields.x))
   redis.call('PERSIST', key('refs', string.match(fields.x, '^(.*):')))
-  if answer then publish_failed(fields, reason) end
-  keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j, 'x', fields.x,
-    'f', fields.f, 'o', fields.o, 'p', fields.p, 't', fields.t)
+  if answer then publish_failed(fields.j, meta_of(fields).partition, reason) end
+  keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j, 'x', fields.x, 'm', fields.m)
 end

@@ -4,15 +4,14 @@ local letter = redis.call('XRANGE', key('dead'), ARGV[1], ARGV[1])[1]
 if not letter then return 0 end
 local fields = fields_of(letter)
 if fields.l then
-  local stream, engine = key('lane', fields.l), string.match(fields.l, '^[^:]*')
-  add_to(stream, 'workers', 'j', fields.j, 'x', fields.x, 'f', fields.f, 'o', fields.o,
-    'p', fields.p, 't', fields.t or '0')
-  if string.find(fields.l, ':live:', 1, true) then
+  local stream = key('lane', fields.l)
+  local id = add_to(stream, 'workers', 'j', fields.j, 'x', fields.x, 'm', fields.m)
+  if is_live(fields.l) then
     redis.call('PEXPIRE', stream, ARGV[2])
   else
     redis.call('PERSIST', stream)
   end
-  enter(engine, fields.l, now_us())
+  enter(fields.l, ms_of(id) * 1000)
 elseif fields.r then
   add_to(key('results', fields.p), 'processors', 'r', fields.r)
 else

@@ -1,8 +1,7 @@
 -- Take results. ARGV: limit, visibility in ms, then {partition, fencing token or '', cursor}...
 -- The cursor is '>' for new results; an id goes through what was taken before, from after that id.
 -- Reads and writes: lease:*, results:*, wanted, bell:*.
--- Answers {{partition, cursor, last id}...} and {partition, id, deliveries, result, job, reason}...,
--- or {'lost', partition} when a token is not the present one.
+-- Answers {{partition, cursor, last id}...} and {{partition, deliveries, {id, fields}}...}, or {'lost', partition} when a token is not the present one.
 local limit, visibility = tonumber(ARGV[1]), tonumber(ARGV[2])
 local places, taken = {}, {}
 even_when_full()
@@ -12,19 +11,13 @@ for i = 3, #ARGV, 3 do
   end
 end
 
-local function add(partition, entry, deliveries)
-  local fields = fields_of(entry)
-  taken[#taken + 1] =
-    {partition, entry[1], deliveries, fields.r or '', fields.j or '', fields.w or ''}
-end
-
 local function take_again(partition, stream)
   local ended = redis.call('XPENDING', stream, 'processors', 'IDLE', visibility, '-', '+', limit - #taken)
   for _, one in ipairs(ended) do
     local entry = redis.call('XRANGE', stream, one[1], one[1])[1]
     if entry then
       redis.call('XCLAIM', stream, 'processors', 'processor', 0, one[1], 'JUSTID', 'RETRYCOUNT', one[4] + 1)
-      add(partition, entry, one[4] + 1)
+      taken[#taken + 1] = {partition, one[4] + 1, entry}
     else
       redis.call('XACK', stream, 'processors', one[1])
     end
@@ -37,12 +30,11 @@ local function read(partition, stream, from)
     'STREAMS', stream, from)
   local entries = found and found[1][2] or {}
   for _, entry in ipairs(entries) do
-    if from == '>' then
-      add(partition, entry, 1)
-    else
-      local told = redis.call('XPENDING', stream, 'processors', entry[1], entry[1], 1)[1]
-      add(partition, entry, told[4])
+    local deliveries = 1
+    if from ~= '>' then
+      deliveries = redis.call('XPENDING', stream, 'processors', entry[1], entry[1], 1)[1][4]
     end
+    taken[#taken + 1] = {partition, deliveries, entry}
   end
   if from == '>' then
     if #entries > 0 then ring_if_wanted('results:' .. partition) end
