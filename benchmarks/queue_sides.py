@@ -5,6 +5,7 @@ both compress and read it; by hand, job and result are always ready-made and nev
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.clock import SystemClock
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result, result_of
-from pipeline.core.ports import Claim, Delivered
+from pipeline.core.ports import Claim, Delivered, ResultQueue
 from pipeline.core.tasks import Detect
 from pipeline.core.wire import encode_job, encode_result
 
@@ -29,6 +30,7 @@ _PICTURE = np.random.default_rng(0).integers(0, 256, PICTURE_BYTES, np.uint8).to
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 _BOXES = tuple((0.1 * n, 0.2, 0.1 * n + 0.05, 0.9) for n in range(5))
 _WAIT_S = 1.0
+_LEASE = timedelta(hours=1)
 
 
 class ReadyMade(Codec):
@@ -92,6 +94,7 @@ class Ours:
         codec = None if compress else ReadyMade()
         given = {"url": url, "prefix": PREFIX, "file_room": CAMERAS_ROOM} | keys
         self.queues = RedisConfig.model_validate(given).build(SystemClock(), codec)
+        self._owned: ResultQueue | None = None
 
     def put(self, camera: str, ordinal: int, at: float) -> None:
         """Put one job, waiting for room."""
@@ -110,9 +113,17 @@ class Ours:
 
     def finish(self, limit: int) -> list[float]:
         """Take results and acknowledge them; their times of capture."""
-        taken: Sequence[Delivered] = self.queues.results.take(limit, _WAIT_S)
-        self.queues.results.acknowledge(taken)
+        if self._owned is None:
+            self._owned = self._acquired()
+        taken: Sequence[Delivered] = self._owned.take(limit, _WAIT_S)
+        self._owned.acknowledge(taken)
         return [one.result.captured_at for one in taken]
+
+    def _acquired(self) -> ResultQueue:
+        """All partitions, as a processor owns them: with fencing tokens that Redis looks at."""
+        results, leases = self.queues.results, self.queues.leases
+        tokens = {n: leases.acquire(n, "benchmark", _LEASE) for n in range(results.partitions)}
+        return results.partition({n: token for n, token in tokens.items() if token is not None})
 
 
 class ByHand:

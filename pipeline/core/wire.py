@@ -4,8 +4,8 @@ Every value is a list whose first item names it, such as `["detect", id, engine,
 travel as they are, to the last bit. What is not understood in full is refused with a sentence.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -15,26 +15,46 @@ from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.measures import Health
-from pipeline.core.tasks import Ask, Caption, Count, Detect, Point
+from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.core.wire_fields import (
+    MAX_DIGITS,
+    Reader,
+    finite,
+    flag,
+    flattened,
+    many,
+    numbers,
+    one_of,
+    optional,
+    places,
+    shown,
+    text,
+    whole,
+)
 
 VERSION = 1
 """Raised with every change of a layout below, so that an older reader refuses what is newer."""
 
-_Reader = Callable[[Any], Any]
-_Layout = tuple[type[Any], tuple[tuple[str, _Reader], ...]]
-# Longest number written in digits, far above any count and far below what is slow to read.
-_MAX_DIGITS = 400
+_Layout = tuple[type[Any], tuple[tuple[str, Reader], ...]]
+# Lists of tasks that are kept unpacked, and the length in bytes of the longest of them.
+_REMEMBERED = 256
+_LONG = 16_384
 
 
 def encode_job(job: Job) -> bytes:
     """A job without its pixels."""
     frame = job.frame
-    tasks = [_write(task, _TASK_TAGS) for task in job.tasks]
     return _pack(
         "job",
         *(frame.camera, frame.run, frame.seq, frame.captured_at, frame.size_wh),
-        *(job.engine, job.ordinal, job.live, tasks),
+        *(job.engine, job.ordinal, job.live, _packed_tasks(job.tasks)),
     )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _packed_tasks(tasks: tuple[Task, ...]) -> bytes:
+    """A camera's jobs all have the same few tasks, so these travel packed once more."""
+    return _packed([_write(task, _TASK_TAGS) for task in tasks], "job")
 
 
 def decode_job(data: bytes, pixels: Pixels) -> Job:
@@ -76,16 +96,19 @@ def decode_result(data: bytes) -> Result:
 
 
 def _pack(*message: Any) -> bytes:
+    return bytes([VERSION]) + _packed(message, message[0])
+
+
+def _packed(value: Any, kind: str) -> bytes:
     try:
-        packed = msgpack.packb(message, default=_digits, unicode_errors="surrogatepass")
+        return bytes(msgpack.packb(value, default=_digits, unicode_errors="surrogatepass"))
     except (TypeError, ValueError, OverflowError) as error:
-        raise QueueError(f"a {message[0]} cannot be written: {error}") from error
-    return bytes([VERSION]) + bytes(packed)
+        raise QueueError(f"a {kind} cannot be written: {error}") from error
 
 
 def _digits(value: object) -> str:
     """Whole numbers beyond 64 bits are written in digits; everything else is a mistake."""
-    if isinstance(value, int) and abs(value) < 10**_MAX_DIGITS:
+    if isinstance(value, int) and abs(value) < 10**MAX_DIGITS:
         return str(value)
     raise TypeError(f"{type(value).__name__} does not travel")
 
@@ -97,16 +120,33 @@ def _unpack(data: bytes, kind: str) -> list[Any]:
             f"a {kind} has version {version}, this moonwatch reads version {VERSION}; "
             "let all processes run the same release"
         )
-    try:
-        message = msgpack.unpackb(data[1:], unicode_errors="surrogatepass")
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise QueueError(f"a {kind} is damaged: {type(error).__name__}") from error
+    message = _unpacked(data[1:], kind)
     if not isinstance(message, list) or not message or message[0] != kind:
         raise QueueError(f"a {kind} was expected, and something else came")
     return message[1:]
 
 
-def _read_fields(values: list[Any], layout: tuple[tuple[str, _Reader], ...]) -> dict[str, Any]:
+def _unpacked(data: bytes, kind: str) -> Any:
+    try:
+        return msgpack.unpackb(data, unicode_errors="surrogatepass")
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise QueueError(f"a {kind} is damaged: {type(error).__name__}") from error
+
+
+def _tasks(value: Any) -> tuple[Task, ...]:
+    if not isinstance(value, bytes):
+        raise ValueError(f"{shown(value)} is no packed list")  # noqa: TRY004 - all readers raise alike
+    # What is remembered is bounded, in number and in length.
+    return _unpacked_tasks(value) if len(value) <= _LONG else _unpacked_tasks.__wrapped__(value)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _unpacked_tasks(value: bytes) -> tuple[Task, ...]:
+    found: tuple[Task, ...] = many(_tagged(_TASK_TAGS))(_unpacked(value, "job"))
+    return found
+
+
+def _read_fields(values: list[Any], layout: tuple[tuple[str, Reader], ...]) -> dict[str, Any]:
     if len(values) != len(layout):
         raise QueueError(f"{len(layout)} fields were expected, {len(values)} came")
     read = {}
@@ -121,13 +161,16 @@ def _read_fields(values: list[Any], layout: tuple[tuple[str, _Reader], ...]) -> 
 
 def _write(value: Any, tags: Mapping[type[Any], str]) -> list[Any]:
     tag = tags[type(value)]
-    return [tag, *(getattr(value, name) for name, _ in _LAYOUTS[tag][1])]
+    fields = [getattr(value, name) for name, _ in _LAYOUTS[tag][1]]
+    if isinstance(value, Boxes | Points):
+        fields[1] = flattened(fields[1])
+    return [tag, *fields]
 
 
-def _tagged(tags: Mapping[type[Any], str]) -> _Reader:
+def _tagged(tags: Mapping[type[Any], str]) -> Reader:
     def read(value: Any) -> Any:
         if not isinstance(value, list) or not value or value[0] not in tags.values():
-            raise ValueError(f"{_shown(value)} is none of {', '.join(tags.values())}")
+            raise ValueError(f"{shown(value)} is none of {', '.join(tags.values())}")
         kind, fields = _LAYOUTS[value[0]]
         made = kind(**_read_fields(value[1:], fields))
         if isinstance(made, Boxes | Points):
@@ -139,98 +182,24 @@ def _tagged(tags: Mapping[type[Any], str]) -> _Reader:
     return read
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no text")  # noqa: TRY004 - all readers raise alike
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{_shown(value)} is neither true nor false")  # noqa: TRY004 - as above
-    return value
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS + 1:
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{_shown(value)} is no whole number")  # noqa: TRY004 - as above
-    return value
-
-
-def _finite(value: Any) -> float:
-    if type(value) is float and math.isfinite(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{_shown(value)} is no number")
-    return float(value)
-
-
-def _many(reader: _Reader, exactly: int | None = None) -> _Reader:
-    def read(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or (exactly is not None and len(value) != exactly):
-            raise ValueError(f"{_shown(value)} is no list of {exactly or 'any number'}")
-        return tuple(map(reader, value))
-
-    return read
-
-
-def _places(size: int) -> _Reader:
-    """Lists of `size` numbers each; the shape of nearly all that travels, so it is quick."""
-    slowly = _many(_many(_finite, size))
-
-    def read(value: Any) -> tuple[tuple[float, ...], ...]:
-        if isinstance(value, list):
-            flat = [number for one in value if type(one) is list for number in one]
-            if (
-                {type(number) for number in flat} <= {float}
-                and all(map(math.isfinite, flat))
-                and all(type(one) is list and len(one) == size for one in value)
-            ):
-                return tuple(map(tuple, value))
-        found: tuple[tuple[float, ...], ...] = slowly(value)
-        return found
-
-    return read
-
-
-def _optional(reader: _Reader) -> _Reader:
-    return lambda value: None if value is None else reader(value)
-
-
-def _one_of(*words: str) -> _Reader:
-    def read(value: Any) -> str:
-        if value not in words:
-            raise ValueError(f"{_shown(value)} is none of {', '.join(words)}")
-        return str(value)
-
-    return read
-
-
 def _answers(value: Any) -> dict[str, Answer]:
     if not isinstance(value, dict):
-        raise ValueError(f"{_shown(value)} is no map")  # noqa: TRY004 - as above
-    return {_text(task): _ANSWER(answer) for task, answer in value.items()}
+        raise ValueError(f"{shown(value)} is no map")  # noqa: TRY004 - as above
+    return {text(task): _ANSWER(answer) for task, answer in value.items()}
 
 
 def _health(value: Any) -> Health | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        raise ValueError(f"{_shown(value)} is no list")  # noqa: TRY004 - as above
+        raise ValueError(f"{shown(value)} is no list")  # noqa: TRY004 - as above
     return Health(**_read_fields(value, _HEALTH))
 
 
-def _shown(value: Any) -> str:
-    text = type(value).__name__ if isinstance(value, list | dict) else ascii(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-_SIZE = _many(_whole, 2)
-_ASKED = (("id", _text), ("engine", _text))
-_LOOKED_FOR = (*_ASKED, ("label", _text), ("max_objects", _whole))
-_FOUND = (("scores", _many(_finite)), ("saturated", _flag))
+_SIZE = many(whole, 2)
+_ASKED = (("id", text), ("engine", text))
+_LOOKED_FOR = (*_ASKED, ("label", text), ("max_objects", whole))
+_FOUND = (("scores", numbers), ("saturated", flag))
 _LAYOUTS: dict[str, _Layout] = {
     "detect": (Detect, _LOOKED_FOR),
     "point": (Point, _LOOKED_FOR),
@@ -239,24 +208,24 @@ _LAYOUTS: dict[str, _Layout] = {
         Ask,
         (
             *_ASKED,
-            ("question", _text),
-            ("answers", _one_of("yes/no", "number", "text", "one of")),
-            ("choices", _many(_text)),
-            ("max_tokens", _whole),
+            ("question", text),
+            ("answers", one_of("yes/no", "number", "text", "one of")),
+            ("choices", many(text)),
+            ("max_tokens", whole),
         ),
     ),
     "caption": (
         Caption,
-        (*_ASKED, ("length", _one_of("short", "normal", "long")), ("max_tokens", _whole)),
+        (*_ASKED, ("length", one_of("short", "normal", "long")), ("max_tokens", whole)),
     ),
-    "boxes": (Boxes, (("engine", _text), ("boxes_xyxy", _places(4)), *_FOUND)),
-    "points": (Points, (("engine", _text), ("points_xy", _places(2)), *_FOUND)),
+    "boxes": (Boxes, (("engine", text), ("boxes_xyxy", places(4)), *_FOUND)),
+    "points": (Points, (("engine", text), ("points_xy", places(2)), *_FOUND)),
     "number": (
         Number,
-        (("engine", _text), ("value", _whole), ("score", _optional(_finite)), ("saturated", _flag)),
+        (("engine", text), ("value", whole), ("score", optional(finite)), ("saturated", flag)),
     ),
-    "text": (Text, (("engine", _text), ("text", _text), ("yes_probability", _optional(_finite)))),
-    "failed": (Failed, (("engine", _text), ("reason", _text))),
+    "text": (Text, (("engine", text), ("text", text), ("yes_probability", optional(finite)))),
+    "failed": (Failed, (("engine", text), ("reason", text))),
 }
 _TASK_TAGS: dict[type[Any], str] = {
     _LAYOUTS[tag][0]: tag for tag in ("detect", "point", "count", "ask", "caption")
@@ -265,32 +234,32 @@ _ANSWER_TAGS: dict[type[Any], str] = {
     _LAYOUTS[tag][0]: tag for tag in ("boxes", "points", "number", "text", "failed")
 }
 _ANSWER = _tagged(_ANSWER_TAGS)
-_PLACE = (("camera", _text), ("run", _text))
-_JOB: tuple[tuple[str, _Reader], ...] = (
+_PLACE = (("camera", text), ("run", text))
+_JOB: tuple[tuple[str, Reader], ...] = (
     *_PLACE,
-    ("seq", _whole),
-    ("captured_at", _finite),
+    ("seq", whole),
+    ("captured_at", finite),
     ("size_wh", _SIZE),
-    ("engine", _text),
-    ("ordinal", _whole),
-    ("live", _flag),
-    ("tasks", _many(_tagged(_TASK_TAGS))),
+    ("engine", text),
+    ("ordinal", whole),
+    ("live", flag),
+    ("tasks", _tasks),
 )
-_RESULT: tuple[tuple[str, _Reader], ...] = (
+_RESULT: tuple[tuple[str, Reader], ...] = (
     *_PLACE,
-    ("engine", _text),
-    ("ordinal", _whole),
-    ("seq", _whole),
-    ("captured_at", _finite),
+    ("engine", text),
+    ("ordinal", whole),
+    ("seq", whole),
+    ("captured_at", finite),
     ("size_wh", _SIZE),
-    ("live", _flag),
+    ("live", flag),
     ("answers", _answers),
-    ("last", _flag),
+    ("last", flag),
     ("health", _health),
 )
-_HEALTH: tuple[tuple[str, _Reader], ...] = (
-    ("camera", _text),
-    ("at", _finite),
-    ("state", _text),
-    ("detail", _text),
+_HEALTH: tuple[tuple[str, Reader], ...] = (
+    ("camera", text),
+    ("at", finite),
+    ("state", text),
+    ("detail", text),
 )

@@ -39,6 +39,7 @@ class RedisJobs:
             limits.live_age_ms,
             limits.results_room,
         )
+        self._idle_until: dict[str, float] = {}
 
     def put(self, job: Job, wait_s: float) -> Receipt:
         """Take a live job at once, a file's job as soon as there is room within `wait_s`.
@@ -67,14 +68,17 @@ class RedisJobs:
         name = keys.engine_named(engine)
         until = self._clock.monotonic() + wait_s
         while limit > 0:
-            claims, due_s = self._claim(name, limit)
+            # Where nothing was left the last time there is a token before there is a job.
+            idle_s = self._idle_until.pop(name, 0.0) - self._clock.monotonic()
+            left_s = until - self._clock.monotonic()
+            if min(idle_s, left_s) > 0:
+                self._link.wait_for_token(f"wake:{name}", min(idle_s, left_s))
+            claims = self._claim(name, limit)
             left_s = until - self._clock.monotonic()
             if claims or left_s <= 0:
-                return claims
-            if due_s is None:
+                return claims or []
+            if claims is None:
                 self._link.pause(left_s)
-            else:
-                self._link.wait_for_token(f"wake:{name}", min(left_s, due_s))
         return []
 
     def answer(
@@ -177,18 +181,18 @@ class RedisJobs:
             return offered
         return (*offered, limits.live_ms, limits.live_age_ms, limits.results_room)
 
-    def _claim(self, engine: str, limit: int) -> tuple[list[Claim], float | None]:
-        """Claims, and how long to wait for a token where there are none; None: Redis is away."""
+    def _claim(self, engine: str, limit: int) -> list[Claim] | None:
+        """What there is; None while Redis is away."""
         try:
-            due_ms, *found = self._link.script("claim", engine, limit, *self._claim_args)
+            due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
             files = self._link.fetch([f"picture:{one[4].decode()}" for one in found])
         except QueueError:
-            return [], None
-        claims = [c for f, file in zip(found, files, strict=True) if (c := self._read(f, file))]
-        if found:
-            return claims, 0.0
-        return [], float("inf") if due_ms < 0 else due_ms / 1000
+            return None
+        if not more:
+            due_s = due_ms / 1000 if due_ms >= 0 else float("inf")
+            self._idle_until[engine] = self._clock.monotonic() + due_s
+        return [c for f, file in zip(found, files, strict=True) if (c := self._read(f, file))]
 
     def _read(self, found: Sequence[Any], file: bytes | None) -> Claim | None:
         lane, entry, attempts, data, picture = found

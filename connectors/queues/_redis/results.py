@@ -87,10 +87,11 @@ class PartitionResults:
         except QueueError:
             return [], {}
         self._check(reply)
-        for number, cursor, _ in reply[0]:
+        for number, cursor, *_ in reply[0]:
             self._cursors[int(number)] = cursor
         delivered = [one for found in reply[1] if (one := self._read(*found)) is not None]
-        ends = {f"results:{int(n)}": end for n, _, end in reply[0] if end}
+        # Where nothing was taken, the ends of the streams are told as well.
+        ends = {f"results:{int(n)}": end[0] for n, _, *end in reply[0] if end}
         return delivered, ends
 
     def _look_back_after_a_loss(self) -> None:

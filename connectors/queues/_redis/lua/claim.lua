@@ -2,7 +2,7 @@
 -- Reads and writes: ring:<engine>, due:<engine>, lane:*, picture:*, refs:*, wanted,
 --   wake:<engine>, bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
--- Answers {ms until a lease may end, {lane, id, attempts, job, picture}...}.
+-- Answers {ms until a lease may end, 1 where more waits, {lane, id, attempts, job, picture}...}.
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -103,5 +103,6 @@ if #given > 0 then redis.call('ZADD', due, 'NX', unpack(given)) end
 
 local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 local wait_ms = next_due and math.max(1, tonumber(next_due) - now) or -1
-if redis.call('ZCARD', lanes) > 0 then wake(engine) end
-return {wait_ms, unpack(claims)}
+local more = redis.call('ZCARD', lanes) > 0
+if more then wake(engine) end
+return {wait_ms, more and 1 or 0, unpack(claims)}

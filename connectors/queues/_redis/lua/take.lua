@@ -1,9 +1,10 @@
 -- Take results. ARGV: limit, visibility in ms, then {partition, fencing token or '', cursor}...
 -- The cursor is '>' for new results; an id goes through what was taken before, from after that id.
 -- Reads and writes: lease:*, results:*, wanted, bell:*.
--- Answers {{partition, cursor, last id}...} and {{partition, deliveries, {id, fields}}...}, or {'lost', partition} when a token is not the present one.
+-- Answers {{partition, cursor, last id}...} and {{partition, deliveries, {id, fields}}...},
+-- or {'lost', partition} when a token is not the present one.
 local limit, visibility = tonumber(ARGV[1]), tonumber(ARGV[2])
-local places, taken = {}, {}
+local places, taken, fresh, of_stream = {}, {}, {}, {}
 even_when_full()
 for i = 3, #ARGV, 3 do
   if ARGV[i + 1] ~= '' and redis.call('HGET', key('lease', ARGV[i]), 'token') ~= ARGV[i + 1] then
@@ -24,39 +25,56 @@ local function take_again(partition, stream)
   end
 end
 
-local function read(partition, stream, from)
-  if #taken >= limit then return from end
-  local found = redis.call('XREADGROUP', 'GROUP', 'processors', 'processor', 'COUNT', limit - #taken,
-    'STREAMS', stream, from)
-  local entries = found and found[1][2] or {}
+-- What was taken before, from after an id; answers the next cursor.
+local function read_again(partition, stream, from)
+  local entries = redis.call('XREADGROUP', 'GROUP', 'processors', 'processor', 'COUNT',
+    limit - #taken, 'STREAMS', stream, from)[1][2]
   for _, entry in ipairs(entries) do
-    local deliveries = 1
-    if from ~= '>' then
-      deliveries = redis.call('XPENDING', stream, 'processors', entry[1], entry[1], 1)[1][4]
-    end
-    taken[#taken + 1] = {partition, deliveries, entry}
+    local told = redis.call('XPENDING', stream, 'processors', entry[1], entry[1], 1)[1]
+    taken[#taken + 1] = {partition, told[4], entry}
   end
-  if from == '>' then
-    if #entries > 0 then ring_if_wanted('results:' .. partition) end
-    return from
+  return #entries == 0 and '>' or entries[#entries][1]
+end
+
+-- An equal share of what is new in each of these streams; answers those that may have more.
+local function read_new(streams)
+  local share = math.max(1, math.floor((limit - #taken) / #streams))
+  local asked = {}
+  for i = 1, math.min(#streams, limit - #taken) do
+    asked[i] = streams[i]
   end
-  if #entries == 0 then return read(partition, stream, '>') end
-  return entries[#entries][1]
+  for i = 1, #asked do asked[#asked + 1] = '>' end
+  local more = {}
+  for _, one in ipairs(redis.call('XREADGROUP', 'GROUP', 'processors', 'processor', 'COUNT', share,
+    'STREAMS', unpack(asked)) or {}) do
+    local stream, entries = one[1], one[2]
+    for _, entry in ipairs(entries) do taken[#taken + 1] = {of_stream[stream], 1, entry} end
+    if #entries == share then more[#more + 1] = stream end
+    ring_if_wanted('results:' .. of_stream[stream])
+  end
+  return more
 end
 
 for i = 3, #ARGV, 3 do
-  local partition, stream, cursor = ARGV[i], key('results', ARGV[i]), ARGV[i + 2]
-  -- What arrives at an empty stream comes after any id, the first one included.
-  local last = '0-0'
-  local length = redis.call('XLEN', stream)
-  if length > 0 then
+  local partition, cursor, stream = ARGV[i], ARGV[i + 2], key('results', ARGV[i])
+  if redis.call('XLEN', stream) > 0 then
     if ARGV[i + 1] == '' and #taken < limit then take_again(partition, stream) end
-    cursor = read(partition, stream, cursor)
-    if #taken == 0 then
-      local _
-      _, last = waiting_in(stream, 'processors', length)
+    if cursor ~= '>' and #taken < limit then cursor = read_again(partition, stream, cursor) end
+    if cursor == '>' then
+      fresh[#fresh + 1] = stream
+      of_stream[stream] = partition
     end
   end
-  places[#places + 1] = {partition, cursor, last}
+  places[#places + 1] = {partition, cursor}
+end
+while #fresh > 0 and #taken < limit do fresh = read_new(fresh) end
+if #taken == 0 then
+  for _, place in ipairs(places) do
+    -- What arrives at an empty stream comes after any id, the first one included.
+    local stream, last, _ = key('results', place[1]), '0-0'
+    local length = redis.call('XLEN', stream)
+    if length > 0 then _, last = waiting_in(stream, 'processors', length) end
+    place[3] = last
+  end
 end
 return {places, taken}
