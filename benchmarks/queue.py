@@ -1,6 +1,6 @@
 """Frames through Redis on one machine: moonwatch's queue beside the same commands by hand.
 
-Usage: python -m benchmarks.queue [--frames 3000] [--rounds 5] [--live 20]
+Usage: python -m benchmarks.queue [--frames 1600] [--rounds 11] [--live 20]
 
 Each line of the first table is a sampler process with eight cameras, workers (a process each) whose
 engine answers at once in batches of eight, and one processor; both sides take turns on one server,
@@ -109,8 +109,9 @@ def compare(server: Server, frames: int, rounds: int, *, compress: bool) -> None
     for workers in (0, 1, 2, 4):
         rates: dict[str, list[float]] = {name: [] for name in NAMES}
         last: dict[str, Measured] = {}
-        for _ in range(rounds):
-            for name in NAMES:
+        for turn in range(rounds):
+            # Who goes first changes, because machines grow faster or slower while one looks.
+            for name in NAMES if turn % 2 else reversed(NAMES):
                 server.client().flushall()
                 run = Run(name, server.url, frames - frames % BATCH, compress)
                 if workers == 0:
@@ -224,8 +225,8 @@ def print_live(what: str, seen: Live) -> None:
 def main() -> None:
     """Both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--frames", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=1600)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--live", type=float, default=20.0, help="seconds of live cameras")
     args = parser.parse_args()
     server = Server(("--save", "", "--appendonly", "no")).start()
