@@ -1,7 +1,7 @@
 """Connections to Redis that stay open between calls, and several commands in one round trip.
 
-redis-py's own pool asks every connection, each time it is lent, whether it still lives, and sends
-each large argument by itself. At thousands of small calls a second that is a third of their cost.
+redis-py's own pool asks every connection, each time it is lent, whether it still lives, looks at
+every argument, and sends each large one by itself. Of a small call that is a third of the cost.
 """
 
 import threading
@@ -40,8 +40,10 @@ class OpenLines:
     """Connections of one server, at most as many as threads that call at the same time."""
 
     def __init__(self, client: "redis.Redis", clock: Clock) -> None:
+        import hiredis
         import redis
 
+        self._packed: Any = hiredis.pack_command
         self._lost, self._refused = redis.ReadOnlyError, redis.ResponseError
         self._client = client
         self._pool: Any = client.connection_pool
@@ -53,12 +55,13 @@ class OpenLines:
         """All commands leave in one piece, and their answers are read in turn."""
         connection = self._take()
         try:
-            packed = connection.pack_commands(commands)
-            connection.send_packed_command([b"".join(packed)] if len(packed) > 1 else packed)
+            connection.send_packed_command([b"".join(map(self._packed, commands))])
             answers = [self._answer(connection) for _ in commands]
         except BaseException:
-            # What is still to come on it would be taken for the answer to something else.
+            # What is still to come on it would be taken for the answer to something else. And the
+            # others have most likely lost the same server.
             self._drop(connection)
+            self._drop_resting()
             raise
         self._resting.append((connection, self._clock.monotonic()))
         if self._closed.is_set():

@@ -43,6 +43,8 @@ if length == 0 then return {'ok'} end
 local too_old, results_room = now - tonumber(ARGV[12]), tonumber(ARGV[13])
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if length < room and ms_of(first[1]) >= too_old then return {'ok'} end
+
+-- Seldom:
 local waiting, last = waiting_in(stream, 'workers', length + 1)
 local reply, over = {'ok'}, waiting - room
 while waiting > 1 do
