@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -215,6 +216,7 @@ def test_a_full_redis_refuses_frames_and_drains(
     claims = queues.jobs.claim(ENGINE, 20, SOON_S)
     assert len(claims) == 20
     answer(queues, claims)
+    assert queues.leases.acquire(0, "me", timedelta(minutes=1)) is not None
     taken = queues.results.take(99, SOON_S)
     queues.results.acknowledge(taken)
     assert len(taken) == 20

@@ -1,10 +1,11 @@
--- Own a partition for a while. ARGV: partition, owner, ms. Answers the fencing token, or nil.
--- Writes: lease:<partition>, tokens.
+-- Own a partition, or delivery, for a while. ARGV: what, owner, ms. Answers the token, or nil.
+-- Writes: lease:<what>, tokens; also where Redis is full, as its owner lets results go.
 local lease = key('lease', ARGV[1])
 local owner = redis.call('HGET', lease, 'owner')
 if owner and owner ~= ARGV[2] then return false end
 local token = redis.call('HGET', lease, 'token')
 if not owner then
+  even_when_full()
   -- The clock (microseconds) as a floor keeps tokens rising even where Redis has lost its data.
   local last = tonumber(redis.call('HGET', key('tokens'), ARGV[1]) or '0')
   local time = redis.call('TIME')
