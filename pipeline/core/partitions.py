@@ -1,11 +1,18 @@
-"""Results shared out among processors: each camera has a partition, each partition one owner."""
+"""Results shared out among processors: each camera has a partition, each partition one owner.
+
+Delivery has one owner as well, by a lease of the same kind.
+"""
 
 import zlib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from pipeline.core.ports import ResultQueue
+
+Leased = int | Literal["delivery"]
+"""What has one owner: a partition of the results, by its number, or the delivery of events."""
+DELIVERY: Final = "delivery"
 
 
 def partition_of(camera: str, partitions: int) -> int:
@@ -31,20 +38,20 @@ class PartitionedResults(ResultQueue, Protocol):
 
 
 class Leases(Protocol):
-    """Who owns which partition. All methods raise QueueError when nobody can tell."""
+    """Who owns what. All methods raise QueueError when nobody can tell."""
 
-    def acquire(self, partition: int, owner: str, ttl: timedelta) -> int | None:
-        """Own a partition for `ttl`; returns the fencing token, None while it is another's.
+    def acquire(self, what: Leased, owner: str, ttl: timedelta) -> int | None:
+        """Own it for `ttl`; returns the fencing token, None while it is another's.
 
-        Tokens of a partition rise strictly. The same owner gets the same token again.
+        Tokens of the same thing rise strictly. The same owner gets the same token again.
         """
         ...
 
-    def renew(self, partition: int, token: int, ttl: timedelta) -> bool:
+    def renew(self, what: Leased, token: int, ttl: timedelta) -> bool:
         """Own it for `ttl` from now; False when the lease was lost."""
         ...
 
-    def release(self, partition: int, token: int) -> None:
+    def release(self, what: Leased, token: int) -> None:
         """Let others have it at once; does nothing when the lease was lost."""
         ...
 

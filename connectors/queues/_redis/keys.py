@@ -102,13 +102,19 @@ KINDS = (
         Life.BOUNDED,
         "two fields for each live lane",
     ),
-    Kind("lease", "hash", "`partition`: its owner and fencing token", Life.EXPIRES, "a partition"),
+    Kind(
+        "lease",
+        "hash",
+        "`partition`, or `delivery`: its owner and fencing token",
+        Life.EXPIRES,
+        "one for each partition, and one",
+    ),
     Kind(
         "tokens",
         "hash",
-        "the last fencing token of each partition",
+        "the last fencing token of each partition, and of delivery",
         Life.BOUNDED,
-        "a field for each partition",
+        "a field for each partition, and one",
     ),
     Kind(
         "present",

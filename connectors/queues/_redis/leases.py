@@ -1,9 +1,10 @@
-"""Who owns which partition of the results, with fencing tokens that only rise."""
+"""Who owns which partition of the results, and delivery, with fencing tokens that only rise."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 from connectors.queues._redis.link import Link
+from pipeline.core.partitions import Leased
 
 
 class RedisLeases:
@@ -13,18 +14,18 @@ class RedisLeases:
         self._link = link
         self._partitions = partitions
 
-    def acquire(self, partition: int, owner: str, ttl: timedelta) -> int | None:
-        """Own a partition for `ttl`; returns the fencing token, None while it is another's."""
-        token = self._link.script("lease_acquire", partition, owner, _ms(ttl))
+    def acquire(self, what: Leased, owner: str, ttl: timedelta) -> int | None:
+        """Own it for `ttl`; returns the fencing token, None while it is another's."""
+        token = self._link.script("lease_acquire", what, owner, _ms(ttl))
         return None if token is None else int(token)
 
-    def renew(self, partition: int, token: int, ttl: timedelta) -> bool:
+    def renew(self, what: Leased, token: int, ttl: timedelta) -> bool:
         """Own it for `ttl` from now; False when the lease was lost."""
-        return bool(self._link.script("lease_renew", partition, token, _ms(ttl)))
+        return bool(self._link.script("lease_renew", what, token, _ms(ttl)))
 
-    def release(self, partition: int, token: int) -> None:
+    def release(self, what: Leased, token: int) -> None:
         """Let others have it at once; does nothing when the lease was lost."""
-        self._link.script("lease_release", partition, token)
+        self._link.script("lease_release", what, token)
 
     def owners(self) -> Mapping[int, tuple[str, int]]:
         """Owner and token of every partition that is owned."""
