@@ -44,6 +44,8 @@ class Report:
     partitions: Sequence[int] = ()
     sinks: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     progress: float | None = None
+    stands_by: bool = False
+    """Another process does this stage's work; this one goes on where that one ends."""
     is_last: bool = False
     """The process ends with this word."""
 

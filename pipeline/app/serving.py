@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.redis import RedisQueues
@@ -72,7 +72,8 @@ def serve(name: str, make: Make, place: Workplace) -> None:
     """
     about = _About(place)
     reporter = Reporter(name, place.around, about.not_ready)
-    telling = Telling(about.not_ready, place.around.metrics.exposition)
+    metrics = place.around.metrics
+    telling = Telling(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
     try:
         with answering(place.http, telling), _beating(reporter, place):
             stage, reporter.facts = make(reporter)
@@ -136,6 +137,10 @@ def _beating(reporter: Reporter, place: Workplace) -> Iterator[None]:
         # The last word has the final figures; it is forgotten like all others.
         thread.stop(BEAT_S)
         reporter.beat(place.queues.presence, last=True)
+
+
+def _remark(facts: dict[str, Any]) -> str | None:
+    return "another process is at work, standing by" if facts.get("stands_by") else None
 
 
 def _look_after(stage: Stage, stop: threading.Event) -> None:

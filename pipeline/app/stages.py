@@ -1,7 +1,7 @@
 """The stages of a deployment, each with the same few handles, alone in a process or all in one."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -202,14 +202,19 @@ class DeliveryStage:
 
     name = "delivery"
 
-    def __init__(self, around: Surroundings, store: Store) -> None:
-        """Nothing is sent before `start`."""
+    def __init__(
+        self, around: Surroundings, store: Store, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Nothing is sent before `start`, nor once it may not go on."""
         lanes = [
             SinkLane(route, sink, store, around.clock, around.metrics)
             for route, sink in routes_of(around.deployment)
         ]
-        self._delivery = Delivery(lanes, store, around.clock)
-        self._started = False
+        self._delivery = Delivery(lanes, store, around.clock, may_go_on)
+        self._metrics = around.metrics
+        self.has_started = False
+        self.has_ended = False
+        """Whether every lane has let go of its sink."""
 
     finished = False
     failure: str | None = None
@@ -217,7 +222,8 @@ class DeliveryStage:
     def start(self) -> None:
         """Begin to deliver; raises StoreError."""
         self._delivery.start()
-        self._started = True
+        self.has_started = True
+        self._metrics.delivering.set(1)
 
     def tend(self) -> None:
         """Look for new events now."""
@@ -225,7 +231,8 @@ class DeliveryStage:
 
     def stop(self, within_s: float) -> None:
         """Deliver what is there to the sinks that answer."""
-        self._delivery.stop(within_s)
+        self.has_ended = self._delivery.stop(within_s)
+        self._metrics.delivering.set(0)
 
     def status(self) -> tuple[LaneStatus, ...]:
         """How each sink is doing."""
@@ -234,7 +241,7 @@ class DeliveryStage:
     def ready(self) -> str | None:
         """Whether some sink takes events, when there is one."""
         lanes = self.status()
-        if not self._started:
+        if not self.has_started:
             return "the store does not answer yet"
         if lanes and all(lane.error for lane in lanes):
             return f"no sink takes events; {lanes[0].sink}: {lanes[0].error}"

@@ -190,7 +190,7 @@ def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
 
 
 def _troubles(status: DeploymentStatus, *, shared: bool) -> list[str]:
-    at_work = {report.stage for report in status.processes}
+    at_work = {report.stage for report in status.processes if not report.stands_by}
     troubles = [f"nobody does the {s}" for s in STAGES if shared and s not in at_work]
     troubles += [
         f"{report.stage} on {report.host} ({report.pid}) is not ready: {report.not_ready}"

@@ -3,7 +3,7 @@
 import logging
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline.core.clock import Clock
 from pipeline.core.ports import Store
@@ -15,7 +15,15 @@ _log = logging.getLogger(__name__)
 class Delivery:
     """Starts and stops the lanes. Events that are not delivered stay in the store."""
 
-    def __init__(self, lanes: Sequence[Lane], store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        store: Store,
+        clock: Clock,
+        may_go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may_go_on` is asked before each step; a lane that may not ends."""
+        self._may_go_on = may_go_on
         self._lanes = tuple(lanes)
         self._store = store
         self._clock = clock
@@ -60,7 +68,7 @@ class Delivery:
         return not late
 
     def _run(self, lane: Lane, wake: threading.Event) -> None:
-        while True:
+        while self._may_go_on():
             wake.clear()
             last = self._stopping.is_set()
             rest_s = self._step(lane)

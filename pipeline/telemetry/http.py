@@ -38,10 +38,13 @@ def address_of(text: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What is told: why the process is not ready (None when it is), and its metrics."""
+    """What is told of a process."""
 
     not_ready: Callable[[], str | None]
+    """Why it is not ready; None when it is."""
     metrics: Callable[[], bytes]
+    remark: Callable[[], str | None] = lambda: None
+    """What else there is to say of a process that is ready."""
 
 
 @contextmanager
@@ -93,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, _TEXT, b"alive\n")
         elif path == "/readyz":
             reason = self.told.not_ready()
-            self._answer(503 if reason else 200, _TEXT, f"{reason or 'ready'}\n".encode())
+            remark = None if reason else self.told.remark()
+            said = reason or (f"ready: {remark}" if remark else "ready")
+            self._answer(503 if reason else 200, _TEXT, f"{said}\n".encode())
         elif path == "/metrics":
             self._answer(200, _METRICS, self.told.metrics())
         else:

@@ -100,6 +100,7 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     events = _Counted("Events kept, by rule.", "camera", "rule", "phase")
+    delivering = _Measured("1 in the process that delivers, 0 in all others.")
     events_delivered = _Counted("Events a sink accepted.", "sink")
     delivery_failures = _Counted("Attempts a sink did not accept.", "sink")
     events_undelivered = _Counted("Events given up on and kept as dead letters.", "sink")

@@ -90,6 +90,27 @@ def test_stopping_delivers_what_is_there(store: SqlStore) -> None:
         assert store.cursor("log").behind == 0
 
 
+def test_who_may_not_go_on_sends_nothing_more(store: SqlStore) -> None:
+    """Not even when stopped; what is in a sink's hands then is the last."""
+    stuck, log, may = Gate(), ListSink(), threading.Event()
+    may.set()
+    lanes = [
+        Lane(Route(name, at_once=1), sink, store, SystemClock(), Metrics())
+        for name, sink in {"ops": stuck, "log": log}.items()
+    ]
+    running = Delivery(lanes, store, SystemClock(), may.is_set)
+    running.start()
+    assert stuck.entered.wait(10)
+    wait_until(lambda: len(log.events) == 3)
+    may.clear()
+    store.commit(Commit(events=[an_event(3)]))
+    stuck.open.set()
+    assert running.stop(10)
+    assert (len(stuck.events), len(log.events)) == (1, 3)
+    assert stuck.closed
+    assert log.closed
+
+
 def test_stopping_tries_a_failing_sink_once_more(store: SqlStore) -> None:
     """Without waiting for its next attempt; what it does not take waits in the store."""
 

@@ -15,6 +15,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.remark: str | None = None
         self.metrics = Metrics()
         self.port = 0
 
@@ -27,7 +28,7 @@ class Desk:
 def desk() -> Iterator[Desk]:
     """A process that answers on a free port."""
     desk = Desk()
-    telling = Telling(lambda: desk.reason, desk.metrics.exposition)
+    telling = Telling(lambda: desk.reason, desk.metrics.exposition, lambda: desk.remark)
     with answering(Address(LOOPBACK, 0), telling) as port:
         assert port is not None
         desk.port = port
@@ -41,7 +42,18 @@ def test_alive_is_not_ready(desk: Desk) -> None:
     answer = desk.ask("/readyz")
     assert (answer.status_code, answer.text) == (503, "redis at queue:6379 is out of reach\n")
     desk.reason = None
-    assert desk.ask("/readyz").status_code == 200
+    answer = desk.ask("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready\n")
+
+
+def test_ready_may_be_more_than_a_word(desk: Desk) -> None:
+    """A process that stands by is ready, and says that it does."""
+    desk.remark = "standing by"
+    answer = desk.ask("/readyz")
+    assert (answer.status_code, answer.text) == (200, "ready: standing by\n")
+    desk.reason = "is starting"
+    answer = desk.ask("/readyz")
+    assert (answer.status_code, answer.text) == (503, "is starting\n")
 
 
 def test_metrics_are_those_of_the_process(desk: Desk) -> None:

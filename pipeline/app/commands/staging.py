@@ -18,14 +18,16 @@ from pipeline.app.commands.options import (
 )
 from pipeline.app.commands.working import stop_on_signals
 from pipeline.app.config import load
+from pipeline.app.delivering import SharedDeliveryStage
 from pipeline.app.deployment import Deployment
 from pipeline.app.judged import await_judges, standings_of
 from pipeline.app.judging import ShardedProcessingStage, Share
 from pipeline.app.replaying import ConfirmedSamplingStage
 from pipeline.app.reports import Facts, Reporter, reports_of
 from pipeline.app.serving import Make, Workplace, opened_store, serve, stop_with_parent, workplace
-from pipeline.app.stages import DeliveryStage, InferenceStage, Stage
+from pipeline.app.stages import InferenceStage, Stage
 from pipeline.core.errors import ConfigError, Problem, QueueError
+from pipeline.delivery.duty import Duty
 from pipeline.processing.tenure import Tenure, Terms
 from pipeline.telemetry.http import address_of
 from pipeline.telemetry.logs import set_up
@@ -102,12 +104,18 @@ def deliver(
     logs: LogFormatOption = "text",
     with_parent: WithParent = False,
 ) -> None:
-    """Deliver events to the sinks, in a process of its own; one for each deployment."""
+    """Deliver events to the sinks, in a process of its own; a second one stands by."""
     place = _place(load(file, overrides), http, logs, with_parent=with_parent)
 
-    def make(_: Reporter) -> tuple[Stage, Facts]:
-        stage = DeliveryStage(place.around, opened_store(place))
-        return stage, lambda: {"sinks": {lane.sink: asdict(lane) for lane in stage.status()}}
+    def make(reporter: Reporter) -> tuple[Stage, Facts]:
+        duty = Duty(place.queues.leases, reporter.member, place.around.clock)
+        stage = SharedDeliveryStage(place.around, opened_store(place), duty)
+
+        def facts() -> dict[str, Any]:
+            sinks = {lane.sink: asdict(lane) for lane in stage.status()}
+            return {"sinks": sinks, "stands_by": stage.stands_by}
+
+        return stage, facts
 
     serve("delivery", make, place)
 

@@ -36,7 +36,7 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
     if found.processes:
         table = _table("processes", "stage", "host", "pid", "up", "state")
         for one in found.processes:
-            state = one.not_ready or "at work"
+            state = one.not_ready or ("standing by" if one.stands_by else "at work")
             table.add_row(one.stage, one.host, str(one.pid), f"{one.up_s:.0f} s", state)
         yield table
     yield _cameras(found)
