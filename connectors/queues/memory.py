@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from bisect import insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,24 +123,11 @@ class MemoryJobs:
 
         False when there was no room for `wait_s`. What was answered already is passed over.
         """
-        with self._changed:
-            answered = [
-                (claim, result)
-                for claim, result in zip(claims, results, strict=True)
-                if claim.id in self._entries
-            ]
-        for claim, _ in answered:
-            if claim.job.frame.camera in keep:
-                self._shelf.keep(claim.job.frame)
-        # Not under the lock: who makes room may need it.
-        if not self._results.publish([result for _, result in answered], wait_s):
-            return False
-        with self._changed:
-            for claim, _ in answered:
-                entry = self._entries.get(claim.id)
-                if entry is not None:
-                    self._forget(entry)
-            self._changed.notify_all()
+        until = time.monotonic() + wait_s
+        while refused := self._answer(claims, results, keep):
+            # Not under the lock: who makes room may need it.
+            if not self._results.wait_for_room(refused, until - time.monotonic()):
+                return False
         return True
 
     def backlog(self) -> Mapping[str, Backlog]:
@@ -172,6 +160,23 @@ class MemoryJobs:
         """Forget a dead letter."""
         with self._changed:
             return self._dead.pop(dead_letter_id, None) is not None
+
+    def _answer(
+        self, claims: Sequence[Claim], results: Sequence[Result], keep: Collection[str]
+    ) -> int:
+        """Answer what nobody has answered yet; how many results had no room, of which none went."""
+        with self._changed:
+            given = zip(claims, results, strict=True)
+            answered = {one.id: (one, result) for one, result in given if one.id in self._entries}
+            for claim, _ in answered.values():
+                if claim.job.frame.camera in keep:
+                    self._shelf.keep(claim.job.frame)
+            if not self._results.publish([result for _, result in answered.values()], 0):
+                return len(answered)
+            for id_ in answered:
+                self._forget(self._entries[id_])
+            self._changed.notify_all()
+            return 0
 
     def _lane(self, job: Job) -> _Lane:
         return self._lanes.setdefault(job.engine, {}).setdefault(job.frame.camera, _Lane())

@@ -121,6 +121,29 @@ class JobContract(BuiltQueues):
         answer(queues, slow)
         assert len(queues.results.take(9, SOON_S)) == 1
 
+    def test_two_workers_who_wait_for_room_hand_one_result_on(self, queues: Queues) -> None:
+        """Also where both answer the same job while there is no room for its result."""
+        queues.jobs.put(a_job(), 0)
+        workers = []
+        for _ in range(2):
+            claims = queues.jobs.claim(ENGINE, 1, SOON_S)
+            self.expire()
+            results = [result_of(claim.job, {}) for claim in claims]
+            workers.append(
+                threading.Thread(target=queues.jobs.answer, args=(claims, results, SOON_S))
+            )
+        fillers = [result_of(a_job(ordinal=n), {}) for n in range(10, 14)]
+        assert queues.results.publish(fillers, 0)
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(2 * NOT_LONG_S)
+        taken = queues.results.take(4, SOON_S)
+        queues.results.acknowledge(taken)
+        for worker in workers:
+            worker.join(SOON_S)
+        assert [one.result.ordinal for one in queues.results.take(9, SOON_S)] == [0]
+
     def test_pictures_for_events_outlive_their_jobs(self, queues: Queues) -> None:
         """Those of the cameras a worker names can be fetched after their jobs were answered."""
         for camera in ("door", "yard"):

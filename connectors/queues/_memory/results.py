@@ -30,6 +30,11 @@ class MemoryResults:
             self._extend(results)
             return True
 
+    def wait_for_room(self, count: int, wait_s: float) -> bool:
+        """Wait until as many could be handed on; False when there was no room for `wait_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._has_room(count), wait_s)
+
     def append(self, result: Result) -> None:
         """Hand one on without waiting for room: for the queue's own words on dead letters."""
         with self._changed:

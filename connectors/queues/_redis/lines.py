@@ -4,6 +4,7 @@ redis-py's own pool asks every connection, each time it is lent, whether it stil
 every argument, and sends each large one by itself. Of a small call that is a third of the cost.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class OpenLines:
         self._clock = clock
         self._resting: deque[tuple[Any, float]] = deque()
         self._closed = threading.Event()
+        self._process = os.getpid()
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """All commands leave in one piece, and their answers are read in turn."""
@@ -83,6 +85,10 @@ class OpenLines:
             return refusal
 
     def _take(self) -> Any:
+        if self._process != os.getpid():
+            # Those of before a fork are the parent's, which would be given our answers.
+            self._process = os.getpid()
+            self._resting.clear()
         try:
             connection, since = self._resting.pop()
         except IndexError:

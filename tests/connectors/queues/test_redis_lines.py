@@ -1,6 +1,8 @@
 """Open lines to Redis: many commands in one exchange, and no answer ever heard by another."""
 
+import os
 import threading
+import warnings
 
 import pytest
 import redis
@@ -127,3 +129,22 @@ def test_closed_while_in_use_nothing_stays_open(server: Redis) -> None:
     waiting.join(30)
     assert not waiting.is_alive()
     wait_until(lambda: connected(server) == [])
+
+
+def test_a_fork_opens_lines_of_its_own(server: Redis) -> None:
+    """A child never speaks on its parent's connection, where answers would go astray."""
+    lines = opened(server)
+    (own,) = lines.exchange([("CLIENT", "ID")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child runs no other thread
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = int(lines.exchange([("CLIENT", "ID")]) == [own])
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert lines.exchange([("CLIENT", "ID")]) == [own]
+    lines.close()

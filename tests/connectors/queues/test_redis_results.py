@@ -103,6 +103,17 @@ def test_a_busy_partition_does_not_starve_the_others(queues: RedisQueues) -> Non
     assert other in {one.result.camera for one in taken}
 
 
+def test_a_small_take_looks_into_every_partition(queues: RedisQueues) -> None:
+    """What waits is found behind partitions whose results are all in somebody's hands."""
+    cameras = {partition_of(f"camera-{n}", N): f"camera-{n}" for n in range(50)}
+    held = [camera for number, camera in cameras.items() if number != OWN]
+    queues.results.publish([one for camera in held for one in results(1, camera)], 0)
+    assert len(queues.results.take(99, 0)) == N - 1
+    for first in range(N):
+        queues.results.publish(results(1, first=first), 0)
+        assert ordinals(queues.results.take(1, 0)) == [first]
+
+
 def test_a_batch_of_results_larger_than_the_room_goes_in_alone(server: Redis, prefix: str) -> None:
     """More results than the whole room are taken when nothing else waits, rather than never."""
     queues = built(server.url, prefix, results_room=1)

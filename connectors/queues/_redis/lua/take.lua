@@ -36,15 +36,16 @@ local function read_again(partition, stream, from)
   return #entries == 0 and '>' or entries[#entries][1]
 end
 
--- An equal share of what is new in each of these streams; answers those that may have more.
+-- An equal share of what is new in each of these streams, and in no more of them than fit; answers
+-- those that may have more, and those that were not asked.
 local function read_new(streams)
   local share = math.max(1, math.floor((limit - #taken) / #streams))
-  local asked = {}
-  for i = 1, math.min(#streams, limit - #taken) do
-    asked[i] = streams[i]
+  local asked, more = {}, {}
+  for i, stream in ipairs(streams) do
+    local those = i <= limit - #taken and asked or more
+    those[#those + 1] = stream
   end
   for i = 1, #asked do asked[#asked + 1] = '>' end
-  local more = {}
   for _, one in ipairs(redis.call('XREADGROUP', 'GROUP', 'processors', 'processor', 'COUNT', share,
     'STREAMS', unpack(asked)) or {}) do
     local stream, entries = one[1], one[2]
