@@ -1,6 +1,6 @@
 """Questions about the past, answered from the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,6 +108,12 @@ class SqlHistory:
         )
         wanted = sa.select(cursors.c.sink, cursors.c.position, behind).where(cursors.c.enlisted)
         return [Cursor(*row) for row in self._all(wanted.order_by(cursors.c.sink))]
+
+    def refused(self) -> Mapping[str, int]:
+        """How many events each sink would not take."""
+        sink = _schema.undelivered.c.sink
+        wanted = sa.select(sink, sa.func.count().label("events")).group_by(sink).order_by(sink)
+        return {row.sink: row.events for row in self._all(wanted)}
 
     def _all(self, wanted: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with self._database.read("read what is kept") as connection:

@@ -121,6 +121,16 @@ class SqlStore:
                 for row in connection.execute(wanted)
             ]
 
+    def settle(self, letters: Sequence[Undelivered]) -> int:
+        """Forget dead letters; how many were still there."""
+        table = _schema.undelivered
+        settled = 0
+        with self._database.write("forget dead letters") as connection:
+            for letter in letters:
+                mine = (table.c.sink == letter.sink) & (table.c.position == letter.position)
+                settled += connection.execute(sa.delete(table).where(mine)).rowcount
+        return settled
+
     def prune(self, before: float) -> int:
         """Forget what was stored before `before`; events only when every sink is past them.
 

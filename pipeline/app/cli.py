@@ -22,6 +22,7 @@ COMMANDS = {
     "deliver": "staging",
     "status": "watching",
     "dead-letters": "letters",
+    "undelivered": "undelivered",
     "evaluate": "evaluating",
     "render": "rendering",
     "ask": "asking",

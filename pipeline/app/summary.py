@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.app.deployment import Deployment
 from pipeline.app.figures import CameraFigures, Figures
@@ -74,6 +74,8 @@ class Summary:
     """Events that wait for a sink, by its name; those that have them all are left out."""
     seconds: float
     """How long the run took."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Events that a sink would not take, by its name; those that took all are left out."""
 
     @property
     def frames(self) -> int:
@@ -82,10 +84,16 @@ class Summary:
 
     def undelivered(self) -> str | None:
         """A sentence about events that no sink has taken yet; None where all are delivered."""
-        if not self.behind:
-            return None
-        sinks = ", ".join(f"{events} for {sink}" for sink, events in self.behind.items())
-        return f"events wait in the store ({sinks}); they are sent when it is run again"
+        said = []
+        if self.behind:
+            waiting = _by_sink(self.behind)
+            said.append(f"events wait in the store ({waiting}); they are sent when it is run again")
+        if self.refused:
+            said.append(
+                f"events were refused ({_by_sink(self.refused)}); `moonwatch undelivered` shows "
+                "why, and sends them again"
+            )
+        return "; ".join(said) or None
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
@@ -117,6 +125,7 @@ class Summary:
             ],
             "frames": [_flow_json(flow) for flow in self.flows],
             "undelivered": dict(self.behind),
+            "refused": dict(self.refused),
             "seconds": _rounded(self.seconds),
         }
 
@@ -131,7 +140,12 @@ def summarise(deployment: Deployment, history: History, figures: Figures, took_s
         flows=[_flow(camera, figures) for camera in deployment.cameras],
         behind={c.sink: c.behind for c in history.cursors() if _lacks(deployment, c)},
         seconds=took_s,
+        refused={s: n for s, n in history.refused().items() if s in deployment.sinks},
     )
+
+
+def _by_sink(events: dict[str, int]) -> str:
+    return ", ".join(f"{number} for {sink}" for sink, number in events.items())
 
 
 def _lacks(deployment: Deployment, cursor: Cursor) -> bool:

@@ -1,6 +1,6 @@
 """The reading side of a store: what the command line and the pages ask of the past."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,4 +86,8 @@ class History(Protocol):
 
     def cursors(self) -> Sequence[Cursor]:
         """Where each sink of the deployment is."""
+        ...
+
+    def refused(self) -> Mapping[str, int]:
+        """How many events each sink would not take; those that took all are left out."""
         ...

@@ -108,6 +108,13 @@ class Store(Protocol):
         """Dead letters, of one sink or all."""
         ...
 
+    def settle(self, letters: Sequence[Undelivered]) -> int:
+        """Forget dead letters, because they were delivered after all or nobody wants them.
+
+        Returns how many were still there.
+        """
+        ...
+
     def prune(self, before: float) -> int:
         """Forget events, buckets and health that were stored before `before`; how many.
 

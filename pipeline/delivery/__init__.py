@@ -2,6 +2,7 @@
 
 from pipeline.delivery.delivery import Delivery
 from pipeline.delivery.lane import Lane, LaneStatus
+from pipeline.delivery.resending import Resent, resend
 from pipeline.delivery.route import Route
 
-__all__ = ["Delivery", "Lane", "LaneStatus", "Route"]
+__all__ = ["Delivery", "Lane", "LaneStatus", "Resent", "Route", "resend"]

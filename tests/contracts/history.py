@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.history import EventCount, EventFilter, History, Page, Span
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.ports import Commit, Cursor, Store
+from pipeline.core.ports import Commit, Cursor, Store, Undelivered
 from tests.contracts.event_tools import an_event
 
 START = an_event(0).at
@@ -41,6 +41,8 @@ class HistoryContract(abc.ABC):
         store.commit(Commit(events=[*door, *till, ended], buckets=BUCKETS, health=HEALTH))
         store.enlist(["log", "ops"])
         store.advance("log", 5)
+        refused = [Undelivered("ops", n, f"event-{n}", "answers 400", 1) for n in (1, 2)]
+        store.advance("ops", 0, refused)
         yield history
         store.close()
 
@@ -106,3 +108,7 @@ class HistoryContract(abc.ABC):
     def test_sinks_show_how_far_they_are(self, history: History) -> None:
         """Every enlisted sink, by name."""
         assert history.cursors() == [Cursor("log", 5, 2), Cursor("ops", 0, 7)]
+
+    def test_what_sinks_refused_is_counted(self, history: History) -> None:
+        """By sink; one that took everything is not among them."""
+        assert history.refused() == {"ops": 2}

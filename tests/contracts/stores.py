@@ -174,6 +174,23 @@ class StoreContract(abc.ABC):
         assert store.undelivered("ops") == [letter]
         assert store.undelivered("log") == []
 
+    def test_dead_letters_are_settled_once(self, store: Store) -> None:
+        """What was delivered after all is forgotten, and nothing else is."""
+        store.commit(Commit(events=[an_event(number) for number in range(3)]))
+        letters = [
+            Undelivered(sink, n + 1, an_event(n).record_id, "no", 1)
+            for n in range(3)
+            for sink in ("log", "ops")
+        ]
+        store.advance("log", 3, letters[::2])
+        store.advance("ops", 3, letters[1::2])
+        assert store.settle(letters[:3]) == 3
+        assert store.undelivered() == letters[3:]
+        assert store.settle(letters[:4]) == 1
+        assert store.settle([]) == 0
+        assert store.undelivered() == letters[4:]
+        assert store.cursor("ops").position == 3
+
     def test_pruning_waits_for_every_sink(self, store: Store) -> None:
         """Old events go once all enlisted sinks are past them; a dismissed sink holds nothing."""
         store.commit(Commit(events=[an_event(number) for number in range(4)]))
