@@ -90,7 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.number = self.state.connections
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed in the middle of it
+            self.close_connection = True
+            return
         received = Received(self.path, dict(self.headers.items()), body, self.number)
         status = self.state.answer()
         if status < 0 and status != FLOOD:
