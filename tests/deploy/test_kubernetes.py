@@ -103,11 +103,19 @@ def test_a_stage_is_probed_where_it_answers(name: str) -> None:
     assert notes["prometheus.io/port"] == str(PORT)
 
 
-@pytest.mark.parametrize("name", ["sampler", "delivery"])
-def test_what_must_not_run_twice_never_does(name: str) -> None:
-    """The old one is gone before the new one begins."""
-    spec = stages()[name]["spec"]
+def test_what_must_not_run_twice_never_does() -> None:
+    """The old sampler is gone before the new one begins."""
+    spec = stages()["sampler"]["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+@pytest.mark.parametrize("name", ["processor", "delivery"])
+def test_what_has_leases_is_replaced_without_a_gap(name: str) -> None:
+    """The new one is there before the old one ends: whoever only stands by is ready."""
+    spec = stages()[name]["spec"]
+    rolling = {"maxUnavailable": 0, "maxSurge": 1}
+    assert spec["replicas"] == 2
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
 def test_secrets_come_by_file() -> None:
@@ -155,7 +163,7 @@ def test_nothing_talks_but_what_is_named() -> None:
 def test_a_budget_lets_nodes_be_drained() -> None:
     """Whatever may be many has one, and what is one has none."""
     budgets = {one["metadata"]["name"] for _, one in objects("PodDisruptionBudget")}
-    assert budgets == {"worker", "processor", "worker-gpu"}
+    assert budgets == {"worker", "processor", "delivery", "worker-gpu"}
 
 
 def test_the_autoscaler_can_lose_its_eyes() -> None:
