@@ -164,7 +164,8 @@ class RedisJobs:
         frame, limits = job.frame, self._limits
         flight = keys.flight_named(job.engine, frame.camera, frame.run)
         partition = partition_of(frame.camera, limits.partitions)
-        rest = (flight, str(job.ordinal), str(partition), repr(frame.captured_at))
+        size = "x".join(map(str, frame.size_wh))
+        rest = (flight, str(job.ordinal), str(partition), repr(frame.captured_at), size)
         offered = (
             lane,
             limits.live_room if job.live else limits.file_room,
@@ -199,25 +200,16 @@ class RedisJobs:
         try:
             job = decode_job(data, self._codec.decode(file))
         except QueueError as error:
-            self._bury(found, str(error), readable=_is_readable(data))
+            self._bury(found, str(error))
             return None
         return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
 
-    def _bury(self, found: Sequence[Any], reason: str, *, readable: bool) -> None:
+    def _bury(self, found: Sequence[Any], reason: str) -> None:
         lane, entry, attempts, *_ = found
-        most = self._limits.dead_letters
         try:
-            self._link.script("bury", lane, entry, attempts, reason, most, int(readable))
+            self._link.script("bury", lane, entry, attempts, reason, self._limits.dead_letters)
         except QueueError:
             return  # it comes again when its lease ends
-
-
-def _is_readable(data: bytes) -> bool:
-    try:
-        decode_job(data, _NO_PIXELS)
-    except QueueError:
-        return False
-    return True
 
 
 def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:

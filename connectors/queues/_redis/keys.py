@@ -84,7 +84,8 @@ KINDS = (
     Kind(
         "results",
         "stream",
-        "`partition`: r results, or j jobs with w why they failed (group `processors`)",
+        "`partition`: r results; or j jobs with w why they failed, and l lane, x picture, m the "
+        "rest (group `processors`)",
         Life.BOUNDED,
         "results_room entries, what processors hold, and a failed result for each dead letter",
     ),
@@ -129,6 +130,13 @@ KINDS = (
         "what each process that is alive says of itself, as JSON",
         Life.EXPIRES,
         "a field for each process, with figures for each camera",
+    ),
+    Kind(
+        "agreed",
+        "string",
+        "`setting`: its value in the processes that are alive, which all must share",
+        Life.EXPIRES,
+        "one for the setting `partitions`",
     ),
     Kind(
         "bell",

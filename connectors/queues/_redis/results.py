@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from connectors.queues._redis.handing import hand_on, packed
-from connectors.queues._redis.keys import flight_named
+from connectors.queues._redis.keys import flight_named, parts_of
 from connectors.queues._redis.limits import Limits
 from connectors.queues._redis.link import Link
 from pipeline.core.clock import Clock
@@ -112,12 +112,9 @@ class PartitionResults:
 
     def _read(self, number: bytes, deliveries: int, entry: Sequence[Any]) -> Delivered | None:
         id_, flat = entry
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        fields = dict(zip(flat[::2], flat[1::2], strict=True)) if flat else {}
         try:
-            if b"r" in fields:
-                read = decode_result(fields[b"r"])
-            else:
-                read = failed_result(decode_job(fields[b"j"], _NO_PIXELS), fields[b"w"].decode())
+            read = decode_result(fields[b"r"]) if b"r" in fields else _failed(fields)
         except QueueError as error:
             self._bury(number, id_, str(error))
             return None
@@ -166,6 +163,39 @@ class RedisResults(PartitionResults):
         tokens: Mapping[int, int | None]
         tokens = {**owned} if isinstance(owned, Mapping) else dict.fromkeys(owned)
         return PartitionResults(self._link, self._limits, self._clock, tokens)
+
+
+def _failed(fields: Mapping[bytes, bytes]) -> Result:
+    """A job's failed result; without a task where the job is of another release's making."""
+    try:
+        job = decode_job(fields.get(b"j", b""), _NO_PIXELS)
+        return failed_result(job, fields.get(b"w", b"").decode(errors="replace"))
+    except QueueError:
+        try:
+            return _nameless(*(fields[name].decode() for name in (b"l", b"x", b"m")))
+        except (KeyError, ValueError):
+            pass
+        raise
+
+
+def _nameless(lane: str, picture: str, rest: str) -> Result:
+    """What is known of a job from the names beside it, so that those after it need not wait."""
+    engine, kind, camera = parts_of(lane)
+    _, run, seq = parts_of(picture)
+    _, ordinal, _, captured_at, size = rest.split(_BAR)
+    width, height = map(int, size.split("x"))
+    if min(width, height) < 1:
+        raise ValueError(size)
+    return Result(
+        camera=camera,
+        run=run,
+        engine=engine,
+        ordinal=int(ordinal),
+        seq=int(seq),
+        captured_at=float(captured_at),
+        size_wh=(width, height),
+        live=kind == "live",
+    )
 
 
 def _told(delivered: Delivered) -> Iterator[str | int]:

@@ -152,12 +152,16 @@ def test_what_no_processor_can_read_is_given_up(
     ((first, _), _) = server.client.xrange(name)
     server.client.xdel(name, first)
     server.client.xadd(name, {"r": b"\x01\x93nonsense"})
-    server.client.xadd(name, {"j": b"\x07", "w": b"queue full"})
+    server.client.xadd(
+        name, {"j": b"\x07", "w": b"queue full", "m": b"\xff|no", "l": b"a", "x": b"b"}
+    )
+    server.client.xadd(name, {"neither": b"nor"})
     assert ordinals(queues.results.take(9, SOON_S)) == [1]
     letters = queues.jobs.dead_letters()
-    assert [(letter.engine, letter.seq) for letter in letters] == [("", -1)] * 2
+    assert [(letter.engine, letter.seq) for letter in letters] == [("", -1)] * 3
     assert "damaged" in letters[0].reason
     assert "version 7" in letters[1].reason
+    assert "version none" in letters[2].reason
     assert all(queues.jobs.retry(letter.id) for letter in letters)
     assert queues.results.take(9, 0) == []
     again = queues.jobs.dead_letters()

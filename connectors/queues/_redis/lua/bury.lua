@@ -1,7 +1,7 @@
--- Give up a job that its worker cannot read. ARGV: lane, id, attempts, reason, dead letters kept,
--- 1 when a failed result can be made of it. Writes: lane:<lane>, dead, results:*, picture:*.
+-- Give up a job that its worker cannot read. ARGV: lane, id, attempts, reason, dead letters kept.
+-- Writes: lane:<lane>, dead, results:*, picture:*.
 even_when_full()
 local entry = redis.pcall('XRANGE', key('lane', ARGV[1]), ARGV[2], ARGV[2])[1]
 if entry then
-  give_up(ARGV[1], entry, ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1')
+  give_up(ARGV[1], entry, ARGV[3], ARGV[4], tonumber(ARGV[5]))
 end

@@ -23,7 +23,7 @@ local function reclaim(lane, room)
       redis.call('XACK', stream, 'workers', ended[1])
     elseif attempts >= max_attempts then
       local reason = 'no worker finished it in ' .. attempts .. ' attempts'
-      give_up(lane, entry, attempts, reason, most_dead, true)
+      give_up(lane, entry, attempts, reason, most_dead)
     else
       redis.call('XCLAIM', stream, 'workers', 'worker', 0, ended[1], 'JUSTID', 'RETRYCOUNT', attempts + 1)
       found[#found + 1] = {entry, attempts + 1}

@@ -117,7 +117,7 @@ end
 -- What a job's entry says beside the job and its picture.
 local function meta_of(fields)
   local flight, ordinal, partition, captured_at =
-    string.match(fields.m or '', '^(.*)|(.*)|(.*)|(.*)$')
+    string.match(fields.m or '', '^(.*)|(.*)|(.*)|(.*)|.*$')
   return {flight = flight or '', ordinal = ordinal or '', partition = partition or '0',
     captured_at = captured_at or '0'}
 end
@@ -146,13 +146,14 @@ local function let_go(picture, keep_ms, gone)
 end
 
 -- Put a job that nobody answered among the results. True when there was room for it.
-local function publish_failed(job, partition, reason, room)
-  local results = key('results', partition)
+local function publish_failed(lane, fields, reason, room)
+  local results = key('results', meta_of(fields).partition)
   local length = redis.call('XLEN', results)
   if room and length >= room and waiting_in(results, 'processors', length) >= room then
     return false
   end
-  add_to(results, 'processors', 'j', job, 'w', reason)
+  add_to(results, 'processors', 'j', fields.j, 'w', reason, 'l', lane, 'x', fields.x,
+    'm', fields.m or '')
   return true
 end
 
@@ -163,7 +164,7 @@ local function drop(lane, entry, reason, room)
   take_out(lane, entry[1])
   let_go(fields.x, '')
   redis.call('HINCRBY', key('dropped'), lane .. ':' .. reason, 1)
-  if not publish_failed(fields.j, meta.partition, reason, room) then
+  if not publish_failed(lane, fields, reason, room) then
     redis.call('SREM', key('flight', meta.flight), meta.ordinal)
   end
   return fields.j
@@ -203,11 +204,11 @@ local function keep_dead(most, ...)
 end
 
 -- Give a job up: a dead letter with its picture, and a failed result, also without room for it.
-local function give_up(lane, entry, attempts, reason, most, answer)
+local function give_up(lane, entry, attempts, reason, most)
   local fields = fields_of(entry)
   take_out(lane, entry[1])
   redis.call('PERSIST', key('picture', fields.x))
   redis.call('PERSIST', key('refs', string.match(fields.x, '^(.*):')))
-  if answer then publish_failed(fields.j, meta_of(fields).partition, reason) end
+  publish_failed(lane, fields, reason)
   keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j, 'x', fields.x, 'm', fields.m)
 end
