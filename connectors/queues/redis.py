@@ -28,6 +28,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from connectors.queues._redis.agreement import RedisAgreement
 from connectors.queues._redis.jobs import RedisJobs
 from connectors.queues._redis.keys import base_of
 from connectors.queues._redis.leases import RedisLeases
@@ -85,7 +86,8 @@ class RedisConfig(Config):
     file_room: int = Field(default=16, ge=1)
     """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
     partitions: int = Field(default=8, ge=1, le=256)
-    """Parts into which the cameras' results are divided among processors; the same everywhere."""
+    """Parts into which the cameras' results are divided among processors; the same in all
+    processes: one that differs from those at work ends with exit code 2."""
     results_room: int = Field(default=1024, ge=1)
     """Results that may wait for a processor, in each partition."""
     visibility: PositiveDuration = timedelta(minutes=5)
@@ -123,6 +125,7 @@ class RedisConfig(Config):
             leases=RedisLeases(link, limits.partitions),
             shelf=RedisShelf(link, codec),
             presence=RedisPresence(link),
+            agreement=RedisAgreement(link),
             link=link,
         )
 
@@ -162,6 +165,7 @@ class RedisQueues(Queues):
     shelf: RedisShelf
     leases: RedisLeases
     presence: RedisPresence
+    agreement: RedisAgreement
     link: Link
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.redis import RedisQueues
+from pipeline.app.agreement import SharedPartitions
 from pipeline.app.deployment import Deployment
 from pipeline.app.reports import BEAT_S, Facts, Reporter
 from pipeline.app.stages import Stage, Surroundings
@@ -65,26 +66,34 @@ Make = Callable[[Reporter], tuple[Stage, Facts]]
 """Makes the stage, and what it adds to its process's report."""
 
 
-def serve(name: str, make: Make, place: Workplace) -> None:
+def serve(name: str, make: Make, place: Workplace, *, surely_agreed: bool = False) -> None:
     """Work until told to stop, or until there is nothing left to do.
 
-    Raises MoonwatchError when the stage fails.
+    Raises MoonwatchError when the stage fails, and ConfigError where the processes at work divide
+    the results in another way. Where the queue is away that is found once it answers; a stage that
+    must be `surely_agreed` is not begun before.
     """
     about = _About(place)
     reporter = Reporter(name, place.around, about.not_ready)
     metrics = place.around.metrics
     telling = Telling(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
+    queues = place.queues
+    partitions = SharedPartitions(queues.agreement, queues.results.partitions, place.around.clock)
     try:
-        with answering(place.http, telling), _beating(reporter, place):
+        with answering(place.http, telling), _beating(reporter, partitions, place):
+            if not partitions.settle(place.stop, surely=surely_agreed):
+                return
             stage, reporter.facts = make(reporter)
             try:
                 _tried_on(stage.start, place)
                 about.stage = stage
-                _look_after(stage, place.stop)
+                _look_after(stage, partitions, place.stop)
             finally:
                 stage.stop(DRAIN_S)
     finally:
-        place.queues.close()
+        queues.close()
+    if partitions.refusal is not None:
+        raise partitions.refusal
     if stage.failure is not None:
         raise MoonwatchError(stage.failure)
 
@@ -121,12 +130,18 @@ class _About:
 
 
 @contextmanager
-def _beating(reporter: Reporter, place: Workplace) -> Iterator[None]:
+def _beating(reporter: Reporter, partitions: SharedPartitions, place: Workplace) -> Iterator[None]:
     over = threading.Event()
+
+    def say(*, last: bool = False) -> None:
+        # Who differs is not to be counted among those who share the work.
+        if not partitions.differ:
+            reporter.beat(place.queues.presence, last=last)
 
     def beat() -> None:
         while not over.is_set():
-            reporter.beat(place.queues.presence)
+            partitions.look()
+            say()
             place.around.clock.wait(BEAT_S, over)
 
     thread = StageThread("presence", beat, over.set)
@@ -136,15 +151,17 @@ def _beating(reporter: Reporter, place: Workplace) -> Iterator[None]:
     finally:
         # The last word has the final figures; it is forgotten like all others.
         thread.stop(BEAT_S)
-        reporter.beat(place.queues.presence, last=True)
+        say(last=True)
 
 
 def _remark(facts: dict[str, Any]) -> str | None:
     return "another process is at work, standing by" if facts.get("stands_by") else None
 
 
-def _look_after(stage: Stage, stop: threading.Event) -> None:
+def _look_after(stage: Stage, partitions: SharedPartitions, stop: threading.Event) -> None:
     while not stop.is_set() and not stage.finished and stage.failure is None:
+        if partitions.refusal is not None:
+            return
         stage.tend()
         stop.wait(_LOOK_S)
 

@@ -1,4 +1,4 @@
-"""Who is at work: every process says so now and then, and is forgotten when it stops."""
+"""Who is at work, and by what: every process says so now and then, and is forgotten otherwise."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,4 +18,15 @@ class Presence(Protocol):
 
     def members(self) -> Mapping[str, bytes]:
         """Everybody alive, each with its last report."""
+        ...
+
+
+class Agreement(Protocol):
+    """Settings that all processes must share. Raises QueueError when nobody can tell."""
+
+    def agree(self, setting: str, value: int, ttl: timedelta) -> int:
+        """Say for `ttl` what a setting is here; returns what it is where work goes on already.
+
+        The first value holds, until nobody has said it again for its `ttl`.
+        """
         ...

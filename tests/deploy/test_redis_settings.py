@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from pipeline.core.partitions import DELIVERY
 from pipeline.core.ports import Queues
 from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built
@@ -169,10 +170,12 @@ def test_a_share_of_the_results_can_be_owned(server: Server, root: Client) -> No
     assert token is not None
     assert queues.leases.renew(0, token, redis_tools.A_WHILE)
     assert queues.results.partition({0: token}).take(1, 0.01) == []
+    assert queues.leases.acquire(DELIVERY, "me", redis_tools.A_WHILE) is not None
     assert queues.leases.owners() == {0: ("me", token)}
+    assert queues.agreement.agree("partitions", 8, redis_tools.A_WHILE) == 8
     queues.presence.say("me", b"well", redis_tools.A_WHILE)
     assert queues.presence.members() == {"me": b"well"}
     queues.presence.leave("me")
     queues.leases.release(0, token)
     queues.close()
-    assert root.keys("{moonwatch}:lease:*") == []
+    assert root.keys("{moonwatch}:lease:*") == [b"{moonwatch}:lease:delivery"]

@@ -94,7 +94,8 @@ def process(
     """Judge the answers, in a process of its own; as many as wanted share the cameras."""
     place = _place(load(file, overrides), http, logs, with_parent=with_parent)
     partitions = place.queues.results.partitions
-    serve("processing", _processing(place, _shard(shard, partitions)), place)
+    # What it took of cameras that are another's would be let go.
+    serve("processing", _processing(place, _shard(shard, partitions)), place, surely_agreed=True)
 
 
 def deliver(
