@@ -217,6 +217,8 @@ def test_a_full_redis_refuses_frames_and_drains(
     assert len(claims) == 20
     answer(queues, claims)
     assert queues.leases.acquire(0, "me", timedelta(minutes=1)) is not None
+    queues.presence.say("me", b"{}", timedelta(minutes=1))
+    assert queues.presence.members() == {"me": b"{}"}
     taken = queues.results.take(99, SOON_S)
     queues.results.acknowledge(taken)
     assert len(taken) == 20

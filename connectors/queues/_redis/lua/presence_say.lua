@@ -1,7 +1,9 @@
 -- Be known as alive for a while. ARGV: member, report, ms.
--- Writes: present, reports; forgets whoever said nothing for too long.
+-- Writes: present, reports; forgets whoever said nothing for too long. Also where Redis is full, as
+-- somebody will want to know who is there then.
 local present, reports = key('present'), key('reports')
 local now = now_ms()
+even_when_full()
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', present, '-inf', now)) do
   redis.call('ZREM', present, gone)
   redis.call('HDEL', reports, gone)
