@@ -10,6 +10,9 @@ from pipeline.core.ports import Store
 from pipeline.delivery.lane import Lane, LaneStatus
 
 _log = logging.getLogger(__name__)
+# Of the time that lanes have to end, in how much of it they may begin a step. The rest is for the
+# last one, which would be sent again if it were cut off; it is needed where events keep coming.
+_BEGINNING_SHARE = 0.75
 
 
 class Delivery:
@@ -29,7 +32,7 @@ class Delivery:
         self._clock = clock
         self._wakes = [threading.Event() for _ in self._lanes]
         self._stopping = threading.Event()
-        self._deadline = float("inf")
+        self._last_begin = float("inf")
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -57,11 +60,12 @@ class Delivery:
         Returns False when a lane did not end in time; what it did not deliver waits in the store
         for the next start.
         """
-        self._deadline = self._clock.monotonic() + within_s
+        now = self._clock.monotonic()
+        self._last_begin = now + within_s * _BEGINNING_SHARE
         self._stopping.set()
         self.nudge()
         for thread in self._threads:
-            thread.join(max(0.0, self._deadline - self._clock.monotonic()))
+            thread.join(max(0.0, now + within_s - self._clock.monotonic()))
         late = [thread.name for thread in self._threads if thread.is_alive()]
         if late:
             _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
@@ -72,7 +76,7 @@ class Delivery:
             wake.clear()
             last = self._stopping.is_set()
             rest_s = self._step(lane)
-            if last and (rest_s > 0 or self._clock.monotonic() >= self._deadline):
+            if last and (rest_s > 0 or self._clock.monotonic() >= self._last_begin):
                 break
             if rest_s > 0:
                 failing = lane.status().error is not None

@@ -111,6 +111,25 @@ def test_who_may_not_go_on_sends_nothing_more(store: SqlStore) -> None:
     assert log.closed
 
 
+def test_stopping_ends_although_events_keep_coming(store: SqlStore) -> None:
+    """No lane is cut off in the middle of a step, which would be done again."""
+
+    class Endless(ListSink):
+        """A sink for which there is always one more event."""
+
+        def send(self, events: Sequence[Event]) -> None:
+            super().send(events)
+            store.commit(Commit(events=[an_event(10 + len(self.events))]))
+
+    sink = Endless()
+    running = delivery(store, ops=sink)
+    running.start()
+    wait_until(lambda: len(sink.events) > 10)
+    assert running.stop(1.0)
+    assert sink.closed
+    assert store.cursor("ops").position == len(sink.events)
+
+
 def test_stopping_tries_a_failing_sink_once_more(store: SqlStore) -> None:
     """Without waiting for its next attempt; what it does not take waits in the store."""
 
