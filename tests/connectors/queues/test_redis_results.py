@@ -16,7 +16,7 @@ from pipeline.core.ports import Delivered
 from pipeline.testing import wait_until
 from tests.connectors.queues import redis_tools
 from tests.connectors.queues.redis_tools import built, expire
-from tests.contracts.queue_tools import NOT_LONG_S, SOON_S, a_job
+from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, a_job, answer
 from tests.redis_server import Redis
 
 pytestmark = pytest.mark.redis
@@ -262,6 +262,22 @@ def test_an_owner_without_a_lease_is_fenced_off(queues: RedisQueues) -> None:
     queues.leases.release(OWN, token)
     with pytest.raises(LeaseLostError):
         queues.results.partition({OWN: token}).take(9, SOON_S)
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_acknowledged_again_says_nothing_of_a_job_put_again(
+    queues: RedisQueues, is_owned: bool
+) -> None:
+    """The same number, put since, is still on its way and taken once."""
+    view = queues.results.partition({OWN: owned(queues)} if is_owned else [OWN])
+    queues.jobs.put(a_job(CAMERA), 0)
+    answer(queues, queues.jobs.claim(ENGINE, 1, SOON_S))
+    taken = view.take(9, SOON_S)
+    view.acknowledge(taken)
+    queues.jobs.put(a_job(CAMERA), 0)
+    view.acknowledge(taken)
+    queues.jobs.put(a_job(CAMERA), 0)
+    assert len(queues.jobs.claim(ENGINE, 9, SOON_S)) == 1
 
 
 def test_only_the_newest_delivery_is_acknowledged(

@@ -20,21 +20,28 @@ local function is_newest(results, id, deliveries)
 end
 
 for i = first, #ARGV, 5 do
-  local results, id, flight = key('results', ARGV[i]), ARGV[i + 1], ARGV[i + 3]
-  if is_newest(results, id, ARGV[i + 2]) then
+  local results = key('results', ARGV[i])
+  if is_newest(results, ARGV[i + 1], ARGV[i + 2]) then
     ended[results] = ended[results] or {}
-    table.insert(ended[results], id)
-    if flight ~= '' then
+    table.insert(ended[results], i)
+  end
+end
+for results, places in pairs(ended) do
+  local ids, acknowledged = {}, 0
+  for n, i in ipairs(places) do ids[n] = ARGV[i + 1] end
+  in_parts(ids, function(...)
+    acknowledged = acknowledged + redis.call('XACK', results, 'processors', ...)
+  end)
+  for n, i in ipairs(places) do
+    -- Said before, it says nothing of a job that has been put again since.
+    local first_said = acknowledged == #ids or redis.call('XRANGE', results, ids[n], ids[n])[1]
+    local flight = ARGV[i + 3]
+    if flight ~= '' and first_said then
       answered[flight] = answered[flight] or {}
       table.insert(answered[flight], ARGV[i + 4])
     end
   end
-end
-for results, ids in pairs(ended) do
-  in_parts(ids, function(...)
-    redis.call('XACK', results, 'processors', ...)
-    redis.call('XDEL', results, ...)
-  end)
+  in_parts(ids, function(...) redis.call('XDEL', results, ...) end)
 end
 for flight, ordinals in pairs(answered) do
   in_parts(ordinals, function(...) redis.call('SREM', key('flight', flight), ...) end)
