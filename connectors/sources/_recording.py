@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from connectors.sources._failures import failure
 from connectors.sources._pyav import Input, open_input
 from connectors.sources._timeline import FileTimeline
-from pipeline.core.errors import SourceFailure
+from pipeline.core.errors import SourceError, SourceFailure
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,17 +98,24 @@ class Recording:
     def open(cls, path: str, threads: int, hwaccel: str | None) -> "Recording":
         """Open a file; raises SourceError."""
         try:
-            modified = Path(path).stat().st_mtime
+            found = Path(path).stat()
         except FileNotFoundError:
             raise failure(SourceFailure.NOT_FOUND, path) from None
         except OSError as error:
             reason = SourceFailure.UNAUTHORISED
             raise failure(reason, path, f"cannot be read: {error.strerror}") from None
+        if not found.st_size:
+            raise failure(SourceFailure.BROKEN, path, "is empty; record or copy it again")
         # With the protocol spelt out, a colon in a name is a colon.
-        address = f"file:{path}"
-        container, stream = open_input(Input(address, path, threads=threads, hwaccel=hwaccel))
+        file = Input(f"file:{path}", path, threads=threads, hwaccel=hwaccel)
+        try:
+            container, stream = open_input(file)
+        except SourceError as error:
+            if error.reason is not SourceFailure.BROKEN:
+                raise
+            raise failure(error.reason, path, "is no video, or damaged where it begins") from None
         start = _creation_time(container.metadata.get("creation_time", ""))
-        return cls(path, container, stream, start or modified, _length_s(container, stream))
+        return cls(path, container, stream, start or found.st_mtime, _length_s(container, stream))
 
     def timeline(self, start: float) -> FileTimeline:
         """The times of its pictures when it begins at `start`."""

@@ -29,6 +29,7 @@ _HINTS = (
     ("malformed", "the file is damaged; restore it from a backup, or move it away"),
     ("password authentication", "check user and password in store.url"),
     ("does not exist", "create it first, or correct store.url"),
+    ("No module named 'psycopg'", "install it with: pip install 'moonwatch[postgresql]'"),
     ("Connection refused", "check that the server runs at this address"),
     ("timeout", "check the server and the way to it; it is tried again"),
 )

@@ -6,6 +6,8 @@ Only the module of the command that is called is imported, so that `check` start
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -75,7 +77,22 @@ def _missing(name: str, library: str | None) -> Callable[[], None]:
     return command
 
 
-def moonwatch() -> None:
+def _say_version(asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        version = metadata.version("moonwatch")
+    except metadata.PackageNotFoundError:
+        version = "from a checkout that is not installed"
+    typer.echo(f"moonwatch {version}")
+    raise typer.Exit
+
+
+def moonwatch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
     """Ask your cameras questions in plain words, and act on the answers."""
 
 

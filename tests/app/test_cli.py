@@ -1,5 +1,6 @@
 """The command line itself: help, names, and what a lean host is told."""
 
+import re
 import subprocess
 import sys
 
@@ -52,3 +53,18 @@ def test_an_unknown_command_is_refused() -> None:
     done = moonwatch("chek", "configs/demo.yaml")
     assert done.returncode == 2
     assert "chek" in done.stderr
+
+
+def test_the_version_is_said() -> None:
+    """That of the installed package, or that there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert re.fullmatch(
+        r"moonwatch (\d+\.\d+.*|from a checkout that is not installed)\n", done.stdout
+    )

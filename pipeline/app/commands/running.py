@@ -71,5 +71,6 @@ def _say(summary: Summary, *, as_json: bool) -> None:
         typer.echo(json.dumps(summary.as_json(), indent=2))
         return
     console = Console()
+    console.print("counts and events: all that the store keeps; frames: of this run", style="dim")
     for table in summary_tables(summary):
         console.print(table)

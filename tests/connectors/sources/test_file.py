@@ -208,7 +208,8 @@ def test_an_unreadable_file_among_others_is_counted(tmp_path: Path) -> None:
         ("gone.mp4", None, SourceFailure.NOT_FOUND, "does not exist"),
         ("*.nothing", None, SourceFailure.NOT_FOUND, "matches no file"),
         (".", None, SourceFailure.NOT_FOUND, "holds no video files"),
-        ("text.mp4", b"only words", SourceFailure.BROKEN, "unreadable"),
+        ("text.mp4", b"only words", SourceFailure.BROKEN, "is no video"),
+        ("empty.mp4", b"", SourceFailure.BROKEN, "is empty"),
     ],
 )
 def test_what_cannot_be_played_is_said(
