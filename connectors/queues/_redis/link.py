@@ -27,6 +27,10 @@ _BLOCKING_SHARE = 0.5
 _SHORTEST_WAIT_S = 0.002
 
 
+# What a large command gets instead of "authentication required".
+_STRANGER = "unauthenticated"
+
+
 class Link:
     """Connections to one Redis, shared by the threads of this process.
 
@@ -157,13 +161,16 @@ class Link:
     def _translated(self, name: str, error: Exception) -> QueueError:
         import redis
 
+        said = self._target.without_secrets(error)
+        if isinstance(error, redis.AuthenticationError) or _STRANGER in said:
+            return self._lost(f"does not let us in: {said}; check the queue's user and password")
         lost = not isinstance(error, redis.ResponseError) or isinstance(
             error, redis.ReadOnlyError | redis.exceptions.ClusterError
         )
-        return self._lost(error) if lost else self._refusal(name, error)
+        return self._lost(f"is out of reach: {said}") if lost else self._refusal(name, said)
 
-    def _lost(self, error: Exception) -> QueueError:
-        sentence = f"{self._target.name} is out of reach: {self._target.without_secrets(error)}"
+    def _lost(self, what: str) -> QueueError:
+        sentence = f"{self._target.name} {what}"
         with self._lock:
             first = self._away is None
             self._away = sentence
@@ -175,8 +182,8 @@ class Link:
             logger.warning("%s", sentence)
         return QueueError(sentence)
 
-    def _refusal(self, name: str, error: Exception) -> QueueError:
-        sentence = f"{self._target.name} refuses {name}: {self._target.without_secrets(error)}"
+    def _refusal(self, name: str, said: str) -> QueueError:
+        sentence = f"{self._target.name} refuses {name}: {said}"
         with self._lock:
             first = name not in self._refused
             self._refused.add(name)

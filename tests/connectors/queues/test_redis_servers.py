@@ -162,6 +162,26 @@ def test_an_acl_user_needs_these_rights_alone(started: Started) -> None:
     works(built(server.url, PREFIX, username="moon", password=PASSWORD))
 
 
+@pytest.mark.parametrize("password", [None, "another"])
+def test_a_login_that_is_not_accepted_is_said(
+    started: Started, caplog: pytest.LogCaptureFixture, password: str | None
+) -> None:
+    """It is the login and not the way there, also where the first command is a large one."""
+    server = started.start()
+    server.client().config_set("requirepass", PASSWORD)
+    queues = built(server.url, PREFIX, password=password)
+    for ask in (queues.jobs.ping, lambda: queues.jobs.put(a_job(), 0)):
+        with pytest.raises(QueueError, match=r"does not let us in: .*; check .*password"):
+            ask()
+    assert len(caplog.records) == 1
+    assert PASSWORD not in caplog.text
+    queues.close()
+    large = built(server.url, PREFIX, password=password)
+    with pytest.raises(QueueError, match="does not let us in"):
+        large.jobs.put(a_job(), 0)
+    large.close()
+
+
 def test_a_user_without_rights_is_told_so_once(
     started: Started, caplog: pytest.LogCaptureFixture
 ) -> None:
