@@ -94,7 +94,7 @@ class FileSource:
         start = given.timestamp() if given else first.declared_start
         self._run = f"{self._config.path}@{datetime.fromtimestamp(start, UTC).isoformat()}"
         self._unplayed = first
-        self._playing = self._play(paths, start, need.every_s)
+        self._playing = self._play(paths, start, need)
 
     def pictures(self) -> Iterator[Picture]:
         """Pictures in time order, to the end of the last file."""
@@ -115,8 +115,8 @@ class FileSource:
             self._unplayed.container.close()
             self._unplayed = None
 
-    def _play(self, paths: Sequence[str], start: float, every_s: float) -> Generator[Picture]:
-        pace = self._pace(start) if self._config.speed == "realtime" else None
+    def _play(self, paths: Sequence[str], start: float, need: Need) -> Generator[Picture]:
+        pace = self._pace(start, need.is_repeat) if self._config.speed == "realtime" else None
         end = start
         for nth, path in enumerate(itertools.cycle(paths) if self._config.loop else paths):
             recording, self._unplayed = self._unplayed or self._opened(path), None
@@ -124,7 +124,7 @@ class FileSource:
                 continue
             with closing(recording.container):
                 timeline = recording.timeline(self._start_of(nth, len(paths), recording, end))
-                decoder = Decoder(recording.stream, every_s, timeline.at, self._lost)
+                decoder = Decoder(recording.stream, need.every_s, timeline.at, self._lost)
                 for picture in self._pictures_of(recording, decoder):
                     if pace is not None:
                         pace(picture.captured_at)
@@ -164,10 +164,14 @@ class FileSource:
             log.warning("%s, it is left out", error)
             return None
 
-    def _pace(self, start: float) -> Callable[[float], None]:
+    def _pace(self, start: float, is_repeat: Callable[[], bool]) -> Callable[[float], None]:
         began = self._clock.monotonic()
 
         def wait(captured_at: float) -> None:
+            nonlocal start, began
+            if is_repeat():
+                start, began = captured_at, self._clock.monotonic()
+                return
             left = began + (captured_at - start) - self._clock.monotonic()
             if left > 0:
                 self._clock.wait(left, self._stop)

@@ -19,8 +19,9 @@ from pipeline.processing.processor import LaneKey
 
 logger = logging.getLogger(__name__)
 
-# How long nothing of a file may be judged before it is played again: with an empty queue, and
-# with a queue in which a slow engine's frames wait. Doubled each time, up to the longest.
+# How long nothing of what was sent of a file may be judged before it is played again: with an
+# empty queue, and with a queue in which a slow engine's frames wait. Doubled each time, up to the
+# longest.
 _PATIENCE_S = 8.0
 _PATIENCE_WAITING_S = 60.0
 _LONGEST_S = 300.0
@@ -144,8 +145,9 @@ class _Play:
         if self.is_over:
             return
         seen = self._of(known)
-        if seen != self._seen or len(seen) < len(self.engines):
-            # It moves on, or nobody judges it just now and so nobody can say.
+        if seen != self._seen or len(seen) < len(self.engines) or not self._awaits(seen):
+            # It moves on, or nobody judges it just now and so nobody can say, or there is nothing
+            # to judge while a file is passed over up to where it goes on, or keeps its pace.
             if seen != self._seen and len(seen) == len(self.engines):
                 self._replays = 0
             self._seen, self._moved_at = seen, now
@@ -160,6 +162,13 @@ class _Play:
             for engine in self.engines
             if (self._camera, engine) in known
         }
+
+    def _awaits(self, seen: Mapping[str, Standing | None]) -> bool:
+        """Whether something that was sent is not judged, be it the end."""
+        if self.stage.finished:
+            return True
+        run, numbered = self.stage.numbered()[self._camera]
+        return any(_judged(seen.get(engine), run) < jobs for engine, jobs in numbered.items())
 
     def _has_ended(self) -> bool:
         runs = self.stage.runs()
@@ -185,6 +194,11 @@ class _Play:
             if standing is not None
         }
         return SamplingStage(self._around, judged)
+
+
+def _judged(standing: Standing | None, run: str) -> int:
+    """How many jobs of the run are judged."""
+    return standing.ordinal + 1 if standing is not None and standing.run == run else 0
 
 
 def _divided(deployment: Deployment) -> tuple[list[str], list[str]]:

@@ -130,6 +130,10 @@ class SamplingStage:
         """What the run of each camera is called, once it is open."""
         return {camera.name: camera.source.run for camera in self._cameras}
 
+    def numbered(self) -> Mapping[str, tuple[str, Mapping[str, int]]]:
+        """For each camera its run, and how many jobs were sent or judged before, by engine."""
+        return self._supervisor.numbered
+
     def remind(self) -> None:
         """Say again how each camera is; who knows it already takes no notice."""
         self._post.repeat()

@@ -1,7 +1,7 @@
 """The ports: what the stages expect of the parts that touch the world."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipeline.core.answers import Answer
@@ -26,6 +26,9 @@ class Need:
 
     every_s: float = 0.0
     """Shortest time between two pictures that will be used; 0 means every picture."""
+    is_repeat: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """Whether all that was read so far was judged before a restart. It changes no picture and no
+    time, but a source that keeps the pace of a recording begins to do so where this ends."""
 
 
 class Source(Protocol):

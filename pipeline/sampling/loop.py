@@ -4,6 +4,7 @@ import logging
 import math
 import random
 import threading
+from collections.abc import Mapping
 
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
@@ -38,6 +39,11 @@ class CameraLoop:
         self.name = camera.name
         self.is_over = False
         self.failure: str | None = None
+
+    @property
+    def numbered(self) -> tuple[str, Mapping[str, int]]:
+        """The run, and how many of its jobs were sent or judged before, by engine."""
+        return self._sampler.numbered
 
     def run(self) -> None:
         """Sample until the file ends or the stop is set."""

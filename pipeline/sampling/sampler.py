@@ -4,6 +4,7 @@ The pixels of a frame are converted, resized and masked once, and shared by its 
 """
 
 import threading
+from collections.abc import Mapping
 
 from pipeline.core.frames import Frame, Picture
 from pipeline.core.jobs import Job, Result
@@ -43,13 +44,23 @@ class Sampler:
         self._stillness = _Stillness(camera)
         self._max_side = smallest_limit(sample.max_side, camera.max_side)
         self._numbers = _Numbers("")
+        self._is_repeat = False
         self._last_at = 0.0
         self._last_size_wh = (0, 0)
 
     @property
     def need(self) -> Need:
         """What the source has to decode for this camera."""
-        return Need(every_s=self._interval_s)
+        return Need(every_s=self._interval_s, is_repeat=lambda: self._is_repeat)
+
+    @property
+    def numbered(self) -> tuple[str, Mapping[str, int]]:
+        """The run, and how many of its jobs were sent or judged before, by engine.
+
+        May be asked from another thread.
+        """
+        numbers = self._numbers
+        return numbers.run, dict(numbers.ordinals)
 
     @property
     def last_at(self) -> float | None:
@@ -60,6 +71,7 @@ class Sampler:
         """Pictures of this run follow; the numbering goes on where it is the same run."""
         if run != self._numbers.run:
             self._numbers = _Numbers(run)
+            self._is_repeat = any(of == run for of, _ in self._camera.judged.values())
 
     def offer(self, picture: Picture) -> None:
         """Look at the next picture, and put its jobs on the queue if it is worth them."""
@@ -125,6 +137,7 @@ class Sampler:
         if not wanted:
             self._numbers.seq += 1
             return
+        self._is_repeat = False
         frame = self._frame(picture)
         sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
         if any(sent) or len(wanted) < len(due):

@@ -37,6 +37,11 @@ class Supervisor:
         """Files that could not be opened or read to their end, by camera, with the reason."""
         return {loop.name: loop.failure for loop in self._loops if loop.failure is not None}
 
+    @property
+    def numbered(self) -> Mapping[str, tuple[str, Mapping[str, int]]]:
+        """For each camera its run, and how many jobs were sent or judged before, by engine."""
+        return {loop.name: loop.numbered for loop in self._loops}
+
     def start(self) -> None:
         """Start all cameras; returns at once."""
         for loop in self._loops:

@@ -72,6 +72,33 @@ def test_what_was_judged_before_a_restart_is_numbered_but_not_sent() -> None:
     assert len(played[1]) == len(played[0]) - 3
 
 
+def test_a_file_is_a_repeat_up_to_the_first_job_that_is_sent() -> None:
+    """Its source is told so with each picture; where the first one is sent, it is none any more."""
+    seen: list[bool] = []
+    source: ScriptedSource = ScriptedSource(
+        [
+            step
+            for picture in every(0.5, 6)
+            for step in (
+                picture,
+                lambda: seen.append(bool(source.need and source.need.is_repeat())),
+            )
+        ]
+    )
+    bench = Bench()
+    sampled(bench, replace(camera(source), judged={"fast": (source.run, 2)}))
+    assert [job.ordinal for job in bench.jobs("fast")] == [3, 4, 5]
+    assert seen == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("judged", [{}, {"fast": ("another recording", 2)}])
+def test_another_recording_is_no_repeat(judged: dict[str, tuple[str, int]]) -> None:
+    """Only what was judged of this run is passed over."""
+    bench = Bench()
+    file_camera = replace(camera(ScriptedSource()), judged=judged)
+    assert not offered(bench, file_camera, []).need.is_repeat()
+
+
 def test_numbers_have_no_gaps() -> None:
     """Frames count up by one, and so do the jobs of each engine."""
     bench = Bench()

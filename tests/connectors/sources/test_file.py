@@ -253,6 +253,21 @@ def test_realtime_takes_the_time_of_the_recording(tmp_path: Path) -> None:
         assert clock.monotonic() == pytest.approx(picture.captured_at - START_S, abs=0.001)
 
 
+def test_realtime_begins_where_nothing_is_repeated(tmp_path: Path) -> None:
+    """What was judged before takes no time, and the rest the recording's from there on."""
+    clock = ManualClock()
+    path = write_clip(tmp_path / "a.mp4")
+    source = FileConfig(path=str(path), speed="realtime", starts_at=START).build(clock)
+    read: list[float] = []
+    source.open(Need(is_repeat=lambda: len(read) < 6))
+    for picture in source.pictures():
+        read.append(picture.captured_at)
+        paced_s = max(0.0, picture.captured_at - read[min(5, len(read) - 1)])
+        assert clock.monotonic() == pytest.approx(paced_s, abs=0.001)
+    assert clock.monotonic() > 0
+    assert read == [p.captured_at for p in played(path, starts_at=START)[1]]
+
+
 def test_realtime_changes_no_time(tmp_path: Path) -> None:
     """Speed is how fast a file is read, and no part of what it says."""
     path = str(write_clip(tmp_path / "a.mp4"))
