@@ -1,13 +1,15 @@
 """How a deployment does, asked from outside: of its processes, its queue and its store."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from connectors.queues.memory import MemoryConfig
 from pipeline.app.build import used_engines
 from pipeline.app.deployment import Deployment
 from pipeline.app.figures import CameraFigures, Figures, added
+from pipeline.app.local_time import local_time
 from pipeline.app.reports import Report, reports_of
 from pipeline.app.serving import shared_queues
 from pipeline.core.clock import Clock
@@ -15,8 +17,15 @@ from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Health
 from pipeline.core.ports import Backlog
+from pipeline.processing.health import ENDED_BY
 
 STAGES = ("sampling", "inference", "processing", "delivery")
+UNKNOWN = "unknown"
+_UNSEEN = (
+    "the queue is `memory`: nothing of its process is seen from outside, only what its store "
+    "holds, such as each camera's last state; `moonwatch run FILE --http :9100` answers for itself "
+    "at /readyz and /metrics"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class CameraStatus:
     state: str | None = None
     """What it last said of itself, such as online or offline."""
     since: float | None = None
+    reason: str | None = None
+    """Why it is in that state, where it said so."""
     figures: CameraFigures | None = None
     """Since the processes that are alive were started."""
     per_second: Mapping[str, float] = field(default_factory=dict)
@@ -47,7 +58,13 @@ class SinkStatus:
 
     behind: int | None = None
     undelivered: int | None = None
+    """Events that it refused and that are kept for it."""
+    refused: str | None = None
+    """Why it refused the last of them."""
     error: str | None = None
+    """Why it takes nothing now, in the words of the process that delivers."""
+    state: str = UNKNOWN
+    """All of it in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +80,20 @@ class DeploymentStatus:
     dead_letters: int | None = None
     troubles: Sequence[str] = ()
     """What is wrong, in sentences."""
+    unseen: str | None = None
+    """Why part of it can never be seen from outside."""
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether all is well; None where nothing is wrong in the part that can be seen."""
+        if self.troubles:
+            return False
+        return None if self.unseen else True
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
         said: dict[str, Any] = asdict(self)
-        said["ok"] = not self.troubles
+        said["ok"] = self.ok
         return said
 
 
@@ -81,6 +107,16 @@ class _Seen:
     unowned: Sequence[int] = ()
     trouble: str | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there was an answer."""
+        return self.dead_letters is not None
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a process that delivers is alive."""
+        return any(r.stage == "delivery" and not r.stands_by for r in self.reports)
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -88,6 +124,7 @@ class _Kept:
 
     behind: Mapping[str, int] = field(default_factory=dict)
     undelivered: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
     trouble: str | None = None
 
@@ -107,13 +144,13 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
         sinks=sinks,
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
+        unseen=_UNSEEN if isinstance(deployment.queue, MemoryConfig) else None,
     )
-    shared = not isinstance(deployment.queue, MemoryConfig)
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
-    troubles += _troubles(status, shared=shared and seen.trouble is None)
-    return DeploymentStatus(
-        **{n: getattr(status, n) for n in status.__slots__ if n != "troubles"}, troubles=troubles
-    )
+    troubles += _of_processes(status, shared=seen.is_known)
+    troubles += _of_cameras(status, deployment.site.timezone)
+    troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
+    return replace(status, troubles=troubles)
 
 
 def _ask_queue(deployment: Deployment, clock: Clock) -> _Seen:
@@ -143,12 +180,11 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _Kept:
     except StoreError as error:
         return _Kept(trouble=str(error))
     try:
-        letters: dict[str, int] = {}
-        for letter in store.undelivered():
-            letters[letter.sink] = letters.get(letter.sink, 0) + 1
+        letters = sorted(store.undelivered(), key=lambda letter: letter.position)
         return _Kept(
             behind={name: store.cursor(name).behind for name in deployment.sinks},
-            undelivered=letters,
+            undelivered=Counter(letter.sink for letter in letters),
+            refused={letter.sink: letter.reason for letter in letters},
             health={health.camera: health for health in store.history.latest_health()},
         )
     except StoreError as error:
@@ -168,6 +204,7 @@ def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -
     return CameraStatus(
         state=health.state if health else None,
         since=health.at if health else None,
+        reason=(health.detail or None) if health else None,
         figures=counted,
         per_second=per_second,
         lag_s=round(max(0.0, now - until), 3) if until else None,
@@ -175,7 +212,7 @@ def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -
 
 
 def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
-    if seen.dead_letters is None:
+    if not seen.is_known:
         return EngineStatus()
     waiting = seen.waiting.get(name, Backlog(0, None))
     oldest_s = None if waiting.oldest is None else round(max(0.0, now - waiting.oldest), 3)
@@ -185,11 +222,27 @@ def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
 def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
     errors = [report.sinks[name].get("error") for report in seen.reports if name in report.sinks]
     error = next((str(error) for error in errors if error), None)
-    undelivered = None if kept.trouble else kept.undelivered.get(name, 0)
-    return SinkStatus(kept.behind.get(name), undelivered, error)
+    sink = SinkStatus(
+        behind=kept.behind.get(name),
+        undelivered=None if kept.trouble else kept.undelivered.get(name, 0),
+        refused=kept.refused.get(name),
+        error=error,
+    )
+    is_served = any(name in report.sinks for report in seen.reports if not report.stands_by)
+    return replace(sink, state=_in_words(sink, seen, is_served=is_served))
 
 
-def _troubles(status: DeploymentStatus, *, shared: bool) -> list[str]:
+def _in_words(sink: SinkStatus, seen: _Seen, *, is_served: bool) -> str:
+    if sink.error:
+        return sink.error
+    if sink.undelivered:
+        return f"refused {_events(sink.undelivered)}, the last one: {sink.refused}"
+    if seen.is_known and not seen.is_delivering:
+        return "nobody delivers"
+    return "no trouble" if is_served and sink.undelivered is not None else UNKNOWN
+
+
+def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
     at_work = {report.stage for report in status.processes if not report.stands_by}
     troubles = [f"nobody does the {s}" for s in STAGES if shared and s not in at_work]
     troubles += [
@@ -197,10 +250,38 @@ def _troubles(status: DeploymentStatus, *, shared: bool) -> list[str]:
         for report in status.processes
         if report.not_ready
     ]
-    if shared and status.unowned:
+    if status.unowned:
         names = ", ".join(map(str, status.unowned))
         troubles.append(f"nobody judges the partitions {names}")
-    troubles += [f"sink {n}: {sink.error}" for n, sink in status.sinks.items() if sink.error]
     if status.dead_letters:
-        troubles.append(f"{status.dead_letters} dead letters: see `moonwatch dead-letters list`")
+        count = status.dead_letters
+        troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` names them")
     return troubles
+
+
+def _of_cameras(status: DeploymentStatus, timezone: str) -> list[str]:
+    troubles = []
+    for name, camera in status.cameras.items():
+        if camera.state in ENDED_BY and camera.since is not None:
+            why = f": {camera.reason}" if camera.reason else ""
+            since = local_time(camera.since, timezone)
+            troubles.append(f"camera {name} is {camera.state} since {since}{why}")
+    return troubles
+
+
+def _of_sinks(status: DeploymentStatus, *, unserved: bool) -> list[str]:
+    troubles = []
+    for name, sink in status.sinks.items():
+        if sink.error:
+            troubles.append(f"sink {name}: {sink.error}")
+        if sink.undelivered:
+            refused = _events(sink.undelivered)
+            shows = "`moonwatch undelivered list FILE` shows why"
+            troubles.append(f"sink {name} refused {refused}; {shows}")
+        if sink.behind and unserved:
+            troubles.append(f"sink {name} is {_events(sink.behind)} behind and nobody delivers")
+    return troubles
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"

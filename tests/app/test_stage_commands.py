@@ -109,8 +109,9 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
     with start("run", file, "--http", f":{port}") as process:
         wait_until(lambda: asked(port, "/readyz") == 200, within_s=60)
         assert [asked(port + nth, "/healthz") for nth in range(1, 5)] == [200] * 4
-        seen = json.loads(moonwatch("status", file, "--json")[1])
-        assert seen["ok"], seen["troubles"]
+        code, out, _ = moonwatch("status", file, "--json")
+        seen = json.loads(out)
+        assert (code, seen["ok"]) == (0, True), seen["troubles"]
         stages = {one["stage"]: one["pid"] for one in seen["processes"]}
         assert set(stages) == {"sampling", "inference", "processing", "delivery"}
         assert seen["unowned"] == []

@@ -20,7 +20,21 @@ def test_refused_events_are_sent_again(tmp_path: Path) -> None:
         happened = ids((tmp_path / "events.jsonl").read_bytes())
         assert [one["record_id"] for one in listed] == happened
         assert {one["sink"] for one in listed} == {"ops"}
-        assert "401" in moonwatch("undelivered", "list", file)[1]
+        kept = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
+        rules = [one["data"]["rule"] for one in kept]
+        assert [one["rule"] for one in listed] == rules
+        assert {one["camera"] for one in listed} == {"plaza"}
+        assert all(one["phase"] and one["at"] > 0 for one in listed)
+        out = moonwatch("undelivered", "list", file)[1]
+        rows = [row for row in out.splitlines() if " ops " in row]
+        assert len(rows) == 1, out
+        assert f" {len(happened)} " in rows[0]
+        assert "401" in out
+        code, out, _ = moonwatch("status", file)
+        refused = f"sink ops refused {len(happened)} events; `moonwatch undelivered list FILE`"
+        assert code == 1
+        assert refused in out
+        assert "all is well" not in out
 
         code, _, errors = moonwatch("undelivered", "retry", file, "--all")
         assert (code, hook.accepted) == (1, [])

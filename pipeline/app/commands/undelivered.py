@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated
@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.app.build import routes_of
 from pipeline.app.commands.options import AsJson, File, Overrides
 from pipeline.app.config import load
 from pipeline.app.deployment import Deployment
+from pipeline.app.local_time import local_time
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.ports import Store, Undelivered
 from pipeline.delivery import Resent, resend
 from pipeline.telemetry.logs import set_up
@@ -28,6 +31,22 @@ class Action(StrEnum):
     LIST = "list"
     RETRY = "retry"
     DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An undelivered event, with what the store still has of it."""
+
+    letter: Undelivered
+    event: Event | None
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The same for machines."""
+        said: dict[str, JsonValue] = asdict(self.letter)
+        if self.event is not None:
+            one = self.event
+            said |= {"camera": one.camera, "rule": one.rule, "phase": one.phase, "at": one.at}
+        return said
 
 
 def undelivered(
@@ -52,7 +71,8 @@ def undelivered(
             raise ConfigError([Problem("", f"name the sinks to {action}, or --all")])
         chosen = [letter for letter in letters if not named or letter.sink in named]
         if action is Action.LIST:
-            _say(chosen, as_json=as_json)
+            listed = [_Listed(letter, _event(store, letter)) for letter in chosen]
+            _say(listed, deployment.site.timezone, as_json=as_json)
         elif action is Action.DROP:
             typer.echo(f"{store.settle(chosen)} forgotten")
         else:
@@ -98,16 +118,33 @@ def _report(done: Sequence[Resent]) -> None:
         raise MoonwatchError("; ".join(troubles))
 
 
-def _say(letters: Sequence[Undelivered], *, as_json: bool) -> None:
+def _event(store: Store, letter: Undelivered) -> Event | None:
+    """What is kept under a letter's position; the store may keep the event no more."""
+    kept = store.events_after(letter.position - 1, 1)
+    return kept[0].event if kept and kept[0].position == letter.position else None
+
+
+def _say(listed: Sequence[_Listed], timezone: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([asdict(letter) for letter in letters], indent=2))
+        typer.echo(json.dumps([one.as_json() for one in listed], indent=2))
         return
-    if not letters:
+    if not listed:
         typer.echo("no undelivered events")
         return
     table = Table(title="undelivered events", title_justify="left", title_style="bold")
-    for column in ("sink", "event", "attempts", "reason"):
-        table.add_column(column)
-    for one in letters:
-        table.add_row(one.sink, one.record_id, str(one.attempts), one.reason)
+    for column in ("sink", "events", "attempts", "first", "last", "rules", "reason"):
+        table.add_column(column, overflow="fold")
+    groups: dict[tuple[str, str], list[_Listed]] = {}
+    for one in listed:
+        groups.setdefault((one.letter.sink, one.letter.reason), []).append(one)
+    for (sink, reason), group in groups.items():
+        events = [one.event for one in group if one.event is not None]
+        times = sorted(event.at for event in events)
+        ends = (
+            [local_time(at, timezone) for at in (times[0], times[-1])] if times else ["unknown"] * 2
+        )
+        rules = ", ".join(sorted({f"{event.camera}.{event.rule}" for event in events}))
+        attempts = str(sum(one.letter.attempts for one in group))
+        # As text: a reason in square brackets is no markup.
+        table.add_row(sink, str(len(group)), attempts, *ends, rules or "unknown", Text(reason))
     Console().print(table)

@@ -6,29 +6,42 @@ from collections.abc import Iterator
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.app.commands.options import AsJson, File, Overrides
 from pipeline.app.config import load
-from pipeline.app.status import DeploymentStatus, status_of
+from pipeline.app.figures import CameraFigures
+from pipeline.app.status import UNKNOWN, DeploymentStatus, status_of
 from pipeline.core.clock import SystemClock
 from pipeline.telemetry.logs import set_up
 
 
 def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
-    """Say how a deployment does: processes, cameras, engines, sinks. Changes nothing."""
+    """Say how a deployment does: processes, cameras, engines, sinks. Changes nothing.
+
+    Ends with 0 where all is well, and with 1 where it is not or cannot be told.
+    """
     deployment = load(file, overrides)
     # What is out of reach is part of the answer and need not be logged as well.
     set_up("text", "CRITICAL")
     found = status_of(deployment, SystemClock())
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
-        return
+    else:
+        _show(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _show(found: DeploymentStatus) -> None:
     console = Console()
     for table in _tables(found):
         console.print(table)
     for trouble in found.troubles:
         console.print(f"  {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if not found.troubles:
+    if found.unseen:
+        console.print(found.unseen, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if found.ok:
         console.print("all is well", style="green")
 
 
@@ -45,11 +58,11 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
         table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"))
     yield table
     if found.sinks:
-        table = _table("sinks", "sink", "behind", "dead letters", "state")
+        table = _table("sinks", "sink", "behind", "undelivered", "state")
         for name, sink in found.sinks.items():
-            table.add_row(
-                name, _known(sink.behind), _known(sink.undelivered), sink.error or "no trouble"
-            )
+            # As text: a reason in square brackets is no markup.
+            words = Text(sink.state)
+            table.add_row(name, _known(sink.behind), _known(sink.undelivered), words)
         yield table
 
 
@@ -58,15 +71,20 @@ def _cameras(found: DeploymentStatus) -> Table:
         "cameras", "camera", "state", "lag", "sampled/s", "answered/s", "judged/s", "dropped"
     )
     for name, camera in found.cameras.items():
-        dropped = camera.figures.dropped if camera.figures else {}
         table.add_row(
             name,
-            camera.state or "unknown",
+            camera.state or UNKNOWN,
             _known(camera.lag_s, " s"),
             *(_known(camera.per_second.get(hop)) for hop in ("sampled", "answered", "judged")),
-            ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "none",
+            _dropped(camera.figures),
         )
     return table
+
+
+def _dropped(figures: CameraFigures | None) -> str:
+    if figures is None:
+        return UNKNOWN
+    return ", ".join(f"{n} {reason}" for reason, n in figures.dropped.items()) or "none"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -77,4 +95,4 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _known(value: float | None, unit: str = "") -> str:
-    return "unknown" if value is None else f"{value:g}{unit}"
+    return UNKNOWN if value is None else f"{value:g}{unit}"
