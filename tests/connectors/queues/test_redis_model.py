@@ -58,7 +58,7 @@ _CALLS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "claim": (4, {"node": _node, "engine": _engine, "limit": _limit}),
     "answer": (3, {"node": _node, "which": _which, "keep": _camera}),
     "work": (4, {"node": _node, "engine": _engine}),
-    "take": (2, {"node": _node, "limit": _limit}),
+    "take": (3, {"node": _node, "limit": _limit}),
     "acknowledge": (4, {"node": _node, "which": _which}),
     "judge": (4, {"node": _node}),
     "expire": (3, {}),
@@ -168,8 +168,8 @@ class Machine(RuleBasedStateMachine):
 
     def judge(self, node: int) -> None:
         """A processor that keeps up."""
-        self.take(node, 8)
-        self.acknowledge(node, list(range(REMEMBERED)))
+        while self.take(node, 8):
+            self.acknowledge(node, list(range(REMEMBERED)))
 
     def expire(self) -> None:
         """All workers take too long, or have died."""
@@ -181,7 +181,7 @@ class Machine(RuleBasedStateMachine):
             if one.deliveries
         }
 
-    def take(self, node: int, limit: int) -> None:
+    def take(self, node: int, limit: int) -> int:
         """A processor takes its results, all of them sooner or later and none twice."""
         one, before = self.nodes[node], self.state
         taken, lost = one.call(lambda: one.view.results.take(limit, 0))
@@ -202,6 +202,7 @@ class Machine(RuleBasedStateMachine):
             for number in one.view.numbers:
                 there = {(number, entry.id) for entry in self.state.partition(number)}
                 assert there <= one.view.seen
+        return len(taken)
 
     def acknowledge(self, node: int, which: list[int]) -> None:
         """A processor is done with results; it may say so twice."""
