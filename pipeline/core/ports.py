@@ -131,8 +131,9 @@ class JobQueue(Protocol):
         """Hand on a result for each claim and forget the jobs, all or none.
 
         False when there was no room for the results for `wait_s`. Safe to repeat: what was
-        answered already, by whomever, is passed over. Pictures of the cameras in `keep` stay on
-        the shelf for a while.
+        answered already, by whomever, is passed over, as long as its result is on its way; after
+        that a processor recognises it. Pictures of the cameras in `keep` stay on the shelf for a
+        while.
         """
         ...
 
