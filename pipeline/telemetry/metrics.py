@@ -103,7 +103,7 @@ class Metrics:
     delivering = _Measured("1 in the process that delivers, 0 in all others.")
     events_delivered = _Counted("Events a sink accepted.", "sink")
     delivery_failures = _Counted("Attempts a sink did not accept.", "sink")
-    events_undelivered = _Counted("Events given up on and kept as dead letters.", "sink")
+    events_undelivered = _Counted("Events a sink refused for good, kept as undelivered.", "sink")
     delivery_seconds = _Spread(
         "From keeping an event to its acceptance by a sink.", "sink", buckets=LATENCY_BUCKETS
     )
