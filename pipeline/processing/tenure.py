@@ -57,13 +57,15 @@ class Tenure:
         """Say which partitions are worked on; only others are given back."""
         self._in_use = frozenset(partitions)
 
-    def lose(self, partition: int) -> None:
-        """Somebody else owns it by now."""
+    def lose(self, *partitions: int) -> None:
+        """Their leases have ended; somebody else may own them by now."""
         with self._lock:
-            known = self._owned.pop(partition, None)
-            self._leaving.discard(partition)
-        if known is not None:
-            logger.warning("partition %d was taken over by another processor", partition)
+            known = [p for p in partitions if self._owned.pop(p, None) is not None]
+            self._leaving.difference_update(partitions)
+        if known:
+            # After a restart of Redis this is usual, and they are taken again at once.
+            places = ", ".join(map(str, sorted(known)))
+            logger.warning("the leases of partitions %s were lost", places)
 
     def look(self) -> None:
         """Renew what is owned, give back what is too much, take what is free.
@@ -96,9 +98,13 @@ class Tenure:
             self._leaving.discard(partition)
 
     def _renew(self) -> None:
-        for partition, token in self._all().items():
-            if not self._leases.renew(partition, token, self._terms.ttl):
-                self.lose(partition)
+        lost: list[int] = []
+        try:
+            for partition, token in self._all().items():
+                if not self._leases.renew(partition, token, self._terms.ttl):
+                    lost.append(partition)
+        finally:
+            self.lose(*lost)
 
     def _give_back(self) -> None:
         share = self._share()
