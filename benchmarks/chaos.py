@@ -28,11 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.app.clips import camera, cut, deployment, written
-from tests.app.fleet import DURABLE, Fleet, Found, found, wait_for
 from tests.architecture.source_tree import ROOT
 from tests.connectors.sinks.receiver import Receiver, receiving
 from tests.redis_server import Server
+from tests.runtime.clips import camera, cut, deployment, written
+from tests.runtime.fleet import DURABLE, Fleet, Found, found, wait_for
 
 CAMERAS = ("plaza", "yard")
 LANES = [(name, "coco") for name in CAMERAS]

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core.answers import Boxes
 from pipeline.core.geometry import Box, Line, Polygon
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.inference.engines.coco import CocoConfig

@@ -16,7 +16,7 @@ from typing import Any, cast
 import av
 
 from connectors.sources import FileConfig
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 
 CLIP = Path(__file__).parent.parent / "configs/media/plaza.mp4"
 RATES = (10.0, 2.0, 0.2)

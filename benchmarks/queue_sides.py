@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import redis
 
-from connectors.queues._redis.pictures import Codec
 from connectors.queues.redis import RedisConfig
+from connectors.queues.redis.pictures import Codec
 from pipeline.core.answers import Boxes
 from pipeline.core.clock import SystemClock
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result, result_of
-from pipeline.core.ports import Claim, Delivered, ResultQueue
+from pipeline.core.queues import Claim, Delivered, ResultQueue
 from pipeline.core.tasks import Detect
 from pipeline.core.wire import encode_job, encode_result
 

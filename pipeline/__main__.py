@@ -1,5 +1,5 @@
 """`python -m pipeline` is `moonwatch`."""
 
-from pipeline.app.cli import main
+from pipeline.cli.main import main
 
 main()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import redis
 
-from connectors.queues._redis.keys import KINDS, Life
+from connectors.queues.redis.keys import KINDS, Life
 
 GIVEN = "MOONWATCH_TEST_REDIS"
 _HOST = "127.0.0.1"

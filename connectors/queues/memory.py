@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from bisect import insort
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,13 +12,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from connectors.queues._memory.pixels import HeldPixels
-from connectors.queues._memory.results import MemoryResults
-from connectors.queues._memory.shelf import MemoryShelf
 from pipeline.core.clock import Clock
 from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result, failed_result
-from pipeline.core.ports import Backlog, Claim, DeadLetter, Queues, Receipt
+from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
 
 _MEGABYTE = 1_000_000
 # Shortest sleep between two looks at leases, so that rounding never makes a busy loop.
@@ -48,6 +47,151 @@ class MemoryConfig(Config):
         visibility_s = self.visibility.total_seconds()
         results, shelf = MemoryResults(self.results_room, visibility_s, clock), MemoryShelf()
         return Queues(MemoryJobs(self, clock, results, shelf), results, shelf)
+
+
+class HeldPixels:
+    """Counts the bytes of the frames in the queue; jobs that share a frame count it once."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._jobs_by_frame: dict[int, int] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more is held than the limit."""
+        return self._bytes > self._limit
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the job's frame fits below the limit, or is held already."""
+        held = id(job.frame.pixels) in self._jobs_by_frame
+        return held or self._bytes + job.frame.pixels.nbytes <= self._limit
+
+    def hold(self, job: Job) -> None:
+        """Count the job's frame."""
+        key = id(job.frame.pixels)
+        if key not in self._jobs_by_frame:
+            self._bytes += job.frame.pixels.nbytes
+        self._jobs_by_frame[key] = self._jobs_by_frame.get(key, 0) + 1
+
+    def release(self, job: Job) -> None:
+        """Count the job's frame no longer, once no other job shares it."""
+        key = id(job.frame.pixels)
+        self._jobs_by_frame[key] -= 1
+        if self._jobs_by_frame[key] == 0:
+            del self._jobs_by_frame[key]
+            self._bytes -= job.frame.pixels.nbytes
+
+
+class MemoryResults:
+    """Results of this process, in the order of publishing."""
+
+    def __init__(self, room: int, visibility_s: float, clock: Clock) -> None:
+        self._room = room
+        self._visibility_s = visibility_s
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: list[tuple[int, Result]] = []
+        self._taken: dict[str, tuple[float, int, Result]] = {}
+        self._orders = itertools.count()
+
+    def publish(self, results: Sequence[Result], wait_s: float) -> bool:
+        """Hand all on, or none when there was no room for `wait_s`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_room(len(results)), wait_s):
+                return False
+            self._extend(results)
+            return True
+
+    def wait_for_room(self, count: int, wait_s: float) -> bool:
+        """Wait until as many could be handed on; False when there was no room for `wait_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._has_room(count), wait_s)
+
+    def append(self, result: Result) -> None:
+        """Hand one on without waiting for room: for the queue's own words on dead letters."""
+        with self._changed:
+            self._extend([result])
+
+    def take(self, limit: int, wait_s: float) -> list[Delivered]:
+        """Up to `limit` results, oldest first; they come again if not acknowledged in time."""
+        with self._changed:
+            self._changed.wait_for(self._has_results, wait_s)
+            until = self._clock.monotonic() + self._visibility_s
+            taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
+            for order, result in taken:
+                self._taken[f"{order}"] = (until, order, result)
+            self._changed.notify_all()
+            return [Delivered(f"{order}", result) for order, result in taken]
+
+    def acknowledge(self, delivered: Sequence[Delivered]) -> None:
+        """Forget them, also when they came back meanwhile. Safe to repeat."""
+        with self._changed:
+            done = {one.id for one in delivered}
+            returned = done - {one for one in done if self._taken.pop(one, None) is not None}
+            if returned:
+                self._waiting = [one for one in self._waiting if f"{one[0]}" not in returned]
+            self._changed.notify_all()
+
+    def _extend(self, results: Sequence[Result]) -> None:
+        self._waiting.extend((next(self._orders), result) for result in results)
+        self._changed.notify_all()
+
+    def _has_room(self, more: int) -> bool:
+        # A batch larger than the whole room goes in alone rather than never.
+        return not self._waiting or len(self._waiting) + more <= self._room
+
+    def _has_results(self) -> bool:
+        now = self._clock.monotonic()
+        ended = [one for one, (until, _, _) in self._taken.items() if until <= now]
+        for one in ended:
+            _, order, result = self._taken.pop(one)
+            insort(self._waiting, (order, result), key=lambda entry: entry[0])
+        return bool(self._waiting)
+
+
+# More frames of a camera than can lie between a worker's answer and the processor's judgement.
+FRAMES_A_CAMERA = 16
+ROOM_BYTES = 512 * 1024 * 1024
+_Key = tuple[str, str, int]
+
+
+class MemoryShelf:
+    """Holds pixels without copying them; a camera's oldest go first, then the oldest of all."""
+
+    def __init__(
+        self, frames_a_camera: int = FRAMES_A_CAMERA, room_bytes: int = ROOM_BYTES
+    ) -> None:
+        self._frames = frames_a_camera
+        self._room = room_bytes
+        self._used = 0
+        self._pictures: OrderedDict[_Key, Pixels] = OrderedDict()
+        self._cameras: dict[str, OrderedDict[_Key, None]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, frame: Frame) -> None:
+        """Remember a frame's pixels; keeping it again changes nothing."""
+        key = (frame.camera, frame.run, frame.seq)
+        with self._lock:
+            if key in self._pictures:
+                return
+            self._pictures[key] = frame.pixels
+            self._used += frame.pixels.nbytes
+            own = self._cameras.setdefault(frame.camera, OrderedDict())
+            own[key] = None
+            if len(own) > self._frames:
+                self._forget(next(iter(own)))
+            while self._used > self._room and len(self._pictures) > 1:
+                self._forget(next(iter(self._pictures)))
+
+    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
+        """The pixels (H, W, 3) RGB of a frame, or None when they are gone."""
+        with self._lock:
+            return self._pictures.get((camera, run, seq))
+
+    def _forget(self, key: _Key) -> None:
+        self._used -= self._pictures.pop(key).nbytes
+        del self._cameras[key[0]][key]
 
 
 @dataclass(order=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from connectors.sources._live import ReconnectConfig
 from connectors.sources.file import FileConfig
 from connectors.sources.http import HttpConfig
+from connectors.sources.live.reader import ReconnectConfig
 from connectors.sources.rtsp import RtspConfig
 from connectors.sources.webcam import WebcamConfig
 

@@ -11,14 +11,14 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
-from connectors.sources._decode import DecodeConfig, Decoder
-from connectors.sources._picture import VideoPicture
-from connectors.sources._pyav import read_packets
-from connectors.sources._recording import Recording, find_files
+from connectors.sources.ffmpeg.decoder import DecodeConfig, Decoder
+from connectors.sources.ffmpeg.input import read_packets
+from connectors.sources.ffmpeg.pictures import VideoPicture
+from connectors.sources.ffmpeg.recording import Recording, find_files
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 
 log = logging.getLogger(__name__)
 

@@ -7,20 +7,22 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from connectors.sources._address import Address, LoginConfig, scheme_check
-from connectors.sources._failures import failure
-from connectors.sources._http import Connection
-from connectors.sources._live import LiveConfig, LiveSource, Watch
-from connectors.sources._multipart import Parts, boundary_of
-from connectors.sources._picture import Converter, VideoPicture
-from connectors.sources._plan import Wanted
-from connectors.sources._pyav import Silence, StillDecoder
-from connectors.sources._timeline import LiveTimeline
+from connectors.sources.failures import failure
+from connectors.sources.ffmpeg.errors import Silence
+from connectors.sources.ffmpeg.pictures import Converter, VideoPicture
+from connectors.sources.ffmpeg.plan import Wanted
+from connectors.sources.ffmpeg.stills import StillDecoder
+from connectors.sources.ffmpeg.timeline import LiveTimeline
+from connectors.sources.live.http_client import Connection
+from connectors.sources.live.login import LoginConfig
+from connectors.sources.live.multipart import Parts, boundary_of
+from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
+from pipeline.core.address import Address, scheme_check
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration
 from pipeline.core.errors import SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 
 # A still picture that cannot be decoded may be a passing fault of the camera; so many in a row are
 # not.

@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from connectors.sources._address import Address, LoginConfig, scheme_check
-from connectors.sources._decode import DecodeConfig
-from connectors.sources._failures import diagnose, failure
-from connectors.sources._live import LiveConfig
-from connectors.sources._pyav import Input
-from connectors.sources._stream import StreamSource
+from connectors.sources.failures import diagnose, failure
+from connectors.sources.ffmpeg.decoder import DecodeConfig
+from connectors.sources.ffmpeg.input import Input
+from connectors.sources.ffmpeg.stream import StreamSource
+from connectors.sources.live.login import LoginConfig
+from connectors.sources.live.reader import LiveConfig
+from pipeline.core.address import Address, scheme_check
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from connectors.sources._decode import DecodeConfig
-from connectors.sources._failures import failure
-from connectors.sources._live import LiveConfig
-from connectors.sources._pyav import Input
-from connectors.sources._stream import StreamSource
+from connectors.sources.failures import failure
+from connectors.sources.ffmpeg.decoder import DecodeConfig
+from connectors.sources.ffmpeg.input import Input
+from connectors.sources.ffmpeg.stream import StreamSource
+from connectors.sources.live.reader import LiveConfig
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 

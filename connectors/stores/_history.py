@@ -8,14 +8,13 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._database import Database
 from pipeline.core.errors import StoreError
-from pipeline.core.history import EVER, FIRST_PAGE, EventCount, EventFilter, Page, Span
+from pipeline.core.events import event_from_json
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.ports import Cursor, Kept
-from pipeline.core.records import event_from_json
+from pipeline.core.store import EVER, FIRST_PAGE, Cursor, EventCount, EventFilter, Kept, Page, Span
 
 
 class SqlHistory:
-    """The reading side of a `SqlStore`; see `pipeline.core.history.History`."""
+    """The reading side of a `SqlStore`; see `pipeline.core.store.History`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -14,9 +14,8 @@ from connectors.stores._database import Database
 from connectors.stores._history import SqlHistory, kept
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import FencedOffError
-from pipeline.core.events import Event
-from pipeline.core.ports import Checkpoint, Commit, Cursor, Kept, Undelivered
-from pipeline.core.records import event_to_json
+from pipeline.core.events import Event, event_to_json
+from pipeline.core.store import Checkpoint, Commit, Cursor, Kept, Undelivered
 
 _PATIENCE_S = 10.0
 # Below the number of parameters a statement may have, and short enough to let others write.

@@ -48,3 +48,15 @@ class Frame:
     """RGB, (H, W, 3), uint8; privacy masks are already filled."""
     size_wh: tuple[int, int]
     """Width and height of the camera's picture before any resize, in pixels."""
+
+
+DROP_REASONS = (
+    "motion",
+    "rate",
+    "stale",
+    "queue full",
+    "queue away",
+    "decode error",
+    "worker failure",
+    "duplicate",
+)

@@ -1,7 +1,10 @@
 """A track is the same thing seen over time by one camera."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box, Point, bottom_centre
 
 
@@ -46,3 +49,21 @@ class Track:
     def anchor(self) -> Point:
         """Bottom centre of this frame's box."""
         return self.steps[-1].anchor
+
+
+class Tracker(Protocol):
+    """Boxes in, tracks out; one object per camera and task."""
+
+    def update(
+        self, at: float, boxes: Sequence[tuple[float, float, float, float]], scores: Sequence[float]
+    ) -> tuple[Track, ...]:
+        """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
+        ...
+
+    def state(self) -> JsonValue:
+        """Everything needed to go on after a restart."""
+        ...
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`."""
+        ...

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pipeline.core.clock import Clock
-from pipeline.core.ports import Store
+from pipeline.core.store import Store
 from pipeline.delivery.lane import Lane, LaneStatus
 
 _log = logging.getLogger(__name__)

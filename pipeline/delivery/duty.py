@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
-from pipeline.core.partitions import DELIVERY, Leases
+from pipeline.core.membership import DELIVERY, Leases
 
 LEASE_TTL = timedelta(seconds=3)
 # Several renewals may fail before the lease runs out; who stands by looks as often, so that a duty

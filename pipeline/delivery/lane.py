@@ -9,7 +9,8 @@ from itertools import takewhile
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import SinkError, StoreError
-from pipeline.core.ports import Kept, Sink, Store, Undelivered
+from pipeline.core.sinks import Sink
+from pipeline.core.store import Kept, Store, Undelivered
 from pipeline.delivery.backoff import Backoff
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics

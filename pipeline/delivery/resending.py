@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import SinkError
-from pipeline.core.ports import Kept, Sink, Store, Undelivered
+from pipeline.core.sinks import Sink
+from pipeline.core.store import Kept, Store, Undelivered
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The round-robin over cameras is the queue's promise: every claim begins where th
 from dataclasses import dataclass
 
 from pipeline.core.clock import Clock
-from pipeline.core.ports import Claim, JobQueue
+from pipeline.core.queues import Claim, JobQueue
 
 
 @dataclass(frozen=True, slots=True)

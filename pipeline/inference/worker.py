@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
+from pipeline.core.engines import Engine
 from pipeline.core.jobs import Result, result_of
-from pipeline.core.ports import Claim, Engine, JobQueue
+from pipeline.core.queues import Claim, JobQueue
 from pipeline.inference.batcher import Batcher, Batching
 from pipeline.inference.condition import EngineCondition
 from pipeline.telemetry.metrics import Metrics

@@ -7,8 +7,8 @@ from pipeline.core.answers import Answer, Boxes
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
-from pipeline.core.ports import Observation, Rule, Tracker, Verdict
-from pipeline.core.tracks import Track
+from pipeline.core.rules import Observation, Rule, Verdict
+from pipeline.core.tracks import Track, Tracker
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Failed
 from pipeline.core.jobs import Result
-from pipeline.core.ports import Delivered
+from pipeline.core.queues import Delivered
 
 # Runs remembered as over, so that their stragglers are known as late and start nothing anew.
 _ENDED_RUNS = 16

@@ -15,7 +15,9 @@ from pipeline.core.errors import FencedOffError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.ports import Checkpoint, Commit, Delivered, ResultQueue, Store, Verdict
+from pipeline.core.queues import Delivered, ResultQueue
+from pipeline.core.rules import Verdict
+from pipeline.core.store import Checkpoint, Commit, Store
 from pipeline.processing.health import HealthEvents
 from pipeline.processing.judge import CameraPlan, Judge, Watcher
 from pipeline.processing.ordering import InOrder, Sorted

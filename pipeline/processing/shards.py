@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, StoreError
-from pipeline.core.partitions import PartitionedResults, partition_of
-from pipeline.core.ports import Commit
+from pipeline.core.membership import partition_of
+from pipeline.core.queues import PartitionedResults
+from pipeline.core.store import Commit
 from pipeline.processing.judge import CameraPlan
 from pipeline.processing.processor import IDLE_S, LaneKey, Outside, Processor
 from pipeline.processing.tenure import Tenure

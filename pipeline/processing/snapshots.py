@@ -9,7 +9,8 @@ import numpy as np
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
-from pipeline.core.ports import MediaStore, PictureShelf
+from pipeline.core.queues import PictureShelf
+from pipeline.core.store import MediaStore
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pipeline.core.errors import QueueError
-from pipeline.core.partitions import Leases
+from pipeline.core.membership import Leases
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration
-from pipeline.core.ports import Rule
+from pipeline.core.rules import Rule
 from pipeline.core.tasks import Task
 from pipeline.rules.context import RuleContext
 from pipeline.rules.schedule import Windows

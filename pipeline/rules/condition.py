@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pipeline.core.answers import Answer, Number, Text
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Ask, Task
 from pipeline.rules.base import RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext

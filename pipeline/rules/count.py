@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
 from pipeline.core.events import JsonValue
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.rules.base import TaskTypes
 from pipeline.rules.context import RuleContext

@@ -11,7 +11,7 @@ from pipeline.core.answers import Failed
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.rules.base import References, RuleBase, TaskTypes

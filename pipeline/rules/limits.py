@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms

@@ -11,7 +11,7 @@ from pipeline.core.answers import Failed
 from pipeline.core.config import Config
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, Subject, event_id
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.base import References, RuleBase, TaskTypes

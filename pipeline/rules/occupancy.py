@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.core.answers import Boxes, Failed, Number, Points, Text
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Point, bottom_centre
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
 from pipeline.rules.base import References, TaskTypes

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pipeline.core.geometry import Point, Polygon, contains
-from pipeline.core.ports import Observation
+from pipeline.core.rules import Observation
 from pipeline.core.tracks import Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of

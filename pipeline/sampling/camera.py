@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from pipeline.core.clock import Clock
 from pipeline.core.measures import Health
-from pipeline.core.ports import Queues, Source
+from pipeline.core.queues import Queues
+from pipeline.core.sources import Source
 from pipeline.core.tasks import Task
 from pipeline.sampling.config import SampleConfig
 from pipeline.telemetry.metrics import Metrics

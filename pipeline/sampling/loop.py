@@ -7,8 +7,7 @@ import threading
 from collections.abc import Mapping
 
 from pipeline.core.errors import SourceError, SourceFailure
-from pipeline.core.frames import Picture
-from pipeline.core.ports import DROP_REASONS
+from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.sampling.camera import Backoff, Camera, Outside
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler

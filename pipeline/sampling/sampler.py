@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pipeline.core.frames import Frame, Picture
 from pipeline.core.jobs import Job, Result
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera, Outside
 from pipeline.sampling.glance import Glance, alike, glance_at

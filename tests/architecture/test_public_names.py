@@ -1,7 +1,7 @@
 """What users may rely on, named once: a change here is a change of the contract."""
 
 import pipeline
-from pipeline.app.cli import COMMANDS
+from pipeline.cli.main import COMMANDS
 from tests.architecture.source_tree import ROOT
 
 

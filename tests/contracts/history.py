@@ -6,9 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.history import EventCount, EventFilter, History, Page, Span
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.ports import Commit, Cursor, Store, Undelivered
+from pipeline.core.store import (
+    Commit,
+    Cursor,
+    EventCount,
+    EventFilter,
+    History,
+    Page,
+    Span,
+    Store,
+    Undelivered,
+)
 from tests.contracts.event_tools import an_event
 
 START = an_event(0).at

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job, result_of
-from pipeline.core.ports import Claim, Queues
+from pipeline.core.queues import Claim, Queues
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.testing import grey_pixels
 

@@ -11,7 +11,7 @@ from pipeline.core.jobs import (
     failed_result,
     result_of,
 )
-from pipeline.core.ports import Claim, Queues
+from pipeline.core.queues import Claim, Queues
 from pipeline.testing import wait_until
 from tests.contracts.queue_tools import (
     ENGINE,

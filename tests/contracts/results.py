@@ -5,7 +5,7 @@ import time
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.jobs import Result, result_of
-from pipeline.core.ports import Queues
+from pipeline.core.queues import Queues
 from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, BuiltQueues, a_job
 
 ANSWERS: dict[str, Answer] = {

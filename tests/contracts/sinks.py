@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.core.errors import SinkError
-from pipeline.core.ports import Sink
+from pipeline.core.sinks import Sink
 from tests.contracts.event_tools import an_event, odd_events
 
 SITE = "Shop 12"

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 import pytest
 
 from pipeline.core.frames import Picture
-from pipeline.core.ports import Need, Source
+from pipeline.core.sources import Need, Source
 from pipeline.testing import wait_until
 
 

@@ -12,7 +12,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.ports import Checkpoint, Commit, Cursor, Store, Undelivered
+from pipeline.core.store import Checkpoint, Commit, Cursor, Store, Undelivered
 from pipeline.testing import ManualClock
 from tests.contracts.event_tools import an_event, odd_events
 

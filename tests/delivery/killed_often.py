@@ -16,7 +16,7 @@ from pathlib import Path
 from connectors.sinks.jsonl import JsonlConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
-from pipeline.core.ports import Checkpoint, Commit
+from pipeline.core.store import Checkpoint, Commit
 from pipeline.delivery import Delivery, Lane, Route
 from pipeline.telemetry.metrics import Metrics
 from tests.contracts.event_tools import an_event

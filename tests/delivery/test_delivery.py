@@ -11,7 +11,8 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event
-from pipeline.core.ports import Commit, Sink
+from pipeline.core.sinks import Sink
+from pipeline.core.store import Commit
 from pipeline.delivery import Delivery, Lane, Route
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, wait_until

@@ -10,7 +10,7 @@ import pytest
 from connectors.queues.redis import RedisQueues
 from pipeline.delivery.duty import Duty
 from pipeline.testing import ManualClock, wait_until
-from tests.connectors.queues.redis_tools import built
+from tests.connectors.queues.redis.tools import built
 from tests.redis_server import Server, binary
 
 TTL = timedelta(minutes=5)

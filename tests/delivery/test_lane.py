@@ -11,7 +11,7 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import Event
-from pipeline.core.ports import Commit, Undelivered
+from pipeline.core.store import Commit, Undelivered
 from pipeline.delivery import Lane, Route
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock

@@ -7,7 +7,7 @@ import pytest
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import SinkError
-from pipeline.core.ports import Commit, Undelivered
+from pipeline.core.store import Commit, Undelivered
 from pipeline.delivery import Resent, resend
 from pipeline.testing import ListSink, ManualClock
 from tests.contracts.event_tools import an_event

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 import yaml
 
-from pipeline.app.cli import app_for
+from pipeline.cli.main import app_for
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

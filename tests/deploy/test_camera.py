@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sources.rtsp import RtspConfig
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 from pipeline.testing import wait_until
 from tests.connectors.sources.clips import Clip, write_clip
 from tests.connectors.sources.servers import HOST, free_port

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.config import read
+from pipeline.deployment.loader import read
 from tests.deploy.material import (
     KUBERNETES,
     OPERATIONS,

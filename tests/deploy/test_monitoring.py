@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.ports import DROP_REASONS
+from pipeline.core.frames import DROP_REASONS
 from pipeline.telemetry.metrics import Metrics
 from tests.deploy.material import DEPLOY, OPERATIONS, ROOT, alerts, anchors, dashboard, queries
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pipeline.app.config import parse
+from pipeline.deployment.loader import parse
 from tests.deploy.material import OPERATIONS, ROOT, anchors
 
 TEXT = OPERATIONS.read_text()

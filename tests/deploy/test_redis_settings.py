@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from pipeline.core.partitions import DELIVERY
-from pipeline.core.ports import Queues
-from tests.connectors.queues import redis_tools
-from tests.connectors.queues.redis_tools import built
+from pipeline.core.membership import DELIVERY
+from pipeline.core.queues import Queues
+from tests.connectors.queues.redis import tools
+from tests.connectors.queues.redis.tools import built
 from tests.contracts import queues as job_contracts
 from tests.contracts import results as result_contracts
 from tests.contracts.queue_tools import Limits
@@ -140,7 +140,7 @@ class _Shipped:
 
     def expire(self) -> None:
         """Make everything pending idle for longer than a lease."""
-        redis_tools.expire_all(self._root, PREFIX)
+        tools.expire_all(self._root, PREFIX)
 
     def dispose(self, queues: Queues) -> None:
         """Let go of the connections."""
@@ -166,14 +166,14 @@ class TestResults(_Shipped, result_contracts.ResultContract):
 def test_a_share_of_the_results_can_be_owned(server: Server, root: Client) -> None:
     """What only many processors do."""
     queues = built(server.url, PREFIX, username="moonwatch", password=PASSWORD)
-    token = queues.leases.acquire(0, "me", redis_tools.A_WHILE)
+    token = queues.leases.acquire(0, "me", tools.A_WHILE)
     assert token is not None
-    assert queues.leases.renew(0, token, redis_tools.A_WHILE)
+    assert queues.leases.renew(0, token, tools.A_WHILE)
     assert queues.results.partition({0: token}).take(1, 0.01) == []
-    assert queues.leases.acquire(DELIVERY, "me", redis_tools.A_WHILE) is not None
+    assert queues.leases.acquire(DELIVERY, "me", tools.A_WHILE) is not None
     assert queues.leases.owners() == {0: ("me", token)}
-    assert queues.agreement.agree("partitions", 8, redis_tools.A_WHILE) == 8
-    queues.presence.say("me", b"well", redis_tools.A_WHILE)
+    assert queues.agreement.agree("partitions", 8, tools.A_WHILE) == 8
+    queues.presence.say("me", b"well", tools.A_WHILE)
     assert queues.presence.members() == {"me": b"well"}
     queues.presence.leave("me")
     queues.leases.release(0, token)

@@ -8,7 +8,7 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
-from pipeline.core.ports import Queues
+from pipeline.core.queues import Queues
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.scripted import Scripted, ScriptedConfig

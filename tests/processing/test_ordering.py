@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.answers import Failed, Number
 from pipeline.core.jobs import Result
-from pipeline.core.ports import Delivered
+from pipeline.core.queues import Delivered
 from pipeline.processing.ordering import InOrder, Sorted
 
 PATIENCE_S = 2.0

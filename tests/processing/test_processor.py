@@ -8,15 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from connectors.queues._memory.shelf import MemoryShelf
-from connectors.queues.memory import MemoryConfig
+from connectors.queues.memory import MemoryConfig, MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
 from pipeline.core.errors import FencedOffError, StoreError
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
-from pipeline.core.ports import Commit, Kept, Observation, Queues, Rule, Store, Verdict
+from pipeline.core.queues import Queues
+from pipeline.core.rules import Observation, Rule, Verdict
+from pipeline.core.store import Commit, Kept, Store
 from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.processor import Outside, Processor
 from pipeline.processing.snapshots import Snapshots

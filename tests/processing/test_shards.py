@@ -10,8 +10,8 @@ import pytest
 from connectors.queues.redis import RedisQueues
 from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
-from pipeline.core.partitions import partition_of
-from pipeline.core.ports import Commit, Store
+from pipeline.core.membership import partition_of
+from pipeline.core.store import Commit, Store
 from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.processor import Outside
 from pipeline.processing.shards import Shards
@@ -19,7 +19,7 @@ from pipeline.processing.snapshots import Snapshots
 from pipeline.processing.tenure import Tenure, Terms
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
-from tests.connectors.queues.redis_tools import built
+from tests.connectors.queues.redis.tools import built
 from tests.processing.test_processor import make_rule, result
 from tests.redis_server import Redis, shared
 

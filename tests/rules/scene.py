@@ -10,7 +10,7 @@ from pipeline.core.answers import Answer, Boxes, Failed, Number, Text
 from pipeline.core.events import Event
 from pipeline.core.geometry import Line, Polygon
 from pipeline.core.measures import Bucket
-from pipeline.core.ports import Observation, Rule, Verdict
+from pipeline.core.rules import Observation, Rule, Verdict
 from pipeline.core.tracks import Step, Track
 from pipeline.rules import RuleBase, RuleConfig, RuleContext
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.core.answers import Answer, Boxes, Number, Text
-from pipeline.core.ports import Rule
+from pipeline.core.rules import Rule
 from pipeline.core.tasks import Ask, Count, Task
 from tests.rules.scene import ENGINE, FAILED, config, context, judged, phases, seen, words
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.ports import Rule
+from pipeline.core.rules import Rule
 from tests.rules.scene import FAILED, Place, config, context, judged, late, people, seen, track
 
 IN: Place = (0.4, 0.5)

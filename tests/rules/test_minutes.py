@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.answers import Number
 from pipeline.core.measures import Bucket
-from pipeline.core.ports import Observation
+from pipeline.core.rules import Observation
 from pipeline.rules.minutes import Minutes
 from tests.rules.scene import ENGINE, FAILED, config, context, judged, numbers, seen
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.core.answers import Boxes, Number, Points
-from pipeline.core.ports import Observation, Rule
+from pipeline.core.rules import Observation, Rule
 from pipeline.core.tasks import Ask, Count, Detect
 from tests.rules.scene import (
     ENGINE,

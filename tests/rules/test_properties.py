@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.answers import Answer, Number, Text
-from pipeline.core.ports import Observation, Verdict
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tracks import Step, Track
 from pipeline.rules import RuleBase
 from tests.rules.scene import (

@@ -14,7 +14,8 @@ from pipeline.core.clock import Clock
 from pipeline.core.frames import Grey, Picture, Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.measures import Health
-from pipeline.core.ports import Need, Queues
+from pipeline.core.queues import Queues
+from pipeline.core.sources import Need
 from pipeline.core.tasks import Ask, Detect
 from pipeline.sampling.camera import Camera, Outside
 from pipeline.sampling.config import SampleConfig

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result
-from pipeline.core.ports import JobQueue, Queues, Receipt, ResultQueue
+from pipeline.core.queues import JobQueue, Queues, Receipt, ResultQueue
 from tests.sampling.fakes import Bench, ScriptedSource, camera, every, offered, sampled
 
 

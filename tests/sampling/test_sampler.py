@@ -8,7 +8,7 @@ import pytest
 
 from connectors.queues.memory import MemoryConfig
 from pipeline.core.jobs import Result
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera
 from pipeline.sampling.config import SampleConfig

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration
-from pipeline.core.ports import Engine
+from pipeline.core.engines import Engine
 from pipeline.core.tasks import Task
 
 

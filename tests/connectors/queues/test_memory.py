@@ -11,7 +11,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.config import parse_duration
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job, result_of
-from pipeline.core.ports import Claim, Queues
+from pipeline.core.queues import Claim, Queues
 from pipeline.testing import ManualClock
 from tests.contracts import queues as job_contracts
 from tests.contracts import results as result_contracts

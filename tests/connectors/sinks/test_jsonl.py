@@ -15,7 +15,7 @@ from connectors.sinks import jsonl as module
 from connectors.sinks.jsonl import JsonlConfig, JsonlSink
 from pipeline.core.errors import SinkError
 from pipeline.core.events import to_cloudevent
-from pipeline.core.ports import Sink
+from pipeline.core.sinks import Sink
 from pipeline.testing import ManualClock
 from tests.contracts.event_tools import an_event, odd_events
 from tests.contracts.sinks import SITE, SinkContract

@@ -11,7 +11,7 @@ import pytest
 from connectors.sinks.stdout import StdoutConfig, readable
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, Subject
-from pipeline.core.ports import Sink
+from pipeline.core.sinks import Sink
 from tests.contracts.event_tools import an_event, odd_events
 from tests.contracts.sinks import SITE, SinkContract
 

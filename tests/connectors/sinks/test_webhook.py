@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.sinks.webhook import WebhookConfig, WebhookSink, _signing_key, sign
 from pipeline.core.errors import SinkError
 from pipeline.core.events import to_cloudevent
-from pipeline.core.ports import Sink
+from pipeline.core.sinks import Sink
 from pipeline.testing import ManualClock
 from tests.connectors.sinks.receiver import (
     BREAK,

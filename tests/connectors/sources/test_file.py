@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from connectors.sources.file import FileConfig, FileSource
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.ports import Need, Source
+from pipeline.core.sources import Need, Source
 from pipeline.testing import ManualClock
 from tests.connectors.sources.clips import Clip, painted, spoil, turn, write_clip
 from tests.contracts.sources import SourceContract

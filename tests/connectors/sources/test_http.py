@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from connectors.sources._multipart import Parts, boundary_of
 from connectors.sources.http import HttpConfig, HttpSource
+from connectors.sources.live.multipart import Parts, boundary_of
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.ports import Need, Source
+from pipeline.core.sources import Need, Source
 from pipeline.testing import wait_until
 from tests.connectors.sources.clips import Clip, jpeg
 from tests.connectors.sources.servers import HOST, Page, answering, free_port, http_camera

@@ -17,7 +17,7 @@ from connectors.sources.rtsp import RtspConfig, RtspSource
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
-from pipeline.core.ports import Need, Source
+from pipeline.core.sources import Need, Source
 from pipeline.core.tasks import Detect
 from pipeline.sampling.camera import Camera, Outside
 from pipeline.sampling.config import SampleConfig

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from connectors.sources.webcam import WebcamConfig
 from pipeline.core.errors import SourceError, SourceFailure
-from pipeline.core.ports import Need
+from pipeline.core.sources import Need
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
-from pipeline.core.history import History
-from pipeline.core.ports import Commit, Store
+from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
 from tests.connectors.stores.postgres import server_url
 from tests.contracts.event_tools import an_event

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import FencedOffError, StoreError
-from pipeline.core.ports import Checkpoint, Commit
+from pipeline.core.store import Checkpoint, Commit
 from tests.contracts.event_tools import an_event
 
 

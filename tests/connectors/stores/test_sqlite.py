@@ -12,8 +12,7 @@ from sqlalchemy.pool import Pool
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
-from pipeline.core.history import History
-from pipeline.core.ports import Checkpoint, Commit, Store
+from pipeline.core.store import Checkpoint, Commit, History, Store
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.stores import StoreContract, numbers

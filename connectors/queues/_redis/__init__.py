@@ -1,1 +1,0 @@
-"""The parts of the Redis queue: connection, keys, scripts, jobs, results, leases and pictures."""

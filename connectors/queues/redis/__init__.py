@@ -1,0 +1,180 @@
+"""The queue between processes and machines: Redis Streams with consumer groups.
+
+A plain stream is first in, first out, and one camera with a thousand frames would hold up all
+others. So each engine, kind (live or file) and camera has a stream of its own, its *lane*, with one
+consumer group; and a sorted set for each engine, the *ring*, holds the lanes in which jobs wait, by
+when their turn was last. A claim goes round the ring with XREADGROUP, so a camera waits at most one
+round, however much others have. A claimed entry stays in its group's list of pending entries: what
+is idle there for longer than `visibility` is claimed by the next worker (what XAUTOCLAIM does, with
+the number of deliveries looked at first), and after `max_attempts` becomes a dead letter.
+
+What belongs together happens in one Lua script, and so in one round trip and entirely or not at
+all: a put enters the job, lets the oldest go and publishes their failed results; an answer
+publishes results and removes their jobs, and the pictures nobody else needs. Pictures pass by the
+scripts, which would copy them several times: a put sends its own in the same round trip, a claim
+fetches all of its in a second one. Whoever waits blocks in Redis, and a job wakes one worker. All
+keys, with what ends them, stand in `keys.py`.
+
+Jobs of a picture refer to one copy of it by counting. A job put again while it or its result is on
+its way changes nothing, so a sampler may repeat what it is unsure of. Results have a stream for
+each partition of cameras; `Leases` say whose it is, and every take and acknowledgement of an owner
+is checked against its fencing token inside Redis.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from connectors.queues.redis.client.link import Link
+from connectors.queues.redis.client.target import Place, RedisUrl, Target, place_of
+from connectors.queues.redis.jobs import RedisJobs
+from connectors.queues.redis.keys import base_of
+from connectors.queues.redis.leases import RedisLeases
+from connectors.queues.redis.limits import Limits
+from connectors.queues.redis.membership import RedisAgreement, RedisPresence
+from connectors.queues.redis.pictures import Codec, RedisShelf
+from connectors.queues.redis.results import RedisResults
+from pipeline.core.clock import Clock
+from pipeline.core.config import Config, PositiveDuration, Secret
+from pipeline.core.queues import Queues
+
+
+def _readable(url: RedisUrl) -> RedisUrl:
+    place_of(url.get_secret_value())
+    return url
+
+
+class RedisConfig(Config):
+    """Stages in many processes and machines, with Redis 6.2 or later, or Valkey, between them."""
+
+    type: Literal["redis"] = "redis"
+    url: Annotated[RedisUrl, AfterValidator(_readable)]
+    """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
+    `redis+cluster://a,b`."""
+    username: str | None = None
+    """User, instead of the one in the URL; needs no percent-encoding here."""
+    password: Secret | None = None
+    """Password, instead of the one in the URL."""
+    sentinel_username: str | None = None
+    """User of the Sentinels themselves, where they ask for one."""
+    sentinel_password: Secret | None = None
+    """Password of the Sentinels themselves."""
+    ca: Path | None = None
+    """File of the certificates that may vouch for the server; the system's unless given."""
+    certificate: Path | None = None
+    """File of this client's certificate, where the server asks for one."""
+    key: Path | None = None
+    """File of the key that belongs to `certificate`."""
+    timeout: PositiveDuration = timedelta(seconds=2)
+    """How long connecting, or waiting for an answer, may take."""
+    prefix: str = Field(default="moonwatch", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    """What all keys of this deployment begin with, in braces."""
+    jpeg_quality: int = Field(default=90, ge=1, le=100)
+    """Quality of the pictures on their way, 1 to 100."""
+    lossless: bool = False
+    """Send pictures as PNG, to the last bit; several times the size and time."""
+    max_side: int | None = Field(default=None, ge=16)
+    """Longest side in pixels; larger pictures are scaled down before they are sent."""
+    live_room: int = Field(default=4, ge=1)
+    """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
+    live_age: PositiveDuration = timedelta(seconds=30)
+    """How long a live camera's frame may wait; then it is let go, unless it is the newest."""
+    file_room: int = Field(default=16, ge=1)
+    """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
+    partitions: int = Field(default=8, ge=1, le=256)
+    """Parts into which the cameras' results are divided among processors; the same in all
+    processes: one that differs from those at work ends with exit code 2."""
+    results_room: int = Field(default=1024, ge=1)
+    """Results that may wait for a processor, in each partition."""
+    visibility: PositiveDuration = timedelta(minutes=5)
+    """How long a worker may keep a frame before it is given to another one."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Workers a frame may cost before it becomes a dead letter."""
+    dead_letters: int = Field(default=100, ge=0)
+    """Dead letters kept, pictures included; the oldest are forgotten."""
+    keep_pictures: PositiveDuration = timedelta(minutes=2)
+    """How long a picture that an event may want is kept after it was answered."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RedisConfig":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("has a `key` without a `certificate`")
+        if not self._place().tls and (self.ca or self.certificate):
+            raise ValueError(
+                "has certificates but no TLS: begin `url` with rediss instead of redis"
+            )
+        if self.sentinel_password is not None and self._place().form != "sentinel":
+            raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
+        return self
+
+    def build(self, clock: Clock, codec: Codec | None = None) -> "RedisQueues":
+        """The queue; nothing is connected before its first use. Leases follow Redis' own clock.
+
+        `codec` replaces the compression of pictures that the keys above ask for.
+        """
+        link = Link(self._target(), clock)
+        limits = self._limits()
+        codec = codec or Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
+        return RedisQueues(
+            jobs=RedisJobs(link, limits, codec, clock),
+            results=RedisResults(link, limits, clock),
+            leases=RedisLeases(link, limits.partitions),
+            shelf=RedisShelf(link, codec),
+            presence=RedisPresence(link),
+            agreement=RedisAgreement(link),
+            link=link,
+        )
+
+    def _place(self) -> Place:
+        return place_of(self.url.get_secret_value())
+
+    def _target(self) -> Target:
+        files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
+        return Target(
+            place=self._place().with_login(self.username, _revealed(self.password)),
+            base=base_of(self.prefix),
+            timeout_s=self.timeout.total_seconds(),
+            tls_files={name: str(path) for name, path in files.items() if path is not None},
+            sentinel_login=(self.sentinel_username, _revealed(self.sentinel_password)),
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(
+            live_room=self.live_room,
+            file_room=self.file_room,
+            results_room=self.results_room,
+            live_age_ms=_ms(self.live_age),
+            visibility_ms=_ms(self.visibility),
+            max_attempts=self.max_attempts,
+            dead_letters=self.dead_letters,
+            partitions=self.partitions,
+            keep_ms=_ms(self.keep_pictures),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RedisQueues(Queues):
+    """Both halves of the queue, and what processes need beside it."""
+
+    jobs: RedisJobs
+    results: RedisResults
+    shelf: RedisShelf
+    leases: RedisLeases
+    presence: RedisPresence
+    agreement: RedisAgreement
+    link: Link
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.link.close()
+
+
+def _ms(duration: timedelta) -> int:
+    return max(1, round(duration.total_seconds() * 1000))
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,228 @@
+"""Jobs in Redis: a stream for each engine, kind and camera, served in turn."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from connectors.queues.redis import keys
+from connectors.queues.redis.client.link import Link
+from connectors.queues.redis.limits import UNTAKEN_MS, Limits
+from connectors.queues.redis.pictures import Codec, Outgoing
+from connectors.queues.redis.results import hand_on, packed
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError
+from pipeline.core.jobs import Job, Result
+from pipeline.core.membership import partition_of
+from pipeline.core.queues import Backlog, Claim, DeadLetter, Receipt
+from pipeline.core.wire import decode_job, encode_job
+
+# A dropped job's pixels stay behind.
+_NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+# Between the parts of a claim's id, none of which holds it.
+_BAR = "|"
+
+
+class RedisJobs:
+    """Jobs of all processes that share a Redis. See `connectors.queues.redis` for the design."""
+
+    def __init__(self, link: Link, limits: Limits, codec: Codec, clock: Clock) -> None:
+        self._link = link
+        self._limits = limits
+        self._codec = codec
+        self._clock = clock
+        self._outgoing = Outgoing(codec)
+        self._claim_args = (
+            limits.visibility_ms,
+            limits.max_attempts,
+            limits.dead_letters,
+            limits.live_age_ms,
+            limits.results_room,
+        )
+        self._idle_until: dict[str, float] = {}
+
+    def put(self, job: Job, wait_s: float) -> Receipt:
+        """Take a live job at once, a file's job as soon as there is room within `wait_s`.
+
+        A job that is on its way already is accepted and not taken twice. Raises QueueError: at
+        once while Redis is known to be away, and within its timeout otherwise.
+        """
+        lane = keys.lane_of(job)
+        until = self._clock.monotonic() + wait_s
+        while True:
+            status, *rest = self._offer(job, lane)
+            if status == b"picture":
+                continue  # it expired between two steps, and is sent again
+            if status != b"full":
+                return Receipt(accepted=True, dropped=_readable(rest), answered=True)
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                return Receipt(accepted=False)
+            self._link.wait_for({f"bell:room:{lane}": rest[0]}, left_s)
+
+    def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
+        """Take up to `limit` jobs, the camera that was served longest ago first.
+
+        While Redis is away there are none; nothing is raised.
+        """
+        name = keys.engine_named(engine)
+        until = self._clock.monotonic() + wait_s
+        while limit > 0:
+            # Where nothing was left the last time there is a token before there is a job.
+            idle_s = self._idle_until.pop(name, 0.0) - self._clock.monotonic()
+            left_s = until - self._clock.monotonic()
+            if min(idle_s, left_s) > 0:
+                self._link.wait_for_token(f"wake:{name}", min(idle_s, left_s))
+            claims = self._claim(name, limit)
+            left_s = until - self._clock.monotonic()
+            if claims or left_s <= 0:
+                return claims or []
+            if claims is None:
+                self._link.pause(left_s)
+        return []
+
+    def answer(
+        self,
+        claims: Sequence[Claim],
+        results: Sequence[Result],
+        wait_s: float,
+        keep: Collection[str] = (),
+    ) -> bool:
+        """Hand the claims' results on and forget the jobs, all or none, in one step.
+
+        False when there was no room, or no Redis, for `wait_s`; repeat it then. What was done
+        already, by this worker or another, is not done twice. The pictures of the cameras in
+        `keep` stay for a while.
+        """
+        args: list[str | bytes | int] = []
+        for claim, result in zip(claims, results, strict=True):
+            kept = self._limits.keep_ms if claim.job.frame.camera in keep else ""
+            job = (result.ordinal, *claim.id.split(_BAR), kept)
+            args += [*packed(result, self._limits.partitions), *job]
+        if not args:
+            return True
+        room = self._limits.results_room
+        return hand_on(self._link, self._clock, wait_s, "answer", room, *args)
+
+    def backlog(self) -> Mapping[str, Backlog]:
+        """What waits, by engine; claimed jobs do not count. Raises QueueError."""
+        return {
+            keys.parts_of(engine.decode())[0]: Backlog(length, float(at) if at else None)
+            for engine, length, at in self._link.script("backlog")
+        }
+
+    def drops(self) -> Mapping[tuple[str, str, str], int]:
+        """How many live jobs were ever let go here, by camera, engine and reason."""
+        flat = self._link.script("dropped")
+        found = {}
+        for name, number in zip(flat[::2], flat[1::2], strict=True):
+            engine, _, camera, reason = keys.parts_of(name.decode())
+            found[camera, engine, reason] = int(number)
+        return found
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """Jobs, and unreadable results, given up on, oldest first. Raises QueueError."""
+        return [_letter(*found) for found in self._link.script("dead")]
+
+    def retry(self, dead_letter_id: str) -> bool:
+        """Put a dead letter back in its lane, behind what waits there, with no attempts."""
+        return bool(self._script_of("retry", dead_letter_id, self._limits.live_ms))
+
+    def drop(self, dead_letter_id: str) -> bool:
+        """Forget a dead letter."""
+        return bool(self._script_of("forget", dead_letter_id))
+
+    def ping(self) -> None:
+        """Ask whether Redis is there; raises QueueError."""
+        self._link.ping()
+
+    def _script_of(self, name: str, letter: str, *more: int) -> Any:
+        first, dash, second = letter.partition("-")
+        if not (dash and first.isdecimal() and second.isdecimal()):
+            return 0
+        return self._link.script(name, letter, *more)
+
+    def _offer(self, job: Job, lane: str) -> list[Any]:
+        if self._outgoing.is_known(job.frame):
+            reply: list[Any] = self._link.script("put", *self._put_args(job, lane, sent=False))
+            if reply[0] != b"picture":
+                return reply
+        # In one round trip; what is not taken expires by itself.
+        expiring = (
+            f"picture:{keys.picture_of(job.frame)}",
+            self._outgoing.data(job.frame),
+            self._picture_ms(job),
+        )
+        args = self._put_args(job, lane, sent=True)
+        sent: list[Any] = self._link.script("put", *args, storing=expiring)
+        return sent
+
+    def _picture_ms(self, job: Job) -> int:
+        return self._limits.live_ms if job.live else UNTAKEN_MS
+
+    def _put_args(self, job: Job, lane: str, *, sent: bool) -> tuple[str | bytes | float, ...]:
+        frame, limits = job.frame, self._limits
+        flight = keys.flight_named(job.engine, frame.camera, frame.run)
+        partition = partition_of(frame.camera, limits.partitions)
+        size = "x".join(map(str, frame.size_wh))
+        rest = (flight, str(job.ordinal), str(partition), repr(frame.captured_at), size)
+        offered = (
+            lane,
+            limits.live_room if job.live else limits.file_room,
+            encode_job(job),
+            keys.run_named(frame.camera, frame.run),
+            frame.seq,
+            flight,
+            job.ordinal,
+            _BAR.join(rest),
+            limits.flight_ms(live=job.live),
+            int(sent),
+        )
+        if not job.live:
+            return offered
+        return (*offered, limits.live_ms, limits.live_age_ms, limits.results_room)
+
+    def _claim(self, engine: str, limit: int) -> list[Claim] | None:
+        """What there is; None while Redis is away."""
+        try:
+            due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
+            # In a round trip of their own: a script that returned them would copy each four times.
+            files = self._link.fetch([f"picture:{one[4].decode()}" for one in found])
+        except QueueError:
+            return None
+        if not more:
+            due_s = due_ms / 1000 if due_ms >= 0 else float("inf")
+            self._idle_until[engine] = self._clock.monotonic() + due_s
+        return [c for f, file in zip(found, files, strict=True) if (c := self._read(f, file))]
+
+    def _read(self, found: Sequence[Any], file: bytes | None) -> Claim | None:
+        lane, entry, attempts, data, picture = found
+        try:
+            job = decode_job(data, self._codec.decode(file))
+        except QueueError as error:
+            self._bury(found, str(error))
+            return None
+        return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
+
+    def _bury(self, found: Sequence[Any], reason: str) -> None:
+        lane, entry, attempts, *_ = found
+        try:
+            self._link.script("bury", lane, entry, attempts, reason, self._limits.dead_letters)
+        except QueueError:
+            return  # it comes again when its lease ends
+
+
+def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:
+    jobs = []
+    for data in dropped:
+        try:
+            jobs.append(decode_job(data, _NO_PIXELS))
+        except QueueError:
+            continue  # of a newer release; it is counted in Redis
+    return tuple(jobs)
+
+
+def _letter(id_: bytes, lane: bytes, attempts: Any, reason: bytes, picture: bytes) -> DeadLetter:
+    engine, _, camera = keys.parts_of(lane.decode()) if lane else ("", "", "")
+    seq = int(keys.parts_of(picture.decode())[-1]) if picture else -1
+    return DeadLetter(id_.decode(), camera, engine, seq, int(attempts), reason.decode())

@@ -1,0 +1,39 @@
+"""Who is at work, and the settings that all of them share; measured on Redis' clock."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from connectors.queues.redis.client.link import Link
+
+
+class RedisPresence:
+    """The processes that are alive; see `pipeline.core.membership.Presence`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def say(self, member: str, report: bytes, ttl: timedelta) -> None:
+        """Be known as alive for `ttl` from now, with a report for whoever asks."""
+        ttl_ms = max(1, round(ttl.total_seconds() * 1000))
+        self._link.script("presence_say", member, report, ttl_ms)
+
+    def leave(self, member: str) -> None:
+        """Be forgotten at once."""
+        self._link.script("presence_leave", member)
+
+    def members(self) -> Mapping[str, bytes]:
+        """Everybody alive, each with its last report."""
+        found = self._link.script("presence_members")
+        return {member.decode(): bytes(report) for member, report in found}
+
+
+class RedisAgreement:
+    """What the processes at work go by; see `pipeline.core.membership.Agreement`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def agree(self, setting: str, value: int, ttl: timedelta) -> int:
+        """Say for `ttl` what a setting is here; returns what it is where work goes on already."""
+        ttl_ms = max(1, round(ttl.total_seconds() * 1000))
+        return int(self._link.script("agree", setting, value, ttl_ms))

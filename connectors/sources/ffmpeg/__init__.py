@@ -1,0 +1,1 @@
+"""Video through FFmpeg: inputs, packets, pictures, and when each was captured."""

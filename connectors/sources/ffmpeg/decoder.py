@@ -1,0 +1,200 @@
+"""The one door to PyAV: opens, reads and decodes, and turns every error of it into a SourceError.
+
+Nothing that PyAV or FFmpeg says leaves this module: their messages hold the address that was
+opened, and with it the password. Imported only when a source is opened.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+from pydantic import Field
+
+from connectors.sources.ffmpeg.pictures import Converter, VideoPicture
+from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, Wanted
+from pipeline.core.config import Config
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+from connectors.sources.ffmpeg.errors import DECODE_ERROR
+
+
+def decode(
+    context: "VideoCodecContext", packet: "Packet[VideoStream] | None", lost: Counter[str]
+) -> "list[VideoFrame]":
+    """The pictures that a packet completes; None for those still inside. Damage is counted."""
+    import av
+
+    try:
+        frames = context.decode(packet)
+    except av.error.EOFError:
+        return []
+    except av.FFmpegError:
+        lost[DECODE_ERROR] += 1
+        return []
+    whole = [frame for frame in frames if not frame.is_corrupt]
+    if len(whole) < len(frames):
+        lost[DECODE_ERROR] += len(frames) - len(whole)
+    return whole
+
+
+def decode_alone(
+    context: "VideoCodecContext", packet: "Packet[VideoStream]", lost: Counter[str]
+) -> "list[VideoFrame]":
+    """The picture of a key frame, without waiting for the packets after it."""
+    frames = decode(context, packet, lost)
+    frames += decode(context, None, lost)
+    context.flush_buffers()
+    return frames
+
+
+# A stream joined in its middle begins with pictures that refer to others never seen. One that has
+# sent no key frame in so many packets has none (it is refreshed bit by bit), and is taken as it is.
+_PATIENCE = 300
+# Packets kept, undecoded, in case the next key frame does not come in time: some 30 s of a good
+# camera. Of a longer need, the rest of the interval is lost instead.
+_HELD_BYTES = 32 * 1024 * 1024
+# Key frames that give no picture alone (halves of interlaced ones, damage) before all is decoded.
+_FRUITLESS = 3
+
+
+class DecodeConfig(Config):
+    """How a source's pictures are decoded."""
+
+    threads: int = Field(default=1, ge=0, le=64)
+    """Decoding threads; 1 shares a machine best among many cameras, 0 is one per processor."""
+    hwaccel: (
+        Literal["cuda", "vaapi", "qsv", "drm", "videotoolbox", "vulkan", "d3d11va", "d3d12va"]
+        | None
+    ) = None
+    """Decode on this hardware where it is there, in software otherwise."""
+
+
+class Decoder:
+    """Decodes one stream.
+
+    Three ways, switched by what the stream shows. Key frames alone, each decoded only if it is
+    wanted, as long as they come as often as pictures are needed; what lies between them is held
+    until the next one is there, and decoded after all if it is late. Else every reference frame,
+    as long as four of them come to each picture needed. Else everything.
+    """
+
+    def __init__(
+        self,
+        stream: "VideoStream",
+        every_s: float,
+        time_of: Callable[[float | None], float],
+        lost: Counter[str],
+    ) -> None:
+        # Not a Fraction, which takes longer than all the rest where packets are only looked at.
+        base = stream.time_base or Fraction(0)
+        self._ticks, self._per_second = base.numerator, base.denominator
+        self._context = stream.codec_context
+        self._every_s = every_s
+        self._time_of = time_of
+        self._lost = lost
+        self._converter = Converter()
+        self._intervals = KeyIntervals(every_s)
+        self._wanted = Wanted(every_s)
+        self._keys_alone = every_s > 0
+        self._held: list[Packet[VideoStream]] = []
+        self._held_bytes = 0
+        self._late_after = 0.0
+        # The key frame that was decoded alone and then again, with what was held after it.
+        self._seen_pts: int | None = None
+        self._fruitless = 0
+        self._waited = 0
+        self._started = False
+        self._thinning = Thinning(every_s)
+        self._thinned = False
+
+    def pictures(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        """The pictures that this packet completes; a packet of size 0 ends the stream."""
+        if packet.size == 0:
+            yield from self._drained()
+        elif self._is_start(packet):
+            if packet.is_keyframe:
+                yield from self._see_key(packet)
+            if not self._keys_alone:
+                yield from self._dated(decode(self._context, packet, self._lost))
+            elif packet.is_keyframe:
+                yield from self._alone(packet)
+            elif self._held:
+                yield from self._hold(packet)
+
+    def _is_start(self, packet: "Packet[VideoStream]") -> bool:
+        if not self._started:
+            self._waited += 1
+            self._started = packet.is_keyframe or self._waited > _PATIENCE
+        return self._started
+
+    def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        stamp = self._stamp(packet)
+        self._intervals.see(stamp)
+        enough = self._intervals.suffice() or (self._keys_alone and not self._intervals.too_long())
+        alone = enough and stamp is not None and self._fruitless < _FRUITLESS
+        if alone and not self._keys_alone:
+            yield from self._drained()
+        self._keys_alone = alone
+        self._held.clear()
+
+    def _hold(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        self._held.append(packet)
+        self._held_bytes += packet.size
+        now = self._stamp(packet)
+        if now is not None and now > self._late_after:
+            self._keys_alone = False
+            held, self._held = self._held, []
+            self._seen_pts = held[0].pts
+            for late in held:
+                yield from self._dated(decode(self._context, late, self._lost))
+        elif self._held_bytes > _HELD_BYTES:
+            self._held.clear()
+
+    def _alone(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
+        self._held, self._held_bytes = [packet], packet.size
+        self._late_after = (self._stamp(packet) or 0.0) + self._intervals.longest_s
+        at = self._time_of(self._seconds(packet.pts))
+        if not self._wanted.take(at):
+            return
+        frames = decode_alone(self._context, packet, self._lost)
+        self._fruitless = 0 if frames else self._fruitless + 1
+        if frames:
+            yield VideoPicture(frames[-1], at, self._converter)
+
+    def _drained(self) -> Iterator[VideoPicture]:
+        """What waits inside the decoder for its turn."""
+        yield from self._dated(decode(self._context, None, self._lost))
+        self._context.flush_buffers()
+
+    def _dated(self, frames: "list[VideoFrame]") -> Iterator[VideoPicture]:
+        for frame in frames:
+            if frame.pts is not None and frame.pts == self._seen_pts:
+                self._seen_pts = None
+                continue
+            at = self._time_of(self._seconds(frame.pts))
+            if self._every_s:
+                self._wanted.take(at)
+                self._thin(self._thinning.see(at))
+            yield VideoPicture(frame, at, self._converter)
+
+    def _thin(self, thin: bool) -> None:
+        if thin is not self._thinned:
+            self._thinned = thin
+            self._context.skip_frame = "NONREF" if thin else "DEFAULT"
+
+    def _stamp(self, packet: "Packet[VideoStream]") -> float | None:
+        return self._seconds(packet.pts if packet.pts is not None else packet.dts)
+
+    def _seconds(self, stamp: int | None) -> float | None:
+        return None if stamp is None else stamp * self._ticks / self._per_second

@@ -1,0 +1,1 @@
+"""What cameras have in common that go on without us: reading ahead, reconnecting, HTTP."""

@@ -1,0 +1,226 @@
+"""What live sources share: a thread that reads, so that no device can hold the program up.
+
+FFmpeg keeps most deadlines, but not in name resolution or inside a driver, and a read in progress
+cannot be ended from outside. So it happens in a thread of its own; who waits here waits no longer
+than the deadline, and a thread that hangs is left behind until its own wait ends.
+"""
+
+import abc
+import secrets
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pydantic import Field
+
+from connectors.sources.failures import failure
+from pipeline.core.clock import Clock
+from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.frames import Picture
+from pipeline.core.sources import Need
+
+# Pictures that may wait for a busy sampler; beyond it the oldest goes, as live pictures may.
+_WAITING = 4
+STALE = "stale"
+"""The counter of pictures that were decoded and then overtaken by newer ones."""
+
+
+class ReconnectConfig(Config):
+    """How soon a broken stream is opened again: twice as long after each failure, for ever."""
+
+    first: PositiveDuration = timedelta(seconds=1)
+    """Wait after the first failure."""
+    most: PositiveDuration = timedelta(seconds=30)
+    """Longest wait."""
+
+
+class LiveConfig(Config):
+    """What all live sources can be told."""
+
+    open_timeout: PositiveDuration = timedelta(seconds=10)
+    """How long connecting may take, name resolution and the first packets included."""
+    read_timeout: PositiveDuration = timedelta(seconds=10)
+    """How long the stream may be silent before it counts as broken."""
+    reconnect: ReconnectConfig = Field(default_factory=ReconnectConfig)
+    """How soon it is opened again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How texts call a live source, and how long one waits for it."""
+
+    name: str
+    """Holds no credentials."""
+    open_s: float
+    read_s: float
+
+    def late(self, *, opened: bool) -> SourceError:
+        """The error of a deadline that passed."""
+        if not opened:
+            return failure(SourceFailure.TIMEOUT, self.name)
+        return failure(
+            SourceFailure.TIMEOUT,
+            self.name,
+            f"has sent no picture data for {self.read_s:g} s; is the camera frozen or unplugged?",
+        )
+
+
+class Watch:
+    """What passes between the reading thread and the one that waits for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.lost: Counter[str] = Counter()
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._pictures: deque[Picture] = deque()
+        self._beat: float | None = None
+        self._failed: Exception | None = None
+        self._done = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._stop.is_set()
+
+    def beat(self, silent_s: float = 0.0) -> None:
+        """The reading thread: the stream is open, and something of it has just arrived.
+
+        `silent_s` is how long nothing is expected from now on.
+        """
+        is_first = self._beat is None
+        self._beat = self._clock.monotonic() + silent_s
+        if is_first:
+            with self._changed:
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """The reading thread: wait, at most `seconds`; True as soon as nobody wants more."""
+        return self._stop.wait(seconds)
+
+    def show(self, picture: Picture) -> None:
+        """The reading thread: a picture is there."""
+        with self._changed:
+            if len(self._pictures) >= _WAITING:
+                self._pictures.popleft()
+                self.lost[STALE] += 1
+            self._pictures.append(picture)
+            self._changed.notify_all()
+
+    def finish(self, failed: Exception | None) -> None:
+        """The reading thread: no more pictures, for this reason or because the stream ended."""
+        with self._changed:
+            self._failed = failed
+            self._done = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """The waiting thread, or any other: no more is wanted."""
+        with self._changed:
+            self._stop.set()
+            self._pictures.clear()
+            self._changed.notify_all()
+
+    def opened(self, place: Place) -> None:
+        """Wait until the stream is open; raises what kept it from opening."""
+        with self._changed:
+            known = self._changed.wait_for(
+                lambda: self._beat is not None or self._done or self.stopped, place.open_s
+            )
+            if self._failed is not None and self._beat is None:
+                raise self._failed
+            if not known:
+                raise place.late(opened=False)
+
+    def next(self, place: Place) -> Picture | None:
+        """The next picture, or None after `stop`; raises SourceError when the stream breaks."""
+        with self._changed:
+            while not (self._pictures or self._done or self.stopped):
+                beat = self._beat if self._beat is not None else self._clock.monotonic()
+                left = beat + place.read_s - self._clock.monotonic()
+                if left <= 0:
+                    raise place.late(opened=True)
+                self._changed.wait(left)
+            if self.stopped:
+                return None
+            if self._pictures:
+                return self._pictures.popleft()
+        raise self._failed or failure(SourceFailure.ENDED, place.name)
+
+
+class LiveSource(abc.ABC):
+    """A source whose time goes on without us. What it reads is up to `_read`."""
+
+    def __init__(self, name: str, config: LiveConfig, clock: Clock) -> None:
+        self.reconnect = config.reconnect
+        self._place = Place(
+            name, config.open_timeout.total_seconds(), config.read_timeout.total_seconds()
+        )
+        self._clock = clock
+        self._run = ""
+        self._watch = Watch(clock)
+
+    @property
+    def live(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def run(self) -> str:
+        """New at each `open`; empty before the first."""
+        return self._run
+
+    def open(self, need: Need) -> None:
+        """Connect, within `open_timeout`; raises SourceError."""
+        self.close()
+        started = datetime.fromtimestamp(self._clock.now(), UTC)
+        self._run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        watch = self._watch = Watch(self._clock)
+        thread = threading.Thread(
+            target=_run, args=(watch, lambda: self._read(need, watch)), daemon=True
+        )
+        thread.name = f"read {self._place.name}"
+        thread.start()
+        try:
+            watch.opened(self._place)
+        except SourceError:
+            watch.stop()
+            raise
+
+    def pictures(self) -> Iterator[Picture]:
+        """Pictures as they come, until `close`; raises SourceError when the stream breaks."""
+        watch = self._watch
+        while (picture := watch.next(self._place)) is not None:
+            yield picture
+
+    def counters(self) -> Mapping[str, int]:
+        """Pictures lost since `open`, by reason."""
+        return dict(self._watch.lost)
+
+    def close(self) -> None:
+        """End reading; the thread that reads lets go of the device when its wait ends."""
+        self._watch.stop()
+
+    @abc.abstractmethod
+    def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
+        """In the reading thread: connect, then yield pictures; `watch.beat` at each arrival."""
+
+
+def _run(watch: Watch, read: Callable[[], Iterator[Picture]]) -> None:
+    failed: Exception | None = None
+    pictures = read()
+    try:
+        for picture in pictures:
+            watch.show(picture)
+            if watch.stopped:
+                break
+    except Exception as error:  # noqa: BLE001  whatever it is, the thread that waits raises it
+        failed = error
+    finally:
+        close = getattr(pictures, "close", None)
+        if close is not None:
+            close()
+        watch.finish(failed)

@@ -1,1 +1,0 @@
-"""The commands of `moonwatch`, a module for each group of them."""

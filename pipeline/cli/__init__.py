@@ -1,0 +1,1 @@
+"""The `moonwatch` command line, one file for each command."""

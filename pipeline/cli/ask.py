@@ -1,0 +1,95 @@
+"""One-off questions about a picture or a clip."""
+
+import json
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from pipeline.cli.options import AsJson
+from pipeline.core.config import parse_duration
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.tasks import Ask, Caption, CaptionLength, Count, Detect, Point, Task
+from pipeline.deployment.loader import parse
+from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.runtime import questions as asking
+
+Labels = Annotated[list[str], typer.Option(metavar="LABEL")]
+
+
+def ask(
+    path: Annotated[Path, typer.Argument(help="A picture or a clip.", metavar="IMAGE|VIDEO")],
+    detect: Labels = [],
+    point: Labels = [],
+    count: Labels = [],
+    question: Annotated[list[str], typer.Option("--ask", metavar="QUESTION")] = [],
+    caption: Annotated[str | None, typer.Option(metavar="short|normal|long")] = None,
+    engine: Annotated[str, typer.Option(help="The type of engine.")] = "coco",
+    options: Annotated[
+        list[str], typer.Option("--option", metavar="KEY=VALUE", help="Of the engine's config.")
+    ] = [],
+    every: Annotated[str, typer.Option(help="Time between two frames of a clip.")] = "1s",
+    as_json: AsJson = False,
+) -> None:
+    """Ask about a picture, or about a clip once for every `--every`."""
+    tasks = _tasks(engine, (("detect", detect), ("point", point), ("count", count)), question)
+    tasks += _captions(engine, caption)
+    if not tasks:
+        way_out = "name at least one of --detect, --point, --count, --ask and --caption"
+        raise ConfigError([Problem("", way_out)])
+    config = _engine_config(engine, options)
+    asking.check_tasks(config, tasks)
+    try:
+        every_s = parse_duration(every).total_seconds()
+    except (ValueError, AttributeError) as error:
+        raise ConfigError([Problem("--every", str(error))]) from None
+    if not path.exists():
+        raise ConfigError([Problem("", f"there is no file {path}")])
+    model = config.build()
+    try:
+        for reply in asking.ask(model, path, tasks, every_s):
+            _say(reply, as_json=as_json)
+    finally:
+        model.close()
+
+
+def _say(reply: asking.Reply, *, as_json: bool) -> None:
+    if as_json:
+        answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
+        typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))
+        return
+    for name, answer in reply.answers.items():
+        typer.echo(f"{reply.at_s:8.2f} s  {name}: {asking.as_text(answer)}")
+
+
+def _tasks(
+    engine: str, wanted: tuple[tuple[str, list[str]], ...], questions: list[str]
+) -> list[Task]:
+    kinds: dict[str, type[Detect | Point | Count]]
+    kinds = {"detect": Detect, "point": Point, "count": Count}
+    tasks: list[Task] = [
+        kinds[kind](f"{kind} {label}", engine, label) for kind, labels in wanted for label in labels
+    ]
+    tasks += [Ask(question, engine, question) for question in questions]
+    return tasks
+
+
+def _captions(engine: str, length: str | None) -> list[Task]:
+    if length is None:
+        return []
+    for known in get_args(CaptionLength):
+        if length == known:
+            return [Caption("caption", engine, known)]
+    raise ConfigError([Problem("--caption", f"{length!r} is no length: short, normal or long")])
+
+
+def _engine_config(engine: str, options: list[str]) -> EngineConfigBase:
+    """The engine's config through the same reader as a deployment file's, with its sentences."""
+    text = (
+        "version: 1\n"
+        "cameras: {asked: {source: {type: file, path: asked}}}\n"
+        f"engines: {{asked: {{type: {engine}}}}}\n"
+    )
+    overrides = [f"engines.asked.{option}" for option in options]
+    config: EngineConfigBase = parse(text, overrides).deployment.engines["asked"]
+    return config

@@ -1,0 +1,46 @@
+"""`moonwatch check`: every mistake of a deployment file at once. Opens no camera or database."""
+
+import json
+
+import typer
+
+from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.core.errors import ConfigError
+from pipeline.deployment.loader import read
+
+
+def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
+    """Say everything that is wrong with a deployment file. Exit code 2 when something is."""
+    try:
+        loaded = read(file, overrides)
+    except ConfigError as error:
+        if as_json:
+            problems = [
+                {"path": p.path, "line": p.line, "message": p.message} for p in error.problems
+            ]
+            typer.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
+        else:
+            _say_problems(str(file), error)
+        raise typer.Exit(2) from None
+    deployment = loaded.deployment
+    if as_json:
+        warnings = [{"path": w.path, "line": w.line, "message": w.message} for w in loaded.warnings]
+        typer.echo(json.dumps({"ok": True, "warnings": warnings}, indent=2))
+        return
+    for warning in loaded.warnings:
+        typer.echo(f"  warning: {warning}")
+    rules = sum(len(camera.rules) for camera in deployment.cameras.values())
+    typer.echo(
+        f"{file}: good. {_number(len(deployment.cameras), 'camera')}, "
+        f"{_number(rules, 'rule')}, {_number(len(deployment.sinks), 'sink')}"
+    )
+
+
+def _say_problems(file: str, error: ConfigError) -> None:
+    for problem in error.problems:
+        typer.echo(f"  {problem}", err=True)
+    typer.echo(f"{file}: {_number(len(error.problems), 'problem')}", err=True)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

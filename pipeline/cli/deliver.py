@@ -1,0 +1,36 @@
+"""`moonwatch deliver`: the sinks, in a process of its own."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
+from pipeline.cli.stage_options import place_of_stage
+from pipeline.delivery.duty import Duty
+from pipeline.deployment.loader import load
+from pipeline.runtime.reports import Facts, Reporter
+from pipeline.runtime.stage_process import opened_store, serve
+from pipeline.runtime.stages.base import Stage
+from pipeline.runtime.stages.delivery import SharedDeliveryStage
+
+
+def deliver(
+    file: File,
+    overrides: Overrides = [],
+    http: Http = None,
+    logs: LogFormatOption = "text",
+    with_parent: WithParent = False,
+) -> None:
+    """Deliver events to the sinks, in a process of its own; a second one stands by."""
+    place = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
+
+    def make(reporter: Reporter) -> tuple[Stage, Facts]:
+        duty = Duty(place.queues.leases, reporter.member, place.around.clock)
+        stage = SharedDeliveryStage(place.around, opened_store(place), duty)
+
+        def facts() -> dict[str, Any]:
+            sinks = {lane.sink: asdict(lane) for lane in stage.status()}
+            return {"sinks": sinks, "stands_by": stage.stands_by}
+
+        return stage, facts
+
+    serve("delivery", make, place)

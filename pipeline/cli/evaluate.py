@@ -1,0 +1,70 @@
+"""`moonwatch evaluate`: what a deployment counts against what a person counted."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.cli.run_loop import one_camera, stop_on_signals, work
+from pipeline.cli.tables import comparison_table
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.deployment.model import Deployment
+from pipeline.insight.evaluation import Comparison, compare, read_truth, uncounted, worst_error
+from pipeline.insight.summary import Summary
+from pipeline.runtime.single_process import Run
+from pipeline.telemetry.logs import set_up
+
+
+def evaluate(
+    file: File,
+    truth: Annotated[Path, typer.Argument(help="What a person counted, as JSON.")],
+    overrides: Overrides = [],
+    as_json: AsJson = False,
+    camera: Annotated[str | None, typer.Option(help="The camera the truth is about.")] = None,
+    max_error: Annotated[
+        float | None, typer.Option(help="Exit with 1 above this error, as a share like 0.1.")
+    ] = None,
+) -> None:
+    """Compare what a deployment counts on a clip with what a person counted on it."""
+    known = read_truth(truth)
+    with tempfile.TemporaryDirectory(prefix="moonwatch-evaluate-") as folder:
+        # Its own store and no sinks: an evaluation leaves no trace and alarms nobody.
+        own = [f"store.url=sqlite:///{folder}/events.db", "sinks={}", "queue={type: memory}"]
+        deployment, name = one_camera(file, [*overrides, *own], camera)
+        summary = _evaluated(deployment, quiet=as_json)
+    rows = compare(deployment.cameras[name], known, summary)
+    if not rows:
+        raise ConfigError([Problem(str(truth), f"names no line or zone that {name!r} counts at")])
+    _say(rows, as_json=as_json)
+    for place in uncounted(deployment.cameras[name], known):
+        typer.echo(f"{truth}: no rule of {name!r} counts at {place}; it is left out", err=True)
+    worst = worst_error(rows)
+    if max_error is not None and worst > max_error:
+        raise MoonwatchError(f"the largest error is {worst:.3f}, above --max-error {max_error:g}")
+
+
+def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:
+    set_up("text", "WARNING")
+    stop = stop_on_signals()
+    run = Run(deployment)
+    summary = work(run, stop, quiet=quiet)
+    reason = run.failure or run.shortfall
+    if reason is not None:
+        raise MoonwatchError(reason)
+    if stop.is_set():
+        raise MoonwatchError("stopped before the end of the clip: there is nothing to compare")
+    return summary
+
+
+def _say(rows: Sequence[Comparison], *, as_json: bool) -> None:
+    if as_json:
+        found = [asdict(row) | {"error": round(row.error, 4)} for row in rows]
+        typer.echo(json.dumps({"rows": found, "worst": round(worst_error(rows), 4)}, indent=2))
+    else:
+        Console().print(comparison_table(rows))

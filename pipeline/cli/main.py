@@ -1,0 +1,113 @@
+"""The `moonwatch` command. Exit codes: 0 done, 1 failed at work, 2 refused input.
+
+Only the module of the command that is called is imported, so that `check` starts at once.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from pipeline.core.errors import ConfigError, MoonwatchError
+
+COMMANDS = (
+    "check",
+    "explain",
+    "schema",
+    "run",
+    "sample",
+    "infer",
+    "process",
+    "deliver",
+    "status",
+    "dead-letters",
+    "undelivered",
+    "evaluate",
+    "render",
+    "ask",
+    "models",
+)
+"""Each command; the module of `pipeline.cli` that holds it has its name."""
+EXTRAS = {"render": "render", "models": "moondream"}
+"""Commands that need more than the core install, and the extra that brings it."""
+
+
+def app_for(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the command that the arguments name, or with all for help."""
+    app = typer.Typer(
+        name="moonwatch",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(moonwatch)
+    called = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name in [called] if called else COMMANDS:
+        _add(app, name)
+    return app
+
+
+def _add(app: typer.Typer, name: str) -> None:
+    """Add one command; where a library it needs is not installed, it says which extra brings it."""
+    try:
+        module = importlib.import_module(f"pipeline.cli.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS:
+            raise
+        takes_anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(name, context_settings=takes_anything)(_missing(name, error.name))
+        return
+    command = getattr(module, name.replace("-", "_"))
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
+
+
+def _missing(name: str, library: str | None) -> Callable[[], None]:
+    def command() -> None:
+        way_out = f"pip install 'moonwatch[{EXTRAS[name]}]'"
+        raise MoonwatchError(f"`{name}` needs {library}; install it with: {way_out}")
+
+    command.__doc__ = f"(needs {library}, which the extra `{EXTRAS[name]}` brings)"
+    return command
+
+
+def _say_version(asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        version = metadata.version("moonwatch")
+    except metadata.PackageNotFoundError:
+        version = "from a checkout that is not installed"
+    typer.echo(f"moonwatch {version}")
+    raise typer.Exit
+
+
+def moonwatch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Ask your cameras questions in plain words, and act on the answers."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours is a sentence, never a traceback."""
+    try:
+        app_for(sys.argv[1:])()
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+        sys.exit(2)
+    except MoonwatchError as error:
+        typer.echo(f"moonwatch: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

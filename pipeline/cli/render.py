@@ -1,0 +1,28 @@
+"""`moonwatch render`: an annotated clip of what a run saw."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import File, Overrides
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.deployment.loader import load
+from pipeline.render.scene import render_camera
+
+
+def render(
+    file: File,
+    tracks: Annotated[Path, typer.Option(help="What `run --record` wrote.")],
+    out: Annotated[Path, typer.Option(help="The clip to write.")],
+    overrides: Overrides = [],
+    camera: Annotated[str | None, typer.Option(help="Which camera, when there are more.")] = None,
+) -> None:
+    """Draw what a run saw onto its clip: boxes, ids, trails, counts."""
+    deployment = load(file, overrides)
+    name = camera or next(iter(deployment.cameras))
+    if name not in deployment.cameras:
+        raise ConfigError([Problem("--camera", f"{file} has no camera {name!r}")])
+    drawn = render_camera(deployment, name, tracks, out, progress=sys.stderr.isatty())
+    typer.echo(f"{out}: {drawn} pictures")

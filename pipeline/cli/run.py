@@ -1,0 +1,69 @@
+"""`moonwatch run`: all stages of a deployment, in one process or in one each."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from connectors.queues.memory import MemoryConfig
+from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, log_format
+from pipeline.cli.run_loop import stop_on_signals, work
+from pipeline.cli.tables import summary_tables
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.deployment.loader import load
+from pipeline.insight.summary import Summary
+from pipeline.runtime.process_group import Order, ScaledRun
+from pipeline.runtime.single_process import Run
+from pipeline.telemetry.http import Telling, address_of, answering
+from pipeline.telemetry.logs import set_up
+
+
+def run(
+    file: File,
+    overrides: Overrides = [],
+    as_json: AsJson = False,
+    logs: LogFormatOption = "text",
+    http: Http = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write what is tracked to this file, for `render`.")
+    ] = None,
+) -> None:
+    """Run all stages of a deployment; ends when all of its files have ended.
+
+    With a queue in memory they share this process. With Redis each is a process of its own, looked
+    after by this one; they answer --http on the ports after this one's.
+    """
+    deployment = load(file, overrides)
+    address = address_of(http) if http is not None else None
+    set_up(log_format(logs))
+    stop = stop_on_signals()
+    running: Run | ScaledRun
+    if isinstance(deployment.queue, MemoryConfig):
+        running = Run(deployment, record)
+    elif record is not None:
+        message = "needs all stages in one process: `--set queue={type: memory}`"
+        raise ConfigError([Problem("--record", message)])
+    else:
+        running = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
+    with answering(address, Telling(running.ready, running.metrics.exposition)):
+        summary = work(running, stop, quiet=as_json)
+    _say(summary, as_json=as_json)
+    reason = running.failure or running.shortfall
+    if reason is None and not stop.is_set():
+        reason = summary.undelivered()
+    if reason is not None:
+        raise MoonwatchError(reason)
+    if stop.is_set() and not as_json:
+        typer.echo("stopped; run it again to go on where it was", err=True)
+
+
+def _say(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), indent=2))
+        return
+    console = Console()
+    console.print("counts and events: all that the store keeps; frames: of this run", style="dim")
+    for table in summary_tables(summary):
+        console.print(table)

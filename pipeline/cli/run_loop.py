@@ -1,0 +1,80 @@
+"""What `run` and `evaluate` share: put a deployment to work, show how it does, stop it."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pipeline.cli import progress
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.deployment.loader import load
+from pipeline.deployment.model import Deployment
+from pipeline.insight.summary import Summary, summarise
+from pipeline.runtime.run_handle import Running
+
+# How often a run is looked at; sinks are told of new events as often.
+_LOOK_S = 0.1
+_LINE_EVERY_S = 60.0
+
+
+def work(run: Running, stop: threading.Event, *, quiet: bool) -> Summary:
+    """Start a run, look after it until it is over, and end it; what it found."""
+    began = time.monotonic()
+    try:
+        run.start()
+        with _display(run, quiet=quiet) as show:
+            while not stop.is_set() and not run.finished and run.failure is None:
+                run.tend()
+                show()
+                stop.wait(_LOOK_S)
+    finally:
+        run.stop()
+    try:
+        took_s = time.monotonic() - began
+        return summarise(run.deployment, run.store.history, run.status().figures, took_s)
+    finally:
+        run.close()
+
+
+def one_camera(file: Path, overrides: list[str], camera: str | None) -> tuple[Deployment, str]:
+    """The deployment with nothing but one camera, and that camera's name."""
+    deployment = load(file, overrides)
+    name = camera or next(iter(deployment.cameras))
+    if name not in deployment.cameras:
+        raise ConfigError([Problem("--camera", f"{file} has no camera {name!r}")])
+    return deployment.model_copy(update={"cameras": {name: deployment.cameras[name]}}), name
+
+
+def stop_on_signals() -> threading.Event:
+    """Set by SIGINT or SIGTERM; a second one ends the process at once."""
+    stop = threading.Event()
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            # Nothing is lost: what was not stored is judged again at the next start.
+            os._exit(128 + signum)
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return stop
+
+
+@contextmanager
+def _display(run: Running, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    if quiet:
+        yield _show_nothing
+    elif sys.stderr.isatty():
+        with progress.live(run) as show:
+            yield show
+    else:
+        yield progress.line_every(run, _LINE_EVERY_S)
+
+
+def _show_nothing() -> None:
+    """For machines, which read the result."""

@@ -1,0 +1,98 @@
+"""`moonwatch status`: what is alive, how far behind, and what is lost, asked from outside."""
+
+import json
+from collections.abc import Iterator
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.core.clock import SystemClock
+from pipeline.deployment.loader import load
+from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
+from pipeline.telemetry.figures import CameraFigures
+from pipeline.telemetry.logs import set_up
+
+
+def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
+    """Say how a deployment does: processes, cameras, engines, sinks. Changes nothing.
+
+    Ends with 0 where all is well, and with 1 where it is not or cannot be told.
+    """
+    deployment = load(file, overrides)
+    # What is out of reach is part of the answer and need not be logged as well.
+    set_up("text", "CRITICAL")
+    found = status_of(deployment, SystemClock())
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        _show(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _show(found: DeploymentStatus) -> None:
+    console = Console()
+    for table in _tables(found):
+        console.print(table)
+    for trouble in found.troubles:
+        console.print(f"  {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if found.unseen:
+        console.print(found.unseen, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if found.ok:
+        console.print("all is well", style="green")
+
+
+def _tables(found: DeploymentStatus) -> Iterator[Table]:
+    if found.processes:
+        table = _table("processes", "stage", "host", "pid", "up", "state")
+        for one in found.processes:
+            state = one.not_ready or ("standing by" if one.stands_by else "at work")
+            table.add_row(one.stage, one.host, str(one.pid), f"{one.up_s:.0f} s", state)
+        yield table
+    yield _cameras(found)
+    table = _table("engines", "engine", "waiting", "oldest")
+    for name, engine in found.engines.items():
+        table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"))
+    yield table
+    if found.sinks:
+        table = _table("sinks", "sink", "behind", "undelivered", "state")
+        for name, sink in found.sinks.items():
+            # As text: a reason in square brackets is no markup.
+            words = Text(sink.state)
+            table.add_row(name, _known(sink.behind), _known(sink.undelivered), words)
+        yield table
+
+
+def _cameras(found: DeploymentStatus) -> Table:
+    table = _table(
+        "cameras", "camera", "state", "lag", "sampled/s", "answered/s", "judged/s", "dropped"
+    )
+    for name, camera in found.cameras.items():
+        table.add_row(
+            name,
+            camera.state or UNKNOWN,
+            _known(camera.lag_s, " s"),
+            *(_known(camera.per_second.get(hop)) for hop in ("sampled", "answered", "judged")),
+            _dropped(camera.figures),
+        )
+    return table
+
+
+def _dropped(figures: CameraFigures | None) -> str:
+    if figures is None:
+        return UNKNOWN
+    return ", ".join(f"{n} {reason}" for reason, n in figures.dropped.items()) or "none"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _known(value: float | None, unit: str = "") -> str:
+    return UNKNOWN if value is None else f"{value:g}{unit}"

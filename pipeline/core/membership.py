@@ -1,0 +1,65 @@
+"""Who is at work in a deployment and what each owns: presence, leases, agreed settings."""
+
+import zlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Literal, Protocol
+
+Leased = int | Literal["delivery"]
+"""What has one owner: a partition of the results, by its number, or the delivery of events."""
+DELIVERY: Final = "delivery"
+
+
+def partition_of(camera: str, partitions: int) -> int:
+    """The partition of a camera's results, 0 up to `partitions`; the same in every process."""
+    return zlib.crc32(camera.encode("utf-8", "surrogatepass")) % partitions
+
+
+class Leases(Protocol):
+    """Who owns what. All methods raise QueueError when nobody can tell."""
+
+    def acquire(self, what: Leased, owner: str, ttl: timedelta) -> int | None:
+        """Own it for `ttl`; returns the fencing token, None while it is another's.
+
+        Tokens of the same thing rise strictly. The same owner gets the same token again.
+        """
+        ...
+
+    def renew(self, what: Leased, token: int, ttl: timedelta) -> bool:
+        """Own it for `ttl` from now; False when the lease was lost."""
+        ...
+
+    def release(self, what: Leased, token: int) -> None:
+        """Let others have it at once; does nothing when the lease was lost."""
+        ...
+
+    def owners(self) -> Mapping[int, tuple[str, int]]:
+        """Owner and token of every partition that is owned."""
+        ...
+
+
+class Presence(Protocol):
+    """The processes that are alive. All methods raise QueueError when nobody can tell."""
+
+    def say(self, member: str, report: bytes, ttl: timedelta) -> None:
+        """Be known as alive for `ttl` from now, with a report for whoever asks."""
+        ...
+
+    def leave(self, member: str) -> None:
+        """Be forgotten at once."""
+        ...
+
+    def members(self) -> Mapping[str, bytes]:
+        """Everybody alive, each with its last report."""
+        ...
+
+
+class Agreement(Protocol):
+    """Settings that all processes must share. Raises QueueError when nobody can tell."""
+
+    def agree(self, setting: str, value: int, ttl: timedelta) -> int:
+        """Say for `ttl` what a setting is here; returns what it is where work goes on already.
+
+        The first value holds, until nobody has said it again for its `ttl`.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The deployment file as values. Starts nothing and opens nothing."""

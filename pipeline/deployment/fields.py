@@ -1,0 +1,182 @@
+"""Finds the pydantic model and field that stand for a place in a deployment file."""
+
+import ast
+import inspect
+import textwrap
+import types
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Discriminator, SecretStr, Tag
+from pydantic.fields import FieldInfo
+
+from pipeline.deployment.yaml.tree import Path
+
+Model = type[BaseModel]
+
+
+@cache
+def fields_by_key(model: Model) -> dict[str, FieldInfo]:
+    """A model's fields under the keys an operator writes."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+def variants(annotation: Any) -> list[Any]:
+    """The parts of a union, nested ones too, without `Annotated`; one part for anything else."""
+    if get_origin(annotation) is Annotated:
+        return variants(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [part for arg in get_args(annotation) for part in variants(arg)]
+    return [annotation]
+
+
+def models_of(annotation: Any) -> list[Model]:
+    """The models among the parts of an annotation."""
+    return [p for p in variants(annotation) if isinstance(p, type) and issubclass(p, BaseModel)]
+
+
+def type_name(model: Model) -> str | None:
+    """What `type:` names a model, or None where it has none."""
+    info = model.model_fields.get("type")
+    if info is None or get_origin(info.annotation) is not Literal:
+        return None
+    return str(get_args(info.annotation)[0])
+
+
+def model_at(root: Model, data: Any, path: Path) -> Model | None:
+    """The model that the map at `path` of `data` is meant to be, or None where that is open."""
+    annotation: Any = root
+    for key in path:
+        annotation = _below(annotation, data, key)
+        if annotation is None:
+            return None
+        data = data.get(key) if isinstance(data, dict) else _item(data, key)
+    return chosen_model(annotation, data)
+
+
+def field_at(root: Model, data: Any, path: Path) -> FieldInfo | None:
+    """The field that `path` ends on, or None where the last step is no field."""
+    model = model_at(root, data, path[:-1])
+    return fields_by_key(model).get(str(path[-1])) if model else None
+
+
+def chosen_model(annotation: Any, data: Any) -> Model | None:
+    """The model of an annotation that suits `data`: by its `type`, or by the union's function."""
+    models = models_of(annotation)
+    if len(models) <= 1:
+        return models[0] if models else None
+    if not isinstance(data, dict):
+        return None
+    named = (m for m in models if type_name(m) is not None and type_name(m) == data.get("type"))
+    return _by_tag(annotation, data) or next(named, None)
+
+
+def is_secret(key: str, info: FieldInfo) -> bool:
+    """Whether a field holds a secret: by its type, or as an address, which may hold a password."""
+    classes = [part for part in variants(info.annotation) if isinstance(part, type)]
+    return any(issubclass(c, SecretStr) or (key == "url" and issubclass(c, str)) for c in classes)
+
+
+@cache
+def descriptions(model: Model) -> dict[str, str]:
+    """What each key of a model means: its `description`, the docstring below the field,
+    or the docstring of the settings it holds.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            found.update(_field_docstrings(base))
+    return {
+        info.alias or name: info.description or found.get(name) or _first_sentence(info)
+        for name, info in model.model_fields.items()
+    }
+
+
+def _first_sentence(info: FieldInfo) -> str:
+    """What the settings that a field holds say of themselves."""
+    models = models_of(info.annotation)
+    text = (models[0].__doc__ or "") if len(models) == 1 else ""
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
+
+
+def all_models(root: Model) -> Iterator[Model]:
+    """The root and every model that can stand somewhere below it, each once."""
+    seen: set[Model] = set()
+    waiting = [root]
+    while waiting:
+        model = waiting.pop(0)
+        if model in seen:
+            continue
+        seen.add(model)
+        yield model
+        for info in model.model_fields.values():
+            waiting += _models_within(info.annotation)
+
+
+def _models_within(annotation: Any) -> list[Model]:
+    found = []
+    for part in variants(annotation):
+        if isinstance(part, type) and not get_origin(part) and issubclass(part, BaseModel):
+            found.append(part)
+        for inner in get_args(part):
+            found += _models_within(inner)
+    return found
+
+
+def _below(annotation: Any, data: Any, key: str | int) -> Any:
+    """The annotation of what lies under `key`, or None."""
+    model = chosen_model(annotation, data)
+    if model is not None and isinstance(data, dict):
+        info = fields_by_key(model).get(str(key))
+        return info.annotation if info else None
+    for part in variants(annotation):
+        args = get_args(part)
+        if get_origin(part) is dict and isinstance(data, dict):
+            return args[1]
+        if get_origin(part) in (list, tuple) and isinstance(data, list) and isinstance(key, int):
+            return args[0] if len(args) == 1 or Ellipsis in args else args[min(key, len(args) - 1)]
+    return None
+
+
+def _item(data: Any, key: str | int) -> Any:
+    return (
+        data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
+    )
+
+
+def _by_tag(annotation: Any, data: Any) -> Model | None:
+    """The model that a union's own function chooses, where it has one."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    union, *about = get_args(annotation)
+    choose = next((d.discriminator for d in about if isinstance(d, Discriminator)), None)
+    if not callable(choose):
+        return None
+    tag = choose(data)
+    for part in get_args(union):
+        if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(part)[1:]):
+            return models_of(part)[0]
+    return None
+
+
+def _field_docstrings(model: Model) -> dict[str, str]:
+    """The strings that stand below a model's fields; none where the source cannot be read."""
+    try:
+        source = textwrap.dedent(inspect.getsource(model))
+    except OSError:
+        return {}
+    body = ast.parse(source).body[0]
+    if not isinstance(body, ast.ClassDef):
+        return {}
+    found = {}
+    for field, below in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+            and isinstance(below.value.value, str)
+        ):
+            found[field.target.id] = " ".join(below.value.value.split())
+    return found

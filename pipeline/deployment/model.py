@@ -1,0 +1,264 @@
+"""The deployment file as values: site, engines, queue, store, cameras with their tasks, sinks.
+
+Relative paths in it, of media, outputs and secrets alike, are relative to the directory that
+moonwatch is started in, as on its command line; not to the file.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from connectors.queues import QueueConfig
+from connectors.queues.memory import MemoryConfig
+from connectors.sinks import SinkConfig
+from connectors.sources import SourceConfig
+from connectors.stores import StoreConfig
+from pipeline.core import geometry
+from pipeline.core import tasks as core
+from pipeline.core.config import XY, Config, PositiveDuration
+from pipeline.deployment.problems.repair import Parts
+from pipeline.deployment.problems.suggestions import nearest
+from pipeline.inference.engines import EngineConfig
+from pipeline.inference.engines.coco import CocoConfig
+from pipeline.rules import RuleConfig
+from pipeline.sampling.config import SampleConfig
+from pipeline.tracking import TrackerConfig
+
+
+def _name(value: str) -> str:
+    if not value.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"{value!r} is no name; use letters, digits, `_` and `-`")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, OSError, ValueError):
+        guess = nearest(value, available_timezones())
+        advice = f"did you mean {guess!r}?" if guess else "write it like Europe/Berlin or UTC"
+        raise ValueError(f"{value!r} is no time zone; {advice}") from None
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), Field(max_length=64)]
+"""What an operator calls a camera, task, line, zone, rule, engine or sink."""
+Words = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class SiteConfig(Config):
+    """Where the cameras are."""
+
+    name: str = Field("site", min_length=1, description="Name of the site; every event has it.")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        "UTC", description="IANA time zone that schedules are in, such as `Europe/Berlin`."
+    )
+
+
+class LineConfig(Config):
+    """A directed line across the picture. Looking along it, its right-hand side is `in`."""
+
+    from_: XY = Field(alias="from", description="Where it begins, [x, y] in 0..1 of the picture.")
+    to: XY = Field(description="Where it ends, [x, y] in 0..1 of the picture.")
+
+    def shape(self) -> geometry.Line:
+        """The line as rules use it."""
+        return geometry.Line(self.from_, self.to)
+
+
+class ZoneConfig(Config):
+    """A part of the picture."""
+
+    polygon: tuple[XY, ...] = Field(
+        min_length=3, description="Its corners in order, each [x, y] in 0..1 of the picture."
+    )
+
+    def shape(self) -> geometry.Polygon:
+        """The zone as rules use it."""
+        return geometry.Polygon(self.polygon)
+
+
+class TaskBase(Config):
+    """What every task may say."""
+
+    engine: str | None = Field(
+        None,
+        description=(
+            "Name of the engine that answers; may be left out where only one of the deployment can."
+        ),
+    )
+    every: PositiveDuration | None = Field(
+        None, description="Ask no more often than this; every sampled frame when left out."
+    )
+
+
+class DetectTask(TaskBase):
+    """Find boxes of something, and track them."""
+
+    detect: Words = Field(description="What to find, such as `person`.")
+    max_objects: int = Field(50, ge=1, le=1000, description="Most boxes in one answer.")
+    track: TrackerConfig = Field(TrackerConfig(), description="How boxes become tracks over time.")
+
+    def task(self, name: str) -> core.Task:
+        """The task as engines see it."""
+        return core.Detect(name, self.engine or "", self.detect, self.max_objects)
+
+
+class PointTask(TaskBase):
+    """Find a point on each of something."""
+
+    point: Words = Field(description="What to point at, such as `license plate`.")
+    max_objects: int = Field(50, ge=1, le=1000, description="Most points in one answer.")
+
+    def task(self, name: str) -> core.Task:
+        """The task as engines see it."""
+        return core.Point(name, self.engine or "", self.point, self.max_objects)
+
+
+class CountTask(TaskBase):
+    """Count something."""
+
+    count: Words = Field(description="What to count, such as `empty shelf`.")
+    max_objects: int = Field(50, ge=1, le=1000, description="Where counting may stop.")
+
+    def task(self, name: str) -> core.Task:
+        """The task as engines see it."""
+        return core.Count(name, self.engine or "", self.count, self.max_objects)
+
+
+class AskTask(TaskBase):
+    """Ask a question in plain words."""
+
+    ask: Words = Field(description="The question, such as `Is the fire door open?`.")
+    answers: core.AnswerKind = Field(
+        "yes/no",
+        description="What an answer is: `yes/no`, `number`, `text` or `one of` (the `choices`).",
+    )
+    choices: tuple[Words, ...] = Field(
+        (), description="The words an answer may be; with them `answers` is `one of`."
+    )
+    max_tokens: int = Field(64, ge=1, le=2048, description="Longest answer, in tokens.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choices_say_the_kind(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("choices") and "answers" not in data:
+            return {**data, "answers": "one of"}
+        return data
+
+    @model_validator(mode="after")
+    def _choices_belong_to_one_of(self) -> Self:
+        if self.answers == "one of" and len(set(self.choices)) < 2:
+            raise ValueError("`answers: one of` needs two `choices` or more, like [open, shut]")
+        if self.answers != "one of" and self.choices:
+            raise ValueError(f"`choices` are for `answers: one of`, not for {self.answers!r}")
+        return self
+
+    def task(self, name: str) -> core.Task:
+        """The task as engines see it."""
+        return core.Ask(
+            name, self.engine or "", self.ask, self.answers, self.choices, self.max_tokens
+        )
+
+
+class CaptionTask(TaskBase):
+    """Describe the picture."""
+
+    caption: core.CaptionLength = Field(description="How long: `short`, `normal` or `long`.")
+    max_tokens: int = Field(256, ge=1, le=2048, description="Longest description, in tokens.")
+
+    def task(self, name: str) -> core.Task:
+        """The task as engines see it."""
+        return core.Caption(name, self.engine or "", self.caption, self.max_tokens)
+
+
+TASK_KINDS = ("detect", "point", "count", "ask", "caption")
+
+
+def _task_kind(value: Any) -> str | None:
+    """The tag of a task: the one kind it names, or that it is a slip of; None for none or two."""
+    if not isinstance(value, dict):
+        return next((f"a {k} task" for k in TASK_KINDS if hasattr(value, k)), None)
+    named = [kind for kind in TASK_KINDS if kind in value]
+    if not named:
+        named = [kind for kind in TASK_KINDS if nearest(kind, map(str, value)) is not None]
+    return f"a {named[0]} task" if len(named) == 1 else None
+
+
+TaskConfig = Annotated[
+    Annotated[DetectTask, Tag("a detect task")]
+    | Annotated[PointTask, Tag("a point task")]
+    | Annotated[CountTask, Tag("a count task")]
+    | Annotated[AskTask, Tag("a ask task")]
+    | Annotated[CaptionTask, Tag("a caption task")],
+    Discriminator(
+        _task_kind,
+        custom_error_type="task_kind",
+        custom_error_message=(
+            "a task has exactly one of the keys detect, point, count, ask and caption"
+        ),
+    ),
+]
+"""One question put to an engine, by the key that names its kind."""
+
+
+class CameraConfig(Config):
+    """One camera: its pictures, what is asked about them, and what is concluded."""
+
+    source: SourceConfig = Field(description="Where its pictures come from.")
+    sample: SampleConfig = Field(
+        SampleConfig(), description="Which of its frames are looked at, and what of them."
+    )
+    tasks: dict[Name, TaskConfig] = Field(
+        {}, description="What is asked about each frame, by name."
+    )
+    lines: dict[Name, LineConfig] = Field({}, description="Lines that can be crossed, by name.")
+    zones: dict[Name, ZoneConfig] = Field({}, description="Parts of the picture, by name.")
+    rules: dict[Name, RuleConfig] = Field(
+        {}, description="What is concluded from the answers, by name."
+    )
+
+    def questions(self) -> tuple[core.Task, ...]:
+        """The tasks as engines see them, in the file's order."""
+        return tuple(task.task(name) for name, task in self.tasks.items())
+
+
+class Deployment(Config):
+    """A whole deployment, as one file describes it."""
+
+    version: Literal[1] = Field(description="Version of the file format: `version: 1`.")
+    site: SiteConfig = Field(SiteConfig(), description="Where the cameras are.")
+    engines: dict[Name, EngineConfig] = Field(
+        {"coco": CocoConfig()},
+        min_length=1,
+        description="What answers tasks, by name; one `coco` engine when left out.",
+    )
+    queue: QueueConfig = Field(
+        MemoryConfig(), description="How frames reach the engines, and results come back."
+    )
+    store: StoreConfig = Field(
+        StoreConfig(), description="Where events, counts and pictures are kept."
+    )
+    cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
+    sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
+
+
+PARTS = Parts(
+    removable=(
+        ("site",),
+        ("queue",),
+        ("store",),
+        ("engines",),
+        ("engines", "*"),
+        ("sinks",),
+        ("sinks", "*"),
+        ("cameras", "*"),
+        ("cameras", "*", "*"),
+        *(("cameras", "*", part, "*") for part in ("tasks", "lines", "zones", "rules")),
+    ),
+    stand_ins={
+        ("version",): 1,
+        ("cameras", "*", "source"): {"type": "file", "path": "unknown.mp4"},
+    },
+)

@@ -1,0 +1,1 @@
+"""Every sentence that an operator can be told about a deployment file."""

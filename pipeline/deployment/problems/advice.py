@@ -1,0 +1,96 @@
+"""What is hardly meant, or not right on this machine: parts that nothing uses, files not there.
+
+Told as warnings: the cameras of a deployment may hang on another machine than the one that reads
+the file.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from connectors.sources import FileConfig
+from pipeline.core.errors import Problem
+from pipeline.deployment.model import CameraConfig
+from pipeline.deployment.problems.references import Check, Checked, able_engines
+from pipeline.deployment.yaml.tree import dotted
+
+
+def warnings(checked: Checked) -> Iterator[Problem]:
+    """Everything worth a second look."""
+    for check in _CHECKS:
+        yield from check(checked)
+
+
+def idle_tasks(checked: Checked) -> Iterator[Problem]:
+    """Tasks that cost time and that no rule looks at."""
+    for camera, config in checked.deployment.cameras.items():
+        used = {rule.of for rule in config.rules.values()}
+        broken = checked.names((), "cameras", camera, "rules")
+        for name in config.tasks:
+            if name not in used and not broken:
+                path = dotted(("cameras", camera, "tasks", name))
+                yield Problem(path, "no rule uses this task; its answers lead to nothing")
+
+
+def idle_cameras(checked: Checked) -> Iterator[Problem]:
+    """Cameras that nothing is asked about."""
+    for camera, config in checked.deployment.cameras.items():
+        if not checked.names(config.tasks, "cameras", camera, "tasks"):
+            yield Problem(
+                dotted(("cameras", camera)), "has no tasks, so only its health is watched"
+            )
+
+
+def idle_engines(checked: Checked) -> Iterator[Problem]:
+    """Engines that would be loaded for nothing."""
+    deployment = checked.deployment
+    used = {task.engine for _, task in checked.tasks() if task.engine}
+    for _, task in checked.tasks():
+        used.update(() if task.engine else able_engines(deployment, task))
+    if checked.broken or "engines" not in deployment.model_fields_set:
+        return
+    for name in deployment.engines:
+        if name not in used:
+            yield Problem(dotted(("engines", name)), "no task uses this engine")
+
+
+def idle_shapes(checked: Checked) -> Iterator[Problem]:
+    """Lines and zones that no rule uses."""
+    for camera, config in checked.deployment.cameras.items():
+        if checked.names((), "cameras", camera, "rules"):
+            continue
+        for kind, names, used in _shapes(config):
+            for name in names:
+                if name not in used:
+                    path = dotted(("cameras", camera, f"{kind}s", name))
+                    yield Problem(path, f"no rule uses this {kind}")
+
+
+def _shapes(config: CameraConfig) -> Iterator[tuple[str, Iterable[str], set[str]]]:
+    named = [rule.references() for rule in config.rules.values()]
+    yield "line", config.lines, {name for references in named for name in references.lines}
+    yield "zone", config.zones, {name for references in named for name in references.zones}
+
+
+def absent_recordings(checked: Checked) -> Iterator[Problem]:
+    """File sources without a file."""
+    for camera, config in checked.deployment.cameras.items():
+        source = config.source
+        if not isinstance(source, FileConfig) or checked.is_broken("cameras", camera, "source"):
+            continue
+        path = dotted(("cameras", camera, "source", "path"))
+        found = [source.path] if os.path.lexists(source.path) else glob.glob(source.path)  # noqa: PTH207 - may be absolute
+        if not found:
+            yield Problem(path, f"no file is at {source.path}, seen from {Path.cwd()}")
+        elif not any(os.access(name, os.R_OK) for name in found):
+            yield Problem(path, f"{source.path} must not be read by this user")
+
+
+_CHECKS: tuple[Check, ...] = (
+    idle_tasks,
+    idle_cameras,
+    idle_engines,
+    idle_shapes,
+    absent_recordings,
+)

@@ -1,0 +1,244 @@
+"""What no field can tell alone: names that fit together, engines that can answer, whole shapes.
+
+Each check is a generator of problems, one function per concern. None of them changes anything,
+opens a file or reaches for a camera.
+"""
+
+import fnmatch
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.core import geometry
+from pipeline.core.errors import Problem
+from pipeline.core.tasks import Task
+from pipeline.deployment.model import AskTask, Deployment
+from pipeline.deployment.problems.suggestions import hint
+from pipeline.deployment.yaml.tree import Path, dotted
+
+# First words of questions that nobody answers with yes or no.
+_OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A deployment to check, and the paths of the parts that could not be read.
+
+    What names a part that could not be read is not wrong: it is there.
+    """
+
+    deployment: Deployment
+    broken: frozenset[Path] = frozenset()
+
+    def names(self, found: Iterable[str], *holder: str) -> list[str]:
+        """The names under `holder`: those that were `found`, and those that could not be read."""
+        unread = [str(p[-1]) for p in self.broken if p[:-1] == holder]
+        return [*found, *sorted(unread)]
+
+    def is_broken(self, *path: str) -> bool:
+        """Whether the part at `path`, or all that holds it, could not be read."""
+        return any(path[: len(broken)] == broken for broken in self.broken)
+
+    def tasks(self) -> Iterator[tuple[Path, Task]]:
+        """Every task with its path."""
+        for camera, config in self.deployment.cameras.items():
+            for task in config.questions():
+                yield ("cameras", camera, "tasks", task.id), task
+
+
+Check = Callable[[Checked], Iterator[Problem]]
+
+
+def problems(checked: Checked) -> Iterator[Problem]:
+    """Everything that makes the deployment refused."""
+    for check in _CHECKS:
+        yield from check(checked)
+
+
+def missing_engines(checked: Checked) -> Iterator[Problem]:
+    """Tasks that name an engine which is not there."""
+    known = checked.names(checked.deployment.engines, "engines")
+    for path, task in checked.tasks():
+        if task.engine and task.engine not in known and not checked.is_broken("engines"):
+            yield _problem(
+                (*path, "engine"), f"there is no engine {task.engine!r}", task.engine, known
+            )
+
+
+def unanswerable_tasks(checked: Checked) -> Iterator[Problem]:
+    """Tasks that the named engine cannot answer."""
+    engines = checked.deployment.engines
+    for path, task in checked.tasks():
+        if task.engine in engines and (why := engines[task.engine].problem_with(task)):
+            yield Problem(dotted(path), f"engine {task.engine!r} cannot answer this: {why}")
+
+
+def open_engines(checked: Checked) -> Iterator[Problem]:
+    """Tasks that name no engine, where not exactly one could answer."""
+    if any(path[0] == "engines" for path in checked.broken):
+        return
+    engines = checked.deployment.engines
+    for path, task in checked.tasks():
+        able = able_engines(checked.deployment, task)
+        if task.engine or len(able) == 1:
+            continue
+        if able:
+            message = f"several engines can answer this ({', '.join(able)}); name one: `engine:`"
+            yield Problem(dotted(path), message)
+        else:
+            reasons = [f"{name}: {engine.problem_with(task)}" for name, engine in engines.items()]
+            yield Problem(dotted(path), f"no engine can answer this; {'; '.join(reasons)}")
+
+
+def able_engines(deployment: Deployment, task: Task) -> list[str]:
+    """The names of the engines that can answer a task."""
+    return [name for name, e in deployment.engines.items() if e.problem_with(task) is None]
+
+
+def yes_no_questions(checked: Checked) -> Iterator[Problem]:
+    """Open questions for which nobody said what an answer is."""
+    for camera, config in checked.deployment.cameras.items():
+        for name, task in config.tasks.items():
+            if not isinstance(task, AskTask) or "answers" in task.model_fields_set:
+                continue
+            first = task.ask.split()[0].strip(",:.!?").lower() if task.ask.split() else ""
+            if task.answers == "yes/no" and first in _OPEN_QUESTIONS:
+                yield Problem(
+                    dotted(("cameras", camera, "tasks", name, "ask")),
+                    "this is no yes/no question; say what an answer is with `answers: number`, "
+                    "`answers: text` or `choices: [...]`",
+                )
+
+
+def missing_tasks(checked: Checked) -> Iterator[Problem]:
+    """Rules of a task that the camera does not have."""
+    for camera, config in checked.deployment.cameras.items():
+        known = checked.names(config.tasks, "cameras", camera, "tasks")
+        if checked.is_broken("cameras", camera, "tasks"):
+            continue
+        for name, rule in config.rules.items():
+            if rule.of not in known:
+                path = ("cameras", camera, "rules", name, "of")
+                yield _problem(path, f"this camera has no task {rule.of!r}", rule.of, known)
+
+
+def unfit_tasks(checked: Checked) -> Iterator[Problem]:
+    """Rules of a task whose answers they cannot judge."""
+    for camera, config in checked.deployment.cameras.items():
+        tasks = {task.id: task for task in config.questions()}
+        for name, rule in config.rules.items():
+            if rule.of in tasks and (why := rule.problem_with(tasks[rule.of])):
+                yield Problem(dotted(("cameras", camera, "rules", name, "of")), why)
+
+
+def missing_shapes(checked: Checked) -> Iterator[Problem]:
+    """Rules that name a line or zone which the camera does not have."""
+    for camera, config in checked.deployment.cameras.items():
+        for name, rule in config.rules.items():
+            path: Path = ("cameras", camera, "rules", name)
+            named = rule.references()
+            yield from _missing(checked, path, "line", named.lines, config.lines)
+            yield from _missing(checked, path, "zone", named.zones, config.zones)
+
+
+def _missing(
+    checked: Checked, path: Path, kind: str, named: Sequence[str], there: Iterable[str]
+) -> Iterator[Problem]:
+    camera = str(path[1])
+    known = checked.names(there, "cameras", camera, f"{kind}s")
+    if checked.is_broken("cameras", camera, f"{kind}s"):
+        return
+    for name in named:
+        if name not in known:
+            yield _problem((*path, kind), f"this camera has no {kind} {name!r}", name, known)
+
+
+def pointless_lines(checked: Checked) -> Iterator[Problem]:
+    """Lines without length."""
+    for camera, config in checked.deployment.cameras.items():
+        for name, line in config.lines.items():
+            if line.from_ == line.to:
+                path = dotted(("cameras", camera, "lines", name))
+                yield Problem(path, "begins and ends in one point; move one of them")
+
+
+def crossed_zones(checked: Checked) -> Iterator[Problem]:
+    """Zones whose edges cross, or that have no area."""
+    for camera, config in checked.deployment.cameras.items():
+        for name, zone in config.zones.items():
+            path = dotted(("cameras", camera, "zones", name, "polygon"))
+            if zone.polygon[0] == zone.polygon[-1]:
+                yield Problem(path, "ends where it began; leave the last corner out")
+            elif (crossing := _crossing_edges(zone.polygon)) is not None:
+                first, second = crossing
+                message = (
+                    f"its edges from corner {first + 1} and from corner {second + 1} cross; "
+                    "give the corners in order around the zone"
+                )
+                yield Problem(path, message)
+            elif geometry.crosses_itself(zone.polygon):
+                yield Problem(path, "has no area: its corners lie on one line")
+
+
+def _crossing_edges(corners: Sequence[geometry.Point]) -> tuple[int, int] | None:
+    """Places of two edges that meet without being neighbours."""
+    count = len(corners)
+    edges = [(corners[i], corners[(i + 1) % count]) for i in range(count)]
+    for i, j in itertools.combinations(range(count), 2):
+        neighbours = j == i + 1 or (i == 0 and j == count - 1)
+        if not neighbours and geometry.segments_touch(edges[i], edges[j]):
+            return i, j
+    return None
+
+
+def shared_outputs(checked: Checked) -> Iterator[Problem]:
+    """Two sinks on one file."""
+    taken: dict[str, str] = {}
+    for name, sink in checked.deployment.sinks.items():
+        resource = sink.resource()
+        if resource is None:
+            continue
+        if resource in taken:
+            path = dotted(("sinks", name))
+            yield Problem(path, f"writes where sink {taken[resource]!r} does; give it its own")
+        taken.setdefault(resource, name)
+
+
+def unknown_filters(checked: Checked) -> Iterator[Problem]:
+    """Sinks whose `only` or `not` names no rule, camera or type of event."""
+    known = _event_names(checked)
+    for name, sink in checked.deployment.sinks.items():
+        for key, words in (("only", sink.only), ("not", sink.without)):
+            for word in words:
+                if not fnmatch.filter(known, word):
+                    path = ("sinks", name, key)
+                    yield _problem(path, f"no rule, camera or type is called {word!r}", word, known)
+
+
+def _event_names(checked: Checked) -> list[str]:
+    """Every word that a sink may filter by."""
+    deployment = checked.deployment
+    names = checked.names(deployment.cameras, "cameras")
+    for camera, config in deployment.cameras.items():
+        names += checked.names(config.rules, "cameras", camera, "rules")
+    types = {rule.type for config in deployment.cameras.values() for rule in config.rules.values()}
+    return list(dict.fromkeys([*names, *sorted(types), "camera"]))
+
+
+def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Problem:
+    return Problem(dotted(path), message + hint(name, known))
+
+
+_CHECKS: tuple[Check, ...] = (
+    missing_engines,
+    unanswerable_tasks,
+    open_engines,
+    yes_no_questions,
+    missing_tasks,
+    unfit_tasks,
+    missing_shapes,
+    pointless_lines,
+    crossed_zones,
+    shared_outputs,
+    unknown_filters,
+)

@@ -1,0 +1,173 @@
+"""Reads a tree as a pydantic model, and as much of it as can be read where parts are wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.deployment.problems.validation import Mistake, mistakes_of
+from pipeline.deployment.yaml.tree import (
+    List,
+    Map,
+    Node,
+    Origin,
+    Path,
+    Scalar,
+    find,
+    plain,
+    put,
+    without,
+)
+
+M = TypeVar("M", bound=BaseModel)
+# Each round mends what the one before found; slips inside slips do not nest deeper.
+_MAX_ROUNDS = 12
+# Refusals of a number or truth where text is wanted: the words as written may do.
+_WANTS_TEXT = frozenset({"string_type", "literal_error"})
+# Refusals of a word where settings are wanted that can also be switched on and off.
+_WANTS_SWITCH = frozenset({"model_type", "model_attributes_type", "dict_type"})
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a model that are left out, or replaced, when something in them is wrong.
+
+    Patterns are paths in which `*` stands for any key; the longest that fits counts.
+    """
+
+    removable: Sequence[tuple[str, ...]]
+    stand_ins: Mapping[tuple[str, ...], Any]
+    """For parts that must be there: values that pass."""
+
+    def around(self, path: Path) -> tuple[str, ...] | None:
+        """The longest pattern that fits the beginning of a path."""
+        patterns = [*self.removable, *self.stand_ins]
+        fitting = [pattern for pattern in patterns if _fits(pattern, path)]
+        return max(fitting, key=_precision, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft(Generic[M]):
+    """What could be read: the model without its wrong parts, and what is wrong with those."""
+
+    model: M | None
+    """None when too much is wrong to know anything."""
+    mistakes: tuple[Mistake, ...]
+    broken: frozenset[Path]
+    """The parts that were left out or replaced."""
+    root: Node
+    """The tree with its words, numbers and switches as they were meant."""
+
+
+def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
+    """Read `root` as `model`; wrong parts are left out one after the other until it passes."""
+    mistakes: list[Mistake] = []
+    broken: set[Path] = set()
+    mended = root
+    for _ in range(_MAX_ROUNDS):
+        try:
+            value = model.model_validate(plain(mended))
+        except ValidationError as error:
+            found = mistakes_of(error, model, mended)
+        else:
+            return Draft(value, tuple(mistakes), frozenset(broken), root)
+        meant = _as_meant(mended, found)
+        if meant is not mended:
+            root, mended = _as_meant(root, found), meant
+            continue
+        for mistake in found:
+            if _is_new(mistake, mistakes, broken):
+                mistakes.append(mistake)
+        for mistake in found:
+            mended = _mend(mended, mistake, parts, broken)
+    return Draft(None, tuple(mistakes), frozenset(broken), root)
+
+
+def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
+    """The tree with what was refused read another way, where what stands there has another.
+
+    YAML takes `12` and `true` for more than words; where text is wanted, they are the words. It
+    takes `yes` and `off` for words; where settings can be switched on and off, they do that.
+    """
+    for mistake in found:
+        node = find(root, mistake.path)
+        if not isinstance(node, Scalar):
+            continue
+        if mistake.kind in _WANTS_TEXT and isinstance(node.value, int | float):
+            root = put(root, mistake.path, replace(node, value=node.text))
+        elif mistake.kind in _WANTS_SWITCH and node.value in _SWITCHES:
+            root = put(root, mistake.path, replace(node, value=_SWITCHES[str(node.value)]))
+    return root
+
+
+def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bool:
+    """Whether it says something that neither was said before nor comes from leaving parts out."""
+    size = len(mistake.path)
+    wrong = [old.path for old in known]
+    emptied = mistake.kind == "too_short" and any(
+        path[:size] == mistake.path for path in (*wrong, *broken)
+    )
+    # The whole of a part may not pass for lack of a key that was left out.
+    lacking = mistake.path in broken or any(path[:-1] == mistake.path for path in broken)
+    return not (emptied or lacking) and mistake.path not in wrong
+
+
+def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node:
+    if mistake.kind == "extra_forbidden":
+        return _without_slip(root, mistake)
+    pattern = parts.around(mistake.path)
+    if pattern is None:
+        return root
+    key = _key_within(root, mistake, len(pattern))
+    if key is not None and key not in broken:
+        # Without this key alone the rest of the part may pass, and what it refers to is checked.
+        broken.add(key)
+        return without(root, key)
+    path = mistake.path[: len(pattern)]
+    broken.add(path)
+    if pattern in parts.stand_ins:
+        return put(root, path, _node(parts.stand_ins[pattern]))
+    return without(root, path)
+
+
+def _key_within(root: Node, mistake: Mistake, size: int) -> Path | None:
+    """The key of a part, `size` long, that a mistake is in; None where it is the part itself."""
+    path = mistake.path[: size + 1]
+    if mistake.kind == "missing" or len(path) <= size:
+        return None
+    is_there = isinstance(find(root, path[:-1]), Map) and find(root, path) is not None
+    return path if is_there else None
+
+
+def _without_slip(root: Node, mistake: Mistake) -> Node:
+    """An unknown key goes; it takes the name it was meant to have, where that is free."""
+    path, meant = mistake.path, mistake.meant
+    holder, value = find(root, path[:-1]), find(root, path)
+    if not isinstance(holder, Map) or value is None:
+        return root
+    if meant is None or meant in holder.entries:
+        return without(root, path)
+    lines = {meant if k == path[-1] else k: line for k, line in holder.key_lines.items()}
+    entries = {meant if k == path[-1] else k: node for k, node in holder.entries.items()}
+    return put(root, path[:-1], replace(holder, entries=entries, key_lines=lines))
+
+
+def _fits(pattern: tuple[str, ...], path: Path) -> bool:
+    return len(pattern) <= len(path) and all(
+        wanted in ("*", key) for wanted, key in zip(pattern, path, strict=False)
+    )
+
+
+def _precision(pattern: tuple[str, ...]) -> tuple[int, int]:
+    return len(pattern), sum(key != "*" for key in pattern)
+
+
+def _node(value: Any) -> Node:
+    origin = Origin(chosen="stands in")
+    if isinstance(value, dict):
+        return Map({key: _node(below) for key, below in value.items()}, origin)
+    if isinstance(value, list):
+        return List(tuple(_node(below) for below in value), origin)
+    return Scalar(value, str(value), origin)

@@ -1,0 +1,228 @@
+"""Says in plain sentences what pydantic found wrong, at the place where the operator wrote it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.deployment.fields import Model, descriptions, fields_by_key, is_secret, model_at
+from pipeline.deployment.problems.suggestions import hint, nearest
+from pipeline.deployment.yaml.secret_files import SUFFIX
+from pipeline.deployment.yaml.tree import (
+    MASK,
+    Key,
+    List,
+    Map,
+    Node,
+    Path,
+    Scalar,
+    child,
+    find,
+    line_at,
+    plain,
+    scalars,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing pydantic refused: the place in the tree, its kind, and the sentence about it."""
+
+    path: Path
+    kind: str
+    message: str
+    line: int | None = None
+    meant: str | None = None
+    """For an unknown key, the known one it is most likely a slip of."""
+
+
+def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistake]:
+    """All that is wrong, one `Mistake` for each place, in pydantic's order."""
+    data = plain(root)
+    found: dict[Path, Mistake] = {}
+    for details in error.errors(include_url=False, include_input=False):
+        mistake = _mistake(details, model, root, data)
+        mistake = replace(mistake, line=line_at(root, mistake.path))
+        known = found.get(mistake.path)
+        if known is None:
+            found[mistake.path] = mistake
+        elif mistake.message not in known.message and known.kind != "extra_forbidden":
+            message = f"{known.message}, or {mistake.message}"
+            found[mistake.path] = replace(known, message=message)
+    meant = {(*m.path[:-1], m.meant) for m in found.values() if m.meant is not None}
+    return [m for m in found.values() if m.kind != "missing" or m.path not in meant]
+
+
+def without_secrets(message: str, node: Node | None) -> str:
+    """The message, with every value below `node` that came from outside masked."""
+    hidden = {text for scalar in scalars(node) for text in scalar.hidden if text} if node else set()
+    for text in sorted(hidden, key=len, reverse=True):
+        message = message.replace(text, MASK)
+    return mask_credentials(message)
+
+
+def mask_credentials(text: str) -> str:
+    """The text with the user and password of every address in it masked."""
+    text = re.sub(r"(?<=://)[^/\s]*@", f"{MASK}@", text)
+    return re.sub(rf"(?i)([?&;]{_SECRET_WORD}=)[^&;\s'\"]+", rf"\1{MASK}", text)
+
+
+_SECRET_WORD = r"[\w-]*(?:pass|pwd|secret|token|key|auth|sig)[\w-]*"
+
+
+def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mistake:
+    kind, loc = details["type"], details["loc"]
+    loc = tuple(key for key in loc if key != "[key]")
+    if kind == "missing" and isinstance(loc[-1], int):
+        path, kind = _place(root, loc[:-1]), "too_short"
+        return Mistake(path, kind, "has too few values; a point is [x, y]")
+    if kind == "missing":
+        path = (*_place(root, loc[:-1]), loc[-1])
+        return Mistake(path, kind, _missing(model_at(model, data, path[:-1]), str(loc[-1])))
+    path = _place(root, loc)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, model_at(model, data, path[:-1]))
+    context = details.get("ctx", {})
+    node = find(root, path)
+    say = _SENTENCES.get(kind)
+    message = say(context, node) if say else _other(details)
+    return Mistake(path, kind, without_secrets(message, node))
+
+
+def _place(node: Node | None, loc: tuple[Key, ...]) -> Path:
+    """The part of a pydantic location that is a path in the tree: union tags are left out."""
+    if not loc or node is None:
+        return ()
+    skipped = _place(node, loc[1:])
+    below = child(node, loc[0])
+    if below is None:
+        return skipped
+    descended = (loc[0], *_place(below, loc[1:]))
+    return descended if len(descended) >= len(skipped) else skipped
+
+
+def _missing(model: Model | None, key: str) -> str:
+    meaning = descriptions(model).get(key, "") if model else ""
+    brief = re.split(r"[.;](?:\s|$)", meaning, maxsplit=1)[0]
+    return f"is missing: {brief[:1].lower()}{brief[1:]}" if brief else "is missing"
+
+
+def _unknown_key(path: Path, model: Model | None) -> Mistake:
+    fields = fields_by_key(model) if model else {}
+    known = [*fields, *(f"{key}{SUFFIX}" for key, info in fields.items() if is_secret(key, info))]
+    name = str(path[-1])
+    text = f"is no known key{hint(name, known, 'the keys here are')}"
+    return Mistake(path, "extra_forbidden", text, meant=nearest(name, known))
+
+
+def _other(details: ErrorDetails) -> str:
+    error = details.get("ctx", {}).get("error")
+    if details["type"] == "value_error" and error is not None:
+        return str(error)
+    message = details["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def _is(node: Node | None) -> str:
+    """`, not ...`: what stands there instead."""
+    match node:
+        case Map():
+            return ", not a map"
+        case List():
+            return ", not a list"
+        case Scalar(value=None):
+            return ", and nothing is there"
+        case Scalar(shown=None):
+            return f", not {node.text!r}"
+    return ""
+
+
+def _type(context: Mapping[str, Any], node: Node | None) -> str:
+    expected = re.findall(r"'([^']+)'", context["expected_tags"])
+    name = str(context["tag"])
+    return f"{name!r} is no known type{hint(name, expected)}"
+
+
+def _no_type(_context: Mapping[str, Any], node: Node | None) -> str:
+    keys = ", ".join(node.entries) if isinstance(node, Map) else ""
+    return f"has no `type`{f' (only {keys})' if keys else ''}"
+
+
+def _choice(context: Mapping[str, Any], node: Node | None) -> str:
+    expected = re.findall(r"'([^']*)'", context["expected"]) or [str(context["expected"])]
+    if not isinstance(node, Scalar) or node.shown is not None:
+        return f"must be one of {', '.join(expected)}"
+    return f"{node.text!r} is not possible here{hint(node.text, expected, 'possible')}"
+
+
+def _says(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+    return lambda context, node: text.format(**context) + _is(node)
+
+
+def _limit(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
+    return lambda context, node: text.format(**context)
+
+
+def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
+    least, actual = context["min_length"], context["actual_length"]
+    return f"needs at least {least} {'entry' if least == 1 else 'entries'} and has {actual}"
+
+
+def _too_long(context: Mapping[str, Any], node: Node | None) -> str:
+    return f"may have {context['max_length']} entries and has {context['actual_length']}"
+
+
+def _short_text(context: Mapping[str, Any], node: Node | None) -> str:
+    if context["min_length"] == 1:
+        return "must not be empty"
+    return f"must have at least {context['min_length']} letters"
+
+
+_MAP = _says("must be a map of keys and values")
+_LIST = _says("must be a list, in [ ]")
+_TEXT = _says("must be text")
+_WHOLE = _says("must be a whole number")
+_NUMBER = _says("must be a number")
+_YES = _says("must be yes or no")
+_DURATION = _says("must be a duration such as 500ms, 10s or 5m")
+_SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
+    "union_tag_invalid": _type,
+    "union_tag_not_found": _no_type,
+    "literal_error": _choice,
+    "enum": _choice,
+    "string_type": _TEXT,
+    "string_too_short": _short_text,
+    "string_too_long": _limit("may have {max_length} letters at most"),
+    "path_type": _says("must be a path"),
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "bool_type": _YES,
+    "bool_parsing": _YES,
+    "time_delta_type": _DURATION,
+    "time_delta_parsing": _DURATION,
+    "dict_type": _MAP,
+    "mapping_type": _MAP,
+    "model_type": _MAP,
+    "model_attributes_type": _MAP,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "set_type": _LIST,
+    "frozen_set_type": _LIST,
+    "greater_than": _limit("must be above {gt}"),
+    "greater_than_equal": _limit("must be at least {ge}"),
+    "less_than": _limit("must be below {lt}"),
+    "less_than_equal": _limit("must be at most {le}"),
+    "too_short": _too_short,
+    "too_long": _too_long,
+    "datetime_type": _says("must be a time such as 2026-11-22T08:00:00+01:00"),
+    "datetime_parsing": _says("must be a time such as 2026-11-22T08:00:00+01:00"),
+    "datetime_from_date_parsing": _says("must be a time such as 2026-11-22T08:00:00+01:00"),
+    "timezone_aware": _says("must name its offset from UTC, such as 2026-11-22T08:00:00+01:00"),
+}

@@ -1,0 +1,60 @@
+"""`defaults:` merged under every camera."""
+
+from dataclasses import replace
+
+from pipeline.deployment.yaml.tree import DEFAULTS, List, Map, Node, Scalar, child
+
+
+def merge_defaults(root: Node) -> Node:
+    """The tree without `defaults:`, its content merged under each camera.
+
+    Maps are merged key by key; what a camera says itself wins, and its lists replace lists. Where
+    both name a `type` and the types differ, the camera's map stands alone.
+    """
+    if not isinstance(root, Map) or DEFAULTS not in root.entries:
+        return root
+    defaults = _marked(root.entries[DEFAULTS])
+    entries = {key: value for key, value in root.entries.items() if key != DEFAULTS}
+    cameras = entries.get("cameras")
+    if isinstance(cameras, Map) and isinstance(defaults, Map):
+        merged = {name: _merged(camera, defaults) for name, camera in cameras.entries.items()}
+        entries["cameras"] = replace(cameras, entries=merged)
+    return replace(root, entries=entries)
+
+
+def _merged(own: Node, default: Node) -> Node:
+    if isinstance(own, Scalar) and own.value is None and own.text == "":
+        return default
+    if not isinstance(own, Map) or not isinstance(default, Map):
+        return own
+    if _types_differ(own, default):
+        return own
+    entries, lines = dict(own.entries), dict(own.key_lines)
+    for key, value in default.entries.items():
+        if key in entries:
+            entries[key] = _merged(entries[key], value)
+        else:
+            entries[key] = value
+            if key in default.key_lines:
+                lines[key] = default.key_lines[key]
+    return Map(entries, own.origin, lines)
+
+
+def _types_differ(own: Map, default: Map) -> bool:
+    mine, theirs = child(own, "type"), child(default, "type")
+    if not isinstance(mine, Scalar) or not isinstance(theirs, Scalar):
+        return False
+    return mine.value != theirs.value
+
+
+def _marked(node: Node) -> Node:
+    """The same values, known to come from the defaults."""
+    origin = replace(node.origin, from_defaults=True)
+    match node:
+        case Scalar():
+            return replace(node, origin=origin)
+        case Map():
+            entries = {key: _marked(value) for key, value in node.entries.items()}
+            return replace(node, entries=entries, origin=origin)
+        case List():
+            return replace(node, items=tuple(map(_marked, node.items)), origin=origin)

@@ -1,0 +1,183 @@
+"""Reads YAML into a tree with line numbers, in the spelling of YAML 1.2.
+
+`yes`, `no`, `on`, `off`, `22:00` and `2026-11-22` stay the words they are; a key given twice is a
+mistake; keys that begin with `x-` are left out wherever they stand.
+"""
+
+import re
+from collections.abc import Callable
+
+import yaml
+
+from pipeline.core.errors import Problem
+from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Scalar, dotted
+
+_TAG = "tag:yaml.org,2002:"
+# Far above any deployment; a few lines of nested aliases can stand for billions of values.
+_MAX_NODES = 100_000
+# Python refuses to read longer numbers; nobody means one.
+_MAX_DIGITS = 100
+# A reference without quotes inside { } or [ ], where its own braces mean a map.
+_BARE_REFERENCE = re.compile(r"[{\[].*[:,\[]\s*[^\s\"',]*\$\{")
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+
+_base: type = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+class _Loader(_base):  # type: ignore[misc]
+    """Composes nodes; what a plain scalar means is decided by the YAML 1.2 core rules below."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+for _kind, _pattern, _first in (
+    ("null", r"(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
+    ("float", rf"(?:{_FLOAT}|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.0123456789")),
+    ("merge", r"<<$", ["<"]),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(_pattern), _first)
+
+
+def read_yaml(
+    text: str, origin: Callable[[int], Origin] | None = None
+) -> tuple[Node | None, list[Problem]]:
+    """The tree of a YAML text, None where it is empty or unreadable, and all that is wrong.
+
+    `origin` makes a node's origin of its line, from 1.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        return None, [_syntax_problem(error, text)]
+    except yaml.YAMLError as error:
+        return None, [Problem("", f"is no YAML: {str(error).splitlines()[0]}")]
+    finally:
+        loader.dispose()
+    if node is None:
+        return None, []
+    converter = _Converter(origin or (lambda line: Origin(line=line)))
+    tree = converter.convert(node, ())
+    return (None, converter.problems) if converter.overflown else (tree, converter.problems)
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
+    line = error.problem_mark.line + 1 if error.problem_mark else None
+    written = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
+    problem, advice = error.problem or "cannot be read", ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        advice = "; indent with spaces, never with tabs"
+    elif "mapping values are not allowed" in problem:
+        advice = "; put text that holds `: ` in quotes, and check the indentation"
+    elif _BARE_REFERENCE.search(written):
+        advice = '; inside { } and [ ], write "${NAME}" in quotes'
+    elif "expected a single document" in (error.context or ""):
+        problem = "holds more than one document; keep one, without `---` between"
+    elif "undefined alias" in problem:
+        advice = "; an anchor must stand before its alias"
+    return Problem("", f"is no YAML: {problem}{advice}", line)
+
+
+class _Converter:
+    """Makes a tree of PyYAML's nodes, and keeps what is wrong with them."""
+
+    def __init__(self, origin: Callable[[int], Origin]) -> None:
+        self.problems: list[Problem] = []
+        self.overflown = False
+        self._origin = origin
+        self._open: set[int] = set()
+        self._count = 0
+
+    def convert(self, node: yaml.Node, path: Path) -> Node:
+        self._count += 1
+        line = node.start_mark.line + 1
+        if self._count > _MAX_NODES or id(node) in self._open:
+            if not self.overflown:
+                why = "an alias stands inside its own anchor"
+                if self._count > _MAX_NODES:
+                    why = f"its aliases stand for more than {_MAX_NODES} values"
+                self._complain(path, line, why)
+            self.overflown = True
+            return Scalar(None, "", self._origin(line))
+        if not node.tag.startswith(_TAG):
+            self._complain(
+                path,
+                line,
+                f"the tag {node.tag} is not known; for secrets use ${{NAME}} or `*_file`",
+            )
+        self._open.add(id(node))
+        try:
+            return self._convert_by_kind(node, path, line)
+        finally:
+            self._open.remove(id(node))
+
+    def _convert_by_kind(self, node: yaml.Node, path: Path, line: int) -> Node:
+        if isinstance(node, yaml.MappingNode):
+            return self._map(node, path, line)
+        if isinstance(node, yaml.SequenceNode):
+            items = (self.convert(item, (*path, i)) for i, item in enumerate(node.value))
+            return List(tuple(items), self._origin(line))
+        return Scalar(_scalar_value(node.tag, node.value), node.value, self._origin(line))
+
+    def _map(self, node: yaml.MappingNode, path: Path, line: int) -> Map:
+        entries: dict[str, Node] = {}
+        key_lines: dict[str, int] = {}
+        merged: list[Map] = []
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._complain(path, key_line, "a key must be a word, not a list or a map")
+            elif key_node.tag == f"{_TAG}merge":
+                merged += self._merged(value_node, path)
+            elif key_node.value.startswith("x-"):
+                continue
+            elif key_node.value in entries:
+                first = key_lines[key_node.value]
+                self._complain(
+                    (*path, key_node.value),
+                    key_line,
+                    f"is given twice, on lines {first} and {key_line}; keep one of them",
+                )
+            else:
+                name = key_node.value
+                entries[name] = self.convert(value_node, (*path, name))
+                key_lines[name] = key_line
+        return _with_merged(Map(entries, self._origin(line), key_lines), merged)
+
+    def _merged(self, node: yaml.Node, path: Path) -> list[Map]:
+        """The maps that `<<:` names, nearest first."""
+        value = self.convert(node, path)
+        parts = value.items if isinstance(value, List) else (value,)
+        if not all(isinstance(part, Map) for part in parts):
+            self._complain(path, node.start_mark.line + 1, "`<<` merges maps, and nothing else")
+        return [part for part in parts if isinstance(part, Map)]
+
+    def _complain(self, path: tuple[Key, ...], line: int, message: str) -> None:
+        self.problems.append(Problem(dotted(path), message, line))
+
+
+def _with_merged(own: Map, merged: list[Map]) -> Map:
+    entries, lines = dict(own.entries), dict(own.key_lines)
+    for part in merged:
+        for key, value in part.entries.items():
+            if key not in entries:
+                entries[key] = value
+                lines[key] = part.key_lines[key]
+    return Map(entries, own.origin, lines)
+
+
+def _scalar_value(tag: str, text: str) -> str | int | float | bool | None:
+    match tag.removeprefix(_TAG):
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int" if len(text) <= _MAX_DIGITS:
+            base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+            return int(text[2:] if base != 10 else text, base)
+        case "float":
+            lowered = text.lower().replace(".inf", "inf").replace(".nan", "nan")
+            return float(lowered)
+    return text

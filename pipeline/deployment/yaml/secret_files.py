@@ -1,0 +1,95 @@
+"""`x_file: path` in place of a secret `x`: its value is the file's content, stripped."""
+
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+from pipeline.core.errors import Problem
+from pipeline.deployment.fields import Model, fields_by_key, is_secret, model_at
+from pipeline.deployment.yaml.tree import (
+    MASK,
+    Map,
+    Node,
+    Path,
+    Scalar,
+    dotted,
+    line_at,
+    plain,
+    written_at,
+)
+
+SUFFIX = "_file"
+# A secret is a line or a key; whoever names a video by mistake should be told, not obeyed.
+_MAX_BYTES = 64 * 1024
+
+
+def read_secret_files(root: Node, model: Model) -> tuple[Node, list[Problem], frozenset[Path]]:
+    """The tree with every `x_file` of a secret field `x` read, what is wrong, and the bad paths."""
+    problems: list[Problem] = []
+    unread: set[Path] = set()
+    data = plain(root)
+
+    def visit(node: Node, path: Path) -> Node:
+        if not isinstance(node, Map):
+            return node
+        entries = {key: visit(value, (*path, key)) for key, value in node.entries.items()}
+        lines = dict(node.key_lines)
+        for key, field in _secret_file_keys(model, data, path, entries):
+            written, line = entries.pop(key), line_at(root, (*path, key))
+            secret = (
+                _read(written) if field not in entries else f"stands beside `{field}`; keep one"
+            )
+            if isinstance(secret, str):
+                problems.append(Problem(dotted(written_at(root, (*path, key))), secret, line))
+                unread.add((*path, field))
+                secret = _unknown(written)
+            entries.setdefault(field, secret)
+            if key in lines:
+                lines[field] = lines.pop(key)
+        return replace(node, entries=entries, key_lines=lines)
+
+    return visit(root, ()), problems, frozenset(unread)
+
+
+def _secret_file_keys(
+    model: Model, data: object, path: Path, entries: dict[str, Node]
+) -> list[tuple[str, str]]:
+    """The keys of a map that name a file for a secret field, with that field's key."""
+    if not any(key.endswith(SUFFIX) for key in entries):
+        return []
+    stands_for = model_at(model, data, path)
+    fields = fields_by_key(stands_for) if stands_for else {}
+    return [
+        (key, field)
+        for key in list(entries)
+        if key not in fields
+        and key.endswith(SUFFIX)
+        and (field := key.removesuffix(SUFFIX)) in fields
+        and is_secret(field, fields[field])
+    ]
+
+
+def _read(written: Node) -> Scalar | str:
+    """The secret, or why there is none."""
+    if not isinstance(written, Scalar) or not isinstance(written.value, str) or not written.value:
+        return "must name a file"
+    name = written.shown or written.value
+    try:
+        with FilePath(written.value).open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        return f"cannot read {name}: {error.strerror or type(error).__name__}"
+    if len(content) > _MAX_BYTES:
+        return f"{name} is larger than {_MAX_BYTES // 1024} KiB, which no secret is"
+    try:
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        return f"{name} is no text"
+    if not text:
+        return f"{name} is empty"
+    origin = replace(written.origin, secret_file=name)
+    return Scalar(text, text, origin, shown=MASK, hidden=(text,))
+
+
+def _unknown(written: Node) -> Scalar:
+    """Stands for a secret that could not be read, so that its field is not called missing too."""
+    return Scalar("unknown", "unknown", written.origin, shown=MASK)

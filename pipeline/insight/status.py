@@ -1,0 +1,287 @@
+"""How a deployment does, asked from outside: of its processes, its queue and its store."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from connectors.queues.memory import MemoryConfig
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError, StoreError
+from pipeline.core.events import JsonValue
+from pipeline.core.measures import Health
+from pipeline.core.queues import Backlog
+from pipeline.deployment.model import Deployment
+from pipeline.insight.local_time import local_time
+from pipeline.processing.health import ENDED_BY
+from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.reports import Report, reports_of
+from pipeline.runtime.stage_process import shared_queues
+from pipeline.telemetry.figures import CameraFigures, Figures, added
+
+STAGES = ("sampling", "inference", "processing", "delivery")
+UNKNOWN = "unknown"
+_UNSEEN = (
+    "the queue is `memory`: nothing of its process is seen from outside, only what its store "
+    "holds, such as each camera's last state; `moonwatch run FILE --http :9100` answers for itself "
+    "at /readyz and /metrics"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera. What nobody can tell is None."""
+
+    state: str | None = None
+    """What it last said of itself, such as online or offline."""
+    since: float | None = None
+    reason: str | None = None
+    """Why it is in that state, where it said so."""
+    figures: CameraFigures | None = None
+    """Since the processes that are alive were started."""
+    per_second: Mapping[str, float] = field(default_factory=dict)
+    lag_s: float | None = None
+    """From the capture of the newest frame judged to now, live cameras only."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What waits for one engine."""
+
+    waiting: int | None = None
+    oldest_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """How one sink does."""
+
+    behind: int | None = None
+    undelivered: int | None = None
+    """Events that it refused and that are kept for it."""
+    refused: str | None = None
+    """Why it refused the last of them."""
+    error: str | None = None
+    """Why it takes nothing now, in the words of the process that delivers."""
+    state: str = UNKNOWN
+    """All of it in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """Everything there is to see of a deployment."""
+
+    processes: Sequence[Report] = ()
+    cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
+    engines: Mapping[str, EngineStatus] = field(default_factory=dict)
+    sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
+    unowned: Sequence[int] = ()
+    """Partitions of the results that nobody judges."""
+    dead_letters: int | None = None
+    troubles: Sequence[str] = ()
+    """What is wrong, in sentences."""
+    unseen: str | None = None
+    """Why part of it can never be seen from outside."""
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether all is well; None where nothing is wrong in the part that can be seen."""
+        if self.troubles:
+            return False
+        return None if self.unseen else True
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The same for machines."""
+        said: dict[str, Any] = asdict(self)
+        said["ok"] = self.ok
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the queue can tell."""
+
+    reports: Sequence[Report] = ()
+    waiting: Mapping[str, Backlog] = field(default_factory=dict)
+    dead_letters: int | None = None
+    unowned: Sequence[int] = ()
+    trouble: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there was an answer."""
+        return self.dead_letters is not None
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether a process that delivers is alive."""
+        return any(r.stage == "delivery" and not r.stands_by for r in self.reports)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the store can tell."""
+
+    behind: Mapping[str, int] = field(default_factory=dict)
+    undelivered: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    health: Mapping[str, Health] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
+    """How a deployment does now. What is out of reach is a trouble, not an error."""
+    seen, kept = _ask_queue(deployment, clock), _ask_store(deployment, clock)
+    figures = added([report.figures for report in seen.reports])
+    now = clock.now()
+    cameras = {name: _camera(name, seen, kept, figures, now) for name in deployment.cameras}
+    engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
+    sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
+    status = DeploymentStatus(
+        processes=seen.reports,
+        cameras=cameras,
+        engines=engines,
+        sinks=sinks,
+        unowned=seen.unowned,
+        dead_letters=seen.dead_letters,
+        unseen=_UNSEEN if isinstance(deployment.queue, MemoryConfig) else None,
+    )
+    troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
+    troubles += _of_processes(status, shared=seen.is_known)
+    troubles += _of_cameras(status, deployment.site.timezone)
+    troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
+    return replace(status, troubles=troubles)
+
+
+def _ask_queue(deployment: Deployment, clock: Clock) -> _Seen:
+    if isinstance(deployment.queue, MemoryConfig):
+        return _Seen()
+    queues = shared_queues(deployment, clock)
+    try:
+        owned = queues.leases.owners()
+        return _Seen(
+            reports=[r for r in reports_of(queues.presence).values() if not r.is_last],
+            waiting=queues.jobs.backlog(),
+            dead_letters=len(queues.jobs.dead_letters()),
+            unowned=[p for p in range(queues.results.partitions) if p not in owned],
+        )
+    except QueueError as error:
+        return _Seen(trouble=str(error))
+    finally:
+        queues.close()
+
+
+def _ask_store(deployment: Deployment, clock: Clock) -> _Kept:
+    file = deployment.store.file
+    if file is not None and not file.exists():
+        return _Kept(trouble=f"there is no store {file} yet on this machine")
+    try:
+        store = deployment.store.build(clock)
+    except StoreError as error:
+        return _Kept(trouble=str(error))
+    try:
+        letters = sorted(store.undelivered(), key=lambda letter: letter.position)
+        return _Kept(
+            behind={name: store.cursor(name).behind for name in deployment.sinks},
+            undelivered=Counter(letter.sink for letter in letters),
+            refused={letter.sink: letter.reason for letter in letters},
+            health={health.camera: health for health in store.history.latest_health()},
+        )
+    except StoreError as error:
+        return _Kept(trouble=str(error))
+    finally:
+        store.close()
+
+
+def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -> CameraStatus:
+    counted = figures.get(name)
+    per_second: dict[str, float] = {}
+    for report in seen.reports:
+        for hop, rate in report.rates.get(name, {}).items():
+            per_second[hop] = round(per_second.get(hop, 0.0) + rate, 2)
+    health = kept.health.get(name)
+    until = counted.judged_until if counted else 0.0
+    return CameraStatus(
+        state=health.state if health else None,
+        since=health.at if health else None,
+        reason=(health.detail or None) if health else None,
+        figures=counted,
+        per_second=per_second,
+        lag_s=round(max(0.0, now - until), 3) if until else None,
+    )
+
+
+def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
+    if not seen.is_known:
+        return EngineStatus()
+    waiting = seen.waiting.get(name, Backlog(0, None))
+    oldest_s = None if waiting.oldest is None else round(max(0.0, now - waiting.oldest), 3)
+    return EngineStatus(waiting.length, oldest_s)
+
+
+def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
+    errors = [report.sinks[name].get("error") for report in seen.reports if name in report.sinks]
+    error = next((str(error) for error in errors if error), None)
+    sink = SinkStatus(
+        behind=kept.behind.get(name),
+        undelivered=None if kept.trouble else kept.undelivered.get(name, 0),
+        refused=kept.refused.get(name),
+        error=error,
+    )
+    is_served = any(name in report.sinks for report in seen.reports if not report.stands_by)
+    return replace(sink, state=_in_words(sink, seen, is_served=is_served))
+
+
+def _in_words(sink: SinkStatus, seen: _Seen, *, is_served: bool) -> str:
+    if sink.error:
+        return sink.error
+    if sink.undelivered:
+        return f"refused {_events(sink.undelivered)}, the last one: {sink.refused}"
+    if seen.is_known and not seen.is_delivering:
+        return "nobody delivers"
+    return "no trouble" if is_served and sink.undelivered is not None else UNKNOWN
+
+
+def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
+    at_work = {report.stage for report in status.processes if not report.stands_by}
+    troubles = [f"nobody does the {s}" for s in STAGES if shared and s not in at_work]
+    troubles += [
+        f"{report.stage} on {report.host} ({report.pid}) is not ready: {report.not_ready}"
+        for report in status.processes
+        if report.not_ready
+    ]
+    if status.unowned:
+        names = ", ".join(map(str, status.unowned))
+        troubles.append(f"nobody judges the partitions {names}")
+    if status.dead_letters:
+        count = status.dead_letters
+        troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` names them")
+    return troubles
+
+
+def _of_cameras(status: DeploymentStatus, timezone: str) -> list[str]:
+    troubles = []
+    for name, camera in status.cameras.items():
+        if camera.state in ENDED_BY and camera.since is not None:
+            why = f": {camera.reason}" if camera.reason else ""
+            since = local_time(camera.since, timezone)
+            troubles.append(f"camera {name} is {camera.state} since {since}{why}")
+    return troubles
+
+
+def _of_sinks(status: DeploymentStatus, *, unserved: bool) -> list[str]:
+    troubles = []
+    for name, sink in status.sinks.items():
+        if sink.error:
+            troubles.append(f"sink {name}: {sink.error}")
+        if sink.undelivered:
+            refused = _events(sink.undelivered)
+            shows = "`moonwatch undelivered list FILE` shows why"
+            troubles.append(f"sink {name} refused {refused}; {shows}")
+        if sink.behind and unserved:
+            troubles.append(f"sink {name} is {_events(sink.behind)} behind and nobody delivers")
+    return troubles
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"

@@ -1,0 +1,92 @@
+"""A recording of what was tracked, one JSON line a judged frame, for `moonwatch render`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.geometry import Box
+from pipeline.core.rules import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One recorded track at one moment; the box is in 0..1 of the frame."""
+
+    id: int
+    label: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Everything tracked for one task in one frame, at `at` UTC seconds."""
+
+    camera: str
+    task: str
+    at: float
+    tracks: tuple[Seen, ...]
+
+
+class TrackRecorder:
+    """Writes what a processor's watcher is shown. One thread writes; close it at the end."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin a new recording; raises ConfigError where it cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            problem = f"{path} cannot be written: {error.strerror}"
+            raise ConfigError([Problem("--record", problem)]) from None
+
+    def __call__(self, seen: Observation, task: str, size_wh: tuple[int, int]) -> None:
+        """Record one observation."""
+        line = {
+            "camera": seen.camera,
+            "task": task,
+            "at": seen.at,
+            "size_wh": list(size_wh),
+            "tracks": [
+                {
+                    "id": track.id,
+                    "label": track.label,
+                    "score": round(track.score, 4),
+                    "box": [round(value, 5) for value in track.box],
+                }
+                for track in seen.tracks
+            ],
+        }
+        self._file.write(json.dumps(line) + "\n")
+
+    def close(self) -> None:
+        """Write out what is left."""
+        self._file.close()
+
+
+def read_recording(path: Path, camera: str) -> Iterator[Moment]:
+    """The moments of one camera, in the order they were judged; raises ConfigError.
+
+    A last line that was only half written, by a run that was killed, is left out.
+    """
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, text in enumerate(lines, start=1):
+            if not text.endswith("\n"):
+                return
+            moment = _moment(path, number, text)
+            if moment.camera == camera:
+                yield moment
+
+
+def _moment(path: Path, number: int, text: str) -> Moment:
+    try:
+        line = json.loads(text)
+        tracks = tuple(
+            Seen(t["id"], t["label"], t["score"], tuple(t["box"])) for t in line["tracks"]
+        )
+        return Moment(line["camera"], line["task"], line["at"], tracks)
+    except (ValueError, KeyError, TypeError):
+        problem = f"line {number} of {path} is not what `run --record` writes"
+        raise ConfigError([Problem("--tracks", problem)]) from None

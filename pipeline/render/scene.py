@@ -1,0 +1,90 @@
+"""Gathers what `moonwatch render` draws: a camera's clip, recorded tracks and stored crossings."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, islice, pairwise
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from connectors.sources.file import FileConfig
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.frames import Picture
+from pipeline.core.sources import Need
+from pipeline.core.store import EventFilter, History, Page
+from pipeline.deployment.model import CameraConfig, Deployment
+from pipeline.processing.track_log import read_recording
+from pipeline.render.painter import Crossing, Scene, render
+from pipeline.rules import LineCrossingConfig
+
+_ALL = 1_000_000
+# Enough pictures to know a clip's rate by, few enough to hold at once.
+_PEEK = 20
+
+
+def render_camera(
+    deployment: Deployment, name: str, tracks: Path, out: Path, *, progress: bool
+) -> int:
+    """Draw one camera's run onto its clip; returns how many pictures were drawn."""
+    camera = deployment.cameras[name]
+    if not isinstance(camera.source, FileConfig):
+        problem = f"is of type {camera.source.type}; only files can be drawn on"
+        raise ConfigError([Problem(f"cameras.{name}.source", problem)])
+    if not tracks.exists():
+        raise ConfigError(
+            [Problem("--tracks", f"{tracks} does not exist; `run --record` makes it")]
+        )
+    store = deployment.store.build(SystemClock())
+    try:
+        crossings = _crossings(store.history, name, camera)
+    finally:
+        store.close()
+    scene = Scene(
+        lines={line: config.shape() for line, config in camera.lines.items()},
+        zones={zone: config.shape() for zone, config in camera.zones.items()},
+        crossings=crossings,
+        moments=tuple(read_recording(tracks, name)),
+    )
+    return _draw(camera.source, scene, out, shown=progress)
+
+
+def _draw(config: FileConfig, scene: Scene, out: Path, *, shown: bool) -> int:
+    source = config.build()
+    source.open(Need())
+    try:
+        with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bars:
+            bar = bars.add_task("drawing", total=1.0)
+            fps, pictures = _paced(source.pictures())
+            return render(
+                pictures, scene, out, fps, lambda _: bars.update(bar, completed=source.progress)
+            )
+    finally:
+        source.close()
+
+
+def _paced(pictures: Iterator[Picture]) -> tuple[Fraction, Iterator[Picture]]:
+    """The usual rate of the first pictures, and all pictures."""
+    first = list(islice(pictures, _PEEK))
+    gaps = sorted(b.captured_at - a.captured_at for a, b in pairwise(first))
+    gap = gaps[len(gaps) // 2] if gaps else 0.1
+    return Fraction(1 / max(gap, 0.001)).limit_denominator(1001), chain(first, pictures)
+
+
+def _crossings(history: History, name: str, camera: CameraConfig) -> list[Crossing]:
+    lines = {
+        rule: config.line
+        for rule, config in camera.rules.items()
+        if isinstance(config, LineCrossingConfig)
+    }
+    chosen = EventFilter(cameras=(name,), types=("line_crossing",))
+    events = (kept.event for kept in history.events(chosen, Page(_ALL, newest_first=False)))
+    return sorted(
+        (
+            Crossing(lines[event.rule], event.at, str(event.data.get("direction")))
+            for event in events
+            if event.rule in lines
+        ),
+        key=lambda crossing: crossing.at,
+    )

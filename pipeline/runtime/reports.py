@@ -1,0 +1,146 @@
+"""What each process of a deployment says of itself, once a second, to whoever asks."""
+
+import json
+import os
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from pipeline.core.errors import QueueError
+from pipeline.core.events import JsonValue
+from pipeline.core.membership import Presence
+from pipeline.runtime.stages.base import Surroundings
+from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
+
+BEAT_S = 1.0
+# Two beats may be late before a process counts as gone.
+TTL = timedelta(seconds=3.5 * BEAT_S)
+# Rates are those of the last seconds.
+_RATE_S = 10.0
+_RATED = ("sampled", "answered", "judged")
+
+Judged = Mapping[str, Mapping[str, tuple[str, int, bool] | None]]
+"""For each camera and engine that a processor judges: run, last job, and whether the run has ended;
+None where nothing is judged yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One process. Cameras and engines bound its size."""
+
+    stage: str
+    host: str
+    pid: int
+    up_s: float
+    not_ready: str | None = None
+    figures: Figures = field(default_factory=dict)
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Frames a second by camera: sampled, answered and judged."""
+    judged: Judged = field(default_factory=dict)
+    partitions: Sequence[int] = ()
+    sinks: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    progress: float | None = None
+    stands_by: bool = False
+    """Another process does this stage's work; this one goes on where that one ends."""
+    is_last: bool = False
+    """The process ends with this word."""
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        said = {name: getattr(self, name) for name in self.__slots__}
+        said["figures"] = {camera: one.as_json() for camera, one in self.figures.items()}
+        return json.dumps(said, separators=(",", ":")).encode()
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Report | None":
+        """The report, or None when it is of another release and cannot be read."""
+        try:
+            said = json.loads(data)
+            said["figures"] = {c: CameraFigures.of_json(f) for c, f in said["figures"].items()}
+            said["judged"] = {
+                camera: {engine: _standing(point) for engine, point in of.items()}
+                for camera, of in said["judged"].items()
+            }
+            return cls(**said)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            return None
+
+
+def _standing(point: Sequence[Any] | None) -> tuple[str, int, bool] | None:
+    return (str(point[0]), int(point[1]), bool(point[2])) if point else None
+
+
+def new_member(stage: str) -> str:
+    """A name that no other start of any process has."""
+    return f"{stage}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def reports_of(presence: Presence) -> dict[str, Report]:
+    """Everybody's last report, by member; raises QueueError."""
+    read = {member: Report.of_bytes(data) for member, data in presence.members().items()}
+    return {member: report for member, report in sorted(read.items()) if report is not None}
+
+
+Facts = Callable[[], dict[str, Any]]
+"""What a stage adds to its process's report: some of `Report`'s fields."""
+
+
+class Reporter:
+    """Says once a second how this process does. `beat` is called by one thread."""
+
+    def __init__(
+        self, stage: str, around: Surroundings, not_ready: Callable[[], str | None]
+    ) -> None:
+        self.member = new_member(stage)
+        self.facts: Facts = dict
+        """Set once the stage is there."""
+        self._stage = stage
+        self._around = around
+        self._not_ready = not_ready
+        self._began = around.clock.monotonic()
+        self._past: deque[tuple[float, Figures]] = deque()
+
+    def beat(self, presence: Presence, *, last: bool = False) -> None:
+        """Say how it does. Where the queue is away nobody hears, and nothing happens."""
+        try:
+            report = replace(self.report(), is_last=last)
+            presence.say(self.member, report.to_bytes(), TTL)
+        except QueueError:
+            return  # said by the queue itself
+
+    def report(self) -> Report:
+        """How this process does now."""
+        now = self._around.clock.monotonic()
+        figures = figures_of(self._around.metrics, self._around.deployment.cameras)
+        self._past.append((now, figures))
+        while now - self._past[0][0] > _RATE_S:
+            self._past.popleft()
+        return Report(
+            stage=self._stage,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            up_s=round(now - self._began, 1),
+            not_ready=self._not_ready(),
+            figures=figures,
+            rates=self._rates(now, figures),
+            **self.facts(),
+        )
+
+    def _rates(self, now: float, figures: Figures) -> dict[str, dict[str, float]]:
+        then, before = self._past[0]
+        if now <= then:
+            return {}
+        return {
+            camera: {
+                name: round(
+                    (getattr(counted, name) - getattr(before[camera], name)) / (now - then), 2
+                )
+                for name in _RATED
+            }
+            for camera, counted in figures.items()
+            if camera in before
+        }

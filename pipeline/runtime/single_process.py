@@ -1,0 +1,104 @@
+"""All stages of a deployment in one process: started in order, stopped in reverse."""
+
+from pathlib import Path
+
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.deployment.model import Deployment
+from pipeline.runtime.run_handle import Status
+from pipeline.runtime.stages.base import Stage, Surroundings
+from pipeline.runtime.stages.delivery import DeliveryStage
+from pipeline.runtime.stages.inference import InferenceStage
+from pipeline.runtime.stages.processing import ProcessingStage, ends_of
+from pipeline.runtime.stages.sampling import SamplingStage
+from pipeline.telemetry.figures import figures_of
+from pipeline.telemetry.metrics import Metrics
+
+# How long each stage may take to finish what it has in hand when a run is asked to stop.
+DRAIN_S = 5.0
+
+
+class Run:
+    """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
+
+    def __init__(
+        self, deployment: Deployment, record: Path | None = None, clock: Clock | None = None
+    ) -> None:
+        """Start the engines and open the store; raises EngineError or StoreError."""
+        self.deployment = deployment
+        self.metrics = Metrics()
+        self._clock = clock or SystemClock()
+        self._queues = deployment.queue.build(self._clock)
+        around = Surroundings(deployment, self._queues, self.metrics, self._clock)
+        self._inference = InferenceStage(around)
+        self.store = deployment.store.build(self._clock)
+        self._processing = ProcessingStage(around, self.store, record)
+        self._sampling = SamplingStage(around, self._processing.resumed)
+        self._delivery = DeliveryStage(around, self.store)
+        self._stages: tuple[Stage, ...] = (
+            self._delivery,
+            self._processing,
+            self._inference,
+            self._sampling,
+        )
+        self._began = self._clock.monotonic()
+
+    def start(self) -> None:
+        """Begin at the end: whoever receives is ready before there is something to send."""
+        self._began = self._clock.monotonic()
+        for stage in self._stages:
+            stage.start()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every camera was a file, and all of them are judged to their end."""
+        failed = self._sampling.failures
+        ends = {key for key in ends_of(self.deployment) if key[0] not in failed}
+        return self._sampling.finished and self._processing.ended >= ends
+
+    @property
+    def failure(self) -> str | None:
+        """Why the run cannot go on; None while all is well."""
+        stages = (self._delivery, self._processing, self._inference)
+        return next((stage.failure for stage in stages if stage.failure), None)
+
+    @property
+    def shortfall(self) -> str | None:
+        """The file that could not be read, while the other cameras went on."""
+        return self._sampling.camera_failure()
+
+    def ready(self) -> str | None:
+        """Why not all stages are at work; None when they are."""
+        reasons = [f"{stage.name}: {why}" for stage in self._stages if (why := stage.ready())]
+        return "; ".join(reasons) or None
+
+    def progress(self) -> float | None:
+        """How far the files are, 0..1; None where a live camera or a loop has no end."""
+        return self._sampling.progress()
+
+    def status(self) -> Status:
+        """How the cameras and sinks are doing."""
+        figures = figures_of(self.metrics, self.deployment.cameras)
+        return Status(figures, self._delivery.status(), self._clock.monotonic() - self._began)
+
+    def tend(self) -> None:
+        """What has to be done now and then: wake delivery, measure, forget what is too old."""
+        for stage in self._stages:
+            stage.tend()
+
+    def stop(self, within_s: float = DRAIN_S) -> None:
+        """Stop sampling, finish what is under way, deliver what is there, let go."""
+        self._sampling.stop(within_s)
+        self._drain(within_s)
+        for stage in (self._inference, self._processing, self._delivery):
+            stage.stop(within_s)
+
+    def close(self) -> None:
+        """Let go of the store, which can be asked until then what the run found."""
+        self.store.close()
+
+    def _drain(self, within_s: float) -> None:
+        deadline = self._clock.monotonic() + within_s
+        while self._clock.monotonic() < deadline and self.failure is None:
+            if not any(backlog.length for backlog in self._queues.jobs.backlog().values()):
+                return
+            self._clock.wait(0.02)

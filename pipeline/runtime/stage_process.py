@@ -1,0 +1,254 @@
+"""One stage as a process: started, looked after, asked how it is, ended when told to."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from connectors.queues.memory import MemoryConfig
+from connectors.queues.redis import RedisQueues
+from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueError, StoreError
+from pipeline.core.membership import Agreement
+from pipeline.deployment.model import Deployment
+from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter
+from pipeline.runtime.stages.base import Stage, StageThread, Surroundings
+from pipeline.telemetry.http import Address, Telling, answering
+from pipeline.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from connectors.stores.sql import SqlStore
+
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+DRAIN_S = 5.0
+_LOOK_S = 0.1
+_STORE_RETRY_S = 1.0
+_SETTLE_LOOK_S = 0.05
+
+
+class SharedPartitions:
+    """This process's number of partitions beside the others'. One thread looks, one waits."""
+
+    def __init__(self, agreement: Agreement, partitions: int, clock: Clock) -> None:
+        self._agreement = agreement
+        self._partitions = partitions
+        self._clock = clock
+        self._asked = False
+        self._agreed = False
+        self._at_work = False
+        self._others: int | None = None
+        self._others_since = 0.0
+
+    @property
+    def differ(self) -> bool:
+        """Whether others at work have another number, or had it until a moment ago."""
+        return self._others is not None
+
+    @property
+    def refusal(self) -> ConfigError | None:
+        """Why this process must not go on; None while it may.
+
+        Before it is at work it gives the others the time in which they would be forgotten if they
+        had just ended.
+        """
+        others = self._others
+        waited_s = self._clock.monotonic() - self._others_since
+        if others is None or not (self._at_work or waited_s > TTL.total_seconds()):
+            return None
+        message = (
+            f"is {self._partitions} here, but {others} in the processes of this deployment that "
+            "are at work; give all of them the same file, or, for another number, stop the "
+            "samplers, let what waits be judged, stop all processes, and start them again"
+        )
+        return ConfigError([Problem("queue.partitions", message)])
+
+    def look(self) -> None:
+        """Ask, and say it to the others. Where the queue is away nobody can tell."""
+        try:
+            found = self._agreement.agree("partitions", self._partitions, TTL)
+        except QueueError:  # said by the queue itself; the next look tries again
+            self._asked = True
+            return
+        if found == self._partitions:
+            self._agreed, self._others = True, None
+        elif found != self._others:
+            self._others_since, self._others = self._clock.monotonic(), found
+            logger.warning("%d partitions here, %d in other processes", self._partitions, found)
+        self._asked = True
+
+    def settle(self, stop: threading.Event, *, surely: bool) -> bool:
+        """Wait until work may begin; False when told to stop meanwhile. Raises ConfigError.
+
+        Where the queue is away it may begin and is stopped later, unless it has to be known
+        `surely`.
+        """
+        while not self._is_settled(surely=surely):
+            refusal = self.refusal
+            if refusal is not None:
+                raise refusal
+            if stop.wait(_SETTLE_LOOK_S):
+                return False
+        self._at_work = True
+        return True
+
+    def _is_settled(self, *, surely: bool) -> bool:
+        if self.differ:
+            return False
+        return self._agreed or (self._asked and not surely)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What a stage's process has: the queue that it shares with others, and its own figures."""
+
+    around: Surroundings
+    queues: RedisQueues
+    http: Address | None
+    stop: threading.Event
+
+
+def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
+    """The queue that processes share; raises ConfigError where it is this process's own."""
+    if isinstance(deployment.queue, MemoryConfig):
+        message = (
+            "is `memory`, which ends with its process; name a Redis, or run all stages in one "
+            "process with `moonwatch run`"
+        )
+        raise ConfigError([Problem("queue", message)])
+    return deployment.queue.build(clock)
+
+
+def workplace(deployment: Deployment, http: Address | None, stop: threading.Event) -> Workplace:
+    """A place for one stage; raises ConfigError where there is no queue to share."""
+    clock = SystemClock()
+    queues = shared_queues(deployment, clock)
+    around = Surroundings(deployment, queues, Metrics(), clock)
+    return Workplace(around, queues, http, stop)
+
+
+Make = Callable[[Reporter], tuple[Stage, Facts]]
+"""Makes the stage, and what it adds to its process's report."""
+
+
+def serve(name: str, make: Make, place: Workplace, *, surely_agreed: bool = False) -> None:
+    """Work until told to stop, or until there is nothing left to do.
+
+    Raises MoonwatchError when the stage fails, and ConfigError where the processes at work divide
+    the results in another way. Where the queue is away that is found once it answers; a stage that
+    must be `surely_agreed` is not begun before.
+    """
+    about = _About(place)
+    reporter = Reporter(name, place.around, about.not_ready)
+    metrics = place.around.metrics
+    telling = Telling(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
+    queues = place.queues
+    partitions = SharedPartitions(queues.agreement, queues.results.partitions, place.around.clock)
+    try:
+        with answering(place.http, telling), _beating(reporter, partitions, place):
+            if not partitions.settle(place.stop, surely=surely_agreed):
+                return
+            stage, reporter.facts = make(reporter)
+            try:
+                _tried_on(stage.start, place)
+                about.stage = stage
+                _look_after(stage, partitions, place.stop)
+            finally:
+                stage.stop(DRAIN_S)
+    finally:
+        queues.close()
+    if partitions.refusal is not None:
+        raise partitions.refusal
+    if stage.failure is not None:
+        raise MoonwatchError(stage.failure)
+
+
+def opened_store(place: Workplace) -> "SqlStore":
+    """The store, waited for until it can be opened; raises StoreError when told to stop."""
+    return _tried_on(lambda: place.around.deployment.store.build(place.around.clock), place)
+
+
+def stop_with_parent(stop: threading.Event) -> None:
+    """Stop when the process that holds our standard input ends, however it does."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        stop.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+class _About:
+    """Whether the process is at work."""
+
+    def __init__(self, place: Workplace) -> None:
+        self.stage: Stage | None = None
+        self._place = place
+
+    def not_ready(self) -> str | None:
+        try:
+            self._place.queues.jobs.ping()
+        except QueueError as error:
+            return str(error)
+        return "is starting" if self.stage is None else self.stage.ready()
+
+
+@contextmanager
+def _beating(reporter: Reporter, partitions: SharedPartitions, place: Workplace) -> Iterator[None]:
+    over = threading.Event()
+
+    def say(*, last: bool = False) -> None:
+        # Who differs is not to be counted among those who share the work.
+        if not partitions.differ:
+            reporter.beat(place.queues.presence, last=last)
+
+    def beat() -> None:
+        while not over.is_set():
+            partitions.look()
+            say()
+            place.around.clock.wait(BEAT_S, over)
+
+    thread = StageThread("presence", beat, over.set)
+    thread.start()
+    try:
+        yield
+    finally:
+        # The last word has the final figures; it is forgotten like all others.
+        thread.stop(BEAT_S)
+        say(last=True)
+
+
+def _remark(facts: dict[str, Any]) -> str | None:
+    return "another process is at work, standing by" if facts.get("stands_by") else None
+
+
+def _look_after(stage: Stage, partitions: SharedPartitions, stop: threading.Event) -> None:
+    while not stop.is_set() and not stage.finished and stage.failure is None:
+        if partitions.refusal is not None:
+            return
+        stage.tend()
+        stop.wait(_LOOK_S)
+
+
+def _tried_on(attempt: Callable[[], T], place: Workplace) -> T:
+    """What `attempt` gives, once the store lets it."""
+    said = False
+    while True:
+        try:
+            done = attempt()
+        except StoreError as error:
+            if not said:
+                logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
+            said = True
+            if place.around.clock.wait(_STORE_RETRY_S, place.stop):
+                raise
+        else:
+            if said:
+                logger.info("store answers again")
+            return done

@@ -1,0 +1,67 @@
+"""The inference stage: the engines of this process."""
+
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+
+from pipeline.core.errors import QueueError
+from pipeline.core.queues import Backlog
+from pipeline.inference.worker import Worker
+from pipeline.runtime.assembly import lanes_of
+from pipeline.runtime.stages.base import StageThread, Surroundings, stop_threads
+
+_MEASURE_EVERY_S = 1.0
+
+
+class InferenceStage:
+    """The engines of this process, a thread for each."""
+
+    name = "inference"
+
+    def __init__(self, around: Surroundings, only: Collection[str] = ()) -> None:
+        """Start the engines, all or `only` some; raises EngineError."""
+        self._around = around
+        self._lanes = lanes_of(around.deployment, only)
+        self._threads = []
+        for lane in self._lanes:
+            worker = Worker(lane, around.queues.jobs, around.metrics, around.clock)
+            self._threads.append(StageThread(f"inference {lane.name}", worker.run, worker.stop))
+        self._measured_at = float("-inf")
+
+    finished = False
+
+    def start(self) -> None:
+        """Begin to answer."""
+        for thread in self._threads:
+            thread.start()
+
+    def tend(self) -> None:
+        """Measure what waits."""
+        now = self._around.clock.monotonic()
+        if now - self._measured_at < _MEASURE_EVERY_S:
+            return
+        self._measured_at = now
+        with suppress(QueueError):  # said by the queue itself
+            self._measure(self._around.queues.jobs.backlog())
+
+    def stop(self, within_s: float) -> None:
+        """Finish the batches in hand; what is left comes to another worker, or to the next one."""
+        stop_threads(self._threads, within_s)
+        for lane in self._lanes:
+            lane.engine.close()
+
+    @property
+    def failure(self) -> str | None:
+        """Why a thread has ended."""
+        return next((thread.failure for thread in self._threads if thread.failure), None)
+
+    def ready(self) -> str | None:
+        """The engines were started when this was made: it is."""
+        return None
+
+    def _measure(self, waiting: Mapping[str, Backlog]) -> None:
+        metrics, clock = self._around.metrics, self._around.clock
+        for lane in self._lanes:
+            backlog = waiting.get(lane.name, Backlog(0, None))
+            age = 0.0 if backlog.oldest is None else max(0.0, clock.now() - backlog.oldest)
+            metrics.queue_length.labels(lane.name).set(backlog.length)
+            metrics.queue_oldest_seconds.labels(lane.name).set(age)

@@ -1,0 +1,171 @@
+"""The processing stage: of all cameras where the results are in this process, else of its share."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.stores import FileMediaStore
+from pipeline.core.clock import Clock
+from pipeline.core.queues import PartitionedResults
+from pipeline.core.store import Store
+from pipeline.deployment.model import Deployment
+from pipeline.processing.processor import LaneKey, Outside, Processor
+from pipeline.processing.shards import Shards
+from pipeline.processing.snapshots import Snapshots
+from pipeline.processing.tenure import LOOK_S, Tenure
+from pipeline.processing.track_log import TrackRecorder
+from pipeline.runtime.assembly import engines_of, plans_of
+from pipeline.runtime.stages.base import StageThread, Surroundings, stop_threads
+from pipeline.runtime.stages.retention import Retention
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessingStage:
+    """Judges the results of every camera."""
+
+    name = "processing"
+    finished = False
+
+    def __init__(self, around: Surroundings, store: Store, record: Path | None = None) -> None:
+        """Read where to go on from; raises StoreError."""
+        self._recorder = TrackRecorder(record) if record else None
+        media = around.deployment.store.build_media()
+        self._pruning = Retention(around.deployment, store, media, around.clock)
+        outside = _outside(around, store, media, self._recorder)
+        self._processor = Processor(plans_of(around.deployment), outside)
+        self.resumed = {
+            key: (checkpoint.run, checkpoint.ordinal)
+            for key, checkpoint in self._processor.resume().items()
+        }
+        self._thread = StageThread("processing", self._processor.run, self._processor.stop)
+
+    def start(self) -> None:
+        """Begin to judge."""
+        self._thread.start()
+
+    def tend(self) -> None:
+        """Forget what is too old."""
+        self._pruning.look()
+
+    def stop(self, within_s: float) -> None:
+        """Judge what is there."""
+        if stop_threads([self._thread], within_s) and self.failure is None:
+            while self._processor.step(0.0):
+                pass
+        if self._recorder is not None:
+            self._recorder.close()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the thread has ended."""
+        return self._thread.failure
+
+    @property
+    def ended(self) -> frozenset[LaneKey]:
+        """Camera and engine of every file that was judged to its end."""
+        return self._processor.ended
+
+    def ready(self) -> str | None:
+        """The store was read when this was made: it is."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Where a processor's results come from, and how it comes to own some of them."""
+
+    results: PartitionedResults
+    tenure: Tenure
+
+
+class ShardedProcessingStage:
+    """Judges the results of the partitions it owns, and gives them up when it must."""
+
+    name = "processing"
+    finished = False
+
+    def __init__(self, around: Surroundings, store: Store, share: Share) -> None:
+        """Nothing is owned before `start`."""
+        media = around.deployment.store.build_media()
+        self._pruning = Retention(around.deployment, store, media, around.clock)
+        self.tenure = share.tenure
+        self._shards = Shards(
+            plans_of(around.deployment),
+            _outside(around, store, media, None),
+            share.results,
+            share.tenure,
+        )
+        self._clock = around.clock
+        self._threads = (
+            StageThread("processing", self._shards.run, self._shards.stop),
+            _keeper(share.tenure, around.clock),
+        )
+
+    def start(self) -> None:
+        """Begin to own and to judge."""
+        for thread in self._threads:
+            thread.start()
+
+    def tend(self) -> None:
+        """Forget what is too old."""
+        self._pruning.look()
+
+    def stop(self, within_s: float) -> None:
+        """Keep what is judged, then let others go on at once."""
+        judging, keeping = self._threads
+        stopped = stop_threads([judging], within_s)
+        stop_threads([keeping], within_s)
+        if stopped:
+            self.tenure.end()
+
+    @property
+    def failure(self) -> str | None:
+        """Why a thread has ended."""
+        return next((thread.failure for thread in self._threads if thread.failure), None)
+
+    @property
+    def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
+        """For each lane at work here run and last job that are stored, and whether it ended."""
+        return self._shards.judged
+
+    def ready(self) -> str | None:
+        """Whether it owns a partition, and the store lets it work."""
+        if not self.tenure.held:
+            return "owns no partition of the results yet"
+        return None if self._shards.is_judging else "the store or the queue does not answer"
+
+
+def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
+    """Camera and engine of everything that is judged."""
+    return frozenset(
+        (name, engine)
+        for name, camera in deployment.cameras.items()
+        for engine in engines_of(camera)
+    )
+
+
+def _keeper(tenure: Tenure, clock: Clock) -> StageThread:
+    stop = threading.Event()
+
+    def keep() -> None:
+        while not stop.is_set():
+            tenure.look()
+            clock.wait(LOOK_S, stop)
+
+    return StageThread("leases", keep, stop.set)
+
+
+def _outside(
+    around: Surroundings, store: Store, media: FileMediaStore, recorder: TrackRecorder | None
+) -> Outside:
+    return Outside(
+        results=around.queues.results,
+        store=store,
+        snapshots=Snapshots(around.queues.shelf, media),
+        metrics=around.metrics,
+        clock=around.clock,
+        watcher=recorder,
+    )

@@ -1,0 +1,36 @@
+"""Forgets what is older than the deployment wants to keep."""
+
+from contextlib import suppress
+
+from connectors.stores import FileMediaStore
+from pipeline.core.clock import Clock
+from pipeline.core.errors import StoreError
+from pipeline.core.store import Store
+from pipeline.deployment.model import Deployment
+
+_PRUNE_EVERY_S = 3600.0
+
+
+class Retention:
+    """Forgets what is older than the deployment wants to keep."""
+
+    def __init__(
+        self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
+    ) -> None:
+        self._keep = deployment.store.keep
+        self._store = store
+        self._media = media
+        self._clock = clock
+        self._pruned_at = float("-inf")
+
+    def look(self) -> None:
+        """Forget what is too old, once an hour."""
+        now = self._clock.monotonic()
+        if self._keep is None or now - self._pruned_at < _PRUNE_EVERY_S:
+            return
+        self._pruned_at = now
+        # A full disk or a locked store is said by the processor; the next hour tries again.
+        with suppress(StoreError):
+            before = self._clock.now() - self._keep.total_seconds()
+            self._store.prune(before)
+            self._media.prune(before)

@@ -1,0 +1,70 @@
+"""The command line itself: help, names, and what a lean host is told."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli.main import COMMANDS, EXTRAS
+from tests.architecture.source_tree import ROOT
+
+HIDE = "import sys; sys.modules[{library!r}] = None; sys.argv[1:] = {arguments!r}; "
+
+
+def moonwatch(
+    *arguments: str, without: str = "no_such_library"
+) -> subprocess.CompletedProcess[str]:
+    """The command line in an interpreter that lacks a library."""
+    code = HIDE.format(library=without, arguments=list(arguments))
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}from pipeline.cli.main import main; main()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+def test_help_lists_every_command() -> None:
+    """Also those whose libraries are not installed."""
+    done = moonwatch("--help", without="supervision")
+    assert done.returncode == 0, done.stderr
+    for name in COMMANDS:
+        assert f"  {name} " in done.stdout
+    assert "needs supervision" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "library"), [("render", "supervision"), ("models", "huggingface_hub")]
+)
+def test_a_missing_library_is_a_sentence_with_the_way_out(command: str, library: str) -> None:
+    """The extra to install is named; exit code 1, no traceback."""
+    done = moonwatch(command, "anything", "--at", "all", without=library)
+    assert done.returncode == 1
+    assert f"needs {library}" in done.stderr
+    assert f"pip install 'moonwatch[{EXTRAS[command]}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_command_is_refused() -> None:
+    """With exit code 2, like all refused input."""
+    done = moonwatch("chek", "configs/demo.yaml")
+    assert done.returncode == 2
+    assert "chek" in done.stderr
+
+
+def test_the_version_is_said() -> None:
+    """That of the installed package, or that there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert re.fullmatch(
+        r"moonwatch (\d+\.\d+.*|from a checkout that is not installed)\n", done.stdout
+    )

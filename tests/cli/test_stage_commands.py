@@ -1,0 +1,224 @@
+"""Stages in processes of their own: refused where they cannot be, looked after, seen, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.queues.redis import RedisConfig
+from pipeline.core.clock import SystemClock
+from pipeline.core.frames import Frame
+from pipeline.core.jobs import Job
+from pipeline.core.tasks import Detect
+from pipeline.runtime.child_processes import MOST_RESTARTS, Children
+from pipeline.testing import ManualClock, grey_pixels, wait_until
+from tests.cli.test_run import moonwatch, start
+from tests.redis_server import Redis, free_port, leaks, shared
+from tests.runtime.clips import CLIP, camera, cut, deployment, written
+
+SECONDS = 5.0
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first seconds of the bundled clip."""
+    return cut(tmp_path_factory.mktemp("clip") / "plaza.mp4", SECONDS)
+
+
+def queue(server: Redis, folder: Path, **keys: Any) -> dict[str, Any]:
+    """A queue of the test's own, with pictures to the last bit."""
+    return {"type": "redis", "url": server.url, "prefix": folder.name, "lossless": True} | keys
+
+
+def lines(folder: Path) -> list[str]:
+    """What the sink was given, in an order of its own."""
+    return sorted((folder / "events.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("command", ["sample", "infer", "process", "deliver"])
+def test_a_queue_in_memory_cannot_be_shared(tmp_path: Path, command: str) -> None:
+    """A stage alone is refused with the way out, before anything is opened."""
+    file = written(tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}))
+    code, _, errors = moonwatch(command, file)
+    assert code == 2
+    assert "queue" in errors
+    assert "moonwatch run" in errors
+    assert not (tmp_path / "events.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("process", "--shard", "5/4"), "1/4 to 4/4"),
+        (("infer", "--engine", "fast"), "coco"),
+        (("sample", "--camera", "yard"), "plaza"),
+        (("deliver", "--http", "9100"), ":9100"),
+        (("run", "--record", "tracks.jsonl"), "one process"),
+    ],
+)
+def test_slips_of_the_command_line_are_said(
+    tmp_path: Path, arguments: tuple[str, ...], word: str
+) -> None:
+    """With what would be right."""
+    nowhere = {"type": "redis", "url": "redis://127.0.0.1:1/0"}
+    file = written(tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}, queue=nowhere))
+    code, _, errors = moonwatch(arguments[0], file, *arguments[1:])
+    assert code == 2
+    assert word in errors
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_many_processes_conclude_what_one_does(tmp_path: Path, server: Redis, clip: Path) -> None:
+    """Event by event, byte for byte; once more, and nothing is added. No key stays for ever."""
+    cameras = {"plaza": camera(clip), "yard": camera(clip)}
+    one, many = tmp_path / "one", tmp_path / "many"
+    assert moonwatch("run", written(one, deployment(one, cameras)))[0] == 0
+    file = written(many, deployment(many, cameras, queue=queue(server, tmp_path)))
+    for _time in range(2):
+        code, out, errors = moonwatch("run", file, "--json")
+        assert code == 0, errors
+        assert lines(many) == lines(one)
+    sampled = {row["camera"]: row["sampled"] for row in json.loads(out)["frames"]}
+    assert sampled == {"plaza": 0, "yard": 0}
+    assert leaks(server.client, tmp_path.name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: Redis) -> None:
+    """It is ready once all stages are; a killed one is started again; a signal ends all."""
+    cameras = {"plaza": camera(CLIP, loop=True, speed="realtime")}
+    file = written(tmp_path, deployment(tmp_path, cameras, queue=queue(server, tmp_path)))
+    port = free_port()
+    with start("run", file, "--http", f":{port}") as process:
+        wait_until(lambda: asked(port, "/readyz") == 200, within_s=60)
+        assert [asked(port + nth, "/healthz") for nth in range(1, 5)] == [200] * 4
+        code, out, _ = moonwatch("status", file, "--json")
+        seen = json.loads(out)
+        assert (code, seen["ok"]) == (0, True), seen["troubles"]
+        stages = {one["stage"]: one["pid"] for one in seen["processes"]}
+        assert set(stages) == {"sampling", "inference", "processing", "delivery"}
+        assert seen["unowned"] == []
+        assert seen["sinks"]["log"]["behind"] is not None
+        os.kill(stages["inference"], signal.SIGKILL)
+        wait_until(lambda: "moonwatch_stage_restarts" in page(port), within_s=5)
+        wait_until(lambda: 'restarts{stage="inference"} 1.0' in page(port), within_s=30)
+        wait_until(lambda: asked(port + 3, "/readyz") == 200, within_s=60)
+        began = time.monotonic()
+        process.terminate()
+        _, errors = process.communicate(timeout=40)
+        assert time.monotonic() - began < 20
+    assert process.returncode == 0, errors
+    assert "was killed by signal 9, starting it again" in errors
+    assert [asked(port + nth, "/healthz") for nth in range(5)] == [0] * 5
+
+
+def asked(port: int, path: str) -> int:
+    """The status a process answers with, 0 where there is none."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def page(port: int) -> str:
+    """A process's metrics."""
+    return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+
+
+@pytest.mark.slow
+def test_children_end_with_their_parent(tmp_path: Path, server: Redis) -> None:
+    """A supervisor that is killed leaves no process behind."""
+    file = written(
+        tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}, queue=queue(server, tmp_path))
+    )
+    port = free_port()
+    command = ["deliver", str(file), "--with-parent", "--http", f":{port}"]
+    process = subprocess.Popen([sys.executable, "-m", "pipeline", *command], stdin=subprocess.PIPE)
+    wait_until(lambda: asked(port, "/healthz") == 200, within_s=30)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def test_what_keeps_ending_is_given_up() -> None:
+    """Not started more than five times in a minute; the reason names it and its exit code."""
+    clock = ManualClock()
+    program = (sys.executable, "-c", "raise SystemExit(1)")
+    children = Children({"infer": ()}, clock, program)
+    children.start()
+
+    def given_up() -> bool:
+        clock.advance(0.2)
+        children.tend()
+        return children.failure is not None
+
+    wait_until(given_up, within_s=30)
+    assert children.restarts() == {"infer": MOST_RESTARTS}
+    assert "infer ended with exit code 1" in str(children.failure)
+
+
+def test_a_refused_file_is_not_tried_again() -> None:
+    """Exit code 2 says that starting it again is no use."""
+    program = (sys.executable, "-c", "raise SystemExit(2)")
+    children = Children({"sample": ()}, ManualClock(), program)
+    children.start()
+
+    def given_up() -> bool:
+        children.tend()
+        return children.failure is not None
+
+    wait_until(given_up)
+    assert children.restarts() == {"sample": 0}
+
+
+def test_dead_letters_are_listed_put_back_and_dropped(tmp_path: Path, server: Redis) -> None:
+    """By id, or all of them; an unknown id is said."""
+    keys = queue(server, tmp_path, max_attempts=1, visibility="1ms")
+    file = written(tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}, queue=keys))
+    queues = RedisConfig.model_validate(keys).build(SystemClock())
+
+    def lose(ordinal: int) -> None:
+        job = Job(a_frame(ordinal), "coco", ordinal, (Detect("people", "coco", "person"),), False)
+        assert queues.jobs.put(job, 1).accepted
+        count = len(queues.jobs.dead_letters())
+        queues.jobs.claim("coco", 1, 0.1)
+        wait_until(
+            lambda: (
+                not queues.jobs.claim("coco", 1, 0.01) and len(queues.jobs.dead_letters()) > count
+            )
+        )
+
+    lose(0)
+    lose(1)
+    code, out, errors = moonwatch("dead-letters", "list", file, "--json")
+    assert code == 0, errors
+    listed = json.loads(out)
+    assert [(one["camera"], one["seq"]) for one in listed] == [("plaza", 0), ("plaza", 1)]
+    assert moonwatch("dead-letters", "retry", file, listed[0]["id"])[1] == "1 put back\n"
+    assert [claim.job.ordinal for claim in queues.jobs.claim("coco", 9, 1)] == [0]
+    assert moonwatch("dead-letters", "drop", file, "--all")[0] == 0
+    code, _, errors = moonwatch("dead-letters", "drop", file, "7-7")
+    assert (code, "there is no dead letter 7-7" in errors) == (1, True)
+    queues.close()
+
+
+def a_frame(seq: int) -> Frame:
+    """A small grey frame of the camera."""
+    return Frame("plaza", "run", seq, 1_700_000_000.0 + seq, grey_pixels(), (64, 48))

@@ -1,0 +1,222 @@
+"""What no field can tell alone: names that fit together, engines that can answer, whole shapes."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.deployment.loader import Loaded, parse
+
+GOOD = """
+version: 1
+cameras:
+  door:
+    source: {type: file, path: configs/media/plaza.mp4}
+    tasks:
+      people: {detect: person}
+    lines: {step: {from: [0.1, 0.6], to: [0.9, 0.6]}}
+    zones: {till: {polygon: [[0.6, 0.3], [0.9, 0.3], [0.9, 0.8]]}}
+    rules:
+      footfall: {type: line_crossing, of: people, line: step}
+      queue: {type: occupancy, of: people, zone: till, more_than: 5, for: 30s}
+sinks:
+  log: {type: jsonl, path: events.jsonl}
+"""
+DOOR = "cameras.door"
+SCRIPTED = "engines.s={type: scripted, answers: {q: ['yes'], people: [[]]}}"
+WORDS = "engines.s={type: scripted, answers: {q: ['yes'], n: [3]}}"
+
+
+def loaded(*overrides: str) -> Loaded:
+    """The good file with something set."""
+    return parse(GOOD, overrides, {})
+
+
+def told(*overrides: str) -> list[tuple[str, str]]:
+    """Paths and messages that the file is refused for with something set."""
+    with pytest.raises(ConfigError) as raised:
+        loaded(*overrides)
+    return [(problem.path, problem.message) for problem in raised.value.problems]
+
+
+def test_a_good_file_has_no_problems_and_no_warnings() -> None:
+    """The base of all the cases below."""
+    assert loaded().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "part"),
+    [
+        # names that are not there
+        (
+            ["cameras.door.tasks.people.engine=cocco"],
+            "tasks.people.engine",
+            "'cocco'; did you mean 'coco'?",
+        ),
+        (["cameras.door.tasks.people.engine=vlm"], "tasks.people.engine", "there are: coco"),
+        (["cameras.door.rules.footfall.of=peple"], "rules.footfall.of", "did you mean 'people'?"),
+        (["cameras.door.rules.footfall.line=stp"], "rules.footfall.line", "did you mean 'step'?"),
+        (["cameras.door.rules.queue.zone=tull"], "rules.queue.zone", "did you mean 'till'?"),
+        (["cameras.door.rules.queue.zone=x"], "rules.queue.zone", "no zone 'x'; there are: till"),
+        (["cameras.door.zones={}"], "rules.queue.zone", "there are none"),
+        # what engines can answer
+        (["cameras.door.tasks.people.detect=persn"], "tasks.people", "person"),
+        (
+            ["cameras.door.tasks.people.detect=persn", "cameras.door.tasks.people.engine=coco"],
+            "tasks.people",
+            "engine 'coco' cannot answer this",
+        ),
+        (
+            ["cameras.door.tasks.q={ask: 'Is it open?'}"],
+            "tasks.q",
+            "no engine can answer this; coco: ",
+        ),
+        (
+            [SCRIPTED, "engines.coco.type=coco"],
+            "tasks.people",
+            "several engines can answer this (s, coco)",
+        ),
+        # what rules can judge
+        (
+            [
+                WORDS,
+                "engines.coco.type=coco",
+                "cameras.door.tasks.q={ask: 'Is it?'}",
+                "cameras.door.rules.footfall.of=q",
+            ],
+            "rules.footfall.of",
+            "needs a",
+        ),
+        (
+            [
+                WORDS,
+                "engines.coco.type=coco",
+                "cameras.door.tasks.q={ask: 'Is it?'}",
+                "cameras.door.rules.fire={type: condition, of: q, is: open}",
+            ],
+            "rules.fire.of",
+            "never answered by 'open'",
+        ),
+        # questions
+        (
+            [WORDS, "engines.coco.type=coco", "cameras.door.tasks.n={ask: 'How many chairs?'}"],
+            "tasks.n.ask",
+            "`answers: number`",
+        ),
+        # shapes
+        (["cameras.door.lines.step.to=[0.1, 0.6]"], "lines.step", "begins and ends in one point"),
+        (
+            ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"],
+            "zones.till.polygon",
+            "from corner 1 and from corner 3 cross",
+        ),
+        (
+            ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]]"],
+            "zones.till.polygon",
+            "no area",
+        ),
+        (
+            ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.1]]"],
+            "zones.till.polygon",
+            "leave the last corner out",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_in_a_camera(overrides: list[str], path: str, part: str) -> None:
+    """One problem, at the place that has to change."""
+    ((told_path, message),) = told(*overrides)
+    assert told_path == f"{DOOR}.{path}"
+    assert part in message
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "part"),
+    [
+        ("sinks.b={type: jsonl, path: ./events.jsonl}", "sinks.b", "where sink 'log' does"),
+        ("sinks.log.only=[footfal]", "sinks.log.only", "did you mean 'footfall'?"),
+        ("sinks.log.not=[dor]", "sinks.log.not", "did you mean 'door'?"),
+        ("sinks.log.only=['till-*']", "sinks.log.only", "'till-*'"),
+    ],
+)
+def test_what_does_not_fit_together_in_the_sinks(override: str, path: str, part: str) -> None:
+    """Two sinks on one file, and filters that let nothing through."""
+    ((told_path, message),) = told(override)
+    assert told_path == path
+    assert part in message
+
+
+@pytest.mark.parametrize("word", ["footfall", "door", "occupancy", "camera", "foot*", "'*'"])
+def test_sinks_may_filter_by_rule_camera_and_type(word: str) -> None:
+    """With wildcards; `camera` is the type of events about a camera's health."""
+    assert loaded(f"sinks.log.only=[{word}]").warnings == ()
+
+
+def test_the_only_engine_that_can_answer_is_chosen() -> None:
+    """Task by task, so that questions go to the engine that speaks."""
+    deployment = loaded(
+        WORDS,
+        "engines.coco.type=coco",
+        "cameras.door.tasks.q={ask: 'Is it open?'}",
+        "cameras.door.rules.open={type: condition, of: q, is: yes}",
+    ).deployment
+    tasks = deployment.cameras["door"].tasks
+    assert {name: task.engine for name, task in tasks.items()} == {"people": "coco", "q": "s"}
+    assert [task.engine for task in deployment.cameras["door"].questions()] == ["coco", "s"]
+
+
+def test_engines_may_be_left_out() -> None:
+    """There is always the bundled one, called `coco`."""
+    deployment = loaded().deployment
+    assert [(name, engine.type) for name, engine in deployment.engines.items()] == [
+        ("coco", "coco")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "part"),
+    [
+        ("cameras.door.tasks.cats={detect: cat}", f"{DOOR}.tasks.cats", "no rule uses this task"),
+        (
+            "cameras.yard={source: {type: rtsp, url: 'rtsp://yard/1'}}",
+            "cameras.yard",
+            "has no tasks",
+        ),
+        (
+            "engines={coco: {type: coco}, s: {type: scripted, answers: {}}}",
+            "engines.s",
+            "no task uses",
+        ),
+        (
+            "cameras.door.lines.b={from: [0, 0], to: [1, 1]}",
+            f"{DOOR}.lines.b",
+            "no rule uses this line",
+        ),
+        (
+            "cameras.door.zones.b={polygon: [[0, 0], [1, 0], [1, 1]]}",
+            f"{DOOR}.zones.b",
+            "this zone",
+        ),
+        ("cameras.door.source.path=nobody.mp4", f"{DOOR}.source.path", "no file is at nobody.mp4"),
+        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file is at"),
+    ],
+)
+def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) -> None:
+    """The file is loaded all the same."""
+    (warning,) = loaded(override).warnings
+    assert warning.path == path
+    assert part in warning.message
+
+
+def test_a_warning_has_the_line_it_is_about() -> None:
+    """Like a problem."""
+    (warning,) = parse(
+        GOOD.replace("detect: person}", "detect: person}\n      c: {detect: cat}")
+    ).warnings
+    assert warning.line == 8
+
+
+def test_a_recording_that_may_not_be_read_is_a_warning(tmp_path: Path) -> None:
+    """A file, a folder or a glob that matches is fine."""
+    (tmp_path / "a.mp4").touch()
+    for path in (tmp_path, tmp_path / "a.mp4", tmp_path / "*.mp4"):
+        assert loaded(f"cameras.door.source.path='{path}'").warnings == ()

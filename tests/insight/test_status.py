@@ -1,0 +1,188 @@
+"""What `status` says of a deployment is true: troubles by name, and no calm where nobody knows."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.stores import StoreConfig
+from pipeline.core.clock import SystemClock
+from pipeline.core.measures import Health
+from pipeline.core.store import Commit, Undelivered
+from pipeline.deployment.loader import load
+from pipeline.insight.status import STAGES, DeploymentStatus, status_of
+from pipeline.runtime.reports import Report, new_member
+from pipeline.runtime.stage_process import shared_queues
+from tests.cli.test_run import moonwatch
+from tests.contracts.event_tools import an_event
+from tests.redis_server import Redis, free_port, shared
+from tests.runtime.clips import CLIP, camera, deployment, written
+
+AT = 1_780_315_200.0  # 2026-06-01T12:00:00Z, 13:00 in London
+CALM = (Health("plaza", AT, "online"),)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
+def deployed(folder: Path, health: Sequence[Health] = CALM, **keys: Any) -> Path:
+    """A deployment with a store, in which five events wait for the sink."""
+    file = written(folder, deployment(folder, {"plaza": camera(CLIP)}, **keys))
+    store = StoreConfig(url=f"sqlite:///{folder}/events.db").build()
+    store.enlist(["log"])
+    store.commit(Commit(events=[an_event(n) for n in range(5)], health=health))
+    store.close()
+    return file
+
+
+def deliver(folder: Path, refused: int = 0) -> None:
+    """The sink is past all events and took all of them but so many."""
+    store = StoreConfig(url=f"sqlite:///{folder}/events.db").build()
+    kept = store.events_after(0, 10)
+    reasons = [f"[410] no {one.position}" for one in kept]
+    letters = [
+        Undelivered("log", one.position, one.event.record_id, reason, 1)
+        for one, reason in zip(kept, reasons, strict=True)
+    ]
+    store.advance("log", kept[-1].position, letters[:refused])
+    store.close()
+
+
+def seen(file: Path) -> DeploymentStatus:
+    """What is said of it now."""
+    return status_of(load(file, []), SystemClock())
+
+
+def redis_at(url: str, folder: Path) -> dict[str, Any]:
+    """A queue of the test's own."""
+    return {"type": "redis", "url": url, "prefix": folder.name}
+
+
+def at_work(file: Path, *stages: str) -> None:
+    """Processes of these stages say for a minute that they work, and own all partitions."""
+    queues = shared_queues(load(file, []), SystemClock())
+    ttl = timedelta(minutes=1)
+    for stage in stages:
+        sinks: dict[str, Any] = {"log": {"error": None}} if stage == "delivery" else {}
+        report = Report(stage, "here", 1, 1.0, sinks=sinks)
+        queues.presence.say(new_member(stage), report.to_bytes(), ttl)
+    for partition in range(queues.results.partitions):
+        assert queues.leases.acquire(partition, "a processor", ttl) is not None
+    queues.close()
+
+
+@pytest.mark.redis
+def test_all_is_well_where_everything_answers(tmp_path: Path, server: Redis) -> None:
+    """With all stages alive and the sink past everything: said, with code 0 and `ok`."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    at_work(file, *STAGES)
+    code, out, errors = moonwatch("status", file)
+    assert code == 0, out + errors
+    assert "all is well" in out
+    assert "no trouble" in out
+    code, out, _ = moonwatch("status", file, "--json")
+    assert (code, json.loads(out)["ok"]) == (0, True)
+
+
+@pytest.mark.redis
+def test_refused_events_are_a_trouble(tmp_path: Path, server: Redis) -> None:
+    """Everybody works, but the sink refused some: how many, and why the last one."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path, refused=3)
+    at_work(file, *STAGES)
+    found = seen(file)
+    shows = "`moonwatch undelivered list FILE` shows why"
+    assert found.troubles == [f"sink log refused 3 events; {shows}"]
+    assert found.sinks["log"].state == "refused 3 events, the last one: [410] no 3"
+    code, out, _ = moonwatch("status", file)
+    assert code == 1
+    assert "[410]" in out
+    assert "undelivered" in out
+    for untrue in ("no trouble", "all is well", "dead letters"):
+        assert untrue not in out
+    code, out, _ = moonwatch("status", file, "--json")
+    assert (code, json.loads(out)["ok"]) == (1, False)
+
+
+@pytest.mark.redis
+def test_events_that_wait_for_nobody_are_a_trouble(tmp_path: Path, server: Redis) -> None:
+    """A sink is behind and no process delivers."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    at_work(file, "sampling", "inference", "processing")
+    found = seen(file)
+    assert found.sinks["log"].state == "nobody delivers"
+    behind = "sink log is 5 events behind and nobody delivers"
+    assert found.troubles == ["nobody does the delivery", behind]
+    at_work(file, "delivery")
+    assert seen(file).ok
+
+
+@pytest.mark.parametrize(
+    ("health", "trouble"),
+    [
+        (Health("plaza", AT, "offline", "refused"), "offline since {}: refused"),
+        (Health("plaza", AT, "frozen", "still"), "frozen since {}: still"),
+        (Health("plaza", AT, "black"), "black since {}"),
+        (Health("plaza", AT, "moving"), None),
+    ],
+    ids=lambda value: value.state if isinstance(value, Health) else "",
+)
+def test_a_camera_in_trouble_is_one(tmp_path: Path, health: Health, trouble: str | None) -> None:
+    """Its last state with since when, in the site's time, and why; others are no trouble."""
+    found = seen(deployed(tmp_path, [Health("plaza", AT - 60, "online"), health]))
+    since = "2026-06-01T13:00:00+01:00"
+    expected = [] if trouble is None else [f"camera plaza is {trouble.format(since)}"]
+    assert found.troubles == expected
+    assert found.ok is (None if trouble is None else False)
+
+
+def test_a_queue_in_memory_is_not_seen(tmp_path: Path) -> None:
+    """Nothing is wrong in the store: neither well nor not, and the reader is told where to ask."""
+    file = deployed(tmp_path)
+    deliver(tmp_path)
+    code, out, _ = moonwatch("status", file)
+    assert code == 1
+    assert "the queue is `memory`: nothing of its process is seen" in out
+    assert "online" in out
+    for untrue in ("all is well", "no trouble", "none"):
+        assert untrue not in out
+    code, out, _ = moonwatch("status", file, "--json")
+    said = json.loads(out)
+    assert (code, said["ok"], said["troubles"]) == (1, None, [])
+    assert said["sinks"]["log"]["state"] == "unknown"
+
+
+def test_a_redis_out_of_reach_leaves_unknown(tmp_path: Path) -> None:
+    """It is the one trouble; what it could have told is unknown, what the store tells is there."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    file = deployed(tmp_path, queue=redis_at(url, tmp_path))
+    found = seen(file)
+    assert found.ok is False
+    assert len(found.troubles) == 1
+    assert found.sinks["log"].state == "unknown"
+    assert found.sinks["log"].behind == 5
+    code, out, _ = moonwatch("status", file)
+    assert code == 1
+    for untrue in ("all is well", "no trouble", "none"):
+        assert untrue not in out
+
+
+@pytest.mark.redis
+def test_a_store_that_is_not_there_leaves_unknown(tmp_path: Path, server: Redis) -> None:
+    """All stages work, but whether a sink refused something nobody can tell."""
+    content = deployment(tmp_path, {"plaza": camera(CLIP)}, queue=redis_at(server.url, tmp_path))
+    file = written(tmp_path, content)
+    at_work(file, *STAGES)
+    found = seen(file)
+    assert found.ok is False
+    assert [trouble.startswith("there is no store") for trouble in found.troubles] == [True]
+    sink = found.sinks["log"]
+    assert (sink.behind, sink.undelivered, sink.state) == (None, None, "unknown")
+    assert found.cameras["plaza"].state is None

@@ -1,0 +1,191 @@
+"""What a run found, from a real store: sums, means by time, and what is not known."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from connectors.stores import StoreConfig
+from connectors.stores.sql import SqlStore
+from pipeline.cli.tables import comparison_table, live_table, status_line, summary_tables
+from pipeline.core.events import Event, JsonValue, Phase
+from pipeline.core.measures import Bucket
+from pipeline.core.store import Commit
+from pipeline.delivery import LaneStatus
+from pipeline.deployment.loader import load
+from pipeline.deployment.model import Deployment
+from pipeline.insight.evaluation import Comparison
+from pipeline.insight.summary import Footfall, Presence, Stay, Summary, summarise
+from pipeline.telemetry.figures import CameraFigures
+from pipeline.testing import ManualClock
+from tests.runtime.clips import CLIP, camera, deployment, written
+
+NOON = 1_780_315_200
+FIGURES = {"plaza": CameraFigures(up=True, sampled=30, dropped={"rate": 5, "motion": 2}, events=4)}
+
+
+@pytest.fixture(scope="module")
+def plaza(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """Rules on two lines, occupancy and visits of a zone."""
+    folder = tmp_path_factory.mktemp("summary")
+    return load(written(folder, deployment(folder, {"plaza": camera(CLIP)})), [])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """An empty store."""
+    made = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build(ManualClock())
+    yield made
+    made.close()
+
+
+def minute(rule: str, nth: int, coverage: float, **values: float) -> Bucket:
+    """The nth minute after noon."""
+    return Bucket(
+        camera="plaza",
+        rule=rule,
+        minute=NOON + 60 * nth,
+        samples=round(60 * coverage),
+        coverage=coverage,
+        entered=int(values["entered"]) if "entered" in values else None,
+        left=int(values["left"]) if "left" in values else None,
+        mean=values.get("mean"),
+        maximum=int(values["maximum"]) if "maximum" in values else None,
+    )
+
+
+def event(rule: str, phase: Phase, nth: int, **data: JsonValue) -> Event:
+    """The nth happening of a rule."""
+    return Event(f"{rule}-{nth}", "some", phase, "plaza", rule, NOON + nth, data=data)
+
+
+def found(plaza: Deployment, store: SqlStore, *commits: Commit) -> Summary:
+    """The summary of a store that holds these."""
+    for commit in commits:
+        store.commit(commit)
+    return summarise(plaza, store.history, FIGURES, 10.0)
+
+
+def text(*tables: RenderableType) -> str:
+    """As a person sees it."""
+    console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
+    with console.capture() as captured:
+        for table in tables:
+            console.print(table)
+    return captured.get()
+
+
+def test_crossings_are_added_up_over_minutes(plaza: Deployment, store: SqlStore) -> None:
+    """A minute of which nothing is known adds nothing, and no known time."""
+    minutes = [
+        minute("middle", 0, 1.0, entered=3, left=1),
+        minute("middle", 1, 0.0),
+        minute("middle", 2, 0.5, entered=2, left=0),
+    ]
+    summary = found(plaza, store, Commit(buckets=minutes))
+    assert summary.footfall[0] == Footfall("plaza", "middle", 5, 1, 90.0)
+
+
+def test_what_was_never_seen_is_unknown_and_not_zero(plaza: Deployment, store: SqlStore) -> None:
+    """For counts as for means; a line nobody crossed is another thing."""
+    minutes = [minute("middle", 0, 0.0), minute("across", 0, 1.0, entered=0, left=0)]
+    summary = found(plaza, store, Commit(buckets=minutes))
+    assert summary.footfall == [
+        Footfall("plaza", "middle", None, None, 0.0),
+        Footfall("plaza", "across", 0, 0, 60.0),
+    ]
+    assert summary.presence == [Presence("plaza", "crowd", None, None, 0.0)]
+    told = text(*summary_tables(summary))
+    assert told.count("unknown") == 4
+    rows = summary.as_json()["footfall"]
+    assert isinstance(rows, list)
+    assert rows[0] == {"camera": "plaza", "rule": "middle", "in": None, "out": None, "known_s": 0.0}
+
+
+def test_a_mean_is_weighted_by_what_is_known(plaza: Deployment, store: SqlStore) -> None:
+    """A minute that was seen for a quarter of its time counts a quarter."""
+    minutes = [
+        minute("crowd", 0, 1.0, mean=2.0, maximum=5),
+        minute("crowd", 1, 0.25, mean=7.0, maximum=9),
+        minute("crowd", 2, 0.0),
+    ]
+    summary = found(plaza, store, Commit(buckets=minutes))
+    assert summary.presence == [Presence("plaza", "crowd", 3.0, 9, 75.0)]
+
+
+def test_visits_are_those_that_ended(plaza: Deployment, store: SqlStore) -> None:
+    """The last end carries the totals; the longest is the longest of all."""
+    visits = [
+        event("stay", "start", 1),
+        event("stay", "end", 1, seconds=40.0, visits=1, mean_seconds=40.0),
+        event("stay", "end", 2, seconds=20.0, visits=2, mean_seconds=30.0),
+        event("stay", "start", 3),
+    ]
+    summary = found(plaza, store, Commit(events=visits))
+    assert summary.stays == [Stay("plaza", "stay", 2, 30.0, 40.0)]
+
+
+def test_a_happening_is_one_however_many_events_it_has(plaza: Deployment, store: SqlStore) -> None:
+    """Starts and single events count; updates and ends belong to a start."""
+    events = [
+        event("crowd", "start", 1),
+        event("crowd", "end", 1),
+        event("middle", "single", 1),
+        event("middle", "single", 2),
+    ]
+    summary = found(plaza, store, Commit(events=events))
+    assert summary.events == {("plaza", "crowd"): 1, ("plaza", "middle"): 2}
+
+
+def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore) -> None:
+    """Also how many a second were looked at."""
+    summary = found(plaza, store)
+    assert summary.frames == 30
+    told = text(*summary_tables(summary)).splitlines()
+    row = next(line for line in told if "5 rate, 2 motion" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
+        "plaza",
+        "30",
+        "5 rate, 2 motion",
+        "0",
+        "3.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "words"),
+    [
+        ([], ""),
+        ([LaneStatus("ops", behind=3), LaneStatus("log")], "; ops 3 behind"),
+        ([LaneStatus("ops")], ""),
+    ],
+)
+def test_one_line_for_logs(lanes: Sequence[LaneStatus], words: str) -> None:
+    """Sinks are named when they are behind."""
+    cameras = "1 of 1 cameras online, 30 frames sampled, 7 dropped, 4 events"
+    assert status_line(FIGURES, lanes, 61.2) == f"up 0:01:01: {cameras}{words}"
+
+
+def test_the_live_table_shows_cameras_and_sinks() -> None:
+    """A sink's own words are shown as they are, brackets and all."""
+    lanes = [
+        LaneStatus("log", delivered=4),
+        LaneStatus("ops", behind=3, error="[/red] of /x[0] cannot be written"),
+    ]
+    figures = {**FIGURES, "yard": CameraFigures()}
+    told = text(live_table(figures, lanes, 61.2))
+    assert "up 0:01:01" in told
+    assert "online" in told
+    assert "offline" in told
+    assert "delivering" in told
+    assert "[/red] of /x[0] cannot be written" in told
+    assert "3 behind" in told
+
+
+def test_a_comparison_is_shown_in_percent() -> None:
+    """Counted beside true."""
+    row = Comparison("line", "middle", "footfall", "in 7  out 3", "in 8  out 2", 0.2)
+    told = text(comparison_table([row]))
+    for words in ("middle", "footfall", "in 7  out 3", "in 8  out 2", "20.0 %"):
+        assert words in told
