@@ -19,10 +19,10 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.roofline import Rates, Workload, least_seconds, measure
-from pipeline.moondream import Detect, Detections, EngineOptions
+from pipeline.moondream import DetectRequest, DetectResult, EngineOptions
 from pipeline.moondream.api import choose_device
 from pipeline.moondream.dims import DIMS_05B, DIMS_2B, Dims, RegionDims, TextDims, VisionDims
-from pipeline.moondream.engine import Engine
+from pipeline.moondream.engine import MoondreamBatcher
 from pipeline.moondream.network import Network
 from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
 from pipeline.moondream.skills.base import Language
@@ -95,8 +95,8 @@ def frames(crops: int, count: int) -> list[NDArray[np.uint8]]:
 
 
 def run_engine(
-    engine: Engine, pictures: list[NDArray[np.uint8]], tasks: list[Detect]
-) -> tuple[list[float], list[list[Detections]]]:
+    engine: MoondreamBatcher, pictures: list[NDArray[np.uint8]], tasks: list[DetectRequest]
+) -> tuple[list[float], list[list[DetectResult]]]:
     """Answer all tasks on all pictures; return each picture's latency and its results."""
     started = perf_counter()
     tickets = [engine.submit(picture, tasks) for picture in pictures]
@@ -109,12 +109,15 @@ def run_engine(
     found = []
     for own in tickets:
         results = [ticket.result for ticket in own]
-        found.append([result for result in results if isinstance(result, Detections)])
+        found.append([result for result in results if isinstance(result, DetectResult)])
     return [latency[number] for number in range(len(pictures))], found
 
 
 def measure_engine(
-    engine: Engine, pictures: list[NDArray[np.uint8]], tasks: list[Detect], rounds: int
+    engine: MoondreamBatcher,
+    pictures: list[NDArray[np.uint8]],
+    tasks: list[DetectRequest],
+    rounds: int,
 ) -> tuple[float, list[float]]:
     """Return seconds a round and the latencies of all frames; the first rounds warm up."""
     for _ in range(3):  # graphs are captured in the second
@@ -133,7 +136,9 @@ def peak_gigabytes(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def report(args: argparse.Namespace, engine: Engine, network: Network, rates: Rates) -> float:
+def report(
+    args: argparse.Namespace, engine: MoondreamBatcher, network: Network, rates: Rates
+) -> float:
     """Measure, print a table, and return seconds a round."""
     pictures = frames(args.crops, args.batch)
     tasks = tasks_of(args)
@@ -167,16 +172,16 @@ def network_prompt(network: Network) -> list[int]:
     return RELEASES[LATEST_RELEASE].detect_prompt(language(network.dims).tokenizer, LABELS[0])
 
 
-def tasks_of(args: argparse.Namespace) -> list[Detect]:
+def tasks_of(args: argparse.Namespace) -> list[DetectRequest]:
     """Return the tasks of each frame."""
     most = max(1, args.objects)
     return [
-        Detect(LABELS[i % len(LABELS)], max_objects=most, raw=True)
+        DetectRequest(LABELS[i % len(LABELS)], max_objects=most, raw=True)
         for i in range(args.tasks_per_frame)
     ]
 
 
-def compare(args: argparse.Namespace, engine: Engine, network: Network) -> None:
+def compare(args: argparse.Namespace, engine: MoondreamBatcher, network: Network) -> None:
     """Run the plain loop and the engine side by side on the same frames and tasks."""
     pictures, tasks = frames(args.crops, args.batch), tasks_of(args)
     loop = PlainLoop(network, language(network.dims))
@@ -213,7 +218,7 @@ def main() -> None:
     network = random_network(dims, device, dtype, args.objects)
     rows = args.batch * args.tasks_per_frame
     options = EngineOptions(max_batch=rows, pictures_per_prefill=min(args.batch, 16))
-    engine = Engine(network, language(dims), options)
+    engine = MoondreamBatcher(network, language(dims), options)
     settings = ", ".join(
         f"{key} {value}" for key, value in vars(replace_device(args, device)).items()
     )

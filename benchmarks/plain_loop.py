@@ -16,7 +16,7 @@ from pipeline.moondream.crops import Picture, make_crops
 from pipeline.moondream.network import Network
 from pipeline.moondream.plan import plan
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.types import Caption, Detect, Point, Query
+from pipeline.moondream.types import CaptionRequest, DetectRequest, PointRequest, QueryRequest
 from pipeline.moondream.vision import Tiles
 
 XY_STEPS = 2
@@ -45,7 +45,11 @@ class PlainLoop:
         self._mask = causal.to(network.device)
 
     @torch.inference_mode()
-    def answer(self, picture: Picture, request: Detect | Point | Caption | Query) -> Found:
+    def answer(
+        self,
+        picture: Picture,
+        request: DetectRequest | PointRequest | CaptionRequest | QueryRequest,
+    ) -> Found:
         """Return what a request gives about a picture."""
         (skill,) = plan(request, self._language, has_picture=True).skills
         self._prefill(self._encode(picture), 0)
@@ -53,16 +57,16 @@ class PlainLoop:
         start = self._network.dims.prefix_len
         hidden = self._prefill(self._network.text.embed(ids), start)
         at = start + len(ids)
-        if isinstance(request, Detect):
+        if isinstance(request, DetectRequest):
             return self._objects(hidden, at, request.max_objects, has_size=True)
-        if isinstance(request, Point):
+        if isinstance(request, PointRequest):
             return self._objects(hidden, at, request.max_objects, has_size=False)
         return self._words(hidden, at, request.max_tokens)
 
     @torch.inference_mode()
     def log_probability(self, picture: Picture, question: str, answer: str) -> float:
         """Return how likely an answer and the end after it are, token by token."""
-        (skill,) = plan(Query(question), self._language, has_picture=True).skills
+        (skill,) = plan(QueryRequest(question), self._language, has_picture=True).skills
         self._prefill(self._encode(picture), 0)
         at, total = self._network.dims.prefix_len, 0.0
         hidden = self._network.text.embed(torch.tensor(skill.prompt.ids))
@@ -140,7 +144,10 @@ class PlainLoop:
 
 
 def all_of(
-    loop: PlainLoop, work: Sequence[tuple[Picture, Sequence[Detect | Point | Caption | Query]]]
+    loop: PlainLoop,
+    work: Sequence[
+        tuple[Picture, Sequence[DetectRequest | PointRequest | CaptionRequest | QueryRequest]]
+    ],
 ) -> list[list[Found]]:
     """Answer every request about every picture, in order."""
     return [[loop.answer(picture, request) for request in requests] for picture, requests in work]

@@ -195,7 +195,7 @@ class MemoryShelf:
 
 
 @dataclass(order=True, slots=True)
-class _Entry:
+class _QueuedJob:
     """A job in the queue; compares by order of arrival."""
 
     order: int
@@ -205,10 +205,10 @@ class _Entry:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _CameraLane:
     """What waits of one camera for one engine, oldest first."""
 
-    waiting: list[_Entry] = field(default_factory=list)
+    waiting: list[_QueuedJob] = field(default_factory=list)
     last_turn: int = 0
 
 
@@ -224,10 +224,10 @@ class MemoryJobs:
         self._shelf = shelf
         self._visibility_s = config.visibility.total_seconds()
         self._changed = threading.Condition()
-        self._lanes: dict[str, dict[str, _Lane]] = {}
-        self._entries: dict[str, _Entry] = {}
+        self._lanes: dict[str, dict[str, _CameraLane]] = {}
+        self._entries: dict[str, _QueuedJob] = {}
         self._leases: dict[str, float] = {}
-        self._dead: dict[str, tuple[_Entry, DeadLetter]] = {}
+        self._dead: dict[str, tuple[_QueuedJob, DeadLetter]] = {}
         self._pixels = HeldPixels(config.megabytes * _MEGABYTE)
         self._orders = itertools.count()
         self._turns = itertools.count(1)
@@ -239,7 +239,7 @@ class MemoryJobs:
             if not job.live and not self._changed.wait_for(lambda: self._has_room(job), wait_s):
                 return Receipt(accepted=False)
             order = next(self._orders)
-            self._enter(_Entry(order, f"{order}", job))
+            self._enter(_QueuedJob(order, f"{order}", job))
             return Receipt(accepted=True, dropped=self._make_room(job) if job.live else ())
 
     def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
@@ -297,7 +297,7 @@ class MemoryJobs:
             if entry is None:
                 return False
             # A new name, so that a late acknowledgement of the first life does not end this one.
-            self._enter(_Entry(entry.order, f"{entry.order}.{next(self._orders)}", entry.job))
+            self._enter(_QueuedJob(entry.order, f"{entry.order}.{next(self._orders)}", entry.job))
             return True
 
     def drop(self, dead_letter_id: str) -> bool:
@@ -322,16 +322,16 @@ class MemoryJobs:
             self._changed.notify_all()
             return 0
 
-    def _lane(self, job: Job) -> _Lane:
-        return self._lanes.setdefault(job.engine, {}).setdefault(job.frame.camera, _Lane())
+    def _lane(self, job: Job) -> _CameraLane:
+        return self._lanes.setdefault(job.engine, {}).setdefault(job.frame.camera, _CameraLane())
 
-    def _enter(self, entry: _Entry) -> None:
+    def _enter(self, entry: _QueuedJob) -> None:
         self._entries[entry.id] = entry
         self._pixels.hold(entry.job)
         insort(self._lane(entry.job).waiting, entry)
         self._changed.notify_all()
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: _QueuedJob) -> None:
         del self._entries[entry.id]
         self._pixels.release(entry.job)
         if self._leases.pop(entry.id, None) is None:
@@ -353,7 +353,7 @@ class MemoryJobs:
             dropped.append(oldest.job)
         return tuple(dropped)
 
-    def _turns_of(self, engine: str) -> Iterator[_Entry]:
+    def _turns_of(self, engine: str) -> Iterator[_QueuedJob]:
         """Take entries out of the lanes, one of each camera in turn, until all are empty."""
         lanes = self._lanes.get(engine, {}).values()
         while filled := [lane for lane in lanes if lane.waiting]:
@@ -386,7 +386,7 @@ class MemoryJobs:
                 del self._leases[ended]
                 insort(self._lane(entry.job).waiting, entry)
 
-    def _give_up(self, entry: _Entry) -> None:
+    def _give_up(self, entry: _QueuedJob) -> None:
         reason = f"no worker finished it in {entry.attempts} attempts"
         frame = entry.job.frame
         self._forget(entry)

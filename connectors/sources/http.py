@@ -9,13 +9,13 @@ from pydantic import AfterValidator
 
 from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.errors import Silence
-from connectors.sources.ffmpeg.pictures import Converter, VideoPicture
-from connectors.sources.ffmpeg.plan import Wanted
+from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
+from connectors.sources.ffmpeg.plan import WantedPictures
 from connectors.sources.ffmpeg.stills import StillDecoder
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.live.http_client import Connection
 from connectors.sources.live.login import LoginConfig
-from connectors.sources.live.multipart import Parts, boundary_of
+from connectors.sources.live.multipart import MultipartReader, boundary_of
 from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
 from pipeline.core.address import Address, scheme_check
 from pipeline.core.clock import Clock, SystemClock
@@ -76,8 +76,8 @@ class HttpSource(LiveSource):
                 "for a still picture, say how often with `poll: 1s`",
             )
         watch.beat()
-        stills, wanted = _Stills(self._clock, watch.lost), Wanted(need.every_s)
-        parts = Parts(boundary)
+        stills, wanted = _Stills(self._clock, watch.lost), WantedPictures(need.every_s)
+        parts = MultipartReader(boundary)
         for chunk in answer.chunks():
             if watch.stopped:
                 return
@@ -118,10 +118,10 @@ class _Stills:
         self.shown = 0
         self._lost = lost
         self._decoder = StillDecoder()
-        self._converter = Converter()
+        self._converter = PixelConverter()
         self._timeline = LiveTimeline(clock)
 
-    def pictures(self, content: bytes, wanted: Wanted | None = None) -> Iterator[Picture]:
+    def pictures(self, content: bytes, wanted: WantedPictures | None = None) -> Iterator[Picture]:
         """The picture, if it is wanted now and whole."""
         at = self._timeline.at(None)
         if wanted is not None and not wanted.take(at):

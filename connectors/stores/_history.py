@@ -10,7 +10,16 @@ from connectors.stores._database import Database
 from pipeline.core.errors import StoreError
 from pipeline.core.events import event_from_json
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.store import EVER, FIRST_PAGE, Cursor, EventCount, EventFilter, Kept, Page, Span
+from pipeline.core.store import (
+    EVER,
+    FIRST_PAGE,
+    Cursor,
+    EventCount,
+    EventFilter,
+    Page,
+    Span,
+    StoredEvent,
+)
 
 
 class SqlHistory:
@@ -19,7 +28,7 @@ class SqlHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[Kept]:
+    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or the other way round."""
         position = _schema.events.c.position
         wanted = sa.select(_schema.events).where(*_conditions(chosen)).limit(page.limit)
@@ -33,7 +42,7 @@ class SqlHistory:
                 wanted = wanted.where(position > page.beyond)
         return [kept(self._database.place, row) for row in self._all(wanted)]
 
-    def event(self, record_id: str) -> Kept | None:
+    def event(self, record_id: str) -> StoredEvent | None:
         """One event, if it is still there."""
         table = _schema.events
         rows = self._all(sa.select(table).where(table.c.record_id == record_id))
@@ -119,10 +128,10 @@ class SqlHistory:
             return connection.execute(wanted).all()
 
 
-def kept(place: str, row: sa.Row[Any]) -> Kept:
+def kept(place: str, row: sa.Row[Any]) -> StoredEvent:
     """A row of the events table as an event; StoreError when it was damaged."""
     try:
-        return Kept(row.position, event_from_json(row.body), row.kept_at)
+        return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
     except ValueError as error:
         raise StoreError(
             f"the store {place}: event {row.position} is damaged ({error}); "

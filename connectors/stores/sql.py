@@ -15,7 +15,7 @@ from connectors.stores._history import SqlHistory, kept
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import FencedOffError
 from pipeline.core.events import Event, event_to_json
-from pipeline.core.store import Checkpoint, Commit, Cursor, Kept, Undelivered
+from pipeline.core.store import Checkpoint, Commit, Cursor, StoredEvent, Undelivered
 
 _PATIENCE_S = 10.0
 # Below the number of parameters a statement may have, and short enough to let others write.
@@ -63,7 +63,7 @@ class SqlStore:
         state = json.loads(row.state)
         return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
 
-    def enlist(self, sinks: Sequence[str]) -> None:
+    def register_sinks(self, sinks: Sequence[str]) -> None:
         """Say which sinks there are; events wait for each of them, and for no other."""
         table = _schema.cursors
         with self._database.write("enlist sinks") as connection:
@@ -72,7 +72,7 @@ class SqlStore:
             rows = [{"sink": sink, "position": 0, "enlisted": True} for sink in {*sinks} - known]
             self._database.upsert(connection, table, rows)
 
-    def events_after(self, position: int, limit: int) -> Sequence[Kept]:
+    def events_after(self, position: int, limit: int) -> Sequence[StoredEvent]:
         """Events in order of arrival, for delivery."""
         table = _schema.events
         wanted = (
@@ -120,7 +120,7 @@ class SqlStore:
                 for row in connection.execute(wanted)
             ]
 
-    def settle(self, letters: Sequence[Undelivered]) -> int:
+    def discard(self, letters: Sequence[Undelivered]) -> int:
         """Forget dead letters; how many were still there."""
         table = _schema.undelivered
         settled = 0

@@ -19,7 +19,7 @@ from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.logs import set_up
 
 
-class Action(StrEnum):
+class DeadLetterAction(StrEnum):
     """What is done with dead letters."""
 
     LIST = "list"
@@ -28,7 +28,9 @@ class Action(StrEnum):
 
 
 def dead_letters(
-    action: Annotated[Action, typer.Argument(help="Show them, put them back, or forget them.")],
+    action: Annotated[
+        DeadLetterAction, typer.Argument(help="Show them, put them back, or forget them.")
+    ],
     file: File,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones; see `list`.")
@@ -43,7 +45,7 @@ def dead_letters(
     queues = shared_queues(deployment, SystemClock())
     try:
         letters = queues.jobs.dead_letters()
-        if action is Action.LIST:
+        if action is DeadLetterAction.LIST:
             _say(letters, as_json=as_json)
             return
         chosen = [letter.id for letter in letters] if everything else list(ids or [])
@@ -54,10 +56,10 @@ def dead_letters(
         queues.close()
 
 
-def _act(jobs: JobQueue, action: Action, chosen: Sequence[str]) -> None:
-    act = jobs.retry if action is Action.RETRY else jobs.drop
+def _act(jobs: JobQueue, action: DeadLetterAction, chosen: Sequence[str]) -> None:
+    act = jobs.retry if action is DeadLetterAction.RETRY else jobs.drop
     unknown = [letter for letter in chosen if not act(letter)]
-    done = "put back" if action is Action.RETRY else "forgotten"
+    done = "put back" if action is DeadLetterAction.RETRY else "forgotten"
     typer.echo(f"{len(chosen) - len(unknown)} {done}")
     if unknown:
         raise MoonwatchError(f"there is no dead letter {', '.join(unknown)}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
 from pipeline.cli.stage_options import place_of_stage
-from pipeline.delivery.duty import Duty
+from pipeline.delivery.lease import DeliveryLease
 from pipeline.deployment.loader import load
 from pipeline.runtime.reports import Facts, Reporter
 from pipeline.runtime.stage_process import opened_store, serve
@@ -21,11 +21,13 @@ def deliver(
     with_parent: WithParent = False,
 ) -> None:
     """Deliver events to the sinks, in a process of its own; a second one stands by."""
-    place = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
+    process_context = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
 
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
-        duty = Duty(place.queues.leases, reporter.member, place.around.clock)
-        stage = SharedDeliveryStage(place.around, opened_store(place), duty)
+        duty = DeliveryLease(
+            process_context.queues.leases, reporter.member, process_context.context.clock
+        )
+        stage = SharedDeliveryStage(process_context.context, opened_store(process_context), duty)
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}
@@ -33,4 +35,4 @@ def deliver(
 
         return stage, facts
 
-    serve("delivery", make, place)
+    serve("delivery", make, process_context)

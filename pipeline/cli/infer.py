@@ -27,5 +27,9 @@ def infer(
     """Answer with the engines, in a process of its own; as many as wanted share the work."""
     deployment = load(file, overrides)
     only = known_names("--engine", engine, used_engines(deployment))
-    place = place_of_stage(deployment, http, logs, with_parent=with_parent)
-    serve("inference", lambda _: (InferenceStage(place.around, only), dict), place)
+    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
+    serve(
+        "inference",
+        lambda _: (InferenceStage(process_context.context, only), dict),
+        process_context,
+    )

@@ -9,11 +9,11 @@ from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithPar
 from pipeline.cli.stage_options import place_of_stage
 from pipeline.core.errors import ConfigError, Problem, QueueError
 from pipeline.deployment.loader import load
-from pipeline.processing.tenure import Tenure, Terms
+from pipeline.processing.leases import LeaseTerms, PartitionLeases
 from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import (
     Make,
-    Workplace,
+    ProcessContext,
     opened_store,
     serve,
 )
@@ -35,18 +35,27 @@ def process(
     with_parent: WithParent = False,
 ) -> None:
     """Judge the answers, in a process of its own; as many as wanted share the cameras."""
-    place = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
-    partitions = place.queues.results.partitions
+    process_context = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
+    partitions = process_context.queues.results.partitions
     # What it took of cameras that are another's would be let go.
-    serve("processing", _processing(place, _shard(shard, partitions)), place, surely_agreed=True)
+    serve(
+        "processing",
+        _processing(process_context, _shard(shard, partitions)),
+        process_context,
+        surely_agreed=True,
+    )
 
 
-def _processing(place: Workplace, shard: frozenset[int] | None) -> Make:
+def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -> Make:
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
-        terms = Terms(reporter.member, place.queues.results.partitions, shard)
-        tenure = Tenure(place.queues.leases, terms, lambda: _processors(place))
-        share = Share(place.queues.results, tenure)
-        stage = ShardedProcessingStage(place.around, opened_store(place), share)
+        terms = LeaseTerms(reporter.member, process_context.queues.results.partitions, shard)
+        tenure = PartitionLeases(
+            process_context.queues.leases, terms, lambda: _processors(process_context)
+        )
+        share = Share(process_context.queues.results, tenure)
+        stage = ShardedProcessingStage(
+            process_context.context, opened_store(process_context), share
+        )
 
         def facts() -> dict[str, Any]:
             judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
@@ -59,10 +68,10 @@ def _processing(place: Workplace, shard: frozenset[int] | None) -> Make:
     return make
 
 
-def _processors(place: Workplace) -> int:
+def _processors(process_context: ProcessContext) -> int:
     """How many there are to share with; the least when nobody can tell."""
     try:
-        reports = reports_of(place.queues.presence).values()
+        reports = reports_of(process_context.queues.presence).values()
     except QueueError:
         return 1
     return sum(report.stage == "processing" and not report.is_last for report in reports)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.cli.tables import live_table, status_line
-from pipeline.runtime.run_handle import Running
+from pipeline.runtime.run_handle import RunHandle
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _REDRAW_S = 0.5
 
 
 @contextmanager
-def live(run: Running) -> Iterator[Show]:
+def live(run: RunHandle) -> Iterator[Show]:
     """Redraws a table, and how far the files are, for as long as the block lasts."""
     console = Console(stderr=True)
     bar = Progress(
@@ -47,7 +47,7 @@ def live(run: Running) -> Iterator[Show]:
         yield show
 
 
-def line_every(run: Running, seconds: float) -> Show:
+def line_every(run: RunHandle, seconds: float) -> Show:
     """Logs how a run is doing, at most every `seconds`."""
     said_at = time.monotonic()
 

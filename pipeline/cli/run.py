@@ -16,7 +16,7 @@ from pipeline.deployment.loader import load
 from pipeline.insight.summary import Summary
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.single_process import Run
-from pipeline.telemetry.http import Telling, address_of, answering
+from pipeline.telemetry.http import HealthAnswers, address_of, answering
 from pipeline.telemetry.logs import set_up
 
 
@@ -47,7 +47,7 @@ def run(
         raise ConfigError([Problem("--record", message)])
     else:
         running = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
-    with answering(address, Telling(running.ready, running.metrics.exposition)):
+    with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
         summary = work(running, stop, quiet=as_json)
     _say(summary, as_json=as_json)
     reason = running.failure or running.shortfall

@@ -15,21 +15,21 @@ from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.insight.summary import Summary, summarise
-from pipeline.runtime.run_handle import Running
+from pipeline.runtime.run_handle import RunHandle
 
 # How often a run is looked at; sinks are told of new events as often.
 _LOOK_S = 0.1
 _LINE_EVERY_S = 60.0
 
 
-def work(run: Running, stop: threading.Event, *, quiet: bool) -> Summary:
+def work(run: RunHandle, stop: threading.Event, *, quiet: bool) -> Summary:
     """Start a run, look after it until it is over, and end it; what it found."""
     began = time.monotonic()
     try:
         run.start()
         with _display(run, quiet=quiet) as show:
             while not stop.is_set() and not run.finished and run.failure is None:
-                run.tend()
+                run.poll()
                 show()
                 stop.wait(_LOOK_S)
     finally:
@@ -66,7 +66,7 @@ def stop_on_signals() -> threading.Event:
 
 
 @contextmanager
-def _display(run: Running, *, quiet: bool) -> Iterator[Callable[[], None]]:
+def _display(run: RunHandle, *, quiet: bool) -> Iterator[Callable[[], None]]:
     if quiet:
         yield _show_nothing
     elif sys.stderr.isatty():

@@ -32,11 +32,13 @@ def sample(
         for name in known_names("--camera", camera, deployment.cameras)
     }
     deployment = deployment.model_copy(update={"cameras": chosen or deployment.cameras})
-    place = place_of_stage(deployment, http, logs, with_parent=with_parent)
+    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
 
     def make(_: Reporter) -> tuple[Stage, Facts]:
-        await_judges(place)
-        stage = ConfirmedSamplingStage(place.around, lambda: standings_of(place.queues.presence))
+        await_judges(process_context)
+        stage = ConfirmedSamplingStage(
+            process_context.context, lambda: standings_of(process_context.queues.presence)
+        )
         return stage, lambda: {"progress": stage.progress()}
 
-    serve("sampling", make, place)
+    serve("sampling", make, process_context)

@@ -6,22 +6,22 @@ from pipeline.cli.options import log_format
 from pipeline.cli.run_loop import stop_on_signals
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import Deployment
-from pipeline.runtime.stage_process import Workplace, stop_with_parent, workplace
+from pipeline.runtime.stage_process import ProcessContext, stop_with_parent, workplace
 from pipeline.telemetry.http import address_of
 from pipeline.telemetry.logs import set_up
 
 
 def place_of_stage(
     deployment: Deployment, http: str | None, logs: str, *, with_parent: bool
-) -> Workplace:
+) -> ProcessContext:
     """A place for one stage with logging and signals set up; raises ConfigError."""
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop = stop_on_signals()
-    place = workplace(deployment, address, stop)
+    process_context = workplace(deployment, address, stop)
     if with_parent:
         stop_with_parent(stop)
-    return place
+    return process_context
 
 
 def known_names(option: str, names: list[str], known: Collection[str]) -> list[str]:

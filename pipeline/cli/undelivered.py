@@ -25,7 +25,7 @@ from pipeline.runtime.assembly import routes_of
 from pipeline.telemetry.logs import set_up
 
 
-class Action(StrEnum):
+class UndeliveredAction(StrEnum):
     """What is done with undelivered events."""
 
     LIST = "list"
@@ -50,7 +50,9 @@ class _Listed:
 
 
 def undelivered(
-    action: Annotated[Action, typer.Argument(help="Show them, send them again, or forget them.")],
+    action: Annotated[
+        UndeliveredAction, typer.Argument(help="Show them, send them again, or forget them.")
+    ],
     file: File,
     sinks: Annotated[
         list[str] | None, typer.Argument(metavar="[SINK]...", help="Of which sinks.")
@@ -67,14 +69,14 @@ def undelivered(
         letters = store.undelivered()
         named = set(sinks or [])
         _check_names(named, {letter.sink for letter in letters} | set(deployment.sinks))
-        if action is not Action.LIST and not (named or everything):
+        if action is not UndeliveredAction.LIST and not (named or everything):
             raise ConfigError([Problem("", f"name the sinks to {action}, or --all")])
         chosen = [letter for letter in letters if not named or letter.sink in named]
-        if action is Action.LIST:
+        if action is UndeliveredAction.LIST:
             listed = [_Listed(letter, _event(store, letter)) for letter in chosen]
             _say(listed, deployment.site.timezone, as_json=as_json)
-        elif action is Action.DROP:
-            typer.echo(f"{store.settle(chosen)} forgotten")
+        elif action is UndeliveredAction.DROP:
+            typer.echo(f"{store.discard(chosen)} forgotten")
         else:
             _report(_sent_again(deployment, store, chosen))
     finally:

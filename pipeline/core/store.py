@@ -36,7 +36,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredEvent:
     """An event in the store and its place in the order of arrival, rising from 1."""
 
     position: int
@@ -81,7 +81,7 @@ class Store(Protocol):
         """The last checkpoint, if there is one."""
         ...
 
-    def enlist(self, sinks: Sequence[str]) -> None:
+    def register_sinks(self, sinks: Sequence[str]) -> None:
         """Say which sinks there are.
 
         Events wait for each of them. A sink that is no longer among them keeps its cursor but
@@ -89,7 +89,7 @@ class Store(Protocol):
         """
         ...
 
-    def events_after(self, position: int, limit: int) -> Sequence[Kept]:
+    def events_after(self, position: int, limit: int) -> Sequence[StoredEvent]:
         """Events in order of arrival, for delivery."""
         ...
 
@@ -108,7 +108,7 @@ class Store(Protocol):
         """Dead letters, of one sink or all."""
         ...
 
-    def settle(self, letters: Sequence[Undelivered]) -> int:
+    def discard(self, letters: Sequence[Undelivered]) -> int:
         """Forget dead letters, because they were delivered after all or nobody wants them.
 
         Returns how many were still there.
@@ -189,11 +189,11 @@ class EventCount:
 class History(Protocol):
     """Questions about what is kept. Every method raises StoreError when it cannot be read."""
 
-    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[Kept]:
+    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or the other way round."""
         ...
 
-    def event(self, record_id: str) -> Kept | None:
+    def event(self, record_id: str) -> StoredEvent | None:
         """One event, if it is still there."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.core.clock import Clock
 from pipeline.core.store import Store
-from pipeline.delivery.lane import Lane, LaneStatus
+from pipeline.delivery.lane import LaneStatus, SinkLane
 
 _log = logging.getLogger(__name__)
 # Of the time that lanes have to end, in how much of it they may begin a step. The rest is for the
@@ -20,7 +20,7 @@ class Delivery:
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
+        lanes: Sequence[SinkLane],
         store: Store,
         clock: Clock,
         may_go_on: Callable[[], bool] = lambda: True,
@@ -37,7 +37,7 @@ class Delivery:
 
     def start(self) -> None:
         """Tell the store which sinks there are, and begin; raises StoreError."""
-        self._store.enlist([lane.route.sink for lane in self._lanes])
+        self._store.register_sinks([lane.route.sink for lane in self._lanes])
         for lane, wake in zip(self._lanes, self._wakes, strict=True):
             name = f"sink-{lane.route.sink}"
             # A sink that hangs for ever must not keep the process.
@@ -71,7 +71,7 @@ class Delivery:
             _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
         return not late
 
-    def _run(self, lane: Lane, wake: threading.Event) -> None:
+    def _run(self, lane: SinkLane, wake: threading.Event) -> None:
         while self._may_go_on():
             wake.clear()
             last = self._stopping.is_set()
@@ -83,7 +83,7 @@ class Delivery:
                 self._clock.wait(rest_s, self._stopping if failing else wake)
         lane.close()
 
-    def _step(self, lane: Lane) -> float:
+    def _step(self, lane: SinkLane) -> float:
         try:
             return lane.step()
         except Exception as error:  # noqa: BLE001 - a fault in one sink must not end its lane

@@ -10,7 +10,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.sinks import Sink
-from pipeline.core.store import Kept, Store, Undelivered
+from pipeline.core.store import Store, StoredEvent, Undelivered
 from pipeline.delivery.backoff import Backoff
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics
@@ -46,7 +46,7 @@ class LaneStatus:
 class _Load:
     """The next events the sink wants, and where the cursor is once they are done."""
 
-    wanted: tuple[Kept, ...]
+    wanted: tuple[StoredEvent, ...]
     end: int
 
 
@@ -58,7 +58,7 @@ class _Progress:
     dead: tuple[Undelivered, ...] = ()
 
 
-class Lane:
+class SinkLane:
     """Sends events to one sink, in order. One thread steps it; any may ask for its status."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Lane:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
         position = self._where()
         limit = 1 if self._one_by_one else self.route.at_once
-        wanted: list[Kept] = []
+        wanted: list[StoredEvent] = []
         end = position
         for kept in self._store.events_after(position, max(_WINDOW, limit)):
             if self.route.wants(kept.event):
@@ -202,7 +202,7 @@ class Lane:
             reason,
         )
 
-    def _letters(self, given_up: Sequence[Kept], reason: str) -> tuple[Undelivered, ...]:
+    def _letters(self, given_up: Sequence[StoredEvent], reason: str) -> tuple[Undelivered, ...]:
         return tuple(
             Undelivered(
                 self.route.sink, kept.position, kept.event.record_id, reason, self._attempts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.core.errors import SinkError
 from pipeline.core.sinks import Sink
-from pipeline.core.store import Kept, Store, Undelivered
+from pipeline.core.store import Store, StoredEvent, Undelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ def resend(store: Store, sink: Sink, letters: Sequence[Undelivered], at_once: in
                 sink.send([one.event for one in kept])
         except SinkError as error:
             return Resent(name, delivered, gone, len(letters) - first, str(error))
-        store.settle(chosen)
+        store.discard(chosen)
         delivered += len(kept)
         gone += len(chosen) - len(kept)
     return Resent(name, delivered, gone)
 
 
-def _kept(store: Store, letters: Sequence[Undelivered]) -> Iterator[Kept]:
+def _kept(store: Store, letters: Sequence[Undelivered]) -> Iterator[StoredEvent]:
     for letter in letters:
         for kept in store.events_after(letter.position - 1, 1):
             if kept.position == letter.position:

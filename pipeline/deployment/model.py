@@ -17,7 +17,7 @@ from connectors.stores import StoreConfig
 from pipeline.core import geometry
 from pipeline.core import tasks as core
 from pipeline.core.config import XY, Config, PositiveDuration
-from pipeline.deployment.problems.repair import Parts
+from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.inference.engines.coco import CocoConfig
@@ -244,7 +244,7 @@ class Deployment(Config):
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
 
-PARTS = Parts(
+PARTS = RemovableParts(
     removable=(
         ("site",),
         ("queue",),

@@ -25,7 +25,7 @@ IDLE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class EngineLane:
     """One engine at work: its name in the deployment, the model, and how its batches are made."""
 
     name: str
@@ -38,7 +38,7 @@ class Lane:
 class Worker:
     """Answers the jobs of one lane. Knows no camera's meaning and no rule."""
 
-    def __init__(self, lane: Lane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, lane: EngineLane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
         self._lane = lane
         self._jobs = jobs
         self._metrics = metrics

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import CameraConfig
-from pipeline.insight.summary import Footfall, Presence, Summary
+from pipeline.insight.summary import Footfall, OccupancyFigures, Summary
 from pipeline.rules import LineCrossingConfig, OccupancyConfig
 
 
@@ -113,7 +113,7 @@ def _compare_line(rule: str, line: TruthLine, counted: Footfall | None) -> Compa
     )
 
 
-def _compare_zone(rule: str, zone: TruthZone, counted: Presence | None) -> Comparison:
+def _compare_zone(rule: str, zone: TruthZone, counted: OccupancyFigures | None) -> Comparison:
     mean = counted.mean if counted else None
     error = 1.0 if mean is None else _relative(abs(mean - zone.mean), zone.mean)
     said = "unknown" if mean is None else f"mean {mean:.2f}"

@@ -98,7 +98,7 @@ class DeploymentStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _QueueFacts:
     """What the queue can tell."""
 
     reports: Sequence[Report] = ()
@@ -119,7 +119,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoreFacts:
     """What the store can tell."""
 
     behind: Mapping[str, int] = field(default_factory=dict)
@@ -153,47 +153,49 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
     return replace(status, troubles=troubles)
 
 
-def _ask_queue(deployment: Deployment, clock: Clock) -> _Seen:
+def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
     if isinstance(deployment.queue, MemoryConfig):
-        return _Seen()
+        return _QueueFacts()
     queues = shared_queues(deployment, clock)
     try:
         owned = queues.leases.owners()
-        return _Seen(
+        return _QueueFacts(
             reports=[r for r in reports_of(queues.presence).values() if not r.is_last],
             waiting=queues.jobs.backlog(),
             dead_letters=len(queues.jobs.dead_letters()),
             unowned=[p for p in range(queues.results.partitions) if p not in owned],
         )
     except QueueError as error:
-        return _Seen(trouble=str(error))
+        return _QueueFacts(trouble=str(error))
     finally:
         queues.close()
 
 
-def _ask_store(deployment: Deployment, clock: Clock) -> _Kept:
+def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     file = deployment.store.file
     if file is not None and not file.exists():
-        return _Kept(trouble=f"there is no store {file} yet on this machine")
+        return _StoreFacts(trouble=f"there is no store {file} yet on this machine")
     try:
         store = deployment.store.build(clock)
     except StoreError as error:
-        return _Kept(trouble=str(error))
+        return _StoreFacts(trouble=str(error))
     try:
         letters = sorted(store.undelivered(), key=lambda letter: letter.position)
-        return _Kept(
+        return _StoreFacts(
             behind={name: store.cursor(name).behind for name in deployment.sinks},
             undelivered=Counter(letter.sink for letter in letters),
             refused={letter.sink: letter.reason for letter in letters},
             health={health.camera: health for health in store.history.latest_health()},
         )
     except StoreError as error:
-        return _Kept(trouble=str(error))
+        return _StoreFacts(trouble=str(error))
     finally:
         store.close()
 
 
-def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -> CameraStatus:
+def _camera(
+    name: str, seen: _QueueFacts, kept: _StoreFacts, figures: Figures, now: float
+) -> CameraStatus:
     counted = figures.get(name)
     per_second: dict[str, float] = {}
     for report in seen.reports:
@@ -211,7 +213,7 @@ def _camera(name: str, seen: _Seen, kept: _Kept, figures: Figures, now: float) -
     )
 
 
-def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
+def _engine(name: str, seen: _QueueFacts, now: float) -> EngineStatus:
     if not seen.is_known:
         return EngineStatus()
     waiting = seen.waiting.get(name, Backlog(0, None))
@@ -219,7 +221,7 @@ def _engine(name: str, seen: _Seen, now: float) -> EngineStatus:
     return EngineStatus(waiting.length, oldest_s)
 
 
-def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
+def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts) -> SinkStatus:
     errors = [report.sinks[name].get("error") for report in seen.reports if name in report.sinks]
     error = next((str(error) for error in errors if error), None)
     sink = SinkStatus(
@@ -232,7 +234,7 @@ def _sink(name: str, seen: _Seen, kept: _Kept) -> SinkStatus:
     return replace(sink, state=_in_words(sink, seen, is_served=is_served))
 
 
-def _in_words(sink: SinkStatus, seen: _Seen, *, is_served: bool) -> str:
+def _in_words(sink: SinkStatus, seen: _QueueFacts, *, is_served: bool) -> str:
     if sink.error:
         return sink.error
     if sink.undelivered:

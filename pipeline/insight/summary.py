@@ -27,7 +27,7 @@ class Footfall:
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class OccupancyFigures:
     """How many were in a zone: mean over the known time, and the most at once."""
 
     camera: str
@@ -64,7 +64,7 @@ class Summary:
     """Everything a run has to say for itself."""
 
     footfall: Sequence[Footfall]
-    presence: Sequence[Presence]
+    presence: Sequence[OccupancyFigures]
     stays: Sequence[Stay]
     events: dict[tuple[str, str], int]
     """Happenings by camera and rule: a start and its end are one."""
@@ -173,14 +173,14 @@ def _footfall(deployment: Deployment, history: History) -> Iterator[Footfall]:
         )
 
 
-def _presence(deployment: Deployment, history: History) -> Iterator[Presence]:
+def _presence(deployment: Deployment, history: History) -> Iterator[OccupancyFigures]:
     for camera, rule in _rules(deployment, OccupancyConfig, CountConfig):
         minutes = history.buckets(camera, rule)
         known = [(minute.mean, minute.coverage) for minute in minutes if minute.mean is not None]
         weight = sum(share for _, share in known)
         mean = sum(value * share for value, share in known) / weight if weight else None
         most = max((m.maximum for m in minutes if m.maximum is not None), default=None)
-        yield Presence(camera, rule, mean, most, _known_s(minutes))
+        yield OccupancyFigures(camera, rule, mean, most, _known_s(minutes))
 
 
 def _stays(deployment: Deployment, history: History) -> Iterator[Stay]:

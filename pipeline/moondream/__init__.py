@@ -19,20 +19,20 @@ from pipeline.moondream.errors import (
     RequestError,
 )
 from pipeline.moondream.types import (
-    Caption,
-    Count,
-    Counted,
-    Detect,
-    Detections,
-    Failed,
+    CaptionRequest,
+    CountRequest,
+    CountResult,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
     Grounding,
-    Point,
-    Points,
-    Query,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Reasoning,
     Request,
     Result,
-    Text,
+    TextResult,
 )
 
 if TYPE_CHECKING:
@@ -40,26 +40,26 @@ if TYPE_CHECKING:
     from pipeline.moondream.engine import EngineOptions
 
 __all__ = [
-    "Caption",
+    "CaptionRequest",
     "CheckpointError",
-    "Count",
-    "Counted",
-    "Detect",
-    "Detections",
+    "CountRequest",
+    "CountResult",
+    "DetectRequest",
+    "DetectResult",
     "EngineOptions",
-    "Failed",
+    "FailedResult",
     "Grounding",
     "Moondream",
     "MoondreamError",
     "PictureError",
-    "Point",
-    "Points",
-    "Query",
+    "PointRequest",
+    "PointResult",
+    "QueryRequest",
     "Reasoning",
     "Request",
     "RequestError",
     "Result",
-    "Text",
+    "TextResult",
 ]
 
 _NEED_TORCH = {

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.engine import Engine, EngineOptions
+from pipeline.moondream.engine import EngineOptions, MoondreamBatcher
 from pipeline.moondream.errors import MoondreamError, RequestError
 from pipeline.moondream.models import DEFAULT_MODEL
 from pipeline.moondream.network import Network
@@ -20,18 +20,18 @@ from pipeline.moondream.skills.base import Language
 from pipeline.moondream.strands import Ticket
 from pipeline.moondream.types import (
     MAX_OBJECTS,
-    Caption,
-    Count,
-    Counted,
-    Detect,
-    Detections,
-    Failed,
-    Point,
-    Points,
-    Query,
+    CaptionRequest,
+    CountRequest,
+    CountResult,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Request,
     Result,
-    Text,
+    TextResult,
 )
 from pipeline.moondream.variant import read_variant
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-_ResultT = TypeVar("_ResultT", Detections, Points, Counted, Text)
+_ResultT = TypeVar("_ResultT", DetectResult, PointResult, CountResult, TextResult)
 
 
 class Moondream:
@@ -51,7 +51,7 @@ class Moondream:
 
     Pictures are uint8 RGB arrays (H, W, 3) or PIL images. The convenience methods take one
     picture and return one result, or a list and return a list; they raise MoondreamError where a
-    request fails, while `answer` gives each failure as a `Failed` in its place.
+    request fails, while `answer` gives each failure as a `FailedResult` in its place.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Moondream:
         self.language = language
         self.dims = network.dims
         self.device, self.dtype = network.device, network.dtype
-        self.engine = Engine(network, language, options)
+        self.engine = MoondreamBatcher(network, language, options)
         self._lock = threading.Lock()
 
     @classmethod
@@ -124,7 +124,10 @@ class Moondream:
         return [[_result_of(ticket) for ticket in tickets] for tickets in receipts]
 
     def stream(
-        self, image: "OnePicture | None", request: Query | Caption, max_crops: int | None = None
+        self,
+        image: "OnePicture | None",
+        request: QueryRequest | CaptionRequest,
+        max_crops: int | None = None,
     ) -> Generator[str, None, None]:
         """Yield the text of an answer or a caption in pieces, as it becomes certain."""
         with self._lock:
@@ -143,63 +146,69 @@ class Moondream:
                         self.engine.step()
         finally:
             ticket.cancel()
-        if isinstance(ticket.result, Failed):
+        if isinstance(ticket.result, FailedResult):
             raise MoondreamError(ticket.result.reason)
 
     @overload
     def detect(
         self, images: "OnePicture", label: str, max_objects: int = ..., raw: bool = ...
-    ) -> Detections: ...
+    ) -> DetectResult: ...
     @overload
     def detect(
         self, images: "Sequence[OnePicture]", label: str, max_objects: int = ..., raw: bool = ...
-    ) -> list[Detections]: ...
+    ) -> list[DetectResult]: ...
     def detect(
         self, images: Any, label: str, max_objects: int = MAX_OBJECTS, raw: bool = False
-    ) -> Detections | list[Detections]:
+    ) -> DetectResult | list[DetectResult]:
         """Return boxes around everything `label` names."""
-        return self._each(images, Detect(label, max_objects, raw), Detections)
+        return self._each(images, DetectRequest(label, max_objects, raw), DetectResult)
 
     @overload
-    def point(self, images: "OnePicture", label: str, max_objects: int = ...) -> Points: ...
+    def point(self, images: "OnePicture", label: str, max_objects: int = ...) -> PointResult: ...
     @overload
     def point(
         self, images: "Sequence[OnePicture]", label: str, max_objects: int = ...
-    ) -> list[Points]: ...
+    ) -> list[PointResult]: ...
     def point(
         self, images: Any, label: str, max_objects: int = MAX_OBJECTS
-    ) -> Points | list[Points]:
+    ) -> PointResult | list[PointResult]:
         """Return a point on everything `label` names."""
-        return self._each(images, Point(label, max_objects), Points)
+        return self._each(images, PointRequest(label, max_objects), PointResult)
 
     @overload
-    def count(self, images: "OnePicture", label: str, **how: Any) -> Counted: ...
+    def count(self, images: "OnePicture", label: str, **how: Any) -> CountResult: ...
     @overload
-    def count(self, images: "Sequence[OnePicture]", label: str, **how: Any) -> list[Counted]: ...
-    def count(self, images: Any, label: str, **how: Any) -> Counted | list[Counted]:
-        """Return how many there are of `label`; `how` are the other fields of `Count`."""
-        return self._each(images, Count(label, **how), Counted)
+    def count(
+        self, images: "Sequence[OnePicture]", label: str, **how: Any
+    ) -> list[CountResult]: ...
+    def count(self, images: Any, label: str, **how: Any) -> CountResult | list[CountResult]:
+        """Return how many there are of `label`; `how` are the other fields of `CountRequest`."""
+        return self._each(images, CountRequest(label, **how), CountResult)
 
     @overload
-    def query(self, images: "OnePicture | None", question: str, **how: Any) -> Text: ...
+    def query(self, images: "OnePicture | None", question: str, **how: Any) -> TextResult: ...
     @overload
-    def query(self, images: "Sequence[OnePicture]", question: str, **how: Any) -> list[Text]: ...
-    def query(self, images: Any, question: str, **how: Any) -> Text | list[Text]:
+    def query(
+        self, images: "Sequence[OnePicture]", question: str, **how: Any
+    ) -> list[TextResult]: ...
+    def query(self, images: Any, question: str, **how: Any) -> TextResult | list[TextResult]:
         """Return the answer to a question, or without a picture (None) to the question alone.
 
-        `how` are the other fields of `Query`, such as `reasoning` and `choices`.
+        `how` are the other fields of `QueryRequest`, such as `reasoning` and `choices`.
         """
-        return self._each(images, Query(question, **how), Text)
+        return self._each(images, QueryRequest(question, **how), TextResult)
 
     @overload
-    def caption(self, images: "OnePicture", length: str = ..., **how: Any) -> Text: ...
+    def caption(self, images: "OnePicture", length: str = ..., **how: Any) -> TextResult: ...
     @overload
     def caption(
         self, images: "Sequence[OnePicture]", length: str = ..., **how: Any
-    ) -> list[Text]: ...
-    def caption(self, images: Any, length: Any = "normal", **how: Any) -> Text | list[Text]:
-        """Return a description; `how` are the other fields of `Caption`."""
-        return self._each(images, Caption(length, **how), Text)
+    ) -> list[TextResult]: ...
+    def caption(
+        self, images: Any, length: Any = "normal", **how: Any
+    ) -> TextResult | list[TextResult]:
+        """Return a description; `how` are the other fields of `CaptionRequest`."""
+        return self._each(images, CaptionRequest(length, **how), TextResult)
 
     def _each(
         self, images: Any, request: Request, kind: type[_ResultT]
@@ -251,7 +260,7 @@ def _result_of(ticket: Ticket) -> Result:
 
 
 def _expect(kind: type[_ResultT], result: Result) -> _ResultT:
-    if isinstance(result, Failed):
+    if isinstance(result, FailedResult):
         raise MoondreamError(result.reason)
     assert isinstance(result, kind)
     return result

@@ -32,7 +32,7 @@ _EARLY_RELEASE = "2025-04-14"
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class CheckpointFile:
     """Everything a model is made of; the weights are still in their file."""
 
     name: str
@@ -57,7 +57,7 @@ def open_checkpoint(
     model: str | Path = DEFAULT_MODEL,
     revision: str | None = None,
     cache_dir: Path | None = None,
-) -> Checkpoint:
+) -> CheckpointFile:
     """Find a model by repository or folder, and check that its parts belong together.
 
     A folder has `model.safetensors`, `tokenizer.json` and, where it differs from the release,
@@ -76,7 +76,7 @@ def open_checkpoint(
     return _from_hub(str(model), revision, cache_dir)
 
 
-def _from_folder(folder: Path, revision: str | None) -> Checkpoint:
+def _from_folder(folder: Path, revision: str | None) -> CheckpointFile:
     path = folder / "config.json"
     config = _config(path) if path.is_file() else {}
     release = _release(revision, config)
@@ -85,7 +85,7 @@ def _from_folder(folder: Path, revision: str | None) -> Checkpoint:
     )
 
 
-def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Checkpoint:
+def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> CheckpointFile:
     name, _, commit = (revision or "").rpartition("@")
     if not name and (revision is None or revision in RELEASES):
         known = find_model(model, revision)
@@ -125,12 +125,12 @@ def _release(name: str | None, config: Mapping[str, Any]) -> Release:
 
 def _assembled(
     name: str, config: Mapping[str, Any], release: Release, paths: tuple[Path, Path]
-) -> Checkpoint:
+) -> CheckpointFile:
     dims = Dims.from_config(config)
     tokenizer = TextTokenizer.open(paths[1])
     tokenizer.check(release, dims.text.vocab_size)
     weights = open_weights(paths[0], tensor_table(dims))
-    return Checkpoint(name, dims, release, tokenizer, weights)
+    return CheckpointFile(name, dims, release, tokenizer, weights)
 
 
 def _config(path: Path) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
 from pipeline.moondream.scheduler import InUse, Scheduler
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
-from pipeline.moondream.strands import Job, PictureState, Strand, Ticket
+from pipeline.moondream.strands import PictureState, Strand, StrandJob, Ticket
 from pipeline.moondream.types import Request
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class EngineOptions:
     graphs: bool = True
 
 
-class Engine:
+class MoondreamBatcher:
     """Answers requests in steps; every step is a prefill of newcomers or a cycle of all."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Engine:
         state = None if picture is None else PictureState(picture, max_crops)
         tickets = []
         for request in requests:
-            job = Job(self._plan(request, state is not None))
+            job = StrandJob(self._plan(request, state is not None))
             strands = [Strand(job, skill, state) for skill in job.skills]
             if state is not None:
                 state.waiting_for += len(strands)

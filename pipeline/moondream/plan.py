@@ -17,16 +17,16 @@ from pipeline.moondream.skills.objects import DetectSkill, PointSkill
 from pipeline.moondream.skills.reasoning import ReasoningSkill
 from pipeline.moondream.skills.text import TextSkill
 from pipeline.moondream.types import (
-    Caption,
-    Count,
-    Counted,
-    Detect,
-    Failed,
-    Point,
-    Query,
+    CaptionRequest,
+    CountRequest,
+    CountResult,
+    DetectRequest,
+    FailedResult,
+    PointRequest,
+    QueryRequest,
     Request,
     Result,
-    Text,
+    TextResult,
 )
 
 # Asked in these words when counting by asking.
@@ -47,26 +47,26 @@ class Plan:
     @classmethod
     def failed(cls, reason: str) -> "Plan":
         """Return the plan of a request that cannot be answered."""
-        return cls([], lambda: Failed(reason))
+        return cls([], lambda: FailedResult(reason))
 
 
 def plan(request: Request, language: Language, has_picture: bool) -> Plan:
     """Return the plan for a request; RequestError says why it cannot be answered."""
-    if not has_picture and not isinstance(request, Query):
+    if not has_picture and not isinstance(request, QueryRequest):
         raise RequestError(f"{type(request).__name__.lower()} needs a picture")
-    if isinstance(request, Detect):
+    if isinstance(request, DetectRequest):
         detect = DetectSkill(language, request)
         return Plan([detect], detect.result)
-    if isinstance(request, Point):
+    if isinstance(request, PointRequest):
         point = PointSkill(language, request)
         return Plan([point], point.result)
-    if isinstance(request, Count):
+    if isinstance(request, CountRequest):
         return _plan_count(request, language)
-    if isinstance(request, Caption):
+    if isinstance(request, CaptionRequest):
         prompt = Prompt(tuple(language.release.caption_prompt(request.length)))
         caption = TextSkill(language, prompt, request, has_picture)
         return Plan([caption], lambda: _without_yes(caption.result()), caption.pieces)
-    if isinstance(request, Query):
+    if isinstance(request, QueryRequest):
         return _plan_query(request, language, has_picture)
     raise RequestError(f"{request!r} is not a request; use Detect, Point, Count, Query or Caption")
 
@@ -81,7 +81,7 @@ def yes_no_tokens(language: Language) -> tuple[list[int], list[int]]:
     return sorted(yes - no), sorted(no - yes)
 
 
-def _plan_query(request: Query, language: Language, has_picture: bool) -> Plan:
+def _plan_query(request: QueryRequest, language: Language, has_picture: bool) -> Plan:
     need_words("question", request.question)
     prompt = _query_prompt(request, language, has_picture)
     if request.choices is not None:
@@ -97,13 +97,13 @@ def _plan_query(request: Query, language: Language, has_picture: bool) -> Plan:
         return Plan([answer], answer.result, answer.pieces)
     thinking = ReasoningSkill(language, prompt, request, has_picture)
 
-    def result() -> Text:
+    def result() -> TextResult:
         return replace(thinking.answer.result(), reasoning=thinking.reasoning())
 
     return Plan([thinking], result, thinking.pieces)
 
 
-def _query_prompt(request: Query, language: Language, has_picture: bool) -> Prompt:
+def _query_prompt(request: QueryRequest, language: Language, has_picture: bool) -> Prompt:
     release, refs = language.release, tuple(request.spatial_refs or ())
     if has_picture:
         ids = release.query_prompt(language.tokenizer, request.question, refs, request.reasoning)
@@ -125,13 +125,13 @@ def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
         need_words("choice", words)
 
 
-def _choice(judges: Sequence[JudgeSkill], lead: str) -> Text:
+def _choice(judges: Sequence[JudgeSkill], lead: str) -> TextResult:
     """Return the likeliest answer, and how probability falls on the given ones alone."""
     best = max(judges, key=lambda judge: judge.log_probability)
     weights = [math.exp(judge.log_probability - best.log_probability) for judge in judges]
     words = [judge.answer.removeprefix(lead) for judge in judges]
     yes, no = best.yes_and_no
-    return Text(
+    return TextResult(
         text=best.answer.removeprefix(lead),
         token_ids=best.token_ids,
         pieces=(best.answer.removeprefix(lead),),
@@ -141,33 +141,33 @@ def _choice(judges: Sequence[JudgeSkill], lead: str) -> Text:
     )
 
 
-def _plan_count(request: Count, language: Language) -> Plan:
+def _plan_count(request: CountRequest, language: Language) -> Plan:
     need_words("label", request.label)
     if request.by == "ask":
-        question = Query(COUNT_QUESTION.format(label=request.label), max_tokens=COUNT_TOKENS)
+        question = QueryRequest(COUNT_QUESTION.format(label=request.label), max_tokens=COUNT_TOKENS)
         answer = _plan_query(question, language, has_picture=True)
 
-        def asked() -> Counted:
+        def asked() -> CountResult:
             text = answer.result()
-            assert isinstance(text, Text)
-            return Counted(number_in(text.text), "ask", text=text.text)
+            assert isinstance(text, TextResult)
+            return CountResult(number_in(text.text), "ask", text=text.text)
 
         return Plan(answer.skills, asked)
     if request.by not in ("detect", "point"):
         raise RequestError(f"count by {request.by!r} is not known; use detect, point or ask")
-    detect = DetectSkill(language, Detect(request.label, request.max_objects))
-    point = PointSkill(language, Point(request.label, request.max_objects))
+    detect = DetectSkill(language, DetectRequest(request.label, request.max_objects))
+    point = PointSkill(language, PointRequest(request.label, request.max_objects))
 
-    def counted() -> Counted:
+    def counted() -> CountResult:
         boxes, points = detect.result(), point.result()
         detected, pointed = len(boxes), len(points)
         chosen = boxes if request.by == "detect" else points
         more = max(detected, pointed)
         agreement = min(detected, pointed) / more if more else 1.0
-        return Counted(len(chosen), request.by, chosen.saturated, detected, pointed, agreement)
+        return CountResult(len(chosen), request.by, chosen.saturated, detected, pointed, agreement)
 
     return Plan([detect, point], counted)
 
 
-def _without_yes(text: Text) -> Text:
+def _without_yes(text: TextResult) -> TextResult:
     return replace(text, yes_probability=None, yes_no_mass=None)

@@ -11,7 +11,7 @@ from pipeline.moondream.plan import Plan
 from pipeline.moondream.rows import Row
 from pipeline.moondream.skills.base import Skill
 from pipeline.moondream.slots import Slots
-from pipeline.moondream.types import Failed, Result
+from pipeline.moondream.types import FailedResult, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Ticket:
         return self.result is not None
 
 
-class Job:
+class StrandJob:
     """A request being answered: done when all its skills are, or when one fails."""
 
     def __init__(self, plan: Plan) -> None:
@@ -82,14 +82,14 @@ class Job:
     def fail(self, reason: str) -> None:
         """Say why there will be no answer."""
         if not self.ticket.is_done:
-            self.ticket.result = Failed(reason)
+            self.ticket.result = FailedResult(reason)
 
 
 @dataclass(slots=True, eq=False)
 class Strand:
     """One skill on its way: `index`, `row` and `reserved` are set by the scheduler."""
 
-    job: Job
+    job: StrandJob
     skill: Skill
     picture: PictureState | None
     index: int = -1

@@ -22,7 +22,7 @@ TOP_P = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Detect:
+class DetectRequest:
     """Boxes around everything `label` names; `raw` leaves them as the model gave them."""
 
     label: str
@@ -31,7 +31,7 @@ class Detect:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class PointRequest:
     """One point on everything `label` names."""
 
     label: str
@@ -39,7 +39,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class CountRequest:
     """How many there are of `label`: detected and pointed at (both are done), or asked in words."""
 
     label: str
@@ -48,7 +48,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class QueryRequest:
     """A question, with or without a picture.
 
     `reasoning` thinks first and says so; `spatial_refs` are points (x, y) and boxes (x_min,
@@ -67,7 +67,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class CaptionRequest:
     """A description of the picture."""
 
     length: CaptionLength = "normal"
@@ -77,11 +77,11 @@ class Caption:
     seed: int | None = None
 
 
-Request = Detect | Point | Count | Query | Caption
+Request = DetectRequest | PointRequest | CountRequest | QueryRequest | CaptionRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Detections:
+class DetectResult:
     """Boxes in the model's order; `bins` (N, 4) are the centre's x and y, width and height.
 
     `saturated` says that `max_objects` were found and there may be more. `scores` are explained
@@ -99,8 +99,8 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Points:
-    """Points in the model's order; the fields are those of `Detections`, `bins` (N, 2)."""
+class PointResult:
+    """Points in the model's order; the fields are those of `DetectResult`, `bins` (N, 2)."""
 
     points_xy: NDArray[np.float64]
     scores: NDArray[np.float64]
@@ -133,7 +133,7 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextResult:
     """An answer or a caption.
 
     `pieces` are what streaming hands out. `finish` is "end", or "length" for max_tokens, or
@@ -153,7 +153,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountResult:
     """A count, None where the model's words held no number.
 
     `detected` and `pointed` are what both ways gave, and `agreement` the smaller over the
@@ -170,10 +170,10 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedResult:
     """Why a request has no answer: one sentence."""
 
     reason: str
 
 
-Result = Detections | Points | Counted | Text | Failed
+Result = DetectResult | PointResult | CountResult | TextResult | FailedResult

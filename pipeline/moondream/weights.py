@@ -21,7 +21,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _TensorEntry:
     """One tensor of the file; `part` names a piece of a 4-bit weight."""
 
     stored_as: str
@@ -37,7 +37,7 @@ class WeightFile:
 
     path: Path
     stored_dtype: torch.dtype
-    _tensors: Mapping[str, Sequence[_Entry]] = field(repr=False)
+    _tensors: Mapping[str, Sequence[_TensorEntry]] = field(repr=False)
     _shapes: Mapping[str, Shape] = field(repr=False)
 
     @property
@@ -76,7 +76,7 @@ class WeightFile:
 
 
 def _placed(
-    entries: Sequence[_Entry],
+    entries: Sequence[_TensorEntry],
     parts: list[torch.Tensor],
     shape: Shape,
     device: torch.device | str,
@@ -129,23 +129,23 @@ def _header(path: Path) -> list[tuple[str, Shape, str]]:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
 
 
-def _grouped(header: list[tuple[str, Shape, str]]) -> dict[str, list[_Entry]]:
+def _grouped(header: list[tuple[str, Shape, str]]) -> dict[str, list[_TensorEntry]]:
     """Return the tensors by usual name; a 4-bit weight has three entries, in a fixed order."""
-    tensors: dict[str, list[_Entry]] = {}
+    tensors: dict[str, list[_TensorEntry]] = {}
     for stored_as, shape, dtype in header:
         name, transposed = canonical_name(stored_as)
         base, _, part = name.rpartition(".")
         if part in _PACKED_PARTS and base.endswith(".weight"):
-            tensors.setdefault(base, []).append(_Entry(stored_as, shape, dtype, part=part))
+            tensors.setdefault(base, []).append(_TensorEntry(stored_as, shape, dtype, part=part))
         else:
-            tensors.setdefault(name, []).append(_Entry(stored_as, shape, dtype, transposed))
+            tensors.setdefault(name, []).append(_TensorEntry(stored_as, shape, dtype, transposed))
     for entries in tensors.values():
         entries.sort(key=lambda entry: (*_PACKED_PARTS, "").index(entry.part))
     return tensors
 
 
 def _check_names(
-    path: Path, tensors: Mapping[str, Sequence[_Entry]], table: Mapping[str, Shape]
+    path: Path, tensors: Mapping[str, Sequence[_TensorEntry]], table: Mapping[str, Shape]
 ) -> None:
     missing = [name for name in table if name not in tensors]
     unexpected = [
@@ -173,7 +173,7 @@ def _check_names(
 
 
 def _check_shapes(
-    path: Path, tensors: Mapping[str, Sequence[_Entry]], table: Mapping[str, Shape]
+    path: Path, tensors: Mapping[str, Sequence[_TensorEntry]], table: Mapping[str, Shape]
 ) -> None:
     wrong = []
     for name, shape in table.items():
@@ -192,7 +192,7 @@ def _check_shapes(
         )
 
 
-def _expected(entries: Sequence[_Entry], shape: Shape) -> list[Shape]:
+def _expected(entries: Sequence[_TensorEntry], shape: Shape) -> list[Shape]:
     if not entries[0].part:
         return [shape[::-1] if entries[0].transposed else shape]
     size = torch.Size(shape).numel()

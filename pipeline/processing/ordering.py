@@ -44,7 +44,7 @@ class _Pace:
 
 
 @dataclass(slots=True)
-class _Run:
+class _RunOrder:
     """One numbering: the next ordinal to judge, and what came before its turn."""
 
     next: int = 0
@@ -76,19 +76,19 @@ class InOrder:
     def __init__(self, patience_s: float) -> None:
         self._least_patience_s = patience_s
         self._pace = _Pace()
-        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._runs: OrderedDict[str, _RunOrder] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def resume(self, run: str, ordinal: int) -> None:
         """Everything of `run` up to and including `ordinal` was judged before."""
-        self._runs[run] = _Run(next=ordinal + 1)
+        self._runs[run] = _RunOrder(next=ordinal + 1)
 
     def offer(self, arrived: Delivered, now: float) -> Sorted:
         """Take one result in; returns what it sets free."""
         result = arrived.result
         if result.run in self._ended:
             return Sorted(late=(arrived,))
-        run = self._runs.setdefault(result.run, _Run())
+        run = self._runs.setdefault(result.run, _RunOrder())
         if result.ordinal < run.next:
             return Sorted(duplicates=(arrived,))
         if result.ordinal in run.waiting:

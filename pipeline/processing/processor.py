@@ -39,7 +39,7 @@ HEALTH_ENGINE = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class ProcessorContext:
     """What a processor works with: where results come from and where conclusions go."""
 
     results: ResultQueue
@@ -65,7 +65,7 @@ class _Pending:
     done: list[Delivered] = field(default_factory=list)
 
 
-class _Lane:
+class _JudgingLane:
     """One camera and engine: the order of its results and the judge of them."""
 
     def __init__(self, plan: CameraPlan, watcher: Watcher | None) -> None:
@@ -82,10 +82,10 @@ class _Lane:
 class Processor:
     """Judges results of many cameras. One thread calls `step` or `run`."""
 
-    def __init__(self, plans: Sequence[CameraPlan], outside: Outside) -> None:
+    def __init__(self, plans: Sequence[CameraPlan], outside: ProcessorContext) -> None:
         self._outside = outside
-        self._lanes: dict[LaneKey, _Lane] = {
-            (plan.camera, plan.engine): _Lane(plan, outside.watcher) for plan in plans
+        self._lanes: dict[LaneKey, _JudgingLane] = {
+            (plan.camera, plan.engine): _JudgingLane(plan, outside.watcher) for plan in plans
         }
         self._health: dict[str, HealthEvents] = {}
         self._ended: set[LaneKey] = set()
@@ -166,7 +166,7 @@ class Processor:
                 counter.labels(camera, "missing").inc(sorted_.missing)
             self._judge(lane, sorted_)
 
-    def _judge(self, lane: _Lane, sorted_: Sorted) -> None:
+    def _judge(self, lane: _JudgingLane, sorted_: Sorted) -> None:
         for delivered in sorted_.late:
             self._count_passed_over(delivered.result, "late")
         for delivered in sorted_.duplicates:
@@ -177,7 +177,7 @@ class Processor:
             self._judge_one(lane, delivered.result)
         self._pending.done += (*sorted_.late, *sorted_.duplicates, *sorted_.ready)
 
-    def _judge_one(self, lane: _Lane, result: Result) -> None:
+    def _judge_one(self, lane: _JudgingLane, result: Result) -> None:
         self._add(lane.judge.judge(result), lane.judge.plan.snapshots)
         self._pending.judged[result.camera, result.engine] = result
         if result.last:

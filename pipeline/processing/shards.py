@@ -15,8 +15,8 @@ from pipeline.core.membership import partition_of
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import Commit
 from pipeline.processing.judge import CameraPlan
-from pipeline.processing.processor import IDLE_S, LaneKey, Outside, Processor
-from pipeline.processing.tenure import Tenure
+from pipeline.processing.leases import PartitionLeases
+from pipeline.processing.processor import IDLE_S, LaneKey, Processor, ProcessorContext
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ class Shards:
     def __init__(
         self,
         plans: Sequence[CameraPlan],
-        outside: Outside,
+        outside: ProcessorContext,
         results: PartitionedResults,
-        tenure: Tenure,
+        tenure: PartitionLeases,
     ) -> None:
         """`outside` is what the processors work with, but for its results and fences."""
         self._plans = plans

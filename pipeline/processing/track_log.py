@@ -11,7 +11,7 @@ from pipeline.core.rules import Observation
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LoggedTrack:
     """One recorded track at one moment; the box is in 0..1 of the frame."""
 
     id: int
@@ -27,7 +27,7 @@ class Moment:
     camera: str
     task: str
     at: float
-    tracks: tuple[Seen, ...]
+    tracks: tuple[LoggedTrack, ...]
 
 
 class TrackRecorder:
@@ -84,7 +84,7 @@ def _moment(path: Path, number: int, text: str) -> Moment:
     try:
         line = json.loads(text)
         tracks = tuple(
-            Seen(t["id"], t["label"], t["score"], tuple(t["box"])) for t in line["tracks"]
+            LoggedTrack(t["id"], t["label"], t["score"], tuple(t["box"])) for t in line["tracks"]
         )
         return Moment(line["camera"], line["task"], line["at"], tracks)
     except (ValueError, KeyError, TypeError):

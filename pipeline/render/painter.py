@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.geometry import Box, Line, Point, Polygon, bottom_centre, contains
-from pipeline.processing.track_log import Moment, Seen
+from pipeline.processing.track_log import LoggedTrack, Moment
 
 # Boxes are drawn between two sampled frames no further apart than this: beyond, they are gone.
 LONGEST_GAP_S = 1.5
@@ -112,7 +112,7 @@ class _Painter:
             canvas = self._label.annotate(canvas, detections, [f"#{one.id}" for one in seen])
         return canvas
 
-    def _detections(self, seen: Sequence[Seen]) -> sv.Detections:
+    def _detections(self, seen: Sequence[LoggedTrack]) -> sv.Detections:
         width, height = self._size
         scale = np.array([width, height, width, height], np.float32)
         return sv.Detections(
@@ -123,7 +123,7 @@ class _Painter:
         )
 
     def _draw_zone(
-        self, canvas: NDArray[np.uint8], name: str, zone: Polygon, seen: Sequence[Seen]
+        self, canvas: NDArray[np.uint8], name: str, zone: Polygon, seen: Sequence[LoggedTrack]
     ) -> NDArray[np.uint8]:
         corners = np.array([self._pixel(corner) for corner in zone.corners], np.int64)
         inside = sum(contains(zone, bottom_centre(one.box)) for one in seen)
@@ -145,7 +145,7 @@ class _Painter:
         return self._draw_text(canvas, text, place, _IN if fresh else _LINE)
 
     def _draw_trails(
-        self, canvas: NDArray[np.uint8], at: float, seen: Sequence[Seen]
+        self, canvas: NDArray[np.uint8], at: float, seen: Sequence[LoggedTrack]
     ) -> NDArray[np.uint8]:
         palette = sv.ColorPalette.DEFAULT
         for one in seen:
@@ -192,7 +192,7 @@ class _Timeline:
         self._moments = sorted(moments, key=lambda moment: moment.at)
         self._times = [moment.at for moment in self._moments]
 
-    def at(self, at: float) -> list[Seen]:
+    def at(self, at: float) -> list[LoggedTrack]:
         after = bisect_right(self._times, at + 1e-6)
         if after == 0:
             return []
@@ -206,7 +206,7 @@ class _Timeline:
         share = (at - before.at) / gap
         later = {seen.id: seen for seen in following.tracks}
         return [
-            Seen(one.id, one.label, one.score, _between(one.box, later[one.id].box, share))
+            LoggedTrack(one.id, one.label, one.score, _between(one.box, later[one.id].box, share))
             for one in before.tracks
             if one.id in later
         ]

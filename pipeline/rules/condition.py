@@ -14,7 +14,7 @@ from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Ask, Task
 from pipeline.rules.base import RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms
+from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.memory import dump, load
 from pipeline.rules.schedule import Schedule
 
@@ -82,7 +82,7 @@ class ConditionConfig(RuleBase):
 
 
 @dataclass(slots=True)
-class _Memory:
+class _ConditionState:
     holding: HoldingMemory
     answer: str = ""
     probability: float | None = None
@@ -96,8 +96,10 @@ class Condition:
         self._context = context
         self._wanted = {_plain(word) for word in config.is_}
         self._schedule = Schedule(config.schedule, context.timezone)
-        self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
-        self._memory = _Memory(self._holding.memory)
+        self._holding = Holding(
+            HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
+        )
+        self._memory = _ConditionState(self._holding.memory)
 
     def judge(self, seen: Observation) -> Verdict:
         """What follows from one more answer."""
@@ -115,7 +117,7 @@ class Condition:
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_Memory, state)
+        self._memory = load(_ConditionState, state)
         self._holding.memory = self._memory.holding
 
     def _hears(self, answer: Answer) -> bool | None:

@@ -36,7 +36,7 @@ class CountConfig(LimitFields):
 
 
 @dataclass(slots=True)
-class _Memory:
+class _CountState:
     limit: LimitMemory
 
 
@@ -56,11 +56,11 @@ class CountRule:
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""
-        return dump(_Memory(self._limit.memory))
+        return dump(_CountState(self._limit.memory))
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._limit.recall(load(_Memory, state).limit)
+        self._limit.recall(load(_CountState, state).limit)
 
 
 def _reading(answer: Answer) -> Reading | None:

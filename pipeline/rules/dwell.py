@@ -16,10 +16,10 @@ from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.rules.base import References, RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import Reason, Terms
+from pipeline.rules.holding import HoldingTerms, Reason
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.presence import Presence, PresenceMemory, is_inside
+from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
 from pipeline.rules.schedule import Schedule
 
 
@@ -68,7 +68,7 @@ class Visit:
 
 
 @dataclass(slots=True)
-class _Memory:
+class _DwellState:
     minutes: MinutesMemory
     presence: PresenceMemory
     visits: dict[int, Visit] = field(default_factory=dict)
@@ -88,11 +88,11 @@ class Dwell:
         self._context = context
         self._zone = context.zone(config.zone)
         self._schedule = Schedule(config.schedule, context.timezone)
-        terms = Terms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
+        terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._minutes = Minutes(context, "crossings")
-        self._presence = Presence(context, terms.gap_s)
-        self._memory = _Memory(self._minutes.memory, self._presence.memory)
+        self._presence = ZonePresence(context, terms.gap_s)
+        self._memory = _DwellState(self._minutes.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
         """Visits that end with this frame, then those that have lasted long enough."""
@@ -116,7 +116,7 @@ class Dwell:
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_Memory, state)
+        self._memory = load(_DwellState, state)
         self._minutes.memory = self._memory.minutes
         self._presence.memory = self._memory.presence
 

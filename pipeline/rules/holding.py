@@ -17,7 +17,7 @@ the one asked for where an engine cannot keep up, and no single outage makes it 
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class HoldingTerms:
     """How long things must hold, may be interrupted, and are kept silent, in seconds."""
 
     for_s: float = 0.0
@@ -26,7 +26,9 @@ class Terms:
     unknown_s: float = LEAST_UNKNOWN_S
 
     @classmethod
-    def of(cls, hold: timedelta, gap: timedelta, cooldown: timedelta, every_s: float) -> "Terms":
+    def of(
+        cls, hold: timedelta, gap: timedelta, cooldown: timedelta, every_s: float
+    ) -> "HoldingTerms":
         """Terms from an operator's durations and the task's sampling interval."""
         gap_s = gap.total_seconds()
         unknown_s = max(gap_s, UNKNOWN_SAMPLES * every_s, LEAST_UNKNOWN_S)
@@ -81,7 +83,7 @@ class Holding:
     `cooldown_s`; what still holds then, starts then.
     """
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: HoldingTerms) -> None:
         self.memory = HoldingMemory()
         self._terms = terms
 

@@ -12,7 +12,7 @@ from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, tim
 from pipeline.core.rules import Observation, Verdict
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import Ended, Holding, HoldingMemory, Started, Terms
+from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
 
@@ -95,7 +95,9 @@ class Limit:
         self._type = kind
         self._schedule = Schedule(config.schedule, context.timezone)
         self._minutes = Minutes(context, "level")
-        self._holding = Holding(Terms.of(config.for_, config.gap, config.cooldown, context.every_s))
+        self._holding = Holding(
+            HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
+        )
         self.memory = LimitMemory(self._holding.memory, self._minutes.memory)
 
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:

@@ -85,7 +85,7 @@ class _Walker:
 
 
 @dataclass(slots=True)
-class _Memory:
+class _CrossingState:
     minutes: MinutesMemory
     walkers: dict[int, _Walker] = field(default_factory=dict)
     run: str = ""
@@ -107,7 +107,7 @@ class LineCrossing:
         self._gate = Gate(context.line(config.line), context.aspect, config.margin)
         self._schedule = Schedule(config.schedule, context.timezone)
         self._minutes = Minutes(context, "crossings")
-        self._memory = _Memory(self._minutes.memory)
+        self._memory = _CrossingState(self._minutes.memory)
 
     def judge(self, seen: Observation) -> Verdict:
         """The crossings that this frame completes, in time order."""
@@ -141,7 +141,7 @@ class LineCrossing:
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_Memory, state)
+        self._memory = load(_CrossingState, state)
         self._minutes.memory = self._memory.minutes
 
     def _step(

@@ -17,7 +17,7 @@ from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.context import RuleContext
 from pipeline.rules.limits import Limit, LimitFields, LimitMemory, Reading
 from pipeline.rules.memory import dump, load
-from pipeline.rules.presence import Presence, PresenceMemory, is_inside
+from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
 
 
 class OccupancyConfig(LimitFields):
@@ -49,7 +49,7 @@ class OccupancyConfig(LimitFields):
 
 
 @dataclass(slots=True)
-class _Memory:
+class _OccupancyState:
     limit: LimitMemory
     presence: PresenceMemory
     tracked: bool = False
@@ -62,8 +62,8 @@ class Occupancy:
     def __init__(self, config: OccupancyConfig, context: RuleContext) -> None:
         self._zone = context.zone(config.zone)
         self._limit = Limit(config, context, config.type, config.zone)
-        self._presence = Presence(context)
-        self._memory = _Memory(self._limit.memory, self._presence.memory)
+        self._presence = ZonePresence(context)
+        self._memory = _OccupancyState(self._limit.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
         """What follows from one more frame."""
@@ -79,7 +79,7 @@ class Occupancy:
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_Memory, state)
+        self._memory = load(_OccupancyState, state)
         self._limit.recall(self._memory.limit)
         self._presence.memory = self._memory.presence
 

@@ -20,7 +20,7 @@ class PresenceMemory:
     """How long one who is hidden is waited for at present."""
 
 
-class Presence:
+class ZonePresence:
     """Keeps who is in the picture through missed detections and changed ids.
 
     A detector misses a person in one picture of seven or so. Counting only who is seen in each

@@ -16,7 +16,7 @@ from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
 from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.base import EngineConfigBase
-from pipeline.inference.worker import Lane
+from pipeline.inference.worker import EngineLane
 from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.rules import RuleBase, RuleContext
 from pipeline.sampling.camera import Camera
@@ -43,14 +43,14 @@ def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str
     return {name: config for name, config in deployment.engines.items() if name in wanted}
 
 
-def lanes_of(deployment: Deployment, only: Collection[str] = ()) -> list[Lane]:
+def lanes_of(deployment: Deployment, only: Collection[str] = ()) -> list[EngineLane]:
     """Start the engines; raises EngineError naming the one that does not start, and why."""
     cameras = snapshot_cameras(deployment)
-    lanes: list[Lane] = []
+    lanes: list[EngineLane] = []
     for name, config in used_engines(deployment, only).items():
         batching = Batching(config.max_batch, config.max_wait.total_seconds())
         try:
-            lanes.append(Lane(name, _started(name, config), batching, cameras))
+            lanes.append(EngineLane(name, _started(name, config), batching, cameras))
         except EngineError:
             for lane in lanes:
                 lane.engine.close()

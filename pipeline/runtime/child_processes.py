@@ -64,7 +64,7 @@ class Children:
         """How often each was started again."""
         return {name: child.restarts for name, child in self._children.items()}
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Notice who has ended, and start again what should run."""
         now = self._clock.monotonic()
         for name, child in self._children.items():

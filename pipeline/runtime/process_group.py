@@ -20,7 +20,7 @@ from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stage_process import DRAIN_S, shared_queues
 from pipeline.telemetry.figures import added
-from pipeline.telemetry.http import Address
+from pipeline.telemetry.http import ListenAddress
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Order:
     file: Path
     overrides: Sequence[str] = ()
     log_format: str = "text"
-    http: Address | None = None
+    http: ListenAddress | None = None
     """This process's own; its children answer on the ports after it, in the order of the stages."""
 
     def commands(self) -> dict[str, list[str]]:
@@ -122,9 +122,9 @@ class ScaledRun:
         sinks = [_lane(said) for report in self._now.values() for said in report.sinks.values()]
         return Status(here, sinks, up_s)
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Look after the children, and whether there is anything left to do."""
-        self._children.tend()
+        self._children.poll()
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_S:
             return

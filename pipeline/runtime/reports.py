@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.core.errors import QueueError
 from pipeline.core.events import JsonValue
 from pipeline.core.membership import Presence
-from pipeline.runtime.stages.base import Surroundings
+from pipeline.runtime.stages.base import StageContext
 from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
 
 BEAT_S = 1.0
@@ -93,15 +93,15 @@ class Reporter:
     """Says once a second how this process does. `beat` is called by one thread."""
 
     def __init__(
-        self, stage: str, around: Surroundings, not_ready: Callable[[], str | None]
+        self, stage: str, context: StageContext, not_ready: Callable[[], str | None]
     ) -> None:
         self.member = new_member(stage)
         self.facts: Facts = dict
         """Set once the stage is there."""
         self._stage = stage
-        self._around = around
+        self._context = context
         self._not_ready = not_ready
-        self._began = around.clock.monotonic()
+        self._began = context.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
 
     def beat(self, presence: Presence, *, last: bool = False) -> None:
@@ -114,8 +114,8 @@ class Reporter:
 
     def report(self) -> Report:
         """How this process does now."""
-        now = self._around.clock.monotonic()
-        figures = figures_of(self._around.metrics, self._around.deployment.cameras)
+        now = self._context.clock.monotonic()
+        figures = figures_of(self._context.metrics, self._context.deployment.cameras)
         self._past.append((now, figures))
         while now - self._past[0][0] > _RATE_S:
             self._past.popleft()

@@ -21,7 +21,7 @@ class Status:
     up_s: float
 
 
-class Running(Protocol):
+class RunHandle(Protocol):
     """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
 
     deployment: Deployment
@@ -54,7 +54,7 @@ class Running(Protocol):
         """How the cameras and sinks are doing."""
         ...
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """What has to be done now and then."""
         ...
 

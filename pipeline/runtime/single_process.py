@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.run_handle import Status
-from pipeline.runtime.stages.base import Stage, Surroundings
+from pipeline.runtime.stages.base import Stage, StageContext
 from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.runtime.stages.processing import ProcessingStage, ends_of
@@ -28,12 +28,12 @@ class Run:
         self.metrics = Metrics()
         self._clock = clock or SystemClock()
         self._queues = deployment.queue.build(self._clock)
-        around = Surroundings(deployment, self._queues, self.metrics, self._clock)
-        self._inference = InferenceStage(around)
+        context = StageContext(deployment, self._queues, self.metrics, self._clock)
+        self._inference = InferenceStage(context)
         self.store = deployment.store.build(self._clock)
-        self._processing = ProcessingStage(around, self.store, record)
-        self._sampling = SamplingStage(around, self._processing.resumed)
-        self._delivery = DeliveryStage(around, self.store)
+        self._processing = ProcessingStage(context, self.store, record)
+        self._sampling = SamplingStage(context, self._processing.resumed)
+        self._delivery = DeliveryStage(context, self.store)
         self._stages: tuple[Stage, ...] = (
             self._delivery,
             self._processing,
@@ -80,10 +80,10 @@ class Run:
         figures = figures_of(self.metrics, self.deployment.cameras)
         return Status(figures, self._delivery.status(), self._clock.monotonic() - self._began)
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """What has to be done now and then: wake delivery, measure, forget what is too old."""
         for stage in self._stages:
-            stage.tend()
+            stage.poll()
 
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Stop sampling, finish what is under way, deliver what is there, let go."""

@@ -16,8 +16,8 @@ from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueErro
 from pipeline.core.membership import Agreement
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter
-from pipeline.runtime.stages.base import Stage, StageThread, Surroundings
-from pipeline.telemetry.http import Address, Telling, answering
+from pipeline.runtime.stages.base import Stage, StageContext, StageThread
+from pipeline.telemetry.http import HealthAnswers, ListenAddress, answering
 from pipeline.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -104,12 +104,12 @@ class SharedPartitions:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class ProcessContext:
     """What a stage's process has: the queue that it shares with others, and its own figures."""
 
-    around: Surroundings
+    context: StageContext
     queues: RedisQueues
-    http: Address | None
+    http: ListenAddress | None
     stop: threading.Event
 
 
@@ -124,40 +124,49 @@ def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
     return deployment.queue.build(clock)
 
 
-def workplace(deployment: Deployment, http: Address | None, stop: threading.Event) -> Workplace:
+def workplace(
+    deployment: Deployment, http: ListenAddress | None, stop: threading.Event
+) -> ProcessContext:
     """A place for one stage; raises ConfigError where there is no queue to share."""
     clock = SystemClock()
     queues = shared_queues(deployment, clock)
-    around = Surroundings(deployment, queues, Metrics(), clock)
-    return Workplace(around, queues, http, stop)
+    context = StageContext(deployment, queues, Metrics(), clock)
+    return ProcessContext(context, queues, http, stop)
 
 
 Make = Callable[[Reporter], tuple[Stage, Facts]]
 """Makes the stage, and what it adds to its process's report."""
 
 
-def serve(name: str, make: Make, place: Workplace, *, surely_agreed: bool = False) -> None:
+def serve(
+    name: str, make: Make, process_context: ProcessContext, *, surely_agreed: bool = False
+) -> None:
     """Work until told to stop, or until there is nothing left to do.
 
     Raises MoonwatchError when the stage fails, and ConfigError where the processes at work divide
     the results in another way. Where the queue is away that is found once it answers; a stage that
     must be `surely_agreed` is not begun before.
     """
-    about = _About(place)
-    reporter = Reporter(name, place.around, about.not_ready)
-    metrics = place.around.metrics
-    telling = Telling(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
-    queues = place.queues
-    partitions = SharedPartitions(queues.agreement, queues.results.partitions, place.around.clock)
+    about = _About(process_context)
+    reporter = Reporter(name, process_context.context, about.not_ready)
+    metrics = process_context.context.metrics
+    telling = HealthAnswers(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
+    queues = process_context.queues
+    partitions = SharedPartitions(
+        queues.agreement, queues.results.partitions, process_context.context.clock
+    )
     try:
-        with answering(place.http, telling), _beating(reporter, partitions, place):
-            if not partitions.settle(place.stop, surely=surely_agreed):
+        with (
+            answering(process_context.http, telling),
+            _beating(reporter, partitions, process_context),
+        ):
+            if not partitions.settle(process_context.stop, surely=surely_agreed):
                 return
             stage, reporter.facts = make(reporter)
             try:
-                _tried_on(stage.start, place)
+                _tried_on(stage.start, process_context)
                 about.stage = stage
-                _look_after(stage, partitions, place.stop)
+                _look_after(stage, partitions, process_context.stop)
             finally:
                 stage.stop(DRAIN_S)
     finally:
@@ -168,9 +177,12 @@ def serve(name: str, make: Make, place: Workplace, *, surely_agreed: bool = Fals
         raise MoonwatchError(stage.failure)
 
 
-def opened_store(place: Workplace) -> "SqlStore":
+def opened_store(process_context: ProcessContext) -> "SqlStore":
     """The store, waited for until it can be opened; raises StoreError when told to stop."""
-    return _tried_on(lambda: place.around.deployment.store.build(place.around.clock), place)
+    return _tried_on(
+        lambda: process_context.context.deployment.store.build(process_context.context.clock),
+        process_context,
+    )
 
 
 def stop_with_parent(stop: threading.Event) -> None:
@@ -187,32 +199,34 @@ def stop_with_parent(stop: threading.Event) -> None:
 class _About:
     """Whether the process is at work."""
 
-    def __init__(self, place: Workplace) -> None:
+    def __init__(self, process_context: ProcessContext) -> None:
         self.stage: Stage | None = None
-        self._place = place
+        self._process_context = process_context
 
     def not_ready(self) -> str | None:
         try:
-            self._place.queues.jobs.ping()
+            self._process_context.queues.jobs.ping()
         except QueueError as error:
             return str(error)
         return "is starting" if self.stage is None else self.stage.ready()
 
 
 @contextmanager
-def _beating(reporter: Reporter, partitions: SharedPartitions, place: Workplace) -> Iterator[None]:
+def _beating(
+    reporter: Reporter, partitions: SharedPartitions, process_context: ProcessContext
+) -> Iterator[None]:
     over = threading.Event()
 
     def say(*, last: bool = False) -> None:
         # Who differs is not to be counted among those who share the work.
         if not partitions.differ:
-            reporter.beat(place.queues.presence, last=last)
+            reporter.beat(process_context.queues.presence, last=last)
 
     def beat() -> None:
         while not over.is_set():
             partitions.look()
             say()
-            place.around.clock.wait(BEAT_S, over)
+            process_context.context.clock.wait(BEAT_S, over)
 
     thread = StageThread("presence", beat, over.set)
     thread.start()
@@ -232,11 +246,11 @@ def _look_after(stage: Stage, partitions: SharedPartitions, stop: threading.Even
     while not stop.is_set() and not stage.finished and stage.failure is None:
         if partitions.refusal is not None:
             return
-        stage.tend()
+        stage.poll()
         stop.wait(_LOOK_S)
 
 
-def _tried_on(attempt: Callable[[], T], place: Workplace) -> T:
+def _tried_on(attempt: Callable[[], T], process_context: ProcessContext) -> T:
     """What `attempt` gives, once the store lets it."""
     said = False
     while True:
@@ -246,7 +260,7 @@ def _tried_on(attempt: Callable[[], T], place: Workplace) -> T:
             if not said:
                 logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
             said = True
-            if place.around.clock.wait(_STORE_RETRY_S, place.stop):
+            if process_context.context.clock.wait(_STORE_RETRY_S, process_context.stop):
                 raise
         else:
             if said:

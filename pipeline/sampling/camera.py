@@ -39,14 +39,14 @@ class Reconnecting(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
+class ReconnectPause:
     """How long to wait before a lost camera is tried again: doubling, with jitter, for ever."""
 
     first_s: float = 1.0
     most_s: float = 30.0
 
     @classmethod
-    def of(cls, source: Source) -> "Backoff":
+    def of(cls, source: Source) -> "ReconnectPause":
         """What a source's own settings say, or the usual where it has none."""
         if not isinstance(source, Reconnecting):
             return cls()
@@ -70,7 +70,7 @@ class Camera:
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class SamplerContext:
     """What samplers work with: where jobs go, who hears of a camera's state, what counts."""
 
     queues: Queues

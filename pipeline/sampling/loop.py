@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
-from pipeline.sampling.camera import Backoff, Camera, Outside
+from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 
@@ -25,7 +25,7 @@ _MOST_DOUBLINGS = 20
 class CameraLoop:
     """Runs one camera in its own thread until it ends or is told to stop."""
 
-    def __init__(self, camera: Camera, outside: Outside, stop: threading.Event) -> None:
+    def __init__(self, camera: Camera, outside: SamplerContext, stop: threading.Event) -> None:
         self._camera = camera
         self._outside = outside
         self._stop = stop
@@ -145,7 +145,7 @@ class CameraLoop:
         return since is not None and self._outside.clock.monotonic() - since >= _WELL_AFTER_S
 
     def _pause_s(self, losses: int) -> float:
-        backoff = Backoff.of(self._camera.source)
+        backoff = ReconnectPause.of(self._camera.source)
         doubled = math.ldexp(backoff.first_s, min(losses - 1, _MOST_DOUBLINGS))
         # Jitter, so that a switch coming back is not met by all its cameras at once.
         return min(doubled, backoff.most_s) * random.uniform(0.5, 1.0)
@@ -154,7 +154,7 @@ class CameraLoop:
 class _Losses:
     """Counts what a source says it lost: frames such as broken ones, and parts it had to skip."""
 
-    def __init__(self, camera: Camera, outside: Outside) -> None:
+    def __init__(self, camera: Camera, outside: SamplerContext) -> None:
         self._camera = camera
         self._metrics = outside.metrics
         self._counted: dict[str, int] = {}

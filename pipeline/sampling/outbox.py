@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result, failed_result
-from pipeline.sampling.camera import Outside
+from pipeline.sampling.camera import SamplerContext
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _RETRY_S = 1.0
 class Outbox:
     """The way out of one camera's sampler. A queue out of reach never ends it."""
 
-    def __init__(self, camera: str, outside: Outside, stop: threading.Event) -> None:
+    def __init__(self, camera: str, outside: SamplerContext, stop: threading.Event) -> None:
         self._camera = camera
         self._outside = outside
         self._stop = stop

@@ -40,7 +40,7 @@ class Grid:
         return math.floor((at - self._origin + self._early_s) / self._every_s)
 
 
-class Schedule:
+class TaskSchedule:
     """The tasks of a camera, each with a rate of its own: seconds, or None for every frame."""
 
     def __init__(self, tasks: Sequence[tuple[Task, float | None]]) -> None:

@@ -10,13 +10,13 @@ from pipeline.core.frames import Frame, Picture
 from pipeline.core.jobs import Job, Result
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
-from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.glance import Glance, alike, glance_at
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.masks import Masks
 from pipeline.sampling.motion import MotionGate, opening_share
 from pipeline.sampling.outbox import Outbox
-from pipeline.sampling.policies import Grid, Schedule
+from pipeline.sampling.policies import Grid, TaskSchedule
 from pipeline.sampling.resize import fitted, smallest_limit
 from pipeline.sampling.watch import PictureWatch
 
@@ -25,7 +25,7 @@ class Sampler:
     """The frames of one camera. Called by the camera's thread alone."""
 
     def __init__(
-        self, camera: Camera, outside: Outside, health: CameraHealth, stop: threading.Event
+        self, camera: Camera, outside: SamplerContext, health: CameraHealth, stop: threading.Event
     ) -> None:
         sample = camera.sample
         self._camera = camera
@@ -36,7 +36,7 @@ class Sampler:
         self._dropped = outside.metrics.frames_dropped
         self._age = outside.metrics.frame_age_seconds.labels("sampled")
         self._outbox = Outbox(camera.name, outside, stop)
-        self._schedule = Schedule(camera.tasks)
+        self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
         self._grid = Grid(self._interval_s)
         self._masks = Masks(sample.mask_polygons)

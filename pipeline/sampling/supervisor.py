@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.loop import CameraLoop
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _LOOK_S = 0.25
 class Supervisor:
     """Runs the cameras of this process: live ones for ever, files to their end."""
 
-    def __init__(self, cameras: Sequence[Camera], outside: Outside) -> None:
+    def __init__(self, cameras: Sequence[Camera], outside: SamplerContext) -> None:
         self._stop = threading.Event()
         self._loops = [CameraLoop(camera, outside, self._stop) for camera in cameras]
         self._threads: list[threading.Thread] = []

@@ -20,24 +20,24 @@ _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     """Where to listen."""
 
     host: str
     port: int
 
 
-def address_of(text: str) -> Address:
+def address_of(text: str) -> ListenAddress:
     """The address `HOST:PORT` or `:PORT`, which is this machine's own; raises ConfigError."""
     host, colon, port = text.strip().rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         way_out = f"{text!r} is no address; write :9100 (this machine only) or 0.0.0.0:9100 (all)"
         raise ConfigError([Problem("--http", way_out)])
-    return Address(host.strip("[]") or LOOPBACK, int(port))
+    return ListenAddress(host.strip("[]") or LOOPBACK, int(port))
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class HealthAnswers:
     """What is told of a process."""
 
     not_ready: Callable[[], str | None]
@@ -48,7 +48,7 @@ class Telling:
 
 
 @contextmanager
-def answering(address: Address | None, telling: Telling) -> Iterator[int | None]:
+def answering(address: ListenAddress | None, telling: HealthAnswers) -> Iterator[int | None]:
     """Answer on `/healthz`, `/readyz` and `/metrics` for as long as the block lasts.
 
     Gives the port, which is a free one for port 0. Raises ConfigError when it is taken.
@@ -57,7 +57,7 @@ def answering(address: Address | None, telling: Telling) -> Iterator[int | None]
         yield None
         return
 
-    class Handler(_Handler):
+    class Handler(_HealthHandler):
         told = telling
 
     host = address.host
@@ -83,8 +83,8 @@ def answering(address: Address | None, telling: Telling) -> Iterator[int | None]
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    told: Telling
+class _HealthHandler(BaseHTTPRequestHandler):
+    told: HealthAnswers
     timeout = _PATIENCE_S
     server_version = "moonwatch"
     sys_version = ""

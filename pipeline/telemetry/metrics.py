@@ -31,7 +31,7 @@ class _Metric(Generic[M]):
         """The metric, registered."""
 
 
-class _Counted(_Metric[Counter]):
+class _CounterOf(_Metric[Counter]):
     def make(self, registry: CollectorRegistry) -> Counter:
         return Counter(f"moonwatch_{self.name}", self.documentation, self.labels, registry=registry)
 
@@ -59,23 +59,23 @@ class _Spread(_Metric[Histogram]):
 class Metrics:
     """One set of metrics, made by `app` and handed to every stage of a process."""
 
-    frames_received = _Counted("Pictures read from a source.", "camera")
-    frames_sampled = _Counted("Frames put on the queue.", "camera")
-    frames_dropped = _Counted("Frames lost on the way, by reason.", "camera", "reason")
+    frames_received = _CounterOf("Pictures read from a source.", "camera")
+    frames_sampled = _CounterOf("Frames put on the queue.", "camera")
+    frames_dropped = _CounterOf("Frames lost on the way, by reason.", "camera", "reason")
     camera_up = _Measured("1 while a camera gives pictures.", "camera")
-    camera_failures = _Counted(
+    camera_failures = _CounterOf(
         "Times a source could not be opened or read, by reason.", "camera", "reason"
     )
-    camera_gap_seconds = _Counted(
+    camera_gap_seconds = _CounterOf(
         "Live video missed between losing a camera and its next picture.", "camera"
     )
-    jobs_answered = _Counted("Jobs answered by an engine.", "camera", "engine")
-    tasks_failed = _Counted("Tasks an engine could not answer.", "camera", "engine")
-    jobs_retried = _Counted(
+    jobs_answered = _CounterOf("Jobs answered by an engine.", "camera", "engine")
+    tasks_failed = _CounterOf("Tasks an engine could not answer.", "camera", "engine")
+    jobs_retried = _CounterOf(
         "Jobs asked again: alone after their batch failed, or after their worker was gone.",
         "engine",
     )
-    jobs_reclaimed = _Counted("Jobs claimed again after their worker was gone.", "engine")
+    jobs_reclaimed = _CounterOf("Jobs claimed again after their worker was gone.", "engine")
     batch_size = _Spread("Jobs answered together.", "engine", buckets=BATCH_BUCKETS)
     answer_seconds = _Spread("Time an engine took for a batch.", "engine", buckets=LATENCY_BUCKETS)
     queue_length = _Measured("Jobs waiting.", "engine")
@@ -85,25 +85,25 @@ class Metrics:
         "hop",
         buckets=LATENCY_BUCKETS,
     )
-    results_judged = _Counted("Results judged by the rules.", "camera")
+    results_judged = _CounterOf("Results judged by the rules.", "camera")
     judged_until_seconds = _Measured(
         "Capture time (UTC seconds) of the newest live frame judged.", "camera"
     )
-    results_passed_over = _Counted(
+    results_passed_over = _CounterOf(
         "Results not judged: late, duplicate or missing.", "camera", "reason"
     )
     partitions_held = _Measured("Partitions of the results this processor owns.")
-    partitions_taken = _Counted("Partitions taken over, with what their last owner left.")
+    partitions_taken = _CounterOf("Partitions taken over, with what their last owner left.")
     end_to_end_seconds = _Spread(
         "From the moment the light fell to the judgement, live cameras only.",
         "camera",
         buckets=LATENCY_BUCKETS,
     )
-    events = _Counted("Events kept, by rule.", "camera", "rule", "phase")
+    events = _CounterOf("Events kept, by rule.", "camera", "rule", "phase")
     delivering = _Measured("1 in the process that delivers, 0 in all others.")
-    events_delivered = _Counted("Events a sink accepted.", "sink")
-    delivery_failures = _Counted("Attempts a sink did not accept.", "sink")
-    events_undelivered = _Counted("Events a sink refused for good, kept as undelivered.", "sink")
+    events_delivered = _CounterOf("Events a sink accepted.", "sink")
+    delivery_failures = _CounterOf("Attempts a sink did not accept.", "sink")
+    events_undelivered = _CounterOf("Events a sink refused for good, kept as undelivered.", "sink")
     delivery_seconds = _Spread(
         "From keeping an event to its acceptance by a sink.", "sink", buckets=LATENCY_BUCKETS
     )

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.geometry import Box
-from pipeline.tracking.memory import Memory
-from pipeline.tracking.motion import Manner, centre_of, height_of
+from pipeline.tracking.memory import TrackMemory
+from pipeline.tracking.motion import MotionModel, centre_of, height_of
 
 NEVER = 1e6
 """Cost of a pair that cannot be."""
@@ -30,7 +30,7 @@ same, the sure ones have it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class Detections:
     """What was detected at one moment."""
 
     at: float
@@ -39,7 +39,9 @@ class Looks:
     """Which of them have a score too low to begin a track."""
 
 
-def costs(things: Sequence[Memory], looks: Looks, manner: Manner) -> NDArray[np.float64]:
+def costs(
+    things: Sequence[TrackMemory], looks: Detections, manner: MotionModel
+) -> NDArray[np.float64]:
     """Costs (things, boxes): below 0 a pair is likelier than a missed thing and a new one.
 
     Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since

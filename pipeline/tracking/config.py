@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration, PositiveDuration
-from pipeline.tracking.tracker import BoxTracker, Habits
+from pipeline.tracking.tracker import BoxTracker, TrackerSettings
 
 USUAL_ASPECT = 16 / 9
 """Shape of nearly every camera's picture, for callers that do not know better."""
@@ -43,7 +43,7 @@ class TrackerConfig(Config):
     def build(self, label: str, aspect: float = USUAL_ASPECT) -> BoxTracker:
         """A tracker for one task of one camera whose picture is `aspect` times as wide as high."""
         return BoxTracker(
-            Habits(
+            TrackerSettings(
                 label=label,
                 start_score=self.start_score,
                 confirm_after_s=self.confirm_after.total_seconds(),

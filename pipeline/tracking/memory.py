@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Step
-from pipeline.tracking.motion import Manner, Motion, centre_of, first_seen, height_of
+from pipeline.tracking.motion import Motion, MotionModel, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes': slower than a stride, faster than people
@@ -25,7 +25,7 @@ EDGE = 0.015
 
 
 @dataclass(slots=True)
-class Memory:
+class TrackMemory:
     """One thing: where it is, how it moves, and which of its steps nobody was shown yet."""
 
     motion: Motion
@@ -44,11 +44,11 @@ class Memory:
     """Updates without a box since the last one."""
     unshown: list[Step] = field(default_factory=list)
 
-    def expected(self, at: float, manner: Manner) -> Motion:
+    def expected(self, at: float, manner: MotionModel) -> Motion:
         """Its motion at a later time."""
         return self.motion.predicted(max(at - self.last_at, 0.0), self.height, manner)
 
-    def see(self, at: float, box: Box, score: float, manner: Manner) -> None:
+    def see(self, at: float, box: Box, score: float, manner: MotionModel) -> None:
         """Take over the box it was seen in."""
         expected = self.expected(at, manner)
         whole = self._whole(box, expected.y)
@@ -97,9 +97,9 @@ class Memory:
         }
 
 
-def begun(at: float, box: Box, score: float, manner: Manner) -> Memory:
+def begun(at: float, box: Box, score: float, manner: MotionModel) -> TrackMemory:
     """The memory of a thing just seen for the first time."""
-    return Memory(
+    return TrackMemory(
         motion=first_seen(box, manner),
         height=height_of(box),
         first_at=at,
@@ -110,14 +110,14 @@ def begun(at: float, box: Box, score: float, manner: Manner) -> Memory:
     )
 
 
-def from_json(kept: Mapping[str, Any]) -> Memory:
+def from_json(kept: Mapping[str, Any]) -> TrackMemory:
     """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
     parts = {
         "motion": Motion(*kept["motion"]),
         "last_box": _box(kept["last_box"]),
         "unshown": [Step(step[0], _box(step[1:])) for step in kept["unshown"]],
     }
-    return Memory(**{**kept, **parts})
+    return TrackMemory(**{**kept, **parts})
 
 
 def _box(values: list[float]) -> Box:

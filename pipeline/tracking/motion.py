@@ -7,7 +7,7 @@ from pipeline.core.geometry import Box
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class MotionModel:
     """How the tracked things move and are seen, in their own heights."""
 
     speed: float
@@ -39,7 +39,7 @@ class Motion:
     p_xv: float
     p_vv: float
 
-    def predicted(self, elapsed_s: float, height: float, manner: Manner) -> "Motion":
+    def predicted(self, elapsed_s: float, height: float, manner: MotionModel) -> "Motion":
         """The motion `elapsed_s` later, for a thing of that height."""
         tau = manner.steadiness_s
         keep = math.exp(-elapsed_s / tau)
@@ -56,7 +56,7 @@ class Motion:
             p_vv=keep**2 * self.p_vv + power * (1.0 - keep**2),
         )
 
-    def corrected(self, seen: tuple[float, float], height: float, manner: Manner) -> "Motion":
+    def corrected(self, seen: tuple[float, float], height: float, manner: MotionModel) -> "Motion":
         """The motion after its centre was seen at `seen`."""
         total = self.p_xx + (manner.blur * height) ** 2
         gain_x, gain_v = self.p_xx / total, self.p_xv / total
@@ -72,7 +72,7 @@ class Motion:
         )
 
 
-def first_seen(box: Box, manner: Manner) -> Motion:
+def first_seen(box: Box, manner: MotionModel) -> Motion:
     """The motion of a thing just seen for the first time: any direction, at typical speed."""
     height = height_of(box)
     x, y = centre_of(box, manner.aspect)

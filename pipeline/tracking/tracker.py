@@ -7,9 +7,9 @@ from typing import Any
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box, iou
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import Looks, assigned, costs
-from pipeline.tracking.memory import Memory, begun, from_json
-from pipeline.tracking.motion import Manner
+from pipeline.tracking.association import Detections, assigned, costs
+from pipeline.tracking.memory import TrackMemory, begun, from_json
+from pipeline.tracking.motion import MotionModel
 
 MISSES = 2
 """A thing is not forgotten before it was missed this often, however slow the frames come."""
@@ -27,7 +27,7 @@ TICK_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class TrackerSettings:
     """A tracker's settings; TrackerConfig says what they mean."""
 
     label: str
@@ -47,16 +47,16 @@ class BoxTracker:
     head. The same boxes at the same times always give the same tracks.
     """
 
-    def __init__(self, habits: Habits) -> None:
+    def __init__(self, habits: TrackerSettings) -> None:
         self._habits = habits
-        self._manner = Manner(habits.speed, habits.aspect)
-        self._things: list[Memory] = []
+        self._manner = MotionModel(habits.speed, habits.aspect)
+        self._things: list[TrackMemory] = []
         self._next_id = 1
 
     def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Track, ...]:
         """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
         faint = [score < self._habits.start_score for score in scores]
-        pairs = assigned(costs(self._things, Looks(at, boxes, faint), self._manner))
+        pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._manner))
         for thing in self._things:
             thing.missed += 1
         for row, column in pairs:
@@ -92,7 +92,7 @@ class BoxTracker:
             known.append(box)
             self._things.append(begun(at, box, score, self._manner))
 
-    def _is_over(self, thing: Memory, at: float) -> bool:
+    def _is_over(self, thing: TrackMemory, at: float) -> bool:
         if thing.missed < MISSES:
             return False
         limit_s = self._habits.forget_after_s
@@ -102,7 +102,7 @@ class BoxTracker:
             limit_s = min(limit_s, GONE_S)
         return at - thing.last_at > limit_s - TICK_S
 
-    def _has_left(self, thing: Memory, at: float) -> bool:
+    def _has_left(self, thing: TrackMemory, at: float) -> bool:
         """Whether it was last seen at an edge of the picture, and should be beyond it by now."""
         expected = thing.expected(at, self._manner)
         x, y = expected.x / self._manner.aspect, expected.y
@@ -134,7 +134,7 @@ class BoxTracker:
             thing.unshown.clear()
         return tuple(sorted(tracks, key=lambda track: track.id))
 
-    def _is_sure(self, thing: Memory) -> bool:
+    def _is_sure(self, thing: TrackMemory) -> bool:
         seen_for_s = thing.last_at - thing.first_at
         return thing.seen >= 2 and seen_for_s > self._habits.confirm_after_s - TICK_S
 

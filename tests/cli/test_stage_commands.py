@@ -166,7 +166,7 @@ def test_what_keeps_ending_is_given_up() -> None:
 
     def given_up() -> bool:
         clock.advance(0.2)
-        children.tend()
+        children.poll()
         return children.failure is not None
 
     wait_until(given_up, within_s=30)
@@ -181,7 +181,7 @@ def test_a_refused_file_is_not_tried_again() -> None:
     children.start()
 
     def given_up() -> bool:
-        children.tend()
+        children.poll()
         return children.failure is not None
 
     wait_until(given_up)

@@ -184,17 +184,17 @@ class StoreContract(abc.ABC):
         ]
         store.advance("log", 3, letters[::2])
         store.advance("ops", 3, letters[1::2])
-        assert store.settle(letters[:3]) == 3
+        assert store.discard(letters[:3]) == 3
         assert store.undelivered() == letters[3:]
-        assert store.settle(letters[:4]) == 1
-        assert store.settle([]) == 0
+        assert store.discard(letters[:4]) == 1
+        assert store.discard([]) == 0
         assert store.undelivered() == letters[4:]
         assert store.cursor("ops").position == 3
 
     def test_pruning_waits_for_every_sink(self, store: Store) -> None:
         """Old events go once all enlisted sinks are past them; a dismissed sink holds nothing."""
         store.commit(Commit(events=[an_event(number) for number in range(4)]))
-        store.enlist(["log", "ops"])
+        store.register_sinks(["log", "ops"])
         store.advance("log", 4)
         store.advance("ops", 1, [Undelivered("ops", 1, an_event(0).record_id, "no", 1)])
         self.clock.advance(100)
@@ -202,7 +202,7 @@ class StoreContract(abc.ABC):
         assert store.prune(self.clock.now() - 50) == 1
         assert numbers(store) == [an_event(number).record_id for number in (1, 2, 3)]
         assert store.undelivered() == []
-        store.enlist(["log"])
+        store.register_sinks(["log"])
         assert store.prune(self.clock.now() - 50) == 3
         assert store.cursor("ops").position == 1
 

@@ -17,7 +17,7 @@ from connectors.sinks.jsonl import JsonlConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.store import Checkpoint, Commit
-from pipeline.delivery import Delivery, Lane, Route
+from pipeline.delivery import Delivery, Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from tests.contracts.event_tools import an_event
 
@@ -33,7 +33,7 @@ def live(folder: Path, steps: int, on_step: Callable[[], object]) -> None:
     )
     store = SqlStore(f"sqlite:///{folder}/moonwatch.db")
     clock = SystemClock()
-    lane = Lane(Route.of("log", config), config.build("test"), store, clock, Metrics())
+    lane = SinkLane(Route.of("log", config), config.build("test"), store, clock, Metrics())
     delivery = Delivery([lane], store, clock)
     delivery.start()
     point = store.checkpoint("door", "fast")

@@ -12,7 +12,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.store import Commit, Undelivered
-from pipeline.delivery import Lane, Route
+from pipeline.delivery import Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock
 from tests.contracts.event_tools import an_event
@@ -60,11 +60,11 @@ class Bench:
         """Let events happen."""
         self.store.commit(Commit(events=events))
 
-    def lane(self, sink: ListSink | PickySink, route: Route | None = None) -> Lane:
+    def lane(self, sink: ListSink | PickySink, route: Route | None = None) -> SinkLane:
         """A lane as a process would make it at its start."""
-        return Lane(route or Route("ops"), sink, self.store, self.clock, self.metrics)
+        return SinkLane(route or Route("ops"), sink, self.store, self.clock, self.metrics)
 
-    def run(self, lane: Lane, steps: int = 1000) -> None:
+    def run(self, lane: SinkLane, steps: int = 1000) -> None:
         """Step until there is nothing to do, resting in between."""
         for _ in range(steps):
             rest_s = lane.step()

@@ -11,18 +11,18 @@ import torch
 from PIL import Image
 
 from pipeline.moondream import (
-    Caption,
-    Detect,
-    Detections,
-    Failed,
+    CaptionRequest,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
     Moondream,
-    Point,
-    Points,
-    Query,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Reasoning,
     Request,
     Result,
-    Text,
+    TextResult,
 )
 
 GOLDEN = Path(os.environ.get("MOONDREAM_GOLDEN", Path(__file__).parent))
@@ -62,13 +62,13 @@ def request(entry: Entry) -> Request:
     """Return the request an entry is the result of."""
     kind = entry["kind"]
     if kind == "detect":
-        return Detect(entry["object"], entry["max_objects"], raw=True)
+        return DetectRequest(entry["object"], entry["max_objects"], raw=True)
     if kind == "point":
-        return Point(entry["object"], entry["max_objects"])
+        return PointRequest(entry["object"], entry["max_objects"])
     if kind == "caption":
-        return Caption(entry["length"], max_tokens=entry["max_tokens"])
+        return CaptionRequest(entry["length"], max_tokens=entry["max_tokens"])
     refs = entry["spatial_refs"]
-    return Query(
+    return QueryRequest(
         entry["question"],
         reasoning=entry["reasoning"],
         spatial_refs=refs and tuple(tuple(ref) for ref in refs),
@@ -94,8 +94,8 @@ def answer(model: Moondream, wanted: list[Entry]) -> list[Result]:
 def compare(entry: Entry, result: Result) -> None:
     """Assert that a result is the recorded one."""
     place = f"{entry.get('id', entry['kind'])} on {entry['image']}"
-    assert not isinstance(result, Failed), f"{place}: {result}"
-    if isinstance(result, Detections):
+    assert not isinstance(result, FailedResult), f"{place}: {result}"
+    if isinstance(result, DetectResult):
         _compare_objects(place, entry, result, ("x_bin", "y_bin", "w_bin", "h_bin"))
         wanted = [
             [box[side] for side in ("x_min", "y_min", "x_max", "y_max")]
@@ -103,17 +103,17 @@ def compare(entry: Entry, result: Result) -> None:
         ]
         boxes = np.array(wanted).reshape(-1, 4)
         np.testing.assert_allclose(result.boxes_xyxy, boxes, rtol=0, atol=BOX_TOLERANCE)
-    elif isinstance(result, Points):
+    elif isinstance(result, PointResult):
         _compare_objects(place, entry, result, ("x_bin", "y_bin"))
         wanted = [[point["x"], point["y"]] for point in entry["result"]["points"]]
         assert result.points_xy.tolist() == wanted, place
     else:
-        assert isinstance(result, Text), place
+        assert isinstance(result, TextResult), place
         _compare_text(place, entry, result)
 
 
 def _compare_objects(
-    place: str, entry: Entry, result: Detections | Points, fields: tuple[str, ...]
+    place: str, entry: Entry, result: DetectResult | PointResult, fields: tuple[str, ...]
 ) -> None:
     bins = [[step[field] for field in fields] for step in entry["steps"]]
     assert result.bins.tolist() == bins, place
@@ -122,7 +122,7 @@ def _compare_objects(
     assert ((result.scores > 0) & (result.scores <= 1)).all(), place
 
 
-def _compare_text(place: str, entry: Entry, result: Text) -> None:
+def _compare_text(place: str, entry: Entry, result: TextResult) -> None:
     assert list(result.token_ids) == entry["token_ids"], place
     assert list(result.pieces) == entry["chunks"], place
     assert result.text == entry["text"], place

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.moondream import Detect, Detections, Moondream, Point, Points, Request
+from pipeline.moondream import (
+    DetectRequest,
+    DetectResult,
+    Moondream,
+    PointRequest,
+    PointResult,
+    Request,
+)
 from tests.golden.golden_set import (
     GOLDEN,
     Entry,
@@ -26,7 +33,7 @@ OBJECTS = [entry for entry in RESULTS if entry["kind"] in ("detect", "point")]
 def one_object(entry: Entry) -> Request:
     """Return the request of an entry for its first object only."""
     asked = request(entry)
-    assert isinstance(asked, Detect | Point)
+    assert isinstance(asked, DetectRequest | PointRequest)
     return replace(asked, max_objects=1)
 
 
@@ -40,7 +47,7 @@ def test_bfloat16_starts_as_float32() -> None:
         result.bins[:, 0].tolist() == [step["x_bin"] for step in entry["steps"][:1]]
         for name, results in zip(names, found, strict=True)
         for entry, result in zip(asked[name], results, strict=True)
-        if isinstance(result, Detections | Points)
+        if isinstance(result, DetectResult | PointResult)
     ]
     assert len(equal) == len(OBJECTS)
     assert np.mean(equal) >= LEAST_EQUAL

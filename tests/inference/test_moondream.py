@@ -21,7 +21,7 @@ from pipeline.core.jobs import Job
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.moondream import MoondreamConfig, MoondreamEngine
-from pipeline.inference.worker import Lane, Worker
+from pipeline.inference.worker import EngineLane, Worker
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
 
@@ -58,7 +58,7 @@ def answers_of_a_worker(engine: MoondreamEngine, size: int) -> list[dict[str, An
     """Let a worker answer the clip's frames in batches of a size."""
     clock = ManualClock()
     queues = MemoryConfig().build(clock)
-    lane = Lane("vlm", engine, Batching(size, 0.0))
+    lane = EngineLane("vlm", engine, Batching(size, 0.0))
     worker = Worker(lane, queues.jobs, Metrics(), clock)
     for seq, pixels in enumerate(pictures()):
         frame = Frame("plaza", "run", seq, 1_700_000_000.0 + seq, pixels, (1280, 720))

@@ -12,7 +12,7 @@ from pipeline.core.queues import Queues
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.scripted import Scripted, ScriptedConfig
-from pipeline.inference.worker import Lane, Worker
+from pipeline.inference.worker import EngineLane, Worker
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
 
@@ -47,7 +47,7 @@ class Bench:
         self.clock = ManualClock()
         self.metrics = Metrics()
         self.queues: Queues = MemoryConfig().build(self.clock)
-        lane = Lane("fast", engine, Batching(size, 0.0), snapshot_cameras=frozenset({"door"}))
+        lane = EngineLane("fast", engine, Batching(size, 0.0), snapshot_cameras=frozenset({"door"}))
         self.worker = Worker(lane, self.queues.jobs, self.metrics, self.clock)
 
     def put(self, *jobs: Job) -> None:

@@ -19,7 +19,7 @@ from pipeline.insight.evaluation import (
     uncounted,
     worst_error,
 )
-from pipeline.insight.summary import Footfall, Presence, Summary
+from pipeline.insight.summary import Footfall, OccupancyFigures, Summary
 from tests.runtime.clips import CLIP, camera, deployment, written
 
 MIDDLE = TruthLine("middle", 8, 2)
@@ -34,11 +34,11 @@ def plaza(tmp_path_factory: pytest.TempPathFactory) -> CameraConfig:
     return load(file, []).cameras["plaza"]
 
 
-def summary(*found: Footfall | Presence) -> Summary:
+def summary(*found: Footfall | OccupancyFigures) -> Summary:
     """A run that found these."""
     return Summary(
         footfall=[one for one in found if isinstance(one, Footfall)],
-        presence=[one for one in found if isinstance(one, Presence)],
+        presence=[one for one in found if isinstance(one, OccupancyFigures)],
         stays=[],
         events={},
         flows=[],
@@ -125,7 +125,7 @@ def test_a_lines_error(
 )
 def test_a_zones_error(plaza: CameraConfig, mean: float | None, error: float, said: str) -> None:
     """How far the mean is off; an unknown one is wrong altogether, not zero."""
-    found = Presence("plaza", "crowd", mean, 3, 60.0)
+    found = OccupancyFigures("plaza", "crowd", mean, 3, 60.0)
     (row,) = compare(plaza, Truth((), (CROWD,)), summary(found))
     assert (row.kind, row.rule, row.counted) == ("zone", "crowd", said)
     assert row.error == pytest.approx(error)

@@ -35,7 +35,7 @@ def deployed(folder: Path, health: Sequence[Health] = CALM, **keys: Any) -> Path
     """A deployment with a store, in which five events wait for the sink."""
     file = written(folder, deployment(folder, {"plaza": camera(CLIP)}, **keys))
     store = StoreConfig(url=f"sqlite:///{folder}/events.db").build()
-    store.enlist(["log"])
+    store.register_sinks(["log"])
     store.commit(Commit(events=[an_event(n) for n in range(5)], health=health))
     store.close()
     return file

@@ -16,7 +16,7 @@ from pipeline.delivery import LaneStatus
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.insight.evaluation import Comparison
-from pipeline.insight.summary import Footfall, Presence, Stay, Summary, summarise
+from pipeline.insight.summary import Footfall, OccupancyFigures, Stay, Summary, summarise
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.testing import ManualClock
 from tests.runtime.clips import CLIP, camera, deployment, written
@@ -95,7 +95,7 @@ def test_what_was_never_seen_is_unknown_and_not_zero(plaza: Deployment, store: S
         Footfall("plaza", "middle", None, None, 0.0),
         Footfall("plaza", "across", 0, 0, 60.0),
     ]
-    assert summary.presence == [Presence("plaza", "crowd", None, None, 0.0)]
+    assert summary.presence == [OccupancyFigures("plaza", "crowd", None, None, 0.0)]
     told = text(*summary_tables(summary))
     assert told.count("unknown") == 4
     rows = summary.as_json()["footfall"]
@@ -111,7 +111,7 @@ def test_a_mean_is_weighted_by_what_is_known(plaza: Deployment, store: SqlStore)
         minute("crowd", 2, 0.0),
     ]
     summary = found(plaza, store, Commit(buckets=minutes))
-    assert summary.presence == [Presence("plaza", "crowd", 3.0, 9, 75.0)]
+    assert summary.presence == [OccupancyFigures("plaza", "crowd", 3.0, 9, 75.0)]
 
 
 def test_visits_are_those_that_ended(plaza: Deployment, store: SqlStore) -> None:

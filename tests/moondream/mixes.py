@@ -8,39 +8,39 @@ import numpy as np
 import pytest
 
 from pipeline.moondream import (
-    Caption,
-    Count,
-    Detect,
-    Detections,
+    CaptionRequest,
+    CountRequest,
+    DetectRequest,
+    DetectResult,
     EngineOptions,
-    Failed,
-    Point,
-    Points,
-    Query,
+    FailedResult,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Request,
     Result,
-    Text,
+    TextResult,
 )
-from pipeline.moondream.engine import Engine
+from pipeline.moondream.engine import MoondreamBatcher
 from pipeline.moondream.strands import Ticket
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
 REQUESTS: tuple[Request, ...] = (
-    Detect("person", 6),
-    Detect("car", 3, raw=True),
-    Point("person", 5),
-    Count("car", by="point", max_objects=4),
-    Caption("short", max_tokens=9),
-    Caption("long", max_tokens=18, temperature=0.7, top_p=0.9, seed=5),
-    Query("what is it", max_tokens=12),
-    Query("is it?", reasoning=True, max_tokens=10),
-    Query("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),
-    Query("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
-    Query("which?", choices=("red", "blue car", "a")),
+    DetectRequest("person", 6),
+    DetectRequest("car", 3, raw=True),
+    PointRequest("person", 5),
+    CountRequest("car", by="point", max_objects=4),
+    CaptionRequest("short", max_tokens=9),
+    CaptionRequest("long", max_tokens=18, temperature=0.7, top_p=0.9, seed=5),
+    QueryRequest("what is it", max_tokens=12),
+    QueryRequest("is it?", reasoning=True, max_tokens=10),
+    QueryRequest("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),
+    QueryRequest("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
+    QueryRequest("which?", choices=("red", "blue car", "a")),
 )
 WITHOUT_PICTURE: tuple[Request, ...] = (
-    Query("hello", max_tokens=20),
-    Query("hello", reasoning=True, max_tokens=6),
+    QueryRequest("hello", max_tokens=20),
+    QueryRequest("hello", reasoning=True, max_tokens=6),
 )
 Case = tuple[int | None, Request]
 CASES: tuple[Case, ...] = (
@@ -51,13 +51,13 @@ CASES: tuple[Case, ...] = (
 ENGINES = ((1, 1.0), (8, 0.2), (5, 20.0), (24, 20.0))
 
 
-def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) -> Engine:
+def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) -> MoondreamBatcher:
     """Return an engine around the tiny network."""
     options = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill)
-    return Engine(tiny_network(), tiny_language(), options)
+    return MoondreamBatcher(tiny_network(), tiny_language(), options)
 
 
-def submit(engine: Engine, cases: Sequence[Case]) -> list[Ticket]:
+def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[Ticket]:
     """Put cases in line, those of a picture that stand together with one encoding."""
     tickets: list[Ticket] = []
     at = 0
@@ -83,13 +83,13 @@ def expected(case: Case) -> Result:
 def assert_same(found: Result | None, wanted: Result) -> None:
     """Compare results: choices exactly, probabilities to rounding."""
     assert type(found) is type(wanted), (found, wanted)
-    if isinstance(found, Detections | Points):
-        assert isinstance(wanted, Detections | Points)
+    if isinstance(found, DetectResult | PointResult):
+        assert isinstance(wanted, DetectResult | PointResult)
         assert found.bins.tolist() == wanted.bins.tolist()
         assert found.saturated == wanted.saturated
         np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-3)
-    elif isinstance(found, Text):
-        assert isinstance(wanted, Text)
+    elif isinstance(found, TextResult):
+        assert isinstance(wanted, TextResult)
         assert (found.text, found.token_ids) == (wanted.text, wanted.token_ids)
         assert (found.pieces, found.finish) == (wanted.pieces, wanted.finish)
         assert found.reasoning == wanted.reasoning
@@ -101,14 +101,14 @@ def assert_same(found: Result | None, wanted: Result) -> None:
         assert found == wanted
 
 
-def assert_clean(engine: Engine) -> None:
+def assert_clean(engine: MoondreamBatcher) -> None:
     """Every row, page and block was given back."""
     assert engine.is_idle
     use = engine.in_use()
     assert (use.rows, use.pages, use.blocks, use.reserved_blocks) == (0, 0, 0, 0)
 
 
-def run_mix(engine: Engine, rng: random.Random) -> None:
+def run_mix(engine: MoondreamBatcher, rng: random.Random) -> None:
     """Send a random mix in at random moments, give some up, and check all the others."""
     cases = rng.choices(CASES, k=rng.randint(1, 10))
     waves: list[list[Case]] = []
@@ -126,7 +126,7 @@ def run_mix(engine: Engine, rng: random.Random) -> None:
     engine.run([ticket for _, ticket in sent])
     engine.step()
     for case, ticket in sent:
-        if ticket.is_cancelled and isinstance(ticket.result, Failed):
+        if ticket.is_cancelled and isinstance(ticket.result, FailedResult):
             assert "cancelled" in ticket.result.reason
         else:
             assert_same(ticket.result, expected(case))

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from pipeline.moondream import (
-    Caption,
-    Detect,
-    Failed,
+    CaptionRequest,
+    DetectRequest,
+    FailedResult,
     Moondream,
     MoondreamError,
-    Point,
-    Query,
-    Text,
+    PointRequest,
+    QueryRequest,
+    TextResult,
 )
 from pipeline.moondream.api import choose_device, choose_dtype
 from pipeline.moondream.engine import EngineOptions
@@ -71,15 +71,15 @@ def test_answers_come_in_the_order_asked(model: Moondream) -> None:
     first, second = pictures()[:2]
     found = model.answer(
         [
-            (first, [Query("what", max_tokens=4), Point("car", 3)]),
-            (None, [Query("hello", max_tokens=3)]),
+            (first, [QueryRequest("what", max_tokens=4), PointRequest("car", 3)]),
+            (None, [QueryRequest("hello", max_tokens=3)]),
             (second, []),
-            (second, [Detect("car", 2)]),
+            (second, [DetectRequest("car", 2)]),
         ]
     )
     assert [[type(result).__name__ for result in results] for results in found] == [
-        ["Text", "Points"],
-        ["Text"],
+        ["TextResult", "Points"],
+        ["TextResult"],
         [],
         ["Detections"],
     ]
@@ -87,18 +87,18 @@ def test_answers_come_in_the_order_asked(model: Moondream) -> None:
 
 def test_streamed_pieces_are_the_text(model: Moondream) -> None:
     """Streaming gives the pieces of the same text, and says why where it cannot."""
-    request = Caption("long", max_tokens=25)
+    request = CaptionRequest("long", max_tokens=25)
     (((whole,),)) = model.answer([(pictures()[1], [request])])
-    assert isinstance(whole, Text)
+    assert isinstance(whole, TextResult)
     assert tuple(model.stream(pictures()[1], request)) == whole.pieces
     assert "".join(whole.pieces) == whole.text
     with pytest.raises(MoondreamError, match="max_tokens"):
-        list(model.stream(pictures()[1], Caption(max_tokens=0)))
+        list(model.stream(pictures()[1], CaptionRequest(max_tokens=0)))
 
 
 def test_a_stream_that_is_left_gives_its_places_back(model: Moondream) -> None:
     """Closing a stream early cancels its request."""
-    stream = model.stream(pictures()[1], Caption("long", max_tokens=25))
+    stream = model.stream(pictures()[1], CaptionRequest("long", max_tokens=25))
     next(stream)
     stream.close()
     model.detect(pictures()[0], "car", max_objects=1)
@@ -134,9 +134,11 @@ def test_failures_are_raised_where_one_result_is_asked_for(model: Moondream) -> 
     """The convenience methods raise; `answer` puts the failure in its place."""
     with pytest.raises(MoondreamError, match="label"):
         model.detect(pictures()[0], "")
-    ((failed, fine),) = model.answer([(pictures()[0], [Detect(""), Detect("car", 1)])])
-    assert isinstance(failed, Failed)
-    assert not isinstance(fine, Failed)
+    ((failed, fine),) = model.answer(
+        [(pictures()[0], [DetectRequest(""), DetectRequest("car", 1)])]
+    )
+    assert isinstance(failed, FailedResult)
+    assert not isinstance(fine, FailedResult)
 
 
 def test_yes_probability_and_choices(model: Moondream) -> None:
@@ -155,8 +157,8 @@ def test_yes_probability_and_choices(model: Moondream) -> None:
 def test_global_view_alone_when_asked(model: Moondream) -> None:
     """With max_crops 1 a large picture is seen as one crop, which may change its answers."""
     large = pictures()[2]
-    ((fast,),) = model.answer([(large, [Query("what", max_tokens=8)])], max_crops=1)
-    assert isinstance(fast, Text)
+    ((fast,),) = model.answer([(large, [QueryRequest("what", max_tokens=8)])], max_crops=1)
+    assert isinstance(fast, TextResult)
     assert fast.token_ids != model.query(large, "what", max_tokens=8).token_ids
 
 

@@ -11,16 +11,16 @@ import torch
 
 from benchmarks.plain_loop import PlainLoop
 from pipeline.moondream import (
-    Caption,
-    Count,
-    Detect,
-    Detections,
-    Failed,
-    Point,
-    Points,
-    Query,
+    CaptionRequest,
+    CountRequest,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Request,
-    Text,
+    TextResult,
 )
 from pipeline.moondream.runner import RunnerLimits
 from tests.moondream.mixes import (
@@ -51,14 +51,14 @@ def one_thread() -> Iterator[None]:
 def test_cases_tell_something() -> None:
     """The random network gives different answers to different cases, of different lengths."""
     found = [expected(case) for case in CASES]
-    boxes = {len(result) for result in found if isinstance(result, Detections)}
-    texts = {result.text for result in found if isinstance(result, Text)}
-    thoughts = [r.reasoning for r in found if isinstance(r, Text) and r.reasoning]
+    boxes = {len(result) for result in found if isinstance(result, DetectResult)}
+    texts = {result.text for result in found if isinstance(result, TextResult)}
+    thoughts = [r.reasoning for r in found if isinstance(r, TextResult) and r.reasoning]
     assert len(boxes) >= 3
     assert len(texts) >= 15
     assert {thought.finish for thought in thoughts} == {"answer", "length"}
     assert any(thought.coord_bins for thought in thoughts)
-    assert not any(isinstance(result, Failed) for result in found)
+    assert not any(isinstance(result, FailedResult) for result in found)
 
 
 @pytest.mark.parametrize(("max_batch", "megabytes"), ENGINES)
@@ -97,27 +97,29 @@ def test_second_opinion(number: int) -> None:
     """A plain loop with a full mask and no sharing gives the same objects and words."""
     loop = PlainLoop(tiny_network(), tiny_language())
     for request in REQUESTS:
-        if isinstance(request, Detect) and not request.raw:
+        if isinstance(request, DetectRequest) and not request.raw:
             continue
-        if isinstance(request, Query) and (request.reasoning or request.choices):
+        if isinstance(request, QueryRequest) and (request.reasoning or request.choices):
             continue
-        if isinstance(request, Query) and request.spatial_refs:
+        if isinstance(request, QueryRequest) and request.spatial_refs:
             continue
-        if isinstance(request, Count) or (isinstance(request, Caption) and request.temperature):
+        if isinstance(request, CountRequest) or (
+            isinstance(request, CaptionRequest) and request.temperature
+        ):
             continue
         plain = loop.answer(pictures()[number], request)
         found = expected((number, request))
-        if isinstance(found, Detections | Points):
+        if isinstance(found, DetectResult | PointResult):
             assert found.bins.tolist() == plain.bins
         else:
-            assert isinstance(found, Text)
+            assert isinstance(found, TextResult)
             assert list(found.token_ids) == plain.token_ids
 
 
 def test_choices_follow_the_chain_rule() -> None:
     """A choice is as likely as its tokens one after the other, and the end after them."""
     request = REQUESTS[-1]
-    assert isinstance(request, Query)
+    assert isinstance(request, QueryRequest)
     assert request.choices is not None
     loop = PlainLoop(tiny_network(), tiny_language())
     logs = {
@@ -126,7 +128,7 @@ def test_choices_follow_the_chain_rule() -> None:
     }
     total = sum(np.exp(value) for value in logs.values())
     found = expected((0, request))
-    assert isinstance(found, Text)
+    assert isinstance(found, TextResult)
     assert found.choices == pytest.approx({k: np.exp(v) / total for k, v in logs.items()}, rel=1e-3)
     assert found.text == max(logs, key=lambda words: logs[words])
 
@@ -168,29 +170,29 @@ def test_bad_ones_fail_alone() -> None:
     """A broken picture and impossible requests get a sentence, their neighbours an answer."""
     engine = build()
     bad: list[Any] = [
-        Detect(""),
-        Point("car", 0),
-        Query("x " * 300),
-        Query("x", temperature=-1),
-        Query("x", top_p=0),
-        Query("x", choices=("one",)),
-        Query("x", choices=("a", "b"), reasoning=True),
-        Query("x", spatial_refs=((0.5, 1.5),)),
-        untyped(Query, "x", spatial_refs=((0.5,),)),
-        untyped(Caption, "huge"),
-        untyped(Count, "car", by="guess"),
-        untyped(Query, "x", max_tokens="many"),
+        DetectRequest(""),
+        PointRequest("car", 0),
+        QueryRequest("x " * 300),
+        QueryRequest("x", temperature=-1),
+        QueryRequest("x", top_p=0),
+        QueryRequest("x", choices=("one",)),
+        QueryRequest("x", choices=("a", "b"), reasoning=True),
+        QueryRequest("x", spatial_refs=((0.5, 1.5),)),
+        untyped(QueryRequest, "x", spatial_refs=((0.5,),)),
+        untyped(CaptionRequest, "huge"),
+        untyped(CountRequest, "car", by="guess"),
+        untyped(QueryRequest, "x", max_tokens="many"),
         "detect a car",
     ]
     mixed = engine.submit(pictures()[0], [REQUESTS[0], *bad, REQUESTS[2]])
     broken = engine.submit(np.zeros((3, 4), np.uint8), [REQUESTS[0], REQUESTS[6]])
-    blind = engine.submit(None, [Detect("car"), Caption(), WITHOUT_PICTURE[0]])
+    blind = engine.submit(None, [DetectRequest("car"), CaptionRequest(), WITHOUT_PICTURE[0]])
     engine.run([*mixed, *broken, *blind])
     assert_same(mixed[0].result, expected((0, REQUESTS[0])))
     assert_same(mixed[-1].result, expected((0, REQUESTS[2])))
     assert_same(blind[-1].result, expected((None, WITHOUT_PICTURE[0])))
     for ticket in (*mixed[1:-1], *broken, *blind[:-1]):
-        assert isinstance(ticket.result, Failed)
+        assert isinstance(ticket.result, FailedResult)
         assert len(ticket.result.reason) > 10
     assert_clean(engine)
 
@@ -205,7 +207,7 @@ def test_overflow_fails_the_picture_alone() -> None:
     engine._cache.page_v[:, 0] = torch.nan
     engine.run(tickets)
     for ticket in tickets[:2]:
-        assert isinstance(ticket.result, Failed)
+        assert isinstance(ticket.result, FailedResult)
         assert "overflowed" in ticket.result.reason
     for case, ticket in zip(sound, tickets[2:], strict=True):
         assert_same(ticket.result, expected(case))
@@ -219,15 +221,15 @@ def test_text_stops_at_the_last_position() -> None:
     """A text longer than the model's positions is cut there, and says so."""
     engine = build()
     prompt = len(tiny_release().text_only_prompt(tiny_language().tokenizer, "go on"))
-    endless = Query("go on", max_tokens=10_000, temperature=50.0, top_p=1.0, seed=0)
+    endless = QueryRequest("go on", max_tokens=10_000, temperature=50.0, top_p=1.0, seed=0)
     (alone,) = engine.submit(None, [endless])
     seen = engine.submit(pictures()[0], [endless, replace(endless, reasoning=True)])
     engine.run([alone, *seen])
-    assert isinstance(alone.result, Text)
+    assert isinstance(alone.result, TextResult)
     assert alone.result.finish == "context"
     assert len(alone.result.token_ids) == TINY.text.max_context - prompt
     for ticket in seen:
-        assert isinstance(ticket.result, Text)
+        assert isinstance(ticket.result, TextResult)
         assert ticket.result.finish in ("end", "context")
     assert_clean(engine)
 
@@ -235,10 +237,10 @@ def test_text_stops_at_the_last_position() -> None:
 def test_objects_stop_at_the_last_position() -> None:
     """A list longer than the model's positions is cut there and called saturated."""
     engine = build()
-    requests: list[Request] = [Detect("car", 10_000, raw=True), Point("car", 10_000)]
+    requests: list[Request] = [DetectRequest("car", 10_000, raw=True), PointRequest("car", 10_000)]
     tickets = engine.submit(pictures()[4], requests)
     engine.run(tickets)
     for ticket in tickets:
-        assert isinstance(ticket.result, Detections | Points)
+        assert isinstance(ticket.result, DetectResult | PointResult)
         assert len(ticket.result) < TINY.text.max_context
     assert_clean(engine)

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from benchmarks.plain_loop import PlainLoop
 from pipeline.moondream import (
-    Caption,
-    Count,
-    Detect,
-    Detections,
-    Failed,
+    CaptionRequest,
+    CountRequest,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
     Moondream,
-    Point,
-    Points,
-    Query,
+    PointRequest,
+    PointResult,
+    QueryRequest,
     Request,
-    Text,
+    TextResult,
 )
 from pipeline.moondream.checkpoint import open_checkpoint
 from pipeline.moondream.crops import make_crops
@@ -81,21 +81,21 @@ CONFIG: dict[str, Any] = {
     },
 }
 BINS = np.array([90, 90, 60, 60])  # of x, y, width, height
-PLAIN: tuple[Detect | Point | Caption | Query, ...] = (
-    Detect("person", 6, raw=True),
-    Detect("a red car", 3, raw=True),
-    Point("dog", 7),
-    Caption("short", max_tokens=9),
-    Caption("normal", max_tokens=14),
-    Query("what is it", max_tokens=12),
+PLAIN: tuple[DetectRequest | PointRequest | CaptionRequest | QueryRequest, ...] = (
+    DetectRequest("person", 6, raw=True),
+    DetectRequest("a red car", 3, raw=True),
+    PointRequest("dog", 7),
+    CaptionRequest("short", max_tokens=9),
+    CaptionRequest("normal", max_tokens=14),
+    QueryRequest("what is it", max_tokens=12),
 )
 OTHERS: tuple[Request, ...] = (
-    Query("why?", reasoning=True, max_tokens=10),
-    Query("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
-    Query("which?", choices=("red", "blue car")),
-    Count("car", by="point", max_objects=4),
+    QueryRequest("why?", reasoning=True, max_tokens=10),
+    QueryRequest("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
+    QueryRequest("which?", choices=("red", "blue car")),
+    CountRequest("car", by="point", max_objects=4),
 )
-WITHOUT_PICTURE = Query("hello", max_tokens=9)
+WITHOUT_PICTURE = QueryRequest("hello", max_tokens=9)
 # So that some lists and texts end early, some late, and reasoning names places.
 LIKELY = {"eos": 1.5, "coord": 3.4, "answer": 2.2}
 
@@ -135,11 +135,11 @@ def test_a_plain_loop_gives_the_same(folder: Path, model: Moondream) -> None:
     for picture, results in zip(pictures(), found, strict=True):
         for request, result in zip(PLAIN, results, strict=True):
             plain = loop.answer(picture, request)
-            if isinstance(result, Detections | Points):
+            if isinstance(result, DetectResult | PointResult):
                 assert result.bins.tolist() == plain.bins
                 assert (result.bins < BINS[: result.bins.shape[1]]).all()
             else:
-                assert isinstance(result, Text)
+                assert isinstance(result, TextResult)
                 assert list(result.token_ids) == plain.token_ids
             lengths.add(len(plain.bins) + len(plain.token_ids))
     assert len(lengths) > 3
@@ -151,7 +151,7 @@ def test_all_skills_together_are_as_each_alone(model: Moondream) -> None:
     together = model.answer([*((p, requests) for p in pictures()), (None, [WITHOUT_PICTURE])])
     for picture, results in zip(pictures(), together, strict=False):
         for request, result in zip(requests, results, strict=True):
-            assert not isinstance(result, Failed)
+            assert not isinstance(result, FailedResult)
             ((alone,),) = model.answer([(picture, [request])])
             assert_same(result, alone)
     ((alone,),) = model.answer([(None, [WITHOUT_PICTURE])])
@@ -168,6 +168,6 @@ def test_tilings_follow_the_sizes_of_the_checkpoint(model: Moondream) -> None:
 
 def test_a_length_the_prompts_lack_fails(model: Moondream) -> None:
     """The captions are those of the file, not of the release."""
-    ((failed,),) = model.answer([(pictures()[0], [Caption("long")])])
-    assert isinstance(failed, Failed)
+    ((failed,),) = model.answer([(pictures()[0], [CaptionRequest("long")])])
+    assert isinstance(failed, FailedResult)
     assert "short, normal" in failed.reason

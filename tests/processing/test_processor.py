@@ -17,9 +17,9 @@ from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
 from pipeline.core.queues import Queues
 from pipeline.core.rules import Observation, Rule, Verdict
-from pipeline.core.store import Commit, Kept, Store
+from pipeline.core.store import Commit, Store, StoredEvent
 from pipeline.processing.judge import CameraPlan, TaskPlan
-from pipeline.processing.processor import Outside, Processor
+from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
@@ -125,7 +125,7 @@ class Desk:
     ) -> Processor:
         """A processor on this desk's queues, such as the next one after a crash."""
         config = StoreConfig(url="sqlite:///unused.db", media=self.media)
-        outside = Outside(
+        outside = ProcessorContext(
             results=self.queues.results,
             store=store,
             snapshots=Snapshots(self.shelf, config.build_media()),
@@ -141,7 +141,7 @@ class Desk:
         while self.processor.step(0.0):
             pass
 
-    def events(self) -> list[Kept]:
+    def events(self) -> list[StoredEvent]:
         """All events kept, in order."""
         return list(self.store.events_after(0, 1000))
 

@@ -13,10 +13,10 @@ from pipeline.core.errors import StoreError
 from pipeline.core.membership import partition_of
 from pipeline.core.store import Commit, Store
 from pipeline.processing.judge import CameraPlan, TaskPlan
-from pipeline.processing.processor import Outside
+from pipeline.processing.leases import LeaseTerms, PartitionLeases
+from pipeline.processing.processor import ProcessorContext
 from pipeline.processing.shards import Shards
 from pipeline.processing.snapshots import Snapshots
-from pipeline.processing.tenure import Tenure, Terms
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
 from tests.connectors.queues.redis.tools import built
@@ -50,17 +50,17 @@ class Crew:
         self.opened.append(built(self.server.url, self.folder.name, partitions=PARTITIONS))
         return self.opened[-1]
 
-    def tenure(self, owner: str, shard: frozenset[int] | None = None) -> Tenure:
+    def tenure(self, owner: str, shard: frozenset[int] | None = None) -> PartitionLeases:
         """What one processor owns, not yet looked after."""
-        terms = Terms(owner, PARTITIONS, shard, LONG)
-        return Tenure(self.queues().leases, terms, lambda: self.present)
+        terms = LeaseTerms(owner, PARTITIONS, shard, LONG)
+        return PartitionLeases(self.queues().leases, terms, lambda: self.present)
 
-    def shards(self, tenure: Tenure, store: Store) -> Shards:
+    def shards(self, tenure: PartitionLeases, store: Store) -> Shards:
         """A processor of what `tenure` holds."""
         queues = self.queues()
         media = StoreConfig(media=self.folder / "media").build_media()
         snapshots = Snapshots(queues.shelf, media)
-        outside = Outside(queues.results, store, snapshots, Metrics(), self.clock)
+        outside = ProcessorContext(queues.results, store, snapshots, Metrics(), self.clock)
         return Shards([PLAN], outside, queues.results, tenure)
 
     def let_leases_run_out(self) -> None:

@@ -8,7 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.errors import ConfigError
 from pipeline.core.rules import Observation
 from pipeline.core.tracks import Step, Track
-from pipeline.processing.track_log import Moment, Seen, TrackRecorder, read_recording
+from pipeline.processing.track_log import LoggedTrack, Moment, TrackRecorder, read_recording
 
 BOX = (0.1, 0.2, 0.3, 0.4)
 
@@ -37,7 +37,7 @@ def test_what_is_recorded_can_be_read(tmp_path: Path) -> None:
         seen("plaza", 2.0),
     )
     assert list(read_recording(path, "plaza")) == [
-        Moment("plaza", "people", 1.0, (Seen(7, "person", 0.75, BOX),)),
+        Moment("plaza", "people", 1.0, (LoggedTrack(7, "person", 0.75, BOX),)),
         Moment("plaza", "people", 2.0, ()),
     ]
     assert list(read_recording(path, "nobody")) == []

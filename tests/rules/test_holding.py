@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from pipeline.rules.holding import Ended, Holding, Started, Terms
+from pipeline.rules.holding import Ended, Holding, HoldingTerms, Started
 
 
-def terms(every_s: float) -> Terms:
+def terms(every_s: float) -> HoldingTerms:
     """For half a minute, without a gap or cooldown."""
-    return Terms.of(timedelta(seconds=30), timedelta(0), timedelta(0), every_s)
+    return HoldingTerms.of(timedelta(seconds=30), timedelta(0), timedelta(0), every_s)
 
 
 def test_an_engine_that_cannot_keep_up_does_not_blind_a_rule() -> None:

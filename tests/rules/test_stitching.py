@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Step
-from pipeline.rules.presence import Presence
+from pipeline.rules.presence import ZonePresence
 from pipeline.rules.stitching import Trail, continued, trail_of
 from tests.rules.scene import context, seen, track
 
@@ -73,7 +73,7 @@ def test_the_way_he_was_going_decides() -> None:
 
 def test_presence_remembers_for_a_moment() -> None:
     """Two and a half samples, or a second; then he is gone, and with a new run at once."""
-    presence = Presence(context(1.0))
+    presence = ZonePresence(context(1.0))
     presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5)))
 
     presence.see(seen(2.5))
@@ -87,7 +87,7 @@ def test_presence_remembers_for_a_moment() -> None:
 
 def test_presence_tells_who_was_renamed() -> None:
     """A new id takes over the old one's place."""
-    presence = Presence(context(0.5))
+    presence = ZonePresence(context(0.5))
 
     assert presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5))) == {}
     assert presence.see(seen(0.5, track(7, 0.5, 0.2, 0.5))) == {7: 1}
@@ -96,7 +96,7 @@ def test_presence_tells_who_was_renamed() -> None:
 
 def test_in_a_lively_scene_nobody_is_waited_for_long() -> None:
     """Where a still scene is looked at every ten seconds, a lively one keeps its own pace."""
-    presence = Presence(context(10.0))
+    presence = ZonePresence(context(10.0))
     presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5)))
 
     presence.see(seen(10.0))

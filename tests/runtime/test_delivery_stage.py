@@ -16,9 +16,9 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Commit, Store
-from pipeline.delivery.duty import Duty
+from pipeline.delivery.lease import DeliveryLease
 from pipeline.deployment.loader import load
-from pipeline.runtime.stages.base import Surroundings
+from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.delivery import SharedDeliveryStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
@@ -172,12 +172,12 @@ class Refusing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def enlist(self, sinks: Sequence[str]) -> None:
+    def register_sinks(self, sinks: Sequence[str]) -> None:
         """Refuse, or do it."""
         self.refusals -= 1
         if self.refusals >= 0:
             raise StoreError("the store is locked")
-        self._store.enlist(sinks)
+        self._store.register_sinks(sinks)
 
 
 @dataclass
@@ -185,7 +185,7 @@ class Shift:
     """One process's stage of delivery, looked after by the test."""
 
     stage: SharedDeliveryStage
-    duty: Duty
+    duty: DeliveryLease
     queues: RedisQueues
     metrics: Metrics
     clock: ManualClock
@@ -197,9 +197,9 @@ def shift(site: Site, store: SqlStore | Refusing) -> Shift:
     assert isinstance(loaded.queue, RedisConfig)
     queues = loaded.queue.build(SystemClock())
     clock, metrics = ManualClock(), Metrics()
-    duty = Duty(queues.leases, "me", clock)
-    around = Surroundings(loaded, queues, metrics, clock)
-    stage = SharedDeliveryStage(around, store, duty)  # type: ignore[arg-type]
+    duty = DeliveryLease(queues.leases, "me", clock)
+    context = StageContext(loaded, queues, metrics, clock)
+    stage = SharedDeliveryStage(context, store, duty)  # type: ignore[arg-type]
     return Shift(stage, duty, queues, metrics, clock)
 
 
@@ -210,12 +210,12 @@ def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptur
     assert mine.stage.ready() == "does not know yet whether another process delivers"
     mine.duty.look()
     for _ in range(3):
-        mine.stage.tend()
+        mine.stage.poll()
         assert mine.stage.ready() == "the store does not answer yet"
         assert mine.metrics.value("moonwatch_delivering") == 0
         mine.clock.advance(1.0)
     with caplog.at_level(logging.INFO):
-        mine.stage.tend()
+        mine.stage.poll()
     site.arrive()
     assert mine.stage.ready() is None
     assert mine.metrics.value("moonwatch_delivering") == 1
@@ -232,21 +232,21 @@ def test_a_turn_that_was_lost_leaves_no_figures(site: Site) -> None:
     site.happen()
     mine = shift(site, site.store)
     mine.duty.look()
-    mine.stage.tend()
+    mine.stage.poll()
     behind = 'moonwatch_sink_behind{sink="hook"}'
     wait_until(lambda: mine.metrics.value("moonwatch_sink_behind", sink="hook") == site.made)
     site.server.client.delete(f"{{{site.folder.name}}}:lease:delivery")
-    other = Duty(mine.queues.leases, "other", mine.clock)
+    other = DeliveryLease(mine.queues.leases, "other", mine.clock)
     other.look()
     mine.duty.look()
-    mine.stage.tend()
+    mine.stage.poll()
     assert (mine.stage.stands_by, mine.stage.status(), mine.stage.ready()) == (True, (), None)
     assert f"{behind} 0.0" in mine.metrics.exposition().decode()
     site.store.advance("hook", site.made - 1)
     site.hook.always = 200
     other.end()
     mine.duty.look()
-    mine.stage.tend()
+    mine.stage.poll()
     site.arrive()
     mine.stage.stop(5.0)
     mine.queues.close()

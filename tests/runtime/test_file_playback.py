@@ -13,8 +13,8 @@ from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.queues import Claim, Queues
 from pipeline.deployment.loader import load
-from pipeline.runtime.stages.base import Surroundings
-from pipeline.runtime.stages.file_playback import ConfirmedSamplingStage, Standing
+from pipeline.runtime.stages.base import StageContext
+from pipeline.runtime.stages.file_playback import ConfirmedSamplingStage, JudgedUpTo
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
 from tests.contracts.queue_tools import answer
@@ -29,16 +29,16 @@ class Desk:
     """A sampler, a queue, and somebody who says how far they have judged."""
 
     def __init__(
-        self, file: Path, standing: Standing | None = None, clock: ManualClock | None = None
+        self, file: Path, standing: JudgedUpTo | None = None, clock: ManualClock | None = None
     ) -> None:
         self.clock = clock or ManualClock()
         self.queues: Queues = MemoryConfig(file_room=100).build(self.clock)
-        self.standings: dict[tuple[str, str], Standing | None] = {LANE: standing}
+        self.standings: dict[tuple[str, str], JudgedUpTo | None] = {LANE: standing}
         self.is_away = False
-        around = Surroundings(load(file), self.queues, Metrics(), self.clock)
-        self.stage = ConfirmedSamplingStage(around, self._said)
+        context = StageContext(load(file), self.queues, Metrics(), self.clock)
+        self.stage = ConfirmedSamplingStage(context, self._said)
 
-    def _said(self) -> dict[tuple[str, str], Standing | None]:
+    def _said(self) -> dict[tuple[str, str], JudgedUpTo | None]:
         if self.is_away:
             raise QueueError("redis is out of reach")
         return dict(self.standings)
@@ -46,7 +46,7 @@ class Desk:
     def look(self, after_s: float = 1.0) -> None:
         """Let time pass, and the stage look around."""
         self.clock.advance(after_s)
-        self.stage.tend()
+        self.stage.poll()
 
     def played(self) -> tuple[list[int], Result]:
         """Everything it sends until it tells the end: the ordinals of the jobs, and that end."""
@@ -70,7 +70,7 @@ class Desk:
 
     def judge(self, end: Result, ordinal: int) -> None:
         """Say that the run is judged up to there."""
-        self.standings[LANE] = Standing(end.run, ordinal, ended=ordinal == end.ordinal)
+        self.standings[LANE] = JudgedUpTo(end.run, ordinal, ended=ordinal == end.ordinal)
 
 
 class HeldClock(ManualClock):
@@ -111,7 +111,7 @@ def test_read_is_not_over(desk: Desk) -> None:
     ordinals, end = desk.played()
     assert (ordinals, end.ordinal) == ([0, 1, 2, 3], LAST)
     assert not desk.is_over()
-    desk.standings[LANE] = Standing("another recording", LAST, ended=True)
+    desk.standings[LANE] = JudgedUpTo("another recording", LAST, ended=True)
     assert not desk.is_over()
     desk.judge(end, LAST)
     assert desk.is_over()
@@ -172,7 +172,7 @@ def test_restarted_realtime_takes_no_time_for_what_is_judged(realtime: Path) -> 
     with at_work(Desk(realtime)) as first:
         ordinals, end = first.played()
         assert (ordinals, first.clock.monotonic() > 1.5) == ([0, 1, 2, 3], True)
-    with at_work(Desk(realtime, Standing(end.run, LAST, ended=True), HeldClock())) as again:
+    with at_work(Desk(realtime, JudgedUpTo(end.run, LAST, ended=True), HeldClock())) as again:
         assert again.played()[0] == []
         assert again.is_over()
 
@@ -181,7 +181,7 @@ def test_restarted_realtime_goes_on_at_once_and_then_keeps_its_pace(realtime: Pa
     """The first job that is not judged is sent without a wait, the next one when it is due."""
     with at_work(Desk(realtime)) as first:
         _, end = first.played()
-    with at_work(Desk(realtime, Standing(end.run, 1, ended=False), HeldClock())) as again:
+    with at_work(Desk(realtime, JudgedUpTo(end.run, 1, ended=False), HeldClock())) as again:
         assert first_of(again).ordinal == 2
         assert again.queues.jobs.claim("coco", 1, 0.0) == []
 
@@ -193,7 +193,7 @@ def test_a_pause_in_which_nothing_is_sent_is_no_standstill(
     caplog.set_level(logging.INFO)
     with at_work(Desk(realtime, clock=HeldClock())) as desk:
         job = first_of(desk)
-        desk.standings[LANE] = Standing(job.frame.run, job.ordinal, ended=False)
+        desk.standings[LANE] = JudgedUpTo(job.frame.run, job.ordinal, ended=False)
         for _ in range(5):
             desk.look(100.0)
         assert "played again" not in caplog.text

@@ -17,7 +17,7 @@ from pipeline.core.measures import Health
 from pipeline.core.queues import Queues
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Ask, Detect
-from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.config import SampleConfig
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.loop import CameraLoop
@@ -155,9 +155,9 @@ class Bench:
         self.front = self.queues
 
     @property
-    def outside(self) -> Outside:
+    def outside(self) -> SamplerContext:
         """What the parts under test are given."""
-        return Outside(self.front, self.said.append, self.metrics, self.clock)
+        return SamplerContext(self.front, self.said.append, self.metrics, self.clock)
 
     def jobs(self, engine: str = "fast") -> list[Job]:
         """The jobs that wait for an engine, taken."""

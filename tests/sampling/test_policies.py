@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.tasks import Count, Detect
-from pipeline.sampling.policies import Grid, Schedule
+from pipeline.sampling.policies import Grid, TaskSchedule
 from tests.sampling.fakes import DOOR, PEOPLE, START
 
 
@@ -45,7 +45,7 @@ def test_rate_over_an_hour(fps: float) -> None:
 def test_tasks_have_rates_of_their_own() -> None:
     """Each frame has the tasks that are due then, by engine."""
     cars = Count("cars", "fast", "car")
-    schedule = Schedule([(PEOPLE, None), (cars, 1.0), (DOOR, 2.0)])
+    schedule = TaskSchedule([(PEOPLE, None), (cars, 1.0), (DOOR, 2.0)])
     asked = [schedule.take(START + 0.5 * n) for n in range(5)]
     assert [list(due) for due in asked] == [
         ["fast", "slow"],
@@ -59,7 +59,7 @@ def test_tasks_have_rates_of_their_own() -> None:
 
 def test_a_task_waits_for_a_frame() -> None:
     """A task whose time came without a frame is asked at the next one, once."""
-    schedule = Schedule([(PEOPLE, None), (DOOR, 10.0)])
+    schedule = TaskSchedule([(PEOPLE, None), (DOOR, 10.0)])
     at = (0, 5, 27, 28, 29, 30)
     assert [t for t in at if "slow" in schedule.take(START + t)] == [0, 27, 30]
 
@@ -76,12 +76,12 @@ def test_no_more_is_decoded_than_asked(
     tasks: list[tuple[Detect, float | None]], shortest_s: float
 ) -> None:
     """The most frequent task says how often a frame is needed at all."""
-    assert Schedule(tasks).shortest_s == shortest_s
+    assert TaskSchedule(tasks).shortest_s == shortest_s
 
 
 def test_nothing_due_is_known_beforehand() -> None:
     """A frame without a task is recognised, and asking changes nothing."""
-    schedule = Schedule([(DOOR, 30.0)])
+    schedule = TaskSchedule([(DOOR, 30.0)])
     assert schedule.is_due(START)
     assert schedule.is_due(START)
     schedule.take(START)

@@ -12,7 +12,7 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
-from pipeline.sampling.camera import Backoff, Camera, Outside
+from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.telemetry.metrics import Metrics
@@ -173,9 +173,9 @@ def test_waits_start_anew_after_a_good_time() -> None:
 def test_a_source_says_how_soon() -> None:
     """A source with settings of its own is waited for as they say."""
     source = ScriptedSource(live=True)
-    assert Backoff.of(source) == Backoff(1.0, 30.0)
+    assert ReconnectPause.of(source) == ReconnectPause(1.0, 30.0)
     source.reconnect = Reconnect(timedelta(seconds=3), timedelta(minutes=5))  # type: ignore[attr-defined]
-    assert Backoff.of(source) == Backoff(3.0, 300.0)
+    assert ReconnectPause.of(source) == ReconnectPause(3.0, 300.0)
 
 
 def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
@@ -288,7 +288,7 @@ def test_health_that_cannot_be_kept_ends_no_camera() -> None:
             refusals.pop()
             raise OSError("disk full")
 
-    outside = Outside(bench.queues, listen, bench.metrics, bench.clock)
+    outside = SamplerContext(bench.queues, listen, bench.metrics, bench.clock)
     source = ScriptedSource(every(0.5, 2), live=True)
     supervisor = Supervisor([camera(source, stale_after="1h")], outside)
     supervisor.start()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.telemetry.http import LOOPBACK, Address, Telling, address_of, answering
+from pipeline.telemetry.http import LOOPBACK, HealthAnswers, ListenAddress, address_of, answering
 from pipeline.telemetry.metrics import Metrics
 
 
@@ -28,8 +28,8 @@ class Desk:
 def desk() -> Iterator[Desk]:
     """A process that answers on a free port."""
     desk = Desk()
-    telling = Telling(lambda: desk.reason, desk.metrics.exposition, lambda: desk.remark)
-    with answering(Address(LOOPBACK, 0), telling) as port:
+    telling = HealthAnswers(lambda: desk.reason, desk.metrics.exposition, lambda: desk.remark)
+    with answering(ListenAddress(LOOPBACK, 0), telling) as port:
         assert port is not None
         desk.port = port
         yield desk
@@ -74,13 +74,13 @@ def test_there_is_nothing_else(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "address"),
     [
-        (":9100", Address("127.0.0.1", 9100)),  # this machine only, unless told otherwise
-        ("0.0.0.0:9100", Address("0.0.0.0", 9100)),  # everybody
-        ("[::1]:80", Address("::1", 80)),
-        ("localhost:0", Address("localhost", 0)),
+        (":9100", ListenAddress("127.0.0.1", 9100)),  # this machine only, unless told otherwise
+        ("0.0.0.0:9100", ListenAddress("0.0.0.0", 9100)),  # everybody
+        ("[::1]:80", ListenAddress("::1", 80)),
+        ("localhost:0", ListenAddress("localhost", 0)),
     ],
 )
-def test_addresses(text: str, address: Address) -> None:
+def test_addresses(text: str, address: ListenAddress) -> None:
     """A port alone is this machine's own."""
     assert address_of(text) == address
 
@@ -94,9 +94,9 @@ def test_no_address_is_refused(text: str) -> None:
 
 def test_a_port_that_is_taken_is_said(desk: Desk) -> None:
     """In a sentence with the port."""
-    telling = Telling(lambda: None, desk.metrics.exposition)
+    telling = HealthAnswers(lambda: None, desk.metrics.exposition)
     with (
         pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{desk.port}"),
-        answering(Address(LOOPBACK, desk.port), telling),
+        answering(ListenAddress(LOOPBACK, desk.port), telling),
     ):
         raise AssertionError("unreachable")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipeline.tracking.association import NEVER, assigned
-from pipeline.tracking.motion import Manner, Motion
+from pipeline.tracking.motion import Motion, MotionModel
 
-WALKER = Manner(speed=0.7, aspect=16 / 9)
+WALKER = MotionModel(speed=0.7, aspect=16 / 9)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 10])

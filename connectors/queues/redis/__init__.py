@@ -29,7 +29,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.queues.redis.client.link import Link
-from connectors.queues.redis.client.target import Place, RedisUrl, Target, place_of
+from connectors.queues.redis.client.target import RedisPlace, RedisUrl, Target, place_of
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.leases import RedisLeases
@@ -128,7 +128,7 @@ class RedisConfig(Config):
             link=link,
         )
 
-    def _place(self) -> Place:
+    def _place(self) -> RedisPlace:
         return place_of(self.url.get_secret_value())
 
     def _target(self) -> Target:

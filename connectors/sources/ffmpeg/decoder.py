@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 from pydantic import Field
 
-from connectors.sources.ffmpeg.pictures import Converter, VideoPicture
-from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, Wanted
+from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
+from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ class Decoder:
         self._every_s = every_s
         self._time_of = time_of
         self._lost = lost
-        self._converter = Converter()
+        self._converter = PixelConverter()
         self._intervals = KeyIntervals(every_s)
-        self._wanted = Wanted(every_s)
+        self._wanted = WantedPictures(every_s)
         self._keys_alone = every_s > 0
         self._held: list[Packet[VideoStream]] = []
         self._held_bytes = 0

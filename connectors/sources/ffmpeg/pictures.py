@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-class Converter:
+class PixelConverter:
     """Scales and converts in one step; keeps FFmpeg's tables from one picture to the next."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class VideoPicture:
 
     __slots__ = ("_converter", "_frame", "_quarters", "captured_at")
 
-    def __init__(self, frame: "VideoFrame", captured_at: float, converter: Converter) -> None:
+    def __init__(self, frame: "VideoFrame", captured_at: float, converter: PixelConverter) -> None:
         self.captured_at = captured_at
         self._frame = frame
         self._converter = converter

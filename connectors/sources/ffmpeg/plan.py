@@ -49,7 +49,7 @@ class KeyIntervals:
         return max(self._intervals, default=0.0) > self.longest_s
 
 
-class Wanted:
+class WantedPictures:
     """Which pictures a consumer may take that uses one every `every_s`.
 
     Consumers differ: some keep to a grid of times, with a little allowance for rounding, some ask

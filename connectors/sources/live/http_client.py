@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from connectors.sources.failures import diagnose, failure
-from connectors.sources.live.reader import Place
+from connectors.sources.live.reader import CameraPlace
 from pipeline.core.errors import SourceError, SourceFailure
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ _PORTS = {"http": 80, "https": 443}
 class Connection:
     """A camera's web server and our login there; Basic or Digest, as it asks."""
 
-    def __init__(self, url: str, login: tuple[str, str] | None, place: Place, verify: bool) -> None:
+    def __init__(
+        self, url: str, login: tuple[str, str] | None, place: CameraPlace, verify: bool
+    ) -> None:
         import httpx
 
         self._url = httpx.URL(url)
@@ -111,7 +113,7 @@ class Connection:
 class Answer:
     """What came back: its kind at once, its content as it arrives."""
 
-    def __init__(self, response: "httpx.Response", place: Place) -> None:
+    def __init__(self, response: "httpx.Response", place: CameraPlace) -> None:
         self._response = response
         self._place = place
 

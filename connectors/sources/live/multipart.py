@@ -20,7 +20,7 @@ def boundary_of(content_type: str) -> bytes | None:
     return named.group(1).strip().encode("latin-1", "replace") if named else b""
 
 
-class Parts:
+class MultipartReader:
     """Cuts a stream into the contents of its parts."""
 
     def __init__(self, boundary: bytes) -> None:

@@ -49,7 +49,7 @@ class LiveConfig(Config):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CameraPlace:
     """How texts call a live source, and how long one waits for it."""
 
     name: str
@@ -124,7 +124,7 @@ class Watch:
             self._pictures.clear()
             self._changed.notify_all()
 
-    def opened(self, place: Place) -> None:
+    def opened(self, place: CameraPlace) -> None:
         """Wait until the stream is open; raises what kept it from opening."""
         with self._changed:
             known = self._changed.wait_for(
@@ -135,7 +135,7 @@ class Watch:
             if not known:
                 raise place.late(opened=False)
 
-    def next(self, place: Place) -> Picture | None:
+    def next(self, place: CameraPlace) -> Picture | None:
         """The next picture, or None after `stop`; raises SourceError when the stream breaks."""
         with self._changed:
             while not (self._pictures or self._done or self.stopped):
@@ -156,7 +156,7 @@ class LiveSource(abc.ABC):
 
     def __init__(self, name: str, config: LiveConfig, clock: Clock) -> None:
         self.reconnect = config.reconnect
-        self._place = Place(
+        self._place = CameraPlace(
             name, config.open_timeout.total_seconds(), config.read_timeout.total_seconds()
         )
         self._clock = clock

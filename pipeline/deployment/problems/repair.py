@@ -31,7 +31,7 @@ _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class RemovableParts:
     """The parts of a model that are left out, or replaced, when something in them is wrong.
 
     Patterns are paths in which `*` stands for any key; the longest that fits counts.
@@ -61,7 +61,7 @@ class Draft(Generic[M]):
     """The tree with its words, numbers and switches as they were meant."""
 
 
-def read_model(root: Node, model: type[M], parts: Parts) -> Draft[M]:
+def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
     """Read `root` as `model`; wrong parts are left out one after the other until it passes."""
     mistakes: list[Mistake] = []
     broken: set[Path] = set()
@@ -114,7 +114,7 @@ def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bo
     return not (emptied or lacking) and mistake.path not in wrong
 
 
-def _mend(root: Node, mistake: Mistake, parts: Parts, broken: set[Path]) -> Node:
+def _mend(root: Node, mistake: Mistake, parts: RemovableParts, broken: set[Path]) -> Node:
     if mistake.kind == "extra_forbidden":
         return _without_slip(root, mistake)
     pattern = parts.around(mistake.path)

@@ -58,7 +58,7 @@ def read_yaml(
         loader.dispose()
     if node is None:
         return None, []
-    converter = _Converter(origin or (lambda line: Origin(line=line)))
+    converter = _NodeBuilder(origin or (lambda line: Origin(line=line)))
     tree = converter.convert(node, ())
     return (None, converter.problems) if converter.overflown else (tree, converter.problems)
 
@@ -80,7 +80,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     return Problem("", f"is no YAML: {problem}{advice}", line)
 
 
-class _Converter:
+class _NodeBuilder:
     """Makes a tree of PyYAML's nodes, and keeps what is wrong with them."""
 
     def __init__(self, origin: Callable[[int], Origin]) -> None:

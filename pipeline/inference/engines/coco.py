@@ -120,7 +120,7 @@ class Coco:
             return [Failed(task.engine, reason) for task in tasks]
         return [self._answer(found, task) for task in tasks]
 
-    def _find(self, pixels: Pixels) -> "_Found":
+    def _find(self, pixels: Pixels) -> "_CocoBoxes":
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise ValueError(f"expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
         with self._lock:
@@ -141,7 +141,7 @@ class Coco:
         found: NDArray[np.float64] = np.asarray(self._net.forward()[0], np.float64)
         return found
 
-    def _answer(self, found: "_Found", task: Task) -> Answer:
+    def _answer(self, found: "_CocoBoxes", task: Task) -> Answer:
         problem = self._config.problem_with(task)
         if problem is not None:
             return Failed(task.engine, problem)
@@ -159,7 +159,7 @@ class Coco:
                 return Failed(task.engine, "the coco engine only finds things")
 
 
-class _Found:
+class _CocoBoxes:
     """Everything found in one picture, best first."""
 
     def __init__(
@@ -187,7 +187,7 @@ class _Found:
 
 def _merged(
     passes: Sequence[NDArray[np.float64]], tiles: Sequence[Tile], min_score: float
-) -> _Found:
+) -> _CocoBoxes:
     rows, cuts, full = [], [], False
     for tile, found in zip(tiles, passes, strict=True):
         sure = found[np.isfinite(found).all(axis=1) & (found[:, 4] >= min_score)]
@@ -203,7 +203,7 @@ def _merged(
     every, cut = every[has_area], cut[has_area]
     classes = every[:, 5].round().astype(np.int64)
     stay = kept(every[:, :4], classes, cut)
-    return _Found(every[stay, :4], every[stay, 4], classes[stay], full)
+    return _CocoBoxes(every[stay, :4], every[stay, 4], classes[stay], full)
 
 
 def _load() -> "Net":

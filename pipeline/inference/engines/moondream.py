@@ -131,44 +131,44 @@ class MoondreamEngine:
 def _request(task: Task) -> moondream.Request:
     match task:
         case Detect(label=label, max_objects=limit):
-            return moondream.Detect(label, limit)
+            return moondream.DetectRequest(label, limit)
         case Point(label=label, max_objects=limit):
-            return moondream.Point(label, limit)
+            return moondream.PointRequest(label, limit)
         case Count(label=label, max_objects=limit):
-            return moondream.Count(label, max_objects=limit)
+            return moondream.CountRequest(label, max_objects=limit)
         case Caption(length=length, max_tokens=limit):
-            return moondream.Caption(length, max_tokens=limit)
+            return moondream.CaptionRequest(length, max_tokens=limit)
         case Ask(answers="yes/no", question=question):
             # The first token decides; what follows is not needed.
-            return moondream.Query(question, max_tokens=1)
+            return moondream.QueryRequest(question, max_tokens=1)
         case Ask(answers="number", question=question, max_tokens=limit):
-            return moondream.Query(question, max_tokens=min(limit, NUMBER_TOKENS))
+            return moondream.QueryRequest(question, max_tokens=min(limit, NUMBER_TOKENS))
         case Ask(answers="one of", question=question, choices=choices):
-            return moondream.Query(question, choices=choices)
+            return moondream.QueryRequest(question, choices=choices)
         case Ask(question=question, max_tokens=limit):
-            return moondream.Query(question, max_tokens=limit)
+            return moondream.QueryRequest(question, max_tokens=limit)
 
 
 def _answer(task: Task, result: moondream.Result) -> Answer:
     match result:
-        case moondream.Detections():
+        case moondream.DetectResult():
             boxes = tuple((b[0], b[1], b[2], b[3]) for b in result.boxes_xyxy.tolist())
             scores = tuple(result.scores.tolist())
             return Boxes(task.engine, boxes, scores, result.saturated)
-        case moondream.Points():
+        case moondream.PointResult():
             points = tuple((p[0], p[1]) for p in result.points_xy.tolist())
             return Points(task.engine, points, tuple(result.scores.tolist()), result.saturated)
-        case moondream.Counted():
+        case moondream.CountResult():
             if result.count is None:
                 return Failed(task.engine, f"the answer {result.text!r} holds no number")
             return Number(task.engine, result.count, result.agreement, result.saturated)
-        case moondream.Text():
+        case moondream.TextResult():
             return _text(task, result)
-        case moondream.Failed():
+        case moondream.FailedResult():
             return Failed(task.engine, result.reason)
 
 
-def _text(task: Task, result: moondream.Text) -> Answer:
+def _text(task: Task, result: moondream.TextResult) -> Answer:
     words = result.text.strip()
     match task:
         case Ask(answers="yes/no"):

@@ -18,7 +18,7 @@ from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
 from pipeline.inference.engines.base import EngineConfigBase
 
 if TYPE_CHECKING:
-    from pipeline.inference.engines._transformers.detectors import Detector, Found
+    from pipeline.inference.engines._transformers.detectors import DetectedBoxes, Detector
 
 # Imported by name when a model is loaded: it brings torch and transformers with it.
 _LOADER = "pipeline.inference.engines._transformers.load"
@@ -71,7 +71,7 @@ class TransformersConfig(EngineConfigBase):
                 f"the transformers engine needs {error.name}; "
                 "install it with: pip install 'moonwatch[moondream]'"
             ) from error
-        wanted = loader.Wanted(
+        wanted = loader.DetectorToLoad(
             self.model, self.revision, self.device, self.dtype, self.local_files_only
         )
         return Transformers(loader.load(wanted), self)
@@ -106,7 +106,9 @@ class Transformers:
         """Let go of the model and its memory."""
         self._detector = None
 
-    def _look(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> "list[dict[str, Found]]":
+    def _look(
+        self, batch: Sequence[tuple[Pixels, Sequence[Task]]]
+    ) -> "list[dict[str, DetectedBoxes]]":
         import torch
 
         labels = {subject_label(task): None for _, tasks in batch for task in tasks}
@@ -117,7 +119,7 @@ class Transformers:
             pictures = [pixels for pixels, _ in batch]
             return self._loaded().find(pictures, wanted, self._config.min_score)
 
-    def _answer(self, found: "dict[str, Found]", task: Task) -> Answer:
+    def _answer(self, found: "dict[str, DetectedBoxes]", task: Task) -> Answer:
         problem = self._config.problem_with(task)
         label = subject_label(task)
         if problem is None and label is not None:

@@ -12,7 +12,7 @@ from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.reads import Read, RowKind
 from pipeline.moondream.region import coord_values, size_values
 from pipeline.moondream.skills.base import Language, Skill, Turn, need_count, need_words
-from pipeline.moondream.types import Detect, Detections, Point, Points
+from pipeline.moondream.types import DetectRequest, DetectResult, PointRequest, PointResult
 
 BOX_STEPS = 3  # x, y, size
 POINT_STEPS = 2  # x, y
@@ -79,7 +79,7 @@ class ObjectSkill(Skill):
 class DetectSkill(ObjectSkill):
     """Boxes around what a label names."""
 
-    def __init__(self, language: Language, request: Detect) -> None:
+    def __init__(self, language: Language, request: DetectRequest) -> None:
         need_words("label", request.label)
         ids = language.release.detect_prompt(language.tokenizer, request.label)
         super().__init__(language, ids, request.max_objects, RowKind.DETECT)
@@ -89,7 +89,7 @@ class DetectSkill(ObjectSkill):
         self._sizes = sizes.numpy().astype(np.float64)
         self._raw = request.raw
 
-    def result(self) -> Detections:
+    def result(self) -> DetectResult:
         """Return the boxes so far."""
         bins, scores = self._collected()
         centre, half = self._coords[bins[:, :2]], self._sizes[bins[:, 2:]] / 2
@@ -98,22 +98,22 @@ class DetectSkill(ObjectSkill):
             boxes = boxes.clip(0, 1)
             kept = distinct(boxes, scores)
             boxes, scores, bins = boxes[kept], scores[kept], bins[kept]
-        return Detections(boxes, scores, bins, self._saturated)
+        return DetectResult(boxes, scores, bins, self._saturated)
 
 
 class PointSkill(ObjectSkill):
     """Points on what a label names."""
 
-    def __init__(self, language: Language, request: Point) -> None:
+    def __init__(self, language: Language, request: PointRequest) -> None:
         need_words("label", request.label)
         ids = language.release.point_prompt(language.tokenizer, request.label)
         super().__init__(language, ids, request.max_objects, RowKind.POINT)
         self._coords = coord_values(language.dims.region.coord_bins).numpy().astype(np.float64)
 
-    def result(self) -> Points:
+    def result(self) -> PointResult:
         """Return the points so far."""
         bins, scores = self._collected()
-        return Points(self._coords[bins], scores, bins, self._saturated)
+        return PointResult(self._coords[bins], scores, bins, self._saturated)
 
 
 def distinct(boxes_xyxy: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:

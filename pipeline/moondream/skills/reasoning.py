@@ -10,7 +10,7 @@ from pipeline.moondream.reads import Read, RowKind
 from pipeline.moondream.region import coord_values
 from pipeline.moondream.skills.base import Language, Skill, Turn
 from pipeline.moondream.skills.text import TextSkill
-from pipeline.moondream.types import Grounding, Query, Reasoning
+from pipeline.moondream.types import Grounding, QueryRequest, Reasoning
 
 
 class ReasoningSkill(Skill):
@@ -20,7 +20,7 @@ class ReasoningSkill(Skill):
     """
 
     def __init__(
-        self, language: Language, prompt: Prompt, request: Query, has_picture: bool
+        self, language: Language, prompt: Prompt, request: QueryRequest, has_picture: bool
     ) -> None:
         self.answer = TextSkill(language, prompt, request, has_picture)
         self._call = language.release.answer_prompt()

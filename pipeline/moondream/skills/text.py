@@ -9,14 +9,18 @@ from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.reads import Read, RowKind
 from pipeline.moondream.skills.base import Language, Skill, Turn, need_count
 from pipeline.moondream.tokenizer import TextStream
-from pipeline.moondream.types import Caption, Finish, Query, Text
+from pipeline.moondream.types import CaptionRequest, Finish, QueryRequest, TextResult
 
 
 class TextSkill(Skill):
     """Writes up to `max_tokens` tokens; `pieces` grows as text becomes certain."""
 
     def __init__(
-        self, language: Language, prompt: Prompt, request: Query | Caption, has_picture: bool
+        self,
+        language: Language,
+        prompt: Prompt,
+        request: QueryRequest | CaptionRequest,
+        has_picture: bool,
     ) -> None:
         self._max_tokens = need_count("max_tokens", request.max_tokens)
         check_warmth(request)
@@ -53,10 +57,10 @@ class TextSkill(Skill):
         """Return the uniform number for the token `ahead` of the next one."""
         return self._draws.at(len(self._tokens) + ahead)
 
-    def result(self) -> Text:
+    def result(self) -> TextResult:
         """Return the text so far."""
         yes_probability, mass = self._yes_or_no()
-        return Text(
+        return TextResult(
             text="".join(self.pieces),
             token_ids=tuple(self._tokens),
             pieces=tuple(self.pieces),
@@ -94,7 +98,7 @@ class TextSkill(Skill):
         return self._yes / (self._yes + self._no), self._yes + self._no
 
 
-def check_warmth(request: Query | Caption) -> None:
+def check_warmth(request: QueryRequest | CaptionRequest) -> None:
     """Raise RequestError for a temperature or top_p that cannot be drawn with."""
     if not 0 <= request.temperature < math.inf:
         raise RequestError(f"temperature is {request.temperature}; it must be 0 or more")

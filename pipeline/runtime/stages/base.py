@@ -13,7 +13,7 @@ from pipeline.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class StageContext:
     """What the stages of one process have in common."""
 
     deployment: Deployment
@@ -23,7 +23,7 @@ class Surroundings:
 
 
 class Stage(Protocol):
-    """One stage at work. `start`, `tend` it now and then, look at how it is, `stop`."""
+    """One stage at work. `start`, `poll` it now and then, look at how it is, `stop`."""
 
     name: str
 
@@ -31,7 +31,7 @@ class Stage(Protocol):
         """Begin; returns at once."""
         ...
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """What has to be done now and then."""
         ...
 

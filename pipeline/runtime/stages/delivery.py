@@ -8,10 +8,10 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Store
 from pipeline.delivery import Delivery, LaneStatus
-from pipeline.delivery import Lane as SinkLane
-from pipeline.delivery.duty import LOOK_S, Duty
+from pipeline.delivery import SinkLane as SinkLane
+from pipeline.delivery.lease import LOOK_S, DeliveryLease
 from pipeline.runtime.assembly import routes_of
-from pipeline.runtime.stages.base import StageThread, Surroundings
+from pipeline.runtime.stages.base import StageContext, StageThread
 
 
 class DeliveryStage:
@@ -20,15 +20,15 @@ class DeliveryStage:
     name = "delivery"
 
     def __init__(
-        self, around: Surroundings, store: Store, may_go_on: Callable[[], bool] = lambda: True
+        self, context: StageContext, store: Store, may_go_on: Callable[[], bool] = lambda: True
     ) -> None:
         """Nothing is sent before `start`, nor once it may not go on."""
         lanes = [
-            SinkLane(route, sink, store, around.clock, around.metrics)
-            for route, sink in routes_of(around.deployment)
+            SinkLane(route, sink, store, context.clock, context.metrics)
+            for route, sink in routes_of(context.deployment)
         ]
-        self._delivery = Delivery(lanes, store, around.clock, may_go_on)
-        self._metrics = around.metrics
+        self._delivery = Delivery(lanes, store, context.clock, may_go_on)
+        self._metrics = context.metrics
         self.has_started = False
         self.has_ended = False
         """Whether every lane has let go of its sink."""
@@ -42,7 +42,7 @@ class DeliveryStage:
         self.has_started = True
         self._metrics.delivering.set(1)
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Look for new events now."""
         self._delivery.nudge()
 
@@ -77,12 +77,12 @@ class SharedDeliveryStage:
     name = "delivery"
     finished = False
 
-    def __init__(self, around: Surroundings, store: Store, duty: Duty) -> None:
+    def __init__(self, context: StageContext, store: Store, duty: DeliveryLease) -> None:
         """Nothing is asked for before `start`, and nothing sent before the duty is taken up."""
-        self._around = around
+        self._context = context
         self._store = store
         self._duty = duty
-        self._keeper = _keeper(duty, around.clock)
+        self._keeper = _keeper(duty, context.clock)
         self._token: int | None = None
         self._lanes: DeliveryStage | None = None
         self._retry_at = float("-inf")
@@ -92,7 +92,7 @@ class SharedDeliveryStage:
         """Begin to ask for the duty."""
         self._keeper.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Begin or end to deliver, as the duty comes and goes; look for new events."""
         token = self._duty.token
         if self._lanes is not None and token != self._token:
@@ -100,7 +100,7 @@ class SharedDeliveryStage:
         if token is not None and self._lanes is None:
             self._begin(token)
         if self._lanes is not None:
-            self._lanes.tend()
+            self._lanes.poll()
         if self.stands_by:
             self._say(logging.INFO, "another process delivers, standing by")
 
@@ -141,10 +141,10 @@ class SharedDeliveryStage:
         return None if self.stands_by else "does not know yet whether another process delivers"
 
     def _begin(self, token: int) -> None:
-        now = self._around.clock.monotonic()
+        now = self._context.clock.monotonic()
         if now < self._retry_at:
             return
-        lanes = DeliveryStage(self._around, self._store, lambda: self._duty.holds(token))
+        lanes = DeliveryStage(self._context, self._store, lambda: self._duty.holds(token))
         try:
             lanes.start()
         except StoreError as error:
@@ -159,7 +159,7 @@ class SharedDeliveryStage:
         self._lanes, self._token = None, None
         lanes.stop(_LET_GO_S)
         for lane in lanes.status():
-            self._around.metrics.sink_behind.labels(lane.sink).set(0)
+            self._context.metrics.sink_behind.labels(lane.sink).set(0)
 
     def _say(self, level: int, sentence: str) -> None:
         """Once for each change."""
@@ -168,7 +168,7 @@ class SharedDeliveryStage:
         self._said = sentence
 
 
-def _keeper(duty: Duty, clock: Clock) -> StageThread:
+def _keeper(duty: DeliveryLease, clock: Clock) -> StageThread:
     stop = threading.Event()
 
     def keep() -> None:

@@ -18,8 +18,8 @@ from pipeline.deployment.model import Deployment
 from pipeline.processing.processor import LaneKey
 from pipeline.runtime.assembly import engines_of
 from pipeline.runtime.reports import reports_of
-from pipeline.runtime.stage_process import Workplace
-from pipeline.runtime.stages.base import Surroundings
+from pipeline.runtime.stage_process import ProcessContext
+from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.sampling import SamplingStage
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _REMIND_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JudgedUpTo:
     """How far a processor has judged a camera's run."""
 
     run: str
@@ -42,7 +42,7 @@ class Standing:
     ended: bool
 
 
-Standings = Mapping[LaneKey, Standing | None]
+JudgedLanes = Mapping[LaneKey, JudgedUpTo | None]
 """What somebody judges now, None where nothing of it is judged yet."""
 
 
@@ -51,27 +51,27 @@ class ConfirmedSamplingStage:
 
     name = "sampling"
 
-    def __init__(self, around: Surroundings, standings: Callable[[], Standings]) -> None:
+    def __init__(self, context: StageContext, standings: Callable[[], JudgedLanes]) -> None:
         """`standings` raises QueueError while nobody can tell."""
-        self._around = around
+        self._context = context
         self._standings = standings
         known = self._known()
-        files, live = _divided(around.deployment)
-        self._live = SamplingStage(_only(around, live)) if live else None
-        self._plays = [_Play(_only(around, [name]), known) for name in files]
+        files, live = _divided(context.deployment)
+        self._live = SamplingStage(_only(context, live)) if live else None
+        self._plays = [_Play(_only(context, [name]), known) for name in files]
         self._looked_at = float("-inf")
-        self._reminded_at = around.clock.monotonic()
+        self._reminded_at = context.clock.monotonic()
 
     def start(self) -> None:
         """Open the cameras."""
         for part in self._parts():
             part.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Send what cameras said of their state, and see how far the files are judged."""
         for part in self._parts():
-            part.tend()
-        now = self._around.clock.monotonic()
+            part.poll()
+        now = self._context.clock.monotonic()
         if now - self._looked_at >= _LOOK_S:
             self._looked_at = now
             self._see(now)
@@ -112,7 +112,7 @@ class ConfirmedSamplingStage:
         live = [self._live] if self._live is not None else []
         return live + [play.stage for play in self._plays]
 
-    def _known(self) -> Standings:
+    def _known(self) -> JudgedLanes:
         try:
             return self._standings()
         except QueueError:
@@ -122,7 +122,7 @@ class ConfirmedSamplingStage:
         if all(play.is_over for play in self._plays):
             return
         try:
-            waiting = self._around.queues.jobs.backlog()
+            waiting = self._context.queues.jobs.backlog()
         except QueueError:
             return
         known = self._known()
@@ -134,17 +134,17 @@ class ConfirmedSamplingStage:
 class _Play:
     """One file: played, watched being judged, played again where that gets no further."""
 
-    def __init__(self, around: Surroundings, known: Standings) -> None:
-        self._around = around
-        ((self._camera, config),) = around.deployment.cameras.items()
+    def __init__(self, context: StageContext, known: JudgedLanes) -> None:
+        self._context = context
+        ((self._camera, config),) = context.deployment.cameras.items()
         self.engines = engines_of(config)
         self._seen = self._of(known)
-        self._moved_at = around.clock.monotonic()
+        self._moved_at = context.clock.monotonic()
         self._replays = 0
         self.is_over = False
         self.stage = self._made()
 
-    def see(self, known: Standings, now: float, *, busy: bool) -> None:
+    def see(self, known: JudgedLanes, now: float, *, busy: bool) -> None:
         """Take note of how far it is judged; `busy` says that an engine has frames waiting."""
         if self.is_over:
             return
@@ -160,14 +160,14 @@ class _Play:
         elif now - self._moved_at > self._patience_s(busy=busy):
             self._play_again(now)
 
-    def _of(self, known: Standings) -> dict[str, Standing | None]:
+    def _of(self, known: JudgedLanes) -> dict[str, JudgedUpTo | None]:
         return {
             engine: known[self._camera, engine]
             for engine in self.engines
             if (self._camera, engine) in known
         }
 
-    def _awaits(self, seen: Mapping[str, Standing | None]) -> bool:
+    def _awaits(self, seen: Mapping[str, JudgedUpTo | None]) -> bool:
         """Whether something that was sent is not judged, be it the end."""
         if self.stage.finished:
             return True
@@ -197,10 +197,10 @@ class _Play:
             for engine, standing in self._seen.items()
             if standing is not None
         }
-        return SamplingStage(self._around, judged)
+        return SamplingStage(self._context, judged)
 
 
-def _judged(standing: Standing | None, run: str) -> int:
+def _judged(standing: JudgedUpTo | None, run: str) -> int:
     """How many jobs of the run are judged."""
     return standing.ordinal + 1 if standing is not None and standing.run == run else 0
 
@@ -211,10 +211,10 @@ def _divided(deployment: Deployment) -> tuple[list[str], list[str]]:
     return files, [name for name in deployment.cameras if name not in files]
 
 
-def _only(around: Surroundings, names: list[str]) -> Surroundings:
-    cameras = {name: around.deployment.cameras[name] for name in names}
-    deployment = around.deployment.model_copy(update={"cameras": cameras})
-    return Surroundings(deployment, around.queues, around.metrics, around.clock)
+def _only(context: StageContext, names: list[str]) -> StageContext:
+    cameras = {name: context.deployment.cameras[name] for name in names}
+    deployment = context.deployment.model_copy(update={"cameras": cameras})
+    return StageContext(deployment, context.queues, context.metrics, context.clock)
 
 
 # Processors that start together with the sampler are waited for. Without their word a file is
@@ -223,20 +223,20 @@ _JUDGES_WITHIN_S = 10.0
 _JUDGES_LOOK_S = 0.2
 
 
-def await_judges(place: Workplace) -> None:
+def await_judges(process_context: ProcessContext) -> None:
     """Wait for a while until somebody says of each file how far it is judged."""
-    clock = place.around.clock
-    wanted = file_lanes(place.around.deployment)
+    clock = process_context.context.clock
+    wanted = file_lanes(process_context.context.deployment)
     deadline = clock.monotonic() + _JUDGES_WITHIN_S
-    while not _judged_lanes(place) >= wanted and clock.monotonic() < deadline:
-        if clock.wait(_JUDGES_LOOK_S, place.stop):
+    while not _judged_lanes(process_context) >= wanted and clock.monotonic() < deadline:
+        if clock.wait(_JUDGES_LOOK_S, process_context.stop):
             return
 
 
-def standings_of(presence: Presence) -> Standings:
+def standings_of(presence: Presence) -> JudgedLanes:
     """How far each camera is judged, by those who judge it now; raises QueueError."""
     return {
-        (camera, engine): Standing(*point) if point is not None else None
+        (camera, engine): JudgedUpTo(*point) if point is not None else None
         for report in reports_of(presence).values()
         for camera, engines in report.judged.items()
         for engine, point in engines.items()
@@ -253,8 +253,8 @@ def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
     )
 
 
-def _judged_lanes(place: Workplace) -> AbstractSet[LaneKey]:
+def _judged_lanes(process_context: ProcessContext) -> AbstractSet[LaneKey]:
     try:
-        return standings_of(place.queues.presence).keys()
+        return standings_of(process_context.queues.presence).keys()
     except QueueError:
         return frozenset()

@@ -7,7 +7,7 @@ from pipeline.core.errors import QueueError
 from pipeline.core.queues import Backlog
 from pipeline.inference.worker import Worker
 from pipeline.runtime.assembly import lanes_of
-from pipeline.runtime.stages.base import StageThread, Surroundings, stop_threads
+from pipeline.runtime.stages.base import StageContext, StageThread, stop_threads
 
 _MEASURE_EVERY_S = 1.0
 
@@ -17,13 +17,13 @@ class InferenceStage:
 
     name = "inference"
 
-    def __init__(self, around: Surroundings, only: Collection[str] = ()) -> None:
+    def __init__(self, context: StageContext, only: Collection[str] = ()) -> None:
         """Start the engines, all or `only` some; raises EngineError."""
-        self._around = around
-        self._lanes = lanes_of(around.deployment, only)
+        self._context = context
+        self._lanes = lanes_of(context.deployment, only)
         self._threads = []
         for lane in self._lanes:
-            worker = Worker(lane, around.queues.jobs, around.metrics, around.clock)
+            worker = Worker(lane, context.queues.jobs, context.metrics, context.clock)
             self._threads.append(StageThread(f"inference {lane.name}", worker.run, worker.stop))
         self._measured_at = float("-inf")
 
@@ -34,14 +34,14 @@ class InferenceStage:
         for thread in self._threads:
             thread.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Measure what waits."""
-        now = self._around.clock.monotonic()
+        now = self._context.clock.monotonic()
         if now - self._measured_at < _MEASURE_EVERY_S:
             return
         self._measured_at = now
         with suppress(QueueError):  # said by the queue itself
-            self._measure(self._around.queues.jobs.backlog())
+            self._measure(self._context.queues.jobs.backlog())
 
     def stop(self, within_s: float) -> None:
         """Finish the batches in hand; what is left comes to another worker, or to the next one."""
@@ -59,7 +59,7 @@ class InferenceStage:
         return None
 
     def _measure(self, waiting: Mapping[str, Backlog]) -> None:
-        metrics, clock = self._around.metrics, self._around.clock
+        metrics, clock = self._context.metrics, self._context.clock
         for lane in self._lanes:
             backlog = waiting.get(lane.name, Backlog(0, None))
             age = 0.0 if backlog.oldest is None else max(0.0, clock.now() - backlog.oldest)

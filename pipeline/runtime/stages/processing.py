@@ -11,13 +11,13 @@ from pipeline.core.clock import Clock
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import Store
 from pipeline.deployment.model import Deployment
-from pipeline.processing.processor import LaneKey, Outside, Processor
+from pipeline.processing.leases import LOOK_S, PartitionLeases
+from pipeline.processing.processor import LaneKey, Processor, ProcessorContext
 from pipeline.processing.shards import Shards
 from pipeline.processing.snapshots import Snapshots
-from pipeline.processing.tenure import LOOK_S, Tenure
 from pipeline.processing.track_log import TrackRecorder
 from pipeline.runtime.assembly import engines_of, plans_of
-from pipeline.runtime.stages.base import StageThread, Surroundings, stop_threads
+from pipeline.runtime.stages.base import StageContext, StageThread, stop_threads
 from pipeline.runtime.stages.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ class ProcessingStage:
     name = "processing"
     finished = False
 
-    def __init__(self, around: Surroundings, store: Store, record: Path | None = None) -> None:
+    def __init__(self, context: StageContext, store: Store, record: Path | None = None) -> None:
         """Read where to go on from; raises StoreError."""
         self._recorder = TrackRecorder(record) if record else None
-        media = around.deployment.store.build_media()
-        self._pruning = Retention(around.deployment, store, media, around.clock)
-        outside = _outside(around, store, media, self._recorder)
-        self._processor = Processor(plans_of(around.deployment), outside)
+        media = context.deployment.store.build_media()
+        self._pruning = Retention(context.deployment, store, media, context.clock)
+        outside = _outside(context, store, media, self._recorder)
+        self._processor = Processor(plans_of(context.deployment), outside)
         self.resumed = {
             key: (checkpoint.run, checkpoint.ordinal)
             for key, checkpoint in self._processor.resume().items()
@@ -46,7 +46,7 @@ class ProcessingStage:
         """Begin to judge."""
         self._thread.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Forget what is too old."""
         self._pruning.look()
 
@@ -78,7 +78,7 @@ class Share:
     """Where a processor's results come from, and how it comes to own some of them."""
 
     results: PartitionedResults
-    tenure: Tenure
+    tenure: PartitionLeases
 
 
 class ShardedProcessingStage:
@@ -87,21 +87,21 @@ class ShardedProcessingStage:
     name = "processing"
     finished = False
 
-    def __init__(self, around: Surroundings, store: Store, share: Share) -> None:
+    def __init__(self, context: StageContext, store: Store, share: Share) -> None:
         """Nothing is owned before `start`."""
-        media = around.deployment.store.build_media()
-        self._pruning = Retention(around.deployment, store, media, around.clock)
+        media = context.deployment.store.build_media()
+        self._pruning = Retention(context.deployment, store, media, context.clock)
         self.tenure = share.tenure
         self._shards = Shards(
-            plans_of(around.deployment),
-            _outside(around, store, media, None),
+            plans_of(context.deployment),
+            _outside(context, store, media, None),
             share.results,
             share.tenure,
         )
-        self._clock = around.clock
+        self._clock = context.clock
         self._threads = (
             StageThread("processing", self._shards.run, self._shards.stop),
-            _keeper(share.tenure, around.clock),
+            _keeper(share.tenure, context.clock),
         )
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class ShardedProcessingStage:
         for thread in self._threads:
             thread.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Forget what is too old."""
         self._pruning.look()
 
@@ -147,7 +147,7 @@ def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
     )
 
 
-def _keeper(tenure: Tenure, clock: Clock) -> StageThread:
+def _keeper(tenure: PartitionLeases, clock: Clock) -> StageThread:
     stop = threading.Event()
 
     def keep() -> None:
@@ -159,13 +159,13 @@ def _keeper(tenure: Tenure, clock: Clock) -> StageThread:
 
 
 def _outside(
-    around: Surroundings, store: Store, media: FileMediaStore, recorder: TrackRecorder | None
-) -> Outside:
-    return Outside(
-        results=around.queues.results,
+    context: StageContext, store: Store, media: FileMediaStore, recorder: TrackRecorder | None
+) -> ProcessorContext:
+    return ProcessorContext(
+        results=context.queues.results,
         store=store,
-        snapshots=Snapshots(around.queues.shelf, media),
-        metrics=around.metrics,
-        clock=around.clock,
+        snapshots=Snapshots(context.queues.shelf, media),
+        metrics=context.metrics,
+        clock=context.clock,
         watcher=recorder,
     )

@@ -11,8 +11,8 @@ from pipeline.core.measures import Health
 from pipeline.core.queues import ResultQueue
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import cameras_of
-from pipeline.runtime.stages.base import Surroundings
-from pipeline.sampling.camera import Outside
+from pipeline.runtime.stages.base import StageContext
+from pipeline.sampling.camera import SamplerContext
 from pipeline.sampling.supervisor import Supervisor
 
 _WAIT_S = 1.0
@@ -74,21 +74,21 @@ class SamplingStage:
 
     def __init__(
         self,
-        around: Surroundings,
+        context: StageContext,
         judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
     ) -> None:
         """Jobs of a run up to the one that `judged` says, by camera and engine, are not sent."""
-        self._cameras = cameras_of(around.deployment, around.clock, judged or {})
-        self._post = HealthPost(around.queues.results)
-        outside = Outside(around.queues, self._post.send, around.metrics, around.clock)
+        self._cameras = cameras_of(context.deployment, context.clock, judged or {})
+        self._post = HealthPost(context.queues.results)
+        outside = SamplerContext(context.queues, self._post.send, context.metrics, context.clock)
         self._supervisor = Supervisor(self._cameras, outside)
-        self._metrics = around.metrics
+        self._metrics = context.metrics
 
     def start(self) -> None:
         """Open the cameras."""
         self._supervisor.start()
 
-    def tend(self) -> None:
+    def poll(self) -> None:
         """Send what cameras said of their state while the queue was away."""
         self._post.flush()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from connectors.sources.http import HttpConfig, HttpSource
-from connectors.sources.live.multipart import Parts, boundary_of
+from connectors.sources.live.multipart import MultipartReader, boundary_of
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need, Source
@@ -300,7 +300,7 @@ def test_parts_are_cut_out(step: int, boundary: bytes, head: bytes) -> None:
     """However the pieces fall; the last part needs a length or a following boundary."""
     content = b"--cam\r\n" + head + b"\r\n" + b"\xff\xd8pixels!" + b"\r\n"
     whole = b"preamble\r\n" + content * 3 + b"--cam--\r\n"
-    parts = Parts(boundary)
+    parts = MultipartReader(boundary)
     found: list[bytes] = []
     for at in range(0, len(whole), step):
         found.extend(parts.feed(whole[at : at + step]))

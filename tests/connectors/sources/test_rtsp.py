@@ -19,7 +19,7 @@ from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
 from pipeline.core.sources import Need, Source
 from pipeline.core.tasks import Detect
-from pipeline.sampling.camera import Camera, Outside
+from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.config import SampleConfig
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.telemetry.metrics import Metrics
@@ -303,7 +303,7 @@ def test_frames_go_on_after_a_camera_was_away(folder: Path) -> None:
     task = Detect("people", "fast", "person")
     supervisor = Supervisor(
         [Camera("door", source, sample, ((task, None),))],
-        Outside(queues, health.append, metrics, SystemClock()),
+        SamplerContext(queues, health.append, metrics, SystemClock()),
     )
 
     def has_three(runs: list[str]) -> bool:

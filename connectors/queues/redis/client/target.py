@@ -30,7 +30,7 @@ class RedisUrl(SecretStr):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RedisPlace:
     """What a Redis URL says."""
 
     form: str
@@ -43,7 +43,7 @@ class Place:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
-    def with_login(self, username: str | None, password: str | None) -> "Place":
+    def with_login(self, username: str | None, password: str | None) -> "RedisPlace":
         """The same place, with what is given in place of its own login."""
         return replace(self, username=username or self.username, password=password or self.password)
 
@@ -52,7 +52,7 @@ class Place:
         return f"{self.service} of sentinel {hosts}" if self.form == "sentinel" else hosts
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> RedisPlace:
     """The parts of a URL; raises ValueError with a sentence that does not quote it."""
     scheme, slashes, rest = url.partition("://")
     known = _SCHEME.fullmatch(scheme)
@@ -65,7 +65,7 @@ def place_of(url: str) -> Place:
     *service, database = path.split("/") if path else ("",)
     if form == "sentinel" and path and not service:
         service, database = [database], ""
-    return Place(
+    return RedisPlace(
         form=form,
         tls=bool(known["tls"]),
         hosts=_hosts(hosts, form),
@@ -116,7 +116,7 @@ def _database(form: str, text: str) -> int:
 class Target:
     """A Redis, and how to open a client for it."""
 
-    place: Place
+    place: RedisPlace
     base: str
     timeout_s: float
     tls_files: Mapping[str, str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ _LEAST_SIDE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedBoxes:
     """Boxes of one label in one picture with their scores, best first."""
 
     boxes_xyxy: tuple[Box, ...]
@@ -35,13 +35,13 @@ class Detector(Protocol):
 
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
-    ) -> list[dict[str, Found]]:
+    ) -> list[dict[str, DetectedBoxes]]:
         """What there is of each label in each picture; all pictures have one size (H, W, 3)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class DetectorParts:
     """A model and what prepares its inputs, with the place they run at."""
 
     model: Any
@@ -60,7 +60,7 @@ class Parts:
 class ClosedSet:
     """Detectors of the classes they were trained on, such as RT-DETR, D-FINE and DETR."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: DetectorParts) -> None:
         self._parts = parts
         names = parts.model.config.id2label
         self._classes: dict[str, set[int]] = {}
@@ -77,7 +77,7 @@ class ClosedSet:
 
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
-    ) -> list[dict[str, Found]]:
+    ) -> list[dict[str, DetectedBoxes]]:
         """Look once, and sort what is found by class."""
         _, outputs = self._parts.run(images=list(pictures))
         results = self._parts.processor.post_process_object_detection(
@@ -89,7 +89,7 @@ class ClosedSet:
             found.append({label: self._of(label, result, of_class, picture) for label in labels})
         return found
 
-    def _of(self, label: str, result: Any, classes: torch.Tensor, picture: Pixels) -> Found:
+    def _of(self, label: str, result: Any, classes: torch.Tensor, picture: Pixels) -> DetectedBoxes:
         wanted = torch.tensor(sorted(self._classes[_plain(label)]))
         return _found(result, torch.isin(classes, wanted), picture)
 
@@ -97,7 +97,7 @@ class ClosedSet:
 class OpenSet:
     """Owl-ViT and OWLv2: each label is scored on its own against every place of a picture."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: DetectorParts) -> None:
         self._parts = parts
 
     def problem_with(self, label: str) -> str | None:
@@ -106,12 +106,12 @@ class OpenSet:
 
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
-    ) -> list[dict[str, Found]]:
+    ) -> list[dict[str, DetectedBoxes]]:
         """Encode the pictures once, then read off one label after the other."""
         questions = [[f"a photo of a {label}" for label in labels]] * len(pictures)
         _, outputs = self._parts.run(text=questions, images=list(pictures), truncation=True)
         every_label = outputs.logits
-        found: list[dict[str, Found]] = [{} for _ in pictures]
+        found: list[dict[str, DetectedBoxes]] = [{} for _ in pictures]
         for column, label in enumerate(labels):
             # Left together, each place would be given to its best label alone.
             outputs.logits = every_label[..., column : column + 1]
@@ -126,7 +126,7 @@ class OpenSet:
 class Grounded:
     """Grounding DINO: reads a label as a sentence together with the picture."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: DetectorParts) -> None:
         self._parts = parts
 
     def problem_with(self, label: str) -> str | None:
@@ -135,9 +135,9 @@ class Grounded:
 
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
-    ) -> list[dict[str, Found]]:
+    ) -> list[dict[str, DetectedBoxes]]:
         """Look once for each label."""
-        found: list[dict[str, Found]] = [{} for _ in pictures]
+        found: list[dict[str, DetectedBoxes]] = [{} for _ in pictures]
         for label in labels:
             sentence = _plain(label).rstrip(".") + "."
             prepared, outputs = self._parts.run(
@@ -155,7 +155,7 @@ class Grounded:
         return found
 
 
-def _found(result: Any, chosen: torch.Tensor | None, picture: Pixels) -> Found:
+def _found(result: Any, chosen: torch.Tensor | None, picture: Pixels) -> DetectedBoxes:
     """Boxes in fractions of the picture, clamped to it, best first; empty ones are left out."""
     height, width = picture.shape[:2]
     boxes, scores = result["boxes"].float().cpu(), result["scores"].float().cpu()
@@ -167,7 +167,7 @@ def _found(result: Any, chosen: torch.Tensor | None, picture: Pixels) -> Found:
         x_min, y_min, x_max, y_max = clamped(tuple(boxes[index].tolist()))
         if x_max - x_min > _LEAST_SIDE and y_max - y_min > _LEAST_SIDE:
             kept.append(((x_min, y_min, x_max, y_max), float(scores[index])))
-    return Found(tuple(box for box, _ in kept), tuple(score for _, score in kept))
+    return DetectedBoxes(tuple(box for box, _ in kept), tuple(score for _, score in kept))
 
 
 def _sizes(pictures: Sequence[Pixels]) -> list[tuple[int, int]]:

@@ -10,9 +10,9 @@ from pipeline.core.errors import EngineError
 from pipeline.inference.engines._transformers.detectors import (
     ClosedSet,
     Detector,
+    DetectorParts,
     Grounded,
     OpenSet,
-    Parts,
 )
 
 _OPEN = ("owlvit", "owlv2")
@@ -20,7 +20,7 @@ _GROUNDED = ("grounding-dino", "mm-grounding-dino")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DetectorToLoad:
     """What to load, and where to put it."""
 
     model: str
@@ -30,7 +30,7 @@ class Wanted:
     local_files_only: bool
 
 
-def load(wanted: Wanted) -> Detector:
+def load(wanted: DetectorToLoad) -> Detector:
     """Return the detector; raises EngineError with what is wrong."""
     # The library's bars and hints are meant for people at a prompt.
     transformers.utils.logging.disable_progress_bar()
@@ -43,7 +43,7 @@ def load(wanted: Wanted) -> Detector:
         raise EngineError(f"the detector {wanted.model} cannot be loaded: {first}") from error
 
 
-def _load(wanted: Wanted) -> Detector:
+def _load(wanted: DetectorToLoad) -> Detector:
     if wanted.model.startswith(("/", ".", "~")) and not Path(wanted.model).is_dir():
         raise EngineError(f"the detector {wanted.model} is not a folder")
     source = {
@@ -68,7 +68,7 @@ def _load(wanted: Wanted) -> Detector:
     model = loader.from_pretrained(wanted.model, **source).eval()
     device = _device(wanted.device)
     dtype = _dtype(wanted.dtype, device, model.dtype)
-    return kind(Parts(model.to(device=device, dtype=dtype), processor, device, dtype))
+    return kind(DetectorParts(model.to(device=device, dtype=dtype), processor, device, dtype))
 
 
 def _device(name: str) -> torch.device:

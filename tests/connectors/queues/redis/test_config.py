@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectors.queues import QueueConfig
 from connectors.queues.redis import RedisConfig
 from connectors.queues.redis.client.scripts import SCRIPTS
-from connectors.queues.redis.client.target import Place, place_of
+from connectors.queues.redis.client.target import RedisPlace, place_of
 from connectors.queues.redis.keys import KINDS, Life
 from pipeline.core.clock import SystemClock
 
@@ -20,23 +20,26 @@ from pipeline.core.clock import SystemClock
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("redis://h", Place("", tls=False, hosts=(("h", 6379),))),
-        ("redis://h:1/3", Place("", tls=False, hosts=(("h", 1),), database=3)),
-        ("rediss://h:1/", Place("", tls=True, hosts=(("h", 1),))),
-        ("redis://[::1]:7/0", Place("", tls=False, hosts=(("::1", 7),))),
+        ("redis://h", RedisPlace("", tls=False, hosts=(("h", 6379),))),
+        ("redis://h:1/3", RedisPlace("", tls=False, hosts=(("h", 1),), database=3)),
+        ("rediss://h:1/", RedisPlace("", tls=True, hosts=(("h", 1),))),
+        ("redis://[::1]:7/0", RedisPlace("", tls=False, hosts=(("::1", 7),))),
         # a password alone, one with a user, and one with what a URL has to encode
-        ("redis://:p@h", Place("", tls=False, hosts=(("h", 6379),), password="p")),
-        ("redis://u:p@h", Place("", tls=False, hosts=(("h", 6379),), username="u", password="p")),
-        ("redis://u:%2F%40@h", Place("", False, (("h", 6379),), username="u", password="/@")),
+        ("redis://:p@h", RedisPlace("", tls=False, hosts=(("h", 6379),), password="p")),
+        (
+            "redis://u:p@h",
+            RedisPlace("", tls=False, hosts=(("h", 6379),), username="u", password="p"),
+        ),
+        ("redis://u:%2F%40@h", RedisPlace("", False, (("h", 6379),), username="u", password="/@")),
         (
             "redis+sentinel://a,b:2/shop/1",
-            Place("sentinel", False, (("a", 26379), ("b", 2)), service="shop", database=1),
+            RedisPlace("sentinel", False, (("a", 26379), ("b", 2)), service="shop", database=1),
         ),
-        ("rediss+sentinel://a/shop", Place("sentinel", True, (("a", 26379),), service="shop")),
-        ("rediss+cluster://a,b:2", Place("cluster", tls=True, hosts=(("a", 6379), ("b", 2)))),
+        ("rediss+sentinel://a/shop", RedisPlace("sentinel", True, (("a", 26379),), service="shop")),
+        ("rediss+cluster://a,b:2", RedisPlace("cluster", tls=True, hosts=(("a", 6379), ("b", 2)))),
     ],
 )
-def test_addresses(url: str, place: Place) -> None:
+def test_addresses(url: str, place: RedisPlace) -> None:
     """One server, Sentinel and Cluster, with and without TLS, login and database."""
     assert place_of(url) == place
 

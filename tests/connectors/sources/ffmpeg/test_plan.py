@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, Wanted
+from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 
 KEY_CASES = [
     # remark, every_s, key frame times, whether key frames alone are enough after them
@@ -68,20 +68,20 @@ def test_no_consumer_misses_what_it_would_take(
 ) -> None:
     """Of the wanted pictures it takes as many, as soon, as of all of them."""
     times = [1_700_000_000.0 + n * interval for n in range(400)]
-    wanted = Wanted(every_s)
+    wanted = WantedPictures(every_s)
     offered = [at for at in times if wanted.take(at)]
     assert consumer(offered, every_s) == consumer(times, every_s)
 
 
 def test_unwanted_pictures_are_few() -> None:
     """Where key frames fall on the grid, nothing but what is needed is decoded."""
-    wanted = Wanted(5.0)
+    wanted = WantedPictures(5.0)
     assert sum(wanted.take(1_700_000_000.0 + n) for n in range(100)) == 20
 
 
 def test_after_a_gap_one_picture_is_wanted() -> None:
     """What was missed is not made up for."""
-    wanted = Wanted(5.0)
+    wanted = WantedPictures(5.0)
     assert [wanted.take(at) for at in (0.0, 1000.0, 1001.0, 1002.0)] == [True, True, False, False]
 
 

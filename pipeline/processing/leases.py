@@ -22,7 +22,7 @@ LOOK_S = LEASE_TTL.total_seconds() / 3
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LeaseTerms:
     """Under which name, and for what, a process asks."""
 
     owner: str
@@ -34,10 +34,10 @@ class Terms:
     ttl: timedelta = LEASE_TTL
 
 
-class Tenure:
+class PartitionLeases:
     """The partitions a process owns. One thread looks after them, another one works with them."""
 
-    def __init__(self, leases: Leases, terms: Terms, processors: Callable[[], int]) -> None:
+    def __init__(self, leases: Leases, terms: LeaseTerms, processors: Callable[[], int]) -> None:
         """`processors` says how many there are to share with, this one included."""
         self._leases = leases
         self._terms = terms

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.queues.redis import RedisQueues
-from pipeline.delivery.duty import Duty
+from pipeline.delivery.lease import DeliveryLease
 from pipeline.testing import ManualClock, wait_until
 from tests.connectors.queues.redis.tools import built
 from tests.redis_server import Server, binary
@@ -38,16 +38,16 @@ class Crew:
     clock: ManualClock = field(default_factory=ManualClock)
     opened: list[RedisQueues] = field(default_factory=list)
 
-    def duty(self, owner: str) -> Duty:
+    def duty(self, owner: str) -> DeliveryLease:
         """One process's, not yet asked for."""
         self.opened.append(built(self.server.url, self.prefix, timeout="500ms"))
-        return Duty(self.opened[-1].leases, owner, self.clock, TTL)
+        return DeliveryLease(self.opened[-1].leases, owner, self.clock, TTL)
 
     def let_the_lease_run_out(self) -> None:
         """Nobody has renewed it for too long."""
         assert self.server.client().delete(self.lease) == 1
 
-    def look_until_owned(self, duty: Duty) -> None:
+    def look_until_owned(self, duty: DeliveryLease) -> None:
         """Let a process look until the lease is there; Redis may be coming back."""
 
         def is_owned() -> bool:

@@ -14,7 +14,7 @@ LEASE_TTL = timedelta(seconds=3)
 LOOK_S = LEASE_TTL.total_seconds() / 6
 
 
-class Duty:
+class DeliveryLease:
     """The lease of delivery. One thread looks after it; the lanes ask before each step.
 
     Where the queue is out of reach everything stays as it is: nobody else can take the duty either.
