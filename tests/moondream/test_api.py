@@ -78,10 +78,10 @@ def test_answers_come_in_the_order_asked(model: Moondream) -> None:
         ]
     )
     assert [[type(result).__name__ for result in results] for results in found] == [
-        ["TextResult", "Points"],
+        ["TextResult", "PointResult"],
         ["TextResult"],
         [],
-        ["Detections"],
+        ["DetectResult"],
     ]
 
 
