@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from connectors.queues.redis.keys import KINDS, Life
+from pipeline.testing import patience
 
 GIVEN = "MOONWATCH_TEST_REDIS"
 _HOST = "127.0.0.1"
@@ -83,7 +84,9 @@ def full_binary() -> str | None:
 def _knows_tls(candidate: str) -> bool:
     # Only a server built with TLS misses the certificate; others say that they know no such option.
     command = [candidate, "--port", "0", "--tls-port", "1", "--save", ""]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=patience(10), check=False
+    )
     return "tls-cert-file" in done.stdout + done.stderr
 
 
@@ -139,7 +142,7 @@ class Server:
         """End it as a power cut would."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(patience(10))
 
     def close(self) -> None:
         """End it and remove its folder."""
@@ -152,7 +155,7 @@ class Server:
         return ["--port", str(self.port)]
 
     def _wait_for_port(self) -> None:
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + patience(_START_S)
         while time.monotonic() < deadline:
             assert self._process is not None
             if self._process.poll() is not None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipeline.cli.main import COMMANDS, EXTRAS
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 
 HIDE = "import sys; sys.modules[{library!r}] = None; sys.argv[1:] = {arguments!r}; "
@@ -22,7 +23,7 @@ def moonwatch(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         check=False,
     )
 
@@ -62,7 +63,7 @@ def test_the_version_is_said() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=True,
     )
     assert re.fullmatch(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.runtime.clips import CLIP
 
@@ -22,7 +23,7 @@ def moonwatch(cache: Path, *arguments: str | Path) -> subprocess.CompletedProces
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(cache)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         check=False,
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import pytest
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 
@@ -39,7 +39,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
 def moonwatch(*arguments: str | Path) -> tuple[int, str, str]:
     """Exit code, output and errors of a command that ends."""
     with start(*arguments) as process:
-        out, errors = process.communicate(timeout=50)
+        out, errors = process.communicate(timeout=patience(50))
     return process.returncode, out, errors
 
 
@@ -113,7 +113,7 @@ def test_a_signal_stops_it_and_it_goes_on_later(tmp_path: Path, clip: Path) -> N
     with start("run", file) as process:
         wait_until(lambda: (tmp_path / "b" / "events.jsonl").exists())
         process.terminate()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=patience(20))
     assert process.returncode == 0, errors
     assert "run it again to go on where it was" in errors
     content["cameras"]["plaza"]["source"]["speed"] = "max"
@@ -130,7 +130,7 @@ def test_a_second_signal_stops_it_at_once(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGINT)
             if _ended(process):
                 break
-        process.communicate(timeout=10)
+        process.communicate(timeout=patience(10))
     assert process.returncode in (0, 128 + signal.SIGINT)
 
 
@@ -151,7 +151,7 @@ def test_cameras_share_an_engine_fairly(tmp_path: Path, clip: Path) -> None:
         wait_until(lambda: (tmp_path / "events.db").exists(), within_s=20)
         _ended_after(process, 8.0)
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=30)
+        out, errors = process.communicate(timeout=patience(30))
     assert process.returncode == 0, errors
     sampled = {row["camera"]: row["sampled"] for row in json.loads(out)["frames"]}
     mean = sum(sampled.values()) / 8

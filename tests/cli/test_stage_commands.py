@@ -19,7 +19,7 @@ from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job
 from pipeline.core.tasks import Detect
 from pipeline.runtime.child_processes import MOST_RESTARTS, Children
-from pipeline.testing import ManualClock, grey_pixels, wait_until
+from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
 from tests.cli.test_run import moonwatch, start
 from tests.redis_server import Redis, free_port, leaks, shared
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
@@ -122,8 +122,8 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
         wait_until(lambda: asked(port + 3, "/readyz") == 200, within_s=60)
         began = time.monotonic()
         process.terminate()
-        _, errors = process.communicate(timeout=40)
-        assert time.monotonic() - began < 20
+        _, errors = process.communicate(timeout=patience(40))
+        assert time.monotonic() - began < patience(20)
     assert process.returncode == 0, errors
     assert "was killed by signal 9, starting it again" in errors
     assert [asked(port + nth, "/healthz") for nth in range(5)] == [0] * 5
@@ -132,14 +132,14 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
 def asked(port: int, path: str) -> int:
     """The status a process answers with, 0 where there is none."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=patience(5)).status_code
     except httpx.TransportError:
         return 0
 
 
 def page(port: int) -> str:
     """A process's metrics."""
-    return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=patience(5)).text
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_children_end_with_their_parent(tmp_path: Path, server: Redis) -> None:
     wait_until(lambda: asked(port, "/healthz") == 200, within_s=30)
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(patience(20)) == 0
 
 
 def test_what_keeps_ending_is_given_up() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.cli.test_run import moonwatch, start
 from tests.connectors.sinks.receiver import receiving
 from tests.runtime.clips import camera, cut, deployment, written
@@ -51,7 +51,7 @@ def test_a_store_that_is_locked_is_waited_for(tmp_path: Path, clip: Path, calm: 
             with pytest.raises(TimeoutError):
                 _wait(process.pid, 13)
             other.execute("ROLLBACK")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=patience(60))
     assert process.returncode == 0, errors
     assert errors.count("store refuses events, trying on") == 1
     assert errors.count("store accepts events again") == 1
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path: Path, clip: Path, calm: Pat
             _wait(process.pid, 3)
         assert judged(tmp_path) <= before + 1
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=patience(60))
     assert process.returncode == 0, errors
     assert errors.count("store refuses events, trying on") == 1
     ours, theirs = found(tmp_path), found(calm)
@@ -103,7 +103,7 @@ def test_a_sink_that_is_down_is_seen_and_gets_everything_later(tmp_path: Path, c
             hook.always = 200
             wait_until(lambda: len(set(hook.accepted)) >= 3, within_s=60)
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=patience(60))
         assert process.returncode == 0, errors
         assert errors.count("sink hook is behind") == 1
         assert "s3cret" not in errors

@@ -11,10 +11,10 @@ from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job, result_of
 from pipeline.core.queues import Claim, Queues
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
-from pipeline.testing import grey_pixels
+from pipeline.testing import grey_pixels, patience
 
 ENGINE = "fast"
-SOON_S = 10.0
+SOON_S = patience(10)
 """Longer than any queue takes to hand over what is there; returns as soon as it is."""
 NOT_LONG_S = 0.05
 """How long to wait for what must not come."""

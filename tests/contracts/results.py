@@ -6,6 +6,7 @@ import time
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.queues import Queues
+from pipeline.testing import patience
 from tests.contracts.queue_tools import ENGINE, NOT_LONG_S, SOON_S, BuiltQueues, a_job
 
 ANSWERS: dict[str, Answer] = {
@@ -53,7 +54,7 @@ class ResultContract(BuiltQueues):
         """No result means an empty list after the wait."""
         started = time.monotonic()
         assert queues.results.take(5, NOT_LONG_S) == []
-        assert NOT_LONG_S * 0.9 <= time.monotonic() - started < 5
+        assert NOT_LONG_S * 0.9 <= time.monotonic() - started < patience(5)
 
     def test_results_are_bounded_all_or_none(self, queues: Queues) -> None:
         """Without room nothing of a batch is published; once taken and acknowledged, all is."""

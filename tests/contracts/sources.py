@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need, Source
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 
 
 class SourceContract(abc.ABC):
@@ -97,6 +97,6 @@ class SourceContract(abc.ABC):
         thread = threading.Thread(target=read)
         thread.start()
         opened.close()
-        thread.join(10)
+        thread.join(patience(10))
         wait_until(lambda: not thread.is_alive())
         assert failed == []

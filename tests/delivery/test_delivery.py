@@ -15,7 +15,7 @@ from pipeline.core.sinks import Sink
 from pipeline.core.store import Commit
 from pipeline.delivery import Delivery, Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
-from pipeline.testing import ListSink, wait_until
+from pipeline.testing import ListSink, patience, wait_until
 from tests.contracts.event_tools import an_event
 
 PASSWORD = "s3cret"
@@ -32,7 +32,7 @@ class Gate(ListSink):
     def send(self, events: Sequence[Event]) -> None:
         """Wait, then take them."""
         self.entered.set()
-        assert self.open.wait(20)
+        assert self.open.wait(patience(20))
         super().send(events)
 
 
@@ -72,7 +72,7 @@ def test_a_stuck_sink_slows_nobody(store: SqlStore) -> None:
     stuck, log = Gate(), ListSink()
     running = delivery(store, ops=stuck, log=log)
     running.start()
-    assert stuck.entered.wait(10)
+    assert stuck.entered.wait(patience(10))
     wait_until(lambda: len(log.events) == 3)
     assert not running.stop(0.1)
     assert store.cursor("ops").behind == 3
@@ -101,7 +101,7 @@ def test_who_may_not_go_on_sends_nothing_more(store: SqlStore) -> None:
     ]
     running = Delivery(lanes, store, SystemClock(), may.is_set)
     running.start()
-    assert stuck.entered.wait(10)
+    assert stuck.entered.wait(patience(10))
     wait_until(lambda: len(log.events) == 3)
     may.clear()
     store.commit(Commit(events=[an_event(3)]))

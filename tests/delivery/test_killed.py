@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from connectors.stores.sql import SqlStore
+from pipeline.testing import patience
 from tests.contracts.event_tools import an_event
 from tests.delivery.killed_often import LAST_STEPS
 
@@ -21,7 +22,7 @@ def test_each_event_is_kept_and_delivered_once(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         check=False,
     )
     assert done.returncode == 0, done.stderr

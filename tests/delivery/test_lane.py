@@ -148,6 +148,21 @@ def test_a_failing_sink_is_tried_again_later_and_later(bench: Bench) -> None:
     assert bench.metrics.value("moonwatch_delivery_failures_total", sink="ops") == 6
 
 
+def test_rests_are_short_again_after_a_success(bench: Bench) -> None:
+    """A sink that failed for hours and recovered is tried again at once when it fails anew."""
+    sink = ListSink(failures=12)
+    lane = bench.lane(sink)
+    bench.run(lane)
+    assert len(sink.events) == 10
+    for number in range(10, 60):
+        bench.keep(an_event(number))
+        sink.fail(1)
+        # The first rest after a success is at most a second, whatever chance says.
+        assert lane.step() <= 1.0
+        bench.run(lane)
+    assert len(sink.events) == 60
+
+
 def test_a_sink_may_ask_for_time(bench: Bench) -> None:
     """A rest is at least as long as it asks."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sources.rtsp import RtspConfig
 from pipeline.core.sources import Need
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.connectors.sources.clips import Clip, write_clip
 from tests.connectors.sources.servers import HOST, free_port
 from tests.deploy.material import DEPLOY, ROOT, documents, services
@@ -32,13 +32,15 @@ def _camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     wait_until(lambda: probe(address) == 0, 30)
     yield address
     process.kill()
-    process.wait(10)
+    process.wait(patience(10))
 
 
 def probe(address: str) -> int:
     """What the health check of the container says."""
     command = [sys.executable, str(SERVE), "--probe", address]
-    return subprocess.run(command, timeout=30, check=False, capture_output=True).returncode
+    return subprocess.run(
+        command, timeout=patience(30), check=False, capture_output=True
+    ).returncode
 
 
 def test_the_clip_begins_again_and_time_goes_on(camera: str) -> None:
@@ -65,7 +67,7 @@ def test_the_camera_must_have_something_to_play(tmp_path: Path) -> None:
         [sys.executable, str(SERVE), str(tmp_path / "none")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(30),
         check=False,
     )
     assert done.returncode == 2

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.testing import patience
 from tests.deploy.material import PORT, ROOT, called, compose, documents, services
 
 PROFILES = ("demo", "gpu", "monitoring")
@@ -124,7 +125,7 @@ def test_compose_itself_understands_the_file() -> None:
         [*command, *file, *profiles, "config", "--services"],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         # The tool's own warnings are none of ours.
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
@@ -133,5 +134,5 @@ def test_compose_itself_understands_the_file() -> None:
 
 
 def _fails(command: list[str]) -> bool:
-    done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=patience(20), check=False)
     return done.returncode != 0

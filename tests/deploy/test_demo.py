@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.connectors.sources.servers import HOST, free_port
 from tests.deploy.material import DEPLOY, PORT, ROOT, services
 from tests.redis_server import Server, binary
@@ -33,7 +33,7 @@ class Stage:
 
     def ask(self, path: str) -> tuple[int, str]:
         """The status and text of a page; 0 while it does not answer."""
-        connection = HTTPConnection(HOST, self.port, timeout=5)
+        connection = HTTPConnection(HOST, self.port, timeout=patience(5))
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -117,6 +117,6 @@ def test_the_demo_counts_people(demo: dict[str, Stage], folder: Path) -> None:
     assert json.loads(events.read_text().splitlines()[0])["specversion"] == "1.0"
     for stage in demo.values():
         stage.process.terminate()
-    assert {name: stage.process.wait(30) for name, stage in demo.items()} == dict.fromkeys(
-        STAGES, 0
-    )
+    assert {
+        name: stage.process.wait(patience(30)) for name, stage in demo.items()
+    } == dict.fromkeys(STAGES, 0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.testing import patience
 from tests.deploy.material import (
     DEPLOY,
     KUBERNETES,
@@ -233,7 +234,7 @@ def _built(overlay: str) -> Iterator[dict[str, Any]]:
         [program, "kustomize", str(KUBERNETES / overlay)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
     )
     assert done.returncode == 0, done.stderr
     return iter(yaml.safe_load_all(done.stdout))

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.frames import DROP_REASONS
 from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import patience
 from tests.deploy.material import DEPLOY, OPERATIONS, ROOT, alerts, anchors, dashboard, queries
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -116,5 +117,7 @@ def test_prometheus_understands_the_alerts(words: tuple[str, ...]) -> None:
     if program is None:
         pytest.skip("no promtool on PATH: apt-get install prometheus")
     folder = DEPLOY / "prometheus"
-    done = subprocess.run([program, *words], cwd=folder, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        [program, *words], cwd=folder, capture_output=True, text=True, timeout=patience(50)
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ import redis
 
 from pipeline.core.membership import DELIVERY
 from pipeline.core.queues import Queues
+from pipeline.testing import patience
 from tests.connectors.queues.redis import tools
 from tests.connectors.queues.redis.tools import built
 from tests.contracts import queues as job_contracts
@@ -113,7 +114,9 @@ def test_the_example_is_refused_as_it_is(tmp_path: Path) -> None:
     program = binary()
     assert program is not None
     command = [program, "--port", "0", "--unixsocket", "socket", "--aclfile", "users.acl"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, timeout=patience(20), check=False
+    )
     assert done.returncode != 0
     assert b"hash" in done.stdout + done.stderr
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import modules
 from tests.cli.test_run import moonwatch
 from tests.connectors.sinks.receiver import receiving
@@ -84,7 +84,10 @@ def test_no_secret_is_anywhere(tmp_path: Path, server: Server) -> None:
             server.kill()
             wait_until(lambda: "out of reach" in fleet.members["sample3"].said(), within_s=30)
             said += [text.encode() for text in moonwatch("status", file)[1:]]
-            said += [httpx.get(f"http://127.0.0.1:{p}/readyz", timeout=10).content for p in ports]
+            said += [
+                httpx.get(f"http://127.0.0.1:{p}/readyz", timeout=patience(10)).content
+                for p in ports
+            ]
         finally:
             fleet.stop()
             fleet.kill_all()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+from pipeline.testing import patience
+
 
 @dataclass
 class Hub:
@@ -61,7 +63,7 @@ def serving() -> Iterator[Hub]:
         yield hub
     finally:
         server.shutdown()
-        thread.join(timeout=5)
+        thread.join(timeout=patience(5))
         server.server_close()
 
 

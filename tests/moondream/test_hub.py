@@ -17,6 +17,7 @@ from pipeline.moondream import hub, models
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.hub import HubFile
 from pipeline.moondream.models import TOKENIZERS, find_model, known_models, pull, verify
+from pipeline.testing import patience
 from tests.moondream.checkpoints import TINY, random_weights, write_folder
 from tests.moondream.hub_server import Hub, serving
 
@@ -62,7 +63,7 @@ def ask(script: str, arguments: list[str], url: str, home: Path, *, offline: boo
         [sys.executable, "-W", "error", "-c", script, *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(50),
         env=environment,
         cwd=Path(__file__).parents[2],
         check=False,

@@ -17,6 +17,7 @@ from pipeline.moondream.dims import DIMS_05B, DIMS_2B
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.tensors import tensor_table
 from pipeline.moondream.weights import open_weights
+from pipeline.testing import patience
 from tests.moondream.checkpoints import TINY_DIMS, packed, random_weights
 
 TABLE = tensor_table(TINY_DIMS)
@@ -262,7 +263,7 @@ def test_reading_needs_no_second_copy(tmp_path: Path, dtype: str, limit: float) 
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=patience(50),
         cwd=Path(__file__).parents[2],
     )
     measured = json.loads(done.stdout)

@@ -12,6 +12,7 @@ from typing import Any
 from connectors.stores import StoreConfig
 from pipeline.core.events import event_to_json
 from pipeline.core.store import EVER
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.redis_server import Server
 
@@ -51,7 +52,7 @@ class Member:
         """End it as the kernel would."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(patience(10))
         self.kills += 1
 
     @property
@@ -107,10 +108,10 @@ class Fleet:
             process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(patience(20))
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
+                process.wait(patience(10))
             took[name] = time.monotonic() - began
         return took
 
@@ -119,7 +120,7 @@ class Fleet:
         for member in self.members.values():
             if member.process is not None and member.process.poll() is None:
                 member.process.kill()
-                member.process.wait(10)
+                member.process.wait(patience(10))
 
     def said(self) -> str:
         """Everything all of them wrote."""
@@ -159,8 +160,8 @@ def found(folder: Path, lanes: Sequence[tuple[str, str]] = ()) -> Found:
 
 def wait_for(fact: Callable[[], bool], within_s: float, what: Callable[[], str]) -> None:
     """Return as soon as `fact()` holds; AssertionError saying `what()` after `within_s`."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + patience(within_s)
     while not fact():
         if time.monotonic() > deadline:
-            raise AssertionError(f"did not come true within {within_s:g} s\n{what()}")
+            raise AssertionError(f"did not come true within {patience(within_s):g} s\n{what()}")
         time.sleep(0.05)

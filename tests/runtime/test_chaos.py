@@ -12,6 +12,7 @@ import pytest
 from connectors.queues.redis import RedisConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.membership import partition_of
+from pipeline.testing import patience
 from tests.cli.test_run import moonwatch
 from tests.connectors.sinks.receiver import receiving
 from tests.connectors.sources.servers import http_camera
@@ -171,7 +172,7 @@ def test_live_cameras_go_on_while_redis_is_away(
         wait_for(lambda: value(port, AWAY) > 5, 60, fleet.said)
         received = value(port, RECEIVED)
         wait_for(lambda: value(port, RECEIVED) > received + 5, 20, fleet.said)
-        refused = httpx.get(f"http://127.0.0.1:{port + 1}/readyz", timeout=10)
+        refused = httpx.get(f"http://127.0.0.1:{port + 1}/readyz", timeout=patience(10))
         assert (refused.status_code, "out of reach" in refused.text) == (503, True)
         server.start()
         before = value(port + 2, JUDGED)
@@ -192,7 +193,7 @@ AWAY = 'moonwatch_frames_dropped_total{camera="door",reason="queue away"}'
 def value(port: int, name: str) -> float:
     """One sample of a process's metrics, 0 while there is none."""
     try:
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=patience(5)).text
     except httpx.TransportError:
         return 0.0
     found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(name)]

@@ -21,7 +21,7 @@ from pipeline.deployment.loader import load
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.delivery import SharedDeliveryStage
 from pipeline.telemetry.metrics import Metrics
-from pipeline.testing import ManualClock, wait_until
+from pipeline.testing import ManualClock, patience, wait_until
 from tests.cli.test_run import moonwatch
 from tests.connectors.sinks.receiver import Receiver, receiving
 from tests.contracts.event_tools import an_event
@@ -80,7 +80,7 @@ class Site:
     def ready(self, nth: int) -> str:
         """What a process says of its readiness."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.ports[nth]}/readyz", timeout=5)
+            answer = httpx.get(f"http://127.0.0.1:{self.ports[nth]}/readyz", timeout=patience(5))
         except httpx.TransportError:
             return "away"
         return f"{answer.status_code} {answer.text.strip()}"

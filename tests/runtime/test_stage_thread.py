@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pipeline.runtime.stages.base import StageThread
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 
 
 def test_a_stage_works_until_it_is_asked_to_stop() -> None:
@@ -19,7 +19,7 @@ def test_a_stage_works_until_it_is_asked_to_stop() -> None:
 
     stage = StageThread("judging", work, stop.set)
     stage.start()
-    assert working.wait(10.0)
+    assert working.wait(patience(10.0))
     assert stage.stop(10.0) is True
     assert stage.failure is None
 

@@ -23,7 +23,7 @@ from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.sampler import Sampler
 from pipeline.telemetry.metrics import Metrics
-from pipeline.testing import ManualClock
+from pipeline.testing import ManualClock, patience
 
 PEOPLE = Detect("people", "fast", "person")
 DOOR = Ask("door", "slow", "Is the door open?", answers="yes/no")
@@ -116,7 +116,7 @@ class ScriptedSource:
             else:
                 yield entry
         if self.live:
-            self._closing.wait(60)
+            self._closing.wait(patience(60))
 
     def counters(self) -> Mapping[str, int]:
         """What it is told to have lost, the same each time it is opened."""

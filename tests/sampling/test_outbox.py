@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.queues import JobQueue, Queues, Receipt, ResultQueue
+from pipeline.testing import patience
 from tests.sampling.fakes import Bench, ScriptedSource, camera, every, offered, sampled
 
 
@@ -93,6 +94,6 @@ def test_told_to_stop_a_file_gives_up_waiting() -> None:
     )
     from_file.start()
     stop.set()
-    from_file.join(10)
+    from_file.join(patience(10))
     assert not from_file.is_alive()
     assert bench.results() == []

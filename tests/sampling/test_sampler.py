@@ -12,7 +12,7 @@ from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera
 from pipeline.sampling.config import SampleConfig
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.sampling.fakes import (
     DOOR,
     PEOPLE,
@@ -314,5 +314,5 @@ def test_the_end_waits_for_room() -> None:
     file.start()
     wait_until(lambda: len(bench.queues.jobs.backlog()) == 1)
     assert [result.last for result in bench.results()] == [False]
-    file.join(10)
+    file.join(patience(10))
     assert [result.last for result in bench.results()] == [True]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from pipeline.testing import patience
+
 HANG = -1
 """Reads the request and answers nothing."""
 CLOSE = -2
@@ -115,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _misbehave(self, how: int) -> None:
         self.close_connection = True
         if how == HANG:
-            self.state.released.wait(10)
+            self.state.released.wait(patience(10))
         elif how == BREAK:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-")
         elif how == DRIP:

@@ -13,7 +13,7 @@ from typing import Self
 
 import rtsp
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 
 HOST = "127.0.0.1"
 
@@ -61,7 +61,7 @@ class FileServer:
         """Hang up on everyone."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(patience(10))
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -96,7 +96,7 @@ def udp_server(units: Sequence[bytes], step: int = 9000) -> Iterator[tuple[str, 
         yield f"rtsp://{HOST}:{port}/stream", stop
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(patience(10))
         server.stop()
 
 
@@ -133,7 +133,7 @@ def answering(answer: Callable[[bytes], bytes] | None) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         # A connection that was just being accepted is among the held ones after this.
-        accepting.join(5)
+        accepting.join(patience(5))
         for connection in held:
             connection.close()
 
@@ -177,4 +177,4 @@ def http_camera(page: Page) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(patience(10))

@@ -18,7 +18,7 @@ from connectors.sources.live.multipart import MultipartReader, boundary_of
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need, Source
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 from tests.connectors.sources.clips import Clip, jpeg
 from tests.connectors.sources.servers import HOST, Page, answering, free_port, http_camera
 from tests.contracts.sources import SourceContract
@@ -146,11 +146,11 @@ def test_a_stream_that_ends_is_an_error(length: bool) -> None:
 def test_a_stream_that_falls_silent_is_noticed() -> None:
     """Within the read deadline."""
     release = threading.Event()
-    with http_camera(stream(3, then=lambda _: release.wait(20))) as url:
+    with http_camera(stream(3, then=lambda _: release.wait(patience(20)))) as url:
         begun = time.monotonic()
         error = _failure(url)
         assert error.reason is SourceFailure.TIMEOUT
-        assert time.monotonic() - begun < 4.0
+        assert time.monotonic() - begun < patience(4.0)
         release.set()
 
 

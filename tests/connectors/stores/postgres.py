@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.testing import wait_until
+from pipeline.testing import patience, wait_until
 
 VARIABLE = "MOONWATCH_TEST_POSTGRESQL"
 _NONE = (
@@ -76,7 +76,7 @@ def _running(programs: Path, folder: Path) -> Iterator[int]:
             yield port
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(patience(20))
 
 
 def _unprivileged() -> str | None:

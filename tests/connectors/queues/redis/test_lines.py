@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from connectors.queues.redis.client.lines import OpenLines
-from pipeline.testing import ManualClock, wait_until
+from pipeline.testing import ManualClock, patience, wait_until
 from tests.connectors.queues.redis import tools
 from tests.redis_server import Redis
 
@@ -69,7 +69,7 @@ def test_threads_share_lines_and_never_an_answer(server: Redis) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patience(30))
     assert wrong == []
     assert 1 <= len(connected(server)) <= 6
     lines.close()
@@ -97,7 +97,7 @@ def test_a_line_that_breaks_takes_the_resting_ones_with_it(server: Redis) -> Non
     for thread in talking:
         thread.start()
     for thread in talking:
-        thread.join(30)
+        thread.join(patience(30))
     hang_up(server)
     with pytest.raises(redis.ConnectionError):
         lines.exchange([("PING",)])
@@ -126,7 +126,7 @@ def test_closed_while_in_use_nothing_stays_open(server: Redis) -> None:
     waiting.start()
     wait_until(lambda: len(connected(server)) == 1)
     lines.close()
-    waiting.join(30)
+    waiting.join(patience(30))
     assert not waiting.is_alive()
     wait_until(lambda: connected(server) == [])
 
