@@ -1,14 +1,19 @@
 """Jobs and results as bytes: a version byte, then one msgpack array. Pixels travel beside them.
 
-Every value is a list whose first item names it, such as `["detect", id, engine, label, 50]`; floats
-travel as they are, to the last bit. What is not understood in full is refused with a sentence.
+Every value is an array whose first item names it, such as `["detect", id, engine, label, 50]`;
+floats travel as they are, to the last bit. Releases differ in what they know, so fields are only
+ever added at the end of an array: a reader ignores those that it does not know and gives those that
+are missing their default. Everything else that cannot be read is refused with a sentence. Messages
+of every release are kept in `tests/formats/` and read for ever.
 """
 
-from collections.abc import Mapping
+import math
+import re
 from functools import lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
-import msgpack  # type: ignore[import-untyped]
+import msgspec
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import QueueError
@@ -16,250 +21,381 @@ from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.measures import Health
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
-from pipeline.core.wire_fields import (
-    MAX_DIGITS,
-    Reader,
-    finite,
-    flag,
-    flattened,
-    many,
-    numbers,
-    one_of,
-    optional,
-    places,
-    shown,
-    text,
-    whole,
-)
 
 VERSION = 1
-"""Raised with every change of a layout below, so that an older reader refuses what is newer."""
+"""Raised only when a layout changes in a way that an older reader would misunderstand."""
 
-_Layout = tuple[type[Any], tuple[tuple[str, Reader], ...]]
 # Lists of tasks that are kept unpacked, and the length in bytes of the longest of them.
 _REMEMBERED = 256
 _LONG = 16_384
+# Longest number written in digits, far above any count and far below what is slow to read.
+_MAX_DIGITS = 400
+_INT_64 = range(-(2**63), 2**64)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class _DetectOnWire(msgspec.Struct, array_like=True, tag="detect"):
+    id: str
+    engine: str
+    label: str
+    max_objects: int | str = 50
+
+
+class _PointOnWire(msgspec.Struct, array_like=True, tag="point"):
+    id: str
+    engine: str
+    label: str
+    max_objects: int | str = 50
+
+
+class _CountOnWire(msgspec.Struct, array_like=True, tag="count"):
+    id: str
+    engine: str
+    label: str
+    max_objects: int | str = 50
+
+
+class _AskOnWire(msgspec.Struct, array_like=True, tag="ask"):
+    id: str
+    engine: str
+    question: str
+    answers: Literal["yes/no", "number", "text", "one of"] = "text"
+    choices: tuple[str, ...] = ()
+    max_tokens: int | str = 64
+
+
+class _CaptionOnWire(msgspec.Struct, array_like=True, tag="caption"):
+    id: str
+    engine: str
+    length: Literal["short", "normal", "long"] = "normal"
+    max_tokens: int | str = 256
+
+
+class _BoxesOnWire(msgspec.Struct, array_like=True, tag="boxes"):
+    engine: str
+    places: list[float]
+    """Four numbers a box."""
+    scores: tuple[float, ...]
+    saturated: bool = False
+
+
+class _PointsOnWire(msgspec.Struct, array_like=True, tag="points"):
+    engine: str
+    places: list[float]
+    """Two numbers a point."""
+    scores: tuple[float, ...]
+    saturated: bool = False
+
+
+class _NumberOnWire(msgspec.Struct, array_like=True, tag="number"):
+    engine: str
+    value: int | str
+    """In digits where it has more than 64 bits."""
+    score: float | None = None
+    saturated: bool = False
+
+
+class _TextOnWire(msgspec.Struct, array_like=True, tag="text"):
+    engine: str
+    text: str
+    yes_probability: float | None = None
+
+
+class _FailedOnWire(msgspec.Struct, array_like=True, tag="failed"):
+    engine: str
+    reason: str
+
+
+class _HealthOnWire(msgspec.Struct, array_like=True):
+    camera: str
+    at: float
+    state: str
+    detail: str = ""
+
+
+class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
+    camera: str
+    run: str
+    seq: int
+    captured_at: float
+    size_wh: tuple[int, int]
+    engine: str
+    ordinal: int
+    live: bool
+    tasks: bytes
+    """A camera's jobs all have the same few tasks, so these travel packed once more."""
+
+
+_AnswerOnWire = _BoxesOnWire | _PointsOnWire | _NumberOnWire | _TextOnWire | _FailedOnWire
+_TaskOnWire = _DetectOnWire | _PointOnWire | _CountOnWire | _AskOnWire | _CaptionOnWire
+
+
+class _ResultOnWire(msgspec.Struct, array_like=True, tag="result"):
+    camera: str
+    run: str
+    engine: str
+    ordinal: int
+    seq: int
+    captured_at: float
+    size_wh: tuple[int, int]
+    live: bool
+    answers: dict[str, _AnswerOnWire] = {}
+    last: bool = False
+    health: _HealthOnWire | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_read_job = msgspec.msgpack.Decoder(_JobOnWire)
+_read_result = msgspec.msgpack.Decoder(_ResultOnWire)
+_read_tasks = msgspec.msgpack.Decoder(list[_TaskOnWire])
 
 
 def encode_job(job: Job) -> bytes:
-    """A job without its pixels."""
+    """A job without its pixels; raises QueueError."""
     frame = job.frame
-    return _pack(
+    return _packed(
+        _JobOnWire(
+            camera=frame.camera,
+            run=frame.run,
+            seq=frame.seq,
+            captured_at=frame.captured_at,
+            size_wh=frame.size_wh,
+            engine=job.engine,
+            ordinal=job.ordinal,
+            live=job.live,
+            tasks=_packed_tasks(job.tasks),
+        ),
         "job",
-        *(frame.camera, frame.run, frame.seq, frame.captured_at, frame.size_wh),
-        *(job.engine, job.ordinal, job.live, _packed_tasks(job.tasks)),
     )
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _packed_tasks(tasks: tuple[Task, ...]) -> bytes:
-    """A camera's jobs all have the same few tasks, so these travel packed once more."""
-    return _packed([_write(task, _TASK_TAGS) for task in tasks], "job")
 
 
 def decode_job(data: bytes, pixels: Pixels) -> Job:
     """The job of `encode_job` with its pixels (H, W, 3) RGB; raises QueueError."""
-    read = _read_fields(_unpack(data, "job"), _JOB)
+    read = _unpacked(_read_job, data, "job")
+    if min(read.size_wh) < 1:
+        raise QueueError(f"a job's picture has no size: {read.size_wh}")
+    if min(read.ordinal, read.seq) < 0:
+        raise QueueError(f"a job has no place in the order: {read.ordinal}, {read.seq}")
+    _check_finite("captured_at", read.captured_at)
     frame = Frame(
-        camera=read["camera"],
-        run=read["run"],
-        seq=read["seq"],
-        captured_at=read["captured_at"],
+        camera=read.camera,
+        run=read.run,
+        seq=read.seq,
+        captured_at=read.captured_at,
         pixels=pixels,
-        size_wh=read["size_wh"],
+        size_wh=read.size_wh,
     )
-    if min(frame.size_wh) < 1:
-        raise QueueError(f"a job's picture has no size: {frame.size_wh}")
-    return Job(frame, read["engine"], read["ordinal"], read["tasks"], read["live"])
+    # What is remembered is bounded, in number and in length.
+    tasks_of = _unpacked_tasks if len(read.tasks) <= _LONG else _unpacked_tasks.__wrapped__
+    return Job(frame, read.engine, read.ordinal, tasks_of(read.tasks), read.live)
 
 
 def encode_result(result: Result) -> bytes:
-    """A result with all its answers."""
-    answers = {task: _write(answer, _ANSWER_TAGS) for task, answer in result.answers.items()}
+    """A result with all its answers; raises QueueError."""
     health = result.health
-    told = [health.camera, health.at, health.state, health.detail] if health else None
-    return _pack(
+    return _packed(
+        _ResultOnWire(
+            camera=result.camera,
+            run=result.run,
+            engine=result.engine,
+            ordinal=result.ordinal,
+            seq=result.seq,
+            captured_at=result.captured_at,
+            size_wh=result.size_wh,
+            live=result.live,
+            answers={task: _answer_to_wire(answer) for task, answer in result.answers.items()},
+            last=result.last,
+            health=None
+            if health is None
+            else _HealthOnWire(health.camera, health.at, health.state, health.detail),
+        ),
         "result",
-        *(result.camera, result.run, result.engine, result.ordinal, result.seq),
-        *(result.captured_at, result.size_wh, result.live, answers, result.last, told),
     )
 
 
 def decode_result(data: bytes) -> Result:
     """The result of `encode_result`; raises QueueError."""
-    result = Result(**_read_fields(_unpack(data, "result"), _RESULT))
-    if result.health is None and min(result.ordinal, result.seq) < 0:
-        raise QueueError(f"a result has no place in the order: {result.ordinal}, {result.seq}")
-    if result.health is None and not result.last and min(result.size_wh) < 1:
-        raise QueueError(f"a result's picture has no size: {result.size_wh}")
-    return result
+    read = _unpacked(_read_result, data, "result")
+    health = read.health
+    if health is None and min(read.ordinal, read.seq) < 0:
+        raise QueueError(f"a result has no place in the order: {read.ordinal}, {read.seq}")
+    if health is None and not read.last and min(read.size_wh) < 1:
+        raise QueueError(f"a result's picture has no size: {read.size_wh}")
+    _check_finite("captured_at", read.captured_at)
+    if health is not None:
+        _check_finite("health.at", health.at)
+    return Result(
+        camera=read.camera,
+        run=read.run,
+        engine=read.engine,
+        ordinal=read.ordinal,
+        seq=read.seq,
+        captured_at=read.captured_at,
+        size_wh=read.size_wh,
+        live=read.live,
+        answers={task: _answer_of_wire(task, answer) for task, answer in read.answers.items()},
+        last=read.last,
+        health=None
+        if health is None
+        else Health(health.camera, health.at, health.state, health.detail),
+    )
 
 
-def _pack(*message: Any) -> bytes:
-    return bytes([VERSION]) + _packed(message, message[0])
+def _answer_to_wire(answer: Answer) -> _AnswerOnWire:
+    match answer:
+        case Boxes(engine, boxes, scores, saturated):
+            return _BoxesOnWire(engine, list(chain.from_iterable(boxes)), scores, saturated)
+        case Points(engine, points, scores, saturated):
+            return _PointsOnWire(engine, list(chain.from_iterable(points)), scores, saturated)
+        case Number(engine, value, score, saturated):
+            return _NumberOnWire(engine, _int_to_wire(value), score, saturated)
+        case Text(engine, text, yes_probability):
+            return _TextOnWire(engine, text, yes_probability)
+        case Failed(engine, reason):
+            return _FailedOnWire(engine, reason)
 
 
-def _packed(value: Any, kind: str) -> bytes:
+def _answer_of_wire(task: str, answer: _AnswerOnWire) -> Answer:
+    match answer:
+        case _BoxesOnWire(engine=engine, scores=scores, saturated=saturated):
+            boxes: Any = _places(task, answer.places, 4, scores)
+            return Boxes(engine, boxes, scores, saturated)
+        case _PointsOnWire(engine=engine, scores=scores, saturated=saturated):
+            points: Any = _places(task, answer.places, 2, scores)
+            return Points(engine, points, scores, saturated)
+        case _NumberOnWire(engine=engine, score=score, saturated=saturated):
+            _check_finite(task, score or 0.0)
+            return Number(engine, _int_of_wire(answer.value), score, saturated)
+        case _TextOnWire(engine=engine, text=text, yes_probability=yes_probability):
+            _check_finite(task, yes_probability or 0.0)
+            return Text(engine, text, yes_probability)
+        case _FailedOnWire(engine=engine, reason=reason):
+            return Failed(engine, reason)
+
+
+def _places(
+    task: str, flat: list[float], size: int, scores: tuple[float, ...]
+) -> tuple[tuple[float, ...], ...]:
+    """A list of numbers as places of `size` numbers each, as many as there are scores."""
+    if len(flat) != size * len(scores):
+        raise QueueError(
+            f"`{task}` cannot be read: {len(flat)} numbers are not {len(scores)} places of {size}"
+        )
+    # A sum is finite only where each of its terms is, but may overflow where each of them is.
+    if not (math.isfinite(sum(flat)) and math.isfinite(sum(scores))):
+        _check_finite(task, *flat, *scores)
+    return tuple(zip(*[iter(flat)] * size, strict=True))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _packed_tasks(tasks: tuple[Task, ...]) -> bytes:
+    return _encoded([_task_to_wire(task) for task in tasks], "job")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _unpacked_tasks(data: bytes) -> tuple[Task, ...]:
+    return tuple(_task_of_wire(task) for task in _decoded(_read_tasks, data, "job"))
+
+
+def _task_to_wire(task: Task) -> _TaskOnWire:
+    match task:
+        case Detect(id=id_, engine=engine, label=label, max_objects=limit):
+            return _DetectOnWire(id_, engine, label, _int_to_wire(limit))
+        case Point(id=id_, engine=engine, label=label, max_objects=limit):
+            return _PointOnWire(id_, engine, label, _int_to_wire(limit))
+        case Count(id=id_, engine=engine, label=label, max_objects=limit):
+            return _CountOnWire(id_, engine, label, _int_to_wire(limit))
+        case Ask(id=id_, engine=engine, question=question, answers=answers, choices=choices):
+            limit = task.max_tokens
+            return _AskOnWire(id_, engine, question, answers, choices, _int_to_wire(limit))
+        case Caption(id=id_, engine=engine, length=length, max_tokens=limit):
+            return _CaptionOnWire(id_, engine, length, _int_to_wire(limit))
+
+
+def _task_of_wire(task: _TaskOnWire) -> Task:
+    match task:
+        case _DetectOnWire(id=id_, engine=engine, label=label, max_objects=limit):
+            return Detect(id_, engine, label, _int_of_wire(limit))
+        case _PointOnWire(id=id_, engine=engine, label=label, max_objects=limit):
+            return Point(id_, engine, label, _int_of_wire(limit))
+        case _CountOnWire(id=id_, engine=engine, label=label, max_objects=limit):
+            return Count(id_, engine, label, _int_of_wire(limit))
+        case _AskOnWire(id=id_, engine=engine, question=question, answers=answers):
+            limit = _int_of_wire(task.max_tokens)
+            return Ask(id_, engine, question, answers, task.choices, limit)
+        case _CaptionOnWire(id=id_, engine=engine, length=length, max_tokens=limit):
+            return Caption(id_, engine, length, _int_of_wire(limit))
+
+
+def _int_to_wire(value: int) -> int | str:
+    """Whole numbers beyond 64 bits travel in digits."""
+    return value if value in _INT_64 or abs(value) >= 10**_MAX_DIGITS else str(value)
+
+
+def _int_of_wire(value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    if len(value) > _MAX_DIGITS + 1 or not re.fullmatch(r"-?[0-9]+", value):
+        raise QueueError(f"{value[:40]!r} is not a whole number")
+    return int(value)
+
+
+def _check_finite(name: str, *values: float) -> None:
+    if not all(map(math.isfinite, values)):
+        raise QueueError(f"`{name}` cannot be read: it holds a number that is not finite")
+
+
+def _sentence(said: str, type_: Any, kind: str) -> str:
+    """What msgspec says of a message, with the name of the field instead of its number."""
+    reason, _, place = said.partition(" - at ")
+    found = re.match(r"`\$\[(\d+)\]", place)
+    if found is None or found[1] == "0" or not issubclass(type_, msgspec.Struct):
+        return f"a {kind} was expected, and something else came: {reason}"
+    # The first item is the tag.
+    name = type_.__struct_fields__[int(found[1]) - 1]
+    return f"`{name}` of a {kind} cannot be read: {reason}"
+
+
+def _packed(message: msgspec.Struct, kind: str) -> bytes:
+    return bytes([VERSION]) + _encoded(message, kind)
+
+
+def _encoded(value: Any, kind: str) -> bytes:
     try:
-        return bytes(msgpack.packb(value, default=_digits, unicode_errors="surrogatepass"))
+        return _encoder.encode(value)
+    except UnicodeEncodeError:
+        # Half a character, such as a model or a camera may give, has no place in UTF-8.
+        return _encoder.encode(_without_surrogates(msgspec.to_builtins(value)))
     except (TypeError, ValueError, OverflowError) as error:
         raise QueueError(f"a {kind} cannot be written: {error}") from error
 
 
-def _digits(value: object) -> str:
-    """Whole numbers beyond 64 bits are written in digits; everything else is a mistake."""
-    if isinstance(value, int) and abs(value) < 10**MAX_DIGITS:
-        return str(value)
-    raise TypeError(f"{type(value).__name__} does not travel")
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", value)
+        case dict():
+            return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_without_surrogates(item) for item in value]
+        case _:
+            return value
 
 
-def _unpack(data: bytes, kind: str) -> list[Any]:
+def _unpacked(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes, kind: str) -> Any:
     if not data or data[0] != VERSION:
         version = data[0] if data else "none"
         raise QueueError(
             f"a {kind} has version {version}, this moonwatch reads version {VERSION}; "
             "let all processes run the same release"
         )
-    message = _unpacked(data[1:], kind)
-    if not isinstance(message, list) or not message or message[0] != kind:
-        raise QueueError(f"a {kind} was expected, and something else came")
-    return message[1:]
+    return _decoded(decoder, data[1:], kind)
 
 
-def _unpacked(data: bytes, kind: str) -> Any:
+def _decoded(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes, kind: str) -> Any:
     try:
-        return msgpack.unpackb(data, unicode_errors="surrogatepass")
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise QueueError(_sentence(str(error), decoder.type, kind)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise QueueError(f"a {kind} is damaged: {type(error).__name__}") from error
-
-
-def _tasks(value: Any) -> tuple[Task, ...]:
-    if not isinstance(value, bytes):
-        raise ValueError(f"{shown(value)} is no packed list")  # noqa: TRY004 - all readers raise alike
-    # What is remembered is bounded, in number and in length.
-    return _unpacked_tasks(value) if len(value) <= _LONG else _unpacked_tasks.__wrapped__(value)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _unpacked_tasks(value: bytes) -> tuple[Task, ...]:
-    found: tuple[Task, ...] = many(_tagged(_TASK_TAGS))(_unpacked(value, "job"))
-    return found
-
-
-def _read_fields(values: list[Any], layout: tuple[tuple[str, Reader], ...]) -> dict[str, Any]:
-    if len(values) != len(layout):
-        raise QueueError(f"{len(layout)} fields were expected, {len(values)} came")
-    read = {}
-    name = ""
-    try:
-        for (name, reader), value in zip(layout, values, strict=True):
-            read[name] = reader(value)
-    except ValueError as error:
-        raise QueueError(f"`{name}` cannot be read: {error}") from error
-    return read
-
-
-def _write(value: Any, tags: Mapping[type[Any], str]) -> list[Any]:
-    tag = tags[type(value)]
-    fields = [getattr(value, name) for name, _ in _LAYOUTS[tag][1]]
-    if isinstance(value, Boxes | Points):
-        fields[1] = flattened(fields[1])
-    return [tag, *fields]
-
-
-def _tagged(tags: Mapping[type[Any], str]) -> Reader:
-    def read(value: Any) -> Any:
-        if not isinstance(value, list) or not value or value[0] not in tags.values():
-            raise ValueError(f"{shown(value)} is none of {', '.join(tags.values())}")
-        kind, fields = _LAYOUTS[value[0]]
-        made = kind(**_read_fields(value[1:], fields))
-        if isinstance(made, Boxes | Points):
-            found = made.boxes_xyxy if isinstance(made, Boxes) else made.points_xy
-            if len(found) != len(made.scores):
-                raise ValueError(f"{len(found)} places with {len(made.scores)} scores")
-        return made
-
-    return read
-
-
-def _answers(value: Any) -> dict[str, Answer]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no map")  # noqa: TRY004 - as above
-    return {text(task): _ANSWER(answer) for task, answer in value.items()}
-
-
-def _health(value: Any) -> Health | None:
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise ValueError(f"{shown(value)} is no list")  # noqa: TRY004 - as above
-    return Health(**_read_fields(value, _HEALTH))
-
-
-_SIZE = many(whole, 2)
-_ASKED = (("id", text), ("engine", text))
-_LOOKED_FOR = (*_ASKED, ("label", text), ("max_objects", whole))
-_FOUND = (("scores", numbers), ("saturated", flag))
-_LAYOUTS: dict[str, _Layout] = {
-    "detect": (Detect, _LOOKED_FOR),
-    "point": (Point, _LOOKED_FOR),
-    "count": (Count, _LOOKED_FOR),
-    "ask": (
-        Ask,
-        (
-            *_ASKED,
-            ("question", text),
-            ("answers", one_of("yes/no", "number", "text", "one of")),
-            ("choices", many(text)),
-            ("max_tokens", whole),
-        ),
-    ),
-    "caption": (
-        Caption,
-        (*_ASKED, ("length", one_of("short", "normal", "long")), ("max_tokens", whole)),
-    ),
-    "boxes": (Boxes, (("engine", text), ("boxes_xyxy", places(4)), *_FOUND)),
-    "points": (Points, (("engine", text), ("points_xy", places(2)), *_FOUND)),
-    "number": (
-        Number,
-        (("engine", text), ("value", whole), ("score", optional(finite)), ("saturated", flag)),
-    ),
-    "text": (Text, (("engine", text), ("text", text), ("yes_probability", optional(finite)))),
-    "failed": (Failed, (("engine", text), ("reason", text))),
-}
-_TASK_TAGS: dict[type[Any], str] = {
-    _LAYOUTS[tag][0]: tag for tag in ("detect", "point", "count", "ask", "caption")
-}
-_ANSWER_TAGS: dict[type[Any], str] = {
-    _LAYOUTS[tag][0]: tag for tag in ("boxes", "points", "number", "text", "failed")
-}
-_ANSWER = _tagged(_ANSWER_TAGS)
-_PLACE = (("camera", text), ("run", text))
-_JOB: tuple[tuple[str, Reader], ...] = (
-    *_PLACE,
-    ("seq", whole),
-    ("captured_at", finite),
-    ("size_wh", _SIZE),
-    ("engine", text),
-    ("ordinal", whole),
-    ("live", flag),
-    ("tasks", _tasks),
-)
-_RESULT: tuple[tuple[str, Reader], ...] = (
-    *_PLACE,
-    ("engine", text),
-    ("ordinal", whole),
-    ("seq", whole),
-    ("captured_at", finite),
-    ("size_wh", _SIZE),
-    ("live", flag),
-    ("answers", _answers),
-    ("last", flag),
-    ("health", _health),
-)
-_HEALTH: tuple[tuple[str, Reader], ...] = (
-    ("camera", text),
-    ("at", finite),
-    ("state", text),
-    ("detail", text),
-)

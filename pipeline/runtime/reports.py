@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -57,21 +58,58 @@ class Report:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Report | None":
-        """The report, or None when it is of another release and cannot be read."""
+        """The report, or None where it does not even say whose it is.
+
+        Releases differ in what they say: unknown keys are passed over, and what is missing or
+        cannot be read has its default.
+        """
         try:
             said = json.loads(data)
-            said["figures"] = {c: CameraFigures.of_json(f) for c, f in said["figures"].items()}
-            said["judged"] = {
-                camera: {engine: _standing(point) for engine, point in of.items()}
-                for camera, of in said["judged"].items()
-            }
-            return cls(**said)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (ValueError, RecursionError):
             return None
+        if not isinstance(said, dict):
+            return None
+        read: dict[str, Any] = {}
+        for name, reader in _READERS.items():
+            # What is wrong in one of the values says nothing about the others.
+            with suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
+                read[name] = reader(said[name])
+        return cls(**read) if read.keys() >= {"stage", "host", "pid", "up_s"} else None
 
 
-def _standing(point: Sequence[Any] | None) -> tuple[str, int, bool] | None:
+def _judged(said: Any) -> Judged:
+    return {
+        str(camera): {str(engine): _judged_up_to(point) for engine, point in of.items()}
+        for camera, of in said.items()
+    }
+
+
+def _judged_up_to(point: Sequence[Any] | None) -> tuple[str, int, bool] | None:
     return (str(point[0]), int(point[1]), bool(point[2])) if point else None
+
+
+def _rates(said: Any) -> dict[str, dict[str, float]]:
+    return {
+        str(camera): {str(hop): float(rate) for hop, rate in of.items()}
+        for camera, of in said.items()
+    }
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "stage": str,
+    "host": str,
+    "pid": int,
+    "up_s": float,
+    "not_ready": lambda said: None if said is None else str(said),
+    "figures": lambda said: {str(c): CameraFigures.of_json(f) for c, f in said.items()},
+    "rates": _rates,
+    "judged": _judged,
+    "partitions": lambda said: [int(partition) for partition in said],
+    "sinks": lambda said: {str(sink): dict(of) for sink, of in said.items()},
+    "progress": lambda said: None if said is None else float(said),
+    "stands_by": bool,
+    "is_last": bool,
+}
 
 
 def new_member(stage: str) -> str:

@@ -31,11 +31,12 @@ class CameraFigures:
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> "CameraFigures":
-        """The figures of an `as_json()`; raises KeyError, TypeError or ValueError."""
-        dropped = {str(reason): int(frames) for reason, frames in dict(data["dropped"]).items()}
-        counted = {name: int(data[name]) for name in _COUNTED}
-        until = float(data["judged_until"])
-        return cls(up=bool(data["up"]), dropped=dropped, judged_until=until, **counted)
+        """The figures of an `as_json()` of any release; raises TypeError or ValueError."""
+        said = dict(data)
+        dropped = {str(reason): int(n) for reason, n in dict(said.get("dropped", {})).items()}
+        counted = {name: int(said.get(name, 0)) for name in _COUNTED}
+        until = float(said.get("judged_until", 0.0))
+        return cls(up=bool(said.get("up")), dropped=dropped, judged_until=until, **counted)
 
 
 _UP = "moonwatch_camera_up"

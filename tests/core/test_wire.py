@@ -21,7 +21,7 @@ from pipeline.core.wire import VERSION, decode_job, decode_result, encode_job, e
 
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
-texts = st.text(st.characters(), max_size=12)
+texts = st.text(max_size=12)
 wholes = st.integers(0, 2**63)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 scores = st.lists(floats, max_size=3).map(tuple)
@@ -96,6 +96,33 @@ def test_a_result_comes_back_as_it_was(result: Result) -> None:
     got = decode_result(encode_result(result))
     assert got == result
     assert repr(got.captured_at) == repr(result.captured_at)
+
+
+def test_half_a_character_is_replaced() -> None:
+    """A lone surrogate, which no encoding of text has a place for, travels as its replacement."""
+    asked = (Ask("a", "e", "is it \ud83d?", choices=("\udfff", "b")),)
+    job = Job(Frame("c", "r", 0, 0.0, NO_PIXELS, (1, 1)), "e", 0, asked, live=True)
+    assert decode_job(encode_job(job), NO_PIXELS).tasks == (
+        Ask("a", "e", "is it \ufffd?", choices=("\ufffd", "b")),
+    )
+    result = Result("c", "r", "e", 1, 2, 3.5, (4, 5), live=True, answers={"t": Text("e", "\ud800")})
+    assert decode_result(encode_result(result)).answers == {"t": Text("e", "\ufffd")}
+
+
+def test_fields_of_a_later_release_are_passed_over() -> None:
+    """What is added at the end of a message, an answer or a camera's state, is no trouble."""
+    answers = {"t": ["number", "e", 1, None, False, "new"], "u": ["text", "e", "hm", None, {}]}
+    message = msgpack.unpackb(changed(answers=answers, health=["c", 1.0, "black", "", 7])[1:])
+    read = decode_result(bytes([VERSION]) + msgpack.packb([*message, "new", [1]]))
+    assert read.answers == {"t": Number("e", 1), "u": Text("e", "hm")}
+    assert read.health == Health("c", 1.0, "black")
+
+
+def test_fields_of_an_earlier_release_may_be_missing() -> None:
+    """What is missing at the end has its default."""
+    message = msgpack.unpackb(changed(answers={"t": ["number", "e", 1]})[1:])
+    read = decode_result(bytes([VERSION]) + msgpack.packb(message[:10]))
+    assert (read.answers, read.last, read.health) == ({"t": Number("e", 1)}, False, None)
 
 
 def test_every_type_has_a_layout() -> None:
@@ -206,10 +233,13 @@ def changed(**fields: Any) -> bytes:
         (changed(size_wh=[0, 5]), "no size"),
         (changed(size_wh=[1, 2, 3]), "`size_wh`"),
         (changed(live=1), "`live`"),
-        (changed(answers={"t": ["number", "e", 1]}), "4 fields were expected, 2 came"),
-        (changed(answers={"t": ["boxes", "e", [], [0.5], False]}), "0 places with 1 scores"),
-        (changed(answers={"t": ["verdict"]}), "none of"),
-        (changed(health=["c", 1.0, "offline"]), "4 fields were expected, 3 came"),
+        (changed(answers={"t": ["number", "e"]}), "`answers`"),
+        (changed(answers={"t": ["boxes", "e", [], [0.5], False]}), "0 numbers are not 1 places"),
+        (changed(answers={"t": ["boxes", "e", [0.5], [0.5], False]}), "1 numbers are not 1 places"),
+        (changed(answers={"t": ["boxes", "e", [math.inf] * 4, [0.5], False]}), "not finite"),
+        (changed(answers={"t": ["verdict"]}), "`answers`"),
+        (changed(health=["c", 1.0]), "`health`"),
+        (changed(health=["c", math.inf, "offline", ""]), "not finite"),
     ],
     ids=itertools.count(),
 )
@@ -232,8 +262,8 @@ def test_what_cannot_be_written_is_refused_where_it_is_put() -> None:
     """A value of a foreign type is the sender's mistake."""
     odd = Result("c", "r", "e", 0, 0, 1.0, (1, 1), live=True, answers={"t": Text("e", b"x")})  # type: ignore[arg-type]
     assert encode_result(odd)  # bytes travel, and are refused by the reader
-    with pytest.raises(QueueError, match="`text`"):
+    with pytest.raises(QueueError, match="`answers` of a result cannot be read: Expected `str`"):
         decode_result(encode_result(odd))
     odd = Result("c", "r", "e", 0, 0, 1.0, (1, 1), live=True, answers={"t": Text("e", object())})  # type: ignore[arg-type]
-    with pytest.raises(QueueError, match="object does not travel"):
+    with pytest.raises(QueueError, match=r"cannot be written: .* type object"):
         encode_result(odd)

@@ -1,0 +1,1 @@
+"""What old releases wrote is read for ever."""
