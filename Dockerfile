@@ -5,6 +5,7 @@
 # camera  an RTSP server that plays the bundled clip for ever, for trying things out
 #
 #   docker build --target core -t moonwatch-core .
+#   podman build --format docker --target core -t moonwatch-core .     # else no HEALTHCHECK is kept
 #
 # To pin the base by digest, which also stops its security updates:
 #   docker build --build-arg PYTHON=python:3.13-slim-bookworm@sha256:... --target core .
@@ -30,9 +31,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/moonwatch/bin/pip install "${TORCH}" && \
     /opt/moonwatch/bin/pip install --no-deps -r requirements/gpu.txt
 
-FROM core-packages AS camera-packages
+FROM build AS camera-packages
 COPY requirements/camera.txt requirements/camera.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv /opt/moonwatch && \
     /opt/moonwatch/bin/pip install --no-deps -r requirements/camera.txt
 
 FROM build AS wheel
