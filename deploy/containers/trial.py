@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,15 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 FILE = "/etc/moonwatch/moonwatch.yaml"
 PROJECT = "moonwatch-trial"
+# What `moonwatch status` has to name when a service is gone.
+NOTICED = {
+    "worker": "inference",
+    "processor": "processing",
+    "redis": "redis",
+    "sampler": "sampling",
+    "delivery": "delivery",
+    "camera": "camera plaza",
+}
 BUILD_S, HEALTHY_S, EVENT_S, NOTICE_S, STOP_S = 900.0, 120.0, 180.0, 60.0, 30
 _T = TypeVar("_T")
 UNDERSTOOD = {
@@ -97,39 +107,33 @@ def demo() -> None:
     wait("status to be well", NOTICE_S, lambda: status("delivery")["ok"] is True)
     say(f"demo: status says that all is well after {since(began)}")
 
-    for name in ("worker", "processor", "redis", "sampler", "delivery", "camera"):
-        # Asked where the store is mounted, in a container that lives.
+    for name, named in NOTICED.items():
+        # Asked in a container that lives, and has the store.
         asked = "processor" if name == "delivery" else "delivery"
-        stopped = time.monotonic()
-        podman("stop", "--time", str(STOP_S), called(name), within_s=STOP_S + 30)
-        code = podman("inspect", "--format={{.State.ExitCode}}", called(name)).strip()
-        say(f"demo: {name} stopped in {since(stopped)} with code {code}")
         gone = time.monotonic()
-        wait(f"status to notice {name}", NOTICE_S, lambda at=asked: status(at)["ok"] is False)
-        say(f"demo: without {name}, after {since(gone)}: {words(status(asked))}")
+        podman("kill", called(name))
+        wait(f"status to name {named!r}", NOTICE_S, lambda at=asked, of=named: troubled(at, of))
+        say(f"demo: {name} killed for good, named after {since(gone)}: {troubles(asked)}")
         back = time.monotonic()
         podman("start", called(name))
         wait(f"{name} to be healthy", HEALTHY_S, lambda of=name: healthy(of))
         wait("status to be well again", NOTICE_S, lambda at=asked: status(at)["ok"] is True)
-        say(f"demo: {name} started again, all is well after {since(back)}")
+        say(f"demo: {name} started, all is well after {since(back)}")
 
+        had = len(events(asked, "events.jsonl"))
         killed = time.monotonic()
         pid = pid_of(name)
-        os.kill(int(pid), 9)
-        wait(
-            f"{name} to be started again",
-            NOTICE_S,
-            lambda of=name, old=pid: restarted(of, old),
-        )
+        os.kill(int(pid), signal.SIGKILL)
+        wait(f"{name} to come back", NOTICE_S, lambda of=name, old=pid: restarted(of, old))
         wait("status to be well again", NOTICE_S, lambda at=asked: status(at)["ok"] is True)
-        had = len(events(asked, "events.jsonl"))
-        say(f"demo: {name} killed, all is well after {since(killed)}")
+        say(f"demo: {name} crashed, came back by itself, all is well after {since(killed)}")
         wait("another event", EVENT_S, lambda n=had, at=asked: len(events(at, "events.jsonl")) > n)
-        say(f"demo: another event {since(killed)} after {name} was killed")
+        say(f"demo: another event {since(killed)} after the crash")
 
-    found = events("delivery", "events.jsonl")
-    ids = [one["id"] for one in found]
-    say(f"demo: {len(found)} events, {len(ids) - len(set(ids))} of them twice")
+    ids = [one["id"] for one in events("delivery", "events.jsonl")]
+    say(f"demo: {len(ids)} events, {len(ids) - len(set(ids))} of them sent twice")
+    for name in ("delivery", "processor", "worker", "sampler", "camera", "redis"):
+        stop(name)
 
 
 def shop() -> None:
@@ -153,18 +157,25 @@ def shop() -> None:
         shown = podman("inspect", called("shop")) + podman("logs", called("shop"))
         if "not-asked-for" in shown:
             fail("the camera's password is seen from outside")
-        say(f"shop: status says {words(status('shop'))}")
+        say(f"shop: status: {status('shop')}")
         had = len(events("shop", "events*.jsonl"))
         killed = time.monotonic()
         pid = pid_of("shop")
-        os.kill(int(pid), 9)
+        os.kill(int(pid), signal.SIGKILL)
         wait("shop to be started again", NOTICE_S, lambda: restarted("shop", pid))
         wait("another event", EVENT_S, lambda: len(events("shop", "events*.jsonl")) > had)
         say(f"shop: another event {since(killed)} after it was killed")
-        stopped = time.monotonic()
-        podman("stop", "--time", str(STOP_S), called("shop"), within_s=STOP_S + 30)
-        code = podman("inspect", "--format={{.State.ExitCode}}", called("shop")).strip()
-        say(f"shop: stopped in {since(stopped)} with code {code}")
+        stop("shop")
+
+
+def stop(service: str) -> None:
+    """In order, as `docker compose stop` does; a service that had to be killed is a failure."""
+    began = time.monotonic()
+    podman("stop", f"--time={STOP_S}", called(service), within_s=STOP_S + 30)
+    code = podman("inspect", "--format={{.State.ExitCode}}", called(service)).strip()
+    if code != "0":
+        fail(f"{service} ended with {code} when it was stopped")
+    say(f"{service}: stopped in {since(began)}, exit code {code}")
 
 
 def events(service: str, name: str) -> list[dict[str, Any]]:
@@ -180,9 +191,14 @@ def status(service: str) -> dict[str, Any]:
     return found
 
 
-def words(found: Mapping[str, Any]) -> str:
-    """The part of it that says what is wrong."""
-    return json.dumps({key: found.get(key) for key in ("ok", "problems", "text") if key in found})
+def troubles(service: str) -> str:
+    """What it says is wrong."""
+    return "; ".join(status(service).get("troubles", ()))
+
+
+def troubled(service: str, named: str) -> bool:
+    """Whether it says that not all is well, and names this."""
+    return status(service)["ok"] is False and named in troubles(service)
 
 
 # --- docker-compose.yml, as far as it is used here ------------------------------------------------
