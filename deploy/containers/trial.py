@@ -1,6 +1,6 @@
 """Builds the images, brings up what docker-compose.yml describes, breaks it, and looks.
 
-    deploy/containers/standins.sh                 # once, where no registry is reached
+    deploy/containers/standins.sh                   # once, where no registry is reached
     python deploy/containers/trial.py               # build, demo, shop
     python deploy/containers/trial.py demo --keep   # one of them; its containers stay
 
@@ -37,7 +37,7 @@ NOTICED = {
     "delivery": "delivery",
     "camera": "camera plaza",
 }
-BUILD_S, HEALTHY_S, EVENT_S, NOTICE_S, STOP_S = 900.0, 120.0, 180.0, 60.0, 30
+BUILD_S, HEALTHY_S, EVENT_S, NOTICE_S, STOP_S = 900.0, 120.0, 180.0, 120.0, 30
 _T = TypeVar("_T")
 UNDERSTOOD = {
     *("image", "build", "profiles", "init", "restart", "read_only", "tmpfs", "cap_drop"),
@@ -96,7 +96,7 @@ def build(target: str) -> None:
 
 
 def demo() -> None:
-    """Every stage a container; each is killed once, and once more so that it stays away."""
+    """Every stage a container; each is lost for a while, and crashes once."""
     began = time.monotonic()
     names = ["redis", "camera", "sampler", "worker", "processor", "delivery"]
     for name in names:
@@ -108,32 +108,45 @@ def demo() -> None:
     say(f"demo: status says that all is well after {since(began)}")
 
     for name, named in NOTICED.items():
-        # Asked in a container that lives, and has the store.
-        asked = "processor" if name == "delivery" else "delivery"
-        gone = time.monotonic()
-        podman("kill", called(name))
-        wait(f"status to name {named!r}", NOTICE_S, lambda at=asked, of=named: troubled(at, of))
-        say(f"demo: {name} killed for good, named after {since(gone)}: {troubles(asked)}")
-        back = time.monotonic()
-        podman("start", called(name))
-        wait(f"{name} to be healthy", HEALTHY_S, lambda of=name: healthy(of))
-        wait("status to be well again", NOTICE_S, lambda at=asked: status(at)["ok"] is True)
-        say(f"demo: {name} started, all is well after {since(back)}")
-
-        had = len(events(asked, "events.jsonl"))
-        killed = time.monotonic()
-        pid = pid_of(name)
-        os.kill(int(pid), signal.SIGKILL)
-        wait(f"{name} to come back", NOTICE_S, lambda of=name, old=pid: restarted(of, old))
-        wait("status to be well again", NOTICE_S, lambda at=asked: status(at)["ok"] is True)
-        say(f"demo: {name} crashed, came back by itself, all is well after {since(killed)}")
-        wait("another event", EVENT_S, lambda n=had, at=asked: len(events(at, "events.jsonl")) > n)
-        say(f"demo: another event {since(killed)} after the crash")
-
+        lose(name, named)
+        crash(name)
     ids = [one["id"] for one in events("delivery", "events.jsonl")]
     say(f"demo: {len(ids)} events, {len(ids) - len(set(ids))} of them sent twice")
     for name in ("delivery", "processor", "worker", "sampler", "camera", "redis"):
         stop(name)
+
+
+def lose(name: str, named: str) -> None:
+    """Kill a container that nobody starts again, until status names it; then start it."""
+    asked = who_is_asked(name)
+    gone = time.monotonic()
+    podman("kill", called(name))
+    said = wait(f"status to name {named!r}", NOTICE_S, lambda: named_in(asked, named))
+    say(f"demo: {name} killed for good, named after {since(gone)}: {said}")
+    back = time.monotonic()
+    podman("start", called(name))
+    wait(f"{name} to be healthy", HEALTHY_S, lambda: healthy(name))
+    wait("status to be well again", NOTICE_S, lambda: status(asked)["ok"] is True)
+    say(f"demo: {name} started, all is well after {since(back)}")
+
+
+def crash(name: str) -> None:
+    """Kill its first process, so that `restart:` brings it back."""
+    asked = who_is_asked(name)
+    had = len(events(asked, "events.jsonl"))
+    killed = time.monotonic()
+    pid = pid_of(name)
+    os.kill(int(pid), signal.SIGKILL)
+    wait(f"{name} to come back", NOTICE_S, lambda: restarted(name, pid))
+    wait("status to be well again", NOTICE_S, lambda: status(asked)["ok"] is True)
+    say(f"demo: {name} crashed, came back by itself, all is well after {since(killed)}")
+    wait("another event", EVENT_S, lambda: len(events(asked, "events.jsonl")) > had)
+    say(f"demo: another event {since(killed)} after the crash")
+
+
+def who_is_asked(gone: str) -> str:
+    """A container that lives and has the store."""
+    return "processor" if gone == "delivery" else "delivery"
 
 
 def shop() -> None:
@@ -157,7 +170,7 @@ def shop() -> None:
         shown = podman("inspect", called("shop")) + podman("logs", called("shop"))
         if "not-asked-for" in shown:
             fail("the camera's password is seen from outside")
-        say(f"shop: status: {status('shop')}")
+        say(f"shop: status: ok is {status('shop')['ok']}")
         had = len(events("shop", "events*.jsonl"))
         killed = time.monotonic()
         pid = pid_of("shop")
@@ -191,14 +204,11 @@ def status(service: str) -> dict[str, Any]:
     return found
 
 
-def troubles(service: str) -> str:
-    """What it says is wrong."""
-    return "; ".join(status(service).get("troubles", ()))
-
-
-def troubled(service: str, named: str) -> bool:
-    """Whether it says that not all is well, and names this."""
-    return status(service)["ok"] is False and named in troubles(service)
+def named_in(service: str, named: str) -> str:
+    """What status says is wrong, once it names this; empty until then."""
+    found = status(service)
+    said = "; ".join(found.get("troubles", ()))
+    return said if found["ok"] is False and named in said else ""
 
 
 # --- docker-compose.yml, as far as it is used here ------------------------------------------------

@@ -74,6 +74,15 @@ def test_the_camera_must_have_something_to_play(tmp_path: Path) -> None:
     assert "name the folder of the videos" in done.stderr
 
 
+def test_the_camera_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    """By SIGTERM and in order, also as the first process of a container, without an init."""
+    address = f"{HOST}:{free_port()}"
+    process = subprocess.Popen([sys.executable, str(SERVE), str(tmp_path), "--listen", address])
+    wait_until(lambda: probe(address) == 0, 30)
+    process.terminate()
+    assert process.wait(10) == 0
+
+
 def test_deployments_look_where_the_camera_plays() -> None:
     """The clip is in the image, under the address that compose and Kubernetes give."""
     dockerfile = (ROOT / "Dockerfile").read_text()

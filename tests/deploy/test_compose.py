@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.deployment.config import parse
 from pipeline.testing import patience
 from tests.deploy.material import PORT, ROOT, called, compose, documents, services
 
-PROFILES = ("demo", "gpu", "monitoring")
+SHOP = {"SHOP_CAMERA_URL": "rtsp://camera/s", "SHOP_CAMERA_PASSWORD_FILE": str(ROOT / "LICENSE")}
+PROFILES = ("demo", "gpu", "shop", "monitoring")
 
 
 def test_one_command_brings_up_all_stages() -> None:
@@ -23,6 +25,7 @@ def test_one_command_brings_up_all_stages() -> None:
     stages = {"sampler", "worker", "processor", "delivery"}
     assert by_profile["demo"] == {"redis", "camera"} | stages
     assert by_profile["gpu"] == {"redis", "worker-gpu"}
+    assert by_profile["shop"] == {"shop"}
     assert by_profile["monitoring"] == {"prometheus", "grafana"}
 
 
@@ -65,18 +68,68 @@ def test_who_keeps_pace_with_what_is_waited_for() -> None:
     for one in called():
         place, name = one.place.split(": ")
         if place == "compose":
-            waits = services()[name]["depends_on"]
-            assert waits["redis"] == {"condition": "service_healthy"}
             assert f":{PORT}/healthz" in " ".join(services()[name]["healthcheck"]["test"])
+            if name != "shop":
+                waits = services()[name]["depends_on"]
+                assert waits["redis"] == {"condition": "service_healthy"}
     assert services()["sampler"]["depends_on"]["camera"] == {"condition": "service_healthy"}
 
 
 def test_redis_is_reached_by_the_stages_only() -> None:
-    """Its network has no way out, and neither has that of the sampler."""
+    """Its network has no way out."""
     assert services()["redis"]["networks"] == ["queue"]
     assert compose()["networks"]["queue"] == {"internal": True}
     on_queue = {name for name, one in services().items() if "queue" in one["networks"]}
     assert on_queue == {"redis", "sampler", "worker", "worker-gpu", "processor", "delivery"}
+
+
+def test_real_cameras_are_reached_without_an_edit() -> None:
+    """Whoever reads cameras is on the network that leads out; the made-up one is not."""
+    for name in ("sampler", "shop"):
+        assert "outside" in services()[name]["networks"]
+    assert compose()["networks"]["outside"] != {"internal": True}
+    assert services()["camera"]["networks"] == ["inside"]
+
+
+def test_a_shop_is_one_container_that_keeps_what_it_writes() -> None:
+    """All stages in one process, without Redis; its folder is a volume of its own."""
+    shop = services()["shop"]
+    assert shop["command"][0] == "run"
+    assert "depends_on" not in shop
+    assert [mount for mount in shop["volumes"] if mount.endswith(":/var/lib/moonwatch")] == [
+        "shop:/var/lib/moonwatch"
+    ]
+    loaded = parse((ROOT / "configs/shop.yaml").read_text(), (), SHOP)
+    assert loaded.warnings == ()
+    assert loaded.deployment.queue.type == "memory"
+    assert loaded.deployment.store.url == "sqlite:///moonwatch.db"
+
+
+def test_the_password_of_a_shop_is_a_file() -> None:
+    """A secret of compose, where the configuration looks for it; its variables are the file's."""
+    shop = services()["shop"]
+    given = shop["environment"]
+    asked = set(re.findall(r"\$\{(SHOP_\w+)", (ROOT / "configs/shop.yaml").read_text()))
+    assert asked == given.keys()
+    (secret,) = shop["secrets"]
+    assert given["SHOP_CAMERA_PASSWORD_FILE"] == f"/run/secrets/{secret}"
+    assert compose()["secrets"][secret]["file"].startswith(
+        "${SHOP_CAMERA_PASSWORD_FILE:-./secrets/"
+    )
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"/.env", "/secrets/"} <= set(ignored)
+
+
+def test_the_example_of_dotenv_names_what_compose_reads() -> None:
+    """Each of its variables, and no password."""
+    read = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    example = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE))
+    assert {name for name in read if name.startswith("SHOP_")} - named == {
+        "SHOP_CAMERA_PASSWORD_FILE"
+    }
+    assert named <= read
+    assert "MOONWATCH_CAMERA" in named
 
 
 def test_only_processors_and_delivery_have_the_store() -> None:
