@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 TORCH := torch==2.13.0
 WORKERS ?= 2
 
-.PHONY: demo test test-slow check format lock clean
+.PHONY: demo test test-slow containers check format lock clean
 
 demo: $(VENV)/demo
 	rm -rf out/demo
@@ -21,7 +21,12 @@ test: $(VENV)/dev
 
 # What takes minutes: thousands of random mixes, processes killed again and again.
 test-slow: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow and not containers"
+
+# The images of the Dockerfile, built and run with podman: needs root and what the script names.
+containers: $(VENV)/dev
+	deploy/containers/standins.sh
+	$(BIN)/python deploy/containers/trial.py
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

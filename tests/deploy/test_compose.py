@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.deployment.config import parse
+from pipeline.deployment.loader import parse
 from pipeline.testing import patience
 from tests.deploy.material import PORT, ROOT, called, compose, documents, services
 

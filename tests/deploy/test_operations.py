@@ -23,7 +23,7 @@ def test_a_link_leads_somewhere(link: str) -> None:
 
 def test_every_file_that_is_named_is_there() -> None:
     """Those below deploy/ and configs/."""
-    named = set(re.findall(r"\b(?:deploy|configs)/[\w./-]+\w", TEXT))
+    named = set(re.findall(r"\b(?:deploy|configs)/[\w./@-]+\w", TEXT))
     assert len(named) > 5
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
