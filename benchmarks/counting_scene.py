@@ -158,7 +158,7 @@ def _judged(
     verdicts.append(occupancy.finish(looks[-1].at))
     minutes = {bucket.minute: bucket for verdict in verdicts for bucket in verdict.buckets}
     samples = sum(bucket.samples for bucket in minutes.values())
-    total = sum((bucket.mean or 0.0) * bucket.samples for bucket in minutes.values())
+    total = sum((bucket.values["mean"] or 0.0) * bucket.samples for bucket in minutes.values())
     counts = {name: (_number(found, "in"), _number(found, "out")) for name, found in events.items()}
     return Outcome(counts, total / samples, len(ids), events)
 

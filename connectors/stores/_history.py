@@ -1,5 +1,6 @@
 """Questions about the past, answered from the tables."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from pipeline.core.store import (
     Span,
     StoredEvent,
 )
+
+_EARLIER = ("entered", "left", "mean", "maximum")
 
 
 class SqlHistory:
@@ -79,10 +82,8 @@ class SqlHistory:
                 minute=row.minute,
                 samples=row.samples,
                 coverage=row.coverage,
-                entered=row.entered,
-                left=row.left,
-                mean=row.mean,
-                maximum=row.maximum,
+                values=_values(row),
+                unfinished=row.unfinished,
             )
             for row in rows
         ]
@@ -137,6 +138,15 @@ def kept(place: str, row: sa.Row[Any]) -> StoredEvent:
             f"the store {place}: event {row.position} is damaged ({error}); "
             "restore the store from a backup, or delete this event"
         ) from error
+
+
+def _values(row: sa.Row[Any]) -> Mapping[str, float | None]:
+    """A minute's values by name; those written up to version 2 of the tables have columns."""
+    if row.measures is not None:
+        values: Mapping[str, float | None] = json.loads(row.measures)
+        return values
+    earlier = {name: row._mapping[name] for name in _EARLIER}
+    return {name: value for name, value in earlier.items() if value is not None}
 
 
 def _health(row: sa.Row[Any]) -> Health:

@@ -43,11 +43,15 @@ buckets = sa.Table(
     sa.Column("minute", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("samples", sa.BigInteger, nullable=False),
     sa.Column("coverage", sa.Double, nullable=False),
+    # These four hold the values of rows that were written up to version 2; only read since.
     sa.Column("entered", sa.BigInteger),
     sa.Column("left", sa.BigInteger),
     sa.Column("mean", sa.Double),
     sa.Column("maximum", sa.BigInteger),
     sa.Column("kept_at", sa.Double, nullable=False),
+    # JSON as text, like the body of an event: the values by the names of the rule's measures.
+    sa.Column("measures", sa.Text),
+    sa.Column("unfinished", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 health = sa.Table(
     "moonwatch_health",
@@ -103,7 +107,12 @@ def _add_fences(connection: sa.Connection) -> None:
     fences.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_fences,)
+def _add_measures(connection: sa.Connection) -> None:
+    for column in ("measures TEXT", "unfinished BOOLEAN NOT NULL DEFAULT false"):
+        connection.exec_driver_sql(f"ALTER TABLE moonwatch_buckets ADD COLUMN {column}")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_fences, _add_measures)
 """Each brings the tables from one version to the next; the first starts from version 1."""
 
 

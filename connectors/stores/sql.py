@@ -4,6 +4,7 @@ Knows nothing of sinks but their names and how far each of them is.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -237,10 +238,11 @@ def _rows(
             "minute": bucket.minute,
             "samples": bucket.samples,
             "coverage": bucket.coverage,
-            "entered": bucket.entered,
-            "left": bucket.left,
-            "mean": bucket.mean,
-            "maximum": bucket.maximum,
+            "measures": json.dumps(
+                {name: _known(value) for name, value in bucket.values.items()},
+                separators=(",", ":"),
+            ),
+            "unfinished": bucket.unfinished,
             "kept_at": now,
         }
         for bucket in commit.buckets
@@ -268,6 +270,11 @@ def _rows(
         for point in commit.checkpoints
     ]
     return buckets, health, checkpoints
+
+
+def _known(value: float | None) -> float | None:
+    """The value, or None where it is not one that JSON can hold."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _storable(text: str) -> str:

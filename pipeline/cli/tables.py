@@ -10,36 +10,34 @@ from rich.table import Table
 from pipeline.core.errors import Problem
 from pipeline.delivery import LaneStatus
 from pipeline.insight.evaluation import Comparison
-from pipeline.insight.summary import Summary
+from pipeline.insight.summary import Summary, SummaryRows
 from pipeline.telemetry.figures import Figures
 
 
 def summary_tables(summary: Summary) -> Iterator[RenderableType]:
     """The figures of a run, a table for each kind that has any."""
-    if summary.footfall:
-        table = _table("footfall", "camera", "rule", "in", "out", "known")
-        for line in summary.footfall:
-            entered, left = _number(line.entered), _number(line.left)
-            table.add_row(line.camera, line.rule, entered, left, _span(line.known_s))
-        yield table
-    if summary.presence:
-        table = _table("occupancy", "camera", "rule", "mean", "max", "known")
-        for zone in summary.presence:
-            mean = "unknown" if zone.mean is None else f"{zone.mean:.2f}"
-            table.add_row(zone.camera, zone.rule, mean, _number(zone.maximum), _span(zone.known_s))
-        yield table
-    if summary.stays:
-        table = _table("visits", "camera", "rule", "visits", "mean", "longest")
-        for stay in summary.stays:
-            longest = f"{stay.longest_s:.1f} s"
-            table.add_row(stay.camera, stay.rule, str(stay.visits), f"{stay.mean_s:.1f} s", longest)
-        yield table
+    for measured in summary.measured:
+        if measured.rows:
+            yield _measured_table(measured)
     if summary.events:
         table = _table("events", "camera", "rule", "events")
         for (camera, rule), events in summary.events.items():
             table.add_row(camera, rule, str(events))
         yield table
     yield _frames_table(summary)
+
+
+def _measured_table(measured: SummaryRows) -> Table:
+    shown = measured.table
+    headings = [column.heading or column.name for column in shown.columns]
+    table = _table(shown.title, "camera", "rule", *headings, *["known"] * shown.shows_known)
+    for row in measured.rows:
+        cells = [column.written(row.values.get(column.name)) for column in shown.columns]
+        if shown.shows_known:
+            known = str(timedelta(seconds=round(row.known_s)))
+            cells.append(f"{known}, last minute unfinished" if row.unfinished else known)
+        table.add_row(row.camera, row.rule, *cells)
+    return table
 
 
 def _frames_table(summary: Summary) -> Table:
@@ -111,11 +109,3 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column)
     return table
-
-
-def _number(known: int | None) -> str:
-    return "unknown" if known is None else str(known)
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

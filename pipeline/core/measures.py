@@ -1,17 +1,14 @@
 """Minute buckets: what was measured, how often it was looked at, and how much of it is known."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 BUCKET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One minute of one measure of one rule. Writing it again replaces it.
-
-    A value that was not measured is None, never 0: a line's bucket has `entered` and `left`, an
-    occupancy's has `mean` and `maximum`.
-    """
+    """One minute of one rule. Writing it again replaces it."""
 
     camera: str
     rule: str
@@ -21,10 +18,11 @@ class Bucket:
     """Known samples in it."""
     coverage: float
     """Part of the minute (0..1) that known samples stand for."""
-    entered: int | None = None
-    left: int | None = None
-    mean: float | None = None
-    maximum: int | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    """What was measured, by the names that the rule gives its measures; None, never 0, where it
+    is not known."""
+    unfinished: bool = False
+    """Written while the minute was still running: what is known of it so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,10 @@ class Rule(Protocol):
         """What follows from the end of the stream: open happenings end, the last minute closes."""
         ...
 
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """What is known so far of minutes that are not over. Asking changes nothing."""
+        ...
+
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""
         ...

@@ -22,6 +22,7 @@ from pipeline.deployment.fields import (
 )
 from pipeline.deployment.model import TASK_KINDS, Deployment
 from pipeline.deployment.yaml.secret_files import SUFFIX
+from pipeline.rules import RuleBase
 
 MARKER = (
     "<!-- made by `python -m pipeline.deployment.reference docs/configuration.md`; edit above -->\n"
@@ -83,7 +84,12 @@ def _title(path: str, model: Model) -> str:
 
 
 def _about(model: Model) -> str:
-    return " ".join((model.__doc__ or "").split())
+    about = " ".join((model.__doc__ or "").split())
+    measures = model.measures if issubclass(model, RuleBase) else ()
+    if not measures:
+        return about
+    held = " and ".join(f"`{m.name}` ({m.over_time} of {m.unit})" for m in measures)
+    return f"{about} Each minute holds {held}."
 
 
 def _row(key: str, model: Model, schema: Schema) -> str:

@@ -2,40 +2,33 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import CameraConfig
-from pipeline.insight.summary import Footfall, OccupancyFigures, Summary
-from pipeline.rules import LineCrossingConfig, OccupancyConfig
+from pipeline.insight.summary import Summary, SummaryRow
+from pipeline.rules import RULES, ManualCount, RuleBase
 
 
 @dataclass(frozen=True, slots=True)
-class TruthLine:
-    """What a person counted on a line."""
+class TrueCount:
+    """What a person counted at one line or zone."""
 
+    manual: ManualCount
     name: str
-    entered: int
-    left: int
+    values: Mapping[str, float]
+    """By the column that each is compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class TruthZone:
-    """How many a person saw in a zone, on average."""
-
-    name: str
-    mean: float
+Truth = Sequence[TrueCount]
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """A truth file: JSON with `lines` (name, in, out) and `zones` (name, mean_occupancy)."""
-
-    lines: tuple[TruthLine, ...]
-    zones: tuple[TruthZone, ...]
+def manual_counts(rules: Iterable[type[RuleBase] | RuleBase] = RULES) -> list[ManualCount]:
+    """Everything a truth file may hold for these rules."""
+    return list(dict.fromkeys(rule.manual for rule in rules if rule.manual is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +43,14 @@ class Comparison:
     error: float
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     """Read a truth file; raises ConfigError naming the entry that is wrong.
 
-    A line's counts may also be called `left_to_right` (in) and `right_to_left` (out).
+    It is JSON with a list for each kind of count, such as `lines` (name, in, out) and `zones`
+    (name, mean_occupancy); which there are, and what else a number may be called, the rules say.
     """
+    known = manual_counts() if known is None else known
+    sections = [f"`{manual.section}`" for manual in known]
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -62,39 +58,32 @@ def read_truth(path: Path) -> Truth:
     except ValueError as error:
         raise ConfigError([Problem(str(path), f"is no JSON: {error}")]) from None
     if not isinstance(data, dict):
-        raise ConfigError([Problem(str(path), "must be a JSON object with `lines` and `zones`")])
+        wanted = " and ".join(sections)
+        raise ConfigError([Problem(str(path), f"must be a JSON object with {wanted}")])
     problems: list[Problem] = []
-    lines = [_line(entry, f"lines.{n}", problems) for n, entry in _entries(data, "lines", problems)]
-    zones = [_zone(entry, f"zones.{n}", problems) for n, entry in _entries(data, "zones", problems)]
-    if not problems and not lines and not zones:
-        problems.append(Problem(str(path), "has neither `lines` nor `zones` to compare with"))
+    counts = [
+        _true_count(manual, entry, f"{manual.section}.{n}", problems)
+        for manual in known
+        for n, entry in _entries(data, manual.section, problems)
+    ]
+    if not problems and not counts:
+        neither = " nor ".join(sections)
+        problems.append(Problem(str(path), f"has neither {neither} to compare with"))
     if problems:
         raise ConfigError(problems)
-    return Truth(
-        lines=tuple(line for line in lines if line), zones=tuple(zone for zone in zones if zone)
-    )
+    return [count for count in counts if count is not None]
 
 
 def compare(camera: CameraConfig, truth: Truth, summary: Summary) -> list[Comparison]:
     """One row for every rule that judges a line or zone of the truth file."""
-    footfall = {one.rule: one for one in summary.footfall}
-    presence = {one.rule: one for one in summary.presence}
-    rows = []
-    for rule, line in _rules_of_lines(camera, truth):
-        rows.append(_compare_line(rule, line, footfall.get(rule)))
-    for rule, zone in _rules_of_zones(camera, truth):
-        rows.append(_compare_zone(rule, zone, presence.get(rule)))
-    return rows
+    found = {row.rule: row for measured in summary.measured for row in measured.rows}
+    return [_compared(rule, count, found.get(rule)) for rule, count in _counted(camera, truth)]
 
 
 def uncounted(camera: CameraConfig, truth: Truth) -> list[str]:
     """The lines and zones of a truth file that no rule of the camera counts at."""
-    lines = {line.name for _, line in _rules_of_lines(camera, truth)}
-    zones = {zone.name for _, zone in _rules_of_zones(camera, truth)}
-    return [
-        *(f"line {line.name!r}" for line in truth.lines if line.name not in lines),
-        *(f"zone {zone.name!r}" for zone in truth.zones if zone.name not in zones),
-    ]
+    counted = [count for _, count in _counted(camera, truth)]
+    return [f"{one.manual.kind} {one.name!r}" for one in truth if one not in counted]
 
 
 def worst_error(rows: Sequence[Comparison]) -> float:
@@ -102,22 +91,18 @@ def worst_error(rows: Sequence[Comparison]) -> float:
     return max((row.error for row in rows), default=0.0)
 
 
-def _compare_line(rule: str, line: TruthLine, counted: Footfall | None) -> Comparison:
-    true = f"in {line.entered}  out {line.left}"
-    if counted is None or counted.entered is None or counted.left is None:
-        return Comparison("line", line.name, rule, "unknown", true, 1.0)
-    wrong = abs(counted.entered - line.entered) + abs(counted.left - line.left)
-    said = f"in {counted.entered}  out {counted.left}"
-    return Comparison(
-        "line", line.name, rule, said, true, _relative(wrong, line.entered + line.left)
-    )
-
-
-def _compare_zone(rule: str, zone: TruthZone, counted: OccupancyFigures | None) -> Comparison:
-    mean = counted.mean if counted else None
-    error = 1.0 if mean is None else _relative(abs(mean - zone.mean), zone.mean)
-    said = "unknown" if mean is None else f"mean {mean:.2f}"
-    return Comparison("zone", zone.name, rule, said, f"mean {zone.mean:.2f}", error)
+def _compared(rule: str, count: TrueCount, row: SummaryRow | None) -> Comparison:
+    """Errors of several numbers, such as the two directions of a line, do not cancel."""
+    columns = [number.column for number in count.manual.numbers]
+    true = "  ".join(f"{c.heading or c.name} {c.written(count.values[c.name])}" for c in columns)
+    values = {} if row is None else row.values
+    known = {c.name: value for c in columns if (value := values.get(c.name)) is not None}
+    said, error = "unknown", 1.0
+    if len(known) == len(columns):
+        said = "  ".join(f"{c.heading or c.name} {c.written(known[c.name])}" for c in columns)
+        wrong = sum(abs(known[c.name] - count.values[c.name]) for c in columns)
+        error = _relative(wrong, sum(abs(count.values[c.name]) for c in columns))
+    return Comparison(count.manual.kind, count.name, rule, said, true, error)
 
 
 def _relative(wrong: float, true: float) -> float:
@@ -126,22 +111,16 @@ def _relative(wrong: float, true: float) -> float:
     return 0.0 if not wrong else float("inf")
 
 
-def _rules_of_lines(camera: CameraConfig, truth: Truth) -> Iterator[tuple[str, TruthLine]]:
-    by_name = {line.name: line for line in truth.lines}
-    for name, rule in camera.rules.items():
-        if isinstance(rule, LineCrossingConfig):
-            for line in rule.references().lines:
-                if line in by_name:
-                    yield name, by_name[line]
-
-
-def _rules_of_zones(camera: CameraConfig, truth: Truth) -> Iterator[tuple[str, TruthZone]]:
-    by_name = {zone.name: zone for zone in truth.zones}
-    for name, rule in camera.rules.items():
-        if isinstance(rule, OccupancyConfig):
-            for zone in rule.references().zones:
-                if zone in by_name:
-                    yield name, by_name[zone]
+def _counted(camera: CameraConfig, truth: Truth) -> Iterator[tuple[str, TrueCount]]:
+    """Every rule with what a person counted at its line or zone, kind by kind."""
+    for manual in dict.fromkeys(count.manual for count in truth):
+        by_name = {count.name: count for count in truth if count.manual == manual}
+        for name, rule in camera.rules.items():
+            if rule.manual == manual:
+                places = rule.references()
+                for place in (*places.lines, *places.zones):
+                    if place in by_name:
+                        yield name, by_name[place]
 
 
 def _entries(
@@ -154,19 +133,21 @@ def _entries(
     yield from enumerate(entries)
 
 
-def _line(entry: Mapping[str, Any], path: str, problems: list[Problem]) -> TruthLine | None:
+def _true_count(
+    manual: ManualCount, entry: Mapping[str, Any], path: str, problems: list[Problem]
+) -> TrueCount | None:
     name = entry.get("name")
-    entered = entry.get("in", entry.get("left_to_right"))
-    left = entry.get("out", entry.get("right_to_left"))
-    if not isinstance(name, str) or not isinstance(entered, int) or not isinstance(left, int):
-        problems.append(Problem(path, "a line needs `name`, and `in` and `out` as whole numbers"))
+    values: dict[str, float] = {}
+    for number in manual.numbers:
+        value = next((entry[key] for key in number.keys if key in entry), None)
+        if isinstance(value, int) or (
+            isinstance(value, float) and math.isfinite(value) and not number.whole
+        ):
+            values[number.column.name] = value
+    if not isinstance(name, str) or len(values) < len(manual.numbers):
+        wanted = " and ".join(f"`{number.keys[0]}`" for number in manual.numbers)
+        kind = "whole number" if all(number.whole for number in manual.numbers) else "number"
+        kind = f"a {kind}" if len(manual.numbers) == 1 else f"{kind}s"
+        problems.append(Problem(path, f"a {manual.kind} needs `name`, and {wanted} as {kind}"))
         return None
-    return TruthLine(name, entered, left)
-
-
-def _zone(entry: Mapping[str, Any], path: str, problems: list[Problem]) -> TruthZone | None:
-    name, mean = entry.get("name"), entry.get("mean_occupancy")
-    if not isinstance(name, str) or not isinstance(mean, int | float) or not math.isfinite(mean):
-        problems.append(Problem(path, "a zone needs `name` and `mean_occupancy`, a number"))
-        return None
-    return TruthZone(name, float(mean))
+    return TrueCount(manual, name, values)

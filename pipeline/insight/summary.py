@@ -1,51 +1,36 @@
 """What a run found, in figures: read from the store and the metrics, shown as tables."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.events import JsonValue
-from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import Cursor, EventFilter, History, Page
+from pipeline.core.store import Cursor, EventFilter, History
 from pipeline.deployment.model import Deployment
-from pipeline.rules import CountConfig, DwellConfig, LineCrossingConfig, OccupancyConfig, RuleBase
+from pipeline.rules import RULES, RuleRecord, SummaryTable
 from pipeline.telemetry.figures import CameraFigures, Figures
 
-_ALL = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
-class Footfall:
-    """How often a line was crossed, each way; None where nothing at all is known of it."""
+class SummaryRow:
+    """What one rule measured, summed up as the rule says."""
 
     camera: str
     rule: str
-    entered: int | None
-    left: int | None
+    values: Mapping[str, float | None]
+    """By column; None where nothing at all is known."""
     known_s: float
     """Seconds of capture time that are known; the rest was not seen or not answered."""
+    unfinished: bool = False
+    """The last minute was still running: it is counted as far as it was known."""
 
 
 @dataclass(frozen=True, slots=True)
-class OccupancyFigures:
-    """How many were in a zone: mean over the known time, and the most at once."""
+class SummaryRows:
+    """The rows of all rules that share a table."""
 
-    camera: str
-    rule: str
-    mean: float | None
-    maximum: int | None
-    known_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stay:
-    """Visits of a zone that have ended, and how long they were, in seconds."""
-
-    camera: str
-    rule: str
-    visits: int
-    mean_s: float
-    longest_s: float
+    table: SummaryTable
+    rows: Sequence[SummaryRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +48,8 @@ class Flow:
 class Summary:
     """Everything a run has to say for itself."""
 
-    footfall: Sequence[Footfall]
-    presence: Sequence[OccupancyFigures]
-    stays: Sequence[Stay]
+    measured: Sequence[SummaryRows]
+    """Every table that a rule can have; those that no rule fills have no rows."""
     events: dict[tuple[str, str], int]
     """Happenings by camera and rule: a start and its end are one."""
     flows: Sequence[Flow]
@@ -97,27 +81,10 @@ class Summary:
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
         return {
-            "footfall": [
-                {
-                    "camera": f.camera,
-                    "rule": f.rule,
-                    "in": f.entered,
-                    "out": f.left,
-                    "known_s": _rounded(f.known_s),
-                }
-                for f in self.footfall
-            ],
-            "occupancy": [
-                {
-                    "camera": p.camera,
-                    "rule": p.rule,
-                    "mean": _rounded(p.mean),
-                    "max": p.maximum,
-                    "known_s": _rounded(p.known_s),
-                }
-                for p in self.presence
-            ],
-            "dwell": [_stay_json(stay) for stay in self.stays],
+            **{
+                one.table.name: [_row_json(one.table, row) for row in one.rows]
+                for one in self.measured
+            },
             "events": [
                 {"camera": camera, "rule": rule, "events": n}
                 for (camera, rule), n in self.events.items()
@@ -132,9 +99,7 @@ class Summary:
 def summarise(deployment: Deployment, history: History, figures: Figures, took_s: float) -> Summary:
     """The figures of everything that is in a store, with the frames of this run."""
     return Summary(
-        footfall=list(_footfall(deployment, history)),
-        presence=list(_presence(deployment, history)),
-        stays=list(_stays(deployment, history)),
+        measured=_measured(deployment, history),
         events=_happenings(history),
         flows=[_flow(camera, figures) for camera in deployment.cameras],
         behind={c.sink: c.behind for c in history.cursors() if _lacks(deployment, c)},
@@ -152,60 +117,20 @@ def _lacks(deployment: Deployment, cursor: Cursor) -> bool:
     return cursor.behind > 0 and cursor.sink in deployment.sinks
 
 
-def _rules(deployment: Deployment, *kinds: type[RuleBase]) -> Iterator[tuple[str, str]]:
+def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]:
+    tables: dict[SummaryTable, list[SummaryRow]] = {
+        rule.table: [] for rule in RULES if rule.table is not None
+    }
     for camera, config in deployment.cameras.items():
         for name, rule in config.rules.items():
-            if isinstance(rule, kinds):
-                yield camera, name
-
-
-def _footfall(deployment: Deployment, history: History) -> Iterator[Footfall]:
-    for camera, rule in _rules(deployment, LineCrossingConfig):
-        minutes = history.buckets(camera, rule)
-        entered = [minute.entered for minute in minutes if minute.entered is not None]
-        left = [minute.left for minute in minutes if minute.left is not None]
-        yield Footfall(
-            camera,
-            rule,
-            sum(entered) if entered else None,
-            sum(left) if left else None,
-            _known_s(minutes),
-        )
-
-
-def _presence(deployment: Deployment, history: History) -> Iterator[OccupancyFigures]:
-    for camera, rule in _rules(deployment, OccupancyConfig, CountConfig):
-        minutes = history.buckets(camera, rule)
-        known = [(minute.mean, minute.coverage) for minute in minutes if minute.mean is not None]
-        weight = sum(share for _, share in known)
-        mean = sum(value * share for value, share in known) / weight if weight else None
-        most = max((m.maximum for m in minutes if m.maximum is not None), default=None)
-        yield OccupancyFigures(camera, rule, mean, most, _known_s(minutes))
-
-
-def _stays(deployment: Deployment, history: History) -> Iterator[Stay]:
-    """From the ends of visits: each carries the running totals of all visits so far."""
-    for camera, rule in _rules(deployment, DwellConfig):
-        chosen = EventFilter(cameras=(camera,), rules=(rule,), phases=("end",))
-        ends = [kept.event.data for kept in history.events(chosen, Page(limit=_ALL))]
-        if ends:
-            latest = max(ends, key=lambda data: _number(data, "visits"))
-            yield Stay(
-                camera,
-                rule,
-                visits=round(_number(latest, "visits")),
-                mean_s=_number(latest, "mean_seconds"),
-                longest_s=max(_number(data, "seconds") for data in ends),
-            )
-
-
-def _number(data: Mapping[str, JsonValue], key: str) -> float:
-    value = data.get(key)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _known_s(minutes: Sequence[Bucket]) -> float:
-    return sum(minute.coverage for minute in minutes) * BUCKET_S
+            if rule.table is None:
+                continue
+            record = RuleRecord.read(history, camera, name)
+            values = rule.sum_up(record)
+            if values is not None:
+                row = SummaryRow(camera, name, values, record.known_s, record.unfinished)
+                tables.setdefault(rule.table, []).append(row)
+    return [SummaryRows(table, rows) for table, rows in tables.items()]
 
 
 def _happenings(history: History) -> dict[tuple[str, str], int]:
@@ -229,14 +154,12 @@ def _flow_json(flow: Flow) -> JsonValue:
     }
 
 
-def _stay_json(stay: Stay) -> JsonValue:
-    return {
-        "camera": stay.camera,
-        "rule": stay.rule,
-        "visits": stay.visits,
-        "mean_s": _rounded(stay.mean_s),
-        "longest_s": _rounded(stay.longest_s),
-    }
+def _row_json(table: SummaryTable, row: SummaryRow) -> JsonValue:
+    written: dict[str, JsonValue] = {"camera": row.camera, "rule": row.rule}
+    written |= {column.name: _rounded(row.values.get(column.name)) for column in table.columns}
+    if table.shows_known:
+        written["known_s"] = _rounded(row.known_s)
+    return written
 
 
 def _rounded(value: float | None) -> float | None:

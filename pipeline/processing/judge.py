@@ -42,7 +42,7 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
         self._tracker = plan.tracker(aspect) if plan.tracker else None
-        self._rules = {name: make(aspect) for name, make in plan.rules.items()}
+        self.rules = {name: make(aspect) for name, make in plan.rules.items()}
 
     def observe(self, result: Result, answer: Answer) -> Observation:
         tracks: tuple[Track, ...] = ()
@@ -58,15 +58,15 @@ class _TaskJudge:
         )
 
     def judge(self, seen: Observation) -> list[Verdict]:
-        return [rule.judge(seen) for rule in self._rules.values()]
+        return [rule.judge(seen) for rule in self.rules.values()]
 
     def finish(self, at: float) -> list[Verdict]:
-        return [rule.finish(at) for rule in self._rules.values()]
+        return [rule.finish(at) for rule in self.rules.values()]
 
     def state(self) -> JsonValue:
         return {
             "tracker": self._tracker.state() if self._tracker else None,
-            "rules": {name: rule.state() for name, rule in self._rules.items()},
+            "rules": {name: rule.state() for name, rule in self.rules.items()},
         }
 
     def restore(self, state: JsonValue) -> None:
@@ -77,7 +77,7 @@ class _TaskJudge:
         rules = state["rules"]
         if not isinstance(rules, dict):
             raise TypeError(f"the rules' states are a mapping, not {type(rules).__name__}")
-        for name, rule in self._rules.items():
+        for name, rule in self.rules.items():
             rule.restore(rules[name])
 
 
@@ -114,6 +114,15 @@ class Judge:
                 self._watcher(seen, task_id, result.size_wh)
             verdicts += judge.judge(seen)
         return joined(verdicts)
+
+    def unfinished(self) -> list[Bucket]:
+        """What is known so far of minutes that are not over, to be kept with the state."""
+        return [
+            bucket
+            for judge in self._tasks.values()
+            for rule in judge.rules.values()
+            for bucket in rule.unfinished()
+        ]
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""

@@ -211,9 +211,12 @@ class Processor:
         pending = self._pending
         if not pending.done:
             return
+        # The running minute lies in the state, for whoever goes on, and as a bucket, for whoever
+        # asks; the next batch replaces both.
+        running = [b for key in pending.judged for b in self._lanes[key].judge.unfinished()]
         commit = Commit(
             events=pending.events,
-            buckets=pending.buckets,
+            buckets=[*pending.buckets, *running],
             health=pending.health,
             checkpoints=[
                 *(self._checkpoint(key, result) for key, result in pending.judged.items()),

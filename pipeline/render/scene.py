@@ -17,7 +17,6 @@ from pipeline.core.store import EventFilter, History, Page
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.processing.track_log import read_recording
 from pipeline.render.painter import Crossing, Scene, render
-from pipeline.rules import LineCrossingConfig
 
 _ALL = 1_000_000
 # Enough pictures to know a clip's rate by, few enough to hold at once.
@@ -73,18 +72,12 @@ def _paced(pictures: Iterator[Picture]) -> tuple[Fraction, Iterator[Picture]]:
 
 
 def _crossings(history: History, name: str, camera: CameraConfig) -> list[Crossing]:
-    lines = {
-        rule: config.line
-        for rule, config in camera.rules.items()
-        if isinstance(config, LineCrossingConfig)
-    }
-    chosen = EventFilter(cameras=(name,), types=("line_crossing",))
-    events = (kept.event for kept in history.events(chosen, Page(_ALL, newest_first=False)))
-    return sorted(
-        (
-            Crossing(lines[event.rule], event.at, str(event.data.get("direction")))
-            for event in events
-            if event.rule in lines
-        ),
-        key=lambda crossing: crossing.at,
-    )
+    """What the rules say of their events, in the order of time."""
+    found = []
+    for kept in history.events(EventFilter(cameras=(name,)), Page(_ALL, newest_first=False)):
+        event = kept.event
+        rule = camera.rules.get(event.rule)
+        passage = None if rule is None else rule.passage(event)
+        if passage is not None:
+            found.append(Crossing(passage.line, event.at, passage.direction))
+    return sorted(found, key=lambda crossing: crossing.at)

@@ -1,6 +1,7 @@
 """What all rules have in common: the fields an operator may give each, and what they refer to."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -8,9 +9,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration
+from pipeline.core.events import Event
 from pipeline.core.rules import Rule
 from pipeline.core.tasks import Task
 from pipeline.rules.context import RuleContext
+from pipeline.rules.measures import ManualCount, Measure, RuleRecord, SummaryTable
 from pipeline.rules.schedule import Windows
 
 TaskTypes = tuple[type[Task], ...]
@@ -22,6 +25,15 @@ class References:
 
     lines: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A line, and which way somebody went over it."""
+
+    line: str
+    direction: str
+    """`in` or `out`."""
 
 
 class RuleBase(Config):
@@ -45,10 +57,24 @@ class RuleBase(Config):
 
     accepts: ClassVar[TaskTypes] = ()
     """The kinds of task whose answers the rule can judge."""
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    """What its minutes hold."""
+    table: ClassVar[SummaryTable | None] = None
+    """Where the summary shows it; None where it has nothing but events."""
+    manual: ClassVar[ManualCount | None] = None
+    """What a person counts to check it; None where `evaluate` has nothing to compare."""
 
     def references(self) -> References:
         """The lines and zones it names."""
         return References()
+
+    def sum_up(self, record: RuleRecord) -> Mapping[str, float | None] | None:
+        """The numbers of its row of the summary by column; None for no row at all."""
+        return {m.column.name: m.of(record.minutes) for m in self.measures if m.column is not None}
+
+    def passage(self, event: Event) -> Passage | None:
+        """The crossing of a line that one of its events tells of, for `render`; None for others."""
+        return None
 
     def problem_with(self, task: Task) -> str | None:
         """Why the rule cannot judge a task's answers, with the way out; None when it can."""

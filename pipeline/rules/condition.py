@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pipeline.core.answers import Answer, Number, Text
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Ask, Task
 from pipeline.rules.base import RuleBase, TaskTypes
@@ -110,6 +111,10 @@ class Condition:
     def finish(self, at: float) -> Verdict:
         """Ends what is open."""
         return Verdict(tuple(self._event(at, change, None) for change in self._holding.finish()))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """It measures nothing."""
+        return ()
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""

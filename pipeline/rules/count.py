@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
 from pipeline.core.events import JsonValue
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.rules.base import TaskTypes
@@ -53,6 +54,10 @@ class CountRule:
     def finish(self, at: float) -> Verdict:
         """Ends what is open, and the last minute."""
         return self._limit.finish(at)
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._limit.unfinished()
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""

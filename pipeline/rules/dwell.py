@@ -1,6 +1,6 @@
 """How long each visitor stays in a zone: a happening per visit, from entering to leaving."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar, Literal
@@ -11,16 +11,22 @@ from pipeline.core.answers import Failed
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.rules.base import References, RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import HoldingTerms, Reason
+from pipeline.rules.measures import Column, Measure, RuleRecord, SummaryTable
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
 from pipeline.rules.schedule import Schedule
+
+_VISITS = Column("visits")
+_MEAN = Column("mean_s", "mean", decimals=1, suffix=" s")
+_LONGEST = Column("longest_s", "longest", decimals=1, suffix=" s")
 
 
 class DwellConfig(RuleBase):
@@ -40,10 +46,29 @@ class DwellConfig(RuleBase):
     )
 
     accepts: ClassVar[TaskTypes] = (Detect,)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("entered", "sum", "visits"),
+        Measure("left", "sum", "visits"),
+    )
+    table: ClassVar[SummaryTable | None] = SummaryTable(
+        "dwell", "visits", (_VISITS, _MEAN, _LONGEST), shows_known=False
+    )
 
     def references(self) -> References:
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
+
+    def sum_up(self, record: RuleRecord) -> Mapping[str, float | None] | None:
+        """From the ends of visits: each carries the running totals of all visits so far."""
+        ends = [event.data for event in record.events("end")]
+        if not ends:
+            return None
+        latest = max(ends, key=lambda data: _number(data, "visits"))
+        return {
+            _VISITS.name: round(_number(latest, "visits")),
+            _MEAN.name: _number(latest, "mean_seconds"),
+            _LONGEST.name: max(_number(data, "seconds") for data in ends),
+        }
 
     def build(self, context: RuleContext) -> "Dwell":
         """The rule at work; raises ConfigError where the zone is missing."""
@@ -90,7 +115,7 @@ class Dwell:
         self._schedule = Schedule(config.schedule, context.timezone)
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
-        self._minutes = Minutes(context, "crossings")
+        self._minutes = Minutes(context, config.measures)
         self._presence = ZonePresence(context, terms.gap_s)
         self._memory = _DwellState(self._minutes.memory, self._presence.memory)
 
@@ -109,6 +134,10 @@ class Dwell:
         """Every visit ends when its visitor was last seen."""
         events = tuple(self._end_all(at, "stream ended"))
         return Verdict(events, self._minutes.finish(at))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._minutes.unfinished()
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""
@@ -222,3 +251,8 @@ class Dwell:
             seq=None if seen is None else seen.seq,
             run=None if seen is None else seen.run,
         )
+
+
+def _number(data: Mapping[str, JsonValue], key: str) -> float:
+    value = data.get(key)
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -3,18 +3,27 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
+from pipeline.rules.measures import Column, Measure, SummaryTable
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
+
+MEAN = Column("mean", decimals=2)
+MOST = Column("max")
+LEVEL = (
+    Measure("mean", "mean", "objects", MEAN),
+    Measure("maximum", "max", "objects", MOST),
+)
 
 
 class LimitFields(RuleBase):
@@ -36,6 +45,9 @@ class LimitFields(RuleBase):
         default=timedelta(seconds=10),
         description="While it lasts, a new extreme is reported at most this often.",
     )
+
+    measures: ClassVar[tuple[Measure, ...]] = LEVEL
+    table: ClassVar[SummaryTable | None] = SummaryTable("occupancy", "occupancy", (MEAN, MOST))
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -94,7 +106,7 @@ class Limit:
         self._zone = zone
         self._type = kind
         self._schedule = Schedule(config.schedule, context.timezone)
-        self._minutes = Minutes(context, "level")
+        self._minutes = Minutes(context, LEVEL)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         )
@@ -110,6 +122,10 @@ class Limit:
         """Ends what is open, and the last minute."""
         events = tuple(self._event(at, change) for change in self._holding.finish())
         return Verdict(events, self._minutes.finish(at))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._minutes.unfinished()
 
     def recall(self, memory: LimitMemory) -> None:
         """Go on from what was remembered."""

@@ -11,12 +11,14 @@ from pipeline.core.answers import Failed
 from pipeline.core.config import Config
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, Subject, event_id
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Step, Track
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossing import Gate, Path
+from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
@@ -27,6 +29,9 @@ FORGET_S = 120.0
 STITCH_HEIGHTS = 1.5
 """Only ids that vanish and appear within so many body heights of the line are stitched: farther
 off nothing depends on it."""
+
+
+_IN, _OUT = Column("in"), Column("out")
 
 
 class CrossingNames(Config):
@@ -57,10 +62,29 @@ class LineCrossingConfig(RuleBase):
     )
 
     accepts: ClassVar[TaskTypes] = (Detect,)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("entered", "sum", "crossings", _IN),
+        Measure("left", "sum", "crossings", _OUT),
+    )
+    table: ClassVar[SummaryTable | None] = SummaryTable("footfall", "footfall", (_IN, _OUT))
+    manual: ClassVar[ManualCount | None] = ManualCount(
+        "lines",
+        "line",
+        (
+            ManualNumber(_IN, ("in", "left_to_right"), whole=True),
+            ManualNumber(_OUT, ("out", "right_to_left"), whole=True),
+        ),
+    )
 
     def references(self) -> References:
         """The line."""
         return References(lines=(self.line,))
+
+    def passage(self, event: Event) -> Passage | None:
+        """Each of its events is a crossing; one of a rule that had this name before is not."""
+        if event.type != self.type:
+            return None
+        return Passage(self.line, str(event.data.get("direction")))
 
     def build(self, context: RuleContext) -> "LineCrossing":
         """The rule at work; raises ConfigError where the line is missing or a mere point."""
@@ -106,7 +130,7 @@ class LineCrossing:
         self._context = context
         self._gate = Gate(context.line(config.line), context.aspect, config.margin)
         self._schedule = Schedule(config.schedule, context.timezone)
-        self._minutes = Minutes(context, "crossings")
+        self._minutes = Minutes(context, config.measures)
         self._memory = _CrossingState(self._minutes.memory)
 
     def judge(self, seen: Observation) -> Verdict:
@@ -134,6 +158,10 @@ class LineCrossing:
     def finish(self, at: float) -> Verdict:
         """The last minute; crossings are complete in themselves."""
         return Verdict((), self._minutes.finish(at))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._minutes.unfinished()
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""

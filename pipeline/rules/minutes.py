@@ -1,13 +1,14 @@
 """Minute buckets of one rule: what was counted in them, and how much of them is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
+
+from pydantic import model_validator
 
 from pipeline.core.measures import BUCKET_S, Bucket, minute_of
 from pipeline.rules.context import RuleContext
-
-Measure = Literal["crossings", "level"]
+from pipeline.rules.measures import Measure
 
 STANDS_FOR = 2.0
 """A sample speaks for at most this many sampling intervals after it: one lost frame leaves no
@@ -27,12 +28,29 @@ class Minute:
     covered_s: float = 0.0
     area: float = 0.0
     """Level × seconds, over the covered time."""
-    total: int = 0
+    total: int | float = 0
     """Sum of the sampled levels."""
-    maximum: int | None = None
-    entered: int = 0
-    left: int = 0
+    maximum: int | float | None = None
+    minimum: int | float | None = None
+    last: int | float | None = None
+    counts: dict[str, int | float] = field(default_factory=dict)
+    """What was counted, by the names of the measures."""
     written: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_counts(cls, state: Any) -> Any:
+        """States of earlier releases hold the counts of lines and visits beside the rest."""
+        if isinstance(state, dict) and "counts" not in state:
+            counts = {name: state[name] for name in ("entered", "left") if state.get(name)}
+            return {**state, "counts": counts}
+        return state
+
+    def reach(self, level: float) -> None:
+        """The level was this high for a moment."""
+        self.maximum = level if self.maximum is None else max(self.maximum, level)
+        self.minimum = level if self.minimum is None else min(self.minimum, level)
+        self.last = level
 
 
 @dataclass(slots=True)
@@ -41,23 +59,25 @@ class MinutesMemory:
 
     minutes: dict[int, Minute] = field(default_factory=dict)
     sampled_at: float | None = None
-    level: int = 0
+    level: int | float = 0
 
 
 class Minutes:
     """Collects samples and counts into minutes, and hands each minute out once it is over.
 
-    A minute that is added to later is handed out again; the store replaces it.
+    A minute that is added to later is handed out again; the store replaces it. What a minute
+    holds is what the measures say: a sum is of what was counted under the measure's name, all
+    others are of the sampled level.
     """
 
-    def __init__(self, context: RuleContext, measure: Measure) -> None:
+    def __init__(self, context: RuleContext, measures: Sequence[Measure]) -> None:
         self.memory = MinutesMemory()
         self._camera = context.camera
         self._rule = context.rule
-        self._measure = measure
+        self._measures = tuple(measures)
         self._reach_s = max(STANDS_FOR * context.every_s, LEAST_REACH_S)
 
-    def sample(self, at: float, level: int | None = 0) -> None:
+    def sample(self, at: float, level: float | None = 0) -> None:
         """One look at `at`; `level` None where nothing is known from it."""
         self._cover_until(at)
         minute = self._minute(at)
@@ -67,19 +87,27 @@ class Minutes:
         self.memory.level = level
         minute.samples += 1
         minute.total += level
-        minute.maximum = level if minute.maximum is None else max(minute.maximum, level)
+        minute.reach(level)
         minute.written = False
 
-    def count(self, at: float, *, entered: int = 0, left: int = 0) -> None:
-        """Something was counted at `at`, which may lie a little back."""
+    def count(self, at: float, **amounts: float) -> None:
+        """Something was counted at `at`, which may lie a little back, by measure."""
         minute = self._minute(at)
-        minute.entered += entered
-        minute.left += left
+        for name, amount in amounts.items():
+            minute.counts[name] = minute.counts.get(name, 0) + amount
         minute.written = False
 
     def closed(self, at: float) -> tuple[Bucket, ...]:
         """The minutes that are over at `at` and not handed out yet, oldest first."""
         return tuple(self._closed(minute_of(at)))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """What is known so far of the minutes that were not handed out; they stay as they are."""
+        return tuple(
+            self._bucket(start, minute, unfinished=True)
+            for start, minute in sorted(self.memory.minutes.items())
+            if not minute.written
+        )
 
     def finish(self, at: float) -> tuple[Bucket, ...]:
         """All that is left, at the end of the stream.
@@ -118,24 +146,35 @@ class Minutes:
             minute = self._minute(start)
             minute.covered_s += stop - start
             minute.area += (stop - start) * self.memory.level
-            minute.maximum = max(self.memory.level, minute.maximum or 0)
+            minute.reach(self.memory.level)
             minute.written = False
             start = stop
 
-    def _bucket(self, start: int, minute: Minute) -> Bucket:
-        counts, levels = self._measure == "crossings", self._measure == "level"
-        known = minute.samples > 0 or minute.covered_s > 0 or minute.entered + minute.left > 0
+    def _bucket(self, start: int, minute: Minute, *, unfinished: bool = False) -> Bucket:
         return Bucket(
             camera=self._camera,
             rule=self._rule,
             minute=start,
             samples=minute.samples,
             coverage=min(1.0, round(minute.covered_s / BUCKET_S, 6)),
-            entered=minute.entered if counts and known else None,
-            left=minute.left if counts and known else None,
-            mean=_mean(minute) if levels else None,
-            maximum=minute.maximum if levels else None,
+            values={measure.name: _value(measure, minute) for measure in self._measures},
+            unfinished=unfinished,
         )
+
+
+def _value(measure: Measure, minute: Minute) -> float | None:
+    match measure.over_time:
+        case "sum":
+            known = minute.samples > 0 or minute.covered_s > 0 or any(minute.counts.values())
+            return minute.counts.get(measure.name, 0) if known else None
+        case "mean":
+            return _mean(minute)
+        case "max":
+            return minute.maximum
+        case "min":
+            return minute.minimum
+        case "last":
+            return minute.last
 
 
 def _mean(minute: Minute) -> float | None:

@@ -10,12 +10,14 @@ from pydantic import Field
 from pipeline.core.answers import Boxes, Failed, Number, Points, Text
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Point, bottom_centre
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
 from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.context import RuleContext
-from pipeline.rules.limits import Limit, LimitFields, LimitMemory, Reading
+from pipeline.rules.limits import MEAN, Limit, LimitFields, LimitMemory, Reading
+from pipeline.rules.measures import ManualCount, ManualNumber
 from pipeline.rules.memory import dump, load
 from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
 
@@ -29,6 +31,9 @@ class OccupancyConfig(LimitFields):
     )
 
     accepts: ClassVar[TaskTypes] = (Detect, PointTask, Count)
+    manual: ClassVar[ManualCount | None] = ManualCount(
+        "zones", "zone", (ManualNumber(MEAN, ("mean_occupancy",)),)
+    )
 
     def references(self) -> References:
         """The zone, if there is one."""
@@ -72,6 +77,10 @@ class Occupancy:
     def finish(self, at: float) -> Verdict:
         """Ends what is open, and the last minute."""
         return self._limit.finish(at)
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._limit.unfinished()
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart."""

@@ -1,10 +1,12 @@
 """Who may import whom: the table of ARCHITECTURE.md, held."""
 
+import ast
 import subprocess
 import sys
 
 import pytest
 
+from pipeline.rules import RULES
 from tests.architecture.source_tree import ROOT, Import, imports_of, modules
 
 TABLE: dict[str, tuple[str, ...]] = {
@@ -101,6 +103,21 @@ def test_a_connector_imports_no_connector_of_another_kind() -> None:
         and found.module.split(".")[1] != found.imported.split(".")[1]
     ]
     assert breaches == []
+
+
+def test_only_rules_know_which_rules_there_are() -> None:
+    """Everybody else goes through what a rule says of itself, so a new one touches nobody."""
+    rules = {rule.__name__ for rule in RULES}
+    knowing = [
+        f"{module.name} names {alias.name}"
+        for module in modules()
+        if not module.name.startswith("pipeline.rules")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in rules
+    ]
+    assert knowing == []
 
 
 def test_no_import_of_ours_stands_inside_a_function() -> None:

@@ -113,9 +113,12 @@ def test_a_signal_stops_it_and_it_goes_on_later(tmp_path: Path, clip: Path) -> N
     with start("run", file) as process:
         wait_until(lambda: (tmp_path / "b" / "events.jsonl").exists())
         process.terminate()
-        _, errors = process.communicate(timeout=patience(20))
+        out, errors = process.communicate(timeout=patience(20))
     assert process.returncode == 0, errors
     assert "run it again to go on where it was" in errors
+    assert "unfinished" in out  # the running minute is counted as far as it is known
+    footfall = out[out.index("footfall") : out.index("occupancy")]
+    assert "unknown" not in footfall
     content["cameras"]["plaza"]["source"]["speed"] = "max"
     assert run(tmp_path / "b", content) == whole
 

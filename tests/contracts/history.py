@@ -1,6 +1,7 @@
 """What every store's reading side promises; subclass the class to hold one to it."""
 
 import abc
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -22,9 +23,10 @@ from tests.contracts.event_tools import an_event
 
 START = an_event(0).at
 BUCKETS = [
-    Bucket("door", "footfall", 60, 10, 0.5, entered=3, left=0),
-    Bucket("door", "footfall", 120, 0, 0.0),
-    Bucket("till", "queue", 60, 10, 1.0, mean=0.1 + 0.2, maximum=3),
+    Bucket("door", "footfall", 60, 10, 0.5, {"entered": 3, "left": 0}),
+    Bucket("door", "footfall", 120, 0, 0.0, {"entered": None, "left": None}),
+    Bucket("till", "queue", 60, 10, 1.0, {"mean": 0.1 + 0.2, "maximum": 3}, unfinished=True),
+    Bucket("till", "wait", 60, 0, 0.0),
 ]
 HEALTH = [
     Health("door", 10.0, "online"),
@@ -107,6 +109,39 @@ class HistoryContract(abc.ABC):
         assert history.buckets("till") == BUCKETS[2:]
         assert history.buckets("door", "footfall", Span(since=120)) == BUCKETS[1:2]
         assert history.buckets("door", "queue") == []
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            [Bucket("door", "footfall", 60, 12, 0.7, {"entered": 4, "left": 1})],
+            # a running minute, then the whole of it; both in one commit
+            [
+                Bucket("door", "footfall", 60, 12, 0.7, {"entered": 4, "left": 1}, unfinished=True),
+                Bucket("door", "footfall", 60, 20, 1.0, {"entered": 5, "left": 1}),
+            ],
+            # one that names other measures, or none at all, leaves nothing of the first
+            [Bucket("door", "footfall", 60, 20, 1.0, {"entered": None, "waiting_s": 2.5})],
+            [Bucket("door", "footfall", 60, 0, 0.0)],
+            # fewer than before: what is written last counts, and not what is most
+            [Bucket("door", "footfall", 60, 1, 0.1, {"entered": 0, "left": 0})],
+        ],
+    )
+    def test_a_bucket_that_is_written_again_is_replaced(self, written: list[Bucket]) -> None:
+        """As a whole: its values, how much of it is known, and whether it is finished."""
+        store, history = self.kept()
+        store.commit(Commit(buckets=BUCKETS))
+        store.commit(Commit(buckets=written))
+        assert history.buckets() == [written[-1], *BUCKETS[1:]]
+        store.close()
+
+    def test_a_value_that_is_no_number_is_unknown(self) -> None:
+        """NaN and the infinities, which JSON has no words for, come back as None."""
+        store, history = self.kept()
+        odd = {"mean": math.nan, "most": math.inf, "least": -1.5, "sum": 2**53}
+        store.commit(Commit(buckets=[Bucket("door", "footfall", 60, 1, 1.0, odd)]))
+        (bucket,) = history.buckets()
+        assert bucket.values == {"mean": None, "most": None, "least": -1.5, "sum": 2**53}
+        store.close()
 
     def test_health_is_a_story_with_an_end(self, history: History) -> None:
         """All changes in order, and the last one of each camera."""

@@ -138,12 +138,6 @@ class StoreContract(abc.ABC):
         assert store.commit(Commit(events=[an_event(1)], fences={0: 5, 1: 10})) == 1
         assert store.commit(Commit(events=[an_event(2)])) == 1
 
-    def test_a_bucket_may_be_written_again(self, store: Store) -> None:
-        """The last word counts, and what nobody measured is accepted as unknown."""
-        first = Bucket("door", "footfall", 1_700_000_040, samples=10, coverage=0.5, entered=1)
-        store.commit(Commit(buckets=[first]))
-        store.commit(Commit(buckets=[Bucket("door", "footfall", 1_700_000_040, 20, 1.0)] * 2))
-
     def test_a_change_of_health_is_kept_once(self, store: Store) -> None:
         """A replay repeats it without harm, whatever letters a camera's words have."""
         change = Health("door", 1_700_000_000.5, "offline", "refused\0 \ud83d")

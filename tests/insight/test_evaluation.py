@@ -11,19 +11,21 @@ from pipeline.deployment.loader import load
 from pipeline.deployment.model import CameraConfig
 from pipeline.insight.evaluation import (
     Comparison,
+    TrueCount,
     Truth,
-    TruthLine,
-    TruthZone,
     compare,
+    manual_counts,
     read_truth,
     uncounted,
     worst_error,
 )
-from pipeline.insight.summary import Footfall, OccupancyFigures, Summary
+from pipeline.insight.summary import Summary, SummaryRow, SummaryRows
+from pipeline.rules import LineCrossingConfig, OccupancyConfig
 from tests.runtime.clips import CLIP, camera, deployment, written
 
-MIDDLE = TruthLine("middle", 8, 2)
-CROWD = TruthZone("crossroads", 2.0)
+LINES, ZONES = manual_counts([LineCrossingConfig, OccupancyConfig])
+MIDDLE = TrueCount(LINES, "middle", {"in": 8, "out": 2})
+CROWD = TrueCount(ZONES, "crossroads", {"mean": 2.0})
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +36,12 @@ def plaza(tmp_path_factory: pytest.TempPathFactory) -> CameraConfig:
     return load(file, []).cameras["plaza"]
 
 
-def summary(*found: Footfall | OccupancyFigures) -> Summary:
-    """A run that found these."""
-    return Summary(
-        footfall=[one for one in found if isinstance(one, Footfall)],
-        presence=[one for one in found if isinstance(one, OccupancyFigures)],
-        stays=[],
-        events={},
-        flows=[],
-        behind={},
-        seconds=1.0,
-    )
+def summary(rule: str = "", **values: float | None) -> Summary:
+    """A run in which one rule found this, or none found anything."""
+    table = OccupancyConfig.table
+    assert table is not None  # which of the tables it is makes no difference
+    rows = [SummaryRow("plaza", rule, values, 60.0)] if rule else []
+    return Summary([SummaryRows(table, rows)], events={}, flows=[], behind={}, seconds=1.0)
 
 
 def read(folder: Path, content: Any) -> Truth:
@@ -67,7 +64,7 @@ def test_a_truth_file_has_lines_and_zones(tmp_path: Path) -> None:
             "zones": [{"name": "crossroads", "mean_occupancy": 2}],
         },
     )
-    assert truth == Truth((MIDDLE, TruthLine("across", 3, 4)), (CROWD,))
+    assert truth == [MIDDLE, TrueCount(LINES, "across", {"in": 3, "out": 4}), CROWD]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +75,13 @@ def test_a_truth_file_has_lines_and_zones(tmp_path: Path) -> None:
         ({}, "neither `lines` nor `zones`"),
         ({"lines": {}}, "lines: must be a list"),
         ({"lines": ["middle"]}, "lines: must be a list of objects"),
-        ({"lines": [{"name": "middle", "in": 1}]}, "lines.0: a line needs"),
+        (
+            {"lines": [{"name": "middle", "in": 1}]},
+            "lines.0: a line needs `name`, and `in` and `out` as whole n",
+        ),
         ({"lines": [{"name": "a", "in": 1, "out": 1}, {"in": 1, "out": 1}]}, "lines.1: a line"),
         ({"lines": [{"name": "middle", "in": 1.5, "out": 1}]}, "whole numbers"),
-        ({"zones": [{"name": "x"}]}, "zones.0: a zone needs"),
+        ({"zones": [{"name": "x"}]}, "a zone needs `name`, and `mean_occupancy` as a number"),
         ('{"zones": [{"name": "x", "mean_occupancy": NaN}]}', "zones.0: a zone needs"),
     ],
 )
@@ -100,19 +100,17 @@ def test_a_missing_truth_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "error", "said"),
     [
-        (Footfall("plaza", "middle", 8, 2, 60.0), 0.0, "in 8  out 2"),
-        (Footfall("plaza", "middle", 7, 3, 60.0), 0.2, "in 7  out 3"),  # errors do not cancel
-        (Footfall("plaza", "middle", 0, 0, 60.0), 1.0, "in 0  out 0"),
-        (Footfall("plaza", "middle", None, None, 0.0), 1.0, "unknown"),
-        (None, 1.0, "unknown"),
+        (summary("middle", **{"in": 8, "out": 2}), 0.0, "in 8  out 2"),
+        (summary("middle", **{"in": 7, "out": 3}), 0.2, "in 7  out 3"),  # errors do not cancel
+        (summary("middle", **{"in": 0, "out": 0}), 1.0, "in 0  out 0"),
+        (summary("middle", **{"in": None, "out": None}), 1.0, "unknown"),
+        (summary("middle", **{"in": 8, "out": None}), 1.0, "unknown"),  # half a count is none
+        (summary(), 1.0, "unknown"),
     ],
 )
-def test_a_lines_error(
-    plaza: CameraConfig, found: Footfall | None, error: float, said: str
-) -> None:
+def test_a_lines_error(plaza: CameraConfig, found: Summary, error: float, said: str) -> None:
     """Wrong crossings, each way for itself, as a share of the true ones."""
-    counted = summary(found) if found else summary()
-    (row,) = compare(plaza, Truth((MIDDLE,), ()), counted)
+    (row,) = compare(plaza, [MIDDLE], found)
     assert (row.kind, row.name, row.rule) == ("line", "middle", "middle")
     assert row.true == "in 8  out 2"
     assert row.error == pytest.approx(error)
@@ -125,19 +123,18 @@ def test_a_lines_error(
 )
 def test_a_zones_error(plaza: CameraConfig, mean: float | None, error: float, said: str) -> None:
     """How far the mean is off; an unknown one is wrong altogether, not zero."""
-    found = OccupancyFigures("plaza", "crowd", mean, 3, 60.0)
-    (row,) = compare(plaza, Truth((), (CROWD,)), summary(found))
+    (row,) = compare(plaza, [CROWD], summary("crowd", mean=mean, max=3))
     assert (row.kind, row.rule, row.counted) == ("zone", "crowd", said)
+    assert row.true == "mean 2.00"
     assert row.error == pytest.approx(error)
 
 
-def test_where_nothing_is_to_be_counted(plaza: CameraConfig) -> None:
+@pytest.mark.parametrize(("counted", "worst"), [(0, 0.0), (1, float("inf"))])
+def test_where_nothing_is_to_be_counted(plaza: CameraConfig, counted: int, worst: float) -> None:
     """Nothing is right, anything is infinitely wrong."""
-    truth = Truth((TruthLine("middle", 0, 0),), ())
-    nothing = compare(plaza, truth, summary(Footfall("plaza", "middle", 0, 0, 60.0)))
-    something = compare(plaza, truth, summary(Footfall("plaza", "middle", 1, 0, 60.0)))
-    assert worst_error(nothing) == 0.0
-    assert worst_error(something) == float("inf")
+    truth = [TrueCount(LINES, "middle", {"in": 0, "out": 0})]
+    rows = compare(plaza, truth, summary("middle", **{"in": counted, "out": 0}))
+    assert worst_error(rows) == worst
 
 
 def test_the_worst_row_counts() -> None:
@@ -148,6 +145,7 @@ def test_the_worst_row_counts() -> None:
 
 def test_what_no_rule_counts_at_is_named(plaza: CameraConfig) -> None:
     """A misspelt line of a truth file is not passed over in silence."""
-    truth = Truth((MIDDLE, TruthLine("midle", 1, 1)), (CROWD, TruthZone("till", 1.0)))
+    midle = TrueCount(LINES, "midle", {"in": 1, "out": 1})
+    truth = [MIDDLE, midle, CROWD, TrueCount(ZONES, "till", {"mean": 1.0})]
     assert uncounted(plaza, truth) == ["line 'midle'", "zone 'till'"]
     assert len(compare(plaza, truth, summary())) == 2

@@ -1,6 +1,7 @@
 """What a run found, from a real store: sums, means by time, and what is not known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pipeline.delivery import LaneStatus
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.insight.evaluation import Comparison
-from pipeline.insight.summary import Footfall, OccupancyFigures, Stay, Summary, summarise
+from pipeline.insight.summary import Summary, summarise
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.testing import ManualClock
 from tests.runtime.clips import CLIP, camera, deployment, written
@@ -40,19 +41,16 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     made.close()
 
 
-def minute(rule: str, nth: int, coverage: float, **values: float) -> Bucket:
+def minute(rule: str, nth: int, coverage: float, **values: float | None) -> Bucket:
     """The nth minute after noon."""
-    return Bucket(
-        camera="plaza",
-        rule=rule,
-        minute=NOON + 60 * nth,
-        samples=round(60 * coverage),
-        coverage=coverage,
-        entered=int(values["entered"]) if "entered" in values else None,
-        left=int(values["left"]) if "left" in values else None,
-        mean=values.get("mean"),
-        maximum=int(values["maximum"]) if "maximum" in values else None,
-    )
+    return Bucket("plaza", rule, NOON + 60 * nth, round(60 * coverage), coverage, values)
+
+
+def rows(summary: Summary, table: str) -> list[tuple[str, Mapping[str, float | None], float]]:
+    """One table of the summary: rules, their numbers, and how much time is known."""
+    (found,) = (one for one in summary.measured if one.table.name == table)
+    assert {row.camera for row in found.rows} <= {"plaza"}
+    return [(row.rule, row.values, row.known_s) for row in found.rows]
 
 
 def event(rule: str, phase: Phase, nth: int, **data: JsonValue) -> Event:
@@ -84,23 +82,29 @@ def test_crossings_are_added_up_over_minutes(plaza: Deployment, store: SqlStore)
         minute("middle", 2, 0.5, entered=2, left=0),
     ]
     summary = found(plaza, store, Commit(buckets=minutes))
-    assert summary.footfall[0] == Footfall("plaza", "middle", 5, 1, 90.0)
+    assert rows(summary, "footfall")[0] == ("middle", {"in": 5, "out": 1}, 90.0)
 
 
 def test_what_was_never_seen_is_unknown_and_not_zero(plaza: Deployment, store: SqlStore) -> None:
     """For counts as for means; a line nobody crossed is another thing."""
     minutes = [minute("middle", 0, 0.0), minute("across", 0, 1.0, entered=0, left=0)]
     summary = found(plaza, store, Commit(buckets=minutes))
-    assert summary.footfall == [
-        Footfall("plaza", "middle", None, None, 0.0),
-        Footfall("plaza", "across", 0, 0, 60.0),
+    assert rows(summary, "footfall") == [
+        ("middle", {"in": None, "out": None}, 0.0),
+        ("across", {"in": 0, "out": 0}, 60.0),
     ]
-    assert summary.presence == [OccupancyFigures("plaza", "crowd", None, None, 0.0)]
+    assert rows(summary, "occupancy") == [("crowd", {"mean": None, "max": None}, 0.0)]
     told = text(*summary_tables(summary))
     assert told.count("unknown") == 4
-    rows = summary.as_json()["footfall"]
-    assert isinstance(rows, list)
-    assert rows[0] == {"camera": "plaza", "rule": "middle", "in": None, "out": None, "known_s": 0.0}
+    lines = summary.as_json()["footfall"]
+    assert isinstance(lines, list)
+    assert lines[0] == {
+        "camera": "plaza",
+        "rule": "middle",
+        "in": None,
+        "out": None,
+        "known_s": 0.0,
+    }
 
 
 def test_a_mean_is_weighted_by_what_is_known(plaza: Deployment, store: SqlStore) -> None:
@@ -111,7 +115,7 @@ def test_a_mean_is_weighted_by_what_is_known(plaza: Deployment, store: SqlStore)
         minute("crowd", 2, 0.0),
     ]
     summary = found(plaza, store, Commit(buckets=minutes))
-    assert summary.presence == [OccupancyFigures("plaza", "crowd", 3.0, 9, 75.0)]
+    assert rows(summary, "occupancy") == [("crowd", {"mean": 3.0, "max": 9}, 75.0)]
 
 
 def test_visits_are_those_that_ended(plaza: Deployment, store: SqlStore) -> None:
@@ -123,7 +127,36 @@ def test_visits_are_those_that_ended(plaza: Deployment, store: SqlStore) -> None
         event("stay", "start", 3),
     ]
     summary = found(plaza, store, Commit(events=visits))
-    assert summary.stays == [Stay("plaza", "stay", 2, 30.0, 40.0)]
+    assert rows(summary, "dwell") == [
+        ("stay", {"visits": 2, "mean_s": 30.0, "longest_s": 40.0}, 0.0)
+    ]
+    assert summary.as_json()["dwell"] == [
+        {"camera": "plaza", "rule": "stay", "visits": 2, "mean_s": 30.0, "longest_s": 40.0}
+    ]
+
+
+def test_a_running_minute_is_counted_and_marked(plaza: Deployment, store: SqlStore) -> None:
+    """A run that was stopped within its first minute has counts; the next minute ends the mark."""
+    running = replace(minute("middle", 0, 22 / 60, entered=3, left=0), unfinished=True)
+    summary = found(plaza, store, Commit(buckets=[running]))
+    assert rows(summary, "footfall")[0] == ("middle", {"in": 3, "out": 0}, 22.0)
+    told = text(*summary_tables(summary))
+    assert "0:00:22, last minute unfinished" in told
+    whole = [minute("middle", 0, 1.0, entered=4, left=0), minute("middle", 1, 0.5, entered=1)]
+    summary = found(plaza, store, Commit(buckets=whole))
+    assert rows(summary, "footfall")[0] == ("middle", {"in": 5, "out": 0}, 90.0)
+    assert "unfinished" not in text(*summary_tables(summary))
+
+
+def test_tables_that_no_rule_fills_are_empty_lists_for_machines(tmp_path: Path) -> None:
+    """A reader of the JSON finds the same keys whatever the deployment counts."""
+    content = deployment(tmp_path, {"plaza": {**camera(CLIP), "rules": {}}})
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build(ManualClock())
+    summary = summarise(load(written(tmp_path, content), []), store.history, FIGURES, 10.0)
+    store.close()
+    keys = ["footfall", "occupancy", "dwell"]
+    assert list(summary.as_json())[:4] == [*keys, "events"]
+    assert [summary.as_json()[key] for key in keys] == [[], [], []]
 
 
 def test_a_happening_is_one_however_many_events_it_has(plaza: Deployment, store: SqlStore) -> None:

@@ -21,6 +21,7 @@ from pipeline.core.store import Commit, Store, StoredEvent
 from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
+from pipeline.rules import OccupancyConfig, RuleContext
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
 from pipeline.tracking import TrackerConfig
@@ -38,9 +39,8 @@ class EveryOther:
     def judge(self, seen: Observation) -> Verdict:
         """An event for each even observation; a bucket with the count so far."""
         self._seen += 1
-        bucket = Bucket(
-            seen.camera, "even", minute_of(seen.at), self._seen, 1.0, entered=self._seen
-        )
+        minute = minute_of(seen.at)
+        bucket = Bucket(seen.camera, "even", minute, self._seen, 1.0, {"seen": self._seen})
         if self._seen % 2:
             return Verdict(buckets=(bucket,))
         event = Event(
@@ -61,6 +61,10 @@ class EveryOther:
         """One last event."""
         identity = event_id("door", "even", "end", at)
         return Verdict((Event(identity, "even", "single", "door", "even", at),))
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """How many were seen, as `judge` has said already."""
+        return ()
 
     def state(self) -> JsonValue:
         """How many were seen."""
@@ -115,7 +119,7 @@ class Desk:
         self.queues: Queues = MemoryConfig().build(self.clock)
         self.shelf = MemoryShelf()  # pictures are put on it by hand
         config = StoreConfig(url=f"sqlite:///{folder}/events.db")
-        self.store: Store = config.build(self.clock)
+        self.store = config.build(self.clock)
         self.media = config.media_folder
         self.processor = self.make(self.store, plan)
         self._media_store = config.build_media()
@@ -323,3 +327,49 @@ def test_a_result_of_an_unknown_camera_is_counted_and_let_go(desk: Desk) -> None
         )
         == 1
     )
+
+
+COUNTING = CameraPlan(
+    camera="door",
+    engine="fast",
+    fingerprint="counting",
+    tasks=(
+        TaskPlan(
+            "people",
+            {
+                "crowd": lambda aspect: OccupancyConfig(of="people").build(
+                    RuleContext("door", "crowd", every_s=0.5, aspect=aspect)
+                )
+            },
+        ),
+    ),
+)
+
+
+def minutes(desk: Desk) -> list[tuple[float, int, float, bool]]:
+    """Every minute kept: when, looks, how much of it is known, whether it still ran."""
+    return [
+        (bucket.minute - START, bucket.samples, bucket.coverage, bucket.unfinished)
+        for bucket in desk.store.history.buckets("door", "crowd")
+    ]
+
+
+def test_the_running_minute_is_kept_with_the_state_to_go_on_from(tmp_path: Path) -> None:
+    """Stopped or killed within a minute, it is there; going on, it becomes the whole minute."""
+    desk = Desk(tmp_path, COUNTING)
+    desk.feed(*(result(n) for n in range(10)))
+    assert minutes(desk) == [(-20.0, 10, 0.075, True)]
+    desk.processor = desk.make(desk.store, COUNTING)  # whatever became of the first
+    desk.processor.resume()
+    assert minutes(desk) == [(-20.0, 10, 0.075, True)]
+    desk.feed(*(result(n) for n in range(90)))
+    assert minutes(desk) == [(-20.0, 80, 0.666667, False), (40.0, 10, 0.075, True)]
+    desk.feed(result(90), result(91, last=True))
+    assert minutes(desk)[1] == (40.0, 11, 0.091667, False)
+    desk.store.close()
+
+
+def test_troubles_alone_touch_no_minute(desk: Desk) -> None:
+    """A commit without results has no state and no minute in it."""
+    desk.feed(health_result(Health("door", START, "offline", "timeout")))
+    assert desk.store.history.buckets() == []

@@ -40,7 +40,7 @@ def test_what_is_a_number(answer: Answer, expected: int | None) -> None:
     rule = config(type="count").build(context(1.0))
     (bucket,) = judged(rule, [seen(0.0, answer=answer)], end=1.0).buckets
 
-    assert bucket.maximum == expected
+    assert bucket.values["maximum"] == expected
     assert bucket.samples == (expected is not None)
 
 

@@ -114,7 +114,7 @@ def test_minutes_hold_visits_begun_and_ended() -> None:
     verdict = judged(rule, people({1: [IN, OUT, OUT, OUT, IN]}, 1.0), end=5.0)
 
     assert verdict.events == ()
-    assert [(b.entered, b.left) for b in verdict.buckets] == [(2, 2)]
+    assert [(b.values["entered"], b.values["left"]) for b in verdict.buckets] == [(2, 2)]
 
 
 def test_a_cooldown_delays_the_next_start() -> None:

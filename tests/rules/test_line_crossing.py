@@ -144,11 +144,12 @@ def test_minutes_hold_counts_and_how_much_is_known() -> None:
 
     first, second, third = judged(rule, frames, end=150.0).buckets
 
-    assert (first.minute, first.entered, first.left, first.samples) == (0, 1, 0, 40)
+    assert (first.minute, first.values, first.samples) == (0, {"entered": 1, "left": 0}, 40)
     assert first.coverage == pytest.approx(40 / 60)
-    assert (second.minute, second.entered, second.left, second.samples) == (60, None, None, 0)
+    unknown = {"entered": None, "left": None}
+    assert (second.minute, second.values, second.samples) == (60, unknown, 0)
     assert second.coverage == 0
-    assert (third.entered, third.coverage) == (0, 0.5)
+    assert (third.values["entered"], third.coverage) == (0, 0.5)
 
 
 def test_a_crossing_recognised_late_amends_its_minute() -> None:
@@ -159,8 +160,8 @@ def test_a_crossing_recognised_late_amends_its_minute() -> None:
 
     after = rule.judge(seen(61.0, walker)).buckets
 
-    assert [(b.minute, b.entered) for b in before] == [(0, 0)]
-    assert [(b.minute, b.entered) for b in after] == [(0, 1)]
+    assert [(b.minute, b.values["entered"]) for b in before] == [(0, 0)]
+    assert [(b.minute, b.values["entered"]) for b in after] == [(0, 1)]
 
 
 def test_a_cooldown_silences_but_counts() -> None:

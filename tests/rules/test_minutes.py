@@ -5,25 +5,29 @@ import pytest
 from pipeline.core.answers import Number
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation
+from pipeline.rules import LineCrossingConfig
+from pipeline.rules.limits import LEVEL
 from pipeline.rules.minutes import Minutes
 from tests.rules.scene import ENGINE, FAILED, config, context, judged, numbers, seen
+
+COUNTS = LineCrossingConfig.measures
 
 
 def test_what_comes_too_late_lands_in_the_oldest_open_minute() -> None:
     """Nothing that was counted is lost, however late it is recognised."""
-    minutes = Minutes(context(1.0), "crossings")
+    minutes = Minutes(context(1.0), COUNTS)
     for second in range(0, 600, 10):
         minutes.sample(float(second))
         minutes.closed(float(second))
 
     minutes.count(5.0, entered=1)
 
-    assert [(b.minute, b.entered) for b in minutes.closed(599.0)] == [(360, 1)]
+    assert [(b.minute, b.values["entered"]) for b in minutes.closed(599.0)] == [(360, 1)]
 
 
 def test_what_is_remembered_is_bounded() -> None:
     """A month of minutes is handed out, not kept."""
-    minutes = Minutes(context(30.0), "level")
+    minutes = Minutes(context(30.0), LEVEL)
     handed_out: list[Bucket] = []
     for second in range(0, 100_000, 30):
         minutes.sample(float(second), 1)
@@ -35,15 +39,16 @@ def test_what_is_remembered_is_bounded() -> None:
 
 def test_a_long_interval_covers_the_minutes_between() -> None:
     """A task asked every five minutes speaks for all five, and says that it was asked once."""
-    minutes = Minutes(context(300.0), "level")
+    minutes = Minutes(context(300.0), LEVEL)
     minutes.sample(0.0, 3)
     minutes.sample(300.0, 5)
 
     closed = minutes.closed(300.0)
 
-    assert [(b.minute, b.mean, b.maximum, b.samples, b.coverage) for b in closed] == [
-        (0, 3.0, 3, 1, 1.0),
-        *[(start, 3.0, 3, 0, 1.0) for start in (60, 120, 180, 240)],
+    assert {tuple(b.values.items()) for b in closed} == {(("mean", 3.0), ("maximum", 3))}
+    assert [(b.minute, b.samples, b.coverage) for b in closed] == [
+        (0, 1, 1.0),
+        *[(start, 0, 1.0) for start in (60, 120, 180, 240)],
     ]
 
 
@@ -73,8 +78,9 @@ def test_minutes(
     """Mean by time, maximum, samples, and the part of the minute that is known."""
     (bucket,) = judged(config(type="occupancy").build(context(every_s)), frames, end=60.0).buckets
 
-    assert (bucket.mean, bucket.maximum, bucket.samples, bucket.coverage) == expected
-    assert (bucket.entered, bucket.left) == (None, None)
+    mean, maximum, samples, coverage = expected
+    assert bucket.values == {"mean": mean, "maximum": maximum}
+    assert (bucket.samples, bucket.coverage) == (samples, coverage)
 
 
 def test_a_sample_speaks_into_the_next_minute() -> None:
@@ -82,13 +88,45 @@ def test_a_sample_speaks_into_the_next_minute() -> None:
     frames = [seen(50.0, answer=Number(ENGINE, 3)), seen(70.0, answer=Number(ENGINE, 0))]
     first, second = judged(config(type="occupancy").build(context(10.0)), frames, end=80.0).buckets
 
-    assert (first.samples, first.mean, first.coverage) == (1, 3.0, round(10 / 60, 6))
-    assert (second.samples, second.mean, second.maximum) == (1, 1.5, 3)
+    assert (first.samples, first.values["mean"], first.coverage) == (1, 3.0, round(10 / 60, 6))
+    assert (second.samples, second.values["mean"], second.values["maximum"]) == (1, 1.5, 3)
+
+
+def test_the_running_minute_is_known_so_far() -> None:
+    """Asking changes nothing: the minute is handed out when it is over, with all it has by then."""
+    minutes = Minutes(context(1.0), COUNTS)
+    minutes.sample(50.0)
+    minutes.count(50.0, entered=2)
+    minutes.sample(51.0)
+
+    (running,) = minutes.unfinished()
+    again = minutes.unfinished()
+    assert (running.values, running.unfinished) == ({"entered": 2, "left": 0}, True)
+    assert running.coverage == round(1 / 60, 6)
+    assert again == (running,)
+
+    minutes.count(52.0, left=1)
+    minutes.sample(60.0)
+    (closed,) = minutes.closed(60.0)
+    assert (closed.values, closed.unfinished) == ({"entered": 2, "left": 1}, False)
+    (running,) = minutes.unfinished()
+    assert (running.minute, running.values) == (60, {"entered": 0, "left": 0})
+    minutes.finish(61.0)
+    assert minutes.unfinished() == ()
+
+
+def test_a_rule_without_samples_has_no_running_minute() -> None:
+    """A minute in which nothing was looked at is not there; failed looks make an unknown one."""
+    minutes = Minutes(context(1.0), LEVEL)
+    assert minutes.unfinished() == ()
+    minutes.sample(1.0, None)
+    (running,) = minutes.unfinished()
+    assert (running.values, running.coverage) == ({"mean": None, "maximum": None}, 0.0)
 
 
 def test_a_stream_that_goes_on_in_the_same_minute_adds_to_it() -> None:
     """A restart within a minute does not lose what was counted before it."""
-    minutes = Minutes(context(1.0), "crossings")
+    minutes = Minutes(context(1.0), COUNTS)
     minutes.sample(10.0)
     minutes.count(10.0, entered=1)
     (before,) = minutes.finish(11.0)
@@ -96,5 +134,5 @@ def test_a_stream_that_goes_on_in_the_same_minute_adds_to_it() -> None:
     minutes.count(20.0, entered=1)
     (after,) = minutes.finish(21.0)
 
-    assert (before.entered, before.samples) == (1, 1)
-    assert (after.entered, after.samples, after.coverage) == (2, 2, round(2 / 60, 6))
+    assert (before.values["entered"], before.samples) == (1, 1)
+    assert (after.values["entered"], after.samples, after.coverage) == (2, 2, round(2 / 60, 6))

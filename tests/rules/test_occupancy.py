@@ -193,7 +193,7 @@ def test_a_missed_detection_does_not_leave_the_zone() -> None:
 
     (bucket,) = judged(rule, people({1: path}, 0.5), end=4.0).buckets
 
-    assert (bucket.mean, bucket.maximum, bucket.samples) == (0.75, 1, 8)
+    assert (bucket.values["mean"], bucket.values["maximum"], bucket.samples) == (0.75, 1, 8)
 
 
 def test_who_is_not_seen_for_long_is_gone() -> None:
@@ -230,7 +230,8 @@ def test_answers_without_tracks_count_what_was_found() -> None:
         seen(180.0, answer=boxes),
     ]
 
-    assert [b.mean for b in judged(rule, frames, end=240.0).buckets] == [1.0, 2.0, 1.0, 0.0]
+    buckets = judged(rule, frames, end=240.0).buckets
+    assert [bucket.values["mean"] for bucket in buckets] == [1.0, 2.0, 1.0, 0.0]
 
 
 def test_a_bare_number_is_unknown_in_a_zone() -> None:
@@ -238,7 +239,7 @@ def test_a_bare_number_is_unknown_in_a_zone() -> None:
     rule = config(type="occupancy", zone="left")
     (bucket,) = judged(rule.build(context()), numbers([5, 5]), end=2.0).buckets
 
-    assert (bucket.mean, bucket.samples, bucket.coverage) == (None, 0, 0.0)
+    assert (bucket.values["mean"], bucket.samples, bucket.coverage) == (None, 0, 0.0)
     assert rule.problem_with(Detect("people", "fast", "person")) is None
     assert (rule.problem_with(Count("people", "fast", "person")) or "").startswith(
         "'people' counts without saying where"

@@ -131,8 +131,9 @@ def test_events_and_minutes_make_sense(rule: RuleBase, frames: list[Observation]
     assert not open_ids
     for bucket in verdict.buckets:
         assert 0.0 <= bucket.coverage <= 1.0
-        assert bucket.mean is None or bucket.maximum is None or bucket.mean <= bucket.maximum
-        assert (bucket.entered is None) or bucket.entered >= 0
+        mean, most = (bucket.values.get(name) for name in ("mean", "maximum"))
+        assert mean is None or most is None or mean <= most
+        assert (bucket.values.get("entered") or 0) >= 0
 
 
 @QUICK
@@ -144,8 +145,10 @@ def test_totals_are_what_the_minutes_hold(frames: list[Observation]) -> None:
     kept = {bucket.minute: bucket for bucket in loud.buckets}  # a later one replaces
 
     ins = [event for event in loud.events if event.data["direction"] == "in"]
-    assert sum(bucket.entered or 0 for bucket in kept.values()) == len(ins)
-    assert sum(bucket.left or 0 for bucket in kept.values()) == len(loud.events) - len(ins)
+    entered, left = (
+        sum(bucket.values[name] or 0 for bucket in kept.values()) for name in ("entered", "left")
+    )
+    assert (entered, left) == (len(ins), len(loud.events) - len(ins))
     assert quiet.buckets == loud.buckets
     assert {e.record_id for e in quiet.events} <= {e.record_id for e in loud.events}
 

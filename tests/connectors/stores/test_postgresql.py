@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
+from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.connectors.stores.postgres import server_url
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
@@ -63,6 +65,26 @@ class TestHistory(_Postgresql, HistoryContract):
         """An empty store and its history."""
         store = SqlStore(self.url)
         return store, store.history
+
+
+class TestOlder(_Postgresql):
+    """Stores of earlier releases."""
+
+    def test_a_store_of_version_2_gives_the_same_summary(self, tmp_path: Path) -> None:
+        """Its values lie in columns of their own."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(dump("postgresql").encode())
+        store = SqlStore(self.url)
+        try:
+            assert summary_now(store, tmp_path) == summary_then()
+            bucket = store.history.buckets("plaza", "crowd")[1]
+            assert bucket.values == {"mean": 7.1, "maximum": 9}
+            store.commit(Commit(buckets=[bucket]))
+            assert store.history.buckets("plaza", "crowd")[1] == bucket
+        finally:
+            store.close()
 
 
 class TestTrouble(_Postgresql):
