@@ -10,7 +10,8 @@ from typing import Any
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import CameraConfig
 from pipeline.insight.summary import Footfall, OccupancyFigures, Summary
-from pipeline.rules import LineCrossingConfig, OccupancyConfig
+from pipeline.rules.line_crossing import LineCrossingConfig
+from pipeline.rules.occupancy import OccupancyConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,11 @@ from pipeline.core.events import JsonValue
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import Cursor, EventFilter, History, Page
 from pipeline.deployment.model import Deployment
-from pipeline.rules import CountConfig, DwellConfig, LineCrossingConfig, OccupancyConfig, RuleBase
+from pipeline.rules.base import RuleBase
+from pipeline.rules.count import CountConfig
+from pipeline.rules.dwell import DwellConfig
+from pipeline.rules.line_crossing import LineCrossingConfig
+from pipeline.rules.occupancy import OccupancyConfig
 from pipeline.telemetry.figures import CameraFigures, Figures
 
 _ALL = 1_000_000

@@ -17,7 +17,7 @@ from pipeline.core.store import EventFilter, History, Page
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.processing.track_log import read_recording
 from pipeline.render.painter import Crossing, Scene, render
-from pipeline.rules import LineCrossingConfig
+from pipeline.rules.line_crossing import LineCrossingConfig
 
 _ALL = 1_000_000
 # Enough pictures to know a clip's rate by, few enough to hold at once.

@@ -18,7 +18,8 @@ from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
 from pipeline.processing.judge import CameraPlan, TaskPlan
-from pipeline.rules import RuleBase, RuleContext
+from pipeline.rules.base import RuleBase
+from pipeline.rules.context import RuleContext
 from pipeline.sampling.camera import Camera
 
 

@@ -23,7 +23,7 @@ from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
-from pipeline.tracking import TrackerConfig
+from pipeline.tracking.config import TrackerConfig
 
 START = 1_700_000_000.0
 BOX = (0.4, 0.4, 0.6, 0.8)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from connectors.sources import FileConfig
+from connectors.sources.file import FileConfig
 from pipeline.core.errors import Problem
 from pipeline.deployment.model import CameraConfig
 from pipeline.deployment.problems.references import Check, Checked, able_engines
