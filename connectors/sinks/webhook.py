@@ -4,12 +4,10 @@ Signed as in "Standard Webhooks" 1.0.0: `webhook-signature: v1,BASE64`, the HMAC
 shared secret of `webhook-id`, `webhook-timestamp` (Unix seconds) and the body, joined by dots.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -27,6 +25,9 @@ from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 
 if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
     import httpx
 
 # What these answers mean will pass: too slow, too early, too many. All 5xx are of that kind too.
@@ -144,6 +145,8 @@ class WebhookSink:
             loop.close()
 
     def _post(self, request: _Request) -> None:
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         status, headers = self._loop.run_until_complete(self._answer_to(request))
@@ -157,6 +160,8 @@ class WebhookSink:
         )
 
     async def _answer_to(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        import asyncio
+
         import httpx
 
         timeout_s = self._config.timeout.total_seconds()
@@ -209,7 +214,9 @@ class WebhookSink:
             headers["webhook-signature"] = sign(self._key, request.id, moment, request.body)
         return headers
 
-    def _read_tls(self) -> ssl.SSLContext:
+    def _read_tls(self) -> "ssl.SSLContext":
+        import ssl
+
         import certifi
 
         tls = self._config.tls
@@ -265,6 +272,8 @@ def _meaning(status: int) -> str:
 
 def _cause(error: Exception) -> str:
     """Why there was no answer, without the words of the library: they may quote the address."""
+    import ssl
+
     seen: BaseException | None = error
     while seen is not None:
         match seen:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from connectors.queues.memory import MemoryConfig, MemoryShelf
+from connectors.queues.memory import MemoryConfig
+from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
 from pipeline.core.errors import FencedOffError, StoreError
