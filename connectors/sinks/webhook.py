@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, Secret, parse_duration
@@ -95,9 +95,12 @@ class WebhookConfig(BaseSinkConfig):
         """How many events one request carries, at most."""
         return _AT_ONCE if self.batch else 1
 
-    def build(self, site: str) -> "WebhookSink":
-        """A sink that connects when the first event comes; raises SinkError for unusable files."""
-        return WebhookSink(self, site)
+    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "WebhookSink":
+        """A sink that connects when the first event comes; raises SinkError for unusable files.
+
+        `sites` names the site of each camera that is not at `site`.
+        """
+        return WebhookSink(self, site, sites=sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,15 @@ class _Request:
 class WebhookSink:
     """One request at a time, on a connection that is kept. At least once, with the same id."""
 
-    def __init__(self, config: WebhookConfig, site: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: WebhookConfig,
+        site: str,
+        clock: Clock | None = None,
+        sites: Mapping[str, str] = NO_OTHERS,
+    ) -> None:
         self._config = config
-        self._site = site
+        self._site, self._sites = site, sites
         self._clock = clock or SystemClock()
         self._place = _place(config.url.get_secret_value())
         secret = config.secret
@@ -124,7 +133,9 @@ class WebhookSink:
 
     def send(self, events: Sequence[Event]) -> None:
         """POST the events; SinkError when the server does not accept them in time."""
-        records = [to_cloudevent(event, self._site) for event in events]
+        records = [
+            to_cloudevent(event, self._sites.get(event.camera, self._site)) for event in events
+        ]
         if self._config.batch:
             ids = "\n".join(event.record_id for event in events)
             name = hashlib.blake2b(ids.encode(), digest_size=13).hexdigest()

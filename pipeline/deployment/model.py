@@ -48,7 +48,9 @@ Words = Annotated[str, Field(min_length=1, max_length=2000)]
 class SiteConfig(Config):
     """Where the cameras are."""
 
-    name: str = Field("site", min_length=1, description="Name of the site; every event has it.")
+    name: str = Field(
+        "site", min_length=1, description="Name of the site; every event of its cameras has it."
+    )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="IANA time zone that schedules are in, such as `Europe/Berlin`."
     )
@@ -223,6 +225,9 @@ class CameraConfig(Config):
     rules: dict[Name, RuleConfig] = Field(
         {}, description="What is concluded from the answers, by name."
     )
+    site: Name | None = Field(
+        None, description="Where it is: the name of one of the `sites`; at `site` when left out."
+    )
 
     def questions(self) -> tuple[core.Task, ...]:
         """The tasks as engines see them, in the file's order."""
@@ -241,7 +246,10 @@ class Deployment(Config):
     """A whole deployment, as one file describes it."""
 
     version: Literal[1] = Field(description="Version of the file format: `version: 1`.")
-    site: SiteConfig = Field(default_factory=SiteConfig, description="Where the cameras are.")
+    site: SiteConfig = Field(
+        default_factory=SiteConfig, description="Where the cameras are that name no other site."
+    )
+    sites: dict[Name, SiteConfig] = Field({}, description="More sites, by name.")
     engines: dict[Name, EngineConfig] = Field(
         default_factory=_bundled_engine,
         validate_default=True,
@@ -259,10 +267,25 @@ class Deployment(Config):
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
+    def site_of(self, camera: str) -> SiteConfig:
+        """Where a camera is; the deployment's own site for one that it does not have."""
+        config = self.cameras.get(camera)
+        return self.sites[config.site] if config and config.site is not None else self.site
+
+    def site_names(self) -> dict[str, str]:
+        """The name of each camera's site, for those that are not at the deployment's own."""
+        return {
+            name: self.sites[camera.site].name
+            for name, camera in self.cameras.items()
+            if camera.site is not None
+        }
+
 
 PARTS = RemovableParts(
     removable=(
         ("site",),
+        ("sites",),
+        ("sites", "*"),
         ("queue",),
         ("store",),
         ("engines",),

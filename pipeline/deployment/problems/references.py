@@ -55,6 +55,15 @@ def problems(checked: Checked) -> Iterator[Problem]:
         yield from check(checked)
 
 
+def missing_sites(checked: Checked) -> Iterator[Problem]:
+    """Cameras that name a site which is not there."""
+    known = checked.names(checked.deployment.sites, "sites")
+    for camera, config in checked.deployment.cameras.items():
+        if config.site is not None and config.site not in known and not checked.is_broken("sites"):
+            path = ("cameras", camera, "site")
+            yield _problem(path, f"there is no site {config.site!r}", config.site, known)
+
+
 def missing_engines(checked: Checked) -> Iterator[Problem]:
     """Tasks that name an engine which is not there."""
     known = checked.names(checked.deployment.engines, "engines")
@@ -230,6 +239,7 @@ def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Probl
 
 
 _CHECKS: tuple[Check, ...] = (
+    missing_sites,
     missing_engines,
     unanswerable_tasks,
     open_engines,

@@ -11,9 +11,8 @@ from pipeline.deployment.yaml.tree import (
     Node,
     Path,
     Scalar,
-    dotted,
-    line_at,
     plain,
+    problem_at,
     written_at,
 )
 
@@ -22,8 +21,13 @@ SUFFIX = "_file"
 _MAX_BYTES = 64 * 1024
 
 
-def read_secret_files(root: Node, model: Model) -> tuple[Node, list[Problem], frozenset[Path]]:
-    """The tree with every `x_file` of a secret field `x` read, what is wrong, and the bad paths."""
+def read_secret_files(
+    root: Node, model: Model, files: list[FilePath] | None = None
+) -> tuple[Node, list[Problem], frozenset[Path]]:
+    """The tree with every `x_file` of a secret field `x` read, what is wrong, and the bad paths.
+
+    The files that it names are added to `files`.
+    """
     problems: list[Problem] = []
     unread: set[Path] = set()
     data = plain(root)
@@ -34,12 +38,15 @@ def read_secret_files(root: Node, model: Model) -> tuple[Node, list[Problem], fr
         entries = {key: visit(value, (*path, key)) for key, value in node.entries.items()}
         lines = dict(node.key_lines)
         for key, field in _secret_file_keys(model, data, path, entries):
-            written, line = entries.pop(key), line_at(root, (*path, key))
+            written = entries.pop(key)
+            if files is not None and isinstance(written, Scalar) and written.text:
+                files.append(FilePath(written.text))
             secret = (
                 _read(written) if field not in entries else f"stands beside `{field}`; keep one"
             )
             if isinstance(secret, str):
-                problems.append(Problem(dotted(written_at(root, (*path, key))), secret, line))
+                told = written_at(root, (*path, key))
+                problems.append(problem_at(root, (*path, key), secret, told))
                 unread.add((*path, field))
                 secret = _unknown(written)
             entries.setdefault(field, secret)

@@ -13,8 +13,7 @@ from pipeline.deployment.yaml.tree import (
     Node,
     Path,
     Scalar,
-    dotted,
-    line_at,
+    problem_at,
     written_at,
 )
 
@@ -44,9 +43,8 @@ def interpolate(
                 filled = filler.fill(node)
                 if filler.mistakes:
                     unresolved.add(path)
-                line = line_at(root, path)
-                place = dotted(written_at(root, path))
-                problems.extend(Problem(place, text, line) for text in filler.mistakes)
+                told = written_at(root, path)
+                problems.extend(problem_at(root, path, text, told) for text in filler.mistakes)
                 return filled
         return node
 
