@@ -99,8 +99,8 @@ def parse(
     # What is included must be known before the rest can be set.
     root, found = apply_overrides(root, [o for o in overrides if _sets_include(o)])
     problems += found
-    root, found = merge_includes(root, file, environment, files)
-    problems += found
+    root, unincluded = merge_includes(root, file, environment, files)
+    problems += unincluded
     root, found = apply_overrides(root, [o for o in overrides if not _sets_include(o)])
     problems += found
     root = merge_defaults(root)
@@ -110,10 +110,13 @@ def parse(
     problems += found
     draft = read_model(root, Deployment, PARTS)
     known_as_wrong = unresolved | unread
+    if unincluded:  # what is said to be missing may be in a file that could not be read
+        known_as_wrong |= {("cameras",)}
     problems += [
         _located(mistake, root) for mistake in draft.mistakes if mistake.path not in known_as_wrong
     ]
-    problems += _checked(draft, unresolved, references.problems)
+    if not any(problem.path == "" or problem.path.startswith(INCLUDE) for problem in unincluded):
+        problems += _checked(draft, unresolved, references.problems)
     if problems or draft.model is None:
         raise ConfigError(_in_order(problems))
     warnings = _in_order(_checked(draft, unresolved, advice.warnings))
