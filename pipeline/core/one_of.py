@@ -6,6 +6,7 @@ what happens at run time. So a file that names one sink neither imports nor buil
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Union
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
@@ -21,6 +22,7 @@ class OneOf:
     """The class of each `type`; its module is the type's in the package."""
 
     @classmethod
+    @cache
     def member(cls, type_name: str) -> type[BaseModel] | None:
         """The config that a `type` names, imported now; None for a name that there is not."""
         if type_name not in cls.names:

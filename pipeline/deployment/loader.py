@@ -120,8 +120,7 @@ def parse(
     if problems or draft.model is None:
         raise ConfigError(_in_order(problems))
     warnings = _in_order(_checked(draft, unresolved, advice.warnings))
-    tree = _with_engines(draft.root, draft.model)
-    deployment = Deployment.model_validate(plain(tree))
+    tree, deployment = _with_engines(draft.root, draft.model)
     return Loaded(deployment, tree, tuple(warnings), tuple(dict.fromkeys(files)))
 
 
@@ -180,13 +179,19 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=lambda p: (p.file or "", p.line or 0))
 
 
-def _with_engines(root: Node, deployment: Deployment) -> Node:
-    """The tree with the engine of every task that left it out, because only one can answer."""
+def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]:
+    """Both with the engine of every task that left it out, because only one can answer."""
+    origin = Origin(chosen="the only engine that can answer")
+    cameras = dict(deployment.cameras)
     for camera, config in deployment.cameras.items():
+        chosen = {}
         for task in config.questions():
             if not task.engine:
                 (engine,) = references.able_engines(deployment, task)
-                origin = Origin(chosen="the only engine that can answer")
                 path = ("cameras", camera, "tasks", task.id, "engine")
                 root = put(root, path, Scalar(engine, engine, origin))
-    return root
+                chosen[task.id] = config.tasks[task.id].model_copy(update={"engine": engine})
+        if chosen:
+            tasks = {"tasks": {**config.tasks, **chosen}}
+            cameras[camera] = config.model_copy(update=tasks)
+    return root, deployment.model_copy(update={"cameras": cameras})
