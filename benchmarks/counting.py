@@ -25,7 +25,7 @@ from benchmarks.counting_scene import (
     explained,
 )
 from pipeline.inference.engines.coco import CocoConfig
-from pipeline.tracking import TrackerConfig
+from pipeline.tracking.config import TrackerConfig
 
 RATES = (10, 5, 2, 1)
 

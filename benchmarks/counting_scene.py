@@ -15,13 +15,9 @@ from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.inference.engines.coco import CocoConfig
-from pipeline.rules import (
-    LineCrossing,
-    LineCrossingConfig,
-    Occupancy,
-    OccupancyConfig,
-    RuleContext,
-)
+from pipeline.rules.context import RuleContext
+from pipeline.rules.line_crossing import LineCrossing, LineCrossingConfig
+from pipeline.rules.occupancy import Occupancy, OccupancyConfig
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "configs" / "media" / "plaza.mp4"

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import av
 
-from connectors.sources import FileConfig
+from connectors.sources.file import FileConfig
 from pipeline.core.sources import Need
 
 CLIP = Path(__file__).parent.parent / "configs/media/plaza.mp4"

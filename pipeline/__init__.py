@@ -3,12 +3,16 @@
 The nouns of `pipeline.core`, for users' own code; everything else lives in its package.
 """
 
-from pipeline.core.answers import Boxes, Failed, Number, Points, Text
-from pipeline.core.events import Event, to_cloudevent
-from pipeline.core.frames import Frame
-from pipeline.core.jobs import Job, Result
-from pipeline.core.tasks import Ask, Caption, Count, Detect, Point
-from pipeline.core.tracks import Track
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.core.answers import Boxes, Failed, Number, Points, Text
+    from pipeline.core.events import Event, to_cloudevent
+    from pipeline.core.frames import Frame
+    from pipeline.core.jobs import Job, Result
+    from pipeline.core.tasks import Ask, Caption, Count, Detect, Point
+    from pipeline.core.tracks import Track
 
 __all__ = [
     "Ask",
@@ -28,3 +32,21 @@ __all__ = [
     "Track",
     "to_cloudevent",
 ]
+
+# Whoever starts a command, or imports one package, need not wait for all of these.
+_HOMES = {
+    "pipeline.core.answers": ("Boxes", "Failed", "Number", "Points", "Text"),
+    "pipeline.core.events": ("Event", "to_cloudevent"),
+    "pipeline.core.frames": ("Frame",),
+    "pipeline.core.jobs": ("Job", "Result"),
+    "pipeline.core.tasks": ("Ask", "Caption", "Count", "Detect", "Point"),
+    "pipeline.core.tracks": ("Track",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """A noun of `pipeline.core`, imported when it is first asked for."""
+    for home, nouns in _HOMES.items():
+        if name in nouns:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

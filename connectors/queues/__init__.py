@@ -1,10 +1,16 @@
 """How jobs and results travel between the stages. Knows no camera, engine or rule."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Field
+from pipeline.core.one_of import one_of
 
-from connectors.queues.memory import MemoryConfig
-from connectors.queues.redis import RedisConfig
+if TYPE_CHECKING:
+    from connectors.queues.memory import MemoryConfig
+    from connectors.queues.redis import RedisConfig
 
-QueueConfig = Annotated[MemoryConfig | RedisConfig, Field(discriminator="type")]
+    QueueConfig: TypeAlias = MemoryConfig | RedisConfig
+    """Any queue, told apart by `type`."""
+else:
+    QueueConfig = one_of(__name__, memory="MemoryConfig", redis="RedisConfig")
+
+__all__ = ["QueueConfig"]

@@ -1,14 +1,19 @@
-"""Where events go. To add a sink: one file with its config and its class, and one name below."""
+"""Where events go. To add a sink: one file with its config and its class, and its names below."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Field
+from pipeline.core.one_of import one_of
 
-from connectors.sinks.jsonl import JsonlConfig
-from connectors.sinks.stdout import StdoutConfig
-from connectors.sinks.webhook import WebhookConfig
+if TYPE_CHECKING:
+    from connectors.sinks.jsonl import JsonlConfig
+    from connectors.sinks.stdout import StdoutConfig
+    from connectors.sinks.webhook import WebhookConfig
 
-SinkConfig = Annotated[JsonlConfig | StdoutConfig | WebhookConfig, Field(discriminator="type")]
-"""Any sink, told apart by `type`."""
+    SinkConfig: TypeAlias = JsonlConfig | StdoutConfig | WebhookConfig
+    """Any sink, told apart by `type`."""
+else:
+    SinkConfig = one_of(
+        __name__, jsonl="JsonlConfig", stdout="StdoutConfig", webhook="WebhookConfig"
+    )
 
-__all__ = ["JsonlConfig", "SinkConfig", "StdoutConfig", "WebhookConfig"]
+__all__ = ["SinkConfig"]

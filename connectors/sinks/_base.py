@@ -1,5 +1,7 @@
 """What every sink's config has: which events it gets, and how long they are tried for."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -13,6 +15,9 @@ def _listed(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Names of rules, cameras or event types, `*` and `?` allowed; one alone needs no list."""
+
+NO_OTHERS: Mapping[str, str] = MappingProxyType({})
+"""The sites of cameras elsewhere, where all cameras are at one."""
 
 
 class BaseSinkConfig(Config):

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from connectors.sinks import _rotation, _tail
-from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration, parse_duration
@@ -67,9 +67,12 @@ class JsonlConfig(BaseSinkConfig):
         """The file."""
         return os.path.realpath(self.path)
 
-    def build(self, site: str) -> "JsonlSink":
-        """A sink that opens the file when the first event comes."""
-        return JsonlSink(self, site)
+    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "JsonlSink":
+        """A sink that opens the file when the first event comes.
+
+        `sites` names the site of each camera that is not at `site`.
+        """
+        return JsonlSink(self, site, sites=sites)
 
 
 class JsonlSink:
@@ -80,9 +83,15 @@ class JsonlSink:
     the file when it is opened; a line that was written only in part is cut off then.
     """
 
-    def __init__(self, config: JsonlConfig, site: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: JsonlConfig,
+        site: str,
+        clock: Clock | None = None,
+        sites: Mapping[str, str] = NO_OTHERS,
+    ) -> None:
         self._config = config
-        self._site = site
+        self._site, self._sites = site, sites
         self._clock = clock or SystemClock()
         self._file: int | None = None
         self._day = date.min
@@ -95,7 +104,10 @@ class JsonlSink:
         try:
             file = self._ready()
             fresh = {e.record_id: e for e in events if e.record_id not in self._seen}
-            lines = [json_line(to_cloudevent(event, self._site)) for event in fresh.values()]
+            lines = [
+                json_line(to_cloudevent(event, self._sites.get(event.camera, self._site)))
+                for event in fresh.values()
+            ]
             if lines:
                 file = self._room_for(file, sum(map(len, lines)))
                 _append(file, b"".join(lines))

@@ -2,10 +2,10 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, JsonValue, timestamp, to_cloudevent
@@ -18,22 +18,27 @@ class StdoutConfig(BaseSinkConfig):
     format: Literal["text", "json"] = "text"
     """`text` to read, `json` for CloudEvents, one a line."""
 
-    def build(self, site: str) -> "StdoutSink":
-        """A sink that writes to standard output."""
-        return StdoutSink(self, site)
+    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "StdoutSink":
+        """A sink that writes to standard output.
+
+        `sites` names the site of each camera that is not at `site`.
+        """
+        return StdoutSink(self, site, sites=sites)
 
 
 class StdoutSink:
     """Prints events; what comes again after a failure is printed again."""
 
-    def __init__(self, config: StdoutConfig, site: str) -> None:
+    def __init__(
+        self, config: StdoutConfig, site: str, sites: Mapping[str, str] = NO_OTHERS
+    ) -> None:
         self._json = config.format == "json"
-        self._site = site
+        self._site, self._sites = site, sites
 
     def send(self, events: Sequence[Event]) -> None:
         """Print and flush; SinkError when nobody reads any more."""
         lines = [
-            json_line(to_cloudevent(event, self._site)).decode()
+            json_line(to_cloudevent(event, self._sites.get(event.camera, self._site))).decode()
             if self._json
             else readable(event) + "\n"
             for event in events

@@ -4,12 +4,10 @@ Signed as in "Standard Webhooks" 1.0.0: `webhook-signature: v1,BASE64`, the HMAC
 shared secret of `webhook-id`, `webhook-timestamp` (Unix seconds) and the body, joined by dots.
 """
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -19,7 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from connectors.sinks._base import BaseSinkConfig
+from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, Secret, parse_duration
@@ -27,6 +25,9 @@ from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 
 if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
     import httpx
 
 # What these answers mean will pass: too slow, too early, too many. All 5xx are of that kind too.
@@ -94,9 +95,12 @@ class WebhookConfig(BaseSinkConfig):
         """How many events one request carries, at most."""
         return _AT_ONCE if self.batch else 1
 
-    def build(self, site: str) -> "WebhookSink":
-        """A sink that connects when the first event comes; raises SinkError for unusable files."""
-        return WebhookSink(self, site)
+    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "WebhookSink":
+        """A sink that connects when the first event comes; raises SinkError for unusable files.
+
+        `sites` names the site of each camera that is not at `site`.
+        """
+        return WebhookSink(self, site, sites=sites)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,15 @@ class _Request:
 class WebhookSink:
     """One request at a time, on a connection that is kept. At least once, with the same id."""
 
-    def __init__(self, config: WebhookConfig, site: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: WebhookConfig,
+        site: str,
+        clock: Clock | None = None,
+        sites: Mapping[str, str] = NO_OTHERS,
+    ) -> None:
         self._config = config
-        self._site = site
+        self._site, self._sites = site, sites
         self._clock = clock or SystemClock()
         self._place = _place(config.url.get_secret_value())
         secret = config.secret
@@ -123,7 +133,9 @@ class WebhookSink:
 
     def send(self, events: Sequence[Event]) -> None:
         """POST the events; SinkError when the server does not accept them in time."""
-        records = [to_cloudevent(event, self._site) for event in events]
+        records = [
+            to_cloudevent(event, self._sites.get(event.camera, self._site)) for event in events
+        ]
         if self._config.batch:
             ids = "\n".join(event.record_id for event in events)
             name = hashlib.blake2b(ids.encode(), digest_size=13).hexdigest()
@@ -144,6 +156,8 @@ class WebhookSink:
             loop.close()
 
     def _post(self, request: _Request) -> None:
+        import asyncio
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         status, headers = self._loop.run_until_complete(self._answer_to(request))
@@ -157,6 +171,8 @@ class WebhookSink:
         )
 
     async def _answer_to(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        import asyncio
+
         import httpx
 
         timeout_s = self._config.timeout.total_seconds()
@@ -209,7 +225,9 @@ class WebhookSink:
             headers["webhook-signature"] = sign(self._key, request.id, moment, request.body)
         return headers
 
-    def _read_tls(self) -> ssl.SSLContext:
+    def _read_tls(self) -> "ssl.SSLContext":
+        import ssl
+
         import certifi
 
         tls = self._config.tls
@@ -265,6 +283,8 @@ def _meaning(status: int) -> str:
 
 def _cause(error: Exception) -> str:
     """Why there was no answer, without the words of the library: they may quote the address."""
+    import ssl
+
     seen: BaseException | None = error
     while seen is not None:
         match seen:

@@ -1,29 +1,24 @@
-"""Where pictures come from. To add a source: one file with its config and class, and a name below.
+"""Where pictures come from. To add a source: one file with its config and class, and names below.
 
 Knows no sampler: a source gives every picture that may be of use, and says when a stream breaks.
 Opening it again, and how soon, is the sampler's decision.
 """
 
-from typing import Annotated
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Field
+from pipeline.core.one_of import one_of
 
-from connectors.sources.file import FileConfig
-from connectors.sources.http import HttpConfig
-from connectors.sources.live.reader import ReconnectConfig
-from connectors.sources.rtsp import RtspConfig
-from connectors.sources.webcam import WebcamConfig
+if TYPE_CHECKING:
+    from connectors.sources.file import FileConfig
+    from connectors.sources.http import HttpConfig
+    from connectors.sources.rtsp import RtspConfig
+    from connectors.sources.webcam import WebcamConfig
 
-SourceConfig = Annotated[
-    FileConfig | HttpConfig | RtspConfig | WebcamConfig, Field(discriminator="type")
-]
-"""Any source, told apart by `type`."""
+    SourceConfig: TypeAlias = FileConfig | HttpConfig | RtspConfig | WebcamConfig
+    """Any source, told apart by `type`."""
+else:
+    SourceConfig = one_of(
+        __name__, file="FileConfig", http="HttpConfig", rtsp="RtspConfig", webcam="WebcamConfig"
+    )
 
-__all__ = [
-    "FileConfig",
-    "HttpConfig",
-    "ReconnectConfig",
-    "RtspConfig",
-    "SourceConfig",
-    "WebcamConfig",
-]
+__all__ = ["SourceConfig"]

@@ -5,7 +5,7 @@ import json
 import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.loader import read
 
 
@@ -15,16 +15,14 @@ def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> Non
         loaded = read(file, overrides)
     except ConfigError as error:
         if as_json:
-            problems = [
-                {"path": p.path, "line": p.line, "message": p.message} for p in error.problems
-            ]
+            problems = [_data(problem) for problem in error.problems]
             typer.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
         else:
             _say_problems(str(file), error)
         raise typer.Exit(2) from None
     deployment = loaded.deployment
     if as_json:
-        warnings = [{"path": w.path, "line": w.line, "message": w.message} for w in loaded.warnings]
+        warnings = [_data(warning) for warning in loaded.warnings]
         typer.echo(json.dumps({"ok": True, "warnings": warnings}, indent=2))
         return
     for warning in loaded.warnings:
@@ -34,6 +32,15 @@ def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> Non
         f"{file}: good. {_number(len(deployment.cameras), 'camera')}, "
         f"{_number(rules, 'rule')}, {_number(len(deployment.sinks), 'sink')}"
     )
+
+
+def _data(problem: Problem) -> dict[str, str | int | None]:
+    return {
+        "path": problem.path,
+        "file": problem.file,
+        "line": problem.line,
+        "message": problem.message,
+    }
 
 
 def _say_problems(file: str, error: ConfigError) -> None:

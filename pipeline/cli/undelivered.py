@@ -74,7 +74,7 @@ def undelivered(
         chosen = [letter for letter in letters if not named or letter.sink in named]
         if action is UndeliveredAction.LIST:
             listed = [_Listed(letter, _event(store, letter)) for letter in chosen]
-            _say(listed, deployment.site.timezone, as_json=as_json)
+            _say(listed, deployment, as_json=as_json)
         elif action is UndeliveredAction.DROP:
             typer.echo(f"{store.discard(chosen)} forgotten")
         else:
@@ -126,7 +126,7 @@ def _event(store: Store, letter: Undelivered) -> Event | None:
     return kept[0].event if kept and kept[0].position == letter.position else None
 
 
-def _say(listed: Sequence[_Listed], timezone: str, *, as_json: bool) -> None:
+def _say(listed: Sequence[_Listed], deployment: Deployment, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in listed], indent=2))
         return
@@ -141,10 +141,8 @@ def _say(listed: Sequence[_Listed], timezone: str, *, as_json: bool) -> None:
         groups.setdefault((one.letter.sink, one.letter.reason), []).append(one)
     for (sink, reason), group in groups.items():
         events = [one.event for one in group if one.event is not None]
-        times = sorted(event.at for event in events)
-        ends = (
-            [local_time(at, timezone) for at in (times[0], times[-1])] if times else ["unknown"] * 2
-        )
+        times = sorted((event.at, deployment.site_of(event.camera).timezone) for event in events)
+        ends = [local_time(*times[0]), local_time(*times[-1])] if times else ["unknown"] * 2
         rules = ", ".join(sorted({f"{event.camera}.{event.rule}" for event in events}))
         attempts = str(sum(one.letter.attempts for one in group))
         # As text: a reason in square brackets is no markup.

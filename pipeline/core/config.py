@@ -24,7 +24,11 @@ class Config(BaseModel):
     """Base of all config values: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+        hide_input_in_errors=True,
+        defer_build=True,  # its validator is made when a file first needs it
     )
 
 

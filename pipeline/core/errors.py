@@ -28,9 +28,12 @@ class Problem:
     message: str
     line: int | None = None
     """Line of the file, from 1, where there is one."""
+    file: str | None = None
+    """The included file that it is in; None for the deployment file itself."""
 
     def __str__(self) -> str:
         line = f"line {self.line}" if self.line is not None else ""
+        line = f"{self.file} {line}".rstrip() if self.file is not None else line
         place = f"{self.path} ({line})" if self.path and line else self.path or line
         return f"{place}: {self.message}" if place else self.message
 

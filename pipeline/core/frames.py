@@ -1,15 +1,19 @@
 """A frame (pixels + camera + time) and what a source hands to the sampler before it is one."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+# NumPy takes as long to import as a whole `moonwatch check`, and here only types need it.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-"""RGB, shape (H, W, 3)."""
-Grey = NDArray[np.uint8]
-"""Luminance, shape (H, W)."""
+    Pixels = NDArray[np.uint8]
+    """RGB, shape (H, W, 3)."""
+    Grey = NDArray[np.uint8]
+    """Luminance, shape (H, W)."""
+else:
+    Pixels = Grey = Any
 
 
 class Picture(Protocol):

@@ -1,5 +1,6 @@
 """Points, boxes, lines and polygons in frame coordinates: x right, y down, both 0..1."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,13 +89,32 @@ def contains(polygon: Polygon, point: Point) -> bool:
     return inside
 
 
-def crosses_itself(corners: Sequence[Point]) -> bool:
-    """Whether any two edges that are no neighbours meet, or the polygon has no area."""
+def meeting_edges(corners: Sequence[Point]) -> tuple[int, int] | None:
+    """The first two edges that meet without being neighbours, by the corners they begin at."""
     n = len(corners)
     edges = [(corners[i], corners[(i + 1) % n]) for i in range(n)]
-    for i in range(n):
-        for j in range(i + 2, n):
-            if (j + 1) % n != i and segments_touch(edges[i], edges[j]):
-                return True
-    doubled_area = sum(a[0] * b[1] - a[1] * b[0] for a, b in edges)
+    # From left to right, so that an edge is held only against those that begin before it ends:
+    # all pairs of a mask with a hundred corners would take as long as reading its file.
+    spans = sorted((min(a[0], b[0]), max(a[0], b[0]), i) for i, (a, b) in enumerate(edges))
+    found = []
+    for k, (_, right, i) in enumerate(spans):
+        low, high = sorted((edges[i][0][1], edges[i][1][1]))
+        for left, _, j in spans[k + 1 :]:
+            if left > right:
+                break
+            (_, y0), (_, y1) = edges[j]
+            apart = (y0 < low and y1 < low) or (y0 > high and y1 > high)
+            neighbours = (i - j) % n in (1, n - 1)
+            if not apart and not neighbours and segments_touch(edges[i], edges[j]):
+                found.append((min(i, j), max(i, j)))
+    return min(found, default=None)
+
+
+def crosses_itself(corners: Sequence[Point]) -> bool:
+    """Whether any two edges that are no neighbours meet, or the polygon has no area."""
+    if meeting_edges(corners) is not None:
+        return True
+    doubled_area = sum(
+        a[0] * b[1] - a[1] * b[0] for a, b in itertools.pairwise([*corners, corners[0]])
+    )
     return abs(doubled_area) < 1e-9

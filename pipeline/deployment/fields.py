@@ -1,16 +1,15 @@
 """Finds the pydantic model and field that stand for a place in a deployment file."""
 
-import ast
-import inspect
-import textwrap
 import types
 from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, SecretStr, Tag
+from pydantic._internal._docs_extraction import extract_docstrings_from_cls
 from pydantic.fields import FieldInfo
 
+from pipeline.core.one_of import OneOf
 from pipeline.deployment.yaml.tree import Path
 
 Model = type[BaseModel]
@@ -32,8 +31,19 @@ def variants(annotation: Any) -> list[Any]:
 
 
 def models_of(annotation: Any) -> list[Model]:
-    """The models among the parts of an annotation."""
-    return [p for p in variants(annotation) if isinstance(p, type) and issubclass(p, BaseModel)]
+    """The models among the parts of an annotation; of a `OneOf` all, imported now."""
+    found: list[Model] = []
+    for part in variants(annotation):
+        if is_one_of(part):
+            found += part.members()
+        elif isinstance(part, type) and issubclass(part, BaseModel):
+            found.append(part)
+    return found
+
+
+def is_one_of(annotation: Any) -> bool:
+    """Whether it stands for a union whose members are imported when they are named."""
+    return isinstance(annotation, type) and issubclass(annotation, OneOf)
 
 
 def type_name(model: Model) -> str | None:
@@ -63,6 +73,10 @@ def field_at(root: Model, data: Any, path: Path) -> FieldInfo | None:
 
 def chosen_model(annotation: Any, data: Any) -> Model | None:
     """The model of an annotation that suits `data`: by its `type`, or by the union's function."""
+    if is_one_of(annotation):
+        named_type = data.get("type") if isinstance(data, dict) else None
+        member: Model | None = annotation.member(str(named_type))
+        return member
     models = models_of(annotation)
     if len(models) <= 1:
         return models[0] if models else None
@@ -86,7 +100,10 @@ def descriptions(model: Model) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
-            found.update(_field_docstrings(base))
+            # What `use_attribute_docstrings` does while a class is made, which takes milliseconds a
+            # class: done here instead, so that only whoever asks for descriptions waits for them.
+            below = extract_docstrings_from_cls(base, use_inspect=True)
+            found.update({name: " ".join(text.split()) for name, text in below.items()})
     return {
         info.alias or name: info.description or found.get(name) or _first_sentence(info)
         for name, info in model.model_fields.items()
@@ -117,8 +134,8 @@ def all_models(root: Model) -> Iterator[Model]:
 def _models_within(annotation: Any) -> list[Model]:
     found = []
     for part in variants(annotation):
-        if isinstance(part, type) and not get_origin(part) and issubclass(part, BaseModel):
-            found.append(part)
+        if not get_origin(part):
+            found += models_of(part)
         for inner in get_args(part):
             found += _models_within(inner)
     return found
@@ -158,25 +175,3 @@ def _by_tag(annotation: Any, data: Any) -> Model | None:
         if any(isinstance(mark, Tag) and mark.tag == tag for mark in get_args(part)[1:]):
             return models_of(part)[0]
     return None
-
-
-def _field_docstrings(model: Model) -> dict[str, str]:
-    """The strings that stand below a model's fields; none where the source cannot be read."""
-    try:
-        source = textwrap.dedent(inspect.getsource(model))
-    except OSError:
-        return {}
-    body = ast.parse(source).body[0]
-    if not isinstance(body, ast.ClassDef):
-        return {}
-    found = {}
-    for field, below in zip(body.body, body.body[1:], strict=False):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-            and isinstance(below.value.value, str)
-        ):
-            found[field.target.id] = " ".join(below.value.value.split())
-    return found

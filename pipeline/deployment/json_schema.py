@@ -33,6 +33,7 @@ def json_schema() -> Schema:
     for name in list(definitions):
         definitions[name + _PARTIAL] = _partial(definitions[name])
     _add_defaults(schema)
+    _add_include(schema)
     _loosen(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -101,6 +102,20 @@ def _add_defaults(schema: Schema) -> None:
         "properties": {"cameras": {"additionalProperties": cameras["additionalProperties"]}}
     }
     cameras["additionalProperties"] = {"anyOf": [partial, {"type": "null"}]}
+
+
+def _add_include(schema: Schema) -> None:
+    """Allow `include:`; with it, the cameras may all be in other files."""
+    glob: Schema = {"type": "string", "minLength": 1}
+    schema["properties"]["include"] = {
+        "anyOf": [glob, {"type": "array", "items": glob, "minItems": 1}],
+        "description": "Files with more cameras, defaults for them, engines, sinks and sites: a "
+        "glob, or a list of them, relative to this file.",
+    }
+    schema["required"] = [key for key in schema["required"] if key != "cameras"]
+    schema.setdefault("allOf", []).append(
+        {"anyOf": [{"required": ["cameras"]}, {"required": ["include"]}]}
+    )
 
 
 def _loosen(schema: Schema) -> None:

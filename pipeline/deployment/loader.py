@@ -3,6 +3,8 @@
 Relative paths in a file are relative to the directory that moonwatch is started in.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pipeline.deployment.problems import advice, references
 from pipeline.deployment.problems.repair import Draft, read_model
 from pipeline.deployment.problems.validation import Mistake, without_secrets
 from pipeline.deployment.yaml.defaults import merge_defaults
+from pipeline.deployment.yaml.includes import INCLUDE, merge_includes, read_text
 from pipeline.deployment.yaml.overrides import apply_overrides
 from pipeline.deployment.yaml.parser import read_yaml
 from pipeline.deployment.yaml.secret_files import read_secret_files
@@ -28,15 +31,16 @@ from pipeline.deployment.yaml.tree import (
     child,
     dotted,
     find,
-    line_at,
     plain,
+    problem_at,
     put,
     written_at,
 )
 from pipeline.deployment.yaml.variables import interpolate
 
-# Whoever names a video instead of a YAML file should be told so at once.
-_MAX_BYTES = 4 * 1024 * 1024
+# So that who sees a digest and knows all of the file but a password cannot try passwords quickly:
+# each guess takes some 30 ms.
+_DIGEST_ROUNDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,18 @@ class Loaded:
     deployment: Deployment
     tree: Node
     warnings: tuple[Problem, ...]
+    files: tuple[FilePath, ...]
+    """Everything it was read from, to be watched: the file, those it includes, secret files."""
+
+    @property
+    def digest(self) -> str:
+        """Names this version of the file: 12 hex digits that change with any of its values.
+
+        Values of variables, secret files and `--set` count; comments and the order of keys do not.
+        """
+        # ASCII, in which any text of YAML can be written.
+        text = json.dumps(plain(self.tree), sort_keys=True).encode()
+        return hashlib.pbkdf2_hmac("sha256", text, b"moonwatch", _DIGEST_ROUNDS, 6).hex()
 
 
 def load(
@@ -67,47 +83,49 @@ def read(
     environment: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Like `load`, with the origin of every value, and warnings."""
-    return parse(_text(FilePath(path)), overrides, environment)
+    return parse(read_text(FilePath(path)), overrides, environment, FilePath(path))
 
 
 def parse(
-    text: str, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    text: str,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    file: FilePath | None = None,
 ) -> Loaded:
-    """Like `read`, of a text instead of a file."""
+    """Like `read`, of a text instead of a file; `file` is where it stands, for what it includes."""
+    files = [] if file is None else [file]
+    environment = os.environ if environment is None else environment
     root, problems = _document(text)
-    root, found = apply_overrides(root, overrides)
+    # What is included must be known before the rest can be set.
+    root, found = apply_overrides(root, [o for o in overrides if _sets_include(o)])
+    problems += found
+    root, unincluded = merge_includes(root, file, environment, files)
+    problems += unincluded
+    root, found = apply_overrides(root, [o for o in overrides if not _sets_include(o)])
     problems += found
     root = merge_defaults(root)
-    root, found, unresolved = interpolate(root, os.environ if environment is None else environment)
+    root, found, unresolved = interpolate(root, environment)
     problems += found
-    root, found, unread = read_secret_files(root, Deployment)
+    root, found, unread = read_secret_files(root, Deployment, files)
     problems += found
     draft = read_model(root, Deployment, PARTS)
     known_as_wrong = unresolved | unread
+    if unincluded:  # what is said to be missing may be in a file that could not be read
+        known_as_wrong |= {("cameras",)}
     problems += [
         _located(mistake, root) for mistake in draft.mistakes if mistake.path not in known_as_wrong
     ]
-    problems += _checked(draft, unresolved, references.problems)
+    if not any(problem.path == "" or problem.path.startswith(INCLUDE) for problem in unincluded):
+        problems += _checked(draft, unresolved, references.problems)
     if problems or draft.model is None:
         raise ConfigError(_in_order(problems))
     warnings = _in_order(_checked(draft, unresolved, advice.warnings))
-    tree = _with_engines(draft.root, draft.model)
-    return Loaded(Deployment.model_validate(plain(tree)), tree, tuple(warnings))
+    tree, deployment = _with_engines(draft.root, draft.model)
+    return Loaded(deployment, tree, tuple(warnings), tuple(dict.fromkeys(files)))
 
 
-def _text(path: FilePath) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise ConfigError([Problem("", f"cannot read {path}: {why}")]) from error
-    if len(content) > _MAX_BYTES:
-        raise ConfigError([Problem("", f"{path} is too large to be a deployment file")])
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem("", f"{path} is no UTF-8 text")]) from error
+def _sets_include(override: str) -> bool:
+    return override.partition("=")[0].strip().split(".")[0] == INCLUDE
 
 
 def _document(text: str) -> tuple[Node, list[Problem]]:
@@ -127,7 +145,7 @@ def _located(mistake: Mistake, root: Node) -> Problem:
         place = (*written_at(root, path[:-1]), path[-1])
     else:
         place = written_at(root, path)
-    return Problem(dotted(place), mistake.message, mistake.line)
+    return Problem(dotted(place), mistake.message, mistake.line, mistake.file)
 
 
 def _checked(
@@ -141,7 +159,7 @@ def _checked(
     for problem in check(checked):
         path = _path(draft.root, problem.path)
         message = without_secrets(problem.message, find(draft.root, path))
-        found.append(Problem(problem.path, message, line_at(draft.root, path)))
+        found.append(problem_at(draft.root, path, message))
     return found
 
 
@@ -157,17 +175,23 @@ def _path(root: Node, dotted_path: str) -> Path:
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Each problem once, by line; what is in no line first."""
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+    """Each problem once, by file and line; what is in no line first."""
+    return sorted(dict.fromkeys(problems), key=lambda p: (p.file or "", p.line or 0))
 
 
-def _with_engines(root: Node, deployment: Deployment) -> Node:
-    """The tree with the engine of every task that left it out, because only one can answer."""
+def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]:
+    """Both with the engine of every task that left it out, because only one can answer."""
+    origin = Origin(chosen="the only engine that can answer")
+    cameras = dict(deployment.cameras)
     for camera, config in deployment.cameras.items():
+        chosen = {}
         for task in config.questions():
             if not task.engine:
                 (engine,) = references.able_engines(deployment, task)
-                origin = Origin(chosen="the only engine that can answer")
                 path = ("cameras", camera, "tasks", task.id, "engine")
                 root = put(root, path, Scalar(engine, engine, origin))
-    return root
+                chosen[task.id] = config.tasks[task.id].model_copy(update={"engine": engine})
+        if chosen:
+            tasks = {"tasks": {**config.tasks, **chosen}}
+            cameras[camera] = config.model_copy(update=tasks)
+    return root, deployment.model_copy(update={"cameras": cameras})

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from connectors.queues import QueueConfig
-from connectors.queues.memory import MemoryConfig
 from connectors.sinks import SinkConfig
 from connectors.sources import SourceConfig
 from connectors.stores import StoreConfig
@@ -20,10 +19,9 @@ from pipeline.core.config import XY, Config, PositiveDuration
 from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
-from pipeline.inference.engines.coco import CocoConfig
 from pipeline.rules import RuleConfig
 from pipeline.sampling.config import SampleConfig
-from pipeline.tracking import TrackerConfig
+from pipeline.tracking.config import TrackerConfig
 
 
 def _name(value: str) -> str:
@@ -50,7 +48,9 @@ Words = Annotated[str, Field(min_length=1, max_length=2000)]
 class SiteConfig(Config):
     """Where the cameras are."""
 
-    name: str = Field("site", min_length=1, description="Name of the site; every event has it.")
+    name: str = Field(
+        "site", min_length=1, description="Name of the site; every event of its cameras has it."
+    )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="IANA time zone that schedules are in, such as `Europe/Berlin`."
     )
@@ -98,7 +98,9 @@ class DetectTask(TaskBase):
 
     detect: Words = Field(description="What to find, such as `person`.")
     max_objects: int = Field(50, ge=1, le=1000, description="Most boxes in one answer.")
-    track: TrackerConfig = Field(TrackerConfig(), description="How boxes become tracks over time.")
+    track: TrackerConfig = Field(
+        default_factory=TrackerConfig, description="How boxes become tracks over time."
+    )
 
     def task(self, name: str) -> core.Task:
         """The task as engines see it."""
@@ -176,21 +178,25 @@ class CaptionTask(TaskBase):
 TASK_KINDS = ("detect", "point", "count", "ask", "caption")
 
 
+def _tag(kind: str) -> str:
+    return f"{'an' if kind == 'ask' else 'a'} {kind} task"
+
+
 def _task_kind(value: Any) -> str | None:
     """The tag of a task: the one kind it names, or that it is a slip of; None for none or two."""
     if not isinstance(value, dict):
-        return next((f"a {k} task" for k in TASK_KINDS if hasattr(value, k)), None)
+        return next((_tag(kind) for kind in TASK_KINDS if hasattr(value, kind)), None)
     named = [kind for kind in TASK_KINDS if kind in value]
     if not named:
         named = [kind for kind in TASK_KINDS if nearest(kind, map(str, value)) is not None]
-    return f"a {named[0]} task" if len(named) == 1 else None
+    return _tag(named[0]) if len(named) == 1 else None
 
 
 TaskConfig = Annotated[
     Annotated[DetectTask, Tag("a detect task")]
     | Annotated[PointTask, Tag("a point task")]
     | Annotated[CountTask, Tag("a count task")]
-    | Annotated[AskTask, Tag("a ask task")]
+    | Annotated[AskTask, Tag("an ask task")]
     | Annotated[CaptionTask, Tag("a caption task")],
     Discriminator(
         _task_kind,
@@ -208,7 +214,8 @@ class CameraConfig(Config):
 
     source: SourceConfig = Field(description="Where its pictures come from.")
     sample: SampleConfig = Field(
-        SampleConfig(), description="Which of its frames are looked at, and what of them."
+        default_factory=SampleConfig,
+        description="Which of its frames are looked at, and what of them.",
     )
     tasks: dict[Name, TaskConfig] = Field(
         {}, description="What is asked about each frame, by name."
@@ -218,35 +225,67 @@ class CameraConfig(Config):
     rules: dict[Name, RuleConfig] = Field(
         {}, description="What is concluded from the answers, by name."
     )
+    site: Name | None = Field(
+        None, description="Where it is: the name of one of the `sites`; at `site` when left out."
+    )
 
     def questions(self) -> tuple[core.Task, ...]:
         """The tasks as engines see them, in the file's order."""
         return tuple(task.task(name) for name, task in self.tasks.items())
 
 
+def _bundled_engine() -> Any:
+    return {"coco": {"type": "coco"}}
+
+
+def _queue_in_memory() -> Any:
+    return {"type": "memory"}
+
+
 class Deployment(Config):
     """A whole deployment, as one file describes it."""
 
     version: Literal[1] = Field(description="Version of the file format: `version: 1`.")
-    site: SiteConfig = Field(SiteConfig(), description="Where the cameras are.")
+    site: SiteConfig = Field(
+        default_factory=SiteConfig, description="Where the cameras are that name no other site."
+    )
+    sites: dict[Name, SiteConfig] = Field({}, description="More sites, by name.")
     engines: dict[Name, EngineConfig] = Field(
-        {"coco": CocoConfig()},
+        default_factory=_bundled_engine,
+        validate_default=True,
         min_length=1,
         description="What answers tasks, by name; one `coco` engine when left out.",
     )
     queue: QueueConfig = Field(
-        MemoryConfig(), description="How frames reach the engines, and results come back."
+        default_factory=_queue_in_memory,
+        validate_default=True,
+        description="How frames reach the engines, and results come back.",
     )
     store: StoreConfig = Field(
-        StoreConfig(), description="Where events, counts and pictures are kept."
+        default_factory=StoreConfig, description="Where events, counts and pictures are kept."
     )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
+
+    def site_of(self, camera: str) -> SiteConfig:
+        """Where a camera is; the deployment's own site for one that it does not have."""
+        config = self.cameras.get(camera)
+        return self.sites[config.site] if config and config.site is not None else self.site
+
+    def site_names(self) -> dict[str, str]:
+        """The name of each camera's site, for those that are not at the deployment's own."""
+        return {
+            name: self.sites[camera.site].name
+            for name, camera in self.cameras.items()
+            if camera.site is not None
+        }
 
 
 PARTS = RemovableParts(
     removable=(
         ("site",),
+        ("sites",),
+        ("sites", "*"),
         ("queue",),
         ("store",),
         ("engines",),

@@ -22,7 +22,7 @@ from pipeline.deployment.fields import (
 )
 from pipeline.deployment.model import TASK_KINDS, Deployment
 from pipeline.deployment.yaml.secret_files import SUFFIX
-from pipeline.rules import RuleBase
+from pipeline.rules.base import RuleBase
 
 MARKER = (
     "<!-- made by `python -m pipeline.deployment.reference docs/configuration.md`; edit above -->\n"

@@ -10,7 +10,9 @@ from typing import Any
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import CameraConfig
 from pipeline.insight.summary import Summary, SummaryRow
-from pipeline.rules import RULES, ManualCount, RuleBase
+from pipeline.rules import all_rules
+from pipeline.rules.base import RuleBase
+from pipeline.rules.measures import ManualCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,12 @@ class TrueCount:
 Truth = Sequence[TrueCount]
 
 
-def manual_counts(rules: Iterable[type[RuleBase] | RuleBase] = RULES) -> list[ManualCount]:
-    """Everything a truth file may hold for these rules."""
-    return list(dict.fromkeys(rule.manual for rule in rules if rule.manual is not None))
+def manual_counts(
+    rules: Iterable[type[RuleBase] | RuleBase] | None = None,
+) -> list[ManualCount]:
+    """Everything a truth file may hold for these rules; for all there are unless given."""
+    known = all_rules() if rules is None else rules
+    return list(dict.fromkeys(rule.manual for rule in known if rule.manual is not None))
 
 
 @dataclass(frozen=True, slots=True)

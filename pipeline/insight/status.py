@@ -148,7 +148,7 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
     troubles += _of_processes(status, shared=seen.is_known)
-    troubles += _of_cameras(status, deployment.site.timezone)
+    troubles += _of_cameras(status, deployment)
     troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
     return replace(status, troubles=troubles)
 
@@ -261,12 +261,12 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
     return troubles
 
 
-def _of_cameras(status: DeploymentStatus, timezone: str) -> list[str]:
+def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
     troubles = []
     for name, camera in status.cameras.items():
         if camera.state in ENDED_BY and camera.since is not None:
             why = f": {camera.reason}" if camera.reason else ""
-            since = local_time(camera.since, timezone)
+            since = local_time(camera.since, deployment.site_of(name).timezone)
             troubles.append(f"camera {name} is {camera.state} since {since}{why}")
     return troubles
 

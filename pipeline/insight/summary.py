@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pipeline.core.events import JsonValue
 from pipeline.core.store import Cursor, EventFilter, History
 from pipeline.deployment.model import Deployment
-from pipeline.rules import RULES, RuleRecord, SummaryTable
+from pipeline.rules import all_rules
+from pipeline.rules.measures import RuleRecord, SummaryTable
 from pipeline.telemetry.figures import CameraFigures, Figures
 
 
@@ -119,7 +120,7 @@ def _lacks(deployment: Deployment, cursor: Cursor) -> bool:
 
 def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]:
     tables: dict[SummaryTable, list[SummaryRow]] = {
-        rule.table: [] for rule in RULES if rule.table is not None
+        rule.table: [] for rule in all_rules() if rule.table is not None
     }
     for camera, config in deployment.cameras.items():
         for name, rule in config.rules.items():

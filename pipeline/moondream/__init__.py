@@ -6,38 +6,37 @@ a picture (patches or prefix), T tokens of any prompts, B rows of the batch, R p
 prompt, M queries or blocks of a row, Q lanes of a page, L keys, C text width, E encoder width,
 H heads, K key heads or bins, G query heads of a key head, D head width, V vocabulary, F fields.
 
-Torch is imported when `Moondream` is first asked for: requests and results need none.
+Torch is imported when `Moondream` is first asked for: requests and results do not need it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.moondream.errors import (
-    CheckpointError,
-    MoondreamError,
-    PictureError,
-    RequestError,
-)
-from pipeline.moondream.types import (
-    CaptionRequest,
-    CountRequest,
-    CountResult,
-    DetectRequest,
-    DetectResult,
-    FailedResult,
-    Grounding,
-    PointRequest,
-    PointResult,
-    QueryRequest,
-    Reasoning,
-    Request,
-    Result,
-    TextResult,
-)
-
 if TYPE_CHECKING:
     from pipeline.moondream.api import Moondream
     from pipeline.moondream.engine import EngineOptions
+    from pipeline.moondream.errors import (
+        CheckpointError,
+        MoondreamError,
+        PictureError,
+        RequestError,
+    )
+    from pipeline.moondream.types import (
+        CaptionRequest,
+        CountRequest,
+        CountResult,
+        DetectRequest,
+        DetectResult,
+        FailedResult,
+        Grounding,
+        PointRequest,
+        PointResult,
+        QueryRequest,
+        Reasoning,
+        Request,
+        Result,
+        TextResult,
+    )
 
 __all__ = [
     "CaptionRequest",
@@ -62,14 +61,32 @@ __all__ = [
     "TextResult",
 ]
 
-_NEED_TORCH = {
-    "Moondream": "pipeline.moondream.api",
-    "EngineOptions": "pipeline.moondream.engine",
+_HOMES = {
+    "api": ("Moondream",),
+    "engine": ("EngineOptions",),
+    "errors": ("CheckpointError", "MoondreamError", "PictureError", "RequestError"),
+    "types": (
+        "CaptionRequest",
+        "CountRequest",
+        "CountResult",
+        "DetectRequest",
+        "DetectResult",
+        "FailedResult",
+        "Grounding",
+        "PointRequest",
+        "PointResult",
+        "QueryRequest",
+        "Reasoning",
+        "Request",
+        "Result",
+        "TextResult",
+    ),
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs torch when it is asked for."""
-    if name not in _NEED_TORCH:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_NEED_TORCH[name]), name)
+    """A public name, imported when it is asked for: two of them need torch, most of them NumPy."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,8 @@ from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
 from pipeline.processing.judge import CameraPlan, TaskPlan
-from pipeline.rules import RuleBase, RuleContext
+from pipeline.rules.base import RuleBase
+from pipeline.rules.context import RuleContext
 from pipeline.sampling.camera import Camera
 
 
@@ -122,7 +123,7 @@ def _rule(deployment: Deployment, camera_name: str, rule_name: str, aspect: floa
         every_s=expected_interval_s(camera, config.of),
         lines={name: line.shape() for name, line in camera.lines.items()},
         zones={name: zone.shape() for name, zone in camera.zones.items()},
-        timezone=deployment.site.timezone,
+        timezone=deployment.site_of(camera_name).timezone,
         aspect=aspect,
     )
     return config.build(context)
@@ -133,7 +134,8 @@ def _fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> s
     judged_by = {"tasks", "lines", "zones", "rules", "sample"}
     parts = camera.model_dump(mode="json", by_alias=True, include=judged_by)
     parts["engine"] = deployment.engines[engine].model_dump(mode="json")
-    parts["timezone"] = deployment.site.timezone
+    site = deployment.sites[camera.site] if camera.site is not None else deployment.site
+    parts["timezone"] = site.timezone
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
@@ -141,7 +143,7 @@ def _fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> s
 def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
     """The sinks, each with which events go to it."""
     return [
-        (Route.of(name, config), config.build(deployment.site.name))
+        (Route.of(name, config), config.build(deployment.site.name, deployment.site_names()))
         for name, config in deployment.sinks.items()
     ]
 

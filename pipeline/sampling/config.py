@@ -82,9 +82,9 @@ class SampleConfig(Config):
     """Skip pictures in which nothing moves: true, false, or the settings of it."""
     duplicates: Literal["keep", "drop"] = "keep"
     """Whether pictures that look like the last frame are frames, too."""
-    frozen: FrozenSwitch = FrozenConfig()
+    frozen: FrozenSwitch = Field(default_factory=FrozenConfig)
     """Report a picture that stands still: true, false, or the settings of it."""
-    black: BlackSwitch = BlackConfig()
+    black: BlackSwitch = Field(default_factory=BlackConfig)
     """Report a black picture: true, false, or the settings of it."""
     masks: tuple[Corners, ...] = ()
     """Private areas, each a polygon of [x, y] corners in 0..1; blackened in every frame."""

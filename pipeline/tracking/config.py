@@ -1,11 +1,15 @@
 """What an operator can say about tracking."""
 
+import importlib
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration, PositiveDuration
-from pipeline.tracking.tracker import BoxTracker, TrackerSettings
+
+if TYPE_CHECKING:
+    from pipeline.tracking.tracker import BoxTracker
 
 USUAL_ASPECT = 16 / 9
 """Shape of nearly every camera's picture, for callers that do not know better."""
@@ -40,10 +44,12 @@ class TrackerConfig(Config):
         description="Typical speed in own heights a second: 0.7 for walkers, 5 for cars.",
     )
 
-    def build(self, label: str, aspect: float = USUAL_ASPECT) -> BoxTracker:
+    def build(self, label: str, aspect: float = USUAL_ASPECT) -> "BoxTracker":
         """A tracker for one task of one camera whose picture is `aspect` times as wide as high."""
-        return BoxTracker(
-            TrackerSettings(
+        # The tracker needs NumPy, for which `check` need not wait.
+        tracker = importlib.import_module("pipeline.tracking.tracker")
+        built: BoxTracker = tracker.BoxTracker(
+            tracker.TrackerSettings(
                 label=label,
                 start_score=self.start_score,
                 confirm_after_s=self.confirm_after.total_seconds(),
@@ -52,3 +58,4 @@ class TrackerConfig(Config):
                 aspect=aspect,
             )
         )
+        return built

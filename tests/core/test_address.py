@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from connectors.sources import HttpConfig, RtspConfig, SourceConfig
+from connectors.sources import SourceConfig
+from connectors.sources.http import HttpConfig
+from connectors.sources.rtsp import RtspConfig
 from pipeline.core.address import Address, masked
 
 URLS = [

@@ -20,7 +20,8 @@ from pipeline.insight.evaluation import (
     worst_error,
 )
 from pipeline.insight.summary import Summary, SummaryRow, SummaryRows
-from pipeline.rules import LineCrossingConfig, OccupancyConfig
+from pipeline.rules.line_crossing import LineCrossingConfig
+from pipeline.rules.occupancy import OccupancyConfig
 from tests.runtime.clips import CLIP, camera, deployment, written
 
 LINES, ZONES = manual_counts([LineCrossingConfig, OccupancyConfig])

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from connectors.queues.memory import MemoryConfig, MemoryShelf
+from connectors.queues.memory import MemoryConfig
+from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
 from pipeline.core.errors import FencedOffError, StoreError
@@ -21,10 +22,11 @@ from pipeline.core.store import Commit, Store, StoredEvent
 from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
-from pipeline.rules import OccupancyConfig, RuleContext
+from pipeline.rules.context import RuleContext
+from pipeline.rules.occupancy import OccupancyConfig
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
-from pipeline.tracking import TrackerConfig
+from pipeline.tracking.config import TrackerConfig
 
 START = 1_700_000_000.0
 BOX = (0.4, 0.4, 0.6, 0.8)

@@ -12,7 +12,9 @@ from pipeline.core.geometry import Line, Polygon
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Rule, Verdict
 from pipeline.core.tracks import Step, Track
-from pipeline.rules import RuleBase, RuleConfig, RuleContext
+from pipeline.rules import RuleConfig
+from pipeline.rules.base import RuleBase
+from pipeline.rules.context import RuleContext
 
 ENGINE = "scripted"
 FAILED = Failed(ENGINE, "out of memory")

@@ -5,8 +5,8 @@ import pytest
 from pipeline.core.answers import Number
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation
-from pipeline.rules import LineCrossingConfig
 from pipeline.rules.limits import LEVEL
+from pipeline.rules.line_crossing import LineCrossingConfig
 from pipeline.rules.minutes import Minutes
 from tests.rules.scene import ENGINE, FAILED, config, context, judged, numbers, seen
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.core.answers import Answer, Number, Text
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tracks import Step, Track
-from pipeline.rules import RuleBase
+from pipeline.rules.base import RuleBase
 from tests.rules.scene import (
     FAILED,
     Place,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.rules import Schedule, Window
+from pipeline.rules.schedule import Schedule, Window
 
 BERLIN = "Europe/Berlin"
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Track
-from pipeline.tracking import BoxTracker, TrackerConfig
+from pipeline.tracking.config import TrackerConfig
+from pipeline.tracking.tracker import BoxTracker
 
 START = 1_700_000_000.0
 HEIGHT = 0.15

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.geometry import Box
-from pipeline.tracking import TrackerConfig
+from pipeline.tracking.config import TrackerConfig
 from tests.tracking.scenes import (
     HEIGHT,
     START,

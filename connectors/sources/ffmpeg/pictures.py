@@ -3,17 +3,12 @@
 import threading
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pipeline.core.frames import Grey, Pixels
 
 if TYPE_CHECKING:
+    import numpy as np
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
-
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
 
 
 class PixelConverter:
@@ -60,12 +55,15 @@ class VideoPicture:
     def rgb(self, size_wh: tuple[int, int] | None = None) -> Pixels:
         """The pixels (H, W, 3) RGB, writable, scaled to `size_wh` when given."""
         size = self._turned(*(size_wh or self.size_wh))
-        pixels = self._converter.rgb(self._frame, size)
-        return np.ascontiguousarray(np.rot90(pixels, self._quarters)) if self._quarters else pixels
+        return self._upright(self._converter.rgb(self._frame, size))
 
     def grey(self, size_wh: tuple[int, int]) -> Grey:
         """The luminance (H, W) of exactly `size_wh`."""
-        pixels = self._converter.grey(self._frame, self._turned(*size_wh))
+        return self._upright(self._converter.grey(self._frame, self._turned(*size_wh)))
+
+    def _upright(self, pixels: Pixels) -> Pixels:
+        import numpy as np
+
         return np.ascontiguousarray(np.rot90(pixels, self._quarters)) if self._quarters else pixels
 
     def _turned(self, width: int, height: int) -> tuple[int, int]:
@@ -90,7 +88,7 @@ def _reformat(
     )
 
 
-def _own(pixels: np.ndarray, shared: bool) -> Pixels:
+def _own(pixels: "np.ndarray", shared: bool) -> Pixels:
     """Pixels that may be written to: a copy where they are the decoder's own."""
     if shared or not pixels.flags.writeable or not pixels.flags.c_contiguous:
         pixels = pixels.copy()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from connectors.sources import FileConfig
+from connectors.sources.file import FileConfig
 from pipeline.core.errors import Problem
 from pipeline.deployment.model import CameraConfig
 from pipeline.deployment.problems.references import Check, Checked, able_engines
@@ -55,6 +55,14 @@ def idle_engines(checked: Checked) -> Iterator[Problem]:
             yield Problem(dotted(("engines", name)), "no task uses this engine")
 
 
+def idle_sites(checked: Checked) -> Iterator[Problem]:
+    """Sites without a camera."""
+    used = {config.site for config in checked.deployment.cameras.values()}
+    for name in checked.deployment.sites:
+        if name not in used and not checked.names((), "cameras"):
+            yield Problem(dotted(("sites", name)), "no camera is at this site")
+
+
 def idle_shapes(checked: Checked) -> Iterator[Problem]:
     """Lines and zones that no rule uses."""
     for camera, config in checked.deployment.cameras.items():
@@ -91,6 +99,7 @@ _CHECKS: tuple[Check, ...] = (
     idle_tasks,
     idle_cameras,
     idle_engines,
+    idle_sites,
     idle_shapes,
     absent_recordings,
 )

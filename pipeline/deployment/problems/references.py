@@ -5,7 +5,6 @@ opens a file or reaches for a camera.
 """
 
 import fnmatch
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +52,15 @@ def problems(checked: Checked) -> Iterator[Problem]:
     """Everything that makes the deployment refused."""
     for check in _CHECKS:
         yield from check(checked)
+
+
+def missing_sites(checked: Checked) -> Iterator[Problem]:
+    """Cameras that name a site which is not there."""
+    known = checked.names(checked.deployment.sites, "sites")
+    for camera, config in checked.deployment.cameras.items():
+        if config.site is not None and config.site not in known and not checked.is_broken("sites"):
+            path = ("cameras", camera, "site")
+            yield _problem(path, f"there is no site {config.site!r}", config.site, known)
 
 
 def missing_engines(checked: Checked) -> Iterator[Problem]:
@@ -169,7 +177,7 @@ def crossed_zones(checked: Checked) -> Iterator[Problem]:
             path = dotted(("cameras", camera, "zones", name, "polygon"))
             if zone.polygon[0] == zone.polygon[-1]:
                 yield Problem(path, "ends where it began; leave the last corner out")
-            elif (crossing := _crossing_edges(zone.polygon)) is not None:
+            elif (crossing := geometry.meeting_edges(zone.polygon)) is not None:
                 first, second = crossing
                 message = (
                     f"its edges from corner {first + 1} and from corner {second + 1} cross; "
@@ -178,17 +186,6 @@ def crossed_zones(checked: Checked) -> Iterator[Problem]:
                 yield Problem(path, message)
             elif geometry.crosses_itself(zone.polygon):
                 yield Problem(path, "has no area: its corners lie on one line")
-
-
-def _crossing_edges(corners: Sequence[geometry.Point]) -> tuple[int, int] | None:
-    """Places of two edges that meet without being neighbours."""
-    count = len(corners)
-    edges = [(corners[i], corners[(i + 1) % count]) for i in range(count)]
-    for i, j in itertools.combinations(range(count), 2):
-        neighbours = j == i + 1 or (i == 0 and j == count - 1)
-        if not neighbours and geometry.segments_touch(edges[i], edges[j]):
-            return i, j
-    return None
 
 
 def shared_outputs(checked: Checked) -> Iterator[Problem]:
@@ -230,6 +227,7 @@ def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Probl
 
 
 _CHECKS: tuple[Check, ...] = (
+    missing_sites,
     missing_engines,
     unanswerable_tasks,
     open_engines,

@@ -20,6 +20,7 @@ from pipeline.deployment.yaml.tree import (
     Path,
     Scalar,
     child,
+    file_at,
     find,
     line_at,
     plain,
@@ -35,6 +36,7 @@ class Mistake:
     kind: str
     message: str
     line: int | None = None
+    file: str | None = None
     meant: str | None = None
     """For an unknown key, the known one it is most likely a slip of."""
 
@@ -45,7 +47,9 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
     found: dict[Path, Mistake] = {}
     for details in error.errors(include_url=False, include_input=False):
         mistake = _mistake(details, model, root, data)
-        mistake = replace(mistake, line=line_at(root, mistake.path))
+        mistake = replace(
+            mistake, line=line_at(root, mistake.path), file=file_at(root, mistake.path)
+        )
         known = found.get(mistake.path)
         if known is None:
             found[mistake.path] = mistake

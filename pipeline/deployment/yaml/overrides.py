@@ -7,6 +7,8 @@ from pipeline.core.errors import Problem
 from pipeline.deployment.yaml.parser import read_yaml
 from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Scalar, child, put
 
+# No path in a deployment is nearly as long.
+_MAX_KEYS = 64
 _KEY = re.compile(r"[^.\s=\[\]]+")
 
 
@@ -17,7 +19,7 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Pr
         dotted_path, equals, text = override.partition("=")
         place = f"--set {dotted_path}"
         names = dotted_path.strip().split(".")
-        if not equals or not all(_KEY.fullmatch(name) for name in names):
+        if not equals or len(names) > _MAX_KEYS or not all(map(_KEY.fullmatch, names)):
             problems.append(Problem(place, "write it as path.to.key=value"))
             continue
         value, wrong = _parse(text, dotted_path.strip())

@@ -6,6 +6,7 @@ mistake; keys that begin with `x-` are left out wherever they stand.
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 
@@ -13,13 +14,17 @@ from pipeline.core.errors import Problem
 from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Scalar, dotted
 
 _TAG = "tag:yaml.org,2002:"
-# Far above any deployment; a few lines of nested aliases can stand for billions of values.
-_MAX_NODES = 100_000
+# Far above any deployment. A few lines of nested aliases can stand for billions of values, and what
+# is nested too deep overflows the stack of the parser, which is C and would take Python with it.
+_MAX_ALIASED = 100_000
+_MAX_DEPTH = 64
 # Python refuses to read longer numbers; nobody means one.
 _MAX_DIGITS = 100
 # A reference without quotes inside { } or [ ], where its own braces mean a map.
 _BARE_REFERENCE = re.compile(r"[{\[].*[:,\[]\s*[^\s\"',]*\$\{")
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+
+_TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 
 _base: type = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
@@ -28,6 +33,21 @@ class _Loader(_base):  # type: ignore[misc]
     """Composes nodes; what a plain scalar means is decided by the YAML 1.2 core rules below."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+        """Called on the way into every node."""
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            mark = parent.start_mark if parent is not None else None
+            raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
+
+    def ascend_resolver(self) -> None:
+        """Called on the way out."""
+        self._depth -= 1
 
 
 for _kind, _pattern, _first in (
@@ -67,6 +87,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line = error.problem_mark.line + 1 if error.problem_mark else None
     written = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
     problem, advice = error.problem or "cannot be read", ""
+    if problem == _TOO_DEEP:
+        return Problem("", f"{problem}, which no deployment needs to be", line)
     if "\t" in written[: len(written) - len(written.lstrip())]:
         advice = "; indent with spaces, never with tabs"
     elif "mapping values are not allowed" in problem:
@@ -88,17 +110,18 @@ class _NodeBuilder:
         self.overflown = False
         self._origin = origin
         self._open: set[int] = set()
-        self._count = 0
+        self._seen: set[int] = set()
+        self._aliased = 0
 
     def convert(self, node: yaml.Node, path: Path) -> Node:
-        self._count += 1
+        # A node comes again only where an alias stands for it, or for what holds it.
+        self._aliased += id(node) in self._seen
+        self._seen.add(id(node))
         line = node.start_mark.line + 1
-        if self._count > _MAX_NODES or id(node) in self._open:
+        why = self._overflow(node)
+        if self.overflown or why is not None:
             if not self.overflown:
-                why = "an alias stands inside its own anchor"
-                if self._count > _MAX_NODES:
-                    why = f"its aliases stand for more than {_MAX_NODES} values"
-                self._complain(path, line, why)
+                self._complain(path, line, why or "")
             self.overflown = True
             return Scalar(None, "", self._origin(line))
         if not node.tag.startswith(_TAG):
@@ -112,6 +135,16 @@ class _NodeBuilder:
             return self._convert_by_kind(node, path, line)
         finally:
             self._open.remove(id(node))
+
+    def _overflow(self, node: yaml.Node) -> str | None:
+        """Why a node is not taken; None where it is."""
+        if id(node) in self._open:
+            return "an alias stands inside its own anchor"
+        if self._aliased > _MAX_ALIASED:
+            return f"its aliases stand for more than {_MAX_ALIASED} values"
+        if len(self._open) >= _MAX_DEPTH:
+            return f"its aliases nest it more than {_MAX_DEPTH} levels deep"
+        return None
 
     def _convert_by_kind(self, node: yaml.Node, path: Path, line: int) -> Node:
         if isinstance(node, yaml.MappingNode):

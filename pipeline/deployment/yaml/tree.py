@@ -5,6 +5,8 @@ from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.core.errors import Problem
+
 Key = str | int
 Path = tuple[Key, ...]
 MASK = "***"
@@ -18,6 +20,8 @@ class Origin:
 
     line: int | None = None
     """Line of the file, from 1; None for what the file does not hold."""
+    file: str | None = None
+    """The included file, as the glob found it; None for the deployment file itself."""
     override: str | None = None
     """The path of the `--set` that gave the value."""
     from_defaults: bool = False
@@ -37,7 +41,8 @@ class Origin:
         if self.chosen is not None:
             parts.append(self.chosen)
         if self.line is not None:
-            parts.append(f"line {self.line}" + (" (defaults)" if self.from_defaults else ""))
+            file = f"{self.file} " if self.file is not None else ""
+            parts.append(f"{file}line {self.line}" + (" (defaults)" if self.from_defaults else ""))
         if self.variables:
             parts.append("from " + ", ".join(f"${{{name}}}" for name in self.variables))
         if self.secret_file is not None:
@@ -149,6 +154,24 @@ def line_at(root: Node, path: Path) -> int | None:
         written_at = key_line or node.origin.line or line
         line = written_at if node.origin.override is None else None
     return line
+
+
+def file_at(root: Node, path: Path) -> str | None:
+    """The included file that `line_at` counts the lines of; None for the deployment file itself."""
+    node: Node | None = root
+    file = root.origin.file
+    for key in path:
+        node = child(node, key)
+        if node is None:
+            break
+        file = node.origin.file
+    return file
+
+
+def problem_at(root: Node, path: Path, message: str, told: Path | None = None) -> Problem:
+    """A problem with what lies at `path`, at its line; `told` is the path that it names."""
+    place = dotted(path if told is None else told)
+    return Problem(place, message, line_at(root, path), file_at(root, path))
 
 
 def written_at(root: Node, path: Path) -> Path:

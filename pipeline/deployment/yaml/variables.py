@@ -13,8 +13,7 @@ from pipeline.deployment.yaml.tree import (
     Node,
     Path,
     Scalar,
-    dotted,
-    line_at,
+    problem_at,
     written_at,
 )
 
@@ -35,18 +34,19 @@ def interpolate(
         match node:
             case Map():
                 entries = {key: visit(value, (*path, key)) for key, value in node.entries.items()}
-                return replace(node, entries=entries)
+                same = all(entries[key] is value for key, value in node.entries.items())
+                return node if same else replace(node, entries=entries)
             case List():
                 items = tuple(visit(item, (*path, i)) for i, item in enumerate(node.items))
-                return replace(node, items=items)
+                same = all(new is old for new, old in zip(items, node.items, strict=True))
+                return node if same else replace(node, items=items)
             case Scalar() if "$" in node.text and isinstance(node.value, str):
                 filler = _Filler(environment)
                 filled = filler.fill(node)
                 if filler.mistakes:
                     unresolved.add(path)
-                line = line_at(root, path)
-                place = dotted(written_at(root, path))
-                problems.extend(Problem(place, text, line) for text in filler.mistakes)
+                told = written_at(root, path)
+                problems.extend(problem_at(root, path, text, told) for text in filler.mistakes)
                 return filled
         return node
 

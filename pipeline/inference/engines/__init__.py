@@ -1,15 +1,24 @@
 """Engines adapt a model to tasks. One file = one config + one engine, named in the union below."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Field
+from pipeline.core.one_of import one_of
 
-from pipeline.inference.engines.coco import CocoConfig
-from pipeline.inference.engines.moondream import MoondreamConfig
-from pipeline.inference.engines.scripted import ScriptedConfig
-from pipeline.inference.engines.transformers import TransformersConfig
+if TYPE_CHECKING:
+    from pipeline.inference.engines.coco import CocoConfig
+    from pipeline.inference.engines.moondream import MoondreamConfig
+    from pipeline.inference.engines.scripted import ScriptedConfig
+    from pipeline.inference.engines.transformers import TransformersConfig
 
-EngineConfig = Annotated[
-    CocoConfig | MoondreamConfig | ScriptedConfig | TransformersConfig, Field(discriminator="type")
-]
-"""Any engine a deployment can name."""
+    EngineConfig: TypeAlias = CocoConfig | MoondreamConfig | ScriptedConfig | TransformersConfig
+    """Any engine a deployment can name."""
+else:
+    EngineConfig = one_of(
+        __name__,
+        coco="CocoConfig",
+        moondream="MoondreamConfig",
+        scripted="ScriptedConfig",
+        transformers="TransformersConfig",
+    )
+
+__all__ = ["EngineConfig"]

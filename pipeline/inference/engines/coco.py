@@ -6,8 +6,6 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
@@ -20,7 +18,9 @@ from pipeline.inference.engines._coco.tiles import Tile, kept, placed, tiles_of
 from pipeline.inference.engines.base import EngineConfigBase
 
 if TYPE_CHECKING:
+    import numpy as np
     from cv2.dnn import Net
+    from numpy.typing import NDArray
 
 MAX_TILES = 16
 """More passes than this take over a second a frame on two cores."""
@@ -121,14 +121,17 @@ class Coco:
         return [self._answer(found, task) for task in tasks]
 
     def _find(self, pixels: Pixels) -> "_CocoBoxes":
+        import numpy as np
+
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
             raise ValueError(f"expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}")
         with self._lock:
             passes = [self._look(pixels, tile) for tile in self._tiles]
         return _merged(passes, self._tiles, self._config.min_score)
 
-    def _look(self, pixels: Pixels, tile: Tile) -> NDArray[np.float64]:
+    def _look(self, pixels: Pixels, tile: Tile) -> "NDArray[np.float64]":
         import cv2
+        import numpy as np
 
         height, width = pixels.shape[:2]
         rows = slice(round(tile.y_min * height), max(round(tile.y_max * height), 1))
@@ -164,9 +167,9 @@ class _CocoBoxes:
 
     def __init__(
         self,
-        boxes: NDArray[np.float64],
-        scores: NDArray[np.float64],
-        classes: NDArray[np.int64],
+        boxes: "NDArray[np.float64]",
+        scores: "NDArray[np.float64]",
+        classes: "NDArray[np.int64]",
         full: bool,
     ) -> None:
         self._boxes, self._scores, self._classes, self._full = boxes, scores, classes, full
@@ -175,6 +178,8 @@ class _CocoBoxes:
         self, label: str, limit: int, min_score: float
     ) -> tuple[tuple[Box, ...], tuple[float, ...], bool]:
         """Boxes and scores of a label, best first, and whether there may be more."""
+        import numpy as np
+
         wanted = (self._classes == _class_of(label)) & (self._scores >= min_score)
         indices = np.flatnonzero(wanted)
         boxes: list[Box] = []
@@ -186,8 +191,10 @@ class _CocoBoxes:
 
 
 def _merged(
-    passes: Sequence[NDArray[np.float64]], tiles: Sequence[Tile], min_score: float
+    passes: "Sequence[NDArray[np.float64]]", tiles: Sequence[Tile], min_score: float
 ) -> _CocoBoxes:
+    import numpy as np
+
     rows, cuts, full = [], [], False
     for tile, found in zip(tiles, passes, strict=True):
         sure = found[np.isfinite(found).all(axis=1) & (found[:, 4] >= min_score)]

@@ -128,7 +128,7 @@ class MoondreamEngine:
         self._model = None
 
 
-def _request(task: Task) -> moondream.Request:
+def _request(task: Task) -> "moondream.Request":
     match task:
         case Detect(label=label, max_objects=limit):
             return moondream.DetectRequest(label, limit)
@@ -149,7 +149,7 @@ def _request(task: Task) -> moondream.Request:
             return moondream.QueryRequest(question, max_tokens=limit)
 
 
-def _answer(task: Task, result: moondream.Result) -> Answer:
+def _answer(task: Task, result: "moondream.Result") -> Answer:
     match result:
         case moondream.DetectResult():
             boxes = tuple((b[0], b[1], b[2], b[3]) for b in result.boxes_xyxy.tolist())
@@ -168,7 +168,7 @@ def _answer(task: Task, result: moondream.Result) -> Answer:
             return Failed(task.engine, result.reason)
 
 
-def _text(task: Task, result: moondream.TextResult) -> Answer:
+def _text(task: Task, result: "moondream.TextResult") -> Answer:
     words = result.text.strip()
     match task:
         case Ask(answers="yes/no"):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
@@ -148,6 +147,8 @@ class Transformers:
 
 
 def _problem_with(pixels: Pixels) -> str | None:
+    import numpy as np
+
     if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size:
         return None
     return (

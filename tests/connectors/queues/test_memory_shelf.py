@@ -1,6 +1,6 @@
 """The shelf holds what may still be wanted, and no more."""
 
-from connectors.queues.memory import MemoryShelf
+from connectors.queues.memory.queue import MemoryShelf
 from pipeline.testing import frame
 
 

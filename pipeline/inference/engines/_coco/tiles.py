@@ -1,12 +1,14 @@
 """Cuts a picture into overlapping tiles, and puts the tiles' boxes together again."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Boxes = NDArray[np.float64]
-"""Rows of x_min, y_min, x_max, y_max in 0..1 of the picture."""
+    Boxes = NDArray[np.float64]
+    """Rows of x_min, y_min, x_max, y_max in 0..1 of the picture."""
 
 OVERLAP = 0.2
 """Share of a tile that its neighbour sees too: wide enough for the small objects tiles are for."""
@@ -28,14 +30,18 @@ class Tile:
     y_max: float
 
     @property
-    def size(self) -> NDArray[np.float64]:
+    def size(self) -> "NDArray[np.float64]":
         """Width and height, twice, to scale boxes with."""
+        import numpy as np
+
         width, height = self.x_max - self.x_min, self.y_max - self.y_min
         return np.array([width, height, width, height])
 
     @property
-    def origin(self) -> NDArray[np.float64]:
+    def origin(self) -> "NDArray[np.float64]":
         """The upper left corner, twice, to shift boxes by."""
+        import numpy as np
+
         return np.array([self.x_min, self.y_min, self.x_min, self.y_min])
 
 
@@ -63,14 +69,16 @@ def _spans(parts: int) -> list[tuple[float, float]]:
     return [(i * step, 1.0 if i == parts - 1 else i * step + length) for i in range(parts)]
 
 
-def placed(tile: Tile, boxes: Boxes) -> tuple[Boxes, NDArray[np.bool_]]:
+def placed(tile: Tile, boxes: "Boxes") -> "tuple[Boxes, NDArray[np.bool_]]":
     """A tile's boxes (0..1 of the tile) in the picture, and which of them its inner edges cut."""
+    import numpy as np
+
     inner = np.array([tile.x_min > 0, tile.y_min > 0, tile.x_max < 1, tile.y_max < 1])
     at_edge = np.column_stack([boxes[:, :2] <= EDGE, boxes[:, 2:] >= 1.0 - EDGE])
     return boxes * tile.size + tile.origin, (at_edge & inner).any(axis=1)
 
 
-def kept(boxes: Boxes, classes: NDArray[np.int64], cut: NDArray[np.bool_]) -> list[int]:
+def kept(boxes: "Boxes", classes: "NDArray[np.int64]", cut: "NDArray[np.bool_]") -> list[int]:
     """Indices of the boxes that stay, for boxes sorted best first.
 
     Whole boxes come before cut ones; a box goes when one that stays is of the same class and
@@ -85,7 +93,9 @@ def kept(boxes: Boxes, classes: NDArray[np.int64], cut: NDArray[np.bool_]) -> li
     return sorted(stay)
 
 
-def _is_known(box: NDArray[np.float64], others: Boxes, cut: bool) -> bool:
+def _is_known(box: "NDArray[np.float64]", others: "Boxes", cut: bool) -> bool:
+    import numpy as np
+
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:], others[:, 2:])
     shared = np.prod(np.clip(high - low, 0.0, None), axis=1)

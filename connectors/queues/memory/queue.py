@@ -1,4 +1,4 @@
-"""The in-process queue: pixels are handed over without copying or encoding, and it is bounded."""
+"""The in-process queue at work: jobs, results and kept pictures of one process."""
 
 import itertools
 import threading
@@ -7,13 +7,9 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal
 
-from pydantic import Field
-
+from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import Clock
-from pipeline.core.config import Config, PositiveDuration
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result, failed_result
 from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
@@ -21,32 +17,6 @@ from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, 
 _MEGABYTE = 1_000_000
 # Shortest sleep between two looks at leases, so that rounding never makes a busy loop.
 _MIN_WAIT_S = 0.001
-
-
-class MemoryConfig(Config):
-    """Stages in one process. Nothing survives its end; a file is simply played again."""
-
-    type: Literal["memory"] = "memory"
-    live_room: int = Field(default=4, ge=1)
-    """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
-    file_room: int = Field(default=16, ge=1)
-    """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
-    megabytes: int = Field(default=1024, ge=1)
-    """Pixels held at once, over all cameras; one frame of each camera is let in beyond it."""
-    results_room: int = Field(default=1024, ge=1)
-    """Results that may wait for the processor."""
-    visibility: PositiveDuration = timedelta(minutes=5)
-    """How long a worker may keep a frame before it is given to another one."""
-    max_attempts: int = Field(default=3, ge=1)
-    """Workers a frame may cost before it becomes a dead letter."""
-    dead_letters: int = Field(default=20, ge=0)
-    """Dead letters kept, pixels included; the oldest are forgotten."""
-
-    def build(self, clock: Clock) -> Queues:
-        """A fresh queue; leases are measured on `clock`, waiting is real."""
-        visibility_s = self.visibility.total_seconds()
-        results, shelf = MemoryResults(self.results_room, visibility_s, clock), MemoryShelf()
-        return Queues(MemoryJobs(self, clock, results, shelf), results, shelf)
 
 
 class HeldPixels:
@@ -398,3 +368,10 @@ class MemoryJobs:
             del self._dead[next(iter(self._dead))]
         # The processor waits for every job of a file, so it must hear of this one too.
         self._results.append(failed_result(entry.job, reason))
+
+
+def build(config: MemoryConfig, clock: Clock) -> Queues:
+    """A fresh queue."""
+    results = MemoryResults(config.results_room, config.visibility.total_seconds(), clock)
+    shelf = MemoryShelf()
+    return Queues(MemoryJobs(config, clock, results, shelf), results, shelf)

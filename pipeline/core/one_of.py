@@ -1,0 +1,72 @@
+"""A union of configs told apart by `type`, whose members are imported when a file names them.
+
+A package of such configs says its union twice: as types, for the type checker, and as names, for
+what happens at run time. So a file that names one sink neither imports nor builds the others.
+"""
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, ClassVar, Union
+
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+
+class OneOf:
+    """Stands in for the union at run time; the values of its fields are its members' instances."""
+
+    package: ClassVar[str]
+    names: ClassVar[Mapping[str, str]]
+    """The class of each `type`; its module is the type's in the package."""
+
+    @classmethod
+    @cache
+    def member(cls, type_name: str) -> type[BaseModel] | None:
+        """The config that a `type` names, imported now; None for a name that there is not."""
+        if type_name not in cls.names:
+            return None
+        module = importlib.import_module(f"{cls.package}.{type_name}")
+        found: type[BaseModel] = getattr(module, cls.names[type_name])
+        return found
+
+    @classmethod
+    def members(cls) -> list[type[BaseModel]]:
+        """All of them, imported; for documents about what can be written."""
+        return [member for name in cls.names if (member := cls.member(name)) is not None]
+
+    @classmethod
+    def _validate(cls, value: Any) -> BaseModel:
+        if not isinstance(value, dict | BaseModel):
+            raise PydanticKnownError("model_attributes_type")
+        type_name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        if type_name is None:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'type'"})
+        member = cls.member(str(type_name))
+        if member is None:
+            expected = ", ".join(repr(name) for name in cls.names)
+            raise PydanticKnownError(
+                "union_tag_invalid",
+                {"discriminator": "'type'", "tag": str(type_name), "expected_tags": expected},
+            )
+        # What is wrong inside is merged by pydantic into the errors of the whole, at its place.
+        return member.model_validate(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, _source: Any, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        union: Any = Annotated[Union[tuple(cls.members())], Field(discriminator="type")]  # noqa: UP007 - of a tuple
+        return handler(TypeAdapter(union).core_schema)
+
+
+def one_of(package: str, **names: str) -> type[OneOf]:
+    """The union of a package's configs: `jsonl="JsonlConfig"` is `PACKAGE.jsonl.JsonlConfig`."""
+    return type("OneOf", (OneOf,), {"package": package, "names": names})

@@ -1,0 +1,178 @@
+"""`include: cameras/*.yaml`: cameras and what belongs to them, in files of their own.
+
+An included file has the same keys as the deployment file, but for those that there is one of:
+it may hold `cameras`, `defaults` (for its own cameras, before those of the deployment file),
+`engines`, `sinks` and `sites`. A name stands in one file only. Anchors, `x-` keys and lines are
+each file's own.
+"""
+
+import glob
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.deployment.problems.suggestions import nearest
+from pipeline.deployment.yaml.defaults import merge_defaults
+from pipeline.deployment.yaml.parser import read_yaml
+from pipeline.deployment.yaml.tree import (
+    DEFAULTS,
+    List,
+    Map,
+    Node,
+    Origin,
+    Scalar,
+    child,
+    line_at,
+    problem_at,
+)
+from pipeline.deployment.yaml.variables import interpolate
+
+INCLUDE = "include"
+"""The key of the globs."""
+NAMED_PARTS = ("cameras", "engines", "sinks", "sites")
+"""The parts that may be spread over several files, each a map of names."""
+# Whoever names a video instead of a YAML file should be told so at once.
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+def read_text(path: FilePath) -> str:
+    """The text of a file; raises ConfigError where it is not one that could be a deployment's."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError([Problem("", f"cannot read {path}: {why}")]) from error
+    if len(content) > _MAX_BYTES:
+        raise ConfigError([Problem("", f"{path} is too large to be a deployment file")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem("", f"{path} is no UTF-8 text")]) from error
+
+
+def merge_includes(
+    root: Node, file: FilePath | None, environment: Mapping[str, str], files: list[FilePath]
+) -> tuple[Node, list[Problem]]:
+    """The tree without `include:`, with what the files hold; and what is wrong with them.
+
+    Globs are relative to the folder of `file`, the deployment file; the files that they find are
+    added to `files`.
+    """
+    if not isinstance(root, Map) or INCLUDE not in root.entries:
+        return root, []
+    rest = {key: value for key, value in root.entries.items() if key != INCLUDE}
+    found, problems = _found(root, file, environment)
+    merged = replace(root, entries=rest)
+    for name, path in found.items():
+        files.append(path)
+        part, wrong = _part(name, path)
+        problems += wrong
+        if part is not None:
+            merged, wrong = _merged(merged, part)
+            problems += wrong
+    return merged, problems
+
+
+def _found(
+    root: Map, file: FilePath | None, environment: Mapping[str, str]
+) -> tuple[dict[str, FilePath], list[Problem]]:
+    """The files that the globs find, in the order of the globs and of their names."""
+    only = Map({INCLUDE: root.entries[INCLUDE]}, root.origin, root.key_lines)
+    filled, problems, unresolved = interpolate(only, environment)
+    written = child(filled, INCLUDE)
+    folder = file.parent if file is not None else FilePath()
+    found: dict[str, FilePath] = {}
+    globs = list(enumerate(written.items)) if isinstance(written, List) else [(None, written)]
+    for place, node in globs:
+        path = (INCLUDE,) if place is None else (INCLUDE, place)
+        if path in unresolved:
+            continue
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+            message = "must be a file or a glob such as cameras/*.yaml, or a list of them"
+            problems.append(problem_at(only, path, message))
+            continue
+        names = sorted(glob.glob(node.value, root_dir=folder, recursive=True))  # noqa: PTH207 - may be absolute
+        names = [name for name in names if not (folder / name).is_dir()]
+        shown = node.shown or node.value
+        if not names:
+            where = folder if str(folder) != "." else FilePath.cwd()
+            message = f"no file is at {shown}, seen from {where}; correct it, or leave it out"
+            problems.append(problem_at(only, path, message))
+        for name in names:
+            if file is not None and (folder / name).resolve() == file.resolve():
+                message = f"{shown} finds this file itself; keep what it includes in another folder"
+                problems.append(problem_at(only, path, message))
+            else:
+                found[name] = folder / name
+    return found, problems
+
+
+def _part(name: str, path: FilePath) -> tuple[Map | None, list[Problem]]:
+    """The tree of an included file, with its own defaults merged in, and what is wrong with it."""
+    try:
+        text = read_text(path)
+    except ConfigError as error:
+        return None, [replace(problem, file=name) for problem in error.problems]
+    tree, problems = read_yaml(text, lambda line: Origin(line=line, file=name))
+    problems = [replace(problem, file=name) for problem in problems]
+    if tree is None:  # an empty file includes nothing, and may be about to be written
+        return None, problems
+    if not isinstance(tree, Map):
+        message = f"must be a map with the keys {', '.join((*NAMED_PARTS, DEFAULTS))}"
+        return None, [*problems, Problem("", message, tree.origin.line, name)]
+    kept = {}
+    for key, value in tree.entries.items():
+        if key in (*NAMED_PARTS, DEFAULTS):
+            kept[key] = value
+        else:
+            problems.append(problem_at(tree, (key,), _not_here(key)))
+    merged = merge_defaults(replace(tree, entries=kept))
+    return merged if isinstance(merged, Map) else None, problems
+
+
+def _not_here(key: str) -> str:
+    if key in ("version", "site", "queue", "store", INCLUDE):
+        return "belongs in the deployment file, not in a file that it includes"
+    known = (*NAMED_PARTS, DEFAULTS)
+    guess = nearest(key, known)
+    hint = f"did you mean {guess!r}?" if guess else f"an included file has {', '.join(known)}"
+    return f"is no known key; {hint}"
+
+
+def _merged(root: Map, part: Map) -> tuple[Map, list[Problem]]:
+    """Both trees as one; a name that both have is a problem, and the first one counts."""
+    problems: list[Problem] = []
+    entries, lines = dict(root.entries), dict(root.key_lines)
+    for kind, theirs in part.entries.items():
+        if isinstance(theirs, Scalar) and theirs.value is None:
+            continue
+        if not isinstance(theirs, Map):
+            message = "must be a map of names and what they stand for"
+            problems.append(problem_at(part, (kind,), message))
+            continue
+        ours = entries.get(kind)
+        if ours is None or (isinstance(ours, Scalar) and ours.value is None):
+            entries[kind] = theirs
+            continue
+        if not isinstance(ours, Map):  # refused at its own place
+            continue
+        named, named_lines = dict(ours.entries), dict(ours.key_lines)
+        for name, value in theirs.entries.items():
+            if name in named:
+                first = _place(ours, name)
+                message = f"is given twice, in {first} and in {_place(theirs, name)}; rename one"
+                problems.append(problem_at(part, (kind, name), message))
+            else:
+                named[name] = value
+                named_lines[name] = theirs.key_lines[name]
+        entries[kind] = replace(ours, entries=named, key_lines=named_lines)
+    return replace(root, entries=entries, key_lines=lines), problems
+
+
+def _place(named: Map, name: str) -> str:
+    """Where a name of a map is written, in words."""
+    file = named.entries[name].origin.file
+    line = f"line {line_at(named, (name,))}"
+    return f"{file} {line}" if file is not None else f"the deployment file, {line}"
