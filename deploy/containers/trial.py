@@ -69,7 +69,7 @@ def main() -> int:
         except BaseException:
             for one in containers():
                 say(f"--- last lines of {one}")
-                say(podman("logs", "--tail", "15", one, check=False))
+                say(logs(one, 15))
             raise
         finally:
             if not asked.keep:
@@ -167,7 +167,7 @@ def shop() -> None:
         say(f"shop: healthy after {since(began)}")
         first = wait("an event", EVENT_S, lambda: events("shop", "events*.jsonl"))
         say(f"shop: first event after {since(began)}: {first[0]['type']}")
-        shown = podman("inspect", called("shop")) + podman("logs", called("shop"))
+        shown = podman("inspect", called("shop")) + logs(called("shop"))
         if "not-asked-for" in shown:
             fail("the camera's password is seen from outside")
         say(f"shop: status: ok is {status('shop')['ok']}")
@@ -290,6 +290,19 @@ def pid_of(service: str) -> str:
 def called(service: str) -> str:
     """The name of its container."""
     return f"{PROJECT}-{service}"
+
+
+def logs(name: str, lines: int = -1) -> str:
+    """The last lines of a container, all of them if no number is named."""
+    done = subprocess.run(
+        ["podman", "logs", f"--tail={lines}", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
 
 
 def containers() -> list[str]:
