@@ -18,6 +18,7 @@ def loaded(name: str, secret: Path) -> Loaded:
     """A shipped file, read with the variables that it asks for."""
     environment = {
         "SHOP_CAMERA_PASSWORD_FILE": str(secret),
+        "SHOP_CAMERA_URL": "rtsp://10.0.0.7/stream2",
         "YARD_CAMERA": f"rtsp://guard:{SECRET}@10.0.0.7/stream2",
         "GUARD_WEBHOOK": f"https://hooks.example/{SECRET}",
     }
