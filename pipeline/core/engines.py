@@ -1,4 +1,4 @@
-"""The port of a model that answers tasks about pictures: requests in, tickets out, answers later."""
+"""The port of a model that answers tasks about pictures: requests in, tickets out."""
 
 import logging
 import threading

@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
@@ -123,7 +124,7 @@ class Worker:
             asked = EngineRequest(claim.job.frame.pixels, claim.job.tasks, self._lane.deadline_s)
             ticket = self._lane.engine.submit(asked)
             in_hand = _InHand(claim, ticket, now)
-            ticket.add_done_callback(lambda _, in_hand=in_hand: self._answered.put(in_hand))
+            ticket.add_done_callback(partial(self._note, in_hand))
         return len(claims)
 
     def hand_on(self, wait_s: float) -> int:
@@ -142,6 +143,9 @@ class Worker:
                 break
         self._release(len(together))
         return len(together)
+
+    def _note(self, done: _InHand, _ticket: Ticket) -> None:
+        self._answered.put(done)
 
     def _hand_on_all(self) -> None:
         try:

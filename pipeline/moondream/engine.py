@@ -21,7 +21,7 @@ from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
 from pipeline.moondream.scheduler import InUse, Scheduler
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
-from pipeline.moondream.strands import PictureState, Strand, StrandJob, RequestTicket
+from pipeline.moondream.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.types import Request
 
 _log = logging.getLogger(__name__)

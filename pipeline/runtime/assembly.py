@@ -42,9 +42,7 @@ def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str
     return {name: config for name, config in deployment.engines.items() if name in wanted}
 
 
-def lanes_of(
-    deployment: Deployment, clock: Clock, only: Collection[str] = ()
-) -> list[EngineLane]:
+def lanes_of(deployment: Deployment, clock: Clock, only: Collection[str] = ()) -> list[EngineLane]:
     """Start the engines; raises EngineError naming the one that does not start, and why."""
     cameras = snapshot_cameras(deployment)
     lanes: list[EngineLane] = []

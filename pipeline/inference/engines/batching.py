@@ -1,4 +1,4 @@
-"""Makes an engine of a model that is asked about a batch of pictures at a time, and then answers."""
+"""Makes an engine of a model that answers one batch of pictures after the other."""
 
 import logging
 from collections.abc import Sequence

@@ -60,7 +60,9 @@ class InferenceStage:
             thread.stop(0.0)  # all are told before one is waited for
         for thread, worker in zip(self._threads, self._workers, strict=True):
             if not thread.stop(max(0.0, until - time.monotonic())):
-                logger.warning("%s did not finish what it had in hand in %g s", thread.name, within_s)
+                logger.warning(
+                    "%s did not finish what it had in hand in %g s", thread.name, within_s
+                )
                 worker.give_up()
                 thread.stop(_GIVE_UP_S)
         # Only now: what a closing engine fails must not be handed on as an answer.
