@@ -106,7 +106,7 @@ class Worker:
         with self._changed:
             self._changed.wait_for(lambda: self._room() > 0 or self._stop.is_set(), idle_s)
             room = self._room()
-        if room <= 0:
+        if room <= 0 or self._stop.is_set():
             return 0
         claims = self._jobs.claim(self._lane.name, room, idle_s)
         if not claims:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -159,8 +160,8 @@ def test_unpublished_results_leave_the_jobs_claimed() -> None:
     filler = Result("yard", "test", "fast", 0, 0, 0.0, (64, 48), live=False)
     while bench.queues.results.publish([filler], 0.0):
         pass
-    bench.worker.give_up()
     assert bench.worker.feed(0.0) == 1
+    bench.worker.give_up()
     assert bench.worker.hand_on(SOON_S) == 1
     bench.clock.advance(3600)
     again = bench.queues.jobs.claim("fast", 1, 0.0)
@@ -227,7 +228,7 @@ def test_a_slow_engine_is_given_one_batch_and_a_quick_one_the_next() -> None:
         while bench.worker.hand_on(0.0):
             pass
         given = len(engine.tickets)
-        bench.put(*(job(given + n) for n in range(4)))
+        bench.put(*(replace(job(given + n), live=True) for n in range(4)))
         while bench.worker.feed(0.0):
             pass
         return len(engine.tickets) - given
