@@ -1,4 +1,4 @@
-"""What slow answers do to other cameras: an engine like a remote one, where one in twenty takes 2 s.
+"""What slow answers do to other cameras, where one answer in twenty takes two seconds.
 
 Live cameras put frames on the queue in memory on a clock; a worker answers them with an engine
 that works on eight frames at a time and sleeps 20 ms over each, or 2 s over every twentieth. It is
@@ -79,7 +79,7 @@ def measure(engine: Engine, cameras: int, every_s: float, seconds: float) -> str
         while not over.is_set():
             for delivered in queues.results.take(100, 0.05):
                 result = delivered.result
-                if not result.answers["people"] == Number("far", 1):
+                if result.answers["people"] != Number("far", 1):
                     took.append(time.monotonic() - put_at[result.camera, result.seq])
                 queues.results.acknowledge([delivered])
 
