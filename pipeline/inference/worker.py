@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 
 from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
@@ -24,6 +25,9 @@ IDLE_S = 0.25
 # that it never waits for the queue. A slower one loses little by waiting, and a frame in its line
 # would only grow old: in the queue a newer one could take its place.
 AHEAD_S = 1.0
+# How many batches of answered frames may wait for an earlier one of their camera; twice as many may
+# wait for room in the queue.
+_MOST_HELD_BATCHES = 2
 # How much the newest answers count in the pace of an engine.
 _NEWEST_SHARE = 0.2
 
@@ -65,7 +69,8 @@ class Worker:
         self._condition = EngineCondition(lane.name)
         self._answered: queue.SimpleQueue[_InHand] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._in_hand = 0
+        self._in_engine = 0
+        self._in_hand: dict[str, list[_InHand]] = {}
         self._busy_since = 0.0
         self._s_per_frame: float | None = None
         self._stop = threading.Event()
@@ -117,31 +122,46 @@ class Worker:
         self._metrics.jobs_reclaimed.labels(self._lane.name).inc(reclaimed)
         now = self._clock.monotonic()
         with self._changed:
-            if not self._in_hand:
+            if not self._in_engine:
                 self._busy_since = now
-            self._in_hand += len(claims)
+            self._in_engine += len(claims)
         for claim in claims:
             asked = EngineRequest(claim.job.frame.pixels, claim.job.tasks, self._lane.deadline_s)
             ticket = self._lane.engine.submit(asked)
             in_hand = _InHand(claim, ticket, now)
+            with self._changed:
+                self._in_hand.setdefault(claim.job.frame.camera, []).append(in_hand)
             ticket.add_done_callback(partial(self._note, in_hand))
         return len(claims)
 
     def hand_on(self, wait_s: float) -> int:
-        """Hand on what is answered, waiting `wait_s` for the first; returns how many that were."""
+        """Hand on what is answered, waiting `wait_s` for the first; returns how many that were.
+
+        A camera's answers are handed on in the order of its frames, as long as there is room to
+        hold them: a processor waits for an earlier frame too, but not for long.
+        """
         try:
-            together = [self._answered.get(timeout=wait_s)]
+            answered = [self._answered.get(timeout=wait_s)]
         except queue.Empty:
             return 0
-        while len(together) < self._lane.max_batch and not self._answered.empty():
-            together.append(self._answered.get())
+        while len(answered) < self._lane.max_batch and not self._answered.empty():
+            answered.append(self._answered.get())
+        together = self._in_order(answered)
+        if not together:
+            return 0
         claims = [one.claim for one in together]
         results = [self._result(one) for one in together]
         self._observe_age("answered", claims)
         while not self._jobs.answer(claims, results, IDLE_S, self._lane.snapshot_cameras):
             if self._given_up.is_set():
                 break
-        self._release(len(together))
+        with self._changed:
+            for one in together:
+                camera = one.claim.job.frame.camera
+                self._in_hand[camera].remove(one)
+                if not self._in_hand[camera]:
+                    del self._in_hand[camera]
+            self._changed.notify_all()
         return len(together)
 
     def _note(self, done: _InHand, _ticket: Ticket) -> None:
@@ -160,18 +180,30 @@ class Worker:
         batch = self._lane.max_batch
         pace = self._s_per_frame
         is_quick = pace is not None and pace * batch < AHEAD_S
-        return batch * (2 if is_quick else 1) - self._in_hand
+        room = batch * (2 if is_quick else 1) - self._in_engine
+        held = sum(len(of_camera) for of_camera in self._in_hand.values()) - self._in_engine
+        return min(room, batch * 2 * _MOST_HELD_BATCHES - held)
 
-    def _release(self, count: int) -> None:
+    def _in_order(self, answered: Sequence[_InHand]) -> list[_InHand]:
+        """Count the answered as out of the engine; what can be handed on now, in order."""
         now = self._clock.monotonic()
+        count = len(answered)
         with self._changed:
             busy_s = now - self._busy_since
             self._busy_since = now
-            self._in_hand -= count
+            self._in_engine -= count
             known = busy_s / count if self._s_per_frame is None else self._s_per_frame
             self._s_per_frame = known + _NEWEST_SHARE * (busy_s / count - known)
+            ready: list[_InHand] = []
+            for camera in dict.fromkeys(one.claim.job.frame.camera for one in answered):
+                ready += takewhile(lambda one: one.ticket.done, self._in_hand.get(camera, ()))
+            held = [one for of_camera in self._in_hand.values() for one in of_camera]
+            if len(held) - self._in_engine >= self._lane.max_batch * _MOST_HELD_BATCHES:
+                # A camera whose answer does not come must not take the room of the others.
+                ready = [one for one in held if one.ticket.done]
             self._changed.notify_all()
         self._metrics.engine_busy_seconds.labels(self._lane.name).inc(busy_s)
+        return ready
 
     def _observe_age(self, hop: str, claims: Sequence[Claim]) -> None:
         now = self._clock.now()

@@ -189,6 +189,41 @@ def test_one_slow_answer_delays_no_other_camera() -> None:
     assert [result.camera for result in bench.results()] == ["yard"]
 
 
+def test_the_answers_of_one_camera_are_handed_on_in_order() -> None:
+    """What overtakes an earlier frame in the engine waits for it, and the engine has room."""
+    engine = ByHand()
+    bench = Bench(engine, size=3)
+    bench.put(job(0), job(1), job(2))
+    assert bench.worker.feed(0.0) == 3
+    for ticket in engine.tickets[1:]:
+        ticket.settle([BOX])
+    assert bench.worker.hand_on(SOON_S) == 0
+    bench.put(job(3), job(0, "yard"))
+    assert bench.worker.feed(0.0) == 2
+    engine.tickets[0].settle([BOX])
+    assert bench.worker.hand_on(SOON_S) == 3
+    assert [result.ordinal for result in bench.results()] == [0, 1, 2]
+    assert bench.worker.hand_on(0.0) == 0
+
+
+def test_a_camera_whose_answer_does_not_come_takes_no_room_from_others() -> None:
+    """Beyond two batches its later frames are handed on without it."""
+    engine = ByHand()
+    bench = Bench(engine, size=2)
+    handed_on = []
+    for seq in range(10):
+        bench.put(replace(job(seq), live=True))
+        assert bench.worker.feed(0.0) == 1
+        for ticket in engine.tickets[1:]:
+            ticket.settle([BOX])
+        handed_on.append(bench.worker.hand_on(0.0))
+    assert handed_on == [0, 0, 0, 0, 4, 0, 0, 0, 4, 0]
+    assert [result.ordinal for result in bench.results()] == list(range(1, 9))
+    engine.tickets[0].settle([BOX])
+    assert bench.worker.hand_on(SOON_S) == 2
+    assert [result.ordinal for result in bench.results()] == [0, 9]
+
+
 def test_an_answer_that_never_comes_is_a_failed_one() -> None:
     """The engine's deadline makes room again and the frame counts as unknown."""
 
