@@ -14,7 +14,7 @@ from pipeline.core.geometry import Box, Line, Polygon
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
-from pipeline.inference.engines.coco import CocoConfig
+from pipeline.inference.engines.coco import Coco, CocoConfig
 from pipeline.rules.context import RuleContext
 from pipeline.rules.line_crossing import LineCrossing, LineCrossingConfig
 from pipeline.rules.occupancy import Occupancy, OccupancyConfig
@@ -103,13 +103,13 @@ def detections(tiles: str) -> list[Look]:
 
 
 def _detect(tiles: str) -> list[tuple[float, list[Box], list[float]]]:
-    engine = CocoConfig(min_score=LOWEST_SCORE, tiles=tiles).build()
+    net = Coco(CocoConfig(min_score=LOWEST_SCORE, tiles=tiles))
     task = Detect("people", "fast", "person", max_objects=200)
     found = []
     with av.open(str(CLIP)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-            (answer,) = engine.answer([(pixels, [task])])[0]
+            (answer,) = net.answer([(pixels, [task])])[0]
             assert isinstance(answer, Boxes)
             found.append((index / CLIP_FPS, list(answer.boxes_xyxy), list(answer.scores)))
     return found

@@ -46,8 +46,9 @@ def ask(
     if not path.exists():
         raise ConfigError([Problem("", f"there is no file {path}")])
     model = config.build()
+    deadline_s = config.deadline.total_seconds()
     try:
-        for reply in asking.ask(model, path, tasks, every_s):
+        for reply in asking.ask(model, path, tasks, every_s, deadline_s):
             _say(reply, as_json=as_json)
     finally:
         model.close()

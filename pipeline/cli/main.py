@@ -5,14 +5,19 @@ Only the module of the command that is called is imported, so that `check` start
 
 import gc
 import importlib
+import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from pipeline.core.errors import ConfigError, MoonwatchError
+
+logger = logging.getLogger(__name__)
 
 COMMANDS = (
     "check",
@@ -106,6 +111,29 @@ def main() -> None:
     gc.disable()
     # Pydantic would look for plugins in every distribution that is installed beside ours.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    try:
+        _run()
+    except SystemExit as end:
+        late = [thread.name for thread in threading.enumerate() if _is_late(thread)]
+        if not late:
+            raise
+        # They are inside native code, a model or a decoder. Python before 3.14 ends such a thread
+        # when it comes back to a finished interpreter by unwinding its stack, and C++ answers that
+        # with abort(). So the process ends without taking the interpreter down under them.
+        logger.warning("ending while at work: %s", ", ".join(sorted(late)))
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def _is_late(thread: threading.Thread) -> bool:
+    """Whether a thread should have ended by now; one only waits for the end of our parent."""
+    return thread is not threading.current_thread() and thread.name != "parent"
+
+
+def _run() -> None:
     try:
         app = app_for(sys.argv[1:])
         if sys.argv[1:2] != ["check"]:

@@ -1,72 +1,209 @@
-"""A worker answers one engine's jobs: claim, batch, ask the engine, hand the results on.
+"""A worker keeps one engine fed and hands each answer on as it comes.
 
 A job is forgotten in the same step in which its result is handed on, so a worker that dies at any
 moment leaves its jobs to another, and no job is answered twice.
 """
 
-import logging
+import queue
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 
-from pipeline.core.answers import Answer, Failed
+from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
-from pipeline.core.engines import Engine
+from pipeline.core.engines import Engine, EngineRequest, Ticket
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.queues import Claim, JobQueue
-from pipeline.inference.batcher import Batcher, Batching
 from pipeline.inference.condition import EngineCondition
 from pipeline.telemetry.metrics import Metrics
 
-logger = logging.getLogger(__name__)
-
-# How long a worker waits for a first job before it looks whether it should stop.
+# How long a worker waits for a job, an answer or room before it looks whether it should stop.
 IDLE_S = 0.25
+# An engine that is through with a batch sooner than this is given the next one while it works, so
+# that it never waits for the queue. A slower one loses little by waiting, and a frame in its line
+# would only grow old: in the queue a newer one could take its place.
+AHEAD_S = 1.0
+# How many batches of answered frames may wait for an earlier one of their camera; twice as many may
+# wait for room in the queue.
+_MOST_HELD_BATCHES = 2
+# How much the newest answers count in the pace of an engine.
+_NEWEST_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLane:
-    """One engine at work: its name in the deployment, the model, and how its batches are made."""
+    """One engine at work: its name in the deployment, the model, and what it is given."""
 
     name: str
     engine: Engine
-    batching: Batching
+    max_batch: int
+    """Frames it works on at a time."""
+    deadline_s: float
+    """How long it has for each."""
     snapshot_cameras: Collection[str] = field(default_factory=frozenset)
     """Cameras whose frames may be wanted as an event's picture."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _InHand:
+    """A claimed job and the engine's receipt for it."""
+
+    claim: Claim
+    ticket: Ticket
+    submitted_at: float
+
+
 class Worker:
-    """Answers the jobs of one lane. Knows no camera's meaning and no rule."""
+    """Answers the jobs of one lane. Knows no camera's meaning and no rule.
+
+    `run` feeds the engine in the thread that calls it and hands on in one of its own.
+    """
 
     def __init__(self, lane: EngineLane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
         self._lane = lane
         self._jobs = jobs
         self._metrics = metrics
         self._clock = clock
-        self._batcher = Batcher(jobs, lane.name, lane.batching, clock)
         self._condition = EngineCondition(lane.name)
+        self._answered: queue.SimpleQueue[_InHand] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._in_engine = 0
+        self._in_hand: dict[str, list[_InHand]] = {}
+        self._busy_since = 0.0
+        self._s_per_frame: float | None = None
         self._stop = threading.Event()
+        self._fed = threading.Event()
+        self._given_up = threading.Event()
+        self._failure: Exception | None = None
 
     def run(self) -> None:
-        """Answer until stopped."""
-        while not self._stop.is_set():
-            self.step()
+        """Answer until stopped, and then what is in hand."""
+        name = f"results of {self._lane.name}"
+        handing_on = threading.Thread(target=self._hand_on_all, name=name, daemon=True)
+        handing_on.start()
+        try:
+            while not self._stop.is_set():
+                self.feed(IDLE_S)
+        finally:
+            self._fed.set()
+            handing_on.join()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
-        """Finish the batch in hand, then return from `run`."""
+        """Claim no more; `run` returns when what is in hand is handed on."""
         self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
 
-    def step(self, idle_s: float = IDLE_S) -> int:
-        """Answer one batch; returns how many jobs it had."""
-        claims = self._batcher.take(idle_s)
+    def give_up(self) -> None:
+        """Let `run` return at once; what is in hand comes to another worker, or to the next one."""
+        self._given_up.set()
+        self.stop()
+
+    def feed(self, idle_s: float) -> int:
+        """Give the engine what it has room for, waiting `idle_s` for room and for a job each.
+
+        Returns how many jobs it was given.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._room() > 0 or self._stop.is_set(), idle_s)
+            room = self._room()
+        if room <= 0 or self._stop.is_set():
+            return 0
+        claims = self._jobs.claim(self._lane.name, room, idle_s)
         if not claims:
             return 0
         self._observe_age("claimed", claims)
-        self._count_reclaimed(claims)
-        results = self._answer(claims)
-        self._observe_age("answered", claims)
-        self._hand_on(claims, results)
+        reclaimed = sum(claim.attempts > 1 for claim in claims)
+        self._metrics.jobs_retried.labels(self._lane.name).inc(reclaimed)
+        self._metrics.jobs_reclaimed.labels(self._lane.name).inc(reclaimed)
+        now = self._clock.monotonic()
+        with self._changed:
+            if not self._in_engine:
+                self._busy_since = now
+            self._in_engine += len(claims)
+        for claim in claims:
+            asked = EngineRequest(claim.job.frame.pixels, claim.job.tasks, self._lane.deadline_s)
+            ticket = self._lane.engine.submit(asked)
+            in_hand = _InHand(claim, ticket, now)
+            with self._changed:
+                self._in_hand.setdefault(claim.job.frame.camera, []).append(in_hand)
+            ticket.add_done_callback(partial(self._note, in_hand))
         return len(claims)
+
+    def hand_on(self, wait_s: float) -> int:
+        """Hand on what is answered, waiting `wait_s` for the first; returns how many that were.
+
+        A camera's answers are handed on in the order of its frames, as long as there is room to
+        hold them: a processor waits for an earlier frame too, but not for long.
+        """
+        try:
+            answered = [self._answered.get(timeout=wait_s)]
+        except queue.Empty:
+            return 0
+        while len(answered) < self._lane.max_batch and not self._answered.empty():
+            answered.append(self._answered.get())
+        together = self._in_order(answered)
+        if not together:
+            return 0
+        claims = [one.claim for one in together]
+        results = [self._result(one) for one in together]
+        self._observe_age("answered", claims)
+        while not self._jobs.answer(claims, results, IDLE_S, self._lane.snapshot_cameras):
+            if self._given_up.is_set():
+                break
+        with self._changed:
+            for one in together:
+                camera = one.claim.job.frame.camera
+                self._in_hand[camera].remove(one)
+                if not self._in_hand[camera]:
+                    del self._in_hand[camera]
+            self._changed.notify_all()
+        return len(together)
+
+    def _note(self, done: _InHand, _ticket: Ticket) -> None:
+        self._answered.put(done)
+
+    def _hand_on_all(self) -> None:
+        try:
+            while not self._given_up.is_set() and not (self._fed.is_set() and not self._in_hand):
+                self.hand_on(IDLE_S)
+        except Exception as error:  # noqa: BLE001 - raised again by `run`
+            self._failure = error
+            self.stop()
+
+    def _room(self) -> int:
+        """How many more frames the engine may be given now."""
+        batch = self._lane.max_batch
+        pace = self._s_per_frame
+        is_quick = pace is not None and pace * batch < AHEAD_S
+        room = batch * (2 if is_quick else 1) - self._in_engine
+        held = sum(len(of_camera) for of_camera in self._in_hand.values()) - self._in_engine
+        return min(room, batch * 2 * _MOST_HELD_BATCHES - held)
+
+    def _in_order(self, answered: Sequence[_InHand]) -> list[_InHand]:
+        """Count the answered as out of the engine; what can be handed on now, in order."""
+        now = self._clock.monotonic()
+        count = len(answered)
+        with self._changed:
+            busy_s = now - self._busy_since
+            self._busy_since = now
+            self._in_engine -= count
+            known = busy_s / count if self._s_per_frame is None else self._s_per_frame
+            self._s_per_frame = known + _NEWEST_SHARE * (busy_s / count - known)
+            ready: list[_InHand] = []
+            for camera in dict.fromkeys(one.claim.job.frame.camera for one in answered):
+                ready += takewhile(lambda one: one.ticket.done, self._in_hand.get(camera, ()))
+            held = [one for of_camera in self._in_hand.values() for one in of_camera]
+            if len(held) - self._in_engine >= self._lane.max_batch * _MOST_HELD_BATCHES:
+                # A camera whose answer does not come must not take the room of the others.
+                ready = [one for one in held if one.ticket.done]
+            self._changed.notify_all()
+        self._metrics.engine_busy_seconds.labels(self._lane.name).inc(busy_s)
+        return ready
 
     def _observe_age(self, hop: str, claims: Sequence[Claim]) -> None:
         now = self._clock.now()
@@ -75,58 +212,19 @@ class Worker:
                 age_s = max(0.0, now - claim.job.frame.captured_at)
                 self._metrics.frame_age_seconds.labels(hop).observe(age_s)
 
-    def _count_reclaimed(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            if claim.attempts > 1:
-                self._metrics.jobs_retried.labels(self._lane.name).inc()
-                self._metrics.jobs_reclaimed.labels(self._lane.name).inc()
-
-    def _answer(self, claims: Sequence[Claim]) -> list[Result]:
-        began = self._clock.monotonic()
-        answers = self._ask(claims)
+    def _result(self, done: _InHand) -> Result:
+        job, ticket, name = done.claim.job, done.ticket, self._lane.name
+        answers = ticket.result(0.0)
         self._condition.answered(answers)
-        name = self._lane.name
-        self._metrics.answer_seconds.labels(name).observe(self._clock.monotonic() - began)
-        self._metrics.batch_size.labels(name).observe(len(claims))
-        results = []
-        for claim, given in zip(claims, answers, strict=True):
-            job = claim.job
-            by_task = dict(zip((task.id for task in job.tasks), given, strict=True))
-            results.append(result_of(job, by_task))
-            self._metrics.jobs_answered.labels(job.frame.camera, name).inc()
-            failed = sum(isinstance(answer, Failed) for answer in given)
-            if failed:
-                self._metrics.tasks_failed.labels(job.frame.camera, name).inc(failed)
-        return results
-
-    def _ask(self, claims: Sequence[Claim]) -> list[list[Answer]]:
-        try:
-            return self._ask_engine(claims)
-        except Exception:  # noqa: BLE001 - foreign code: what it raises must not end the lane
-            self._condition.raised()
-            if len(claims) > 1:
-                self._metrics.jobs_retried.labels(self._lane.name).inc(len(claims))
-        return [self._ask_one(claim) for claim in claims]
-
-    def _ask_one(self, claim: Claim) -> list[Answer]:
-        try:
-            return self._ask_engine([claim])[0]
-        except Exception as error:  # noqa: BLE001 - as above; the failure is the answer
-            reason = f"{type(error).__name__}: {error}"
-            return [Failed(self._lane.name, reason) for _ in claim.job.tasks]
-
-    def _ask_engine(self, claims: Sequence[Claim]) -> list[list[Answer]]:
-        answers = self._lane.engine.answer(
-            [(claim.job.frame.pixels, claim.job.tasks) for claim in claims]
+        camera = job.frame.camera
+        self._metrics.answer_seconds.labels(name).observe(
+            self._clock.monotonic() - done.submitted_at
         )
-        shape = [len(given) for given in answers]
-        wanted = [len(claim.job.tasks) for claim in claims]
-        if shape != wanted:
-            raise ValueError(f"asked for {wanted} answers, the engine gave {shape}")
-        return answers
-
-    def _hand_on(self, claims: Sequence[Claim], results: Sequence[Result]) -> None:
-        keep = self._lane.snapshot_cameras
-        while not self._jobs.answer(claims, results, IDLE_S, keep):
-            if self._stop.is_set():
-                return
+        if ticket.batch:
+            self._metrics.batch_size.labels(name).observe(ticket.batch)
+        self._metrics.jobs_answered.labels(camera, name).inc()
+        if ticket.asked_alone:
+            self._metrics.jobs_retried.labels(name).inc()
+        if failed := sum(isinstance(answer, Failed) for answer in answers):
+            self._metrics.tasks_failed.labels(camera, name).inc(failed)
+        return result_of(job, dict(zip((task.id for task in job.tasks), answers, strict=True)))

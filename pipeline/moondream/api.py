@@ -17,7 +17,7 @@ from pipeline.moondream.errors import MoondreamError, RequestError
 from pipeline.moondream.models import DEFAULT_MODEL
 from pipeline.moondream.network import Network
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.strands import Ticket
+from pipeline.moondream.strands import RequestTicket
 from pipeline.moondream.types import (
     MAX_OBJECTS,
     CaptionRequest,
@@ -220,7 +220,7 @@ class Moondream:
         ]
         return results if is_list else results[0]
 
-    def _finish(self, tickets: Sequence[Ticket]) -> None:
+    def _finish(self, tickets: Sequence[RequestTicket]) -> None:
         """Step until the tickets are done; threads take turns, and each step serves all of them."""
         while not all(ticket.is_done for ticket in tickets):
             with self._lock:
@@ -254,7 +254,7 @@ def choose_dtype(
     return chosen
 
 
-def _result_of(ticket: Ticket) -> Result:
+def _result_of(ticket: RequestTicket) -> Result:
     assert ticket.result is not None
     return ticket.result
 

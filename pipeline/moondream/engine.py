@@ -21,7 +21,7 @@ from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
 from pipeline.moondream.scheduler import InUse, Scheduler
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
-from pipeline.moondream.strands import PictureState, Strand, StrandJob, Ticket
+from pipeline.moondream.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.types import Request
 
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class MoondreamBatcher:
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
-    ) -> list[Ticket]:
+    ) -> list[RequestTicket]:
         """Put requests about one picture in line, or about none, and return their receipts."""
         state = None if picture is None else PictureState(picture, max_crops)
         tickets = []
@@ -123,7 +123,7 @@ class MoondreamBatcher:
             elif self._scheduler.running:
                 self._cycle()
 
-    def run(self, tickets: Sequence[Ticket]) -> None:
+    def run(self, tickets: Sequence[RequestTicket]) -> None:
         """Step until all of these are done."""
         while not all(ticket.is_done for ticket in tickets):
             self.step()

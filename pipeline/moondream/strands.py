@@ -44,7 +44,7 @@ class PictureState:
         return self.page
 
 
-class Ticket:
+class RequestTicket:
     """The receipt of one request: its result once it is done, its text while it is written."""
 
     def __init__(self, pieces: "Sequence[str]" = ()) -> None:
@@ -67,7 +67,7 @@ class StrandJob:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.ticket = Ticket(plan.pieces)
+        self.ticket = RequestTicket(plan.pieces)
         self.skills = plan.skills
         self._left = len(plan.skills)
         if not self._left:

@@ -14,7 +14,6 @@ from pipeline.core.tasks import Task
 from pipeline.core.tracks import Tracker
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
-from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
 from pipeline.processing.judge import CameraPlan, TaskPlan
@@ -44,14 +43,15 @@ def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str
     return {name: config for name, config in deployment.engines.items() if name in wanted}
 
 
-def lanes_of(deployment: Deployment, only: Collection[str] = ()) -> list[EngineLane]:
+def lanes_of(deployment: Deployment, clock: Clock, only: Collection[str] = ()) -> list[EngineLane]:
     """Start the engines; raises EngineError naming the one that does not start, and why."""
     cameras = snapshot_cameras(deployment)
     lanes: list[EngineLane] = []
     for name, config in used_engines(deployment, only).items():
-        batching = Batching(config.max_batch, config.max_wait.total_seconds())
+        deadline_s = config.deadline.total_seconds()
         try:
-            lanes.append(EngineLane(name, _started(name, config), batching, cameras))
+            engine = _started(name, config, clock)
+            lanes.append(EngineLane(name, engine, config.max_batch, deadline_s, cameras))
         except EngineError:
             for lane in lanes:
                 lane.engine.close()
@@ -77,9 +77,9 @@ def expected_interval_s(camera: CameraConfig, task: str) -> float:
     return max(every_s, sample.interval_s, sample.heartbeat_s if gated else 0.0)
 
 
-def _started(name: str, config: EngineConfigBase) -> Engine:
+def _started(name: str, config: EngineConfigBase, clock: Clock) -> Engine:
     try:
-        return config.build()
+        return config.build(clock)
     except EngineError as error:
         raise EngineError(f"engine {name!r} does not start: {error}") from error
 

@@ -1,17 +1,21 @@
 """One-off questions about a picture or a clip: `moonwatch ask`."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.sources.file import FileConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
-from pipeline.core.engines import Engine
+from pipeline.core.engines import Engine, EngineRequest, Ticket
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import JsonValue
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.inference.engines.base import EngineConfigBase
+
+# Frames of a clip that are decoded while an earlier one is answered.
+_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +37,34 @@ def check_tasks(config: EngineConfigBase, tasks: Sequence[Task]) -> None:
         raise ConfigError(problems)
 
 
-def ask(engine: Engine, path: Path, tasks: Sequence[Task], every_s: float) -> Iterator[Reply]:
+def ask(
+    engine: Engine, path: Path, tasks: Sequence[Task], every_s: float, deadline_s: float
+) -> Iterator[Reply]:
     """Answers about a picture, or about a clip's frames `every_s` apart; raises SourceError."""
     source = FileConfig(path=str(path)).build()
     source.open(Need(every_s=every_s))
     try:
         first_at: float | None = None
         due_at = float("-inf")
+        asked: deque[tuple[float, Ticket]] = deque()
         for picture in source.pictures():
             if picture.captured_at < due_at - 1e-6:
                 continue
             due_at = picture.captured_at + every_s
             first_at = picture.captured_at if first_at is None else first_at
-            [answers] = engine.answer([(picture.rgb(), tasks)])
-            by_task = dict(zip((task.id for task in tasks), answers, strict=True))
-            yield Reply(round(picture.captured_at - first_at, 3), by_task)
+            ticket = engine.submit(EngineRequest(picture.rgb(), tasks, deadline_s))
+            asked.append((round(picture.captured_at - first_at, 3), ticket))
+            if len(asked) == _AHEAD:
+                yield _reply(*asked.popleft())
+        while asked:
+            yield _reply(*asked.popleft())
     finally:
         source.close()
+
+
+def _reply(at_s: float, ticket: Ticket) -> Reply:
+    tasks = ticket.request.tasks
+    return Reply(at_s, dict(zip((task.id for task in tasks), ticket.result(), strict=True)))
 
 
 def as_json(answer: Answer) -> JsonValue:

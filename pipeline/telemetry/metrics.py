@@ -76,8 +76,17 @@ class Metrics:
         "engine",
     )
     jobs_reclaimed = _CounterOf("Jobs claimed again after their worker was gone.", "engine")
-    batch_size = _Spread("Jobs answered together.", "engine", buckets=BATCH_BUCKETS)
-    answer_seconds = _Spread("Time an engine took for a batch.", "engine", buckets=LATENCY_BUCKETS)
+    batch_size = _Spread(
+        "Jobs that were answered together with one, itself included.",
+        "engine",
+        buckets=BATCH_BUCKETS,
+    )
+    answer_seconds = _Spread(
+        "Time from giving a job to an engine to handing its answers on.",
+        "engine",
+        buckets=LATENCY_BUCKETS,
+    )
+    engine_busy_seconds = _CounterOf("Time in which an engine had jobs in hand.", "engine")
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame.", "engine")
     frame_age_seconds = _Spread(

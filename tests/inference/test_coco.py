@@ -33,7 +33,7 @@ def first_frame() -> Pixels:
 @pytest.fixture(scope="module")
 def engine() -> Coco:
     """The engine as it comes."""
-    return CocoConfig().build()
+    return Coco(CocoConfig())
 
 
 def answer(engine: Coco, pixels: Pixels, *tasks: Task) -> list[Answer]:
@@ -144,7 +144,7 @@ def test_refuses_a_tiling_it_cannot_make(tiles: str) -> None:
 def test_tiles_find_smaller_things(engine: Coco) -> None:
     """Walkers on a picture four times as wide are too small for one pass, not for 4x1 tiles."""
     wide = np.concatenate([first_frame()] * 4, axis=1)
-    tiled = CocoConfig(tiles="4x1").build()
+    tiled = Coco(CocoConfig(tiles="4x1"))
     (whole,) = answer(engine, wide, PEOPLE)
     (parts,) = answer(tiled, wide, PEOPLE)
     assert isinstance(whole, Boxes)

@@ -3,7 +3,9 @@
 The model is the small random one of the golden set: its answers are noise, but always the same.
 """
 
-from datetime import date
+import threading
+from collections.abc import Sequence
+from datetime import date, timedelta
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -15,18 +17,20 @@ from pydantic import ValidationError
 
 from connectors.queues.memory import MemoryConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.engines import EngineRequest
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
-from pipeline.inference.batcher import Batching
 from pipeline.inference.engines.moondream import MoondreamConfig, MoondreamEngine
 from pipeline.inference.worker import EngineLane, Worker
+from pipeline.moondream import Moondream
 from pipeline.telemetry.metrics import Metrics
-from pipeline.testing import ManualClock
+from pipeline.testing import ManualClock, wait_until
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+SOON_S = 120.0
 CLIP = ROOT / "configs" / "media" / "plaza.mp4"
 TASKS: tuple[Task, ...] = (
     Detect("people", "vlm", "person", max_objects=3),
@@ -58,17 +62,24 @@ def answers_of_a_worker(engine: MoondreamEngine, size: int) -> list[dict[str, An
     """Let a worker answer the clip's frames in batches of a size."""
     clock = ManualClock()
     queues = MemoryConfig().build(clock)
-    lane = EngineLane("vlm", engine, Batching(size, 0.0))
+    lane = EngineLane("vlm", engine, size, 60.0)
     worker = Worker(lane, queues.jobs, Metrics(), clock)
     for seq, pixels in enumerate(pictures()):
         frame = Frame("plaza", "run", seq, 1_700_000_000.0 + seq, pixels, (1280, 720))
         # Every other frame has fewer tasks, so that batches are of uneven work.
         tasks = TASKS if seq % 2 == 0 else TASKS[:3]
         assert queues.jobs.put(Job(frame, "vlm", seq, tasks, live=False), wait_s=0.0).accepted
-    answered: list[dict[str, Answer]] = []
-    while worker.step(0.0):
-        answered += [dict(d.result.answers) for d in queues.results.take(100, 0.0)]
-    return answered
+    while given := worker.feed(0.0):
+        while given:
+            given -= worker.hand_on(SOON_S)
+    by_ordinal = {d.result.ordinal: dict(d.result.answers) for d in queues.results.take(100, 0.0)}
+    return [answers for _, answers in sorted(by_ordinal.items())]
+
+
+def ask(engine: MoondreamEngine, *batch: tuple[Pixels, Sequence[Task]]) -> list[Sequence[Answer]]:
+    """The answers about each picture, submitted together."""
+    tickets = [engine.submit(EngineRequest(pixels, tasks)) for pixels, tasks in batch]
+    return [ticket.result(SOON_S) for ticket in tickets]
 
 
 def words_of(answer: Answer) -> object:
@@ -101,7 +112,7 @@ def test_a_worker_gives_the_same_answers_at_every_batch_size(engine: MoondreamEn
 
 def test_each_task_has_an_answer_of_its_kind(engine: MoondreamEngine) -> None:
     """Boxes and points lie in the frame with a score each; yes and no have a probability."""
-    (answers,) = engine.answer([(pictures()[0], TASKS)])
+    (answers,) = ask(engine, (pictures()[0], TASKS))
     boxes, points, number, door, colour, weather, scene = answers
     assert isinstance(boxes, Boxes)
     assert len(boxes.scores) == len(boxes.boxes_xyxy) > 0
@@ -124,7 +135,7 @@ def test_each_task_has_an_answer_of_its_kind(engine: MoondreamEngine) -> None:
 def test_a_question_for_a_number_fails_where_the_words_hold_none(engine: MoondreamEngine) -> None:
     """Noise is no number: unknown is not zero."""
     task = Ask("n", "vlm", "How many?", "number", max_tokens=2)
-    (answers,) = engine.answer([(pictures()[0], [task])])
+    (answers,) = ask(engine, (pictures()[0], [task]))
     assert isinstance(answers[0], Failed)
     assert "holds no number" in answers[0].reason
 
@@ -133,8 +144,11 @@ def test_a_bad_picture_and_a_bad_task_fail_alone(engine: MoondreamEngine) -> Non
     """The neighbours in the batch are answered."""
     grey = np.zeros((40, 40), np.uint8)
     nothing = Detect("empty", "vlm", "")
-    answers = engine.answer(
-        [(grey, TASKS[:2]), (pictures()[0], [nothing, TASKS[0]]), (pictures()[1], TASKS[:1])]
+    answers = ask(
+        engine,
+        (grey, TASKS[:2]),
+        (pictures()[0], [nothing, TASKS[0]]),
+        (pictures()[1], TASKS[:1]),
     )
     assert [[isinstance(a, Failed) for a in row] for row in answers] == [
         [True, True],
@@ -151,15 +165,68 @@ def test_rows_of_the_model_follow_the_frames_of_a_batch(engine: MoondreamEngine)
     small = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1, max_batch=3).build()
     assert small._model is not None
     assert small._model.engine.max_batch == 12
-    assert small.answer([(pictures()[0], TASKS[:3])]) == engine.answer([(pictures()[0], TASKS[:3])])
+    asked = (pictures()[0], TASKS[:3])
+    assert ask(small, asked) == ask(engine, asked)
+    small.close()
 
 
-def test_a_closed_engine_says_so() -> None:
-    """The model's memory is let go of."""
-    engine = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1).build()
+def test_a_short_answer_does_not_wait_for_a_long_one_that_began_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frame joins the running batch and leaves it, while an earlier one is still written."""
+    model = Moondream.load(GOLDEN, device="cpu", max_batch=8)
+    step, stepped = model.engine.step, threading.Semaphore(2)
+
+    def one_step() -> None:
+        assert stepped.acquire(timeout=SOON_S)
+        step()
+
+    monkeypatch.setattr(model.engine, "step", one_step)
+    engine = MoondreamEngine(model, MoondreamConfig(max_crops=1, max_batch=2))
+    long = engine.submit(
+        EngineRequest(pictures()[0], [Caption("scene", "vlm", "long", max_tokens=200)])
+    )
+    wait_until(lambda: model.engine.in_use().rows == 1)
+    short = engine.submit(EngineRequest(pictures()[1], [Ask("door", "vlm", "Open?", "yes/no")]))
+    for _ in range(200):
+        if short.done:
+            break
+        stepped.release()
+        short.wait(0.05)
+    assert short.done
+    assert not long.done
+    stepped.release(1000)
+    assert not isinstance(long.result(SOON_S)[0], Failed)
     engine.close()
-    with pytest.raises(EngineError, match="is closed"):
-        engine.answer([(pictures()[0], TASKS[:1])])
+
+
+def test_the_frame_at_which_the_model_breaks_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs with it is asked once more, one by one, and the model goes on afterwards."""
+    model = Moondream.load(GOLDEN, device="cpu", max_batch=8)
+    step = model.engine.step
+
+    def step_that_may_break() -> None:
+        asked = [
+            strand.picture.source
+            for strand in model.engine._scheduler.live()
+            if strand.picture is not None and not strand.job.ticket.is_cancelled
+        ]
+        if any(source is pictures()[1] for source in asked):
+            raise MemoryError("too much")
+        step()
+
+    monkeypatch.setattr(model.engine, "step", step_that_may_break)
+    config = MoondreamConfig(max_crops=1, max_batch=3, max_wait=timedelta(seconds=60))
+    engine = MoondreamEngine(model, config)
+    tickets = [engine.submit(EngineRequest(pictures()[n], TASKS[:1])) for n in range(3)]
+    first, broken, last = [ticket.result(SOON_S) for ticket in tickets]
+    assert broken == (Failed("vlm", "MemoryError: too much"),)
+    assert [ticket.asked_alone for ticket in tickets] == [True] * 3
+    assert not any(isinstance(answer, Failed) for answer in (*first, *last))
+    monkeypatch.undo()
+    again = [engine.submit(EngineRequest(pictures()[n], TASKS[:1])) for n in range(3)]
+    assert [isinstance(ticket.result(SOON_S)[0], Failed) for ticket in again] == [False] * 3
+    engine.close()
 
 
 @pytest.mark.parametrize(

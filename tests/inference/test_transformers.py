@@ -44,7 +44,7 @@ def build(folder: Path, min_score: float = 0.02) -> Transformers:
     """An engine that never asks the net."""
     return TransformersConfig(
         model=str(folder), device="cpu", min_score=min_score, local_files_only=True
-    ).build()
+    ).load()
 
 
 def picture(seed: int, size_wh: tuple[int, int] = (90, 60)) -> Pixels:
@@ -187,7 +187,7 @@ def test_bfloat16_finds_about_the_same(folders: dict[str, Path], closed: Transfo
         model=str(folders["rt_detr"]), device="cpu", dtype="bfloat16", min_score=0.02
     )
     best = boxes_of(closed.answer([(picture(0), [CARS])])[0][0]).scores[0]
-    low = boxes_of(config.build().answer([(picture(0), [CARS])])[0][0])
+    low = boxes_of(config.load().answer([(picture(0), [CARS])])[0][0])
     assert low.scores[0] == pytest.approx(best, abs=0.1)
 
 

@@ -22,7 +22,7 @@ from pipeline.moondream import (
     TextResult,
 )
 from pipeline.moondream.engine import MoondreamBatcher
-from pipeline.moondream.strands import Ticket
+from pipeline.moondream.strands import RequestTicket
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
 REQUESTS: tuple[Request, ...] = (
@@ -57,9 +57,9 @@ def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) ->
     return MoondreamBatcher(tiny_network(), tiny_language(), options)
 
 
-def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[Ticket]:
+def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[RequestTicket]:
     """Put cases in line, those of a picture that stand together with one encoding."""
-    tickets: list[Ticket] = []
+    tickets: list[RequestTicket] = []
     at = 0
     while at < len(cases):
         number = cases[at][0]
@@ -116,7 +116,7 @@ def run_mix(engine: MoondreamBatcher, rng: random.Random) -> None:
         count = rng.randint(1, len(cases))
         waves.append(cases[:count])
         cases = cases[count:]
-    sent: list[tuple[Case, Ticket]] = []
+    sent: list[tuple[Case, RequestTicket]] = []
     for wave in waves:
         sent += zip(wave, submit(engine, wave), strict=True)
         for _ in range(rng.randint(0, 6)):

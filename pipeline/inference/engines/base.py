@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from pipeline.core.config import Config, Duration
+from pipeline.core.clock import Clock
+from pipeline.core.config import Config, Duration, PositiveDuration
 from pipeline.core.engines import Engine
 from pipeline.core.tasks import Task
 
@@ -13,10 +14,15 @@ from pipeline.core.tasks import Task
 class EngineConfigBase(Config):
     """How frames are gathered for an engine."""
 
-    max_batch: int = Field(8, ge=1, le=256, description="Frames answered together, at most.")
+    max_batch: int = Field(8, ge=1, le=256, description="Frames worked on at a time, at most.")
     max_wait: Duration = Field(
         timedelta(milliseconds=20),
         description="How long a batch that is not full waits for more frames.",
+    )
+    deadline: PositiveDuration = Field(
+        timedelta(seconds=60),
+        description="Time the engine has for a frame, waiting for its turn included; then its "
+        "tasks fail. Keep it below the queue's `visibility`.",
     )
 
     @property
@@ -29,5 +35,5 @@ class EngineConfigBase(Config):
         """Why this engine cannot answer a task, with the way out; None when it can."""
 
     @abstractmethod
-    def build(self) -> Engine:
-        """Load the model; raises EngineError."""
+    def build(self, clock: Clock | None = None) -> Engine:
+        """Load the model; raises EngineError. Deadlines are measured on `clock`."""

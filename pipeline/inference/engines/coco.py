@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
+from pipeline.core.clock import Clock
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box, centre
@@ -16,6 +17,7 @@ from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
 from pipeline.inference.engines._coco import MEANT, NAMES, SIDE, WEIGHTS
 from pipeline.inference.engines._coco.tiles import Tile, kept, placed, tiles_of
 from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.engines.batching import BatchingEngine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,9 +81,10 @@ class CocoConfig(EngineConfigBase):
         """Twice the net's side for each tile: then the short side is no less up to 2:1."""
         return 2 * SIDE * max(_columns_rows(self.tiles))
 
-    def build(self) -> "Coco":
+    def build(self, clock: Clock | None = None) -> BatchingEngine:
         """Load the net; raises EngineError when it cannot be read."""
-        return Coco(self)
+        # The net takes one picture at a time: to hold back the first of a batch gains nothing.
+        return BatchingEngine(Coco(self), 1, 0.0, clock)
 
 
 class Coco:

@@ -1,22 +1,32 @@
 """Answers every kind of task in plain words with Moondream 2, a vision-language model on torch."""
 
+import logging
+from collections import deque
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 import pipeline.moondream as moondream
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.clock import Clock
+from pipeline.core.config import PositiveDuration
+from pipeline.core.engines import EngineRequest, Ticket
 from pipeline.core.errors import EngineError
-from pipeline.core.frames import Pixels
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.line import RequestLine
 from pipeline.moondream.numbers import number_in
 from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
 
 if TYPE_CHECKING:
     from pipeline.moondream import Moondream
+    from pipeline.moondream.engine import MoondreamBatcher
+    from pipeline.moondream.strands import RequestTicket
+
+logger = logging.getLogger(__name__)
 
 # A number in words is at most a few tokens, an introduction in front of it a few more.
 NUMBER_TOKENS = 16
@@ -37,6 +47,11 @@ class MoondreamConfig(EngineConfigBase):
     """Moondream 2: detects, points, counts, answers and describes, for any words."""
 
     type: Literal["moondream"] = "moondream"
+    deadline: PositiveDuration = Field(
+        timedelta(minutes=4),
+        description="Time the engine has for a frame, waiting for its turn included; then its "
+        "tasks fail. Keep it below the queue's `visibility`. A CPU may need minutes for a frame.",
+    )
     model: str = Field(
         "vikhyatk/moondream2",
         description="A Hugging Face repository, or a folder with model.safetensors, "
@@ -78,7 +93,7 @@ class MoondreamConfig(EngineConfigBase):
             )
         return None
 
-    def build(self) -> "MoondreamEngine":
+    def build(self, clock: Clock | None = None) -> "MoondreamEngine":
         """Load the model; raises EngineError."""
         try:
             model = moondream.Moondream.load(
@@ -97,35 +112,119 @@ class MoondreamConfig(EngineConfigBase):
         # torch says RuntimeError or AssertionError for a device it does not have.
         except (moondream.MoondreamError, RuntimeError, AssertionError) as error:
             raise EngineError(f"the model {self.model} cannot be loaded: {error}") from error
-        return MoondreamEngine(model, self)
+        return MoondreamEngine(model, self, clock)
+
+
+@dataclass(slots=True, eq=False)
+class _AskedFrame:
+    """A frame in the model's hands, with the model's receipts in the order of its tasks."""
+
+    ticket: Ticket
+    receipts: "Sequence[RequestTicket]"
 
 
 class MoondreamEngine:
-    """Puts the tasks of a batch to the model; each frame is encoded once for all its tasks."""
+    """Feeds the model from a thread of its own: frames join its running batch as they come.
 
-    def __init__(self, model: "Moondream", config: MoondreamConfig) -> None:
-        self._model: Moondream | None = model
+    A frame is answered as soon as its own tasks are, whatever else the model is busy with, and is
+    encoded once for all of them. Where a step of the model raises, the frames in hand are asked
+    once more, one after the other, so that the one to blame fails alone.
+    """
+
+    def __init__(
+        self, model: "Moondream", config: MoondreamConfig, clock: Clock | None = None
+    ) -> None:
         self._config = config
+        self._model: Moondream | None = model
+        self._in_hand: list[_AskedFrame] = []
+        self._again: deque[Ticket] = deque()
+        self._has_raised = False
+        self._line = RequestLine(self._work, self._let_go, clock)
 
     @property
     def max_side(self) -> int:
         """Longest picture side in pixels that the model can make use of."""
         return self._config.max_side
 
-    def answer(self, batch: Sequence[tuple[Pixels, Sequence[Task]]]) -> list[list[Answer]]:
-        """Answers in the order asked; `pixels` are (H, W, 3) RGB."""
-        if self._model is None:
-            raise EngineError("the engine is closed; build it again")
-        work = [(pixels, [_request(task) for task in tasks]) for pixels, tasks in batch]
-        found = self._model.answer(work, self._config.max_crops)
-        return [
-            [_answer(task, result) for task, result in zip(tasks, results, strict=True)]
-            for (_, tasks), results in zip(batch, found, strict=True)
-        ]
+    def submit(self, request: EngineRequest) -> Ticket:
+        """Put a request in line; returns at once."""
+        return self._line.submit(request)
 
     def close(self) -> None:
-        """Let go of the model and its memory."""
+        """Fail everything outstanding and let go of the model. Safe to repeat."""
+        self._line.close()
+
+    def _work(self) -> None:
+        assert self._model is not None
+        batcher = self._model.engine
+        while not self._line.is_closed:
+            for ticket in self._next(is_idle=batcher.is_idle):
+                self._ask(batcher, ticket)
+            try:
+                batcher.step()
+            except Exception as error:
+                if not self._in_hand:
+                    raise
+                self._ask_again(error)
+            self._settle()
+
+    def _next(self, *, is_idle: bool) -> list[Ticket]:
+        """Who joins the running batch now; waited for where nothing runs."""
+        if self._in_hand and self._in_hand[0].ticket.asked_alone:
+            return []
+        while self._again:
+            ticket = self._again.popleft()
+            if not ticket.done:
+                return [ticket]
+        most = self._config.max_batch
+        if self._in_hand or not is_idle:
+            return self._line.take_now(most)
+        return self._line.take(most, self._config.max_wait.total_seconds())
+
+    def _ask(self, batcher: "MoondreamBatcher", ticket: Ticket) -> None:
+        asked = ticket.request
+        requests = [_request(task) for task in asked.tasks]
+        receipts = batcher.submit(asked.pixels, requests, self._config.max_crops)
+        self._in_hand.append(_AskedFrame(ticket, receipts))
+
+    def _settle(self) -> None:
+        """Hand in the frames that are answered, and drop those that nobody waits for."""
+        together, left = len(self._in_hand), []
+        for frame in self._in_hand:
+            results = [receipt.result for receipt in frame.receipts]
+            if frame.ticket.done:
+                for receipt in frame.receipts:
+                    receipt.cancel()
+            elif None in results:
+                left.append(frame)
+            else:
+                tasks = frame.ticket.request.tasks
+                answers = [
+                    _answer(task, result)
+                    for task, result in zip(tasks, results, strict=True)
+                    if result is not None
+                ]
+                frame.ticket.settle(answers, together)
+        self._in_hand = left
+
+    def _ask_again(self, error: Exception) -> None:
+        """Empty the model, whose step has raised, and put what it held in line to go alone."""
+        if not self._has_raised:
+            self._has_raised = True
+            logger.error("a step of the model failed, asking one by one", exc_info=error)
+        for frame in self._in_hand:
+            for receipt in frame.receipts:
+                receipt.cancel()
+            if frame.ticket.asked_alone:
+                frame.ticket.fail(f"{type(error).__name__}: {error}", batch=1)
+            elif not frame.ticket.done:
+                frame.ticket.asked_alone = True
+                self._again.append(frame.ticket)
+        self._in_hand = []
+
+    def _let_go(self) -> None:
         self._model = None
+        self._in_hand, self._again = [], deque()
 
 
 def _request(task: Task) -> "moondream.Request":

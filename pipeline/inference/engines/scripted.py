@@ -15,10 +15,12 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.clock import Clock
 from pipeline.core.config import XY, Config, Fraction
 from pipeline.core.frames import Pixels
 from pipeline.core.tasks import Ask, Caption, Count, Point, Task
 from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.engines.batching import BatchingEngine
 
 
 class Failure(Config):
@@ -47,7 +49,7 @@ class ScriptedConfig(EngineConfigBase):
             return f"has no scripted answers for the task {task.id!r}; it has: {known}"
         return None
 
-    def build(self) -> "Scripted":
+    def build(self, clock: Clock | None = None) -> BatchingEngine:
         """The engine, at the beginning of its lists."""
         asked: dict[str, int] = {}
 
@@ -59,7 +61,8 @@ class ScriptedConfig(EngineConfigBase):
             asked[task.id] = turn + 1
             return _answer_of(lines[turn % len(lines)], task)
 
-        return Scripted(next_line)
+        max_wait_s = self.max_wait.total_seconds()
+        return BatchingEngine(Scripted(next_line), self.max_batch, max_wait_s, clock)
 
 
 class Scripted:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
+from pipeline.core.clock import Clock
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import centre
 from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
 from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.engines.batching import BatchingEngine
 
 if TYPE_CHECKING:
     from pipeline.inference.engines._transformers.detectors import DetectedBoxes, Detector
@@ -61,8 +63,13 @@ class TransformersConfig(EngineConfigBase):
             "use an engine that speaks, such as moondream"
         )
 
-    def build(self) -> "Transformers":
+    def build(self, clock: Clock | None = None) -> BatchingEngine:
         """Load the checkpoint; raises EngineError."""
+        max_wait_s = self.max_wait.total_seconds()
+        return BatchingEngine(self.load(), self.max_batch, max_wait_s, clock)
+
+    def load(self) -> "Transformers":
+        """The model alone; raises EngineError."""
         try:
             loader: Any = import_module(_LOADER)
         except ImportError as error:
