@@ -20,6 +20,7 @@ from pipeline.core.store import (
     Page,
     Span,
     StoredEvent,
+    UnreadableEvent,
 )
 
 _EARLIER = ("entered", "left", "mean", "maximum")
@@ -147,6 +148,14 @@ def _values(row: sa.Row[Any]) -> Mapping[str, float | None]:
         return values
     earlier = {name: row._mapping[name] for name in _EARLIER}
     return {name: value for name, value in earlier.items() if value is not None}
+
+
+def kept_or_not(row: sa.Row[Any]) -> StoredEvent | UnreadableEvent:
+    """A row of the events table as an event, or as what can still be said of it."""
+    try:
+        return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
+    except ValueError as error:
+        return UnreadableEvent(row.position, row.record_id, f"cannot be read: {error}")
 
 
 def _health(row: sa.Row[Any]) -> Health:

@@ -188,7 +188,7 @@ class StoreContract(abc.ABC):
     def test_pruning_waits_for_every_sink(self, store: Store) -> None:
         """Old events go once all enlisted sinks are past them; a dismissed sink holds nothing."""
         store.commit(Commit(events=[an_event(number) for number in range(4)]))
-        store.register_sinks(["log", "ops"])
+        store.register_sinks(["log", "ops"], from_beginning=["log", "ops"])
         store.advance("log", 4)
         store.advance("ops", 1, [Undelivered("ops", 1, an_event(0).record_id, "no", 1)])
         self.clock.advance(100)
