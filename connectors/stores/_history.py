@@ -155,7 +155,8 @@ def kept_or_not(row: sa.Row[Any]) -> StoredEvent | UnreadableEvent:
     try:
         return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
     except ValueError as error:
-        return UnreadableEvent(row.position, row.record_id, f"cannot be read: {error}")
+        reason = f"cannot be read: {error}"
+        return UnreadableEvent(row.position, row.record_id, row.camera, row.rule, row.type, reason)
 
 
 def _health(row: sa.Row[Any]) -> Health:

@@ -97,6 +97,9 @@ class UnreadableEvent:
 
     position: int
     record_id: str
+    camera: str
+    rule: str
+    type: str
     reason: str
 
 
