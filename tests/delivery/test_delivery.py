@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 def delivery(store: SqlStore, **sinks: Sink) -> Delivery:
     """Lanes to these sinks."""
     clock, metrics = SystemClock(), Metrics()
-    lanes = [SinkLane(Route(name), sink, store, clock, metrics) for name, sink in sinks.items()]
+    lanes = [SinkLane(Route(name, from_beginning=True), sink, store, clock, metrics) for name, sink in sinks.items()]
     return Delivery(lanes, store, clock)
 
 
@@ -96,7 +96,7 @@ def test_who_may_not_go_on_sends_nothing_more(store: SqlStore) -> None:
     stuck, log, may = Gate(), ListSink(), threading.Event()
     may.set()
     lanes = [
-        SinkLane(Route(name, at_once=1), sink, store, SystemClock(), Metrics())
+        SinkLane(Route(name, at_once=1, from_beginning=True), sink, store, SystemClock(), Metrics())
         for name, sink in {"ops": stuck, "log": log}.items()
     ]
     running = Delivery(lanes, store, SystemClock(), may.is_set)

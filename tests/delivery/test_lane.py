@@ -11,7 +11,7 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import Event
-from pipeline.core.store import Commit, Undelivered
+from pipeline.core.store import Commit, LeaseProof, Undelivered
 from pipeline.delivery import Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock
@@ -40,12 +40,18 @@ class ForgetfulStore(SqlStore):
 
     failures = 0
 
-    def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
+    def advance(
+        self,
+        sink: str,
+        position: int,
+        dead: Sequence[Undelivered] = (),
+        lease: LeaseProof | None = None,
+    ) -> None:
         """Fail, or do it."""
         if self.failures:
             self.failures -= 1
             raise StoreError("the store is locked")
-        super().advance(sink, position, dead)
+        super().advance(sink, position, dead, lease)
 
 
 @dataclass
