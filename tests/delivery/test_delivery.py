@@ -48,7 +48,10 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 def delivery(store: SqlStore, **sinks: Sink) -> Delivery:
     """Lanes to these sinks."""
     clock, metrics = SystemClock(), Metrics()
-    lanes = [SinkLane(Route(name, from_beginning=True), sink, store, clock, metrics) for name, sink in sinks.items()]
+    lanes = [
+        SinkLane(Route(name, from_beginning=True), sink, store, clock, metrics)
+        for name, sink in sinks.items()
+    ]
     return Delivery(lanes, store, clock)
 
 

@@ -15,11 +15,11 @@ from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import StoreError
-from pipeline.core.store import Commit, Store
-from pipeline.delivery.lease import DeliveryLease
+from pipeline.core.store import DELIVER, Commit, LeaseOwner, Store
 from pipeline.deployment.loader import load
+from pipeline.runtime.ownership import LEASE_TTL, StoreLease
 from pipeline.runtime.stages.base import StageContext
-from pipeline.runtime.stages.delivery import SharedDeliveryStage
+from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, patience, wait_until
 from tests.cli.test_run import moonwatch
@@ -54,7 +54,7 @@ class Site:
     def __post_init__(self) -> None:
         keys = {"type": "redis", "url": self.server.url, "prefix": self.folder.name}
         content = deployment(self.folder, {"plaza": camera(CLIP)}, queue=keys)
-        content["sinks"] = {"hook": {"type": "webhook", "url": self.hook.url}}
+        content["sinks"] = {"hook": {"type": "webhook", "url": self.hook.url, "from": "beginning"}}
         self.file = written(self.folder, content)
         self.store = StoreConfig(url=f"sqlite:///{self.folder}/events.db").build()
 
@@ -172,35 +172,35 @@ class Refusing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def register_sinks(self, sinks: Sequence[str]) -> None:
+    def register_sinks(self, sinks: Sequence[str], from_beginning: Sequence[str]) -> None:
         """Refuse, or do it."""
         self.refusals -= 1
         if self.refusals >= 0:
             raise StoreError("the store is locked")
-        self._store.register_sinks(sinks)
+        self._store.register_sinks(sinks, from_beginning)
 
 
 @dataclass
 class Shift:
     """One process's stage of delivery, looked after by the test."""
 
-    stage: SharedDeliveryStage
-    duty: DeliveryLease
+    stage: DeliveryStage
+    lease: StoreLease
     queues: RedisQueues
     metrics: Metrics
     clock: ManualClock
 
 
 def shift(site: Site, store: SqlStore | Refusing) -> Shift:
-    """A stage whose duty the test looks after as well."""
+    """A stage whose lease the test looks after as well."""
     loaded = load(site.file, [])
     assert isinstance(loaded.queue, RedisConfig)
     queues = loaded.queue.build(SystemClock())
     clock, metrics = ManualClock(), Metrics()
-    duty = DeliveryLease(queues.leases, "me", clock)
+    lease = StoreLease(site.store, DELIVER, LeaseOwner("me", "here", 1), clock)
     context = StageContext(loaded, queues, metrics, clock)
-    stage = SharedDeliveryStage(context, store, duty)  # type: ignore[arg-type]
-    return Shift(stage, duty, queues, metrics, clock)
+    stage = DeliveryStage(context, store, lease)  # type: ignore[arg-type]
+    return Shift(stage, lease, queues, metrics, clock)
 
 
 def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,7 +208,7 @@ def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptur
     mine = shift(site, Refusing(site.store, 3))
     site.happen()
     assert mine.stage.ready() == "does not know yet whether another process delivers"
-    mine.duty.look()
+    mine.lease.look()
     for _ in range(3):
         mine.stage.poll()
         assert mine.stage.ready() == "the store does not answer yet"
@@ -231,21 +231,22 @@ def test_a_turn_that_was_lost_leaves_no_figures(site: Site) -> None:
     site.hook.always = 503
     site.happen()
     mine = shift(site, site.store)
-    mine.duty.look()
+    mine.lease.look()
     mine.stage.poll()
     behind = 'moonwatch_sink_behind{sink="hook"}'
     wait_until(lambda: mine.metrics.value("moonwatch_sink_behind", sink="hook") == site.made)
-    site.server.client.delete(f"{{{site.folder.name}}}:lease:delivery")
-    other = DeliveryLease(mine.queues.leases, "other", mine.clock)
+    other = StoreLease(site.store, DELIVER, LeaseOwner("other", "there", 2), mine.clock)
     other.look()
-    mine.duty.look()
+    mine.clock.advance(LEASE_TTL.total_seconds())
+    other.look()
+    mine.lease.look()
     mine.stage.poll()
     assert (mine.stage.stands_by, mine.stage.status(), mine.stage.ready()) == (True, (), None)
     assert f"{behind} 0.0" in mine.metrics.exposition().decode()
     site.store.advance("hook", site.made - 1)
     site.hook.always = 200
     other.end()
-    mine.duty.look()
+    mine.lease.look()
     mine.stage.poll()
     site.arrive()
     mine.stage.stop(5.0)
