@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -188,8 +189,7 @@ def test_a_run_that_lost_its_store_while_paused_writes_nothing_more(shop: Shop) 
     first = shop.run()
     shop.owned_by(first)
     shop.work(first)
-    first.process.send_signal(signal.SIGSTOP)
-    store = SqlStore(f"sqlite:///{shop.database}")
+    store = opened_while_paused(shop, first)
     try:
         clock = ManualClock()
         taker = StoreLease(store, RUN, LeaseOwner("taker", "elsewhere", 77), clock)
@@ -207,6 +207,19 @@ def test_a_run_that_lost_its_store_while_paused_writes_nothing_more(shop: Shop) 
         assert taker.holds(taker.proof)
     finally:
         store.close()
+
+
+def opened_while_paused(shop: Shop, run: Running) -> SqlStore:
+    """The store, with a run paused at a moment when it is not writing, which would lock it."""
+    deadline = time.monotonic() + patience(20)
+    while True:
+        run.process.send_signal(signal.SIGSTOP)
+        try:
+            return SqlStore(f"sqlite:///{shop.database}", patience_s=0.1)
+        except StoreError:
+            assert time.monotonic() < deadline
+            run.process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
 
 
 def everything(database: Path) -> dict[str, list[Any]]:
