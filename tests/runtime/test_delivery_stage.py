@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from connectors.queues.redis import RedisConfig, RedisQueues
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.store import DELIVER, Commit, LeaseOwner, Store
 from pipeline.deployment.loader import load
 from pipeline.runtime.ownership import LEASE_TTL, StoreLease
@@ -252,3 +253,67 @@ def test_a_turn_that_was_lost_leaves_no_figures(site: Site) -> None:
     mine.stage.stop(5.0)
     mine.queues.close()
     assert len(site.hook.accepted) == 1
+
+
+def test_the_sinks_of_a_changed_file_are_served(site: Site) -> None:
+    """Reload: equal ones are not disturbed, new ones begin now, and a refused file changes none."""
+    mine = shift(site, site.store)
+    site.happen()
+    mine.lease.look()
+    mine.stage.poll()
+    site.arrive()
+    path = site.folder / "log.jsonl"
+    with_log = load(site.file, [f"sinks.log={{type: jsonl, path: {path}}}"])
+    threads = sink_threads()
+    mine.stage.update(with_log)
+    assert threads < sink_threads()
+    site.happen(5)
+    mine.stage.poll()
+    wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == 5)
+    site.arrive()
+
+    unusable = "sinks.hook.tls={ca: /nowhere/ca.pem}"
+    with pytest.raises(SinkError):
+        mine.stage.update(load(site.file, [unusable]))
+    assert [lane.sink for lane in mine.stage.status()] == ["hook", "log"]
+
+    elsewhere = site.folder / "other.jsonl"
+    changed = load(site.file, [f"sinks={{log: {{type: jsonl, path: {elsewhere}}}}}"])
+    mine.stage.update(changed)
+    site.happen(3)
+
+    def arrived() -> bool:
+        mine.stage.poll()
+        return elsewhere.exists() and len(elsewhere.read_text().splitlines()) == 3
+
+    wait_until(arrived)
+    mine.stage.stop(5.0)
+    mine.queues.close()
+    assert len(site.hook.accepted) == len(set(site.hook.accepted)) == 25
+    assert len(path.read_text().splitlines()) == 5
+
+
+def test_who_stands_by_learns_of_a_changed_file_too(site: Site) -> None:
+    """Reload: it serves the new sinks once it has to."""
+    mine = shift(site, site.store)
+    other = StoreLease(site.store, DELIVER, LeaseOwner("other", "there", 2), mine.clock)
+    other.look()
+    mine.lease.look()
+    mine.stage.poll()
+    assert mine.stage.stands_by
+    path = site.folder / "log.jsonl"
+    log = f"sinks={{log: {{type: jsonl, path: {path}, from: beginning}}}}"
+    mine.stage.update(load(site.file, [log]))
+    site.happen(4)
+    other.end()
+    mine.lease.look()
+    mine.stage.poll()
+    wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == 4)
+    mine.stage.stop(5.0)
+    mine.queues.close()
+    assert site.hook.accepted == []
+
+
+def sink_threads() -> set[int | None]:
+    """The threads that serve sinks now."""
+    return {one.ident for one in threading.enumerate() if one.name.startswith("sink-")}

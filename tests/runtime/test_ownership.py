@@ -20,7 +20,7 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import StoreError
-from pipeline.core.store import RUN, LeaseOwner, LeaseRecord
+from pipeline.core.store import DELIVER, RUN, LeaseOwner, LeaseRecord
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
 from pipeline.runtime.ownership import LEASE_TTL, StoreLease
@@ -192,11 +192,14 @@ def test_a_run_that_lost_its_store_while_paused_writes_nothing_more(shop: Shop) 
     store = opened_while_paused(shop, first)
     try:
         clock = ManualClock()
-        taker = StoreLease(store, RUN, LeaseOwner("taker", "elsewhere", 77), clock)
-        taker.look()
-        clock.advance(LEASE_TTL.total_seconds())
-        taker.look()
+        me = LeaseOwner("taker", "elsewhere", 77)
+        taker, sender = (StoreLease(store, name, me, clock) for name in (RUN, DELIVER))
+        for _ in range(2):
+            taker.look()
+            sender.look()
+            clock.advance(LEASE_TTL.total_seconds())
         assert taker.proof is not None
+        assert sender.proof is not None
         before, sent = everything(shop.database), shop.delivered()
         first.process.send_signal(signal.SIGCONT)
         assert first.ended() == 1, first.said()
