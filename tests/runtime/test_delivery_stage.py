@@ -279,7 +279,9 @@ def test_the_sinks_of_a_changed_file_are_served(site: Site) -> None:
 
     elsewhere = site.folder / "other.jsonl"
     changed = load(site.file, [f"sinks={{log: {{type: jsonl, path: {elsewhere}}}}}"])
+    former = sink_threads()
     mine.stage.update(changed)
+    wait_until(lambda: not former & sink_threads())  # the step they were in is theirs
     site.happen(3)
 
     def arrived() -> bool:
