@@ -84,6 +84,7 @@ class Database:
         self._lock = threading.Lock()
         self._gone_since: float | None = None
         self._said: tuple[int, int] | None = None
+        self._missing: set[sa.Column[Any]] = set()
         self.place = parsed.database or "" if self._sqlite else _address(parsed)
         with self._translated("open it"):
             self._opened = self._open()
@@ -126,6 +127,13 @@ class Database:
             else "SELECT extract(epoch FROM clock_timestamp())::float8"
         )
         return float(connection.exec_driver_sql(asked).scalar_one())
+
+    def columns(self, table: sa.Table) -> list[sa.ColumnElement[Any]]:
+        """A table's columns; those that an older release has not made yet are unknown."""
+        return [
+            sa.null().label(column.name) if column in self._missing else column
+            for column in table.columns
+        ]
 
     @property
     def _path(self) -> Path:
@@ -170,8 +178,12 @@ class Database:
         make = _sqlite_reader if self._sqlite else _postgresql_reader
         engine = make(self._url, self._patience_s)
         with self._translated("read it"), engine.connect() as connection:
-            if not sa.inspect(connection).has_table(_schema.version.name):
+            asked = sa.inspect(connection)
+            if not asked.has_table(_schema.version.name):
                 raise StoreError(f"the store {self.place} holds nothing of moonwatch yet")
+            for table in (_schema.buckets, _schema.checkpoints):
+                there = {column["name"] for column in asked.get_columns(table.name)}
+                self._missing |= {column for column in table.columns if column.name not in there}
         return engine
 
     def _current(self) -> _Opened:

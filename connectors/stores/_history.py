@@ -70,7 +70,7 @@ class SqlHistory:
     ) -> Sequence[Bucket]:
         """Minute buckets by camera, rule and minute."""
         table = _schema.buckets
-        wanted = sa.select(table).where(*_within(table.c.minute, span))
+        wanted = sa.select(*self._database.columns(table)).where(*_within(table.c.minute, span))
         if camera is not None:
             wanted = wanted.where(table.c.camera == camera)
         if rule is not None:

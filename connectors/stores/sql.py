@@ -76,13 +76,14 @@ class SqlStore:
     def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
         """The last checkpoint, if there is one."""
         table = _schema.checkpoints
-        wanted = sa.select(table).where(table.c.camera == camera, table.c.engine == engine)
+        wanted = sa.select(*self._database.columns(table))
+        wanted = wanted.where(table.c.camera == camera, table.c.engine == engine)
         with self._database.read("read a checkpoint") as connection:
             row = connection.execute(wanted).one_or_none()
         if row is None:
             return None
         state = json.loads(row.state)
-        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
+        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, bool(row.ended))
 
     def fences(self) -> Mapping[int, int]:
         """The highest fencing token of each partition."""
