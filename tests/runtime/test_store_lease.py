@@ -130,7 +130,8 @@ def test_one_that_was_slow_and_met_nobody_goes_on(crew: Crew) -> None:
     proof = first.proof
     crew.clock.advance(100 * TTL_S)
     first.look()
-    assert first.proof == proof is not None
+    assert first.proof is not None
+    assert first.proof is proof
 
 
 def test_a_sign_of_life_at_the_last_moment_counts(crew: Crew) -> None:
