@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -29,6 +29,15 @@ class BaseSinkConfig(Config):
     """Rules, cameras or types whose events are not wanted; written `not:`."""
     give_up_after: PositiveDuration = Field(default_factory=lambda: parse_duration("7d"))
     """How long an event is tried for while the sink does not answer."""
+
+    from_: Literal["now", "beginning"] = Field("now", alias="from")
+    """Where a sink begins that is new to the store: with what happens from now on, or with the
+    oldest event that is kept. A sink under another name is a new one."""
+
+    @property
+    def from_beginning(self) -> bool:
+        """Whether a new sink gets what was kept before it came."""
+        return self.from_ == "beginning"
 
     @property
     def at_once(self) -> int:

@@ -69,6 +69,12 @@ class StoreConfig(Config):
         store: SqlStore = module.SqlStore(self.url, clock or SystemClock())
         return store
 
+    def build_reader(self, clock: Clock | None = None) -> "SqlStore":
+        """Open a database that is there, to read only; raises StoreError."""
+        module = importlib.import_module("connectors.stores.sql")
+        store: SqlStore = module.SqlStore(self.url, clock or SystemClock(), read_only=True)
+        return store
+
     def build_media(self) -> FileMediaStore:
         """The folder of pictures; made when the first one is kept."""
         return FileMediaStore(self.media_folder)

@@ -1,22 +1,35 @@
 """One door to SQLite and PostgreSQL: how they are opened, locked, and what their errors mean."""
 
+import fcntl
+import logging
+import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from connectors.stores import _schema
 from pipeline.core.errors import StoreError
 
+_log = logging.getLogger(__name__)
+OPENING = "moonwatch_opening"
+"""The execution option of a writing connection that holds the number of its database file."""
 # Any number will do as long as nobody else in a shared PostgreSQL uses it ("moonwatch" on a phone).
 _WRITER_LOCK = 666_692_824
 _WRITES = "moonwatch_writes"
+_DURABLY = "moonwatch_durably"
+# A deleted file is often one that is being restored by hand.
+_PUT_BACK_S = 5.0
 _LOCK_PAUSE_S = 0.02
 _LOG_BYTES = 64 * 1024 * 1024
 _HINTS = (
@@ -26,6 +39,8 @@ _HINTS = (
     ("readonly", "give this user the right to write the file and its folder"),
     ("unable to open", "check that the folder exists and may be written"),
     ("not a database", "name another file, that one holds something else"),
+    ("no such column", "another release wrote it; read it with that one"),
+    ("no such table", "another release wrote it; read it with that one"),
     ("malformed", "the file is damaged; restore it from a backup, or move it away"),
     ("password authentication", "check user and password in store.url"),
     ("does not exist", "create it first, or correct store.url"),
@@ -35,47 +50,179 @@ _HINTS = (
 )
 
 
-class Database:
-    """Connections to one database. Writing transactions come one after the other."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The connections to one file or server, and how that file is recognised."""
 
-    def __init__(self, url: str, patience_s: float) -> None:
+    engine: sa.Engine
+    number: int = 0
+    """How many files there were before it, under the same name."""
+    file: tuple[int, int] | None = None
+    sides: Mapping[Path, tuple[int, int] | None] = field(default_factory=dict)
+    """Its write-ahead log and the index of that."""
+
+
+class Database:
+    """Connections to one database. Writing transactions come one after the other.
+
+    A file that is replaced while it is in use is noticed before and after each transaction, and
+    opened anew; what a transaction wrote into the old one is not said to be kept.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        patience_s: float,
+        prepare: Callable[[sa.Connection, str], None] | None = None,
+    ) -> None:
+        """`prepare` is given each database that is opened; without it nothing is ever written."""
         parsed = _parse(url)
+        self._url = parsed
         self._sqlite = parsed.get_backend_name() == "sqlite"
+        self._patience_s = patience_s
+        self._prepare = prepare
+        self._lock = threading.Lock()
+        self._gone_since: float | None = None
+        self._said: tuple[int, int] | None = None
+        self._missing: set[sa.Column[Any]] = set()
         self.place = parsed.database or "" if self._sqlite else _address(parsed)
-        make = _sqlite_engine if self._sqlite else _postgresql_engine
         with self._translated("open it"):
-            self._engine = make(parsed, patience_s)
-        try:
-            with self.write("prepare its tables") as connection:
-                _schema.prepare(connection, self.place)
-        except StoreError:
-            self.close()
-            raise
+            self._opened = self._open()
 
     @contextmanager
-    def write(self, what: str) -> Iterator[sa.Connection]:
+    def write(self, what: str, *, durably: bool = True) -> Iterator[sa.Connection]:
         """A transaction that no other writer runs beside; kept as a whole, or not at all.
 
         That makes positions visible in their order: a reader that has seen one never finds a
         lower one later. SQLite has one writer by itself; in PostgreSQL, where numbers are handed
         out before a transaction ends, a lock held until its end does the same.
+
+        What need not survive a power cut need not be written `durably`, which spares the disk.
         """
-        with self._translated(what), self._engine.connect() as connection:
-            connection = connection.execution_options(**{_WRITES: True})
+        with self._translated(what):
+            opened = self._current()
+            with self._writing(opened, durably=durably) as connection:
+                yield connection
+        if self._sqlite and _identity(self._path) != opened.file:
+            raise StoreError(
+                f"the store {self.place}: cannot {what}: the file was replaced or deleted "
+                "meanwhile; it is tried again"
+            )
+
+    @contextmanager
+    def read(self, what: str) -> Iterator[sa.Connection]:
+        """A connection for questions; never waits for a writer."""
+        with self._translated(what), self._current().engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Let go of all connections; safe to call twice."""
+        self._opened.engine.dispose()
+
+    def now(self, connection: sa.Connection) -> float:
+        """UTC seconds on the database's own clock, which is the same for all processes."""
+        asked = (
+            "SELECT (julianday('now') - 2440587.5) * 86400.0"
+            if self._sqlite
+            else "SELECT extract(epoch FROM clock_timestamp())::float8"
+        )
+        return float(connection.exec_driver_sql(asked).scalar_one())
+
+    def columns(self, table: sa.Table) -> list[sa.ColumnElement[Any]]:
+        """A table's columns; those that an older release has not made yet are unknown."""
+        return [
+            sa.null().label(column.name) if column in self._missing else column
+            for column in table.columns
+        ]
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._url.database or "")
+
+    @contextmanager
+    def _writing(self, opened: _Opened, *, durably: bool) -> Iterator[sa.Connection]:
+        if self._prepare is None:
+            raise StoreError(f"the store {self.place} was opened to be read only")
+        with opened.engine.connect() as connection:
+            options = {_WRITES: True, _DURABLY: durably, OPENING: opened.number}
+            connection = connection.execution_options(**options)
             with connection.begin():
                 if not self._sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITER_LOCK)))
                 yield connection
 
-    @contextmanager
-    def read(self, what: str) -> Iterator[sa.Connection]:
-        """A connection for questions; never waits for a writer."""
-        with self._translated(what), self._engine.connect() as connection:
-            yield connection
+    def _open(self, number: int = 0) -> _Opened:
+        if self._prepare is None:
+            return _Opened(self._open_to_read())
+        if not self._sqlite:
+            opened = _Opened(_postgresql_engine(self._url, self._patience_s))
+        else:
+            opened = _Opened(_sqlite_engine(self._url, self._patience_s), number)
+        try:
+            with (
+                self._translated("prepare its tables"),
+                self._writing(opened, durably=True) as connection,
+            ):
+                self._prepare(connection, self.place)
+        except StoreError:
+            opened.engine.dispose()
+            raise
+        if self._sqlite:
+            sides = {side: _identity(side) for side in _sides(self._path)}
+            opened = replace(opened, file=_identity(self._path), sides=sides)
+        return opened
 
-    def close(self) -> None:
-        """Let go of all connections; safe to call twice."""
-        self._engine.dispose()
+    def _open_to_read(self) -> sa.Engine:
+        if self._sqlite and not self._path.exists():
+            raise StoreError(f"there is no store {self.place} yet on this machine")
+        make = _sqlite_reader if self._sqlite else _postgresql_reader
+        engine = make(self._url, self._patience_s)
+        with self._translated("read it"), engine.connect() as connection:
+            asked = sa.inspect(connection)
+            if not asked.has_table(_schema.version.name):
+                raise StoreError(f"the store {self.place} holds nothing of moonwatch yet")
+            for table in (_schema.buckets, _schema.checkpoints):
+                there = {column["name"] for column in asked.get_columns(table.name)}
+                self._missing |= {column for column in table.columns if column.name not in there}
+        return engine
+
+    def _current(self) -> _Opened:
+        """What is to be worked with; another file under the same name is opened anew."""
+        if not self._sqlite or self._prepare is None:
+            return self._opened
+        if _identity(self._path) == self._opened.file:
+            self._gone_since = None
+            return self._opened
+        with self._lock:
+            found, before = _identity(self._path), self._opened
+            if found == before.file:
+                return before
+            if found is None:
+                self._wait_for_file()
+            elif found != self._said:
+                # Said once, however often it takes to open it.
+                self._said = found
+                _log.warning("the store %s was replaced, opening it anew", self.place)
+            # The log of the old file would be taken for that of the new one.
+            _remove_sides(self._path, before.sides)
+            self._opened = self._open(before.number + 1)
+            self._gone_since = None
+            before.engine.dispose()
+            return self._opened
+
+    def _wait_for_file(self) -> None:
+        """A deleted file is given the time in which it may be put back; then a new one is made."""
+        now = time.monotonic()
+        if self._gone_since is None:
+            self._gone_since = now
+            _log.warning(
+                "the store %s was deleted; unless it is put back within %g s, a new one is made",
+                self.place,
+                _PUT_BACK_S,
+            )
+        if now - self._gone_since < _PUT_BACK_S:
+            raise StoreError(f"the store {self.place} was deleted; put it back, or wait a moment")
+        _log.warning("the store %s was not put back, making a new one", self.place)
 
     def upsert(
         self,
@@ -133,19 +280,60 @@ def _sqlite_engine(url: sa.URL, patience_s: float) -> sa.Engine:
     def set_up(connection: sqlite3.Connection, _: object) -> None:
         # Transactions begin below, not whenever the driver thinks so.
         connection.isolation_level = None
-        # FULL: what is committed is on the disk, so that also a power cut loses nothing that a
-        # sink was already told, or a queue was told to forget. NORMAL would survive only kill -9.
-        connection.execute("PRAGMA synchronous=FULL").close()
         # Give back what a burst, or a long reader, made of the write-ahead log.
         connection.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}").close()
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        # FULL: what is committed is on the disk, so that also a power cut loses nothing that a
+        # sink was already told, or a queue was told to forget. NORMAL survives only kill -9.
+        full = options.get(_DURABLY, True)
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
         # A writer takes the lock at once: one that began as a reader could not wait for it.
-        writes = connection.get_execution_options().get(_WRITES, False)
+        writes = options.get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _sqlite_reader(url: sa.URL, patience_s: float) -> sa.Engine:
+    path = Path(url.database or "")
+
+    def connect() -> sqlite3.Connection:
+        # Without a log nobody is at work, and as an immutable file it is read without making one:
+        # whoever comes later might not have the right to write what this user made.
+        how = "mode=ro" if _sides(path)[0].exists() else "immutable=1"
+        uri = f"file:{quote(str(path.absolute()))}?{how}"
+        return sqlite3.connect(uri, uri=True, timeout=patience_s, check_same_thread=False)
+
+    # Each question has a connection of its own: whether somebody writes may change in between.
+    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _sides(path: Path) -> tuple[Path, Path]:
+    return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one that has its name later."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _remove_sides(path: Path, sides: Mapping[Path, tuple[int, int] | None]) -> None:
+    """Remove what belonged to a file that is gone, unless another process did and made its own."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        for side, was in sides.items():
+            if was is not None and _identity(side) == was:
+                side.unlink()
+    finally:
+        os.close(folder)
 
 
 def _switch_to_wal(path: Path, patience_s: float) -> None:
@@ -164,9 +352,13 @@ def _switch_to_wal(path: Path, patience_s: float) -> None:
                 return
 
 
-def _postgresql_engine(url: sa.URL, patience_s: float) -> sa.Engine:
+def _postgresql_reader(url: sa.URL, patience_s: float) -> sa.Engine:
+    return _postgresql_engine(url, patience_s, "-c default_transaction_read_only=on ")
+
+
+def _postgresql_engine(url: sa.URL, patience_s: float, more: str = "") -> sa.Engine:
     patience_ms = round(patience_s * 1000)
-    waits = f"-c lock_timeout={patience_ms} -c statement_timeout={3 * patience_ms}"
+    waits = f"{more}-c lock_timeout={patience_ms} -c statement_timeout={3 * patience_ms}"
     return sa.create_engine(
         url,
         pool_pre_ping=True,  # a server that was restarted is met with a new connection

@@ -20,6 +20,7 @@ from pipeline.core.store import (
     Page,
     Span,
     StoredEvent,
+    UnreadableEvent,
 )
 
 _EARLIER = ("entered", "left", "mean", "maximum")
@@ -69,7 +70,7 @@ class SqlHistory:
     ) -> Sequence[Bucket]:
         """Minute buckets by camera, rule and minute."""
         table = _schema.buckets
-        wanted = sa.select(table).where(*_within(table.c.minute, span))
+        wanted = sa.select(*self._database.columns(table)).where(*_within(table.c.minute, span))
         if camera is not None:
             wanted = wanted.where(table.c.camera == camera)
         if rule is not None:
@@ -147,6 +148,15 @@ def _values(row: sa.Row[Any]) -> Mapping[str, float | None]:
         return values
     earlier = {name: row._mapping[name] for name in _EARLIER}
     return {name: value for name, value in earlier.items() if value is not None}
+
+
+def kept_or_not(row: sa.Row[Any]) -> StoredEvent | UnreadableEvent:
+    """A row of the events table as an event, or as what can still be said of it."""
+    try:
+        return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
+    except ValueError as error:
+        reason = f"cannot be read: {error}"
+        return UnreadableEvent(row.position, row.record_id, row.camera, row.rule, row.type, reason)
 
 
 def _health(row: sa.Row[Any]) -> Health:

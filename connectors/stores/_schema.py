@@ -96,6 +96,20 @@ undelivered = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
+# Not in the way of a release that does not know it, so that it came without a new version.
+leases = sa.Table(
+    "moonwatch_leases",
+    _tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("renewals", sa.BigInteger, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("renewed_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -134,6 +148,8 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
+    leases.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)
-    connection.execute(version.update().values(version=newest))
+    if found != newest:
+        connection.execute(version.update().values(version=newest))

@@ -5,18 +5,28 @@ Knows nothing of sinks but their names and how far each of them is.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from connectors.stores import _schema
-from connectors.stores._database import Database
-from connectors.stores._history import SqlHistory, kept
+from connectors.stores._database import OPENING, Database
+from connectors.stores._history import SqlHistory, kept, kept_or_not
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.errors import FencedOffError
+from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
-from pipeline.core.store import Checkpoint, Commit, Cursor, StoredEvent, Undelivered
+from pipeline.core.store import (
+    Checkpoint,
+    Commit,
+    Cursor,
+    LeaseOwner,
+    LeaseProof,
+    LeaseRecord,
+    StoredEvent,
+    Undelivered,
+    UnreadableEvent,
+)
 
 _PATIENCE_S = 10.0
 # Below the number of parameters a statement may have, and short enough to let others write.
@@ -31,10 +41,19 @@ class SqlStore:
     """
 
     def __init__(
-        self, url: str, clock: Clock | None = None, patience_s: float = _PATIENCE_S
+        self,
+        url: str,
+        clock: Clock | None = None,
+        patience_s: float = _PATIENCE_S,
+        *,
+        read_only: bool = False,
     ) -> None:
-        """Open the database; `patience_s` is how long a lock or a server is waited for."""
-        self._database = Database(url, patience_s)
+        """Open the database; `patience_s` is how long a lock or a server is waited for.
+
+        To read only, no table is made or changed: what is there is read as far as it goes.
+        """
+        self._sinks: tuple[Collection[str], Collection[str]] | None = None
+        self._database = Database(url, patience_s, None if read_only else self._prepare)
         self._clock = clock or SystemClock()
         self.history = SqlHistory(self._database)
 
@@ -46,6 +65,7 @@ class SqlStore:
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
         with self._database.write("keep events") as connection:
+            _prove(connection, commit.lease)
             self._pass_fences(connection, commit.fences)
             new = self._keep_events(connection, commit.events, now)
             self._database.upsert(connection, _schema.buckets, buckets)
@@ -56,40 +76,126 @@ class SqlStore:
     def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
         """The last checkpoint, if there is one."""
         table = _schema.checkpoints
-        wanted = sa.select(table).where(table.c.camera == camera, table.c.engine == engine)
+        wanted = sa.select(*self._database.columns(table))
+        wanted = wanted.where(table.c.camera == camera, table.c.engine == engine)
         with self._database.read("read a checkpoint") as connection:
             row = connection.execute(wanted).one_or_none()
         if row is None:
             return None
         state = json.loads(row.state)
-        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
+        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, bool(row.ended))
 
-    def register_sinks(self, sinks: Sequence[str]) -> None:
+    def fences(self) -> Mapping[int, int]:
+        """The highest fencing token of each partition."""
+        with self._database.read("read fences") as connection:
+            rows = connection.execute(sa.select(_schema.fences))
+            return {row.partition: row.token for row in rows}
+
+    def register_sinks(
+        self,
+        sinks: Collection[str],
+        from_beginning: Collection[str] = (),
+        *,
+        dismiss_others: bool = True,
+    ) -> None:
         """Say which sinks there are; events wait for each of them, and for no other."""
-        table = _schema.cursors
-        with self._database.write("enlist sinks") as connection:
-            known = set(connection.scalars(sa.select(table.c.sink)))
-            connection.execute(table.update().values(enlisted=table.c.sink.in_(sinks)))
-            rows = [{"sink": sink, "position": 0, "enlisted": True} for sink in {*sinks} - known]
-            self._database.upsert(connection, table, rows)
+        with self._database.write("register sinks") as connection:
+            _register(connection, self._database, sinks, from_beginning)
+            if dismiss_others:
+                table = _schema.cursors
+                connection.execute(table.update().values(enlisted=table.c.sink.in_(sinks)))
+        # Where the file is replaced, they are registered in the new one before events come.
+        self._sinks = (tuple(sinks), tuple(from_beginning))
+
+    def lease(self, name: str) -> LeaseRecord | None:
+        """The lease's record; None where nobody has ever held it."""
+        table = _schema.leases
+        with self._database.read("read a lease") as connection:
+            # A reader may be beside a release that has no leases.
+            if not sa.inspect(connection).has_table(table.name):
+                return None
+            row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+            now = self._database.now(connection)
+        if row is None:
+            return None
+        return LeaseRecord(
+            name=row.name,
+            owner=LeaseOwner(row.owner, row.host, row.pid),
+            token=row.token,
+            renewals=row.renewals,
+            since=row.since,
+            renewed_at=row.renewed_at,
+            silent_s=now - row.renewed_at,
+            ended_at=row.ended_at,
+        )
+
+    def take(
+        self, name: str, owner: LeaseOwner, over: LeaseRecord | None = None
+    ) -> LeaseProof | None:
+        """Own it if nobody holds it, or if its record still is as `over` shows; None if not."""
+        table = _schema.leases
+        with self._database.write("take a lease") as connection:
+            row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+            if row is not None and row.ended_at is None and row.owner != owner.id:
+                seen = (over.token, over.renewals) if over is not None else None
+                if (row.token, row.renewals) != seen:
+                    return None
+            now = self._database.now(connection)
+            # The clock as a floor: a copy of the store that is put back later knows lower tokens.
+            token = max((row.token if row is not None else 0) + 1, round(now * 1e6))
+            taken = {
+                "name": name,
+                "owner": owner.id,
+                "host": owner.host,
+                "pid": owner.pid,
+                "token": token,
+                "renewals": 0,
+                "since": now,
+                "renewed_at": now,
+                "ended_at": None,
+            }
+            self._database.upsert(connection, table, [taken])
+            return LeaseProof(name, token, _opening(connection))
+
+    def renew(self, proof: LeaseProof) -> bool:
+        """Give a sign of life; False when the lease was lost."""
+        with self._database.write("renew a lease", durably=False) as connection:
+            return _renewed(connection, proof, self._database.now(connection))
+
+    def release(self, proof: LeaseProof) -> None:
+        """Give it back, keeping who held it and until when; does nothing when it was lost."""
+        with self._database.write("give a lease back") as connection:
+            now = self._database.now(connection)
+            if _renewed(connection, proof, now):
+                table = _schema.leases
+                ended = table.update().where(table.c.name == proof.name).values(ended_at=now)
+                connection.execute(ended)
 
     def events_after(self, position: int, limit: int) -> Sequence[StoredEvent]:
-        """Events in order of arrival, for delivery."""
-        table = _schema.events
-        wanted = (
-            sa.select(table).where(table.c.position > position).order_by(table.c.position)
-        ).limit(limit)
+        """Events in order of arrival; raises StoreError where one of them cannot be read."""
         with self._database.read("read events") as connection:
-            return [kept(self._database.place, row) for row in connection.execute(wanted)]
+            rows = connection.execute(_after(position, limit))
+            return [kept(self._database.place, row) for row in rows]
+
+    def outbox(self, position: int, limit: int) -> Sequence[StoredEvent | UnreadableEvent]:
+        """Events in order of arrival for delivery, also those that cannot be read."""
+        with self._database.read("read events") as connection:
+            return [kept_or_not(row) for row in connection.execute(_after(position, limit))]
 
     def cursor(self, sink: str) -> Cursor:
-        """Where a sink is; position 0 for a new one."""
+        """Where a sink is; position 0 for one that was never registered."""
         with self._database.read("read a cursor") as connection:
             position = _position(connection, sink)
             behind = sa.select(sa.func.count()).where(_schema.events.c.position > position)
             return Cursor(sink, position, connection.scalar(behind) or 0)
 
-    def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
+    def advance(
+        self,
+        sink: str,
+        position: int,
+        dead: Sequence[Undelivered] = (),
+        lease: LeaseProof | None = None,
+    ) -> None:
         """Move a sink's cursor on, keeping what was given up as dead letters; never goes back."""
         now = self._clock.now()
         letters = [
@@ -104,6 +210,7 @@ class SqlStore:
             for letter in dead
         ]
         with self._database.write("move a cursor") as connection:
+            _prove(connection, lease)
             further = max(position, _position(connection, sink))
             row = {"sink": sink, "position": further, "enlisted": True}
             self._database.upsert(connection, _schema.cursors, [row])
@@ -148,6 +255,12 @@ class SqlStore:
     def close(self) -> None:
         """Let go of the database; safe to call twice."""
         self._database.close()
+
+    def _prepare(self, connection: sa.Connection, place: str) -> None:
+        """Make or upgrade the tables of a database that was opened; it may be another file."""
+        _schema.prepare(connection, place)
+        if self._sinks is not None:
+            _register(connection, self._database, *self._sinks)
 
     def _pass_fences(self, connection: sa.Connection, fences: Mapping[int, int]) -> None:
         """Refuse a lower token than is known, and remember a higher one."""
@@ -208,6 +321,51 @@ class SqlStore:
             yield len(rows)
             if len(rows) < _ROWS_AT_ONCE:
                 return
+
+
+def _opening(connection: sa.Connection) -> int:
+    return int(connection.get_execution_options()[OPENING])
+
+
+def _renewed(connection: sa.Connection, proof: LeaseProof, now: float | None = None) -> bool:
+    """Whether the lease is still held, which is a sign of life as well."""
+    if proof.opening != _opening(connection):
+        return False
+    table = _schema.leases
+    mine = (table.c.name == proof.name) & (table.c.token == proof.token)
+    signs: dict[str, Any] = {"renewals": table.c.renewals + 1}
+    if now is not None:
+        signs["renewed_at"] = now
+    held = table.update().where(mine & table.c.ended_at.is_(None)).values(**signs)
+    return connection.execute(held).rowcount == 1
+
+
+def _prove(connection: sa.Connection, proof: LeaseProof | None) -> None:
+    """Refuse what was written for a lease that is another's by now."""
+    if proof is not None and not _renewed(connection, proof):
+        raise OwnershipLostError(proof.name)
+
+
+def _register(
+    connection: sa.Connection,
+    database: Database,
+    sinks: Collection[str],
+    from_beginning: Collection[str],
+) -> None:
+    table = _schema.cursors
+    known = set(connection.scalars(sa.select(table.c.sink)))
+    newest = connection.scalar(sa.select(sa.func.max(_schema.events.c.position))) or 0
+    rows = [
+        {"sink": sink, "position": 0 if sink in from_beginning else newest, "enlisted": True}
+        for sink in {*sinks} - known
+    ]
+    database.upsert(connection, table, rows)
+
+
+def _after(position: int, limit: int) -> sa.Select[Any]:
+    table = _schema.events
+    wanted = sa.select(table).where(table.c.position > position)
+    return wanted.order_by(table.c.position).limit(limit)
 
 
 def _position(connection: sa.Connection, sink: str) -> int:

@@ -5,12 +5,13 @@ from typing import Any
 
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
 from pipeline.cli.stage_options import place_of_stage
-from pipeline.delivery.lease import DeliveryLease
+from pipeline.core.store import DELIVER
 from pipeline.deployment.loader import load
+from pipeline.runtime.ownership import StoreLease, this_process
 from pipeline.runtime.reports import Facts, Reporter
 from pipeline.runtime.stage_process import opened_store, serve
 from pipeline.runtime.stages.base import Stage
-from pipeline.runtime.stages.delivery import SharedDeliveryStage
+from pipeline.runtime.stages.delivery import DeliveryStage
 
 
 def deliver(
@@ -23,11 +24,10 @@ def deliver(
     """Deliver events to the sinks, in a process of its own; a second one stands by."""
     process_context = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
 
-    def make(reporter: Reporter) -> tuple[Stage, Facts]:
-        duty = DeliveryLease(
-            process_context.queues.leases, reporter.member, process_context.context.clock
-        )
-        stage = SharedDeliveryStage(process_context.context, opened_store(process_context), duty)
+    def make(_: Reporter) -> tuple[Stage, Facts]:
+        store, clock = opened_store(process_context), process_context.context.clock
+        lease = StoreLease(store, DELIVER, this_process("delivery"), clock)
+        stage = DeliveryStage(process_context.context, store, lease)
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}

@@ -17,6 +17,7 @@ from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.model import Deployment
 from pipeline.insight.evaluation import Comparison, compare, read_truth, uncounted, worst_error
 from pipeline.insight.summary import Summary
+from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.single_process import Run
 from pipeline.telemetry.logs import set_up
 
@@ -52,8 +53,10 @@ def evaluate(
 def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:
     set_up("text", "WARNING")
     stop = stop_on_signals()
-    run = Run(deployment)
-    summary = work(run, stop, quiet=quiet)
+    with RunOwnership(deployment) as ownership:
+        ownership.take(stop=stop)
+        run = Run(deployment, ownership)
+        summary = work(run, stop, quiet=quiet)
     reason = run.failure or run.shortfall
     if reason is not None:
         raise MoonwatchError(reason)

@@ -48,14 +48,16 @@ def process(
 
 def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -> Make:
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
+        store = opened_store(process_context)
         terms = LeaseTerms(reporter.member, process_context.queues.results.partitions, shard)
         tenure = PartitionLeases(
-            process_context.queues.leases, terms, lambda: _processors(process_context)
+            process_context.queues.leases,
+            terms,
+            lambda: _processors(process_context),
+            store.fences,
         )
         share = Share(process_context.queues.results, tenure)
-        stage = ShardedProcessingStage(
-            process_context.context, opened_store(process_context), share
-        )
+        stage = ShardedProcessingStage(process_context.context, store, share)
 
         def facts() -> dict[str, Any]:
             judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}

@@ -1,6 +1,7 @@
 """`moonwatch run`: all stages of a deployment, in one process or in one each."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,10 @@ from pipeline.cli.tables import summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.loader import load
 from pipeline.insight.summary import Summary
+from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.single_process import Run
-from pipeline.telemetry.http import HealthAnswers, address_of, answering
+from pipeline.telemetry.http import HealthAnswers, ListenAddress, address_of, answering
 from pipeline.telemetry.logs import set_up
 
 
@@ -29,24 +31,39 @@ def run(
     record: Annotated[
         Path | None, typer.Option(help="Write what is tracked to this file, for `render`.")
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another run works on the store, wait for its end.")
+    ] = False,
 ) -> None:
     """Run all stages of a deployment; ends when all of its files have ended.
 
-    With a queue in memory they share this process. With Redis each is a process of its own, looked
-    after by this one; they answer --http on the ports after this one's.
+    With a queue in memory they share this process, and its store with no other run. With Redis each
+    is a process of its own, looked after by this one; they answer --http on the ports after this
+    one's, and share the work with those of other runs.
     """
     deployment = load(file, overrides)
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop = stop_on_signals()
-    running: Run | ScaledRun
     if isinstance(deployment.queue, MemoryConfig):
-        running = Run(deployment, record)
+        with RunOwnership(deployment) as ownership:
+            if ownership.take(stop=stop, wait=wait):
+                running = Run(deployment, ownership, record)
+                _run(running, stop, address, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"
         raise ConfigError([Problem("--record", message)])
     else:
-        running = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
+        scaled = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
+        _run(scaled, stop, address, as_json=as_json)
+    if stop.is_set() and not as_json:
+        typer.echo("stopped; run it again to go on where it was", err=True)
+
+
+def _run(
+    running: Run | ScaledRun, stop: threading.Event, address: ListenAddress | None, *, as_json: bool
+) -> None:
+    """Work until it is over, and say what came of it; raises MoonwatchError where it failed."""
     with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
         summary = work(running, stop, quiet=as_json)
     _say(summary, as_json=as_json)
@@ -55,8 +72,6 @@ def run(
         reason = summary.undelivered()
     if reason is not None:
         raise MoonwatchError(reason)
-    if stop.is_set() and not as_json:
-        typer.echo("stopped; run it again to go on where it was", err=True)
 
 
 def _say(summary: Summary, *, as_json: bool) -> None:

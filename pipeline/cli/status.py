@@ -37,6 +37,8 @@ def _show(found: DeploymentStatus) -> None:
     console = Console()
     for table in _tables(found):
         console.print(table)
+    if found.run is not None and found.run.state not in found.troubles:
+        console.print(found.run.state, markup=False, highlight=False, soft_wrap=True)
     for trouble in found.troubles:
         console.print(f"  {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
     if found.unseen:

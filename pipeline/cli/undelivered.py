@@ -16,11 +16,11 @@ from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.events import Event, JsonValue
-from pipeline.core.store import Store, Undelivered
+from pipeline.core.local_time import local_time
+from pipeline.core.store import Store, StoredEvent, Undelivered
 from pipeline.delivery import Resent, resend
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
-from pipeline.insight.local_time import local_time
 from pipeline.runtime.assembly import routes_of
 from pipeline.telemetry.logs import set_up
 
@@ -64,8 +64,12 @@ def undelivered(
     """Look at the events that a sink refused or missed, send them again, or forget them."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
-    store = deployment.store.build(SystemClock())
+    # Whoever only looks changes nothing, whichever release works on the store.
+    store = deployment.store.build_reader(SystemClock())
     try:
+        if action is not UndeliveredAction.LIST:
+            store.close()
+            store = deployment.store.build(SystemClock())
         letters = store.undelivered()
         named = set(sinks or [])
         _check_names(named, {letter.sink for letter in letters} | set(deployment.sinks))
@@ -122,8 +126,10 @@ def _report(done: Sequence[Resent]) -> None:
 
 def _event(store: Store, letter: Undelivered) -> Event | None:
     """What is kept under a letter's position; the store may keep the event no more."""
-    kept = store.events_after(letter.position - 1, 1)
-    return kept[0].event if kept and kept[0].position == letter.position else None
+    kept = store.outbox(letter.position - 1, 1)
+    if not kept or kept[0].position != letter.position:
+        return None
+    return kept[0].event if isinstance(kept[0], StoredEvent) else None
 
 
 def _say(listed: Sequence[_Listed], deployment: Deployment, *, as_json: bool) -> None:

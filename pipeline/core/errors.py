@@ -7,7 +7,8 @@ MoonwatchError
 │   └── LeaseLostError   somebody else owns the partition now
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be kept
-│   └── FencedOffError   another processor has taken over; nothing was kept
+│   ├── FencedOffError       another processor has taken over; nothing was kept
+│   └── OwnershipLostError   another process owns what this one wrote for; nothing was kept
 └── SinkError       events cannot be delivered; says whether trying again can help
 """
 
@@ -94,6 +95,14 @@ class FencedOffError(StoreError):
     def __init__(self, partition: int) -> None:
         self.partition = partition
         super().__init__(f"partition {partition} of the results was taken over; nothing was kept")
+
+
+class OwnershipLostError(StoreError):
+    """A lease of the store is another process's by now, or of another file; nothing was kept."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the lease `{name}` of the store was taken over; nothing was kept")
 
 
 class SinkError(MoonwatchError):

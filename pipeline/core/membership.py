@@ -3,11 +3,10 @@
 import zlib
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final, Literal, Protocol
+from typing import Protocol
 
-Leased = int | Literal["delivery"]
-"""What has one owner: a partition of the results, by its number, or the delivery of events."""
-DELIVERY: Final = "delivery"
+Leased = int
+"""What has one owner: a partition of the results, by its number."""
 
 
 def partition_of(camera: str, partitions: int) -> int:
@@ -18,10 +17,11 @@ def partition_of(camera: str, partitions: int) -> int:
 class Leases(Protocol):
     """Who owns what. All methods raise QueueError when nobody can tell."""
 
-    def acquire(self, what: Leased, owner: str, ttl: timedelta) -> int | None:
+    def acquire(self, what: Leased, owner: str, ttl: timedelta, floor: int = 0) -> int | None:
         """Own it for `ttl`; returns the fencing token, None while it is another's.
 
-        Tokens of the same thing rise strictly. The same owner gets the same token again.
+        Tokens of the same thing rise strictly. The same owner gets the same token again, unless it
+        is below `floor`, the highest token that is known elsewhere: a new one is above that.
         """
         ...
 

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pipeline.core.clock import Clock
+from pipeline.core.errors import OwnershipLostError
 from pipeline.core.store import Store
 from pipeline.delivery.lane import LaneStatus, SinkLane
 
@@ -15,8 +16,25 @@ _log = logging.getLogger(__name__)
 _BEGINNING_SHARE = 0.75
 
 
+class _LaneAtWork:
+    """A lane, its thread, and what that is told."""
+
+    def __init__(self, lane: SinkLane) -> None:
+        self.lane = lane
+        self.thread: threading.Thread
+        self.wake = threading.Event()
+        """There are new events."""
+        self.ending = threading.Event()
+        """The pause of a failing sink is over, as the lane has to end."""
+        self.leaving = threading.Event()
+        """No further step is wanted."""
+
+
 class Delivery:
-    """Starts and stops the lanes. Events that are not delivered stay in the store."""
+    """Starts and stops the lanes. Events that are not delivered stay in the store.
+
+    One thread starts, updates, nudges and stops; any asks for the status.
+    """
 
     def __init__(
         self,
@@ -30,25 +48,39 @@ class Delivery:
         self._lanes = tuple(lanes)
         self._store = store
         self._clock = clock
-        self._wakes = [threading.Event() for _ in self._lanes]
         self._stopping = threading.Event()
         self._last_begin = float("inf")
-        self._threads: list[threading.Thread] = []
+        self._at_work: dict[str, _LaneAtWork] = {}
 
     def start(self) -> None:
         """Tell the store which sinks there are, and begin; raises StoreError."""
-        self._store.register_sinks([lane.route.sink for lane in self._lanes])
-        for lane, wake in zip(self._lanes, self._wakes, strict=True):
-            name = f"sink-{lane.route.sink}"
-            # A sink that hangs for ever must not keep the process.
-            thread = threading.Thread(target=self._run, args=(lane, wake), name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        self._register(self._lanes)
+        self._begin()
+
+    def update(self, lanes: Sequence[SinkLane]) -> None:
+        """Serve these sinks from now on; raises StoreError, and then all is as before.
+
+        A lane that is at work already and among them is not disturbed. Others end after their
+        step, and let go of their sink; whoever follows one of them begins once it has ended.
+        """
+        self._register(lanes)
+        self._lanes = tuple(lanes)
+        for one in self._at_work.values():
+            if one.lane not in self._lanes:
+                for event in (one.leaving, one.ending, one.wake):
+                    event.set()
+        self._begin()
+
+    @property
+    def lanes(self) -> tuple[SinkLane, ...]:
+        """The lanes that are to be served now."""
+        return self._lanes
 
     def nudge(self) -> None:
         """There are new events: look now. Lanes whose sink is failing keep their pause."""
-        for wake in self._wakes:
-            wake.set()
+        self._begin()
+        for one in self._at_work.values():
+            one.wake.set()
 
     def status(self) -> tuple[LaneStatus, ...]:
         """How each lane is doing."""
@@ -63,29 +95,59 @@ class Delivery:
         now = self._clock.monotonic()
         self._last_begin = now + within_s * _BEGINNING_SHARE
         self._stopping.set()
-        self.nudge()
-        for thread in self._threads:
+        for one in self._at_work.values():
+            one.ending.set()
+            one.wake.set()
+        threads = [one.thread for one in self._at_work.values()]
+        for thread in threads:
             thread.join(max(0.0, now + within_s - self._clock.monotonic()))
-        late = [thread.name for thread in self._threads if thread.is_alive()]
+        late = [thread.name for thread in threads if thread.is_alive()]
         if late:
             _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
         return not late
 
-    def _run(self, lane: SinkLane, wake: threading.Event) -> None:
-        while self._may_go_on():
-            wake.clear()
+    def _register(self, lanes: Sequence[SinkLane]) -> None:
+        routes = [lane.route for lane in lanes]
+        oldest = [route.sink for route in routes if route.from_beginning]
+        self._store.register_sinks([route.sink for route in routes], oldest)
+
+    def _begin(self) -> None:
+        """Give each lane a thread of its own, where none is at work for its sink."""
+        if self._stopping.is_set():
+            return
+        for lane in self._lanes:
+            before = self._at_work.get(lane.route.sink)
+            if before is not None and (before.lane is lane or before.thread.is_alive()):
+                continue
+            one = _LaneAtWork(lane)
+            self._at_work[lane.route.sink] = one
+            # A sink that hangs for ever must not keep the process.
+            one.thread = threading.Thread(
+                target=self._run, args=(one,), name=f"sink-{lane.route.sink}", daemon=True
+            )
+            one.thread.start()
+
+    def _run(self, one: _LaneAtWork) -> None:
+        lane = one.lane
+        while not one.leaving.is_set() and self._may_go_on():
+            one.wake.clear()
             last = self._stopping.is_set()
-            rest_s = self._step(lane)
+            try:
+                rest_s = self._step(lane)
+            except OwnershipLostError:
+                break  # said by whoever looks after the lease
             if last and (rest_s > 0 or self._clock.monotonic() >= self._last_begin):
                 break
             if rest_s > 0:
                 failing = lane.status().error is not None
-                self._clock.wait(rest_s, self._stopping if failing else wake)
-        lane.close()
+                self._clock.wait(rest_s, one.ending if failing else one.wake)
+        lane.close(is_gone=one.leaving.is_set())
 
     def _step(self, lane: SinkLane) -> float:
         try:
             return lane.step()
+        except OwnershipLostError:
+            raise
         except Exception as error:  # noqa: BLE001 - a fault in one sink must not end its lane
             kind = type(error).__name__
             if lane.status().error is None:

@@ -1,6 +1,7 @@
 """One sink's way out of the store: its own cursor, its own retries, its own dead letters."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -8,9 +9,9 @@ from itertools import takewhile
 
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
-from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.sinks import Sink
-from pipeline.core.store import Store, StoredEvent, Undelivered
+from pipeline.core.store import LeaseProof, Store, StoredEvent, Undelivered, UnreadableEvent
 from pipeline.delivery.backoff import Backoff
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics
@@ -48,6 +49,8 @@ class _Load:
 
     wanted: tuple[StoredEvent, ...]
     end: int
+    unreadable: UnreadableEvent | None = None
+    """An event that the sink wants and that nobody can read; nothing else is wanted then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,23 @@ class SinkLane:
     """Sends events to one sink, in order. One thread steps it; any may ask for its status."""
 
     def __init__(
-        self, route: Route, sink: Sink, store: Store, clock: Clock, metrics: Metrics
+        self,
+        route: Route,
+        sink: Sink,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        lease: LeaseProof | None = None,
     ) -> None:
+        """Under a `lease` the cursor moves only for as long as that is not another process's."""
         self.route = route
         self._sink = sink
         self._store = store
         self._clock = clock
         self._metrics = metrics
+        self._lease = lease
+        # What was read and is not done with yet: read once, however few are sent at once.
+        self._window: deque[StoredEvent | UnreadableEvent] = deque()
         self._backoff = Backoff()
         self._status = LaneStatus(route.sink)
         self._position: int | None = None
@@ -76,6 +89,7 @@ class SinkLane:
         self._attempts = 0
         self._one_by_one = 0
         self._refusing = False
+        self._said_unreadable = False
         self._failing_from = 0.0
         self._counted_at: float | None = None
 
@@ -84,7 +98,10 @@ class SinkLane:
         return self._status
 
     def step(self) -> float:
-        """Deliver what comes next; returns for how many seconds to rest before the next step."""
+        """Deliver what comes next; returns for how many seconds to rest before the next step.
+
+        Raises OwnershipLostError where another process delivers by now: this lane is over.
+        """
         try:
             self._note_progress()
             self._count_behind()
@@ -92,6 +109,8 @@ class SinkLane:
             if load is not None:
                 self._deliver(load)
                 self._note_progress()
+        except OwnershipLostError:
+            raise
         except (SinkError, StoreError) as error:
             return self.fail(str(error), getattr(error, "retry_after_s", None))
         self._recover()
@@ -111,8 +130,10 @@ class SinkLane:
         self._status = replace(self._status, error=reason, retry_at=now + rest_s)
         return rest_s
 
-    def close(self) -> None:
-        """Let go of the sink."""
+    def close(self, *, is_gone: bool = False) -> None:
+        """Let go of the sink, and of its figures where nobody serves it any more."""
+        if is_gone:
+            self._show_behind(0)
         try:
             self._sink.close()
         except SinkError as error:
@@ -121,15 +142,23 @@ class SinkLane:
     def _next_load(self) -> _Load | None:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
         position = self._where()
+        if not self._window:
+            size = max(_WINDOW, self.route.at_once)
+            self._window.extend(self._store.outbox(position, size))
         limit = 1 if self._one_by_one else self.route.at_once
         wanted: list[StoredEvent] = []
         end = position
-        for kept in self._store.events_after(position, max(_WINDOW, limit)):
-            if self.route.wants(kept.event):
+        for one in self._window:
+            if isinstance(one, UnreadableEvent):
+                if self.route.wants(one):
+                    if wanted:
+                        break
+                    return _Load((), one.position, one)
+            elif self.route.wants(one.event):
                 if len(wanted) == limit:
                     break
-                wanted.append(kept)
-            end = kept.position
+                wanted.append(one)
+            end = one.position
         return None if end == position else _Load(tuple(wanted), end)
 
     def _where(self) -> int:
@@ -141,6 +170,9 @@ class SinkLane:
 
     def _deliver(self, load: _Load) -> None:
         """Send a load; what cannot be sent is a dead letter, or a SinkError when it may be yet."""
+        if load.unreadable is not None:
+            self._unreadable(load.unreadable)
+            return
         if not load.wanted:
             self._progress = _Progress(load.end)
             return
@@ -158,7 +190,7 @@ class SinkLane:
 
     def _accepted(self, load: _Load) -> None:
         amount = len(load.wanted)
-        self._refusing = False
+        self._refusing = self._said_unreadable = False
         self._one_by_one = max(0, self._one_by_one - amount)
         self._progress = _Progress(load.end)
         self._status = replace(self._status, delivered=self._status.delivered + amount)
@@ -167,6 +199,19 @@ class SinkLane:
         for kept in load.wanted:
             took_s = max(0.0, now - kept.kept_at)
             self._metrics.delivery_seconds.labels(self.route.sink).observe(took_s)
+
+    def _unreadable(self, one: UnreadableEvent) -> None:
+        """It alone is a dead letter: what comes after it can be read."""
+        if not self._said_unreadable:
+            self._said_unreadable = True
+            _log.warning(
+                "sink %s: event %d %s; it is kept as undelivered",
+                self.route.sink,
+                one.position,
+                one.reason,
+            )
+        letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
+        self._progress = _Progress(one.position, (letter,))
 
     def _refused(self, load: _Load, reason: str) -> None:
         """Trying again cannot help: one of many is looked for alone, a single one is dead."""
@@ -215,7 +260,9 @@ class SinkLane:
         done = self._progress
         if done is None:
             return
-        self._store.advance(self.route.sink, done.end, done.dead)
+        self._store.advance(self.route.sink, done.end, done.dead, self._lease)
+        while self._window and self._window[0].position <= done.end:
+            self._window.popleft()
         letters = len(done.dead)
         self._progress = None
         self._attempts = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.core.errors import SinkError
 from pipeline.core.sinks import Sink
-from pipeline.core.store import Store, StoredEvent, Undelivered
+from pipeline.core.store import Store, StoredEvent, Undelivered, UnreadableEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,30 @@ def resend(store: Store, sink: Sink, letters: Sequence[Undelivered], at_once: in
     """
     delivered, gone = 0, 0
     name = letters[0].sink if letters else ""
+    unreadable: list[UnreadableEvent] = []
     for first in range(0, len(letters), at_once):
         chosen = letters[first : first + at_once]
         kept = list(_kept(store, chosen))
+        readable = [one.event for one in kept if isinstance(one, StoredEvent)]
+        garbled = [one for one in kept if isinstance(one, UnreadableEvent)]
         try:
-            if kept:
-                sink.send([one.event for one in kept])
+            if readable:
+                sink.send(readable)
         except SinkError as error:
-            return Resent(name, delivered, gone, len(letters) - first, str(error))
-        store.discard(chosen)
-        delivered += len(kept)
+            left = len(letters) - first + len(unreadable)
+            return Resent(name, delivered, gone, left, str(error))
+        # What cannot be read stays a dead letter; the rest of them is sent nevertheless.
+        staying = {one.position for one in garbled}
+        store.discard([letter for letter in chosen if letter.position not in staying])
+        unreadable += garbled
+        delivered += len(readable)
         gone += len(chosen) - len(kept)
-    return Resent(name, delivered, gone)
+    trouble = f"event {unreadable[0].position} {unreadable[0].reason}" if unreadable else None
+    return Resent(name, delivered, gone, len(unreadable), trouble)
 
 
-def _kept(store: Store, letters: Sequence[Undelivered]) -> Iterator[StoredEvent]:
+def _kept(store: Store, letters: Sequence[Undelivered]) -> Iterator[StoredEvent | UnreadableEvent]:
     for letter in letters:
-        for kept in store.events_after(letter.position - 1, 1):
+        for kept in store.outbox(letter.position - 1, 1):
             if kept.position == letter.position:
                 yield kept

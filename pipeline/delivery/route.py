@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from pipeline.core.events import Event
+from pipeline.core.store import UnreadableEvent
 
 
 class RouteOptions(Protocol):
@@ -32,6 +33,11 @@ class RouteOptions(Protocol):
         """How many events the sink is sent together, at most."""
         ...
 
+    @property
+    def from_beginning(self) -> bool:
+        """Whether a new sink gets what was kept before it came."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -42,13 +48,21 @@ class Route:
     without: tuple[str, ...] = ()
     at_once: int = 100
     give_up_after: timedelta = timedelta(days=7)
+    from_beginning: bool = False
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions) -> "Route":
         """The route that a sink's config describes."""
-        return cls(sink, options.only, options.without, options.at_once, options.give_up_after)
+        return cls(
+            sink,
+            options.only,
+            options.without,
+            options.at_once,
+            options.give_up_after,
+            options.from_beginning,
+        )
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Event | UnreadableEvent) -> bool:
         """Whether the event's rule, camera or type is among `only`, and none is in `without`."""
         names = (event.rule, event.camera, event.type)
         return (not self.only or _any_match(names, self.only)) and not _any_match(

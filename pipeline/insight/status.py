@@ -9,18 +9,22 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
+from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
 from pipeline.core.queues import Backlog
+from pipeline.core.store import RUN, LeaseRecord
 from pipeline.deployment.model import Deployment
-from pipeline.insight.local_time import local_time
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.ownership import LEASE_TTL
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import CameraFigures, Figures, added
 
 STAGES = ("sampling", "inference", "processing", "delivery")
 UNKNOWN = "unknown"
+# Several signs of life may be missing; a database that is slow for a moment is no death.
+_SILENT_S = 3 * LEASE_TTL.total_seconds()
 _UNSEEN = (
     "the queue is `memory`: nothing of its process is seen from outside, only what its store "
     "holds, such as each camera's last state; `moonwatch run FILE --http :9100` answers for itself "
@@ -68,9 +72,28 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The `moonwatch run` that has all stages in its process, as it says in its store."""
+
+    host: str
+    pid: int
+    since: float
+    ended_at: float | None
+    """When it ended; None while it is at work, or was killed."""
+    is_alive: bool
+    """Whether it gave a sign of life within the last seconds."""
+    heard_at: float
+    """When that was."""
+    state: str
+    """All of it in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentStatus:
     """Everything there is to see of a deployment."""
 
+    run: RunStatus | None = None
+    """Of a deployment whose queue is `memory`; None where it was never run."""
     processes: Sequence[Report] = ()
     cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
     engines: Mapping[str, EngineStatus] = field(default_factory=dict)
@@ -126,6 +149,7 @@ class _StoreFacts:
     undelivered: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
+    run: LeaseRecord | None = None
     trouble: str | None = None
 
 
@@ -138,6 +162,7 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
     engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
     sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
     status = DeploymentStatus(
+        run=_run(kept, deployment),
         processes=seen.reports,
         cameras=cameras,
         engines=engines,
@@ -147,6 +172,8 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
         unseen=_UNSEEN if isinstance(deployment.queue, MemoryConfig) else None,
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
+    if status.run is not None and status.run.ended_at is None and not status.run.is_alive:
+        troubles.append(status.run.state)
     troubles += _of_processes(status, shared=seen.is_known)
     troubles += _of_cameras(status, deployment)
     troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
@@ -172,11 +199,9 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
 
 
 def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
-    file = deployment.store.file
-    if file is not None and not file.exists():
-        return _StoreFacts(trouble=f"there is no store {file} yet on this machine")
     try:
-        store = deployment.store.build(clock)
+        # Whoever only looks changes nothing, whichever release works on the store.
+        store = deployment.store.build_reader(clock)
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     try:
@@ -186,11 +211,34 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             undelivered=Counter(letter.sink for letter in letters),
             refused={letter.sink: letter.reason for letter in letters},
             health={health.camera: health for health in store.history.latest_health()},
+            run=store.lease(RUN),
         )
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     finally:
         store.close()
+
+
+def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
+    record = kept.run
+    if record is None or not isinstance(deployment.queue, MemoryConfig):
+        return None
+    host, pid = record.owner.host, record.owner.pid
+    is_alive = record.ended_at is None and abs(record.silent_s) <= _SILENT_S
+
+    def local(at: float) -> str:
+        return local_time(at, deployment.site.timezone)
+
+    if record.ended_at is not None:
+        state = f"run ended at {local(record.ended_at)}; it was process {pid} on {host}"
+    elif is_alive:
+        state = f"run is at work since {local(record.since)}, process {pid} on {host}"
+    else:
+        state = (
+            f"run did not end in order: process {pid} on {host} was last heard of at "
+            f"{local(record.renewed_at)}"
+        )
+    return RunStatus(host, pid, record.since, record.ended_at, is_alive, record.renewed_at, state)
 
 
 def _camera(

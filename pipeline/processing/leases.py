@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pipeline.core.errors import QueueError
+from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.membership import Leases
 
 logger = logging.getLogger(__name__)
@@ -37,11 +37,22 @@ class LeaseTerms:
 class PartitionLeases:
     """The partitions a process owns. One thread looks after them, another one works with them."""
 
-    def __init__(self, leases: Leases, terms: LeaseTerms, processors: Callable[[], int]) -> None:
-        """`processors` says how many there are to share with, this one included."""
+    def __init__(
+        self,
+        leases: Leases,
+        terms: LeaseTerms,
+        processors: Callable[[], int],
+        fences: Callable[[], Mapping[int, int]] = dict,
+    ) -> None:
+        """`processors` says how many there are to share with, this one included.
+
+        `fences` gives the highest tokens that the store knows, by partition; raises StoreError. A
+        queue that came back without its data, and with its clock behind, would give lower ones.
+        """
         self._leases = leases
         self._terms = terms
         self._processors = processors
+        self._fences = fences
         self._lock = threading.Lock()
         self._owned: dict[int, int] = {}
         self._leaving: set[int] = set()
@@ -71,13 +82,14 @@ class PartitionLeases:
         """Renew what is owned, give back what is too much, take what is free.
 
         Where the queue is out of reach everything stays as it is: nobody else can take anything.
+        Where the store is, nothing is taken: it could not be judged.
         """
         try:
             self._renew()
             self._give_back()
             self._take()
-        except QueueError:
-            return  # said by the queue itself; the next look tries again
+        except (QueueError, StoreError):
+            return  # said by the queue itself, or by whoever judges; the next look tries again
 
     def end(self) -> None:
         """Give everything back, so that others need not wait for it to run out."""
@@ -122,12 +134,19 @@ class PartitionLeases:
             return
         taken = self._leases.owners()
         wanted = self._terms.shard
-        for partition in range(self._terms.partitions) if wanted is None else sorted(wanted):
+        mine = self._terms.owner
+        free = [
+            partition
+            for partition in (range(self._terms.partitions) if wanted is None else sorted(wanted))
+            # One that we lost and that is still ours in the queue has a token that is too low.
+            if partition not in self._all() and taken.get(partition, (mine, 0))[0] == mine
+        ]
+        fences = self._fences() if free else {}
+        for partition in free:
             if missing <= 0:
                 return
-            if partition in taken or partition in self._all():
-                continue
-            token = self._leases.acquire(partition, self._terms.owner, self._terms.ttl)
+            floor = fences.get(partition, 0)
+            token = self._leases.acquire(partition, mine, self._terms.ttl, floor)
             if token is not None:
                 with self._lock:
                     self._owned[partition] = token

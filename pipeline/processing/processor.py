@@ -7,8 +7,8 @@ doubling anything.
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError, StoreError
@@ -17,7 +17,7 @@ from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, ResultQueue
 from pipeline.core.rules import Verdict
-from pipeline.core.store import Checkpoint, Commit, Store
+from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
 from pipeline.processing.health import HealthEvents
 from pipeline.processing.judge import CameraPlan, Judge, Watcher
 from pipeline.processing.ordering import InOrder, Sorted
@@ -50,6 +50,8 @@ class ProcessorContext:
     watcher: Watcher | None = None
     fences: Mapping[int, int] = field(default_factory=dict)
     """The partitions that are this processor's alone, with their fencing tokens."""
+    lease: Callable[[], LeaseProof | None] = lambda: None
+    """What shows that the store is this process's alone, where one judges everything."""
 
 
 @dataclass(slots=True)
@@ -238,7 +240,8 @@ class Processor:
         said = False
         while True:
             try:
-                self._outside.store.commit(commit)
+                # Another one each time: a file that was replaced is taken anew.
+                self._outside.store.commit(replace(commit, lease=self._outside.lease()))
             except FencedOffError:
                 raise
             except StoreError as error:

@@ -35,7 +35,7 @@ def render_camera(
         raise ConfigError(
             [Problem("--tracks", f"{tracks} does not exist; `run --record` makes it")]
         )
-    store = deployment.store.build(SystemClock())
+    store = deployment.store.build_reader(SystemClock())
     try:
         crossings = _crossings(store.history, name, camera)
     finally:

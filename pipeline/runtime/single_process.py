@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.core.clock import Clock, SystemClock
 from pipeline.deployment.model import Deployment
+from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stages.base import Stage, StageContext
 from pipeline.runtime.stages.delivery import DeliveryStage
@@ -21,19 +21,20 @@ class Run:
     """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
 
     def __init__(
-        self, deployment: Deployment, record: Path | None = None, clock: Clock | None = None
+        self, deployment: Deployment, ownership: RunOwnership, record: Path | None = None
     ) -> None:
-        """Start the engines and open the store; raises EngineError or StoreError."""
+        """Start the engines and read the store, which was taken; raises EngineError, StoreError."""
         self.deployment = deployment
         self.metrics = Metrics()
-        self._clock = clock or SystemClock()
+        self._ownership = ownership
+        self._clock = ownership.clock
         self._queues = deployment.queue.build(self._clock)
         context = StageContext(deployment, self._queues, self.metrics, self._clock)
         self._inference = InferenceStage(context)
-        self.store = deployment.store.build(self._clock)
-        self._processing = ProcessingStage(context, self.store, record)
+        self.store = ownership.store
+        self._processing = ProcessingStage(context, self.store, record, ownership.proof)
         self._sampling = SamplingStage(context, self._processing.resumed)
-        self._delivery = DeliveryStage(context, self.store)
+        self._delivery = DeliveryStage(context, self.store, ownership.delivery)
         self._stages: tuple[Stage, ...] = (
             self._delivery,
             self._processing,
@@ -58,8 +59,8 @@ class Run:
     @property
     def failure(self) -> str | None:
         """Why the run cannot go on; None while all is well."""
-        stages = (self._delivery, self._processing, self._inference)
-        return next((stage.failure for stage in stages if stage.failure), None)
+        parts = (self._ownership, self._delivery, self._processing, self._inference)
+        return next((part.failure for part in parts if part.failure), None)
 
     @property
     def shortfall(self) -> str | None:
@@ -91,6 +92,7 @@ class Run:
         self._drain(within_s)
         for stage in (self._inference, self._processing, self._delivery):
             stage.stop(within_s)
+        self._ownership.end()
 
     def close(self) -> None:
         """Let go of the store, which can be asked until then what the run found."""

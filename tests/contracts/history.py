@@ -50,7 +50,7 @@ class HistoryContract(abc.ABC):
         till = [an_event(number, rule="queue", camera="till") for number in range(2)]
         ended = replace(till[0], phase="end", at=START + 100)
         store.commit(Commit(events=[*door, *till, ended], buckets=BUCKETS, health=HEALTH))
-        store.register_sinks(["log", "ops"])
+        store.register_sinks(["log", "ops"], from_beginning=["log", "ops"])
         store.advance("log", 5)
         refused = [Undelivered("ops", n, f"event-{n}", "answers 400", 1) for n in (1, 2)]
         store.advance("ops", 0, refused)

@@ -9,14 +9,27 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import FencedOffError
+from pipeline.core.errors import FencedOffError, OwnershipLostError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.store import Checkpoint, Commit, Cursor, Store, Undelivered
+from pipeline.core.store import (
+    DELIVER,
+    RUN,
+    Checkpoint,
+    Commit,
+    Cursor,
+    History,
+    LeaseOwner,
+    LeaseProof,
+    Store,
+    Undelivered,
+)
 from pipeline.testing import ManualClock
 from tests.contracts.event_tools import an_event, odd_events
 
 EVERYTHING = 10_000
+ME = LeaseOwner("run:here:1:a", "here", 1)
+OTHER = LeaseOwner("run:there:1:b", "there", 1)
 
 
 def numbers(store: Store, after: int = 0) -> list[str]:
@@ -32,6 +45,14 @@ class StoreContract(abc.ABC):
     @abc.abstractmethod
     def opened(self, clock: Clock) -> Store:
         """The same store again, as another process would open it; empty at a test's start."""
+
+    @abc.abstractmethod
+    def history(self, store: Store) -> History:
+        """A store's reading side."""
+
+    @abc.abstractmethod
+    def opened_to_read(self, clock: Clock) -> Store:
+        """The same store, by somebody who only looks."""
 
     @pytest.fixture
     def open_again(self) -> Iterator[Callable[[], Store]]:
@@ -143,11 +164,175 @@ class StoreContract(abc.ABC):
         change = Health("door", 1_700_000_000.5, "offline", "refused\0 \ud83d")
         store.commit(Commit(health=[change, change]))
         store.commit(Commit(health=[change]))
+        kept = replace(change, detail="refused\ufffd ?")
+        assert self.history(store).health() == [kept]
 
-    def test_a_new_sink_is_at_the_beginning(self, store: Store) -> None:
-        """It has everything that is kept before it."""
+    def test_a_sink_of_a_first_store_gets_everything(self, store: Store) -> None:
+        """Also one that nobody has registered yet: all events are before it."""
+        store.register_sinks(["log"])
         store.commit(Commit(events=[an_event(1), an_event(2)]))
         assert store.cursor("log") == Cursor("log", 0, 2)
+        assert store.cursor("nobody") == Cursor("nobody", 0, 2)
+
+    def test_a_new_sink_begins_now(self, store: Store) -> None:
+        """L12: a store that holds events gives it the next one, or all of them where it asks."""
+        store.register_sinks(["log"])
+        store.commit(Commit(events=[an_event(1), an_event(2)]))
+        store.register_sinks(["log", "ops", "archive"], from_beginning=["archive", "log"])
+        store.commit(Commit(events=[an_event(3)]))
+        assert store.cursor("log") == Cursor("log", 0, 3)
+        assert store.cursor("ops") == Cursor("ops", 2, 1)
+        assert store.cursor("archive") == Cursor("archive", 0, 3)
+
+    def test_registering_again_moves_nothing(self, store: Store) -> None:
+        """Nor does the return of a sink that was dismissed: its events have waited."""
+        store.register_sinks(["log", "ops"])
+        store.commit(Commit(events=[an_event(1), an_event(2)]))
+        store.advance("log", 1)
+        store.register_sinks(["ops"])
+        store.register_sinks(["log", "ops"], from_beginning=["log"])
+        assert store.cursor("log") == Cursor("log", 1, 1)
+
+    def test_introducing_sinks_dismisses_nobody(self, store: Store) -> None:
+        """A process that does not deliver says what there is, and not what there is not."""
+        store.register_sinks(["log"])
+        store.register_sinks(["ops"], dismiss_others=False)
+        store.commit(Commit(events=[an_event(1)]))
+        store.advance("ops", 1)
+        self.clock.advance(10)
+        assert store.prune(self.clock.now()) == 0
+        assert [cursor.sink for cursor in self.history(store).cursors()] == ["log", "ops"]
+
+    def test_the_highest_tokens_are_told(
+        self, open_again: Callable[[], Store], store: Store
+    ) -> None:
+        """E5: so that whoever gives out tokens can begin above them."""
+        assert store.fences() == {}
+        store.commit(Commit(fences={0: 5, 3: 2**50}))
+        store.commit(Commit(fences={0: 6}))
+        assert open_again().fences() == {0: 6, 3: 2**50}
+
+    def test_a_lease_has_one_owner(self, open_again: Callable[[], Store], store: Store) -> None:
+        """L1: it shows who; the same one gets it again, and another one once it was given back."""
+        other = open_again()
+        assert store.lease(RUN) is None
+        proof = store.take(RUN, ME)
+        assert proof is not None
+        assert other.take(RUN, OTHER) is None
+        assert other.take(DELIVER, OTHER) is not None
+        record = other.lease(RUN)
+        assert record is not None
+        assert (record.owner, record.token, record.ended_at) == (ME, proof.token, None)
+        assert record.since == record.renewed_at
+        assert abs(record.silent_s) < 60
+        again = store.take(RUN, ME)
+        assert again is not None
+        assert again.token > proof.token
+        store.release(again)
+        ended = other.lease(RUN)
+        assert ended is not None
+        assert ended.ended_at is not None
+        assert ended.ended_at >= ended.since
+        assert ended.owner == ME
+        later = other.take(RUN, OTHER)
+        assert later is not None
+        assert later.token > again.token
+
+    def test_a_lease_is_taken_over_where_nothing_has_moved(
+        self, open_again: Callable[[], Store], store: Store
+    ) -> None:
+        """Every renewal, commit and cursor under it is a sign of life that forbids it."""
+        proof = store.take(RUN, ME)
+        assert proof is not None
+        other = open_again()
+        signs: list[Callable[[], object]] = [
+            lambda: store.renew(proof),
+            lambda: store.commit(Commit(events=[an_event(1)], lease=proof)),
+            lambda: store.advance("log", 1, lease=proof),
+        ]
+        for sign in signs:
+            seen = other.lease(RUN)
+            sign()
+            assert other.take(RUN, OTHER, over=seen) is None
+        seen = other.lease(RUN)
+        taken = other.take(RUN, OTHER, over=seen)
+        assert taken is not None
+        assert taken.token > proof.token
+        assert not store.renew(proof)
+        store.release(proof)
+        assert other.renew(taken)
+
+    def test_who_lost_a_lease_writes_nothing(
+        self, open_again: Callable[[], Store], store: Store
+    ) -> None:
+        """L1: neither events nor checkpoints nor cursors; the error names the lease."""
+        proof = store.take(RUN, ME)
+        other = open_again()
+        assert proof is not None
+        assert store.commit(Commit(events=[an_event(1)], lease=proof)) == 1
+        assert other.take(RUN, OTHER, over=other.lease(RUN)) is not None
+        point = Checkpoint("door", "fast", "run", 9, None)
+        letter = Undelivered("log", 1, an_event(1).record_id, "no", 1)
+        with pytest.raises(OwnershipLostError) as lost:
+            store.commit(Commit(events=[an_event(2)], checkpoints=[point], lease=proof))
+        assert lost.value.name == RUN
+        with pytest.raises(OwnershipLostError):
+            store.advance("log", 1, [letter], lease=proof)
+        assert numbers(other) == [an_event(1).record_id]
+        assert other.checkpoint("door", "fast") is None
+        assert (other.cursor("log").position, other.undelivered()) == (0, [])
+
+    def test_only_one_of_many_gets_a_lease(self, open_again: Callable[[], Store]) -> None:
+        """However close together they ask for one that was left."""
+        first = open_again()
+        assert first.take(RUN, ME) is not None
+        stores = [open_again() for _ in range(4)]
+        together = threading.Barrier(len(stores))
+        got: list[LeaseProof] = []
+
+        def ask(number: int, store: Store) -> None:
+            seen = store.lease(RUN)
+            together.wait()
+            proof = store.take(RUN, LeaseOwner(f"p{number}", "here", number), over=seen)
+            got.extend([proof] if proof is not None else [])
+
+        threads = [threading.Thread(target=ask, args=one) for one in enumerate(stores)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(got) == 1
+
+    def test_the_outbox_has_all_events(self, store: Store) -> None:
+        """As they are read otherwise, as long as they can be."""
+        store.commit(Commit(events=odd_events()))
+        assert store.outbox(1, 2) == store.events_after(1, 2)
+
+    def test_a_reader_sees_all_and_writes_nothing(self, store: Store) -> None:
+        """L10: it is refused with a sentence, whatever it tries to write."""
+        store.register_sinks(["log"])
+        store.commit(Commit(events=[an_event(1)]))
+        proof = store.take(RUN, ME)
+        reader = self.opened_to_read(self.clock)
+        try:
+            assert numbers(reader) == [an_event(1).record_id]
+            record = reader.lease(RUN)
+            assert record is not None
+            assert record.owner == ME
+            writes: list[Callable[[], object]] = [
+                lambda: reader.commit(Commit(events=[an_event(2)])),
+                lambda: reader.register_sinks([]),
+                lambda: reader.advance("log", 1),
+                lambda: reader.take(RUN, OTHER, over=record),
+                lambda: reader.prune(2**40),
+            ]
+            for write in writes:
+                with pytest.raises(StoreError, match="read only"):
+                    write()
+            store.commit(Commit(events=[an_event(3)], lease=proof))
+            assert len(numbers(reader)) == 2
+        finally:
+            reader.close()
 
     def test_sinks_go_their_own_ways(self, store: Store) -> None:
         """Each has its own cursor, which goes forward and never back."""
@@ -188,7 +373,7 @@ class StoreContract(abc.ABC):
     def test_pruning_waits_for_every_sink(self, store: Store) -> None:
         """Old events go once all enlisted sinks are past them; a dismissed sink holds nothing."""
         store.commit(Commit(events=[an_event(number) for number in range(4)]))
-        store.register_sinks(["log", "ops"])
+        store.register_sinks(["log", "ops"], from_beginning=["log", "ops"])
         store.advance("log", 4)
         store.advance("ops", 1, [Undelivered("ops", 1, an_event(0).record_id, "no", 1)])
         self.clock.advance(100)

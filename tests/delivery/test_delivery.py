@@ -9,7 +9,7 @@ import pytest
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import SinkError
+from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.sinks import Sink
 from pipeline.core.store import Commit
@@ -48,7 +48,10 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 def delivery(store: SqlStore, **sinks: Sink) -> Delivery:
     """Lanes to these sinks."""
     clock, metrics = SystemClock(), Metrics()
-    lanes = [SinkLane(Route(name), sink, store, clock, metrics) for name, sink in sinks.items()]
+    lanes = [
+        SinkLane(Route(name, from_beginning=True), sink, store, clock, metrics)
+        for name, sink in sinks.items()
+    ]
     return Delivery(lanes, store, clock)
 
 
@@ -96,7 +99,7 @@ def test_who_may_not_go_on_sends_nothing_more(store: SqlStore) -> None:
     stuck, log, may = Gate(), ListSink(), threading.Event()
     may.set()
     lanes = [
-        SinkLane(Route(name, at_once=1), sink, store, SystemClock(), Metrics())
+        SinkLane(Route(name, at_once=1, from_beginning=True), sink, store, SystemClock(), Metrics())
         for name, sink in {"ops": stuck, "log": log}.items()
     ]
     running = Delivery(lanes, store, SystemClock(), may.is_set)
@@ -182,3 +185,102 @@ def test_a_fault_in_a_sink_does_not_end_its_lane(
     assert caplog.text.count("unexpected ZeroDivisionError at") == 1
     assert "test_delivery.py" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def lane_to(store: SqlStore, name: str, sink: Sink) -> SinkLane:
+    """A lane to a sink that wants everything."""
+    route = Route(name, at_once=1, from_beginning=True)
+    return SinkLane(route, sink, store, SystemClock(), Metrics())
+
+
+def test_sinks_come_and_go_at_work(store: SqlStore) -> None:
+    """Reload: a new one begins now, one that is gone lets go of its sink, the rest goes on."""
+    log, ops, late = ListSink(), ListSink(), ListSink()
+    kept = lane_to(store, "log", log)
+    running = Delivery([kept, lane_to(store, "ops", ops)], store, SystemClock())
+    running.start()
+    wait_until(lambda: len(log.events) == len(ops.events) == 3)
+    thread = next(one for one in threading.enumerate() if one.name == "sink-log")
+    new = SinkLane(Route("late"), late, store, SystemClock(), Metrics())
+    running.update([kept, new])
+    wait_until(lambda: ops.closed)
+    store.commit(Commit(events=[an_event(3)]))
+    running.nudge()
+    wait_until(lambda: (len(log.events), len(late.events)) == (4, 1))
+    assert thread.is_alive()
+    assert [status.sink for status in running.status()] == ["log", "late"]
+    assert [cursor.sink for cursor in store.history.cursors()] == ["late", "log"]
+    assert running.stop(10)
+    assert len(ops.events) == 3
+    assert log.attempts == 4
+
+
+def test_a_changed_sink_begins_once_the_former_one_has_ended(store: SqlStore) -> None:
+    """Reload: what is in the former one's hands is sent by it alone; each event arrives once."""
+    former, next_one, log = Gate(), ListSink(), ListSink()
+    kept = lane_to(store, "log", log)
+    running = Delivery([lane_to(store, "ops", former), kept], store, SystemClock())
+    running.start()
+    assert former.entered.wait(patience(10))
+    running.update([lane_to(store, "ops", next_one), kept])
+    store.commit(Commit(events=[an_event(3)]))
+    running.nudge()
+    wait_until(lambda: len(log.events) == 4)
+    assert next_one.events == []
+    former.open.set()
+
+    def has_all() -> bool:
+        running.nudge()
+        return len(next_one.events) == 3
+
+    wait_until(has_all)
+    assert running.stop(10)
+    assert len(former.events) == 1
+    assert former.closed
+    happened = [*former.events, *next_one.events]
+    assert [event.record_id for event in happened] == [an_event(n).record_id for n in range(4)]
+
+
+def test_a_changed_sink_does_not_wait_for_the_former_ones_pause(store: SqlStore) -> None:
+    """Reload: a wrong address that was mended is used at once."""
+
+    class Asleep(ListSink):
+        def send(self, events: Sequence[Event]) -> None:
+            raise SinkError("asleep", retry_after_s=1000)
+
+    asleep, awake = Asleep(), ListSink()
+    running = Delivery([lane_to(store, "ops", asleep)], store, SystemClock())
+    running.start()
+    wait_until(lambda: running.status()[0].error == "asleep")
+    running.update([lane_to(store, "ops", awake)])
+
+    def has_all() -> bool:
+        running.nudge()
+        return len(awake.events) == 3
+
+    wait_until(has_all)
+    assert asleep.closed
+    assert running.stop(10)
+
+
+def test_an_update_that_the_store_refuses_changes_nothing(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reload: the lanes that were at work go on."""
+    log = ListSink()
+    running = Delivery([lane_to(store, "log", log)], store, SystemClock())
+    running.start()
+    wait_until(lambda: len(log.events) == 3)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise StoreError("the store is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlStore, "register_sinks", refuse)
+        with pytest.raises(StoreError):
+            running.update([])
+    store.commit(Commit(events=[an_event(3)]))
+    running.nudge()
+    wait_until(lambda: len(log.events) == 4)
+    assert [status.sink for status in running.status()] == ["log"]
+    assert running.stop(10)

@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 
 from connectors.stores.sql import SqlStore
-from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.events import Event
-from pipeline.core.store import Commit, Undelivered
+from pipeline.core.store import (
+    DELIVER,
+    Commit,
+    LeaseOwner,
+    LeaseProof,
+    StoredEvent,
+    Undelivered,
+    UnreadableEvent,
+)
 from pipeline.delivery import Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock
@@ -40,12 +48,18 @@ class ForgetfulStore(SqlStore):
 
     failures = 0
 
-    def advance(self, sink: str, position: int, dead: Sequence[Undelivered] = ()) -> None:
+    def advance(
+        self,
+        sink: str,
+        position: int,
+        dead: Sequence[Undelivered] = (),
+        lease: LeaseProof | None = None,
+    ) -> None:
         """Fail, or do it."""
         if self.failures:
             self.failures -= 1
             raise StoreError("the store is locked")
-        super().advance(sink, position, dead)
+        super().advance(sink, position, dead, lease)
 
 
 @dataclass
@@ -310,3 +324,84 @@ def test_events_of_one_happening_stay_in_order(bench: Bench) -> None:
     bench.keep(*story[1:])
     bench.run(lane)
     assert sink.events == story
+
+
+class CountingStore(ForgetfulStore):
+    """A store that counts how many events it was asked for, and had."""
+
+    read = 0
+
+    def outbox(self, position: int, limit: int) -> Sequence[StoredEvent | UnreadableEvent]:
+        """Do it, and count."""
+        found = super().outbox(position, limit)
+        self.read += len(found)
+        return found
+
+
+def test_each_event_is_read_once(tmp_path: Path) -> None:
+    """L13: also where the sink is sent one at a time, fails, refuses, or wants few of them."""
+    clock = ManualClock()
+    store = CountingStore(f"sqlite:///{tmp_path}/moonwatch.db", clock)
+    bench = Bench(store, clock, Metrics())
+    events = [an_event(n, rule="alarm" if n % 3 else "footfall") for n in range(1200)]
+    bench.keep(*events)
+    wanted = [event.record_id for event in events if event.rule == "alarm"]
+
+    class Failing(PickySink):
+        """Fails at every fifth attempt, too."""
+
+        attempts = 0
+
+        def send(self, events: Sequence[Event]) -> None:
+            self.attempts += 1
+            if self.attempts % 5 == 0:
+                raise SinkError("try again")
+            super().send(events)
+
+    sink = Failing(frozenset(wanted[100:103]))
+    bench.run(bench.lane(sink, Route("ops", only=("alarm",), at_once=1)), steps=4000)
+    assert sink.taken == wanted[:100] + wanted[103:]
+    assert store.read == 1200
+    store.close()
+
+
+def test_an_event_that_cannot_be_read_holds_up_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """E7: it alone is a dead letter with the reason; said once, however many there are in a row."""
+    with bench.store._database.write("damage it") as connection:
+        connection.exec_driver_sql(
+            """UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position IN (3, 4, 10)"""
+        )
+    sink = ListSink()
+    lane = bench.lane(sink, Route("ops", at_once=4))
+    bench.run(lane)
+    assert ids(sink.events) == TEN[:2] + TEN[4:9]
+    letters = bench.store.undelivered("ops")
+    assert [(letter.position, letter.record_id) for letter in letters] == [
+        (3, TEN[2]),
+        (4, TEN[3]),
+        (10, TEN[9]),
+    ]
+    assert all(letter.reason.startswith("cannot be read: ") for letter in letters)
+    assert lane.status().undelivered == 3
+    assert lane.status().error is None
+    assert bench.store.cursor("ops").position == 10
+    assert caplog.text.count("it is kept as undelivered") == 2
+    alarms = bench.lane(ListSink(), Route("alarms", only=("alarm",)))
+    bench.run(alarms)
+    assert bench.store.undelivered("alarms") == []
+
+
+def test_a_lane_whose_lease_was_lost_is_over(bench: Bench) -> None:
+    """What it sent last is not noted, as whoever delivers now goes by a cursor of its own."""
+    owner = LeaseOwner("me", "here", 1)
+    proof = bench.store.take(DELIVER, owner)
+    sink = ListSink()
+    lane = SinkLane(Route("ops", at_once=4), sink, bench.store, bench.clock, bench.metrics, proof)
+    lane.step()
+    assert bench.store.take(DELIVER, owner) is not None
+    with pytest.raises(OwnershipLostError):
+        lane.step()
+    assert len(sink.events) == 8
+    assert bench.store.cursor("ops").position == 4

@@ -55,3 +55,16 @@ def test_events_the_store_has_forgotten_are_counted(store: SqlStore) -> None:
     sink = ListSink()
     assert resend(store, sink, [*LETTERS, ghost], at_once=10) == Resent("ops", delivered=5, gone=1)
     assert store.undelivered() == []
+
+
+def test_an_event_that_cannot_be_read_stays(store: SqlStore) -> None:
+    """E7: the others around it are sent; it is a dead letter still, and it is said why."""
+    with store._database.write("damage it") as connection:
+        connection.exec_driver_sql(
+            """UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position = 2"""
+        )
+    sink = ListSink()
+    done = resend(store, sink, LETTERS, at_once=2)
+    assert (done.delivered, done.gone, done.left) == (4, 0, 1)
+    assert str(done.trouble).startswith("event 2 cannot be read: ")
+    assert store.undelivered() == [LETTERS[1]]

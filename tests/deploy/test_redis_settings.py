@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from pipeline.core.membership import DELIVERY
 from pipeline.core.queues import Queues
 from pipeline.testing import patience
 from tests.connectors.queues.redis import tools
@@ -173,7 +172,7 @@ def test_a_share_of_the_results_can_be_owned(server: Server, root: Client) -> No
     assert token is not None
     assert queues.leases.renew(0, token, tools.A_WHILE)
     assert queues.results.partition({0: token}).take(1, 0.01) == []
-    assert queues.leases.acquire(DELIVERY, "me", tools.A_WHILE) is not None
+    assert queues.leases.acquire(0, "me", tools.A_WHILE) is not None
     assert queues.leases.owners() == {0: ("me", token)}
     assert queues.agreement.agree("partitions", 8, tools.A_WHILE) == 8
     queues.presence.say("me", b"well", tools.A_WHILE)
@@ -181,4 +180,4 @@ def test_a_share_of_the_results_can_be_owned(server: Server, root: Client) -> No
     queues.presence.leave("me")
     queues.leases.release(0, token)
     queues.close()
-    assert root.keys("{moonwatch}:lease:*") == [b"{moonwatch}:lease:delivery"]
+    assert root.keys("{moonwatch}:lease:*") == [b"{moonwatch}:lease:0"]

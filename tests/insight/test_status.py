@@ -1,7 +1,9 @@
 """What `status` says of a deployment is true: troubles by name, and no calm where nobody knows."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,23 @@ def test_a_store_that_is_not_there_leaves_unknown(tmp_path: Path, server: Redis)
     sink = found.sinks["log"]
     assert (sink.behind, sink.undelivered, sink.state) == (None, None, "unknown")
     assert found.cameras["plaza"].state is None
+
+
+def test_status_changes_nothing(tmp_path: Path) -> None:
+    """L10: it neither makes a store nor touches the one there is, whichever release wrote it."""
+    content = deployment(tmp_path, {"plaza": camera(CLIP)})
+    file = written(tmp_path, content)
+    assert seen(file).troubles == [f"there is no store {tmp_path}/events.db yet on this machine"]
+    code, _, errors = moonwatch("undelivered", "list", file)
+    assert (code, "there is no store" in errors) == (1, True)
+    assert not (tmp_path / "events.db").exists()
+    deployed(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        connection.execute("DROP TABLE moonwatch_leases")
+        connection.execute("DROP TABLE moonwatch_fences")
+        connection.execute("UPDATE moonwatch_schema SET version = 1")
+        connection.commit()
+    before = (tmp_path / "events.db").read_bytes()
+    assert seen(file).troubles == []
+    assert moonwatch("undelivered", "list", file)[1] == "no undelivered events\n"
+    assert (tmp_path / "events.db").read_bytes() == before

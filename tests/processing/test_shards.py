@@ -1,6 +1,6 @@
 """Partitions are shared out fairly, taken over from who is gone, and never judged by two."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +42,7 @@ class Crew:
     folder: Path
     server: Redis
     present: int = 1
+    fences: Callable[[], Mapping[int, int]] | None = None
     clock: ManualClock = field(default_factory=ManualClock)
     opened: list[RedisQueues] = field(default_factory=list)
 
@@ -53,7 +54,8 @@ class Crew:
     def tenure(self, owner: str, shard: frozenset[int] | None = None) -> PartitionLeases:
         """What one processor owns, not yet looked after."""
         terms = LeaseTerms(owner, PARTITIONS, shard, LONG)
-        return PartitionLeases(self.queues().leases, terms, lambda: self.present)
+        fences = self.fences or dict
+        return PartitionLeases(self.queues().leases, terms, lambda: self.present, fences)
 
     def shards(self, tenure: PartitionLeases, store: Store) -> Shards:
         """A processor of what `tenure` holds."""
@@ -246,3 +248,42 @@ def test_a_store_that_is_away_is_waited_for(
     drain(shards)
     assert seen(stores()) == [2]
     assert caplog.text.count("store does not answer") == 1
+
+
+def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(
+    crew: Crew, stores: Callable[[], Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    """E5: its tokens begin above those that the store knows, so nothing is fenced off for hours."""
+    store, queues = stores(), crew.queues()
+    ahead = 2**52
+    store.commit(Commit(fences=dict.fromkeys(range(PARTITIONS), ahead)))
+    crew.fences = store.fences
+    tenure = crew.tenure("a")
+    shards = crew.shards(tenure, store)
+    tenure.look()
+    assert all(token > ahead for token in tenure.held.values())
+    queues.results.publish([result(0), result(1)], 1.0)
+    drain(shards)
+    assert seen(store) == [2]
+    assert "were lost" not in caplog.text
+
+
+def test_a_lease_that_was_given_below_the_floor_is_given_anew(
+    crew: Crew, stores: Callable[[], Store]
+) -> None:
+    """E5: a Redis put back to an earlier time still shows our lease, with a token of that time."""
+    store = stores()
+    crew.fences = store.fences
+    tenure = crew.tenure("a")
+    tenure.look()
+    before = tenure.held
+    store.commit(Commit(fences={p: token + 1000 for p, token in before.items()}))
+    shards = crew.shards(tenure, store)
+    for _ in range(2 * PARTITIONS):
+        shards.step(0.0)
+        tenure.look()
+    assert all(token > before[p] + 1000 for p, token in tenure.held.items())
+    assert len(tenure.held) == PARTITIONS
+    crew.queues().results.publish([result(0), result(1)], 1.0)
+    drain(shards)
+    assert seen(store) == [2]

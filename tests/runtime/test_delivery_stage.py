@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,12 @@ from connectors.queues.redis import RedisConfig, RedisQueues
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import StoreError
-from pipeline.core.store import Commit, Store
-from pipeline.delivery.lease import DeliveryLease
+from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.store import DELIVER, Commit, LeaseOwner, Store
 from pipeline.deployment.loader import load
+from pipeline.runtime.ownership import LEASE_TTL, StoreLease
 from pipeline.runtime.stages.base import StageContext
-from pipeline.runtime.stages.delivery import SharedDeliveryStage
+from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, patience, wait_until
 from tests.cli.test_run import moonwatch
@@ -54,7 +55,7 @@ class Site:
     def __post_init__(self) -> None:
         keys = {"type": "redis", "url": self.server.url, "prefix": self.folder.name}
         content = deployment(self.folder, {"plaza": camera(CLIP)}, queue=keys)
-        content["sinks"] = {"hook": {"type": "webhook", "url": self.hook.url}}
+        content["sinks"] = {"hook": {"type": "webhook", "url": self.hook.url, "from": "beginning"}}
         self.file = written(self.folder, content)
         self.store = StoreConfig(url=f"sqlite:///{self.folder}/events.db").build()
 
@@ -172,35 +173,35 @@ class Refusing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def register_sinks(self, sinks: Sequence[str]) -> None:
+    def register_sinks(self, sinks: Sequence[str], from_beginning: Sequence[str]) -> None:
         """Refuse, or do it."""
         self.refusals -= 1
         if self.refusals >= 0:
             raise StoreError("the store is locked")
-        self._store.register_sinks(sinks)
+        self._store.register_sinks(sinks, from_beginning)
 
 
 @dataclass
 class Shift:
     """One process's stage of delivery, looked after by the test."""
 
-    stage: SharedDeliveryStage
-    duty: DeliveryLease
+    stage: DeliveryStage
+    lease: StoreLease
     queues: RedisQueues
     metrics: Metrics
     clock: ManualClock
 
 
 def shift(site: Site, store: SqlStore | Refusing) -> Shift:
-    """A stage whose duty the test looks after as well."""
+    """A stage whose lease the test looks after as well."""
     loaded = load(site.file, [])
     assert isinstance(loaded.queue, RedisConfig)
     queues = loaded.queue.build(SystemClock())
     clock, metrics = ManualClock(), Metrics()
-    duty = DeliveryLease(queues.leases, "me", clock)
+    lease = StoreLease(site.store, DELIVER, LeaseOwner("me", "here", 1), clock)
     context = StageContext(loaded, queues, metrics, clock)
-    stage = SharedDeliveryStage(context, store, duty)  # type: ignore[arg-type]
-    return Shift(stage, duty, queues, metrics, clock)
+    stage = DeliveryStage(context, store, lease)  # type: ignore[arg-type]
+    return Shift(stage, lease, queues, metrics, clock)
 
 
 def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -208,7 +209,7 @@ def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptur
     mine = shift(site, Refusing(site.store, 3))
     site.happen()
     assert mine.stage.ready() == "does not know yet whether another process delivers"
-    mine.duty.look()
+    mine.lease.look()
     for _ in range(3):
         mine.stage.poll()
         assert mine.stage.ready() == "the store does not answer yet"
@@ -231,23 +232,90 @@ def test_a_turn_that_was_lost_leaves_no_figures(site: Site) -> None:
     site.hook.always = 503
     site.happen()
     mine = shift(site, site.store)
-    mine.duty.look()
+    mine.lease.look()
     mine.stage.poll()
     behind = 'moonwatch_sink_behind{sink="hook"}'
     wait_until(lambda: mine.metrics.value("moonwatch_sink_behind", sink="hook") == site.made)
-    site.server.client.delete(f"{{{site.folder.name}}}:lease:delivery")
-    other = DeliveryLease(mine.queues.leases, "other", mine.clock)
+    other = StoreLease(site.store, DELIVER, LeaseOwner("other", "there", 2), mine.clock)
     other.look()
-    mine.duty.look()
+    mine.clock.advance(LEASE_TTL.total_seconds())
+    other.look()
+    mine.lease.look()
     mine.stage.poll()
     assert (mine.stage.stands_by, mine.stage.status(), mine.stage.ready()) == (True, (), None)
     assert f"{behind} 0.0" in mine.metrics.exposition().decode()
     site.store.advance("hook", site.made - 1)
     site.hook.always = 200
     other.end()
-    mine.duty.look()
+    mine.lease.look()
     mine.stage.poll()
     site.arrive()
     mine.stage.stop(5.0)
     mine.queues.close()
     assert len(site.hook.accepted) == 1
+
+
+def test_the_sinks_of_a_changed_file_are_served(site: Site) -> None:
+    """Reload: equal ones are not disturbed, new ones begin now, and a refused file changes none."""
+    mine = shift(site, site.store)
+    site.happen()
+    mine.lease.look()
+    mine.stage.poll()
+    site.arrive()
+    path = site.folder / "log.jsonl"
+    with_log = load(site.file, [f"sinks.log={{type: jsonl, path: {path}}}"])
+    threads = sink_threads()
+    mine.stage.update(with_log)
+    assert threads < sink_threads()
+    site.happen(5)
+    mine.stage.poll()
+    wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == 5)
+    site.arrive()
+
+    unusable = "sinks.hook.tls={ca: /nowhere/ca.pem}"
+    with pytest.raises(SinkError):
+        mine.stage.update(load(site.file, [unusable]))
+    assert [lane.sink for lane in mine.stage.status()] == ["hook", "log"]
+
+    elsewhere = site.folder / "other.jsonl"
+    changed = load(site.file, [f"sinks={{log: {{type: jsonl, path: {elsewhere}}}}}"])
+    former = sink_threads()
+    mine.stage.update(changed)
+    wait_until(lambda: not former & sink_threads())  # the step they were in is theirs
+    site.happen(3)
+
+    def arrived() -> bool:
+        mine.stage.poll()
+        return elsewhere.exists() and len(elsewhere.read_text().splitlines()) == 3
+
+    wait_until(arrived)
+    mine.stage.stop(5.0)
+    mine.queues.close()
+    assert len(site.hook.accepted) == len(set(site.hook.accepted)) == 25
+    assert len(path.read_text().splitlines()) == 5
+
+
+def test_who_stands_by_learns_of_a_changed_file_too(site: Site) -> None:
+    """Reload: it serves the new sinks once it has to."""
+    mine = shift(site, site.store)
+    other = StoreLease(site.store, DELIVER, LeaseOwner("other", "there", 2), mine.clock)
+    other.look()
+    mine.lease.look()
+    mine.stage.poll()
+    assert mine.stage.stands_by
+    path = site.folder / "log.jsonl"
+    log = f"sinks={{log: {{type: jsonl, path: {path}, from: beginning}}}}"
+    mine.stage.update(load(site.file, [log]))
+    site.happen(4)
+    other.end()
+    mine.lease.look()
+    mine.stage.poll()
+    wait_until(lambda: path.exists() and len(path.read_text().splitlines()) == 4)
+    mine.stage.stop(5.0)
+    mine.queues.close()
+    assert site.hook.accepted == []
+
+
+def sink_threads() -> set[int | None]:
+    """The threads that serve sinks now."""
+    return {one.ident for one in threading.enumerate() if one.name.startswith("sink-")}

@@ -106,16 +106,16 @@ KINDS = (
     Kind(
         "lease",
         "hash",
-        "`partition`, or `delivery`: its owner and fencing token",
+        "`partition`: its owner and fencing token",
         Life.EXPIRES,
-        "one for each partition, and one",
+        "one for each partition",
     ),
     Kind(
         "tokens",
         "hash",
-        "the last fencing token of each partition, and of delivery",
+        "the last fencing token of each partition",
         Life.BOUNDED,
-        "a field for each partition, and one",
+        "a field for each partition",
     ),
     Kind(
         "present",

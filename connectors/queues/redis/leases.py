@@ -1,4 +1,4 @@
-"""Who owns which partition of the results, and delivery, with fencing tokens that only rise."""
+"""Who owns which partition of the results, with fencing tokens that only rise."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,9 +14,9 @@ class RedisLeases:
         self._link = link
         self._partitions = partitions
 
-    def acquire(self, what: Leased, owner: str, ttl: timedelta) -> int | None:
+    def acquire(self, what: Leased, owner: str, ttl: timedelta, floor: int = 0) -> int | None:
         """Own it for `ttl`; returns the fencing token, None while it is another's."""
-        token = self._link.script("lease_acquire", what, owner, _ms(ttl))
+        token = self._link.script("lease_acquire", what, owner, _ms(ttl), floor)
         return None if token is None else int(token)
 
     def renew(self, what: Leased, token: int, ttl: timedelta) -> bool:

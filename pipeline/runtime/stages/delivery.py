@@ -1,164 +1,150 @@
 """The delivery stage: the sinks of a deployment, served by one process while others stand by."""
 
 import logging
-import threading
-from collections.abc import Callable
+from dataclasses import replace
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
-from pipeline.core.store import Store
-from pipeline.delivery import Delivery, LaneStatus
+from pipeline.core.sinks import Sink
+from pipeline.core.store import LeaseProof, Store
+from pipeline.delivery import Delivery, LaneStatus, Route
 from pipeline.delivery import SinkLane as SinkLane
-from pipeline.delivery.lease import LOOK_S, DeliveryLease
+from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
-from pipeline.runtime.stages.base import StageContext, StageThread
-
-
-class DeliveryStage:
-    """The sinks, a lane for each."""
-
-    name = "delivery"
-
-    def __init__(
-        self, context: StageContext, store: Store, may_go_on: Callable[[], bool] = lambda: True
-    ) -> None:
-        """Nothing is sent before `start`, nor once it may not go on."""
-        lanes = [
-            SinkLane(route, sink, store, context.clock, context.metrics)
-            for route, sink in routes_of(context.deployment)
-        ]
-        self._delivery = Delivery(lanes, store, context.clock, may_go_on)
-        self._metrics = context.metrics
-        self.has_started = False
-        self.has_ended = False
-        """Whether every lane has let go of its sink."""
-
-    finished = False
-    failure: str | None = None
-
-    def start(self) -> None:
-        """Begin to deliver; raises StoreError."""
-        self._delivery.start()
-        self.has_started = True
-        self._metrics.delivering.set(1)
-
-    def poll(self) -> None:
-        """Look for new events now."""
-        self._delivery.nudge()
-
-    def stop(self, within_s: float) -> None:
-        """Deliver what is there to the sinks that answer."""
-        self.has_ended = self._delivery.stop(within_s)
-        self._metrics.delivering.set(0)
-
-    def status(self) -> tuple[LaneStatus, ...]:
-        """How each sink is doing."""
-        return self._delivery.status()
-
-    def ready(self) -> str | None:
-        """Whether some sink takes events, when there is one."""
-        lanes = self.status()
-        if not self.has_started:
-            return "the store does not answer yet"
-        if lanes and all(lane.error for lane in lanes):
-            return f"no sink takes events; {lanes[0].sink}: {lanes[0].error}"
-        return None
-
+from pipeline.runtime.ownership import StoreLease, keeping
+from pipeline.runtime.stages.base import StageContext
 
 logger = logging.getLogger(__name__)
-# How long sinks that were at work when the duty was lost are waited for; they send nothing more.
+# How long sinks that were at work when the lease was lost are waited for; they send nothing more.
 _LET_GO_S = 1.0
 _STORE_RETRY_S = 1.0
 
 
-class SharedDeliveryStage:
-    """Delivers while it has the duty. Each time it begins from where the sinks are by then."""
+class DeliveryStage:
+    """Delivers while it has the lease. Each time it begins from where the sinks are by then."""
 
     name = "delivery"
     finished = False
 
-    def __init__(self, context: StageContext, store: Store, duty: DeliveryLease) -> None:
-        """Nothing is asked for before `start`, and nothing sent before the duty is taken up."""
+    def __init__(self, context: StageContext, store: Store, lease: StoreLease) -> None:
+        """Nothing is asked for before `start`, and nothing sent before the lease is taken."""
         self._context = context
         self._store = store
-        self._duty = duty
-        self._keeper = _keeper(duty, context.clock)
-        self._token: int | None = None
-        self._lanes: DeliveryStage | None = None
+        self._lease = lease
+        self._keeper = keeping("delivery-lease", lease, clock=context.clock)
+        self._proof: LeaseProof | None = None
+        self._delivery: Delivery | None = None
         self._retry_at = float("-inf")
         self._said: str | None = None
 
     def start(self) -> None:
-        """Begin to ask for the duty."""
+        """Begin to ask for the lease, and to deliver where it is ours; raises StoreError."""
+        # Before there are events: a sink that is new to the store begins with the next one.
+        introduce_sinks(self._context.deployment, self._store)
         self._keeper.start()
+        self.poll()
 
     def poll(self) -> None:
-        """Begin or end to deliver, as the duty comes and goes; look for new events."""
-        token = self._duty.token
-        if self._lanes is not None and token != self._token:
-            self._let_go(self._lanes)
-        if token is not None and self._lanes is None:
-            self._begin(token)
-        if self._lanes is not None:
-            self._lanes.poll()
+        """Begin or end to deliver, as the lease comes and goes; look for new events."""
+        proof = self._lease.proof
+        if self._delivery is not None and proof != self._proof:
+            self._let_go(self._delivery)
+        if proof is not None and self._delivery is None:
+            self._begin(proof)
+        if self._delivery is not None:
+            self._delivery.nudge()
         if self.stands_by:
             self._say(logging.INFO, "another process delivers, standing by")
 
+    def update(self, deployment: Deployment) -> None:
+        """Serve the sinks of another version of the file; those that are equal are not disturbed.
+
+        Raises SinkError or StoreError, and then all is as before.
+        """
+        before, self._context = self._context, replace(self._context, deployment=deployment)
+        if self._delivery is None or self._proof is None:
+            return
+        same_site = before.deployment.site.name == deployment.site.name
+        old, new = before.deployment.sinks, deployment.sinks
+        kept = {name for name in new if same_site and old.get(name) == new[name]}
+        lanes = [lane for lane in self._delivery.lanes if lane.route.sink in kept]
+        try:
+            changed = {name: config for name, config in new.items() if name not in kept}
+            fresh = routes_of(deployment.model_copy(update={"sinks": changed}))
+            lanes += self._lanes(fresh, self._proof)
+            self._delivery.update(lanes)
+        except Exception:
+            self._context = before
+            raise
+
     def stop(self, within_s: float) -> None:
         """Deliver what is there to the sinks that answer, then let another process go on."""
-        lanes = self._lanes
-        if lanes is not None:
-            lanes.stop(within_s)
+        delivery = self._delivery
+        has_ended = delivery is None or delivery.stop(within_s)
+        self._context.metrics.delivering.set(0)
         self._keeper.stop(within_s)
-        if lanes is None or lanes.has_ended:
-            self._duty.end()
+        if has_ended:
+            self._lease.end()
 
     @property
     def failure(self) -> str | None:
-        """Why the thread that keeps the duty has ended."""
+        """Why the thread that keeps the lease has ended."""
         return self._keeper.failure
 
     @property
     def stands_by(self) -> bool:
         """Whether another process delivers."""
-        return self._duty.token is None and self._duty.is_anothers
+        return self._lease.is_anothers
 
     def status(self) -> tuple[LaneStatus, ...]:
         """How each sink is doing; none where another process delivers."""
-        lanes = self._lanes
-        return lanes.status() if lanes is not None else ()
+        delivery = self._delivery
+        return delivery.status() if delivery is not None else ()
 
     def ready(self) -> str | None:
         """Whether some sink takes events, or this process would go on where another one delivers.
 
         Who stands by is ready: in a rolling update it is what the old process may end for.
         """
-        lanes = self._lanes
-        if lanes is not None:
-            return lanes.ready()
-        if self._duty.token is not None:
+        if self._delivery is not None:
+            lanes = self.status()
+            if lanes and all(lane.error for lane in lanes):
+                return f"no sink takes events; {lanes[0].sink}: {lanes[0].error}"
+            return None
+        if self._lease.proof is not None or self._lease.trouble is not None:
             return "the store does not answer yet"
         return None if self.stands_by else "does not know yet whether another process delivers"
 
-    def _begin(self, token: int) -> None:
-        now = self._context.clock.monotonic()
+    def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
+        context = self._context
+        return [
+            SinkLane(route, sink, self._store, context.clock, context.metrics, proof)
+            for route, sink in routes
+        ]
+
+    def _begin(self, proof: LeaseProof) -> None:
+        clock: Clock = self._context.clock
+        now = clock.monotonic()
         if now < self._retry_at:
             return
-        lanes = DeliveryStage(self._context, self._store, lambda: self._duty.holds(token))
+        lanes = self._lanes(routes_of(self._context.deployment), proof)
+        delivery = Delivery(lanes, self._store, clock, lambda: self._lease.holds(proof))
         try:
-            lanes.start()
+            delivery.start()
         except StoreError as error:
             self._retry_at = now + _STORE_RETRY_S
             self._say(logging.ERROR, f"store does not answer, trying on: {error}")
             return
-        self._lanes, self._token = lanes, token
+        self._delivery, self._proof = delivery, proof
+        self._context.metrics.delivering.set(1)
         self._say(logging.INFO, "delivering")
 
-    def _let_go(self, lanes: DeliveryStage) -> None:
+    def _let_go(self, delivery: Delivery) -> None:
         self._say(logging.WARNING, "the lease of delivery was lost, letting go of the sinks")
-        self._lanes, self._token = None, None
-        lanes.stop(_LET_GO_S)
-        for lane in lanes.status():
+        self._delivery, self._proof = None, None
+        delivery.stop(_LET_GO_S)
+        self._context.metrics.delivering.set(0)
+        for lane in delivery.status():
             self._context.metrics.sink_behind.labels(lane.sink).set(0)
 
     def _say(self, level: int, sentence: str) -> None:
@@ -168,12 +154,10 @@ class SharedDeliveryStage:
         self._said = sentence
 
 
-def _keeper(duty: DeliveryLease, clock: Clock) -> StageThread:
-    stop = threading.Event()
+def introduce_sinks(deployment: Deployment, store: Store) -> None:
+    """Say that there are these sinks before anything is kept for them; raises StoreError.
 
-    def keep() -> None:
-        while not stop.is_set():
-            duty.look()
-            clock.wait(LOOK_S, stop)
-
-    return StageThread("duty", keep, stop.set)
+    Whether others are there no more is for the process that delivers to say.
+    """
+    oldest = [name for name, config in deployment.sinks.items() if config.from_beginning]
+    store.register_sinks(list(deployment.sinks), oldest, dismiss_others=False)

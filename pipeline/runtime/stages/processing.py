@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.stores import FileMediaStore
 from pipeline.core.clock import Clock
 from pipeline.core.queues import PartitionedResults
-from pipeline.core.store import Store
+from pipeline.core.store import LeaseProof, Store
 from pipeline.deployment.model import Deployment
 from pipeline.processing.leases import LOOK_S, PartitionLeases
 from pipeline.processing.processor import LaneKey, Processor, ProcessorContext
@@ -18,6 +18,7 @@ from pipeline.processing.snapshots import Snapshots
 from pipeline.processing.track_log import TrackRecorder
 from pipeline.runtime.assembly import engines_of, plans_of
 from pipeline.runtime.stages.base import StageContext, StageThread, stop_threads
+from pipeline.runtime.stages.delivery import introduce_sinks
 from pipeline.runtime.stages.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,18 @@ class ProcessingStage:
     name = "processing"
     finished = False
 
-    def __init__(self, context: StageContext, store: Store, record: Path | None = None) -> None:
-        """Read where to go on from; raises StoreError."""
+    def __init__(
+        self,
+        context: StageContext,
+        store: Store,
+        record: Path | None = None,
+        lease: Callable[[], LeaseProof | None] = lambda: None,
+    ) -> None:
+        """Read where to go on from; raises StoreError. `lease` shows whose the store is."""
         self._recorder = TrackRecorder(record) if record else None
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
-        outside = _outside(context, store, media, self._recorder)
+        outside = replace(_outside(context, store, media, self._recorder), lease=lease)
         self._processor = Processor(plans_of(context.deployment), outside)
         self.resumed = {
             key: (checkpoint.run, checkpoint.ordinal)
@@ -89,6 +96,7 @@ class ShardedProcessingStage:
 
     def __init__(self, context: StageContext, store: Store, share: Share) -> None:
         """Nothing is owned before `start`."""
+        self._deployment, self._store = context.deployment, store
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
         self.tenure = share.tenure
@@ -105,7 +113,9 @@ class ShardedProcessingStage:
         )
 
     def start(self) -> None:
-        """Begin to own and to judge."""
+        """Begin to own and to judge; raises StoreError."""
+        # Before there are events: a sink that is new to the store begins with the next one.
+        introduce_sinks(self._deployment, self._store)
         for thread in self._threads:
             thread.start()
 

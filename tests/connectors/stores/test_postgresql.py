@@ -57,6 +57,15 @@ class TestStore(_Postgresql, StoreContract):
         """Another pool of connections to the same database."""
         return SqlStore(self.url, clock)
 
+    def opened_to_read(self, clock: Clock) -> Store:
+        """Without making or changing anything."""
+        return SqlStore(self.url, clock, read_only=True)
+
+    def history(self, store: Store) -> History:
+        """Of the same connections."""
+        assert isinstance(store, SqlStore)
+        return store.history
+
 
 class TestHistory(_Postgresql, HistoryContract):
     """Answering questions."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import FencedOffError, StoreError
-from pipeline.core.store import Checkpoint, Commit
+from pipeline.core.store import RUN, Checkpoint, Commit
 from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.contracts.event_tools import an_event
 
@@ -85,3 +85,46 @@ def test_a_store_of_version_2_gives_the_same_summary(tmp_path: Path) -> None:
     store.commit(Commit(buckets=[replace(first, values={"entered": 4})]))
     assert store.history.buckets("plaza", "middle")[0].values == {"entered": 4}
     store.close()
+
+
+def test_a_store_of_version_2_is_read_as_it_is(tmp_path: Path) -> None:
+    """L10: beside the release that works on it; the same summary, and not a byte is changed."""
+    file = tmp_path / "moonwatch.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(dump("sqlite"))
+    before = file.read_bytes()
+    reader = SqlStore(f"sqlite:///{file}", read_only=True)
+    assert summary_now(reader, tmp_path) == summary_then()
+    reader.close()
+    assert file.read_bytes() == before
+
+
+def test_leases_come_without_a_new_version(engine: sa.Engine, tmp_path: Path) -> None:
+    """L10: a release that has no leases goes on with the same store, and is read beside us."""
+    with engine.begin() as connection:
+        _schema.leases.drop(connection)
+        before = connection.scalar(sa.select(_schema.version.c.version))
+        schema = connection.exec_driver_sql("SELECT sql FROM sqlite_master").all()
+    reader = SqlStore(f"sqlite:///{tmp_path}/moonwatch.db", read_only=True)
+    assert len(reader.events_after(0, 10)) == 1
+    assert reader.lease(RUN) is None
+    reader.close()
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT sql FROM sqlite_master").all() == schema
+    SqlStore(f"sqlite:///{tmp_path}/moonwatch.db").close()
+    with engine.begin() as connection:
+        assert sa.inspect(connection).has_table(_schema.leases.name)
+        assert connection.scalar(sa.select(_schema.version.c.version)) == before
+
+
+def test_a_reader_leaves_older_and_newer_tables_alone(engine: sa.Engine, tmp_path: Path) -> None:
+    """L10: it reads them as far as they go; what they do not have yet is unknown."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE moonwatch_checkpoints DROP COLUMN ended")
+        connection.execute(_schema.version.update().values(version=99))
+    reader = SqlStore(f"sqlite:///{tmp_path}/moonwatch.db", read_only=True)
+    assert len(reader.events_after(0, 10)) == 1
+    assert reader.checkpoint("door", "fast") is None
+    reader.close()
+    with engine.begin() as connection:
+        assert connection.scalar(sa.select(_schema.version.c.version)) == 99

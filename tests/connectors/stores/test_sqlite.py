@@ -9,13 +9,22 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
+from connectors.stores import _database
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError
-from pipeline.core.store import Checkpoint, Commit, History, Store
+from pipeline.core.errors import OwnershipLostError, StoreError
+from pipeline.core.store import (
+    RUN,
+    Checkpoint,
+    Commit,
+    History,
+    Store,
+    StoredEvent,
+    UnreadableEvent,
+)
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
-from tests.contracts.stores import StoreContract, numbers
+from tests.contracts.stores import ME, StoreContract, numbers
 
 POINT = Checkpoint("door", "fast", "run-1", 1, None)
 
@@ -36,6 +45,15 @@ class TestStore(_Sqlite, StoreContract):
     def opened(self, clock: Clock) -> Store:
         """Another pool of connections to the same file."""
         return SqlStore(self.url, clock)
+
+    def opened_to_read(self, clock: Clock) -> Store:
+        """Without making or changing anything."""
+        return SqlStore(self.url, clock, read_only=True)
+
+    def history(self, store: Store) -> History:
+        """Of the same connections."""
+        assert isinstance(store, SqlStore)
+        return store.history
 
 
 class TestHistory(_Sqlite, HistoryContract):
@@ -147,3 +165,130 @@ def test_a_damaged_event_is_named(store: SqlStore, file: Path) -> None:
         other.commit()
     with pytest.raises(StoreError, match="event 1 is damaged"):
         store.events_after(0, 10)
+
+
+def test_an_event_that_cannot_be_read_is_in_the_outbox(store: SqlStore, file: Path) -> None:
+    """E7: with what is known of it, between its neighbours."""
+    store.commit(Commit(events=[an_event(number) for number in range(3)]))
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("""UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position = 2""")
+        other.commit()
+    first, second, third = store.outbox(0, 10)
+    assert isinstance(first, StoredEvent)
+    assert isinstance(third, StoredEvent)
+    assert isinstance(second, UnreadableEvent)
+    assert (second.record_id, second.rule) == (an_event(1).record_id, "footfall")
+    assert second.reason.startswith("cannot be read: ")
+
+
+def test_a_reader_makes_no_file(file: Path) -> None:
+    """L10: neither the store, nor a log beside one that nobody works on."""
+    with pytest.raises(StoreError, match=r"there is no store .*moonwatch\.db yet on this machine"):
+        SqlStore(f"sqlite:///{file}", read_only=True)
+    assert not file.exists()
+    sqlite3.connect(file).close()
+    file.touch()
+    with pytest.raises(StoreError, match="holds nothing of moonwatch yet"):
+        SqlStore(f"sqlite:///{file}", read_only=True)
+    store = SqlStore(f"sqlite:///{file}")
+    store.commit(Commit(events=[an_event(1)]))
+    store.close()
+    before = file.read_bytes()
+    reader = SqlStore(f"sqlite:///{file}", read_only=True)
+    assert len(numbers(reader)) == 1
+    reader.close()
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_reader_sees_what_a_killed_process_left(store: SqlStore, file: Path) -> None:
+    """L10: what is only in the write-ahead log yet counts, and stays there."""
+    store.commit(Commit(events=[an_event(1)]))
+    copy = file.with_name("left.db")
+    for suffix in ("", "-wal"):
+        Path(f"{copy}{suffix}").write_bytes(Path(f"{file}{suffix}").read_bytes())
+    before = copy.read_bytes()
+    reader = SqlStore(f"sqlite:///{copy}", read_only=True)
+    assert len(numbers(reader)) == 1
+    reader.close()
+    assert copy.read_bytes() == before
+
+
+def put_back(file: Path) -> Path:
+    """A back-up of a store as it is now."""
+    copy = file.with_name("copy.db")
+    with closing(sqlite3.connect(file)) as source:
+        source.execute(f"VACUUM INTO '{copy}'")
+    return copy
+
+
+def test_a_file_that_was_replaced_is_opened_anew(
+    store: SqlStore, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """E6: noticed by its inode before the next transaction, and said once by each process."""
+    other = SqlStore(f"sqlite:///{file}", patience_s=1.0)
+    store.register_sinks(["log"])
+    store.commit(Commit(events=[an_event(1)]))
+    copy = put_back(file)
+    store.commit(Commit(events=[an_event(number) for number in range(2, 60)]))
+    other.advance("log", 59)
+    copy.replace(file)
+    assert other.cursor("log").position == 0
+    assert numbers(store) == [an_event(1).record_id]
+    for turn in range(3):
+        store.commit(Commit(events=[an_event(100 + turn)]))
+        other.advance("log", 2 + turn)
+    assert len(numbers(other)) == 4
+    assert store.cursor("log").position == 4
+    assert caplog.text.count("was replaced, opening it anew") == 2
+    store.close()
+    other.close()
+    with closing(sqlite3.connect(file)) as found:
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert found.execute("SELECT count(*) FROM moonwatch_events").fetchone() == (4,)
+
+
+def test_what_went_into_a_replaced_file_is_not_said_to_be_kept(store: SqlStore, file: Path) -> None:
+    """E6: a commit that was under way then fails, and is kept when it is repeated."""
+    copy = put_back(file)
+    with (
+        pytest.raises(StoreError, match="was replaced or deleted meanwhile; it is tried again"),
+        store._database.write("keep events"),
+    ):
+        copy.replace(file)
+    assert store.commit(Commit(events=[an_event(1)])) == 1
+
+
+def test_a_deleted_file_may_be_put_back(
+    store: SqlStore, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """E6: for some seconds nothing is made in its place; then a new one is, with the same sinks."""
+    store.register_sinks(["log"])
+    copy = put_back(file)
+    store.commit(Commit(events=[an_event(1)]))
+    file.unlink()
+    for _ in range(3):
+        with pytest.raises(StoreError, match="was deleted; put it back, or wait a moment"):
+            store.commit(Commit(events=[an_event(1)]))
+    assert not file.exists()
+    copy.replace(file)
+    assert store.commit(Commit(events=[an_event(1)])) == 1
+    file.unlink()
+    monkeypatch.setattr(_database, "_PUT_BACK_S", 0.0)
+    assert store.commit(Commit(events=[an_event(1)])) == 1
+    assert store.cursor("log").behind == 1
+    assert [cursor.sink for cursor in store.history.cursors()] == ["log"]
+    assert caplog.text.count("was deleted; unless it is put back") == 2
+
+
+def test_a_lease_is_of_its_file(store: SqlStore, file: Path) -> None:
+    """E6: also where the file that was put back shows the same owner and the same token."""
+    proof = store.take(RUN, ME)
+    assert proof is not None
+    put_back(file).replace(file)
+    with pytest.raises(OwnershipLostError):
+        store.commit(Commit(events=[an_event(1)], lease=proof))
+    again = store.take(RUN, ME)
+    assert again is not None
+    assert again.token > proof.token
+    assert store.commit(Commit(events=[an_event(1)], lease=again)) == 1
