@@ -4,7 +4,8 @@ MoonwatchError
 ├── ConfigError     the operator's file is refused; carries every problem at once
 ├── SourceError     a camera or file cannot be opened or read; carries a reason
 ├── QueueError      the transport between stages is out of reach
-│   └── LeaseLostError   somebody else owns the partition now
+│   ├── LeaseLostError   somebody else owns the partition now
+│   └── CameraTakenError another sampler has the camera now
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be kept
 │   ├── FencedOffError       another processor has taken over; nothing was kept
@@ -79,6 +80,14 @@ class LeaseLostError(QueueError):
     def __init__(self, partition: int) -> None:
         self.partition = partition
         super().__init__(f"partition {partition} of the results is another processor's by now")
+
+
+class CameraTakenError(QueueError):
+    """Another sampler has the camera by now; nothing was put on the queue."""
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        super().__init__(f"camera {camera} is sampled by another process by now")
 
 
 class EngineError(MoonwatchError):

@@ -1,17 +1,22 @@
 """Who is at work in a deployment and what each owns: presence, leases, agreed settings."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Protocol
 
-Leased = int
-"""What has one owner: a partition of the results, by its number."""
+Leased = int | str
+"""What has one owner: a partition of the results, by its number, or a camera, by its name."""
 
 
 def partition_of(camera: str, partitions: int) -> int:
     """The partition of a camera's results, 0 up to `partitions`; the same in every process."""
     return zlib.crc32(camera.encode("utf-8", "surrogatepass")) % partitions
+
+
+def camera_lease(camera: str) -> str:
+    """The name under which a camera is leased by the one who samples it."""
+    return f"camera:{camera}"
 
 
 class Leases(Protocol):
@@ -25,8 +30,11 @@ class Leases(Protocol):
         """
         ...
 
-    def renew(self, what: Leased, token: int, ttl: timedelta) -> bool:
-        """Own it for `ttl` from now; False when the lease was lost."""
+    def renew(self, what: Leased, token: int, ttl: timedelta, owner: str | None = None) -> bool:
+        """Own it for `ttl` from now; False when the lease was lost.
+
+        With its `owner` a lease that ended is taken up again if nobody has had it since.
+        """
         ...
 
     def release(self, what: Leased, token: int) -> None:
@@ -35,6 +43,10 @@ class Leases(Protocol):
 
     def owners(self) -> Mapping[int, tuple[str, int]]:
         """Owner and token of every partition that is owned."""
+        ...
+
+    def owners_of(self, names: Collection[str]) -> Mapping[str, tuple[str, int]]:
+        """Owner and token of each of these that is owned."""
         ...
 
 

@@ -18,7 +18,8 @@ keys, with what ends them, stand in `keys.py`.
 Jobs of a picture refer to one copy of it by counting. A job put again while it or its result is on
 its way changes nothing, so a sampler may repeat what it is unsure of. Results have a stream for
 each partition of cameras; `Leases` say whose it is, and every take and acknowledgement of an owner
-is checked against its fencing token inside Redis.
+is checked against its fencing token inside Redis. A camera has a lease as well, of the sampler that
+has it: a put or a result of a sampler whose camera was given to another since is refused.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from connectors.queues.redis.client.link import Link
 from connectors.queues.redis.client.target import RedisPlace, RedisUrl, Target, place_of
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.keys import base_of
-from connectors.queues.redis.leases import RedisLeases
+from connectors.queues.redis.leases import CameraFence, RedisLeases
 from connectors.queues.redis.limits import Limits
 from connectors.queues.redis.membership import RedisAgreement, RedisPresence
 from connectors.queues.redis.pictures import Codec, RedisShelf
@@ -166,6 +167,14 @@ class RedisQueues(Queues):
     presence: RedisPresence
     agreement: RedisAgreement
     link: Link
+
+    def of_camera(self, camera: str, token: int) -> Queues:
+        """The queue for the sampler that has a camera's lease with this token.
+
+        Putting and publishing raise CameraTakenError once another sampler has the camera.
+        """
+        fence = CameraFence(camera, token)
+        return Queues(self.jobs.fenced(fence), self.results.fenced(fence), self.shelf)
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -7,11 +7,12 @@ import numpy as np
 
 from connectors.queues.redis import keys
 from connectors.queues.redis.client.link import Link
+from connectors.queues.redis.leases import CameraFence
 from connectors.queues.redis.limits import UNTAKEN_MS, Limits
 from connectors.queues.redis.pictures import Codec, Outgoing
 from connectors.queues.redis.results import hand_on, packed
 from pipeline.core.clock import Clock
-from pipeline.core.errors import QueueError
+from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import Backlog, Claim, DeadLetter, Receipt
@@ -26,11 +27,21 @@ _BAR = "|"
 class RedisJobs:
     """Jobs of all processes that share a Redis. See `connectors.queues.redis` for the design."""
 
-    def __init__(self, link: Link, limits: Limits, codec: Codec, clock: Clock) -> None:
+    def __init__(
+        self,
+        link: Link,
+        limits: Limits,
+        codec: Codec,
+        clock: Clock,
+        fence: CameraFence | None = None,
+    ) -> None:
+        """`fence` is of the sampler whose camera's jobs alone are put here."""
         self._link = link
         self._limits = limits
         self._codec = codec
         self._clock = clock
+        self._fence = fence
+        self._fence_args = fence.told() if fence is not None else ("", "")
         self._outgoing = Outgoing(codec)
         self._claim_args = (
             limits.visibility_ms,
@@ -41,11 +52,16 @@ class RedisJobs:
         )
         self._idle_until: dict[str, float] = {}
 
+    def fenced(self, fence: CameraFence) -> "RedisJobs":
+        """The same for the sampler of one camera: it puts nothing once another has the camera."""
+        return RedisJobs(self._link, self._limits, self._codec, self._clock, fence)
+
     def put(self, job: Job, wait_s: float) -> Receipt:
         """Take a live job at once, a file's job as soon as there is room within `wait_s`.
 
         A job that is on its way already is accepted and not taken twice. Raises QueueError: at
-        once while Redis is known to be away, and within its timeout otherwise.
+        once while Redis is known to be away, and within its timeout otherwise. Raises
+        CameraTakenError where this is a sampler's own and the camera is another's by now.
         """
         lane = keys.lane_of(job)
         until = self._clock.monotonic() + wait_s
@@ -53,6 +69,8 @@ class RedisJobs:
             status, *rest = self._offer(job, lane)
             if status == b"picture":
                 continue  # it expired between two steps, and is sent again
+            if status == b"taken":
+                raise CameraTakenError(job.frame.camera)
             if status != b"full":
                 return Receipt(accepted=True, dropped=_readable(rest), answered=True)
             left_s = until - self._clock.monotonic()
@@ -177,6 +195,7 @@ class RedisJobs:
             _BAR.join(rest),
             limits.flight_ms(live=job.live),
             int(sent),
+            *self._fence_args,
         )
         if not job.live:
             return offered

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job
+from pipeline.core.membership import Leased
 
 
 class Life(StrEnum):
@@ -106,16 +107,16 @@ KINDS = (
     Kind(
         "lease",
         "hash",
-        "`partition`: its owner and fencing token",
+        "`partition`, or `camera:NAME`: its owner and fencing token",
         Life.EXPIRES,
-        "one for each partition",
+        "one for each partition and each camera",
     ),
     Kind(
         "tokens",
         "hash",
-        "the last fencing token of each partition",
+        "the last fencing token of each partition and each camera",
         Life.BOUNDED,
-        "a field for each partition",
+        "a field for each partition, and for each camera that ever was",
     ),
     Kind(
         "present",
@@ -173,6 +174,11 @@ def run_named(camera: str, run: str) -> str:
 def flight_named(engine: str, camera: str, run: str) -> str:
     """The name of the jobs on their way of one camera run and engine."""
     return _joined(engine, camera, run)
+
+
+def lease_named(what: Leased) -> str:
+    """The name of a lease; what stands before the first colon is its kind."""
+    return _joined(*str(what).split(":", 1))
 
 
 def engine_named(engine: str) -> str:

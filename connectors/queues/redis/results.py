@@ -9,10 +9,11 @@ import numpy as np
 
 from connectors.queues.redis.client.link import Link
 from connectors.queues.redis.keys import flight_named, parts_of
+from connectors.queues.redis.leases import CameraFence
 from connectors.queues.redis.limits import Limits
 from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
-from pipeline.core.errors import LeaseLostError, QueueError
+from pipeline.core.errors import CameraTakenError, LeaseLostError, QueueError
 from pipeline.core.jobs import Result, failed_result
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import Delivered
@@ -29,11 +30,18 @@ class PartitionResults:
     """The results of some partitions; with fencing tokens, those of their owner alone."""
 
     def __init__(
-        self, link: Link, limits: Limits, clock: Clock, owned: Mapping[int, int | None]
+        self,
+        link: Link,
+        limits: Limits,
+        clock: Clock,
+        owned: Mapping[int, int | None],
+        fence: CameraFence | None = None,
     ) -> None:
+        """`fence` is of the sampler whose camera's results alone are published here."""
         self._link = link
         self._limits = limits
         self._clock = clock
+        self._fence = fence
         self._tokens = {number: token for number, token in owned.items() if token is not None}
         self._order = sorted(owned)
         self._cursors = {n: _BEFORE if n in self._tokens else _NEW for n in self._order}
@@ -42,12 +50,17 @@ class PartitionResults:
         self._owing = threading.Lock()
 
     def publish(self, results: Sequence[Result], wait_s: float) -> bool:
-        """Hand all on, or none when there was no room, or no Redis, for `wait_s`."""
+        """Hand all on, or none when there was no room, or no Redis, for `wait_s`.
+
+        Raises CameraTakenError where this is a sampler's own and the camera is another's by now.
+        """
         limits = self._limits
         args = [arg for result in results for arg in packed(result, limits.partitions)]
         if not args:
             return True
-        return hand_on(self._link, self._clock, wait_s, "publish", limits.results_room, *args)
+        fence = self._fence.told() if self._fence is not None else ("", "")
+        told = (limits.results_room, *fence, *args)
+        return hand_on(self._link, self._clock, wait_s, "publish", *told, fence=self._fence)
 
     def take(self, limit: int, wait_s: float) -> list[Delivered]:
         """Up to `limit` results, oldest first in each partition.
@@ -149,13 +162,19 @@ class PartitionResults:
 class RedisResults(PartitionResults):
     """The results of all partitions, shared by whoever takes them."""
 
-    def __init__(self, link: Link, limits: Limits, clock: Clock) -> None:
-        super().__init__(link, limits, clock, dict.fromkeys(range(limits.partitions)))
+    def __init__(
+        self, link: Link, limits: Limits, clock: Clock, fence: CameraFence | None = None
+    ) -> None:
+        super().__init__(link, limits, clock, dict.fromkeys(range(limits.partitions)), fence)
 
     @property
     def partitions(self) -> int:
         """How many there are."""
         return self._limits.partitions
+
+    def fenced(self, fence: CameraFence) -> "RedisResults":
+        """The same for the sampler of one camera: what it says ends when another has the camera."""
+        return RedisResults(self._link, self._limits, self._clock, fence)
 
     def partition(self, owned: Collection[int] | Mapping[int, int]) -> PartitionResults:
         """The results of these partitions alone, with the fencing token of each in a map."""
@@ -222,17 +241,29 @@ def packed(result: Result, partitions: int) -> tuple[int, bytes]:
     return partition_of(result.camera, partitions), data
 
 
-def hand_on(link: Link, clock: Clock, wait_s: float, script: str, *args: Any) -> bool:
-    """Run a script until there is room; False when there was none, or no Redis, for `wait_s`."""
+def hand_on(
+    link: Link,
+    clock: Clock,
+    wait_s: float,
+    script: str,
+    *args: Any,
+    fence: CameraFence | None = None,
+) -> bool:
+    """Run a script until there is room; False when there was none, or no Redis, for `wait_s`.
+
+    Raises CameraTakenError where the camera of the `fence` is another's by now.
+    """
     until = clock.monotonic() + wait_s
     while True:
         try:
             done, *full = link.script(script, *args)
         except QueueError:
-            done = False
+            done = 0
             full = []
-        if done:
+        if done > 0:
             return True
+        if done < 0 and fence is not None:
+            raise CameraTakenError(fence.camera)
         left_s = until - clock.monotonic()
         if left_s <= 0:
             return False

@@ -15,6 +15,12 @@ local function even_when_full()
   redis.call('DEL', key('none'))
 end
 
+-- Whether something leased was given to another since a token for it; no lease is never taken.
+local function is_taken(lease, token)
+  if lease == '' then return false end
+  return tonumber(redis.call('HGET', key('tokens'), lease) or '0') > tonumber(token)
+end
+
 -- Redis' clock in microseconds; it stands still while a script runs.
 local function now_us()
   local time = redis.call('TIME')

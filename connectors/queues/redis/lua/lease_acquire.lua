@@ -1,4 +1,4 @@
--- Own a partition for a while. ARGV: what, owner, ms, floor.
+-- Own a partition, or a camera, for a while. ARGV: what, owner, ms, floor.
 -- Answers the token, which is above the floor, or nil.
 -- Writes: lease:<what>, tokens; also where Redis is full, as its owner lets results go.
 local lease = key('lease', ARGV[1])

@@ -1,12 +1,15 @@
 -- Offer a job whose picture was stored, for a while, just before.
 -- ARGV: lane, room, job, run, seq, flight, ordinal, what else the entry says (see meta_of), ms a flight
---   is remembered, 1 when the picture was sent along; and of a live job, ms its lane is kept, ms a
---   frame may wait, room of a partition for results.
+--   is remembered, 1 when the picture was sent along, the camera's lease and the putting sampler's
+--   token, or '' twice; and of a live job, ms its lane is kept, ms a frame may wait, room of a
+--   partition for results.
 -- Writes: lane:<lane>, picture:<picture>, refs:<run>, flight:<flight>, ring:<engine>, engines,
 --   wake:<engine>, wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
--- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone) or {'full', bell id}.
+-- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone), {'full', bell id},
+--   or {'taken'}: another sampler has the camera by now.
 local lane, room = ARGV[1], tonumber(ARGV[2])
-local seq, flight, ordinal, live_ms = ARGV[5], key('flight', ARGV[6]), ARGV[7], ARGV[11]
+if is_taken(ARGV[11], ARGV[12]) then return {'taken'} end
+local seq, flight, ordinal, live_ms = ARGV[5], key('flight', ARGV[6]), ARGV[7], ARGV[13]
 local picture, refs = ARGV[4] .. ':' .. seq, key('refs', ARGV[4])
 local stream, shown = key('lane', lane), key('picture', picture)
 local length = redis.call('XLEN', stream)
@@ -40,7 +43,7 @@ end
 if length == 0 then return {'ok'} end
 
 -- The newest stays, whatever its age. Only what no worker holds can go.
-local too_old, results_room = now - tonumber(ARGV[12]), tonumber(ARGV[13])
+local too_old, results_room = now - tonumber(ARGV[14]), tonumber(ARGV[15])
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if length < room and ms_of(first[1]) >= too_old then return {'ok'} end
 
