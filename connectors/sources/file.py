@@ -124,7 +124,7 @@ class FileSource:
                 continue
             with closing(recording.container):
                 timeline = recording.timeline(self._start_of(nth, len(paths), recording, end))
-                decoder = Decoder(recording.stream, need.every_s, timeline.at, self._lost)
+                decoder = Decoder(recording.stream, need, timeline.at, self._lost)
                 for picture in self._pictures_of(recording, decoder):
                     if pace is not None:
                         pace(picture.captured_at)

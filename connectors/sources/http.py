@@ -62,8 +62,7 @@ class HttpSource(LiveSource):
             if config.poll is None:
                 yield from self._streamed(line, need, watch)
             else:
-                every_s = max(config.poll.total_seconds(), need.every_s)
-                yield from self._polled(line, every_s, watch)
+                yield from self._polled(line, config.poll.total_seconds(), need, watch)
 
     def _streamed(self, line: Connection, need: Need, watch: Watch) -> Iterator[Picture]:
         answer = line.get()
@@ -76,7 +75,10 @@ class HttpSource(LiveSource):
                 "for a still picture, say how often with `poll: 1s`",
             )
         watch.beat()
-        stills, wanted = _Stills(self._clock, watch.lost), WantedPictures(need.every_s)
+        stills, wanted = (
+            _Stills(self._clock, watch.lost),
+            WantedPictures(need.every_s, need.is_owed),
+        )
         parts = MultipartReader(boundary)
         for chunk in answer.chunks():
             if watch.stopped:
@@ -87,11 +89,18 @@ class HttpSource(LiveSource):
             if parts.overflowed:
                 raise failure(SourceFailure.BROKEN, self._place.name)
 
-    def _polled(self, line: Connection, every_s: float, watch: Watch) -> Iterator[Picture]:
+    def _polled(
+        self, line: Connection, poll_s: float, need: Need, watch: Watch
+    ) -> Iterator[Picture]:
         stills = _Stills(self._clock, watch.lost)
+        every_s = max(poll_s, need.every_s)
         bad, due = 0, self._clock.monotonic()
-        while not watch.wait(max(0.0, due - self._clock.monotonic())):
-            due = max(due, self._clock.monotonic() - every_s) + every_s
+        # In steps of the poll: the picture may have been of no use, and the next one be wanted.
+        while not watch.wait(min(max(0.0, due - self._clock.monotonic()), poll_s)):
+            if self._clock.monotonic() < due and not need.is_owed():
+                continue
+            now = self._clock.monotonic()
+            due = max(min(due, now), now - every_s) + every_s
             answer = line.get()
             if boundary_of(answer.content_type) is not None:
                 raise failure(

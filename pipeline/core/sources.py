@@ -16,6 +16,9 @@ class Need:
     is_repeat: Callable[[], bool] = field(default=lambda: False, compare=False)
     """Whether all that was read so far was judged before a restart. It changes no picture and no
     time, but a source that keeps the pace of a recording begins to do so where this ends."""
+    is_owed: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """Whether the last picture could not be used after all, so that the next one is wanted, however
+    soon it comes."""
 
 
 class Source(Protocol):

@@ -5,6 +5,10 @@ camera, not at all. A file's missing result is waited for; a live camera's is pa
 
 A result is missing when later frames were answered and it still does not come. That a later frame
 was dropped says nothing: an engine that is slow works on an old frame while newer ones are dropped.
+
+A new run of a live camera means that nobody sends for the old one any more, as after another
+sampler took over. What is missing of the old run is waited for a little, and then the new one is
+judged, whatever may still come of the old one.
 """
 
 from collections import OrderedDict, deque
@@ -53,6 +57,13 @@ class _RunOrder:
     """When something began to wait for its turn."""
     overtaken_since: float | None = None
     """When an answered frame did."""
+    began: float | None = None
+    """When the first result of this run came."""
+    answered: float | None = None
+    """When the first answered one did."""
+    end: int | None = None
+    """The number of the end that was judged; a recording that grew goes on with a job of it."""
+    live: bool = False
 
     @property
     def has_answers_waiting(self) -> bool:
@@ -79,9 +90,12 @@ class InOrder:
         self._runs: OrderedDict[str, _RunOrder] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
-    def resume(self, run: str, ordinal: int) -> None:
-        """Everything of `run` up to and including `ordinal` was judged before."""
-        self._runs[run] = _RunOrder(next=ordinal + 1)
+    def resume(self, run: str, ordinal: int, *, ended: bool = False) -> None:
+        """Everything of `run` up to and including `ordinal`, which was its end, was judged."""
+        if ended:
+            self._runs[run] = _RunOrder(next=ordinal, end=ordinal)
+        else:
+            self._runs[run] = _RunOrder(next=ordinal + 1)
 
     def offer(self, arrived: Delivered, now: float) -> Sorted:
         """Take one result in; returns what it sets free."""
@@ -89,8 +103,13 @@ class InOrder:
         if result.run in self._ended:
             return Sorted(late=(arrived,))
         run = self._runs.setdefault(result.run, _RunOrder())
-        if result.ordinal < run.next:
+        run.live = result.live
+        if run.began is None:
+            run.began = now
+        if result.ordinal < run.next or (result.last and result.ordinal == run.end):
             return Sorted(duplicates=(arrived,))
+        if result.last and result.ordinal in run.waiting:
+            return Sorted(duplicates=(arrived,))  # of a recording that has grown since
         if result.ordinal in run.waiting:
             # The one held is let go: only the newest delivery can still be acknowledged.
             held, run.waiting[result.ordinal] = run.waiting[result.ordinal], arrived
@@ -98,10 +117,14 @@ class InOrder:
         run.waiting[result.ordinal] = arrived
         if _is_answered(result):
             self._pace.note(now)
+            if run.answered is None:
+                run.answered = now
         return Sorted(ready=self._released(now))
 
     def pass_over(self, now: float) -> Sorted:
         """Give up on live results that are missing for longer than patience allows."""
+        if self._is_superseded(now):
+            return self._made_way(now)
         run = next(iter(self._runs.values()), None)
         if run is None or run.stalled_since is None:
             return Sorted()
@@ -131,9 +154,13 @@ class InOrder:
             ended = False
             while run.next in run.waiting:
                 item = run.waiting.pop(run.next)
-                run.next += 1
                 ready.append(item)
                 ended = item.result.last
+                if ended:
+                    # A recording that has grown by the next time it is played has a job here.
+                    run.end = run.next
+                else:
+                    run.next += 1
                 run.stalled_since = run.overtaken_since = None
             if ended and len(self._runs) > 1:
                 self._end_first()
@@ -144,6 +171,26 @@ class InOrder:
                 run.overtaken_since = now
             break
         return tuple(ready)
+
+    def _is_superseded(self, now: float) -> bool:
+        """Whether a live camera's newer run has waited long enough for the end of the first."""
+        later = list(self._runs.values())[1:]
+        if not any(run.live for run in later):
+            return False
+        answered = min((run.answered for run in later if run.answered is not None), default=now)
+        if now - answered >= self._least_patience_s:
+            return True
+        # Only dropped or failed ones so far: a slow engine may have the last frame of the old run.
+        began = min((run.began for run in later if run.began is not None), default=now)
+        return now - began >= self._least_patience_s * _WITHOUT_ANSWERS
+
+    def _made_way(self, now: float) -> Sorted:
+        """End the first run with what has come of it, and go on with the next."""
+        first = next(iter(self._runs.values()))
+        left = [first.waiting[ordinal] for ordinal in sorted(first.waiting)]
+        missing = left[-1].result.ordinal - first.next + 1 - len(left) if left else 0
+        self._end_first()
+        return Sorted(ready=(*left, *self._released(now)), missing=missing)
 
     def _end_first(self) -> None:
         name, _ = self._runs.popitem(last=False)

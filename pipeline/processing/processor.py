@@ -77,7 +77,7 @@ class _JudgingLane:
     def resume(self, checkpoint: Checkpoint) -> bool:
         if not self.judge.restore(checkpoint.state):
             return False
-        self.order.resume(checkpoint.run, checkpoint.ordinal)
+        self.order.resume(checkpoint.run, checkpoint.ordinal, ended=checkpoint.ended)
         return True
 
 

@@ -62,13 +62,16 @@ class TaskSchedule:
         """Whether a frame of `at` would have any task."""
         return any(not grid or grid.is_due(at) for _, grid in self._tasks)
 
-    def take(self, at: float) -> dict[str, tuple[Task, ...]]:
-        """The tasks to ask about a frame of `at`, by engine; they are not due again for a while."""
+    def due(self, at: float) -> dict[str, tuple[Task, ...]]:
+        """The tasks to ask about a frame of `at`, by engine; due until they are taken."""
         due: dict[str, tuple[Task, ...]] = {}
         for task, grid in self._tasks:
-            if grid:
-                if not grid.is_due(at):
-                    continue
-                grid.take(at)
-            due[task.engine] = (*due.get(task.engine, ()), task)
+            if not grid or grid.is_due(at):
+                due[task.engine] = (*due.get(task.engine, ()), task)
         return due
+
+    def take(self, engine: str, at: float) -> None:
+        """An engine's tasks are asked about the frame of `at`; they are not due for a while."""
+        for task, grid in self._tasks:
+            if grid and task.engine == engine and grid.is_due(at):
+                grid.take(at)

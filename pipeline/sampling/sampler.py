@@ -20,6 +20,10 @@ from pipeline.sampling.policies import Grid, TaskSchedule
 from pipeline.sampling.resize import fitted, smallest_limit
 from pipeline.sampling.watch import PictureWatch
 
+# How soon a frame that the queue did not take is made up for by a later one, where frames are due
+# more seldom than that: long enough not to hurry a queue that is away, short beside any such task.
+_RETRY_S = 1.0
+
 
 class Sampler:
     """The frames of one camera. Called by the camera's thread alone."""
@@ -42,16 +46,24 @@ class Sampler:
         self._masks = Masks(sample.mask_polygons)
         self._watch = PictureWatch(sample.frozen, sample.black)
         self._stillness = _Stillness(camera)
+        self._glance: Glance | None = None
         self._max_side = smallest_limit(sample.max_side, camera.max_side)
         self._numbers = _Numbers("")
         self._is_repeat = False
+        # A frame was due and the queue did not take it: when the next try is due, capture time.
+        self._owed_from: float | None = None
+        self._retry_s = min(self._interval_s, max(sample.interval_s, _RETRY_S))
         self._last_at = 0.0
         self._last_size_wh = (0, 0)
 
     @property
     def need(self) -> Need:
         """What the source has to decode for this camera."""
-        return Need(every_s=self._interval_s, is_repeat=lambda: self._is_repeat)
+        return Need(
+            every_s=self._interval_s,
+            is_repeat=lambda: self._is_repeat,
+            is_owed=lambda: self._owed_from is not None,
+        )
 
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
@@ -109,11 +121,12 @@ class Sampler:
 
     def _reason_to_skip(self, picture: Picture) -> str | None:
         at = picture.captured_at
-        if not self._grid.is_due(at):
+        if not self._is_due(at):
             return "rate"
         if self._camera.source.live and self._is_stale(at):
             return "stale"
         self._grid.take(at)
+        self._glance = None
         if not (self._watch.is_on or self._stillness.is_on):
             return None if self._schedule.is_due(at) else "rate"
         glance = glance_at(picture, self._masks)
@@ -123,29 +136,52 @@ class Sampler:
         if not self._schedule.is_due(at):
             return "rate"
         if still is None:
-            self._stillness.take(glance)
+            self._glance = glance
         return still
+
+    def _is_due(self, at: float) -> bool:
+        if self._owed_from is None:
+            return self._grid.is_due(at)
+        return self._owed_from <= at or self._grid.is_due(at)
 
     def _is_stale(self, at: float) -> bool:
         return self._clock.now() - at > self._camera.sample.stale_after.total_seconds()
 
     def _send(self, picture: Picture) -> None:
-        due = self._schedule.take(picture.captured_at)
+        at = picture.captured_at
+        due = self._schedule.due(at)
         wanted = {engine: tasks for engine, tasks in due.items() if not self._is_judged(engine)}
         for engine in due.keys() - wanted.keys():
             self._numbers.advance(engine)
+            self._schedule.take(engine, at)
         if not wanted:
             self._numbers.seq += 1
+            self._heed_likeness()
             return
         self._is_repeat = False
         frame = self._frame(picture)
         sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
+        # What the queue did not take stays due, and is asked of a later picture; from that one on the
+        # next is counted, so that tasks that are asked seldom and frames fall due together.
+        if not all(sent):
+            self._owed_from = at + self._retry_s
+        elif self._owed_from is not None:
+            self._owed_from = None
+            self._grid = Grid(self._interval_s)
+            self._grid.take(at)
+        if any(sent):
+            self._heed_likeness()
         if any(sent) or len(wanted) < len(due):
             self._numbers.seq += 1
         if any(sent):
             self._sampled.inc()
             if self._camera.source.live:
                 self._age.observe(max(0.0, self._clock.now() - frame.captured_at))
+
+    def _heed_likeness(self) -> None:
+        """Later pictures are compared with this one."""
+        if self._glance is not None:
+            self._stillness.take(self._glance)
 
     def _is_judged(self, engine: str) -> bool:
         run, ordinal = self._camera.judged.get(engine, ("", -1))
@@ -158,6 +194,7 @@ class Sampler:
         if not self._outbox.put(job):
             return False
         self._numbers.advance(engine)
+        self._schedule.take(engine, frame.captured_at)
         return True
 
     def _frame(self, picture: Picture) -> Frame:

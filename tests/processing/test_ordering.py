@@ -117,6 +117,80 @@ def test_a_live_run_that_breaks_off_makes_way_after_patience() -> None:
     assert ordinals(order.offer(arrived(1, "b", live=True), now=3.0)) == [1]
 
 
+def test_an_older_run_that_goes_on_holds_up_nothing() -> None:
+    """Whoever still sends for the old run delays the new one by no more than patience."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0, "a", live=True), now=0.0)
+    order.offer(arrived(0, "b", live=True), now=0.5)
+    judged: list[tuple[str, int]] = []
+    held = []
+    for nth in range(1, 40):
+        now = nth * 0.5
+        freed = []
+        for run in "ab":
+            freed += order.offer(arrived(nth, run, live=True), now).ready
+            freed += order.pass_over(now).ready
+        judged += [(one.result.run, one.result.ordinal) for one in freed]
+        held.append(nth - sum(run == "b" for run, _ in judged))
+    assert max(held) <= PATIENCE_S / 0.5 + 2
+    assert [ordinal for run, ordinal in judged if run == "b"] == list(range(40))
+    assert [run for run, _ in judged] == sorted(run for run, _ in judged)
+
+
+def test_what_came_of_an_older_run_is_judged_before_it_makes_way() -> None:
+    """In order, and what is missing of it is counted."""
+    order = InOrder(PATIENCE_S)
+    for ordinal in (0, 3, 5):
+        order.offer(arrived(ordinal, "a", live=True), now=0.0)
+    order.offer(arrived(0, "b", live=True), now=0.0)
+    passed = order.pass_over(now=PATIENCE_S)
+    assert [(one.result.run, one.result.ordinal) for one in passed.ready] == [
+        ("a", 3),
+        ("a", 5),
+        ("b", 0),
+    ]
+    assert passed.missing == 3
+    assert len(order.offer(arrived(1, "a", live=True), now=3.0).late) == 1
+
+
+def test_patience_with_an_older_run_is_short_however_slow_the_engine() -> None:
+    """A task that is asked every ten minutes does not hold up the next sampler for twenty."""
+    order = InOrder(PATIENCE_S)
+    for ordinal in range(3):
+        order.offer(arrived(ordinal, "a", live=True), now=ordinal * 600.0)
+    order.offer(arrived(4, "a", live=True), now=1800.0)
+    order.offer(arrived(0, "b", live=True), now=1800.0)
+    assert order.pass_over(now=1801.9) == Sorted()
+    assert len(order.pass_over(now=1802.0).ready) == 2
+
+
+def test_dropped_frames_of_a_new_run_wait_longer_for_the_old_one() -> None:
+    """A slow engine may have the old run's last frame in hand; that it ends is certain too."""
+    order = InOrder(PATIENCE_S)
+    order.offer(arrived(0, "a", live=True), now=0.0)
+    order.offer(arrived(2, "a", live=True, dropped=True), now=0.0)
+    order.offer(arrived(0, "b", live=True, dropped=True), now=0.0)
+    assert order.pass_over(now=59.9) == Sorted()
+    assert [one.result.run for one in order.pass_over(now=60.0).ready] == ["a", "b"]
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_recording_that_has_grown_goes_on_where_it_ended(restarted: bool) -> None:
+    """The first new job has the number that the end had; the end itself is known again."""
+    order = InOrder(PATIENCE_S)
+    if restarted:
+        order.resume("a", 2, ended=True)
+    else:
+        for ordinal in range(3):
+            order.offer(arrived(ordinal, last=ordinal == 2), now=0.0)
+    assert len(order.offer(arrived(1), now=0.0).duplicates) == 1
+    assert len(order.offer(arrived(2, last=True), now=0.0).duplicates) == 1
+    assert ordinals(order.offer(arrived(3), now=0.0)) == []
+    assert len(order.offer(arrived(2, last=True), now=0.0).duplicates) == 1
+    assert ordinals(order.offer(arrived(2), now=0.0)) == [2, 3]
+    assert ordinals(order.offer(arrived(4, last=True), now=0.0)) == [4]
+
+
 def test_going_on_from_a_checkpoint_skips_what_was_judged() -> None:
     """After a restart a file plays again; what was judged before is a duplicate."""
     order = InOrder(PATIENCE_S)

@@ -9,8 +9,26 @@ import pytest
 from pipeline.core.errors import QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.queues import JobQueue, Queues, Receipt, ResultQueue
+from pipeline.sampling.camera import Camera
+from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.sampler import Sampler
 from pipeline.testing import patience
-from tests.sampling.fakes import Bench, ScriptedSource, camera, every, offered, sampled
+from tests.sampling.fakes import (
+    DOOR,
+    PEOPLE,
+    START,
+    Bench,
+    ScriptedSource,
+    camera,
+    every,
+    offered,
+    painted,
+    sampled,
+)
+
+LATER = threading.Event()
+"""A stop that is never asked for."""
 
 
 class Unreliable:
@@ -62,6 +80,47 @@ def test_a_live_camera_counts_what_it_cannot_queue(caplog: pytest.LogCaptureFixt
         "camera door cannot reach the queue: redis at queue:6379 does not answer",
         "camera door reaches the queue again",
     ]
+
+
+def test_a_question_asked_every_hour_is_asked_once_the_queue_is_back() -> None:
+    """The source owes another frame until one is taken, and the next hour counts from that."""
+    bench = unreliable(2)
+    source = ScriptedSource(live=True)
+    door = Camera("door", source, SampleConfig(), ((DOOR, 3600.0),))
+    health = CameraHealth("door", bench.said.append, bench.metrics)
+    sampler = Sampler(door, bench.outside, health, threading.Event())
+    sampler.begin("run-1")
+    owed = []
+    for at in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3000.0, 3602.0, 3603.0):
+        bench.outside.clock.wait(START + at - bench.outside.clock.now())
+        sampler.offer(painted(at))
+        owed.append(sampler.need.is_owed())
+    assert bench.times("slow") == [2.0, 3602.0]
+    assert owed == [True, True, True, True, False, False, False, False, False]
+    assert bench.dropped("queue away") == 2
+
+
+def test_a_seldom_task_that_was_refused_is_asked_with_the_next_frame() -> None:
+    """Beside a task of every frame, which is asked as ever."""
+    bench = unreliable(2)
+    source = ScriptedSource(live=True)
+    tasks = ((PEOPLE, None), (DOOR, 3600.0))
+    config = SampleConfig.model_validate({"every": "500ms", "stale_after": "2h"})
+    health = CameraHealth("door", bench.said.append, bench.metrics)
+    sampler = Sampler(Camera("door", source, config, tasks), bench.outside, health, LATER)
+    sampler.begin("run-1")
+    for picture in every(0.5, 4):
+        sampler.offer(picture)
+    assert (bench.times("fast"), bench.times("slow")) == ([0.5, 1.0, 1.5], [0.5])
+
+
+def test_a_picture_that_was_not_taken_is_nothing_to_compare_with() -> None:
+    """One that looks the same is sent once the queue is back."""
+    bench = unreliable(1)
+    alike = [painted(at) for at in (0.0, 0.5, 1.0)]
+    offered(bench, camera(ScriptedSource(live=True), duplicates="drop"), alike)
+    assert bench.times() == [0.5]
+    assert bench.dropped("duplicate") == 1
 
 
 def test_a_file_waits_for_the_queue() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.tasks import Count, Detect
+from pipeline.core.tasks import Count, Detect, Task
 from pipeline.sampling.policies import Grid, TaskSchedule
 from tests.sampling.fakes import DOOR, PEOPLE, START
 
@@ -42,11 +42,19 @@ def test_rate_over_an_hour(fps: float) -> None:
     assert len(taken(0.5, times)) == pytest.approx(7200, abs=1)
 
 
+def asked_at(schedule: TaskSchedule, at: float) -> dict[str, tuple[Task, ...]]:
+    """What is due then, all of it asked."""
+    due = schedule.due(at)
+    for engine in due:
+        schedule.take(engine, at)
+    return due
+
+
 def test_tasks_have_rates_of_their_own() -> None:
     """Each frame has the tasks that are due then, by engine."""
     cars = Count("cars", "fast", "car")
     schedule = TaskSchedule([(PEOPLE, None), (cars, 1.0), (DOOR, 2.0)])
-    asked = [schedule.take(START + 0.5 * n) for n in range(5)]
+    asked = [asked_at(schedule, START + 0.5 * n) for n in range(5)]
     assert [list(due) for due in asked] == [
         ["fast", "slow"],
         ["fast"],
@@ -61,7 +69,7 @@ def test_a_task_waits_for_a_frame() -> None:
     """A task whose time came without a frame is asked at the next one, once."""
     schedule = TaskSchedule([(PEOPLE, None), (DOOR, 10.0)])
     at = (0, 5, 27, 28, 29, 30)
-    assert [t for t in at if "slow" in schedule.take(START + t)] == [0, 27, 30]
+    assert [t for t in at if "slow" in asked_at(schedule, START + t)] == [0, 27, 30]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +92,8 @@ def test_nothing_due_is_known_beforehand() -> None:
     schedule = TaskSchedule([(DOOR, 30.0)])
     assert schedule.is_due(START)
     assert schedule.is_due(START)
-    schedule.take(START)
+    assert "slow" in schedule.due(START)
+    assert schedule.is_due(START + 1)
+    schedule.take("slow", START)
     assert not schedule.is_due(START + 29)
     assert schedule.is_due(START + 30)

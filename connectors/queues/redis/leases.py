@@ -55,9 +55,7 @@ class RedisLeases:
         """Owner and token of each of these that is owned."""
         asked = {keys.lease_named(name): name for name in names}
         found = self._link.script("lease_owners", *asked)
-        return {
-            asked[name.decode()]: (owner.decode(), int(token)) for name, owner, token in found
-        }
+        return {asked[name.decode()]: (owner.decode(), int(token)) for name, owner, token in found}
 
 
 def _ms(ttl: timedelta) -> int:

@@ -21,6 +21,7 @@ from pydantic import Field
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
+from pipeline.core.sources import Need
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -92,10 +93,11 @@ class Decoder:
     def __init__(
         self,
         stream: "VideoStream",
-        every_s: float,
+        need: Need,
         time_of: Callable[[float | None], float],
         lost: Counter[str],
     ) -> None:
+        every_s = need.every_s
         # Not a Fraction, which takes longer than all the rest where packets are only looked at.
         base = stream.time_base or Fraction(0)
         self._ticks, self._per_second = base.numerator, base.denominator
@@ -105,7 +107,7 @@ class Decoder:
         self._lost = lost
         self._converter = PixelConverter()
         self._intervals = KeyIntervals(every_s)
-        self._wanted = WantedPictures(every_s)
+        self._wanted = WantedPictures(every_s, need.is_owed)
         self._keys_alone = every_s > 0
         self._held: list[Packet[VideoStream]] = []
         self._held_bytes = 0

@@ -1,6 +1,7 @@
 """Which packets of a stream are worth decoding, given how rarely a picture is needed."""
 
 from collections import deque
+from collections.abc import Callable
 
 # As many key intervals as a camera that varies them ("smart" codecs) needs to show its longest.
 _REMEMBERED = 8
@@ -57,8 +58,10 @@ class WantedPictures:
     have taken of the full stream.
     """
 
-    def __init__(self, every_s: float) -> None:
+    def __init__(self, every_s: float, is_owed: Callable[[], bool] = lambda: False) -> None:
+        """`is_owed` says that the last one could not be used, so that the next one is wanted."""
         self._every_s = every_s
+        self._is_owed = is_owed
         self._since_last: float | None = None
         self._on_grid = 0.0
 
@@ -69,7 +72,9 @@ class WantedPictures:
         if self._since_last is None:
             self._since_last = self._on_grid = at + self._every_s
             return True
-        wanted = False
+        wanted = self._is_owed()
+        if wanted:
+            self._since_last = at + self._every_s
         if at >= self._since_last - _EARLY_S:
             wanted = True
             if at >= self._since_last - _ROUNDING_S:

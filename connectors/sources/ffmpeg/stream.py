@@ -41,7 +41,7 @@ class StreamSource(LiveSource):
             try:
                 watch.beat()
                 timeline = LiveTimeline(self._stream_clock)
-                decoder = Decoder(stream, need.every_s, timeline.at, watch.lost)
+                decoder = Decoder(stream, need, timeline.at, watch.lost)
                 for packet in read_packets(container, stream, what.place, watch.lost):
                     if watch.stopped:
                         return

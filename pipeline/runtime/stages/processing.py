@@ -44,7 +44,8 @@ class ProcessingStage:
         outside = replace(_outside(context, store, media, self._recorder), lease=lease)
         self._processor = Processor(plans_of(context.deployment), outside)
         self.resumed = {
-            key: (checkpoint.run, checkpoint.ordinal)
+            # The end has the number that the next job has, should the recording have grown.
+            key: (checkpoint.run, checkpoint.ordinal - checkpoint.ended)
             for key, checkpoint in self._processor.resume().items()
         }
         self._thread = StageThread("processing", self._processor.run, self._processor.stop)

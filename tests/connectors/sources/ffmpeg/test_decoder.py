@@ -13,6 +13,7 @@ from connectors.sources.ffmpeg.decoder import Decoder
 from connectors.sources.ffmpeg.input import Input, open_input, read_packets
 from connectors.sources.ffmpeg.pictures import VideoPicture
 from connectors.sources.ffmpeg.timeline import FileTimeline
+from pipeline.core.sources import Need
 from tests.connectors.sources.clips import Clip, painted, write_clip
 
 REORDERED = {"bf": "3", "preset": "medium", "x264-params": "b-adapt=0:open-gop=0"}
@@ -24,7 +25,7 @@ def decoded(
     """The pictures that come of a file's packets but for the first few, and what was lost."""
     lost: Counter[str] = Counter()
     container, stream = open_input(Input(str(path), "clip"))
-    decoder = Decoder(stream, every_s, FileTimeline(0.0, 0.1, 0.0).at, lost)
+    decoder = Decoder(stream, Need(every_s), FileTimeline(0.0, 0.1, 0.0).at, lost)
     pictures: list[VideoPicture] = []
     packets = list(read_packets(container, stream, "clip", lost))
     for packet in packets[skip:]:
@@ -93,7 +94,7 @@ def test_a_stream_without_key_frames_is_taken_as_it_is(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.avi", clip)
     lost: Counter[str] = Counter()
     container, stream = open_input(Input(str(path), "clip"))
-    decoder = Decoder(stream, 0.0, FileTimeline(0.0, 0.1, 0.0).at, lost)
+    decoder = Decoder(stream, Need(0.0), FileTimeline(0.0, 0.1, 0.0).at, lost)
     packets = list(read_packets(container, stream, "clip", lost))[1:]
     came = [len(list(decoder.pictures(p))) for p in packets]
     container.close()
@@ -115,7 +116,7 @@ def test_key_frames_that_give_nothing_alone_end_the_saving(tmp_path: Path) -> No
     path = write_clip(tmp_path / "a.mp4", Clip(frames=150))
     lost: Counter[str] = Counter()
     container, stream = open_input(Input(str(path), "clip"))
-    decoder = Decoder(stream, 1.0, FileTimeline(0.0, 0.1, 0.0).at, lost)
+    decoder = Decoder(stream, Need(1.0), FileTimeline(0.0, 0.1, 0.0).at, lost)
     came: list[float] = []
     for nth, packet in enumerate(read_packets(container, stream, "clip", lost)):
         if packet.is_keyframe and 30 <= nth < 60:
