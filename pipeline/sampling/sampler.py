@@ -52,7 +52,7 @@ class Sampler:
         self._is_repeat = False
         # A frame was due and the queue did not take it: when the next try is due, capture time.
         self._owed_from: float | None = None
-        self._retry_s = min(self._interval_s, max(sample.interval_s, _RETRY_S))
+        self._retry_s = max(sample.interval_s, _RETRY_S)
         self._last_at = 0.0
         self._last_size_wh = (0, 0)
 
@@ -133,6 +133,8 @@ class Sampler:
         for change in self._watch.look(glance):
             self._health.picture(at, change.state, change.detail)
         still = self._stillness.reason_to_skip(glance)
+        if self._owed_from is not None:
+            still = None  # it stands for a picture that was worth it
         if not self._schedule.is_due(at):
             return "rate"
         if still is None:
@@ -161,9 +163,9 @@ class Sampler:
         self._is_repeat = False
         frame = self._frame(picture)
         sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
-        # What the queue did not take stays due, and is asked of a later picture; from that one on the
-        # next is counted, so that tasks that are asked seldom and frames fall due together.
-        if not all(sent):
+        # What the queue did not take stays due. Where the next frame is a long time off an earlier
+        # one makes up for it, and the time to the next is counted from that.
+        if not all(sent) and self._interval_s > self._retry_s:
             self._owed_from = at + self._retry_s
         elif self._owed_from is not None:
             self._owed_from = None
