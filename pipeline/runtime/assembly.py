@@ -148,28 +148,32 @@ def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
     ]
 
 
-def cameras_of(
-    deployment: Deployment, clock: Clock, judged: Mapping[tuple[str, str], tuple[str, int]]
-) -> list[Camera]:
-    """The cameras, not yet opened; what `judged` says is done with will not be sent again.
+def camera_of(
+    deployment: Deployment, name: str, clock: Clock, judged: Mapping[str, tuple[str, int]]
+) -> Camera:
+    """A camera, not yet opened; what `judged` says is done with will not be sent again.
 
-    It has the run and the last job judged, by camera and engine.
+    It has the run and the last job judged, by engine.
     """
-    return [
-        Camera(
-            name=name,
-            source=camera.source.build(clock),
-            sample=camera.sample,
-            tasks=tuple(_tasks(camera)),
-            max_side=_max_side(deployment, camera),
-            judged={
-                engine: (run, ordinal)
-                for (of, engine), (run, ordinal) in judged.items()
-                if of == name
-            },
-        )
-        for name, camera in deployment.cameras.items()
-    ]
+    camera = deployment.cameras[name]
+    return Camera(
+        name=name,
+        source=camera.source.build(clock),
+        sample=camera.sample,
+        tasks=tuple(_tasks(camera)),
+        max_side=_max_side(deployment, camera),
+        judged=judged,
+    )
+
+
+def is_sampled_alike(name: str, before: Deployment, after: Deployment) -> bool:
+    """Whether a camera of two deployments gives the same jobs, so that it may stay at work."""
+    return _sampling(before, name) == _sampling(after, name)
+
+
+def _sampling(deployment: Deployment, name: str) -> tuple[object, ...]:
+    camera = deployment.cameras[name]
+    return camera.source, camera.sample, tuple(_tasks(camera)), _max_side(deployment, camera)
 
 
 def _tasks(camera: CameraConfig) -> Iterator[tuple[Task, float | None]]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from pipeline.core.measures import Health
 from pipeline.telemetry.metrics import Metrics
@@ -16,6 +17,7 @@ class CameraHealth:
     def __init__(self, camera: str, on_health: Callable[[Health], None], metrics: Metrics) -> None:
         self._camera = camera
         self._on_health = on_health
+        self._metrics = metrics
         self._up = metrics.camera_up.labels(camera)
         self._up.set(0)
         self._lock = threading.Lock()
@@ -52,6 +54,11 @@ class CameraHealth:
         """A file came to its end: it gives no more pictures, and nothing is wrong."""
         with self._lock:
             self._up.set(0)
+
+    def forget(self) -> None:
+        """The camera is sampled elsewhere, or no more: this process knows nothing of it."""
+        with self._lock, suppress(KeyError):
+            self._metrics.camera_up.remove(self._camera)
 
     def picture(self, at: float, state: str, detail: str) -> None:
         """The picture's own state changed: frozen, moving, black or visible."""

@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Mapping
 
-from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
 from pipeline.sampling.health import CameraHealth
@@ -25,9 +25,13 @@ _MOST_DOUBLINGS = 20
 class CameraLoop:
     """Runs one camera in its own thread until it ends or is told to stop."""
 
-    def __init__(self, camera: Camera, outside: SamplerContext, stop: threading.Event) -> None:
+    def __init__(
+        self, camera: Camera, outside: SamplerContext, stop: threading.Event | None = None
+    ) -> None:
+        """`stop` ends it as well as `tell_to_stop` does."""
         self._camera = camera
         self._outside = outside
+        stop = stop or threading.Event()
         self._stop = stop
         self._health = CameraHealth(camera.name, outside.on_health, outside.metrics)
         self._sampler = Sampler(camera, outside, self._health, stop)
@@ -38,6 +42,8 @@ class CameraLoop:
         self.name = camera.name
         self.is_over = False
         self.failure: str | None = None
+        self.is_taken = False
+        """Another sampler has the camera by now."""
 
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
@@ -52,8 +58,18 @@ class CameraLoop:
                 self._run_live()
             else:
                 self._run_file()
+        except CameraTakenError:
+            self._be_taken()
         finally:
             self.is_over = True
+
+    def tell_to_stop(self) -> None:
+        """End soon; returns at once. Called from another thread."""
+        self._stop.set()
+
+    def forget(self) -> None:
+        """Say no more how the camera is, once it has ended here for good."""
+        self._health.forget()
 
     def interrupt(self) -> None:
         """End a read that waits. Called from another thread once the stop is set."""
@@ -94,6 +110,8 @@ class CameraLoop:
         """Play until it ends, for whatever reason."""
         try:
             self._play()
+        except CameraTakenError:
+            raise
         except SourceError as error:
             return error.reason, str(error)
         except Exception as error:
@@ -118,6 +136,12 @@ class CameraLoop:
         finally:
             self._losses.count()
             source.close()
+
+    def _be_taken(self) -> None:
+        self.is_taken = True
+        self._stop.set()
+        logger.warning("camera %s is sampled by another process by now, closing it", self.name)
+        self._health.ended()
 
     def _heed(self, picture: Picture) -> None:
         now = self._outside.clock.monotonic()

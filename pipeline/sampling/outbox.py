@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from pipeline.core.errors import QueueError
+from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result, failed_result
 from pipeline.sampling.camera import SamplerContext
 
@@ -28,17 +28,19 @@ class Outbox:
     def put(self, job: Job) -> bool:
         """Whether the queue took the job: at once for a live camera, when there is room for a file.
 
-        A file's job is refused only when told to stop.
+        A file's job is refused only when told to stop. Raises CameraTakenError.
         """
         return self._put_live(job) if job.live else self._put_all(job)
 
     def publish_end(self, result: Result) -> None:
-        """Hand on the end of a run, waiting for room until told to stop."""
+        """Hand on the end of a run, waiting for room until told to stop; raises CameraTakenError."""
         while not self._stop.is_set():
             try:
                 if self._outside.queues.results.publish([result], _OFFER_S):
                     self._reached()
                     return
+            except CameraTakenError:
+                raise
             except QueueError as error:
                 self._lost(error)
                 self._outside.clock.wait(_RETRY_S, self._stop)
@@ -51,6 +53,8 @@ class Outbox:
                 self._count(len(receipt.dropped))
                 if not receipt.answered:
                     self._answer_for(receipt.dropped)
+        except CameraTakenError:
+            raise
         except QueueError as error:
             self._lost(error)
             self._count(1, "queue away")
@@ -71,6 +75,8 @@ class Outbox:
                 self._reached()
                 if accepted:
                     return True
+            except CameraTakenError:
+                raise
             except QueueError as error:
                 self._lost(error)
                 self._outside.clock.wait(_RETRY_S, self._stop)

@@ -3,9 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.loop import CameraLoop
 
 logger = logging.getLogger(__name__)
@@ -20,61 +19,87 @@ _LOOK_S = 0.25
 
 
 class Supervisor:
-    """Runs the cameras of this process: live ones for ever, files to their end."""
+    """Runs the cameras of this process: live ones for ever, files to their end.
 
-    def __init__(self, cameras: Sequence[Camera], outside: SamplerContext) -> None:
+    Cameras come and go while the others are at work. One thread calls it.
+    """
+
+    def __init__(self, loops: Sequence[CameraLoop] = ()) -> None:
+        """The first cameras; they begin with `start`."""
         self._stop = threading.Event()
-        self._loops = [CameraLoop(camera, outside, self._stop) for camera in cameras]
-        self._threads: list[threading.Thread] = []
+        self._threads = {loop: _thread(f"camera-{loop.name}", loop.run) for loop in loops}
+        self._watching: threading.Thread | None = None
 
     @property
     def is_done(self) -> bool:
         """Whether nothing more will come: every camera was a file, and all have ended."""
-        return all(loop.is_over for loop in self._loops)
+        return all(loop.is_over for loop in list(self._threads))
 
     @property
     def failures(self) -> Mapping[str, str]:
         """Files that could not be opened or read to their end, by camera, with the reason."""
-        return {loop.name: loop.failure for loop in self._loops if loop.failure is not None}
-
-    @property
-    def numbered(self) -> Mapping[str, tuple[str, Mapping[str, int]]]:
-        """For each camera its run, and how many jobs were sent or judged before, by engine."""
-        return {loop.name: loop.numbered for loop in self._loops}
+        return {loop.name: loop.failure for loop in self._threads if loop.failure is not None}
 
     def start(self) -> None:
         """Start all cameras; returns at once."""
-        for loop in self._loops:
-            self._start_thread(f"camera-{loop.name}", loop.run)
-        self._start_thread("camera-watch", self._watch)
+        for thread in self._threads.values():
+            thread.start()
+        self._watching = _thread("camera-watch", self._watch)
+        self._watching.start()
+
+    def add(self, loop: CameraLoop) -> None:
+        """Take one more camera in; it begins at once where the others are at work."""
+        thread = _thread(f"camera-{loop.name}", loop.run)
+        # A new mapping, because the watching thread may be reading the old one.
+        self._threads = {**self._threads, loop: thread}
+        if self._watching is not None:
+            thread.start()
+
+    def remove(self, loops: Collection[CameraLoop]) -> None:
+        """End these and forget them; the others do not notice."""
+        ending = {loop: thread for loop, thread in self._threads.items() if loop in loops}
+        self._threads = {l: thread for l, thread in self._threads.items() if l not in ending}
+        _end(ending)
+        for loop in ending:
+            loop.forget()
 
     def stop(self) -> None:
         """End all cameras and their threads, within two seconds."""
         self._stop.set()
-        deadline = time.monotonic() + _STOP_S
-        self._join(_CLOSE_AGAIN_S)
-        while self._alive() and time.monotonic() < deadline:
-            for loop in self._loops:
-                loop.interrupt()
-            self._join(_CLOSE_AGAIN_S)
-        for thread in self._alive():
-            logger.error("%s did not end within %g s", thread.name, _STOP_S)
-
-    def _start_thread(self, name: str, work: Callable[[], None]) -> None:
-        # Daemons, so that a source stuck in foreign code cannot keep the process from ending.
-        thread = threading.Thread(target=work, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _join(self, within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _alive(self) -> list[threading.Thread]:
-        return [thread for thread in self._threads if thread.is_alive()]
+        _end(self._threads)
+        if self._watching is not None:
+            self._watching.join(_STOP_S)
 
     def _watch(self) -> None:
-        while not self._stop.wait(_LOOK_S) and not self.is_done:
-            for loop in self._loops:
+        while not self._stop.wait(_LOOK_S):
+            for loop in list(self._threads):
                 loop.look_for_quiet()
+
+
+def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
+    # Daemons, so that a source stuck in foreign code cannot keep the process from ending.
+    return threading.Thread(target=work, name=name, daemon=True)
+
+
+def _end(loops: Mapping[CameraLoop, threading.Thread]) -> None:
+    for loop in loops:
+        loop.tell_to_stop()
+    deadline = time.monotonic() + _STOP_S
+    alive = _joined(loops, _CLOSE_AGAIN_S)
+    while alive and time.monotonic() < deadline:
+        for loop in alive:
+            loop.interrupt()
+        alive = _joined(alive, _CLOSE_AGAIN_S)
+    for thread in alive.values():
+        logger.error("%s did not end within %g s", thread.name, _STOP_S)
+
+
+def _joined(
+    loops: Mapping[CameraLoop, threading.Thread], within_s: float
+) -> Mapping[CameraLoop, threading.Thread]:
+    """Those that have not ended within this time."""
+    deadline = time.monotonic() + within_s
+    for thread in loops.values():
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return {loop: thread for loop, thread in loops.items() if thread.is_alive()}

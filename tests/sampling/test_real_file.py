@@ -12,6 +12,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.jobs import Job
 from pipeline.sampling.camera import Camera
 from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.testing import patience, wait_until
 from tests.contracts.queue_tools import answer
@@ -41,7 +42,7 @@ def worked_off(bench: Bench, supervisor: Supervisor) -> list[Job]:
 def played(*cameras: Camera) -> tuple[Bench, list[Job]]:
     """Play cameras through a small queue to their end."""
     bench = Bench(clock=SystemClock(), config=MemoryConfig(file_room=4))
-    supervisor = Supervisor(cameras, bench.outside)
+    supervisor = Supervisor([CameraLoop(one, bench.outside) for one in cameras])
     supervisor.start()
     wait_until(lambda: "fast" in bench.queues.jobs.backlog())
     jobs = worked_off(bench, supervisor)
@@ -94,7 +95,7 @@ def test_a_clip_can_be_stopped() -> None:
     """Files that wait for room stop at once, leave no thread, and are not called ended."""
     bench = Bench(clock=SystemClock(), config=MemoryConfig(file_room=2))
     before = set(threading.enumerate())
-    supervisor = Supervisor([clip("a"), clip("b")], bench.outside)
+    supervisor = Supervisor([CameraLoop(clip(name), bench.outside) for name in "ab"])
     supervisor.start()
     wait_until(
         lambda: (
@@ -115,7 +116,7 @@ def test_a_missing_clip_is_a_failure(tmp_path: Path) -> None:
     source = FileConfig(path=str(tmp_path / "none.mp4")).build(SystemClock())
     bench = Bench(clock=SystemClock())
     missing = Camera("door", source, SampleConfig(), ((PEOPLE, None),))
-    supervisor = Supervisor([missing], bench.outside)
+    supervisor = Supervisor([CameraLoop(missing, bench.outside)])
     supervisor.start()
     wait_until(lambda: supervisor.is_done)
     supervisor.stop()

@@ -14,6 +14,7 @@ from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
 from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
 from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, patience, wait_until
@@ -52,7 +53,7 @@ class WaitingClock(ManualClock):
 def running(bench: Bench, cameras: Sequence[Camera]) -> Iterator[Supervisor]:
     """A supervisor at work, stopped in the end; no thread of it is left."""
     before = set(threading.enumerate())
-    supervisor = Supervisor(cameras, bench.outside)
+    supervisor = Supervisor([CameraLoop(one, bench.outside) for one in cameras])
     supervisor.start()
     try:
         yield supervisor
@@ -268,7 +269,7 @@ def test_a_source_that_cannot_be_ended_holds_up_a_stop_for_two_seconds_only(
         [painted(0), lambda: release.wait(patience(30)), ENDED], live=True, deaf=True
     )
     bench = Bench()
-    supervisor = Supervisor([camera(source)], bench.outside)
+    supervisor = Supervisor([CameraLoop(camera(source), bench.outside)])
     supervisor.start()
     wait_until(lambda: bench.states() == ["online"])
     began = time.monotonic()
@@ -292,7 +293,7 @@ def test_health_that_cannot_be_kept_ends_no_camera() -> None:
 
     outside = SamplerContext(bench.queues, listen, bench.metrics, bench.clock)
     source = ScriptedSource(every(0.5, 2), live=True)
-    supervisor = Supervisor([camera(source, stale_after="1h")], outside)
+    supervisor = Supervisor([CameraLoop(camera(source, stale_after="1h"), outside)])
     supervisor.start()
     wait_until(lambda: "fast" in bench.queues.jobs.backlog())
     supervisor.stop()

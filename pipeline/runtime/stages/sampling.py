@@ -1,18 +1,21 @@
-"""The sampling stage: the cameras of this process."""
+"""The sampling stage: the cameras of this process, and each of them as an object of its own."""
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from connectors.sources.file import FileSource
-from pipeline.core.errors import QueueError
+from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import health_result
 from pipeline.core.measures import Health
-from pipeline.core.queues import ResultQueue
+from pipeline.core.queues import Queues, ResultQueue
+from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
-from pipeline.runtime.assembly import cameras_of
+from pipeline.runtime.assembly import camera_of, is_sampled_alike
 from pipeline.runtime.stages.base import StageContext
 from pipeline.sampling.camera import SamplerContext
+from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 
 _WAIT_S = 1.0
@@ -21,13 +24,13 @@ _ROOM = 10_000
 
 
 class HealthPost:
-    """Hands on what cameras say of their state, in order; keeps it while the queue is away."""
+    """Hands on what a camera says of its state, in order; keeps it while the queue is away."""
 
     def __init__(self, results: ResultQueue) -> None:
         self._results = results
         self._waiting: deque[Health] = deque(maxlen=_ROOM)
         self._sending = threading.Lock()
-        self._last: dict[tuple[str, str], Health] = {}
+        self._last: dict[str, Health] = {}
         self._noting = threading.Lock()
 
     @property
@@ -36,11 +39,11 @@ class HealthPost:
         return not self._waiting
 
     def send(self, health: Health) -> None:
-        """Called by the cameras' threads."""
+        """Called by the camera's thread."""
         # A state and what ends it are of one kind: only the later one still holds.
         kind = ENDED_BY.get(health.state, health.state)
         with self._noting:
-            self._last[health.camera, kind] = health
+            self._last[kind] = health
             self._waiting.append(health)
         self.flush(_WAIT_S)
 
@@ -63,8 +66,82 @@ class HealthPost:
     def _handed_on(self, health: Health, wait_s: float) -> bool:
         try:
             return self._results.publish([health_result(health)], wait_s)
+        except CameraTakenError:
+            return True  # how it is, is for its new sampler to say
         except QueueError:
             return False  # said by the queue itself
+
+
+JudgedJobs = Mapping[str, tuple[str, int]]
+"""By engine, the run and the last job of it that is judged."""
+
+
+class SampledCamera:
+    """One camera at work in this process, from its opening to its end."""
+
+    def __init__(
+        self,
+        context: StageContext,
+        name: str,
+        judged: JudgedJobs | None = None,
+        queues: Queues | None = None,
+    ) -> None:
+        """Jobs up to the ones `judged` are not sent; `queues` are its own, else the context's."""
+        self.name = name
+        self._context = context
+        self._queues = queues or context.queues
+        self._post = HealthPost(self._queues.results)
+        self._make(judged or {})
+
+    def _make(self, judged: JudgedJobs) -> None:
+        context = self._context
+        camera = camera_of(context.deployment, self.name, context.clock, judged)
+        self._source = camera.source
+        outside = SamplerContext(self._queues, self._post.send, context.metrics, context.clock)
+        self.loop = CameraLoop(camera, outside)
+
+    def play_again(self, supervisor: Supervisor, judged: JudgedJobs) -> None:
+        """Close it and begin anew, after what is `judged`."""
+        supervisor.remove([self.loop])
+        self._make(judged)
+        supervisor.add(self.loop)
+
+    def flush(self) -> None:
+        """Send what it said of its state while the queue was away."""
+        self._post.flush()
+
+    def remind(self) -> None:
+        """Say again how it is; who knows it already takes no notice."""
+        self._post.repeat()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was a file that has ended, and all is said about it."""
+        return self.loop.is_over and self._post.is_empty
+
+    @property
+    def run(self) -> str:
+        """What its run is called, once it is open."""
+        return self._source.run
+
+    @property
+    def progress(self) -> float | None:
+        """How far a file is, 0..1; None where a live camera or a loop has no end."""
+        return self._source.progress if isinstance(self._source, FileSource) else None
+
+
+def progress_of(cameras: Collection[SampledCamera]) -> float | None:
+    """How far files are together, 0..1; None where one of the cameras has no end."""
+    known = [share for camera in cameras if (share := camera.progress) is not None]
+    return sum(known) / len(known) if known and len(known) == len(cameras) else None
+
+
+def ready(context: StageContext, cameras: Collection[SampledCamera]) -> str | None:
+    """Whether some camera gives pictures, or why none does."""
+    up = context.metrics.by_labels("moonwatch_camera_up")
+    if any(up.get((camera.name,)) for camera in cameras):
+        return None
+    return f"none of its {len(cameras)} cameras gives pictures"
 
 
 class SamplingStage:
@@ -78,11 +155,9 @@ class SamplingStage:
         judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
     ) -> None:
         """Jobs of a run up to the one that `judged` says, by camera and engine, are not sent."""
-        self._cameras = cameras_of(context.deployment, context.clock, judged or {})
-        self._post = HealthPost(context.queues.results)
-        outside = SamplerContext(context.queues, self._post.send, context.metrics, context.clock)
-        self._supervisor = Supervisor(self._cameras, outside)
-        self._metrics = context.metrics
+        self._context = context
+        self._cameras = {name: self._camera(name, judged) for name in context.deployment.cameras}
+        self._supervisor = Supervisor([camera.loop for camera in self._cameras.values()])
 
     def start(self) -> None:
         """Open the cameras."""
@@ -90,17 +165,49 @@ class SamplingStage:
 
     def poll(self) -> None:
         """Send what cameras said of their state while the queue was away."""
-        self._post.flush()
+        for camera in self._cameras.values():
+            camera.flush()
 
     def stop(self, within_s: float) -> None:
         """Close the cameras."""
         self._supervisor.stop()
-        self._post.flush()
+        self.poll()
+
+    def update(
+        self,
+        deployment: Deployment,
+        judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
+    ) -> None:
+        """Go on with the cameras of this deployment.
+
+        A camera that gives the same jobs as before does not notice, one that gives others begins
+        anew after what is `judged`; what a camera that is gone has sent is judged all the same.
+        """
+        before, self._context = self._context, replace(self._context, deployment=deployment)
+        gone = [
+            self._cameras.pop(name)
+            for name in list(self._cameras)
+            if name not in deployment.cameras
+            or not is_sampled_alike(name, before.deployment, deployment)
+        ]
+        self._supervisor.remove([camera.loop for camera in gone])
+        for camera in gone:
+            camera.flush()
+        for name in deployment.cameras:
+            if name not in self._cameras:
+                self._cameras[name] = self._camera(name, judged)
+                self._supervisor.add(self._cameras[name].loop)
+
+    def _camera(
+        self, name: str, judged: Mapping[tuple[str, str], tuple[str, int]] | None
+    ) -> SampledCamera:
+        own = {engine: point for (of, engine), point in (judged or {}).items() if of == name}
+        return SampledCamera(self._context, name, own)
 
     @property
     def finished(self) -> bool:
         """Whether every camera was a file that has ended, and all is said about them."""
-        return self._supervisor.is_done and self._post.is_empty
+        return all(camera.finished for camera in self._cameras.values())
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -119,26 +226,8 @@ class SamplingStage:
 
     def progress(self) -> float | None:
         """How far the files are, 0..1; None where a live camera or a loop has no end."""
-        sources = [camera.source for camera in self._cameras]
-        shares = [source.progress for source in sources if isinstance(source, FileSource)]
-        known = [share for share in shares if share is not None]
-        return sum(known) / len(known) if known and len(known) == len(sources) else None
-
-    def runs(self) -> Mapping[str, str]:
-        """What the run of each camera is called, once it is open."""
-        return {camera.name: camera.source.run for camera in self._cameras}
-
-    def numbered(self) -> Mapping[str, tuple[str, Mapping[str, int]]]:
-        """For each camera its run, and how many jobs were sent or judged before, by engine."""
-        return self._supervisor.numbered
-
-    def remind(self) -> None:
-        """Say again how each camera is; who knows it already takes no notice."""
-        self._post.repeat()
+        return progress_of(self._cameras.values())
 
     def ready(self) -> str | None:
         """Whether some camera gives pictures."""
-        up = self._metrics.by_labels("moonwatch_camera_up")
-        if self.finished or any(up.get((camera.name,)) for camera in self._cameras):
-            return None
-        return f"none of its {len(self._cameras)} cameras gives pictures"
+        return None if self.finished else ready(self._context, self._cameras.values())

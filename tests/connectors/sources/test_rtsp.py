@@ -21,6 +21,7 @@ from pipeline.core.sources import Need, Source
 from pipeline.core.tasks import Detect
 from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import patience, wait_until
@@ -301,10 +302,9 @@ def test_frames_go_on_after_a_camera_was_away(folder: Path) -> None:
     queues, metrics, health = MemoryConfig().build(SystemClock()), Metrics(), list[Health]()
     sample = SampleConfig.model_validate({"every": "100ms"})
     task = Detect("people", "fast", "person")
-    supervisor = Supervisor(
-        [Camera("door", source, sample, ((task, None),))],
-        SamplerContext(queues, health.append, metrics, SystemClock()),
-    )
+    outside = SamplerContext(queues, health.append, metrics, SystemClock())
+    door = Camera("door", source, sample, ((task, None),))
+    supervisor = Supervisor([CameraLoop(door, outside)])
 
     def has_three(runs: list[str]) -> bool:
         claims = queues.jobs.claim("fast", 100, 0.0)
