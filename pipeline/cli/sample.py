@@ -1,44 +1,153 @@
 """`moonwatch sample`: the cameras, in a process of its own."""
 
-from typing import Annotated
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
 from pipeline.cli.stage_options import known_names, place_of_stage
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.membership import Presence
 from pipeline.deployment.loader import load
-from pipeline.runtime.reports import Facts, Reporter
+from pipeline.deployment.model import Deployment
+from pipeline.runtime.reports import Facts, Report, Reporter, reports_of
 from pipeline.runtime.stage_process import serve
 from pipeline.runtime.stages.base import Stage
-from pipeline.runtime.stages.file_playback import ConfirmedSamplingStage, await_judges, standings_of
+from pipeline.runtime.stages.file_playback import (
+    CameraShare,
+    ConfirmedSamplingStage,
+    await_judges,
+    standings_of,
+)
+from pipeline.sampling.leases import CameraLeases
 
 Cameras = Annotated[
     list[str], typer.Option("--camera", metavar="NAME", help="Only this camera; may be repeated.")
 ]
+Groups = Annotated[
+    list[str],
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="The cameras of this group; may be repeated. Without it those without a group.",
+    ),
+]
+AllGroups = Annotated[bool, typer.Option("--all-groups", hidden=True)]
+"""What `run` tells the one sampler it starts."""
 
 
 def sample(
     file: File,
     overrides: Overrides = [],
     camera: Cameras = [],
+    group: Groups = [],
+    all_groups: AllGroups = False,
     http: Http = None,
     logs: LogFormatOption = "text",
     with_parent: WithParent = False,
 ) -> None:
-    """Sample the cameras, in a process of its own; ends when all of them were files and ended."""
-    deployment = load(file, overrides)
-    chosen = {
-        name: deployment.cameras[name]
-        for name in known_names("--camera", camera, deployment.cameras)
-    }
-    deployment = deployment.model_copy(update={"cameras": chosen or deployment.cameras})
-    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
+    """Sample the cameras, in a process of its own; as many as wanted share them.
 
-    def make(_: Reporter) -> tuple[Stage, Facts]:
+    Ends when all of them were files and ended.
+    """
+    deployment = load(file, overrides)
+    if not all_groups:
+        deployment = chosen(deployment, camera, group)
+    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
+    queues = process_context.queues
+
+    def make(reporter: Reporter) -> tuple[Stage, Facts]:
         await_judges(process_context)
+        others = OtherSamplers(queues.presence, reporter.member)
+        leases = CameraLeases(queues.leases, reporter.member, deployment.cameras, others.cameras)
         stage = ConfirmedSamplingStage(
-            process_context.context, lambda: standings_of(process_context.queues.presence)
+            process_context.context,
+            lambda: standings_of(queues.presence),
+            CameraShare(leases, queues.of_camera, others.over),
         )
-        return stage, lambda: {"progress": stage.progress()}
+
+        def facts() -> dict[str, Any]:
+            samples, stands_by_for = stage.samples, stage.stands_by_for
+            return {
+                "progress": stage.progress(),
+                "samples": sorted(samples),
+                "stands_by_for": sorted(stands_by_for),
+                "over": sorted(stage.over),
+                "stands_by": bool(stands_by_for) and not samples,
+            }
+
+        return stage, facts
 
     serve("sampling", make, process_context)
+
+
+def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]) -> Deployment:
+    """The deployment with the cameras that a sampler of these groups takes; raises ConfigError.
+
+    A camera with a group is taken by samplers of that group alone, one without by those without.
+    """
+    known = {of.group: None for of in deployment.cameras.values() if of.group is not None}
+    if groups and not known:
+        raise ConfigError([Problem("--group", "no camera of the file has a `group`")])
+    known_names("--group", list(groups), known)
+    known_names("--camera", list(cameras), deployment.cameras)
+    able = {
+        name: of
+        for name, of in deployment.cameras.items()
+        if (of.group in groups if groups else of.group is None)
+    }
+    refused = [
+        _not_able(name, deployment.cameras[name].group) for name in cameras if name not in able
+    ]
+    if refused:
+        raise ConfigError(refused)
+    if not able:
+        names = " or ".join(f"`--group {name}`" for name in known)
+        message = f"every camera of the file has a group: start the sampler with {names}"
+        raise ConfigError([Problem("--group", message)])
+    wanted = {name: able[name] for name in cameras} or able
+    return deployment.model_copy(update={"cameras": wanted})
+
+
+def _not_able(camera: str, group: str | None) -> Problem:
+    if group is None:
+        return Problem("--camera", f"{camera!r} has no group: leave `--group` out")
+    return Problem("--camera", f"{camera!r} is of a group: add `--group {group}`")
+
+
+class OtherSamplers:
+    """What the other samplers say of themselves; raises QueueError."""
+
+    def __init__(self, presence: Presence, member: str) -> None:
+        """`member` is this one."""
+        self._presence = presence
+        self._member = member
+        self._first_up_s: dict[str, float] = {}
+
+    def cameras(self) -> Mapping[str, Collection[str]]:
+        """The cameras that each samples, or would."""
+        return {
+            member: {*report.samples, *report.stands_by_for}
+            for member, report in self._reports().items()
+            if not report.is_last
+        }
+
+    def over(self) -> Collection[str]:
+        """Files that they have played and that are judged to their end.
+
+        Of those alone that were seen alive: the last word of one that ended before this one began
+        is about another playing.
+        """
+        over: set[str] = set()
+        for member, report in self._reports().items():
+            if report.up_s > self._first_up_s.setdefault(member, report.up_s):
+                over.update(report.over)
+        return over
+
+    def _reports(self) -> dict[str, Report]:
+        return {
+            member: report
+            for member, report in reports_of(self._presence).items()
+            if report.stage == "sampling" and member != self._member
+        }

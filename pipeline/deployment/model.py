@@ -213,6 +213,13 @@ class CameraConfig(Config):
     """One camera: its pictures, what is asked about them, and what is concluded."""
 
     source: SourceConfig = Field(description="Where its pictures come from.")
+    group: Name | None = Field(
+        None,
+        description=(
+            "Samplers started with `--group` and this name take the camera, and no others; "
+            "without a group those do that are started without `--group`."
+        ),
+    )
     sample: SampleConfig = Field(
         default_factory=SampleConfig,
         description="Which of its frames are looked at, and what of them.",

@@ -51,6 +51,8 @@ class Order:
 
     def _command(self, nth: int, command: str) -> list[str]:
         told = [command, str(self.file), "--log-format", self.log_format]
+        if command == "sample":
+            told.append("--all-groups")
         for override in self.overrides:
             told += ["--set", override]
         if self.http is not None:

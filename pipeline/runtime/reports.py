@@ -47,6 +47,12 @@ class Report:
     progress: float | None = None
     stands_by: bool = False
     """Another process does this stage's work; this one goes on where that one ends."""
+    samples: Sequence[str] = ()
+    """The cameras that a sampler has open."""
+    stands_by_for: Sequence[str] = ()
+    """The cameras that it would sample if others did not."""
+    over: Sequence[str] = ()
+    """The files it has played that are judged to their end."""
     is_last: bool = False
     """The process ends with this word."""
 
@@ -115,6 +121,12 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 def new_member(stage: str) -> str:
     """A name that no other start of any process has."""
     return f"{stage}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def member_in_words(member: str) -> str:
+    """Where a process runs, by the name that it has among the others."""
+    _, host, pid, _ = member.rsplit(":", 3)
+    return f"{host} ({pid})"
 
 
 def reports_of(presence: Presence) -> dict[str, Report]:

@@ -33,7 +33,10 @@ class Outbox:
         return self._put_live(job) if job.live else self._put_all(job)
 
     def publish_end(self, result: Result) -> None:
-        """Hand on the end of a run, waiting for room until told to stop; raises CameraTakenError."""
+        """Hand on the end of a run, waiting for room until told to stop.
+
+        Raises CameraTakenError.
+        """
         while not self._stop.is_set():
             try:
                 if self._outside.queues.results.publish([result], _OFFER_S):

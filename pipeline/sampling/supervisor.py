@@ -58,7 +58,8 @@ class Supervisor:
     def remove(self, loops: Collection[CameraLoop]) -> None:
         """End these and forget them; the others do not notice."""
         ending = {loop: thread for loop, thread in self._threads.items() if loop in loops}
-        self._threads = {l: thread for l, thread in self._threads.items() if l not in ending}
+        staying = {one: thread for one, thread in self._threads.items() if one not in ending}
+        self._threads = staying
         _end(ending)
         for loop in ending:
             loop.forget()

@@ -7,20 +7,25 @@ and what comes twice by the processors.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.sources.file import FileConfig
+from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 from pipeline.core.membership import Presence
+from pipeline.core.queues import Queues
 from pipeline.deployment.model import Deployment
 from pipeline.processing.processor import LaneKey
-from pipeline.runtime.assembly import engines_of
-from pipeline.runtime.reports import reports_of
+from pipeline.runtime.assembly import engines_of, is_sampled_alike
+from pipeline.runtime.reports import member_in_words, reports_of
 from pipeline.runtime.stage_process import ProcessContext
-from pipeline.runtime.stages.base import StageContext
-from pipeline.runtime.stages.sampling import SamplingStage
+from pipeline.runtime.stages.base import StageContext, StageThread
+from pipeline.runtime.stages.sampling import JudgedJobs, SampledCamera, progress_of, ready
+from pipeline.sampling.leases import CAMERA_LOOK_S, CameraLeases
+from pipeline.sampling.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 # How long nothing of what was sent of a file may be judged before it is played again: with an
@@ -41,76 +46,207 @@ class JudgedUpTo:
     ordinal: int
     ended: bool
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs that is. The end has the number that the next job would have."""
+        return self.ordinal if self.ended else self.ordinal + 1
+
 
 JudgedLanes = Mapping[LaneKey, JudgedUpTo | None]
 """What somebody judges now, None where nothing of it is judged yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class CameraShare:
+    """Which cameras are this process's, and the queue that the sampler of one of them has."""
+
+    leases: CameraLeases
+    queues_of: Callable[[str, int], Queues]
+    over: Callable[[], Collection[str]]
+    """Files that others have played and that are judged to their end; raises QueueError."""
+
+
 class ConfirmedSamplingStage:
-    """The cameras of this process; its files are played until somebody has judged them."""
+    """The cameras of this process; its files are played until somebody has judged them.
+
+    Where there are other samplers, its cameras are those it has a lease of: they are opened when it
+    is got and closed when it is lost or given back.
+    """
 
     name = "sampling"
 
-    def __init__(self, context: StageContext, standings: Callable[[], JudgedLanes]) -> None:
-        """`standings` raises QueueError while nobody can tell."""
+    def __init__(
+        self,
+        context: StageContext,
+        standings: Callable[[], JudgedLanes],
+        share: CameraShare | None = None,
+    ) -> None:
+        """`standings` raises QueueError while nobody can tell; without a `share` all are its."""
         self._context = context
         self._standings = standings
-        known = self._known()
-        files, live = _divided(context.deployment)
-        self._live = SamplingStage(_only(context, live)) if live else None
-        self._plays = [_Play(_only(context, [name]), known) for name in files]
+        self._share = share
+        self._supervisor = Supervisor()
+        self._open: dict[str, SampledCamera] = {}
+        self._tokens: dict[str, int] = {}
+        self._playbacks: dict[str, FilePlayback] = {}
+        self._over_elsewhere: set[str] = set()
+        self._said: object = None
         self._looked_at = float("-inf")
         self._reminded_at = context.clock.monotonic()
+        self._keeper = _keeper(share.leases, context.clock) if share is not None else None
+        if share is None:
+            self._follow()
 
     def start(self) -> None:
         """Open the cameras."""
-        for part in self._parts():
-            part.start()
+        self._supervisor.start()
+        if self._keeper is not None:
+            self._keeper.start()
 
     def poll(self) -> None:
-        """Send what cameras said of their state, and see how far the files are judged."""
-        for part in self._parts():
-            part.poll()
+        """Open and close cameras, send what they said, and see how far the files are judged."""
+        self._follow()
+        for camera in self._open.values():
+            camera.flush()
         now = self._context.clock.monotonic()
         if now - self._looked_at >= _LOOK_S:
             self._looked_at = now
             self._see(now)
         if now - self._reminded_at >= _REMIND_EVERY_S:
             self._reminded_at = now
-            for part in self._parts():
-                part.remind()
+            for camera in self._open.values():
+                camera.remind()
 
     def stop(self, within_s: float) -> None:
-        """Close the cameras."""
-        for part in self._parts():
-            part.stop(within_s)
+        """Close the cameras, and let others have them at once."""
+        self._supervisor.stop()
+        for camera in self._open.values():
+            camera.flush()
+        if self._share is not None and self._keeper is not None:
+            self._keeper.stop(within_s)
+            self._share.leases.end()
+
+    def update(self, deployment: Deployment) -> None:
+        """Go on with the cameras of this deployment.
+
+        A camera that gives the same jobs as before does not notice, one that gives others begins
+        anew; of one that is gone what was sent is judged, and its lease is let go.
+        """
+        before, self._context = self._context, replace(self._context, deployment=deployment)
+        changed = [
+            name
+            for name in before.deployment.cameras
+            if name not in deployment.cameras
+            or not is_sampled_alike(name, before.deployment, deployment)
+        ]
+        self._close([name for name in changed if name in self._open])
+        for name in changed:
+            self._playbacks.pop(name, None)
+            self._over_elsewhere.discard(name)
+        if self._share is not None:
+            self._share.leases.share(deployment.cameras.keys() - self._over_elsewhere)
+        self._follow()
 
     @property
     def finished(self) -> bool:
         """Whether every camera was a file, and all of them are judged to their end."""
-        return self._live is None and all(play.is_over for play in self._plays)
+        over = self.over | self._over_elsewhere
+        return all(name in over for name in self._context.deployment.cameras)
 
     @property
     def failure(self) -> str | None:
         """What the first camera failed of, once there is nothing else to wait for."""
-        failures = [play.stage.failure for play in self._plays]
-        return next((said for said in failures if said), None) if self.finished else None
+        failed = [playback.failure for playback in self._playbacks.values()]
+        return next((said for said in failed if said), None) if self.finished else None
+
+    @property
+    def samples(self) -> frozenset[str]:
+        """The cameras that are open here."""
+        return self._open.keys() - self.over
+
+    @property
+    def over(self) -> frozenset[str]:
+        """The files that were played here and are judged to their end."""
+        return frozenset(name for name, play in self._playbacks.copy().items() if play.is_over)
+
+    @property
+    def stands_by_for(self) -> frozenset[str]:
+        """The cameras that it would sample if others did not."""
+        others = self._context.deployment.cameras.keys() - self._open.keys()
+        return frozenset(others - self.over - self._over_elsewhere)
 
     def progress(self) -> float | None:
         """How far the files are, 0..1; None where a live camera or a loop has no end."""
-        shares = [play.stage.progress() for play in self._plays]
-        known = [share for share in shares if share is not None]
-        whole = self._live is None and known and len(known) == len(shares)
-        return sum(known) / len(known) if whole else None
+        return progress_of(self._open.values())
 
     def ready(self) -> str | None:
-        """Whether some camera gives pictures."""
-        reasons = [part.ready() for part in self._parts()]
-        return reasons[0] if reasons and all(reasons) else None
+        """Whether some camera gives pictures, or others sample all that it would sample."""
+        if self._open:
+            return ready(self._context, self._open.values())
+        if self._share is not None and self.stands_by_for <= self._share.leases.elsewhere.keys():
+            return None
+        return "has no camera yet"
 
-    def _parts(self) -> list[SamplingStage]:
-        live = [self._live] if self._live is not None else []
-        return live + [play.stage for play in self._plays]
+    def _follow(self) -> None:
+        """Open what is this process's, and close what is not any more."""
+        held = self._held()
+        taken = [name for name, camera in self._open.items() if camera.loop.is_taken]
+        if self._share is not None:
+            for name in taken:
+                self._share.leases.lose(name)
+        lost = [n for n in self._open if n not in held or held[n] != self._tokens.get(n)]
+        self._close([*taken, *(name for name in lost if name not in taken)])
+        done = {*self._open, *taken, *self.over}
+        missing = [name for name in held if name not in done]
+        if missing:
+            known = self._known()
+            for name in missing:
+                self._begin(name, held[name], known)
+        if self._share is not None:
+            self._share.leases.use(self._open.keys())
+            self._say_share(self._share.leases)
+
+    def _held(self) -> Mapping[str, int | None]:
+        cameras = self._context.deployment.cameras
+        if self._share is None:
+            return dict.fromkeys(cameras)
+        return {n: token for n, token in self._share.leases.held.items() if n in cameras}
+
+    def _begin(self, name: str, token: int | None, known: JudgedLanes) -> None:
+        context, queues = self._context, None
+        if self._share is not None and token is not None:
+            queues = self._share.queues_of(name, token)
+            self._tokens[name] = token
+        config = context.deployment.cameras[name]
+        judged = judged_jobs(known, name, engines_of(config))
+        camera = SampledCamera(context, name, judged, queues)
+        self._open[name] = camera
+        if isinstance(config.source, FileConfig):
+            now = context.clock.monotonic()
+            self._playbacks[name] = FilePlayback(camera, engines_of(config), known, now)
+        self._supervisor.add(camera.loop)
+
+    def _close(self, names: Collection[str]) -> None:
+        closed = {name: self._open.pop(name) for name in names}
+        self._supervisor.remove([camera.loop for camera in closed.values()])
+        for name, camera in closed.items():
+            camera.flush()
+            self._tokens.pop(name, None)
+            if name in self._playbacks and not self._playbacks[name].is_over:
+                del self._playbacks[name]
+            if self._share is not None:
+                self._share.leases.let_go(name)
+
+    def _say_share(self, leases: CameraLeases) -> None:
+        elsewhere = {name: leases.elsewhere.get(name) for name in sorted(self.stands_by_for)}
+        if (sorted(self._open), elsewhere) == self._said or None in elsewhere.values():
+            return  # nothing new, or some camera is just between two samplers
+        self._said = sorted(self._open), elsewhere
+        if self._open:
+            logger.info("sampling %s", _listed(self._open))
+        if elsewhere:
+            who = _listed({member_in_words(member) for member in elsewhere.values() if member})
+            logger.info("standing by for %s, sampled by %s", _listed(elsewhere), who)
 
     def _known(self) -> JudgedLanes:
         try:
@@ -119,35 +255,54 @@ class ConfirmedSamplingStage:
             return {}  # said by the queue itself
 
     def _see(self, now: float) -> None:
-        if all(play.is_over for play in self._plays):
+        waited = {name: play for name, play in self._playbacks.items() if not play.is_over}
+        if not waited and self._share is None:
             return
         try:
-            waiting = self._context.queues.jobs.backlog()
+            if self._share is not None:
+                self._note_over(self._share)
+            waiting = self._context.queues.jobs.backlog() if waited else {}
         except QueueError:
             return
-        known = self._known()
-        for play in self._plays:
+        known = self._known() if waited else {}
+        for play in waited.values():
             busy = any(waiting[e].length for e in play.engines if e in waiting)
-            play.see(known, now, busy=busy)
+            if play.is_stuck(known, now, busy=busy):
+                play.play_again(self._supervisor, now)
+
+    def _note_over(self, share: CameraShare) -> None:
+        over = set(share.over()) & self.stands_by_for - self._over_elsewhere
+        if over:
+            self._over_elsewhere |= over
+            cameras = self._context.deployment.cameras.keys()
+            share.leases.share(cameras - self._over_elsewhere)
 
 
-class _Play:
+class FilePlayback:
     """One file: played, watched being judged, played again where that gets no further."""
 
-    def __init__(self, context: StageContext, known: JudgedLanes) -> None:
-        self._context = context
-        ((self._camera, config),) = context.deployment.cameras.items()
-        self.engines = engines_of(config)
-        self._seen = self._of(known)
-        self._moved_at = context.clock.monotonic()
-        self._replays = 0
+    def __init__(
+        self, camera: SampledCamera, engines: Sequence[str], known: JudgedLanes, now: float
+    ) -> None:
+        """`known` is what was judged when the camera was made."""
+        self.engines = engines
         self.is_over = False
-        self.stage = self._made()
+        self._camera = camera
+        self._seen = self._of(known)
+        self._moved_at = now
+        self._replays = 0
 
-    def see(self, known: JudgedLanes, now: float, *, busy: bool) -> None:
-        """Take note of how far it is judged; `busy` says that an engine has frames waiting."""
-        if self.is_over:
-            return
+    @property
+    def failure(self) -> str | None:
+        """Why it could not be read to its end."""
+        why = self._camera.loop.failure
+        return f"camera {self._camera.name}: {why}" if why is not None else None
+
+    def is_stuck(self, known: JudgedLanes, now: float, *, busy: bool) -> bool:
+        """Take note of how far it is judged, and whether that has not moved for too long.
+
+        `busy` says that an engine has frames waiting.
+        """
         seen = self._of(known)
         if seen != self._seen or len(seen) < len(self.engines) or not self._awaits(seen):
             # It moves on, or nobody judges it just now and so nobody can say, or there is nothing
@@ -155,66 +310,77 @@ class _Play:
             if seen != self._seen and len(seen) == len(self.engines):
                 self._replays = 0
             self._seen, self._moved_at = seen, now
-        if self.stage.finished and (self.stage.failure or self._has_ended()):
+        if self._camera.finished and (self._camera.loop.failure or self._has_ended()):
             self.is_over = True
-        elif now - self._moved_at > self._patience_s(busy=busy):
-            self._play_again(now)
+            return False
+        return now - self._moved_at > self._patience_s(busy=busy)
+
+    def play_again(self, supervisor: Supervisor, now: float) -> None:
+        """Play it from what was judged."""
+        logger.info("camera %s is played again from what was judged", self._camera.name)
+        self._replays += 1
+        self._moved_at = now
+        judged = judged_jobs(self._known_lanes(), self._camera.name, self.engines)
+        self._camera.play_again(supervisor, judged)
+
+    def _known_lanes(self) -> JudgedLanes:
+        return {(self._camera.name, engine): standing for engine, standing in self._seen.items()}
 
     def _of(self, known: JudgedLanes) -> dict[str, JudgedUpTo | None]:
-        return {
-            engine: known[self._camera, engine]
-            for engine in self.engines
-            if (self._camera, engine) in known
-        }
+        camera = self._camera.name
+        return {e: known[camera, e] for e in self.engines if (camera, e) in known}
 
     def _awaits(self, seen: Mapping[str, JudgedUpTo | None]) -> bool:
         """Whether something that was sent is not judged, be it the end."""
-        if self.stage.finished:
+        if self._camera.finished:
             return True
-        run, numbered = self.stage.numbered()[self._camera]
+        run, numbered = self._camera.loop.numbered
         return any(_judged(seen.get(engine), run) < jobs for engine, jobs in numbered.items())
 
     def _has_ended(self) -> bool:
-        runs = self.stage.runs()
-        standings = [self._seen.get(engine) for engine in self.engines]
-        return all(s is not None and s.ended and s.run == runs[self._camera] for s in standings)
+        """Whether the end that was told is judged, not that of an earlier, shorter reading."""
+        run, numbered = self._camera.loop.numbered
+        standings = {engine: self._seen.get(engine) for engine in self.engines}
+        return all(
+            s is not None and s.ended and s.run == run and s.ordinal >= numbered.get(engine, 0)
+            for engine, s in standings.items()
+        )
 
     def _patience_s(self, *, busy: bool) -> float:
         patience_s = _PATIENCE_WAITING_S if busy else _PATIENCE_S
         return min(patience_s * 2.0**self._replays, _LONGEST_S)
 
-    def _play_again(self, now: float) -> None:
-        logger.info("camera %s is played again from what was judged", self._camera)
-        self._replays += 1
-        self._moved_at = now
-        self.stage.stop(0.0)
-        self.stage = self._made()
-        self.stage.start()
 
-    def _made(self) -> SamplingStage:
-        judged = {
-            (self._camera, engine): (standing.run, standing.ordinal)
-            for engine, standing in self._seen.items()
-            if standing is not None
-        }
-        return SamplingStage(self._context, judged)
+def judged_jobs(known: JudgedLanes, camera: str, engines: Sequence[str]) -> JudgedJobs:
+    """What of a camera need not be sent again."""
+    standings = {engine: known.get((camera, engine)) for engine in engines}
+    return {e: (s.run, s.jobs - 1) for e, s in standings.items() if s is not None}
 
 
 def _judged(standing: JudgedUpTo | None, run: str) -> int:
     """How many jobs of the run are judged."""
-    return standing.ordinal + 1 if standing is not None and standing.run == run else 0
+    return standing.jobs if standing is not None and standing.run == run else 0
 
 
-def _divided(deployment: Deployment) -> tuple[list[str], list[str]]:
-    """The names of the cameras that are files, and of all others."""
-    files = [n for n, c in deployment.cameras.items() if isinstance(c.source, FileConfig)]
-    return files, [name for name in deployment.cameras if name not in files]
+def _keeper(leases: CameraLeases, clock: Clock) -> StageThread:
+    stop = threading.Event()
+
+    def keep() -> None:
+        while not stop.is_set():
+            leases.look()
+            clock.wait(CAMERA_LOOK_S, stop)
+
+    return StageThread("camera-leases", keep, stop.set)
 
 
-def _only(context: StageContext, names: list[str]) -> StageContext:
-    cameras = {name: context.deployment.cameras[name] for name in names}
-    deployment = context.deployment.model_copy(update={"cameras": cameras})
-    return StageContext(deployment, context.queues, context.metrics, context.clock)
+# More names than this make a line that nobody reads.
+_MOST_NAMES = 10
+
+
+def _listed(names: Collection[str]) -> str:
+    few = sorted(names)[:_MOST_NAMES]
+    more = f" and {len(names) - len(few)} more" if len(names) > len(few) else ""
+    return ", ".join(few) + more
 
 
 # Processors that start together with the sampler are waited for. Without their word a file is

@@ -1,0 +1,185 @@
+"""Which cameras this process samples: leases kept up, shared out fairly, given back.
+
+Any number of samplers may be started, each for all cameras or for some of them. A camera is one's
+alone. A new sampler is given what the others have too many of; what a dead one had is taken over
+once its leases run out. A camera is given back only when it is closed.
+"""
+
+import logging
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+
+from pipeline.core.errors import QueueError
+from pipeline.core.membership import Leases, camera_lease
+
+logger = logging.getLogger(__name__)
+
+CAMERA_TTL = timedelta(seconds=3)
+# Six looks in the life of a lease, so that a free camera is soon taken, and two renewals may fail.
+CAMERA_LOOK_S = CAMERA_TTL.total_seconds() / 6
+_RENEW_EVERY = 2
+
+Samplers = Callable[[], Mapping[str, Collection[str]]]
+"""The other samplers alive, each with the cameras it samples or would; raises QueueError."""
+
+
+class CameraLeases:
+    """The cameras a process samples. One thread looks after them, another one opens and closes."""
+
+    def __init__(
+        self, leases: Leases, owner: str, cameras: Collection[str], samplers: Samplers
+    ) -> None:
+        """`owner` is unique for every start of a process."""
+        self._leases = leases
+        self._owner = owner
+        self._samplers = samplers
+        self._lock = threading.Lock()
+        self._wanted = frozenset(cameras)
+        self._owned: dict[str, int] = {}
+        self._leaving: set[str] = set()
+        self._open: Collection[str] = frozenset()
+        self._elsewhere: Mapping[str, str] = {}
+        self._free: Collection[str] = frozenset()
+        self._looks = 0
+        self._was_away = False
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The cameras to sample, each with its fencing token."""
+        with self._lock:
+            return {c: token for c, token in self._owned.items() if c not in self._leaving}
+
+    @property
+    def elsewhere(self) -> Mapping[str, str]:
+        """Who samples the cameras that this process would sample and does not."""
+        return self._elsewhere
+
+    def share(self, cameras: Collection[str]) -> None:
+        """From now on these are the cameras to have a share of."""
+        with self._lock:
+            self._wanted = frozenset(cameras)
+            self._leaving |= self._owned.keys() - self._wanted
+
+    def use(self, cameras: Collection[str]) -> None:
+        """Say which cameras are open; only others are given back."""
+        self._open = frozenset(cameras)
+
+    def lose(self, camera: str) -> None:
+        """Somebody else has it by now."""
+        self._forget(camera)
+
+    def let_go(self, camera: str) -> None:
+        """It is closed: let others have it at once, if it was to be given back."""
+        with self._lock:
+            token = self._owned.get(camera) if camera in self._leaving else None
+        if token is not None:
+            try:
+                self._leases.release(camera_lease(camera), token)
+            except QueueError:
+                return  # the next look tries again
+            self._forget(camera)
+
+    def look(self) -> None:
+        """Renew what is owned, give back what is too much, take what is free.
+
+        Where the queue is out of reach everything stays as it is: nobody else can take anything.
+        """
+        try:
+            self._look()
+        except QueueError:
+            # Said by the queue itself; the next look tries again.
+            self._was_away, self._free = True, frozenset()
+
+    def end(self) -> None:
+        """Give everything back, so that others need not wait for it to run out."""
+        with self._lock:
+            owned, self._owned = self._owned, {}
+            self._leaving.clear()
+        try:
+            for camera, token in owned.items():
+                self._leases.release(camera_lease(camera), token)
+        except QueueError:
+            return  # they run out by themselves
+
+    def _look(self) -> None:
+        if self._looks % _RENEW_EVERY == 0 or self._was_away:
+            self._renew()
+        self._looks += 1
+        with self._lock:
+            wanted = self._wanted
+        others = {
+            member: wanted & frozenset(cameras)
+            for member, cameras in self._samplers().items()
+            if member != self._owner and not wanted.isdisjoint(cameras)
+        }
+        owners = self._owners(wanted)
+        self._give_back(owners, others)
+        self._take(wanted, owners, others)
+        self._elsewhere = {camera: who for camera, who in owners.items() if who != self._owner}
+        self._was_away = False
+
+    def _owners(self, cameras: Collection[str]) -> dict[str, str]:
+        names = {camera_lease(camera): camera for camera in sorted(cameras)}
+        found = self._leases.owners_of(names) if names else {}
+        return {names[name]: owner for name, (owner, _) in found.items()}
+
+    def _forget(self, camera: str) -> None:
+        with self._lock:
+            self._owned.pop(camera, None)
+            self._leaving.discard(camera)
+
+    def _renew(self) -> None:
+        with self._lock:
+            owned = dict(self._owned)
+        for camera, token in owned.items():
+            # What ran out while the queue was away, or was forgotten by it, is taken up again.
+            if not self._leases.renew(camera_lease(camera), token, CAMERA_TTL, self._owner):
+                logger.warning("the lease of camera %s was lost", camera)
+                self._forget(camera)
+
+    def _give_back(self, owners: Mapping[str, str], others: Mapping[str, Collection[str]]) -> None:
+        """Leave cameras to those who have at least two fewer, and could sample them."""
+        loads = Counter(owners.values())
+        staying = sorted(self.held)
+        for camera in sorted(self._open, reverse=True):
+            if camera not in staying:
+                continue
+            able = [member for member, cameras in others.items() if camera in cameras]
+            poorest = min(able, key=lambda member: loads[member], default=None)
+            if poorest is not None and loads[poorest] + 2 <= len(staying):
+                loads[poorest] += 1
+                staying.remove(camera)
+                with self._lock:
+                    self._leaving.add(camera)
+        with self._lock:
+            closed = [camera for camera in self._leaving if camera not in self._open]
+        for camera in closed:
+            self.let_go(camera)
+
+    def _take(
+        self,
+        wanted: Collection[str],
+        owners: Mapping[str, str],
+        others: Mapping[str, Collection[str]],
+    ) -> None:
+        with self._lock:
+            free = [c for c in sorted(wanted) if c not in owners and c not in self._owned]
+        # Right after the queue was away its last sampler may be about to take it up again.
+        takers = 1 + len(others)
+        missing = 0 if self._was_away else math.ceil(len(wanted) / takers) - len(self.held)
+        # What nobody took until the second look is taken by whoever sees it, whatever the shares:
+        # the others may not be able to, or be dead.
+        left = [camera for camera in free if camera in self._free]
+        missing = max(missing, math.ceil(len(left) / takers))
+        for camera in [*left, *(camera for camera in free if camera not in left)]:
+            if missing <= 0:
+                break
+            token = self._leases.acquire(camera_lease(camera), self._owner, CAMERA_TTL)
+            if token is not None:
+                missing -= 1
+                with self._lock:
+                    self._owned[camera] = token
+        self._free = frozenset(free) - self.held.keys()
