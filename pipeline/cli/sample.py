@@ -124,6 +124,7 @@ class OtherSamplers:
         self._presence = presence
         self._member = member
         self._first_up_s: dict[str, float] = {}
+        self._over: dict[str, Collection[str]] = {}
 
     def cameras(self) -> Mapping[str, Collection[str]]:
         """The cameras that each samples, or would."""
@@ -139,11 +140,10 @@ class OtherSamplers:
         Of those alone that were seen alive: the last word of one that ended before this one began
         is about another playing.
         """
-        over: set[str] = set()
         for member, report in self._reports().items():
             if report.up_s > self._first_up_s.setdefault(member, report.up_s):
-                over.update(report.over)
-        return over
+                self._over[member] = report.over
+        return {name for over in self._over.values() for name in over}
 
     def _reports(self) -> dict[str, Report]:
         return {

@@ -11,7 +11,7 @@ from rich.text import Text
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.clock import SystemClock
 from pipeline.deployment.loader import load
-from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
+from pipeline.insight.status import UNKNOWN, CameraStatus, DeploymentStatus, status_of
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.telemetry.logs import set_up
 
@@ -70,17 +70,31 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
 
 def _cameras(found: DeploymentStatus) -> Table:
     table = _table(
-        "cameras", "camera", "state", "lag", "sampled/s", "answered/s", "judged/s", "dropped"
+        "cameras",
+        "camera",
+        "state",
+        "sampled by",
+        "lag",
+        "sampled/s",
+        "answered/s",
+        "judged/s",
+        "dropped",
     )
     for name, camera in found.cameras.items():
         table.add_row(
             name,
             camera.state or UNKNOWN,
+            _samplers(camera),
             _known(camera.lag_s, " s"),
             *(_known(camera.per_second.get(hop)) for hop in ("sampled", "answered", "judged")),
             _dropped(camera.figures),
         )
     return table
+
+
+def _samplers(camera: CameraStatus) -> str:
+    by = camera.sampled_by or UNKNOWN
+    return f"{by}, {len(camera.standing_by)} standing by" if camera.standing_by else by
 
 
 def _dropped(figures: CameraFigures | None) -> str:

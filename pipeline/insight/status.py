@@ -1,7 +1,7 @@
 """How a deployment does, asked from outside: of its processes, its queue and its store."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -41,6 +41,10 @@ class CameraStatus:
     since: float | None = None
     reason: str | None = None
     """Why it is in that state, where it said so."""
+    sampled_by: str | None = None
+    """The process that has it open."""
+    standing_by: Sequence[str] = ()
+    """The processes that would open it if that one ended."""
     figures: CameraFigures | None = None
     """Since the processes that are alive were started."""
     per_second: Mapping[str, float] = field(default_factory=dict)
@@ -175,6 +179,7 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
     if status.run is not None and status.run.ended_at is None and not status.run.is_alive:
         troubles.append(status.run.state)
     troubles += _of_processes(status, shared=seen.is_known)
+    troubles += _of_samplers(status, deployment)
     troubles += _of_cameras(status, deployment)
     troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
     return replace(status, troubles=troubles)
@@ -251,7 +256,10 @@ def _camera(
             per_second[hop] = round(per_second.get(hop, 0.0) + rate, 2)
     health = kept.health.get(name)
     until = counted.judged_until if counted else 0.0
+    samplers = [report for report in seen.reports if name in report.samples]
     return CameraStatus(
+        sampled_by=samplers[0].place if samplers else None,
+        standing_by=[report.place for report in seen.reports if name in report.stands_by_for],
         state=health.state if health else None,
         since=health.at if health else None,
         reason=(health.detail or None) if health else None,
@@ -307,6 +315,24 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
         count = status.dead_letters
         troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` names them")
     return troubles
+
+
+def _of_samplers(status: DeploymentStatus, deployment: Deployment) -> Iterator[str]:
+    """The cameras that no sampler has, where there are samplers at all."""
+    samplers = [report for report in status.processes if report.stage == "sampling"]
+    over = {name for report in samplers for name in report.over}
+    ready = [report for report in samplers if not report.not_ready]
+    for name, camera in status.cameras.items() if ready else ():
+        if camera.sampled_by is not None or name in over:
+            continue
+        group = deployment.cameras[name].group
+        if camera.standing_by:
+            yield f"camera {name} is between two samplers"
+        elif group is not None:
+            advice = f"start one with `moonwatch sample FILE --group {group}`"
+            yield f"camera {name} of group {group} has no sampler; {advice}"
+        else:
+            yield f"camera {name} has no sampler: none at work was started for it"
 
 
 def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:

@@ -56,6 +56,11 @@ class Report:
     is_last: bool = False
     """The process ends with this word."""
 
+    @property
+    def place(self) -> str:
+        """Where the process runs, in words."""
+        return f"{self.host} ({self.pid})"
+
     def to_bytes(self) -> bytes:
         """As JSON."""
         said = {name: getattr(self, name) for name in self.__slots__}

@@ -90,6 +90,8 @@ class ConfirmedSamplingStage:
         self._tokens: dict[str, int] = {}
         self._playbacks: dict[str, FilePlayback] = {}
         self._over_elsewhere: set[str] = set()
+        # What others say of the end of these may still be about what they were before.
+        self._changed: set[str] = set()
         self._said: object = None
         self._looked_at = float("-inf")
         self._reminded_at = context.clock.monotonic()
@@ -142,7 +144,8 @@ class ConfirmedSamplingStage:
         self._close([name for name in changed if name in self._open])
         for name in changed:
             self._playbacks.pop(name, None)
-            self._over_elsewhere.discard(name)
+        self._changed.update(changed)
+        self._over_elsewhere.difference_update(changed)
         if self._share is not None:
             self._share.leases.share(deployment.cameras.keys() - self._over_elsewhere)
         self._follow()
@@ -271,11 +274,11 @@ class ConfirmedSamplingStage:
                 play.play_again(self._supervisor, now)
 
     def _note_over(self, share: CameraShare) -> None:
-        over = set(share.over()) & self.stands_by_for - self._over_elsewhere
-        if over:
-            self._over_elsewhere |= over
-            cameras = self._context.deployment.cameras.keys()
-            share.leases.share(cameras - self._over_elsewhere)
+        cameras = self._context.deployment.cameras.keys()
+        over = (set(share.over()) & cameras) - self._open.keys() - self.over - self._changed
+        if over != self._over_elsewhere:
+            self._over_elsewhere = over
+            share.leases.share(cameras - over)
 
 
 class FilePlayback:

@@ -1,0 +1,156 @@
+"""A camera has one sampler: others stand by, say so, and take over; nothing waits, nothing doubles."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipeline.testing import patience
+from tests.cli.test_run import moonwatch
+from tests.connectors.sources.servers import http_camera
+from tests.connectors.sources.test_http import PICTURES, still
+from tests.redis_server import Client, Server, binary, free_port
+from tests.runtime.clips import deployment, written
+from tests.runtime.fleet import DURABLE, Fleet, Member, found, wait_for
+from tests.runtime.test_chaos import value
+
+pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(240)]
+
+ENGINE = {"coco": {"type": "scripted", "answers": {"open": ["yes"]}}}
+SAMPLED = 'moonwatch_frames_sampled_total{camera="door"}'
+JUDGED = 'moonwatch_results_judged_total{camera="door"}'
+TAKES_OVER_S = 6.0
+"""From the death of one sampler to the first frame of the next: a lease, two looks, an opening."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A Redis of the test's own."""
+    if binary() is None:
+        pytest.skip("no redis-server")
+    server = Server(DURABLE).start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def fleet_of() -> Iterator[Callable[..., Fleet]]:
+    """Starts fleets and leaves no process of them behind."""
+    fleets: list[Fleet] = []
+
+    def start(*parts: Any) -> Fleet:
+        fleets.append(Fleet(*parts))
+        return fleets[-1].start()
+
+    yield start
+    for fleet in fleets:
+        fleet.kill_all()
+
+
+def live_camera(url: str) -> dict[str, Any]:
+    """A door that a scripted engine says is open, five times a second."""
+    return {
+        "source": {"type": "http", "url": url, "poll": "100ms"},
+        "sample": {"every": "200ms"},
+        "tasks": {"open": {"ask": "Is the door open?"}},
+        "rules": {"opened": {"type": "condition", "of": "open", "is": True, "gap": "10m"}},
+    }
+
+
+def sampler(fleet: Fleet, name: str, port: int) -> Member:
+    """One more sampler, started."""
+    command = ["sample", str(fleet.file), "--http", f":{port}"]
+    fleet.members[name] = Member(name, command, fleet.file.parent / f"{name}.log")
+    fleet.members[name].start()
+    return fleet.members[name]
+
+
+def waiting(client: Client, prefix: str) -> int:
+    """How many results nobody has judged."""
+    streams = client.keys(f"{{{prefix}}}:results:*")
+    return sum(client.xlen(stream) for stream in streams)
+
+
+def ready(port: int) -> str:
+    """What a process answers when asked whether it is at work; empty where it is not."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=patience(5))
+    except httpx.TransportError:
+        return ""
+    return answer.text if answer.status_code == 200 else ""
+
+
+def test_a_second_sampler_stands_by_and_takes_over(
+    tmp_path: Path, server: Server, fleet_of: Callable[..., Fleet]
+) -> None:
+    """After kill -9 within a lease, after SIGTERM at once, after a pause for good."""
+    client = server.client()
+    one, two, judging = free_port(), free_port(), free_port()
+    queue = {"type": "redis", "url": server.url}
+    most: list[int] = []
+
+    with http_camera(still(PICTURES[0])) as url:
+        made = deployment(tmp_path, {"door": live_camera(url)}, queue=queue, engines=ENGINE)
+        options = {"process": ("--http", f":{judging}")}
+        stages = ("process", "infer")
+        fleet = fleet_of(written(tmp_path, made), server, stages, options)
+
+        def goes_on(port: int, within_s: float) -> None:
+            """The sampler at this port puts frames, and they are judged."""
+            before = value(port, SAMPLED)
+            wait_for(lambda: value(port, SAMPLED) > before, within_s, fleet.said)
+            judged = value(judging, JUDGED)
+
+            def is_judged() -> bool:
+                most.append(waiting(client, "moonwatch"))
+                return value(judging, JUDGED) > judged + 10
+
+            wait_for(is_judged, 20, fleet.said)
+
+        first = sampler(fleet, "first", one)
+        goes_on(one, patience(30))
+        second = sampler(fleet, "second", two)
+        wait_for(lambda: "standing by" in ready(two), patience(30), fleet.said)
+        goes_on(one, patience(5))
+        assert value(two, SAMPLED) == 0
+        seen = status(fleet)
+        assert seen["cameras"]["door"]["sampled_by"].endswith(f"({first.pid})")
+        assert [s.endswith(f"({second.pid})") for s in seen["cameras"]["door"]["standing_by"]] == [
+            True
+        ]
+
+        first.kill()
+        goes_on(two, patience(TAKES_OVER_S))
+        assert second.said().count("standing by for door, sampled by") == 1
+
+        first.start()
+        wait_for(lambda: "standing by" in ready(one), patience(30), fleet.said)
+        second.signal(signal.SIGTERM)
+        goes_on(one, patience(3))
+        wait_for(lambda: second.has_ended, 10, fleet.said)
+
+        second.start()
+        wait_for(lambda: "standing by" in ready(two), patience(30), fleet.said)
+        first.signal(signal.SIGSTOP)
+        goes_on(two, patience(TAKES_OVER_S))
+        before = value(two, SAMPLED)
+        first.signal(signal.SIGCONT)
+        wait_for(lambda: "standing by" in ready(one), patience(10), fleet.said)
+        here = value(one, SAMPLED)
+        wait_for(lambda: value(two, SAMPLED) > before + 10, 20, fleet.said)
+        assert value(one, SAMPLED) == here
+        assert fleet.stop().keys() >= {"first", "second"}
+    assert max(most) < 40
+    opened = [one for one in found(tmp_path).events.values() if '"opened"' in one]
+    assert len(opened) == 1, opened
+
+
+def status(fleet: Fleet) -> dict[str, Any]:
+    """What `status` says for machines."""
+    _, out, _ = moonwatch("status", fleet.file, "--json")
+    said: dict[str, Any] = json.loads(out)
+    return said
