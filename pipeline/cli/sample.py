@@ -20,7 +20,7 @@ from pipeline.runtime.stages.file_playback import (
     await_judges,
     standings_of,
 )
-from pipeline.sampling.leases import CameraLeases
+from pipeline.sampling.leases import CameraLeases, OtherSampler
 
 Cameras = Annotated[
     list[str], typer.Option("--camera", metavar="NAME", help="Only this camera; may be repeated.")
@@ -60,7 +60,7 @@ def sample(
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
         await_judges(process_context)
         others = OtherSamplers(queues.presence, reporter.member)
-        leases = CameraLeases(queues.leases, reporter.member, deployment.cameras, others.cameras)
+        leases = CameraLeases(queues.leases, reporter.member, deployment.cameras, others.at_work)
         stage = ConfirmedSamplingStage(
             process_context.context,
             lambda: standings_of(queues.presence),
@@ -126,10 +126,10 @@ class OtherSamplers:
         self._first_up_s: dict[str, float] = {}
         self._over: dict[str, Collection[str]] = {}
 
-    def cameras(self) -> Mapping[str, Collection[str]]:
-        """The cameras that each samples, or would."""
+    def at_work(self) -> Mapping[str, OtherSampler]:
+        """Those that are alive."""
         return {
-            member: {*report.samples, *report.stands_by_for}
+            member: OtherSampler({*report.samples, *report.stands_by_for}, len(report.samples))
             for member, report in self._reports().items()
             if not report.is_last
         }

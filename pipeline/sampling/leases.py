@@ -10,6 +10,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from pipeline.core.errors import QueueError
@@ -21,9 +22,23 @@ CAMERA_TTL = timedelta(seconds=3)
 # Six looks in the life of a lease, so that a free camera is soon taken, and two renewals may fail.
 CAMERA_LOOK_S = CAMERA_TTL.total_seconds() / 6
 _RENEW_EVERY = 2
+# Shares must be uneven for this long, 2 s, before cameras change hands for it: longer than a dead
+# sampler is still heard of after its leases have run out.
+_UNEVEN_LOOKS = 4
 
-Samplers = Callable[[], Mapping[str, Collection[str]]]
-"""The other samplers alive, each with the cameras it samples or would; raises QueueError."""
+
+@dataclass(frozen=True, slots=True)
+class OtherSampler:
+    """What another sampler says of itself."""
+
+    able: Collection[str]
+    """The cameras that it samples, or would."""
+    sampled: int
+    """How many it samples."""
+
+
+Samplers = Callable[[], Mapping[str, OtherSampler]]
+"""The samplers alive, by the names under which they own; raises QueueError."""
 
 
 class CameraLeases:
@@ -44,6 +59,7 @@ class CameraLeases:
         self._elsewhere: Mapping[str, str] = {}
         self._free: Collection[str] = frozenset()
         self._looks = 0
+        self._uneven_looks = 0
         self._was_away = False
 
     @property
@@ -111,12 +127,12 @@ class CameraLeases:
         with self._lock:
             wanted = self._wanted
         others = {
-            member: wanted & frozenset(cameras)
-            for member, cameras in self._samplers().items()
-            if member != self._owner and not wanted.isdisjoint(cameras)
+            member: other
+            for member, other in self._samplers().items()
+            if member != self._owner and not wanted.isdisjoint(other.able)
         }
         owners = self._owners(wanted)
-        self._give_back(owners, others)
+        self._give_back(wanted, owners, others)
         self._take(wanted, owners, others)
         self._elsewhere = {camera: who for camera, who in owners.items() if who != self._owner}
         self._was_away = False
@@ -140,21 +156,39 @@ class CameraLeases:
                 logger.warning("the lease of camera %s was lost", camera)
                 self._forget(camera)
 
-    def _give_back(self, owners: Mapping[str, str], others: Mapping[str, Collection[str]]) -> None:
+    def _give_back(
+        self,
+        wanted: Collection[str],
+        owners: Mapping[str, str],
+        others: Mapping[str, OtherSampler],
+    ) -> None:
         """Leave cameras to those who have at least two fewer, and could sample them."""
-        loads = Counter(owners.values())
-        staying = sorted(self.held)
-        for camera in sorted(self._open, reverse=True):
-            if camera not in staying:
-                continue
-            able = [member for member, cameras in others.items() if camera in cameras]
+        with self._lock:
+            staying = self._owned.keys() - self._leaving
+            leaving = frozenset(self._leaving)
+        loads, too_many = Counter(owners.values()), set[str]()
+        for member, other in others.items():
+            # It may have cameras that this process could not sample.
+            loads[member] = max(loads[member], other.sampled)
+        for camera in [*leaving, *sorted(staying.intersection(self._open), reverse=True)]:
+            able = [member for member, other in others.items() if camera in other.able]
             poorest = min(able, key=lambda member: loads[member], default=None)
-            if poorest is not None and loads[poorest] + 2 <= len(staying):
+            if poorest is None:
+                continue
+            if camera in leaving:
+                loads[poorest] += 1  # it is on its way
+            elif loads[poorest] + 2 <= len(staying):
                 loads[poorest] += 1
                 staying.remove(camera)
-                with self._lock:
-                    self._leaving.add(camera)
+                too_many.add(camera)
+        # What is free goes first. And one that has just died is still counted for a moment: closing
+        # cameras for it would be for nothing.
+        is_uneven = bool(too_many) and all(camera in owners for camera in wanted)
+        self._uneven_looks = self._uneven_looks + 1 if is_uneven else 0
         with self._lock:
+            if self._uneven_looks >= _UNEVEN_LOOKS:
+                self._leaving |= too_many
+                self._uneven_looks = 0
             closed = [camera for camera in self._leaving if camera not in self._open]
         for camera in closed:
             self.let_go(camera)
@@ -163,7 +197,7 @@ class CameraLeases:
         self,
         wanted: Collection[str],
         owners: Mapping[str, str],
-        others: Mapping[str, Collection[str]],
+        others: Mapping[str, OtherSampler],
     ) -> None:
         with self._lock:
             free = [c for c in sorted(wanted) if c not in owners and c not in self._owned]

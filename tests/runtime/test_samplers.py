@@ -1,4 +1,4 @@
-"""A camera has one sampler: others stand by, say so, and take over; nothing waits, nothing doubles."""
+"""A camera has one sampler: others stand by, say so, and take over; nothing is doubled."""
 
 import json
 import signal
