@@ -1,7 +1,7 @@
 """`moonwatch status`: what is alive, how far behind, and what is lost, asked from outside."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import typer
 from rich.console import Console
@@ -11,7 +11,8 @@ from rich.text import Text
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.clock import SystemClock
 from pipeline.deployment.loader import load
-from pipeline.insight.status import UNKNOWN, CameraStatus, DeploymentStatus, status_of
+from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
+from pipeline.runtime.reports import Report
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.telemetry.logs import set_up
 
@@ -51,8 +52,7 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
     if found.processes:
         table = _table("processes", "stage", "host", "pid", "up", "state")
         for one in found.processes:
-            state = one.not_ready or ("standing by" if one.stands_by else "at work")
-            table.add_row(one.stage, one.host, str(one.pid), f"{one.up_s:.0f} s", state)
+            table.add_row(one.stage, one.host, str(one.pid), f"{one.up_s:.0f} s", _work(one))
         yield table
     yield _cameras(found)
     table = _table("engines", "engine", "waiting", "oldest")
@@ -70,21 +70,12 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
 
 def _cameras(found: DeploymentStatus) -> Table:
     table = _table(
-        "cameras",
-        "camera",
-        "state",
-        "sampled by",
-        "lag",
-        "sampled/s",
-        "answered/s",
-        "judged/s",
-        "dropped",
+        "cameras", "camera", "state", "lag", "sampled/s", "answered/s", "judged/s", "dropped"
     )
     for name, camera in found.cameras.items():
         table.add_row(
             name,
             camera.state or UNKNOWN,
-            _samplers(camera),
             _known(camera.lag_s, " s"),
             *(_known(camera.per_second.get(hop)) for hop in ("sampled", "answered", "judged")),
             _dropped(camera.figures),
@@ -92,9 +83,23 @@ def _cameras(found: DeploymentStatus) -> Table:
     return table
 
 
-def _samplers(camera: CameraStatus) -> str:
-    by = camera.sampled_by or UNKNOWN
-    return f"{by}, {len(camera.standing_by)} standing by" if camera.standing_by else by
+# More names than this would make the table too wide to read; `--json` has all.
+_MOST_NAMES = 4
+
+
+def _work(process: Report) -> str:
+    """What a process does, in a few words; of a sampler with which cameras."""
+    if process.not_ready:
+        return process.not_ready
+    of = [f"samples {_few(process.samples)}"] if process.samples else []
+    if process.stands_by_for:
+        of.append(f"stands by for {_few(process.stands_by_for)}")
+    return "; ".join(of) or ("standing by" if process.stands_by else "at work")
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _dropped(figures: CameraFigures | None) -> str:

@@ -72,7 +72,8 @@ def at_work(file: Path, *stages: str) -> None:
     ttl = timedelta(minutes=1)
     for stage in stages:
         sinks: dict[str, Any] = {"log": {"error": None}} if stage == "delivery" else {}
-        report = Report(stage, "here", 1, 1.0, sinks=sinks)
+        samples = list(load(file, []).cameras) if stage == "sampling" else []
+        report = Report(stage, "here", 1, 1.0, sinks=sinks, samples=samples)
         queues.presence.say(new_member(stage), report.to_bytes(), ttl)
     for partition in range(queues.results.partitions):
         assert queues.leases.acquire(partition, "a processor", ttl) is not None
@@ -91,6 +92,29 @@ def test_all_is_well_where_everything_answers(tmp_path: Path, server: Redis) -> 
     assert "no trouble" in out
     code, out, _ = moonwatch("status", file, "--json")
     assert (code, json.loads(out)["ok"]) == (0, True)
+
+
+@pytest.mark.redis
+def test_who_samples_a_camera_is_seen_and_that_nobody_does(tmp_path: Path, server: Redis) -> None:
+    """A camera of a group without a sampler is named, with the command that starts one."""
+    cameras = {name: camera(CLIP) for name in ("plaza", "yard")}
+    cameras["yard"] |= {"group": "north"}
+    content = deployment(tmp_path, cameras, queue=redis_at(server.url, tmp_path))
+    file = written(tmp_path, content)
+    queues = shared_queues(load(file, []), SystemClock())
+    for pid, said in enumerate([{"samples": ["plaza"]}, {"stands_by_for": ["plaza"]}]):
+        report = Report("sampling", "here", pid, 1.0, **said, stands_by="samples" not in said)
+        queues.presence.say(new_member("sampling"), report.to_bytes(), timedelta(minutes=1))
+    queues.close()
+    found = seen(file)
+    plaza = found.cameras["plaza"]
+    assert (plaza.sampled_by, plaza.standing_by) == ("here (0)", ["here (1)"])
+    advice = "start one with `moonwatch sample FILE --group north`"
+    assert f"camera yard of group north has no sampler; {advice}" in found.troubles
+    assert not any("plaza" in trouble for trouble in found.troubles)
+    _, out, _ = moonwatch("status", file)
+    assert "samples plaza" in out
+    assert "stands by for plaza" in out
 
 
 @pytest.mark.redis
