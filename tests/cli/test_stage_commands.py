@@ -14,10 +14,14 @@ import httpx
 import pytest
 
 from connectors.queues.redis import RedisConfig
+from pipeline.cli.sample import chosen
 from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job
 from pipeline.core.tasks import Detect
+from pipeline.deployment.loader import load
+from pipeline.deployment.model import Deployment
 from pipeline.runtime.child_processes import MOST_RESTARTS, Children
 from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
 from tests.cli.test_run import moonwatch, start
@@ -67,6 +71,7 @@ def test_a_queue_in_memory_cannot_be_shared(tmp_path: Path, command: str) -> Non
         (("process", "--shard", "5/4"), "1/4 to 4/4"),
         (("infer", "--engine", "fast"), "coco"),
         (("sample", "--camera", "yard"), "plaza"),
+        (("sample", "--group", "north"), "no camera of the file has a `group`"),
         (("deliver", "--http", "9100"), ":9100"),
         (("run", "--record", "tracks.jsonl"), "one process"),
     ],
@@ -80,6 +85,54 @@ def test_slips_of_the_command_line_are_said(
     code, _, errors = moonwatch(arguments[0], file, *arguments[1:])
     assert code == 2
     assert word in errors
+
+
+GROUPS = {"door": None, "till": None, "yard": "north", "gate": "south"}
+
+
+@pytest.mark.parametrize(
+    ("cameras", "groups", "taken"),
+    [
+        ([], [], ["door", "till"]),
+        ([], ["north"], ["yard"]),
+        ([], ["south", "north"], ["yard", "gate"]),
+        (["till"], [], ["till"]),
+        (["gate"], ["north", "south"], ["gate"]),
+    ],
+)
+def test_a_sampler_takes_the_cameras_of_its_groups(
+    tmp_path: Path, cameras: list[str], groups: list[str], taken: list[str]
+) -> None:
+    """One without groups those without a group; named cameras are some of these."""
+    assert list(chosen(grouped(tmp_path, GROUPS), cameras, groups).cameras) == taken
+
+
+@pytest.mark.parametrize(
+    ("known", "cameras", "groups", "said"),
+    [
+        (GROUPS, [], ["east"], "there is no 'east' at work; there is: north, south"),
+        (GROUPS, ["yard"], [], "'yard' is of a group: add `--group north`"),
+        (GROUPS, ["door"], ["north"], "'door' has no group: leave `--group` out"),
+        ({"yard": "north", "gate": "south"}, [], [], "`--group north` or `--group south`"),
+    ],
+)
+def test_a_sampler_that_would_have_no_camera_is_refused(
+    tmp_path: Path,
+    known: dict[str, str | None],
+    cameras: list[str],
+    groups: list[str],
+    said: str,
+) -> None:
+    """With the way out."""
+    with pytest.raises(ConfigError) as refused:
+        chosen(grouped(tmp_path, known), cameras, groups)
+    assert said in str(refused.value)
+
+
+def grouped(folder: Path, groups: dict[str, str | None]) -> Deployment:
+    """A deployment of cameras with these groups."""
+    cameras = {name: camera(CLIP) | {"group": group} for name, group in groups.items()}
+    return load(written(folder, deployment(folder, cameras)))
 
 
 @pytest.mark.slow
