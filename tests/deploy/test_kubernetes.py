@@ -104,13 +104,7 @@ def test_a_stage_is_probed_where_it_answers(name: str) -> None:
     assert notes["prometheus.io/port"] == str(PORT)
 
 
-def test_what_must_not_run_twice_never_does() -> None:
-    """The old sampler is gone before the new one begins."""
-    spec = stages()["sampler"]["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
-
-
-@pytest.mark.parametrize("name", ["processor", "delivery"])
+@pytest.mark.parametrize("name", ["sampler", "processor", "delivery"])
 def test_what_has_leases_is_replaced_without_a_gap(name: str) -> None:
     """The new one is there before the old one ends: whoever only stands by is ready."""
     spec = stages()[name]["spec"]
@@ -164,7 +158,7 @@ def test_nothing_talks_but_what_is_named() -> None:
 def test_a_budget_lets_nodes_be_drained() -> None:
     """Whatever may be many has one, and what is one has none."""
     budgets = {one["metadata"]["name"] for _, one in objects("PodDisruptionBudget")}
-    assert budgets == {"worker", "processor", "delivery", "worker-gpu"}
+    assert budgets == {"sampler", "worker", "processor", "delivery", "worker-gpu"}
 
 
 def test_the_autoscaler_can_lose_its_eyes() -> None:

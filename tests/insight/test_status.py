@@ -102,8 +102,10 @@ def test_who_samples_a_camera_is_seen_and_that_nobody_does(tmp_path: Path, serve
     content = deployment(tmp_path, cameras, queue=redis_at(server.url, tmp_path))
     file = written(tmp_path, content)
     queues = shared_queues(load(file, []), SystemClock())
-    for pid, said in enumerate([{"samples": ["plaza"]}, {"stands_by_for": ["plaza"]}]):
-        report = Report("sampling", "here", pid, 1.0, **said, stands_by="samples" not in said)
+    for report in (
+        Report("sampling", "here", 0, 1.0, samples=["plaza"]),
+        Report("sampling", "here", 1, 1.0, stands_by_for=["plaza"], stands_by=True),
+    ):
         queues.presence.say(new_member("sampling"), report.to_bytes(), timedelta(minutes=1))
     queues.close()
     found = seen(file)

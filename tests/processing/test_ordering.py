@@ -126,7 +126,7 @@ def test_an_older_run_that_goes_on_holds_up_nothing() -> None:
     held = []
     for nth in range(1, 40):
         now = nth * 0.5
-        freed = []
+        freed: list[Delivered] = []
         for run in "ab":
             freed += order.offer(arrived(nth, run, live=True), now).ready
             freed += order.pass_over(now).ready

@@ -14,7 +14,7 @@ from tests.cli.test_run import moonwatch
 from tests.connectors.sources.servers import http_camera
 from tests.connectors.sources.test_http import PICTURES, still
 from tests.redis_server import Client, Server, binary, free_port
-from tests.runtime.clips import deployment, written
+from tests.runtime.clips import STARTS_AT, cut, deployment, written
 from tests.runtime.fleet import DURABLE, Fleet, Member, found, wait_for
 from tests.runtime.test_chaos import value
 
@@ -147,6 +147,32 @@ def test_a_second_sampler_stands_by_and_takes_over(
     assert max(most) < 40
     opened = [one for one in found(tmp_path).events.values() if '"opened"' in one]
     assert len(opened) == 1, opened
+
+
+def test_a_file_is_played_by_one_sampler_and_goes_on_after_its_death(
+    tmp_path: Path, server: Server, fleet_of: Callable[..., Fleet]
+) -> None:
+    """From what is judged, by the one that stood by; both end once all is judged."""
+    clip = cut(tmp_path / "clip.mp4", 20.0)
+    file_camera = live_camera("") | {
+        "source": {"type": "file", "path": str(clip), "speed": "realtime", "starts_at": STARTS_AT}
+    }
+    queue = {"type": "redis", "url": server.url}
+    made = deployment(tmp_path, {"door": file_camera}, queue=queue, engines=ENGINE)
+    fleet = fleet_of(written(tmp_path, made), server, ("process", "infer"))
+    lanes = [("door", "coco")]
+    one, two = free_port(), free_port()
+    first = sampler(fleet, "first", one)
+    wait_for(lambda: value(one, SAMPLED) > 3, patience(30), fleet.said)
+    second = sampler(fleet, "second", two)
+    wait_for(lambda: "standing by" in ready(two), patience(30), fleet.said)
+    first.kill()
+    wait_for(lambda: value(two, SAMPLED) > 0, patience(TAKES_OVER_S), fleet.said)
+    first.start()
+    wait_for(lambda: found(tmp_path, lanes).ended == set(lanes), patience(40), fleet.said)
+    wait_for(lambda: first.has_ended and second.has_ended, patience(20), fleet.said)
+    assert found(tmp_path, lanes).last == {("door", "coco"): 100}
+    assert "is played again" not in fleet.said()
 
 
 def status(fleet: Fleet) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Cameras come, go and change at work; those that stay do not notice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def make(request: pytest.FixtureRequest) -> Makes:
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Iterator[Path]:
+def clip(tmp_path: Path) -> Path:
     """Two seconds: four frames of a camera that looks twice a second."""
     return cut(tmp_path / "clip.mp4", 2.0)
 

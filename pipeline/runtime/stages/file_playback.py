@@ -165,7 +165,7 @@ class ConfirmedSamplingStage:
     @property
     def samples(self) -> frozenset[str]:
         """The cameras that are open here."""
-        return self._open.keys() - self.over
+        return frozenset(self._open.keys() - self.over)
 
     @property
     def over(self) -> frozenset[str]:
