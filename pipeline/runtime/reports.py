@@ -47,14 +47,14 @@ class Report:
     progress: float | None = None
     stands_by: bool = False
     """Another process does this stage's work; this one goes on where that one ends."""
+    is_last: bool = False
+    """The process ends with this word."""
     samples: Sequence[str] = ()
     """The cameras that a sampler has open."""
     stands_by_for: Sequence[str] = ()
     """The cameras that it would sample if others did not."""
     over: Sequence[str] = ()
     """The files it has played that are judged to their end."""
-    is_last: bool = False
-    """The process ends with this word."""
 
     @property
     def place(self) -> str:
@@ -120,6 +120,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "progress": lambda said: None if said is None else float(said),
     "stands_by": bool,
     "is_last": bool,
+    "samples": lambda said: [str(camera) for camera in said],
+    "stands_by_for": lambda said: [str(camera) for camera in said],
+    "over": lambda said: [str(camera) for camera in said],
 }
 
 

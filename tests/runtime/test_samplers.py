@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.runtime.reports import Report
 from pipeline.testing import patience
 from tests.cli.test_run import moonwatch
 from tests.connectors.sources.servers import http_camera
@@ -180,3 +181,16 @@ def samplers_known(fleet: Fleet) -> tuple[list[str], list[str]]:
     ids = ([place.rpartition(" ")[2] for place in s] for s in (sampled_by, door["standing_by"]))
     by, standing_by = ids
     return by, standing_by
+
+
+def test_what_samplers_say_of_themselves_is_read_by_the_others() -> None:
+    """All of it: what is not read would be shared out or played twice."""
+    said = Report(
+        *("sampling", "here", 7, 1.0),
+        partitions=[],
+        stands_by=True,
+        samples=["door"],
+        stands_by_for=["till"],
+        over=["clip"],
+    )
+    assert Report.of_bytes(said.to_bytes()) == said
