@@ -12,8 +12,8 @@ from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
 from pipeline.core.membership import partition_of
 from pipeline.core.store import Commit, Store
-from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.leases import LeaseTerms, PartitionLeases
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import ProcessorContext
 from pipeline.processing.shards import Shards
 from pipeline.processing.snapshots import Snapshots
@@ -23,7 +23,8 @@ from tests.connectors.queues.redis.tools import built
 from tests.processing.test_processor import make_rule, result
 from tests.redis_server import Redis, shared
 
-PLAN = CameraPlan("door", "fast", "1", (TaskPlan("people", {"even": make_rule}),))
+TASK = TaskPlan("people", {"even": RulePlan(make_rule)})
+PLAN = CameraPlan("door", (LanePlan("fast", (TASK,)),))
 PARTITIONS = 4
 LONG = timedelta(minutes=5)
 pytestmark = pytest.mark.redis
