@@ -618,7 +618,7 @@ def with_more(value: Any) -> Any:
 
 
 OLD = json.loads(
-    (Path(__file__).parents[1] / "formats" / "checkpoints_35f8f1b.json").read_text("utf-8")
+    (Path(__file__).parents[1] / "formats" / "35f8f1b" / "checkpoints.json").read_text("utf-8")
 )
 
 
