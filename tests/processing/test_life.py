@@ -196,8 +196,10 @@ def test_an_edit_concerns_the_rules_it_concerns(
         assert site.minutes(rule) == undisturbed.minutes(rule), rule
     ids = [event.record_id for event in site.events()]
     assert len(ids) == len(set(ids))
-    ended = {event.rule for event in site.events() if event.data.get("reason") == "edited"}
-    assert ended <= anew
+    cut = ("edited", "removed")
+    early = [event for event in site.events() if event.at < START + EDIT_AT * EVERY_S]
+    ended = {event.rule for event in early if event.data.get("reason") in cut}
+    assert ended == anew & {"crowd", "stay", "carts"}  # what was open then
 
 
 @pytest.mark.parametrize("how", EDITS)
@@ -230,6 +232,19 @@ def test_crossings_before_an_edit_stay_in_their_minute(
     assert [event.data["in"] for event in crossings if event.data["direction"] == "in"] == list(
         range(1, 1 + sum(event.data["direction"] == "in" for event in crossings))
     )
+
+
+@pytest.mark.parametrize("how", EDITS)
+def test_an_edited_task_follows_nobody(sites: Callable[[], Site], how: str) -> None:
+    """Its tracker begins anew with its rules, which know things by its numbers."""
+    site = sites()
+    site.feed(results(0, EDIT_AT))
+    before = {e.subject.track for e in site.of("stay") if e.subject is not None}
+    EDITS[how](site, shop(engines__fast__min_score=0.2))
+    site.feed(results(EDIT_AT, LOOKS))
+    after = [e for e in site.of("stay") if e.at >= START + EDIT_AT * EVERY_S]
+    assert len(before) > 3
+    assert {e.subject.track for e in after if e.subject is not None} > {1, 2}
 
 
 @pytest.mark.parametrize("how", EDITS)

@@ -339,21 +339,12 @@ def test_a_result_of_an_unknown_camera_is_counted_and_let_go(desk: Desk) -> None
     )
 
 
-COUNTING = CameraPlan(
-    camera="door",
-    engine="fast",
-    fingerprint="counting",
-    tasks=(
-        TaskPlan(
-            "people",
-            {
-                "crowd": lambda aspect: OccupancyConfig(of="people").build(
-                    RuleContext("door", "crowd", every_s=0.5, aspect=aspect)
-                )
-            },
-        ),
-    ),
+CROWD = RulePlan(
+    lambda aspect: OccupancyConfig(of="people").build(
+        RuleContext("door", "crowd", every_s=0.5, aspect=aspect)
+    )
 )
+COUNTING = CameraPlan("door", (LanePlan("fast", (TaskPlan("people", {"crowd": CROWD}),)),))
 
 
 def minutes(desk: Desk) -> list[tuple[float, int, float, bool]]:
