@@ -80,10 +80,13 @@ class SqlStore:
         wanted = wanted.where(table.c.camera == camera, table.c.engine == engine)
         with self._database.read("read a checkpoint") as connection:
             row = connection.execute(wanted).one_or_none()
-        if row is None:
-            return None
-        state = json.loads(row.state)
-        return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, bool(row.ended))
+        return None if row is None else _checkpoint(row)
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """The last checkpoint of every camera and engine."""
+        wanted = sa.select(*self._database.columns(_schema.checkpoints))
+        with self._database.read("read the checkpoints") as connection:
+            return [_checkpoint(row) for row in connection.execute(wanted)]
 
     def fences(self) -> Mapping[int, int]:
         """The highest fencing token of each partition."""
@@ -384,6 +387,14 @@ def _event_row(record_id: str, event: Event, now: float) -> dict[str, Any]:
         "phase": event.phase,
         "body": event_to_json(event),
     }
+
+
+def _checkpoint(row: sa.Row[Any]) -> Checkpoint:
+    try:
+        state = json.loads(row.state)
+    except ValueError:
+        state = None  # whoever reads it says that it is none
+    return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
 
 
 def _rows(

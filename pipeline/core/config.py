@@ -1,6 +1,7 @@
 """What an operator's YAML is made of: strict models, durations with a unit, points, secrets."""
 
 import re
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from pydantic import (
     SecretStr,
     WithJsonSchema,
 )
+
+from pipeline.core.events import JsonValue
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 # Longer ones overflow when they are added to a date.
@@ -30,6 +33,32 @@ class Config(BaseModel):
         hide_input_in_errors=True,
         defer_build=True,  # its validator is made when a file first needs it
     )
+
+
+def as_written(config: Config, without: Collection[str] = ()) -> dict[str, JsonValue]:
+    """A config as JSON that reads back as the same config, less the fields named in `without`.
+
+    Defaults are left out, so that a field which a later release adds changes nothing; so are
+    secrets.
+    """
+    dumped = config.model_dump(by_alias=True, exclude_defaults=True, exclude=set(without))
+    return {name: _plain(value) for name, value in dumped.items()}
+
+
+def _plain(value: Any) -> JsonValue:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case timedelta():
+            return f"{value.total_seconds():.6f}s"
+        case SecretStr():
+            return None
+        case _:
+            return str(value)
 
 
 def parse_duration(value: Any) -> Any:

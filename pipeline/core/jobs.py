@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Frame
 from pipeline.core.measures import Health
-from pipeline.core.tasks import Task
+from pipeline.core.tasks import Task, question_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,9 @@ class Result:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     last: bool = False
     health: Health | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The question that each answer is to, by task id, as `question_of` gives it: an answer that
+    comes after its task was edited is recognised. Empty where a worker does not say."""
 
 
 def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
@@ -61,6 +64,7 @@ def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
         size_wh=frame.size_wh,
         live=job.live,
         answers=answers,
+        asked={task.id: question_of(task) for task in job.tasks},
     )
 
 

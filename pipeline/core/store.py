@@ -166,6 +166,10 @@ class Store(StoreLeases, Protocol):
         """The last checkpoint, if there is one."""
         ...
 
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """The last checkpoint of every camera and engine."""
+        ...
+
     def fences(self) -> Mapping[int, int]:
         """The highest fencing token of each partition that was ever committed with one."""
         ...

@@ -1,6 +1,8 @@
 """A task is one question put to an engine about a frame."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 AnswerKind = Literal["yes/no", "number", "text", "one of"]
@@ -67,3 +69,11 @@ TASK_TYPES: tuple[type[Task], ...] = get_args(Task)
 def subject_label(task: Task) -> str | None:
     """The label a task looks for, or None where it asks for words."""
     return task.label if isinstance(task, Detect | Point | Count) else None
+
+
+@lru_cache(maxsize=1024)
+def question_of(task: Task) -> str:
+    """What is asked, in a few letters: the same for the same question, whoever asks it of whom."""
+    _id, _engine, *asked = astuple(task)
+    text = repr((type(task).__name__, *asked))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()

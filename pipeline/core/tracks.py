@@ -65,5 +65,5 @@ class Tracker(Protocol):
         ...
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`."""
+        """Go on from a `state()`; raises ValueError, and changes nothing, where it is none."""
         ...

@@ -142,6 +142,7 @@ class _ResultOnWire(msgspec.Struct, array_like=True, tag="result"):
     answers: dict[str, _AnswerOnWire] = {}
     last: bool = False
     health: _HealthOnWire | None = None
+    asked: dict[str, str] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -208,6 +209,7 @@ def encode_result(result: Result) -> bytes:
             health=None
             if health is None
             else _HealthOnWire(health.camera, health.at, health.state, health.detail),
+            asked=dict(result.asked),
         ),
         "result",
     )
@@ -238,6 +240,7 @@ def decode_result(data: bytes) -> Result:
         health=None
         if health is None
         else Health(health.camera, health.at, health.state, health.detail),
+        asked=read.asked,
     )
 
 

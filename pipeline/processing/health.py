@@ -1,4 +1,10 @@
-"""Turns changes of a camera's state into events: what stops, freezes or goes black, and when."""
+"""Turns what is said of a camera's state into events: what stops, freezes or goes black, and when.
+
+Samplers say what they see when they start, and repeat themselves. Only what differs from what is
+known is a change.
+"""
+
+from collections.abc import Collection
 
 from pipeline.core.events import Event, JsonValue, event_id
 from pipeline.core.measures import Health
@@ -6,6 +12,8 @@ from pipeline.core.measures import Health
 # Every trouble with the state that ends it. Other states are kept as health only.
 ENDED_BY = {"offline": "online", "frozen": "moving", "black": "visible"}
 RULE = "camera"
+HEALTH_ENGINE = ""
+"""A camera's troubles are kept under this engine's name, which no engine has."""
 
 
 class HealthEvents:
@@ -25,6 +33,22 @@ class HealthEvents:
         events = tuple(self._event(health, s, "end") for s in over if s in self._since)
         for state in over:
             self._since.pop(state, None)
+        return events
+
+    def is_news(self, health: Health) -> bool:
+        """Whether a state is worth keeping: that nothing is wrong with the picture is not, where
+        nothing was. Ask before it is judged.
+        """
+        trouble = next((state for state, end in ENDED_BY.items() if end == health.state), None)
+        return health.state == "online" or trouble is None or trouble in self._since
+
+    def give_up(self, camera: str, watched: Collection[str], at: float) -> tuple[Event, ...]:
+        """End the troubles whose end nobody would notice any more."""
+        unwatched = [trouble for trouble in self._since if trouble not in watched]
+        told = {trouble: Health(camera, at, trouble, "no longer watched") for trouble in unwatched}
+        events = tuple(self._event(told[trouble], trouble, "end") for trouble in unwatched)
+        for trouble in unwatched:
+            del self._since[trouble]
         return events
 
     def state(self) -> JsonValue:

@@ -1,39 +1,21 @@
 """Judges the results of one camera and engine: answers become tracks, tracks become verdicts."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
 
 from pipeline.core.answers import Answer, Boxes
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Rule, Verdict
-from pipeline.core.tracks import Track, Tracker
+from pipeline.core.rules import Observation, Verdict
+from pipeline.core.tracks import Track
+from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
+from pipeline.processing.plan import LanePlan, TaskPlan
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class TaskPlan:
-    """What is done with the answers of one task: tracked where there is a tracker, then judged."""
-
-    task: str
-    rules: Mapping[str, Callable[[float], Rule]]
-    """Makes each rule, by its name, from the picture's aspect (width ÷ height)."""
-    tracker: Callable[[float], Tracker] | None = None
-    """Makes the tracker, from the picture's aspect."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraPlan:
-    """Everything that is judged of one camera's answers from one engine."""
-
-    camera: str
-    engine: str
-    fingerprint: str
-    """Changes with anything that could change a verdict; a checkpoint of another one is void."""
-    tasks: tuple[TaskPlan, ...]
-    snapshots: frozenset[str] = frozenset()
-    """Rules whose events get a picture."""
-
+# Pictures whose shapes differ by less are of one shape: sizes are rounded to whole pixels.
+_SAME_ASPECT = 0.02
 
 Watcher = Callable[[Observation, str, tuple[int, int]], None]
 """Is shown every observation, its task's name and the frame's size: for recording tracks."""
@@ -41,13 +23,13 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
-        self._tracker = plan.tracker(aspect) if plan.tracker else None
-        self.rules = {name: make(aspect) for name, make in plan.rules.items()}
+        self.tracker = plan.tracker(aspect) if plan.tracker else None
+        self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
 
     def observe(self, result: Result, answer: Answer) -> Observation:
         tracks: tuple[Track, ...] = ()
-        if self._tracker is not None and isinstance(answer, Boxes):
-            tracks = self._tracker.update(result.captured_at, answer.boxes_xyxy, answer.scores)
+        if self.tracker is not None and isinstance(answer, Boxes):
+            tracks = self.tracker.update(result.captured_at, answer.boxes_xyxy, answer.scores)
         return Observation(
             camera=result.camera,
             run=result.run,
@@ -63,29 +45,13 @@ class _TaskJudge:
     def finish(self, at: float) -> list[Verdict]:
         return [rule.finish(at) for rule in self.rules.values()]
 
-    def state(self) -> JsonValue:
-        return {
-            "tracker": self._tracker.state() if self._tracker else None,
-            "rules": {name: rule.state() for name, rule in self.rules.items()},
-        }
-
-    def restore(self, state: JsonValue) -> None:
-        if not isinstance(state, dict):
-            raise TypeError(f"a task's state is a mapping, not {type(state).__name__}")
-        if self._tracker is not None:
-            self._tracker.restore(state["tracker"])
-        rules = state["rules"]
-        if not isinstance(rules, dict):
-            raise TypeError(f"the rules' states are a mapping, not {type(rules).__name__}")
-        for name, rule in self.rules.items():
-            rule.restore(rules[name])
-
 
 class Judge:
     """All tasks of one camera and engine. Results must come in order."""
 
-    def __init__(self, plan: CameraPlan, watcher: Watcher | None = None) -> None:
+    def __init__(self, camera: str, plan: LanePlan, watcher: Watcher | None = None) -> None:
         self.plan = plan
+        self._camera = camera
         self._watcher = watcher
         self._last_at: float | None = None
         # Rules measure in picture heights, so they are made when a picture's shape is known.
@@ -95,23 +61,26 @@ class Judge:
     def judge(self, result: Result) -> Verdict:
         """What follows from one more result of the camera."""
         verdicts: list[Verdict] = []
-        if self._last_at is not None and result.captured_at < self._last_at:
-            # A new run whose time lies before what was judged: nothing of the old one holds on.
-            verdicts += self._finish_all(self._last_at)
-            self._aspect = None
-        self._last_at = result.captured_at
         if result.last:
             verdicts += self._finish_all(result.captured_at)
+            self._last_at = result.captured_at
             return joined(verdicts)
+        aspect = result.size_wh[0] / result.size_wh[1]
         if self._aspect is None:
-            self._begin(result.size_wh[0] / result.size_wh[1])
-        for task_id, judge in self._tasks.items():
-            answer = result.answers.get(task_id)
-            if answer is None:
-                continue
+            self._begin(aspect)
+        elif self._last_at is not None and (
+            result.captured_at < self._last_at or abs(aspect / self._aspect - 1.0) > _SAME_ASPECT
+        ):
+            verdicts += self._begin_again(result, aspect, self._last_at)
+        self._last_at = result.captured_at
+        for task in self.plan.tasks:
+            answer = result.answers.get(task.task)
+            if answer is None or _is_of_another_question(result, task):
+                continue  # nothing is known from it: a rule's minutes say so
+            judge = self._tasks[task.task]
             seen = judge.observe(result, answer)
             if self._watcher is not None:
-                self._watcher(seen, task_id, result.size_wh)
+                self._watcher(seen, task.task, result.size_wh)
             verdicts += judge.judge(seen)
         return joined(verdicts)
 
@@ -124,35 +93,110 @@ class Judge:
             for bucket in rule.unfinished()
         ]
 
+    def is_outdated(self, result: Result) -> bool:
+        """Whether some of its answers are to a question that was edited since."""
+        return any(_is_of_another_question(result, task) for task in self.plan.tasks)
+
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to go on after a restart, with what each part was judged by."""
+        tasks: dict[str, JsonValue] = {}
+        for task in self.plan.tasks:
+            judge = self._tasks.get(task.task)
+            rules: dict[str, JsonValue] = {
+                name: {
+                    "terms": rule.terms,
+                    "every_s": rule.every_s,
+                    "state": judge.rules[name].state() if judge else None,
+                }
+                for name, rule in task.rules.items()
+            }
+            tracker = judge.tracker.state() if judge and judge.tracker else None
+            tasks[task.task] = {"terms": task.terms, "tracker": tracker, "rules": rules}
         return {
-            "fingerprint": self.plan.fingerprint,
+            "version": LAYOUT,
             "last_at": self._last_at,
             "aspect": self._aspect,
-            "tasks": {name: judge.state() for name, judge in self._tasks.items()},
+            "tasks": tasks,
         }
 
-    def restore(self, state: JsonValue) -> bool:
-        """Go on from a `state()`; False, and nothing done, when it belongs to another plan."""
-        if not isinstance(state, dict) or state.get("fingerprint") != self.plan.fingerprint:
+    def resume(self, kept: KeptLane) -> frozenset[str]:
+        """Go on with every task and rule that is judged as it was; all others are fresh.
+
+        Returns the names of the rules that go on. A tracker that begins anew takes its rules with
+        it: they know things by its numbers.
+        """
+        self._last_at = kept.last_at
+        if kept.aspect is not None:
+            self._begin(kept.aspect)
+        return frozenset(
+            name
+            for task in self.plan.tasks
+            if (before := kept.tasks.get(task.task)) is not None
+            and before.terms == task.terms
+            and self._restore_tracker(task, before)
+            for name, rule in task.rules.items()
+            if name in before.rules
+            and before.rules[name].terms == rule.terms
+            and self._restore_rule(task, name, before.rules[name].state)
+        )
+
+    def inherit(self, rule: str, state: JsonValue, at: float, aspect: float) -> None:
+        """Let a fresh rule begin with what an earlier one of its name has left; see `Rule`."""
+        if self._aspect is None:
+            self._begin(aspect)
+        for judge in self._tasks.values():
+            if rule in judge.rules:
+                judge.rules[rule].inherit(state, at)
+
+    def _restore_tracker(self, task: TaskPlan, kept: KeptTask) -> bool:
+        judge = self._tasks.get(task.task)
+        if judge is None or judge.tracker is None:
+            return True
+        try:
+            judge.tracker.restore(kept.tracker)
+        except ValueError as error:
+            text = "camera %s: the tracks of task %s begin anew, what was kept cannot be read: %s"
+            logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
             return False
-        last_at, aspect, tasks = state["last_at"], state["aspect"], state["tasks"]
-        if not isinstance(tasks, dict):
-            return False
-        self._last_at = float(last_at) if isinstance(last_at, int | float) else None
-        if isinstance(aspect, int | float):
-            self._begin(float(aspect))
-            for name, judge in self._tasks.items():
-                judge.restore(tasks[name])
+        return True
+
+    def _restore_rule(self, task: TaskPlan, name: str, state: JsonValue) -> bool:
+        judge = self._tasks.get(task.task)
+        if judge is None:
+            return True
+        try:
+            judge.rules[name].restore(state)
+        except ValueError:
+            return False  # said when it is finished, which cannot be done either
         return True
 
     def _begin(self, aspect: float) -> None:
         self._aspect = aspect
         self._tasks = {task.task: _TaskJudge(task, aspect) for task in self.plan.tasks}
 
+    def _begin_again(self, result: Result, aspect: float, last_at: float) -> list[Verdict]:
+        """The clock was set back, another recording came, or the picture has another shape.
+
+        Nobody is followed into that, and nothing holds on. A live camera's totals and open
+        minutes go on; a recording that is played again counts from its beginning.
+        """
+        verdicts = self._finish_all(last_at)
+        before = self._tasks
+        self._begin(aspect)
+        if result.live:
+            for task, judge in self._tasks.items():
+                for name, rule in judge.rules.items():
+                    rule.inherit(before[task].rules[name].state(), result.captured_at)
+        return verdicts
+
     def _finish_all(self, at: float) -> list[Verdict]:
         return [verdict for judge in self._tasks.values() for verdict in judge.finish(at)]
+
+
+def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
+    """Whether it was asked before the task was edited. Results of older releases do not say."""
+    asked = result.asked.get(task.task, "")
+    return bool(asked) and bool(task.question) and asked != task.question
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

@@ -18,24 +18,26 @@ from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, ResultQueue
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
-from pipeline.processing.health import HealthEvents
-from pipeline.processing.judge import CameraPlan, Judge, Watcher
-from pipeline.processing.ordering import InOrder, Sorted
+from pipeline.processing.health import HEALTH_ENGINE
+from pipeline.processing.judge import Watcher
+from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
+from pipeline.processing.ordering import Sorted
+from pipeline.processing.plan import CameraPlan
 from pipeline.processing.snapshots import Snapshots
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# How long a live camera's missing result is waited for before it is passed over.
-PATIENCE_S = 2.0
 IDLE_S = 0.25
 _BATCH = 64
 _STORE_RETRY_S = 1.0
+# For so long the results of a camera that has retired may still be on their way.
+_STRAGGLING_S = 60.0
+# More cameras than this that nobody has planned are a mistake somewhere, and not told apart.
+_MOST_UNKNOWN = 1000
 
 LaneKey = tuple[str, str]
 """(camera, engine): results of different engines are judged independently."""
-HEALTH_ENGINE = ""
-"""A camera's troubles are kept under this engine's name, which no engine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,17 @@ class ProcessorContext:
     """The partitions that are this processor's alone, with their fencing tokens."""
     lease: Callable[[], LeaseProof | None] = lambda: None
     """What shows that the store is this process's alone, where one judges everything."""
+    owns: Callable[[str], bool] = lambda _camera: True
+    """Whether a camera is this processor's: others' checkpoints are not its to retire."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownCamera:
+    """A camera that is sampled and not in this processor's file. Times are UTC seconds."""
+
+    results: int
+    since: float
+    last: float
 
 
 @dataclass(slots=True)
@@ -61,58 +74,65 @@ class _Pending:
     events: list[Event] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
-    changed: set[str] = field(default_factory=set)
-    """Cameras whose troubles began or ended."""
-    judged: dict[LaneKey, Result] = field(default_factory=dict)
+    checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
+    """Of troubles that began or ended, and of turns in a camera's life."""
+    judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
     done: list[Delivered] = field(default_factory=list)
 
 
-class _JudgingLane:
-    """One camera and engine: the order of its results and the judge of them."""
-
-    def __init__(self, plan: CameraPlan, watcher: Watcher | None) -> None:
-        self.order = InOrder(PATIENCE_S)
-        self.judge = Judge(plan, watcher)
-
-    def resume(self, checkpoint: Checkpoint) -> bool:
-        if not self.judge.restore(checkpoint.state):
-            return False
-        self.order.resume(checkpoint.run, checkpoint.ordinal, ended=checkpoint.ended)
-        return True
-
-
 class Processor:
-    """Judges results of many cameras. One thread calls `step` or `run`."""
+    """Judges results of many cameras. One thread calls `step` or `run`; `update` is for any."""
 
     def __init__(self, plans: Sequence[CameraPlan], outside: ProcessorContext) -> None:
         self._outside = outside
-        self._lanes: dict[LaneKey, _JudgingLane] = {
-            (plan.camera, plan.engine): _JudgingLane(plan, outside.watcher) for plan in plans
-        }
-        self._health: dict[str, HealthEvents] = {}
+        self._cameras = {plan.camera: CameraLife(plan, outside.watcher) for plan in plans}
         self._ended: set[LaneKey] = set()
-        self._judged: dict[LaneKey, tuple[str, int, bool] | None] = dict.fromkeys(self._lanes)
+        self._judged: dict[LaneKey, tuple[str, int, bool] | None] = {}
+        self._note_judged()
+        self._unknown: dict[str, UnknownCamera] = {}
+        self._retired_at: dict[str, float] = {}
+        self._next_plans: Sequence[CameraPlan] | None = None
         self._stop = threading.Event()
         self._pending = _Pending()
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
-        """Go on from the store's checkpoints; returns those that were used."""
-        used: dict[LaneKey, Checkpoint] = {}
-        for (camera, engine), lane in self._lanes.items():
-            checkpoint = self._outside.store.checkpoint(camera, engine)
-            if checkpoint is None:
-                continue
-            if lane.resume(checkpoint):
-                used[camera, engine] = checkpoint
-                point = (checkpoint.run, checkpoint.ordinal, checkpoint.ended)
-                self._judged[camera, engine] = point
-            else:
-                logger.info("camera %s starts anew: what it is judged by has changed", camera)
-        for camera in {camera for camera, _ in self._lanes}:
-            checkpoint = self._outside.store.checkpoint(camera, HEALTH_ENGINE)
-            if checkpoint is not None:
-                self._health_of(camera).restore(checkpoint.state)
-        return used
+        """Go on from the store's checkpoints; returns those whose run goes on.
+
+        What is judged by something else than before begins anew, and cameras that left the file
+        meanwhile retire. Raises StoreError.
+        """
+        kept = self._checkpoints()
+        for name, camera in self._cameras.items():
+            self._take_turn(camera.resume(kept.get(name, {}), self._outside.clock.now()))
+        for name in sorted(kept.keys() - self._cameras.keys()):
+            if self._outside.owns(name) and _has_open_ends(kept[name]):
+                self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
+        pending, self._pending = self._pending, _Pending()
+        commit = replace(self._commit_of(pending), lease=self._outside.lease())
+        self._outside.store.commit(commit)
+        self._count_kept(pending)
+        self._note_judged()
+        return {
+            key: kept[key[0]][key[1]] for key, point in self._judged.items() if point is not None
+        }
+
+    def update(self, plans: Sequence[CameraPlan]) -> None:
+        """Judge by other plans from the next batch on; may be called from any thread.
+
+        Lanes that are judged as they were go on untouched. Rules that are not begin anew, cameras
+        that are gone retire, and new ones start from their checkpoint.
+        """
+        self._next_plans = plans
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the plans of the last `update` are at work."""
+        return self._next_plans is None
+
+    @property
+    def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
+        """Cameras whose results come here and which are not in the file."""
+        return dict(self._unknown)
 
     @property
     def ended(self) -> frozenset[LaneKey]:
@@ -139,6 +159,7 @@ class Processor:
         Raises QueueError or FencedOffError when a partition is another's by now, or a picture is
         out of reach: then what was judged and not kept is void, and a new processor goes on.
         """
+        self._apply_update()
         taken = self._outside.results.take(_BATCH, idle_s)
         for arrived in taken:
             self._accept(arrived)
@@ -146,29 +167,99 @@ class Processor:
         self._keep()
         return len(taken)
 
+    def _apply_update(self) -> None:
+        plans = self._next_plans
+        if plans is None:
+            return
+        try:
+            kept = self._checkpoints()
+        except StoreError as error:
+            logger.warning("the new file waits, the store is not responding: %s", error)
+            return
+        now = self._outside.clock.now()
+        planned = {plan.camera: plan for plan in plans}
+        for name in sorted(self._cameras.keys() - planned.keys()):
+            self._retire(self._cameras.pop(name), {})
+        for name, plan in planned.items():
+            camera = self._cameras.get(name)
+            if camera is not None:
+                self._take_turn(camera.begin_anew(plan, now))
+            else:
+                camera = self._cameras[name] = CameraLife(plan, self._outside.watcher)
+                self._take_turn(camera.resume(kept.get(name, {}), now))
+            self._unknown.pop(name, None)
+        self._note_judged()
+        if self._next_plans is plans:
+            self._next_plans = None
+
+    def _checkpoints(self) -> Mapping[str, Mapping[str, Checkpoint]]:
+        kept: dict[str, dict[str, Checkpoint]] = {}
+        for checkpoint in self._outside.store.checkpoints():
+            kept.setdefault(checkpoint.camera, {})[checkpoint.engine] = checkpoint
+        return kept
+
+    def _retire(self, camera: CameraLife, kept: Mapping[str, Checkpoint]) -> None:
+        name, now = camera.plan.camera, self._outside.clock.now()
+        self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
+        self._retired_at[name] = now
+        logger.info("camera %s is gone from the file and retires", name, extra={"camera": name})
+
+    def _take_turn(self, turn: LifeTurn) -> None:
+        self._add(turn.verdict, frozenset())
+        for checkpoint in turn.checkpoints:
+            self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
+
+    def _note_judged(self) -> None:
+        self._judged = {
+            (name, engine): lane.judged
+            for name, camera in self._cameras.items()
+            for engine, lane in camera.lanes.items()
+        }
+        self._ended &= self._judged.keys()
+
     def _accept(self, arrived: Delivered) -> None:
         result = arrived.result
-        if result.health is not None:
-            self._judge_health(result.health)
+        camera = self._cameras.get(result.camera)
+        lane = camera.lanes.get(result.engine) if camera is not None else None
+        if camera is None:
+            self._note_unknown(result)
             self._pending.done.append(arrived)
-            return
-        lane = self._lanes.get((result.camera, result.engine))
-        if lane is None:
-            self._count_passed_over(result, "unknown camera")
+        elif result.health is not None:
+            self._judge_health(camera, result.health)
             self._pending.done.append(arrived)
+        elif lane is None:
+            self._count_passed_over(result, "unknown engine")
+            self._pending.done.append(arrived)
+        else:
+            sorted_ = lane.order.offer(arrived, self._outside.clock.monotonic())
+            self._judge(camera, lane, sorted_)
+
+    def _note_unknown(self, result: Result) -> None:
+        self._count_passed_over(result, "unknown camera")
+        now, known = self._outside.clock.now(), self._unknown.get(result.camera)
+        if now - self._retired_at.get(result.camera, float("-inf")) < _STRAGGLING_S:
+            return  # its sampler may not know yet
+        if known is not None:
+            noted = replace(known, results=known.results + 1, last=now)
+        elif len(self._unknown) < _MOST_UNKNOWN:
+            noted = UnknownCamera(1, now, now)
+            text = "camera %s is sampled and not in this processor's file: its results are let go"
+            logger.warning(text, result.camera, extra={"camera": result.camera})
+        else:
             return
-        self._judge(lane, lane.order.offer(arrived, self._outside.clock.monotonic()))
+        self._unknown[result.camera] = noted
 
     def _pass_over_missing(self) -> None:
         now = self._outside.clock.monotonic()
-        for (camera, _), lane in self._lanes.items():
-            sorted_ = lane.order.pass_over(now)
-            if sorted_.missing:
-                counter = self._outside.metrics.results_passed_over
-                counter.labels(camera, "missing").inc(sorted_.missing)
-            self._judge(lane, sorted_)
+        for name, camera in self._cameras.items():
+            for lane in camera.lanes.values():
+                sorted_ = lane.order.pass_over(now)
+                if sorted_.missing:
+                    counter = self._outside.metrics.results_passed_over
+                    counter.labels(name, "missing").inc(sorted_.missing)
+                self._judge(camera, lane, sorted_)
 
-    def _judge(self, lane: _JudgingLane, sorted_: Sorted) -> None:
+    def _judge(self, camera: CameraLife, lane: JudgingLane, sorted_: Sorted) -> None:
         for delivered in sorted_.late:
             self._count_passed_over(delivered.result, "late")
         for delivered in sorted_.duplicates:
@@ -176,16 +267,19 @@ class Processor:
             if delivered.result.last:
                 self._ended.add((delivered.result.camera, delivered.result.engine))
         for delivered in sorted_.ready:
-            self._judge_one(lane, delivered.result)
+            self._judge_one(camera, lane, delivered.result)
         self._pending.done += (*sorted_.late, *sorted_.duplicates, *sorted_.ready)
 
-    def _judge_one(self, lane: _JudgingLane, result: Result) -> None:
-        self._add(lane.judge.judge(result), lane.judge.plan.snapshots)
-        self._pending.judged[result.camera, result.engine] = result
+    def _judge_one(self, camera: CameraLife, lane: JudgingLane, result: Result) -> None:
+        self._add(lane.judge.judge(result), camera.plan.snapshots)
+        lane.judged = (result.run, result.ordinal, result.last)
+        self._pending.judged[result.camera, result.engine] = lane
         if result.last:
             return
         metrics = self._outside.metrics
         metrics.results_judged.labels(result.camera).inc()
+        if lane.judge.is_outdated(result):
+            self._count_passed_over(result, "asked before an edit")
         if result.live:
             age = max(0.0, self._outside.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
@@ -198,43 +292,45 @@ class Processor:
             self._pending.events.append(self._outside.snapshots.attach(event) if wanted else event)
         self._pending.buckets += verdict.buckets
 
-    def _judge_health(self, health: Health) -> None:
-        events = self._health_of(health.camera).judge(health)
+    def _judge_health(self, camera: CameraLife, health: Health) -> None:
+        if camera.troubles.is_news(health):
+            self._pending.health.append(health)
+        events = camera.troubles.judge(health)
         if events:
             self._pending.events += events
-            self._pending.changed.add(health.camera)
-        self._pending.health.append(health)
-
-    def _health_of(self, camera: str) -> HealthEvents:
-        return self._health.setdefault(camera, HealthEvents())
+            checkpoint = camera.troubles_checkpoint()
+            self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
     def _keep(self) -> None:
         """Commit what is pending, then acknowledge; tries again until the store takes it."""
         pending = self._pending
-        if not pending.done:
+        if not (pending.done or pending.checkpoints):
             return
+        if not self._commit(self._commit_of(pending)):
+            return
+        self._count_kept(pending)
+        for key, lane in pending.judged.items():
+            self._judged[key] = lane.judged
+        self._ended |= {key for key in pending.judged if (self._judged[key] or ("", 0, False))[2]}
+        self._pending = _Pending()
+        self._outside.results.acknowledge(pending.done)
+
+    def _commit_of(self, pending: _Pending) -> Commit:
+        judged = {key: lane.checkpoint(key[0]) for key, lane in pending.judged.items()}
         # The running minute lies in the state, for whoever goes on, and as a bucket, for whoever
         # asks; the next batch replaces both.
-        running = [b for key in pending.judged for b in self._lanes[key].judge.unfinished()]
-        commit = Commit(
+        running = [b for lane in pending.judged.values() for b in lane.judge.unfinished()]
+        return Commit(
             events=pending.events,
             buckets=[*pending.buckets, *running],
             health=pending.health,
-            checkpoints=[
-                *(self._checkpoint(key, result) for key, result in pending.judged.items()),
-                *(self._health_checkpoint(camera) for camera in sorted(pending.changed)),
-            ],
+            checkpoints=[*{**pending.checkpoints, **judged}.values()],
             fences=self._outside.fences,
         )
-        if not self._commit(commit):
-            return
+
+    def _count_kept(self, pending: _Pending) -> None:
         for event in pending.events:
             self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
-        for key, result in pending.judged.items():
-            self._judged[key] = (result.run, result.ordinal, result.last)
-        self._ended |= {key for key, result in pending.judged.items() if result.last}
-        self._pending = _Pending()
-        self._outside.results.acknowledge(pending.done)
 
     def _commit(self, commit: Commit) -> bool:
         said = False
@@ -255,19 +351,14 @@ class Processor:
                     logger.info("store accepts events again")
                 return True
 
-    def _checkpoint(self, key: LaneKey, result: Result) -> Checkpoint:
-        camera, engine = key
-        return Checkpoint(
-            camera=camera,
-            engine=engine,
-            run=result.run,
-            ordinal=result.ordinal,
-            state=self._lanes[key].judge.state(),
-            ended=result.last,
-        )
-
-    def _health_checkpoint(self, camera: str) -> Checkpoint:
-        return Checkpoint(camera, HEALTH_ENGINE, "", -1, self._health_of(camera).state())
-
     def _count_passed_over(self, result: Result, reason: str) -> None:
         self._outside.metrics.results_passed_over.labels(result.camera, reason).inc()
+
+
+def _has_open_ends(kept: Mapping[str, Checkpoint]) -> bool:
+    """Whether a camera that nobody plans was judged and left in the middle."""
+    for engine, checkpoint in kept.items():
+        state = checkpoint.state if isinstance(checkpoint.state, dict) else {}
+        if not checkpoint.ended and (state if engine == HEALTH_ENGINE else state.get("tasks")):
+            return True
+    return False

@@ -14,9 +14,15 @@ from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, Sto
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import Commit
-from pipeline.processing.judge import CameraPlan
 from pipeline.processing.leases import PartitionLeases
-from pipeline.processing.processor import IDLE_S, LaneKey, Processor, ProcessorContext
+from pipeline.processing.plan import CameraPlan
+from pipeline.processing.processor import (
+    IDLE_S,
+    LaneKey,
+    Processor,
+    ProcessorContext,
+    UnknownCamera,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class Shards:
     ) -> None:
         """`outside` is what the processors work with, but for its results and fences."""
         self._plans = plans
+        self._next_plans: Sequence[CameraPlan] | None = None
         self._outside = outside
         self._results = results
         self._tenure = tenure
@@ -55,6 +62,22 @@ class Shards:
         processor = self._processor
         return processor.judged if processor is not None else {}
 
+    @property
+    def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
+        """Cameras whose results come here and which are not in the file."""
+        processor = self._processor
+        return processor.unknown_cameras if processor is not None else {}
+
+    def update(self, plans: Sequence[CameraPlan]) -> None:
+        """Judge by other plans from the next batch on; may be called from any thread."""
+        self._next_plans = plans
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the plans of the last `update` are at work."""
+        processor = self._processor
+        return self._next_plans is None and (processor is None or processor.is_up_to_date)
+
     def run(self) -> None:
         """Judge until stopped; what was taken is kept before it returns, or comes again."""
         while not self._stop.is_set():
@@ -70,6 +93,7 @@ class Shards:
     def step(self, idle_s: float = IDLE_S) -> int:
         """Judge one batch of results; returns how many were taken from the queue."""
         held = self._tenure.held
+        self._take_update()
         try:
             if self._processor is None or held != self._held:
                 self._begin(held)
@@ -91,9 +115,13 @@ class Shards:
         self._processor = None
         if held:
             self._outside.store.commit(Commit(fences=held))
-            owned = [plan for plan in self._plans if self._partition(plan) in held]
-            outside = replace(self._outside, results=self._results.partition(held), fences=held)
-            processor = Processor(owned, outside)
+            outside = replace(
+                self._outside,
+                results=self._results.partition(held),
+                fences=held,
+                owns=lambda camera: self._partition(camera) in held,
+            )
+            processor = Processor(self._owned(held), outside)
             processor.resume()
             self._processor = processor
             if self._stop.is_set():
@@ -102,8 +130,21 @@ class Shards:
         self._held = held
         self._tenure.use(held.keys())
 
-    def _partition(self, plan: CameraPlan) -> int:
-        return partition_of(plan.camera, self._results.partitions)
+    def _take_update(self) -> None:
+        plans = self._next_plans
+        if plans is None:
+            return
+        self._plans = plans
+        if self._processor is not None:
+            self._processor.update(self._owned(self._held))
+        if self._next_plans is plans:
+            self._next_plans = None
+
+    def _owned(self, held: Mapping[int, int]) -> list[CameraPlan]:
+        return [plan for plan in self._plans if self._partition(plan.camera) in held]
+
+    def _partition(self, camera: str) -> int:
+        return partition_of(camera, self._results.partitions)
 
     def _say_held(self, held: Mapping[int, int]) -> None:
         if self._refused:

@@ -11,7 +11,7 @@ from pipeline.core.answers import Answer, Number, Text
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Ask, Task
 from pipeline.rules.base import RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
@@ -84,6 +84,7 @@ class ConditionConfig(RuleBase):
 
 @dataclass(slots=True)
 class _ConditionState:
+    version: ClassVar[int] = 1
     holding: HoldingMemory
     answer: str = ""
     probability: float | None = None
@@ -108,9 +109,10 @@ class Condition:
         changes = self._holding.see(seen.at, holds, self._schedule.allows(seen.at))
         return Verdict(tuple(self._event(seen.at, change, seen) for change in changes))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Ends what is open."""
-        return Verdict(tuple(self._event(at, change, None) for change in self._holding.finish()))
+        changes = self._holding.finish(why)
+        return Verdict(tuple(self._event(at, change, None) for change in changes))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """It measures nothing."""
@@ -124,6 +126,10 @@ class Condition:
         """Go on from a `state()`; raises ValueError where it is none."""
         self._memory = load(_ConditionState, state)
         self._holding.memory = self._memory.holding
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's cooldown."""
+        self._holding.inherit(load(_ConditionState, state).holding, at)
 
     def _hears(self, answer: Answer) -> bool | None:
         """Whether the answer is the awaited one; None where there is none."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.rules.base import TaskTypes
 from pipeline.rules.context import RuleContext
@@ -38,6 +38,7 @@ class CountConfig(LimitFields):
 
 @dataclass(slots=True)
 class _CountState:
+    version: ClassVar[int] = 1
     limit: LimitMemory
 
 
@@ -51,9 +52,9 @@ class CountRule:
         """What follows from one more answer."""
         return self._limit.judge(seen, _reading(seen.answer))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Ends what is open, and the last minute."""
-        return self._limit.finish(at)
+        return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""
@@ -66,6 +67,10 @@ class CountRule:
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
         self._limit.recall(load(_CountState, state).limit)
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's open minutes and cooldown."""
+        self._limit.inherit(load(_CountState, state).limit, at)
 
 
 def _reading(answer: Answer) -> Reading | None:

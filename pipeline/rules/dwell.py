@@ -7,17 +7,17 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.answers import Failed
+from pipeline.core.answers import Boxes
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
 from pipeline.rules.base import References, RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import HoldingTerms, Reason
+from pipeline.rules.holding import HoldingTerms, Reason, still_quiet
 from pipeline.rules.measures import Column, Measure, RuleRecord, SummaryTable
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
@@ -94,6 +94,7 @@ class Visit:
 
 @dataclass(slots=True)
 class _DwellState:
+    version: ClassVar[int] = 1
     minutes: MinutesMemory
     presence: PresenceMemory
     visits: dict[int, Visit] = field(default_factory=dict)
@@ -121,7 +122,7 @@ class Dwell:
 
     def judge(self, seen: Observation) -> Verdict:
         """Visits that end with this frame, then those that have lasted long enough."""
-        known = not isinstance(seen.answer, Failed)
+        known = isinstance(seen.answer, Boxes)
         self._minutes.sample(seen.at, 0 if known else None)
         events = list(self._begin_run(seen))
         if known:
@@ -130,10 +131,10 @@ class Dwell:
         events += self._speak(seen)
         return Verdict(tuple(events), self._minutes.closed(seen.at))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Every visit ends when its visitor was last seen."""
-        events = tuple(self._end_all(at, "stream ended"))
-        return Verdict(events, self._minutes.finish(at))
+        events = tuple(self._end_all(at, why))
+        return Verdict(events, self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""
@@ -148,6 +149,17 @@ class Dwell:
         self._memory = load(_DwellState, state)
         self._minutes.memory = self._memory.minutes
         self._presence.memory = self._memory.presence
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's open minutes, totals and cooldown.
+
+        Its visits have ended; who is still there begins another one.
+        """
+        earlier, memory = load(_DwellState, state), self._memory
+        self._minutes.inherit(earlier.minutes, at)
+        memory.ended, memory.ended_s = earlier.ended, earlier.ended_s
+        memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
+        memory.suppressed = earlier.suppressed
 
     def _begin_run(self, seen: Observation) -> Iterator[Event]:
         """Ids start anew with each run, so that nobody can be followed into it."""

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-Reason = Literal["over", "unknown", "schedule", "stream ended"]
+from pipeline.core.rules import Ending
+
+Reason = Literal["over", "unknown", "schedule"] | Ending
 
 UNKNOWN_SAMPLES = 2.5
 """So many sampling intervals without a known answer are tolerated in any case: a single failed
@@ -110,9 +112,14 @@ class Holding:
         changes += self._holds(at) if holds else self._breaks(at)
         return changes
 
-    def finish(self) -> list[Started | Ended]:
-        """The end of the stream."""
-        return self._stop("stream ended")
+    def finish(self, why: Ending = "stream ended") -> list[Started | Ended]:
+        """The end of the stream, or of the rule."""
+        return self._stop(why)
+
+    def inherit(self, earlier: HoldingMemory, at: float) -> None:
+        """Keep an earlier rule's silence, for no longer than these terms ask for from now on."""
+        self.memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
+        self.memory.suppressed = earlier.suppressed
 
     def _unknown_s(self) -> float:
         pauses = self.memory.pauses_s
@@ -159,3 +166,8 @@ class Holding:
         if self._terms.cooldown_s > 0:
             memory.quiet_until = until + self._terms.cooldown_s
         return [Ended(since, until, reason)]
+
+
+def still_quiet(until: float | None, at: float, cooldown_s: float) -> float | None:
+    """Until when a cooldown lasts that an earlier rule had begun, under terms of now."""
+    return None if until is None or cooldown_s <= 0 else min(until, at + cooldown_s)

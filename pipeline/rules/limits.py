@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pipeline.core.config import Duration
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
@@ -118,10 +118,15 @@ class Limit:
         events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
         return Verdict(events, self._minutes.closed(seen.at))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Ends what is open, and the last minute."""
-        events = tuple(self._event(at, change) for change in self._holding.finish())
-        return Verdict(events, self._minutes.finish(at))
+        events = tuple(self._event(at, change) for change in self._holding.finish(why))
+        return Verdict(events, self._minutes.finish(at, why))
+
+    def inherit(self, earlier: LimitMemory, at: float) -> None:
+        """Go on with an earlier rule's open minutes and its cooldown."""
+        self._minutes.inherit(earlier.minutes, at)
+        self._holding.inherit(earlier.holding, at)
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""

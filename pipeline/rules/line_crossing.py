@@ -7,17 +7,18 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.answers import Failed
+from pipeline.core.answers import Boxes
 from pipeline.core.config import Config
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossing import Gate, Path
+from pipeline.rules.holding import still_quiet
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
@@ -110,6 +111,7 @@ class _Walker:
 
 @dataclass(slots=True)
 class _CrossingState:
+    version: ClassVar[int] = 1
     minutes: MinutesMemory
     walkers: dict[int, _Walker] = field(default_factory=dict)
     run: str = ""
@@ -140,7 +142,7 @@ class LineCrossing:
             memory.run, memory.walkers = seen.run, {}
         memory.recent_s = memory_s(self._context.every_s, seen.at - memory.seen_at)
         memory.seen_at = seen.at
-        self._minutes.sample(seen.at, None if isinstance(seen.answer, Failed) else 0)
+        self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         present = {track.id for track in seen.tracks}
         steps = sorted(
             ((step, track) for track in seen.tracks for step in track.steps),
@@ -155,9 +157,9 @@ class LineCrossing:
         self._forget(seen.at)
         return Verdict(tuple(events), self._minutes.closed(seen.at))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """The last minute; crossings are complete in themselves."""
-        return Verdict((), self._minutes.finish(at))
+        return Verdict((), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""
@@ -171,6 +173,18 @@ class LineCrossing:
         """Go on from a `state()`; raises ValueError where it is none."""
         self._memory = load(_CrossingState, state)
         self._minutes.memory = self._memory.minutes
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's open minutes, totals and cooldown.
+
+        Nobody's way to the line is: who is half across it begins there.
+        """
+        earlier, memory = load(_CrossingState, state), self._memory
+        self._minutes.inherit(earlier.minutes, at)
+        memory.entered, memory.left = earlier.entered, earlier.left
+        cooldown_s = self._config.cooldown.total_seconds()
+        memory.quiet_until = still_quiet(earlier.quiet_until, at, cooldown_s)
+        memory.suppressed = earlier.suppressed
 
     def _step(
         self, seen: Observation, present: set[int], track: Track, step: Step

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
 from pipeline.core.measures import BUCKET_S, Bucket, minute_of
+from pipeline.core.rules import Ending
 from pipeline.rules.context import RuleContext
 from pipeline.rules.measures import Measure
 
@@ -57,6 +58,7 @@ class Minute:
 class MinutesMemory:
     """The open minutes, and the last sample, which speaks for the time after it."""
 
+    version: ClassVar[int] = 1
     minutes: dict[int, Minute] = field(default_factory=dict)
     sampled_at: float | None = None
     level: int | float = 0
@@ -109,14 +111,24 @@ class Minutes:
             if not minute.written
         )
 
-    def finish(self, at: float) -> tuple[Bucket, ...]:
-        """All that is left, at the end of the stream.
+    def finish(self, at: float, why: Ending = "stream ended") -> tuple[Bucket, ...]:
+        """All that is left, at the end of the stream or of the rule.
 
-        The minutes stay open: a stream that goes on within the same one adds to it.
+        The minutes stay open: a stream that goes on within the same one adds to it. After an edit
+        the last sample goes on speaking for the time after it.
         """
         self._cover_until(at)
-        self.memory.sampled_at = None
+        if why != "edited":
+            self.memory.sampled_at = None
         return tuple(self._closed(minute_of(at) + int(BUCKET_S)))
+
+    def inherit(self, earlier: MinutesMemory, at: float) -> None:
+        """Go on with the minutes that an earlier rule of this name left open, `at` being now."""
+        now = minute_of(at)
+        self.memory.minutes = {s: minute for s, minute in earlier.minutes.items() if s <= now}
+        known = earlier.sampled_at is not None and earlier.sampled_at <= at
+        self.memory.sampled_at = earlier.sampled_at if known else None
+        self.memory.level = earlier.level
 
     def _closed(self, now: int) -> Iterator[Bucket]:
         minutes = self.memory.minutes

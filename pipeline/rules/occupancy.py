@@ -11,7 +11,7 @@ from pipeline.core.answers import Boxes, Failed, Number, Points, Text
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Point, bottom_centre
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
 from pipeline.rules.base import References, TaskTypes
@@ -55,6 +55,7 @@ class OccupancyConfig(LimitFields):
 
 @dataclass(slots=True)
 class _OccupancyState:
+    version: ClassVar[int] = 1
     limit: LimitMemory
     presence: PresenceMemory
     tracked: bool = False
@@ -74,9 +75,9 @@ class Occupancy:
         """What follows from one more frame."""
         return self._limit.judge(seen, self._reading(seen))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Ends what is open, and the last minute."""
-        return self._limit.finish(at)
+        return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""
@@ -91,6 +92,10 @@ class Occupancy:
         self._memory = load(_OccupancyState, state)
         self._limit.recall(self._memory.limit)
         self._presence.memory = self._memory.presence
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's open minutes and cooldown; who is where is seen anew."""
+        self._limit.inherit(load(_OccupancyState, state).limit, at)
 
     def _reading(self, seen: Observation) -> Reading | None:
         answer = seen.answer

@@ -2,33 +2,34 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+from connectors.sources.file import FileConfig
 from pipeline.core.clock import Clock
+from pipeline.core.config import as_written
 from pipeline.core.engines import Engine
 from pipeline.core.errors import EngineError
-from pipeline.core.rules import Rule
+from pipeline.core.events import JsonValue
 from pipeline.core.sinks import Sink
-from pipeline.core.tasks import Task
-from pipeline.core.tracks import Tracker
+from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
-from pipeline.processing.judge import CameraPlan, TaskPlan
+from pipeline.processing.health import ENDED_BY
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
+from pipeline.rules.terms import terms_of
 from pipeline.sampling.camera import Camera
 
 
 def plans_of(deployment: Deployment) -> list[CameraPlan]:
-    """What is judged: one plan for each camera and each engine that its tasks use."""
-    return [
-        _plan(deployment, name, camera, engine)
-        for name, camera in deployment.cameras.items()
-        for engine in engines_of(camera)
-    ]
+    """What is judged of each camera, and by what."""
+    return [_plan(deployment, name, camera) for name, camera in deployment.cameras.items()]
 
 
 def engines_of(camera: CameraConfig) -> list[str]:
@@ -84,34 +85,50 @@ def _started(name: str, config: EngineConfigBase, clock: Clock) -> Engine:
         raise EngineError(f"engine {name!r} does not start: {error}") from error
 
 
-def _plan(deployment: Deployment, name: str, camera: CameraConfig, engine: str) -> CameraPlan:
-    tasks = [task for task, config in camera.tasks.items() if config.engine == engine]
+def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan:
+    looked_for = {"frozen": camera.sample.frozen, "black": camera.sample.black}
+    unwatched = {trouble for trouble, watch in looked_for.items() if watch is None}
+    source = camera.source
     return CameraPlan(
         camera=name,
-        engine=engine,
-        fingerprint=_fingerprint(deployment, camera, engine),
-        tasks=tuple(_task_plan(deployment, name, camera, task) for task in tasks),
+        lanes=tuple(_lane_plan(deployment, name, camera, engine) for engine in engines_of(camera)),
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
+        is_recording=isinstance(source, FileConfig) and not source.loop,
+        watched=frozenset(ENDED_BY) - unwatched,
+    )
+
+
+def _lane_plan(deployment: Deployment, name: str, camera: CameraConfig, engine: str) -> LanePlan:
+    tasks = [task for task, config in camera.tasks.items() if config.engine == engine]
+    return LanePlan(
+        engine=engine,
+        tasks=tuple(_task_plan(deployment, name, camera, task) for task in tasks),
+        fingerprint=_first_fingerprint(deployment, camera, engine),
     )
 
 
 def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: str) -> TaskPlan:
     rules = {
-        rule: partial(_rule, deployment, name, rule)
+        rule: _rule_plan(deployment, name, rule)
         for rule, config in camera.rules.items()
         if config.of == task
     }
-    return TaskPlan(task, rules, _tracker_of(camera, task))
-
-
-def _tracker_of(camera: CameraConfig, task: str) -> Callable[[float], Tracker] | None:
     config = camera.tasks[task]
-    if not isinstance(config, DetectTask):
-        return None
-    return partial(config.track.build, config.detect)
+    tracker = partial(config.track.build, config.detect) if isinstance(config, DetectTask) else None
+    # What the engine is called and how often it is asked changes no answer; what it is shown does.
+    answered_by: dict[str, JsonValue] = {
+        "task": as_written(config, {"engine", "every"}),
+        "kind": type(config).__name__,
+        "engine": deployment.engines[config.engine or ""].identity(),
+        "masks": [[list(corner) for corner in mask] for mask in camera.sample.masks],
+        "max_side": camera.sample.max_side,
+    }
+    return TaskPlan(
+        task, rules, tracker, terms=_digest(answered_by), question=question_of(config.task(task))
+    )
 
 
-def _rule(deployment: Deployment, camera_name: str, rule_name: str, aspect: float) -> Rule:
+def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> RulePlan:
     camera = deployment.cameras[camera_name]
     config: RuleBase = camera.rules[rule_name]
     task = camera.tasks[config.of]
@@ -124,20 +141,58 @@ def _rule(deployment: Deployment, camera_name: str, rule_name: str, aspect: floa
         lines={name: line.shape() for name, line in camera.lines.items()},
         zones={name: zone.shape() for name, zone in camera.zones.items()},
         timezone=deployment.site_of(camera_name).timezone,
-        aspect=aspect,
     )
-    return config.build(context)
+    return RulePlan(
+        make=lambda aspect: config.build(replace(context, aspect=aspect)),
+        terms=terms_of(config, context),
+        every_s=context.every_s,
+    )
 
 
-def _fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> str:
-    """Changes with everything that can change what a camera's rules conclude."""
+def _digest(parts: JsonValue) -> str:
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _first_fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> str:
+    """What the first layout of checkpoints compared a whole lane by.
+
+    Fields that came later are left out: they had no part in it.
+    """
     judged_by = {"tasks", "lines", "zones", "rules", "sample"}
     parts = camera.model_dump(mode="json", by_alias=True, include=judged_by)
-    parts["engine"] = deployment.engines[engine].model_dump(mode="json")
+    for section in ("tasks", "lines", "zones", "rules"):
+        parts[section] = {name: _as_of_then(part) for name, part in parts[section].items()}
+    parts["sample"] = _as_of_then(parts["sample"])
+    parts["engine"] = _as_of_then(deployment.engines[engine].model_dump(mode="json"))
     site = deployment.sites[camera.site] if camera.site is not None else deployment.site
     parts["timezone"] = site.timezone
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+_FIELDS_THEN = """
+after answers ask black caption choices confirm_after cooldown count count_score days
+detect device dtype duplicates engine every fail fewer_than for forget_after from frozen
+gap heartbeat in is level line linger local_files_only longer_than margin masks max_batch
+max_crops max_fps max_objects max_side max_tokens max_wait min_probability min_score model
+more_than motion names of offline_after out point polygon revision schedule sensitivity
+snapshot speed stale_after start_score tiles to track type update_every variant zone
+"""
+"""Every field of a camera and an engine in the release that wrote the first layout."""
+
+
+def _as_of_then(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_as_of_then(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        # A scripted engine's answers are by the names of tasks.
+        name: value if name == "answers" else _as_of_then(value)
+        for name, value in part.items()
+        if name in _FIELDS_THEN.split()
+    }
 
 
 def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:

@@ -13,7 +13,8 @@ from pipeline.core.errors import QueueError, SourceError, StoreError
 from pipeline.core.sources import Need
 from pipeline.delivery import LaneStatus
 from pipeline.deployment.model import Deployment
-from pipeline.processing.processor import LaneKey
+from pipeline.processing.kept import read_lane
+from pipeline.processing.plan import LanePlan
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.child_processes import Children
 from pipeline.runtime.reports import Report, reports_of
@@ -164,19 +165,22 @@ class ScaledRun:
             self._runs = _runs_of(self.deployment)
         try:
             return all(
-                self._has_ended((plan.camera, plan.engine), plan.fingerprint)
+                self._has_ended(plan.camera, lane)
                 for plan in plans_of(self.deployment)
+                for lane in plan.lanes
             )
         except StoreError:
             return False  # said by the processor; the next look tries again
 
-    def _has_ended(self, key: LaneKey, fingerprint: str) -> bool:
+    def _has_ended(self, camera: str, lane: LanePlan) -> bool:
         runs = self._runs or {}
-        checkpoint = self.store.checkpoint(*key)
-        if checkpoint is None or not checkpoint.ended or checkpoint.run != runs.get(key[0]):
+        checkpoint = self.store.checkpoint(camera, lane.engine)
+        if checkpoint is None or not checkpoint.ended or checkpoint.run != runs.get(camera):
             return False
-        state: Any = checkpoint.state
-        return isinstance(state, dict) and state.get("fingerprint") == fingerprint
+        try:
+            return read_lane(checkpoint.state, lane).terms() == lane.terms()
+        except ValueError:
+            return False
 
 
 def _runs_of(deployment: Deployment) -> dict[str, str]:

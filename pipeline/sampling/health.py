@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pipeline.core.measures import Health
+from pipeline.sampling.watch import Change
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,13 @@ class CameraHealth:
         with self._lock, suppress(KeyError):
             self._metrics.camera_up.remove(self._camera)
 
-    def picture(self, at: float, state: str, detail: str) -> None:
-        """The picture's own state changed: frozen, moving, black or visible."""
+    def picture(self, at: float, change: Change) -> None:
+        """The picture's own state changed, or is known: frozen, moving, black or visible."""
+        level = logging.DEBUG if change.is_first_word else logging.INFO
         with self._lock:
-            self._say(Health(self._camera, at, state, detail))
+            self._say(Health(self._camera, at, change.state, change.detail), level)
 
-    def _say(self, health: Health) -> None:
+    def _say(self, health: Health, level: int = logging.INFO) -> None:
         told = f"{health.state}: {health.detail}" if health.detail else health.state
-        logger.info("camera %s is %s", health.camera, told, extra={"camera": health.camera})
+        logger.log(level, "camera %s is %s", health.camera, told, extra={"camera": health.camera})
         self._on_health(health)

@@ -131,7 +131,7 @@ class Sampler:
             return None if self._schedule.is_due(at) else "rate"
         glance = glance_at(picture, self._masks)
         for change in self._watch.look(glance):
-            self._health.picture(at, change.state, change.detail)
+            self._health.picture(at, change)
         still = self._stillness.reason_to_skip(glance)
         if self._owed_from is not None:
             still = None  # it stands for a picture that was worth it

@@ -1,4 +1,9 @@
-"""Sees that a camera's picture stands still or is black, and that it is well again."""
+"""Sees that a camera's picture stands still or is black, and that it is well again.
+
+A watch does not know what was said before it began, by the process before it. So it begins by
+saying what it sees as soon as that is certain, be it that all is well: who knows that already takes
+no notice, and a trouble that ended meanwhile is ended.
+"""
 
 from dataclasses import dataclass
 
@@ -19,6 +24,8 @@ class Change:
 
     state: str
     detail: str
+    is_first_word: bool = False
+    """Nothing has changed: it is how things are since the watch began."""
 
 
 class FrozenWatch:
@@ -28,7 +35,8 @@ class FrozenWatch:
         self._after_s = config.after.total_seconds()
         self._first: Glance | None = None
         self._pictures = 0
-        self._frozen = False
+        self._frozen: bool | None = None
+        """None while it is not known."""
 
     def look(self, glance: Glance) -> Change | None:
         """What this picture changes, if anything."""
@@ -39,19 +47,20 @@ class FrozenWatch:
                 return None
             self._frozen = True
             return Change("frozen", f"the same picture for {stood_s:.0f} s")
+        is_first = self._first is None and self._frozen is None
         self._first, self._pictures = glance, 1
-        return self._end()
+        return None if is_first else self._end()  # one picture alone is no change
 
     def rest(self) -> Change | None:
-        """The picture is of another kind of wrong: forget it."""
+        """The picture is of another kind of wrong, so it is not the one that stood still."""
         self._first = None
         return self._end()
 
     def _end(self) -> Change | None:
-        if not self._frozen:
-            return None
-        self._frozen = False
-        return Change("moving", "the picture changes again")
+        before, self._frozen = self._frozen, False
+        if before is None:
+            return Change("moving", "", is_first_word=True)
+        return Change("moving", "the picture changes again") if before else None
 
 
 class BlackWatch:
@@ -61,7 +70,8 @@ class BlackWatch:
         self._after_s = config.after.total_seconds()
         self._level = config.level * 255
         self._since: float | None = None
-        self._black = False
+        self._black: bool | None = None
+        """None while it is not known."""
 
     @property
     def is_dark(self) -> bool:
@@ -81,10 +91,12 @@ class BlackWatch:
             self._black = True
             return Change("black", f"nothing but black for {glance.at - self._since:.0f} s")
         self._since = None
-        if not self._black:
-            return None
-        self._black = False
-        return Change("visible", "there is a picture again")
+        if self._black is None and share >= _VISIBLE_SHARE:
+            return None  # neither for certain
+        before, self._black = self._black, False
+        if before is None:
+            return Change("visible", "", is_first_word=True)
+        return Change("visible", "there is a picture again") if before else None
 
 
 class PictureWatch:

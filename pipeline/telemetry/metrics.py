@@ -99,7 +99,10 @@ class Metrics:
         "Capture time (UTC seconds) of the newest live frame judged.", "camera"
     )
     results_passed_over = _CounterOf(
-        "Results not judged: late, duplicate or missing.", "camera", "reason"
+        "Results not judged: late, duplicate, missing, of a camera or engine that is not in the "
+        "file, or asked before an edit.",
+        "camera",
+        "reason",
     )
     partitions_held = _Measured("Partitions of the results this processor owns.")
     partitions_taken = _CounterOf("Partitions taken over, with what their last owner left.")

@@ -112,14 +112,30 @@ def begun(at: float, box: Box, score: float, manner: MotionModel) -> TrackMemory
 
 def from_json(kept: Mapping[str, Any]) -> TrackMemory:
     """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
-    parts = {
-        "motion": Motion(*kept["motion"]),
-        "last_box": _box(kept["last_box"]),
-        "unshown": [Step(step[0], _box(step[1:])) for step in kept["unshown"]],
-    }
-    return TrackMemory(**{**kept, **parts})
+    height = _number(kept["height"])
+    if height <= 0:
+        raise ValueError(f"a height of {height:g}")
+    return TrackMemory(
+        motion=Motion(*map(_number, kept["motion"])),
+        height=height,
+        first_at=_number(kept["first_at"]),
+        last_at=_number(kept["last_at"]),
+        last_box=_box(kept["last_box"]),
+        last_score=_number(kept["last_score"]),
+        id=None if kept["id"] is None else int(kept["id"]),
+        seen=int(kept["seen"]),
+        missed=int(kept["missed"]),
+        unshown=[Step(_number(step[0]), _box(step[1:])) for step in kept["unshown"]],
+    )
 
 
-def _box(values: list[float]) -> Box:
-    x_min, y_min, x_max, y_max = values
+def _box(values: list[Any]) -> Box:
+    x_min, y_min, x_max, y_max = map(_number, values)
     return (x_min, y_min, x_max, y_max)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a place, time or size")
+    return number

@@ -11,6 +11,9 @@ from pipeline.tracking.association import Detections, assigned, costs
 from pipeline.tracking.memory import TrackMemory, begun, from_json
 from pipeline.tracking.motion import MotionModel
 
+STATE_VERSION = 1
+"""Raised when a field of the state changes its meaning or a new one is needed; a state of another
+version is not read."""
 MISSES = 2
 """A thing is not forgotten before it was missed this often, however slow the frames come."""
 UNCONFIRMED_SHARE = 0.5
@@ -68,15 +71,17 @@ class BoxTracker:
 
     def state(self) -> JsonValue:
         """Everything needed to go on after a restart, exactly."""
-        return {"next_id": self._next_id, "things": [thing.to_json() for thing in self._things]}
+        things: list[JsonValue] = [thing.to_json() for thing in self._things]
+        return {"version": STATE_VERSION, "next_id": self._next_id, "things": things}
 
     def restore(self, state: JsonValue) -> None:
         """Go on from a `state()`; raises ValueError where it is none."""
         try:
             kept = _mapping(state)
+            _check_version(kept.get("version", 1))  # the first had no number
             things = [from_json(_mapping(thing)) for thing in kept["things"]]
             self._next_id, self._things = int(kept["next_id"]), things
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not the state of a tracker: {error!r}") from error
 
     def _begin(
@@ -137,6 +142,11 @@ class BoxTracker:
     def _is_sure(self, thing: TrackMemory) -> bool:
         seen_for_s = thing.last_at - thing.first_at
         return thing.seen >= 2 and seen_for_s > self._habits.confirm_after_s - TICK_S
+
+
+def _check_version(version: object) -> None:
+    if version != STATE_VERSION:
+        raise ValueError(f"it has version {version!r}, and {STATE_VERSION} is read here")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

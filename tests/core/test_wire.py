@@ -16,7 +16,16 @@ from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job, Result, health_result
 from pipeline.core.measures import Health
-from pipeline.core.tasks import TASK_TYPES, Ask, Caption, Count, Detect, Point, Task
+from pipeline.core.tasks import (
+    TASK_TYPES,
+    Ask,
+    Caption,
+    Count,
+    Detect,
+    Point,
+    Task,
+    question_of,
+)
 from pipeline.core.wire import VERSION, decode_job, decode_result, encode_job, encode_result
 
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
@@ -267,3 +276,24 @@ def test_what_cannot_be_written_is_refused_where_it_is_put() -> None:
     odd = Result("c", "r", "e", 0, 0, 1.0, (1, 1), live=True, answers={"t": Text("e", object())})  # type: ignore[arg-type]
     with pytest.raises(QueueError, match=r"cannot be written: .* type object"):
         encode_result(odd)
+
+
+def test_a_result_says_what_was_asked() -> None:
+    """So that an answer to a question that was edited since is recognised."""
+    asked = {"people": question_of(Detect("people", "fast", "person"))}
+    result = Result(
+        camera="door",
+        run="r",
+        engine="fast",
+        ordinal=0,
+        seq=0,
+        captured_at=12.5,
+        size_wh=(64, 48),
+        live=True,
+        answers={"people": Boxes("fast", (), ())},
+        asked=asked,
+    )
+    assert decode_result(encode_result(result)) == result
+    assert question_of(Detect("humans", "other", "person")) == asked["people"]
+    assert question_of(Detect("people", "fast", "car")) != asked["people"]
+    assert question_of(Count("people", "fast", "person")) != asked["people"]

@@ -14,7 +14,7 @@ from pipeline.cli.tables import summary_tables
 from pipeline.core.answers import Boxes
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Observation, Rule, Verdict
+from pipeline.core.rules import Ending, Observation, Rule, Verdict
 from pipeline.core.store import Commit
 from pipeline.core.tasks import Detect
 from pipeline.deployment.loader import load
@@ -89,9 +89,9 @@ class PairsRule:
             self._minutes.count(seen.at, looks=1, pairs=int(number == 2))
         return Verdict((), self._minutes.closed(seen.at))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """The last minute."""
-        return Verdict((), self._minutes.finish(at))
+        return Verdict((), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The running minute so far."""
@@ -104,6 +104,10 @@ class PairsRule:
     def restore(self, state: JsonValue) -> None:
         """Go on from them."""
         self._minutes.memory = recall(MinutesMemory, state)
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with the open minutes."""
+        self._minutes.inherit(recall(MinutesMemory, state), at)
 
 
 @pytest.fixture

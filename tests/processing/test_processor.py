@@ -17,9 +17,9 @@ from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
 from pipeline.core.queues import Queues
-from pipeline.core.rules import Observation, Rule, Verdict
+from pipeline.core.rules import Ending, Observation, Rule, Verdict
 from pipeline.core.store import Commit, Store, StoredEvent
-from pipeline.processing.judge import CameraPlan, TaskPlan
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.rules.context import RuleContext
@@ -59,7 +59,7 @@ class EveryOther:
         )
         return Verdict((event,), (bucket,))
 
-    def finish(self, at: float) -> Verdict:
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """One last event."""
         identity = event_id("door", "even", "end", at)
         return Verdict((Event(identity, "even", "single", "door", "even", at),))
@@ -77,23 +77,31 @@ class EveryOther:
         assert isinstance(state, int)
         self._seen = state
 
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Nothing holds on."""
+
 
 def make_rule(_aspect: float) -> Rule:
     """The rule of these tests."""
     return EveryOther()
 
 
-PLAN = CameraPlan(
-    camera="door",
-    engine="fast",
-    fingerprint="1",
-    tasks=(
-        TaskPlan(
-            "people", {"even": make_rule}, lambda aspect: TrackerConfig().build("person", aspect)
-        ),
-    ),
-    snapshots=frozenset({"even"}),
-)
+def plan(terms: str = "1") -> CameraPlan:
+    """The one camera's recording, judged by the one rule."""
+    task = TaskPlan(
+        "people",
+        {"even": RulePlan(make_rule, terms)},
+        lambda aspect: TrackerConfig().build("person", aspect),
+    )
+    return CameraPlan(
+        "door",
+        (LanePlan("fast", (task,)),),
+        snapshots=frozenset({"even"}),
+        is_recording=True,
+    )
+
+
+PLAN = plan()
 
 
 def result(ordinal: int, *, last: bool = False) -> Result:
@@ -182,9 +190,9 @@ def test_a_second_processor_goes_on_where_the_first_was_killed(desk: Desk) -> No
 
 
 def test_a_changed_plan_starts_anew(desk: Desk) -> None:
-    """A checkpoint of other rules or lines is not gone on from."""
+    """A recording that was judged by other rules or lines is judged from its beginning."""
     desk.feed(result(0), result(1))
-    desk.processor = desk.make(desk.store, replace(PLAN, fingerprint="2"))
+    desk.processor = desk.make(desk.store, plan("2"))
     assert desk.processor.resume() == {}
 
 
@@ -331,21 +339,12 @@ def test_a_result_of_an_unknown_camera_is_counted_and_let_go(desk: Desk) -> None
     )
 
 
-COUNTING = CameraPlan(
-    camera="door",
-    engine="fast",
-    fingerprint="counting",
-    tasks=(
-        TaskPlan(
-            "people",
-            {
-                "crowd": lambda aspect: OccupancyConfig(of="people").build(
-                    RuleContext("door", "crowd", every_s=0.5, aspect=aspect)
-                )
-            },
-        ),
-    ),
+CROWD = RulePlan(
+    lambda aspect: OccupancyConfig(of="people").build(
+        RuleContext("door", "crowd", every_s=0.5, aspect=aspect)
+    )
 )
+COUNTING = CameraPlan("door", (LanePlan("fast", (TaskPlan("people", {"crowd": CROWD}),)),))
 
 
 def minutes(desk: Desk) -> list[tuple[float, int, float, bool]]:

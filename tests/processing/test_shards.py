@@ -1,7 +1,7 @@
 """Partitions are shared out fairly, taken over from who is gone, and never judged by two."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
 from pipeline.core.membership import partition_of
 from pipeline.core.store import Commit, Store
-from pipeline.processing.judge import CameraPlan, TaskPlan
 from pipeline.processing.leases import LeaseTerms, PartitionLeases
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import ProcessorContext
 from pipeline.processing.shards import Shards
 from pipeline.processing.snapshots import Snapshots
@@ -23,7 +23,8 @@ from tests.connectors.queues.redis.tools import built
 from tests.processing.test_processor import make_rule, result
 from tests.redis_server import Redis, shared
 
-PLAN = CameraPlan("door", "fast", "1", (TaskPlan("people", {"even": make_rule}),))
+TASK = TaskPlan("people", {"even": RulePlan(make_rule)})
+PLAN = CameraPlan("door", (LanePlan("fast", (TASK,)),))
 PARTITIONS = 4
 LONG = timedelta(minutes=5)
 pytestmark = pytest.mark.redis
@@ -287,3 +288,36 @@ def test_a_lease_that_was_given_below_the_floor_is_given_anew(
     crew.queues().results.publish([result(0), result(1)], 1.0)
     drain(shards)
     assert seen(store) == [2]
+
+
+def test_a_changed_file_reaches_what_is_owned(crew: Crew, stores: Callable[[], Store]) -> None:
+    """Cameras of other partitions are neither judged nor retired; those that are gone here are."""
+    queues, mine = crew.queues(), partition_of("door", PARTITIONS)
+    elsewhere = next(n for n in ("yard", "till", "roof") if partition_of(n, PARTITIONS) != mine)
+    both = [PLAN, CameraPlan(elsewhere, PLAN.lanes)]
+    results_of_both = [result(0), result(1), replace(result(0), camera=elsewhere)]
+    all_, some = crew.tenure("a"), crew.tenure("b", frozenset({mine}))
+    all_.look()
+    first = crew.shards(all_, stores())
+    first.update(both)
+    queues.results.publish(results_of_both, 1.0)
+    drain(first)
+    assert first.is_up_to_date
+    assert stores().checkpoint(elsewhere, "fast") is not None
+    all_.end()
+    some.look()
+    second = crew.shards(some, stores())
+    second.update([])
+    drain(second)
+    gone, kept = (stores().checkpoint(name, "fast") for name in ("door", elsewhere))
+    assert gone is not None
+    assert kept is not None
+    assert (gone.run, kept.run) == ("", "clip")
+    queues.results.publish([result(2)], 1.0)
+    drain(second)
+    assert second.judged == {}
+    second.update(both)
+    queues.results.publish([result(n) for n in range(4)], 1.0)
+    drain(second)
+    assert second.judged == {("door", "fast"): ("clip", 3, False)}
+    assert second.unknown_cameras == {}

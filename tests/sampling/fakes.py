@@ -177,8 +177,12 @@ class Bench:
         return self.metrics.value("moonwatch_frames_dropped_total", camera=camera, reason=reason)
 
     def states(self) -> list[str]:
-        """What was said of the camera, in order."""
-        return [health.state for health in self.said]
+        """The camera's comings and goings, in order."""
+        return [health.state for health in self.comings()]
+
+    def comings(self) -> list[Health]:
+        """What was said of the camera, but for what its picture looks like."""
+        return [health for health in self.said if health.state in ("online", "offline")]
 
 
 def camera(

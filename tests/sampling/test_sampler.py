@@ -266,6 +266,7 @@ def test_picture_trouble_is_reported_in_capture_time() -> None:
     sampled(bench, camera(ScriptedSource([*same, painted(40, level=120)])))
     assert [(health.state, health.at - START) for health in bench.said] == [
         ("online", 0),
+        ("visible", 0),
         ("frozen", 30),
         ("moving", 40),
     ]

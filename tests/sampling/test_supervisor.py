@@ -129,7 +129,7 @@ def test_a_live_camera_comes_back() -> None:
     jobs = bench.jobs()
     assert [job.frame.run for job in jobs] == ["live-1"] * 3 + ["live-4"] * 3
     assert [job.ordinal for job in jobs] == [0, 1, 2, 0, 1, 2]
-    assert [(health.state, health.detail) for health in bench.said] == [
+    assert [(health.state, health.detail) for health in bench.comings()] == [
         ("online", ""),
         ("offline", "stream ended"),
         ("online", ""),
@@ -193,7 +193,7 @@ def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
         assert not is_up(bench)
         resume.set()
         wait_until(lambda: bench.states() == ["online", "offline", "online"])
-    assert bench.said[1] == Health("door", START + 40, "offline", "no picture for 40 s")
+    assert bench.comings()[1] == Health("door", START + 40, "offline", "no picture for 40 s")
     assert failures(bench, SourceFailure.TIMEOUT) == 1
     assert source.opened == 1
 

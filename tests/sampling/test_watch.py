@@ -1,4 +1,4 @@
-"""Frozen and black pictures are noticed, each change once."""
+"""Frozen and black pictures are noticed, each change once, and how things are at the beginning."""
 
 from collections.abc import Sequence
 
@@ -46,6 +46,17 @@ def night(n: int) -> Pixels:
     return pixels
 
 
+def clock_on_black(n: int) -> Pixels:
+    """Nothing but a burnt-in clock, on 3 % of the picture."""
+    pixels = np.zeros_like(SCENE)
+    pixels[:9, : 50 - n % 2] = 200
+    return pixels
+
+
+SEEN = (0, "visible")
+"""What is said of the first picture that is not black."""
+
+
 def states(pictures: Sequence[Pixels], every_s: float = 1.0) -> list[tuple[int, str]]:
     """What is said at which picture."""
     watch = PictureWatch(FrozenConfig(), BlackConfig())
@@ -59,37 +70,63 @@ def states(pictures: Sequence[Pixels], every_s: float = 1.0) -> list[tuple[int, 
 @pytest.mark.parametrize(
     ("pictures", "said"),
     [
-        ([living(n) for n in range(60)], []),  # noise is life
-        ([night(n) for n in range(60)], []),  # dark is not black
-        ([still(n) for n in range(30)], []),  # not long enough: 29 s
-        ([still(n) for n in range(60)], [(30, "frozen")]),  # once
-        ([encoded(n) for n in range(60)], [(30, "frozen")]),  # re-encoded is the same
+        ([living(n) for n in range(60)], [SEEN, (1, "moving")]),  # noise is life
+        ([night(n) for n in range(60)], [(1, "moving")]),  # dark is not black
+        ([still(n) for n in range(30)], [SEEN]),  # not long enough: 29 s
+        ([still(n) for n in range(60)], [SEEN, (30, "frozen")]),  # once
+        ([encoded(n) for n in range(60)], [SEEN, (30, "frozen")]),  # re-encoded is the same
         (
             [still(n) for n in range(40)] + [living(n) for n in range(40)],
-            [(30, "frozen"), (40, "moving")],
+            [SEEN, (30, "frozen"), (40, "moving")],
         ),
-        ([living(0)] + [black(n) for n in range(5)], []),  # the flash of a shutter
+        # the flash of a shutter
+        ([living(0)] + [black(n) for n in range(5)], [SEEN, (1, "moving")]),
+        # a camera that is dark at the beginning is not the one that stood still
         (
             [black(n) for n in range(20)] + [living(n) for n in range(5)],
-            [(5, "black"), (20, "visible")],
+            [(0, "moving"), (5, "black"), (20, "visible")],
         ),
         # black and the same all the time is one trouble, not two
-        ([np.zeros_like(SCENE)] * 60, [(5, "black")]),
+        ([np.zeros_like(SCENE)] * 60, [(0, "moving"), (5, "black")]),
         # a frozen camera that goes black is no longer frozen
         (
             [still(n) for n in range(40)] + [black(n) for n in range(20)],
-            [(30, "frozen"), (40, "moving"), (45, "black")],
+            [SEEN, (30, "frozen"), (40, "moving"), (45, "black")],
+        ),
+        # nearly black is neither for certain, until it was clearly one of them
+        ([clock_on_black(n) for n in range(20)], [(1, "moving")]),
+        (
+            [black(n) for n in range(6)] + [clock_on_black(n) for n in range(20)],
+            [(0, "moving"), (5, "black")],
         ),
     ],
 )
 def test_states(pictures: Sequence[Pixels], said: list[tuple[int, str]]) -> None:
-    """Each state is said when it begins and when it ends."""
+    """Each state is said when it begins and when it ends, the first as soon as it is certain."""
     assert states(pictures) == said
+
+
+def test_the_first_word_is_marked() -> None:
+    """Who reads the log is not told at each start that all is well."""
+    watch = PictureWatch(FrozenConfig(), BlackConfig())
+    changes = [
+        change
+        for n in range(50)
+        for change in watch.look(
+            glance_at(PaintedPicture(living(n) if n < 2 or n > 40 else SCENE, START + n), Masks([]))
+        )
+    ]
+    assert [(change.state, change.is_first_word) for change in changes] == [
+        ("visible", True),
+        ("moving", True),
+        ("frozen", False),
+        ("moving", False),
+    ]
 
 
 def test_two_pictures_prove_nothing() -> None:
     """Where pictures are rare, it takes three of them to call a camera frozen."""
-    assert states([SCENE] * 4, every_s=60) == [(2, "frozen")]
+    assert states([SCENE] * 4, every_s=60) == [SEEN, (2, "frozen")]
 
 
 def test_switched_off() -> None:

@@ -2,12 +2,14 @@
 
 from abc import abstractmethod
 from datetime import timedelta
+from typing import ClassVar
 
 from pydantic import Field
 
 from pipeline.core.clock import Clock
-from pipeline.core.config import Config, Duration, PositiveDuration
+from pipeline.core.config import Config, Duration, PositiveDuration, as_written
 from pipeline.core.engines import Engine
+from pipeline.core.events import JsonValue
 from pipeline.core.tasks import Task
 
 
@@ -24,6 +26,16 @@ class EngineConfigBase(Config):
         description="Time the engine has for a frame, waiting for its turn included; then its "
         "tasks fail. Keep it below the queue's `visibility`.",
     )
+
+    operating: ClassVar[frozenset[str]] = frozenset(
+        {"max_batch", "max_wait", "deadline", "device", "dtype", "local_files_only"}
+    )
+    """Fields that say how the engine works, not what it answers. A subclass with more of them adds
+    to these."""
+
+    def identity(self) -> JsonValue:
+        """What its answers depend on: two engines that are alike in this answer alike."""
+        return {**as_written(self, self.operating), "type": getattr(self, "type", "")}
 
     @property
     def max_side(self) -> int | None:

@@ -1,0 +1,137 @@
+"""What a checkpoint says of one camera and engine, in this layout and in the one before it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.core.events import JsonValue
+from pipeline.processing.plan import LanePlan
+
+LAYOUT = 2
+"""The version of what `Judge.state` writes. The first had no number: one fingerprint for the whole
+lane, and the states of trackers and rules without what they were judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRule:
+    """A rule as it was left."""
+
+    name: str
+    terms: JsonValue
+    """None where they are not known."""
+    every_s: float
+    state: JsonValue
+    at: float
+    """When it last saw something, UTC seconds."""
+    aspect: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTask:
+    """A task's tracker and rules as they were left."""
+
+    terms: str | None
+    tracker: JsonValue
+    rules: Mapping[str, KeptRule]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLane:
+    """A camera and engine as they were left."""
+
+    last_at: float | None = None
+    aspect: float | None = None
+    tasks: Mapping[str, KeptTask] = field(default_factory=dict)
+
+    def rules(self) -> Mapping[str, KeptRule]:
+        """All rules by name."""
+        return {name: rule for task in self.tasks.values() for name, rule in task.rules.items()}
+
+    def terms(self) -> JsonValue:
+        """As of a plan; what differs from a plan's is another way of judging."""
+        return {
+            name: [task.terms, {rule.name: rule.terms for rule in task.rules.values()}]
+            for name, task in self.tasks.items()
+        }
+
+
+def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
+    """What `Judge.state` wrote; raises ValueError with the reason where it is something else.
+
+    States of rules and trackers are not looked into: each is read by its owner.
+    """
+    if not isinstance(state, dict):
+        raise ValueError("it is not a map")  # noqa: TRY004 - whatever is no state raises alike
+    version = state.get("version", 1)
+    if version == 1:
+        return _first_layout(state, plan)
+    if version != LAYOUT:
+        raise ValueError(f"it has version {version!r}, and {LAYOUT} is read here")
+    last_at, aspect = _number(state, "last_at"), _aspect(state)
+    tasks: dict[str, KeptTask] = {}
+    for task, kept in _map(state, "tasks").items():
+        if not isinstance(kept, dict):
+            raise ValueError(f"its task {task!r} is not a map")  # noqa: TRY004 - as above
+        rules: dict[str, KeptRule] = {}
+        for name, rule in _map(kept, "rules").items():
+            if not isinstance(rule, dict):
+                raise ValueError(f"its rule {name!r} is not a map")  # noqa: TRY004 - as above
+            every_s = _number(rule, "every_s") or 0.0
+            rules[name] = KeptRule(
+                name, rule.get("terms"), every_s, rule.get("state"), last_at or 0.0, aspect or 1.0
+            )
+        terms = kept.get("terms")
+        known = terms if isinstance(terms, str) else None
+        tasks[task] = KeptTask(known, kept.get("tracker"), rules)
+    return KeptLane(last_at, aspect, tasks)
+
+
+def _first_layout(state: Mapping[str, JsonValue], plan: LanePlan | None) -> KeptLane:
+    """A lane whose fingerprint is the plan's was judged by what the plan says, in every part."""
+    if not isinstance(state.get("fingerprint"), str):
+        raise ValueError("it has no version")  # noqa: TRY004 - as above
+    same = plan is not None and bool(plan.fingerprint) and state["fingerprint"] == plan.fingerprint
+    planned = {task.task: task for task in plan.tasks} if plan is not None and same else {}
+    last_at, aspect = _number(state, "last_at"), _aspect(state)
+    tasks: dict[str, KeptTask] = {}
+    for task, kept in _map(state, "tasks").items():
+        if not isinstance(kept, dict):
+            raise ValueError(f"its task {task!r} is not a map")  # noqa: TRY004 - as above
+        terms = planned[task].rules if task in planned else {}
+        rules = {
+            name: KeptRule(
+                name,
+                terms[name].terms if name in terms else None,
+                terms[name].every_s if name in terms else 0.0,
+                rule,
+                last_at or 0.0,
+                aspect or 1.0,
+            )
+            for name, rule in _map(kept, "rules").items()
+        }
+        of_task = planned[task].terms if task in planned else None
+        tasks[task] = KeptTask(of_task, kept.get("tracker"), rules)
+    return KeptLane(last_at, aspect, tasks)
+
+
+def _map(state: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
+    value = state.get(name)
+    if not isinstance(value, dict):
+        raise ValueError(f"its `{name}` is not a map")  # noqa: TRY004 - as above
+    return value
+
+
+def _number(state: Mapping[str, JsonValue], name: str) -> float | None:
+    value = state.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"its `{name}` is not a number")
+    return float(value)
+
+
+def _aspect(state: Mapping[str, JsonValue]) -> float | None:
+    aspect = _number(state, "aspect")
+    if aspect is not None and aspect <= 0:
+        raise ValueError("its `aspect` is not above 0")
+    return aspect

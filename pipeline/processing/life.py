@@ -1,0 +1,224 @@
+"""The life of a camera: it resumes, begins anew where it is judged by something else, and retires.
+
+All three are one comparison: of what was kept with what is planned, rule by rule.
+
+    the rule in the file is        it
+    the same                       resumes: concludes what it would have without the break
+    edited, or its task is         finishes by its old terms, and begins with what still holds
+    new                            begins
+    gone                           finishes
+
+A camera that left the file is one of which nothing is planned any more.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.events import JsonValue
+from pipeline.core.rules import Ending, Verdict
+from pipeline.core.store import Checkpoint
+from pipeline.processing.health import HEALTH_ENGINE, HealthEvents
+from pipeline.processing.judge import Judge, Watcher, joined
+from pipeline.processing.kept import KeptLane, KeptRule, read_lane
+from pipeline.processing.ordering import InOrder
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan
+from pipeline.rules.context import RuleContext
+from pipeline.rules.terms import rule_of, type_in
+
+logger = logging.getLogger(__name__)
+
+# How long a live camera's missing result is waited for before it is passed over.
+PATIENCE_S = 2.0
+
+
+@dataclass(slots=True)
+class JudgingLane:
+    """One camera and engine: the order of its results and the judge of them."""
+
+    judge: Judge
+    order: InOrder = field(default_factory=lambda: InOrder(PATIENCE_S))
+    judged: tuple[str, int, bool] | None = None
+    """Run and job of the last result judged, and whether the run has ended."""
+
+    def checkpoint(self, camera: str) -> Checkpoint:
+        """Where a restart goes on from."""
+        run, ordinal, ended = self.judged or ("", -1, False)
+        state = self.judge.state()
+        return Checkpoint(camera, self.judge.plan.engine, run, ordinal, state, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class LifeTurn:
+    """What a turn in a camera's life leads to. All of it is kept together."""
+
+    verdict: Verdict
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+
+class CameraLife:
+    """Owns everything that is remembered of one camera: its lanes by engine, and its troubles."""
+
+    def __init__(self, plan: CameraPlan, watcher: Watcher | None = None) -> None:
+        self.plan = plan
+        self._watcher = watcher
+        self.lanes = {lane.engine: self._fresh(lane) for lane in plan.lanes}
+        self.troubles = HealthEvents()
+
+    def resume(self, checkpoints: Mapping[str, Checkpoint], now: float) -> LifeTurn:
+        """Go on from what the store holds, by engine, with what is judged as it was.
+
+        A recording of which anything is judged by something else is judged from its beginning.
+        """
+        kept: dict[str, KeptLane] = {}
+        for engine, checkpoint in checkpoints.items():
+            if engine == HEALTH_ENGINE:
+                self.troubles.restore(checkpoint.state)
+                continue
+            planned = next((lane for lane in self.plan.lanes if lane.engine == engine), None)
+            try:
+                kept[engine] = read_lane(checkpoint.state, planned)
+            except ValueError as error:
+                text = "camera %s begins anew on engine %s: its checkpoint cannot be read: %s"
+                logger.warning(text, self.plan.camera, engine, error, extra=self._extra)
+                kept[engine] = KeptLane()
+            if engine in self.lanes and checkpoint.run:
+                lane = self.lanes[engine]
+                lane.judged = (checkpoint.run, checkpoint.ordinal, checkpoint.ended)
+                lane.order.resume(checkpoint.run, checkpoint.ordinal, ended=checkpoint.ended)
+        return self._turn(kept, now, replays=self.plan.is_recording)
+
+    def begin_anew(self, plan: CameraPlan, now: float) -> LifeTurn:
+        """Judge by another plan from here on; lanes that are judged as before are not touched."""
+        before = self.lanes
+        kept = {
+            engine: read_lane(lane.judge.state(), lane.judge.plan)
+            for engine, lane in before.items()
+        }
+        self.plan, self.lanes = plan, {}
+        untouched: set[str] = set()
+        for planned in plan.lanes:
+            lane = self.lanes[planned.engine] = before.get(planned.engine) or self._fresh(planned)
+            was = lane.judge.plan
+            if was is not planned and (was.terms(), was.paces()) != (
+                planned.terms(),
+                planned.paces(),
+            ):
+                lane.judge = self._fresh(planned).judge
+            elif planned.engine in before:
+                lane.judge.plan = planned  # made of other objects, and alike
+                untouched.add(planned.engine)
+        return self._turn(kept, now, untouched=untouched)
+
+    def retire(self, now: float) -> LifeTurn:
+        """Finish for good: the camera is gone from the file."""
+        return self.begin_anew(CameraPlan(self.plan.camera, watched=frozenset()), now)
+
+    @property
+    def _extra(self) -> dict[str, str]:
+        return {"camera": self.plan.camera}
+
+    def _fresh(self, plan: LanePlan) -> JudgingLane:
+        return JudgingLane(Judge(self.plan.camera, plan, self._watcher))
+
+    def _turn(
+        self,
+        kept: Mapping[str, KeptLane],
+        now: float,
+        *,
+        replays: bool = False,
+        untouched: Collection[str] = (),
+    ) -> LifeTurn:
+        """Give every rule its beginning, and every one that is not planned any more its end."""
+        left = {(engine, name): r for engine, k in kept.items() for name, r in k.rules().items()}
+        begun: dict[str, frozenset[str]] = {}
+        for engine, lane in self.lanes.items():
+            names = frozenset(name for _, name, _ in lane.judge.plan.rules())
+            before = kept.get(engine)
+            going_on = frozenset[str]() if before is None else names
+            if before is not None and engine not in untouched:
+                going_on = lane.judge.resume(before)
+            begun[engine] = names - going_on
+            for name in going_on:
+                del left[engine, name]
+        anew = {engine for engine, names in begun.items() if engine in kept and names}
+        changed = {*anew, *(kept.keys() - self.lanes.keys()), *(engine for engine, _ in left)}
+        # Of a lane of which nothing could be read that was said, and so it will be of a rule.
+        told = {name for engine in anew if kept[engine].tasks for name in begun[engine]}
+        verdicts: list[Verdict] = []
+        for engine, names in begun.items():
+            if names and replays:
+                self.lanes[engine] = self._fresh(self.lanes[engine].judge.plan)
+            for name in sorted(names):
+                old = _taken(left, engine, name)
+                if old is not None:
+                    changed.add(engine)
+                    verdict, is_known = self._replace(old, engine, inherits=not replays)
+                    verdicts.append(verdict)
+                    told -= set() if is_known else {name}
+        self._say("begin anew", told)
+        self._say("are removed", {old.name for old in left.values()})
+        verdicts += [self._finished(old, "removed", None)[0] for old in left.values()]
+        ended = self.troubles.give_up(self.plan.camera, self.plan.watched, now)
+        checkpoints = [*self._checkpoints_of(sorted(changed))]
+        if ended:
+            checkpoints.append(self.troubles_checkpoint())
+        return LifeTurn(joined([*verdicts, Verdict(ended)]), tuple(checkpoints))
+
+    def _replace(self, old: KeptRule, engine: str, *, inherits: bool) -> tuple[Verdict, bool]:
+        """End an edited rule, and let the one in its place begin with what still holds.
+
+        False when what was kept of it could not be read.
+        """
+        judge = self.lanes[engine].judge
+        planned = next(rule for _, name, rule in judge.plan.rules() if name == old.name)
+        verdict, state = self._finished(old, "edited", planned)
+        # Terms that are not known were read by the planned rule itself.
+        alike = old.terms is None or type_in(old.terms) == type_in(planned.terms)
+        if inherits and alike and state is not None:
+            judge.inherit(old.name, state, old.at, old.aspect)
+        return verdict, state is not None or old.state is None
+
+    def _checkpoints_of(self, engines: Sequence[str]) -> Iterator[Checkpoint]:
+        """Of lanes that are there, and of those that are not any more: of them nothing is left."""
+        for engine in engines:
+            lane = self.lanes.get(engine) or self._fresh(LanePlan(engine, ()))
+            yield lane.checkpoint(self.plan.camera)
+
+    def troubles_checkpoint(self) -> Checkpoint:
+        """Which troubles last."""
+        return Checkpoint(self.plan.camera, HEALTH_ENGINE, "", -1, self.troubles.state())
+
+    def _finished(
+        self, old: KeptRule, why: Ending, planned: RulePlan | None
+    ) -> tuple[Verdict, JsonValue | None]:
+        """What follows from a rule's end, and its state after it; None where it cannot be told."""
+        context = RuleContext(self.plan.camera, old.name, every_s=old.every_s, aspect=old.aspect)
+        if old.state is None:
+            return Verdict(), None  # it never saw anything
+        try:
+            # The first layout did not say what a rule was judged by.
+            if old.terms is None and planned is not None:
+                rule = planned.make(old.aspect)
+            else:
+                rule = rule_of(old.terms, context)
+            rule.restore(old.state)
+            return rule.finish(old.at, why), rule.state()
+        except (ValueError, OverflowError, OSError, ConfigError) as error:
+            reason = str(error).splitlines()[0]
+            text = "camera %s, rule %s: what was kept of it cannot be read, and is not finished: %s"
+            logger.warning(text, self.plan.camera, old.name, reason, extra=self._extra)
+            return Verdict(), None
+
+    def _say(self, what: str, rules: Collection[str]) -> None:
+        if rules:
+            text = "camera %s: its rules %s %s"
+            names = ", ".join(sorted(rules))
+            logger.info(text, self.plan.camera, names, what, extra=self._extra)
+
+
+def _taken(left: dict[tuple[str, str], KeptRule], engine: str, name: str) -> KeptRule | None:
+    """The earlier rule of a name: of the same engine, or of another one the task was moved from."""
+    places = sorted((key for key in left if key[1] == name), key=lambda key: key[0] != engine)
+    return left.pop(places[0]) if places else None

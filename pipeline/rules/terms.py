@@ -1,0 +1,77 @@
+"""What a rule is judged by, as JSON: two rules with the same terms conclude the same.
+
+A checkpoint holds the terms beside the rule's state, so that a rule which is no longer in the file
+can still be made, to finish what it had begun.
+"""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.core.config import as_written
+from pipeline.core.events import JsonValue
+from pipeline.core.geometry import Line, Polygon
+from pipeline.core.rules import Rule
+from pipeline.rules import RuleConfig
+from pipeline.rules.base import RuleBase
+from pipeline.rules.context import RuleContext
+
+# What is not judged by: a picture of an event is taken or not, the event is the same.
+_BESIDE_THE_POINT = frozenset({"snapshot"})
+
+
+def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:
+    """The rule's own fields, the shapes it names and what it looks for.
+
+    How often the camera is sampled is not among them: a state is as good at another pace.
+    """
+    used = config.references()
+    lines = {name: context.line(name) for name in used.lines}
+    zones = {name: context.zones[name] for name in used.zones}
+    terms: dict[str, JsonValue] = {
+        "rule": {**as_written(config, _BESIDE_THE_POINT), "type": getattr(config, "type", "")},
+        "label": context.label,
+        "lines": {name: [list(line.start), list(line.end)] for name, line in lines.items()},
+        "zones": {name: [list(xy) for xy in zone.corners] for name, zone in zones.items()},
+    }
+    if config.schedule:
+        terms["timezone"] = context.timezone
+    return terms
+
+
+def type_in(terms: JsonValue) -> str:
+    """The type of rule that terms are of; empty where they do not say."""
+    rule = terms.get("rule") if isinstance(terms, dict) else None
+    return str(rule.get("type", "")) if isinstance(rule, dict) else ""
+
+
+def rule_of(terms: JsonValue, context: RuleContext) -> Rule:
+    """The rule that had these terms; `context` gives its camera, name, pace and aspect.
+
+    Raises ValueError or ConfigError where they are not the terms of any rule of this release.
+    """
+    kept: Any = terms
+    try:
+        config: RuleBase = _rules().validate_python(kept["rule"])
+        told = replace(
+            context,
+            label=kept["label"],
+            lines={name: Line(_xy(a), _xy(b)) for name, (a, b) in kept["lines"].items()},
+            zones={name: Polygon(tuple(map(_xy, c))) for name, c in kept["zones"].items()},
+            timezone=kept.get("timezone", "UTC"),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not the terms of a rule: {error!r}") from None
+    return config.build(told)
+
+
+@cache
+def _rules() -> TypeAdapter[Any]:
+    return TypeAdapter(RuleConfig)
+
+
+def _xy(value: Any) -> tuple[float, float]:
+    x, y = value
+    return (float(x), float(y))
