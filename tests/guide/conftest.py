@@ -5,8 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.connectors.sinks.receiver import Receiver, receiving
 from tests.runtime.clips import cut
 
-PATIENCE_S = 50.0
-"""For a command, or a fact: far more than they need, less than a test is given."""
+COMMAND_S = patience(20)
+"""More than any command of the guide needs."""
 PROGRAM = (sys.executable, "-m", "pipeline")
 SMALL_MODEL = ROOT / "tests" / "golden"
 Event = dict[str, Any]
@@ -55,7 +55,7 @@ def started(line: str) -> Iterator[subprocess.Popen[bytes]]:
     )
     try:
         yield process
-        process.wait(PATIENCE_S)
+        process.wait(COMMAND_S)
     finally:
         process.kill()
         process.wait()
@@ -64,15 +64,8 @@ def started(line: str) -> Iterator[subprocess.Popen[bytes]]:
 def events_in(name: str) -> list[Event]:
     """The events that a `jsonl` sink wrote; none where it has not begun."""
     path = Path(name)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def wait_until(fact: Callable[[], object]) -> None:
-    """Wait for a fact."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not fact():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.05)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # one may be half written
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +103,7 @@ def moonwatch(folder: Path) -> Command:
             env=environment_with(environment),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=COMMAND_S,
             check=False,
         )
         assert done.returncode == fails, done.stdout + done.stderr

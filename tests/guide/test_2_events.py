@@ -6,7 +6,8 @@ recording is played as fast as the machine can, and its own clock is the time of
 
 import json
 
-from tests.guide.conftest import Command, WriteFile, events_in, started, wait_until
+from pipeline.testing import wait_until
+from tests.guide.conftest import Command, WriteFile, events_in, started
 from tests.guide.test_1_deployment import SHOP
 
 ZONE = """
@@ -82,7 +83,7 @@ def test_a_run_that_was_stopped_goes_on(file: WriteFile, moonwatch: Command) -> 
     file("undisturbed.yaml", SHOP.replace("events.jsonl", "undisturbed.jsonl"))
 
     with started("moonwatch run shop.yaml") as running:
-        wait_until(lambda: events_in("events.jsonl"))
+        wait_until(lambda: events_in("events.jsonl") != [])
         running.terminate()
     moonwatch("run shop.yaml")
     moonwatch("run undisturbed.yaml --set store.url=sqlite:///undisturbed.db")

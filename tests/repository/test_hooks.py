@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 
 CONFIG = ROOT / ".pre-commit-config.yaml"
@@ -18,7 +19,7 @@ def test_the_hooks_are_understood() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patience(10),
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

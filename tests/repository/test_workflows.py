@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 
 GITHUB = ROOT / ".github"
@@ -43,7 +44,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=patience(10),
         check=False,
     )
 
