@@ -138,6 +138,7 @@ class StoreContract(abc.ABC):
         assert store.checkpoint("door", "fast") == new
         assert store.checkpoint("door", "vlm") == other
         assert store.checkpoint("yard", "fast") is None
+        assert sorted(store.checkpoints(), key=lambda point: point.engine) == [new, other]
 
     def test_an_end_is_remembered(self, store: Store) -> None:
         """Whoever waits for a file learns that it was judged to its end."""
