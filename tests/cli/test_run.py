@@ -12,6 +12,9 @@ from typing import Any
 import cv2
 import pytest
 
+from connectors.stores import StoreConfig
+from pipeline.core.errors import StoreError
+from pipeline.core.store import RUN
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
@@ -94,7 +97,8 @@ def test_killed_at_any_moment_it_goes_on_and_doubles_nothing(tmp_path: Path, cli
     kills = 0
     for wait_s in (0.9, 1.1, 1.3, 1.5, 1.7, 1.9):
         with start("run", file) as process:
-            wait_until(database.exists)
+            # The one before was killed: its store is taken over once it counts as left.
+            wait_until(lambda process=process: owner(database) == process.pid, within_s=30)  # type: ignore[misc]
             try:
                 process.wait(timeout=wait_s)
             except subprocess.TimeoutExpired:
@@ -103,6 +107,19 @@ def test_killed_at_any_moment_it_goes_on_and_doubles_nothing(tmp_path: Path, cli
             process.communicate()
     assert kills >= 3
     assert run(tmp_path / "b", content) == undisturbed
+
+
+def owner(database: Path) -> int | None:
+    """The process that owns a store, or owned it last."""
+    try:
+        store = StoreConfig(url=f"sqlite:///{database}").build_reader()
+    except StoreError:
+        return None
+    try:
+        record = store.lease(RUN)
+        return record.owner.pid if record is not None else None
+    finally:
+        store.close()
 
 
 def test_a_signal_stops_it_and_it_goes_on_later(tmp_path: Path, clip: Path) -> None:
