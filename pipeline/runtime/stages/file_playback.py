@@ -184,8 +184,11 @@ class ConfirmedSamplingStage:
 
     def ready(self) -> str | None:
         """Whether some camera gives pictures, or others sample all that it would sample."""
+        playing = [camera for camera in self._open.copy().values() if not camera.finished]
+        if playing:
+            return ready(self._context, playing)
         if self._open:
-            return ready(self._context, self._open.values())
+            return None  # files that came to their ends, and wait to be judged
         if self._share is not None and self.stands_by_for <= self._share.leases.elsewhere.keys():
             return None
         return "has no camera yet"

@@ -176,6 +176,24 @@ def test_only_what_is_needed_is_decoded() -> None:
     assert len(seen) <= 10
 
 
+@pytest.mark.parametrize("poll", [None, "20ms"])
+def test_a_picture_that_is_owed_does_not_take_its_hour(poll: str | None) -> None:
+    """One was of no use: the next ones come at the camera's own pace, until one is."""
+    left = [3]
+
+    def is_owed() -> bool:
+        return left[0] > 0
+
+    page = stream(100) if poll is None else still(PICTURES[0])
+    with http_camera(page) as url:
+        source = camera(url, **({"poll": poll} if poll else {}))
+        source.open(Need(every_s=3600.0, is_owed=is_owed))
+        for _ in islice(source.pictures(), 3):
+            left[0] -= 1
+        source.close()
+    assert left == [0]
+
+
 def test_damaged_pictures_are_counted() -> None:
     """One that is cut off is passed over."""
     contents = iter([PICTURES[0], PICTURES[1][:300], b"\xff\xd8 nothing \xff\xd9", PICTURES[2]])

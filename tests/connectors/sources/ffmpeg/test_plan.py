@@ -85,6 +85,15 @@ def test_after_a_gap_one_picture_is_wanted() -> None:
     assert [wanted.take(at) for at in (0.0, 1000.0, 1001.0, 1002.0)] == [True, True, False, False]
 
 
+def test_a_picture_that_is_owed_is_wanted_at_once() -> None:
+    """The next one counts from it, unless it is owed again."""
+    owed = iter([False, True, False, False, False])
+    wanted = WantedPictures(5.0, lambda: next(owed))
+    assert [wanted.take(at) for at in (0.0, 1.0, 2.0, 3.0, 4.0, 7.0)] == [
+        *(True, False, True, False, False, True)
+    ]
+
+
 @pytest.mark.parametrize(
     ("every_s", "gap_after", "thin"),
     [
