@@ -69,3 +69,35 @@ def test_the_version_is_said() -> None:
     assert re.fullmatch(
         r"moonwatch (\d+\.\d+.*|from a checkout that is not installed)\n", done.stdout
     )
+
+
+AT_WORK = """
+import sys, threading, cv2, numpy
+picture = numpy.zeros((2000, 2000, 3), numpy.uint8)
+begun = threading.Event()
+def work():
+    while True:
+        cv2.GaussianBlur(picture, (31, 31), 5)
+        begun.set()
+threading.Thread(target=work, name="model", daemon=True).start()
+begun.wait()
+from pipeline.cli.main import main
+sys.argv = ["moonwatch", {argument!r}]
+main()
+"""
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("no-such-command", 2)])
+def test_a_thread_inside_native_code_does_not_abort_the_end(argument: str, code: int) -> None:
+    """The exit code stays what it was, and the log says who was still at work."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_WORK.format(argument=argument)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patience(50),
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "ending while at work: model" in done.stderr
+    assert "terminate" not in done.stderr

@@ -63,6 +63,21 @@ def idle_sites(checked: Checked) -> Iterator[Problem]:
             yield Problem(dotted(("sites", name)), "no camera is at this site")
 
 
+def long_deadlines(checked: Checked) -> Iterator[Problem]:
+    """Engines that may still be at work on a frame when it is given to another worker."""
+    visibility = checked.deployment.queue.visibility
+    if checked.is_broken("queue"):
+        return
+    for name, engine in checked.deployment.engines.items():
+        if engine.deadline >= visibility and not checked.is_broken("engines", name):
+            path = dotted(("engines", name, "deadline"))
+            message = (
+                f"{engine.deadline.total_seconds():g} s is not shorter than queue.visibility "
+                f"({visibility.total_seconds():g} s), after which another worker is given the frame"
+            )
+            yield Problem(path, message)
+
+
 def idle_shapes(checked: Checked) -> Iterator[Problem]:
     """Lines and zones that no rule uses."""
     for camera, config in checked.deployment.cameras.items():
@@ -100,6 +115,7 @@ _CHECKS: tuple[Check, ...] = (
     idle_cameras,
     idle_engines,
     idle_sites,
+    long_deadlines,
     idle_shapes,
     absent_recordings,
 )
