@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,6 +41,10 @@ class ReconnectConfig(Config):
 class LiveConfig(Config):
     """What all live sources can be told."""
 
+    is_recording: ClassVar[Literal[False]] = False
+    """Its pictures are taken now; one that waits too long is of no use any more."""
+    is_finite: ClassVar[Literal[False]] = False
+    """Whether it comes to an end."""
     open_timeout: PositiveDuration = timedelta(seconds=10)
     """How long connecting may take, name resolution and the first packets included."""
     read_timeout: PositiveDuration = timedelta(seconds=10)
