@@ -18,7 +18,7 @@ from pydantic import Field
 
 from connectors.sources.failures import failure
 from pipeline.core.clock import Clock
-from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.config import Config, PositiveDuration, all_left_out
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need
@@ -49,7 +49,7 @@ class LiveConfig(Config):
     """How long connecting may take, name resolution and the first packets included."""
     read_timeout: PositiveDuration = timedelta(seconds=10)
     """How long the stream may be silent before it counts as broken."""
-    reconnect: ReconnectConfig = Field(default_factory=ReconnectConfig)
+    reconnect: ReconnectConfig = Field(default_factory=all_left_out, validate_default=True)
     """How soon it is opened again."""
 
 
