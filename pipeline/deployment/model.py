@@ -215,13 +215,6 @@ class CameraConfig(Config):
     """One camera: its pictures, what is asked about them, and what is concluded."""
 
     source: SourceConfig = Field(description="Where its pictures come from.")
-    group: Name | None = Field(
-        None,
-        description=(
-            "Samplers started with `--group` and this name take the camera, and no others; "
-            "without a group those do that are started without `--group`."
-        ),
-    )
     sample: SampleConfig = Field(
         default_factory=all_left_out,
         validate_default=True,
@@ -234,6 +227,13 @@ class CameraConfig(Config):
     zones: dict[Name, ZoneConfig] = Field({}, description="Parts of the picture, by name.")
     rules: dict[Name, RuleConfig] = Field(
         {}, description="What is concluded from the answers, by name."
+    )
+    group: Name | None = Field(
+        None,
+        description=(
+            "Samplers started with `--group` and this name take the camera, and no others; "
+            "without a group those do that are started without `--group`."
+        ),
     )
     site: Name | None = Field(
         None, description="Where it is: the name of one of the `sites`; at `site` when left out."
