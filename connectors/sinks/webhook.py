@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.config import Config, PositiveDuration, Secret, parse_duration
+from pipeline.core.config import Config, PositiveDuration, Secret, all_left_out, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 
@@ -68,7 +68,7 @@ class WebhookConfig(BaseSinkConfig):
     """More headers, such as `Authorization: Bearer ...`."""
     proxy: Secret | None = None
     """URL of a proxy; the environment's are not used."""
-    tls: TlsConfig = Field(default_factory=TlsConfig)
+    tls: TlsConfig = Field(default_factory=all_left_out, validate_default=True)
 
     @field_validator("url")
     @classmethod

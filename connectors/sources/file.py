@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
@@ -30,6 +30,8 @@ class FileConfig(DecodeConfig):
     """A recording, processed completely; its times are those of the recording."""
 
     type: Literal["file"] = "file"
+    is_recording: ClassVar[Literal[True]] = True
+    """Its pictures were taken before; none is lost however long they wait."""
     path: str = Field(min_length=1)
     """A video file, a folder (its videos in order of their names), or a glob like `cam*/*.mp4`."""
     loop: bool = False
@@ -48,6 +50,11 @@ class FileConfig(DecodeConfig):
                 "is a date and time with its zone, such as 2026-11-23T08:00:00+01:00"
             )
         return value
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it comes to an end."""
+        return not self.loop
 
     def build(self, clock: Clock | None = None) -> "FileSource":
         """The recording, not yet opened."""

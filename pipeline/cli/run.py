@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from connectors.queues.memory import MemoryConfig
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, log_format
 from pipeline.cli.run_loop import stop_on_signals, work
 from pipeline.cli.tables import summary_tables
@@ -45,7 +44,7 @@ def run(
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop = stop_on_signals()
-    if isinstance(deployment.queue, MemoryConfig):
+    if not deployment.queue.is_shared:
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
                 running = Run(deployment, ownership, record)

@@ -39,10 +39,10 @@ def as_written(config: Config, without: Collection[str] = ()) -> dict[str, JsonV
     """A config as JSON that reads back as the same config, less the fields named in `without`.
 
     Defaults are left out, so that a field which a later release adds changes nothing; so are
-    secrets.
+    secrets, and settings of which nothing is left.
     """
     dumped = config.model_dump(by_alias=True, exclude_defaults=True, exclude=set(without))
-    return {name: _plain(value) for name, value in dumped.items()}
+    return {name: _plain(value) for name, value in dumped.items() if value != {}}
 
 
 def _plain(value: Any) -> JsonValue:
@@ -59,6 +59,15 @@ def _plain(value: Any) -> JsonValue:
             return None
         case _:
             return str(value)
+
+
+def all_left_out() -> Any:
+    """The default of a field of settings, given with `validate_default`: nothing is said of them.
+
+    A default that is made by their class would have a validator built for that class alone, beside
+    the one that is part of what holds the field.
+    """
+    return {}
 
 
 def parse_duration(value: Any) -> Any:

@@ -34,6 +34,7 @@ def json_schema() -> Schema:
         definitions[name + _PARTIAL] = _partial(definitions[name])
     _add_defaults(schema)
     _add_include(schema)
+    _add_short_forms(schema)
     _loosen(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -116,6 +117,26 @@ def _add_include(schema: Schema) -> None:
     schema.setdefault("allOf", []).append(
         {"anyOf": [{"required": ["cameras"]}, {"required": ["include"]}]}
     )
+
+
+def _add_short_forms(schema: Schema) -> None:
+    """Allow what is written out while a file is read."""
+    word: Schema = {"type": "string", "minLength": 1}
+    for node in _nodes(schema):
+        held = node.get("properties", {})
+        if "source" in held:
+            held["source"] = _or(held["source"], word)
+        if "schedule" in held:
+            held["schedule"] = _or(held["schedule"], held["schedule"]["items"])
+    schema["properties"]["site"] = _or(schema["properties"]["site"], word)
+    sites = schema["properties"]["sites"]
+    sites["additionalProperties"] = {"anyOf": [sites["additionalProperties"], word]}
+
+
+def _or(value: Schema, other: Schema) -> Schema:
+    about: Schema = {k: value[k] for k in ("title", "description", "default") if k in value}
+    rest = {k: v for k, v in value.items() if k not in about}
+    return {**about, "anyOf": [rest, dict(other)]}
 
 
 def _loosen(schema: Schema) -> None:

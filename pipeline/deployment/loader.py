@@ -20,6 +20,7 @@ from pipeline.deployment.yaml.includes import INCLUDE, merge_includes, read_text
 from pipeline.deployment.yaml.overrides import apply_overrides
 from pipeline.deployment.yaml.parser import read_yaml
 from pipeline.deployment.yaml.secret_files import read_secret_files
+from pipeline.deployment.yaml.short_forms import write_out
 from pipeline.deployment.yaml.tree import (
     Key,
     List,
@@ -106,6 +107,7 @@ def parse(
     root = merge_defaults(root)
     root, found, unresolved = interpolate(root, environment)
     problems += found
+    root = write_out(root)
     root, found, unread = read_secret_files(root, Deployment, files)
     problems += found
     draft = read_model(root, Deployment, PARTS)

@@ -15,7 +15,7 @@ from connectors.sources import SourceConfig
 from connectors.stores import StoreConfig
 from pipeline.core import geometry
 from pipeline.core import tasks as core
-from pipeline.core.config import XY, Config, PositiveDuration
+from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
 from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
@@ -99,7 +99,9 @@ class DetectTask(TaskBase):
     detect: Words = Field(description="What to find, such as `person`.")
     max_objects: int = Field(50, ge=1, le=1000, description="Most boxes in one answer.")
     track: TrackerConfig = Field(
-        default_factory=TrackerConfig, description="How boxes become tracks over time."
+        default_factory=all_left_out,
+        validate_default=True,
+        description="How boxes become tracks over time.",
     )
 
     def task(self, name: str) -> core.Task:
@@ -213,15 +215,9 @@ class CameraConfig(Config):
     """One camera: its pictures, what is asked about them, and what is concluded."""
 
     source: SourceConfig = Field(description="Where its pictures come from.")
-    group: Name | None = Field(
-        None,
-        description=(
-            "Samplers started with `--group` and this name take the camera, and no others; "
-            "without a group those do that are started without `--group`."
-        ),
-    )
     sample: SampleConfig = Field(
-        default_factory=SampleConfig,
+        default_factory=all_left_out,
+        validate_default=True,
         description="Which of its frames are looked at, and what of them.",
     )
     tasks: dict[Name, TaskConfig] = Field(
@@ -231,6 +227,13 @@ class CameraConfig(Config):
     zones: dict[Name, ZoneConfig] = Field({}, description="Parts of the picture, by name.")
     rules: dict[Name, RuleConfig] = Field(
         {}, description="What is concluded from the answers, by name."
+    )
+    group: Name | None = Field(
+        None,
+        description=(
+            "Samplers started with `--group` and this name take the camera, and no others; "
+            "without a group those do that are started without `--group`."
+        ),
     )
     site: Name | None = Field(
         None, description="Where it is: the name of one of the `sites`; at `site` when left out."
@@ -254,7 +257,9 @@ class Deployment(Config):
 
     version: Literal[1] = Field(description="Version of the file format: `version: 1`.")
     site: SiteConfig = Field(
-        default_factory=SiteConfig, description="Where the cameras are that name no other site."
+        default_factory=all_left_out,
+        validate_default=True,
+        description="Where the cameras are that name no other site.",
     )
     sites: dict[Name, SiteConfig] = Field({}, description="More sites, by name.")
     engines: dict[Name, EngineConfig] = Field(
@@ -269,7 +274,9 @@ class Deployment(Config):
         description="How frames reach the engines, and results come back.",
     )
     store: StoreConfig = Field(
-        default_factory=StoreConfig, description="Where events, counts and pictures are kept."
+        default_factory=all_left_out,
+        validate_default=True,
+        description="Where events, counts and pictures are kept.",
     )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")

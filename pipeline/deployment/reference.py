@@ -96,6 +96,8 @@ def _row(key: str, model: Model, schema: Schema) -> str:
     info = fields_by_key(model)[key]
     names = f"`{key}`" + (f", `{key}{SUFFIX}`" if is_secret(key, info) else "")
     default = info.get_default(call_default_factory=True, validated_data={})
+    if default == {} and info.validate_default:
+        default = {"all": "left out"}
     shown = "**required**" if default is PydanticUndefined else _shown(as_written(default))
     cells = [names, _kind(schema["properties"][key]), shown, descriptions(model)[key]]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
@@ -173,7 +172,7 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
         sinks=sinks,
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
-        unseen=_UNSEEN if isinstance(deployment.queue, MemoryConfig) else None,
+        unseen=_UNSEEN if not deployment.queue.is_shared else None,
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
     if status.run is not None and status.run.ended_at is None and not status.run.is_alive:
@@ -186,7 +185,7 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
 
 
 def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
-    if isinstance(deployment.queue, MemoryConfig):
+    if not deployment.queue.is_shared:
         return _QueueFacts()
     queues = shared_queues(deployment, clock)
     try:
@@ -226,7 +225,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
 
 def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
     record = kept.run
-    if record is None or not isinstance(deployment.queue, MemoryConfig):
+    if record is None or deployment.queue.is_shared:
         return None
     host, pid = record.owner.host, record.owner.pid
     is_alive = record.ended_at is None and abs(record.silent_s) <= _SILENT_S

@@ -28,7 +28,7 @@ def render_camera(
 ) -> int:
     """Draw one camera's run onto its clip; returns how many pictures were drawn."""
     camera = deployment.cameras[name]
-    if not isinstance(camera.source, FileConfig):
+    if not camera.source.is_recording:
         problem = f"is of type {camera.source.type}; only files can be drawn on"
         raise ConfigError([Problem(f"cameras.{name}.source", problem)])
     if not tracks.exists():

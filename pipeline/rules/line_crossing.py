@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.answers import Boxes
-from pipeline.core.config import Config
+from pipeline.core.config import Config, all_left_out
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
@@ -50,7 +50,9 @@ class LineCrossingConfig(RuleBase):
     type: Literal["line_crossing"] = "line_crossing"
     line: str = Field(description="Name of one of the camera's lines.")
     names: CrossingNames = Field(
-        default=CrossingNames(), description="Names for the directions, like {in: entered}."
+        default_factory=all_left_out,
+        validate_default=True,
+        description="Names for the directions, like {in: entered}.",
     )
     margin: float = Field(
         default=0.01,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from connectors.sources.file import FileConfig
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
 from pipeline.core.engines import Engine
@@ -93,7 +92,7 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         camera=name,
         lanes=tuple(_lane_plan(deployment, name, camera, engine) for engine in engines_of(camera)),
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
-        is_recording=isinstance(source, FileConfig) and not source.loop,
+        is_recording=source.is_finite,
         watched=frozenset(ENDED_BY) - unwatched,
     )
 

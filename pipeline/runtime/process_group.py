@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from connectors.sources.file import FileConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import QueueError, SourceError, StoreError
 from pipeline.core.sources import Need
@@ -187,7 +186,7 @@ def _runs_of(deployment: Deployment) -> dict[str, str]:
     """What a sampler calls the run of each file."""
     runs = {}
     for name, camera in deployment.cameras.items():
-        if not isinstance(camera.source, FileConfig):
+        if not camera.source.is_recording:
             continue
         source = camera.source.build()
         try:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from connectors.queues.memory import MemoryConfig
 from connectors.queues.redis import RedisQueues
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueError, StoreError
@@ -115,7 +114,7 @@ class ProcessContext:
 
 def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
     """The queue that processes share; raises ConfigError where it is this process's own."""
-    if isinstance(deployment.queue, MemoryConfig):
+    if not deployment.queue.is_shared:
         message = (
             "is `memory`, which ends with its process; name a Redis, or run all stages in one "
             "process with `moonwatch run`"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from pipeline.core.config import XY, Config, Duration, Fraction, PositiveDuration
+from pipeline.core.config import XY, Config, Duration, Fraction, PositiveDuration, all_left_out
 from pipeline.core.geometry import Polygon, crosses_itself
 
 DEFAULT_EVERY = timedelta(milliseconds=500)
@@ -82,9 +82,9 @@ class SampleConfig(Config):
     """Skip pictures in which nothing moves: true, false, or the settings of it."""
     duplicates: Literal["keep", "drop"] = "keep"
     """Whether pictures that look like the last frame are frames, too."""
-    frozen: FrozenSwitch = Field(default_factory=FrozenConfig)
+    frozen: FrozenSwitch = Field(default_factory=all_left_out, validate_default=True)
     """Report a picture that stands still: true, false, or the settings of it."""
-    black: BlackSwitch = Field(default_factory=BlackConfig)
+    black: BlackSwitch = Field(default_factory=all_left_out, validate_default=True)
     """Report a black picture: true, false, or the settings of it."""
     masks: tuple[Corners, ...] = ()
     """Private areas, each a polygon of [x, y] corners in 0..1; blackened in every frame."""

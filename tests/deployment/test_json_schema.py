@@ -48,6 +48,11 @@ def test_the_shipped_files_suit_it(validator: Draft202012Validator, path: Path) 
         camera(source={"type": "webcam", "device": 0}),
         {"version": 1, "defaults": camera()["cameras"]["door"], "cameras": {"a": {}, "b": None}},
         camera(source={"type": "rtsp", "url_file": "/run/secrets/door"}),
+        camera(source="rtsp://door/1", site="north")
+        | {"site": "Shop", "sites": {"north": "North"}},
+        camera(
+            rules={"r": {"type": "occupancy", "of": "people", "schedule": {"days": "mon-fri"}}},
+        ),
         camera() | {"defaults": {"source": {"transport": "udp"}, "tasks": {"p": {"every": "1s"}}}},
         camera() | {"sinks": {"ops": {"type": "webhook", "url_file": "/run/secrets/hook"}}},
     ],

@@ -163,6 +163,47 @@ def test_a_mistake_is_told_at_its_place(override: str, path: str, part: str) -> 
     assert part in problems[0].message
 
 
+@pytest.mark.parametrize(
+    ("override", "path", "part"),
+    [
+        ("cameras.door.source=somewhere", "source", "not 'somewhere'; write it like rtsp://"),
+        ("cameras.door.source=5", "source", "write it like rtsp://10.0.0.7/1, or {type: rtsp"),
+        ("cameras.door.tasks=person", "tasks", "write it like {people: {detect: person}}"),
+    ],
+)
+def test_a_wrong_shape_is_told_with_a_right_one(override: str, path: str, part: str) -> None:
+    """So that nobody has to look it up."""
+    first, *_ = refused(GOOD, override)
+    assert first.path == f"cameras.door.{path}"
+    assert part in first.message
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("rtsp://u:p@10.0.0.7/1", {"type": "rtsp", "url": "rtsp://u:p@10.0.0.7/1"}),
+        ("https://camera/stream", {"type": "http", "url": "https://camera/stream"}),
+        ("/dev/video2", {"type": "webcam", "device": "/dev/video2"}),
+        ("door.MP4", {"type": "file", "path": "door.MP4"}),
+        ("recordings/", {"type": "file", "path": "recordings/"}),
+        ("cam-*.mkv", {"type": "file", "path": "cam-*.mkv"}),
+    ],
+)
+def test_a_source_may_be_an_address(written: str, meant: dict[str, str]) -> None:
+    """Its type is told by its beginning or its end."""
+    source = loaded(f"cameras.door.source='{written}'").deployment.cameras["door"].source
+    assert source == type(source).model_validate(meant)
+
+
+def test_a_site_may_be_a_name_and_a_schedule_one_window() -> None:
+    """Where there is no more to say."""
+    schedule = "cameras.door.rules.queue.schedule={days: mon-fri, from: 8:00}"
+    deployment = loaded("site=Shop 12", "sites={north: North}", schedule).deployment
+    assert (deployment.site.name, deployment.sites["north"].name) == ("Shop 12", "North")
+    (window,) = deployment.cameras["door"].rules["queue"].schedule
+    assert window.from_ == "08:00"
+
+
 @pytest.mark.parametrize("text", ["", "# nothing", "- a\n- b", "just words", "null"])
 def test_what_is_no_map_is_refused(text: str) -> None:
     """With a word about how to begin."""
@@ -284,6 +325,28 @@ def test_switches_take_words(word: str, value: bool) -> None:
     overrides = [f"cameras.door.sample.motion={word}", f"cameras.door.rules.queue.snapshot={word}"]
     camera = loaded(*overrides).deployment.cameras["door"]
     assert (camera.sample.motion is not None, camera.rules["queue"].snapshot) == (value, value)
+
+
+def test_a_switch_may_be_a_variable() -> None:
+    """Whose value is a word, also where it is `true`."""
+    environment = {"ON": "true", "OFF": "false"}
+    motion = "cameras.door.sample.motion='${ON}'"
+    black = "cameras.door.sample.black='${OFF}'"
+    sample = parse(GOOD, [motion, black], environment).deployment.cameras["door"].sample
+    assert sample.motion is not None
+    assert sample.black is None
+
+
+def test_a_part_that_is_broken_still_has_its_name() -> None:
+    """So that a task's slip is told with the engine's, and one that is right is not."""
+    text = GOOD.replace("{detect: person}", "{detect: person, engine: fats}").replace(
+        "cameras:", "engines: {fast: {type: cocoo}}\ncameras:"
+    )
+    assert [(p.path, p.message) for p in refused(text)] == [
+        ("engines.fast", "'cocoo' is no known type; did you mean 'coco'?"),
+        ("cameras.door.tasks.people.engine", "there is no engine 'fats'; did you mean 'fast'?"),
+    ]
+    assert [p.path for p in refused(text.replace("fats", "fast"))] == ["engines.fast"]
 
 
 def test_hours_need_no_quotes() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.deployment.loader import Loaded, parse
+from pipeline.deployment.problems.references import CAMERA_TYPES
+from pipeline.processing.health import ENDED_BY
 
 GOOD = """
 version: 1
@@ -145,10 +147,18 @@ def test_what_does_not_fit_together_in_the_sinks(override: str, path: str, part:
     assert part in message
 
 
-@pytest.mark.parametrize("word", ["footfall", "door", "occupancy", "camera", "foot*", "'*'"])
+@pytest.mark.parametrize(
+    "word",
+    ["footfall", "door", "occupancy", "camera", "camera_offline", "camera_*", "foot*", "'*'"],
+)
 def test_sinks_may_filter_by_rule_camera_and_type(word: str) -> None:
-    """With wildcards; `camera` is the type of events about a camera's health."""
+    """With wildcards; `camera` is the rule of events about a camera's health."""
     assert loaded(f"sinks.log.only=[{word}]").warnings == ()
+
+
+def test_the_types_of_health_events_are_those_that_there_are() -> None:
+    """A camera's troubles are named elsewhere."""
+    assert set(CAMERA_TYPES) == {f"camera_{trouble}" for trouble in ENDED_BY}
 
 
 def test_the_only_engine_that_can_answer_is_chosen() -> None:

@@ -138,6 +138,34 @@ def test_aliases_that_multiply_are_refused() -> None:
     assert "aliases stand for more" in problems[0].message
 
 
+def test_many_values_without_aliases_are_taken() -> None:
+    """A fleet with masks has more values than an alias may stand for."""
+    tree, problems = read_yaml("\n".join(f"k{i}: [{'1, ' * 99}1]" for i in range(1100)))
+    assert problems == []
+    assert tree is not None
+    assert sum(map(len, plain(tree).values())) == 110_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 900 + "]" * 900,
+        "[" * 50_000,
+        "{a: " * 50_000,
+        "- " * 50_000 + "x",
+        "".join(" " * i + "a:\n" for i in range(2_000)),
+        "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 2_000)),
+    ],
+    ids=["900 lists", "lists", "maps", "dashes", "lines", "aliases"],
+)
+def test_what_is_nested_too_deep_is_refused(text: str) -> None:
+    """With a sentence, before any stack overflows."""
+    tree, problems = read_yaml(text)
+    assert tree is None
+    (problem,) = problems
+    assert "more than 64 levels deep" in problem.message
+
+
 def test_an_empty_text_is_no_tree() -> None:
     """Nothing but comments is nothing."""
     assert read_yaml("# only a comment\n") == (None, [])

@@ -123,7 +123,7 @@ def test_a_task_it_cannot_answer_fails_alone(engine: Coco) -> None:
         (Detect("d", "fast", "people"), "did you mean person?"),  # a word for one of the names
         (Detect("d", "fast", "cars"), "did you mean car?"),  # a plural
         (Detect("d", "fast", "bycicle"), "did you mean bicycle?"),  # a slip of the pen
-        (Detect("d", "fast", "xyzzy"), "they are person, bicycle, car"),  # nothing near: all 80
+        (Detect("d", "fast", "xyzzy"), "names; the nearest are "),  # three of them
         (Ask("q", "fast", "Is it open?"), "cannot answer 'ask'"),
         (Caption("c", "fast"), "cannot answer 'caption'"),
     ],

@@ -2,7 +2,7 @@
 
 import importlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ class MemoryConfig(Config):
     """Stages in one process. Nothing survives its end; a file is simply played again."""
 
     type: Literal["memory"] = "memory"
+    is_shared: ClassVar[Literal[False]] = False
+    """Whether several processes can use it."""
     live_room: int = Field(default=4, ge=1)
     """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
     file_room: int = Field(default=16, ge=1)

@@ -25,7 +25,7 @@ has it: a put or a result of a sampler whose camera was given to another since i
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -52,6 +52,8 @@ class RedisConfig(Config):
     """Stages in many processes and machines, with Redis 6.2 or later, or Valkey, between them."""
 
     type: Literal["redis"] = "redis"
+    is_shared: ClassVar[Literal[True]] = True
+    """Whether several processes can use it."""
     url: Annotated[RedisUrl, AfterValidator(_readable)]
     """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
     `redis+cluster://a,b`."""

@@ -12,12 +12,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from connectors.sources.failures import failure
 from pipeline.core.clock import Clock
-from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.config import Config, PositiveDuration, all_left_out
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need
@@ -40,11 +41,15 @@ class ReconnectConfig(Config):
 class LiveConfig(Config):
     """What all live sources can be told."""
 
+    is_recording: ClassVar[Literal[False]] = False
+    """Its pictures are taken now; one that waits too long is of no use any more."""
+    is_finite: ClassVar[Literal[False]] = False
+    """Whether it comes to an end."""
     open_timeout: PositiveDuration = timedelta(seconds=10)
     """How long connecting may take, name resolution and the first packets included."""
     read_timeout: PositiveDuration = timedelta(seconds=10)
     """How long the stream may be silent before it counts as broken."""
-    reconnect: ReconnectConfig = Field(default_factory=ReconnectConfig)
+    reconnect: ReconnectConfig = Field(default_factory=all_left_out, validate_default=True)
     """How soon it is opened again."""
 
 

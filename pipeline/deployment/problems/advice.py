@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from connectors.sources.file import FileConfig
 from pipeline.core.errors import Problem
 from pipeline.deployment.model import CameraConfig
 from pipeline.deployment.problems.references import Check, Checked, able_engines
@@ -100,7 +99,7 @@ def absent_recordings(checked: Checked) -> Iterator[Problem]:
     """File sources without a file."""
     for camera, config in checked.deployment.cameras.items():
         source = config.source
-        if not isinstance(source, FileConfig) or checked.is_broken("cameras", camera, "source"):
+        if not source.is_recording or checked.is_broken("cameras", camera, "source"):
             continue
         path = dotted(("cameras", camera, "source", "path"))
         found = [source.path] if os.path.lexists(source.path) else glob.glob(source.path)  # noqa: PTH207 - may be absolute

@@ -15,6 +15,8 @@ from pipeline.deployment.model import AskTask, Deployment
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.yaml.tree import Path, dotted
 
+CAMERA_TYPES = ("camera_offline", "camera_frozen", "camera_black")
+"""The types of events about a camera's health, which are told by the name `camera`."""
 # First words of questions that nobody answers with yes or no.
 _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")
 
@@ -65,9 +67,10 @@ def missing_sites(checked: Checked) -> Iterator[Problem]:
 
 def missing_engines(checked: Checked) -> Iterator[Problem]:
     """Tasks that name an engine which is not there."""
-    known = checked.names(checked.deployment.engines, "engines")
+    there = () if checked.is_broken("engines") else checked.deployment.engines
+    known = checked.names(there, "engines")
     for path, task in checked.tasks():
-        if task.engine and task.engine not in known and not checked.is_broken("engines"):
+        if task.engine and known and task.engine not in known:
             yield _problem(
                 (*path, "engine"), f"there is no engine {task.engine!r}", task.engine, known
             )
@@ -219,7 +222,7 @@ def _event_names(checked: Checked) -> list[str]:
     for camera, config in deployment.cameras.items():
         names += checked.names(config.rules, "cameras", camera, "rules")
     types = {rule.type for config in deployment.cameras.values() for rule in config.rules.values()}
-    return list(dict.fromkeys([*names, *sorted(types), "camera"]))
+    return list(dict.fromkeys([*names, *sorted(types), "camera", *CAMERA_TYPES]))
 
 
 def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Problem:

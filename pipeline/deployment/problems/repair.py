@@ -27,7 +27,8 @@ _MAX_ROUNDS = 12
 _WANTS_TEXT = frozenset({"string_type", "literal_error"})
 # Refusals of a word where settings are wanted that can also be switched on and off.
 _WANTS_SWITCH = frozenset({"model_type", "model_attributes_type", "dict_type"})
-_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+# `true` is a word where it came from a variable.
+_SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
     node = find(root, path)
     say = _SENTENCES.get(kind)
     message = say(context, node) if say else _other(details)
+    if say is _MAP and path and path[-1] in _EXAMPLES:
+        message += f"; write it like {_EXAMPLES[path[-1]]}"
     return Mistake(path, kind, without_secrets(message, node))
 
 
@@ -185,6 +187,17 @@ def _short_text(context: Mapping[str, Any], node: Node | None) -> str:
     return f"must have at least {context['min_length']} letters"
 
 
+_EXAMPLES: Mapping[Key, str] = {
+    "source": "rtsp://10.0.0.7/1, or {type: rtsp, url: rtsp://10.0.0.7/1}",
+    "queue": "{type: memory}",
+    "store": "{url: sqlite:///moonwatch.db}",
+    "engines": "{fast: {type: coco}}",
+    "tasks": "{people: {detect: person}}",
+    "lines": "{door: {from: [0.1, 0.6], to: [0.9, 0.6]}}",
+    "zones": "{till: {polygon: [[0.6, 0.3], [0.9, 0.3], [0.9, 0.8]]}}",
+    "rules": "{visitors: {type: line_crossing, of: people, line: door}}",
+    "sinks": "{log: {type: jsonl, path: events.jsonl}}",
+}
 _MAP = _says("must be a map of keys and values")
 _LIST = _says("must be a list, in [ ]")
 _TEXT = _says("must be text")

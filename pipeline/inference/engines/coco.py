@@ -70,9 +70,13 @@ class CocoConfig(EngineConfigBase):
         if _class_of(label) is not None:
             return None
         near = _nearest(label)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"they are {', '.join(NAMES)}."
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        else:
+            likest = difflib.get_close_matches(label.lower(), NAMES, n=3, cutoff=0.0)
+            hint = f"the nearest are {', '.join(likest)}."
         return (
-            f"{label!r} is none of the coco engine's 80 names; {hint} "
+            f"{label!r} is not one of the coco engine's 80 names; {hint} "
             "An engine such as moondream takes any label"
         )
 

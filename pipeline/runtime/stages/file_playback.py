@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from connectors.sources.file import FileConfig
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 from pipeline.core.membership import Presence
@@ -227,7 +226,7 @@ class ConfirmedSamplingStage:
         judged = judged_jobs(known, name, engines_of(config))
         camera = SampledCamera(context, name, judged, queues)
         self._open[name] = camera
-        if isinstance(config.source, FileConfig):
+        if config.source.is_recording:
             now = context.clock.monotonic()
             self._playbacks[name] = FilePlayback(camera, engines_of(config), known, now)
         self._supervisor.add(camera.loop)
@@ -420,7 +419,7 @@ def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
     return frozenset(
         (name, engine)
         for name, camera in deployment.cameras.items()
-        if isinstance(camera.source, FileConfig)
+        if camera.source.is_recording
         for engine in engines_of(camera)
     )
 

@@ -1,0 +1,67 @@
+"""What may be written shorter: an address for a source, a name for a site, one window alone."""
+
+import re
+from dataclasses import replace
+
+from pipeline.deployment.yaml.tree import List, Map, Node, Scalar
+
+_SCHEMES = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
+_VIDEOS = re.compile(r"(?i).*(/|\*|\.(mp4|mkv|mov|avi|webm|ts|m4v|mpe?g|wmv|flv))")
+
+
+def write_out(root: Node) -> Node:
+    """The tree with the short forms written out; what is neither form is left to be refused."""
+    if not isinstance(root, Map):
+        return root
+    entries = dict(root.entries)
+    if "site" in entries:
+        entries["site"] = _site(entries["site"])
+    if isinstance(sites := entries.get("sites"), Map):
+        named = {name: _site(site) for name, site in sites.entries.items()}
+        entries["sites"] = replace(sites, entries=named)
+    if isinstance(cameras := entries.get("cameras"), Map):
+        named = {name: _camera(camera) for name, camera in cameras.entries.items()}
+        entries["cameras"] = replace(cameras, entries=named)
+    return replace(root, entries=entries)
+
+
+def _site(node: Node) -> Node:
+    if isinstance(node, Scalar) and node.text and node.value is not None:
+        return Map({"name": node}, node.origin)
+    return node
+
+
+def _camera(camera: Node) -> Node:
+    if not isinstance(camera, Map):
+        return camera
+    entries = dict(camera.entries)
+    if "source" in entries:
+        entries["source"] = _source(entries["source"])
+    if isinstance(rules := entries.get("rules"), Map):
+        named = {name: _rule(rule) for name, rule in rules.entries.items()}
+        entries["rules"] = replace(rules, entries=named)
+    return replace(camera, entries=entries)
+
+
+def _source(node: Node) -> Node:
+    """`rtsp://...`, `http://...`, `/dev/video0` or a path of videos, with the type it tells."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str):
+        return node
+    scheme, colon, _ = node.value.partition("://")
+    if colon:
+        kind, key = _SCHEMES.get(scheme.lower()), "url"
+    elif node.value.startswith("/dev/video"):
+        kind, key = "webcam", "device"
+    else:
+        kind, key = "file" if _VIDEOS.fullmatch(node.value) else None, "path"
+    if kind is None:
+        return node
+    told = Scalar(kind, kind, node.origin)
+    return Map({"type": told, key: node}, node.origin)
+
+
+def _rule(rule: Node) -> Node:
+    if isinstance(rule, Map) and isinstance(window := rule.entries.get("schedule"), Map):
+        entries = {**rule.entries, "schedule": List((window,), window.origin)}
+        return replace(rule, entries=entries)
+    return rule
