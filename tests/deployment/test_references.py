@@ -206,7 +206,7 @@ def test_engines_may_be_left_out() -> None:
             f"{DOOR}.zones.b",
             "this zone",
         ),
-        ("queue.visibility=60s", "engines.coco.deadline", "60 s is not shorter than queue.visi"),
+        ("queue={type: memory, visibility: 60s}", "engines.coco.deadline", "60 s is not shorter"),
         ("cameras.door.source.path=nobody.mp4", f"{DOOR}.source.path", "no file is at nobody.mp4"),
         ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file is at"),
     ],
