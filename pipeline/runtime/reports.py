@@ -55,6 +55,14 @@ class Report:
     """The cameras that it would sample if others did not."""
     over: Sequence[str] = ()
     """The files it has played that are judged to their end."""
+    version: str = ""
+    """Of the deployment file by which the process works."""
+    request: str = ""
+    """The last request to read the file again that was answered."""
+    outcome: str = ""
+    """What became of it, in the words of `pipeline.runtime.reload.Outcome`."""
+    said: Sequence[str] = ()
+    """Why, where it did not come about."""
 
     @property
     def place(self) -> str:
