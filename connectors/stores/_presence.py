@@ -1,4 +1,4 @@
-"""Who works on a store, and what they are asked: for deployments whose queue is their process's own.
+"""Who works on a store, and what they are asked, where the queue is their process's own.
 
 A deployment over Redis says this there, where also those hosts are that cannot reach the store.
 """

@@ -1,7 +1,8 @@
 """`moonwatch reload`: a changed deployment file, applied to every process at work."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from pipeline.core.config import parse_duration
 from pipeline.core.errors import MoonwatchError
 from pipeline.deployment.loader import read
 from pipeline.runtime.meeting import meeting_point
-from pipeline.runtime.reload import REQUEST_TTL, Outcome, new_request
+from pipeline.runtime.reload import APPLIED, REQUEST_TTL, new_request
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.telemetry.logs import set_up
 
@@ -28,7 +29,7 @@ def reload(
         str, typer.Option(help="How long answers are waited for, like 20s.", metavar="DURATION")
     ] = "20s",
 ) -> None:
-    """Apply a changed file to what runs: cameras, lines, zones, rules and sinks come, go and change.
+    """Apply a changed file to what runs: cameras, rules and sinks come, go and change at work.
 
     Every process reads its own copy of the file. A file with mistakes changes nothing. Ends with 0
     where every process works by the file as it is now, and with 1 where one does not.
@@ -56,31 +57,38 @@ def reload(
             if len(answered) == len(asked):
                 break
             clock.wait(_LOOK_S)
-    rows = [_row(report, request, loaded.digest) for _, report in sorted(asked.items())]
+    answers = [_answer(report, request, loaded.digest) for _, report in sorted(asked.items())]
     if as_json:
+        rows = [asdict(answer) for answer in answers]
         typer.echo(json.dumps({"version": loaded.digest, "processes": rows}, indent=2))
     else:
-        for row in rows:
-            typer.echo(f"{row['stage']} on {row['host']} ({row['pid']}): {row['outcome']}")
-            for sentence in row["said"]:
+        for answer in answers:
+            typer.echo(f"{answer.stage} on {answer.host} ({answer.pid}): {answer.outcome}")
+            for sentence in answer.said:
                 typer.echo(f"  {sentence}")
-    if not all(row["good"] for row in rows):
+    if not all(answer.good for answer in answers):
         raise typer.Exit(1)
 
 
-def _row(report: Report, request: str, version: str) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one process says of the changed file."""
+
+    stage: str
+    host: str
+    pid: int
+    outcome: str
+    said: Sequence[str]
+    good: bool
+    """Whether it works by the file as it is now."""
+
+
+def _answer(report: Report, request: str, version: str) -> _Answer:
     outcome, said = report.outcome, list(report.said)
     if report.request != request:
         outcome, said = _NO_ANSWER, ["it may be busy, or paused; `moonwatch status` shows it"]
-    good = outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
+    good = outcome in APPLIED
     if good and report.version != version:
         good = False
         said.append("its copy of the file, or its environment, differs from the one read here")
-    return {
-        "stage": report.stage,
-        "host": report.host,
-        "pid": report.pid,
-        "outcome": outcome,
-        "said": said,
-        "good": good,
-    }
+    return _Answer(report.stage, report.host, report.pid, outcome, said, good)

@@ -65,6 +65,13 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+def hang_up_on_signal() -> threading.Event:
+    """Set by SIGHUP, which asks a process to read its file again."""
+    hang_up = threading.Event()
+    signal.signal(signal.SIGHUP, lambda _signum, _frame: hang_up.set())
+    return hang_up
+
+
 @contextmanager
 def _display(run: RunHandle, *, quiet: bool) -> Iterator[Callable[[], None]]:
     if quiet:

@@ -10,7 +10,7 @@ frames come.
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -44,10 +44,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The file is good, but the process could not do what it says."""
 
-    @property
-    def is_good(self) -> bool:
-        """Whether the process works by the file as it is now."""
-        return self in (Outcome.APPLIED, Outcome.UNCHANGED)
+
+APPLIED = frozenset({Outcome.APPLIED, Outcome.UNCHANGED})
+"""The outcomes after which a process works by the file as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,28 @@ class Reloaded:
     outcome: Outcome
     said: tuple[str, ...] = ()
     """Why, in sentences: the mistakes, or what needs a restart."""
+
+
+def _whole(deployment: Deployment) -> Deployment:
+    return deployment
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentFile:
+    """Where a process has its deployment from, as it was read at its start."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    loaded: Loaded
+    watch: bool = False
+    """Whether the process looks for itself whether the file has changed."""
+    narrowed: Callable[[Deployment], Deployment] = _whole
+    """The part of a deployment that is this process's; raises ConfigError where there is none."""
+
+    @property
+    def deployment(self) -> Deployment:
+        """What this process works by at its start."""
+        return self.narrowed(self.loaded.deployment)
 
 
 def new_request() -> str:
@@ -89,39 +110,32 @@ class Reloader:
 
     def __init__(
         self,
-        file: Path,
-        overrides: Sequence[str],
-        loaded: Loaded,
+        file: DeploymentFile,
         apply: Callable[[Deployment], None],
         clock: Clock,
         *,
         engines: Callable[[], Collection[str]] = tuple,
         asked: Callable[[], str | None] = lambda: None,
-        others: Callable[[], Mapping[str, str]] | None = None,
-        narrowed: Callable[[Deployment], Deployment] = lambda deployment: deployment,
-        watch: bool = False,
+        others: Callable[[], Collection[str]] | None = None,
     ) -> None:
         """`apply` makes the process work by a deployment; raises MoonwatchError where it cannot.
 
-        `engines` are those that it has loaded, `asked` is the request that stands, `others` has the
-        version of the file by which each process works that has to know of a change first,
-        `narrowed` is the part of a deployment that is this process's.
+        `engines` are those that it has loaded, `asked` is the request that stands. `others` has,
+        for each process that has to know of a change first, the version of the file by which it
+        works, or the request that it has answered otherwise.
         """
         self._file = file
-        self._overrides = tuple(overrides)
-        self._loaded = loaded
+        self._loaded = file.loaded
         self._apply = apply
         self._clock = clock
         self._engines = engines
         self._asked = asked
         self._others = others
-        self._narrowed = narrowed
-        self._watch = watch
         self._hung_up = threading.Event()
         self._answered: str | None = None
         self._asked_at = float("-inf")
-        self._pending: tuple[str, Loaded, float] | None = None
-        self._stamps = _stamps_of(loaded.files)
+        self._pending: tuple[str, Loaded, Deployment, float] | None = None
+        self._stamps = _stamps_of(file.loaded.files)
         self._stamped_at: float | None = None
         self.last: Reloaded | None = None
         """What became of the last request; None before the first."""
@@ -142,10 +156,10 @@ class Reloader:
         if request is not None:
             self._begin(request, now)
         if self._pending is not None:
-            request, loaded, until = self._pending
+            request, loaded, deployment, until = self._pending
             if now >= until or self._are_ready(request, loaded.digest):
                 self._pending = None
-                self._finish(request, loaded)
+                self._finish(request, loaded, deployment)
 
     def _told(self, now: float) -> str | None:
         if self._hung_up.is_set():
@@ -154,7 +168,7 @@ class Reloader:
         if now - self._asked_at < _ASK_EVERY_S:
             return None
         self._asked_at = now
-        if self._watch and self._has_settled(now):
+        if self._file.watch and self._has_settled(now):
             return ""
         asked = self._asked()
         if asked is None or not asked.startswith(_PREFIX) or asked == self._answered:
@@ -174,33 +188,30 @@ class Reloader:
         return True
 
     def _begin(self, request: str, now: float) -> None:
+        self._pending = None
         try:
-            loaded = read(self._file, self._overrides)
+            loaded = read(self._file.path, self._file.overrides)
+            new = self._file.narrowed(loaded.deployment)
         except ConfigError as error:
-            self._pending = None
             self._answer(request, Outcome.REFUSED, [str(problem) for problem in error.problems])
             return
         if loaded.digest == self._loaded.digest:
-            self._pending = None
             self._loaded = loaded
             self._answer(request, Outcome.UNCHANGED)
             return
-        old, new = self._narrowed(self._loaded.deployment), self._narrowed(loaded.deployment)
+        old = self._file.narrowed(self._loaded.deployment)
         reasons = unchangeable(old, new, self._engines())
         if reasons:
-            self._pending = None
             self._answer(request, Outcome.NEEDS_RESTART, reasons)
             return
-        self._pending = (request, loaded, now + _OTHERS_S)
+        self._pending = (request, loaded, new, now + _OTHERS_S)
 
     def _are_ready(self, request: str, version: str) -> bool:
-        if self._others is None:
-            return True
-        return all(seen in (version, request) for seen in self._others().values())
+        return self._others is None or all(seen in (version, request) for seen in self._others())
 
-    def _finish(self, request: str, loaded: Loaded) -> None:
+    def _finish(self, request: str, loaded: Loaded, deployment: Deployment) -> None:
         try:
-            self._apply(self._narrowed(loaded.deployment))
+            self._apply(deployment)
         except MoonwatchError as error:
             self._answer(request, Outcome.FAILED, [str(error)])
             return
@@ -210,10 +221,10 @@ class Reloader:
 
     def _answer(self, request: str, outcome: Outcome, said: Sequence[str] = ()) -> None:
         self.last = Reloaded(request, outcome, tuple(said))
-        level = logging.INFO if outcome.is_good else logging.ERROR
+        level = logging.INFO if outcome in APPLIED else logging.ERROR
         reasons = "".join(f"\n  {reason}" for reason in said)
-        going_on = "" if outcome.is_good else "; going on by the file as it was"
-        logger.log(level, "%s: %s%s%s", self._file, outcome, going_on, reasons)
+        going_on = "" if outcome in APPLIED else "; going on by the file as it was"
+        logger.log(level, "%s: %s%s%s", self._file.path, outcome, going_on, reasons)
 
 
 def _stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int, int] | None, ...]:
