@@ -126,6 +126,8 @@ class Reloader:
         """
         self._file = file
         self._loaded = file.loaded
+        self.version = file.loaded.digest
+        """The version of the file by which this process works."""
         self._apply = apply
         self._clock = clock
         self._engines = engines
@@ -134,16 +136,11 @@ class Reloader:
         self._hung_up = threading.Event()
         self._answered: str | None = None
         self._asked_at = float("-inf")
-        self._pending: tuple[str, Loaded, Deployment, float] | None = None
+        self._pending: tuple[str, Loaded, str, Deployment, float] | None = None
         self._stamps = _stamps_of(file.loaded.files)
         self._stamped_at: float | None = None
         self.last: Reloaded | None = None
         """What became of the last request; None before the first."""
-
-    @property
-    def version(self) -> str:
-        """The version of the file by which this process works."""
-        return self._loaded.digest
 
     def hang_up(self) -> None:
         """Read the file at the next poll; safe to call from a signal handler."""
@@ -156,10 +153,10 @@ class Reloader:
         if request is not None:
             self._begin(request, now)
         if self._pending is not None:
-            request, loaded, deployment, until = self._pending
-            if now >= until or self._are_ready(request, loaded.digest):
+            request, loaded, version, deployment, until = self._pending
+            if now >= until or self._are_ready(request, version):
                 self._pending = None
-                self._finish(request, loaded, deployment)
+                self._finish(request, loaded, version, deployment)
 
     def _told(self, now: float) -> str | None:
         if self._hung_up.is_set():
@@ -195,7 +192,8 @@ class Reloader:
         except ConfigError as error:
             self._answer(request, Outcome.REFUSED, [str(problem) for problem in error.problems])
             return
-        if loaded.digest == self._loaded.digest:
+        version = loaded.digest
+        if version == self.version:
             self._loaded = loaded
             self._answer(request, Outcome.UNCHANGED)
             return
@@ -204,18 +202,20 @@ class Reloader:
         if reasons:
             self._answer(request, Outcome.NEEDS_RESTART, reasons)
             return
-        self._pending = (request, loaded, new, now + _OTHERS_S)
+        self._pending = (request, loaded, version, new, now + _OTHERS_S)
 
     def _are_ready(self, request: str, version: str) -> bool:
         return self._others is None or all(seen in (version, request) for seen in self._others())
 
-    def _finish(self, request: str, loaded: Loaded, deployment: Deployment) -> None:
+    def _finish(
+        self, request: str, loaded: Loaded, version: str, deployment: Deployment
+    ) -> None:
         try:
             self._apply(deployment)
         except MoonwatchError as error:
             self._answer(request, Outcome.FAILED, [str(error)])
             return
-        self._loaded = loaded
+        self._loaded, self.version = loaded, version
         self._stamps = _stamps_of(loaded.files)
         self._answer(request, Outcome.APPLIED)
 
