@@ -22,13 +22,25 @@ _LOOK_S = 0.1
 _LINE_EVERY_S = 60.0
 
 
-def work(run: RunHandle, stop: threading.Event, *, quiet: bool) -> Summary:
-    """Start a run, look after it until it is over, and end it; what it found."""
+def work(
+    run: RunHandle,
+    stop: threading.Event,
+    hang_up: threading.Event | None = None,
+    *,
+    quiet: bool,
+) -> Summary:
+    """Start a run, look after it until it is over, and end it; what it found.
+
+    Whenever `hang_up` is set, it reads its file again.
+    """
     began = time.monotonic()
     try:
         run.start()
         with _display(run, quiet=quiet) as show:
             while not stop.is_set() and not run.finished and run.failure is None:
+                if hang_up is not None and hang_up.is_set():
+                    hang_up.clear()
+                    run.hang_up()
                 run.poll()
                 show()
                 stop.wait(_LOOK_S)

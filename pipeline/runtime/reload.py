@@ -207,9 +207,7 @@ class Reloader:
     def _are_ready(self, request: str, version: str) -> bool:
         return self._others is None or all(seen in (version, request) for seen in self._others())
 
-    def _finish(
-        self, request: str, loaded: Loaded, version: str, deployment: Deployment
-    ) -> None:
+    def _finish(self, request: str, loaded: Loaded, version: str, deployment: Deployment) -> None:
         try:
             self._apply(deployment)
         except MoonwatchError as error:

@@ -179,11 +179,11 @@ class Reporter:
         self._began = context.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
 
-    def beat(self, presence: Presence, *, last: bool = False) -> None:
+    def beat(self, presence: Presence, *, last: bool = False, ttl: timedelta = TTL) -> None:
         """Say how it does. Where the queue is away nobody hears, and nothing happens."""
         try:
             report = replace(self.report(), is_last=last)
-            presence.say(self.member, report.to_bytes(), TTL)
+            presence.say(self.member, report.to_bytes(), ttl)
         except (QueueError, StoreError):
             return  # said by the queue itself, or by whoever writes to the store
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class ProcessingStage:
     """Judges the results of every camera."""
 
     name = "processing"
+    engines: Collection[str] = ()
     finished = False
 
     def __init__(
@@ -93,6 +94,7 @@ class ShardedProcessingStage:
     """Judges the results of the partitions it owns, and gives them up when it must."""
 
     name = "processing"
+    engines: Collection[str] = ()
     finished = False
 
     def __init__(self, context: StageContext, store: Store, share: Share) -> None:
