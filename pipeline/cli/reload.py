@@ -71,7 +71,7 @@ def reload(
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _ProcessAnswer:
     """What one process says of the changed file."""
 
     stage: str
@@ -83,7 +83,7 @@ class _Answer:
     """Whether it works by the file as it is now."""
 
 
-def _answer(report: Report, request: str, version: str) -> _Answer:
+def _answer(report: Report, request: str, version: str) -> _ProcessAnswer:
     outcome, said = report.outcome, list(report.said)
     if report.request != request:
         outcome, said = _NO_ANSWER, ["it may be busy, or paused; `moonwatch status` shows it"]
@@ -91,4 +91,4 @@ def _answer(report: Report, request: str, version: str) -> _Answer:
     if good and report.version != version:
         good = False
         said.append("its copy of the file, or its environment, differs from the one read here")
-    return _Answer(report.stage, report.host, report.pid, outcome, said, good)
+    return _ProcessAnswer(report.stage, report.host, report.pid, outcome, said, good)

@@ -73,7 +73,9 @@ def at_work(file: Path, *stages: str) -> None:
     for stage in stages:
         sinks: dict[str, Any] = {"log": {"error": None}} if stage == "delivery" else {}
         samples = list(load(file, []).cameras) if stage == "sampling" else []
-        report = Report(stage, "here", 1, 1.0, sinks=sinks, samples=samples)
+        judged = dict.fromkeys(load(file, []).cameras, {"fast": None})
+        judged = judged if stage == "processing" else {}
+        report = Report(stage, "here", 1, 1.0, sinks=sinks, samples=samples, judged=judged)
         queues.presence.say(new_member(stage), report.to_bytes(), ttl)
     for partition in range(queues.results.partitions):
         assert queues.leases.acquire(partition, "a processor", ttl) is not None
