@@ -96,7 +96,7 @@ undelivered = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
-# Not in the way of a release that does not know it, so that it came without a new version.
+# These three are in no release's way that does not know them, so they came without a new version.
 leases = sa.Table(
     "moonwatch_leases",
     _tables,
@@ -109,6 +109,20 @@ leases = sa.Table(
     sa.Column("since", sa.Double, nullable=False),
     sa.Column("renewed_at", sa.Double, nullable=False),
     sa.Column("ended_at", sa.Double),
+)
+presence = sa.Table(
+    "moonwatch_presence",
+    _tables,
+    sa.Column("member", sa.Text, primary_key=True),
+    sa.Column("report", sa.LargeBinary, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
+requests = sa.Table(
+    "moonwatch_requests",
+    _tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
 )
 
 Migration = Callable[[sa.Connection], None]
@@ -148,7 +162,8 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
-    leases.create(connection, checkfirst=True)
+    for table in (leases, presence, requests):
+        table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)
     if found != newest:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._database import OPENING, Database
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._presence import SqlPresence, SqlRequests
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
@@ -56,6 +57,8 @@ class SqlStore:
         self._database = Database(url, patience_s, None if read_only else self._prepare)
         self._clock = clock or SystemClock()
         self.history = SqlHistory(self._database)
+        self.presence = SqlPresence(self._database, self._clock)
+        self.requests = SqlRequests(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""

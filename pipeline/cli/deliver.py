@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
-from pipeline.cli.stage_options import place_of_stage
+from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
+from pipeline.cli.stage_options import stage_process
 from pipeline.core.store import DELIVER
-from pipeline.deployment.loader import load
 from pipeline.runtime.ownership import StoreLease, this_process
 from pipeline.runtime.reports import Facts, Reporter
 from pipeline.runtime.stage_process import opened_store, serve
@@ -19,10 +18,13 @@ def deliver(
     overrides: Overrides = [],
     http: Http = None,
     logs: LogFormatOption = "text",
+    watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
     """Deliver events to the sinks, in a process of its own; a second one stands by."""
-    process_context = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
+    process_context = stage_process(
+        file, overrides, http, logs, with_parent=with_parent, watch=watch
+    )
 
     def make(_: Reporter) -> tuple[Stage, Facts]:
         store, clock = opened_store(process_context), process_context.context.clock

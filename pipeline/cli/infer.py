@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
-from pipeline.cli.stage_options import known_names, place_of_stage
-from pipeline.deployment.loader import load
+from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
+from pipeline.cli.stage_options import known_names, stage_process
+from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import used_engines
 from pipeline.runtime.stage_process import serve
 from pipeline.runtime.stages.inference import InferenceStage
@@ -22,14 +22,20 @@ def infer(
     engine: Engines = [],
     http: Http = None,
     logs: LogFormatOption = "text",
+    watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
     """Answer with the engines, in a process of its own; as many as wanted share the work."""
-    deployment = load(file, overrides)
-    only = known_names("--engine", engine, used_engines(deployment))
-    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
+
+    def narrowed(deployment: Deployment) -> Deployment:
+        known_names("--engine", engine, used_engines(deployment))
+        return deployment
+
+    process_context = stage_process(
+        file, overrides, http, logs, with_parent=with_parent, watch=watch, narrowed=narrowed
+    )
     serve(
         "inference",
-        lambda _: (InferenceStage(process_context.context, only), dict),
+        lambda _: (InferenceStage(process_context.context, engine), dict),
         process_context,
     )

@@ -28,6 +28,7 @@ COMMANDS = (
     "infer",
     "process",
     "deliver",
+    "reload",
     "status",
     "dead-letters",
     "undelivered",

@@ -25,6 +25,12 @@ Http = Annotated[
         "machine only; 0.0.0.0:9100 answers everybody.",
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Apply the file whenever it changes, as `moonwatch reload` does once."
+    ),
+]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True)]
 """End when the process that started this one does."""
 

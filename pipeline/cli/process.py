@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
-from pipeline.cli.stage_options import place_of_stage
+from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
+from pipeline.cli.stage_options import stage_process
 from pipeline.core.errors import ConfigError, Problem, QueueError
-from pipeline.deployment.loader import load
 from pipeline.processing.leases import LeaseTerms, PartitionLeases
 from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import (
@@ -32,10 +31,13 @@ def process(
     shard: Shard = None,
     http: Http = None,
     logs: LogFormatOption = "text",
+    watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
     """Judge the answers, in a process of its own; as many as wanted share the cameras."""
-    process_context = place_of_stage(load(file, overrides), http, logs, with_parent=with_parent)
+    process_context = stage_process(
+        file, overrides, http, logs, with_parent=with_parent, watch=watch
+    )
     partitions = process_context.queues.results.partitions
     # What it took of cameras that are another's would be let go.
     serve(

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, log_format
-from pipeline.cli.run_loop import stop_on_signals, work
+from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
+from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
 from pipeline.cli.tables import summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
-from pipeline.deployment.loader import load
+from pipeline.deployment.loader import read
 from pipeline.insight.summary import Summary
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
+from pipeline.runtime.reload import DeploymentFile
 from pipeline.runtime.single_process import Run
 from pipeline.telemetry.http import HealthAnswers, ListenAddress, address_of, answering
 from pipeline.telemetry.logs import set_up
@@ -30,6 +31,7 @@ def run(
     record: Annotated[
         Path | None, typer.Option(help="Write what is tracked to this file, for `render`.")
     ] = None,
+    watch: Watch = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Where another run works on the store, wait for its end.")
     ] = False,
@@ -40,31 +42,37 @@ def run(
     is a process of its own, looked after by this one; they answer --http on the ports after this
     one's, and share the work with those of other runs.
     """
-    deployment = load(file, overrides)
+    loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch)
+    deployment = loaded.deployment
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
-    stop = stop_on_signals()
+    stop, hang_up = stop_on_signals(), hang_up_on_signal()
     if not deployment.queue.is_shared:
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
-                running = Run(deployment, ownership, record)
-                _run(running, stop, address, as_json=as_json)
+                running = Run(deployment, ownership, record, loaded)
+                _run(running, stop, hang_up, address, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"
         raise ConfigError([Problem("--record", message)])
     else:
-        scaled = ScaledRun(deployment, Order(file, tuple(overrides), logs, address))
-        _run(scaled, stop, address, as_json=as_json)
+        scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
+        _run(scaled, stop, hang_up, address, as_json=as_json)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to go on where it was", err=True)
 
 
 def _run(
-    running: Run | ScaledRun, stop: threading.Event, address: ListenAddress | None, *, as_json: bool
+    running: Run | ScaledRun,
+    stop: threading.Event,
+    hang_up: threading.Event,
+    address: ListenAddress | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Work until it is over, and say what came of it; raises MoonwatchError where it failed."""
     with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
-        summary = work(running, stop, quiet=as_json)
+        summary = work(running, stop, hang_up, quiet=as_json)
     _say(summary, as_json=as_json)
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():

@@ -22,13 +22,25 @@ _LOOK_S = 0.1
 _LINE_EVERY_S = 60.0
 
 
-def work(run: RunHandle, stop: threading.Event, *, quiet: bool) -> Summary:
-    """Start a run, look after it until it is over, and end it; what it found."""
+def work(
+    run: RunHandle,
+    stop: threading.Event,
+    hang_up: threading.Event | None = None,
+    *,
+    quiet: bool,
+) -> Summary:
+    """Start a run, look after it until it is over, and end it; what it found.
+
+    Whenever `hang_up` is set, it reads its file again.
+    """
     began = time.monotonic()
     try:
         run.start()
         with _display(run, quiet=quiet) as show:
             while not stop.is_set() and not run.finished and run.failure is None:
+                if hang_up is not None and hang_up.is_set():
+                    hang_up.clear()
+                    run.hang_up()
                 run.poll()
                 show()
                 stop.wait(_LOOK_S)
@@ -63,6 +75,13 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
     return stop
+
+
+def hang_up_on_signal() -> threading.Event:
+    """Set by SIGHUP, which asks a process to read its file again."""
+    hang_up = threading.Event()
+    signal.signal(signal.SIGHUP, lambda _signum, _frame: hang_up.set())
+    return hang_up
 
 
 @contextmanager

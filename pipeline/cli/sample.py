@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.options import File, Http, LogFormatOption, Overrides, WithParent
-from pipeline.cli.stage_options import known_names, place_of_stage
+from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
+from pipeline.cli.stage_options import known_names, stage_process
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.membership import Presence
-from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reports import Facts, Report, Reporter, reports_of
 from pipeline.runtime.stage_process import serve
@@ -45,22 +44,26 @@ def sample(
     all_groups: AllGroups = False,
     http: Http = None,
     logs: LogFormatOption = "text",
+    watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
     """Sample the cameras, in a process of its own; as many as wanted share them.
 
     Ends when all of them were files and ended.
     """
-    deployment = load(file, overrides)
-    if not all_groups:
-        deployment = chosen(deployment, camera, group)
-    process_context = place_of_stage(deployment, http, logs, with_parent=with_parent)
-    queues = process_context.queues
+
+    def narrowed(deployment: Deployment) -> Deployment:
+        return deployment if all_groups else chosen(deployment, camera, group)
+
+    process_context = stage_process(
+        file, overrides, http, logs, with_parent=with_parent, watch=watch, narrowed=narrowed
+    )
+    cameras, queues = process_context.context.deployment.cameras, process_context.queues
 
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
         await_judges(process_context)
         others = OtherSamplers(queues.presence, reporter.member)
-        leases = CameraLeases(queues.leases, reporter.member, deployment.cameras, others.at_work)
+        leases = CameraLeases(queues.leases, reporter.member, cameras, others.at_work)
         stage = ConfirmedSamplingStage(
             process_context.context,
             lambda: standings_of(queues.presence),

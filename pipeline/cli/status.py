@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.clock import SystemClock
-from pipeline.deployment.loader import load
+from pipeline.deployment.loader import read
 from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
 from pipeline.runtime.reports import Report
 from pipeline.telemetry.figures import CameraFigures
@@ -22,10 +22,10 @@ def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> No
 
     Ends with 0 where all is well, and with 1 where it is not or cannot be told.
     """
-    deployment = load(file, overrides)
+    loaded = read(file, overrides)
     # What is out of reach is part of the answer and need not be logged as well.
     set_up("text", "CRITICAL")
-    found = status_of(deployment, SystemClock())
+    found = status_of(loaded.deployment, SystemClock(), loaded.digest)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -42,6 +42,8 @@ def _show(found: DeploymentStatus) -> None:
         console.print(found.run.state, markup=False, highlight=False, soft_wrap=True)
     for trouble in found.troubles:
         console.print(f"  {trouble}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for note in found.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     if found.unseen:
         console.print(found.unseen, style="yellow", markup=False, highlight=False, soft_wrap=True)
     if found.ok:
@@ -50,9 +52,16 @@ def _show(found: DeploymentStatus) -> None:
 
 def _tables(found: DeploymentStatus) -> Iterator[Table]:
     if found.processes:
-        table = _table("processes", "stage", "host", "pid", "up", "state")
+        table = _table("processes", "stage", "host", "pid", "up", "file", "state")
         for one in found.processes:
-            table.add_row(one.stage, one.host, str(one.pid), f"{one.up_s:.0f} s", _work(one))
+            table.add_row(
+                one.stage,
+                one.host,
+                str(one.pid),
+                f"{one.up_s:.0f} s",
+                one.version or UNKNOWN,
+                _work(one),
+            )
         yield table
     yield _cameras(found)
     table = _table("engines", "engine", "waiting", "oldest")

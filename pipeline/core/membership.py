@@ -51,7 +51,9 @@ class Leases(Protocol):
 
 
 class Presence(Protocol):
-    """The processes that are alive. All methods raise QueueError when nobody can tell."""
+    """The processes that are alive. All methods raise QueueError, or StoreError where they are kept
+    in a store, when nobody can tell.
+    """
 
     def say(self, member: str, report: bytes, ttl: timedelta) -> None:
         """Be known as alive for `ttl` from now, with a report for whoever asks."""
@@ -63,6 +65,20 @@ class Presence(Protocol):
 
     def members(self) -> Mapping[str, bytes]:
         """Everybody alive, each with its last report."""
+        ...
+
+
+class Requests(Protocol):
+    """What all processes of a deployment are asked to do. Raises QueueError or StoreError when
+    nobody can tell.
+    """
+
+    def ask(self, request: str, ttl: timedelta) -> None:
+        """Ask it for `ttl` from now; a later request takes the place of an earlier one."""
+        ...
+
+    def asked(self) -> str | None:
+        """What is asked now; None where nothing is."""
         ...
 
 

@@ -63,6 +63,8 @@ class Worker:
 
     def __init__(self, lane: EngineLane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
         self._lane = lane
+        self.snapshot_cameras = lane.snapshot_cameras
+        """Cameras whose frames may be wanted as an event's picture; may change at work."""
         self._jobs = jobs
         self._metrics = metrics
         self._clock = clock
@@ -152,7 +154,7 @@ class Worker:
         claims = [one.claim for one in together]
         results = [self._result(one) for one in together]
         self._observe_age("answered", claims)
-        while not self._jobs.answer(claims, results, IDLE_S, self._lane.snapshot_cameras):
+        while not self._jobs.answer(claims, results, IDLE_S, self.snapshot_cameras):
             if self._given_up.is_set():
                 break
         with self._changed:

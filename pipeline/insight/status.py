@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
@@ -14,20 +14,25 @@ from pipeline.core.queues import Backlog
 from pipeline.core.store import RUN, LeaseRecord
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
-from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.assembly import expected_interval_s, used_engines
 from pipeline.runtime.ownership import LEASE_TTL
+from pipeline.runtime.reload import APPLIED
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import CameraFigures, Figures, added
+
+if TYPE_CHECKING:
+    from connectors.stores.sql import SqlStore
 
 STAGES = ("sampling", "inference", "processing", "delivery")
 UNKNOWN = "unknown"
 # Several signs of life may be missing; a database that is slow for a moment is no death.
 _SILENT_S = 3 * LEASE_TTL.total_seconds()
+# Beyond the time between two frames, how late the newest may be judged before that is a trouble.
+_LATE_S = 10.0
 _UNSEEN = (
-    "the queue is `memory`: nothing of its process is seen from outside, only what its store "
-    "holds, such as each camera's last state; `moonwatch run FILE --http :9100` answers for itself "
-    "at /readyz and /metrics"
+    "no run is at work, so only what the store holds is known, such as each camera's last state; "
+    "`moonwatch run FILE` starts one"
 )
 
 
@@ -106,8 +111,10 @@ class DeploymentStatus:
     dead_letters: int | None = None
     troubles: Sequence[str] = ()
     """What is wrong, in sentences."""
+    notes: Sequence[str] = ()
+    """What is worth knowing and no trouble."""
     unseen: str | None = None
-    """Why part of it can never be seen from outside."""
+    """Why part of it cannot be seen now."""
 
     @property
     def ok(self) -> bool | None:
@@ -153,17 +160,25 @@ class _StoreFacts:
     refused: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
     run: LeaseRecord | None = None
+    reports: Sequence[Report] = ()
+    """Of the run that works on it, where the queue is that process's own."""
     trouble: str | None = None
 
 
-def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
-    """How a deployment does now. What is out of reach is a trouble, not an error."""
+def status_of(deployment: Deployment, clock: Clock, version: str | None = None) -> DeploymentStatus:
+    """How a deployment does now. What is out of reach is a trouble, not an error.
+
+    `version` is that of the deployment's file, to compare with what the processes work by.
+    """
     seen, kept = _ask_queue(deployment, clock), _ask_store(deployment, clock)
+    if not deployment.queue.is_shared:
+        seen = replace(seen, reports=kept.reports)
     figures = added([report.figures for report in seen.reports])
     now = clock.now()
     cameras = {name: _camera(name, seen, kept, figures, now) for name in deployment.cameras}
     engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
     sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
+    is_unseen = not deployment.queue.is_shared and not kept.reports
     status = DeploymentStatus(
         run=_run(kept, deployment),
         processes=seen.reports,
@@ -172,13 +187,16 @@ def status_of(deployment: Deployment, clock: Clock) -> DeploymentStatus:
         sinks=sinks,
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
-        unseen=_UNSEEN if not deployment.queue.is_shared else None,
+        notes=list(_notes(seen.reports, version)),
+        unseen=_UNSEEN if is_unseen else None,
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
     if status.run is not None and status.run.ended_at is None and not status.run.is_alive:
         troubles.append(status.run.state)
     troubles += _of_processes(status, shared=seen.is_known)
+    troubles += _of_versions(status)
     troubles += _of_samplers(status, deployment)
+    troubles += _of_judging(status, deployment)
     troubles += _of_cameras(status, deployment)
     troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
     return replace(status, troubles=troubles)
@@ -216,11 +234,20 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             refused={letter.sink: letter.reason for letter in letters},
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),
+            reports=_reports_in(store),
         )
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     finally:
         store.close()
+
+
+def _reports_in(store: "SqlStore") -> list[Report]:
+    try:
+        reports = reports_of(store.presence).values()
+    except StoreError:
+        return []  # a store of a release that did not say this
+    return [report for report in reports if not report.is_last]
 
 
 def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
@@ -256,6 +283,10 @@ def _camera(
     health = kept.health.get(name)
     until = counted.judged_until if counted else 0.0
     samplers = [report for report in seen.reports if name in report.samples]
+    # What a camera last said of itself holds while somebody watches it.
+    is_watched = bool(samplers) or (health is not None and health.state in ENDED_BY)
+    if not is_watched:
+        health = None
     return CameraStatus(
         sampled_by=samplers[0].place if samplers else None,
         standing_by=[report.place for report in seen.reports if name in report.stands_by_for],
@@ -314,6 +345,52 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
         count = status.dead_letters
         troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` names them")
     return troubles
+
+
+def _notes(reports: Sequence[Report], version: str | None) -> Iterator[str]:
+    versions = {report.version for report in reports if report.version}
+    if version is not None and versions and version not in versions:
+        yield (
+            "the file has changed since the processes have read it: `moonwatch reload FILE` "
+            "applies it"
+        )
+
+
+def _of_versions(status: DeploymentStatus) -> Iterator[str]:
+    """Who does not work by the file that the others work by, and who could not take a change."""
+    known = [report for report in status.processes if report.version]
+    versions = Counter(report.version for report in known)
+    if len(versions) > 1:
+        usual = versions.most_common(1)[0][0]
+        for report in known:
+            if report.version != usual:
+                yield (
+                    f"{report.stage} on {report.place} works by version {report.version} of the "
+                    f"file, others by {usual}: `moonwatch reload FILE` applies it to all"
+                )
+    for report in status.processes:
+        if report.outcome and report.outcome not in APPLIED:
+            why = f": {'; '.join(report.said)}" if report.said else ""
+            yield f"{report.stage} on {report.place} did not take the file, {report.outcome}{why}"
+
+
+def _of_judging(status: DeploymentStatus, deployment: Deployment) -> Iterator[str]:
+    """The cameras whose frames nobody judges, or judges too late."""
+    processors = [report for report in status.processes if report.stage == "processing"]
+    judged = {name for report in processors for name in report.judged}
+    ready = [report for report in processors if not report.not_ready]
+    for name, camera in status.cameras.items():
+        if ready and not status.unowned and camera.sampled_by and name not in judged:
+            yield (
+                f"camera {name} is sampled and not judged: no processor knows it; "
+                "`moonwatch reload FILE` has all processes read the file again"
+            )
+        elif camera.state == "online" and camera.lag_s is not None:
+            config = deployment.cameras[name]
+            every_s = min(expected_interval_s(config, task) for task in config.tasks)
+            if camera.lag_s > _LATE_S + every_s:
+                late_s = f"{camera.lag_s:.0f} s"
+                yield f"camera {name} is judged {late_s} late, and so are its events"
 
 
 def _of_samplers(status: DeploymentStatus, deployment: Deployment) -> Iterator[str]:

@@ -43,11 +43,21 @@ def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str
     return {name: config for name, config in deployment.engines.items() if name in wanted}
 
 
-def lanes_of(deployment: Deployment, clock: Clock, only: Collection[str] = ()) -> list[EngineLane]:
-    """Start the engines; raises EngineError naming the one that does not start, and why."""
+def lanes_of(
+    deployment: Deployment,
+    clock: Clock,
+    only: Collection[str] = (),
+    but: Collection[str] = (),
+) -> list[EngineLane]:
+    """Start the engines, without those in `but`.
+
+    Raises EngineError naming the one that does not start, and why; then none is left at work.
+    """
     cameras = snapshot_cameras(deployment)
     lanes: list[EngineLane] = []
     for name, config in used_engines(deployment, only).items():
+        if name in but:
+            continue
         deadline_s = config.deadline.total_seconds()
         try:
             engine = _started(name, config, clock)

@@ -60,6 +60,13 @@ class Children:
         """Whether a child has ended because it had nothing left to do."""
         return self._children[name].is_over
 
+    def revive(self, name: str) -> None:
+        """Start one again that has ended because it had nothing left to do."""
+        child = self._children[name]
+        if child.is_over and self.failure is None:
+            child.is_over = False
+            self._spawn(child)
+
     def restarts(self) -> Mapping[str, int]:
         """How often each was started again."""
         return {name: child.restarts for name, child in self._children.items()}

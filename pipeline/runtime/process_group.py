@@ -2,7 +2,9 @@
 
 import logging
 import socket
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from pipeline.processing.kept import read_lane
 from pipeline.processing.plan import LanePlan
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.child_processes import Children
+from pipeline.runtime.reload import REQUEST_TTL, DeploymentFile, Reloader, new_request
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stage_process import DRAIN_S, shared_queues
@@ -44,6 +47,8 @@ class Order:
     log_format: str = "text"
     http: ListenAddress | None = None
     """This process's own; its children answer on the ports after it, in the order of the stages."""
+    watch: bool = False
+    """Whether they look for themselves whether the file has changed."""
 
     def commands(self) -> dict[str, list[str]]:
         """The arguments of each child, by its command."""
@@ -55,6 +60,8 @@ class Order:
             told.append("--all-groups")
         for override in self.overrides:
             told += ["--set", override]
+        if self.watch:
+            told.append("--watch")
         if self.http is not None:
             told += ["--http", f"{self.http.host}:{self.http.port + nth}"]
         return told
@@ -63,14 +70,17 @@ class Order:
 class ScaledRun:
     """A deployment at work in children; the same handles as `Run`."""
 
-    def __init__(self, deployment: Deployment, order: Order) -> None:
+    def __init__(self, file: DeploymentFile, order: Order) -> None:
         """Open the store; raises StoreError, or ConfigError where there is no queue to share."""
+        deployment = file.deployment
         self.deployment = deployment
         self.metrics = Metrics()
         self._clock = SystemClock()
         self._queues = shared_queues(deployment, self._clock)
         self.store = deployment.store.build(self._clock)
         self._children = Children(order.commands(), self._clock)
+        self._reloader = Reloader(file, self.update, self._clock, asked=self._asked)
+        self._hung_up = threading.Event()
         self._reports: dict[str, Report] = {}
         self._now: dict[str, Report] = {}
         self._looked_at = float("-inf")
@@ -82,6 +92,19 @@ class ScaledRun:
         """Start the children."""
         self._began = self._clock.monotonic()
         self._children.start()
+
+    def hang_up(self) -> None:
+        """Have every process of the deployment read its file again, at the next poll."""
+        self._hung_up.set()
+
+    def update(self, deployment: Deployment) -> None:
+        """Look after another version of the file; the children read it for themselves."""
+        self.deployment = deployment
+        self._runs = None
+        self._finished = False
+        # A sampler that had played all of its files to their end has something to do again, if not
+        # it ends at once.
+        self._children.revive("sample")
 
     @property
     def finished(self) -> bool:
@@ -127,6 +150,11 @@ class ScaledRun:
     def poll(self) -> None:
         """Look after the children, and whether there is anything left to do."""
         self._children.poll()
+        if self._hung_up.is_set():
+            with suppress(QueueError):  # said by the queue itself; the next poll tries again
+                self._queues.requests.ask(new_request(), REQUEST_TTL)
+                self._hung_up.clear()
+        self._reloader.poll()
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_S:
             return
@@ -147,6 +175,12 @@ class ScaledRun:
         """Let go of the store, which can be asked until then what the run found."""
         self.store.close()
         self._queues.close()
+
+    def _asked(self) -> str | None:
+        try:
+            return self._queues.requests.asked()
+        except QueueError:
+            return None  # said by the queue itself
 
     def _read_reports(self) -> None:
         """Those of the children; others may work on the same deployment, or did just before."""

@@ -5,15 +5,16 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from pipeline.core.errors import QueueError
+from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.membership import Presence
+from pipeline.runtime.reload import Reloader
 from pipeline.runtime.stages.base import StageContext
 from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
 
@@ -55,6 +56,14 @@ class Report:
     """The cameras that it would sample if others did not."""
     over: Sequence[str] = ()
     """The files it has played that are judged to their end."""
+    version: str = ""
+    """Of the deployment file by which the process works."""
+    request: str = ""
+    """The last request to read the file again that was answered."""
+    outcome: str = ""
+    """What became of it, in the words of `pipeline.runtime.reload.Outcome`."""
+    said: Sequence[str] = ()
+    """Why, where it did not come about."""
 
     @property
     def place(self) -> str:
@@ -123,6 +132,10 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "samples": lambda said: [str(camera) for camera in said],
     "stands_by_for": lambda said: [str(camera) for camera in said],
     "over": lambda said: [str(camera) for camera in said],
+    "version": str,
+    "request": str,
+    "outcome": str,
+    "said": lambda said: [str(sentence) for sentence in said],
 }
 
 
@@ -156,24 +169,28 @@ class Reporter:
         self.member = new_member(stage)
         self.facts: Facts = dict
         """Set once the stage is there."""
+        self.cameras: Collection[str] = context.deployment.cameras
+        """Those of the file by which the process works; set anew when it has changed."""
+        self.reloader: Reloader | None = None
+        """Set once the stage is there: the file by which the process works."""
         self._stage = stage
         self._context = context
         self._not_ready = not_ready
         self._began = context.clock.monotonic()
         self._past: deque[tuple[float, Figures]] = deque()
 
-    def beat(self, presence: Presence, *, last: bool = False) -> None:
+    def beat(self, presence: Presence, *, last: bool = False, ttl: timedelta = TTL) -> None:
         """Say how it does. Where the queue is away nobody hears, and nothing happens."""
         try:
             report = replace(self.report(), is_last=last)
-            presence.say(self.member, report.to_bytes(), TTL)
-        except QueueError:
-            return  # said by the queue itself
+            presence.say(self.member, report.to_bytes(), ttl)
+        except (QueueError, StoreError):
+            return  # said by the queue itself, or by whoever writes to the store
 
     def report(self) -> Report:
         """How this process does now."""
         now = self._context.clock.monotonic()
-        figures = figures_of(self._context.metrics, self._context.deployment.cameras)
+        figures = figures_of(self._context.metrics, self.cameras)
         self._past.append((now, figures))
         while now - self._past[0][0] > _RATE_S:
             self._past.popleft()
@@ -185,8 +202,20 @@ class Reporter:
             not_ready=self._not_ready(),
             figures=figures,
             rates=self._rates(now, figures),
+            **self._of_file(),
             **self.facts(),
         )
+
+    def _of_file(self) -> dict[str, Any]:
+        if self.reloader is None:
+            return {}
+        last = self.reloader.last
+        return {
+            "version": self.reloader.version,
+            "request": last.request if last else "",
+            "outcome": str(last.outcome) if last else "",
+            "said": list(last.said) if last else [],
+        }
 
     def _rates(self, now: float, figures: Figures) -> dict[str, dict[str, float]]:
         then, before = self._past[0]

@@ -46,6 +46,10 @@ class RunHandle(Protocol):
         """What did not work although the rest went on; None where all did."""
         ...
 
+    def hang_up(self) -> None:
+        """Read the file again."""
+        ...
+
     def progress(self) -> float | None:
         """How far the files are, 0..1; None where that is not known."""
         ...

@@ -1,11 +1,19 @@
 """All stages of a deployment in one process: started in order, stopped in reverse."""
 
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from pipeline.core.errors import MoonwatchError, StoreError
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.ownership import RunOwnership
+from pipeline.runtime.reload import DeploymentFile, Reloader
+from pipeline.runtime.reports import Reporter
 from pipeline.runtime.run_handle import Status
-from pipeline.runtime.stages.base import Stage, StageContext
+from pipeline.runtime.stages.base import Stage, StageContext, StageThread
 from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.runtime.stages.processing import ProcessingStage, ends_of
@@ -13,6 +21,9 @@ from pipeline.runtime.stages.sampling import SamplingStage
 from pipeline.telemetry.figures import figures_of
 from pipeline.telemetry.metrics import Metrics
 
+# What is said of a run is written to its store, so less often than to a Redis.
+_BEAT_S = 2.0
+_TTL = timedelta(seconds=7)
 # How long each stage may take to finish what it has in hand when a run is asked to stop.
 DRAIN_S = 5.0
 
@@ -21,9 +32,17 @@ class Run:
     """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
 
     def __init__(
-        self, deployment: Deployment, ownership: RunOwnership, record: Path | None = None
+        self,
+        deployment: Deployment,
+        ownership: RunOwnership,
+        record: Path | None = None,
+        file: DeploymentFile | None = None,
     ) -> None:
-        """Start the engines and read the store, which was taken; raises EngineError, StoreError."""
+        """Start the engines and read the store, which was taken; raises EngineError, StoreError.
+
+        With the `file` that the deployment is from it is seen at work from outside, and takes
+        changes of the file.
+        """
         self.deployment = deployment
         self.metrics = Metrics()
         self._ownership = ownership
@@ -42,12 +61,50 @@ class Run:
             self._sampling,
         )
         self._began = self._clock.monotonic()
+        self._reporter = Reporter("run", context, self.ready)
+        self._reporter.facts = self._facts
+        self._presence: StageThread | None = None
+        self._is_over = threading.Event()
+        if file is not None:
+            self._reporter.reloader = Reloader(
+                file,
+                self.update,
+                self._clock,
+                engines=lambda: self._inference.engines,
+                asked=self._asked,
+            )
+            self._presence = StageThread("presence", self._beat, self._is_over.set)
 
     def start(self) -> None:
         """Begin at the end: whoever receives is ready before there is something to send."""
         self._began = self._clock.monotonic()
         for stage in self._stages:
             stage.start()
+        if self._presence is not None:
+            self._presence.start()
+
+    def hang_up(self) -> None:
+        """Read the file again at the next poll."""
+        if self._reporter.reloader is not None:
+            self._reporter.reloader.hang_up()
+
+    def update(self, deployment: Deployment) -> None:
+        """Go on by another version of the file; what is equal in both is not disturbed.
+
+        Raises MoonwatchError where that is not possible, and then all is as before.
+        """
+        before, changed = self.deployment, []
+        try:
+            for stage in self._stages:  # whoever receives knows a camera before its frames come
+                changed.append(stage)
+                stage.update(deployment)
+        except MoonwatchError:
+            for stage in reversed(changed):
+                with suppress(MoonwatchError):
+                    stage.update(before)
+            raise
+        self.deployment = deployment
+        self._reporter.cameras = deployment.cameras
 
     @property
     def finished(self) -> bool:
@@ -83,6 +140,8 @@ class Run:
 
     def poll(self) -> None:
         """What has to be done now and then: wake delivery, measure, forget what is too old."""
+        if self._reporter.reloader is not None:
+            self._reporter.reloader.poll()
         for stage in self._stages:
             stage.poll()
 
@@ -92,11 +151,33 @@ class Run:
         self._drain(within_s)
         for stage in (self._inference, self._processing, self._delivery):
             stage.stop(within_s)
+        if self._presence is not None:
+            self._presence.stop(_BEAT_S)
+            with suppress(StoreError):  # then it is forgotten a little later
+                self.store.presence.leave(self._reporter.member)
         self._ownership.end()
 
     def close(self) -> None:
         """Let go of the store, which can be asked until then what the run found."""
         self.store.close()
+
+    def _asked(self) -> str | None:
+        try:
+            return self.store.requests.asked()
+        except StoreError:
+            return None  # said by those who write to it
+
+    def _beat(self) -> None:
+        while not self._is_over.is_set():
+            self._reporter.beat(self.store.presence, ttl=_TTL)
+            self._clock.wait(_BEAT_S, self._is_over)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
+            "progress": self.progress(),
+            "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
+        }
 
     def _drain(self, within_s: float) -> None:
         deadline = self._clock.monotonic() + within_s

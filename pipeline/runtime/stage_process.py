@@ -14,7 +14,8 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueError, StoreError
 from pipeline.core.membership import Agreement
 from pipeline.deployment.model import Deployment
-from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter
+from pipeline.runtime.reload import APPLIED, DeploymentFile, Reloader
+from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter, reports_of
 from pipeline.runtime.stages.base import Stage, StageContext, StageThread
 from pipeline.telemetry.http import HealthAnswers, ListenAddress, answering
 from pipeline.telemetry.metrics import Metrics
@@ -110,6 +111,9 @@ class ProcessContext:
     queues: RedisQueues
     http: ListenAddress | None
     stop: threading.Event
+    file: DeploymentFile
+    hang_up: threading.Event
+    """Set by SIGHUP: the file is to be read again."""
 
 
 def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
@@ -123,14 +127,18 @@ def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
     return deployment.queue.build(clock)
 
 
-def workplace(
-    deployment: Deployment, http: ListenAddress | None, stop: threading.Event
+def process_context_of(
+    file: DeploymentFile,
+    http: ListenAddress | None,
+    stop: threading.Event,
+    hang_up: threading.Event,
 ) -> ProcessContext:
-    """A place for one stage; raises ConfigError where there is no queue to share."""
+    """What one stage's process works with; raises ConfigError where there is no queue to share."""
     clock = SystemClock()
+    deployment = file.deployment
     queues = shared_queues(deployment, clock)
     context = StageContext(deployment, queues, Metrics(), clock)
-    return ProcessContext(context, queues, http, stop)
+    return ProcessContext(context, queues, http, stop, file, hang_up)
 
 
 Make = Callable[[Reporter], tuple[Stage, Facts]]
@@ -162,10 +170,11 @@ def serve(
             if not partitions.settle(process_context.stop, surely=surely_agreed):
                 return
             stage, reporter.facts = make(reporter)
+            reporter.reloader = _reloader(stage, reporter, process_context)
             try:
                 _tried_on(stage.start, process_context)
                 about.stage = stage
-                _look_after(stage, partitions, process_context.stop)
+                _look_after(stage, partitions, reporter.reloader, process_context)
             finally:
                 stage.stop(DRAIN_S)
     finally:
@@ -241,10 +250,55 @@ def _remark(facts: dict[str, Any]) -> str | None:
     return "another process is at work, standing by" if facts.get("stands_by") else None
 
 
-def _look_after(stage: Stage, partitions: SharedPartitions, stop: threading.Event) -> None:
+def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext) -> Reloader:
+    queues = process_context.queues
+
+    def apply(deployment: Deployment) -> None:
+        stage.update(deployment)
+        reporter.cameras = deployment.cameras
+
+    def asked() -> str | None:
+        try:
+            return queues.requests.asked()
+        except QueueError:
+            return None  # said by the queue itself
+
+    def others() -> list[str]:
+        """Of those that have to know a new camera before its frames come."""
+        try:
+            reports = reports_of(queues.presence).values()
+        except QueueError:
+            return []
+        return [
+            report.request if report.request and report.outcome not in APPLIED else report.version
+            for report in reports
+            if report.stage != stage.name and not report.is_last
+        ]
+
+    return Reloader(
+        process_context.file,
+        apply,
+        process_context.context.clock,
+        engines=lambda: stage.engines,
+        asked=asked,
+        others=others if stage.name == "sampling" else None,
+    )
+
+
+def _look_after(
+    stage: Stage,
+    partitions: SharedPartitions,
+    reloader: Reloader,
+    process_context: ProcessContext,
+) -> None:
+    stop = process_context.stop
     while not stop.is_set() and not stage.finished and stage.failure is None:
         if partitions.refusal is not None:
             return
+        if process_context.hang_up.is_set():
+            process_context.hang_up.clear()
+            reloader.hang_up()
+        reloader.poll()
         stage.poll()
         stop.wait(_LOOK_S)
 

@@ -110,7 +110,7 @@ def test_a_sampler_takes_the_cameras_of_its_groups(
 @pytest.mark.parametrize(
     ("known", "cameras", "groups", "said"),
     [
-        (GROUPS, [], ["east"], "there is no 'east' at work; there is: north, south"),
+        (GROUPS, [], ["east"], "'east' is not in the file; it has: north, south"),
         (GROUPS, ["yard"], [], "'yard' is of a group: add `--group north`"),
         (GROUPS, ["door"], ["north"], "'door' has no group: leave `--group` out"),
         ({"yard": "north", "gate": "south"}, [], [], "`--group north` or `--group south`"),

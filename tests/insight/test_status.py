@@ -18,6 +18,7 @@ from pipeline.deployment.loader import load
 from pipeline.insight.status import STAGES, DeploymentStatus, status_of
 from pipeline.runtime.reports import Report, new_member
 from pipeline.runtime.stage_process import shared_queues
+from pipeline.telemetry.figures import CameraFigures
 from tests.cli.test_run import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared
@@ -73,7 +74,9 @@ def at_work(file: Path, *stages: str) -> None:
     for stage in stages:
         sinks: dict[str, Any] = {"log": {"error": None}} if stage == "delivery" else {}
         samples = list(load(file, []).cameras) if stage == "sampling" else []
-        report = Report(stage, "here", 1, 1.0, sinks=sinks, samples=samples)
+        judges = load(file, []).cameras if stage == "processing" else ()
+        judged = {name: {"fast": None} for name in judges}
+        report = Report(stage, "here", 1, 1.0, sinks=sinks, samples=samples, judged=judged)
         queues.presence.say(new_member(stage), report.to_bytes(), ttl)
     for partition in range(queues.results.partitions):
         assert queues.leases.acquire(partition, "a processor", ttl) is not None
@@ -171,15 +174,14 @@ def test_a_camera_in_trouble_is_one(tmp_path: Path, health: Health, trouble: str
     assert found.ok is (None if trouble is None else False)
 
 
-def test_a_queue_in_memory_is_not_seen(tmp_path: Path) -> None:
-    """Nothing is wrong in the store: neither well nor not, and the reader is told where to ask."""
+def test_a_run_that_is_not_there_leaves_unknown(tmp_path: Path) -> None:
+    """Nothing is wrong in the store: neither well nor not, and it is said what is missing."""
     file = deployed(tmp_path)
     deliver(tmp_path)
     code, out, _ = moonwatch("status", file)
     assert code == 1
-    assert "the queue is `memory`: nothing of its process is seen" in out
-    assert "online" in out
-    for untrue in ("all is well", "no trouble", "none"):
+    assert "no run is at work, so only what the store holds is known" in out
+    for untrue in ("all is well", "no trouble", "none", "online"):
         assert untrue not in out
     code, out, _ = moonwatch("status", file, "--json")
     said = json.loads(out)
@@ -234,3 +236,71 @@ def test_status_changes_nothing(tmp_path: Path) -> None:
     assert seen(file).troubles == []
     assert moonwatch("undelivered", "list", file)[1] == "no undelivered events\n"
     assert (tmp_path / "events.db").read_bytes() == before
+
+
+def told(file: Path, *reports: Report) -> DeploymentStatus:
+    """What is said where these processes, besides all usual ones, say this of themselves."""
+    at_work(file, *STAGES)
+    queues = shared_queues(load(file, []), SystemClock())
+    for report in reports:
+        queues.presence.say(new_member(report.stage), report.to_bytes(), timedelta(minutes=1))
+    queues.close()
+    return seen(file)
+
+
+@pytest.mark.redis
+def test_who_works_by_another_version_of_the_file_is_named(tmp_path: Path, server: Redis) -> None:
+    """With the version that the others have, and the way to bring all to one."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    usual = [Report(stage, "one", 1, 1.0, version="aaa") for stage in STAGES]
+    found = told(file, *usual, Report("inference", "two", 7, 1.0, version="bbb"))
+    assert found.troubles == [
+        "inference on two (7) works by version bbb of the file, others by aaa: "
+        "`moonwatch reload FILE` applies it to all"
+    ]
+
+
+@pytest.mark.redis
+def test_who_could_not_take_a_changed_file_is_named(tmp_path: Path, server: Redis) -> None:
+    """With what it said of it."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    said = ["engines.vlm: has changed; restart this process to load it"]
+    refused = Report("inference", "two", 7, 1.0, outcome="needs a restart", said=said)
+    assert told(file, refused).troubles == [
+        f"inference on two (7) did not take the file, needs a restart: {said[0]}"
+    ]
+
+
+@pytest.mark.redis
+def test_a_camera_that_is_sampled_and_not_judged_is_named(tmp_path: Path, server: Redis) -> None:
+    """U1: the sampler knows a new camera, the processor at work does not."""
+    cameras = {name: camera(CLIP) for name in ("plaza", "yard")}
+    content = deployment(tmp_path, cameras, queue=redis_at(server.url, tmp_path))
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    at_work(file, *STAGES)
+    written(tmp_path, content)
+    queues = shared_queues(load(file, []), SystemClock())
+    report = Report("sampling", "two", 7, 1.0, samples=["yard"])
+    queues.presence.say(new_member("sampling"), report.to_bytes(), timedelta(minutes=1))
+    queues.close()
+    assert seen(file).troubles == [
+        "camera yard is sampled and not judged: no processor knows it; `moonwatch reload FILE` "
+        "has all processes read the file again"
+    ]
+
+
+@pytest.mark.redis
+def test_a_camera_that_is_judged_late_is_named(tmp_path: Path, server: Redis) -> None:
+    """Half a minute behind is not well, however busy everybody is."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    until = SystemClock().now() - 27.0
+    late = Report(
+        "processing", "one", 1, 1.0, figures={"plaza": CameraFigures(up=True, judged_until=until)}
+    )
+    (trouble,) = told(file, late).troubles
+    assert trouble.startswith("camera plaza is judged 2")
+    assert trouble.endswith(" s late, and so are its events")

@@ -35,7 +35,7 @@ from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.leases import CameraFence, RedisLeases
 from connectors.queues.redis.limits import Limits
-from connectors.queues.redis.membership import RedisAgreement, RedisPresence
+from connectors.queues.redis.membership import RedisAgreement, RedisPresence, RedisRequests
 from connectors.queues.redis.pictures import Codec, RedisShelf
 from connectors.queues.redis.results import RedisResults
 from pipeline.core.clock import Clock
@@ -128,6 +128,7 @@ class RedisConfig(Config):
             shelf=RedisShelf(link, codec),
             presence=RedisPresence(link),
             agreement=RedisAgreement(link),
+            requests=RedisRequests(link),
             link=link,
         )
 
@@ -168,6 +169,7 @@ class RedisQueues(Queues):
     leases: RedisLeases
     presence: RedisPresence
     agreement: RedisAgreement
+    requests: RedisRequests
     link: Link
 
     def of_camera(self, camera: str, token: int) -> Queues:

@@ -140,6 +140,13 @@ KINDS = (
         "one for the setting `partitions`",
     ),
     Kind(
+        "request",
+        "string",
+        "what all processes were asked for last, such as reading their file again",
+        Life.EXPIRES,
+        "one",
+    ),
+    Kind(
         "bell",
         "stream",
         "`room:lane`, `room:results:partition`: rung for those who wait for room",

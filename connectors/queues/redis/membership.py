@@ -27,6 +27,22 @@ class RedisPresence:
         return {member.decode(): bytes(report) for member, report in found}
 
 
+class RedisRequests:
+    """What all processes are asked to do; see `pipeline.core.membership.Requests`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def ask(self, request: str, ttl: timedelta) -> None:
+        """Ask it for `ttl` from now; a later request takes the place of an earlier one."""
+        self._link.script("request_ask", request, max(1, round(ttl.total_seconds() * 1000)))
+
+    def asked(self) -> str | None:
+        """What is asked now; None where nothing is."""
+        found = self._link.script("request_asked")
+        return None if found is None else bytes(found).decode("utf-8", "replace")
+
+
 class RedisAgreement:
     """What the processes at work go by; see `pipeline.core.membership.Agreement`."""
 

@@ -31,6 +31,18 @@ class Stage(Protocol):
         """Begin; returns at once."""
         ...
 
+    def update(self, deployment: Deployment) -> None:
+        """Go on by another version of the file; what is equal in both is not disturbed.
+
+        Raises MoonwatchError where that is not possible, and then all is as before.
+        """
+        ...
+
+    @property
+    def engines(self) -> Collection[str]:
+        """The engines that this stage has loaded, by name; what they are cannot change at work."""
+        ...
+
     def poll(self) -> None:
         """What has to be done now and then."""
         ...

@@ -1,6 +1,7 @@
 """The delivery stage: the sinks of a deployment, served by one process while others stand by."""
 
 import logging
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from pipeline.core.clock import Clock
@@ -24,6 +25,7 @@ class DeliveryStage:
     """Delivers while it has the lease. Each time it begins from where the sinks are by then."""
 
     name = "delivery"
+    engines: Collection[str] = ()
     finished = False
 
     def __init__(self, context: StageContext, store: Store, lease: StoreLease) -> None:
@@ -64,7 +66,7 @@ class DeliveryStage:
         before, self._context = self._context, replace(self._context, deployment=deployment)
         if self._delivery is None or self._proof is None:
             return
-        same_site = before.deployment.site.name == deployment.site.name
+        same_site = _site_names(before.deployment) == _site_names(deployment)
         old, new = before.deployment.sinks, deployment.sinks
         kept = {name for name in new if same_site and old.get(name) == new[name]}
         lanes = [lane for lane in self._delivery.lanes if lane.route.sink in kept]
@@ -161,3 +163,8 @@ def introduce_sinks(deployment: Deployment, store: Store) -> None:
     """
     oldest = [name for name, config in deployment.sinks.items() if config.from_beginning]
     store.register_sinks(list(deployment.sinks), oldest, dismiss_others=False)
+
+
+def _site_names(deployment: Deployment) -> tuple[str, Mapping[str, str]]:
+    """What sinks call the sites of the cameras."""
+    return deployment.site.name, deployment.site_names()

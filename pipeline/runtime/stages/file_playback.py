@@ -73,6 +73,7 @@ class ConfirmedSamplingStage:
     """
 
     name = "sampling"
+    engines: Collection[str] = ()
 
     def __init__(
         self,

@@ -4,11 +4,13 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from pipeline.core.errors import QueueError
 from pipeline.core.queues import Backlog
-from pipeline.inference.worker import Worker
-from pipeline.runtime.assembly import lanes_of
+from pipeline.deployment.model import Deployment
+from pipeline.inference.worker import EngineLane, Worker
+from pipeline.runtime.assembly import lanes_of, snapshot_cameras, used_engines
 from pipeline.runtime.stages.base import StageContext, StageThread
 
 logger = logging.getLogger(__name__)
@@ -16,6 +18,15 @@ logger = logging.getLogger(__name__)
 _MEASURE_EVERY_S = 1.0
 # Longer than a worker waits for anything before it looks whether to go on.
 _GIVE_UP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _AtWork:
+    """An engine with the thread that keeps it fed."""
+
+    lane: EngineLane
+    worker: Worker
+    thread: StageThread
 
 
 class InferenceStage:
@@ -26,23 +37,42 @@ class InferenceStage:
     def __init__(self, context: StageContext, only: Collection[str] = ()) -> None:
         """Start the engines, all or `only` some; raises EngineError."""
         self._context = context
-        self._lanes = lanes_of(context.deployment, context.clock, only)
-        self._workers = [
-            Worker(lane, context.queues.jobs, context.metrics, context.clock)
-            for lane in self._lanes
-        ]
-        self._threads = [
-            StageThread(f"inference {lane.name}", worker.run, worker.stop)
-            for lane, worker in zip(self._lanes, self._workers, strict=True)
-        ]
+        self._only = only
+        lanes = lanes_of(context.deployment, context.clock, only)
+        self._at_work = {lane.name: self._made(lane) for lane in lanes}
         self._measured_at = float("-inf")
 
     finished = False
 
     def start(self) -> None:
         """Begin to answer."""
-        for thread in self._threads:
-            thread.start()
+        for one in self._at_work.values():
+            one.thread.start()
+
+    def update(self, deployment: Deployment) -> None:
+        """Start the engines that a changed file asks for the first time, stop those it does not.
+
+        An engine at work stays as it is: what it is loaded with cannot change. Raises EngineError,
+        and then all is as before.
+        """
+        fresh = lanes_of(deployment, self._context.clock, self._only, self._at_work.keys())
+        wanted = used_engines(deployment, self._only)
+        idle = [one for name, one in self._at_work.items() if name not in wanted]
+        self._context = replace(self._context, deployment=deployment)
+        cameras = snapshot_cameras(deployment)
+        for one in self._at_work.values():
+            one.worker.snapshot_cameras = cameras
+        for lane in fresh:
+            self._at_work[lane.name] = self._made(lane)
+            self._at_work[lane.name].thread.start()
+        self._end(idle, _GIVE_UP_S)
+        for one in idle:
+            del self._at_work[one.lane.name]
+
+    @property
+    def engines(self) -> Collection[str]:
+        """The engines that are loaded, by name."""
+        return tuple(self._at_work)
 
     def poll(self) -> None:
         """Measure what waits."""
@@ -55,33 +85,44 @@ class InferenceStage:
 
     def stop(self, within_s: float) -> None:
         """Finish what is in hand; what is left comes to another worker, or to the next one."""
-        until = time.monotonic() + within_s
-        for thread in self._threads:
-            thread.stop(0.0)  # all are told before one is waited for
-        for thread, worker in zip(self._threads, self._workers, strict=True):
-            if not thread.stop(max(0.0, until - time.monotonic())):
-                logger.warning(
-                    "%s did not finish what it had in hand in %g s", thread.name, within_s
-                )
-                worker.give_up()
-                thread.stop(_GIVE_UP_S)
-        # Only now: what a closing engine fails must not be handed on as an answer.
-        for lane in self._lanes:
-            lane.engine.close()
+        self._end(self._at_work.values(), within_s)
 
     @property
     def failure(self) -> str | None:
         """Why a thread has ended."""
-        return next((thread.failure for thread in self._threads if thread.failure), None)
+        threads = [one.thread for one in self._at_work.values()]
+        return next((thread.failure for thread in threads if thread.failure), None)
 
     def ready(self) -> str | None:
         """The engines were started when this was made: it is."""
         return None
 
+    def _made(self, lane: EngineLane) -> _AtWork:
+        context = self._context
+        worker = Worker(lane, context.queues.jobs, context.metrics, context.clock)
+        thread = StageThread(f"inference {lane.name}", worker.run, worker.stop)
+        return _AtWork(lane, worker, thread)
+
+    @staticmethod
+    def _end(ending: Collection[_AtWork], within_s: float) -> None:
+        until = time.monotonic() + within_s
+        for one in ending:
+            one.thread.stop(0.0)  # all are told before one is waited for
+        for one in ending:
+            if not one.thread.stop(max(0.0, until - time.monotonic())):
+                logger.warning(
+                    "%s did not finish what it had in hand in %g s", one.thread.name, within_s
+                )
+                one.worker.give_up()
+                one.thread.stop(_GIVE_UP_S)
+        # Only now: what a closing engine fails must not be handed on as an answer.
+        for one in ending:
+            one.lane.engine.close()
+
     def _measure(self, waiting: Mapping[str, Backlog]) -> None:
         metrics, clock = self._context.metrics, self._context.clock
-        for lane in self._lanes:
-            backlog = waiting.get(lane.name, Backlog(0, None))
+        for name in self._at_work:
+            backlog = waiting.get(name, Backlog(0, None))
             age = 0.0 if backlog.oldest is None else max(0.0, clock.now() - backlog.oldest)
-            metrics.queue_length.labels(lane.name).set(backlog.length)
-            metrics.queue_oldest_seconds.labels(lane.name).set(age)
+            metrics.queue_length.labels(name).set(backlog.length)
+            metrics.queue_oldest_seconds.labels(name).set(age)

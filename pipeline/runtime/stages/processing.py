@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.stores import FileMediaStore
 from pipeline.core.clock import Clock
+from pipeline.core.errors import StoreError
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import LeaseProof, Store
 from pipeline.deployment.model import Deployment
@@ -23,11 +24,16 @@ from pipeline.runtime.stages.retention import Retention
 
 logger = logging.getLogger(__name__)
 
+# How long an edit may wait for the store.
+_UPDATE_WITHIN_S = 5.0
+_UPDATE_LOOK_S = 0.02
+
 
 class ProcessingStage:
     """Judges the results of every camera."""
 
     name = "processing"
+    engines: Collection[str] = ()
     finished = False
 
     def __init__(
@@ -49,10 +55,20 @@ class ProcessingStage:
             for key, checkpoint in self._processor.resume().items()
         }
         self._thread = StageThread("processing", self._processor.run, self._processor.stop)
+        self._clock = context.clock
 
     def start(self) -> None:
         """Begin to judge."""
         self._thread.start()
+
+    def update(self, deployment: Deployment) -> None:
+        """Judge by another version of the file; what is judged as before goes on untouched.
+
+        Raises StoreError where the store does not let it, and then it is tried on.
+        """
+        self._pruning.update(deployment)
+        self._processor.update(plans_of(deployment))
+        _wait_for(lambda: self._processor.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
         """Forget what is too old."""
@@ -93,6 +109,7 @@ class ShardedProcessingStage:
     """Judges the results of the partitions it owns, and gives them up when it must."""
 
     name = "processing"
+    engines: Collection[str] = ()
     finished = False
 
     def __init__(self, context: StageContext, store: Store, share: Share) -> None:
@@ -119,6 +136,15 @@ class ShardedProcessingStage:
         introduce_sinks(self._deployment, self._store)
         for thread in self._threads:
             thread.start()
+
+    def update(self, deployment: Deployment) -> None:
+        """Judge by another version of the file; what is judged as before goes on untouched.
+
+        Raises StoreError where the store does not let it, and then it is tried on.
+        """
+        self._pruning.update(deployment)
+        self._shards.update(plans_of(deployment))
+        _wait_for(lambda: self._shards.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
         """Forget what is too old."""
@@ -156,6 +182,15 @@ def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
         for name, camera in deployment.cameras.items()
         for engine in engines_of(camera)
     )
+
+
+def _wait_for(is_up_to_date: Callable[[], bool], clock: Clock) -> None:
+    """Until the judging thread has taken the new plans, so that whoever samples may go ahead."""
+    deadline = clock.monotonic() + _UPDATE_WITHIN_S
+    while not is_up_to_date():
+        if clock.monotonic() > deadline:
+            raise StoreError("the store is not responding, so cameras are judged as before")
+        clock.wait(_UPDATE_LOOK_S)
 
 
 def _keeper(tenure: PartitionLeases, clock: Clock) -> StageThread:

@@ -23,6 +23,10 @@ class Retention:
         self._clock = clock
         self._pruned_at = float("-inf")
 
+    def update(self, deployment: Deployment) -> None:
+        """Keep for as long as another version of the file says."""
+        self._keep = deployment.store.keep
+
     def look(self) -> None:
         """Forget what is too old, once an hour."""
         now = self._clock.monotonic()

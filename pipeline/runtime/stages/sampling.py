@@ -148,6 +148,7 @@ class SamplingStage:
     """The cameras of this process."""
 
     name = "sampling"
+    engines: Collection[str] = ()
 
     def __init__(
         self,
