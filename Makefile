@@ -9,6 +9,7 @@ TORCH := torch==2.13.0
 # Where torch comes from, if not from PyPI: a host without a GPU is better off with a smaller build.
 TORCH_INDEX ?=
 WORKERS ?= 2
+COVERAGE ?=
 
 # The tag that a release is made of, such as v1.2.3.
 TAG ?=
@@ -23,8 +24,11 @@ demo: $(VENV)/demo
 	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
 
+# With COVERAGE=1 the branches that it takes are counted: the floor and what is exempt are in
+# pyproject.toml.
 test: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" \
+	  $(if $(COVERAGE),--cov --cov-report=term --cov-report=html)
 
 # What takes minutes: thousands of random mixes, processes killed again and again.
 test-slow: $(VENV)/dev
@@ -35,10 +39,8 @@ containers: $(VENV)/dev
 	deploy/containers/standins.sh
 	$(BIN)/python deploy/containers/trial.py
 
-# `make test`, and the branches that it takes: the floor and what is exempt are in pyproject.toml.
-coverage: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" \
-	  --cov --cov-report=term --cov-report=html
+coverage:
+	$(MAKE) test COVERAGE=1
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -177,7 +177,9 @@ def test_live_cameras_go_on_while_redis_is_away(
         server.start()
         before = value(port + 2, JUDGED)
         wait_for(lambda: value(port + 2, JUDGED) > before + 3, 60, fleet.said)
-        for member in fleet.members.values():
+        members = fleet.members.values()
+        wait_for(lambda: all("is back" in member.said() for member in members), 60, fleet.said)
+        for member in members:
             assert not member.has_ended
             assert member.said().count("is out of reach") == 1, member.said()
             assert member.said().count("is back") == 1, member.said()
