@@ -65,7 +65,11 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
             judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
             for (camera, engine), last in stage.judged.items():
                 judged.setdefault(camera, {})[engine] = last
-            return {"judged": judged, "partitions": sorted(tenure.held)}
+            return {
+                "judged": judged,
+                "partitions": sorted(tenure.held),
+                "troubles": stage.troubles,
+            }
 
         return stage, facts
 

@@ -4,6 +4,7 @@ MoonwatchError
 ├── ConfigError     the operator's file is refused; carries every problem at once
 ├── SourceError     a camera or file cannot be opened or read; carries a reason
 ├── QueueError      the transport between stages is out of reach
+│   ├── PictureError     one picture in it cannot be read; everything else can
 │   ├── LeaseLostError   somebody else owns the partition now
 │   └── CameraTakenError another sampler has the camera now
 ├── EngineError     an engine cannot start, or cannot answer at all
@@ -88,6 +89,10 @@ class CameraTakenError(QueueError):
     def __init__(self, camera: str) -> None:
         self.camera = camera
         super().__init__(f"camera {camera} is sampled by another process by now")
+
+
+class PictureError(QueueError):
+    """A picture in the queue is there and cannot be read; trying again does not help."""
 
 
 class EngineError(MoonwatchError):

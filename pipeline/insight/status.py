@@ -338,6 +338,11 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
         for report in status.processes
         if report.not_ready
     ]
+    troubles += [
+        f"{report.stage} on {report.place}: {trouble}"
+        for report in status.processes
+        for trouble in report.troubles
+    ]
     if status.unowned:
         names = ", ".join(map(str, status.unowned))
         troubles.append(f"nobody judges the partitions {names}")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import PictureError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
 from pipeline.core.queues import PictureShelf
@@ -25,6 +25,7 @@ class Snapshots:
         self._shelf = shelf
         self._media = media
         self._refused = False
+        self._unreadable: set[str] = set()
 
     def attach(self, event: Event) -> Event:
         """The event with a reference to its stored picture, or as it was without one.
@@ -33,7 +34,19 @@ class Snapshots:
         """
         if event.seq is None or event.run is None:
             return event
-        pixels = self._shelf.fetch(event.camera, event.run, event.seq)
+        try:
+            pixels = self._shelf.fetch(event.camera, event.run, event.seq)
+        except PictureError as error:
+            # Trying again does not help, and counts must not stop for one picture.
+            if event.camera not in self._unreadable:
+                logger.warning(
+                    "an event of camera %s has no picture: %s; further ones are not logged",
+                    event.camera,
+                    error,
+                    extra={"camera": event.camera},
+                )
+            self._unreadable.add(event.camera)
+            return event
         if pixels is None:
             return event
         reference = reference_of(event)

@@ -56,6 +56,8 @@ class Report:
     """The cameras that it would sample if others did not."""
     over: Sequence[str] = ()
     """The files it has played that are judged to their end."""
+    troubles: Sequence[str] = ()
+    """What an operator has to look at, although work goes on, in sentences."""
     version: str = ""
     """Of the deployment file by which the process works."""
     request: str = ""
@@ -132,6 +134,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "samples": lambda said: [str(camera) for camera in said],
     "stands_by_for": lambda said: [str(camera) for camera in said],
     "over": lambda said: [str(camera) for camera in said],
+    "troubles": lambda said: [str(sentence) for sentence in said],
     "version": str,
     "request": str,
     "outcome": str,

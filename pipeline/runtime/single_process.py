@@ -176,6 +176,7 @@ class Run:
         return {
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
+            "troubles": self._processing.troubles,
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }
 

@@ -274,6 +274,15 @@ def test_who_could_not_take_a_changed_file_is_named(tmp_path: Path, server: Redi
 
 
 @pytest.mark.redis
+def test_what_a_process_complains_of_is_a_trouble(tmp_path: Path, server: Redis) -> None:
+    """L9: although its work goes on."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    troubled = Report("processing", "two", 7, 1.0, troubles=["the disk is full"])
+    assert told(file, troubled).troubles == ["processing on two (7): the disk is full"]
+
+
+@pytest.mark.redis
 def test_a_camera_that_is_sampled_and_not_judged_is_named(tmp_path: Path, server: Redis) -> None:
     """U1: the sampler knows a new camera, the processor at work does not."""
     cameras = {name: camera(CLIP) for name in ("plaza", "yard")}

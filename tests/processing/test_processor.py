@@ -12,8 +12,9 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
-from pipeline.core.errors import FencedOffError, StoreError
+from pipeline.core.errors import FencedOffError, PictureError, StoreError
 from pipeline.core.events import Event, JsonValue, Subject, event_id
+from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
 from pipeline.core.queues import Queues
@@ -27,6 +28,7 @@ from pipeline.rules.occupancy import OccupancyConfig
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
 from pipeline.tracking.config import TrackerConfig
+from tests.contracts.event_tools import an_event
 
 START = 1_700_000_000.0
 BOX = (0.4, 0.4, 0.6, 0.8)
@@ -374,3 +376,23 @@ def test_troubles_alone_touch_no_minute(desk: Desk) -> None:
     """A commit without results has no state and no minute in it."""
     desk.feed(health_result(Health("door", START, "offline", "timeout")))
     assert desk.store.history.buckets() == []
+
+
+class TornShelf(MemoryShelf):
+    """A shelf on which no picture can be read."""
+
+    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
+        """Never."""
+        raise PictureError("its picture is damaged")
+
+
+def test_a_damaged_picture_costs_one_event_its_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L8: the event is kept without it, which is said once, and judging goes on."""
+    media = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build_media()
+    snapshots = Snapshots(TornShelf(), media)
+    for number in range(3):
+        event = replace(an_event(number), camera="door", seq=number, run="clip")
+        assert snapshots.attach(event).media == ()
+    assert caplog.text.count("an event of camera door has no picture: its picture is damaged") == 1

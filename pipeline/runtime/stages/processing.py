@@ -83,6 +83,11 @@ class ProcessingStage:
             self._recorder.close()
 
     @property
+    def troubles(self) -> list[str]:
+        """What an operator has to look at, although judging goes on."""
+        return [self._pruning.trouble] if self._pruning.trouble else []
+
+    @property
     def failure(self) -> str | None:
         """Why the thread has ended."""
         return self._thread.failure
@@ -157,6 +162,11 @@ class ShardedProcessingStage:
         stop_threads([keeping], within_s)
         if stopped:
             self.tenure.end()
+
+    @property
+    def troubles(self) -> list[str]:
+        """What an operator has to look at, although judging goes on."""
+        return [self._pruning.trouble] if self._pruning.trouble else []
 
     @property
     def failure(self) -> str | None:

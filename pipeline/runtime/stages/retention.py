@@ -1,12 +1,14 @@
 """Forgets what is older than the deployment wants to keep."""
 
-from contextlib import suppress
+import logging
 
 from connectors.stores import FileMediaStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Store
 from pipeline.deployment.model import Deployment
+
+logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY_S = 3600.0
 
@@ -22,6 +24,8 @@ class Retention:
         self._media = media
         self._clock = clock
         self._pruned_at = float("-inf")
+        self.trouble: str | None = None
+        """Why what is too old could not be forgotten the last time; None where it was."""
 
     def update(self, deployment: Deployment) -> None:
         """Keep for as long as another version of the file says."""
@@ -33,8 +37,16 @@ class Retention:
         if self._keep is None or now - self._pruned_at < _PRUNE_EVERY_S:
             return
         self._pruned_at = now
-        # A full disk or a locked store is said by the processor; the next hour tries again.
-        with suppress(StoreError):
-            before = self._clock.now() - self._keep.total_seconds()
+        before = self._clock.now() - self._keep.total_seconds()
+        try:
             self._store.prune(before)
             self._media.prune(before)
+        except StoreError as error:  # the next hour tries again
+            trouble = f"what is older than `store.keep` cannot be deleted: {error}"
+            if self.trouble is None:
+                logger.error("%s", trouble)  # noqa: TRY400 - the sentence says it all
+            self.trouble = trouble
+        else:
+            if self.trouble is not None:
+                logger.info("what is older than `store.keep` is deleted again")
+            self.trouble = None
