@@ -14,7 +14,8 @@ from pipeline.core.geometry import Box, Line, Polygon
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
-from pipeline.inference.engines.coco import Coco, CocoConfig
+from pipeline.inference.engines._coco.detector import Coco
+from pipeline.inference.engines.coco import CocoConfig
 from pipeline.rules.at_work.line_crossing import LineCrossing
 from pipeline.rules.at_work.occupancy import Occupancy
 from pipeline.rules.context import RuleContext
