@@ -14,10 +14,13 @@ from pipeline.core.geometry import Box, Line, Polygon
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tasks import Detect
 from pipeline.core.tracks import Track
-from pipeline.inference.engines.coco import Coco, CocoConfig
+from pipeline.inference.engines._coco.detector import Coco
+from pipeline.inference.engines.coco import CocoConfig
+from pipeline.rules.at_work.line_crossing import LineCrossing
+from pipeline.rules.at_work.occupancy import Occupancy
 from pipeline.rules.context import RuleContext
-from pipeline.rules.line_crossing import LineCrossing, LineCrossingConfig
-from pipeline.rules.occupancy import Occupancy, OccupancyConfig
+from pipeline.rules.line_crossing import LineCrossingConfig
+from pipeline.rules.occupancy import OccupancyConfig
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "configs" / "media" / "plaza.mp4"

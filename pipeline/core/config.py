@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -14,7 +14,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from pipeline.core.events import JsonValue
+if TYPE_CHECKING:
+    from pipeline.core.events import JsonValue
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 # Longer ones overflow when they are added to a date.
@@ -35,7 +36,7 @@ class Config(BaseModel):
     )
 
 
-def as_written(config: Config, without: Collection[str] = ()) -> dict[str, JsonValue]:
+def as_written(config: Config, without: Collection[str] = ()) -> "dict[str, JsonValue]":
     """A config as JSON that reads back as the same config, less the fields named in `without`.
 
     Defaults are left out, so that a field which a later release adds changes nothing; so are
@@ -45,7 +46,7 @@ def as_written(config: Config, without: Collection[str] = ()) -> dict[str, JsonV
     return {name: _plain(value) for name, value in dumped.items() if value != {}}
 
 
-def _plain(value: Any) -> JsonValue:
+def _plain(value: Any) -> "JsonValue":
     match value:
         case None | bool() | int() | float() | str():
             return value

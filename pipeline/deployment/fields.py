@@ -92,6 +92,12 @@ def is_secret(key: str, info: FieldInfo) -> bool:
     return any(issubclass(c, SecretStr) or (key == "url" and issubclass(c, str)) for c in classes)
 
 
+def description(model: Model, key: str) -> str:
+    """What one key of a model means; empty for a key that it does not have."""
+    info = fields_by_key(model).get(key)
+    return (info and info.description) or descriptions(model).get(key, "")
+
+
 @cache
 def descriptions(model: Model) -> dict[str, str]:
     """What each key of a model means: its `description`, the docstring below the field,

@@ -4,8 +4,10 @@ Relative paths in it, of media, outputs and secrets alike, are relative to the d
 moonwatch is started in, as on its command line; not to the file.
 """
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
@@ -30,11 +32,20 @@ def _name(value: str) -> str:
     return value
 
 
+def _timezones() -> set[str]:
+    """The zones that people live in, from the system's table; all names where there is none."""
+    for folder in TZPATH:
+        with suppress(OSError):
+            rows = Path(folder, "zone.tab").read_text(encoding="utf-8").splitlines()
+            return {"UTC", *(row.split("\t")[2] for row in rows if not row.startswith("#"))}
+    return available_timezones()
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, OSError, ValueError):
-        guess = nearest(value, available_timezones())
+        guess = nearest(value, _timezones())
         advice = f"did you mean {guess!r}?" if guess else "write it like Europe/Berlin or UTC"
         raise ValueError(f"{value!r} is no time zone; {advice}") from None
     return value

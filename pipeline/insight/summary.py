@@ -8,7 +8,8 @@ from pipeline.core.events import JsonValue
 from pipeline.core.store import Cursor, EventFilter, History
 from pipeline.deployment.model import Deployment
 from pipeline.rules import all_rules
-from pipeline.rules.measures import RuleRecord, SummaryTable
+from pipeline.rules.measures import SummaryTable
+from pipeline.rules.record import RuleRecord
 from pipeline.telemetry.figures import CameraFigures, Figures
 
 

@@ -1,20 +1,24 @@
 """What all rules have in common: the fields an operator may give each, and what they refer to."""
 
+import importlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration
-from pipeline.core.events import Event
-from pipeline.core.rules import Rule
 from pipeline.core.tasks import Task
-from pipeline.rules.context import RuleContext
-from pipeline.rules.measures import ManualCount, Measure, RuleRecord, SummaryTable
+from pipeline.rules.measures import ManualCount, Measure, SummaryTable
 from pipeline.rules.schedule import Windows
+
+if TYPE_CHECKING:
+    from pipeline.core.events import Event
+    from pipeline.core.rules import Rule
+    from pipeline.rules.context import RuleContext
+    from pipeline.rules.record import RuleRecord
 
 TaskTypes = tuple[type[Task], ...]
 
@@ -68,11 +72,11 @@ class RuleBase(Config):
         """The lines and zones it names."""
         return References()
 
-    def sum_up(self, record: RuleRecord) -> Mapping[str, float | None] | None:
+    def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
         """The numbers of its row of the summary by column; None for no row at all."""
         return {m.column.name: m.of(record.minutes) for m in self.measures if m.column is not None}
 
-    def passage(self, event: Event) -> Passage | None:
+    def passage(self, event: "Event") -> Passage | None:
         """The crossing of a line that one of its events tells of, for `render`; None for others."""
         return None
 
@@ -85,5 +89,11 @@ class RuleBase(Config):
         return f"this rule needs a task of type {wanted}, and {task.id!r} is of type {asked}"
 
     @abstractmethod
-    def build(self, context: RuleContext) -> Rule:
+    def build(self, context: "RuleContext") -> "Rule":
         """The rule at work; raises ConfigError where a line or zone is missing."""
+
+    def at_work(self, class_name: str, context: "RuleContext") -> Any:
+        """The rule of that name; its module, called as this config's, is imported now."""
+        name = type(self).__module__.rpartition(".")[2]
+        module = importlib.import_module(f"pipeline.rules.at_work.{name}")
+        return getattr(module, class_name)(self, context)

@@ -1,28 +1,21 @@
 """How long each visitor stays in a zone: a happening per visit, from entering to leaving."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.answers import Boxes
 from pipeline.core.config import Duration
-from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
-from pipeline.core.geometry import Box
-from pipeline.core.measures import Bucket
-from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Detect
-from pipeline.core.tracks import Track
 from pipeline.rules.base import References, RuleBase, TaskTypes
-from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import HoldingTerms, Reason, still_quiet
-from pipeline.rules.measures import Column, Measure, RuleRecord, SummaryTable
-from pipeline.rules.memory import dump, load
-from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
-from pipeline.rules.schedule import Schedule
+from pipeline.rules.measures import Column, Measure, SummaryTable
+
+if TYPE_CHECKING:
+    from pipeline.core.events import JsonValue
+    from pipeline.rules.at_work.dwell import Dwell
+    from pipeline.rules.context import RuleContext
+    from pipeline.rules.record import RuleRecord
 
 _VISITS = Column("visits")
 _MEAN = Column("mean_s", "mean", decimals=1, suffix=" s")
@@ -58,7 +51,7 @@ class DwellConfig(RuleBase):
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
 
-    def sum_up(self, record: RuleRecord) -> Mapping[str, float | None] | None:
+    def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
         """From the ends of visits: each carries the running totals of all visits so far."""
         ends = [event.data for event in record.events("end")]
         if not ends:
@@ -70,201 +63,12 @@ class DwellConfig(RuleBase):
             _LONGEST.name: max(_number(data, "seconds") for data in ends),
         }
 
-    def build(self, context: RuleContext) -> "Dwell":
+    def build(self, context: "RuleContext") -> "Dwell":
         """The rule at work; raises ConfigError where the zone is missing."""
-        return Dwell(self, context)
+        rule: Dwell = self.at_work("Dwell", context)
+        return rule
 
 
-@dataclass(slots=True)
-class Visit:
-    """One stay of one visitor."""
-
-    track: int
-    """The id he came with; it stays the visit's own when the tracker changes its mind."""
-    label: str
-    since: float
-    inside_at: float
-    """When he was last seen inside."""
-    box: Box
-    outside: bool = False
-    """He was seen outside since then."""
-    told: bool = False
-    silenced: bool = False
-
-
-@dataclass(slots=True)
-class _DwellState:
-    version: ClassVar[int] = 1
-    minutes: MinutesMemory
-    presence: PresenceMemory
-    visits: dict[int, Visit] = field(default_factory=dict)
-    """By the track's present id."""
-    run: str = ""
-    ended: int = 0
-    ended_s: float = 0.0
-    quiet_until: float | None = None
-    suppressed: int = 0
-
-
-class Dwell:
-    """Follows every track's visits; minutes hold how many began and ended."""
-
-    def __init__(self, config: DwellConfig, context: RuleContext) -> None:
-        self._config = config
-        self._context = context
-        self._zone = context.zone(config.zone)
-        self._schedule = Schedule(config.schedule, context.timezone)
-        terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
-        self._terms = terms
-        self._minutes = Minutes(context, config.measures)
-        self._presence = ZonePresence(context, terms.gap_s)
-        self._memory = _DwellState(self._minutes.memory, self._presence.memory)
-
-    def judge(self, seen: Observation) -> Verdict:
-        """Visits that end with this frame, then those that have lasted long enough."""
-        known = isinstance(seen.answer, Boxes)
-        self._minutes.sample(seen.at, 0 if known else None)
-        events = list(self._begin_run(seen))
-        if known:
-            self._admit(seen)
-        events += self._dismiss(seen, known)
-        events += self._speak(seen)
-        return Verdict(tuple(events), self._minutes.closed(seen.at))
-
-    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Every visit ends when its visitor was last seen."""
-        events = tuple(self._end_all(at, why))
-        return Verdict(events, self._minutes.finish(at, why))
-
-    def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
-        return self._minutes.unfinished()
-
-    def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
-        return dump(self._memory)
-
-    def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_DwellState, state)
-        self._minutes.memory = self._memory.minutes
-        self._presence.memory = self._memory.presence
-
-    def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes, totals and cooldown.
-
-        Its visits have ended; who is still there begins another one.
-        """
-        earlier, memory = load(_DwellState, state), self._memory
-        self._minutes.inherit(earlier.minutes, at)
-        memory.ended, memory.ended_s = earlier.ended, earlier.ended_s
-        memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
-        memory.suppressed = earlier.suppressed
-
-    def _begin_run(self, seen: Observation) -> Iterator[Event]:
-        """Ids start anew with each run, so that nobody can be followed into it."""
-        if seen.run != self._memory.run:
-            self._memory.run = seen.run
-            yield from self._end_all(seen.at, "unknown")
-
-    def _admit(self, seen: Observation) -> None:
-        visits = self._memory.visits
-        for new, old in self._presence.see(seen).items():
-            if old in visits:
-                visits[new] = visits.pop(old)
-        for track in seen.tracks:
-            visit = visits.get(track.id)
-            if visit is None or self._is_over(visit, seen.at):
-                continue  # a visit that is over ends first, then the next one begins
-            visit.outside = not is_inside(self._zone, self._presence.place(track.id))
-            if not visit.outside:
-                visit.inside_at, visit.box = seen.at, track.box
-
-    def _is_over(self, visit: Visit, at: float, known: bool = True) -> bool:
-        patience_s = self._terms.gap_s if visit.outside else self._presence.memory.patience_s
-        if not known:
-            patience_s = max(patience_s, self._terms.unknown_s)
-        return at - visit.inside_at > patience_s
-
-    def _dismiss(self, seen: Observation, known: bool) -> Iterator[Event]:
-        """End what is over, and begin visits of those inside who have none."""
-        here = {track.id: track for track in seen.tracks} if known else {}
-        for id_, visit in sorted(self._memory.visits.items()):
-            if self._is_over(visit, seen.at, known):
-                yield from self._end(id_, seen.at, "over" if known else "unknown", seen)
-        for id_, track in here.items():
-            inside = is_inside(self._zone, self._presence.place(id_))
-            if inside and id_ not in self._memory.visits:
-                self._memory.visits[id_] = self._new_visit(track)
-                self._minutes.count(self._memory.visits[id_].since, entered=1)
-
-    def _new_visit(self, track: Track) -> Visit:
-        """A visit since the first position inside that rules had not been shown yet."""
-        inside = [step.at for step in track.steps if is_inside(self._zone, step.anchor)]
-        now = track.steps[-1].at
-        return Visit(track.id, track.label, min(inside, default=now), now, track.box)
-
-    def _speak(self, seen: Observation) -> Iterator[Event]:
-        memory = self._memory
-        for _, visit in sorted(memory.visits.items()):
-            lasted_s = visit.inside_at - visit.since
-            due = not visit.told and lasted_s >= self._terms.for_s
-            if not due or not self._schedule.allows(seen.at):
-                continue
-            if memory.quiet_until is not None and seen.at < memory.quiet_until:
-                visit.silenced = True
-                continue
-            if self._terms.cooldown_s > 0:
-                memory.quiet_until = seen.at + self._terms.cooldown_s
-            visit.told, visit.silenced = True, False
-            data: dict[str, JsonValue] = {"seconds": round(lasted_s, 3)}
-            if memory.suppressed:
-                data["suppressed"], memory.suppressed = memory.suppressed, 0
-            yield self._event(visit, seen.at, data, seen)
-
-    def _end_all(self, at: float, reason: Reason) -> Iterator[Event]:
-        for id_ in sorted(self._memory.visits):
-            yield from self._end(id_, at, reason, None)
-
-    def _end(
-        self, id_: int, at: float, reason: Reason, seen: Observation | None
-    ) -> Iterator[Event]:
-        memory = self._memory
-        visit = memory.visits.pop(id_)
-        seconds = visit.inside_at - visit.since
-        memory.ended += 1
-        memory.ended_s += seconds
-        memory.suppressed += visit.silenced
-        self._minutes.count(visit.inside_at, left=1)
-        if visit.told:
-            data: dict[str, JsonValue] = {
-                "seconds": round(seconds, 3),
-                "until": timestamp(visit.inside_at),
-                "reason": reason,
-                "visits": memory.ended,
-                "mean_seconds": round(memory.ended_s / memory.ended, 3),
-            }
-            yield self._event(visit, at, data, seen)
-
-    def _event(
-        self, visit: Visit, at: float, more: dict[str, JsonValue], seen: Observation | None
-    ) -> Event:
-        context, zone = self._context, self._config.zone
-        data: dict[str, JsonValue] = {} if zone is None else {"zone": zone}
-        return Event(
-            id=event_id(context.camera, context.rule, str(visit.track), visit.since),
-            type=self._config.type,
-            phase="end" if "until" in more else "start",
-            camera=context.camera,
-            rule=context.rule,
-            at=at,
-            subject=Subject(visit.label, visit.track, visit.box),
-            data={**data, "since": timestamp(visit.since), **more},
-            seq=None if seen is None else seen.seq,
-            run=None if seen is None else seen.run,
-        )
-
-
-def _number(data: Mapping[str, JsonValue], key: str) -> float:
+def _number(data: "Mapping[str, JsonValue]", key: str) -> float:
     value = data.get(key)
     return float(value) if isinstance(value, int | float) else 0.0

@@ -1,36 +1,19 @@
 """Counts who crosses a directed line, in and out, whatever ids and frame rates do near it."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.answers import Boxes
 from pipeline.core.config import Config, all_left_out
 from pipeline.core.errors import ConfigError, Problem
-from pipeline.core.events import Event, JsonValue, Subject, event_id
-from pipeline.core.measures import Bucket
-from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tasks import Detect
-from pipeline.core.tracks import Step, Track
 from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
-from pipeline.rules.context import RuleContext
-from pipeline.rules.crossing import Gate, Path
-from pipeline.rules.holding import still_quiet
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
-from pipeline.rules.memory import dump, load
-from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.schedule import Schedule
-from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
-FORGET_S = 120.0
-"""Seconds after which an unseen track is forgotten; trackers give up far earlier."""
-STITCH_HEIGHTS = 1.5
-"""Only ids that vanish and appear within so many body heights of the line are stitched: farther
-off nothing depends on it."""
-
+if TYPE_CHECKING:
+    from pipeline.core.events import Event
+    from pipeline.rules.at_work.line_crossing import LineCrossing
+    from pipeline.rules.context import RuleContext
 
 _IN, _OUT = Column("in"), Column("out")
 
@@ -83,226 +66,17 @@ class LineCrossingConfig(RuleBase):
         """The line."""
         return References(lines=(self.line,))
 
-    def passage(self, event: Event) -> Passage | None:
+    def passage(self, event: "Event") -> Passage | None:
         """Each of its events is a crossing; one of a rule that had this name before is not."""
         if event.type != self.type:
             return None
         return Passage(self.line, str(event.data.get("direction")))
 
-    def build(self, context: RuleContext) -> "LineCrossing":
+    def build(self, context: "RuleContext") -> "LineCrossing":
         """The rule at work; raises ConfigError where the line is missing or a mere point."""
         line = context.line(self.line)
         if line.start == line.end:
             path = f"cameras.{context.camera}.lines.{self.line}"
             raise ConfigError([Problem(path, "begins and ends in one point; move one of them")])
-        return LineCrossing(self, context)
-
-
-@dataclass(slots=True)
-class _Walker:
-    trail: Trail
-    path: Path
-    crossed_to: int = 0
-    """Direction of the last crossing counted, 0 for none."""
-    crossed_at: float = 0.0
-    stitched: bool = False
-    """Continues an id that vanished."""
-    owed: bool = False
-    """A step back was taken for a wrong box, so the next crossing repeats one already counted."""
-
-
-@dataclass(slots=True)
-class _CrossingState:
-    version: ClassVar[int] = 1
-    minutes: MinutesMemory
-    walkers: dict[int, _Walker] = field(default_factory=dict)
-    run: str = ""
-    seen_at: float = 0.0
-    recent_s: float = 0.0
-    """How long a vanished id, or a crossing, is of importance for the next at present."""
-    entered: int = 0
-    left: int = 0
-    quiet_until: float | None = None
-    suppressed: int = 0
-
-
-class LineCrossing:
-    """Follows every track against one line; a track may cross it any number of times."""
-
-    def __init__(self, config: LineCrossingConfig, context: RuleContext) -> None:
-        self._config = config
-        self._context = context
-        self._gate = Gate(context.line(config.line), context.aspect, config.margin)
-        self._schedule = Schedule(config.schedule, context.timezone)
-        self._minutes = Minutes(context, config.measures)
-        self._memory = _CrossingState(self._minutes.memory)
-
-    def judge(self, seen: Observation) -> Verdict:
-        """The crossings that this frame completes, in time order."""
-        memory = self._memory
-        if seen.run != memory.run:  # ids start anew with each run
-            memory.run, memory.walkers = seen.run, {}
-        memory.recent_s = memory_s(self._context.every_s, seen.at - memory.seen_at)
-        memory.seen_at = seen.at
-        self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
-        present = {track.id for track in seen.tracks}
-        steps = sorted(
-            ((step, track) for track in seen.tracks for step in track.steps),
-            key=lambda pair: (pair[0].at, pair[1].id),
-        )
-        events: list[Event] = []
-        for _, together in groupby(steps, key=lambda pair: pair[0].at):
-            group = list(together)
-            self._undo_swaps(group)
-            for step, track in group:
-                events += self._step(seen, present, track, step)
-        self._forget(seen.at)
-        return Verdict(tuple(events), self._minutes.closed(seen.at))
-
-    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """The last minute; crossings are complete in themselves."""
-        return Verdict((), self._minutes.finish(at, why))
-
-    def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
-        return self._minutes.unfinished()
-
-    def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
-        return dump(self._memory)
-
-    def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
-        self._memory = load(_CrossingState, state)
-        self._minutes.memory = self._memory.minutes
-
-    def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes, totals and cooldown.
-
-        Nobody's way to the line is: who is half across it begins there.
-        """
-        earlier, memory = load(_CrossingState, state), self._memory
-        self._minutes.inherit(earlier.minutes, at)
-        memory.entered, memory.left = earlier.entered, earlier.left
-        cooldown_s = self._config.cooldown.total_seconds()
-        memory.quiet_until = still_quiet(earlier.quiet_until, at, cooldown_s)
-        memory.suppressed = earlier.suppressed
-
-    def _step(
-        self, seen: Observation, present: set[int], track: Track, step: Step
-    ) -> Iterator[Event]:
-        aspect = self._context.aspect
-        walker = self._memory.walkers.get(track.id)
-        if walker is None:
-            walker = self._appear(present, track.id, trail_of(step, aspect))
-        direction = self._gate.move(walker.path, walker.trail.go(step, aspect))
-        if direction == 0 or self._is_repetition(walker, direction, step.at):
-            return
-        walker.crossed_to, walker.crossed_at = direction, step.at
-        self._memory.entered += direction > 0
-        self._memory.left += direction < 0
-        self._minutes.count(step.at, entered=int(direction > 0), left=int(direction < 0))
-        if self._may_speak(step.at):
-            yield self._event(seen, track, step, direction)
-
-    def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
-        """A new id: the continuation of one that vanished near the line, or somebody new."""
-        near = {
-            other: walker.trail
-            for other, walker in self._memory.walkers.items()
-            if self._is_near(walker.trail)
-        }
-        old = continued(near, present, here, self._memory.recent_s) if self._is_near(here) else None
-        if old is None:
-            walker = _Walker(here, Path(here.xy))
-        else:
-            walker = self._memory.walkers.pop(old)
-            walker.stitched = True
-        self._memory.walkers[id_] = walker
-        return walker
-
-    def _is_near(self, trail: Trail) -> bool:
-        return abs(self._gate.distance(trail.xy)) <= STITCH_HEIGHTS * trail.height
-
-    def _is_repetition(self, walker: _Walker, direction: int, at: float) -> bool:
-        """Whether a stitched walker only seems to go back over the line, or again over it.
-
-        A box that appears on the near side right after its walker was counted on the far side is
-        a bad box: neither the way back nor the second way over is counted.
-        """
-        if walker.owed and direction == walker.crossed_to:
-            walker.owed = False
-            return True
-        if not walker.stitched or direction != -walker.crossed_to:
-            return False
-        walker.owed = at - walker.crossed_at <= self._memory.recent_s
-        return walker.owed
-
-    def _undo_swaps(self, group: Sequence[tuple[Step, Track]]) -> None:
-        """Two who have just met on the line and now both seem to turn round have swapped ids."""
-        walkers = self._memory.walkers
-        turning = [
-            (track.id, trail_of(step, self._context.aspect))
-            for step, track in group
-            if track.id in walkers and self._turns(walkers[track.id], step)
-        ]
-        while turning:
-            id_, here = turning.pop(0)
-            for other, there in turning:
-                if self._is_swap((walkers[id_], here), (walkers[other], there)):
-                    walkers[id_], walkers[other] = walkers[other], walkers[id_]
-                    turning.remove((other, there))
-                    break
-
-    def _turns(self, walker: _Walker, step: Step) -> bool:
-        side = self._gate.side(self._gate.place(step.anchor))
-        recent = step.at - walker.crossed_at <= self._memory.recent_s
-        return walker.crossed_to != 0 and recent and side == -walker.crossed_to
-
-    def _is_swap(self, a: tuple[_Walker, Trail], b: tuple[_Walker, Trail]) -> bool:
-        (walker_a, here_a), (walker_b, here_b) = a, b
-        if walker_a.crossed_to != -walker_b.crossed_to:
-            return False
-        kept = walker_a.trail.miss(here_a) + walker_b.trail.miss(here_b)
-        swapped = walker_a.trail.miss(here_b) + walker_b.trail.miss(here_a)
-        return swapped < kept
-
-    def _may_speak(self, at: float) -> bool:
-        memory = self._memory
-        if not self._schedule.allows(at):
-            return False
-        if memory.quiet_until is not None and at < memory.quiet_until:
-            memory.suppressed += 1
-            return False
-        cooldown_s = self._config.cooldown.total_seconds()
-        memory.quiet_until = at + cooldown_s if cooldown_s > 0 else None
-        return True
-
-    def _event(self, seen: Observation, track: Track, step: Step, direction: int) -> Event:
-        memory, names = self._memory, self._config.names
-        data: dict[str, JsonValue] = {
-            "line": self._config.line,
-            "direction": "in" if direction > 0 else "out",
-            "name": names.in_ if direction > 0 else names.out,
-            "in": memory.entered,
-            "out": memory.left,
-        }
-        if memory.suppressed:
-            data["suppressed"], memory.suppressed = memory.suppressed, 0
-        return Event(
-            id=event_id(seen.camera, self._context.rule, str(track.id), step.at),
-            type=self._config.type,
-            phase="single",
-            camera=seen.camera,
-            rule=self._context.rule,
-            at=step.at,
-            subject=Subject(track.label, track.id, step.box),
-            data=data,
-            seq=seen.seq,
-            run=seen.run,
-        )
-
-    def _forget(self, at: float) -> None:
-        walkers = self._memory.walkers
-        for id_ in [i for i, walker in walkers.items() if at - walker.trail.at > FORGET_S]:
-            del walkers[id_]
+        rule: LineCrossing = self.at_work("LineCrossing", context)
+        return rule

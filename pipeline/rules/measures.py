@@ -3,20 +3,17 @@
 Summary, tables, JSON and evaluation are loops over these; nothing else knows a rule's numbers.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipeline.core.events import Event
-from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import EventFilter, History, Page
+if TYPE_CHECKING:
+    from pipeline.core.measures import Bucket
 
 OverTime = Literal["sum", "mean", "max", "min", "last"]
 """What many moments make of a measure, within a minute and over minutes. A sum adds what was
 counted; the others are of a level that was sampled, the mean weighted by the time that is known."""
-
-_ALL = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Measure:
     column: Column | None = None
     """Where the summary shows what the minutes make; None where it does not."""
 
-    def of(self, minutes: Sequence[Bucket]) -> float | None:
+    def of(self, minutes: "Sequence[Bucket]") -> float | None:
         """What minutes in the order of time make together; None where none of them knows it."""
         known = [
             (value, minute.coverage)
@@ -87,36 +84,6 @@ class ManualCount:
     kind: str
     """What one of them is called."""
     numbers: tuple[ManualNumber, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleRecord:
-    """What a store keeps of one rule."""
-
-    history: History
-    camera: str
-    rule: str
-    minutes: Sequence[Bucket]
-
-    @classmethod
-    def read(cls, history: History, camera: str, rule: str) -> "RuleRecord":
-        """Read the minutes; raises StoreError."""
-        return cls(history, camera, rule, history.buckets(camera, rule))
-
-    @property
-    def known_s(self) -> float:
-        """Seconds of capture time that are known; the rest was not seen or not answered."""
-        return sum(minute.coverage for minute in self.minutes) * BUCKET_S
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether the last minute was still running when it was written."""
-        return bool(self.minutes) and self.minutes[-1].unfinished
-
-    def events(self, *phases: str) -> Iterator[Event]:
-        """The rule's events of these phases, the newest first; raises StoreError."""
-        chosen = EventFilter(cameras=(self.camera,), rules=(self.rule,), phases=phases)
-        return (stored.event for stored in self.history.events(chosen, Page(limit=_ALL)))
 
 
 Known = Sequence[tuple[float, float]]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueError, StoreError
 from pipeline.core.membership import Agreement

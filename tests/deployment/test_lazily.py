@@ -88,6 +88,21 @@ def test_only_what_is_needed_is_built(facts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "module",
+    [
+        "pipeline.rules.at_work",
+        "pipeline.tracking.tracker",
+        "pipeline.core.store",
+        "connectors.queues.memory.queue",
+        "connectors.stores.sql",
+    ],
+)
+def test_nothing_that_is_at_work_is_imported(facts: dict[str, Any], module: str) -> None:
+    """Settings come without what they build."""
+    assert module not in facts["modules"]
+
+
+@pytest.mark.parametrize(
     "library", ["numpy", "asyncio", "ssl", "av", "cv2", "torch", "sqlalchemy", "httpx", "redis"]
 )
 def test_no_library_of_the_work_is_imported(facts: dict[str, Any], library: str) -> None:

@@ -15,8 +15,9 @@ from pipeline.core.frames import Pixels
 from pipeline.core.geometry import centre, iou
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.inference.engines._coco import NAMES, WEIGHTS
+from pipeline.inference.engines._coco.detector import Coco
 from pipeline.inference.engines._coco.tiles import WHOLE, Tile, kept, placed, tiles_of
-from pipeline.inference.engines.coco import Coco, CocoConfig
+from pipeline.inference.engines.coco import CocoConfig
 
 CLIP = Path(__file__).parents[2] / "configs" / "media" / "plaza.mp4"
 PEOPLE = Detect("people", "fast", "person")

@@ -8,9 +8,11 @@ from pipeline.core.answers import Answer, Boxes, Number
 from pipeline.core.engines import Engine
 from pipeline.core.frames import Pixels
 from pipeline.core.tasks import Count, Detect, Task
+from pipeline.inference.engines._coco.detector import Coco
+from pipeline.inference.engines._moondream import MoondreamEngine
 from pipeline.inference.engines.batching import BatchingEngine
-from pipeline.inference.engines.coco import Coco, CocoConfig
-from pipeline.inference.engines.moondream import MoondreamConfig, MoondreamEngine
+from pipeline.inference.engines.coco import CocoConfig
+from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.engines.scripted import Scripted
 from pipeline.inference.engines.transformers import TransformersConfig
 from pipeline.moondream import Moondream

@@ -22,7 +22,8 @@ from pipeline.core.errors import EngineError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
-from pipeline.inference.engines.moondream import MoondreamConfig, MoondreamEngine
+from pipeline.inference.engines._moondream import MoondreamEngine
+from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.worker import EngineLane, Worker
 from pipeline.moondream import Moondream
 from pipeline.telemetry.metrics import Metrics

@@ -28,12 +28,12 @@ from pipeline.rules.measures import (
     ManualCount,
     ManualNumber,
     Measure,
-    RuleRecord,
     SummaryTable,
 )
 from pipeline.rules.memory import dump
 from pipeline.rules.memory import load as recall
 from pipeline.rules.minutes import Minutes, MinutesMemory
+from pipeline.rules.record import RuleRecord
 from pipeline.testing import ManualClock
 from tests.rules.scene import ENGINE
 from tests.runtime.clips import CLIP, camera, deployment, written

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
 from pipeline.core.membership import partition_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.errors import ConfigError
 from pipeline.runtime.reports import TTL
 from pipeline.runtime.stage_process import SharedPartitions

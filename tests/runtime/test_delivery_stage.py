@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connectors.queues.redis import RedisConfig, RedisQueues
+from connectors.queues.redis import RedisConfig
+from connectors.queues.redis.queue import RedisQueues
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock

@@ -6,7 +6,7 @@ from math import ceil
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.errors import QueueError
 from pipeline.core.membership import camera_lease
 from pipeline.sampling.leases import CameraLeases, OtherSampler

@@ -22,25 +22,22 @@ is checked against its fencing token inside Redis. A camera has a lease as well,
 has it: a put or a result of a sampler whose camera was given to another since is refused.
 """
 
-from dataclasses import dataclass
+import importlib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from connectors.queues.redis.client.link import Link
 from connectors.queues.redis.client.target import RedisPlace, RedisUrl, Target, place_of
-from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.keys import base_of
-from connectors.queues.redis.leases import CameraFence, RedisLeases
 from connectors.queues.redis.limits import Limits
-from connectors.queues.redis.membership import RedisAgreement, RedisPresence, RedisRequests
-from connectors.queues.redis.pictures import Codec, RedisShelf
-from connectors.queues.redis.results import RedisResults
-from pipeline.core.clock import Clock
 from pipeline.core.config import Config, PositiveDuration, Secret
-from pipeline.core.queues import Queues
+
+if TYPE_CHECKING:
+    from connectors.queues.redis.pictures import Codec
+    from connectors.queues.redis.queue import RedisQueues
+    from pipeline.core.clock import Clock
 
 
 def _readable(url: RedisUrl) -> RedisUrl:
@@ -113,24 +110,16 @@ class RedisConfig(Config):
             raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
         return self
 
-    def build(self, clock: Clock, codec: Codec | None = None) -> "RedisQueues":
+    def build(self, clock: "Clock", codec: "Codec | None" = None) -> "RedisQueues":
         """The queue; nothing is connected before its first use. Leases follow Redis' own clock.
 
         `codec` replaces the compression of pictures that the keys above ask for.
         """
-        link = Link(self._target(), clock)
-        limits = self._limits()
-        codec = codec or Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
-        return RedisQueues(
-            jobs=RedisJobs(link, limits, codec, clock),
-            results=RedisResults(link, limits, clock),
-            leases=RedisLeases(link, limits.partitions),
-            shelf=RedisShelf(link, codec),
-            presence=RedisPresence(link),
-            agreement=RedisAgreement(link),
-            requests=RedisRequests(link),
-            link=link,
-        )
+        # A check knows from these settings all it needs, and need not wait for the rest.
+        queue = importlib.import_module("connectors.queues.redis.queue")
+        codec = codec or queue.Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
+        built: RedisQueues = queue.build(self._target(), self._limits(), codec, clock)
+        return built
 
     def _place(self) -> RedisPlace:
         return place_of(self.url.get_secret_value())
@@ -157,32 +146,6 @@ class RedisConfig(Config):
             partitions=self.partitions,
             keep_ms=_ms(self.keep_pictures),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RedisQueues(Queues):
-    """Both halves of the queue, and what processes need beside it."""
-
-    jobs: RedisJobs
-    results: RedisResults
-    shelf: RedisShelf
-    leases: RedisLeases
-    presence: RedisPresence
-    agreement: RedisAgreement
-    requests: RedisRequests
-    link: Link
-
-    def of_camera(self, camera: str, token: int) -> Queues:
-        """The queue for the sampler that has a camera's lease with this token.
-
-        Putting and publishing raise CameraTakenError once another sampler has the camera.
-        """
-        fence = CameraFence(camera, token)
-        return Queues(self.jobs.fenced(fence), self.results.fenced(fence), self.shelf)
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        self.link.close()
 
 
 def _ms(duration: timedelta) -> int:

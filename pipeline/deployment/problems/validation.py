@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.deployment.fields import Model, descriptions, fields_by_key, is_secret, model_at
+from pipeline.deployment.fields import Model, description, fields_by_key, is_secret, model_at
 from pipeline.deployment.problems.suggestions import hint, nearest
 from pipeline.deployment.yaml.secret_files import SUFFIX
 from pipeline.deployment.yaml.tree import (
@@ -111,7 +111,7 @@ def _place(node: Node | None, loc: tuple[Key, ...]) -> Path:
 
 
 def _missing(model: Model | None, key: str) -> str:
-    meaning = descriptions(model).get(key, "") if model else ""
+    meaning = description(model, key) if model else ""
     brief = re.split(r"[.;](?:\s|$)", meaning, maxsplit=1)[0]
     return f"is missing: {brief[:1].lower()}{brief[1:]}" if brief else "is missing"
 

@@ -2,15 +2,17 @@
 
 from abc import abstractmethod
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.core.clock import Clock
 from pipeline.core.config import Config, Duration, PositiveDuration, as_written
-from pipeline.core.engines import Engine
-from pipeline.core.events import JsonValue
 from pipeline.core.tasks import Task
+
+if TYPE_CHECKING:
+    from pipeline.core.clock import Clock
+    from pipeline.core.engines import Engine
+    from pipeline.core.events import JsonValue
 
 
 class EngineConfigBase(Config):
@@ -33,7 +35,7 @@ class EngineConfigBase(Config):
     """Fields that say how the engine works, not what it answers. A subclass with more of them adds
     to these."""
 
-    def identity(self) -> JsonValue:
+    def identity(self) -> "JsonValue":
         """What its answers depend on: two engines that are alike in this answer alike."""
         return {**as_written(self, self.operating), "type": getattr(self, "type", "")}
 
@@ -47,5 +49,5 @@ class EngineConfigBase(Config):
         """Why this engine cannot answer a task, with the way out; None when it can."""
 
     @abstractmethod
-    def build(self, clock: Clock | None = None) -> Engine:
+    def build(self, clock: "Clock | None" = None) -> "Engine":
         """Load the model; raises EngineError. Deadlines are measured on `clock`."""

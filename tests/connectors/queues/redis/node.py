@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import redis
 
-from connectors.queues.redis import RedisQueues
 from connectors.queues.redis.client.lines import Command, Lines
+from connectors.queues.redis.queue import RedisQueues
 from connectors.queues.redis.results import PartitionResults
 from pipeline.core.errors import LeaseLostError, QueueError
 from pipeline.core.queues import Delivered

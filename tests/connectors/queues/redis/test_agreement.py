@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.membership import Agreement
 from pipeline.testing import wait_until
 from tests.connectors.queues.redis import tools

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.errors import LeaseLostError, QueueError
 from pipeline.core.jobs import result_of
 from pipeline.core.queues import Claim

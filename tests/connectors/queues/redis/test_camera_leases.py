@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.errors import CameraTakenError
 from pipeline.core.jobs import health_result
 from pipeline.core.measures import Health

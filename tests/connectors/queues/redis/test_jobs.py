@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.answers import Failed
 from pipeline.core.errors import PictureError
 from pipeline.core.frames import Frame, Pixels

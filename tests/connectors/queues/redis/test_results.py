@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.answers import Failed, Text
 from pipeline.core.errors import LeaseLostError
 from pipeline.core.jobs import Result, health_result, result_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.queues.redis import RedisQueues
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.errors import QueueError
 from pipeline.testing import wait_until
 from tests.connectors.queues.redis import tools

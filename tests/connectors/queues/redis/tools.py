@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.queues.redis import RedisConfig, RedisQueues
+from connectors.queues.redis import RedisConfig
+from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.clock import SystemClock
 from tests.redis_server import Client, Redis, leaks, needed, shared, tested
 

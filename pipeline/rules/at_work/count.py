@@ -1,0 +1,62 @@
+"""The number that a count task answers, held against a limit."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.core.answers import Answer, Boxes, Number, Points, Text, count_of
+from pipeline.core.events import JsonValue
+from pipeline.core.measures import Bucket
+from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
+from pipeline.rules.context import RuleContext
+from pipeline.rules.count import CountConfig
+from pipeline.rules.memory import dump, load
+
+
+@dataclass(slots=True)
+class _CountState:
+    version: ClassVar[int] = 1
+    limit: LimitMemory
+
+
+class CountRule:
+    """Judges numbers as they come; nothing is tracked."""
+
+    def __init__(self, config: CountConfig, context: RuleContext) -> None:
+        self._limit = Limit(config, context, config.type)
+
+    def judge(self, seen: Observation) -> Verdict:
+        """What follows from one more answer."""
+        return self._limit.judge(seen, _reading(seen.answer))
+
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
+        """Ends what is open, and the last minute."""
+        return self._limit.finish(at, why)
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._limit.unfinished()
+
+    def state(self) -> JsonValue:
+        """Everything needed to go on after a restart."""
+        return dump(_CountState(self._limit.memory))
+
+    def restore(self, state: JsonValue) -> None:
+        """Go on from a `state()`; raises ValueError where it is none."""
+        self._limit.recall(load(_CountState, state).limit)
+
+    def inherit(self, state: JsonValue, at: float) -> None:
+        """Go on with an earlier rule's open minutes and cooldown."""
+        self._limit.inherit(load(_CountState, state).limit, at)
+
+
+def _reading(answer: Answer) -> Reading | None:
+    if isinstance(answer, Text):
+        number = re.fullmatch(r"\s*(\d+)\s*\.?\s*", answer.text)
+        return Reading(int(number[1])) if number else None
+    number_of = count_of(answer)
+    if number_of is None:
+        return None
+    cut_short = isinstance(answer, Boxes | Points | Number) and answer.saturated
+    return Reading(number_of, cut_short)

@@ -1,0 +1,167 @@
+"""A number that must not be over or under a limit for long: shared by `occupancy` and `count`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.measures import Bucket
+from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.rules.context import RuleContext
+from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
+from pipeline.rules.limits import LEVEL, LimitFields
+from pipeline.rules.minutes import Minutes, MinutesMemory
+from pipeline.rules.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A number, exact or (where the engine stopped at its limit of objects) a lower bound."""
+
+    number: int
+    at_least: bool = False
+
+
+@dataclass(slots=True)
+class LimitMemory:
+    """Where the number and its happening stand."""
+
+    holding: HoldingMemory
+    minutes: MinutesMemory
+    number: int = 0
+    """The last known number."""
+    extreme: int | None = None
+    """The farthest beyond the limit since it began to hold."""
+    told: int | None = None
+    """The extreme of the last event."""
+    told_at: float = 0.0
+    updates: int = 0
+
+
+class Limit:
+    """The rule's work once its number is known: minutes, and a happening with updates."""
+
+    def __init__(
+        self, config: LimitFields, context: RuleContext, kind: str, zone: str | None = None
+    ) -> None:
+        self._config = config
+        self._context = context
+        self._zone = zone
+        self._type = kind
+        self._schedule = Schedule(config.schedule, context.timezone)
+        self._minutes = Minutes(context, LEVEL)
+        self._holding = Holding(
+            HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
+        )
+        self.memory = LimitMemory(self._holding.memory, self._minutes.memory)
+
+    def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
+        """What follows from one more number; `reading` None where it is unknown."""
+        self._minutes.sample(seen.at, None if reading is None else reading.number)
+        events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
+        return Verdict(events, self._minutes.closed(seen.at))
+
+    def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
+        """Ends what is open, and the last minute."""
+        events = tuple(self._event(at, change) for change in self._holding.finish(why))
+        return Verdict(events, self._minutes.finish(at, why))
+
+    def inherit(self, earlier: LimitMemory, at: float) -> None:
+        """Go on with an earlier rule's open minutes and its cooldown."""
+        self._minutes.inherit(earlier.minutes, at)
+        self._holding.inherit(earlier.holding, at)
+
+    def unfinished(self) -> tuple[Bucket, ...]:
+        """The running minute so far."""
+        return self._minutes.unfinished()
+
+    def recall(self, memory: LimitMemory) -> None:
+        """Go on from what was remembered."""
+        self.memory = memory
+        self._holding.memory = memory.holding
+        self._minutes.memory = memory.minutes
+
+    def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterator[Event]:
+        memory = self.memory
+        breaks = None
+        if reading is not None:
+            memory.number = reading.number
+            breaks = self._config.breaks_limit(reading.number, reading.at_least)
+        before = self._holding.since
+        changes = self._holding.see(seen.at, breaks, self._schedule.allows(seen.at))
+        for change in changes:
+            if isinstance(change, Ended):
+                yield self._event(seen.at, change, seen)
+        if self._holding.since != before:
+            memory.extreme = None
+        if breaks and self._holding.since is not None:
+            self._go_farther()
+        for change in changes:
+            if isinstance(change, Started):
+                yield self._event(seen.at, change, seen)
+        if self._holding.started and self._is_news(seen.at):
+            yield self._update(seen)
+
+    def _go_farther(self) -> None:
+        memory = self.memory
+        known = memory.number if memory.extreme is None else memory.extreme
+        farther = max if self._config.more_than is not None else min
+        memory.extreme = farther(known, memory.number)
+
+    def _is_news(self, at: float) -> bool:
+        memory = self.memory
+        waited_s = at - memory.told_at
+        return memory.extreme != memory.told and (
+            waited_s >= self._config.update_every.total_seconds()
+        )
+
+    def _event(self, at: float, change: Started | Ended, seen: Observation | None = None) -> Event:
+        data: dict[str, JsonValue] = {}
+        phase: Phase = "start"
+        if isinstance(change, Ended):
+            phase = "end"
+            data["until"] = timestamp(change.until)
+            data["seconds"] = round(change.until - change.since, 3)
+            data["reason"] = change.reason
+        else:
+            self.memory.updates = 0
+            if change.suppressed:
+                data["suppressed"] = change.suppressed
+        return self._tell(at, change.since, phase, data, seen)
+
+    def _update(self, seen: Observation) -> Event:
+        self.memory.updates += 1
+        since = self._holding.since
+        return self._tell(seen.at, seen.at if since is None else since, "update", {}, seen)
+
+    def _tell(
+        self,
+        at: float,
+        since: float,
+        phase: Phase,
+        more: dict[str, JsonValue],
+        seen: Observation | None,
+    ) -> Event:
+        memory, context, config = self.memory, self._context, self._config
+        memory.told, memory.told_at = memory.extreme, at
+        limit = "more_than" if config.more_than is not None else "fewer_than"
+        data: dict[str, JsonValue] = {} if self._zone is None else {"zone": self._zone}
+        data |= {
+            "count": memory.number,
+            "extreme": memory.extreme,
+            limit: config.more_than if config.more_than is not None else config.fewer_than,
+            "since": timestamp(since),
+            **more,
+        }
+        return Event(
+            id=event_id(context.camera, context.rule, str(self._zone), since),
+            type=self._type,
+            phase=phase,
+            camera=context.camera,
+            rule=context.rule,
+            at=at,
+            subject=None if context.label is None else Subject(context.label),
+            data=data,
+            update=memory.updates if phase == "update" else 0,
+            seq=None if seen is None else seen.seq,
+            run=None if seen is None else seen.run,
+        )

@@ -1,0 +1,40 @@
+"""What a store keeps of one rule, as the rule itself sums it up."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.events import Event
+from pipeline.core.measures import BUCKET_S, Bucket
+from pipeline.core.store import EventFilter, History, Page
+
+_ALL = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRecord:
+    """What a store keeps of one rule."""
+
+    history: History
+    camera: str
+    rule: str
+    minutes: Sequence[Bucket]
+
+    @classmethod
+    def read(cls, history: History, camera: str, rule: str) -> "RuleRecord":
+        """Read the minutes; raises StoreError."""
+        return cls(history, camera, rule, history.buckets(camera, rule))
+
+    @property
+    def known_s(self) -> float:
+        """Seconds of capture time that are known; the rest was not seen or not answered."""
+        return sum(minute.coverage for minute in self.minutes) * BUCKET_S
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last minute was still running when it was written."""
+        return bool(self.minutes) and self.minutes[-1].unfinished
+
+    def events(self, *phases: str) -> Iterator[Event]:
+        """The rule's events of these phases, the newest first; raises StoreError."""
+        chosen = EventFilter(cameras=(self.camera,), rules=(self.rule,), phases=phases)
+        return (stored.event for stored in self.history.events(chosen, Page(limit=_ALL)))
