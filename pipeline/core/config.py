@@ -10,10 +10,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    SecretStr,
     WithJsonSchema,
 )
 
+from pipeline.core.address import Secret
 from pipeline.core.events import JsonValue
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -55,7 +55,7 @@ def _plain(value: Any) -> JsonValue:
             return [_plain(item) for item in value]
         case timedelta():
             return f"{value.total_seconds():.6f}s"
-        case SecretStr():
+        case Secret():
             return None
         case _:
             return str(value)
@@ -129,5 +129,3 @@ Fraction = Annotated[float, AfterValidator(_fraction)]
 """A coordinate or share in 0..1."""
 XY = tuple[Fraction, Fraction]
 """A point of the picture, [x, y] in 0..1."""
-Secret = SecretStr
-"""A value that no log, error or `explain` shows."""

@@ -30,7 +30,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from connectors.queues.redis.client.link import Link
-from connectors.queues.redis.client.target import RedisPlace, RedisUrl, Target, place_of
+from connectors.queues.redis.client.target import RedisPlace, Target, place_of
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.leases import CameraFence, RedisLeases
@@ -38,13 +38,14 @@ from connectors.queues.redis.limits import Limits
 from connectors.queues.redis.membership import RedisAgreement, RedisPresence, RedisRequests
 from connectors.queues.redis.pictures import Codec, RedisShelf
 from connectors.queues.redis.results import RedisResults
+from pipeline.core.address import Address, Secret
 from pipeline.core.clock import Clock
-from pipeline.core.config import Config, PositiveDuration, Secret
+from pipeline.core.config import Config, PositiveDuration
 from pipeline.core.queues import Queues
 
 
-def _readable(url: RedisUrl) -> RedisUrl:
-    place_of(url.get_secret_value())
+def _readable(url: Address) -> Address:
+    place_of(url.reveal())
     return url
 
 
@@ -54,7 +55,7 @@ class RedisConfig(Config):
     type: Literal["redis"] = "redis"
     is_shared: ClassVar[Literal[True]] = True
     """Whether several processes can use it."""
-    url: Annotated[RedisUrl, AfterValidator(_readable)]
+    url: Annotated[Address, AfterValidator(_readable)]
     """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
     `redis+cluster://a,b`."""
     username: str | None = None
@@ -133,7 +134,7 @@ class RedisConfig(Config):
         )
 
     def _place(self) -> RedisPlace:
-        return place_of(self.url.get_secret_value())
+        return place_of(self.url.reveal())
 
     def _target(self) -> Target:
         files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
@@ -190,4 +191,4 @@ def _ms(duration: timedelta) -> int:
 
 
 def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+    return None if secret is None else secret.reveal()
