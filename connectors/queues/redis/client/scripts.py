@@ -43,7 +43,7 @@ def linked(name: str, text: str, known: Mapping[str, Definition]) -> str:
     _check(f"{name}.lua", uses, known, "defined in common.lua; define it there")
     needed = set(uses)
     # What a definition uses stands above it.
-    for one in reversed(known.values()):
+    for one in reversed(list(known.values())):
         if one.name in needed:
             needed.update(one.uses)
     return "\n".join([*(one.text for one in known.values() if one.name in needed), text])

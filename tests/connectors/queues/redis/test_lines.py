@@ -4,6 +4,7 @@ import inspect
 import os
 import threading
 import warnings
+from typing import Any
 
 import hiredis
 import pytest
@@ -193,6 +194,7 @@ def test_redis_py_still_has_the_calls_that_lines_stand_on(
 
 def test_commands_are_packed_as_redis_reads_them() -> None:
     """One piece of bytes for a command of text, bytes and numbers."""
-    assert hiredis.pack_command(("SET", "a", b"\x00", 1.5)) == (
+    command: Any = ("SET", "a", b"\x00", 1.5)
+    assert hiredis.pack_command(command) == (
         b"*4\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n\x00\r\n$3\r\n1.5\r\n"
     ), "hiredis packs commands differently: change OpenLines in client/lines.py, which joins them"
