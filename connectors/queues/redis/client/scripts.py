@@ -1,59 +1,77 @@
-"""The Lua scripts that Redis runs for us, each in one indivisible step."""
+"""The Lua scripts that Redis runs for us, each in one indivisible step.
+
+`common.lua` is a list of definitions. A script names those it needs in a line `-- uses: name, name`
+(or several), and they are put in front of it with what they need themselves: Lua makes a function
+anew at every call of a script that has it, so a script has no more of them than it uses.
+"""
 
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parents[1] / "lua"
-# A definition of common.lua, with the comment above it: from its first line to the next empty one.
-_DEFINES = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
-_WORD = re.compile(r"\w+")
-# Stands before the part of a script that seldom runs; what only that part uses is defined there.
-_SELDOM = "-- Seldom:\n"
+_DEFINE, _USES = "-- define: ", "-- uses: "
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A part of `common.lua`."""
+
+    name: str
+    uses: tuple[str, ...]
+    text: str
+
+
+def definitions(text: str) -> dict[str, Definition]:
+    """The definitions of `common.lua`, in their order; raises ValueError about a bad header."""
+    found: dict[str, Definition] = {}
+    for part in text.split(f"\n{_DEFINE}")[1:]:
+        name = part.partition("\n")[0].strip()
+        place = f"common.lua: {name}"
+        if name in found:
+            raise ValueError(f"{place} is defined twice; give one of the two another name")
+        uses = _names(part)
+        _check(place, uses, found, "defined above it; move it up, or correct the name")
+        found[name] = Definition(name, uses, _DEFINE + part.rstrip() + "\n")
+    return found
+
+
+def linked(name: str, text: str, known: Mapping[str, Definition]) -> str:
+    """A script behind the definitions that it names; raises ValueError about a bad header."""
+    uses = _names(text)
+    _check(f"{name}.lua", uses, known, "defined in common.lua; define it there")
+    needed = set(uses)
+    # What a definition uses stands above it.
+    for one in reversed(list(known.values())):
+        if one.name in needed:
+            needed.update(one.uses)
+    return "\n".join([*(one.text for one in known.values() if one.name in needed), text])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    lines = [line.removeprefix(_USES) for line in text.splitlines() if line.startswith(_USES)]
+    return tuple(name.strip() for line in lines for name in line.split(","))
+
+
+def _check(place: str, uses: tuple[str, ...], known: Mapping[str, Definition], way: str) -> None:
+    for name in uses:
+        if name not in known:
+            raise ValueError(f"{place} uses {name!r}, which is not {way}")
+        if uses.count(name) > 1:
+            raise ValueError(f"{place} names {name!r} twice among what it uses; once is enough")
 
 
 def _loaded() -> dict[str, tuple[str, str]]:
-    shared = (_FOLDER / "common.lua").read_text(encoding="utf-8")
+    known = definitions((_FOLDER / "common.lua").read_text(encoding="utf-8"))
     found = {}
     for path in sorted(_FOLDER.glob("*.lua")):
         if path.stem != "common":
-            source = _linked(shared, path.read_text(encoding="utf-8"))
+            source = linked(path.stem, path.read_text(encoding="utf-8"), known)
             # Redis names a script by this hash; it guards nothing.
             digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             found[path.stem] = (digest, source)
     return found
-
-
-def _linked(shared: str, own: str) -> str:
-    """A script with the definitions that it uses; Lua would make all of them anew at every call."""
-    linked: list[str] = []
-    for part in own.split(_SELDOM):
-        linked += [one for one in _needed(shared, part) if one not in linked]
-        linked.append(part)
-    return "\n".join(linked)
-
-
-def _needed(shared: str, own: str) -> list[str]:
-    used = set(_WORD.findall(_without_comments(own)))
-    needed: list[str] = []
-    # What a definition uses stands above it.
-    for name, part in reversed(list(_defined(shared))):
-        if name in used:
-            used |= set(_WORD.findall(_without_comments(part)))
-            needed.insert(0, part)
-    return needed
-
-
-def _defined(shared: str) -> Iterator[tuple[str, str]]:
-    for part in re.split(r"\n{2,}", shared.strip()):
-        name = _DEFINES.search(part)
-        if name is not None:
-            yield name[1], part
-
-
-def _without_comments(part: str) -> str:
-    return "\n".join(line for line in part.splitlines() if not line.startswith("--"))
 
 
 SCRIPTS = _loaded()

@@ -1,6 +1,7 @@
 -- What results led to is stored: forget them. ARGV: number of tokens, {partition, token}...,
 -- then {partition, id, deliveries, flight, ordinal}...
 -- Writes: results:*, flight:*. Answers {'ok'}, or {'lost', partition} and nothing is done.
+-- uses: key, even_when_full, in_parts
 even_when_full()
 local first = 2 + 2 * tonumber(ARGV[1])
 for i = 2, first - 1, 2 do

@@ -3,6 +3,7 @@
 -- ARGV: room of a partition, then {partition, result, ordinal, lane, id, picture, ms it is kept or ''}...
 -- Writes: results:*, lane:*, picture:*, refs:*, wanted. Reads: flight:*.
 -- Answers {1}, or {0, partition without room, its bell's id}.
+-- uses: key, even_when_full, in_parts, add_to, without_room, take_out, let_go
 even_when_full()
 local full = without_room(tonumber(ARGV[1]), 2, 7)
 if full then return full end

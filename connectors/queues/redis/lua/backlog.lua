@@ -1,4 +1,5 @@
 -- What waits, by engine: {engine, length, captured_at of the oldest or ''}... Writes nothing.
+-- uses: key, waiting_in, fields_of, meta_of
 local reply = {}
 for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
   local length, oldest = 0, false

@@ -1,5 +1,6 @@
 -- Give up a result that its processor cannot read. ARGV: partition, id, reason, dead letters kept.
 -- Writes: results:<partition>, dead.
+-- uses: key, even_when_full, fields_of, keep_dead
 even_when_full()
 local results = key('results', ARGV[1])
 local entry = redis.call('XRANGE', results, ARGV[2], ARGV[2])[1]

@@ -3,6 +3,7 @@
 --   wake:<engine>, bell:*;
 --   what is given up or too old: dead, results:*, dropped, flight:*.
 -- Answers {ms until a lease may end, 1 where more waits, {lane, id, attempts, job, picture}...}.
+-- uses: key, even_when_full, now_us, ms_of, ring_if_wanted, is_live, drop, wake, give_up
 local engine, limit, visibility = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, most_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local oldest_ms, results_room = tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -1,4 +1,5 @@
 -- Dead letters, oldest first: {id, lane or '', attempts, reason, picture or ''}... Reads: dead.
+-- uses: key, fields_of
 local found = {}
 for _, letter in ipairs(redis.call('XRANGE', key('dead'), '-', '+')) do
   local fields = fields_of(letter)

@@ -1,6 +1,7 @@
 -- Own a partition, or a camera, for a while. ARGV: what, owner, ms, floor.
 -- Answers the token, which is above the floor, or nil.
 -- Writes: lease:<what>, tokens; also where Redis is full, as its owner lets results go.
+-- uses: key, even_when_full
 local lease = key('lease', ARGV[1])
 local owner = redis.call('HGET', lease, 'owner')
 if owner and owner ~= ARGV[2] then return false end

@@ -1,4 +1,5 @@
 -- Who owns what: {what, owner, token}... ARGV: what is asked about. Reads: lease:*.
+-- uses: key
 local found = {}
 for _, what in ipairs(ARGV) do
   local lease = redis.call('HMGET', key('lease', what), 'owner', 'token')

@@ -1,6 +1,7 @@
 -- Own it for longer. ARGV: what, token, ms, owner: if given, a lease that ended is taken up again if
 -- nobody has had it since. Answers 1, or 0 when the lease was lost.
 -- Writes: lease:<what>, and tokens where Redis has lost its data.
+-- uses: key, even_when_full
 local lease, owner = key('lease', ARGV[1]), ARGV[4] or ''
 local token = redis.call('HGET', lease, 'token')
 if not token and owner ~= '' then

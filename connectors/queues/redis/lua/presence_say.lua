@@ -1,6 +1,7 @@
 -- Be known as alive for a while. ARGV: member, report, ms.
 -- Writes: present, reports; forgets whoever said nothing for too long. Also where Redis is full, as
 -- somebody will want to know who is there then.
+-- uses: EMPTY_MS, key, even_when_full, now_ms
 local present, reports = key('present'), key('reports')
 local now = now_ms()
 even_when_full()

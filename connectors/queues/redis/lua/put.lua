@@ -7,6 +7,7 @@
 --   wake:<engine>, wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
 -- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone), {'full', bell id},
 --   or {'taken'}: another sampler has the camera by now.
+-- uses: key, is_taken, ms_of, waiting_in, add_to, want_room, drop, enter
 local lane, room = ARGV[1], tonumber(ARGV[2])
 if is_taken(ARGV[11], ARGV[12]) then return {'taken'} end
 local seq, flight, ordinal, live_ms = ARGV[5], key('flight', ARGV[6]), ARGV[7], ARGV[13]
@@ -47,7 +48,6 @@ local too_old, results_room = now - tonumber(ARGV[14]), tonumber(ARGV[15])
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if length < room and ms_of(first[1]) >= too_old then return {'ok'} end
 
--- Seldom:
 local waiting, last = waiting_in(stream, 'workers', length + 1)
 local reply, over = {'ok'}, waiting - room
 while waiting > 1 do

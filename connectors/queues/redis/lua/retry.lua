@@ -1,5 +1,6 @@
 -- Put a dead letter back as if it were new. ARGV: id, ms a live lane is kept. Answers 1 if it is there.
 -- Writes: dead, lane:<lane>, ring:<engine>, engines, wake:<engine>; or results:<partition>.
+-- uses: key, ms_of, add_to, is_live, fields_of, enter
 local letter = redis.call('XRANGE', key('dead'), ARGV[1], ARGV[1])[1]
 if not letter then return 0 end
 local fields = fields_of(letter)

@@ -3,6 +3,7 @@
 -- Reads and writes: lease:*, results:*, wanted, bell:*.
 -- Answers {{partition, cursor, last id}...} and {{partition, deliveries, {id, fields}}...},
 -- or {'lost', partition} when a token is not the present one.
+-- uses: key, even_when_full, waiting_in, ring_if_wanted
 local limit, visibility = tonumber(ARGV[1]), tonumber(ARGV[2])
 local places, taken, fresh, of_stream = {}, {}, {}, {}
 even_when_full()

@@ -1,9 +1,12 @@
 """Open lines to Redis: many commands in one exchange, and no answer ever heard by another."""
 
+import inspect
 import os
 import threading
 import warnings
+from typing import Any
 
+import hiredis
 import pytest
 import redis
 
@@ -148,3 +151,50 @@ def test_a_fork_opens_lines_of_its_own(server: Redis) -> None:
     assert status == 0
     assert lines.exchange([("CLIENT", "ID")]) == [own]
     lines.close()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "arguments"),
+    [
+        (owner, *call)
+        for owners, calls in (
+            (
+                (redis.ConnectionPool, redis.sentinel.SentinelConnectionPool),
+                (("get_connection", ()), ("release", ("a connection",))),
+            ),
+            (
+                (redis.Connection, redis.SSLConnection, redis.sentinel.SentinelManagedConnection),
+                (
+                    ("send_packed_command", ([b"a command"],)),
+                    ("read_response", ()),
+                    ("disconnect", ()),
+                ),
+            ),
+        )
+        for owner in owners
+        for call in calls
+    ],
+)
+def test_redis_py_still_has_the_calls_that_lines_stand_on(
+    owner: type, name: str, arguments: tuple[object, ...]
+) -> None:
+    """They are its pool's and its connections', which a new release may change without a word."""
+    what = f"{owner.__name__}.{name}"
+    way = (
+        f"which OpenLines calls with {len(arguments)} argument(s): change client/lines.py, or let "
+        "it use redis-py's pipelines; benchmarks/queue.md says what those cost"
+    )
+    call = getattr(owner, name, None)
+    assert callable(call), f"redis-py {redis.__version__} has no {what} any more, {way}"
+    try:
+        inspect.signature(call).bind("self", *arguments)
+    except TypeError as error:
+        pytest.fail(f"redis-py {redis.__version__} changed {what} ({error}), {way}")
+
+
+def test_commands_are_packed_as_redis_reads_them() -> None:
+    """One piece of bytes for a command of text, bytes and numbers."""
+    command: Any = ("SET", "a", b"\x00", 1.5)
+    assert hiredis.pack_command(command) == (
+        b"*4\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n\x00\r\n$3\r\n1.5\r\n"
+    ), "hiredis packs commands differently: change OpenLines in client/lines.py, which joins them"
