@@ -4,7 +4,7 @@ MoonwatchError
 ├── ConfigError     the operator's file is refused; carries every problem at once
 ├── SourceError     a camera or file cannot be opened or read; carries a reason
 ├── QueueError      the transport between stages is out of reach
-│   ├── PictureError     one picture in it cannot be read; everything else can
+│   ├── UnreadablePictureError   one picture in it cannot be read; everything else can
 │   ├── LeaseLostError   somebody else owns the partition now
 │   └── CameraTakenError another sampler has the camera now
 ├── EngineError     an engine cannot start, or cannot answer at all
@@ -91,7 +91,7 @@ class CameraTakenError(QueueError):
         super().__init__(f"camera {camera} is sampled by another process by now")
 
 
-class PictureError(QueueError):
+class UnreadablePictureError(QueueError):
     """A picture in the queue is there and cannot be read; trying again does not help."""
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 
-from pipeline.core.errors import PictureError, StoreError
+from pipeline.core.errors import StoreError, UnreadablePictureError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
 from pipeline.core.queues import PictureShelf
@@ -36,7 +36,7 @@ class Snapshots:
             return event
         try:
             pixels = self._shelf.fetch(event.camera, event.run, event.seq)
-        except PictureError as error:
+        except UnreadablePictureError as error:
             # Trying again does not help, and counts must not stop for one picture.
             if event.camera not in self._unreadable:
                 logger.warning(

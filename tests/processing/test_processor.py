@@ -12,7 +12,7 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Boxes
-from pipeline.core.errors import FencedOffError, PictureError, StoreError
+from pipeline.core.errors import FencedOffError, StoreError, UnreadablePictureError
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Result, health_result
@@ -383,7 +383,7 @@ class TornShelf(MemoryShelf):
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """Never."""
-        raise PictureError("its picture is damaged")
+        raise UnreadablePictureError("its picture is damaged")
 
 
 def test_a_damaged_picture_costs_one_event_its_picture(

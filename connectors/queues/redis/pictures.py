@@ -9,7 +9,7 @@ import numpy as np
 
 from connectors.queues.redis.client.link import Link
 from connectors.queues.redis.keys import run_named
-from pipeline.core.errors import PictureError, QueueError
+from pipeline.core.errors import QueueError, UnreadablePictureError
 from pipeline.core.frames import Frame, Pixels
 
 
@@ -35,17 +35,17 @@ class Codec:
         return data.tobytes()
 
     def decode(self, data: bytes | None) -> Pixels:
-        """The pixels of a picture; raises PictureError when it is damaged, or missing."""
+        """The pixels of a picture; raises UnreadablePictureError when it is damaged, or missing."""
         import cv2
 
         if data is None:
-            raise PictureError("its picture is gone")
+            raise UnreadablePictureError("its picture is gone")
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except cv2.error:
             pixels = None
         if pixels is None:
-            raise PictureError("its picture is damaged")
+            raise UnreadablePictureError("its picture is damaged")
         return np.asarray(pixels, np.uint8)
 
     def _fitted(self, pixels: Pixels) -> Pixels:
@@ -104,7 +104,7 @@ class RedisShelf:
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone.
 
-        Raises QueueError when Redis is out of reach, PictureError when they cannot be read.
+        Raises QueueError when Redis is out of reach, UnreadablePictureError when they cannot be read.
         """
         data = self._link.script("picture", f"{run_named(camera, run)}:{seq}")
         return self._codec.decode(data) if data else None

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.answers import Failed
-from pipeline.core.errors import PictureError
+from pipeline.core.errors import UnreadablePictureError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, result_of
 from tests.connectors.queues.redis import tools
@@ -401,5 +401,5 @@ def test_a_damaged_picture_on_the_shelf_is_said(
     """Fetching it is an error with a sentence."""
     queues.jobs.put(job_of(a_frame()), 0)
     _corrupt(server, prefix, "picture", d=b"no jpeg")
-    with pytest.raises(PictureError, match="picture is damaged"):
+    with pytest.raises(UnreadablePictureError, match="picture is damaged"):
         queues.shelf.fetch("door", "run-1", 0)
