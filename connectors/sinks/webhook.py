@@ -19,8 +19,9 @@ from pydantic import Field, field_validator
 
 from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
+from pipeline.core.address import Address, HookAddress, Secret
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.config import Config, PositiveDuration, Secret, all_left_out, parse_duration
+from pipeline.core.config import Config, PositiveDuration, all_left_out, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 
@@ -56,7 +57,7 @@ class WebhookConfig(BaseSinkConfig):
     """POST events to a URL."""
 
     type: Literal["webhook"] = "webhook"
-    url: Secret
+    url: HookAddress
     """`https://...`; never shown in full, as many such addresses are themselves the password."""
     timeout: PositiveDuration = Field(default_factory=lambda: parse_duration("10s"))
     """How long one request may take as a whole, from looking up the name to the answer."""
@@ -66,15 +67,15 @@ class WebhookConfig(BaseSinkConfig):
     """Signs each request; `whsec_` and base64, or any other text. `secret_file` names a file."""
     headers: dict[str, Secret] = Field(default_factory=dict)
     """More headers, such as `Authorization: Bearer ...`."""
-    proxy: Secret | None = None
+    proxy: Address | None = None
     """URL of a proxy; the environment's are not used."""
     tls: TlsConfig = Field(default_factory=all_left_out, validate_default=True)
 
     @field_validator("url")
     @classmethod
-    def _is_address(cls, url: Secret) -> Secret:
+    def _is_address(cls, url: HookAddress) -> HookAddress:
         try:
-            parts = urlsplit(url.get_secret_value())
+            parts = urlsplit(url.reveal())
             valid = parts.scheme in ("http", "https") and bool(parts.hostname)
             valid = valid and (parts.port or 1) > 0
         except ValueError:
@@ -87,7 +88,7 @@ class WebhookConfig(BaseSinkConfig):
     @classmethod
     def _is_key(cls, secret: Secret | None) -> Secret | None:
         if secret is not None:
-            _signing_key(secret.get_secret_value())
+            _signing_key(secret.reveal())
         return secret
 
     @property
@@ -123,9 +124,9 @@ class WebhookSink:
         self._config = config
         self._site, self._sites = site, sites
         self._clock = clock or SystemClock()
-        self._place = _place(config.url.get_secret_value())
+        self._place = config.url.shown()
         secret = config.secret
-        self._key = None if secret is None else _signing_key(secret.get_secret_value())
+        self._key = None if secret is None else _signing_key(secret.reveal())
         self._tls = self._read_tls()
         # asyncio is what can end a request as a whole at its deadline, whatever it is doing.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,7 +189,7 @@ class WebhookSink:
     async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str]]:
         if self._client is None:
             self._client = self._connectable()
-        url = self._config.url.get_secret_value()
+        url = self._config.url.reveal()
         headers = self._headers(request)
         async with self._client.stream(
             "POST", url, content=request.body, headers=headers
@@ -207,14 +208,14 @@ class WebhookSink:
         return httpx.AsyncClient(
             timeout=None,  # the deadline of the whole request covers every part of it
             verify=self._tls,
-            proxy=proxy.get_secret_value() if proxy else None,
+            proxy=proxy.reveal() if proxy else None,
             trust_env=False,
             follow_redirects=False,
         )
 
     def _headers(self, request: _Request) -> dict[str, str]:
         headers = {"user-agent": "moonwatch"}
-        headers |= {name: value.get_secret_value() for name, value in self._config.headers.items()}
+        headers |= {name: value.reveal() for name, value in self._config.headers.items()}
         moment = str(int(self._clock.now()))
         headers |= {
             "content-type": request.content_type,
@@ -265,12 +266,6 @@ def _signing_key(secret: str) -> bytes:
         return base64.b64decode(secret.removeprefix(_SIGNED_SECRET), validate=True)
     except binascii.Error:
         raise ValueError("what follows whsec_ in the secret is no base64") from None
-
-
-def _place(url: str) -> str:
-    """Scheme, host and port: the rest of a webhook's address may be what makes it secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
 
 def _meaning(status: int) -> str:

@@ -56,7 +56,7 @@ class HttpSource(LiveSource):
         config, place = self._config, self._place
         login = config.url.login()
         if config.username is not None:
-            password = config.password.get_secret_value() if config.password else ""
+            password = config.password.reveal() if config.password else ""
             login = (config.username, password)
         with Silence(), closing(Connection(config.url.bare(), login, place, config.verify)) as line:
             if config.poll is None:

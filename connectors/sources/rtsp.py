@@ -66,7 +66,7 @@ class RtspSource(StreamSource):
         if error.reason not in _VAGUE:
             return error
         url = self._config.url
-        port = url.port or _PORTS[url.get_secret_value().partition("://")[0].lower()]
+        port = url.port or _PORTS[url.reveal().partition("://")[0].lower()]
         reason = diagnose(url.host, port, self._place.open_s)
         if reason is None and elapsed_s >= self._place.open_s * _NEARLY_ALL:
             reason = SourceFailure.TIMEOUT

@@ -1,13 +1,13 @@
 """Where events, counts, health and checkpoints are kept, and the pictures beside them."""
 
 import importlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_validator
 
 from connectors.stores.files import FileMediaStore
+from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["FileMediaStore", "StoreConfig"]
 
 _SCHEMES = ("sqlite", "postgresql", "postgres")
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)()[^&]*")
 
 
 class StoreConfig(Config):
     """What happened, kept in a database: SQLite in one file, or PostgreSQL by its URL."""
 
-    url: str = Field("sqlite:///moonwatch.db", repr=False)
+    url: Address = Address("sqlite:///moonwatch.db")
     """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""
     keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
     """How long events, counts and pictures are kept; events only go once every sink has them."""
@@ -32,8 +31,8 @@ class StoreConfig(Config):
 
     @field_validator("url")
     @classmethod
-    def _known_database(cls, url: str) -> str:
-        scheme, colon, rest = url.partition("://")
+    def _known_database(cls, url: Address) -> Address:
+        scheme, colon, rest = url.reveal().partition("://")
         if not colon or scheme.partition("+")[0] not in _SCHEMES:
             raise ValueError(
                 "a store is sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -44,16 +43,12 @@ class StoreConfig(Config):
             )
         return url
 
-    @field_serializer("url")
-    def _without_password(self, url: str) -> str:
-        return _PASSWORD.sub(lambda found: f"{found[1]}:***" if found[1] else "***", url)
-
     @property
     def file(self) -> Path | None:
         """The database's file; None for a server."""
-        if not self.url.startswith("sqlite"):
+        if not self.url.scheme.startswith("sqlite"):
             return None
-        return Path(self.url.partition("://")[2][1:].partition("?")[0])
+        return Path(self.url.reveal().partition("://")[2][1:].partition("?")[0])
 
     @property
     def media_folder(self) -> Path:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from connectors.stores import _schema
+from pipeline.core.address import Address, without_secrets
 from pipeline.core.errors import StoreError
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,12 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: Address | str,
         patience_s: float,
         prepare: Callable[[sa.Connection, str], None] | None = None,
     ) -> None:
         """`prepare` is given each database that is opened; without it nothing is ever written."""
-        parsed = _parse(url)
+        parsed = _parse(url if isinstance(url, Address) else Address(url))
         self._url = parsed
         self._sqlite = parsed.get_backend_name() == "sqlite"
         self._patience_s = patience_s
@@ -252,8 +253,8 @@ class Database:
             raise StoreError(_sentence(self.place, what, str(error))) from error
 
 
-def _parse(url: str) -> sa.URL:
-    parsed = sa.make_url(url)
+def _parse(url: Address) -> sa.URL:
+    parsed = sa.make_url(url.reveal())
     if parsed.get_backend_name() == "sqlite":
         return parsed.set(drivername="sqlite")
     return parsed.set(drivername="postgresql+psycopg")
@@ -265,7 +266,7 @@ def _address(url: sa.URL) -> str:
 
 
 def _sentence(place: str, what: str, cause: str) -> str:
-    cause = cause.strip().partition("\n")[0]
+    cause = without_secrets(cause).strip().partition("\n")[0]
     hint = next((hint for sign, hint in _HINTS if sign in cause), "see the database's own log")
     return f"the store {place}: cannot {what}: {cause}; {hint}"
 

@@ -14,6 +14,7 @@ from connectors.stores import _schema
 from connectors.stores._database import OPENING, Database
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._presence import SqlPresence, SqlRequests
+from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
@@ -43,7 +44,7 @@ class SqlStore:
 
     def __init__(
         self,
-        url: str,
+        url: Address | str,
         clock: Clock | None = None,
         patience_s: float = _PATIENCE_S,
         *,

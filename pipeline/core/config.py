@@ -10,9 +10,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    SecretStr,
     WithJsonSchema,
 )
+
+from pipeline.core.address import Secret
 
 if TYPE_CHECKING:
     from pipeline.core.events import JsonValue
@@ -56,7 +57,7 @@ def _plain(value: Any) -> "JsonValue":
             return [_plain(item) for item in value]
         case timedelta():
             return f"{value.total_seconds():.6f}s"
-        case SecretStr():
+        case Secret():
             return None
         case _:
             return str(value)
@@ -130,5 +131,3 @@ Fraction = Annotated[float, AfterValidator(_fraction)]
 """A coordinate or share in 0..1."""
 XY = tuple[Fraction, Fraction]
 """A point of the picture, [x, y] in 0..1."""
-Secret = SecretStr
-"""A value that no log, error or `explain` shows."""

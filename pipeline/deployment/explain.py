@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
+from pipeline.core.address import MASK, Secret, masked, without_secrets
 from pipeline.core.config import format_duration
 from pipeline.deployment.loader import Loaded
-from pipeline.deployment.problems.validation import mask_credentials, without_secrets
+from pipeline.deployment.problems.validation import hidden_in
 from pipeline.deployment.yaml.tree import (
-    MASK,
     List,
     Map,
     Node,
@@ -86,13 +86,13 @@ def _fields(model: BaseModel) -> dict[str, Any]:
 
 def _written(value: Any, node: Node) -> Any:
     """What the file says, masked where it must be."""
-    if isinstance(value, SecretStr):
-        return without_secrets(_secret(value), node)
+    if isinstance(value, Secret):
+        return without_secrets(value.shown() or MASK, hidden_in(node))
     match node:
         case Scalar(shown=str(shown)):
-            return mask_credentials(shown)
+            return _told(shown)
         case Scalar(value=str(text)):
-            return mask_credentials(text)
+            return _told(text)
         case Scalar():
             return node.value
         case List():
@@ -103,9 +103,9 @@ def _written(value: Any, node: Node) -> Any:
             return {key: _written(_part(value, key), n) for key, n in node.entries.items()}
 
 
-def _secret(value: SecretStr) -> str:
-    """What a secret shows of itself: an address its host, others nothing."""
-    return str(value) if str(value).strip("*") else MASK
+def _told(text: str) -> str:
+    """A text that is not meant to be secret, without what may be."""
+    return masked(text) if "://" in text else without_secrets(text)
 
 
 def _part(value: Any, key: str) -> Any:
@@ -118,8 +118,8 @@ def _part(value: Any, key: str) -> Any:
 def as_written(value: Any) -> Any:
     """A default as an operator would write it."""
     match value:
-        case SecretStr():
-            return _secret(value)
+        case Secret():
+            return value.shown() or MASK
         case timedelta():
             return format_duration(value)
         case datetime():
@@ -131,7 +131,7 @@ def as_written(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [as_written(item) for item in value]
         case str():
-            return mask_credentials(value)
+            return _told(value)
     return value
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, SecretStr, Tag
+from pydantic import BaseModel, Discriminator, Tag
 from pydantic._internal._docs_extraction import extract_docstrings_from_cls
 from pydantic.fields import FieldInfo
 
+from pipeline.core.address import Secret
 from pipeline.core.one_of import OneOf
 from pipeline.deployment.yaml.tree import Path
 
@@ -54,6 +55,16 @@ def type_name(model: Model) -> str | None:
     return str(get_args(info.annotation)[0])
 
 
+def types_within(annotation: Any) -> Iterator[type]:
+    """The classes of an annotation and of what it is made of: of `dict[str, Secret]`, both."""
+    for part in variants(annotation):
+        inner = get_args(part)
+        if not inner and isinstance(part, type):
+            yield part
+        for below in inner:
+            yield from types_within(below)
+
+
 def model_at(root: Model, data: Any, path: Path) -> Model | None:
     """The model that the map at `path` of `data` is meant to be, or None where that is open."""
     annotation: Any = root
@@ -86,10 +97,10 @@ def chosen_model(annotation: Any, data: Any) -> Model | None:
     return _by_tag(annotation, data) or next(named, None)
 
 
-def is_secret(key: str, info: FieldInfo) -> bool:
-    """Whether a field holds a secret: by its type, or as an address, which may hold a password."""
+def is_secret(info: FieldInfo) -> bool:
+    """Whether a field holds a secret, or an address, which may hold one."""
     classes = [part for part in variants(info.annotation) if isinstance(part, type)]
-    return any(issubclass(c, SecretStr) or (key == "url" and issubclass(c, str)) for c in classes)
+    return any(issubclass(c, Secret) for c in classes)
 
 
 def description(model: Model, key: str) -> str:

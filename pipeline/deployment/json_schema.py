@@ -55,7 +55,7 @@ def _describe(target: Schema, model: Model) -> None:
 
 def _allow_secret_files(target: Schema, model: Model) -> None:
     for key, info in fields_by_key(model).items():
-        if not is_secret(key, info):
+        if not is_secret(info):
             continue
         target["properties"][key + SUFFIX] = {
             "type": "string",

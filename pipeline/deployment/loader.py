@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import PARTS, Deployment
 from pipeline.deployment.problems import advice, references
 from pipeline.deployment.problems.repair import Draft, read_model
-from pipeline.deployment.problems.validation import Mistake, without_secrets
+from pipeline.deployment.problems.validation import Mistake, hidden_in
 from pipeline.deployment.yaml.defaults import merge_defaults
 from pipeline.deployment.yaml.includes import INCLUDE, merge_includes, read_text
 from pipeline.deployment.yaml.overrides import apply_overrides
@@ -160,7 +161,7 @@ def _checked(
     found = []
     for problem in check(checked):
         path = _path(draft.root, problem.path)
-        message = without_secrets(problem.message, find(draft.root, path))
+        message = without_secrets(problem.message, hidden_in(find(draft.root, path)))
         found.append(problem_at(draft.root, path, message))
     return found
 

@@ -94,7 +94,7 @@ def _about(model: Model) -> str:
 
 def _row(key: str, model: Model, schema: Schema) -> str:
     info = fields_by_key(model)[key]
-    names = f"`{key}`" + (f", `{key}{SUFFIX}`" if is_secret(key, info) else "")
+    names = f"`{key}`" + (f", `{key}{SUFFIX}`" if is_secret(info) else "")
     default = info.get_default(call_default_factory=True, validated_data={})
     if default == {} and info.validate_default:
         default = {"all": "left out"}

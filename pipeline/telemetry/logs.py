@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from typing import IO, Literal
 
+from pipeline.core.address import without_secrets
+
 LogFormat = Literal["text", "json"]
 
 # What every LogRecord has; anything else came through `extra` and belongs into the line.
@@ -26,7 +28,7 @@ class JsonFormatter(logging.Formatter):
         line.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return without_secrets(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):
@@ -39,7 +41,7 @@ class TextFormatter(logging.Formatter):
         text = f"{clock} {record.levelname.lower():<7} {name}: {record.getMessage()}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return text
+        return without_secrets(text)
 
 
 def set_up(

@@ -31,7 +31,7 @@ URLS = [
 def test_no_text_of_an_address_has_its_credentials(written: str, shown: str | None) -> None:
     """Neither text nor repr; what is no credential stays readable."""
     address = Address(written)
-    assert address.get_secret_value() == written
+    assert address.reveal() == written
     assert "hunter2" not in f"{address}{address!r}"
     assert shown is None or str(address) == shown
     assert masked(written) == str(address)
@@ -88,7 +88,7 @@ def test_a_login_can_stand_beside_the_address() -> None:
     """There it needs no percent-encoding, and counts before the one in the address."""
     url = Address("rtsp://old:login@cam:554/a?b=c")
     config = RtspConfig.model_validate(
-        {"url": url.get_secret_value(), "username": "us@r", "password": "p/a#s:s"}
+        {"url": url.reveal(), "username": "us@r", "password": "p/a#s:s"}
     )
     whole = config.url.with_login(config.username, config.password)
     assert whole == "rtsp://us%40r:p%2Fa%23s%3As@cam:554/a?b=c"

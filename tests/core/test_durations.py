@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.core.address import Secret
 from pipeline.core.config import (
     XY,
     Config,
     Duration,
     PositiveDuration,
-    Secret,
     format_duration,
     parse_duration,
 )

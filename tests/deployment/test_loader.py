@@ -67,7 +67,7 @@ def test_the_shop_takes_its_source_from_the_defaults(secret: Path) -> None:
     (*_, till) = deployment.cameras.values()
     assert till.source.type == "rtsp"
     assert till.source.password is not None
-    assert till.source.password.get_secret_value() == SECRET
+    assert till.source.password.reveal() == SECRET
 
 
 def test_the_yard_asks_for_what_it_needs() -> None:

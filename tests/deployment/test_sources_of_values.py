@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.config import Config, Secret
+from pipeline.core.address import Address, Secret
+from pipeline.core.config import Config
 from pipeline.deployment.yaml.defaults import merge_defaults
 from pipeline.deployment.yaml.overrides import apply_overrides
 from pipeline.deployment.yaml.parser import read_yaml
@@ -178,7 +179,7 @@ class Post(Config):
     """A model with a secret, an address and a path of its own."""
 
     token: Secret
-    url: str = ""
+    url: Address = Address("")
     note: str = ""
     key_file: str = ""
 

@@ -29,10 +29,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from connectors.queues.redis.client.target import RedisPlace, RedisUrl, Target, place_of
+from connectors.queues.redis.client.target import RedisPlace, Target, place_of
 from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.limits import Limits
-from pipeline.core.config import Config, PositiveDuration, Secret
+from pipeline.core.address import Address, Secret
+from pipeline.core.config import Config, PositiveDuration
 
 if TYPE_CHECKING:
     from connectors.queues.redis.pictures import Codec
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
 
 
-def _readable(url: RedisUrl) -> RedisUrl:
-    place_of(url.get_secret_value())
+def _readable(url: Address) -> Address:
+    place_of(url.reveal())
     return url
 
 
@@ -51,7 +52,7 @@ class RedisConfig(Config):
     type: Literal["redis"] = "redis"
     is_shared: ClassVar[Literal[True]] = True
     """Whether several processes can use it."""
-    url: Annotated[RedisUrl, AfterValidator(_readable)]
+    url: Annotated[Address, AfterValidator(_readable)]
     """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
     `redis+cluster://a,b`."""
     username: str | None = None
@@ -122,7 +123,7 @@ class RedisConfig(Config):
         return built
 
     def _place(self) -> RedisPlace:
-        return place_of(self.url.get_secret_value())
+        return place_of(self.url.reveal())
 
     def _target(self) -> Target:
         files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
@@ -153,4 +154,4 @@ def _ms(duration: timedelta) -> int:
 
 
 def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
+    return None if secret is None else secret.reveal()

@@ -2,7 +2,8 @@
 
 from pydantic import model_validator
 
-from pipeline.core.config import Config, Secret
+from pipeline.core.address import Secret
+from pipeline.core.config import Config
 
 
 class LoginConfig(Config):

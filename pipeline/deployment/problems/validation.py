@@ -8,11 +8,19 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.deployment.fields import Model, description, fields_by_key, is_secret, model_at
+from pipeline.core.address import MASK, Secret, without_secrets
+from pipeline.deployment.fields import (
+    Model,
+    description,
+    field_at,
+    fields_by_key,
+    is_secret,
+    model_at,
+    types_within,
+)
 from pipeline.deployment.problems.suggestions import hint, nearest
 from pipeline.deployment.yaml.secret_files import SUFFIX
 from pipeline.deployment.yaml.tree import (
-    MASK,
     Key,
     List,
     Map,
@@ -60,21 +68,9 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
     return [m for m in found.values() if m.kind != "missing" or m.path not in meant]
 
 
-def without_secrets(message: str, node: Node | None) -> str:
-    """The message, with every value below `node` that came from outside masked."""
-    hidden = {text for scalar in scalars(node) for text in scalar.hidden if text} if node else set()
-    for text in sorted(hidden, key=len, reverse=True):
-        message = message.replace(text, MASK)
-    return mask_credentials(message)
-
-
-def mask_credentials(text: str) -> str:
-    """The text with the user and password of every address in it masked."""
-    text = re.sub(r"(?<=://)[^/\s]*@", f"{MASK}@", text)
-    return re.sub(rf"(?i)([?&;]{_SECRET_WORD}=)[^&;\s'\"]+", rf"\1{MASK}", text)
-
-
-_SECRET_WORD = r"[\w-]*(?:pass|pwd|secret|token|key|auth|sig)[\w-]*"
+def hidden_in(node: Node | None) -> set[str]:
+    """Every value below a node that came from outside the file, and its variables'."""
+    return {text for scalar in scalars(node) for text in scalar.hidden if text} if node else set()
 
 
 def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mistake:
@@ -91,11 +87,31 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
         return _unknown_key(path, model_at(model, data, path[:-1]))
     context = details.get("ctx", {})
     node = find(root, path)
+    if node is not None and _is_secret_place(model, data, path):
+        node = _hidden(node)
     say = _SENTENCES.get(kind)
     message = say(context, node) if say else _other(details)
     if say is _MAP and path and path[-1] in _EXAMPLES:
         message += f"; write it like {_EXAMPLES[path[-1]]}"
-    return Mistake(path, kind, without_secrets(message, node))
+    return Mistake(path, kind, without_secrets(message, hidden_in(node)))
+
+
+def _is_secret_place(model: Model, data: Any, path: Path) -> bool:
+    """Whether what stands at a path is, or is written in place of, a secret or a map of them."""
+    fields = (field_at(model, data, path[:size]) for size in range(1, len(path) + 1))
+    return any(
+        issubclass(kind, Secret)
+        for info in fields
+        if info is not None
+        for kind in types_within(info.annotation)
+    )
+
+
+def _hidden(node: Node) -> Node:
+    """A node that no sentence quotes; what is written there is a secret from now on."""
+    for scalar in scalars(node):
+        Secret(scalar.text)
+    return replace(node, shown=MASK) if isinstance(node, Scalar) else node
 
 
 def _place(node: Node | None, loc: tuple[Key, ...]) -> Path:
@@ -118,7 +134,7 @@ def _missing(model: Model | None, key: str) -> str:
 
 def _unknown_key(path: Path, model: Model | None) -> Mistake:
     fields = fields_by_key(model) if model else {}
-    known = [*fields, *(f"{key}{SUFFIX}" for key, info in fields.items() if is_secret(key, info))]
+    known = [*fields, *(f"{key}{SUFFIX}" for key, info in fields.items() if is_secret(info))]
     name = str(path[-1])
     text = f"is no known key{hint(name, known, 'the keys here are')}"
     return Mistake(path, "extra_forbidden", text, meant=nearest(name, known))
@@ -142,7 +158,8 @@ def _is(node: Node | None) -> str:
         case Scalar(value=None):
             return ", and nothing is there"
         case Scalar(shown=None):
-            return f", not {node.text!r}"
+            # An address in a place that is not meant for one may hold anything.
+            return ", not an address" if "://" in node.text else f", not {node.text!r}"
     return ""
 
 
@@ -159,7 +176,7 @@ def _no_type(_context: Mapping[str, Any], node: Node | None) -> str:
 
 def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']*)'", context["expected"]) or [str(context["expected"])]
-    if not isinstance(node, Scalar) or node.shown is not None:
+    if not isinstance(node, Scalar) or node.shown is not None or "://" in node.text:
         return f"must be one of {', '.join(expected)}"
     return f"{node.text!r} is not possible here{hint(node.text, expected, 'possible')}"
 

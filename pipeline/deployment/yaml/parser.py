@@ -21,6 +21,7 @@ _MAX_DEPTH = 64
 # Python refuses to read longer numbers; nobody means one.
 _MAX_DIGITS = 100
 # A reference without quotes inside { } or [ ], where its own braces mean a map.
+_QUOTED = re.compile(r" (?:'(?!<)[^']{2,}'|\"[^\"]{2,}\")")
 _BARE_REFERENCE = re.compile(r"[{\[].*[:,\[]\s*[^\s\"',]*\$\{")
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 
@@ -86,7 +87,8 @@ def read_yaml(
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line = error.problem_mark.line + 1 if error.problem_mark else None
     written = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
-    problem, advice = error.problem or "cannot be read", ""
+    # What PyYAML quotes may be a piece of a password that lacks quotes.
+    problem, advice = _QUOTED.sub("", error.problem or "cannot be read"), ""
     if problem == _TOO_DEEP:
         return Problem("", f"{problem}, which no deployment needs to be", line)
     if "\t" in written[: len(written) - len(written.lstrip())]:
@@ -98,7 +100,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     elif "expected a single document" in (error.context or ""):
         problem = "holds more than one document; keep one, without `---` between"
     elif "undefined alias" in problem:
-        advice = "; an anchor must stand before its alias"
+        advice = "; an anchor must stand before its alias; put text that begins with * in quotes"
     return Problem("", f"is no YAML: {problem}{advice}", line)
 
 

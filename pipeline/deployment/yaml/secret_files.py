@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path as FilePath
 
+from pipeline.core.address import MASK
 from pipeline.core.errors import Problem
 from pipeline.deployment.fields import Model, fields_by_key, is_secret, model_at
 from pipeline.deployment.yaml.tree import (
-    MASK,
     Map,
     Node,
     Path,
@@ -74,7 +74,7 @@ def _secret_file_keys(
         if key not in fields
         and key.endswith(SUFFIX)
         and (field := key.removesuffix(SUFFIX)) in fields
-        and is_secret(field, fields[field])
+        and is_secret(fields[field])
     ]
 
 

@@ -9,7 +9,6 @@ from pipeline.core.errors import Problem
 
 Key = str | int
 Path = tuple[Key, ...]
-MASK = "***"
 DEFAULTS = "defaults"
 """The key of what is merged under every camera."""
 

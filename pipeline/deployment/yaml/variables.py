@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.core.address import MASK
 from pipeline.core.errors import Problem
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.deployment.yaml.tree import (
-    MASK,
     List,
     Map,
     Node,

@@ -21,7 +21,7 @@ from connectors.stores import StoreConfig
 def test_unusable_stores_are_refused(url: str) -> None:
     """When the file is checked, and not when the first event comes."""
     with pytest.raises(ValidationError, match=r"sqlite:///"):
-        StoreConfig(url=url)
+        StoreConfig.model_validate({"url": url})
 
 
 @pytest.mark.parametrize(
@@ -42,15 +42,15 @@ def test_pictures_are_kept_beside_the_database(config: StoreConfig, folder: str)
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://bob:s3cret@db/mw", "postgresql://bob:***@db/mw"),
-        ("postgresql://bob:s3c:r/e@t&@db/mw", "postgresql://bob:***@db/mw"),  # not encoded
-        ("postgresql://db/mw?user=bob&password=s3cret", "postgresql://db/mw?user=bob&password=***"),
-        ("postgresql://bob@db/mw", "postgresql://bob@db/mw"),
+        ("postgresql://bob:s3cret@db/mw", "postgresql://***@db/mw"),
+        ("postgresql://bob:s3c:r/e@t&@db/mw", "postgresql://***@db/mw"),  # not encoded
+        ("postgresql://db/mw?user=bob&password=s3cret", "postgresql://db/mw?user=***&password=***"),
+        ("postgresql://bob@db/mw", "postgresql://***@db/mw"),
         ("sqlite:///a.db", "sqlite:///a.db"),
     ],
 )
 def test_a_password_is_shown_to_nobody(url: str, shown: str) -> None:
     """Neither in a dump of the config nor in its text."""
-    config = StoreConfig(url=url)
-    assert config.model_dump()["url"] == shown
+    config = StoreConfig.model_validate({"url": url})
+    assert str(config.model_dump()["url"]) == shown
     assert "s3c" not in repr(config)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from connectors.queues.redis.client.lines import Command, Lines, opened
 from connectors.queues.redis.client.scripts import SCRIPTS
 from connectors.queues.redis.client.target import Target
+from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 
@@ -161,7 +162,7 @@ class Link:
     def _translated(self, name: str, error: Exception) -> QueueError:
         import redis
 
-        said = self._target.without_secrets(error)
+        said = " ".join(without_secrets(str(error)).split()) or type(error).__name__
         if isinstance(error, redis.AuthenticationError) or _STRANGER in said:
             return self._lost(f"does not let us in: {said}; check the queue's user and password")
         lost = not isinstance(error, redis.ResponseError) or isinstance(

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pydantic import SecretStr
-
 if TYPE_CHECKING:
     import redis
 
@@ -18,15 +16,6 @@ EXAMPLES = (
     "redis://host:6379/0, rediss://host:6379/0, "
     "redis+sentinel://host1:26379,host2:26379/service/0 or redis+cluster://host1:6379,host2:6379"
 )
-
-
-class RedisUrl(SecretStr):
-    """A Redis URL. Its text, repr and dumps hide the login; `get_secret_value` has all."""
-
-    def _display(self) -> str:
-        head, slashes, rest = self._secret_value.partition("://")
-        login, at, place = rest.rpartition("@")
-        return f"{head}{slashes}{'***@' if at and login else ''}{place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +116,6 @@ class Target:
     def name(self) -> str:
         """How sentences call it."""
         return f"redis at {self.place}"
-
-    def without_secrets(self, error: Exception) -> str:
-        """What a library's error says, in one line and without a password it may quote."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        for secret in (self.place.password, self.sentinel_login[1]):
-            if secret:
-                text = text.replace(secret, "***")
-        return text
 
     def connect(self) -> "redis.Redis | redis.RedisCluster":
         """A client; nothing is sent before it is used, except to find out a cluster's nodes."""
