@@ -91,6 +91,17 @@ class WebhookConfig(BaseSinkConfig):
             _signing_key(secret.reveal())
         return secret
 
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
+        for name, value in headers.items():
+            if not all(text.isascii() and text.isprintable() for text in (name, value.reveal())):
+                raise ValueError(
+                    f"the header {name!r} has a character that HTTP cannot carry, such as an "
+                    "umlaut or a line's end; only printable ASCII can be sent"
+                )
+        return headers
+
     @property
     def at_once(self) -> int:
         """How many events one request carries, at most."""
@@ -125,8 +136,6 @@ class WebhookSink:
         self._site, self._sites = site, sites
         self._clock = clock or SystemClock()
         self._place = config.url.shown()
-        secret = config.secret
-        self._key = None if secret is None else _signing_key(secret.reveal())
         self._tls = self._read_tls()
         # asyncio is what can end a request as a whole at its deadline, whatever it is doing.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -222,8 +231,9 @@ class WebhookSink:
             "webhook-id": request.id,
             "webhook-timestamp": moment,
         }
-        if self._key is not None:
-            headers["webhook-signature"] = sign(self._key, request.id, moment, request.body)
+        if self._config.secret is not None:
+            key = _signing_key(self._config.secret.reveal())
+            headers["webhook-signature"] = sign(key, request.id, moment, request.body)
         return headers
 
     def _read_tls(self) -> "ssl.SSLContext":

@@ -24,8 +24,15 @@ _IN_PATH = re.compile(
 )
 _USER = re.compile(r"(?i)user|usr|login")
 _IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://\S+")
+# As libraries print how they connect, whatever the password: `password='x'`, `passwd=x`.
+_SETTING = re.compile(
+    r"(?i)(?P<name>\b\w*(?:passw\w*|pwd|secret|token)=)"
+    r"(?P<value>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;&)\]}>]+)"
+)
 # What ends an address in a sentence that quotes it.
 _QUOTES = re.compile(r"[\"'`,;.:)\]}>]*$")
+# How our own sentences say what an address looks like.
+_EXAMPLE = re.compile(r"(?i)://user:password@[^@?]*$")
 _SEPARATORS = re.compile(r"[\s:/@?#&;,%+=\"'\\]+")
 # What is shorter, or a short word, stands in texts that have nothing to do with the secret.
 _SHORTEST = 4
@@ -154,6 +161,7 @@ def without_secrets(text: str, also: Iterable[str] = ()) -> str:
     hidden = {form for secret in also if secret for form in (*_encoded(secret), secret)}
     for secret in sorted((s for s in _known | hidden if s in text), key=len, reverse=True):
         text = text.replace(secret, MASK)
+    text = _SETTING.sub(rf"\g<name>{MASK}", text)
     return _IN_TEXT.sub(_masked_in_text, text)
 
 
@@ -200,6 +208,8 @@ def _secret_spans(address: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _masked_in_text(found: re.Match[str]) -> str:
+    if _EXAMPLE.search(found[0]):
+        return found[0]
     end = _QUOTES.search(found[0])
     assert end is not None
     return masked(found[0][: end.start()]) + end[0]

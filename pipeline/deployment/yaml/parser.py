@@ -130,7 +130,8 @@ class _NodeBuilder:
             self._complain(
                 path,
                 line,
-                f"the tag {node.tag} is not known; for secrets use ${{NAME}} or `*_file`",
+                "has a tag, which no value needs; put text that begins with ! in quotes, and for "
+                "secrets use ${NAME} or `*_file`",
             )
         self._open.add(id(node))
         try:
