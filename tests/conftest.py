@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.core import address
 from pipeline.testing import patience
 
 
@@ -12,3 +13,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("timeout")
         seconds = float(marker.args[0]) if marker is not None else usual_s
         item.add_marker(pytest.mark.timeout(patience(seconds) * 1.5), append=False)
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret of one test is an ordinary word in all others, as it would be in other processes."""
+    monkeypatch.setattr(address, "_known", frozenset())

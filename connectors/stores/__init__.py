@@ -1,6 +1,7 @@
 """Where events, counts, health and checkpoints are kept, and the pictures beside them."""
 
 import importlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["FileMediaStore", "StoreConfig"]
 
 _SCHEMES = ("sqlite", "postgresql", "postgres")
+# Login, host and port as SQLAlchemy takes them apart, which would put a piece of a password with an
+# @ in it into the host.
+_SERVER = re.compile(
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?:\[[0-9A-Fa-f:.%]+\]|[^/:@?\[\]]*)(?::\d{1,5})?(?:[/?].*)?"
+)
 
 
 class StoreConfig(Config):
@@ -40,6 +46,11 @@ class StoreConfig(Config):
         if scheme.startswith("sqlite") and (not rest.startswith("/") or rest in ("/", "/:memory:")):
             raise ValueError(
                 "a store in memory loses every event; name a file, such as sqlite:///moonwatch.db"
+            )
+        if not scheme.startswith("sqlite") and not _SERVER.fullmatch(rest):
+            raise ValueError(
+                "has no host that could be read; percent-encode special characters of the "
+                "password (@ is %40, / is %2F), and write the port in digits"
             )
         return url
 

@@ -11,10 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import Annotated
 
 import typer
 
+from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, MoonwatchError
 
 logger = logging.getLogger(__name__)
@@ -112,6 +114,8 @@ def main() -> None:
     gc.disable()
     # Pydantic would look for plugins in every distribution that is installed beside ours.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    sys.excepthook = _say_bug
+    threading.excepthook = lambda seen: _say_bug(seen.exc_type, seen.exc_value, seen.exc_traceback)
     try:
         _run()
     except SystemExit as end:
@@ -127,6 +131,17 @@ def main() -> None:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+
+
+def _say_bug(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """The traceback that Python would print, without what libraries quote in their errors."""
+    import traceback
+
+    if kind is not SystemExit:
+        said = "".join(traceback.format_exception(kind, error, trace))
+        sys.stderr.write(without_secrets(said))
 
 
 def _is_late(thread: threading.Thread) -> bool:

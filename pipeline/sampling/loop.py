@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Mapping
 
+from pipeline.core.address import without_secrets
 from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
@@ -118,7 +119,7 @@ class CameraLoop:
             # One camera's surprise, such as a store that refuses its health, must not end it.
             if not self._stop.is_set():
                 logger.exception("camera %s failed", self.name, extra={"camera": self.name})
-            return SourceFailure.BROKEN, f"{type(error).__name__}: {error}"
+            return SourceFailure.BROKEN, without_secrets(f"{type(error).__name__}: {error}")
         return SourceFailure.ENDED, "the stream ended"
 
     def _play(self) -> None:

@@ -102,7 +102,7 @@ def test_a_shop_is_one_container_that_keeps_what_it_writes() -> None:
     loaded = parse((ROOT / "configs/shop.yaml").read_text(), (), SHOP)
     assert loaded.warnings == ()
     assert loaded.deployment.queue.type == "memory"
-    assert loaded.deployment.store.url == "sqlite:///moonwatch.db"
+    assert loaded.deployment.store.url.reveal() == "sqlite:///moonwatch.db"
 
 
 def test_the_password_of_a_shop_is_a_file() -> None:

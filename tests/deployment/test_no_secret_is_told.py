@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from pipeline.cli import main
 from pipeline.cli.main import app_for
 from pipeline.core import address
 from pipeline.core.address import Address, HookAddress, Secret, without_secrets
@@ -396,3 +397,19 @@ def test_a_file_that_is_no_yaml_tells_no_piece_of_it() -> None:
         with pytest.raises(ConfigError) as caught:
             parse(f"version: 1\nqueue: {{type: redis}}\nstore:\n  url: {value}\n", (), {})
         assert "hunter2" not in str(caught.value), value
+
+
+@pytest.mark.parametrize("override", ["queue.password hunter2", "queue.password:hunter2"])
+def test_an_override_that_is_none_tells_no_value(override: str) -> None:
+    """What follows the path is a value, whatever stands between."""
+    with pytest.raises(ConfigError, match=r"--set queue\.password: write it as") as caught:
+        parse("version: 1\n", [override], {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_error_that_nobody_expects_tells_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python would print what a library says as it is."""
+    Secret("hunt/hunter2")
+    error = ValueError("no such host: 'hunter2@db'")
+    main._say_bug(ValueError, error, None)
+    assert capsys.readouterr().err == "ValueError: no such host: '***@db'\n"

@@ -112,7 +112,7 @@ def loaded(*overrides: str) -> Loaded:
         ("cameras.door.sample.every=5 parsecs", "cameras.door.sample.every", "is no duration"),
         ("cameras.door.sample.every=[5s]", "cameras.door.sample.every", "such as 500ms, 10s or 5m"),
         # names and places
-        ("cameras.front door.source=1", "--set cameras.front door.source", "path.to.key=value"),
+        ("cameras.front door.source=1", "--set cameras.front", "path.to.key=value"),
         (
             "cameras={'front door': {source: {type: file, path: x}}}",
             "cameras.front door",

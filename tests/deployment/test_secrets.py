@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -19,9 +20,9 @@ from tests.redis_server import Server, binary
 from tests.runtime.clips import camera, deployment, written
 from tests.runtime.fleet import Fleet, wait_for
 
-CAMERA, WRONG, REDIS, TOKEN = "camEra-pw-7Q", "wrOng-pw-8R", "reDis-pw-9S", "toKen-3T"
-HOOK = "s3cret"  # part of the receiver's path
-SECRETS = (CAMERA, WRONG, REDIS, TOKEN, HOOK)
+CAMERA, WRONG, REDIS, TOKEN = "/camEra-7Q?é", "@wrOng#8R:", "reDis@9S/%41", "toKen=3T&x"
+# A piece of each that stands nowhere else, and one of the receiver's path.
+SECRETS = ("camEra-7Q", "wrOng", "reDis", "toKen", "s3cret")
 
 
 @pytest.fixture
@@ -62,14 +63,21 @@ def test_no_secret_is_anywhere(tmp_path: Path, server: Server) -> None:
         host = url.removeprefix("http://")
         cameras = {}
         for name, password in (("door", CAMERA), ("yard", WRONG)):
-            source = {"type": "http", "url": f"http://admin:{password}@{host}", "poll": "100ms"}
+            source = {
+                "type": "http",
+                "url": f"http://admin:{quote(password, safe='')}@{host}",
+                "poll": "100ms",
+            }
             cameras[name] = camera(tmp_path, every="200ms") | {"source": source}
         answers = {"people": [[[0.4, 0.4, 0.6, 0.9], [0.4, 0.5, 0.6, 0.9]]]}
         made = deployment(
             tmp_path,
             cameras,
             engines={"fake": {"type": "scripted", "answers": answers}},
-            queue={"type": "redis", "url": f"redis://:{REDIS}@127.0.0.1:{server.port}/0"},
+            queue={
+                "type": "redis",
+                "url": f"redis://:{quote(REDIS, safe='')}@127.0.0.1:{server.port}/0",
+            },
         )
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         made["sinks"] = {"hook": {"type": "webhook", "url": hook.url, "headers": bearer}}

@@ -9,6 +9,7 @@ from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Sc
 
 # No path in a deployment is nearly as long.
 _MAX_KEYS = 64
+_PATH = re.compile(r"[\w.\-]*")
 _KEY = re.compile(r"[^.\s=\[\]]+")
 
 
@@ -20,6 +21,9 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Pr
         place = f"--set {dotted_path}"
         names = dotted_path.strip().split(".")
         if not equals or len(names) > _MAX_KEYS or not all(map(_KEY.fullmatch, names)):
+            # Behind what is no path a value may stand, and that may be a password.
+            begin = _PATH.match(dotted_path)
+            place = f"--set {begin[0] if begin else ''}".strip()
             problems.append(Problem(place, "write it as path.to.key=value"))
             continue
         value, wrong = _parse(text, dotted_path.strip())

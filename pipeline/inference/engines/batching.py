@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipeline.core.address import without_secrets
 from pipeline.core.answers import Answer
 from pipeline.core.clock import Clock
 from pipeline.core.engines import EngineRequest, Ticket
@@ -83,7 +84,7 @@ class BatchingEngine:
             try:
                 [given] = self._ask([ticket])
             except Exception as error:  # noqa: BLE001 - as above; the failure is the answer
-                ticket.fail(f"{type(error).__name__}: {error}", batch=1)
+                ticket.fail(without_secrets(f"{type(error).__name__}: {error}"), batch=1)
             else:
                 ticket.settle(given)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.queues import Queues
 from pipeline.deployment.model import Deployment
@@ -96,7 +97,8 @@ class StageThread:
         except Exception as error:
             # A stage must not die unseen: the run ends with exit code 1 and this reason.
             logger.exception("%s failed", self.name)
-            self.failure = f"{self.name} failed: {type(error).__name__}: {error}"
+            reason = without_secrets(f"{type(error).__name__}: {error}")
+            self.failure = f"{self.name} failed: {reason}"
 
 
 def stop_threads(threads: Collection[StageThread], within_s: float) -> bool:

@@ -43,7 +43,7 @@ def test_pictures_are_kept_beside_the_database(config: StoreConfig, folder: str)
     ("url", "shown"),
     [
         ("postgresql://bob:s3cret@db/mw", "postgresql://***@db/mw"),
-        ("postgresql://bob:s3c:r/e@t&@db/mw", "postgresql://***@db/mw"),  # not encoded
+        ("postgresql://bob:s3c:r/e@db/mw", "postgresql://***@db/mw"),  # not encoded
         ("postgresql://db/mw?user=bob&password=s3cret", "postgresql://db/mw?user=***&password=***"),
         ("postgresql://bob@db/mw", "postgresql://***@db/mw"),
         ("sqlite:///a.db", "sqlite:///a.db"),
@@ -54,3 +54,13 @@ def test_a_password_is_shown_to_nobody(url: str, shown: str) -> None:
     config = StoreConfig.model_validate({"url": url})
     assert str(config.model_dump()["url"]) == shown
     assert "s3c" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "rest", ["bob:s3cret@s3cret@db/mw", "bob:s3cret@db:port/mw", "bob:s3cret@[db/mw", "s3:cret/mw"]
+)
+def test_a_server_that_cannot_be_read_is_refused(rest: str) -> None:
+    """A piece of the password would be taken for the host, or a traceback be the answer."""
+    with pytest.raises(ValidationError, match="no host that could be read") as caught:
+        StoreConfig.model_validate({"url": f"postgresql://{rest}"})
+    assert "s3" not in str(caught.value)
