@@ -10,14 +10,15 @@ from itertools import takewhile
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
+from pipeline.core.retrying import Backoff, Rests
 from pipeline.core.sinks import Sink
 from pipeline.core.store import LeaseProof, Store, StoredEvent, Undelivered, UnreadableEvent
-from pipeline.delivery.backoff import Backoff
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _WINDOW = 500
+_RESTS = Rests(first_s=1.0, longest_s=300.0)
 # How often a lane looks for events that nobody told it of (other processes write them too).
 _IDLE_S = 0.5
 # An old event that fails once is not given up on before its sink has failed for this long: after
@@ -82,7 +83,7 @@ class SinkLane:
         self._lease = lease
         # What was read and is not done with yet: read once, however few are sent at once.
         self._window: deque[StoredEvent | UnreadableEvent] = deque()
-        self._backoff = Backoff()
+        self._backoff = Backoff(_RESTS)
         self._status = LaneStatus(route.sink)
         self._position: int | None = None
         self._progress: _Progress | None = None

@@ -1,7 +1,6 @@
 """The one door to Redis: scripts run here, deadlines hold here, foreign errors end here."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,14 +11,15 @@ from connectors.queues.redis.client.target import Target
 from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
+from pipeline.core.retrying import Backoff, Rests
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# A pause between two tries to reach Redis begins at the first and doubles up to the second.
+# Pauses between two tries to reach Redis.
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
+_PAUSES = Rests(_FIRST_PAUSE_S, longest_s=2.0, jitter=0.5)
 # Of the timeout of a connection that a blocking read may use; the rest is for the way.
 _BLOCKING_SHARE = 0.5
 
@@ -46,7 +46,7 @@ class Link:
         # Finding a cluster's nodes takes time, in which others should still hear "away" at once.
         self._connecting = threading.Lock()
         self._lines: Lines | None = None
-        self._pause_s = 0.0
+        self._backoff = Backoff(_PAUSES)
         self._next_try = 0.0
         self._away: str | None = None
         self._refused: set[str] = set()
@@ -147,8 +147,7 @@ class Link:
             self._set_next_try(now)
 
     def _set_next_try(self, now: float) -> None:
-        self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
-        self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)
+        self._next_try = now + self._backoff.next_s()
 
     def _connected(self) -> Lines:
         lines = self._lines
@@ -177,7 +176,7 @@ class Link:
             self._away = sentence
             self.losses += 1
             if first:
-                self._pause_s = 0.0
+                self._backoff.reset()
                 self._set_next_try(self._clock.monotonic())
         if first:
             logger.warning("%s", sentence)
