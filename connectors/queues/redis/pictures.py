@@ -104,7 +104,8 @@ class RedisShelf:
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
         """The pixels (H, W, 3) RGB of a frame, or None when they are gone.
 
-        Raises QueueError when Redis is out of reach, UnreadablePictureError when they cannot be read.
+        Raises QueueError when Redis is out of reach, and UnreadablePictureError when they cannot
+        be read.
         """
         data = self._link.script("picture", f"{run_named(camera, run)}:{seq}")
         return self._codec.decode(data) if data else None
