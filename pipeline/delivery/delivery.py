@@ -103,7 +103,9 @@ class Delivery:
             thread.join(max(0.0, now + within_s - self._clock.monotonic()))
         late = [thread.name for thread in threads if thread.is_alive()]
         if late:
-            _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
+            _log.warning(
+                "%s did not stop in time; undelivered events stay in the store", ", ".join(late)
+            )
         return not late
 
     def _register(self, lanes: Sequence[SinkLane]) -> None:

@@ -126,7 +126,7 @@ class SinkLane:
         if self._status.error is None:
             self._failing_from = self._clock.monotonic()
             self._status = replace(self._status, failing_since=now)
-            _log.warning("sink %s is behind: %s; trying again", self.route.sink, reason)
+            _log.warning("sink %s is behind: %s; retrying", self.route.sink, reason)
         self._status = replace(self._status, error=reason, retry_at=now + rest_s)
         return rest_s
 
@@ -221,7 +221,7 @@ class SinkLane:
         if not self._refusing:
             self._refusing = True
             _log.warning(
-                "sink %s refuses an event, kept as undelivered: %s", self.route.sink, reason
+                "sink %s refused an event; it is kept as undelivered: %s", self.route.sink, reason
             )
         self._one_by_one = max(0, self._one_by_one - 1)
         self._progress = _Progress(load.end, self._letters(load.wanted, reason))
@@ -277,7 +277,9 @@ class SinkLane:
         if self._status.error is None:
             return
         failed_s = timedelta(seconds=round(self._clock.monotonic() - self._failing_from))
-        _log.info("sink %s takes events again after %s", self.route.sink, format_duration(failed_s))
+        _log.info(
+            "sink %s accepts events again after %s", self.route.sink, format_duration(failed_s)
+        )
         self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
 
     def _count_behind(self) -> None:

@@ -155,7 +155,9 @@ class Judge:
         try:
             judge.tracker.restore(kept.tracker)
         except ValueError as error:
-            text = "camera %s: the tracks of task %s begin anew, what was kept cannot be read: %s"
+            text = (
+                "camera %s: the tracks of task %s begin anew, as the stored ones cannot be read: %s"
+            )
             logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
             return False
         return True

@@ -66,7 +66,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
     if version == 1:
         return _first_layout(state, plan)
     if version != LAYOUT:
-        raise ValueError(f"it has version {version!r}, and {LAYOUT} is read here")
+        raise ValueError(f"it has version {version!r}, but this release reads version {LAYOUT}")
     last_at, aspect = _number(state, "last_at"), _aspect(state)
     tasks: dict[str, KeptTask] = {}
     for task, kept in _map(state, "tasks").items():

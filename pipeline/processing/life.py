@@ -158,7 +158,7 @@ class CameraLife:
                     verdicts.append(verdict)
                     told -= set() if is_known else {name}
         self._say("begin anew", told)
-        self._say("are removed", {old.name for old in left.values()})
+        self._say("were removed", {old.name for old in left.values()})
         verdicts += [self._finished(old, "removed", None)[0] for old in left.values()]
         ended = self.troubles.give_up(self.plan.camera, self.plan.watched, now)
         checkpoints = [*self._checkpoints_of(sorted(changed))]
@@ -207,13 +207,13 @@ class CameraLife:
             return rule.finish(old.at, why), rule.state()
         except (ValueError, OverflowError, OSError, ConfigError) as error:
             reason = str(error).splitlines()[0]
-            text = "camera %s, rule %s: what was kept of it cannot be read, and is not finished: %s"
+            text = "camera %s, rule %s: its stored state cannot be read, so it is not finished: %s"
             logger.warning(text, self.plan.camera, old.name, reason, extra=self._extra)
             return Verdict(), None
 
     def _say(self, what: str, rules: Collection[str]) -> None:
         if rules:
-            text = "camera %s: its rules %s %s"
+            text = "camera %s: rules %s %s"
             names = ", ".join(sorted(rules))
             logger.info(text, self.plan.camera, names, what, extra=self._extra)
 

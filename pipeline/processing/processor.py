@@ -174,7 +174,9 @@ class Processor:
         try:
             kept = self._checkpoints()
         except StoreError as error:
-            logger.warning("the new file waits, the store is not responding: %s", error)
+            logger.warning(
+                "the new file is not applied yet: the store is not responding: %s", error
+            )
             return
         now = self._outside.clock.now()
         planned = {plan.camera: plan for plan in plans}
@@ -202,7 +204,9 @@ class Processor:
         name, now = camera.plan.camera, self._outside.clock.now()
         self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
         self._retired_at[name] = now
-        logger.info("camera %s is gone from the file and retires", name, extra={"camera": name})
+        logger.info(
+            "camera %s was removed from the file and is retired", name, extra={"camera": name}
+        )
 
     def _take_turn(self, turn: LifeTurn) -> None:
         self._add(turn.verdict, frozenset())
@@ -243,7 +247,9 @@ class Processor:
             noted = replace(known, results=known.results + 1, last=now)
         elif len(self._unknown) < _MOST_UNKNOWN:
             noted = UnknownCamera(1, now, now)
-            text = "camera %s is sampled and not in this processor's file: its results are let go"
+            text = (
+                "camera %s is sampled but is not in this processor's file; discarding its results"
+            )
             logger.warning(text, result.camera, extra={"camera": result.camera})
         else:
             return
@@ -342,7 +348,7 @@ class Processor:
                 raise
             except StoreError as error:
                 if not said:
-                    logger.error("store refuses events, trying on: %s", error)  # noqa: TRY400
+                    logger.error("store refuses events; retrying: %s", error)  # noqa: TRY400
                 said = True
                 if self._outside.clock.wait(_STORE_RETRY_S, self._stop):
                     return False

@@ -148,7 +148,7 @@ class Shards:
 
     def _say_held(self, held: Mapping[int, int]) -> None:
         if self._refused:
-            logger.info("store answers again")
+            logger.info("store is responding again")
             self._refused = False
         self._outside.metrics.partitions_held.set(len(held))
         taken = sum(self._held.get(partition) != token for partition, token in held.items())
@@ -160,5 +160,5 @@ class Shards:
     def _say_refused(self, error: StoreError) -> None:
         self._processor = None
         if not self._refused:
-            logger.error("store does not answer, trying on: %s", error)
+            logger.error("store is not responding; retrying: %s", error)
         self._refused = True

@@ -55,7 +55,7 @@ class Snapshots:
         except StoreError as error:
             # Counts must not stop for a folder of pictures that is full or gone.
             if not self._refused:
-                logger.error("events go without pictures: %s", error)  # noqa: TRY400
+                logger.error("events are stored without pictures: %s", error)  # noqa: TRY400
             self._refused = True
             return event
         if self._refused:

@@ -91,7 +91,7 @@ def _started(name: str, config: EngineConfigBase, clock: Clock) -> Engine:
     try:
         return config.build(clock)
     except EngineError as error:
-        raise EngineError(f"engine {name!r} does not start: {error}") from error
+        raise EngineError(f"engine {name!r} could not be started: {error}") from error
 
 
 def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan:

@@ -101,7 +101,7 @@ class Children:
         try:
             process.wait(within_s + _GRACE_S)
         except subprocess.TimeoutExpired:
-            logger.warning("%s did not end in time and was killed", name)
+            logger.warning("%s did not stop in time and was killed", name)
             process.kill()
             process.wait(_GRACE_S)
         self._let_go(process)
@@ -125,13 +125,13 @@ class Children:
         if code == 2 or len(self._restarts) >= MOST_RESTARTS:
             child.is_over = True
             often = f", after {len(self._restarts)} restarts within a minute" if code != 2 else ""
-            self.failure = f"{name} {how}{often}; its own words are above"
+            self.failure = f"{name} {how}{often}; its own error message is above"
             return
         pause_s = _FIRST_PAUSE_S * 2 ** len(self._restarts)
         self._restarts.append(now)
         child.restarts += 1
         child.start_at = now + pause_s
-        logger.warning("%s %s, starting it again in %g s", name, how, pause_s)
+        logger.warning("%s %s; restarting it in %g s", name, how, pause_s)
 
     @staticmethod
     def _let_go(process: "subprocess.Popen[bytes]") -> None:

@@ -172,11 +172,11 @@ class StoreLease:
             self._seen = None
             # Whoever stands by has nobody else who says it.
             if self.trouble is None and self._proof is None:
-                logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
+                logger.error("store is not responding; retrying: %s", error)  # noqa: TRY400
             self.trouble = error
         else:
             if self.trouble is not None and self._proof is None:
-                logger.info("store answers again")
+                logger.info("store is responding again")
             self.trouble = None
 
 
@@ -230,12 +230,12 @@ class RunOwnership:
                 if not wait:
                     raise ConfigError([Problem("store.url", self._taken(other))])
                 if not said:
-                    logger.warning("waiting: %s", self._who(other))
+                    logger.warning("waiting for the store: %s", self._who(other))
                 said = True
             if self.clock.wait(_WAIT_LOOK_S, stop):
                 return False
         if said:
-            logger.info("the other run has ended, going on")
+            logger.info("the other run has ended; starting")
         self.delivery.look()
         self._keeper.start()
         return True
@@ -245,8 +245,8 @@ class RunOwnership:
         """Why this process has to end; None while the store is its own."""
         if self.run.lost_to is not None:
             return (
-                f"the store {self._place} was taken over while this process stood still: "
-                f"{self._who(self.run.lost_to)}; nothing more was written by this one"
+                f"the store {self._place} was taken over while this process was suspended: "
+                f"{self._who(self.run.lost_to)}; this process has written nothing since"
             )
         return self._keeper.failure
 
@@ -271,12 +271,10 @@ class RunOwnership:
 
     def _who(self, other: LeaseRecord) -> str:
         since = local_time(other.since, self._timezone)
-        return (
-            f"process {other.owner.pid} on {other.owner.host} runs on the same store since {since}"
-        )
+        return f"process {other.owner.pid} on {other.owner.host} has been using it since {since}"
 
     def _taken(self, other: LeaseRecord) -> str:
         return (
-            f"{self._place} is in use: {self._who(other)}; stop that one first, name another "
+            f"{self._place} is in use: {self._who(other)}; stop that process first, name another "
             "store, or use --wait to wait until it ends"
         )

@@ -125,9 +125,9 @@ class ScaledRun:
         """Why not all stages are at work; None when they are."""
         at_work = {report.stage: report.not_ready for report in self._now.values()}
         reasons = [
-            f"{stage}: {at_work.get(stage, 'is not there yet')}"
+            f"{stage}: {at_work.get(stage, 'is not running yet')}"
             for command, stage in STAGES.items()
-            if at_work.get(stage, "is not there yet") and not self._children.is_over(command)
+            if at_work.get(stage, "is not running yet") and not self._children.is_over(command)
         ]
         return "; ".join(reasons) or None
 

@@ -94,9 +94,9 @@ def unchangeable(old: Deployment, new: Deployment, engines: Collection[str]) -> 
     """
     found = []
     if new.queue != old.queue:
-        found.append("queue: is another one; restart all processes")
+        found.append("queue: has changed; restart all processes")
     if (new.store.url, new.store.media) != (old.store.url, old.store.media):
-        found.append("store: is another one; restart all processes")
+        found.append("store: has changed; restart all processes")
     found += [
         f"engines.{name}: has changed; restart this process to load it"
         for name in engines
@@ -221,7 +221,9 @@ class Reloader:
         self.last = Reloaded(request, outcome, tuple(said))
         level = logging.INFO if outcome in APPLIED else logging.ERROR
         reasons = "".join(f"\n  {reason}" for reason in said)
-        going_on = "" if outcome in APPLIED else "; going on by the file as it was"
+        going_on = (
+            "" if outcome in APPLIED else "; continuing with the previous version of the file"
+        )
         logger.log(level, "%s: %s%s%s", self._file.path, outcome, going_on, reasons)
 
 

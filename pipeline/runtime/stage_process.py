@@ -62,9 +62,9 @@ class SharedPartitions:
         if others is None or not (self._at_work or waited_s > TTL.total_seconds()):
             return None
         message = (
-            f"is {self._partitions} here, but {others} in the processes of this deployment that "
-            "are at work; give all of them the same file, or, for another number, stop the "
-            "samplers, let what waits be judged, stop all processes, and start them again"
+            f"is {self._partitions} here, but {others} in the running processes of this deployment"
+            "; give all of them the same file, or, to change the number, stop the samplers, wait "
+            "until the queue is empty, stop all processes, and start them again"
         )
         return ConfigError([Problem("queue.partitions", message)])
 
@@ -120,8 +120,8 @@ def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
     """The queue that processes share; raises ConfigError where it is this process's own."""
     if not deployment.queue.is_shared:
         message = (
-            "is `memory`, which ends with its process; name a Redis, or run all stages in one "
-            "process with `moonwatch run`"
+            "is `memory`, which exists only inside one process; use Redis, or run all stages in "
+            "one process with `moonwatch run`"
         )
         raise ConfigError([Problem("queue", message)])
     return deployment.queue.build(clock)
@@ -247,7 +247,7 @@ def _beating(
 
 
 def _remark(facts: dict[str, Any]) -> str | None:
-    return "another process is at work, standing by" if facts.get("stands_by") else None
+    return "another process is at work; standing by" if facts.get("stands_by") else None
 
 
 def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext) -> Reloader:
@@ -311,11 +311,11 @@ def _tried_on(attempt: Callable[[], T], process_context: ProcessContext) -> T:
             done = attempt()
         except StoreError as error:
             if not said:
-                logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
+                logger.error("store is not responding; retrying: %s", error)  # noqa: TRY400
             said = True
             if process_context.context.clock.wait(_STORE_RETRY_S, process_context.stop):
                 raise
         else:
             if said:
-                logger.info("store answers again")
+                logger.info("store is responding again")
             return done

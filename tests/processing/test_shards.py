@@ -248,7 +248,7 @@ def test_a_store_that_is_away_is_waited_for(
         assert not shards.is_judging
     drain(shards)
     assert seen(stores()) == [2]
-    assert caplog.text.count("store does not answer") == 1
+    assert caplog.text.count("store is not responding") == 1
 
 
 def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(

@@ -196,9 +196,9 @@ def test_a_pause_in_which_nothing_is_sent_is_no_standstill(
         desk.standings[LANE] = JudgedUpTo(job.frame.run, job.ordinal, ended=False)
         for _ in range(5):
             desk.look(100.0)
-        assert "played again" not in caplog.text
+        assert "playing the file again" not in caplog.text
         desk.standings[LANE] = None
         desk.look()
         desk.look(9.0)
-        assert "played again" in caplog.text
+        assert "playing the file again" in caplog.text
         assert first_of(desk).ordinal == 0

@@ -123,7 +123,7 @@ def test_a_second_sampler_stands_by_and_takes_over(
 
         first.kill()
         goes_on(two, patience(TAKES_OVER_S))
-        assert second.said().count("standing by for door, sampled by") == 1
+        assert second.said().count("standing by for door (sampled by") == 1
 
         first.start()
         wait_for(lambda: "standing by" in ready(one), patience(30), fleet.said)

@@ -56,7 +56,7 @@ class DeliveryStage:
         if self._delivery is not None:
             self._delivery.nudge()
         if self.stands_by:
-            self._say(logging.INFO, "another process delivers, standing by")
+            self._say(logging.INFO, "another process is delivering; standing by")
 
     def update(self, deployment: Deployment) -> None:
         """Serve the sinks of another version of the file; those that are equal are not disturbed.
@@ -111,11 +111,13 @@ class DeliveryStage:
         if self._delivery is not None:
             lanes = self.status()
             if lanes and all(lane.error for lane in lanes):
-                return f"no sink takes events; {lanes[0].sink}: {lanes[0].error}"
+                return f"no sink accepts events; {lanes[0].sink}: {lanes[0].error}"
             return None
         if self._lease.proof is not None or self._lease.trouble is not None:
-            return "the store does not answer yet"
-        return None if self.stands_by else "does not know yet whether another process delivers"
+            return "the store is not responding yet"
+        if self.stands_by:
+            return None
+        return "has not found out yet whether another process is delivering"
 
     def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
         context = self._context
@@ -135,14 +137,14 @@ class DeliveryStage:
             delivery.start()
         except StoreError as error:
             self._retry_at = now + _STORE_RETRY_S
-            self._say(logging.ERROR, f"store does not answer, trying on: {error}")
+            self._say(logging.ERROR, f"store is not responding; retrying: {error}")
             return
         self._delivery, self._proof = delivery, proof
         self._context.metrics.delivering.set(1)
         self._say(logging.INFO, "delivering")
 
     def _let_go(self, delivery: Delivery) -> None:
-        self._say(logging.WARNING, "the lease of delivery was lost, letting go of the sinks")
+        self._say(logging.WARNING, "the delivery lease was lost; closing the sinks")
         self._delivery, self._proof = None, None
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)

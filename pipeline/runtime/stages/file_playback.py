@@ -252,7 +252,7 @@ class ConfirmedSamplingStage:
             logger.info("sampling %s", _listed(self._open))
         if elsewhere:
             who = _listed({member_in_words(member) for member in elsewhere.values() if member})
-            logger.info("standing by for %s, sampled by %s", _listed(elsewhere), who)
+            logger.info("standing by for %s (sampled by %s)", _listed(elsewhere), who)
 
     def _known(self) -> JudgedLanes:
         try:
@@ -323,7 +323,9 @@ class FilePlayback:
 
     def play_again(self, supervisor: Supervisor, now: float) -> None:
         """Play it from what was judged."""
-        logger.info("camera %s is played again from what was judged", self._camera.name)
+        logger.info(
+            "camera %s: playing the file again from the last judged frame", self._camera.name
+        )
         self._replays += 1
         self._moved_at = now
         judged = judged_jobs(self._known_lanes(), self._camera.name, self.engines)

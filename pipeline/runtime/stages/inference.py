@@ -111,7 +111,7 @@ class InferenceStage:
         for one in ending:
             if not one.thread.stop(max(0.0, until - time.monotonic())):
                 logger.warning(
-                    "%s did not finish what it had in hand in %g s", one.thread.name, within_s
+                    "%s did not finish its current work within %g s", one.thread.name, within_s
                 )
                 one.worker.give_up()
                 one.thread.stop(_GIVE_UP_S)

@@ -181,8 +181,8 @@ class ShardedProcessingStage:
     def ready(self) -> str | None:
         """Whether it owns a partition, and the store lets it work."""
         if not self.tenure.held:
-            return "owns no partition of the results yet"
-        return None if self._shards.is_judging else "the store or the queue does not answer"
+            return "does not own any partition of the results yet"
+        return None if self._shards.is_judging else "the store or the queue is not responding"
 
 
 def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
@@ -199,7 +199,9 @@ def _wait_for(is_up_to_date: Callable[[], bool], clock: Clock) -> None:
     deadline = clock.monotonic() + _UPDATE_WITHIN_S
     while not is_up_to_date():
         if clock.monotonic() > deadline:
-            raise StoreError("the store is not responding, so cameras are judged as before")
+            raise StoreError(
+                "the store is not responding, so cameras are still judged by the previous version"
+            )
         clock.wait(_UPDATE_LOOK_S)
 
 

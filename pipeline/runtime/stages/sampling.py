@@ -141,7 +141,7 @@ def ready(context: StageContext, cameras: Collection[SampledCamera]) -> str | No
     up = context.metrics.by_labels("moonwatch_camera_up")
     if any(up.get((camera.name,)) for camera in cameras):
         return None
-    return f"none of its {len(cameras)} cameras gives pictures"
+    return f"none of its {len(cameras)} cameras is delivering pictures"
 
 
 class SamplingStage:
