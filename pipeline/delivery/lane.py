@@ -164,8 +164,8 @@ class SinkLane:
     def _where(self) -> int:
         if self._position is None:
             self._position = self._store.cursor(self.route.sink).position
-            letters = len(self._store.undelivered(self.route.sink))
-            self._status = replace(self._status, position=self._position, undelivered=letters)
+            dead_letters = len(self._store.undelivered(self.route.sink))
+            self._status = replace(self._status, position=self._position, undelivered=dead_letters)
         return self._position
 
     def _deliver(self, load: _Load) -> None:
@@ -210,8 +210,8 @@ class SinkLane:
                 one.position,
                 one.reason,
             )
-        letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
-        self._progress = _Progress(one.position, (letter,))
+        dead_letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
+        self._progress = _Progress(one.position, (dead_letter,))
 
     def _refused(self, load: _Load, reason: str) -> None:
         """Trying again cannot help: one of many is looked for alone, a single one is dead."""
@@ -224,7 +224,7 @@ class SinkLane:
                 "sink %s refused an event; it is kept as undelivered: %s", self.route.sink, reason
             )
         self._one_by_one = max(0, self._one_by_one - 1)
-        self._progress = _Progress(load.end, self._letters(load.wanted, reason))
+        self._progress = _Progress(load.end, self._dead_letters(load.wanted, reason))
 
     def _give_up_old(self, load: _Load, reason: str) -> None:
         """Events that have waited too long for a sink that keeps failing are dead letters."""
@@ -238,7 +238,9 @@ class SinkLane:
             return
         end = load.end if len(old) == len(load.wanted) else old[-1].position
         waited = format_duration(timedelta(seconds=round(give_up_s)))
-        self._progress = _Progress(end, self._letters(old, f"given up after {waited}: {reason}"))
+        self._progress = _Progress(
+            end, self._dead_letters(old, f"given up after {waited}: {reason}")
+        )
         _log.error(
             "sink %s: %d events given up after %s and kept as undelivered: %s",
             self.route.sink,
@@ -247,7 +249,9 @@ class SinkLane:
             reason,
         )
 
-    def _letters(self, given_up: Sequence[StoredEvent], reason: str) -> tuple[Undelivered, ...]:
+    def _dead_letters(
+        self, given_up: Sequence[StoredEvent], reason: str
+    ) -> tuple[Undelivered, ...]:
         return tuple(
             Undelivered(
                 self.route.sink, kept.position, kept.event.record_id, reason, self._attempts
@@ -263,14 +267,14 @@ class SinkLane:
         self._store.advance(self.route.sink, done.end, done.dead, self._lease)
         while self._window and self._window[0].position <= done.end:
             self._window.popleft()
-        letters = len(done.dead)
+        dead_letters = len(done.dead)
         self._progress = None
         self._attempts = 0
         self._position = done.end
         self._status = replace(
-            self._status, position=done.end, undelivered=self._status.undelivered + letters
+            self._status, position=done.end, undelivered=self._status.undelivered + dead_letters
         )
-        self._metrics.events_undelivered.labels(self.route.sink).inc(letters)
+        self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
 
     def _recover(self) -> None:
         self._backoff.reset()

@@ -83,9 +83,9 @@ class _Pending:
 class Processor:
     """Judges results of many cameras. One thread calls `step` or `run`; `update` is for any."""
 
-    def __init__(self, plans: Sequence[CameraPlan], outside: ProcessorContext) -> None:
-        self._outside = outside
-        self._cameras = {plan.camera: CameraLife(plan, outside.watcher) for plan in plans}
+    def __init__(self, plans: Sequence[CameraPlan], context: ProcessorContext) -> None:
+        self._context = context
+        self._cameras = {plan.camera: CameraLife(plan, context.watcher) for plan in plans}
         self._ended: set[LaneKey] = set()
         self._judged: dict[LaneKey, tuple[str, int, bool] | None] = {}
         self._note_judged()
@@ -103,13 +103,13 @@ class Processor:
         """
         kept = self._checkpoints()
         for name, camera in self._cameras.items():
-            self._take_turn(camera.resume(kept.get(name, {}), self._outside.clock.now()))
+            self._take_turn(camera.resume(kept.get(name, {}), self._context.clock.now()))
         for name in sorted(kept.keys() - self._cameras.keys()):
-            if self._outside.owns(name) and _has_open_ends(kept[name]):
+            if self._context.owns(name) and _has_open_ends(kept[name]):
                 self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
         pending, self._pending = self._pending, _Pending()
-        commit = replace(self._commit_of(pending), lease=self._outside.lease())
-        self._outside.store.commit(commit)
+        commit = replace(self._commit_of(pending), lease=self._context.lease())
+        self._context.store.commit(commit)
         self._count_kept(pending)
         self._note_judged()
         return {
@@ -160,7 +160,7 @@ class Processor:
         out of reach: then what was judged and not kept is void, and a new processor goes on.
         """
         self._apply_update()
-        taken = self._outside.results.take(_BATCH, idle_s)
+        taken = self._context.results.take(_BATCH, idle_s)
         for arrived in taken:
             self._accept(arrived)
         self._pass_over_missing()
@@ -178,7 +178,7 @@ class Processor:
                 "the new file is not applied yet: the store is not responding: %s", error
             )
             return
-        now = self._outside.clock.now()
+        now = self._context.clock.now()
         planned = {plan.camera: plan for plan in plans}
         for name in sorted(self._cameras.keys() - planned.keys()):
             self._retire(self._cameras.pop(name), {})
@@ -187,7 +187,7 @@ class Processor:
             if camera is not None:
                 self._take_turn(camera.begin_anew(plan, now))
             else:
-                camera = self._cameras[name] = CameraLife(plan, self._outside.watcher)
+                camera = self._cameras[name] = CameraLife(plan, self._context.watcher)
                 self._take_turn(camera.resume(kept.get(name, {}), now))
             self._unknown.pop(name, None)
         self._note_judged()
@@ -196,12 +196,12 @@ class Processor:
 
     def _checkpoints(self) -> Mapping[str, Mapping[str, Checkpoint]]:
         kept: dict[str, dict[str, Checkpoint]] = {}
-        for checkpoint in self._outside.store.checkpoints():
+        for checkpoint in self._context.store.checkpoints():
             kept.setdefault(checkpoint.camera, {})[checkpoint.engine] = checkpoint
         return kept
 
     def _retire(self, camera: CameraLife, kept: Mapping[str, Checkpoint]) -> None:
-        name, now = camera.plan.camera, self._outside.clock.now()
+        name, now = camera.plan.camera, self._context.clock.now()
         self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
         self._retired_at[name] = now
         logger.info(
@@ -235,12 +235,12 @@ class Processor:
             self._count_passed_over(result, "unknown engine")
             self._pending.done.append(arrived)
         else:
-            sorted_ = lane.order.offer(arrived, self._outside.clock.monotonic())
+            sorted_ = lane.order.offer(arrived, self._context.clock.monotonic())
             self._judge(camera, lane, sorted_)
 
     def _note_unknown(self, result: Result) -> None:
         self._count_passed_over(result, "unknown camera")
-        now, known = self._outside.clock.now(), self._unknown.get(result.camera)
+        now, known = self._context.clock.now(), self._unknown.get(result.camera)
         if now - self._retired_at.get(result.camera, float("-inf")) < _STRAGGLING_S:
             return  # its sampler may not know yet
         if known is not None:
@@ -256,12 +256,12 @@ class Processor:
         self._unknown[result.camera] = noted
 
     def _pass_over_missing(self) -> None:
-        now = self._outside.clock.monotonic()
+        now = self._context.clock.monotonic()
         for name, camera in self._cameras.items():
             for lane in camera.lanes.values():
                 sorted_ = lane.order.pass_over(now)
                 if sorted_.missing:
-                    counter = self._outside.metrics.results_passed_over
+                    counter = self._context.metrics.results_passed_over
                     counter.labels(name, "missing").inc(sorted_.missing)
                 self._judge(camera, lane, sorted_)
 
@@ -282,12 +282,12 @@ class Processor:
         self._pending.judged[result.camera, result.engine] = lane
         if result.last:
             return
-        metrics = self._outside.metrics
+        metrics = self._context.metrics
         metrics.results_judged.labels(result.camera).inc()
         if lane.judge.is_outdated(result):
             self._count_passed_over(result, "asked before an edit")
         if result.live:
-            age = max(0.0, self._outside.clock.now() - result.captured_at)
+            age = max(0.0, self._context.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
             metrics.frame_age_seconds.labels("judged").observe(age)
             metrics.judged_until_seconds.labels(result.camera).set(result.captured_at)
@@ -295,7 +295,7 @@ class Processor:
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:
             wanted = event.rule in snapshots
-            self._pending.events.append(self._outside.snapshots.attach(event) if wanted else event)
+            self._pending.events.append(self._context.snapshots.attach(event) if wanted else event)
         self._pending.buckets += verdict.buckets
 
     def _judge_health(self, camera: CameraLife, health: Health) -> None:
@@ -319,7 +319,7 @@ class Processor:
             self._judged[key] = lane.judged
         self._ended |= {key for key in pending.judged if (self._judged[key] or ("", 0, False))[2]}
         self._pending = _Pending()
-        self._outside.results.acknowledge(pending.done)
+        self._context.results.acknowledge(pending.done)
 
     def _commit_of(self, pending: _Pending) -> Commit:
         judged = {key: lane.checkpoint(key[0]) for key, lane in pending.judged.items()}
@@ -331,26 +331,26 @@ class Processor:
             buckets=[*pending.buckets, *running],
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
-            fences=self._outside.fences,
+            fences=self._context.fences,
         )
 
     def _count_kept(self, pending: _Pending) -> None:
         for event in pending.events:
-            self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
+            self._context.metrics.events.labels(event.camera, event.rule, event.phase).inc()
 
     def _commit(self, commit: Commit) -> bool:
         said = False
         while True:
             try:
                 # Another one each time: a file that was replaced is taken anew.
-                self._outside.store.commit(replace(commit, lease=self._outside.lease()))
+                self._context.store.commit(replace(commit, lease=self._context.lease()))
             except FencedOffError:
                 raise
             except StoreError as error:
                 if not said:
                     logger.error("store refuses events; retrying: %s", error)  # noqa: TRY400
                 said = True
-                if self._outside.clock.wait(_STORE_RETRY_S, self._stop):
+                if self._context.clock.wait(_STORE_RETRY_S, self._stop):
                     return False
             else:
                 if said:
@@ -358,7 +358,7 @@ class Processor:
                 return True
 
     def _count_passed_over(self, result: Result, reason: str) -> None:
-        self._outside.metrics.results_passed_over.labels(result.camera, reason).inc()
+        self._context.metrics.results_passed_over.labels(result.camera, reason).inc()
 
 
 def _has_open_ends(kept: Mapping[str, Checkpoint]) -> bool:

@@ -31,21 +31,21 @@ _RETRY_S = 0.5
 
 
 class Shards:
-    """A processor for the partitions of a tenure. One thread calls `step` or `run`."""
+    """A processor for the partitions of some leases. One thread calls `step` or `run`."""
 
     def __init__(
         self,
         plans: Sequence[CameraPlan],
-        outside: ProcessorContext,
+        context: ProcessorContext,
         results: PartitionedResults,
-        tenure: PartitionLeases,
+        leases: PartitionLeases,
     ) -> None:
-        """`outside` is what the processors work with, but for its results and fences."""
+        """`context` is what the processors work with, but for its results and fences."""
         self._plans = plans
         self._next_plans: Sequence[CameraPlan] | None = None
-        self._outside = outside
+        self._context = context
         self._results = results
-        self._tenure = tenure
+        self._leases = leases
         self._stop = threading.Event()
         self._held: Mapping[int, int] = {}
         self._processor: Processor | None = None
@@ -92,7 +92,7 @@ class Shards:
 
     def step(self, idle_s: float = IDLE_S) -> int:
         """Judge one batch of results; returns how many were taken from the queue."""
-        held = self._tenure.held
+        held = self._leases.held
         self._take_update()
         try:
             if self._processor is None or held != self._held:
@@ -101,34 +101,34 @@ class Shards:
                 return self._processor.step(idle_s)
         except (LeaseLostError, FencedOffError) as error:
             self._processor = None
-            self._tenure.lose(error.partition)
+            self._leases.lose(error.partition)
             return 0
         except QueueError:
             self._processor = None  # said by the queue itself
         except StoreError as error:
             self._say_refused(error)
-        self._outside.clock.wait(_RETRY_S if held else idle_s, self._stop)
+        self._context.clock.wait(_RETRY_S if held else idle_s, self._stop)
         return 0
 
     def _begin(self, held: Mapping[int, int]) -> None:
         """Fence everybody else off, then go on from the store."""
         self._processor = None
         if held:
-            self._outside.store.commit(Commit(fences=held))
-            outside = replace(
-                self._outside,
+            self._context.store.commit(Commit(fences=held))
+            context = replace(
+                self._context,
                 results=self._results.partition(held),
                 fences=held,
                 owns=lambda camera: self._partition(camera) in held,
             )
-            processor = Processor(self._owned(held), outside)
+            processor = Processor(self._owned(held), context)
             processor.resume()
             self._processor = processor
             if self._stop.is_set():
                 processor.stop()
         self._say_held(held)
         self._held = held
-        self._tenure.use(held.keys())
+        self._leases.use(held.keys())
 
     def _take_update(self) -> None:
         plans = self._next_plans
@@ -150,9 +150,9 @@ class Shards:
         if self._refused:
             logger.info("store is responding again")
             self._refused = False
-        self._outside.metrics.partitions_held.set(len(held))
+        self._context.metrics.partitions_held.set(len(held))
         taken = sum(self._held.get(partition) != token for partition, token in held.items())
-        self._outside.metrics.partitions_taken.inc(taken)
+        self._context.metrics.partitions_taken.inc(taken)
         if held.keys() != self._held.keys():
             names = ", ".join(str(partition) for partition in sorted(held)) or "none"
             logger.info("judging partitions %s of %d", names, self._results.partitions)

@@ -48,14 +48,14 @@ class Site:
 
     def restart(self, scene: Scene) -> Processor:
         """The next process, with the file as it is now."""
-        outside = ProcessorContext(
+        context = ProcessorContext(
             results=self.results,
             store=self.store,
             snapshots=Snapshots(MemoryShelf(), self.config.build_media()),
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.processor = Processor(plans_of(Deployment.model_validate(scene)), outside)
+        self.processor = Processor(plans_of(Deployment.model_validate(scene)), context)
         self.resumed = self.processor.resume()
         return self.processor
 

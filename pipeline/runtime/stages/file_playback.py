@@ -78,12 +78,12 @@ class ConfirmedSamplingStage:
     def __init__(
         self,
         context: StageContext,
-        standings: Callable[[], JudgedLanes],
+        judged_lanes: Callable[[], JudgedLanes],
         share: CameraShare | None = None,
     ) -> None:
-        """`standings` raises QueueError while nobody can tell; without a `share` all are its."""
+        """`judged_lanes` raises QueueError while it is not known; without a `share` all are its."""
         self._context = context
-        self._standings = standings
+        self._judged_lanes = judged_lanes
         self._share = share
         self._supervisor = Supervisor()
         self._open: dict[str, SampledCamera] = {}
@@ -256,7 +256,7 @@ class ConfirmedSamplingStage:
 
     def _known(self) -> JudgedLanes:
         try:
-            return self._standings()
+            return self._judged_lanes()
         except QueueError:
             return {}  # said by the queue itself
 
@@ -332,7 +332,7 @@ class FilePlayback:
         self._camera.play_again(supervisor, judged)
 
     def _known_lanes(self) -> JudgedLanes:
-        return {(self._camera.name, engine): standing for engine, standing in self._seen.items()}
+        return {(self._camera.name, engine): point for engine, point in self._seen.items()}
 
     def _of(self, known: JudgedLanes) -> dict[str, JudgedUpTo | None]:
         camera = self._camera.name
@@ -348,10 +348,12 @@ class FilePlayback:
     def _has_ended(self) -> bool:
         """Whether the end that was told is judged, not that of an earlier, shorter reading."""
         run, numbered = self._camera.loop.numbered
-        standings = {engine: self._seen.get(engine) for engine in self.engines}
         return all(
-            s is not None and s.ended and s.run == run and s.ordinal >= numbered.get(engine, 0)
-            for engine, s in standings.items()
+            (point := self._seen.get(engine)) is not None
+            and point.ended
+            and point.run == run
+            and point.ordinal >= numbered.get(engine, 0)
+            for engine in self.engines
         )
 
     def _patience_s(self, *, busy: bool) -> float:
@@ -361,13 +363,13 @@ class FilePlayback:
 
 def judged_jobs(known: JudgedLanes, camera: str, engines: Sequence[str]) -> JudgedJobs:
     """What of a camera need not be sent again."""
-    standings = {engine: known.get((camera, engine)) for engine in engines}
-    return {e: (s.run, s.jobs - 1) for e, s in standings.items() if s is not None}
+    points = {engine: known.get((camera, engine)) for engine in engines}
+    return {e: (point.run, point.jobs - 1) for e, point in points.items() if point is not None}
 
 
-def _judged(standing: JudgedUpTo | None, run: str) -> int:
+def _judged(point: JudgedUpTo | None, run: str) -> int:
     """How many jobs of the run are judged."""
-    return standing.jobs if standing is not None and standing.run == run else 0
+    return point.jobs if point is not None and point.run == run else 0
 
 
 def _keeper(leases: CameraLeases, clock: Clock) -> StageThread:
@@ -407,7 +409,7 @@ def await_judges(process_context: ProcessContext) -> None:
             return
 
 
-def standings_of(presence: Presence) -> JudgedLanes:
+def judged_lanes_of(presence: Presence) -> JudgedLanes:
     """How far each camera is judged, by those who judge it now; raises QueueError."""
     return {
         (camera, engine): JudgedUpTo(*point) if point is not None else None
@@ -429,6 +431,6 @@ def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
 
 def _judged_lanes(process_context: ProcessContext) -> AbstractSet[LaneKey]:
     try:
-        return standings_of(process_context.queues.presence).keys()
+        return judged_lanes_of(process_context.queues.presence).keys()
     except QueueError:
         return frozenset()

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from connectors.stores import FileMediaStore
@@ -47,8 +47,10 @@ class ProcessingStage:
         self._recorder = TrackRecorder(record) if record else None
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
-        outside = replace(_outside(context, store, media, self._recorder), lease=lease)
-        self._processor = Processor(plans_of(context.deployment), outside)
+        processor_context = replace(
+            _processor_context(context, store, media, self._recorder), lease=lease
+        )
+        self._processor = Processor(plans_of(context.deployment), processor_context)
         self.resumed = {
             # The end has the number that the next job has, should the recording have grown.
             key: (checkpoint.run, checkpoint.ordinal - checkpoint.ended)
@@ -102,14 +104,6 @@ class ProcessingStage:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Where a processor's results come from, and how it comes to own some of them."""
-
-    results: PartitionedResults
-    tenure: PartitionLeases
-
-
 class ShardedProcessingStage:
     """Judges the results of the partitions it owns, and gives them up when it must."""
 
@@ -117,22 +111,28 @@ class ShardedProcessingStage:
     engines: Collection[str] = ()
     finished = False
 
-    def __init__(self, context: StageContext, store: Store, share: Share) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        store: Store,
+        results: PartitionedResults,
+        leases: PartitionLeases,
+    ) -> None:
         """Nothing is owned before `start`."""
         self._deployment, self._store = context.deployment, store
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
-        self.tenure = share.tenure
+        self.leases = leases
         self._shards = Shards(
             plans_of(context.deployment),
-            _outside(context, store, media, None),
-            share.results,
-            share.tenure,
+            _processor_context(context, store, media, None),
+            results,
+            leases,
         )
         self._clock = context.clock
         self._threads = (
             StageThread("processing", self._shards.run, self._shards.stop),
-            _keeper(share.tenure, context.clock),
+            _keeper(leases, context.clock),
         )
 
     def start(self) -> None:
@@ -161,7 +161,7 @@ class ShardedProcessingStage:
         stopped = stop_threads([judging], within_s)
         stop_threads([keeping], within_s)
         if stopped:
-            self.tenure.end()
+            self.leases.end()
 
     @property
     def troubles(self) -> list[str]:
@@ -180,7 +180,7 @@ class ShardedProcessingStage:
 
     def ready(self) -> str | None:
         """Whether it owns a partition, and the store lets it work."""
-        if not self.tenure.held:
+        if not self.leases.held:
             return "does not own any partition of the results yet"
         return None if self._shards.is_judging else "the store or the queue is not responding"
 
@@ -205,18 +205,18 @@ def _wait_for(is_up_to_date: Callable[[], bool], clock: Clock) -> None:
         clock.wait(_UPDATE_LOOK_S)
 
 
-def _keeper(tenure: PartitionLeases, clock: Clock) -> StageThread:
+def _keeper(leases: PartitionLeases, clock: Clock) -> StageThread:
     stop = threading.Event()
 
     def keep() -> None:
         while not stop.is_set():
-            tenure.look()
+            leases.look()
             clock.wait(LOOK_S, stop)
 
     return StageThread("leases", keep, stop.set)
 
 
-def _outside(
+def _processor_context(
     context: StageContext, store: Store, media: FileMediaStore, recorder: TrackRecorder | None
 ) -> ProcessorContext:
     return ProcessorContext(

@@ -97,8 +97,10 @@ class SampledCamera:
         context = self._context
         camera = camera_of(context.deployment, self.name, context.clock, judged)
         self._source = camera.source
-        outside = SamplerContext(self._queues, self._post.send, context.metrics, context.clock)
-        self.loop = CameraLoop(camera, outside)
+        sampler_context = SamplerContext(
+            self._queues, self._post.send, context.metrics, context.clock
+        )
+        self.loop = CameraLoop(camera, sampler_context)
 
     def play_again(self, supervisor: Supervisor, judged: JudgedJobs) -> None:
         """Close it and begin anew, after what is `judged`."""
