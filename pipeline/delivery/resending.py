@@ -1,4 +1,4 @@
-"""Sends again what a sink would not take: by hand, once the reason is gone."""
+"""Sends dead letters again: on request, once the reason of the failure is gone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from pipeline.core.store import Store, StoredEvent, Undelivered, UnreadableEvent
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What came of it, for one sink."""
+    """The result, for one sink."""
 
     sink: str
     delivered: int = 0
     gone: int = 0
-    """Letters whose event is in the store no more; they were forgotten."""
+    """Dead letters whose event is no longer in the store; they were discarded."""
     left: int = 0
     trouble: str | None = None
     """Why the rest was not delivered."""
@@ -24,8 +24,8 @@ class Resent:
 def resend(store: Store, sink: Sink, dead_letters: Sequence[Undelivered], at_once: int) -> Resent:
     """Send the events of one sink's dead letters, in order, at most `at_once` together.
 
-    Each load is forgotten as a dead letter once the sink has it. Ends at the first one that the
-    sink does not take. Raises StoreError.
+    Dead letters are discarded once the sink has accepted their events. Ends at the first load that
+    the sink does not accept. Raises StoreError.
     """
     delivered, gone = 0, 0
     name = dead_letters[0].sink if dead_letters else ""
@@ -41,7 +41,7 @@ def resend(store: Store, sink: Sink, dead_letters: Sequence[Undelivered], at_onc
         except SinkError as error:
             left = len(dead_letters) - first + len(unreadable)
             return Resent(name, delivered, gone, left, str(error))
-        # What cannot be read stays a dead letter; the rest of them is sent nevertheless.
+        # Events that cannot be read stay dead letters; the rest are sent nevertheless.
         staying = {one.position for one in garbled}
         store.discard(
             [dead_letter for dead_letter in chosen if dead_letter.position not in staying]

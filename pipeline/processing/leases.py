@@ -1,7 +1,7 @@
-"""Which partitions of the results this process owns: leases kept up, shared out fairly, given back.
+"""Which partitions of the results this process owns, by leases that it renews and gives back.
 
-Every processor owns its fair share. A new one gets what the others have too much; what a dead one
-had is taken over as soon as its leases run out.
+Every processor owns its fair share. The others give up their surplus to a new one; a dead one's
+partitions are taken over once its leases expire.
 """
 
 import logging
@@ -16,12 +16,12 @@ from pipeline.core.membership import Leases
 logger = logging.getLogger(__name__)
 
 LEASE_TTL = timedelta(seconds=3)
-# Two renewals may fail before a lease runs out.
+# Two renewals may fail before a lease expires.
 LOOK_S = LEASE_TTL.total_seconds() / 3
 
 
 class PartitionLeases:
-    """The partitions a process owns. One thread looks after them, another one works with them."""
+    """The partitions that a process owns. One thread maintains the leases, another one judges."""
 
     def __init__(
         self,
@@ -61,40 +61,40 @@ class PartitionLeases:
             return {p: token for p, token in self._owned.items() if p not in self._leaving}
 
     def use(self, partitions: Collection[int]) -> None:
-        """Say which partitions are worked on; only others are given back."""
+        """Declare which partitions are in use; only others are given back."""
         self._in_use = frozenset(partitions)
 
     def lose(self, *partitions: int) -> None:
-        """Their leases have ended; somebody else may own them by now."""
+        """Their leases have ended; another process may own them by now."""
         with self._lock:
             known = [p for p in partitions if self._owned.pop(p, None) is not None]
             self._leaving.difference_update(partitions)
         if known:
-            # After a restart of Redis this is usual, and they are taken again at once.
+            # This is normal after a restart of Redis, and they are taken again at once.
             places = ", ".join(map(str, sorted(known)))
             logger.warning("the leases of partitions %s were lost", places)
 
     def look(self) -> None:
         """Renew what is owned, give back what is too much, take what is free.
 
-        Where the queue is out of reach everything stays as it is: nobody else can take anything.
-        Where the store is, nothing is taken: it could not be judged.
+        While the queue is out of reach nothing changes: no other process can take anything. While
+        the store is, nothing is taken: it could not be judged.
         """
         try:
             self._renew()
             self._give_back()
             self._take()
         except (QueueError, StoreError):
-            return  # said by the queue itself, or by whoever judges; the next look tries again
+            return  # the queue or the judging thread reports it; the next look tries again
 
     def end(self) -> None:
-        """Give everything back, so that others need not wait for it to run out."""
+        """Give everything back, so that others need not wait for the leases to expire."""
         try:
             for partition, token in self._all().items():
                 self._leases.release(partition, token)
                 self._forget(partition)
         except QueueError:
-            return  # they run out by themselves
+            return  # they expire by themselves
 
     def _all(self) -> dict[int, int]:
         with self._lock:
@@ -134,7 +134,7 @@ class PartitionLeases:
             for partition in (
                 range(self._partitions) if self._shard is None else sorted(self._shard)
             )
-            # One that we lost and that is still ours in the queue has a token that is too low.
+            # One that we lost and that the queue still lists as ours has a token that is too low.
             if partition not in self._all()
             and taken.get(partition, (self._owner, 0))[0] == self._owner
         ]

@@ -1,8 +1,8 @@
-"""The processor: take results, put them in order, judge them, keep what follows, acknowledge.
+"""The processor: take results, put them in order, judge them, store the conclusions, acknowledge.
 
-What follows from a batch of results is kept in one transaction, together with the state to go on
-from, before the results are acknowledged: killed at any moment, it goes on without losing or
-doubling anything.
+The conclusions from a batch of results are stored in one transaction, together with the state to
+resume from, before the results are acknowledged: a processor that is killed at any moment resumes
+without losing or duplicating anything.
 """
 
 import logging
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 IDLE_S = 0.25
 _BATCH = 64
 _STORE_RETRY_S = 1.0
-# For so long the results of a camera that has retired may still be on their way.
+# How long results of a retired camera may still be on their way.
 _STRAGGLING_S = 60.0
-# More cameras than this that nobody has planned are a mistake somewhere, and not told apart.
+# More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
 
 LaneKey = tuple[str, str]
@@ -42,7 +42,7 @@ LaneKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ProcessorContext:
-    """What a processor works with: where results come from and where conclusions go."""
+    """What a processor works with: where results come from, and where conclusions go."""
 
     results: ResultQueue
     store: Store
@@ -51,16 +51,16 @@ class ProcessorContext:
     clock: Clock
     watcher: Watcher | None = None
     fences: Mapping[int, int] = field(default_factory=dict)
-    """The partitions that are this processor's alone, with their fencing tokens."""
+    """The partitions that only this processor owns, with their fencing tokens."""
     lease: Callable[[], LeaseProof | None] = lambda: None
-    """What shows that the store is this process's alone, where one judges everything."""
+    """Proves that this process owns the store, when one process judges everything."""
     owns: Callable[[str], bool] = lambda _camera: True
-    """Whether a camera is this processor's: others' checkpoints are not its to retire."""
+    """Whether a camera belongs to this processor: it must not retire those of others."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownCamera:
-    """A camera that is sampled and not in this processor's file. Times are UTC seconds."""
+    """A camera that is sampled but not in this processor's file. Times are UTC seconds."""
 
     results: int
     since: float
@@ -69,19 +69,19 @@ class UnknownCamera:
 
 @dataclass(slots=True)
 class _Pending:
-    """What a batch of results led to, until it is kept."""
+    """The conclusions from a batch of results, until they are stored."""
 
     events: list[Event] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
-    """Of troubles that began or ended, and of turns in a camera's life."""
+    """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
     done: list[Delivered] = field(default_factory=list)
 
 
 class Processor:
-    """Judges results of many cameras. One thread calls `step` or `run`; `update` is for any."""
+    """Judges results of many cameras. One thread calls `step` or `run`, any thread `update`."""
 
     def __init__(self, plans: Sequence[CameraPlan], context: ProcessorContext) -> None:
         self._context = context
@@ -96,10 +96,10 @@ class Processor:
         self._pending = _Pending()
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
-        """Go on from the store's checkpoints; returns those whose run goes on.
+        """Resume from the store's checkpoints; returns those whose run continues.
 
-        What is judged by something else than before begins anew, and cameras that left the file
-        meanwhile retire. Raises StoreError.
+        What is judged by other terms than before begins anew, and cameras that were removed from
+        the file meanwhile retire. Raises StoreError.
         """
         kept = self._checkpoints()
         for name, camera in self._cameras.items():
@@ -119,45 +119,45 @@ class Processor:
     def update(self, plans: Sequence[CameraPlan]) -> None:
         """Judge by other plans from the next batch on; may be called from any thread.
 
-        Lanes that are judged as they were go on untouched. Rules that are not begin anew, cameras
-        that are gone retire, and new ones start from their checkpoint.
+        Lanes that are judged as before are not disturbed. Changed rules begin anew, removed cameras
+        retire, and new ones start from their checkpoint.
         """
         self._next_plans = plans
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the plans of the last `update` are at work."""
+        """Whether the plans of the last `update` are in use."""
         return self._next_plans is None
 
     @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
-        """Cameras whose results come here and which are not in the file."""
+        """Cameras whose results arrive here although they are not in the file."""
         return dict(self._unknown)
 
     @property
     def ended(self) -> frozenset[LaneKey]:
-        """Lanes whose file has come to its end, judged and stored."""
+        """Lanes whose file is judged to its end, and stored."""
         return frozenset(self._ended)
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
-        """For each lane the run and last job that are stored, and whether it ended; or None."""
+        """For each lane, its run and last job that are stored, and whether it ended; or None."""
         return dict(self._judged)
 
     def run(self) -> None:
-        """Judge until stopped; what was taken is kept before it returns."""
+        """Judge until stopped; what was taken is stored before it returns."""
         while not self._stop.is_set():
             self.step()
 
     def stop(self) -> None:
-        """Return from `run` after the batch in hand."""
+        """Return from `run` after the current batch."""
         self._stop.set()
 
     def step(self, idle_s: float = IDLE_S) -> int:
         """Judge one batch of results; returns how many were taken from the queue.
 
-        Raises QueueError or FencedOffError when a partition is another's by now, or a picture is
-        out of reach: then what was judged and not kept is void, and a new processor goes on.
+        Raises QueueError or FencedOffError if another process owns a partition by now, or a picture
+        is out of reach: what was judged but not stored is then void, and a new processor resumes.
         """
         self._apply_update()
         taken = self._context.results.take(_BATCH, idle_s)
@@ -308,7 +308,7 @@ class Processor:
             self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
     def _keep(self) -> None:
-        """Commit what is pending, then acknowledge; tries again until the store takes it."""
+        """Commit what is pending, then acknowledge; retries until the store accepts it."""
         pending = self._pending
         if not (pending.done or pending.checkpoints):
             return
@@ -323,8 +323,8 @@ class Processor:
 
     def _commit_of(self, pending: _Pending) -> Commit:
         judged = {key: lane.checkpoint(key[0]) for key, lane in pending.judged.items()}
-        # The running minute lies in the state, for whoever goes on, and as a bucket, for whoever
-        # asks; the next batch replaces both.
+        # The current minute is stored in the state, to resume from, and as a bucket, to be read;
+        # the next batch replaces both.
         running = [b for lane in pending.judged.values() for b in lane.judge.unfinished()]
         return Commit(
             events=pending.events,
@@ -342,7 +342,7 @@ class Processor:
         said = False
         while True:
             try:
-                # Another one each time: a file that was replaced is taken anew.
+                # Asked for each time: a store that was replaced is taken anew.
                 self._context.store.commit(replace(commit, lease=self._context.lease()))
             except FencedOffError:
                 raise
@@ -362,7 +362,7 @@ class Processor:
 
 
 def _has_open_ends(kept: Mapping[str, Checkpoint]) -> bool:
-    """Whether a camera that nobody plans was judged and left in the middle."""
+    """Whether a camera that is no longer planned was left with something unfinished."""
     for engine, checkpoint in kept.items():
         state = checkpoint.state if isinstance(checkpoint.state, dict) else {}
         if not checkpoint.ended and (state if engine == HEALTH_ENGINE else state.get("tasks")):

@@ -1,8 +1,8 @@
 """Judges the partitions that this process owns, for as long as it owns them.
 
 Whenever they change, and whenever something was taken over or out of reach, a fresh processor
-begins from what the store holds. What the old one had judged and not kept is void: its results come
-again. So there is one way to begin, and no state to be carried over.
+resumes from the store. What the old one had judged but not stored is void: its results come again.
+So there is one way to begin, and no state to carry over.
 """
 
 import logging
@@ -26,12 +26,12 @@ from pipeline.processing.processor import (
 
 logger = logging.getLogger(__name__)
 
-# Pause before something out of reach is tried again.
+# Pause before retrying something that is out of reach.
 _RETRY_S = 0.5
 
 
 class Shards:
-    """A processor for the partitions of some leases. One thread calls `step` or `run`."""
+    """A processor for the leased partitions. One thread calls `step` or `run`."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Shards:
         results: PartitionedResults,
         leases: PartitionLeases,
     ) -> None:
-        """`context` is what the processors work with, but for its results and fences."""
+        """`context` is what the processors work with, except its results and fences."""
         self._plans = plans
         self._next_plans: Sequence[CameraPlan] | None = None
         self._context = context
@@ -53,18 +53,18 @@ class Shards:
 
     @property
     def is_judging(self) -> bool:
-        """Whether there is a processor at work."""
+        """Whether a processor is running."""
         return self._processor is not None
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
-        """For each lane at work here run and last job that are stored, and whether it ended."""
+        """For each lane here, its run and last job that are stored, and whether it ended."""
         processor = self._processor
         return processor.judged if processor is not None else {}
 
     @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
-        """Cameras whose results come here and which are not in the file."""
+        """Cameras whose results arrive here although they are not in the file."""
         processor = self._processor
         return processor.unknown_cameras if processor is not None else {}
 
@@ -74,17 +74,17 @@ class Shards:
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the plans of the last `update` are at work."""
+        """Whether the plans of the last `update` are in use."""
         processor = self._processor
         return self._next_plans is None and (processor is None or processor.is_up_to_date)
 
     def run(self) -> None:
-        """Judge until stopped; what was taken is kept before it returns, or comes again."""
+        """Judge until stopped; what was taken is stored before it returns, or comes again."""
         while not self._stop.is_set():
             self.step()
 
     def stop(self) -> None:
-        """Return from `run` after the batch in hand."""
+        """Return from `run` after the current batch."""
         self._stop.set()
         processor = self._processor
         if processor is not None:
@@ -104,14 +104,14 @@ class Shards:
             self._leases.lose(error.partition)
             return 0
         except QueueError:
-            self._processor = None  # said by the queue itself
+            self._processor = None  # the queue reports it
         except StoreError as error:
             self._say_refused(error)
         self._context.clock.wait(_RETRY_S if held else idle_s, self._stop)
         return 0
 
     def _begin(self, held: Mapping[int, int]) -> None:
-        """Fence everybody else off, then go on from the store."""
+        """Fence all other processes off, then resume from the store."""
         self._processor = None
         if held:
             self._context.store.commit(Commit(fences=held))
