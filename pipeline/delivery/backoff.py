@@ -1,12 +1,12 @@
-"""How long to rest after a failure: longer each time, and random, so that many do not return at
-once ("full jitter", Marc Brooker, Exponential Backoff and Jitter, 2015).
+"""How long to rest after a failure: longer each time, and by chance, so that many do not come
+back together ("full jitter", Marc Brooker, Exponential Backoff and Jitter, 2015).
 """
 
 import random
 
 _FIRST_S = 1.0
 _LONGEST_S = 300.0
-# The longest rest that a server may ask for; more would look like a lane that hangs.
+# What another side may ask for; more would look like a lane that hangs.
 _LONGEST_ASKED_S = 3600.0
 
 
@@ -18,12 +18,12 @@ class Backoff:
         self._failures = 0
 
     def next_s(self, asked_s: float | None = None) -> float:
-        """Seconds to rest after one more failure, and at least what the server asked for."""
+        """Seconds to rest after one more failure, and at least what the other side asked for."""
         # Beyond 2^16 the longest rest has long been reached; a float would overflow in the end.
         ceiling = min(_LONGEST_S, _FIRST_S * 2 ** min(self._failures, 16))
         self._failures += 1
         return max(self._chance.uniform(0.0, ceiling), min(asked_s or 0.0, _LONGEST_ASKED_S))
 
     def reset(self) -> None:
-        """Treat the next failure as the first."""
+        """The next failure is a first one again."""
         self._failures = 0

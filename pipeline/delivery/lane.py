@@ -18,7 +18,7 @@ from pipeline.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _WINDOW = 500
-# How often a lane looks for events without being nudged (other processes write them too).
+# How often a lane looks for events that nobody told it of (other processes write them too).
 _IDLE_S = 0.5
 # An old event is not given up on before its sink has failed for this long: after a week without
 # power the first attempt may just be too early.
@@ -80,7 +80,7 @@ class SinkLane:
         self._clock = clock
         self._metrics = metrics
         self._lease = lease
-        # Events that were read but are not done yet: read once, however few are sent at once.
+        # What was read and is not done with yet: read once, however few are sent at once.
         self._window: deque[StoredEvent | UnreadableEvent] = deque()
         self._backoff = Backoff()
         self._status = LaneStatus(route.sink)

@@ -37,7 +37,7 @@ class Snapshots:
         try:
             pixels = self._shelf.fetch(event.camera, event.run, event.seq)
         except PictureError as error:
-            # Trying again does not help, and counts must not stop for one picture.
+            # A retry does not help, and one picture must not stop the counts.
             if event.camera not in self._unreadable:
                 logger.warning(
                     "an event of camera %s has no picture: %s; further ones are not logged",

@@ -86,7 +86,7 @@ class ProcessingStage:
 
     @property
     def troubles(self) -> list[str]:
-        """What an operator has to look at, although judging goes on."""
+        """What needs an operator's attention although judging continues."""
         return [self._pruning.trouble] if self._pruning.trouble else []
 
     @property
@@ -165,7 +165,7 @@ class ShardedProcessingStage:
 
     @property
     def troubles(self) -> list[str]:
-        """What an operator has to look at, although judging goes on."""
+        """What needs an operator's attention although judging continues."""
         return [self._pruning.trouble] if self._pruning.trouble else []
 
     @property
