@@ -154,11 +154,19 @@ def serve(
     different number of partitions. If the queue is out of reach that is noticed once it is back; a
     stage that must be `surely_agreed` does not start before.
     """
-    about = _About(process_context)
-    reporter = Reporter(name, process_context.context, about.not_ready)
-    metrics = process_context.context.metrics
-    answers = HealthAnswers(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
     queues = process_context.queues
+    at_work: Stage | None = None
+
+    def not_ready() -> str | None:
+        try:
+            queues.jobs.ping()
+        except QueueError as error:
+            return str(error)
+        return "is starting" if at_work is None else at_work.ready()
+
+    reporter = Reporter(name, process_context.context, not_ready)
+    metrics = process_context.context.metrics
+    answers = HealthAnswers(not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
     partitions = SharedPartitions(
         queues.agreement, queues.results.partitions, process_context.context.clock
     )
@@ -173,8 +181,8 @@ def serve(
             reporter.reloader = _reloader(stage, reporter, process_context)
             try:
                 _tried_on(stage.start, process_context)
-                about.stage = stage
-                _work(stage, partitions, reporter.reloader, process_context)
+                at_work = stage
+                _poll_until_done(stage, partitions, reporter.reloader, process_context)
             finally:
                 stage.stop(DRAIN_S)
     finally:
@@ -202,21 +210,6 @@ def stop_with_parent(stop: threading.Event) -> None:
         stop.set()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-class _About:
-    """Whether the process is at work."""
-
-    def __init__(self, process_context: ProcessContext) -> None:
-        self.stage: Stage | None = None
-        self._process_context = process_context
-
-    def not_ready(self) -> str | None:
-        try:
-            self._process_context.queues.jobs.ping()
-        except QueueError as error:
-            return str(error)
-        return "is starting" if self.stage is None else self.stage.ready()
 
 
 @contextmanager
@@ -285,7 +278,7 @@ def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext)
     )
 
 
-def _work(
+def _poll_until_done(
     stage: Stage,
     partitions: SharedPartitions,
     reloader: Reloader,
