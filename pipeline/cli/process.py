@@ -8,7 +8,7 @@ import typer
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
 from pipeline.cli.stage_options import stage_process
 from pipeline.core.errors import ConfigError, Problem, QueueError
-from pipeline.processing.leases import LeaseTerms, PartitionLeases
+from pipeline.processing.leases import PartitionLeases
 from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import (
     Make,
@@ -17,7 +17,7 @@ from pipeline.runtime.stage_process import (
     serve,
 )
 from pipeline.runtime.stages.base import Stage
-from pipeline.runtime.stages.processing import ShardedProcessingStage, Share
+from pipeline.runtime.stages.processing import ShardedProcessingStage
 
 Shard = Annotated[
     str | None,
@@ -51,15 +51,16 @@ def process(
 def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -> Make:
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
         store = opened_store(process_context)
-        terms = LeaseTerms(reporter.member, process_context.queues.results.partitions, shard)
-        tenure = PartitionLeases(
+        results = process_context.queues.results
+        leases = PartitionLeases(
             process_context.queues.leases,
-            terms,
+            reporter.member,
+            results.partitions,
             lambda: _processors(process_context),
             store.fences,
+            shard=shard,
         )
-        share = Share(process_context.queues.results, tenure)
-        stage = ShardedProcessingStage(process_context.context, store, share)
+        stage = ShardedProcessingStage(process_context.context, store, results, leases)
 
         def facts() -> dict[str, Any]:
             judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
@@ -67,7 +68,7 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
                 judged.setdefault(camera, {})[engine] = last
             return {
                 "judged": judged,
-                "partitions": sorted(tenure.held),
+                "partitions": sorted(leases.held),
                 "troubles": stage.troubles,
             }
 

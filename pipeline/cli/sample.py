@@ -17,7 +17,7 @@ from pipeline.runtime.stages.file_playback import (
     CameraShare,
     ConfirmedSamplingStage,
     await_judges,
-    standings_of,
+    judged_lanes_of,
 )
 from pipeline.sampling.leases import CameraLeases, OtherSampler
 
@@ -66,7 +66,7 @@ def sample(
         leases = CameraLeases(queues.leases, reporter.member, cameras, others.at_work)
         stage = ConfirmedSamplingStage(
             process_context.context,
-            lambda: standings_of(queues.presence),
+            lambda: judged_lanes_of(queues.presence),
             CameraShare(leases, queues.of_camera, others.over),
         )
 

@@ -1,4 +1,4 @@
-"""Events out of the store and onto one lane per sink; knows no sink, database or rule."""
+"""Delivers events from the store, one lane per sink; independent of sinks, databases and rules."""
 
 from pipeline.delivery.delivery import Delivery
 from pipeline.delivery.lane import LaneStatus, SinkLane

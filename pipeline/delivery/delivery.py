@@ -1,4 +1,4 @@
-"""All lanes of a deployment, each on a thread of its own, so that none waits for another."""
+"""All lanes of a deployment, each with its own thread, so that none waits for another."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ from pipeline.core.store import Store
 from pipeline.delivery.lane import LaneStatus, SinkLane
 
 _log = logging.getLogger(__name__)
-# Of the time that lanes have to end, in how much of it they may begin a step. The rest is for the
-# last one, which would be sent again if it were cut off; it is needed where events keep coming.
+# The part of the time for stopping in which a lane may begin another step. The rest is for the last
+# step, which would be sent again if it were cut off; it matters when events keep coming.
 _BEGINNING_SHARE = 0.75
 
 
 class _LaneAtWork:
-    """A lane, its thread, and what that is told."""
+    """A lane, its thread, and the events that control it."""
 
     def __init__(self, lane: SinkLane) -> None:
         self.lane = lane
@@ -25,15 +25,15 @@ class _LaneAtWork:
         self.wake = threading.Event()
         """There are new events."""
         self.ending = threading.Event()
-        """The pause of a failing sink is over, as the lane has to end."""
+        """End the pause of a failing sink, because the lane has to end."""
         self.leaving = threading.Event()
-        """No further step is wanted."""
+        """Do not begin another step."""
 
 
 class Delivery:
-    """Starts and stops the lanes. Events that are not delivered stay in the store.
+    """Starts and stops the lanes. Undelivered events stay in the store.
 
-    One thread starts, updates, nudges and stops; any asks for the status.
+    One thread starts, updates, nudges and stops; any thread may ask for the status.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Delivery:
         clock: Clock,
         may_go_on: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`may_go_on` is asked before each step; a lane that may not ends."""
+        """`may_go_on` is asked before each step; if it returns False the lane ends."""
         self._may_go_on = may_go_on
         self._lanes = tuple(lanes)
         self._store = store
@@ -53,15 +53,15 @@ class Delivery:
         self._at_work: dict[str, _LaneAtWork] = {}
 
     def start(self) -> None:
-        """Tell the store which sinks there are, and begin; raises StoreError."""
+        """Register the sinks in the store, and begin; raises StoreError."""
         self._register(self._lanes)
         self._begin()
 
     def update(self, lanes: Sequence[SinkLane]) -> None:
-        """Serve these sinks from now on; raises StoreError, and then all is as before.
+        """Serve these sinks from now on; raises StoreError; then everything is as before.
 
-        A lane that is at work already and among them is not disturbed. Others end after their
-        step, and let go of their sink; whoever follows one of them begins once it has ended.
+        Lanes that are already running are not disturbed. Lanes that are not in the list end after
+        their current step and close their sink; a new lane for the same sink begins after that.
         """
         self._register(lanes)
         self._lanes = tuple(lanes)
@@ -73,24 +73,24 @@ class Delivery:
 
     @property
     def lanes(self) -> tuple[SinkLane, ...]:
-        """The lanes that are to be served now."""
+        """The lanes to serve now."""
         return self._lanes
 
     def nudge(self) -> None:
-        """There are new events: look now. Lanes whose sink is failing keep their pause."""
+        """Look for new events now. Lanes whose sink is failing keep their pause."""
         self._begin()
         for one in self._at_work.values():
             one.wake.set()
 
     def status(self) -> tuple[LaneStatus, ...]:
-        """How each lane is doing."""
+        """The state of each lane."""
         return tuple(lane.status() for lane in self._lanes)
 
     def stop(self, within_s: float) -> bool:
-        """Deliver what is there to the sinks that answer, then end.
+        """Deliver what is left to the sinks that respond, then end.
 
-        Returns False when a lane did not end in time; what it did not deliver waits in the store
-        for the next start.
+        Returns False if a lane did not end in time; what it did not deliver stays in the store for
+        the next start.
         """
         now = self._clock.monotonic()
         self._last_begin = now + within_s * _BEGINNING_SHARE
@@ -103,7 +103,9 @@ class Delivery:
             thread.join(max(0.0, now + within_s - self._clock.monotonic()))
         late = [thread.name for thread in threads if thread.is_alive()]
         if late:
-            _log.warning("%s did not end in time; its events wait in the store", ", ".join(late))
+            _log.warning(
+                "%s did not stop in time; undelivered events stay in the store", ", ".join(late)
+            )
         return not late
 
     def _register(self, lanes: Sequence[SinkLane]) -> None:
@@ -112,7 +114,7 @@ class Delivery:
         self._store.register_sinks([route.sink for route in routes], oldest)
 
     def _begin(self) -> None:
-        """Give each lane a thread of its own, where none is at work for its sink."""
+        """Start a thread for each lane whose sink is not already being served."""
         if self._stopping.is_set():
             return
         for lane in self._lanes:
@@ -121,7 +123,7 @@ class Delivery:
                 continue
             one = _LaneAtWork(lane)
             self._at_work[lane.route.sink] = one
-            # A sink that hangs for ever must not keep the process.
+            # A sink that hangs for ever must not keep the process alive.
             one.thread = threading.Thread(
                 target=self._run, args=(one,), name=f"sink-{lane.route.sink}", daemon=True
             )
@@ -135,7 +137,7 @@ class Delivery:
             try:
                 rest_s = self._step(lane)
             except OwnershipLostError:
-                break  # said by whoever looks after the lease
+                break  # the keeper of the lease reports it
             if last and (rest_s > 0 or self._clock.monotonic() >= self._last_begin):
                 break
             if rest_s > 0:
@@ -151,7 +153,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - a fault in one sink must not end its lane
             kind = type(error).__name__
             if lane.status().error is None:
-                # The places without the error's own words: those may hold credentials.
+                # The traceback without the error's message, which may contain credentials.
                 places = "".join(traceback.format_tb(error.__traceback__))
                 _log.error("sink %s: unexpected %s at\n%s", lane.route.sink, kind, places)
             return lane.fail(f"an unexpected {kind}, see the log; please report it")

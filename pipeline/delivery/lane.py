@@ -1,4 +1,4 @@
-"""One sink's way out of the store: its own cursor, its own retries, its own dead letters."""
+"""Delivery to one sink: its own cursor, its own retries, its own dead letters."""
 
 import logging
 from collections import deque
@@ -21,16 +21,16 @@ _WINDOW = 500
 _RESTS = Rests(first_s=1.0, longest_s=300.0)
 # How often a lane looks for events that nobody told it of (other processes write them too).
 _IDLE_S = 0.5
-# An old event that fails once is not given up on before its sink has failed for this long: after
-# a week without power the first attempt may just be too early.
+# An old event is not given up on before its sink has failed for this long: after a week without
+# power the first attempt may just be too early.
 _PATIENCE_S = 600.0
-# Counting what waits costs a look at the store, so it is not done after each of many batches.
+# Counting what waits costs a query, so it is not done after every batch.
 _COUNT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LaneStatus:
-    """How a lane is doing. Times are UTC seconds."""
+    """The state of a lane. Times are UTC seconds."""
 
     sink: str
     position: int = 0
@@ -39,31 +39,31 @@ class LaneStatus:
     delivered: int = 0
     """Events accepted since the start."""
     error: str | None = None
-    """Why the sink does not accept; None while it does."""
+    """Why the sink does not accept events; None while it does."""
     failing_since: float | None = None
     retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    """The next events the sink wants, and where the cursor is once they are done."""
+    """The next events the sink wants, and the position of the cursor after them."""
 
     wanted: tuple[StoredEvent, ...]
     end: int
     unreadable: UnreadableEvent | None = None
-    """An event that the sink wants and that nobody can read; nothing else is wanted then."""
+    """An event that the sink wants but that cannot be read; `wanted` is empty then."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Progress:
-    """What is done with but not yet noted in the store."""
+    """What is done but not yet noted in the store."""
 
     end: int
     dead: tuple[Undelivered, ...] = ()
 
 
 class SinkLane:
-    """Sends events to one sink, in order. One thread steps it; any may ask for its status."""
+    """Sends events to one sink, in order. One thread calls `step`; any may ask for the status."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SinkLane:
         metrics: Metrics,
         lease: LeaseProof | None = None,
     ) -> None:
-        """Under a `lease` the cursor moves only for as long as that is not another process's."""
+        """With a `lease` the cursor moves only while no other process has taken that lease."""
         self.route = route
         self._sink = sink
         self._store = store
@@ -95,13 +95,13 @@ class SinkLane:
         self._counted_at: float | None = None
 
     def status(self) -> LaneStatus:
-        """How the lane is doing."""
+        """The state of the lane."""
         return self._status
 
     def step(self) -> float:
-        """Deliver what comes next; returns for how many seconds to rest before the next step.
+        """Deliver the next events; returns how many seconds to rest before the next step.
 
-        Raises OwnershipLostError where another process delivers by now: this lane is over.
+        Raises OwnershipLostError if another process is delivering by now: this lane is over.
         """
         try:
             self._note_progress()
@@ -121,18 +121,18 @@ class SinkLane:
         return _IDLE_S
 
     def fail(self, reason: str, asked_s: float | None = None) -> float:
-        """Remember a failure, and say it when it is the first; returns how long to rest."""
+        """Remember a failure, and log it if it is the first; returns how long to rest."""
         rest_s = self._backoff.next_s(asked_s)
         now = self._clock.now()
         if self._status.error is None:
             self._failing_from = self._clock.monotonic()
             self._status = replace(self._status, failing_since=now)
-            _log.warning("sink %s is behind: %s; trying again", self.route.sink, reason)
+            _log.warning("sink %s is behind: %s; retrying", self.route.sink, reason)
         self._status = replace(self._status, error=reason, retry_at=now + rest_s)
         return rest_s
 
     def close(self, *, is_gone: bool = False) -> None:
-        """Let go of the sink, and of its figures where nobody serves it any more."""
+        """Close the sink, and reset its figures if it is no longer served."""
         if is_gone:
             self._show_behind(0)
         try:
@@ -165,12 +165,12 @@ class SinkLane:
     def _where(self) -> int:
         if self._position is None:
             self._position = self._store.cursor(self.route.sink).position
-            letters = len(self._store.undelivered(self.route.sink))
-            self._status = replace(self._status, position=self._position, undelivered=letters)
+            dead_letters = len(self._store.undelivered(self.route.sink))
+            self._status = replace(self._status, position=self._position, undelivered=dead_letters)
         return self._position
 
     def _deliver(self, load: _Load) -> None:
-        """Send a load; what cannot be sent is a dead letter, or a SinkError when it may be yet."""
+        """Send a load; a failure becomes a dead letter, or a SinkError if a retry may succeed."""
         if load.unreadable is not None:
             self._unreadable(load.unreadable)
             return
@@ -202,7 +202,7 @@ class SinkLane:
             self._metrics.delivery_seconds.labels(self.route.sink).observe(took_s)
 
     def _unreadable(self, one: UnreadableEvent) -> None:
-        """It alone is a dead letter: what comes after it can be read."""
+        """Only this event becomes a dead letter: those after it can be read."""
         if not self._said_unreadable:
             self._said_unreadable = True
             _log.warning(
@@ -211,24 +211,24 @@ class SinkLane:
                 one.position,
                 one.reason,
             )
-        letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
-        self._progress = _Progress(one.position, (letter,))
+        dead_letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
+        self._progress = _Progress(one.position, (dead_letter,))
 
     def _refused(self, load: _Load, reason: str) -> None:
-        """Trying again cannot help: one of many is looked for alone, a single one is dead."""
+        """A retry cannot help: send the events one by one; a single one becomes a dead letter."""
         if len(load.wanted) > 1:
             self._one_by_one = len(load.wanted)
             return
         if not self._refusing:
             self._refusing = True
             _log.warning(
-                "sink %s refuses an event, kept as undelivered: %s", self.route.sink, reason
+                "sink %s refused an event; it is kept as undelivered: %s", self.route.sink, reason
             )
         self._one_by_one = max(0, self._one_by_one - 1)
-        self._progress = _Progress(load.end, self._letters(load.wanted, reason))
+        self._progress = _Progress(load.end, self._dead_letters(load.wanted, reason))
 
     def _give_up_old(self, load: _Load, reason: str) -> None:
-        """Events that have waited too long for a sink that keeps failing are dead letters."""
+        """Events that have waited too long for a failing sink become dead letters."""
         give_up_s = self.route.give_up_after.total_seconds()
         failing_s = self._clock.monotonic() - self._failing_from
         if self._status.error is None or failing_s < min(give_up_s, _PATIENCE_S):
@@ -239,7 +239,9 @@ class SinkLane:
             return
         end = load.end if len(old) == len(load.wanted) else old[-1].position
         waited = format_duration(timedelta(seconds=round(give_up_s)))
-        self._progress = _Progress(end, self._letters(old, f"given up after {waited}: {reason}"))
+        self._progress = _Progress(
+            end, self._dead_letters(old, f"given up after {waited}: {reason}")
+        )
         _log.error(
             "sink %s: %d events given up after %s and kept as undelivered: %s",
             self.route.sink,
@@ -248,7 +250,9 @@ class SinkLane:
             reason,
         )
 
-    def _letters(self, given_up: Sequence[StoredEvent], reason: str) -> tuple[Undelivered, ...]:
+    def _dead_letters(
+        self, given_up: Sequence[StoredEvent], reason: str
+    ) -> tuple[Undelivered, ...]:
         return tuple(
             Undelivered(
                 self.route.sink, kept.position, kept.event.record_id, reason, self._attempts
@@ -257,28 +261,30 @@ class SinkLane:
         )
 
     def _note_progress(self) -> None:
-        """Move the cursor. Where the store fails, this is repeated and the sending is not."""
+        """Move the cursor. If the store fails, this is repeated but the sending is not."""
         done = self._progress
         if done is None:
             return
         self._store.advance(self.route.sink, done.end, done.dead, self._lease)
         while self._window and self._window[0].position <= done.end:
             self._window.popleft()
-        letters = len(done.dead)
+        dead_letters = len(done.dead)
         self._progress = None
         self._attempts = 0
         self._position = done.end
         self._status = replace(
-            self._status, position=done.end, undelivered=self._status.undelivered + letters
+            self._status, position=done.end, undelivered=self._status.undelivered + dead_letters
         )
-        self._metrics.events_undelivered.labels(self.route.sink).inc(letters)
+        self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
 
     def _recover(self) -> None:
         self._backoff.reset()
         if self._status.error is None:
             return
         failed_s = timedelta(seconds=round(self._clock.monotonic() - self._failing_from))
-        _log.info("sink %s takes events again after %s", self.route.sink, format_duration(failed_s))
+        _log.info(
+            "sink %s accepts events again after %s", self.route.sink, format_duration(failed_s)
+        )
         self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
 
     def _count_behind(self) -> None:

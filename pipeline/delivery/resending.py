@@ -1,4 +1,4 @@
-"""Sends again what a sink would not take: by hand, once the reason is gone."""
+"""Sends dead letters again: on request, once the reason of the failure is gone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ from pipeline.core.store import Store, StoredEvent, Undelivered, UnreadableEvent
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What came of it, for one sink."""
+    """The result, for one sink."""
 
     sink: str
     delivered: int = 0
     gone: int = 0
-    """Letters whose event is in the store no more; they were forgotten."""
+    """Dead letters whose event is no longer in the store; they were discarded."""
     left: int = 0
     trouble: str | None = None
     """Why the rest was not delivered."""
 
 
-def resend(store: Store, sink: Sink, letters: Sequence[Undelivered], at_once: int) -> Resent:
+def resend(store: Store, sink: Sink, dead_letters: Sequence[Undelivered], at_once: int) -> Resent:
     """Send the events of one sink's dead letters, in order, at most `at_once` together.
 
-    Each load is forgotten as a dead letter once the sink has it. Ends at the first one that the
-    sink does not take. Raises StoreError.
+    Dead letters are discarded once the sink has accepted their events. Ends at the first load that
+    the sink does not accept. Raises StoreError.
     """
     delivered, gone = 0, 0
-    name = letters[0].sink if letters else ""
+    name = dead_letters[0].sink if dead_letters else ""
     unreadable: list[UnreadableEvent] = []
-    for first in range(0, len(letters), at_once):
-        chosen = letters[first : first + at_once]
+    for first in range(0, len(dead_letters), at_once):
+        chosen = dead_letters[first : first + at_once]
         kept = list(_kept(store, chosen))
         readable = [one.event for one in kept if isinstance(one, StoredEvent)]
         garbled = [one for one in kept if isinstance(one, UnreadableEvent)]
@@ -39,11 +39,13 @@ def resend(store: Store, sink: Sink, letters: Sequence[Undelivered], at_once: in
             if readable:
                 sink.send(readable)
         except SinkError as error:
-            left = len(letters) - first + len(unreadable)
+            left = len(dead_letters) - first + len(unreadable)
             return Resent(name, delivered, gone, left, str(error))
-        # What cannot be read stays a dead letter; the rest of them is sent nevertheless.
+        # Events that cannot be read stay dead letters; the rest are sent nevertheless.
         staying = {one.position for one in garbled}
-        store.discard([letter for letter in chosen if letter.position not in staying])
+        store.discard(
+            [dead_letter for dead_letter in chosen if dead_letter.position not in staying]
+        )
         unreadable += garbled
         delivered += len(readable)
         gone += len(chosen) - len(kept)
@@ -51,8 +53,10 @@ def resend(store: Store, sink: Sink, letters: Sequence[Undelivered], at_once: in
     return Resent(name, delivered, gone, len(unreadable), trouble)
 
 
-def _kept(store: Store, letters: Sequence[Undelivered]) -> Iterator[StoredEvent | UnreadableEvent]:
-    for letter in letters:
-        for kept in store.outbox(letter.position - 1, 1):
-            if kept.position == letter.position:
+def _kept(
+    store: Store, dead_letters: Sequence[Undelivered]
+) -> Iterator[StoredEvent | UnreadableEvent]:
+    for dead_letter in dead_letters:
+        for kept in store.outbox(dead_letter.position - 1, 1):
+            if kept.position == dead_letter.position:
                 yield kept

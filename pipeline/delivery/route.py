@@ -1,4 +1,4 @@
-"""Which events go to a sink, how many at once, and how long one is tried for."""
+"""Which events go to a sink, how many at once, and how long each is retried."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,37 +11,37 @@ from pipeline.core.store import UnreadableEvent
 
 
 class RouteOptions(Protocol):
-    """What every sink's config says about its lane."""
+    """The lane options in every sink's config."""
 
     @property
     def only(self) -> tuple[str, ...]:
-        """Names of rules, cameras or types that are wanted; empty for all."""
+        """Names of the rules, cameras or types to deliver; empty for all."""
         ...
 
     @property
     def without(self) -> tuple[str, ...]:
-        """Names of rules, cameras or types that are not."""
+        """Names of the rules, cameras or types not to deliver."""
         ...
 
     @property
     def give_up_after(self) -> timedelta:
-        """How long an event is tried for."""
+        """How long an event is retried."""
         ...
 
     @property
     def at_once(self) -> int:
-        """How many events the sink is sent together, at most."""
+        """The most events that are sent to the sink at once."""
         ...
 
     @property
     def from_beginning(self) -> bool:
-        """Whether a new sink gets what was kept before it came."""
+        """Whether a new sink gets the events stored before it was added."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to one sink. Names may have the wildcards `*`, `?` and `[...]`."""
+    """The events that go to one sink. Names may contain the wildcards `*`, `?` and `[...]`."""
 
     sink: str
     only: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Results in, events out: order, track, judge, keep state per camera. Knows no pixels or engines.
+"""Results in, events out: order, track, judge, keep state per camera. Needs no pixels or engines.
 
 Snapshots are the one exception: they fetch a picture by reference after an event.
 """

@@ -1,7 +1,7 @@
-"""Turns what is said of a camera's state into events: what stops, freezes or goes black, and when.
+"""Turns a camera's reported states into events: when it goes offline, freezes or goes black.
 
-Samplers say what they see when they start, and repeat themselves. Only what differs from what is
-known is a change.
+Samplers report the state when they start, and repeat it. Only a difference from the known state is
+a change.
 """
 
 from collections.abc import Collection
@@ -9,21 +9,21 @@ from collections.abc import Collection
 from pipeline.core.events import Event, JsonValue, event_id
 from pipeline.core.measures import Health
 
-# Every trouble with the state that ends it. Other states are kept as health only.
+# Every trouble with the state that ends it. Other states are stored as health only.
 ENDED_BY = {"offline": "online", "frozen": "moving", "black": "visible"}
 RULE = "camera"
 HEALTH_ENGINE = ""
-"""A camera's troubles are kept under this engine's name, which no engine has."""
+"""A camera's troubles are stored under this engine name, which no engine has."""
 
 
 class HealthEvents:
-    """One camera's troubles, each a happening with a start and an end."""
+    """One camera's troubles, each with a start and an end."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def judge(self, health: Health) -> tuple[Event, ...]:
-        """The events that a change of state means; a repeated state means none."""
+        """The events that follow from a state; none if it is repeated."""
         if health.state in ENDED_BY:
             if health.state in self._since:
                 return ()
@@ -36,14 +36,15 @@ class HealthEvents:
         return events
 
     def is_news(self, health: Health) -> bool:
-        """Whether a state is worth keeping: that nothing is wrong with the picture is not, where
-        nothing was. Ask before it is judged.
+        """Whether a state is worth storing: a good picture is not, if it was good before.
+
+        Ask before it is judged.
         """
         trouble = next((state for state, end in ENDED_BY.items() if end == health.state), None)
         return health.state == "online" or trouble is None or trouble in self._since
 
     def give_up(self, camera: str, watched: Collection[str], at: float) -> tuple[Event, ...]:
-        """End the troubles whose end nobody would notice any more."""
+        """End the troubles that are no longer watched."""
         unwatched = [trouble for trouble in self._since if trouble not in watched]
         told = {trouble: Health(camera, at, trouble, "no longer watched") for trouble in unwatched}
         events = tuple(self._event(told[trouble], trouble, "end") for trouble in unwatched)
@@ -52,11 +53,11 @@ class HealthEvents:
         return events
 
     def state(self) -> JsonValue:
-        """Since when each trouble lasts: everything needed to go on after a restart."""
+        """The start of each ongoing trouble: everything needed to resume after a restart."""
         return dict(self._since)
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; what is not one of these is not known to last."""
+        """Resume from a `state()`; entries that cannot be read are left out."""
         known = state if isinstance(state, dict) else {}
         self._since = {
             trouble: float(since)

@@ -14,11 +14,11 @@ from pipeline.processing.plan import LanePlan, TaskPlan
 
 logger = logging.getLogger(__name__)
 
-# Pictures whose shapes differ by less are of one shape: sizes are rounded to whole pixels.
+# Pictures whose aspects differ by less have the same shape: sizes are rounded to whole pixels.
 _SAME_ASPECT = 0.02
 
 Watcher = Callable[[Observation, str, tuple[int, int]], None]
-"""Is shown every observation, its task's name and the frame's size: for recording tracks."""
+"""Called with every observation, its task's name and the frame's size: for recording tracks."""
 
 
 class _TaskJudge:
@@ -54,12 +54,12 @@ class Judge:
         self._camera = camera
         self._watcher = watcher
         self._last_at: float | None = None
-        # Rules measure in picture heights, so they are made when a picture's shape is known.
+        # Rules measure in picture heights, so they are created when a picture's shape is known.
         self._aspect: float | None = None
         self._tasks: dict[str, _TaskJudge] = {}
 
     def judge(self, result: Result) -> Verdict:
-        """What follows from one more result of the camera."""
+        """The verdict on the camera's next result."""
         verdicts: list[Verdict] = []
         if result.last:
             verdicts += self._finish_all(result.captured_at)
@@ -76,7 +76,7 @@ class Judge:
         for task in self.plan.tasks:
             answer = result.answers.get(task.task)
             if answer is None or _is_of_another_question(result, task):
-                continue  # nothing is known from it: a rule's minutes say so
+                continue  # without an answer, a rule's minutes show the gap
             judge = self._tasks[task.task]
             seen = judge.observe(result, answer)
             if self._watcher is not None:
@@ -85,7 +85,7 @@ class Judge:
         return joined(verdicts)
 
     def unfinished(self) -> list[Bucket]:
-        """What is known so far of minutes that are not over, to be kept with the state."""
+        """What is known so far of minutes that are not over, to be stored with the state."""
         return [
             bucket
             for judge in self._tasks.values()
@@ -94,11 +94,11 @@ class Judge:
         ]
 
     def is_outdated(self, result: Result) -> bool:
-        """Whether some of its answers are to a question that was edited since."""
+        """Whether some of its answers are to a question that has been edited since."""
         return any(_is_of_another_question(result, task) for task in self.plan.tasks)
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart, with what each part was judged by."""
+        """Everything needed to resume after a restart, with the terms of each part."""
         tasks: dict[str, JsonValue] = {}
         for task in self.plan.tasks:
             judge = self._tasks.get(task.task)
@@ -120,10 +120,10 @@ class Judge:
         }
 
     def resume(self, kept: KeptLane) -> frozenset[str]:
-        """Go on with every task and rule that is judged as it was; all others are fresh.
+        """Resume every task and rule whose terms are unchanged; all others are fresh.
 
-        Returns the names of the rules that go on. A tracker that begins anew takes its rules with
-        it: they know things by its numbers.
+        Returns the names of the rules that resume. If a tracker begins anew so do its rules: they
+        identify things by its track numbers.
         """
         self._last_at = kept.last_at
         if kept.aspect is not None:
@@ -141,7 +141,7 @@ class Judge:
         )
 
     def inherit(self, rule: str, state: JsonValue, at: float, aspect: float) -> None:
-        """Let a fresh rule begin with what an earlier one of its name has left; see `Rule`."""
+        """Let a fresh rule inherit from an earlier one of the same name; see `Rule`."""
         if self._aspect is None:
             self._begin(aspect)
         for judge in self._tasks.values():
@@ -155,7 +155,9 @@ class Judge:
         try:
             judge.tracker.restore(kept.tracker)
         except ValueError as error:
-            text = "camera %s: the tracks of task %s begin anew, what was kept cannot be read: %s"
+            text = (
+                "camera %s: the tracks of task %s begin anew, as the stored ones cannot be read: %s"
+            )
             logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
             return False
         return True
@@ -167,7 +169,7 @@ class Judge:
         try:
             judge.rules[name].restore(state)
         except ValueError:
-            return False  # said when it is finished, which cannot be done either
+            return False  # reported when it is finished, which fails as well
         return True
 
     def _begin(self, aspect: float) -> None:
@@ -175,10 +177,10 @@ class Judge:
         self._tasks = {task.task: _TaskJudge(task, aspect) for task in self.plan.tasks}
 
     def _begin_again(self, result: Result, aspect: float, last_at: float) -> list[Verdict]:
-        """The clock was set back, another recording came, or the picture has another shape.
+        """The clock was set back, another recording began, or the picture's shape changed.
 
-        Nobody is followed into that, and nothing holds on. A live camera's totals and open
-        minutes go on; a recording that is played again counts from its beginning.
+        No track or condition continues across that. A live camera's totals and open minutes do; a
+        recording that is played again counts from its beginning.
         """
         verdicts = self._finish_all(last_at)
         before = self._tasks
@@ -194,13 +196,13 @@ class Judge:
 
 
 def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
-    """Whether it was asked before the task was edited. Results of older releases do not say."""
+    """Whether it was asked before the task was edited; unknown in results of older releases."""
     asked = result.asked.get(task.task, "")
     return bool(asked) and bool(task.question) and asked != task.question
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
-    """Several verdicts as one, in their order."""
+    """Several verdicts as one, in order."""
     events: list[Event] = []
     buckets: list[Bucket] = []
     for verdict in verdicts:

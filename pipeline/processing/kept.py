@@ -1,4 +1,4 @@
-"""What a checkpoint says of one camera and engine, in this layout and in the one before it."""
+"""The stored state of one camera and engine, in this layout and the one before it."""
 
 import math
 from collections.abc import Mapping
@@ -9,26 +9,26 @@ from pipeline.processing.plan import LanePlan
 
 LAYOUT = 2
 """The version of what `Judge.state` writes. The first had no number: one fingerprint for the whole
-lane, and the states of trackers and rules without what they were judged by."""
+lane, and the states of trackers and rules without their terms."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptRule:
-    """A rule as it was left."""
+    """A rule as it was stored."""
 
     name: str
     terms: JsonValue
-    """None where they are not known."""
+    """None if they are not known."""
     every_s: float
     state: JsonValue
     at: float
-    """When it last saw something, UTC seconds."""
+    """When it last judged something, UTC seconds."""
     aspect: float
 
 
 @dataclass(frozen=True, slots=True)
 class KeptTask:
-    """A task's tracker and rules as they were left."""
+    """A task's tracker and rules as they were stored."""
 
     terms: str | None
     tracker: JsonValue
@@ -37,7 +37,7 @@ class KeptTask:
 
 @dataclass(frozen=True, slots=True)
 class KeptLane:
-    """A camera and engine as they were left."""
+    """A camera and engine as they were stored."""
 
     last_at: float | None = None
     aspect: float | None = None
@@ -48,7 +48,7 @@ class KeptLane:
         return {name: rule for task in self.tasks.values() for name, rule in task.rules.items()}
 
     def terms(self) -> JsonValue:
-        """As of a plan; what differs from a plan's is another way of judging."""
+        """Comparable with the terms of a plan: what differs is judged differently."""
         return {
             name: [task.terms, {rule.name: rule.terms for rule in task.rules.values()}]
             for name, task in self.tasks.items()
@@ -56,17 +56,17 @@ class KeptLane:
 
 
 def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
-    """What `Judge.state` wrote; raises ValueError with the reason where it is something else.
+    """Read what `Judge.state` wrote; raises ValueError with the reason if it cannot be read.
 
-    States of rules and trackers are not looked into: each is read by its owner.
+    States of rules and trackers are not checked here: each is read by its owner.
     """
     if not isinstance(state, dict):
-        raise ValueError("it is not a map")  # noqa: TRY004 - whatever is no state raises alike
+        raise ValueError("it is not a map")  # noqa: TRY004 - all invalid states raise alike
     version = state.get("version", 1)
     if version == 1:
         return _first_layout(state, plan)
     if version != LAYOUT:
-        raise ValueError(f"it has version {version!r}, and {LAYOUT} is read here")
+        raise ValueError(f"it has version {version!r}, but this release reads version {LAYOUT}")
     last_at, aspect = _number(state, "last_at"), _aspect(state)
     tasks: dict[str, KeptTask] = {}
     for task, kept in _map(state, "tasks").items():
@@ -87,7 +87,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
 
 
 def _first_layout(state: Mapping[str, JsonValue], plan: LanePlan | None) -> KeptLane:
-    """A lane whose fingerprint is the plan's was judged by what the plan says, in every part."""
+    """A lane whose fingerprint equals the plan's was judged by the plan in every part."""
     if not isinstance(state.get("fingerprint"), str):
         raise ValueError("it has no version")  # noqa: TRY004 - as above
     same = plan is not None and bool(plan.fingerprint) and state["fingerprint"] == plan.fingerprint

@@ -1,14 +1,14 @@
-"""The life of a camera: it resumes, begins anew where it is judged by something else, and retires.
+"""The life of a camera: it resumes, begins anew if it is judged by other terms, and retires.
 
-All three are one comparison: of what was kept with what is planned, rule by rule.
+All three compare what is stored with what is planned, rule by rule.
 
     the rule in the file is        it
     the same                       resumes: concludes what it would have without the break
     edited, or its task is         finishes by its old terms, and begins with what still holds
     new                            begins
-    gone                           finishes
+    removed                        finishes
 
-A camera that left the file is one of which nothing is planned any more.
+A camera that was removed from the file is one with an empty plan.
 """
 
 import logging
@@ -29,13 +29,13 @@ from pipeline.rules.terms import rule_of, type_in
 
 logger = logging.getLogger(__name__)
 
-# How long a live camera's missing result is waited for before it is passed over.
+# How long to wait for a live camera's missing result before it is skipped.
 PATIENCE_S = 2.0
 
 
 @dataclass(slots=True)
 class JudgingLane:
-    """One camera and engine: the order of its results and the judge of them."""
+    """One camera and engine: the order of its results and their judge."""
 
     judge: Judge
     order: InOrder = field(default_factory=lambda: InOrder(PATIENCE_S))
@@ -43,7 +43,7 @@ class JudgingLane:
     """Run and job of the last result judged, and whether the run has ended."""
 
     def checkpoint(self, camera: str) -> Checkpoint:
-        """Where a restart goes on from."""
+        """Where a restart resumes."""
         run, ordinal, ended = self.judged or ("", -1, False)
         state = self.judge.state()
         return Checkpoint(camera, self.judge.plan.engine, run, ordinal, state, ended)
@@ -51,14 +51,14 @@ class JudgingLane:
 
 @dataclass(frozen=True, slots=True)
 class LifeTurn:
-    """What a turn in a camera's life leads to. All of it is kept together."""
+    """What a turn in a camera's life leads to. All of it is stored together."""
 
     verdict: Verdict
     checkpoints: tuple[Checkpoint, ...] = ()
 
 
 class CameraLife:
-    """Owns everything that is remembered of one camera: its lanes by engine, and its troubles."""
+    """Everything that is remembered about one camera: its lanes by engine, and its troubles."""
 
     def __init__(self, plan: CameraPlan, watcher: Watcher | None = None) -> None:
         self.plan = plan
@@ -67,9 +67,9 @@ class CameraLife:
         self.troubles = HealthEvents()
 
     def resume(self, checkpoints: Mapping[str, Checkpoint], now: float) -> LifeTurn:
-        """Go on from what the store holds, by engine, with what is judged as it was.
+        """Resume what is judged as before from the store's checkpoints, by engine.
 
-        A recording of which anything is judged by something else is judged from its beginning.
+        If any rule of a recording begins anew, the recording is judged from its beginning.
         """
         kept: dict[str, KeptLane] = {}
         for engine, checkpoint in checkpoints.items():
@@ -90,7 +90,7 @@ class CameraLife:
         return self._turn(kept, now, replays=self.plan.is_recording)
 
     def begin_anew(self, plan: CameraPlan, now: float) -> LifeTurn:
-        """Judge by another plan from here on; lanes that are judged as before are not touched."""
+        """Judge by another plan from now on; lanes that are judged as before are not touched."""
         before = self.lanes
         kept = {
             engine: read_lane(lane.judge.state(), lane.judge.plan)
@@ -107,12 +107,12 @@ class CameraLife:
             ):
                 lane.judge = self._fresh(planned).judge
             elif planned.engine in before:
-                lane.judge.plan = planned  # made of other objects, and alike
+                lane.judge.plan = planned  # other objects, but equal
                 untouched.add(planned.engine)
         return self._turn(kept, now, untouched=untouched)
 
     def retire(self, now: float) -> LifeTurn:
-        """Finish for good: the camera is gone from the file."""
+        """Finish for good: the camera was removed from the file."""
         return self.begin_anew(CameraPlan(self.plan.camera, watched=frozenset()), now)
 
     @property
@@ -130,7 +130,7 @@ class CameraLife:
         replays: bool = False,
         untouched: Collection[str] = (),
     ) -> LifeTurn:
-        """Give every rule its beginning, and every one that is not planned any more its end."""
+        """Begin or resume every planned rule, and finish those that are no longer planned."""
         left = {(engine, name): r for engine, k in kept.items() for name, r in k.rules().items()}
         begun: dict[str, frozenset[str]] = {}
         for engine, lane in self.lanes.items():
@@ -144,7 +144,7 @@ class CameraLife:
                 del left[engine, name]
         anew = {engine for engine, names in begun.items() if engine in kept and names}
         changed = {*anew, *(kept.keys() - self.lanes.keys()), *(engine for engine, _ in left)}
-        # Of a lane of which nothing could be read that was said, and so it will be of a rule.
+        # A lane that could not be read was already reported, and so is a rule when it is finished.
         told = {name for engine in anew if kept[engine].tasks for name in begun[engine]}
         verdicts: list[Verdict] = []
         for engine, names in begun.items():
@@ -158,7 +158,7 @@ class CameraLife:
                     verdicts.append(verdict)
                     told -= set() if is_known else {name}
         self._say("begin anew", told)
-        self._say("are removed", {old.name for old in left.values()})
+        self._say("were removed", {old.name for old in left.values()})
         verdicts += [self._finished(old, "removed", None)[0] for old in left.values()]
         ended = self.troubles.give_up(self.plan.camera, self.plan.watched, now)
         checkpoints = [*self._checkpoints_of(sorted(changed))]
@@ -167,38 +167,38 @@ class CameraLife:
         return LifeTurn(joined([*verdicts, Verdict(ended)]), tuple(checkpoints))
 
     def _replace(self, old: KeptRule, engine: str, *, inherits: bool) -> tuple[Verdict, bool]:
-        """End an edited rule, and let the one in its place begin with what still holds.
+        """Finish an edited rule, and let the one in its place begin with what still holds.
 
-        False when what was kept of it could not be read.
+        False if its stored state could not be read.
         """
         judge = self.lanes[engine].judge
         planned = next(rule for _, name, rule in judge.plan.rules() if name == old.name)
         verdict, state = self._finished(old, "edited", planned)
-        # Terms that are not known were read by the planned rule itself.
+        # States without known terms were read by the planned rule itself.
         alike = old.terms is None or type_in(old.terms) == type_in(planned.terms)
         if inherits and alike and state is not None:
             judge.inherit(old.name, state, old.at, old.aspect)
         return verdict, state is not None or old.state is None
 
     def _checkpoints_of(self, engines: Sequence[str]) -> Iterator[Checkpoint]:
-        """Of lanes that are there, and of those that are not any more: of them nothing is left."""
+        """Those of current lanes, and empty ones of lanes that are no longer planned."""
         for engine in engines:
             lane = self.lanes.get(engine) or self._fresh(LanePlan(engine, ()))
             yield lane.checkpoint(self.plan.camera)
 
     def troubles_checkpoint(self) -> Checkpoint:
-        """Which troubles last."""
+        """The checkpoint of the ongoing troubles."""
         return Checkpoint(self.plan.camera, HEALTH_ENGINE, "", -1, self.troubles.state())
 
     def _finished(
         self, old: KeptRule, why: Ending, planned: RulePlan | None
     ) -> tuple[Verdict, JsonValue | None]:
-        """What follows from a rule's end, and its state after it; None where it cannot be told."""
+        """The verdict of a rule's end, and its state after it; None if that is not known."""
         context = RuleContext(self.plan.camera, old.name, every_s=old.every_s, aspect=old.aspect)
         if old.state is None:
             return Verdict(), None  # it never saw anything
         try:
-            # The first layout did not say what a rule was judged by.
+            # The first layout did not store a rule's terms.
             if old.terms is None and planned is not None:
                 rule = planned.make(old.aspect)
             else:
@@ -207,18 +207,18 @@ class CameraLife:
             return rule.finish(old.at, why), rule.state()
         except (ValueError, OverflowError, OSError, ConfigError) as error:
             reason = str(error).splitlines()[0]
-            text = "camera %s, rule %s: what was kept of it cannot be read, and is not finished: %s"
+            text = "camera %s, rule %s: its stored state cannot be read, so it is not finished: %s"
             logger.warning(text, self.plan.camera, old.name, reason, extra=self._extra)
             return Verdict(), None
 
     def _say(self, what: str, rules: Collection[str]) -> None:
         if rules:
-            text = "camera %s: its rules %s %s"
+            text = "camera %s: rules %s %s"
             names = ", ".join(sorted(rules))
             logger.info(text, self.plan.camera, names, what, extra=self._extra)
 
 
 def _taken(left: dict[tuple[str, str], KeptRule], engine: str, name: str) -> KeptRule | None:
-    """The earlier rule of a name: of the same engine, or of another one the task was moved from."""
+    """The earlier rule of that name: of the same engine, or of one that the task was moved from."""
     places = sorted((key for key in left if key[1] == name), key=lambda key: key[0] != engine)
     return left.pop(places[0]) if places else None

@@ -1,14 +1,14 @@
 """Puts the results of one camera and engine back in order.
 
-Workers answer side by side, so results arrive in any order, twice after a crash, or, for a live
-camera, not at all. A file's missing result is waited for; a live camera's is passed over.
+Workers answer in parallel, so results arrive in any order, twice after a crash, or, for a live
+camera, not at all. A file's missing result is waited for; a live camera's is skipped.
 
-A result is missing when later frames were answered and it still does not come. That a later frame
-was dropped says nothing: an engine that is slow works on an old frame while newer ones are dropped.
+A result is missing if later frames were answered and it still has not come. Dropped later frames
+prove nothing: a slow engine works on an old frame while newer ones are dropped.
 
-A new run of a live camera means that nobody sends for the old one any more, as after another
-sampler took over. What is missing of the old run is waited for a little, and then the new one is
-judged, whatever may still come of the old one.
+A new run of a live camera means that its old run has ended, for example because another sampler
+took over. After a short wait for what is missing of the old run, the new one is judged, whatever
+may still come of the old one.
 """
 
 from collections import OrderedDict, deque
@@ -18,14 +18,14 @@ from pipeline.core.answers import Failed
 from pipeline.core.jobs import Result
 from pipeline.core.queues import Delivered
 
-# Runs remembered as over, so that their stragglers are known as late and start nothing anew.
+# Runs remembered as over, so that their stragglers count as late and do not start a new run.
 _ENDED_RUNS = 16
-# Two workers may be a whole batch apart: so many times the longest recent pause between answers.
+# Two workers may be a whole batch apart: this many times the longest recent pause.
 _PAUSES = 2.0
 _REMEMBERED_PAUSES = 8
-# Results of one batch come together; what lies closer than this is no pause.
+# Results of one batch come together; a shorter gap than this does not count as a pause.
 _SAME_BATCH_S = 0.05
-# Without any answer (all frames dropped, an engine that only fails) patience is longer by this.
+# Patience is this many times longer without any answer (all frames dropped or failed).
 _WITHOUT_ANSWERS = 30.0
 
 
@@ -43,13 +43,13 @@ class _Pace:
         self._last_at = now
 
     def patience_s(self, least_s: float) -> float:
-        """How long an answer may be behind a later one."""
+        """How long an answer may lag behind a later one."""
         return max(least_s, _PAUSES * max(self._pauses, default=0.0))
 
 
 @dataclass(slots=True)
 class _RunOrder:
-    """One numbering: the next ordinal to judge, and what came before its turn."""
+    """The order of one run: the next ordinal to judge, and what arrived before its turn."""
 
     next: int = 0
     waiting: dict[int, Delivered] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class _RunOrder:
     answered: float | None = None
     """When the first answered one did."""
     end: int | None = None
-    """The number of the end that was judged; a recording that grew goes on with a job of it."""
+    """The number of the end that was judged; if the recording grows, a job takes that number."""
     live: bool = False
 
     @property
@@ -73,7 +73,7 @@ class _RunOrder:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """What can be judged now, in order, and what never will be."""
+    """What can be judged now, in order, and what never can."""
 
     ready: tuple[Delivered, ...] = ()
     duplicates: tuple[Delivered, ...] = ()
@@ -91,14 +91,14 @@ class InOrder:
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def resume(self, run: str, ordinal: int, *, ended: bool = False) -> None:
-        """Everything of `run` up to and including `ordinal`, which was its end, was judged."""
+        """Results of `run` up to and including `ordinal` are judged; `ended` if that is its end."""
         if ended:
             self._runs[run] = _RunOrder(next=ordinal, end=ordinal)
         else:
             self._runs[run] = _RunOrder(next=ordinal + 1)
 
     def offer(self, arrived: Delivered, now: float) -> Sorted:
-        """Take one result in; returns what it sets free."""
+        """Add one result; returns what can be judged now."""
         result = arrived.result
         if result.run in self._ended:
             return Sorted(late=(arrived,))
@@ -111,7 +111,7 @@ class InOrder:
         if result.last and result.ordinal in run.waiting:
             return Sorted(duplicates=(arrived,))  # of a recording that has grown since
         if result.ordinal in run.waiting:
-            # The one held is let go: only the newest delivery can still be acknowledged.
+            # The earlier one is dropped: only the newest delivery can still be acknowledged.
             held, run.waiting[result.ordinal] = run.waiting[result.ordinal], arrived
             return Sorted(duplicates=(held,))
         run.waiting[result.ordinal] = arrived
@@ -122,7 +122,7 @@ class InOrder:
         return Sorted(ready=self._released(now))
 
     def pass_over(self, now: float) -> Sorted:
-        """Give up on live results that are missing for longer than patience allows."""
+        """Give up on live results that have been missing for too long."""
         if self._is_superseded(now):
             return self._made_way(now)
         run = next(iter(self._runs.values()), None)
@@ -147,7 +147,7 @@ class InOrder:
         return Sorted(ready=self._released(now), missing=missing)
 
     def _released(self, now: float) -> tuple[Delivered, ...]:
-        """What is ready in the first run, and in those after it when it has ended."""
+        """What is ready in the first run, and in those after it once it has ended."""
         ready: list[Delivered] = []
         while self._runs:
             run = next(iter(self._runs.values()))
@@ -157,7 +157,7 @@ class InOrder:
                 ready.append(item)
                 ended = item.result.last
                 if ended:
-                    # A recording that has grown by the next time it is played has a job here.
+                    # If the recording has grown when it is played next, a job has this number.
                     run.end = run.next
                 else:
                     run.next += 1
@@ -180,12 +180,12 @@ class InOrder:
         answered = min((run.answered for run in later if run.answered is not None), default=now)
         if now - answered >= self._least_patience_s:
             return True
-        # Only dropped or failed ones so far: a slow engine may have the last frame of the old run.
+        # Only dropped or failed ones so far: a slow engine may still have the old run's last frame.
         began = min((run.began for run in later if run.began is not None), default=now)
         return now - began >= self._least_patience_s * _WITHOUT_ANSWERS
 
     def _made_way(self, now: float) -> Sorted:
-        """End the first run with what has come of it, and go on with the next."""
+        """End the first run with what has arrived of it, and continue with the next."""
         first = next(iter(self._runs.values()))
         left = [first.waiting[ordinal] for ordinal in sorted(first.waiting)]
         missing = left[-1].result.ordinal - first.next + 1 - len(left) if left else 0

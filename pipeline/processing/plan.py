@@ -1,4 +1,4 @@
-"""What is judged of a camera, and by what: it decides who resumes and who begins anew."""
+"""What is judged of a camera, and by which terms: these decide what resumes or begins anew."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,29 +11,29 @@ from pipeline.processing.health import ENDED_BY
 
 @dataclass(frozen=True, slots=True)
 class RulePlan:
-    """One rule: how it is made, and what it is judged by."""
+    """One rule: how it is created, and its terms."""
 
     make: Callable[[float], Rule]
-    """Makes the rule from the picture's aspect (width ÷ height)."""
+    """Creates the rule from the picture's aspect (width ÷ height)."""
     terms: JsonValue = None
-    """Everything that changes its verdicts, but for what changes its task's. A checkpoint of other
+    """Everything that changes its verdicts, except what changes its task's. A checkpoint with other
     terms is not resumed."""
     every_s: float = 0.0
-    """How often its task is asked. Another pace is no reason to begin anew."""
+    """How often its task is asked. A change of pace alone does not make it begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """What is done with the answers of one task: tracked where there is a tracker, then judged."""
+    """What happens to the answers of one task: tracked if it has a tracker, then judged."""
 
     task: str
     rules: Mapping[str, RulePlan]
     tracker: Callable[[float], Tracker] | None = None
-    """Makes the tracker, from the picture's aspect."""
+    """Creates the tracker from the picture's aspect."""
     terms: str = ""
     """A digest of everything that changes its answers or its tracks."""
     question: str = ""
-    """What is asked, as results say it; an answer to another question is not judged."""
+    """The question, as results name it; an answer to another question is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class LanePlan:
     engine: str
     tasks: tuple[TaskPlan, ...]
     fingerprint: str = ""
-    """What checkpoints of the first layout were compared by, for the whole lane."""
+    """The fingerprint of the whole lane in the first checkpoint layout."""
 
     def rules(self) -> Iterator[tuple[TaskPlan, str, RulePlan]]:
         """Every rule with its task and name."""
@@ -72,7 +72,7 @@ class CameraPlan:
     snapshots: frozenset[str] = frozenset()
     """Rules whose events get a picture."""
     is_recording: bool = False
-    """It can be played again. After an edit it is judged from its beginning when it is started
-    again, where a live camera goes on from where it is."""
+    """It can be played again. When started after an edit it is judged from its beginning, while a
+    live camera continues from where it is."""
     watched: frozenset[str] = field(default=frozenset(ENDED_BY))
-    """The troubles somebody looks out for. An open one that nobody does any more is ended."""
+    """The troubles that are watched for. An ongoing one that is no longer watched is ended."""

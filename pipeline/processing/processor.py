@@ -1,8 +1,8 @@
-"""The processor: take results, put them in order, judge them, keep what follows, acknowledge.
+"""The processor: take results, put them in order, judge them, store the conclusions, acknowledge.
 
-What follows from a batch of results is kept in one transaction, together with the state to go on
-from, before the results are acknowledged: killed at any moment, it goes on without losing or
-doubling anything.
+The conclusions from a batch of results are stored in one transaction, together with the state to
+resume from, before the results are acknowledged: a processor that is killed at any moment resumes
+without losing or duplicating anything.
 """
 
 import logging
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 IDLE_S = 0.25
 _BATCH = 64
 _STORE_RETRY_S = 1.0
-# For so long the results of a camera that has retired may still be on their way.
+# How long results of a retired camera may still be on their way.
 _STRAGGLING_S = 60.0
-# More cameras than this that nobody has planned are a mistake somewhere, and not told apart.
+# More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
 
 LaneKey = tuple[str, str]
@@ -42,7 +42,7 @@ LaneKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ProcessorContext:
-    """What a processor works with: where results come from and where conclusions go."""
+    """What a processor works with: where results come from, and where conclusions go."""
 
     results: ResultQueue
     store: Store
@@ -51,16 +51,16 @@ class ProcessorContext:
     clock: Clock
     watcher: Watcher | None = None
     fences: Mapping[int, int] = field(default_factory=dict)
-    """The partitions that are this processor's alone, with their fencing tokens."""
+    """The partitions that only this processor owns, with their fencing tokens."""
     lease: Callable[[], LeaseProof | None] = lambda: None
-    """What shows that the store is this process's alone, where one judges everything."""
+    """Proves that this process owns the store, when one process judges everything."""
     owns: Callable[[str], bool] = lambda _camera: True
-    """Whether a camera is this processor's: others' checkpoints are not its to retire."""
+    """Whether a camera belongs to this processor: it must not retire those of others."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownCamera:
-    """A camera that is sampled and not in this processor's file. Times are UTC seconds."""
+    """A camera that is sampled but not in this processor's file. Times are UTC seconds."""
 
     results: int
     since: float
@@ -69,23 +69,23 @@ class UnknownCamera:
 
 @dataclass(slots=True)
 class _Pending:
-    """What a batch of results led to, until it is kept."""
+    """The conclusions from a batch of results, until they are stored."""
 
     events: list[Event] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
-    """Of troubles that began or ended, and of turns in a camera's life."""
+    """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
     done: list[Delivered] = field(default_factory=list)
 
 
 class Processor:
-    """Judges results of many cameras. One thread calls `step` or `run`; `update` is for any."""
+    """Judges results of many cameras. One thread calls `step` or `run`, any thread `update`."""
 
-    def __init__(self, plans: Sequence[CameraPlan], outside: ProcessorContext) -> None:
-        self._outside = outside
-        self._cameras = {plan.camera: CameraLife(plan, outside.watcher) for plan in plans}
+    def __init__(self, plans: Sequence[CameraPlan], context: ProcessorContext) -> None:
+        self._context = context
+        self._cameras = {plan.camera: CameraLife(plan, context.watcher) for plan in plans}
         self._ended: set[LaneKey] = set()
         self._judged: dict[LaneKey, tuple[str, int, bool] | None] = {}
         self._note_judged()
@@ -96,20 +96,20 @@ class Processor:
         self._pending = _Pending()
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
-        """Go on from the store's checkpoints; returns those whose run goes on.
+        """Resume from the store's checkpoints; returns those whose run continues.
 
-        What is judged by something else than before begins anew, and cameras that left the file
-        meanwhile retire. Raises StoreError.
+        What is judged by other terms than before begins anew, and cameras that were removed from
+        the file meanwhile retire. Raises StoreError.
         """
         kept = self._checkpoints()
         for name, camera in self._cameras.items():
-            self._take_turn(camera.resume(kept.get(name, {}), self._outside.clock.now()))
+            self._take_turn(camera.resume(kept.get(name, {}), self._context.clock.now()))
         for name in sorted(kept.keys() - self._cameras.keys()):
-            if self._outside.owns(name) and _has_open_ends(kept[name]):
+            if self._context.owns(name) and _has_open_ends(kept[name]):
                 self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
         pending, self._pending = self._pending, _Pending()
-        commit = replace(self._commit_of(pending), lease=self._outside.lease())
-        self._outside.store.commit(commit)
+        commit = replace(self._commit_of(pending), lease=self._context.lease())
+        self._context.store.commit(commit)
         self._count_kept(pending)
         self._note_judged()
         return {
@@ -119,48 +119,48 @@ class Processor:
     def update(self, plans: Sequence[CameraPlan]) -> None:
         """Judge by other plans from the next batch on; may be called from any thread.
 
-        Lanes that are judged as they were go on untouched. Rules that are not begin anew, cameras
-        that are gone retire, and new ones start from their checkpoint.
+        Lanes that are judged as before are not disturbed. Changed rules begin anew, removed cameras
+        retire, and new ones start from their checkpoint.
         """
         self._next_plans = plans
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the plans of the last `update` are at work."""
+        """Whether the plans of the last `update` are in use."""
         return self._next_plans is None
 
     @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
-        """Cameras whose results come here and which are not in the file."""
+        """Cameras whose results arrive here although they are not in the file."""
         return dict(self._unknown)
 
     @property
     def ended(self) -> frozenset[LaneKey]:
-        """Lanes whose file has come to its end, judged and stored."""
+        """Lanes whose file is judged to its end, and stored."""
         return frozenset(self._ended)
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
-        """For each lane the run and last job that are stored, and whether it ended; or None."""
+        """For each lane, its run and last job that are stored, and whether it ended; or None."""
         return dict(self._judged)
 
     def run(self) -> None:
-        """Judge until stopped; what was taken is kept before it returns."""
+        """Judge until stopped; what was taken is stored before it returns."""
         while not self._stop.is_set():
             self.step()
 
     def stop(self) -> None:
-        """Return from `run` after the batch in hand."""
+        """Return from `run` after the current batch."""
         self._stop.set()
 
     def step(self, idle_s: float = IDLE_S) -> int:
         """Judge one batch of results; returns how many were taken from the queue.
 
-        Raises QueueError or FencedOffError when a partition is another's by now, or a picture is
-        out of reach: then what was judged and not kept is void, and a new processor goes on.
+        Raises QueueError or FencedOffError if another process owns a partition by now, or a picture
+        is out of reach: what was judged but not stored is then void, and a new processor resumes.
         """
         self._apply_update()
-        taken = self._outside.results.take(_BATCH, idle_s)
+        taken = self._context.results.take(_BATCH, idle_s)
         for arrived in taken:
             self._accept(arrived)
         self._pass_over_missing()
@@ -174,9 +174,11 @@ class Processor:
         try:
             kept = self._checkpoints()
         except StoreError as error:
-            logger.warning("the new file waits, the store is not responding: %s", error)
+            logger.warning(
+                "the new file is not applied yet: the store is not responding: %s", error
+            )
             return
-        now = self._outside.clock.now()
+        now = self._context.clock.now()
         planned = {plan.camera: plan for plan in plans}
         for name in sorted(self._cameras.keys() - planned.keys()):
             self._retire(self._cameras.pop(name), {})
@@ -185,7 +187,7 @@ class Processor:
             if camera is not None:
                 self._take_turn(camera.begin_anew(plan, now))
             else:
-                camera = self._cameras[name] = CameraLife(plan, self._outside.watcher)
+                camera = self._cameras[name] = CameraLife(plan, self._context.watcher)
                 self._take_turn(camera.resume(kept.get(name, {}), now))
             self._unknown.pop(name, None)
         self._note_judged()
@@ -194,15 +196,17 @@ class Processor:
 
     def _checkpoints(self) -> Mapping[str, Mapping[str, Checkpoint]]:
         kept: dict[str, dict[str, Checkpoint]] = {}
-        for checkpoint in self._outside.store.checkpoints():
+        for checkpoint in self._context.store.checkpoints():
             kept.setdefault(checkpoint.camera, {})[checkpoint.engine] = checkpoint
         return kept
 
     def _retire(self, camera: CameraLife, kept: Mapping[str, Checkpoint]) -> None:
-        name, now = camera.plan.camera, self._outside.clock.now()
+        name, now = camera.plan.camera, self._context.clock.now()
         self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
         self._retired_at[name] = now
-        logger.info("camera %s is gone from the file and retires", name, extra={"camera": name})
+        logger.info(
+            "camera %s was removed from the file and is retired", name, extra={"camera": name}
+        )
 
     def _take_turn(self, turn: LifeTurn) -> None:
         self._add(turn.verdict, frozenset())
@@ -231,31 +235,33 @@ class Processor:
             self._count_passed_over(result, "unknown engine")
             self._pending.done.append(arrived)
         else:
-            sorted_ = lane.order.offer(arrived, self._outside.clock.monotonic())
+            sorted_ = lane.order.offer(arrived, self._context.clock.monotonic())
             self._judge(camera, lane, sorted_)
 
     def _note_unknown(self, result: Result) -> None:
         self._count_passed_over(result, "unknown camera")
-        now, known = self._outside.clock.now(), self._unknown.get(result.camera)
+        now, known = self._context.clock.now(), self._unknown.get(result.camera)
         if now - self._retired_at.get(result.camera, float("-inf")) < _STRAGGLING_S:
             return  # its sampler may not know yet
         if known is not None:
             noted = replace(known, results=known.results + 1, last=now)
         elif len(self._unknown) < _MOST_UNKNOWN:
             noted = UnknownCamera(1, now, now)
-            text = "camera %s is sampled and not in this processor's file: its results are let go"
+            text = (
+                "camera %s is sampled but is not in this processor's file; discarding its results"
+            )
             logger.warning(text, result.camera, extra={"camera": result.camera})
         else:
             return
         self._unknown[result.camera] = noted
 
     def _pass_over_missing(self) -> None:
-        now = self._outside.clock.monotonic()
+        now = self._context.clock.monotonic()
         for name, camera in self._cameras.items():
             for lane in camera.lanes.values():
                 sorted_ = lane.order.pass_over(now)
                 if sorted_.missing:
-                    counter = self._outside.metrics.results_passed_over
+                    counter = self._context.metrics.results_passed_over
                     counter.labels(name, "missing").inc(sorted_.missing)
                 self._judge(camera, lane, sorted_)
 
@@ -276,12 +282,12 @@ class Processor:
         self._pending.judged[result.camera, result.engine] = lane
         if result.last:
             return
-        metrics = self._outside.metrics
+        metrics = self._context.metrics
         metrics.results_judged.labels(result.camera).inc()
         if lane.judge.is_outdated(result):
             self._count_passed_over(result, "asked before an edit")
         if result.live:
-            age = max(0.0, self._outside.clock.now() - result.captured_at)
+            age = max(0.0, self._context.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
             metrics.frame_age_seconds.labels("judged").observe(age)
             metrics.judged_until_seconds.labels(result.camera).set(result.captured_at)
@@ -289,7 +295,7 @@ class Processor:
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:
             wanted = event.rule in snapshots
-            self._pending.events.append(self._outside.snapshots.attach(event) if wanted else event)
+            self._pending.events.append(self._context.snapshots.attach(event) if wanted else event)
         self._pending.buckets += verdict.buckets
 
     def _judge_health(self, camera: CameraLife, health: Health) -> None:
@@ -302,7 +308,7 @@ class Processor:
             self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
     def _keep(self) -> None:
-        """Commit what is pending, then acknowledge; tries again until the store takes it."""
+        """Commit what is pending, then acknowledge; retries until the store accepts it."""
         pending = self._pending
         if not (pending.done or pending.checkpoints):
             return
@@ -313,38 +319,38 @@ class Processor:
             self._judged[key] = lane.judged
         self._ended |= {key for key in pending.judged if (self._judged[key] or ("", 0, False))[2]}
         self._pending = _Pending()
-        self._outside.results.acknowledge(pending.done)
+        self._context.results.acknowledge(pending.done)
 
     def _commit_of(self, pending: _Pending) -> Commit:
         judged = {key: lane.checkpoint(key[0]) for key, lane in pending.judged.items()}
-        # The running minute lies in the state, for whoever goes on, and as a bucket, for whoever
-        # asks; the next batch replaces both.
+        # The current minute is stored in the state, to resume from, and as a bucket, to be read;
+        # the next batch replaces both.
         running = [b for lane in pending.judged.values() for b in lane.judge.unfinished()]
         return Commit(
             events=pending.events,
             buckets=[*pending.buckets, *running],
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
-            fences=self._outside.fences,
+            fences=self._context.fences,
         )
 
     def _count_kept(self, pending: _Pending) -> None:
         for event in pending.events:
-            self._outside.metrics.events.labels(event.camera, event.rule, event.phase).inc()
+            self._context.metrics.events.labels(event.camera, event.rule, event.phase).inc()
 
     def _commit(self, commit: Commit) -> bool:
         said = False
         while True:
             try:
-                # Another one each time: a file that was replaced is taken anew.
-                self._outside.store.commit(replace(commit, lease=self._outside.lease()))
+                # Asked for each time: a store that was replaced is taken anew.
+                self._context.store.commit(replace(commit, lease=self._context.lease()))
             except FencedOffError:
                 raise
             except StoreError as error:
                 if not said:
-                    logger.error("store refuses events, trying on: %s", error)  # noqa: TRY400
+                    logger.error("store refuses events; retrying: %s", error)  # noqa: TRY400
                 said = True
-                if self._outside.clock.wait(_STORE_RETRY_S, self._stop):
+                if self._context.clock.wait(_STORE_RETRY_S, self._stop):
                     return False
             else:
                 if said:
@@ -352,11 +358,11 @@ class Processor:
                 return True
 
     def _count_passed_over(self, result: Result, reason: str) -> None:
-        self._outside.metrics.results_passed_over.labels(result.camera, reason).inc()
+        self._context.metrics.results_passed_over.labels(result.camera, reason).inc()
 
 
 def _has_open_ends(kept: Mapping[str, Checkpoint]) -> bool:
-    """Whether a camera that nobody plans was judged and left in the middle."""
+    """Whether a camera that is no longer planned was left with something unfinished."""
     for engine, checkpoint in kept.items():
         state = checkpoint.state if isinstance(checkpoint.state, dict) else {}
         if not checkpoint.ended and (state if engine == HEALTH_ENGINE else state.get("tasks")):

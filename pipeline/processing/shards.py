@@ -1,8 +1,8 @@
 """Judges the partitions that this process owns, for as long as it owns them.
 
 Whenever they change, and whenever something was taken over or out of reach, a fresh processor
-begins from what the store holds. What the old one had judged and not kept is void: its results come
-again. So there is one way to begin, and no state to be carried over.
+resumes from the store. What the old one had judged but not stored is void: its results come again.
+So there is one way to begin, and no state to carry over.
 """
 
 import logging
@@ -26,26 +26,26 @@ from pipeline.processing.processor import (
 
 logger = logging.getLogger(__name__)
 
-# Pause before something out of reach is tried again.
+# Pause before retrying something that is out of reach.
 _RETRY_S = 0.5
 
 
 class Shards:
-    """A processor for the partitions of a tenure. One thread calls `step` or `run`."""
+    """A processor for the leased partitions. One thread calls `step` or `run`."""
 
     def __init__(
         self,
         plans: Sequence[CameraPlan],
-        outside: ProcessorContext,
+        context: ProcessorContext,
         results: PartitionedResults,
-        tenure: PartitionLeases,
+        leases: PartitionLeases,
     ) -> None:
-        """`outside` is what the processors work with, but for its results and fences."""
+        """`context` is what the processors work with, except its results and fences."""
         self._plans = plans
         self._next_plans: Sequence[CameraPlan] | None = None
-        self._outside = outside
+        self._context = context
         self._results = results
-        self._tenure = tenure
+        self._leases = leases
         self._stop = threading.Event()
         self._held: Mapping[int, int] = {}
         self._processor: Processor | None = None
@@ -53,18 +53,18 @@ class Shards:
 
     @property
     def is_judging(self) -> bool:
-        """Whether there is a processor at work."""
+        """Whether a processor is running."""
         return self._processor is not None
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
-        """For each lane at work here run and last job that are stored, and whether it ended."""
+        """For each lane here, its run and last job that are stored, and whether it ended."""
         processor = self._processor
         return processor.judged if processor is not None else {}
 
     @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
-        """Cameras whose results come here and which are not in the file."""
+        """Cameras whose results arrive here although they are not in the file."""
         processor = self._processor
         return processor.unknown_cameras if processor is not None else {}
 
@@ -74,17 +74,17 @@ class Shards:
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the plans of the last `update` are at work."""
+        """Whether the plans of the last `update` are in use."""
         processor = self._processor
         return self._next_plans is None and (processor is None or processor.is_up_to_date)
 
     def run(self) -> None:
-        """Judge until stopped; what was taken is kept before it returns, or comes again."""
+        """Judge until stopped; what was taken is stored before it returns, or comes again."""
         while not self._stop.is_set():
             self.step()
 
     def stop(self) -> None:
-        """Return from `run` after the batch in hand."""
+        """Return from `run` after the current batch."""
         self._stop.set()
         processor = self._processor
         if processor is not None:
@@ -92,7 +92,7 @@ class Shards:
 
     def step(self, idle_s: float = IDLE_S) -> int:
         """Judge one batch of results; returns how many were taken from the queue."""
-        held = self._tenure.held
+        held = self._leases.held
         self._take_update()
         try:
             if self._processor is None or held != self._held:
@@ -101,34 +101,34 @@ class Shards:
                 return self._processor.step(idle_s)
         except (LeaseLostError, FencedOffError) as error:
             self._processor = None
-            self._tenure.lose(error.partition)
+            self._leases.lose(error.partition)
             return 0
         except QueueError:
-            self._processor = None  # said by the queue itself
+            self._processor = None  # the queue reports it
         except StoreError as error:
             self._say_refused(error)
-        self._outside.clock.wait(_RETRY_S if held else idle_s, self._stop)
+        self._context.clock.wait(_RETRY_S if held else idle_s, self._stop)
         return 0
 
     def _begin(self, held: Mapping[int, int]) -> None:
-        """Fence everybody else off, then go on from the store."""
+        """Fence all other processes off, then resume from the store."""
         self._processor = None
         if held:
-            self._outside.store.commit(Commit(fences=held))
-            outside = replace(
-                self._outside,
+            self._context.store.commit(Commit(fences=held))
+            context = replace(
+                self._context,
                 results=self._results.partition(held),
                 fences=held,
                 owns=lambda camera: self._partition(camera) in held,
             )
-            processor = Processor(self._owned(held), outside)
+            processor = Processor(self._owned(held), context)
             processor.resume()
             self._processor = processor
             if self._stop.is_set():
                 processor.stop()
         self._say_held(held)
         self._held = held
-        self._tenure.use(held.keys())
+        self._leases.use(held.keys())
 
     def _take_update(self) -> None:
         plans = self._next_plans
@@ -148,11 +148,11 @@ class Shards:
 
     def _say_held(self, held: Mapping[int, int]) -> None:
         if self._refused:
-            logger.info("store answers again")
+            logger.info("store is responding again")
             self._refused = False
-        self._outside.metrics.partitions_held.set(len(held))
+        self._context.metrics.partitions_held.set(len(held))
         taken = sum(self._held.get(partition) != token for partition, token in held.items())
-        self._outside.metrics.partitions_taken.inc(taken)
+        self._context.metrics.partitions_taken.inc(taken)
         if held.keys() != self._held.keys():
             names = ", ".join(str(partition) for partition in sorted(held)) or "none"
             logger.info("judging partitions %s of %d", names, self._results.partitions)
@@ -160,5 +160,5 @@ class Shards:
     def _say_refused(self, error: StoreError) -> None:
         self._processor = None
         if not self._refused:
-            logger.error("store does not answer, trying on: %s", error)
+            logger.error("store is not responding; retrying: %s", error)
         self._refused = True

@@ -1,4 +1,4 @@
-"""An event's picture: the frame that led to it, with the subject's box, as a JPEG."""
+"""An event's picture: the frame that triggered it, with the subject's box, as a JPEG."""
 
 import logging
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _BOX_RGB = (255, 176, 0)
 
 
 class Snapshots:
-    """Stores pictures of events. An event whose picture is gone, or has no room, goes without."""
+    """Stores pictures of events. An event is kept without one if it is gone or cannot be stored."""
 
     def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
         self._shelf = shelf
@@ -28,7 +28,7 @@ class Snapshots:
         self._unreadable: set[str] = set()
 
     def attach(self, event: Event) -> Event:
-        """The event with a reference to its stored picture, or as it was without one.
+        """The event with a reference to its stored picture, or unchanged if there is none.
 
         Raises QueueError when the shelf is out of reach.
         """
@@ -37,7 +37,7 @@ class Snapshots:
         try:
             pixels = self._shelf.fetch(event.camera, event.run, event.seq)
         except UnreadablePictureError as error:
-            # Trying again does not help, and counts must not stop for one picture.
+            # A retry does not help, and one picture must not stop the counts.
             if event.camera not in self._unreadable:
                 logger.warning(
                     "an event of camera %s has no picture: %s; further ones are not logged",
@@ -53,9 +53,9 @@ class Snapshots:
         try:
             self._media.put(reference, jpeg_of(pixels, event))
         except StoreError as error:
-            # Counts must not stop for a folder of pictures that is full or gone.
+            # A picture folder that is full or gone must not stop the counts.
             if not self._refused:
-                logger.error("events go without pictures: %s", error)  # noqa: TRY400
+                logger.error("events are stored without pictures: %s", error)  # noqa: TRY400
             self._refused = True
             return event
         if self._refused:
@@ -65,7 +65,7 @@ class Snapshots:
 
 
 def reference_of(event: Event) -> str:
-    """Where an event's picture is kept: camera, day (UTC) and the record's id."""
+    """Where an event's picture is stored: camera, day (UTC) and the record's id."""
     day = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d")
     return f"{event.camera}/{day}/{event.record_id}.jpg"
 

@@ -1,4 +1,4 @@
-"""A recording of what was tracked, one JSON line a judged frame, for `moonwatch render`."""
+"""A recording of tracks, one JSON line per judged frame and task, for `moonwatch render`."""
 
 import json
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ class Moment:
 
 
 class TrackRecorder:
-    """Writes what a processor's watcher is shown. One thread writes; close it at the end."""
+    """A processor's watcher that records tracks. One thread writes; close it at the end."""
 
     def __init__(self, path: Path) -> None:
-        """Begin a new recording; raises ConfigError where it cannot be written."""
+        """Begin a new recording; raises ConfigError if it cannot be written."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w", encoding="utf-8")
@@ -62,7 +62,7 @@ class TrackRecorder:
         self._file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Flush and close the file."""
         self._file.close()
 
 

@@ -1,1 +1,1 @@
-"""A deployment at work: its stages, in one process or in many. Knows no command line."""
+"""A running deployment: its stages, in one process or in many. Independent of the command line."""

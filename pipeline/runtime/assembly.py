@@ -1,4 +1,4 @@
-"""Turns a deployment's values into what runs: judging plans, engine lanes, routes to sinks."""
+"""Builds what runs from a deployment: judging plans, engine lanes, routes to sinks."""
 
 import hashlib
 import json
@@ -27,17 +27,17 @@ from pipeline.sampling.camera import Camera
 
 
 def plans_of(deployment: Deployment) -> list[CameraPlan]:
-    """What is judged of each camera, and by what."""
+    """The judging plan of each camera."""
     return [_plan(deployment, name, camera) for name, camera in deployment.cameras.items()]
 
 
 def engines_of(camera: CameraConfig) -> list[str]:
-    """Names of the engines a camera's tasks use, in the order of its tasks."""
+    """Names of the engines that a camera's tasks use, in task order."""
     return list(dict.fromkeys(task.engine or "" for task in camera.tasks.values()))
 
 
 def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
-    """The engines some camera asks, or `only` some of these; others of the file are not started."""
+    """The engines that cameras use, or `only` some of them; other engines are not started."""
     used = {engine for camera in deployment.cameras.values() for engine in engines_of(camera)}
     wanted = used & set(only) if only else used
     return {name: config for name, config in deployment.engines.items() if name in wanted}
@@ -49,9 +49,9 @@ def lanes_of(
     only: Collection[str] = (),
     but: Collection[str] = (),
 ) -> list[EngineLane]:
-    """Start the engines, without those in `but`.
+    """Start the engines, except those in `but`.
 
-    Raises EngineError naming the one that does not start, and why; then none is left at work.
+    If one cannot be started, stops the others and raises EngineError with its name and the reason.
     """
     cameras = snapshot_cameras(deployment)
     lanes: list[EngineLane] = []
@@ -79,7 +79,7 @@ def snapshot_cameras(deployment: Deployment) -> frozenset[str]:
 
 
 def expected_interval_s(camera: CameraConfig, task: str) -> float:
-    """The longest time between two answers of a task when all goes well, in seconds."""
+    """The longest normal time between two answers to a task, in seconds."""
     sample = camera.sample
     gated = sample.motion is not None or sample.duplicates == "drop"
     asked = camera.tasks[task].every
@@ -91,7 +91,7 @@ def _started(name: str, config: EngineConfigBase, clock: Clock) -> Engine:
     try:
         return config.build(clock)
     except EngineError as error:
-        raise EngineError(f"engine {name!r} does not start: {error}") from error
+        raise EngineError(f"engine {name!r} could not be started: {error}") from error
 
 
 def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan:
@@ -124,7 +124,7 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
     }
     config = camera.tasks[task]
     tracker = partial(config.track.build, config.detect) if isinstance(config, DetectTask) else None
-    # What the engine is called and how often it is asked changes no answer; what it is shown does.
+    # An engine's name and how often it is asked do not change its answers; what it is shown does.
     answered_by: dict[str, JsonValue] = {
         "task": as_written(config, {"engine", "every"}),
         "kind": type(config).__name__,
@@ -164,9 +164,9 @@ def _digest(parts: JsonValue) -> str:
 
 
 def _first_fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> str:
-    """What the first layout of checkpoints compared a whole lane by.
+    """The fingerprint by which the first checkpoint layout compared a whole lane.
 
-    Fields that came later are left out: they had no part in it.
+    Fields that were added later are left out, as they were not part of it.
     """
     judged_by = {"tasks", "lines", "zones", "rules", "sample"}
     parts = camera.model_dump(mode="json", by_alias=True, include=judged_by)
@@ -197,7 +197,7 @@ def _as_of_then(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     return {
-        # A scripted engine's answers are by the names of tasks.
+        # A scripted engine's answers are keyed by task name.
         name: value if name == "answers" else _as_of_then(value)
         for name, value in part.items()
         if name in _FIELDS_THEN.split()
@@ -205,7 +205,7 @@ def _as_of_then(part: Any) -> Any:
 
 
 def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
-    """The sinks, each with which events go to it."""
+    """The sinks, each with the route that selects its events."""
     return [
         (Route.of(name, config), config.build(deployment.site.name, deployment.site_names()))
         for name, config in deployment.sinks.items()
@@ -215,9 +215,9 @@ def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
 def camera_of(
     deployment: Deployment, name: str, clock: Clock, judged: Mapping[str, tuple[str, int]]
 ) -> Camera:
-    """A camera, not yet opened; what `judged` says is done with will not be sent again.
+    """A camera, not yet opened; jobs that are already judged are not sent again.
 
-    It has the run and the last job judged, by engine.
+    `judged` has the run and its last judged job, by engine.
     """
     camera = deployment.cameras[name]
     return Camera(
@@ -231,7 +231,7 @@ def camera_of(
 
 
 def is_sampled_alike(name: str, before: Deployment, after: Deployment) -> bool:
-    """Whether a camera of two deployments gives the same jobs, so that it may stay at work."""
+    """Whether a camera produces the same jobs in both deployments, so that it can keep running."""
     return _sampling(before, name) == _sampling(after, name)
 
 
@@ -247,7 +247,7 @@ def _tasks(camera: CameraConfig) -> Iterator[tuple[Task, float | None]]:
 
 
 def _max_side(deployment: Deployment, camera: CameraConfig) -> int | None:
-    """The most any of the camera's engines can use; None when one of them has no limit."""
+    """The largest side that any of the camera's engines can use; None if one has no limit."""
     sides = [deployment.engines[engine].max_side for engine in engines_of(camera)]
     known = [side for side in sides if side is not None]
     return max(known) if known and len(known) == len(sides) else None

@@ -1,4 +1,4 @@
-"""Child processes that are kept running: started again when they end, until that is no use."""
+"""Child processes that are kept running: restarted when they fail, up to a limit."""
 
 import logging
 import subprocess
@@ -13,28 +13,28 @@ from pipeline.core.clock import Clock
 logger = logging.getLogger(__name__)
 
 MOONWATCH = (sys.executable, "-m", "pipeline")
-# What ends more often than this many times in so many seconds is not started again.
+# Children that fail more often than this within so many seconds are not restarted.
 MOST_RESTARTS = 5
 WITHIN_S = 60.0
 _FIRST_PAUSE_S = 0.5
-# How long a child may take beyond its own deadline before it is killed.
+# Time beyond a child's own deadline before it is killed.
 _GRACE_S = 5.0
 
 
 @dataclass(slots=True)
 class _Child:
-    """One process, now and again."""
+    """One child, across its restarts."""
 
     command: Sequence[str]
     process: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
     start_at: float | None = None
-    """When it is started again; None while it runs, or is over."""
+    """When it will be restarted; None while it runs, or once it is over."""
     is_over: bool = False
 
 
 class Children:
-    """Processes of this one. They end when it ends, however it does: each holds its pipe."""
+    """Children of this process. They end when it does, however it ends: each holds a pipe to it."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class Children:
         clock: Clock,
         program: Sequence[str] = MOONWATCH,
     ) -> None:
-        """What to tell the program for each child, by its name."""
+        """`commands` has the program's arguments for each child, by its name."""
         self._program = program
         self._children = {name: _Child(command) for name, command in commands.items()}
         self._clock = clock
         self._restarts: deque[float] = deque()
         self.pids: set[int] = set()
-        """Of every process that was ever started here."""
+        """Those of all processes ever started here."""
         self.failure: str | None = None
 
     def start(self) -> None:
@@ -57,22 +57,22 @@ class Children:
             self._spawn(child)
 
     def is_over(self, name: str) -> bool:
-        """Whether a child has ended because it had nothing left to do."""
+        """Whether a child has finished its work."""
         return self._children[name].is_over
 
     def revive(self, name: str) -> None:
-        """Start one again that has ended because it had nothing left to do."""
+        """Start a child again that has finished its work."""
         child = self._children[name]
         if child.is_over and self.failure is None:
             child.is_over = False
             self._spawn(child)
 
     def restarts(self) -> Mapping[str, int]:
-        """How often each was started again."""
+        """How often each child was restarted."""
         return {name: child.restarts for name, child in self._children.items()}
 
     def poll(self) -> None:
-        """Notice who has ended, and start again what should run."""
+        """Notice which children have ended, and restart those that should run."""
         now = self._clock.monotonic()
         for name, child in self._children.items():
             if child.start_at is not None:
@@ -84,14 +84,14 @@ class Children:
             code = child.process.poll()
             if code is None:
                 continue
-            self._let_go(child.process)
+            self._close_pipe(child.process)
             if code == 0:
                 child.is_over = True
             else:
                 self._plan_restart(name, child, code)
 
     def stop(self, name: str, within_s: float) -> None:
-        """End a child in order, or by force when it takes too long."""
+        """Stop a child; kill it if that takes too long."""
         child = self._children[name]
         child.start_at, child.is_over = None, True
         process = child.process
@@ -101,14 +101,14 @@ class Children:
         try:
             process.wait(within_s + _GRACE_S)
         except subprocess.TimeoutExpired:
-            logger.warning("%s did not end in time and was killed", name)
+            logger.warning("%s did not stop in time and was killed", name)
             process.kill()
             process.wait(_GRACE_S)
-        self._let_go(process)
+        self._close_pipe(process)
 
     def _spawn(self, child: _Child) -> None:
         child.start_at = None
-        # A session of its own: Ctrl-C is for this process, which ends its children in order.
+        # A session of its own: Ctrl-C goes to this process, which stops its children in order.
         child.process = subprocess.Popen(
             [*self._program, *child.command, "--with-parent"],
             stdin=subprocess.PIPE,
@@ -125,16 +125,16 @@ class Children:
         if code == 2 or len(self._restarts) >= MOST_RESTARTS:
             child.is_over = True
             often = f", after {len(self._restarts)} restarts within a minute" if code != 2 else ""
-            self.failure = f"{name} {how}{often}; its own words are above"
+            self.failure = f"{name} {how}{often}; its own error message is above"
             return
         pause_s = _FIRST_PAUSE_S * 2 ** len(self._restarts)
         self._restarts.append(now)
         child.restarts += 1
         child.start_at = now + pause_s
-        logger.warning("%s %s, starting it again in %g s", name, how, pause_s)
+        logger.warning("%s %s; restarting it in %g s", name, how, pause_s)
 
     @staticmethod
-    def _let_go(process: "subprocess.Popen[bytes]") -> None:
+    def _close_pipe(process: "subprocess.Popen[bytes]") -> None:
         if process.stdin is not None:
             with suppress(OSError):
                 process.stdin.close()

@@ -12,7 +12,7 @@ from pipeline.deployment.model import Deployment
 
 @dataclass(frozen=True, slots=True)
 class MeetingPoint:
-    """Who is at work, and what they are asked."""
+    """Which processes are running, and what is requested of them."""
 
     presence: Presence
     requests: Requests
@@ -20,7 +20,7 @@ class MeetingPoint:
 
 @contextmanager
 def meeting_point(deployment: Deployment, clock: Clock) -> Iterator[MeetingPoint]:
-    """Open it from outside; raises StoreError, and its methods QueueError or StoreError."""
+    """Open it without running a stage; raises StoreError, its methods QueueError or StoreError."""
     if isinstance(deployment.queue, RedisConfig):
         queues = deployment.queue.build(clock)
         try:

@@ -1,4 +1,4 @@
-"""Who owns a store: one process runs all stages on it, one delivers, others wait or stand by."""
+"""Ownership of a store: one process runs on it, one delivers, others wait or stand by."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from pipeline.runtime.stages.base import StageThread
 logger = logging.getLogger(__name__)
 
 LEASE_TTL = timedelta(seconds=2.5)
-# Several renewals may fail before another process may take over; who waits looks as often.
+# Several renewals may fail before another process may take over; waiting processes look as often.
 LOOK_S = LEASE_TTL.total_seconds() / 5
 _WAIT_LOOK_S = 0.1
 
@@ -30,13 +30,13 @@ def this_process(stage: str) -> LeaseOwner:
 
 
 class StoreLease:
-    """A lease of the store: kept while it is ours, watched until it can be taken while it is not.
+    """A lease of the store: renewed while it is ours, else watched until it can be taken.
 
-    One thread looks after it; any thread asks. A lease counts as left by its owner once its record
-    stood still for `ttl` on the clock of the one who watches, so no two clocks need to agree.
+    One thread maintains it; any thread may ask. A lease counts as abandoned once its record has not
+    changed for `ttl` on the watcher's own clock, so the clocks of two hosts need not agree.
 
-    Where the store is out of reach everything stays as it is: nobody can take anything, and the
-    owner gets the whole `ttl` to come back once the store does.
+    While the store is out of reach nothing changes: no process can take the lease, and the owner
+    has the whole `ttl` to renew it once the store is back.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class StoreLease:
         clock: Clock,
         ttl: timedelta = LEASE_TTL,
     ) -> None:
-        """Nothing is asked before the first look."""
+        """The store is not asked before the first look."""
         self.name = name
         self.last: LeaseProof | None = None
-        """As it was last held: what is written with it is refused once the lease was lost."""
+        """As it was last held: writes that carry it are refused once the lease is lost."""
         self.other: LeaseRecord | None = None
-        """Who held it instead when it was last looked at."""
+        """The other process that held it at the last look."""
         self.lost_to: LeaseRecord | None = None
-        """Who has taken it over from us; None again once it is ours again."""
+        """The process that took it over from us; None once it is ours again."""
         self.other_is_alive = False
-        """Whether the other one was seen to renew it."""
+        """Whether the other process was seen to renew it."""
         self.trouble: StoreError | None = None
-        """Why the last look told nothing."""
+        """Why the last look failed."""
         self._leases = leases
         self._owner = owner
         self._clock = clock
@@ -71,7 +71,7 @@ class StoreLease:
 
     @property
     def proof(self) -> LeaseProof | None:
-        """The lease while it is ours; another one each time that it is taken."""
+        """The lease while it is ours; a new one each time it is taken."""
         return self._proof
 
     @property
@@ -80,24 +80,24 @@ class StoreLease:
         return self._proof is None and self.other is not None
 
     def look(self) -> None:
-        """Keep the lease, or take it where nobody has it any more."""
+        """Renew the lease, or take it if no process holds it any more."""
         with self._lock, self._troubles():
             self._renew()
             if self._proof is None and self._is_left():
                 self._take(self.other)
 
     def keep(self) -> None:
-        """Keep the lease while it is ours; once lost to another process it is not taken again."""
+        """Renew the lease while it is ours; once lost to another process it is not taken again."""
         with self._lock, self._troubles():
             self._renew()
 
     def watch(self) -> None:
-        """See how the one who holds it does, without taking it."""
+        """Check whether its holder is alive, without taking it."""
         with self._lock, self._troubles():
             self._is_left()
 
     def holds(self, proof: LeaseProof) -> bool:
-        """Whether the lease that was taken with this proof is ours still.
+        """Whether the lease that was taken with this proof is still ours.
 
         A process that was paused for longer than its lease asks before it answers.
         """
@@ -108,8 +108,8 @@ class StoreLease:
         return proof == self._proof
 
     def end(self) -> None:
-        """Give it back, so that others need not wait until it counts as left."""
-        with self._lock, suppress(StoreError):  # then it is left to those who watch
+        """Release it, so that others need not wait until it counts as abandoned."""
+        with self._lock, suppress(StoreError):  # then it counts as abandoned after a while
             proof, self._proof = self._proof, None
             if proof is not None:
                 self._leases.release(proof)
@@ -127,7 +127,7 @@ class StoreLease:
             if record is not None and record.token > held.token:
                 self.other = self.lost_to = record
                 return
-            # Only the past of a file that was put in the place of the former one has lower tokens.
+            # Lower tokens mean that the file was replaced by an older copy of itself.
             self._take(record)
             if self._proof is None:
                 self.other = self.lost_to = self._leases.lease(self.name)
@@ -138,7 +138,7 @@ class StoreLease:
             self._sure_until = sure_from + self._ttl_s
 
     def _is_left(self) -> bool:
-        """Whether nobody holds it, or its owner has not been heard of for long enough."""
+        """Whether no process holds it, or its owner has not renewed it for too long."""
         now = self._clock.monotonic()
         record = self._leases.lease(self.name)
         if record is None or record.ended_at is not None:
@@ -164,24 +164,24 @@ class StoreLease:
 
     @contextmanager
     def _troubles(self) -> Iterator[None]:
-        """Keep a StoreError for whoever asks; the next look tries again."""
+        """Remember a StoreError for those who ask; the next look tries again."""
         try:
             yield
         except StoreError as error:
-            # Whoever holds it meanwhile could not renew it either.
+            # Its holder could not renew it meanwhile either.
             self._seen = None
-            # Whoever stands by has nobody else who says it.
+            # In a process that stands by, nothing else reports it.
             if self.trouble is None and self._proof is None:
-                logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
+                logger.error("store is not responding; retrying: %s", error)  # noqa: TRY400
             self.trouble = error
         else:
             if self.trouble is not None and self._proof is None:
-                logger.info("store answers again")
+                logger.info("store is responding again")
             self.trouble = None
 
 
 def keeping(name: str, *leases: StoreLease, clock: Clock, again: bool = True) -> StageThread:
-    """A thread that looks after leases; lost ones are taken `again` once they are free."""
+    """A thread that maintains leases; lost ones are taken `again` once they are free."""
     stop = threading.Event()
 
     def keep() -> None:
@@ -208,13 +208,13 @@ class RunOwnership:
         me = this_process("run")
         self.run = StoreLease(self.store, RUN, me, self.clock)
         self.delivery = StoreLease(self.store, DELIVER, me, self.clock)
-        # What was lost to another run is its: going on beside it would undo what it has done.
+        # A store lost to another run stays lost: continuing beside it would undo its work.
         self._keeper = keeping("ownership", self.run, clock=self.clock, again=False)
 
     def take(self, *, stop: threading.Event, wait: bool = False) -> bool:
-        """Own the store; False when told to stop while it `wait`s for another run to end.
+        """Own the store; False if `stop` is set while it `wait`s for another run to end.
 
-        Raises ConfigError where another run is at work, and it is not to be waited for.
+        Raises ConfigError if another run is at work and `wait` is False.
         """
         said = False
         while True:
@@ -223,39 +223,39 @@ class RunOwnership:
                 break
             if self.run.trouble is not None and not wait:
                 raise self.run.trouble
-            # So that after the death of the other one nothing more has to be waited for.
+            # So that delivery need not be waited for in addition if the other process dies.
             self.delivery.watch()
             other = self.run.other
             if other is not None and self.run.other_is_alive:
                 if not wait:
                     raise ConfigError([Problem("store.url", self._taken(other))])
                 if not said:
-                    logger.warning("waiting: %s", self._who(other))
+                    logger.warning("waiting for the store: %s", self._who(other))
                 said = True
             if self.clock.wait(_WAIT_LOOK_S, stop):
                 return False
         if said:
-            logger.info("the other run has ended, going on")
+            logger.info("the other run has ended; starting")
         self.delivery.look()
         self._keeper.start()
         return True
 
     @property
     def failure(self) -> str | None:
-        """Why this process has to end; None while the store is its own."""
+        """Why this process has to end; None while it owns the store."""
         if self.run.lost_to is not None:
             return (
-                f"the store {self._place} was taken over while this process stood still: "
-                f"{self._who(self.run.lost_to)}; nothing more was written by this one"
+                f"the store {self._place} was taken over while this process was suspended: "
+                f"{self._who(self.run.lost_to)}; this process has written nothing since"
             )
         return self._keeper.failure
 
     def proof(self) -> LeaseProof | None:
-        """What is written with what this run concludes."""
+        """The proof of ownership that accompanies everything this run writes."""
         return self.run.last
 
     def end(self, within_s: float = 5.0) -> None:
-        """Let another process own the store, and remember in it that this one ended."""
+        """Release the store, and record in it that this process has ended."""
         self._keeper.stop(within_s)
         self.delivery.end()
         self.run.end()
@@ -265,18 +265,16 @@ class RunOwnership:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give everything back, however it came to an end; safe where that was done."""
+        """Release everything, however the run ended; safe to repeat."""
         self.end()
         self.store.close()
 
     def _who(self, other: LeaseRecord) -> str:
         since = local_time(other.since, self._timezone)
-        return (
-            f"process {other.owner.pid} on {other.owner.host} runs on the same store since {since}"
-        )
+        return f"process {other.owner.pid} on {other.owner.host} has been using it since {since}"
 
     def _taken(self, other: LeaseRecord) -> str:
         return (
-            f"{self._place} is in use: {self._who(other)}; stop that one first, name another "
+            f"{self._place} is in use: {self._who(other)}; stop that process first, name another "
             "store, or use --wait to wait until it ends"
         )

@@ -1,4 +1,4 @@
-"""All stages of a deployment as processes of their own, over a queue that they share."""
+"""All stages of a deployment as separate processes that share a queue."""
 
 import logging
 import socket
@@ -34,21 +34,21 @@ STAGES = {
     "infer": "inference",
     "sample": "sampling",
 }
-"""The commands, in the order of their start, and what their stage is called."""
+"""The commands in the order of their start, each with the name of its stage."""
 _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the children are told: the deployment's file, and how it was called."""
+    """The options that the children are started with."""
 
     file: Path
     overrides: Sequence[str] = ()
     log_format: str = "text"
     http: ListenAddress | None = None
-    """This process's own; its children answer on the ports after it, in the order of the stages."""
+    """This process's own; its children use the ports after it, in the order of the stages."""
     watch: bool = False
-    """Whether they look for themselves whether the file has changed."""
+    """Whether each child watches the file for changes."""
 
     def commands(self) -> dict[str, list[str]]:
         """The arguments of each child, by its command."""
@@ -68,10 +68,10 @@ class Order:
 
 
 class ScaledRun:
-    """A deployment at work in children; the same handles as `Run`."""
+    """A deployment that runs in child processes; the same interface as `Run`."""
 
     def __init__(self, file: DeploymentFile, order: Order) -> None:
-        """Open the store; raises StoreError, or ConfigError where there is no queue to share."""
+        """Open the store; raises StoreError, or ConfigError if the queue cannot be shared."""
         deployment = file.deployment
         self.deployment = deployment
         self.metrics = Metrics()
@@ -98,22 +98,21 @@ class ScaledRun:
         self._hung_up.set()
 
     def update(self, deployment: Deployment) -> None:
-        """Look after another version of the file; the children read it for themselves."""
+        """Supervise another version of the file; the children read it themselves."""
         self.deployment = deployment
         self._runs = None
         self._finished = False
-        # A sampler that had played all of its files to their end has something to do again, if not
-        # it ends at once.
+        # A sampler that had finished its files may have work again; if not, it ends.
         self._children.revive("sample")
 
     @property
     def finished(self) -> bool:
-        """Whether every camera was a file, and all of them are judged to their end."""
+        """Whether all cameras are files, and all of them are judged to their end."""
         return self._finished
 
     @property
     def failure(self) -> str | None:
-        """Why a child is not started again."""
+        """Why a child is not restarted."""
         return self._children.failure
 
     @property
@@ -122,21 +121,21 @@ class ScaledRun:
         return None
 
     def ready(self) -> str | None:
-        """Why not all stages are at work; None when they are."""
+        """Why some stage is not ready; None if all are."""
         at_work = {report.stage: report.not_ready for report in self._now.values()}
         reasons = [
-            f"{stage}: {at_work.get(stage, 'is not there yet')}"
+            f"{stage}: {at_work.get(stage, 'is not running yet')}"
             for command, stage in STAGES.items()
-            if at_work.get(stage, "is not there yet") and not self._children.is_over(command)
+            if at_work.get(stage, "is not running yet") and not self._children.is_over(command)
         ]
         return "; ".join(reasons) or None
 
     def progress(self) -> float | None:
-        """How far the files are, 0..1; None where a live camera or a loop has no end."""
+        """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return next((r.progress for r in self._now.values() if r.stage == "sampling"), None)
 
     def status(self) -> Status:
-        """How the cameras and sinks are doing, as the children say."""
+        """The state of cameras and sinks, as the children report it."""
         figures = added([report.figures for report in self._reports.values()])
         up_s = self._clock.monotonic() - self._began
         present = added([report.figures for report in self._now.values()])
@@ -148,10 +147,10 @@ class ScaledRun:
         return Status(here, sinks, up_s)
 
     def poll(self) -> None:
-        """Look after the children, and whether there is anything left to do."""
+        """Restart children that have failed, and see whether there is anything left to do."""
         self._children.poll()
         if self._hung_up.is_set():
-            with suppress(QueueError):  # said by the queue itself; the next poll tries again
+            with suppress(QueueError):  # the queue reports it; the next poll tries again
                 self._queues.requests.ask(new_request(), REQUEST_TTL)
                 self._hung_up.clear()
         self._reloader.poll()
@@ -166,13 +165,13 @@ class ScaledRun:
             self._finished = self._is_judged()
 
     def stop(self, within_s: float = DRAIN_S) -> None:
-        """Stop sampling, finish what is under way, deliver what is there."""
+        """Stop sampling, finish work in progress, deliver what is left."""
         for command in reversed(STAGES):
             self._children.stop(command, within_s)
             self._read_reports()
 
     def close(self) -> None:
-        """Let go of the store, which can be asked until then what the run found."""
+        """Close the store, which can be queried for results until then."""
         self.store.close()
         self._queues.close()
 
@@ -180,20 +179,20 @@ class ScaledRun:
         try:
             return self._queues.requests.asked()
         except QueueError:
-            return None  # said by the queue itself
+            return None  # the queue reports it
 
     def _read_reports(self) -> None:
-        """Those of the children; others may work on the same deployment, or did just before."""
+        """Only the children's: other processes may work on the same deployment."""
         try:
             everybody = reports_of(self._queues.presence)
         except QueueError:
-            return  # said by the queue itself
+            return  # the queue reports it
         host, pids = socket.gethostname(), self._children.pids
         self._now = {m: r for m, r in everybody.items() if r.host == host and r.pid in pids}
         self._reports.update(self._now)
 
     def _is_judged(self) -> bool:
-        """Whether the store holds the ends of what the sampler has played."""
+        """Whether the store has the end of every file that the sampler has played."""
         if self._runs is None:
             self._runs = _runs_of(self.deployment)
         try:
@@ -203,7 +202,7 @@ class ScaledRun:
                 for lane in plan.lanes
             )
         except StoreError:
-            return False  # said by the processor; the next look tries again
+            return False  # the processor reports it; the next look tries again
 
     def _has_ended(self, camera: str, lane: LanePlan) -> bool:
         runs = self._runs or {}
@@ -217,7 +216,7 @@ class ScaledRun:
 
 
 def _runs_of(deployment: Deployment) -> dict[str, str]:
-    """What a sampler calls the run of each file."""
+    """The name that a sampler gives to the run of each file."""
     runs = {}
     for name, camera in deployment.cameras.items():
         if not camera.source.is_recording:
@@ -234,6 +233,6 @@ def _runs_of(deployment: Deployment) -> dict[str, str]:
 
 
 def _lane(said: Mapping[str, Any]) -> LaneStatus:
-    """A sink's status out of a report; keys of another release are passed over."""
+    """A sink's status from a report; keys of other releases are ignored."""
     known = {name: said[name] for name in LaneStatus.__slots__ if name in said}
     return LaneStatus(**known)

@@ -14,13 +14,13 @@ from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.inference.engines.base import EngineConfigBase
 
-# Frames of a clip that are decoded while an earlier one is answered.
+# Frames of a clip that are decoded while an earlier one is being answered.
 _AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers about one picture; `at_s` is its place in the clip, in seconds."""
+    """The answers about one picture; `at_s` is its position in the clip, in seconds."""
 
     at_s: float
     answers: dict[str, Answer]
@@ -68,7 +68,7 @@ def _reply(at_s: float, ticket: Ticket) -> Reply:
 
 
 def as_json(answer: Answer) -> JsonValue:
-    """An answer for machines; boxes and points are in 0..1 of the picture."""
+    """An answer as JSON; boxes and points are fractions (0..1) of the picture."""
     match answer:
         case Boxes():
             return {
@@ -91,7 +91,7 @@ def as_json(answer: Answer) -> JsonValue:
 
 
 def as_text(answer: Answer) -> str:
-    """An answer for a person."""
+    """An answer as text to read."""
     match answer:
         case Boxes():
             more = " or more" if answer.saturated else ""

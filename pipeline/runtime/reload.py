@@ -1,10 +1,10 @@
-"""A changed deployment file, applied to what runs in a process.
+"""A changed deployment file, applied to a running process.
 
-Whoever wants it asks all processes, with SIGHUP one of them, or each looks for itself (`--watch`).
-A process first reads its own file. With a mistake in it nothing changes. What cannot be changed at
-work is named, and then nothing changes either, so that a process always works by one version of the
-file as a whole. Samplers come last: who judges and who answers must know a new camera before its
-frames come.
+`moonwatch reload` asks all processes, SIGHUP asks one of them, and with `--watch` each process
+looks for changes itself. A process first reads its own file. If that has a mistake, nothing
+changes. If something in it cannot be changed while running, that is named and nothing changes
+either, so a process always works by one version of the whole file. Samplers apply a change last:
+inference and processing must know a new camera before its frames arrive.
 """
 
 import logging
@@ -24,17 +24,17 @@ from pipeline.deployment.model import Deployment
 logger = logging.getLogger(__name__)
 
 REQUEST_TTL = timedelta(seconds=30)
-"""How long a request stands: processes that start meanwhile answer it as well."""
-# How long a sampler waits for the others to work by the new file.
+"""How long a request is valid: processes that start meanwhile answer it as well."""
+# How long a sampler waits for the other processes to apply the new file.
 _OTHERS_S = 10.0
-# A file must have stayed as it is for so long before it is read: editors write in pieces.
+# A file is read once it has not changed for so long: editors write in pieces.
 _SETTLED_S = 1.0
 _ASK_EVERY_S = 0.5
 _PREFIX = "reload "
 
 
 class Outcome(StrEnum):
-    """What became of a changed file in one process."""
+    """What one process did with a changed file."""
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
@@ -42,19 +42,19 @@ class Outcome(StrEnum):
     """The file has mistakes."""
     NEEDS_RESTART = "needs a restart"
     FAILED = "failed"
-    """The file is good, but the process could not do what it says."""
+    """The file is valid, but the process could not apply it."""
 
 
 APPLIED = frozenset({Outcome.APPLIED, Outcome.UNCHANGED})
-"""The outcomes after which a process works by the file as it is."""
+"""The outcomes after which a process works by the current file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What a process answers to a request to read its file again."""
+    """A process's answer to a request to read its file again."""
 
     request: str
-    """The request's name; empty where the process was told otherwise."""
+    """The request's name; empty after SIGHUP or a change noticed by `--watch`."""
     outcome: Outcome
     said: tuple[str, ...] = ()
     """Why, in sentences: the mistakes, or what needs a restart."""
@@ -66,19 +66,19 @@ def _whole(deployment: Deployment) -> Deployment:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentFile:
-    """Where a process has its deployment from, as it was read at its start."""
+    """The file that a process has its deployment from, as read at its start."""
 
     path: Path
     overrides: tuple[str, ...]
     loaded: Loaded
     watch: bool = False
-    """Whether the process looks for itself whether the file has changed."""
+    """Whether the process watches the file for changes."""
     narrowed: Callable[[Deployment], Deployment] = _whole
-    """The part of a deployment that is this process's; raises ConfigError where there is none."""
+    """Selects this process's part of a deployment; raises ConfigError if there is none."""
 
     @property
     def deployment(self) -> Deployment:
-        """What this process works by at its start."""
+        """The deployment that this process starts with."""
         return self.narrowed(self.loaded.deployment)
 
 
@@ -88,15 +88,15 @@ def new_request() -> str:
 
 
 def unchangeable(old: Deployment, new: Deployment, engines: Collection[str]) -> list[str]:
-    """What differs between two files that a process cannot change at work, each in a sentence.
+    """The differences that a running process cannot apply, each as a sentence.
 
-    `engines` are those that the process has loaded.
+    `engines` are the ones that the process has loaded.
     """
     found = []
     if new.queue != old.queue:
-        found.append("queue: is another one; restart all processes")
+        found.append("queue: has changed; restart all processes")
     if (new.store.url, new.store.media) != (old.store.url, old.store.media):
-        found.append("store: is another one; restart all processes")
+        found.append("store: has changed; restart all processes")
     found += [
         f"engines.{name}: has changed; restart this process to load it"
         for name in engines
@@ -106,7 +106,7 @@ def unchangeable(old: Deployment, new: Deployment, engines: Collection[str]) -> 
 
 
 class Reloader:
-    """The file of one process, read again when told to. One thread polls it, any may `hang_up`."""
+    """Reads a process's file again on request. One thread polls it; any thread may `hang_up`."""
 
     def __init__(
         self,
@@ -118,16 +118,16 @@ class Reloader:
         asked: Callable[[], str | None] = lambda: None,
         others: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`apply` makes the process work by a deployment; raises MoonwatchError where it cannot.
+        """`apply` makes the process work by a deployment; raises MoonwatchError if it cannot.
 
-        `engines` are those that it has loaded, `asked` is the request that stands. `others` has,
-        for each process that has to know of a change first, the version of the file by which it
-        works, or the request that it has answered otherwise.
+        `engines` returns the engines that it has loaded, `asked` the current request. `others`
+        returns, for each process that has to apply a change first, the version of the file that it
+        works by, or the request that it could not apply.
         """
         self._file = file
         self._loaded = file.loaded
         self.version = file.loaded.digest
-        """The version of the file by which this process works."""
+        """The version of the file that this process works by."""
         self._apply = apply
         self._clock = clock
         self._engines = engines
@@ -140,14 +140,14 @@ class Reloader:
         self._stamps = _stamps_of(file.loaded.files)
         self._stamped_at: float | None = None
         self.last: Reloaded | None = None
-        """What became of the last request; None before the first."""
+        """The answer to the last request; None before the first."""
 
     def hang_up(self) -> None:
         """Read the file at the next poll; safe to call from a signal handler."""
         self._hung_up.set()
 
     def poll(self) -> None:
-        """Read the file again where that is asked for, and apply what has changed."""
+        """Read the file again if requested, and apply what has changed."""
         now = self._clock.monotonic()
         request = self._told(now)
         if request is not None:
@@ -174,7 +174,7 @@ class Reloader:
         return asked
 
     def _has_settled(self, now: float) -> bool:
-        """Whether the file, or one that it includes, is another than before and stays so."""
+        """Whether the file, or one that it includes, has changed and then stayed the same."""
         stamps = _stamps_of(self._loaded.files)
         if stamps != self._stamps:
             self._stamps, self._stamped_at = stamps, now
@@ -221,12 +221,14 @@ class Reloader:
         self.last = Reloaded(request, outcome, tuple(said))
         level = logging.INFO if outcome in APPLIED else logging.ERROR
         reasons = "".join(f"\n  {reason}" for reason in said)
-        going_on = "" if outcome in APPLIED else "; going on by the file as it was"
+        going_on = (
+            "" if outcome in APPLIED else "; continuing with the previous version of the file"
+        )
         logger.log(level, "%s: %s%s%s", self._file.path, outcome, going_on, reasons)
 
 
 def _stamps_of(files: Sequence[Path]) -> tuple[tuple[int, int, int] | None, ...]:
-    """What changes with a file's content, in most cases: inode, size and time of change."""
+    """What usually changes with a file's content: inode, size and time of change."""
     found: list[tuple[int, int, int] | None] = []
     for file in files:
         try:

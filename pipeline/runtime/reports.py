@@ -1,4 +1,4 @@
-"""What each process of a deployment says of itself, once a second, to whoever asks."""
+"""The report that each process of a deployment publishes about itself once a second."""
 
 import json
 import os
@@ -21,18 +21,18 @@ from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
 BEAT_S = 1.0
 # Two beats may be late before a process counts as gone.
 TTL = timedelta(seconds=3.5 * BEAT_S)
-# Rates are those of the last seconds.
+# Rates are averages over the last seconds.
 _RATE_S = 10.0
 _RATED = ("sampled", "answered", "judged")
 
 Judged = Mapping[str, Mapping[str, tuple[str, int, bool] | None]]
 """For each camera and engine that a processor judges: run, last job, and whether the run has ended;
-None where nothing is judged yet."""
+None if nothing is judged yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One process. Cameras and engines bound its size."""
+    """The report of one process. Its size is bounded by the number of cameras and engines."""
 
     stage: str
     host: str
@@ -47,25 +47,25 @@ class Report:
     sinks: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     progress: float | None = None
     stands_by: bool = False
-    """Another process does this stage's work; this one goes on where that one ends."""
+    """Another process is doing this stage's work; this one takes over if it ends."""
     is_last: bool = False
-    """The process ends with this word."""
+    """This is the last report of a process that ends."""
     samples: Sequence[str] = ()
     """The cameras that a sampler has open."""
     stands_by_for: Sequence[str] = ()
-    """The cameras that it would sample if others did not."""
+    """The cameras that it would sample if no other process did."""
     over: Sequence[str] = ()
-    """The files it has played that are judged to their end."""
+    """The files that it has played and that are judged to their end."""
     troubles: Sequence[str] = ()
-    """What an operator has to look at, although work goes on, in sentences."""
+    """What needs an operator's attention although work continues, as sentences."""
     version: str = ""
-    """Of the deployment file by which the process works."""
+    """The version of the deployment file that the process works by."""
     request: str = ""
-    """The last request to read the file again that was answered."""
+    """The last request to read the file again that the process has answered."""
     outcome: str = ""
-    """What became of it, in the words of `pipeline.runtime.reload.Outcome`."""
+    """The outcome: a value of `pipeline.runtime.reload.Outcome`."""
     said: Sequence[str] = ()
-    """Why, where it did not come about."""
+    """Why, if the change was not applied."""
 
     @property
     def place(self) -> str:
@@ -80,9 +80,9 @@ class Report:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Report | None":
-        """The report, or None where it does not even say whose it is.
+        """The report, or None if it does not even name its process.
 
-        Releases differ in what they say: unknown keys are passed over, and what is missing or
+        Releases differ in what they report: unknown keys are ignored, and what is missing or
         cannot be read has its default.
         """
         try:
@@ -93,7 +93,7 @@ class Report:
             return None
         read: dict[str, Any] = {}
         for name, reader in _READERS.items():
-            # What is wrong in one of the values says nothing about the others.
+            # One unreadable value does not invalidate the others.
             with suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
                 read[name] = reader(said[name])
         return cls(**read) if read.keys() >= {"stage", "host", "pid", "up_s"} else None
@@ -143,18 +143,18 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def new_member(stage: str) -> str:
-    """A name that no other start of any process has."""
+    """A name that is unique to this start of this process."""
     return f"{stage}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def member_in_words(member: str) -> str:
-    """Where a process runs, by the name that it has among the others."""
+    """Where a process runs, from its member name."""
     _, host, pid, _ = member.rsplit(":", 3)
     return f"{host} ({pid})"
 
 
 def reports_of(presence: Presence) -> dict[str, Report]:
-    """Everybody's last report, by member; raises QueueError."""
+    """The last report of every process, by member; raises QueueError."""
     read = {member: Report.of_bytes(data) for member, data in presence.members().items()}
     return {member: report for member, report in sorted(read.items()) if report is not None}
 
@@ -164,18 +164,18 @@ Facts = Callable[[], dict[str, Any]]
 
 
 class Reporter:
-    """Says once a second how this process does. `beat` is called by one thread."""
+    """Publishes this process's report once a second. `beat` is called by one thread."""
 
     def __init__(
         self, stage: str, context: StageContext, not_ready: Callable[[], str | None]
     ) -> None:
         self.member = new_member(stage)
         self.facts: Facts = dict
-        """Set once the stage is there."""
+        """Set once the stage exists."""
         self.cameras: Collection[str] = context.deployment.cameras
-        """Those of the file by which the process works; set anew when it has changed."""
+        """Those in the file that the process works by; set again when it changes."""
         self.reloader: Reloader | None = None
-        """Set once the stage is there: the file by which the process works."""
+        """Set once the stage exists: the file that the process works by."""
         self._stage = stage
         self._context = context
         self._not_ready = not_ready
@@ -183,15 +183,15 @@ class Reporter:
         self._past: deque[tuple[float, Figures]] = deque()
 
     def beat(self, presence: Presence, *, last: bool = False, ttl: timedelta = TTL) -> None:
-        """Say how it does. Where the queue is away nobody hears, and nothing happens."""
+        """Publish the report. Nothing happens if the queue is out of reach."""
         try:
             report = replace(self.report(), is_last=last)
             presence.say(self.member, report.to_bytes(), ttl)
         except (QueueError, StoreError):
-            return  # said by the queue itself, or by whoever writes to the store
+            return  # reported by the queue, or by those who write to the store
 
     def report(self) -> Report:
-        """How this process does now."""
+        """The current state of this process."""
         now = self._context.clock.monotonic()
         figures = figures_of(self._context.metrics, self.cameras)
         self._past.append((now, figures))

@@ -1,4 +1,4 @@
-"""What a deployment at work looks like from outside, in one process or in many."""
+"""The interface of a running deployment, in one process or in many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a run is doing."""
+    """The state of a run."""
 
     figures: Figures
     sinks: Sequence[LaneStatus]
@@ -22,7 +22,7 @@ class Status:
 
 
 class RunHandle(Protocol):
-    """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
+    """A running deployment: `start` it, check `finished` and `failure` regularly, `stop` it."""
 
     deployment: Deployment
     store: "SqlStore"
@@ -33,17 +33,17 @@ class RunHandle(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether every camera was a file, and all of them are judged to their end."""
+        """Whether all cameras are files, and all of them are judged to their end."""
         ...
 
     @property
     def failure(self) -> str | None:
-        """Why it cannot go on; None while all is well."""
+        """Why it cannot continue; None while all is well."""
         ...
 
     @property
     def shortfall(self) -> str | None:
-        """What did not work although the rest went on; None where all did."""
+        """What failed although the rest went on; None if nothing did."""
         ...
 
     def hang_up(self) -> None:
@@ -51,21 +51,21 @@ class RunHandle(Protocol):
         ...
 
     def progress(self) -> float | None:
-        """How far the files are, 0..1; None where that is not known."""
+        """Progress through the files, 0..1; None if unknown."""
         ...
 
     def status(self) -> Status:
-        """How the cameras and sinks are doing."""
+        """The state of cameras and sinks."""
         ...
 
     def poll(self) -> None:
-        """What has to be done now and then."""
+        """Do the regular work."""
         ...
 
     def stop(self) -> None:
-        """Stop sampling, finish what is under way, deliver what is there."""
+        """Stop sampling, finish work in progress, deliver what is left."""
         ...
 
     def close(self) -> None:
-        """Let go of the store, which can be asked until then what the run found."""
+        """Close the store, which can be queried for results until then."""
         ...

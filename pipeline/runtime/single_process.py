@@ -21,15 +21,15 @@ from pipeline.runtime.stages.sampling import SamplingStage
 from pipeline.telemetry.figures import figures_of
 from pipeline.telemetry.metrics import Metrics
 
-# What is said of a run is written to its store, so less often than to a Redis.
+# A run's report is written to its store, so less often than to Redis.
 _BEAT_S = 2.0
 _TTL = timedelta(seconds=7)
-# How long each stage may take to finish what it has in hand when a run is asked to stop.
+# How long each stage may take to finish its current work when a run is stopped.
 DRAIN_S = 5.0
 
 
 class Run:
-    """A deployment at work. `start`, look at `finished` and `failure` now and then, `stop`."""
+    """A running deployment: `start` it, check `finished` and `failure` regularly, `stop` it."""
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class Run:
         record: Path | None = None,
         file: DeploymentFile | None = None,
     ) -> None:
-        """Start the engines and read the store, which was taken; raises EngineError, StoreError.
+        """Start the engines and read the store, which is ours; raises EngineError, StoreError.
 
-        With the `file` that the deployment is from it is seen at work from outside, and takes
-        changes of the file.
+        With the `file` that the deployment was read from, other commands see it running, and it
+        applies changes to the file.
         """
         self.deployment = deployment
         self.metrics = Metrics()
@@ -76,7 +76,7 @@ class Run:
             self._presence = StageThread("presence", self._beat, self._is_over.set)
 
     def start(self) -> None:
-        """Begin at the end: whoever receives is ready before there is something to send."""
+        """Start in reverse order: receivers are ready before there is anything to send."""
         self._began = self._clock.monotonic()
         for stage in self._stages:
             stage.start()
@@ -89,13 +89,13 @@ class Run:
             self._reporter.reloader.hang_up()
 
     def update(self, deployment: Deployment) -> None:
-        """Go on by another version of the file; what is equal in both is not disturbed.
+        """Continue with another version of the file; what is equal in both is not disturbed.
 
-        Raises MoonwatchError where that is not possible, and then all is as before.
+        Raises MoonwatchError if that is not possible; then everything is as before.
         """
         before, changed = self.deployment, []
         try:
-            for stage in self._stages:  # whoever receives knows a camera before its frames come
+            for stage in self._stages:  # receivers know a camera before its frames arrive
                 changed.append(stage)
                 stage.update(deployment)
         except MoonwatchError:
@@ -108,64 +108,64 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every camera was a file, and all of them are judged to their end."""
+        """Whether all cameras are files, and all of them are judged to their end."""
         failed = self._sampling.failures
         ends = {key for key in ends_of(self.deployment) if key[0] not in failed}
         return self._sampling.finished and self._processing.ended >= ends
 
     @property
     def failure(self) -> str | None:
-        """Why the run cannot go on; None while all is well."""
+        """Why the run cannot continue; None while all is well."""
         parts = (self._ownership, self._delivery, self._processing, self._inference)
         return next((part.failure for part in parts if part.failure), None)
 
     @property
     def shortfall(self) -> str | None:
-        """The file that could not be read, while the other cameras went on."""
+        """The file that could not be read, although the other cameras went on."""
         return self._sampling.camera_failure()
 
     def ready(self) -> str | None:
-        """Why not all stages are at work; None when they are."""
+        """Why some stage is not ready; None if all are."""
         reasons = [f"{stage.name}: {why}" for stage in self._stages if (why := stage.ready())]
         return "; ".join(reasons) or None
 
     def progress(self) -> float | None:
-        """How far the files are, 0..1; None where a live camera or a loop has no end."""
+        """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return self._sampling.progress()
 
     def status(self) -> Status:
-        """How the cameras and sinks are doing."""
+        """The state of cameras and sinks."""
         figures = figures_of(self.metrics, self.deployment.cameras)
         return Status(figures, self._delivery.status(), self._clock.monotonic() - self._began)
 
     def poll(self) -> None:
-        """What has to be done now and then: wake delivery, measure, forget what is too old."""
+        """Do the regular work: wake delivery, measure, delete what is too old."""
         if self._reporter.reloader is not None:
             self._reporter.reloader.poll()
         for stage in self._stages:
             stage.poll()
 
     def stop(self, within_s: float = DRAIN_S) -> None:
-        """Stop sampling, finish what is under way, deliver what is there, let go."""
+        """Stop sampling, finish work in progress, deliver what is left, release the store."""
         self._sampling.stop(within_s)
         self._drain(within_s)
         for stage in (self._inference, self._processing, self._delivery):
             stage.stop(within_s)
         if self._presence is not None:
             self._presence.stop(_BEAT_S)
-            with suppress(StoreError):  # then it is forgotten a little later
+            with suppress(StoreError):  # then it expires a little later
                 self.store.presence.leave(self._reporter.member)
         self._ownership.end()
 
     def close(self) -> None:
-        """Let go of the store, which can be asked until then what the run found."""
+        """Close the store, which can be queried for results until then."""
         self.store.close()
 
     def _asked(self) -> str | None:
         try:
             return self.store.requests.asked()
         except StoreError:
-            return None  # said by those who write to it
+            return None  # reported by those who write to it
 
     def _beat(self) -> None:
         while not self._is_over.is_set():

@@ -1,4 +1,4 @@
-"""One stage as a process: started, looked after, asked how it is, ended when told to."""
+"""One stage as a process: its start, its health, its regular work and its end."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ _SETTLE_LOOK_S = 0.05
 
 
 class SharedPartitions:
-    """This process's number of partitions beside the others'. One thread looks, one waits."""
+    """Compares the number of partitions with other processes'. One thread looks, one waits."""
 
     def __init__(self, agreement: Agreement, partitions: int, clock: Clock) -> None:
         self._agreement = agreement
@@ -47,32 +47,32 @@ class SharedPartitions:
 
     @property
     def differ(self) -> bool:
-        """Whether others at work have another number, or had it until a moment ago."""
+        """Whether other running processes have a different number, or had until a moment ago."""
         return self._others is not None
 
     @property
     def refusal(self) -> ConfigError | None:
-        """Why this process must not go on; None while it may.
+        """Why this process cannot continue; None while it can.
 
-        Before it is at work it gives the others the time in which they would be forgotten if they
-        had just ended.
+        Before it starts work it allows the others the time after which they count as gone, in case
+        they have just ended.
         """
         others = self._others
         waited_s = self._clock.monotonic() - self._others_since
         if others is None or not (self._at_work or waited_s > TTL.total_seconds()):
             return None
         message = (
-            f"is {self._partitions} here, but {others} in the processes of this deployment that "
-            "are at work; give all of them the same file, or, for another number, stop the "
-            "samplers, let what waits be judged, stop all processes, and start them again"
+            f"is {self._partitions} here, but {others} in the running processes of this deployment"
+            "; give all of them the same file, or, to change the number, stop the samplers, wait "
+            "until the queue is empty, stop all processes, and start them again"
         )
         return ConfigError([Problem("queue.partitions", message)])
 
     def look(self) -> None:
-        """Ask, and say it to the others. Where the queue is away nobody can tell."""
+        """Ask, and tell the others. Nothing is known while the queue is out of reach."""
         try:
             found = self._agreement.agree("partitions", self._partitions, TTL)
-        except QueueError:  # said by the queue itself; the next look tries again
+        except QueueError:  # the queue reports it; the next look tries again
             self._asked = True
             return
         if found == self._partitions:
@@ -83,10 +83,10 @@ class SharedPartitions:
         self._asked = True
 
     def settle(self, stop: threading.Event, *, surely: bool) -> bool:
-        """Wait until work may begin; False when told to stop meanwhile. Raises ConfigError.
+        """Wait until work may begin; False if `stop` is set meanwhile. Raises ConfigError.
 
-        Where the queue is away it may begin and is stopped later, unless it has to be known
-        `surely`.
+        If the queue is out of reach work may begin, and is stopped later if the numbers differ,
+        unless they have to agree `surely`.
         """
         while not self._is_settled(surely=surely):
             refusal = self.refusal
@@ -105,7 +105,7 @@ class SharedPartitions:
 
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
-    """What a stage's process has: the queue that it shares with others, and its own figures."""
+    """What a stage's process works with: the queue that it shares, and its own figures."""
 
     context: StageContext
     queues: RedisQueues
@@ -117,11 +117,11 @@ class ProcessContext:
 
 
 def shared_queues(deployment: Deployment, clock: Clock) -> RedisQueues:
-    """The queue that processes share; raises ConfigError where it is this process's own."""
+    """The queue that processes share; raises ConfigError if it cannot be shared."""
     if not deployment.queue.is_shared:
         message = (
-            "is `memory`, which ends with its process; name a Redis, or run all stages in one "
-            "process with `moonwatch run`"
+            "is `memory`, which exists only inside one process; use Redis, or run all stages in "
+            "one process with `moonwatch run`"
         )
         raise ConfigError([Problem("queue", message)])
     return deployment.queue.build(clock)
@@ -133,7 +133,7 @@ def process_context_of(
     stop: threading.Event,
     hang_up: threading.Event,
 ) -> ProcessContext:
-    """What one stage's process works with; raises ConfigError where there is no queue to share."""
+    """What a stage's process works with; raises ConfigError if the queue cannot be shared."""
     clock = SystemClock()
     deployment = file.deployment
     queues = shared_queues(deployment, clock)
@@ -142,29 +142,37 @@ def process_context_of(
 
 
 Make = Callable[[Reporter], tuple[Stage, Facts]]
-"""Makes the stage, and what it adds to its process's report."""
+"""Makes the stage, and the facts that it adds to its process's report."""
 
 
 def serve(
     name: str, make: Make, process_context: ProcessContext, *, surely_agreed: bool = False
 ) -> None:
-    """Work until told to stop, or until there is nothing left to do.
+    """Run a stage until it is stopped or has nothing left to do.
 
-    Raises MoonwatchError when the stage fails, and ConfigError where the processes at work divide
-    the results in another way. Where the queue is away that is found once it answers; a stage that
-    must be `surely_agreed` is not begun before.
+    Raises MoonwatchError if the stage fails, and ConfigError if the running processes use a
+    different number of partitions. If the queue is out of reach that is noticed once it is back; a
+    stage that must be `surely_agreed` does not start before.
     """
-    about = _About(process_context)
-    reporter = Reporter(name, process_context.context, about.not_ready)
-    metrics = process_context.context.metrics
-    telling = HealthAnswers(about.not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
     queues = process_context.queues
+    at_work: Stage | None = None
+
+    def not_ready() -> str | None:
+        try:
+            queues.jobs.ping()
+        except QueueError as error:
+            return str(error)
+        return "is starting" if at_work is None else at_work.ready()
+
+    reporter = Reporter(name, process_context.context, not_ready)
+    metrics = process_context.context.metrics
+    answers = HealthAnswers(not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
     partitions = SharedPartitions(
         queues.agreement, queues.results.partitions, process_context.context.clock
     )
     try:
         with (
-            answering(process_context.http, telling),
+            answering(process_context.http, answers),
             _beating(reporter, partitions, process_context),
         ):
             if not partitions.settle(process_context.stop, surely=surely_agreed):
@@ -173,8 +181,8 @@ def serve(
             reporter.reloader = _reloader(stage, reporter, process_context)
             try:
                 _tried_on(stage.start, process_context)
-                about.stage = stage
-                _look_after(stage, partitions, reporter.reloader, process_context)
+                at_work = stage
+                _poll_until_done(stage, partitions, reporter.reloader, process_context)
             finally:
                 stage.stop(DRAIN_S)
     finally:
@@ -186,7 +194,7 @@ def serve(
 
 
 def opened_store(process_context: ProcessContext) -> "SqlStore":
-    """The store, waited for until it can be opened; raises StoreError when told to stop."""
+    """The store, once it can be opened; raises StoreError if the process is stopped first."""
     return _tried_on(
         lambda: process_context.context.deployment.store.build(process_context.context.clock),
         process_context,
@@ -194,7 +202,7 @@ def opened_store(process_context: ProcessContext) -> "SqlStore":
 
 
 def stop_with_parent(stop: threading.Event) -> None:
-    """Stop when the process that holds our standard input ends, however it does."""
+    """Stop when the process that holds our standard input ends, however it ends."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1024):
@@ -204,21 +212,6 @@ def stop_with_parent(stop: threading.Event) -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-class _About:
-    """Whether the process is at work."""
-
-    def __init__(self, process_context: ProcessContext) -> None:
-        self.stage: Stage | None = None
-        self._process_context = process_context
-
-    def not_ready(self) -> str | None:
-        try:
-            self._process_context.queues.jobs.ping()
-        except QueueError as error:
-            return str(error)
-        return "is starting" if self.stage is None else self.stage.ready()
-
-
 @contextmanager
 def _beating(
     reporter: Reporter, partitions: SharedPartitions, process_context: ProcessContext
@@ -226,7 +219,7 @@ def _beating(
     over = threading.Event()
 
     def say(*, last: bool = False) -> None:
-        # Who differs is not to be counted among those who share the work.
+        # A process that differs does not count among those that share the work.
         if not partitions.differ:
             reporter.beat(process_context.queues.presence, last=last)
 
@@ -241,13 +234,13 @@ def _beating(
     try:
         yield
     finally:
-        # The last word has the final figures; it is forgotten like all others.
+        # The last report has the final figures; it expires like all others.
         thread.stop(BEAT_S)
         say(last=True)
 
 
 def _remark(facts: dict[str, Any]) -> str | None:
-    return "another process is at work, standing by" if facts.get("stands_by") else None
+    return "another process is at work; standing by" if facts.get("stands_by") else None
 
 
 def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext) -> Reloader:
@@ -261,10 +254,10 @@ def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext)
         try:
             return queues.requests.asked()
         except QueueError:
-            return None  # said by the queue itself
+            return None  # the queue reports it
 
     def others() -> list[str]:
-        """Of those that have to know a new camera before its frames come."""
+        """The versions of the processes that must know a new camera before its frames arrive."""
         try:
             reports = reports_of(queues.presence).values()
         except QueueError:
@@ -285,7 +278,7 @@ def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext)
     )
 
 
-def _look_after(
+def _poll_until_done(
     stage: Stage,
     partitions: SharedPartitions,
     reloader: Reloader,
@@ -311,11 +304,11 @@ def _tried_on(attempt: Callable[[], T], process_context: ProcessContext) -> T:
             done = attempt()
         except StoreError as error:
             if not said:
-                logger.error("store does not answer, trying on: %s", error)  # noqa: TRY400
+                logger.error("store is not responding; retrying: %s", error)  # noqa: TRY400
             said = True
             if process_context.context.clock.wait(_STORE_RETRY_S, process_context.stop):
                 raise
         else:
             if said:
-                logger.info("store answers again")
+                logger.info("store is responding again")
             return done

@@ -178,7 +178,7 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
         _, errors = process.communicate(timeout=patience(40))
         assert time.monotonic() - began < patience(20)
     assert process.returncode == 0, errors
-    assert "was killed by signal 9, starting it again" in errors
+    assert "was killed by signal 9; restarting it" in errors
     assert [asked(port + nth, "/healthz") for nth in range(5)] == [0] * 5
 
 

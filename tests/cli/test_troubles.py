@@ -53,7 +53,7 @@ def test_a_store_that_is_locked_is_waited_for(tmp_path: Path, clip: Path, calm: 
             other.execute("ROLLBACK")
         _, errors = process.communicate(timeout=patience(60))
     assert process.returncode == 0, errors
-    assert errors.count("store refuses events, trying on") == 1
+    assert errors.count("store refuses events; retrying") == 1
     assert errors.count("store accepts events again") == 1
     assert found(tmp_path).events == found(calm).events
 
@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path: Path, clip: Path, calm: Pat
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
         _, errors = process.communicate(timeout=patience(60))
     assert process.returncode == 0, errors
-    assert errors.count("store refuses events, trying on") == 1
+    assert errors.count("store refuses events; retrying") == 1
     ours, theirs = found(tmp_path), found(calm)
     assert ours.events.keys() == theirs.events.keys()
     assert ours.buckets == theirs.buckets

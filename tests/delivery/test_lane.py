@@ -193,8 +193,8 @@ def test_trouble_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO):
         bench.run(lane)
     first, last = (record.getMessage() for record in caplog.records)
-    assert first == "sink ops is behind: told to fail; trying again"
-    assert last.startswith("sink ops takes events again after ")
+    assert first == "sink ops is behind: told to fail; retrying"
+    assert last.startswith("sink ops accepts events again after ")
 
 
 def test_a_refused_event_does_not_hold_up_the_others(bench: Bench) -> None:

@@ -48,14 +48,14 @@ class Site:
 
     def restart(self, scene: Scene) -> Processor:
         """The next process, with the file as it is now."""
-        outside = ProcessorContext(
+        context = ProcessorContext(
             results=self.results,
             store=self.store,
             snapshots=Snapshots(MemoryShelf(), self.config.build_media()),
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.processor = Processor(plans_of(Deployment.model_validate(scene)), outside)
+        self.processor = Processor(plans_of(Deployment.model_validate(scene)), context)
         self.resumed = self.processor.resume()
         return self.processor
 
@@ -424,7 +424,7 @@ def test_a_camera_nobody_planned_is_named(
     (name, unknown), *others = site.processor.unknown_cameras.items()
     assert (name, others) == ("yard", [])
     assert (unknown.results, unknown.since, unknown.last) == (13, START, START + 20)
-    assert caplog.text.count("camera yard is sampled and not in this processor's file") == 1
+    assert caplog.text.count("camera yard is sampled but is not in this processor's file") == 1
     site.reload(shop(cameras__yard=SHOP["cameras"]["door"]))
     assert site.processor.unknown_cameras == {}
     site.feed([replace(result, camera="yard") for result in results(0, 60)])

@@ -141,7 +141,7 @@ class Desk:
     ) -> Processor:
         """A processor on this desk's queues, such as the next one after a crash."""
         config = StoreConfig(url="sqlite:///unused.db", media=self.media)
-        outside = ProcessorContext(
+        context = ProcessorContext(
             results=self.queues.results,
             store=store,
             snapshots=Snapshots(self.shelf, config.build_media()),
@@ -149,7 +149,7 @@ class Desk:
             clock=self.clock,
             fences=fences or {},
         )
-        return Processor([plan], outside)
+        return Processor([plan], context)
 
     def feed(self, *results: Result) -> None:
         """Publish and judge."""

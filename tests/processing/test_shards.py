@@ -12,7 +12,7 @@ from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
 from pipeline.core.membership import partition_of
 from pipeline.core.store import Commit, Store
-from pipeline.processing.leases import LeaseTerms, PartitionLeases
+from pipeline.processing.leases import PartitionLeases
 from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import ProcessorContext
 from pipeline.processing.shards import Shards
@@ -52,19 +52,25 @@ class Crew:
         self.opened.append(built(self.server.url, self.folder.name, partitions=PARTITIONS))
         return self.opened[-1]
 
-    def tenure(self, owner: str, shard: frozenset[int] | None = None) -> PartitionLeases:
+    def leases(self, owner: str, shard: frozenset[int] | None = None) -> PartitionLeases:
         """What one processor owns, not yet looked after."""
-        terms = LeaseTerms(owner, PARTITIONS, shard, LONG)
-        fences = self.fences or dict
-        return PartitionLeases(self.queues().leases, terms, lambda: self.present, fences)
+        return PartitionLeases(
+            self.queues().leases,
+            owner,
+            PARTITIONS,
+            lambda: self.present,
+            self.fences or dict,
+            shard=shard,
+            ttl=LONG,
+        )
 
-    def shards(self, tenure: PartitionLeases, store: Store) -> Shards:
-        """A processor of what `tenure` holds."""
+    def shards(self, leases: PartitionLeases, store: Store) -> Shards:
+        """A processor of what `leases` holds."""
         queues = self.queues()
         media = StoreConfig(media=self.folder / "media").build_media()
         snapshots = Snapshots(queues.shelf, media)
-        outside = ProcessorContext(queues.results, store, snapshots, Metrics(), self.clock)
-        return Shards([PLAN], outside, queues.results, tenure)
+        context = ProcessorContext(queues.results, store, snapshots, Metrics(), self.clock)
+        return Shards([PLAN], context, queues.results, leases)
 
     def let_leases_run_out(self) -> None:
         """Nobody has renewed for too long."""
@@ -87,14 +93,14 @@ def crew(tmp_path: Path, server: Redis) -> Iterator[Crew]:
 
 def test_one_takes_all(crew: Crew) -> None:
     """Whoever is alone owns every partition, with a token for each."""
-    tenure = crew.tenure("a")
-    tenure.look()
-    assert sorted(tenure.held) == [0, 1, 2, 3]
+    leases = crew.leases("a")
+    leases.look()
+    assert sorted(leases.held) == [0, 1, 2, 3]
 
 
 def test_a_newcomer_gets_its_share(crew: Crew) -> None:
     """Given up only once the one before does not work with them any more."""
-    first, second = crew.tenure("a"), crew.tenure("b")
+    first, second = crew.leases("a"), crew.leases("b")
     first.look()
     first.use(first.held.keys())
     crew.present = 2
@@ -109,14 +115,14 @@ def test_a_newcomer_gets_its_share(crew: Crew) -> None:
 
 def test_a_fixed_share_is_all_that_is_taken(crew: Crew) -> None:
     """`--shard 1/2` leaves the rest to others, however many are there."""
-    tenure = crew.tenure("a", shard=frozenset({0, 2}))
-    tenure.look()
-    assert sorted(tenure.held) == [0, 2]
+    leases = crew.leases("a", shard=frozenset({0, 2}))
+    leases.look()
+    assert sorted(leases.held) == [0, 2]
 
 
 def test_what_is_given_back_is_free_at_once(crew: Crew) -> None:
     """Nobody has to wait for a lease of a processor that stopped in order."""
-    first, second = crew.tenure("a"), crew.tenure("b")
+    first, second = crew.leases("a"), crew.leases("b")
     first.look()
     first.end()
     second.look()
@@ -125,7 +131,7 @@ def test_what_is_given_back_is_free_at_once(crew: Crew) -> None:
 
 def test_what_a_dead_one_owned_is_taken_over(crew: Crew) -> None:
     """As soon as its leases ran out, with higher tokens; when it wakes up, it has nothing."""
-    first, second = crew.tenure("a"), crew.tenure("b")
+    first, second = crew.leases("a"), crew.leases("b")
     first.look()
     before = first.held
     crew.let_leases_run_out()
@@ -166,7 +172,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(
 ) -> None:
     """With its state, and with what it had taken and not judged; a late commit is refused."""
     queues = crew.queues()
-    first, second = crew.tenure("a"), crew.tenure("b")
+    first, second = crew.leases("a"), crew.leases("b")
     old, new = crew.shards(first, stores()), crew.shards(second, stores())
     first.look()
     queues.results.publish([result(0), result(1), result(3)], 1.0)
@@ -205,15 +211,15 @@ def test_a_processor_paused_between_judging_and_keeping_is_fenced_off(
                 stores().commit(Commit(fences={door: commit.fences[door] + 1}))
             return self._store.commit(commit)
 
-    tenure = crew.tenure("a")
-    tenure.look()
+    leases = crew.leases("a")
+    leases.look()
     paused: Store = Paused(stores())  # type: ignore[assignment]
-    shards = crew.shards(tenure, paused)
+    shards = crew.shards(leases, paused)
     queues.results.publish([result(0), result(1)], 1.0)
     drain(shards)
     assert seen(stores()) == []
     assert stores().checkpoint("door", "fast") is None
-    assert sorted(tenure.held) == [p for p in range(PARTITIONS) if p != door]
+    assert sorted(leases.held) == [p for p in range(PARTITIONS) if p != door]
 
 
 def test_a_store_that_is_away_is_waited_for(
@@ -238,17 +244,17 @@ def test_a_store_that_is_away_is_waited_for(
             return self._store.commit(commit)
 
     queues = crew.queues()
-    tenure = crew.tenure("a")
-    tenure.look()
+    leases = crew.leases("a")
+    leases.look()
     away: Store = Away(stores())  # type: ignore[assignment]
-    shards = crew.shards(tenure, away)
+    shards = crew.shards(leases, away)
     queues.results.publish([result(0), result(1)], 1.0)
     for _ in range(3):
         shards.step(0.0)
         assert not shards.is_judging
     drain(shards)
     assert seen(stores()) == [2]
-    assert caplog.text.count("store does not answer") == 1
+    assert caplog.text.count("store is not responding") == 1
 
 
 def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(
@@ -259,10 +265,10 @@ def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(
     ahead = 2**52
     store.commit(Commit(fences=dict.fromkeys(range(PARTITIONS), ahead)))
     crew.fences = store.fences
-    tenure = crew.tenure("a")
-    shards = crew.shards(tenure, store)
-    tenure.look()
-    assert all(token > ahead for token in tenure.held.values())
+    leases = crew.leases("a")
+    shards = crew.shards(leases, store)
+    leases.look()
+    assert all(token > ahead for token in leases.held.values())
     queues.results.publish([result(0), result(1)], 1.0)
     drain(shards)
     assert seen(store) == [2]
@@ -275,16 +281,16 @@ def test_a_lease_that_was_given_below_the_floor_is_given_anew(
     """E5: a Redis put back to an earlier time still shows our lease, with a token of that time."""
     store = stores()
     crew.fences = store.fences
-    tenure = crew.tenure("a")
-    tenure.look()
-    before = tenure.held
+    leases = crew.leases("a")
+    leases.look()
+    before = leases.held
     store.commit(Commit(fences={p: token + 1000 for p, token in before.items()}))
-    shards = crew.shards(tenure, store)
+    shards = crew.shards(leases, store)
     for _ in range(2 * PARTITIONS):
         shards.step(0.0)
-        tenure.look()
-    assert all(token > before[p] + 1000 for p, token in tenure.held.items())
-    assert len(tenure.held) == PARTITIONS
+        leases.look()
+    assert all(token > before[p] + 1000 for p, token in leases.held.items())
+    assert len(leases.held) == PARTITIONS
     crew.queues().results.publish([result(0), result(1)], 1.0)
     drain(shards)
     assert seen(store) == [2]
@@ -296,7 +302,7 @@ def test_a_changed_file_reaches_what_is_owned(crew: Crew, stores: Callable[[], S
     elsewhere = next(n for n in ("yard", "till", "roof") if partition_of(n, PARTITIONS) != mine)
     both = [PLAN, CameraPlan(elsewhere, PLAN.lanes)]
     results_of_both = [result(0), result(1), replace(result(0), camera=elsewhere)]
-    all_, some = crew.tenure("a"), crew.tenure("b", frozenset({mine}))
+    all_, some = crew.leases("a"), crew.leases("b", frozenset({mine}))
     all_.look()
     first = crew.shards(all_, stores())
     first.update(both)

@@ -136,7 +136,9 @@ def test_a_process_that_differs_ends_with_the_code_of_refused_files(
     queues.agreement.agree("partitions", 4, A_WHILE)
     code, _, errors = moonwatch("process", file)
     assert code == 2
-    assert "queue.partitions: is 8 here, but 4 in the processes of this deployment" in errors
+    assert (
+        "queue.partitions: is 8 here, but 4 in the running processes of this deployment" in errors
+    )
     assert not (tmp_path / "events.db").exists()
     assert queues.presence.members() == {}
     assert queues.leases.owners() == {}

@@ -107,7 +107,7 @@ class Site:
         return "".join(f"--- {one.name}\n{one.said()}" for one in self.members)
 
 
-STANDING_BY = "200 ready: another process is at work, standing by"
+STANDING_BY = "200 ready: another process is at work; standing by"
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_of_two_one_delivers_and_the_other_goes_on(site: Site) -> None:
     site.arrive(within_s=TAKEN_OVER_S)
     assert len(site.hook.accepted) == len(set(site.hook.accepted)) == site.made
     for nth in (second, 2):
-        assert site.members[nth].said().count("another process delivers, standing by") == 1
+        assert site.members[nth].said().count("another process is delivering; standing by") == 1
 
 
 @pytest.mark.slow
@@ -209,11 +209,11 @@ def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptur
     """It is said once, and not ready; afterwards events arrive, and the metric says so."""
     mine = shift(site, Refusing(site.store, 3))
     site.happen()
-    assert mine.stage.ready() == "does not know yet whether another process delivers"
+    assert mine.stage.ready() == "has not found out yet whether another process is delivering"
     mine.lease.look()
     for _ in range(3):
         mine.stage.poll()
-        assert mine.stage.ready() == "the store does not answer yet"
+        assert mine.stage.ready() == "the store is not responding yet"
         assert mine.metrics.value("moonwatch_delivering") == 0
         mine.clock.advance(1.0)
     with caplog.at_level(logging.INFO):
@@ -224,7 +224,7 @@ def test_a_store_that_is_away_is_waited_for(site: Site, caplog: pytest.LogCaptur
     mine.stage.stop(5.0)
     mine.queues.close()
     assert mine.metrics.value("moonwatch_delivering") == 0
-    assert caplog.text.count("store does not answer") == 1
+    assert caplog.text.count("store is not responding") == 1
     assert len(set(site.hook.accepted)) == site.made
 
 

@@ -29,11 +29,11 @@ class Desk:
     """A sampler, a queue, and somebody who says how far they have judged."""
 
     def __init__(
-        self, file: Path, standing: JudgedUpTo | None = None, clock: ManualClock | None = None
+        self, file: Path, point: JudgedUpTo | None = None, clock: ManualClock | None = None
     ) -> None:
         self.clock = clock or ManualClock()
         self.queues: Queues = MemoryConfig(file_room=100).build(self.clock)
-        self.standings: dict[tuple[str, str], JudgedUpTo | None] = {LANE: standing}
+        self.judged: dict[tuple[str, str], JudgedUpTo | None] = {LANE: point}
         self.is_away = False
         context = StageContext(load(file), self.queues, Metrics(), self.clock)
         self.stage = ConfirmedSamplingStage(context, self._said)
@@ -41,7 +41,7 @@ class Desk:
     def _said(self) -> dict[tuple[str, str], JudgedUpTo | None]:
         if self.is_away:
             raise QueueError("redis is out of reach")
-        return dict(self.standings)
+        return dict(self.judged)
 
     def look(self, after_s: float = 1.0) -> None:
         """Let time pass, and the stage look around."""
@@ -70,7 +70,7 @@ class Desk:
 
     def judge(self, end: Result, ordinal: int) -> None:
         """Say that the run is judged up to there."""
-        self.standings[LANE] = JudgedUpTo(end.run, ordinal, ended=ordinal == end.ordinal)
+        self.judged[LANE] = JudgedUpTo(end.run, ordinal, ended=ordinal == end.ordinal)
 
 
 class HeldClock(ManualClock):
@@ -111,7 +111,7 @@ def test_read_is_not_over(desk: Desk) -> None:
     ordinals, end = desk.played()
     assert (ordinals, end.ordinal) == ([0, 1, 2, 3], LAST)
     assert not desk.is_over()
-    desk.standings[LANE] = JudgedUpTo("another recording", LAST, ended=True)
+    desk.judged[LANE] = JudgedUpTo("another recording", LAST, ended=True)
     assert not desk.is_over()
     desk.judge(end, LAST)
     assert desk.is_over()
@@ -147,7 +147,7 @@ def test_while_nobody_can_say_nothing_is_played_again(desk: Desk, why: str) -> N
     desk.look()
     desk.is_away = why == "queue away"
     if why == "nobody judges":
-        desk.standings.clear()
+        desk.judged.clear()
     for _ in range(5):
         desk.look(100.0)
     assert desk.queues.jobs.claim("coco", 1, 0.0) == []
@@ -193,12 +193,12 @@ def test_a_pause_in_which_nothing_is_sent_is_no_standstill(
     caplog.set_level(logging.INFO)
     with at_work(Desk(realtime, clock=HeldClock())) as desk:
         job = first_of(desk)
-        desk.standings[LANE] = JudgedUpTo(job.frame.run, job.ordinal, ended=False)
+        desk.judged[LANE] = JudgedUpTo(job.frame.run, job.ordinal, ended=False)
         for _ in range(5):
             desk.look(100.0)
-        assert "played again" not in caplog.text
-        desk.standings[LANE] = None
+        assert "playing the file again" not in caplog.text
+        desk.judged[LANE] = None
         desk.look()
         desk.look(9.0)
-        assert "played again" in caplog.text
+        assert "playing the file again" in caplog.text
         assert first_of(desk).ordinal == 0

@@ -158,7 +158,7 @@ def test_a_run_waits_for_the_end_of_another(shop: Shop) -> None:
     shop.owned_by(first)
     patient, other = shop.run("--wait"), shop.run("--wait")
     for one in (patient, other):
-        wait_for(lambda one=one: "waiting: " in one.said(), patience(30), one.said)  # type: ignore[misc]
+        wait_for(lambda one=one: "waiting for the store: " in one.said(), patience(30), one.said)  # type: ignore[misc]
     other.process.terminate()
     assert other.ended() == 0, other.said()
     assert f"process {first.process.pid} on" in patient.said()
@@ -166,7 +166,7 @@ def test_a_run_waits_for_the_end_of_another(shop: Shop) -> None:
     assert first.ended() == 0, first.said()
     shop.owned_by(patient)
     shop.work(patient)
-    assert patient.said().count("waiting: ") == 1
+    assert patient.said().count("waiting for the store: ") == 1
 
 
 def test_after_a_kill_the_next_run_starts_by_itself(shop: Shop) -> None:
@@ -206,7 +206,7 @@ def test_a_run_that_lost_its_store_while_paused_writes_nothing_more(shop: Shop) 
         before, sent = everything(shop.database), shop.delivered()
         first.process.send_signal(signal.SIGCONT)
         assert first.ended() == 1, first.said()
-        assert "taken over while this process stood still" in first.said()
+        assert "taken over while this process was suspended" in first.said()
         assert "process 77 on elsewhere" in first.said()
         assert everything(shop.database) == before
         assert shop.delivered()[: len(sent)] == sent

@@ -204,7 +204,7 @@ def test_without_the_store_all_stays_as_it_is(crew: Crew, caplog: pytest.LogCapt
     second.look()
     assert (first.proof, second.proof) == (proof, None)
     assert first.holds(proof)
-    assert caplog.text.count("store does not answer") == 1
+    assert caplog.text.count("store is not responding") == 1
 
 
 def test_a_wrong_clock_takes_nothing_away(crew: Crew) -> None:

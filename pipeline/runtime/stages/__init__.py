@@ -1,1 +1,1 @@
-"""The stages of a deployment, each with the same few handles, alone in a process or all in one."""
+"""The stages of a deployment, all with one interface, each in its own process or all in one."""

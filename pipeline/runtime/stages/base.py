@@ -1,4 +1,4 @@
-"""What every stage of a deployment has in common: its handles, its surroundings, its threads."""
+"""What every stage of a deployment has in common: its interface, its context, its threads."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ from pipeline.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What the stages of one process have in common."""
+    """What the stages of one process share."""
 
     deployment: Deployment
     queues: Queues
@@ -24,7 +24,7 @@ class StageContext:
 
 
 class Stage(Protocol):
-    """One stage at work. `start`, `poll` it now and then, look at how it is, `stop`."""
+    """A running stage: `start` it, `poll` it regularly, check its state, `stop` it."""
 
     name: str
 
@@ -33,37 +33,37 @@ class Stage(Protocol):
         ...
 
     def update(self, deployment: Deployment) -> None:
-        """Go on by another version of the file; what is equal in both is not disturbed.
+        """Continue with another version of the file; what is equal in both is not disturbed.
 
-        Raises MoonwatchError where that is not possible, and then all is as before.
+        Raises MoonwatchError if that is not possible; then everything is as before.
         """
         ...
 
     @property
     def engines(self) -> Collection[str]:
-        """The engines that this stage has loaded, by name; what they are cannot change at work."""
+        """The names of the engines that this stage has loaded; they cannot change while it runs."""
         ...
 
     def poll(self) -> None:
-        """What has to be done now and then."""
+        """Do the regular work."""
         ...
 
     def stop(self, within_s: float) -> None:
-        """Finish what is in hand, and let go of everything."""
+        """Finish the current work, and release everything."""
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether there will be nothing more to do."""
+        """Whether all work is done."""
         ...
 
     @property
     def failure(self) -> str | None:
-        """Why it cannot go on; None while it can."""
+        """Why it cannot continue; None while it can."""
         ...
 
     def ready(self) -> str | None:
-        """Why it is not at work yet, or not now; None when it is."""
+        """Why it is not ready, at the start or later; None if it is ready."""
         ...
 
 
@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 
 
 class StageThread:
-    """Runs one stage's `work` until it returns; `stop` asks it to."""
+    """Runs a stage's `work` until it returns; `stop` asks it to return."""
 
     def __init__(self, name: str, work: Callable[[], None], stop: Callable[[], None]) -> None:
         self.name = name
@@ -85,7 +85,7 @@ class StageThread:
         self._thread.start()
 
     def stop(self, within_s: float) -> bool:
-        """Ask it to stop and wait; False when it did not within `within_s`."""
+        """Ask it to stop and wait; False if it has not stopped within `within_s`."""
         self._stop()
         if self._thread.ident is not None:
             self._thread.join(within_s)
@@ -95,14 +95,14 @@ class StageThread:
         try:
             self._work()
         except Exception as error:
-            # A stage must not die unseen: the run ends with exit code 1 and this reason.
+            # A stage must not fail silently: the run ends with exit code 1 and this reason.
             logger.exception("%s failed", self.name)
             reason = without_secrets(f"{type(error).__name__}: {error}")
             self.failure = f"{self.name} failed: {reason}"
 
 
 def stop_threads(threads: Collection[StageThread], within_s: float) -> bool:
-    """Stop them all, the last one first; whether every one did in time."""
+    """Stop all, the last one first; False if some did not stop in time."""
     late = [thread for thread in reversed(list(threads)) if not thread.stop(within_s)]
     for thread in late:
         logger.warning("%s did not stop within %g s", thread.name, within_s)

@@ -16,20 +16,20 @@ from pipeline.runtime.ownership import StoreLease, keeping
 from pipeline.runtime.stages.base import StageContext
 
 logger = logging.getLogger(__name__)
-# How long sinks that were at work when the lease was lost are waited for; they send nothing more.
+# How long to wait for sinks that were busy when the lease was lost; they send nothing more.
 _LET_GO_S = 1.0
 _STORE_RETRY_S = 1.0
 
 
 class DeliveryStage:
-    """Delivers while it has the lease. Each time it begins from where the sinks are by then."""
+    """Delivers while it holds the lease, each time from where the sinks are by then."""
 
     name = "delivery"
     engines: Collection[str] = ()
     finished = False
 
     def __init__(self, context: StageContext, store: Store, lease: StoreLease) -> None:
-        """Nothing is asked for before `start`, and nothing sent before the lease is taken."""
+        """Does not ask for the lease before `start`, nor send anything before it has it."""
         self._context = context
         self._store = store
         self._lease = lease
@@ -40,28 +40,28 @@ class DeliveryStage:
         self._said: str | None = None
 
     def start(self) -> None:
-        """Begin to ask for the lease, and to deliver where it is ours; raises StoreError."""
-        # Before there are events: a sink that is new to the store begins with the next one.
+        """Ask for the lease, and begin to deliver once it is ours; raises StoreError."""
+        # Before any events are stored: a sink that is new to the store begins with the next one.
         introduce_sinks(self._context.deployment, self._store)
         self._keeper.start()
         self.poll()
 
     def poll(self) -> None:
-        """Begin or end to deliver, as the lease comes and goes; look for new events."""
+        """Start or stop delivering as the lease is won or lost; look for new events."""
         proof = self._lease.proof
         if self._delivery is not None and proof != self._proof:
-            self._let_go(self._delivery)
+            self._release(self._delivery)
         if proof is not None and self._delivery is None:
             self._begin(proof)
         if self._delivery is not None:
             self._delivery.nudge()
         if self.stands_by:
-            self._say(logging.INFO, "another process delivers, standing by")
+            self._say(logging.INFO, "another process is delivering; standing by")
 
     def update(self, deployment: Deployment) -> None:
         """Serve the sinks of another version of the file; those that are equal are not disturbed.
 
-        Raises SinkError or StoreError, and then all is as before.
+        Raises SinkError or StoreError; then everything is as before.
         """
         before, self._context = self._context, replace(self._context, deployment=deployment)
         if self._delivery is None or self._proof is None:
@@ -80,7 +80,7 @@ class DeliveryStage:
             raise
 
     def stop(self, within_s: float) -> None:
-        """Deliver what is there to the sinks that answer, then let another process go on."""
+        """Deliver what is left to the sinks that respond, then let another process take over."""
         delivery = self._delivery
         has_ended = delivery is None or delivery.stop(within_s)
         self._context.metrics.delivering.set(0)
@@ -90,32 +90,34 @@ class DeliveryStage:
 
     @property
     def failure(self) -> str | None:
-        """Why the thread that keeps the lease has ended."""
+        """Why the thread that renews the lease has failed."""
         return self._keeper.failure
 
     @property
     def stands_by(self) -> bool:
-        """Whether another process delivers."""
+        """Whether another process is delivering."""
         return self._lease.is_anothers
 
     def status(self) -> tuple[LaneStatus, ...]:
-        """How each sink is doing; none where another process delivers."""
+        """The state of each sink; empty while another process is delivering."""
         delivery = self._delivery
         return delivery.status() if delivery is not None else ()
 
     def ready(self) -> str | None:
-        """Whether some sink takes events, or this process would go on where another one delivers.
+        """Why no sink accepts events, or why it is not known whether to deliver.
 
-        Who stands by is ready: in a rolling update it is what the old process may end for.
+        A process that stands by is ready: in a rolling update the old one can end then.
         """
         if self._delivery is not None:
             lanes = self.status()
             if lanes and all(lane.error for lane in lanes):
-                return f"no sink takes events; {lanes[0].sink}: {lanes[0].error}"
+                return f"no sink accepts events; {lanes[0].sink}: {lanes[0].error}"
             return None
         if self._lease.proof is not None or self._lease.trouble is not None:
-            return "the store does not answer yet"
-        return None if self.stands_by else "does not know yet whether another process delivers"
+            return "the store is not responding yet"
+        if self.stands_by:
+            return None
+        return "has not found out yet whether another process is delivering"
 
     def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
         context = self._context
@@ -135,14 +137,14 @@ class DeliveryStage:
             delivery.start()
         except StoreError as error:
             self._retry_at = now + _STORE_RETRY_S
-            self._say(logging.ERROR, f"store does not answer, trying on: {error}")
+            self._say(logging.ERROR, f"store is not responding; retrying: {error}")
             return
         self._delivery, self._proof = delivery, proof
         self._context.metrics.delivering.set(1)
         self._say(logging.INFO, "delivering")
 
-    def _let_go(self, delivery: Delivery) -> None:
-        self._say(logging.WARNING, "the lease of delivery was lost, letting go of the sinks")
+    def _release(self, delivery: Delivery) -> None:
+        self._say(logging.WARNING, "the delivery lease was lost; closing the sinks")
         self._delivery, self._proof = None, None
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)
@@ -150,21 +152,21 @@ class DeliveryStage:
             self._context.metrics.sink_behind.labels(lane.sink).set(0)
 
     def _say(self, level: int, sentence: str) -> None:
-        """Once for each change."""
+        """Log a sentence, once until it changes."""
         if sentence != self._said:
             logger.log(level, "%s", sentence)
         self._said = sentence
 
 
 def introduce_sinks(deployment: Deployment, store: Store) -> None:
-    """Say that there are these sinks before anything is kept for them; raises StoreError.
+    """Register these sinks before anything is stored for them; raises StoreError.
 
-    Whether others are there no more is for the process that delivers to say.
+    Removing sinks that are no longer in the file is left to the process that delivers.
     """
     oldest = [name for name, config in deployment.sinks.items() if config.from_beginning]
     store.register_sinks(list(deployment.sinks), oldest, dismiss_others=False)
 
 
 def _site_names(deployment: Deployment) -> tuple[str, Mapping[str, str]]:
-    """What sinks call the sites of the cameras."""
+    """The names that sinks use for the cameras' sites."""
     return deployment.site.name, deployment.site_names()

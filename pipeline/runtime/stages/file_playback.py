@@ -1,9 +1,9 @@
-"""Sampling for processors elsewhere: a file is over when they have judged it, not when it is read.
+"""Sampling for processors elsewhere: a file is over once they have judged it, not once it is read.
 
-Between the two there is a queue that may be killed, and then forget what it had accepted in its
-last seconds. So the end of a file is confirmed by those who judge it; where they get no further,
-it is played again from what they have judged. What is still on its way is recognised by the queue,
-and what comes twice by the processors.
+Between the two there is a queue that may be killed, and then forget what it accepted in its last
+seconds. So the processors confirm the end of a file; if they get stuck, it is played again from
+the last frame that they have judged. The queue recognises jobs that are still on their way, and
+the processors recognise results that come twice.
 """
 
 import logging
@@ -27,9 +27,8 @@ from pipeline.sampling.leases import CAMERA_LOOK_S, CameraLeases
 from pipeline.sampling.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
-# How long nothing of what was sent of a file may be judged before it is played again: with an
-# empty queue, and with a queue in which a slow engine's frames wait. Doubled each time, up to the
-# longest.
+# How long a file's judging may stand still before the file is played again: with an empty queue,
+# and with one in which a slow engine's frames wait. Doubled each time, up to the longest.
 _PATIENCE_S = 8.0
 _PATIENCE_WAITING_S = 60.0
 _LONGEST_S = 300.0
@@ -47,29 +46,29 @@ class JudgedUpTo:
 
     @property
     def jobs(self) -> int:
-        """How many jobs that is. The end has the number that the next job would have."""
+        """The number of jobs judged. The end has the number that the next job would have."""
         return self.ordinal if self.ended else self.ordinal + 1
 
 
 JudgedLanes = Mapping[LaneKey, JudgedUpTo | None]
-"""What somebody judges now, None where nothing of it is judged yet."""
+"""The lanes that have a processor; None for those of which nothing is judged yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraShare:
-    """Which cameras are this process's, and the queue that the sampler of one of them has."""
+    """The cameras that this process owns, and the queue for the sampler of each."""
 
     leases: CameraLeases
     queues_of: Callable[[str, int], Queues]
     over: Callable[[], Collection[str]]
-    """Files that others have played and that are judged to their end; raises QueueError."""
+    """Files that other processes have played, judged to their end; raises QueueError."""
 
 
 class ConfirmedSamplingStage:
-    """The cameras of this process; its files are played until somebody has judged them.
+    """The cameras of this process; its files are played until they are judged to their end.
 
-    Where there are other samplers, its cameras are those it has a lease of: they are opened when it
-    is got and closed when it is lost or given back.
+    If there are other samplers, its cameras are those it holds a lease on: a camera is opened when
+    the lease is won and closed when it is lost or given back.
     """
 
     name = "sampling"
@@ -78,19 +77,19 @@ class ConfirmedSamplingStage:
     def __init__(
         self,
         context: StageContext,
-        standings: Callable[[], JudgedLanes],
+        judged_lanes: Callable[[], JudgedLanes],
         share: CameraShare | None = None,
     ) -> None:
-        """`standings` raises QueueError while nobody can tell; without a `share` all are its."""
+        """`judged_lanes` raises QueueError while it is not known; without a `share` all are its."""
         self._context = context
-        self._standings = standings
+        self._judged_lanes = judged_lanes
         self._share = share
         self._supervisor = Supervisor()
         self._open: dict[str, SampledCamera] = {}
         self._tokens: dict[str, int] = {}
         self._playbacks: dict[str, FilePlayback] = {}
         self._over_elsewhere: set[str] = set()
-        # What others say of the end of these may still be about what they were before.
+        # Other samplers' reports that these are over may be about their previous version.
         self._changed: set[str] = set()
         self._said: object = None
         self._looked_at = float("-inf")
@@ -106,7 +105,7 @@ class ConfirmedSamplingStage:
             self._keeper.start()
 
     def poll(self) -> None:
-        """Open and close cameras, send what they said, and see how far the files are judged."""
+        """Open and close cameras, send their states, and check how far the files are judged."""
         self._follow()
         for camera in self._open.values():
             camera.flush()
@@ -120,7 +119,7 @@ class ConfirmedSamplingStage:
                 camera.remind()
 
     def stop(self, within_s: float) -> None:
-        """Close the cameras, and let others have them at once."""
+        """Close the cameras, and release them for other samplers at once."""
         self._supervisor.stop()
         for camera in self._open.values():
             camera.flush()
@@ -129,10 +128,10 @@ class ConfirmedSamplingStage:
             self._share.leases.end()
 
     def update(self, deployment: Deployment) -> None:
-        """Go on with the cameras of this deployment.
+        """Continue with the cameras of this deployment.
 
-        A camera that gives the same jobs as before does not notice, one that gives others begins
-        anew; of one that is gone what was sent is judged, and its lease is let go.
+        A camera that produces the same jobs as before is not disturbed; one that produces others
+        begins anew. If one was removed, what it has sent is still judged and its lease released.
         """
         before, self._context = self._context, replace(self._context, deployment=deployment)
         changed = [
@@ -152,13 +151,13 @@ class ConfirmedSamplingStage:
 
     @property
     def finished(self) -> bool:
-        """Whether every camera was a file, and all of them are judged to their end."""
+        """Whether all cameras are files, and all of them are judged to their end."""
         over = self.over | self._over_elsewhere
         return all(name in over for name in self._context.deployment.cameras)
 
     @property
     def failure(self) -> str | None:
-        """What the first camera failed of, once there is nothing else to wait for."""
+        """Why the first camera failed, once there is nothing else to wait for."""
         failed = [playback.failure for playback in self._playbacks.values()]
         return next((said for said in failed if said), None) if self.finished else None
 
@@ -174,27 +173,27 @@ class ConfirmedSamplingStage:
 
     @property
     def stands_by_for(self) -> frozenset[str]:
-        """The cameras that it would sample if others did not."""
+        """The cameras that it would sample if no other process did."""
         others = self._context.deployment.cameras.keys() - self._open.keys()
         return frozenset(others - self.over - self._over_elsewhere)
 
     def progress(self) -> float | None:
-        """How far the files are, 0..1; None where a live camera or a loop has no end."""
+        """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return progress_of(self._open.values())
 
     def ready(self) -> str | None:
-        """Whether some camera gives pictures, or others sample all that it would sample."""
+        """Why no camera delivers pictures, unless others sample all that it would sample."""
         playing = [camera for camera in self._open.copy().values() if not camera.finished]
         if playing:
             return ready(self._context, playing)
         if self._open:
-            return None  # files that came to their ends, and wait to be judged
+            return None  # files that have been read to their end and wait to be judged
         if self._share is not None and self.stands_by_for <= self._share.leases.elsewhere.keys():
             return None
         return "has no camera yet"
 
     def _follow(self) -> None:
-        """Open what is this process's, and close what is not any more."""
+        """Open the cameras that this process owns, and close those that it no longer owns."""
         held = self._held()
         taken = [name for name, camera in self._open.items() if camera.loop.is_taken]
         if self._share is not None:
@@ -246,19 +245,19 @@ class ConfirmedSamplingStage:
     def _say_share(self, leases: CameraLeases) -> None:
         elsewhere = {name: leases.elsewhere.get(name) for name in sorted(self.stands_by_for)}
         if (sorted(self._open), elsewhere) == self._said or None in elsewhere.values():
-            return  # nothing new, or some camera is just between two samplers
+            return  # nothing new, or some camera is just moving between two samplers
         self._said = sorted(self._open), elsewhere
         if self._open:
             logger.info("sampling %s", _listed(self._open))
         if elsewhere:
             who = _listed({member_in_words(member) for member in elsewhere.values() if member})
-            logger.info("standing by for %s, sampled by %s", _listed(elsewhere), who)
+            logger.info("standing by for %s (sampled by %s)", _listed(elsewhere), who)
 
     def _known(self) -> JudgedLanes:
         try:
-            return self._standings()
+            return self._judged_lanes()
         except QueueError:
-            return {}  # said by the queue itself
+            return {}  # the queue reports it
 
     def _see(self, now: float) -> None:
         waited = {name: play for name, play in self._playbacks.items() if not play.is_over}
@@ -285,12 +284,12 @@ class ConfirmedSamplingStage:
 
 
 class FilePlayback:
-    """One file: played, watched being judged, played again where that gets no further."""
+    """One file: played, its judging watched, and played again if that gets stuck."""
 
     def __init__(
         self, camera: SampledCamera, engines: Sequence[str], known: JudgedLanes, now: float
     ) -> None:
-        """`known` is what was judged when the camera was made."""
+        """`known` is what was judged when the camera was created."""
         self.engines = engines
         self.is_over = False
         self._camera = camera
@@ -305,14 +304,14 @@ class FilePlayback:
         return f"camera {self._camera.name}: {why}" if why is not None else None
 
     def is_stuck(self, known: JudgedLanes, now: float, *, busy: bool) -> bool:
-        """Take note of how far it is judged, and whether that has not moved for too long.
+        """Note how far it is judged, and return whether that has stood still for too long.
 
         `busy` says that an engine has frames waiting.
         """
         seen = self._of(known)
         if seen != self._seen or len(seen) < len(self.engines) or not self._awaits(seen):
-            # It moves on, or nobody judges it just now and so nobody can say, or there is nothing
-            # to judge while a file is passed over up to where it goes on, or keeps its pace.
+            # It moves on, or it has no processor just now, or there is nothing to judge while the
+            # file is skipped up to where it resumes, or is played at its own pace.
             if seen != self._seen and len(seen) == len(self.engines):
                 self._replays = 0
             self._seen, self._moved_at = seen, now
@@ -322,34 +321,38 @@ class FilePlayback:
         return now - self._moved_at > self._patience_s(busy=busy)
 
     def play_again(self, supervisor: Supervisor, now: float) -> None:
-        """Play it from what was judged."""
-        logger.info("camera %s is played again from what was judged", self._camera.name)
+        """Play it again from the last judged frame."""
+        logger.info(
+            "camera %s: playing the file again from the last judged frame", self._camera.name
+        )
         self._replays += 1
         self._moved_at = now
         judged = judged_jobs(self._known_lanes(), self._camera.name, self.engines)
         self._camera.play_again(supervisor, judged)
 
     def _known_lanes(self) -> JudgedLanes:
-        return {(self._camera.name, engine): standing for engine, standing in self._seen.items()}
+        return {(self._camera.name, engine): point for engine, point in self._seen.items()}
 
     def _of(self, known: JudgedLanes) -> dict[str, JudgedUpTo | None]:
         camera = self._camera.name
         return {e: known[camera, e] for e in self.engines if (camera, e) in known}
 
     def _awaits(self, seen: Mapping[str, JudgedUpTo | None]) -> bool:
-        """Whether something that was sent is not judged, be it the end."""
+        """Whether something that was sent is not judged yet, even if only the end."""
         if self._camera.finished:
             return True
         run, numbered = self._camera.loop.numbered
         return any(_judged(seen.get(engine), run) < jobs for engine, jobs in numbered.items())
 
     def _has_ended(self) -> bool:
-        """Whether the end that was told is judged, not that of an earlier, shorter reading."""
+        """Whether the end that was sent is judged, not the end of an earlier, shorter reading."""
         run, numbered = self._camera.loop.numbered
-        standings = {engine: self._seen.get(engine) for engine in self.engines}
         return all(
-            s is not None and s.ended and s.run == run and s.ordinal >= numbered.get(engine, 0)
-            for engine, s in standings.items()
+            (point := self._seen.get(engine)) is not None
+            and point.ended
+            and point.run == run
+            and point.ordinal >= numbered.get(engine, 0)
+            for engine in self.engines
         )
 
     def _patience_s(self, *, busy: bool) -> float:
@@ -358,14 +361,14 @@ class FilePlayback:
 
 
 def judged_jobs(known: JudgedLanes, camera: str, engines: Sequence[str]) -> JudgedJobs:
-    """What of a camera need not be sent again."""
-    standings = {engine: known.get((camera, engine)) for engine in engines}
-    return {e: (s.run, s.jobs - 1) for e, s in standings.items() if s is not None}
+    """The jobs of a camera that need not be sent again."""
+    points = {engine: known.get((camera, engine)) for engine in engines}
+    return {e: (point.run, point.jobs - 1) for e, point in points.items() if point is not None}
 
 
-def _judged(standing: JudgedUpTo | None, run: str) -> int:
+def _judged(point: JudgedUpTo | None, run: str) -> int:
     """How many jobs of the run are judged."""
-    return standing.jobs if standing is not None and standing.run == run else 0
+    return point.jobs if point is not None and point.run == run else 0
 
 
 def _keeper(leases: CameraLeases, clock: Clock) -> StageThread:
@@ -379,7 +382,7 @@ def _keeper(leases: CameraLeases, clock: Clock) -> StageThread:
     return StageThread("camera-leases", keep, stop.set)
 
 
-# More names than this make a line that nobody reads.
+# More names would make the line too long to read.
 _MOST_NAMES = 10
 
 
@@ -389,14 +392,14 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(few) + more
 
 
-# Processors that start together with the sampler are waited for. Without their word a file is
-# played from its beginning, which costs time and changes nothing.
+# How long to wait for processors that start together with the sampler. Without their reports a file
+# is played from its beginning, which costs time and changes nothing.
 _JUDGES_WITHIN_S = 10.0
 _JUDGES_LOOK_S = 0.2
 
 
 def await_judges(process_context: ProcessContext) -> None:
-    """Wait for a while until somebody says of each file how far it is judged."""
+    """Wait for a while until processors report how far each file is judged."""
     clock = process_context.context.clock
     wanted = file_lanes(process_context.context.deployment)
     deadline = clock.monotonic() + _JUDGES_WITHIN_S
@@ -405,8 +408,8 @@ def await_judges(process_context: ProcessContext) -> None:
             return
 
 
-def standings_of(presence: Presence) -> JudgedLanes:
-    """How far each camera is judged, by those who judge it now; raises QueueError."""
+def judged_lanes_of(presence: Presence) -> JudgedLanes:
+    """How far each camera is judged, as its processor reports; raises QueueError."""
     return {
         (camera, engine): JudgedUpTo(*point) if point is not None else None
         for report in reports_of(presence).values()
@@ -427,6 +430,6 @@ def file_lanes(deployment: Deployment) -> frozenset[LaneKey]:
 
 def _judged_lanes(process_context: ProcessContext) -> AbstractSet[LaneKey]:
     try:
-        return standings_of(process_context.queues.presence).keys()
+        return judged_lanes_of(process_context.queues.presence).keys()
     except QueueError:
         return frozenset()

@@ -16,13 +16,13 @@ from pipeline.runtime.stages.base import StageContext, StageThread
 logger = logging.getLogger(__name__)
 
 _MEASURE_EVERY_S = 1.0
-# Longer than a worker waits for anything before it looks whether to go on.
+# Longer than a worker waits for anything before it checks whether to stop.
 _GIVE_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _AtWork:
-    """An engine with the thread that keeps it fed."""
+    """An engine with the thread that feeds it."""
 
     lane: EngineLane
     worker: Worker
@@ -30,7 +30,7 @@ class _AtWork:
 
 
 class InferenceStage:
-    """The engines of this process, a thread for each."""
+    """The engines of this process, each with a thread."""
 
     name = "inference"
 
@@ -50,10 +50,10 @@ class InferenceStage:
             one.thread.start()
 
     def update(self, deployment: Deployment) -> None:
-        """Start the engines that a changed file asks for the first time, stop those it does not.
+        """Start the engines that a changed file newly uses, stop those that it no longer uses.
 
-        An engine at work stays as it is: what it is loaded with cannot change. Raises EngineError,
-        and then all is as before.
+        A running engine stays as it is: what it has loaded cannot change. Raises EngineError; then
+        everything is as before.
         """
         fresh = lanes_of(deployment, self._context.clock, self._only, self._at_work.keys())
         wanted = used_engines(deployment, self._only)
@@ -75,26 +75,26 @@ class InferenceStage:
         return tuple(self._at_work)
 
     def poll(self) -> None:
-        """Measure what waits."""
+        """Measure the queues."""
         now = self._context.clock.monotonic()
         if now - self._measured_at < _MEASURE_EVERY_S:
             return
         self._measured_at = now
-        with suppress(QueueError):  # said by the queue itself
+        with suppress(QueueError):  # the queue reports it
             self._measure(self._context.queues.jobs.backlog())
 
     def stop(self, within_s: float) -> None:
-        """Finish what is in hand; what is left comes to another worker, or to the next one."""
+        """Finish the current work; what is left goes to another worker, or to the next one."""
         self._end(self._at_work.values(), within_s)
 
     @property
     def failure(self) -> str | None:
-        """Why a thread has ended."""
+        """Why a thread has failed."""
         threads = [one.thread for one in self._at_work.values()]
         return next((thread.failure for thread in threads if thread.failure), None)
 
     def ready(self) -> str | None:
-        """The engines were started when this was made: it is."""
+        """Always ready: the engines were started when this was created."""
         return None
 
     def _made(self, lane: EngineLane) -> _AtWork:
@@ -107,15 +107,15 @@ class InferenceStage:
     def _end(ending: Collection[_AtWork], within_s: float) -> None:
         until = time.monotonic() + within_s
         for one in ending:
-            one.thread.stop(0.0)  # all are told before one is waited for
+            one.thread.stop(0.0)  # ask all of them before waiting for one
         for one in ending:
             if not one.thread.stop(max(0.0, until - time.monotonic())):
                 logger.warning(
-                    "%s did not finish what it had in hand in %g s", one.thread.name, within_s
+                    "%s did not finish its current work within %g s", one.thread.name, within_s
                 )
                 one.worker.give_up()
                 one.thread.stop(_GIVE_UP_S)
-        # Only now: what a closing engine fails must not be handed on as an answer.
+        # Only now: requests that a closing engine fails must not be passed on as answers.
         for one in ending:
             one.lane.engine.close()
 

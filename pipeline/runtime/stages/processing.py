@@ -1,9 +1,9 @@
-"""The processing stage: of all cameras where the results are in this process, else of its share."""
+"""The processing stage: all cameras if the results stay in this process, else its share of them."""
 
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from connectors.stores import FileMediaStore
@@ -43,12 +43,14 @@ class ProcessingStage:
         record: Path | None = None,
         lease: Callable[[], LeaseProof | None] = lambda: None,
     ) -> None:
-        """Read where to go on from; raises StoreError. `lease` shows whose the store is."""
+        """Read where to resume; raises StoreError. `lease` proves ownership of the store."""
         self._recorder = TrackRecorder(record) if record else None
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
-        outside = replace(_outside(context, store, media, self._recorder), lease=lease)
-        self._processor = Processor(plans_of(context.deployment), outside)
+        processor_context = replace(
+            _processor_context(context, store, media, self._recorder), lease=lease
+        )
+        self._processor = Processor(plans_of(context.deployment), processor_context)
         self.resumed = {
             # The end has the number that the next job has, should the recording have grown.
             key: (checkpoint.run, checkpoint.ordinal - checkpoint.ended)
@@ -62,20 +64,20 @@ class ProcessingStage:
         self._thread.start()
 
     def update(self, deployment: Deployment) -> None:
-        """Judge by another version of the file; what is judged as before goes on untouched.
+        """Judge by another version of the file; what is judged as before is not disturbed.
 
-        Raises StoreError where the store does not let it, and then it is tried on.
+        Raises StoreError if the store is not responding in time; the change is still retried.
         """
         self._pruning.update(deployment)
         self._processor.update(plans_of(deployment))
         _wait_for(lambda: self._processor.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
-        """Forget what is too old."""
+        """Delete what is too old."""
         self._pruning.look()
 
     def stop(self, within_s: float) -> None:
-        """Judge what is there."""
+        """Judge what is left."""
         if stop_threads([self._thread], within_s) and self.failure is None:
             while self._processor.step(0.0):
                 pass
@@ -84,105 +86,103 @@ class ProcessingStage:
 
     @property
     def troubles(self) -> list[str]:
-        """What an operator has to look at, although judging goes on."""
+        """What needs an operator's attention although judging continues."""
         return [self._pruning.trouble] if self._pruning.trouble else []
 
     @property
     def failure(self) -> str | None:
-        """Why the thread has ended."""
+        """Why the thread has failed."""
         return self._thread.failure
 
     @property
     def ended(self) -> frozenset[LaneKey]:
-        """Camera and engine of every file that was judged to its end."""
+        """Camera and engine of every file that is judged to its end."""
         return self._processor.ended
 
     def ready(self) -> str | None:
-        """The store was read when this was made: it is."""
+        """Always ready: the store was read when this was created."""
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Where a processor's results come from, and how it comes to own some of them."""
-
-    results: PartitionedResults
-    tenure: PartitionLeases
-
-
 class ShardedProcessingStage:
-    """Judges the results of the partitions it owns, and gives them up when it must."""
+    """Judges the results of the partitions that this process owns, for as long as it owns them."""
 
     name = "processing"
     engines: Collection[str] = ()
     finished = False
 
-    def __init__(self, context: StageContext, store: Store, share: Share) -> None:
-        """Nothing is owned before `start`."""
+    def __init__(
+        self,
+        context: StageContext,
+        store: Store,
+        results: PartitionedResults,
+        leases: PartitionLeases,
+    ) -> None:
+        """No partition is owned before `start`."""
         self._deployment, self._store = context.deployment, store
         media = context.deployment.store.build_media()
         self._pruning = Retention(context.deployment, store, media, context.clock)
-        self.tenure = share.tenure
+        self.leases = leases
         self._shards = Shards(
             plans_of(context.deployment),
-            _outside(context, store, media, None),
-            share.results,
-            share.tenure,
+            _processor_context(context, store, media, None),
+            results,
+            leases,
         )
         self._clock = context.clock
         self._threads = (
             StageThread("processing", self._shards.run, self._shards.stop),
-            _keeper(share.tenure, context.clock),
+            _keeper(leases, context.clock),
         )
 
     def start(self) -> None:
-        """Begin to own and to judge; raises StoreError."""
-        # Before there are events: a sink that is new to the store begins with the next one.
+        """Begin to take partitions and to judge; raises StoreError."""
+        # Before any events are stored: a sink that is new to the store begins with the next one.
         introduce_sinks(self._deployment, self._store)
         for thread in self._threads:
             thread.start()
 
     def update(self, deployment: Deployment) -> None:
-        """Judge by another version of the file; what is judged as before goes on untouched.
+        """Judge by another version of the file; what is judged as before is not disturbed.
 
-        Raises StoreError where the store does not let it, and then it is tried on.
+        Raises StoreError if the store is not responding in time; the change is still retried.
         """
         self._pruning.update(deployment)
         self._shards.update(plans_of(deployment))
         _wait_for(lambda: self._shards.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
-        """Forget what is too old."""
+        """Delete what is too old."""
         self._pruning.look()
 
     def stop(self, within_s: float) -> None:
-        """Keep what is judged, then let others go on at once."""
+        """Store what is judged, then let other processors take over at once."""
         judging, keeping = self._threads
         stopped = stop_threads([judging], within_s)
         stop_threads([keeping], within_s)
         if stopped:
-            self.tenure.end()
+            self.leases.end()
 
     @property
     def troubles(self) -> list[str]:
-        """What an operator has to look at, although judging goes on."""
+        """What needs an operator's attention although judging continues."""
         return [self._pruning.trouble] if self._pruning.trouble else []
 
     @property
     def failure(self) -> str | None:
-        """Why a thread has ended."""
+        """Why a thread has failed."""
         return next((thread.failure for thread in self._threads if thread.failure), None)
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
-        """For each lane at work here run and last job that are stored, and whether it ended."""
+        """For each lane here, its run and last job that are stored, and whether it ended."""
         return self._shards.judged
 
     def ready(self) -> str | None:
-        """Whether it owns a partition, and the store lets it work."""
-        if not self.tenure.held:
-            return "owns no partition of the results yet"
-        return None if self._shards.is_judging else "the store or the queue does not answer"
+        """Why it cannot judge: it owns no partition, or the store or queue is not responding."""
+        if not self.leases.held:
+            return "does not own any partition of the results yet"
+        return None if self._shards.is_judging else "the store or the queue is not responding"
 
 
 def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
@@ -195,26 +195,28 @@ def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
 
 
 def _wait_for(is_up_to_date: Callable[[], bool], clock: Clock) -> None:
-    """Until the judging thread has taken the new plans, so that whoever samples may go ahead."""
+    """Wait until the judging thread has applied the new plans, so that samplers may go ahead."""
     deadline = clock.monotonic() + _UPDATE_WITHIN_S
     while not is_up_to_date():
         if clock.monotonic() > deadline:
-            raise StoreError("the store is not responding, so cameras are judged as before")
+            raise StoreError(
+                "the store is not responding, so cameras are still judged by the previous version"
+            )
         clock.wait(_UPDATE_LOOK_S)
 
 
-def _keeper(tenure: PartitionLeases, clock: Clock) -> StageThread:
+def _keeper(leases: PartitionLeases, clock: Clock) -> StageThread:
     stop = threading.Event()
 
     def keep() -> None:
         while not stop.is_set():
-            tenure.look()
+            leases.look()
             clock.wait(LOOK_S, stop)
 
     return StageThread("leases", keep, stop.set)
 
 
-def _outside(
+def _processor_context(
     context: StageContext, store: Store, media: FileMediaStore, recorder: TrackRecorder | None
 ) -> ProcessorContext:
     return ProcessorContext(

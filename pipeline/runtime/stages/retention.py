@@ -1,4 +1,4 @@
-"""Forgets what is older than the deployment wants to keep."""
+"""Deletes what is older than the deployment keeps."""
 
 import logging
 
@@ -14,7 +14,7 @@ _PRUNE_EVERY_S = 3600.0
 
 
 class Retention:
-    """Forgets what is older than the deployment wants to keep."""
+    """Deletes what is older than the deployment keeps."""
 
     def __init__(
         self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
@@ -25,14 +25,14 @@ class Retention:
         self._clock = clock
         self._pruned_at = float("-inf")
         self.trouble: str | None = None
-        """Why what is too old could not be forgotten the last time; None where it was."""
+        """Why deleting failed the last time; None if it succeeded."""
 
     def update(self, deployment: Deployment) -> None:
-        """Keep for as long as another version of the file says."""
+        """Apply another version of the file."""
         self._keep = deployment.store.keep
 
     def look(self) -> None:
-        """Forget what is too old, once an hour."""
+        """Delete what is too old, once an hour."""
         now = self._clock.monotonic()
         if self._keep is None or now - self._pruned_at < _PRUNE_EVERY_S:
             return
@@ -44,7 +44,7 @@ class Retention:
         except StoreError as error:  # the next hour tries again
             trouble = f"what is older than `store.keep` cannot be deleted: {error}"
             if self.trouble is None:
-                logger.error("%s", trouble)  # noqa: TRY400 - the sentence says it all
+                logger.error("%s", trouble)  # noqa: TRY400
             self.trouble = trouble
         else:
             if self.trouble is not None:

@@ -1,4 +1,4 @@
-"""The sampling stage: the cameras of this process, and each of them as an object of its own."""
+"""The sampling stage: the cameras of this process, each as an object of its own."""
 
 import threading
 from collections import deque
@@ -24,7 +24,7 @@ _ROOM = 10_000
 
 
 class HealthPost:
-    """Hands on what a camera says of its state, in order; keeps it while the queue is away."""
+    """Passes on a camera's states in order; keeps them while the queue is out of reach."""
 
     def __init__(self, results: ResultQueue) -> None:
         self._results = results
@@ -35,12 +35,12 @@ class HealthPost:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is said."""
+        """Whether everything has been sent."""
         return not self._waiting
 
     def send(self, health: Health) -> None:
         """Called by the camera's thread."""
-        # A state and what ends it are of one kind: only the later one still holds.
+        # A state and the one that ends it are of one kind: only the later one still holds.
         kind = ENDED_BY.get(health.state, health.state)
         with self._noting:
             self._last[kind] = health
@@ -48,13 +48,13 @@ class HealthPost:
         self.flush(_WAIT_S)
 
     def repeat(self) -> None:
-        """Say again what holds, for a queue that has lost it."""
+        """Send the current states again, for a queue that has lost them."""
         with self._noting:
             self._waiting.extend(self._last.values())
         self.flush()
 
     def flush(self, wait_s: float = 0.0) -> None:
-        """Send what waits. Whoever comes while another thread is sending leaves it to that one."""
+        """Send what waits; if another thread is sending already, that one does it."""
         if not self._sending.acquire(blocking=False):
             return
         try:
@@ -67,17 +67,17 @@ class HealthPost:
         try:
             return self._results.publish([health_result(health)], wait_s)
         except CameraTakenError:
-            return True  # how it is, is for its new sampler to say
+            return True  # its state is now its new sampler's to report
         except QueueError:
-            return False  # said by the queue itself
+            return False  # the queue reports it
 
 
 JudgedJobs = Mapping[str, tuple[str, int]]
-"""By engine, the run and the last job of it that is judged."""
+"""For each engine, the run and its last judged job."""
 
 
 class SampledCamera:
-    """One camera at work in this process, from its opening to its end."""
+    """One camera sampled by this process, from its opening to its end."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class SampledCamera:
         judged: JudgedJobs | None = None,
         queues: Queues | None = None,
     ) -> None:
-        """Jobs up to the ones `judged` are not sent; `queues` are its own, else the context's."""
+        """Jobs up to those in `judged` are not sent; `queues` default to the context's."""
         self.name = name
         self._context = context
         self._queues = queues or context.queues
@@ -97,51 +97,53 @@ class SampledCamera:
         context = self._context
         camera = camera_of(context.deployment, self.name, context.clock, judged)
         self._source = camera.source
-        outside = SamplerContext(self._queues, self._post.send, context.metrics, context.clock)
-        self.loop = CameraLoop(camera, outside)
+        sampler_context = SamplerContext(
+            self._queues, self._post.send, context.metrics, context.clock
+        )
+        self.loop = CameraLoop(camera, sampler_context)
 
     def play_again(self, supervisor: Supervisor, judged: JudgedJobs) -> None:
-        """Close it and begin anew, after what is `judged`."""
+        """Close it and begin anew after the jobs in `judged`."""
         supervisor.remove([self.loop])
         self._make(judged)
         supervisor.add(self.loop)
 
     def flush(self) -> None:
-        """Send what it said of its state while the queue was away."""
+        """Send the states that waited while the queue was out of reach."""
         self._post.flush()
 
     def remind(self) -> None:
-        """Say again how it is; who knows it already takes no notice."""
+        """Send its current state again; receivers that know it already ignore that."""
         self._post.repeat()
 
     @property
     def finished(self) -> bool:
-        """Whether it was a file that has ended, and all is said about it."""
+        """Whether it is a file that has ended, and all of its states are sent."""
         return self.loop.is_over and self._post.is_empty
 
     @property
     def run(self) -> str:
-        """What its run is called, once it is open."""
+        """The name of its run, once it is open."""
         return self._source.run
 
     @property
     def progress(self) -> float | None:
-        """How far a file is, 0..1; None where a live camera or a loop has no end."""
+        """Progress through a file, 0..1; None for a live camera or a loop, which have no end."""
         return self._source.progress if isinstance(self._source, FileSource) else None
 
 
 def progress_of(cameras: Collection[SampledCamera]) -> float | None:
-    """How far files are together, 0..1; None where one of the cameras has no end."""
+    """Progress through all files, 0..1; None if one of the cameras has no end."""
     known = [share for camera in cameras if (share := camera.progress) is not None]
     return sum(known) / len(known) if known and len(known) == len(cameras) else None
 
 
 def ready(context: StageContext, cameras: Collection[SampledCamera]) -> str | None:
-    """Whether some camera gives pictures, or why none does."""
+    """Why no camera delivers pictures; None if some camera does."""
     up = context.metrics.by_labels("moonwatch_camera_up")
     if any(up.get((camera.name,)) for camera in cameras):
         return None
-    return f"none of its {len(cameras)} cameras gives pictures"
+    return f"none of its {len(cameras)} cameras is delivering pictures"
 
 
 class SamplingStage:
@@ -155,7 +157,7 @@ class SamplingStage:
         context: StageContext,
         judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
     ) -> None:
-        """Jobs of a run up to the one that `judged` says, by camera and engine, are not sent."""
+        """Jobs up to those in `judged`, by camera and engine, are not sent."""
         self._context = context
         self._cameras = {name: self._camera(name, judged) for name in context.deployment.cameras}
         self._supervisor = Supervisor([camera.loop for camera in self._cameras.values()])
@@ -165,7 +167,7 @@ class SamplingStage:
         self._supervisor.start()
 
     def poll(self) -> None:
-        """Send what cameras said of their state while the queue was away."""
+        """Send the states that waited while the queue was out of reach."""
         for camera in self._cameras.values():
             camera.flush()
 
@@ -179,10 +181,10 @@ class SamplingStage:
         deployment: Deployment,
         judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
     ) -> None:
-        """Go on with the cameras of this deployment.
+        """Continue with the cameras of this deployment.
 
-        A camera that gives the same jobs as before does not notice, one that gives others begins
-        anew after what is `judged`; what a camera that is gone has sent is judged all the same.
+        A camera that produces the same jobs as before is not disturbed; one that produces others
+        begins anew after the jobs in `judged`. What a removed camera has sent is still judged.
         """
         before, self._context = self._context, replace(self._context, deployment=deployment)
         gone = [
@@ -207,7 +209,7 @@ class SamplingStage:
 
     @property
     def finished(self) -> bool:
-        """Whether every camera was a file that has ended, and all is said about them."""
+        """Whether all cameras are files that have ended, and all of their states are sent."""
         return all(camera.finished for camera in self._cameras.values())
 
     @property
@@ -217,18 +219,18 @@ class SamplingStage:
 
     @property
     def failure(self) -> str | None:
-        """What the first camera failed of, once there is nothing else to wait for."""
+        """Why the first camera failed, once there is nothing else to wait for."""
         return self.camera_failure() if self._supervisor.is_done else None
 
     def camera_failure(self) -> str | None:
-        """What the first camera that failed did so of."""
+        """Why the first camera that failed did so."""
         said = [f"camera {name}: {why}" for name, why in self.failures.items()]
         return said[0] if said else None
 
     def progress(self) -> float | None:
-        """How far the files are, 0..1; None where a live camera or a loop has no end."""
+        """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return progress_of(self._cameras.values())
 
     def ready(self) -> str | None:
-        """Whether some camera gives pictures."""
+        """Why no camera delivers pictures; None if some camera does."""
         return None if self.finished else ready(self._context, self._cameras.values())
