@@ -1,6 +1,6 @@
 """moonwatch: ask your cameras questions in plain words, and act on the answers.
 
-The nouns of `pipeline.core`, for users' own code; everything else lives in its package.
+The main types of `pipeline.core`, for your own code; everything else is in its package.
 """
 
 import importlib
@@ -33,7 +33,7 @@ __all__ = [
     "to_cloudevent",
 ]
 
-# Whoever starts a command, or imports one package, need not wait for all of these.
+# Imported lazily, so that a command or the import of one package does not wait for all of these.
 _HOMES = {
     "pipeline.core.answers": ("Boxes", "Failed", "Number", "Points", "Text"),
     "pipeline.core.events": ("Event", "to_cloudevent"),
@@ -45,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """A noun of `pipeline.core`, imported when it is first asked for."""
+    """Import a type of `pipeline.core` when it is first used."""
     for home, nouns in _HOMES.items():
         if name in nouns:
             return getattr(importlib.import_module(home), name)

@@ -1,6 +1,6 @@
-"""Stand-ins with behaviour, for our tests and for users' own: a clock one turns, a sink that keeps.
+"""Working stand-ins for tests, ours and users': a manual clock, a sink that keeps its events.
 
-The scripted engine is a component of its own: `pipeline.inference.engines.scripted`.
+The scripted engine is in `pipeline.inference.engines.scripted`.
 """
 
 import os
@@ -16,7 +16,7 @@ from pipeline.core.frames import Frame, Pixels
 
 
 class ManualClock:
-    """A clock that stands still until it is advanced; waiting on it advances it at once."""
+    """A clock that only moves when it is advanced; waiting on it advances it at once."""
 
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._at = start
@@ -34,21 +34,21 @@ class ManualClock:
             return self._elapsed
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
-        """Advance by `seconds` without waiting; True when `stop` is already set."""
+        """Advance by `seconds` without waiting; True, without advancing, if `stop` is set."""
         if stop is not None and stop.is_set():
             return True
         self.advance(seconds)
         return False
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance both clocks."""
         with self._lock:
             self._at += seconds
             self._elapsed += seconds
 
 
 class ListSink:
-    """A sink that keeps what it is sent, and fails as often as it is told to."""
+    """A sink that keeps its events and fails a given number of times."""
 
     def __init__(self, failures: int = 0, *, retryable: bool = True) -> None:
         self.events: list[Event] = []
@@ -70,7 +70,7 @@ class ListSink:
         self._failures = times
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Record that it was closed."""
         self.closed = True
 
 
@@ -92,10 +92,10 @@ def frame(camera: str = "door", seq: int = 0, at: float = 1_700_000_000.0) -> Fr
 
 
 def patience(seconds: float) -> float:
-    """How long to wait for what takes `seconds` at most on an idle machine.
+    """How long to wait for something that takes at most `seconds` on an idle machine.
 
-    Tests share their machine with others, so by default that is ten times as long. Only a test that
-    fails takes it. `MOONWATCH_TEST_PATIENCE` is another factor.
+    Tests may share their machine with others, so the default is ten times as long; only a failing
+    test waits that long. `MOONWATCH_TEST_PATIENCE` sets another factor.
     """
     return seconds * float(os.environ.get("MOONWATCH_TEST_PATIENCE", "10"))
 
@@ -103,7 +103,7 @@ def patience(seconds: float) -> float:
 def wait_until(fact: Callable[[], bool], within_s: float = 10.0) -> None:
     """Return as soon as `fact()` holds; AssertionError when it does not.
 
-    `within_s` is meant on an idle machine, see `patience`.
+    `within_s` is for an idle machine, see `patience`.
     """
     deadline = time.monotonic() + patience(within_s)
     while not fact():

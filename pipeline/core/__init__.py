@@ -1,4 +1,4 @@
-"""The words every part of moonwatch shares: frames, tasks, answers, tracks, events and the ports.
+"""The types every part of moonwatch shares: frames, tasks, answers, tracks, events and the ports.
 
-Knows no camera, model, queue or database; imports nothing else of ours.
+Knows nothing of cameras, models, queues and databases; imports no other package of moonwatch.
 """

@@ -1,4 +1,4 @@
-"""An answer is what came back for a task. A failed answer is data, never an exception."""
+"""An answer is what an engine returns for a task. A failed answer is data, never an exception."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -8,7 +8,7 @@ from pipeline.core import geometry
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Detected boxes in 0..1 of the frame, with a score 0..1 each, best first or as found."""
+    """Detected boxes in 0..1 of the frame, each with a score 0..1, best first or as found."""
 
     engine: str
     boxes_xyxy: tuple[geometry.Box, ...]
@@ -19,7 +19,7 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Found points (x, y) in 0..1 of the frame, with a score 0..1 each."""
+    """Found points (x, y) in 0..1 of the frame, each with a score 0..1."""
 
     engine: str
     points_xy: tuple[geometry.Point, ...]
@@ -34,13 +34,13 @@ class Number:
     engine: str
     value: int
     score: float | None = None
-    """How far independent ways of counting agree, 0..1, where the engine has more than one."""
+    """How well independent ways of counting agree, 0..1, where the engine has more than one."""
     saturated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words; for yes/no questions with the probability of yes, 0..1."""
+    """Words; for yes/no questions also the probability of yes, 0..1."""
 
     engine: str
     text: str
@@ -60,7 +60,7 @@ ANSWER_TYPES: tuple[type[Answer], ...] = get_args(Answer)
 
 
 def count_of(answer: Answer) -> int | None:
-    """How many things an answer holds, or None where that is unknown."""
+    """How many things an answer counts, or None where that is unknown."""
     match answer:
         case Boxes():
             return len(answer.boxes_xyxy)

@@ -1,4 +1,4 @@
-"""Clocks that are handed in, so that nothing below reads the machine's time by itself."""
+"""Clocks that are passed in, so that other code never reads the machine's time directly."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time for what is said, monotonic time for how long it took, and a wait that can end."""
+    """Wall time for timestamps, monotonic time for durations, and a wait that can be ended."""
 
     def now(self) -> float:
         """UTC seconds since 1970."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
+        """Seconds since an arbitrary moment; never goes back."""
         ...
 
     def wait(self, seconds: float, stop: threading.Event | None = None) -> bool:
@@ -22,7 +22,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's clocks."""
 
     def now(self) -> float:
         """UTC seconds since 1970."""

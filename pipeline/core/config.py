@@ -1,4 +1,4 @@
-"""What an operator's YAML is made of: strict models, durations with a unit, points, secrets."""
+"""The building blocks of deployment files: strict models, durations with units, points, secrets."""
 
 import re
 from collections.abc import Collection
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.core.events import JsonValue
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-# Longer ones overflow when they are added to a date.
+# Longer ones overflow when added to a date.
 _LONGEST_S = 100 * 366 * 86400.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
 _DURATION_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$"
@@ -33,15 +33,15 @@ class Config(BaseModel):
         frozen=True,
         validate_default=False,
         hide_input_in_errors=True,
-        defer_build=True,  # its validator is made when a file first needs it
+        defer_build=True,  # its validator is built when a file first needs it
     )
 
 
 def as_written(config: Config, without: Collection[str] = ()) -> "dict[str, JsonValue]":
-    """A config as JSON that reads back as the same config, less the fields named in `without`.
+    """A config as JSON that reads back as the same config, without the fields in `without`.
 
-    Defaults are left out, so that a field which a later release adds changes nothing; so are
-    secrets, and settings of which nothing is left.
+    Defaults are left out, so that a field added by a later release changes nothing; so are secrets
+    and settings that are then empty.
     """
     dumped = config.model_dump(by_alias=True, exclude_defaults=True, exclude=set(without))
     return {name: _plain(value) for name, value in dumped.items() if value != {}}
@@ -64,18 +64,20 @@ def _plain(value: Any) -> "JsonValue":
 
 
 def all_left_out() -> Any:
-    """The default of a field of settings, given with `validate_default`: nothing is said of them.
+    """The default for a field of nested settings, used with `validate_default`: nothing is set.
 
-    A default that is made by their class would have a validator built for that class alone, beside
-    the one that is part of what holds the field.
+    A default made by the settings class would build a second validator for that class, next to the
+    one inside the model that has the field.
     """
     return {}
 
 
 def parse_duration(value: Any) -> Any:
-    """`500ms`, `10s`, `5m`, `1h30m`, `2d` → timedelta; refuses a number without a unit."""
+    """`500ms`, `10s`, `5m`, `1h30m`, `2d` → timedelta; rejects a number without a unit."""
     if isinstance(value, bool):  # pydantic would take `true` for one second
-        raise ValueError("is no duration; write it like 500ms, 10s, 5m, 1h30m or 2d")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004 - pydantic reports ValueError alone
+            "is not a valid duration; write it like 500ms, 10s, 5m, 1h30m or 2d"
+        )
     if not isinstance(value, int | float | str):
         return value
     text = str(value).strip()
@@ -84,7 +86,9 @@ def parse_duration(value: Any) -> Any:
         raise ValueError(f"a duration needs a unit: write {hint}, not {text}")
     parts = _PART.findall(text)
     if not parts or "".join(f"{n}{u}" for n, u in parts) != re.sub(r"\s", "", text):
-        raise ValueError(f"{text!r} is no duration; write it like 500ms, 10s, 5m, 1h30m or 2d")
+        raise ValueError(
+            f"{text!r} is not a valid duration; write it like 500ms, 10s, 5m, 1h30m or 2d"
+        )
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds > _LONGEST_S:
         raise ValueError("is longer than a hundred years; write it like 500ms, 10s, 5m or 2d")

@@ -15,27 +15,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineRequest:
-    """One frame's pixels (H, W, 3) RGB and what is asked about them."""
+    """One frame's pixels (H, W, 3) RGB and the tasks to answer about them."""
 
     pixels: Pixels
     tasks: Sequence[Task]
     within_s: float | None = None
-    """Seconds from `submit` after which an answer is of no use; None for any time."""
+    """Seconds from `submit` after which an answer is useless; None for no limit."""
 
 
 class Ticket:
-    """The receipt of one request: its answers once they are there, in the order of its tasks.
+    """The handle of one request: its answers once they are available, in the order of its tasks.
 
-    It is settled once, by whoever comes first: the engine, the deadline, `cancel` or the engine's
-    end. What comes later is dropped. Every method may be called from any thread.
+    It is settled once, by the first of these: the engine, the deadline, `cancel` or the engine's
+    end. Later answers are dropped. Every method may be called from any thread.
     """
 
     def __init__(self, request: EngineRequest) -> None:
         self.request = request
         self.batch = 0
-        """How many requests were answered together, this one included; 0 where none was."""
+        """The size of the batch in which it was answered; 0 where it was not."""
         self.asked_alone = False
-        """Whether it was asked once more by itself, because its batch had failed."""
+        """Whether it was retried by itself because its batch had failed."""
         self._lock = threading.Lock()
         self._settled = threading.Event()
         self._answers: tuple[Answer, ...] = ()
@@ -43,27 +43,27 @@ class Ticket:
 
     @property
     def done(self) -> bool:
-        """Whether the answers are there."""
+        """Whether the answers are available."""
         return self._settled.is_set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it is done, at most `timeout_s`; whether it is."""
+        """Wait until it is done, at most `timeout_s`; return whether it is."""
         return self._settled.wait(timeout_s)
 
     def result(self, timeout_s: float | None = None) -> tuple[Answer, ...]:
-        """The answers, waited for; raises TimeoutError after `timeout_s`."""
+        """Wait for the answers; raises TimeoutError after `timeout_s`."""
         if not self._settled.wait(timeout_s):
             raise TimeoutError(f"not answered within {timeout_s:g} s")
         return self._answers
 
     def cancel(self) -> bool:
-        """Give the request up: all its tasks fail at once; False when it was done already."""
+        """Cancel the request: all its tasks fail at once; False when it was already done."""
         return self.fail("the request was cancelled")
 
     def add_done_callback(self, call: "Callable[[Ticket], None]") -> None:
-        """Call with this ticket once it is done, at once if it is; in the thread that settles it.
+        """Run `call` with this ticket once it is done (now if it is), in the settling thread.
 
-        What `call` raises is logged and goes no further. A queue's `put` makes a completion queue.
+        Exceptions of `call` are only logged. With a queue's `put` this is a completion queue.
         """
         with self._lock:
             if not self._settled.is_set():
@@ -72,7 +72,7 @@ class Ticket:
         self._tell(call)
 
     def settle(self, answers: Sequence[Answer], batch: int = 1) -> bool:
-        """For engines: hand in the answers; False when it was done already."""
+        """For engines: settle it with the answers; False when it was already done."""
         with self._lock:
             if self._settled.is_set():
                 return False
@@ -91,7 +91,7 @@ class Ticket:
         try:
             call(self)
         except Exception:
-            # The thread that settles belongs to the engine, or to somebody else's cancel.
+            # The settling thread belongs to the engine, or to another caller of `cancel`.
             logger.exception("a callback of a ticket failed")
 
 
@@ -100,17 +100,17 @@ class Engine(Protocol):
 
     @property
     def max_side(self) -> int | None:
-        """Longest picture side in pixels that the engine can make use of; None for no limit."""
+        """Longest picture side in pixels that the engine can use; None for no limit."""
         ...
 
     def submit(self, request: EngineRequest) -> Ticket:
-        """Put a request in line; returns at once and never raises.
+        """Queue a request; returns at once and never raises.
 
-        One bad picture or task fails alone, as `Failed`, and so does all that is not answered
-        within the request's time. After `close` a ticket is done from the start.
+        A bad picture or task fails by itself, as `Failed`, and so does everything that is not
+        answered in time. After `close` a ticket is done from the start.
         """
         ...
 
     def close(self) -> None:
-        """Fail everything outstanding and let go of the model. Safe to repeat."""
+        """Fail everything outstanding and free the model. Safe to repeat."""
         ...

@@ -1,17 +1,17 @@
 """The error tree. Every error is one sentence that names the place, the value and the way out.
 
 MoonwatchError
-├── ConfigError     the operator's file is refused; carries every problem at once
-├── SourceError     a camera or file cannot be opened or read; carries a reason
+├── ConfigError     the operator's file is not valid; lists every problem at once
+├── SourceError     a camera or file cannot be opened or read; has a reason
 ├── QueueError      the transport between stages is out of reach
 │   ├── UnreadablePictureError   one picture in it cannot be read; everything else can
-│   ├── LeaseLostError   somebody else owns the partition now
-│   └── CameraTakenError another sampler has the camera now
+│   ├── LeaseLostError   another processor now owns the partition
+│   └── CameraTakenError another sampler now has the camera
 ├── EngineError     an engine cannot start, or cannot answer at all
-├── StoreError      events cannot be kept
-│   ├── FencedOffError       another processor has taken over; nothing was kept
-│   └── OwnershipLostError   another process owns what this one wrote for; nothing was kept
-└── SinkError       events cannot be delivered; says whether trying again can help
+├── StoreError      events cannot be stored
+│   ├── FencedOffError       another processor has taken over; nothing was stored
+│   └── OwnershipLostError   another process has taken over the lease; nothing was stored
+└── SinkError       events cannot be delivered; says whether a retry can help
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Problem:
 
 
 class ConfigError(MoonwatchError):
-    """The deployment file is refused. `problems` holds all of its mistakes, in file order."""
+    """The deployment file is not valid. `problems` holds all of its mistakes, in file order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -50,7 +50,7 @@ class ConfigError(MoonwatchError):
 
 
 class SourceFailure(StrEnum):
-    """Why a source gives no pictures. The value is what logs, metrics and events say."""
+    """Why a source gives no pictures. Logs, metrics and events use the value."""
 
     REFUSED = "refused"
     UNAUTHORISED = "unauthorised"
@@ -76,23 +76,23 @@ class QueueError(MoonwatchError):
 
 
 class LeaseLostError(QueueError):
-    """A partition of results is another processor's by now; nothing was done."""
+    """A partition of the results now belongs to another processor; nothing was done."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        super().__init__(f"partition {partition} of the results is another processor's by now")
+        super().__init__(f"partition {partition} of the results now belongs to another processor")
 
 
 class CameraTakenError(QueueError):
-    """Another sampler has the camera by now; nothing was put on the queue."""
+    """Another sampler now has the camera; nothing was put on the queue."""
 
     def __init__(self, camera: str) -> None:
         self.camera = camera
-        super().__init__(f"camera {camera} is sampled by another process by now")
+        super().__init__(f"camera {camera} is now sampled by another process")
 
 
 class UnreadablePictureError(QueueError):
-    """A picture in the queue is there and cannot be read; trying again does not help."""
+    """A picture in the queue cannot be read; a retry cannot help."""
 
 
 class EngineError(MoonwatchError):
@@ -104,25 +104,25 @@ class StoreError(MoonwatchError):
 
 
 class FencedOffError(StoreError):
-    """A partition's results are judged by another processor by now; nothing was kept."""
+    """A partition's results are now processed elsewhere; nothing was stored."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        super().__init__(f"partition {partition} of the results was taken over; nothing was kept")
+        super().__init__(f"partition {partition} of the results was taken over; nothing was stored")
 
 
 class OwnershipLostError(StoreError):
-    """A lease of the store is another process's by now, or of another file; nothing was kept."""
+    """A lease of the store now belongs to another process or another file; nothing was stored."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"the lease `{name}` of the store was taken over; nothing was kept")
+        super().__init__(f"the lease `{name}` of the store was taken over; nothing was stored")
 
 
 class SinkError(MoonwatchError):
-    """A sink did not accept events. `retryable` is False when trying again cannot help.
+    """A sink did not accept events. `retryable` is False when a retry cannot help.
 
-    `retry_after_s` is how long the other side asked to be left alone.
+    `retry_after_s` is how long the other side asked us to wait.
     """
 
     def __init__(

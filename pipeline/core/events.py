@@ -1,4 +1,4 @@
-"""An event is what a rule says happened; on the wire it is CloudEvents 1.0 JSON."""
+"""An event is something that happened, as a rule saw it; on the wire it is CloudEvents 1.0 JSON."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened. `id` names the happening; start, update and end of it share one id."""
+    """Something that happened. `id` names the incident; its start, updates and end share the id."""
 
     id: str
     type: str
@@ -39,16 +39,16 @@ class Event:
     subject: Subject | None = None
     data: Mapping[str, JsonValue] = field(default_factory=dict)
     update: int = 0
-    """Counts the updates of one happening, from 1; 0 for other phases."""
+    """Counts the updates of one incident, from 1; 0 for other phases."""
     seq: int | None = None
-    """The frame that led to the event, where there is one; with `run` it names the picture."""
+    """The frame that led to the event, where there is one; `run` and `seq` identify the picture."""
     run: str | None = None
     media: tuple[str, ...] = ()
     """References to stored pictures, relative to the media folder."""
 
     @property
     def record_id(self) -> str:
-        """Unique for each phase of each happening: the key that recognises a repetition."""
+        """Unique for each phase of each incident: the key that identifies duplicates."""
         match self.phase:
             case "single":
                 return self.id
@@ -65,7 +65,7 @@ class Event:
 def event_id(camera: str, rule: str, subject: str, started_at: float) -> str:
     """A deterministic id: the same camera, rule, subject and start time give the same 26 letters.
 
-    The start time enters in whole milliseconds, so that a float's last bits never matter.
+    The start time is rounded to milliseconds, so that a float's last bits never matter.
     """
     text = "\x1f".join((camera, rule, subject, str(round(started_at * 1000))))
     return hashlib.blake2b(text.encode(), digest_size=13).hexdigest()
@@ -111,9 +111,9 @@ _PHASES = frozenset(get_args(Phase))
 
 
 def event_to_json(event: Event) -> str:
-    """One line of ASCII JSON; what has its default value is left out.
+    """One line of ASCII JSON; default values are left out.
 
-    JSON has no word for NaN and the infinities: inside `data` they become null, unknown.
+    JSON has no NaN or infinity: inside `data` they become null, which means unknown.
     """
     record: dict[str, Any] = {
         "id": event.id,
@@ -137,9 +137,9 @@ def event_to_json(event: Event) -> str:
 
 
 def event_from_json(text: str) -> Event:
-    """The event that `event_to_json` wrote; ValueError says what is wrong with anything else.
+    """The event that `event_to_json` wrote; raises ValueError for anything else.
 
-    Fields that a later release added are passed over: going back a release stops no sink.
+    Fields that a later release added are ignored, so that sinks keep working after a downgrade.
     """
     record = json.loads(text)
     if not isinstance(record, dict):
@@ -160,7 +160,9 @@ def event_from_json(text: str) -> Event:
             media=tuple(record.get("media", ())),
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"an event's record lacks or garbles {error}") from None
+        raise ValueError(
+            f"a field of the event's record is missing or malformed: {error}"
+        ) from None
     if event.phase not in _PHASES:
         raise ValueError(f"an event's record has the unknown phase {event.phase!r}")
     return event

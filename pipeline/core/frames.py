@@ -1,9 +1,9 @@
-"""A frame (pixels + camera + time) and what a source hands to the sampler before it is one."""
+"""A frame (pixels + camera + time), and the picture that a source gives the sampler before that."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-# NumPy takes as long to import as a whole `moonwatch check`, and here only types need it.
+# Importing NumPy takes as long as a whole `moonwatch check`, and only types need it here.
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -17,11 +17,11 @@ else:
 
 
 class Picture(Protocol):
-    """A decoded picture whose pixels are converted only when somebody asks for them."""
+    """A decoded picture whose pixels are converted only when they are asked for."""
 
     @property
     def captured_at(self) -> float:
-        """UTC seconds of the moment the light fell, from the stream's own timestamps."""
+        """UTC seconds of the moment of capture, from the stream's own timestamps."""
         ...
 
     @property
@@ -44,10 +44,10 @@ class Frame:
 
     camera: str
     run: str
-    """Names one uninterrupted numbering of a camera: stable for a file, new at each live start."""
+    """The name of one unbroken numbering of a camera: stable for a file, new at each live start."""
     seq: int
     captured_at: float
-    """UTC seconds of the moment the light fell."""
+    """UTC seconds of the moment of capture."""
     pixels: Pixels
     """RGB, (H, W, 3), uint8; privacy masks are already filled."""
     size_wh: tuple[int, int]

@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Polygon:
-    """A simple polygon of at least three corners, closed by itself."""
+    """A simple polygon of at least three corners, closed implicitly."""
 
     corners: tuple[Point, ...]
 
@@ -90,11 +90,11 @@ def contains(polygon: Polygon, point: Point) -> bool:
 
 
 def meeting_edges(corners: Sequence[Point]) -> tuple[int, int] | None:
-    """The first two edges that meet without being neighbours, by the corners they begin at."""
+    """The first two edges that meet but are not neighbours, by the corners at which they begin."""
     n = len(corners)
     edges = [(corners[i], corners[(i + 1) % n]) for i in range(n)]
-    # From left to right, so that an edge is held only against those that begin before it ends:
-    # all pairs of a mask with a hundred corners would take as long as reading its file.
+    # From left to right, so that an edge is compared only with those that begin before it ends:
+    # comparing all pairs of a mask with a hundred corners would take as long as reading its file.
     spans = sorted((min(a[0], b[0]), max(a[0], b[0]), i) for i, (a, b) in enumerate(edges))
     found = []
     for k, (_, right, i) in enumerate(spans):
@@ -111,7 +111,7 @@ def meeting_edges(corners: Sequence[Point]) -> tuple[int, int] | None:
 
 
 def crosses_itself(corners: Sequence[Point]) -> bool:
-    """Whether any two edges that are no neighbours meet, or the polygon has no area."""
+    """Whether any two edges that are not neighbours meet, or the polygon has no area."""
     if meeting_edges(corners) is not None:
         return True
     doubled_area = sum(

@@ -1,4 +1,4 @@
-"""A job travels to a worker, a result travels from it to the processor."""
+"""A job goes to a worker, and its result goes from there to the processor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,28 +11,28 @@ from pipeline.core.tasks import Task, question_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """A frame with the tasks one engine has to answer.
+    """A frame with the tasks that one engine has to answer.
 
-    A camera whose tasks use two engines makes two jobs of a frame; each engine then has its own
+    A camera whose tasks use two engines turns a frame into two jobs; each engine then has its own
     gapless `ordinal`, so that a slow question never holds up a fast one.
     """
 
     frame: Frame
     engine: str
     ordinal: int
-    """Counts the jobs of one camera run and engine without gaps, from 0."""
+    """Numbers the jobs of one camera run and engine without gaps, from 0."""
     tasks: tuple[Task, ...]
     live: bool
-    """Live jobs may be dropped for newer ones; a file's jobs are all answered."""
+    """Live jobs may be dropped in favour of newer ones; a file's jobs are all answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A job's answers, by task id. Holds no pixels.
+    """A job's answers, by task id, without pixels.
 
     `last` marks the end of a camera run: it has no answers and the ordinal after the last job's.
-    A result with `health` carries a change of the camera's state instead of answers; it stands
-    outside the order of jobs.
+    A result with `health` carries a change of the camera's state instead of answers; it is not part
+    of the order of jobs.
     """
 
     camera: str
@@ -47,8 +47,8 @@ class Result:
     last: bool = False
     health: Health | None = None
     asked: Mapping[str, str] = field(default_factory=dict)
-    """The question that each answer is to, by task id, as `question_of` gives it: an answer that
-    comes after its task was edited is recognised. Empty where a worker does not say."""
+    """The question behind each answer, by task id, as `question_of` gives it, to recognise answers
+    to a task that was edited meanwhile. Empty where a worker does not send it."""
 
 
 def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
@@ -69,12 +69,12 @@ def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
 
 
 def failed_result(job: Job, reason: str) -> Result:
-    """What is published for a job that will not be answered: every task failed, for one reason."""
+    """The result of a job that will not be answered: every task failed, for the same reason."""
     return result_of(job, {task.id: Failed(job.engine, reason) for task in job.tasks})
 
 
 def health_result(health: Health, run: str = "") -> Result:
-    """What carries a camera's state to the processor: no engine, no place in the order."""
+    """The result that carries a camera's state to the processor, outside the order of jobs."""
     return Result(
         camera=health.camera,
         run=run,

@@ -1,9 +1,9 @@
-"""Moments as people of a site write them."""
+"""Times as people at a site write them."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 
 def local_time(at: float, timezone: str) -> str:
-    """UTC seconds as ISO 8601 in a site's own time, to the second, with its offset."""
+    """UTC seconds as ISO 8601 in the site's local time, to the second, with its offset."""
     return datetime.fromtimestamp(at, ZoneInfo(timezone)).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Minute buckets: what was measured, how often it was looked at, and how much of it is known."""
+"""Minute buckets: what was measured, from how many samples, and how much of it is known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,21 +8,20 @@ BUCKET_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One minute of one rule. Writing it again replaces it."""
+    """One minute of one rule. A later one for the same minute replaces it."""
 
     camera: str
     rule: str
     minute: int
-    """UTC seconds of the minute's beginning, a multiple of 60."""
+    """The start of the minute in UTC seconds, a multiple of 60."""
     samples: int
-    """Known samples in it."""
+    """The number of known samples in it."""
     coverage: float
-    """Part of the minute (0..1) that known samples stand for."""
+    """The share of the minute (0..1) that known samples cover."""
     values: Mapping[str, float | None] = field(default_factory=dict)
-    """What was measured, by the names that the rule gives its measures; None, never 0, where it
-    is not known."""
+    """What was measured, by the rule's names for its measures; None, never 0, where unknown."""
     unfinished: bool = False
-    """Written while the minute was still running: what is known of it so far."""
+    """Written before the minute was over, with what is known so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +35,5 @@ class Health:
 
 
 def minute_of(at: float) -> int:
-    """The beginning of the minute that holds `at`, in UTC seconds."""
+    """The start of the minute that contains `at`, in UTC seconds."""
     return int(at // BUCKET_S * BUCKET_S)

@@ -1,7 +1,7 @@
-"""A union of configs told apart by `type`, whose members are imported when a file names them.
+"""A union of configs with a `type` each, whose members are imported when a file names them.
 
-A package of such configs says its union twice: as types, for the type checker, and as names, for
-what happens at run time. So a file that names one sink neither imports nor builds the others.
+A package of such configs declares its union twice: as types, for the type checker, and as names,
+for run time. So a file that uses one sink neither imports nor builds the others.
 """
 
 import importlib
@@ -15,16 +15,16 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 
 class OneOf:
-    """Stands in for the union at run time; the values of its fields are its members' instances."""
+    """Takes the union's place at run time; such fields hold instances of its members."""
 
     package: ClassVar[str]
     names: ClassVar[Mapping[str, str]]
-    """The class of each `type`; its module is the type's in the package."""
+    """The class of each `type`; it is in the package's module of the same name."""
 
     @classmethod
     @cache
     def member(cls, type_name: str) -> type[BaseModel] | None:
-        """The config that a `type` names, imported now; None for a name that there is not."""
+        """The config that a `type` names, imported now; None for an unknown name."""
         if type_name not in cls.names:
             return None
         module = importlib.import_module(f"{cls.package}.{type_name}")
@@ -33,7 +33,7 @@ class OneOf:
 
     @classmethod
     def members(cls) -> list[type[BaseModel]]:
-        """All of them, imported; for documents about what can be written."""
+        """All members, imported, for the documentation and the JSON schema."""
         return [member for name in cls.names if (member := cls.member(name)) is not None]
 
     @classmethod
@@ -50,7 +50,7 @@ class OneOf:
                 "union_tag_invalid",
                 {"discriminator": "'type'", "tag": str(type_name), "expected_tags": expected},
             )
-        # What is wrong inside is merged by pydantic into the errors of the whole, at its place.
+        # pydantic merges the errors inside it into those of the whole, at their place.
         return member.model_validate(value)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The ports of the transport between stages: jobs, results, pictures that stay for events."""
+"""The ports of the transport between stages: jobs, results, and pictures kept for events."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from pipeline.core.jobs import Job, Result
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a queue did with a job: taken or not, and the older live jobs it let go instead."""
+    """What a queue did with a job: accepted it or not, and which older live jobs it dropped."""
 
     accepted: bool
     dropped: tuple[Job, ...] = ()
     """Without pixels where the queue is outside this process."""
     answered: bool = False
-    """The queue has itself published the failed results of what was dropped."""
+    """Whether the queue itself published failed results for the dropped jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in a worker's hands. It comes back to another worker if it is not answered in time."""
+    """A job that a worker has claimed. Another worker gets it if it is not answered in time."""
 
     id: str
     job: Job
@@ -30,7 +30,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that no worker survived, kept for a person to look at."""
+    """A job that was never answered because each of its workers died, kept for inspection."""
 
     id: str
     camera: str
@@ -42,7 +42,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How much waits for an engine, and since when (UTC seconds of the oldest frame)."""
+    """How many jobs wait for an engine, and since when (UTC seconds of the oldest frame)."""
 
     length: int
     oldest: float | None
@@ -54,17 +54,17 @@ class JobQueue(Protocol):
     def put(self, job: Job, wait_s: float) -> Receipt:
         """Offer a job.
 
-        A live job is always taken at once; where its camera's lane is full, that camera's oldest
-        live jobs are dropped for it. A file's job waits up to `wait_s` for room and is not
-        accepted when there was none. Raises QueueError.
+        A live job is always accepted at once; where its camera's lane is full, that camera's oldest
+        live jobs are dropped. A file's job waits up to `wait_s` for room and is not accepted
+        without. Raises QueueError.
         """
         ...
 
     def claim(self, engine: str, limit: int, wait_s: float) -> list[Claim]:
         """Take up to `limit` jobs of an engine, round-robin over cameras, oldest first in each.
 
-        Waits up to `wait_s` for the first one. Jobs whose worker died come again, with
-        `attempts` raised; after the third they are dead letters.
+        Waits up to `wait_s` for the first one. Jobs whose worker died come again, with a higher
+        `attempts`; after the third they become dead letters.
         """
         ...
 
@@ -75,35 +75,34 @@ class JobQueue(Protocol):
         wait_s: float,
         keep: Collection[str] = (),
     ) -> bool:
-        """Hand on a result for each claim and forget the jobs, all or none.
+        """Publish a result for each claim and remove the jobs, all or none.
 
-        False when there was no room for the results for `wait_s`. Safe to repeat: what was
-        answered already, by whomever, is passed over, as long as its result is on its way; after
-        that a processor recognises it. Pictures of the cameras in `keep` stay on the shelf for a
-        while.
+        False when there was no room for the results for `wait_s`. Safe to repeat: jobs that were
+        already answered, by any worker, are skipped while their result is on its way; after that a
+        processor recognises it. Pictures of the cameras in `keep` stay on the shelf for a while.
         """
         ...
 
     def backlog(self) -> Mapping[str, Backlog]:
-        """What waits, by engine."""
+        """The waiting jobs, by engine."""
         ...
 
     def dead_letters(self) -> Sequence[DeadLetter]:
-        """Jobs given up on."""
+        """The jobs that were given up."""
         ...
 
     def retry(self, dead_letter_id: str) -> bool:
-        """Put a dead letter back in its lane; False when there is none of that id."""
+        """Put a dead letter back in its lane; False when there is none with that id."""
         ...
 
     def drop(self, dead_letter_id: str) -> bool:
-        """Forget a dead letter; False when there is none of that id."""
+        """Delete a dead letter; False when there is none with that id."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A result in a processor's hands."""
+    """A result that a processor has taken."""
 
     id: str
     result: Result
@@ -113,20 +112,20 @@ class ResultQueue(Protocol):
     """Results from the workers to the processors."""
 
     def publish(self, results: Sequence[Result], wait_s: float) -> bool:
-        """Hand results on, all or none; False when there was no room for `wait_s`."""
+        """Publish results, all or none; False when there was no room for `wait_s`."""
         ...
 
     def take(self, limit: int, wait_s: float) -> list[Delivered]:
-        """Up to `limit` results, waiting up to `wait_s` for the first."""
+        """Take up to `limit` results, waiting up to `wait_s` for the first."""
         ...
 
     def acknowledge(self, delivered: Sequence[Delivered]) -> None:
-        """What the results led to is stored; forget them. Safe to repeat."""
+        """Remove these results, because what they led to is stored. Safe to repeat."""
         ...
 
 
 class PartitionedResults(ResultQueue, Protocol):
-    """A result queue that can be taken from partition by partition."""
+    """A result queue that is read partition by partition."""
 
     @property
     def partitions(self) -> int:
@@ -134,25 +133,25 @@ class PartitionedResults(ResultQueue, Protocol):
         ...
 
     def partition(self, owned: Collection[int] | Mapping[int, int]) -> ResultQueue:
-        """The results of these partitions alone.
+        """The results of these partitions only.
 
         A map gives the fencing token of each: then everything its last owner left comes first, and
-        taking or acknowledging raises LeaseLostError once a token is not the present one.
+        taking or acknowledging raises LeaseLostError once a token is outdated.
         """
         ...
 
 
 class PictureShelf(Protocol):
-    """Keeps the pictures of frames that were answered for a while, for snapshots."""
+    """Keeps the pictures of answered frames for a while, for snapshots."""
 
     def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
-        """The pixels (H, W, 3) RGB of a frame, or None when they are gone; raises QueueError."""
+        """The pixels (H, W, 3) RGB of a frame, or None once they expired; raises QueueError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """Both halves of one transport, and the pictures that stay for events."""
+    """Both halves of one transport, and the pictures kept for events."""
 
     jobs: JobQueue
     results: ResultQueue

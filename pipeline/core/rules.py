@@ -1,4 +1,4 @@
-"""The port of a rule: what it is shown, and what it concludes."""
+"""The port of a rule: its input and its output."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -11,7 +11,7 @@ from pipeline.core.tracks import Track
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a rule is shown of one result: the answer to its task, and tracks where it has boxes."""
+    """What a rule sees of one result: the answer to its task, and tracks where it has boxes."""
 
     camera: str
     run: str
@@ -31,44 +31,43 @@ class Verdict:
 
 
 Ending = Literal["stream ended", "edited", "removed"]
-"""Why a rule is finished: there is nothing more to see, it begins anew with other terms, or it is
-gone from the file."""
+"""Why a rule is finished: there is no more input, its terms were edited and it starts over, or it
+was removed from the file."""
 
 
 class Rule(Protocol):
     """Judges one task's observations of one camera, in time order; has no clock and does no I/O.
 
-    Its life has three turns. It *resumes* by `restore`: from then on it concludes what it would
-    have without the break. It *begins anew* when its terms were edited: the old one does `finish`,
-    and the new one `inherit`s from it what is true whatever the terms are. It is *retired* by
-    `finish` alone.
+    There are three transitions. It *resumes* with `restore`, as if it had never been interrupted.
+    It *begins anew* when its terms were edited: the old rule calls `finish`, and the new one
+    `inherit`s what does not depend on the terms. It is *retired* with `finish` alone.
     """
 
     def judge(self, seen: Observation) -> Verdict:
-        """What follows from one more observation."""
+        """Judge one more observation."""
         ...
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """What follows from the end: open happenings end, the last minute is written."""
+        """End open incidents and write the last minute."""
         ...
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """What is known so far of minutes that are not over. Asking changes nothing."""
+        """What is known so far of minutes that are not over. Changes nothing."""
         ...
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         ...
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError, and changes nothing, where it is none."""
+        """Resume from a `state()`; raises ValueError, and changes nothing, for anything else."""
         ...
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Begin, at `at`, with what still holds of an earlier rule of this type and name.
+        """Start, at `at`, with what still applies from an earlier rule of this type and name.
 
-        `state` is the `state()` that the earlier one had after its `finish`. Handed on are the
-        minutes that are still open, running totals and a cooldown; never a happening, and nothing
-        that was measured against a line or zone. Raises ValueError where it is no state.
+        `state` is the `state()` of the earlier rule after its `finish`. Open minutes, running
+        totals and a cooldown are carried over; incidents, and anything measured against a line or
+        zone, are not. Raises ValueError where it is not a state.
         """
         ...

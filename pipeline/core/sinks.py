@@ -10,9 +10,9 @@ class Sink(Protocol):
     """Where events go. `send` is called by one thread, in order."""
 
     def send(self, events: Sequence[Event]) -> None:
-        """Deliver all of them or raise SinkError; the same events may come again after that."""
+        """Deliver all of them or raise SinkError; the same events may then be sent again."""
         ...
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and release everything."""
         ...

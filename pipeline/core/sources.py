@@ -1,4 +1,4 @@
-"""The port of a camera or file: what the sampler needs of it, and how it is read."""
+"""The port of a camera or file: what the sampler needs from it, and how it is read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from pipeline.core.frames import Picture
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What the sampler will use of a stream, so that a source decodes no more than that."""
+    """What the sampler will use of a stream, so that a source decodes only that."""
 
     every_s: float = 0.0
-    """Shortest time between two pictures that will be used; 0 means every picture."""
+    """The shortest time between two used pictures; 0 means every picture."""
     is_repeat: Callable[[], bool] = field(default=lambda: False, compare=False)
-    """Whether all that was read so far was judged before a restart. It changes no picture and no
-    time, but a source that keeps the pace of a recording begins to do so where this ends."""
+    """Whether everything read so far was already processed before a restart. Pictures and times
+    stay the same, but a source that plays a recording at its own pace does so only after this."""
     is_owed: Callable[[], bool] = field(default=lambda: False, compare=False)
-    """Whether the last picture could not be used after all, so that the next one is wanted, however
-    soon it comes."""
+    """Whether the last picture could not be used, so that the next one is needed, however soon it
+    comes."""
 
 
 class Source(Protocol):
@@ -26,12 +26,12 @@ class Source(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether time goes on without us: live pictures may be dropped, a file's may not."""
+        """Whether it cannot be paused: live pictures may be dropped, a file's may not."""
         ...
 
     @property
     def run(self) -> str:
-        """Name of this numbering of frames: stable for a file, new for each live start."""
+        """The name of this numbering of frames: stable for a file, new at each live start."""
         ...
 
     def open(self, need: Need) -> None:
@@ -47,5 +47,5 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of everything; safe to call twice, and from another thread to end a read."""
+        """Release everything; safe to call twice, and from another thread to end a read."""
         ...

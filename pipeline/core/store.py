@@ -1,4 +1,4 @@
-"""The ports of what is kept: the store with its outbox, pictures, and questions about the past."""
+"""The ports of storage: the store with its outbox, pictures, and queries about the past."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +10,20 @@ from pipeline.core.measures import Bucket, Health
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a camera run was judged for one engine, and the state to go on from."""
+    """How far a camera run was processed for one engine, and the state to resume from."""
 
     camera: str
     engine: str
     run: str
     ordinal: int
-    """The last job judged."""
+    """The last processed job."""
     state: JsonValue
     ended: bool = False
-    """The run was judged to its end."""
+    """Whether the run was processed to its end."""
 
 
 RUN: Final = "run"
-"""The lease of a `moonwatch run` that has all stages in its process."""
+"""The lease of a `moonwatch run` with all stages in one process."""
 DELIVER: Final = "deliver"
 """The lease of the process that delivers."""
 
@@ -40,50 +40,50 @@ class LeaseOwner:
 
 @dataclass(frozen=True, slots=True)
 class LeaseProof:
-    """What shows that a lease is still held: it is checked where something is written."""
+    """Proof that a lease is still held; it is checked at every write."""
 
     name: str
     token: int
-    """Rises strictly with each time that the lease is taken."""
+    """Increases each time the lease is taken."""
     opening: int = 0
-    """Which database file it was taken in, where the store is a file that may be replaced."""
+    """The database file it was taken in, where the store is a file that may be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """Who holds a lease of the store, or held it last. Times are the database's own clock."""
+    """Who holds a lease of the store, or held it last. Times are from the database's clock."""
 
     name: str
     owner: LeaseOwner
     token: int
     renewals: int
-    """Rises with every sign of life of its owner."""
+    """Increases with every sign of life from its owner."""
     since: float
     renewed_at: float
     silent_s: float
-    """How long ago the last sign of life was, when this was read."""
+    """How long ago the last sign of life was when this was read."""
     ended_at: float | None = None
     """When its owner gave it back; None while it is held, or was never given back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Everything that follows from some results; a store keeps all of it or nothing."""
+    """Everything that follows from some results; a store writes all of it or nothing."""
 
     events: Sequence[Event] = ()
     buckets: Sequence[Bucket] = ()
     health: Sequence[Health] = ()
     checkpoints: Sequence[Checkpoint] = ()
     fences: Mapping[int, int] = field(default_factory=dict)
-    """Partitions whose results these are, each with its owner's fencing token. The store remembers
-    the highest token of each, and refuses a commit with a lower one."""
+    """The partitions of these results, each with its owner's fencing token. The store remembers the
+    highest token of each and rejects a commit with a lower one."""
     lease: LeaseProof | None = None
-    """The lease that allows it, where one process owns the whole; refused once that was lost."""
+    """The lease that allows it, where one process owns everything; rejected once it was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the store and its place in the order of arrival, rising from 1."""
+    """An event in the store and its position in the order of arrival, from 1."""
 
     position: int
     event: Event
@@ -105,7 +105,7 @@ class UnreadableEvent:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """An event a sink would not take, with the reason and how often it was tried."""
+    """An event that a sink rejected, with the reason and the number of attempts."""
 
     sink: str
     position: int
@@ -116,7 +116,7 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a sink is: everything up to `position` is delivered, filtered out or given up."""
+    """A sink's progress: everything up to `position` was delivered, filtered out or given up."""
 
     sink: str
     position: int = 0
@@ -125,40 +125,40 @@ class Cursor:
 
 
 class StoreLeases(Protocol):
-    """Who owns what of a store, one process for each name. All methods raise StoreError.
+    """Who owns what in a store, one process for each name. All methods raise StoreError.
 
-    There is no expiry, as no two clocks need to agree: whoever wants a lease that another holds
-    watches its record, and takes it over once `renewals` stood still for as long as it thinks fit,
-    by its own clock. `take` then succeeds only where nothing has moved since.
+    Leases do not expire, so that clocks need not agree: a process that wants a lease held by
+    another watches its record and takes it over once `renewals` has not changed for long enough by
+    its own clock. `take` then succeeds only if the record has not changed since.
     """
 
     def lease(self, name: str) -> LeaseRecord | None:
-        """The lease's record; None where nobody has ever held it."""
+        """The lease's record, or None if it was never held."""
         ...
 
     def take(
         self, name: str, owner: LeaseOwner, over: LeaseRecord | None = None
     ) -> LeaseProof | None:
-        """Own it if nobody holds it, or if its record still is as `over` shows; None if not."""
+        """Take it if it is free, or if its record still equals `over`; None otherwise."""
         ...
 
     def renew(self, proof: LeaseProof) -> bool:
-        """Give a sign of life; False when the lease was lost."""
+        """Record a sign of life; False when the lease was lost."""
         ...
 
     def release(self, proof: LeaseProof) -> None:
-        """Give it back, keeping who held it and until when; does nothing when it was lost."""
+        """Give it back and record when; does nothing when it was lost."""
         ...
 
 
 class Store(StoreLeases, Protocol):
-    """Events, buckets, health and checkpoints, and the outbox from which sinks are served."""
+    """Events, buckets, health and checkpoints, and the outbox for the sinks."""
 
     def commit(self, commit: Commit) -> int:
-        """Keep all of it in one transaction; an event whose record_id is known is kept once.
+        """Write all of it in one transaction; an event with a known record_id is stored once.
 
         Returns how many events were new. Raises StoreError, or FencedOffError or
-        OwnershipLostError where another process has taken over what this is about.
+        OwnershipLostError where another process has taken over.
         """
         ...
 
@@ -171,7 +171,7 @@ class Store(StoreLeases, Protocol):
         ...
 
     def fences(self) -> Mapping[int, int]:
-        """The highest fencing token of each partition that was ever committed with one."""
+        """The highest fencing token with which each partition was committed."""
         ...
 
     def register_sinks(
@@ -181,11 +181,11 @@ class Store(StoreLeases, Protocol):
         *,
         dismiss_others: bool = True,
     ) -> None:
-        """Say which sinks there are; events wait for each of them.
+        """Register these sinks; events are kept for each of them.
 
-        A sink that was never registered begins with the next event, or with the oldest one there
-        is where it is among `from_beginning`. One that is no longer among them keeps its cursor
-        but holds nothing back from `prune`, unless others are not dismissed.
+        A new sink starts with the next event, or with the oldest stored one if it is in
+        `from_beginning`. A sink that is no longer among them keeps its cursor but holds nothing
+        back from `prune`, unless others are not dismissed.
         """
         ...
 
@@ -194,11 +194,11 @@ class Store(StoreLeases, Protocol):
         ...
 
     def outbox(self, position: int, limit: int) -> Sequence[StoredEvent | UnreadableEvent]:
-        """Events in order of arrival for delivery, also those that cannot be read."""
+        """Events in order of arrival for delivery, including those that cannot be read."""
         ...
 
     def cursor(self, sink: str) -> Cursor:
-        """Where a sink is; position 0 for one that was never registered."""
+        """The sink's cursor; position 0 for a sink that was never registered."""
         ...
 
     def advance(
@@ -208,32 +208,32 @@ class Store(StoreLeases, Protocol):
         dead: Sequence[Undelivered] = (),
         lease: LeaseProof | None = None,
     ) -> None:
-        """Move a sink's cursor on, keeping what was given up as dead letters, in one transaction.
+        """Advance a sink's cursor and store what was given up as dead letters, in one transaction.
 
         A cursor never goes back. Raises OwnershipLostError where `lease` was lost.
         """
         ...
 
     def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
-        """Dead letters, of one sink or all."""
+        """The dead letters of one sink or all."""
         ...
 
     def discard(self, letters: Sequence[Undelivered]) -> int:
-        """Forget dead letters, because they were delivered after all or nobody wants them.
+        """Delete dead letters, because they were delivered after all or are not needed.
 
         Returns how many were still there.
         """
         ...
 
     def prune(self, before: float) -> int:
-        """Forget events, buckets and health that were stored before `before`; how many.
+        """Delete events, buckets and health that were stored before `before`; return how many.
 
-        Events are forgotten only when every sink is past them.
+        Events are deleted only when every sink is past them.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         ...
 
 
@@ -241,17 +241,17 @@ class MediaStore(Protocol):
     """Keeps pictures that events refer to."""
 
     def put(self, reference: str, content: bytes) -> None:
-        """Keep a file under a relative reference; writing it again replaces it."""
+        """Save a file under a relative reference; saving it again replaces it."""
         ...
 
     def prune(self, before: float) -> int:
-        """Delete what is older than `before` (UTC seconds); how many."""
+        """Delete what is older than `before` (UTC seconds); return how many."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of capture time: since ≤ t < until, in UTC seconds; None leaves an end open."""
+    """A period of capture time: since ≤ t < until, in UTC seconds; None leaves an end open."""
 
     since: float | None = None
     until: float | None = None
@@ -273,7 +273,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of a long list. `beyond` is the position of the last event of the piece before."""
+    """A page of a long list. `beyond` is the position of the last event of the previous page."""
 
     limit: int = 100
     beyond: int | None = None
@@ -297,10 +297,10 @@ class EventCount:
 
 
 class History(Protocol):
-    """Questions about what is kept. Every method raises StoreError when it cannot be read."""
+    """Queries about what is stored. Every method raises StoreError when it cannot be read."""
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
-        """Events in order of arrival, or the other way round."""
+        """Events in order of arrival, or in reverse."""
         ...
 
     def event(self, record_id: str) -> StoredEvent | None:
@@ -326,9 +326,9 @@ class History(Protocol):
         ...
 
     def cursors(self) -> Sequence[Cursor]:
-        """Where each sink of the deployment is."""
+        """The cursor of each sink of the deployment."""
         ...
 
     def refused(self) -> Mapping[str, int]:
-        """How many events each sink would not take; those that took all are left out."""
+        """How many events each sink rejected; sinks without any are left out."""
         ...

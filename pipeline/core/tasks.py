@@ -1,4 +1,4 @@
-"""A task is one question put to an engine about a frame."""
+"""A task is one question to an engine about a frame."""
 
 import hashlib
 from dataclasses import astuple, dataclass
@@ -11,7 +11,7 @@ CaptionLength = Literal["short", "normal", "long"]
 
 @dataclass(frozen=True, slots=True)
 class Detect:
-    """Boxes of everything that the label names."""
+    """Boxes around everything that the label names."""
 
     id: str
     engine: str
@@ -41,14 +41,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question in plain words, and the kind of answer wanted."""
+    """A question in plain words, and the kind of answer expected."""
 
     id: str
     engine: str
     question: str
     answers: AnswerKind = "text"
     choices: tuple[str, ...] = ()
-    """The words an answer may be, for `one of`."""
+    """The possible answers, for `one of`."""
     max_tokens: int = 64
 
 
@@ -73,7 +73,7 @@ def subject_label(task: Task) -> str | None:
 
 @lru_cache(maxsize=1024)
 def question_of(task: Task) -> str:
-    """What is asked, in a few letters: the same for the same question, whoever asks it of whom."""
+    """A short key of what is asked: the same for the same question, whatever task and engine."""
     _id, _engine, *asked = astuple(task)
     text = repr((type(task).__name__, *asked))
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()

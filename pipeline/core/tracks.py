@@ -1,4 +1,4 @@
-"""A track is the same thing seen over time by one camera."""
+"""A track is one thing seen over time by one camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipeline.core.geometry import Box, Point, bottom_centre
 class Step:
     """Where a track was seen at one moment: its box, at `at` UTC seconds.
 
-    Where part of the thing was hidden, the box is that of the whole of it, as far as it is known.
+    Where part of the thing was hidden, the box is that of the whole thing, as far as it is known.
     """
 
     at: float
@@ -26,11 +26,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A confirmed track that was seen in the frame just judged.
+    """A confirmed track that was seen in the current frame.
 
-    `steps` holds what rules have not been shown yet, oldest first; the last one is this frame's.
-    It has more than one entry when the track was confirmed only now, or was lost for some frames
-    and found again (interpolated positions are never invented: a gap is a gap).
+    `steps` holds what rules have not seen yet, oldest first; the last one is from this frame. It
+    has more than one entry when the track was only confirmed now, or was lost for some frames and
+    found again (positions are never interpolated: a gap is a gap).
     """
 
     id: int
@@ -57,13 +57,13 @@ class Tracker(Protocol):
     def update(
         self, at: float, boxes: Sequence[tuple[float, float, float, float]], scores: Sequence[float]
     ) -> tuple[Track, ...]:
-        """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
+        """The confirmed tracks seen at `at` (UTC seconds, increasing), in order of their ids."""
         ...
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         ...
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError, and changes nothing, where it is none."""
+        """Resume from a `state()`; raises ValueError, and changes nothing, for anything else."""
         ...

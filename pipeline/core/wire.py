@@ -1,10 +1,10 @@
-"""Jobs and results as bytes: a version byte, then one msgpack array. Pixels travel beside them.
+"""Jobs and results as bytes: a version byte, then one msgpack array. Pixels are sent separately.
 
 Every value is an array whose first item names it, such as `["detect", id, engine, label, 50]`;
-floats travel as they are, to the last bit. Releases differ in what they know, so fields are only
-ever added at the end of an array: a reader ignores those that it does not know and gives those that
-are missing their default. Everything else that cannot be read is refused with a sentence. Messages
-of every release are kept in `tests/formats/` and read for ever.
+floats are sent exactly. Releases know different fields, so fields are only ever added at the end of
+an array: a reader ignores unknown ones and uses defaults for missing ones. Anything else that
+cannot be read is an error. Messages of every release are kept in `tests/formats/` and stay
+readable.
 """
 
 import math
@@ -23,12 +23,12 @@ from pipeline.core.measures import Health
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 
 VERSION = 1
-"""Raised only when a layout changes in a way that an older reader would misunderstand."""
+"""Increased only when a layout changes in a way that an older reader would misunderstand."""
 
-# Lists of tasks that are kept unpacked, and the length in bytes of the longest of them.
+# How many lists of tasks are kept unpacked, and the most bytes that one of them may have.
 _REMEMBERED = 256
 _LONG = 16_384
-# Longest number written in digits, far above any count and far below what is slow to read.
+# The longest number written in digits: far above any count and far below what is slow to read.
 _MAX_DIGITS = 400
 _INT_64 = range(-(2**63), 2**64)
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -90,7 +90,7 @@ class _PointsOnWire(msgspec.Struct, array_like=True, tag="points"):
 class _NumberOnWire(msgspec.Struct, array_like=True, tag="number"):
     engine: str
     value: int | str
-    """In digits where it has more than 64 bits."""
+    """As digits where it has more than 64 bits."""
     score: float | None = None
     saturated: bool = False
 
@@ -123,7 +123,7 @@ class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
     ordinal: int
     live: bool
     tasks: bytes
-    """A camera's jobs all have the same few tasks, so these travel packed once more."""
+    """A camera's jobs all have the same few tasks, so these are packed separately and cached."""
 
 
 _AnswerOnWire = _BoxesOnWire | _PointsOnWire | _NumberOnWire | _TextOnWire | _FailedOnWire
@@ -176,7 +176,7 @@ def decode_job(data: bytes, pixels: Pixels) -> Job:
     if min(read.size_wh) < 1:
         raise QueueError(f"a job's picture has no size: {read.size_wh}")
     if min(read.ordinal, read.seq) < 0:
-        raise QueueError(f"a job has no place in the order: {read.ordinal}, {read.seq}")
+        raise QueueError(f"a job has a negative ordinal or seq: {read.ordinal}, {read.seq}")
     _check_finite("captured_at", read.captured_at)
     frame = Frame(
         camera=read.camera,
@@ -220,7 +220,7 @@ def decode_result(data: bytes) -> Result:
     read = _unpacked(_read_result, data, "result")
     health = read.health
     if health is None and min(read.ordinal, read.seq) < 0:
-        raise QueueError(f"a result has no place in the order: {read.ordinal}, {read.seq}")
+        raise QueueError(f"a result has a negative ordinal or seq: {read.ordinal}, {read.seq}")
     if health is None and not read.last and min(read.size_wh) < 1:
         raise QueueError(f"a result's picture has no size: {read.size_wh}")
     _check_finite("captured_at", read.captured_at)
@@ -279,12 +279,12 @@ def _answer_of_wire(task: str, answer: _AnswerOnWire) -> Answer:
 def _places(
     task: str, flat: list[float], size: int, scores: tuple[float, ...]
 ) -> tuple[tuple[float, ...], ...]:
-    """A list of numbers as places of `size` numbers each, as many as there are scores."""
+    """Split a list of numbers into places of `size` numbers each, one for each score."""
     if len(flat) != size * len(scores):
         raise QueueError(
             f"`{task}` cannot be read: {len(flat)} numbers are not {len(scores)} places of {size}"
         )
-    # A sum is finite only where each of its terms is, but may overflow where each of them is.
+    # A sum is finite only if all its terms are, but it may overflow even then.
     if not (math.isfinite(sum(flat)) and math.isfinite(sum(scores))):
         _check_finite(task, *flat, *scores)
     return tuple(zip(*[iter(flat)] * size, strict=True))
@@ -331,7 +331,7 @@ def _task_of_wire(task: _TaskOnWire) -> Task:
 
 
 def _int_to_wire(value: int) -> int | str:
-    """Whole numbers beyond 64 bits travel in digits."""
+    """Integers beyond 64 bits are sent as digits."""
     return value if value in _INT_64 or abs(value) >= 10**_MAX_DIGITS else str(value)
 
 
@@ -349,11 +349,11 @@ def _check_finite(name: str, *values: float) -> None:
 
 
 def _sentence(said: str, type_: Any, kind: str) -> str:
-    """What msgspec says of a message, with the name of the field instead of its number."""
+    """The message of a msgspec error, with the name of the field instead of its number."""
     reason, _, place = said.partition(" - at ")
     found = re.match(r"`\$\[(\d+)\]", place)
     if found is None or found[1] == "0" or not issubclass(type_, msgspec.Struct):
-        return f"a {kind} was expected, and something else came: {reason}"
+        return f"expected a {kind}, got something else: {reason}"
     # The first item is the tag.
     name = type_.__struct_fields__[int(found[1]) - 1]
     return f"`{name}` of a {kind} cannot be read: {reason}"
@@ -367,7 +367,7 @@ def _encoded(value: Any, kind: str) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
-        # Half a character, such as a model or a camera may give, has no place in UTF-8.
+        # Half a character, which a model or a camera may produce, cannot be encoded in UTF-8.
         return _encoder.encode(_without_surrogates(msgspec.to_builtins(value)))
     except (TypeError, ValueError, OverflowError) as error:
         raise QueueError(f"a {kind} cannot be written: {error}") from error
@@ -389,8 +389,8 @@ def _unpacked(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes, kind: str) -
     if not data or data[0] != VERSION:
         version = data[0] if data else "none"
         raise QueueError(
-            f"a {kind} has version {version}, this moonwatch reads version {VERSION}; "
-            "let all processes run the same release"
+            f"a {kind} has version {version}, but this moonwatch reads version {VERSION}; "
+            "run the same release in all processes"
         )
     return _decoded(decoder, data[1:], kind)
 

@@ -1,1 +1,1 @@
-"""Jobs in, results out: batches frames, asks engines, publishes answers. Knows no rule."""
+"""Jobs in, results out: batches frames, asks engines, publishes answers. Knows nothing of rules."""

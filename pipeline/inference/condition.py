@@ -1,4 +1,4 @@
-"""Whether an engine answers at all: said when it changes, not for each frame."""
+"""Whether an engine answers at all: logged when it changes, not for each frame."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pipeline.core.answers import Answer, Failed
 
 logger = logging.getLogger(__name__)
 
-# One frame that fails may be a bad picture; so many in a row are the engine's doing.
+# One failed frame may be a bad picture; this many in a row mean that the engine is failing.
 _IN_A_ROW = 3
 
 
@@ -20,7 +20,7 @@ class EngineCondition:
         self._failing = False
 
     def answered(self, given: Sequence[Answer]) -> None:
-        """What the engine gave for a frame."""
+        """Note the engine's answers for a frame."""
         reasons = [answer.reason for answer in given if isinstance(answer, Failed)]
         if not given:
             return
@@ -28,9 +28,9 @@ class EngineCondition:
             self._in_a_row += 1
             if self._in_a_row == _IN_A_ROW:
                 self._failing = True
-                logger.warning("engine %s answers nothing: %s", self._engine, reasons[0])
+                logger.warning("engine %s is failing on every frame: %s", self._engine, reasons[0])
             return
         self._in_a_row = 0
         if self._failing:
             self._failing = False
-            logger.info("engine %s answers again", self._engine)
+            logger.info("engine %s is answering again", self._engine)

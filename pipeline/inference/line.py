@@ -1,4 +1,4 @@
-"""The line before an engine that works in a thread of its own, and the clock over those in it."""
+"""The queue of an engine that works in its own thread, and the deadlines of its requests."""
 
 import logging
 import math
@@ -12,18 +12,18 @@ from pipeline.core.engines import EngineRequest, Ticket
 logger = logging.getLogger(__name__)
 
 CLOSED = "the engine is closed"
-# How long `close` waits for the work in progress, which cannot be interrupted.
+# How long `close` waits for running work, which cannot be interrupted.
 CLOSE_S = 2.0
 # How often deadlines are looked at on a clock that does not run by itself.
 _LOOK_S = 0.25
 
 
 class RequestLine:
-    """Requests that wait for one engine or are in its hands; those whose time is up fail.
+    """Requests that wait for one engine or are being answered; those past their deadline fail.
 
-    Two threads, started with the first request: one runs `work`, which takes from the line until
-    it is closed; the other watches the deadlines, because the first may be deep in a model.
-    Deadlines are measured on `clock`, waiting is real. Every method may be called from any thread.
+    Two threads start with the first request: one runs `work`, which takes from the line until it
+    is closed; the other watches the deadlines, because the first may be busy inside a model.
+    Deadlines are measured on `clock`; waiting is real. Every method may be called from any thread.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RequestLine:
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """Whether it accepts no more requests."""
         return self._closed
 
     def submit(self, request: EngineRequest) -> Ticket:
@@ -61,7 +61,7 @@ class RequestLine:
         return ticket
 
     def take(self, most: int, gather_s: float) -> list[Ticket]:
-        """The next in line, waited for; up to `gather_s` longer until there are `most`.
+        """Wait for the next requests, then up to `gather_s` longer until there are `most`.
 
         Empty only when the line is closed.
         """
@@ -78,15 +78,15 @@ class RequestLine:
                     return self._taken(most)
 
     def take_now(self, most: int) -> list[Ticket]:
-        """The next in line without waiting, if any."""
+        """Take what is next in line without waiting, if anything."""
         with self._changed:
             return self._taken(most)
 
     def close(self) -> None:
-        """Fail all that is outstanding and end the threads.
+        """Fail everything outstanding and end the threads.
 
-        A thread that is inside a model is waited for `CLOSE_S`; it lets go of the model when it
-        comes back.
+        Waits up to `CLOSE_S` for a thread that is inside a model; the model is freed when that
+        thread returns.
         """
         with self._changed:
             first, self._closed = not self._closed, True
@@ -114,7 +114,7 @@ class RequestLine:
         try:
             self._work()
         except Exception:
-            # An engine must not die unseen: what waits for it fails, and so does all that comes.
+            # A dead engine must be noticed: all that waits for it fails, and so do later requests.
             logger.exception("an engine's thread failed")
             with self._changed:
                 self._closed = True

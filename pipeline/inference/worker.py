@@ -1,7 +1,7 @@
-"""A worker keeps one engine fed and hands each answer on as it comes.
+"""A worker keeps one engine busy and passes each answer on as it arrives.
 
-A job is forgotten in the same step in which its result is handed on, so a worker that dies at any
-moment leaves its jobs to another, and no job is answered twice.
+A job is removed in the same step in which its result is passed on, so when a worker dies, another
+one takes over its jobs, and no job is answered twice.
 """
 
 import queue
@@ -19,31 +19,31 @@ from pipeline.core.queues import Claim, JobQueue
 from pipeline.inference.condition import EngineCondition
 from pipeline.telemetry.metrics import Metrics
 
-# How long a worker waits for a job, an answer or room before it looks whether it should stop.
+# How long a worker waits for a job, an answer or room before it checks whether to stop.
 IDLE_S = 0.25
-# An engine that is through with a batch sooner than this is given the next one while it works, so
-# that it never waits for the queue. A slower one loses little by waiting, and a frame in its line
-# would only grow old: in the queue a newer one could take its place.
+# An engine that finishes a batch faster than this gets the next one while it works, so that it
+# never waits for the queue. A slower one loses little by waiting, and a frame in its line would
+# only grow old: in the queue, a newer one could take its place.
 AHEAD_S = 1.0
-# How many batches of answered frames may wait for an earlier one of their camera; twice as many may
-# wait for room in the queue.
+# How many batches of answered frames may wait for an earlier frame of their camera; twice as many
+# may wait for room in the queue.
 _MOST_HELD_BATCHES = 2
-# How much the newest answers count in the pace of an engine.
+# The weight of the newest answers in an engine's pace.
 _NEWEST_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLane:
-    """One engine at work: its name in the deployment, the model, and what it is given."""
+    """A running engine: its name in the deployment, the model, and its limits."""
 
     name: str
     engine: Engine
     max_batch: int
     """Frames it works on at a time."""
     deadline_s: float
-    """How long it has for each."""
+    """How long it may take for each."""
     snapshot_cameras: Collection[str] = field(default_factory=frozenset)
-    """Cameras whose frames may be wanted as an event's picture."""
+    """Cameras whose frames may be needed as pictures of events."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,15 +56,15 @@ class _InHand:
 
 
 class Worker:
-    """Answers the jobs of one lane. Knows no camera's meaning and no rule.
+    """Answers the jobs of one lane. Knows nothing of cameras and rules.
 
-    `run` feeds the engine in the thread that calls it and hands on in one of its own.
+    `run` feeds the engine in the calling thread and passes results on in a second thread.
     """
 
     def __init__(self, lane: EngineLane, jobs: JobQueue, metrics: Metrics, clock: Clock) -> None:
         self._lane = lane
         self.snapshot_cameras = lane.snapshot_cameras
-        """Cameras whose frames may be wanted as an event's picture; may change at work."""
+        """Cameras whose frames may be needed as pictures of events; may change while it runs."""
         self._jobs = jobs
         self._metrics = metrics
         self._clock = clock
@@ -81,7 +81,7 @@ class Worker:
         self._failure: Exception | None = None
 
     def run(self) -> None:
-        """Answer until stopped, and then what is in hand."""
+        """Answer until stopped, then finish the claimed jobs."""
         name = f"results of {self._lane.name}"
         handing_on = threading.Thread(target=self._hand_on_all, name=name, daemon=True)
         handing_on.start()
@@ -95,20 +95,20 @@ class Worker:
             raise self._failure
 
     def stop(self) -> None:
-        """Claim no more; `run` returns when what is in hand is handed on."""
+        """Claim no more; `run` returns when the claimed jobs are answered."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
 
     def give_up(self) -> None:
-        """Let `run` return at once; what is in hand comes to another worker, or to the next one."""
+        """Make `run` return at once; another worker, or the next one, gets the claimed jobs."""
         self._given_up.set()
         self.stop()
 
     def feed(self, idle_s: float) -> int:
-        """Give the engine what it has room for, waiting `idle_s` for room and for a job each.
+        """Give the engine the jobs it has room for, waiting up to `idle_s` for room and for a job.
 
-        Returns how many jobs it was given.
+        Returns how many.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._room() > 0 or self._stop.is_set(), idle_s)
@@ -137,10 +137,10 @@ class Worker:
         return len(claims)
 
     def hand_on(self, wait_s: float) -> int:
-        """Hand on what is answered, waiting `wait_s` for the first; returns how many that were.
+        """Pass answers on, waiting up to `wait_s` for the first; returns how many.
 
-        A camera's answers are handed on in the order of its frames, as long as there is room to
-        hold them: a processor waits for an earlier frame too, but not for long.
+        A camera's answers are passed on in the order of its frames, as long as there is room to
+        hold them: a processor also waits for an earlier frame, but not for long.
         """
         try:
             answered = [self._answered.get(timeout=wait_s)]
@@ -178,7 +178,7 @@ class Worker:
             self.stop()
 
     def _room(self) -> int:
-        """How many more frames the engine may be given now."""
+        """How many more frames the engine can take now."""
         batch = self._lane.max_batch
         pace = self._s_per_frame
         is_quick = pace is not None and pace * batch < AHEAD_S
@@ -187,7 +187,7 @@ class Worker:
         return min(room, batch * 2 * _MOST_HELD_BATCHES - held)
 
     def _in_order(self, answered: Sequence[_InHand]) -> list[_InHand]:
-        """Count the answered as out of the engine; what can be handed on now, in order."""
+        """Count these as answered; return what can be passed on now, in order."""
         now = self._clock.monotonic()
         count = len(answered)
         with self._changed:
@@ -201,7 +201,7 @@ class Worker:
                 ready += takewhile(lambda one: one.ticket.done, self._in_hand.get(camera, ()))
             held = [one for of_camera in self._in_hand.values() for one in of_camera]
             if len(held) - self._in_engine >= self._lane.max_batch * _MOST_HELD_BATCHES:
-                # A camera whose answer does not come must not take the room of the others.
+                # A camera whose answer does not come cannot use up the others' room.
                 ready = [one for one in held if one.ticket.done]
             self._changed.notify_all()
         self._metrics.engine_busy_seconds.labels(self._lane.name).inc(busy_s)

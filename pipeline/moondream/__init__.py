@@ -1,12 +1,13 @@
 """Moondream 2 on torch: every skill, batched.
 
-Knows no camera, queue or config file, and imports nothing else of this project. Tensor names end
-in the letters of their shape: N crops or segments or blocks, P pictures or pages, S positions of
-a picture (patches or prefix), T tokens of any prompts, B rows of the batch, R prompts, J longest
-prompt, M queries or blocks of a row, Q lanes of a page, L keys, C text width, E encoder width,
-H heads, K key heads or bins, G query heads of a key head, D head width, V vocabulary, F fields.
+Knows nothing of cameras, queues and config files, and imports no other package of moonwatch.
+Tensor names end in the letters of their shape: N crops or segments or blocks, P pictures or pages,
+S positions of a picture (patches or prefix), T tokens of any prompts, B rows of the batch, R
+prompts, J longest prompt, M queries or blocks of a row, Q lanes of a page, L keys, C text width,
+E encoder width, H heads, K key heads or bins, G query heads of a key head, D head width, V
+vocabulary, F fields.
 
-Torch is imported when `Moondream` is first asked for: requests and results do not need it.
+Torch is imported when `Moondream` is first used: requests and results do not need it.
 """
 
 from importlib import import_module
@@ -85,7 +86,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """A public name, imported when it is asked for: two of them need torch, most of them NumPy."""
+    """Import a public name when it is first used: two of them need torch, most of them NumPy."""
     for module, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,6 +1,6 @@
-"""The model as users hold it: load it, give it pictures and requests, get results.
+"""The model as users see it: load it, give it pictures and requests, get results.
 
-Knows how to choose a device and a precision; the work is the engine's.
+It chooses a device and a precision; the engine does the work.
 """
 
 import threading
@@ -47,11 +47,11 @@ _ResultT = TypeVar("_ResultT", DetectResult, PointResult, CountResult, TextResul
 
 
 class Moondream:
-    """Moondream 2 with its engine; may be shared by threads, whose requests then run together.
+    """Moondream 2 with its engine; threads may share it, and their requests then run together.
 
     Pictures are uint8 RGB arrays (H, W, 3) or PIL images. The convenience methods take one
     picture and return one result, or a list and return a list; they raise MoondreamError where a
-    request fails, while `answer` gives each failure as a `FailedResult` in its place.
+    request fails, while `answer` returns a `FailedResult` in the place of each failure.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Moondream:
         Args:
             model: a repository name, or a folder with model.safetensors and tokenizer.json.
             revision: a release such as "2025-06-21" (the default), or a commit.
-            device: "auto" takes CUDA, then Apple's mps, then the CPU.
-            dtype: "auto" keeps bfloat16 where the device is fast at it, float32 on a CPU.
+            device: "auto" uses CUDA, else Apple's mps, else the CPU.
+            dtype: "auto" keeps the file's precision on an accelerator, float32 on a CPU.
             variant: a LoRA file to apply.
             options: the fields of EngineOptions, such as `max_batch`.
 
         Raises:
-            CheckpointError: with a sentence that says what does not fit.
+            CheckpointError: with a sentence about what does not fit.
         """
         place = choose_device(device)
         checkpoint = open_checkpoint(model, revision)
@@ -107,8 +107,8 @@ class Moondream:
     ) -> list[list[Result]]:
         """Answer many requests about many pictures in one batch, each picture encoded once.
 
-        Results come in the order of the requests. `max_crops` bounds the local crops of each
-        picture; 1 is the global view alone, fastest and coarsest.
+        Results are in the order of the requests. `max_crops` limits the local crops of each
+        picture; 1 uses only the global view, which is fastest and coarsest.
         """
         with self._lock:
             receipts = [
@@ -172,7 +172,7 @@ class Moondream:
     def point(
         self, images: Any, label: str, max_objects: int = MAX_OBJECTS
     ) -> PointResult | list[PointResult]:
-        """Return a point on everything `label` names."""
+        """Return one point on everything `label` names."""
         return self._each(images, PointRequest(label, max_objects), PointResult)
 
     @overload
@@ -182,7 +182,7 @@ class Moondream:
         self, images: "Sequence[OnePicture]", label: str, **how: Any
     ) -> list[CountResult]: ...
     def count(self, images: Any, label: str, **how: Any) -> CountResult | list[CountResult]:
-        """Return how many there are of `label`; `how` are the other fields of `CountRequest`."""
+        """Return how many of `label` there are; `how` are the other fields of `CountRequest`."""
         return self._each(images, CountRequest(label, **how), CountResult)
 
     @overload
@@ -192,7 +192,7 @@ class Moondream:
         self, images: "Sequence[OnePicture]", question: str, **how: Any
     ) -> list[TextResult]: ...
     def query(self, images: Any, question: str, **how: Any) -> TextResult | list[TextResult]:
-        """Return the answer to a question, or without a picture (None) to the question alone.
+        """Return the answer to a question about a picture, or without one (None).
 
         `how` are the other fields of `QueryRequest`, such as `reasoning` and `choices`.
         """
@@ -229,7 +229,7 @@ class Moondream:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device meant; "auto" is the fastest there is."""
+    """Return the device; "auto" is the fastest one available."""
     if str(device) != "auto":
         return torch.device(device)
     if torch.cuda.is_available():
@@ -240,7 +240,7 @@ def choose_device(device: str | torch.device) -> torch.device:
 def choose_dtype(
     dtype: str | torch.dtype, device: torch.device, stored: torch.dtype
 ) -> torch.dtype:
-    """Return the precision meant; "auto" is the file's on an accelerator, float32 on a CPU."""
+    """Return the precision; "auto" is the file's on an accelerator, float32 on a CPU."""
     if isinstance(dtype, torch.dtype):
         chosen = dtype
     elif dtype == "auto":

@@ -1,6 +1,6 @@
 """Attention in segments: each segment of keys gives a partial result, and partials are merged.
 
-A picture's keys can so be read once for all its requests, beside every request's own keys.
+So a picture's keys can be read once for all its requests, next to every request's own keys.
 Knows nothing of layers or caches. Letters: N segments, K key heads, M queries of a key head,
 L keys of a segment, D head width.
 """
@@ -15,7 +15,7 @@ HIDDEN_SCORE = -1e30  # finite, so that a segment without visible keys merges as
 
 
 class Partial(NamedTuple):
-    """Attention over one segment alone, with what it weighs: largest score, sum of weights."""
+    """Attention over one segment, with its weight: largest score, sum of weights."""
 
     out: Tensor
     peak: Tensor

@@ -1,7 +1,7 @@
 """Keys and values: a page for each picture's prefix, small blocks for what follows it.
 
 All requests of a picture read its page; each has its own blocks, taken as it grows. Memory is
-claimed once, and what a request may need at most is reserved before it starts, so a running
+allocated once, and the most that a request may need is reserved before it starts, so a running
 request never lacks a block. Knows nothing of requests. Letters: K key heads, D head width.
 """
 
@@ -40,12 +40,12 @@ class CachePlan:
 
 
 def blocks_for(positions: int) -> int:
-    """Return how many blocks hold so many positions."""
+    """Return how many blocks are needed for a number of positions."""
     return math.ceil(positions / BLOCK_LEN)
 
 
 def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> CachePlan:
-    """Return what to claim for `max_batch` requests about as many pictures, within a budget.
+    """Return what to allocate for `max_batch` requests about as many pictures, within a budget.
 
     Raises MoondreamError where not even one request of full length fits.
     """
@@ -57,8 +57,8 @@ def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> 
     if budget_bytes < least:
         raise MoondreamError(
             f"keys and values of one request need {least / 1e9:.2f} GB but only "
-            f"{budget_bytes / 1e9:.2f} GB are free for them; free some memory or use a half "
-            "precision dtype"
+            f"{budget_bytes / 1e9:.2f} GB are free; free some memory or use a half precision "
+            "dtype"
         )
     # A question without a picture may need more than others, but not all are of this kind.
     behind_page = blocks_for(text.max_context - dims.prefix_len)
@@ -74,7 +74,7 @@ def plan_cache(dims: Dims, itemsize: int, max_batch: int, budget_bytes: int) -> 
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return how much memory keys and values may claim on a device."""
+    """Return how much memory keys and values may use on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * FREE_SHARE_CUDA)
     # Physical memory, not what is free now: the host's own cache counts as used.
@@ -83,7 +83,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _container_bytes() -> float:
-    """Return what is left of a container's limit; infinite where there is none."""
+    """Return what is left of a container's limit; infinite without a limit."""
     try:
         return int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text())
     except (OSError, ValueError):  # no such file, or "max"
@@ -119,7 +119,7 @@ class KvCache:
         return self._reserved
 
     def can_reserve(self, blocks: int) -> bool:
-        """Tell whether so many blocks are neither in use nor promised."""
+        """Return whether this many blocks are neither in use nor promised."""
         return self._reserved + blocks <= self.most_blocks
 
     def reserve(self, blocks: int) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint: weights, sizes, release and tokenizer that belong together, found and checked."""
+"""A checkpoint: finds and checks weights, sizes, release and tokenizer that belong together."""
 
 import json
 import re
@@ -33,7 +33,7 @@ _EARLY_RELEASE = "2025-04-14"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
-    """Everything a model is made of; the weights are still in their file."""
+    """Everything that makes up a model; the weights are still in their file."""
 
     name: str
     dims: Dims
@@ -68,7 +68,7 @@ def open_checkpoint(
     if folder.is_dir():
         return _from_folder(folder, revision)
     if folder.exists():
-        raise CheckpointError(f"{model} is a file; give the folder it lies in")
+        raise CheckpointError(f"{model} is a file; give the folder that contains it")
     if not _REPOSITORY.fullmatch(str(model)):
         raise CheckpointError(
             f"{model} is neither a folder nor a repository name such as {DEFAULT_MODEL}"
@@ -95,7 +95,7 @@ def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Check
             return _assembled(f"{model} {release.name}", {}, release, (weights, tokenizer))
     if revision is None:
         raise CheckpointError(
-            f"{model} needs a revision: a commit of it, so that its files cannot change unseen"
+            f"{model} needs a revision: give a commit, so that its files cannot change unnoticed"
         )
     config = _hub_config(HubFile(model, commit, "config.json"), cache_dir)
     release = _release(name or None, config)

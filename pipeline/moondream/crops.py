@@ -36,7 +36,7 @@ class Crops:
 
     @property
     def is_single(self) -> bool:
-        """Whether the one crop stands for the global and the local view."""
+        """Whether the only crop is both the global and the local view."""
         return self.rows * self.cols == 1
 
 
@@ -48,8 +48,8 @@ def make_crops(
 ) -> Crops:
     """Return the crops of a uint8 RGB array (H, W, 3) or a PIL image, made on `device`.
 
-    `max_crops` bounds the local crops below what the model was trained with; 1 leaves the global
-    view alone. Raises PictureError for what is not a picture.
+    `max_crops` limits the local crops below what the model was trained with; 1 leaves only the
+    global view. Raises PictureError for anything that is not a picture.
     """
     rgb = to_rgb(picture)
     height, width = rgb.shape[:2]
@@ -79,8 +79,8 @@ def tiling(
 ) -> tuple[int, int]:
     """Return rows and columns of local crops for a picture of this size in pixels.
 
-    The model's own bound is no hard one: a very long picture may get a few crops more. A smaller
-    `max_crops` is kept.
+    The model's own limit is not strict: a very long picture may get a few more crops. A smaller
+    `max_crops` is strict.
     """
     cap = vision.max_crops
     step = vision.window_patches * vision.enc_patch_size
@@ -138,7 +138,7 @@ def _from_pil(picture: Any) -> NDArray[np.uint8]:
         )
     try:
         return np.array(convert("RGB"))
-    # PIL reads the file only now, and says all of these for a broken one.
+    # PIL reads the file only now, and raises any of these for a broken one.
     except (OSError, ValueError, SyntaxError) as error:
         raise PictureError(f"the picture cannot be read: {error}") from error
 

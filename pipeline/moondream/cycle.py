@@ -75,7 +75,7 @@ class Program(NamedTuple):
 
 
 class Cycle:
-    """Runs cycles over the buffers; what comes out lies in `buffers.out` and `.hidden_BC`."""
+    """Runs cycles over the buffers; the output is in `buffers.out` and `.hidden_BC`."""
 
     def __init__(
         self, network: Network, cache: KvCache, buffers: RowBuffers, reader: TokenReader

@@ -109,7 +109,7 @@ class Dims:
     region: RegionDims = RegionDims()
 
     def __post_init__(self) -> None:
-        """Refuse sizes that cannot belong to one network."""
+        """Reject sizes that cannot belong to one network."""
         _check_text(self.text, self.prefix_len)
         _check_vision(self.vision)
         _check_region(self.region)
@@ -180,7 +180,7 @@ def _group(
 def _unknown(place: str, group: str, known: list[str]) -> str:
     if place == "text.moe":
         return (
-            "config.json: text.moe belongs to Moondream 3, which this engine does not run; "
+            "config.json: text.moe belongs to Moondream 3, which this engine cannot run; "
             "give a Moondream 2 checkpoint"
         )
     close = difflib.get_close_matches(place.partition(".")[2], known, n=1)

@@ -1,7 +1,6 @@
-"""The engine: requests join and leave a running batch, pictures are encoded once for all theirs.
+"""The engine: requests join and leave a running batch, and each picture is encoded only once.
 
-Knows no files and no images by name; it is given a network, a language and memory. One thread
-steps it at a time.
+Knows nothing of files; it is given a network, a language and memory. One thread steps it at a time.
 """
 
 import logging
@@ -26,8 +25,8 @@ from pipeline.moondream.types import Request
 
 _log = logging.getLogger(__name__)
 
-# Rows of the batch where the caller names none. On an accelerator decoding stops getting cheaper
-# by the row where keys weigh as much as weights; on a CPU rows mostly cost memory.
+# Rows of the batch by default. On an accelerator decoding stops getting cheaper by the row where
+# keys weigh as much as weights; on a CPU rows mostly cost memory.
 BATCH_CUDA, BATCH_HOST = 64, 16
 # Crops through the encoder at a time, and pictures through the prefill: enough to fill the
 # device, little enough that activations stay small beside the weights.
@@ -40,9 +39,9 @@ OVERFLOW = (
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What may be chosen; None means what suits the device.
+    """The engine's options; None means what suits the device.
 
-    `kv_bytes` bounds the memory of keys and values, `graphs` replays captured cycles (CUDA only).
+    `kv_bytes` limits the memory of keys and values, `graphs` replays captured cycles (CUDA only).
     """
 
     max_batch: int | None = None
@@ -90,17 +89,17 @@ class MoondreamBatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether there is no work."""
         return self._scheduler.is_idle
 
     def in_use(self) -> InUse:
-        """Return how much of the batch and the memory is taken, and who waits."""
+        """Return how much of the batch and the memory is in use, and how many wait."""
         return self._scheduler.in_use()
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
     ) -> list[RequestTicket]:
-        """Put requests about one picture in line, or about none, and return their receipts."""
+        """Queue requests about one picture, or about none, and return their tickets."""
         state = None if picture is None else PictureState(picture, max_crops)
         tickets = []
         for request in requests:
@@ -113,7 +112,7 @@ class MoondreamBatcher:
         return tickets
 
     def step(self) -> None:
-        """Do the next piece of work: drop what was cancelled, start newcomers or go on."""
+        """Do the next piece of work: drop cancelled requests, start new ones or continue."""
         with torch.inference_mode(), self._runner.on_device():
             self._drop_cancelled()
             self._cut_next_pictures()
@@ -167,7 +166,7 @@ class MoondreamBatcher:
                 self._go_on(running[index], reads, is_first=False)
 
     def _go_on(self, strand: Strand, reads: Sequence[Read], is_first: bool) -> None:
-        """Tell a skill what was read, and do what it says next."""
+        """Give a skill its reads, and do what it asks for next."""
         if strand.row is None or strand.job.ticket.is_done:
             return
         if any(math.isnan(value) for read in reads for value in read):
@@ -182,7 +181,7 @@ class MoondreamBatcher:
         strand.row.length += turn.fed
 
     def _fail_overflow(self, strand: Strand) -> None:
-        """Fail a strand and all others of its picture, whose page may be spoilt; clean up."""
+        """Fail a strand and all others of its picture, whose page may be corrupt; clean up."""
         picture = strand.picture
         spoilt = [strand] if picture is None else self._strands_of(picture)
         for one in spoilt:
@@ -199,7 +198,7 @@ class MoondreamBatcher:
         return [strand for strand in self._scheduler.live() if strand.picture is picture]
 
     def _fail(self, failed: Strand, reason: str) -> None:
-        """End a request with a reason, and all strands that work for it."""
+        """Fail a request with a reason, and end all its strands."""
         failed.job.fail(reason)
         for strand in list(self._scheduler.live()):
             if strand.job is failed.job:

@@ -1,4 +1,4 @@
-"""The error tree of the Moondream engine; every message is one sentence with the way out.
+"""The error tree of the Moondream engine; every message is one sentence and says what to do.
 
 MoondreamError
 ├── CheckpointError   a model, tokenizer, config or variant that cannot be used as given

@@ -33,9 +33,9 @@ Key = tuple[Program, Shape]
 class CudaCapture:
     """Records work as a CUDA graph and returns what replays it; the work does not run meanwhile.
 
-    Graphs never run at the same time, so they share the memory of what lies between their inputs
-    and outputs. The stream is one of this device: torch's own is of whichever device captured
-    first. Other threads may go on using CUDA while this one captures.
+    Graphs never run at the same time, so they share the memory between their inputs and outputs.
+    The stream belongs to this device: torch's own belongs to the device that captured first. Other
+    threads may keep using CUDA while this one captures.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -57,7 +57,7 @@ class CapturedCycles:
     """Runs cycles, from the third time of a shape on as captured.
 
     The first two runs are eager. The second is captured right after it, by the same thread: so
-    the libraries have loaded their kernels and made this thread's handles, which they may not do
+    the libraries have loaded their kernels and made this thread's handles, which is not allowed
     while capturing. Where a capture fails, everything runs eagerly from then on.
     """
 
@@ -99,10 +99,10 @@ class CapturedCycles:
             return
         try:
             self._captured[key] = self._capture(lambda: self._run(*key))
-        # torch says RuntimeError for all that cannot be captured, a lack of memory included.
+        # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
         except RuntimeError as error:
             self._capture = None
-            _log.warning("cycles run without graphs, capturing failed: %s", error)
+            _log.warning("capturing a CUDA graph failed; cycles run without graphs: %s", error)
             return
         if len(self._captured) > MAX_GRAPHS:
             self._captured.popitem(last=False)

@@ -46,11 +46,11 @@ class HubFile:
 
 
 class MissingFileError(CheckpointError):
-    """The repository is there, but not this file."""
+    """The repository exists, but not this file."""
 
 
 def locate(file: HubFile, cache_dir: Path | None = None) -> Path | None:
-    """Return where the file lies in the cache, or None; nothing is fetched."""
+    """Return the file's path in the cache, or None; fetches nothing."""
     found = _cached(file, cache_dir)
     return Path(found) if isinstance(found, str) else None
 
@@ -58,8 +58,8 @@ def locate(file: HubFile, cache_dir: Path | None = None) -> Path | None:
 def fetch(file: HubFile, cache_dir: Path | None = None) -> Path:
     """Return a local copy, fetching it where the cache has none.
 
-    What was just fetched is hashed; what was cached before is only measured, as its hash takes
-    longer than loading it. Raises CheckpointError, and MissingFileError where only the file is
+    A file that was just fetched is hashed; of a cached one only the size is checked, as hashing
+    takes longer than loading. Raises CheckpointError, and MissingFileError where only the file is
     missing.
     """
     cached = _cached(file, cache_dir)
@@ -106,11 +106,13 @@ def _cached(file: HubFile, cache_dir: Path | None) -> object:
             file.repo, file.path, cache_dir=cache_dir, revision=file.revision
         )
     except HFValidationError as error:
-        raise CheckpointError(f"{file.repo!r} is not a repository name: owner/name") from error
+        raise CheckpointError(
+            f"{file.repo!r} is not a repository name; write it as owner/name"
+        ) from error
 
 
 def _download(file: HubFile, cache_dir: Path | None) -> Path:
-    """Fetch a file; the one place where errors of the network and the library become ours."""
+    """Fetch a file; errors of the network and the library are translated only here."""
     try:
         path = hf_hub_download(file.repo, file.path, revision=file.revision, cache_dir=cache_dir)
     except EntryNotFoundError as error:
@@ -137,5 +139,5 @@ def _absent(file: HubFile) -> str:
 
 def _unreachable(file: HubFile) -> str:
     if constants.HF_HUB_OFFLINE:
-        return f"{file} is not in the cache and HF_HUB_OFFLINE is set; fetch it on a host with net"
-    return f"{file} is not in the cache and {constants.ENDPOINT} could not be reached for it"
+        return f"{file} is not in the cache and HF_HUB_OFFLINE is set; fetch it while online"
+    return f"{file} is not in the cache and {constants.ENDPOINT} could not be reached"

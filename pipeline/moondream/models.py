@@ -1,4 +1,4 @@
-"""The published checkpoints, where their files lie and what is known of them."""
+"""The published checkpoints, where their files are and what is known about them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _STARMIE = HubFile(
     size=3_694_206,
     sha256="0512fdcac4a5f9e7746cbefce4a468dc93bf0f93f11e701b84f8b31bff199e9c",
 )
-# The weights' own repository still has the tokenizer that releases before 2025-06-21 speak.
+# The weights' own repository still has the tokenizer of the releases before 2025-06-21.
 _CODEGEN = HubFile(repo=DEFAULT_MODEL, revision="2025-01-09", path="tokenizer.json", size=2_114_924)
 TOKENIZERS = {"starmie-v1": _STARMIE, "codegen": _CODEGEN}
 
@@ -39,7 +39,7 @@ class KnownModel:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the hash of every file is known, so that nobody can change them unseen."""
+        """Whether the hash of every file is known, so that no change goes unnoticed."""
         return all(file.sha256 is not None for file in self.files)
 
 
@@ -62,7 +62,7 @@ class ModelState:
 
     @property
     def is_usable(self) -> bool:
-        """Whether every file is there and none is damaged."""
+        """Whether every file is present and none is damaged."""
         return all(file.state in ("ok", "unchecked") for file in self.files)
 
 

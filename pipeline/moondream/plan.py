@@ -1,4 +1,4 @@
-"""Requests to skills, and what the skills found to results.
+"""Turns requests into skills, and what the skills found into results.
 
 One request may need several skills: counting points and detects, choosing judges every choice.
 Knows nothing of rows or devices.
@@ -118,7 +118,7 @@ def _query_prompt(request: QueryRequest, language: Language, has_picture: bool) 
 
 def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
     if reasoning:
-        raise RequestError("choices are judged, not written; ask without reasoning")
+        raise RequestError("choices cannot be combined with reasoning; leave one of them out")
     if len(set(choices)) < 2 or isinstance(choices, str):
         raise RequestError(f"choices are {choices!r}; give a list of at least two different words")
     for words in choices:
@@ -126,7 +126,7 @@ def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
 
 
 def _choice(judges: Sequence[JudgeSkill], lead: str) -> TextResult:
-    """Return the likeliest answer, and how probability falls on the given ones alone."""
+    """Return the most likely answer, and the probabilities of the given ones among themselves."""
     best = max(judges, key=lambda judge: judge.log_probability)
     weights = [math.exp(judge.log_probability - best.log_probability) for judge in judges]
     words = [judge.answer.removeprefix(lead) for judge in judges]

@@ -82,12 +82,12 @@ class RegionModel:
 
 
 def coord_values(n_bins: int) -> Tensor:
-    """Return the coordinate each bin stands for, 0 to just under 1."""
+    """Return the coordinate of each bin, 0 to just under 1."""
     return torch.arange(n_bins, dtype=torch.float32) / n_bins
 
 
 def size_values(n_bins: int, decoding: Literal["log", "linear"]) -> Tensor:
-    """Return the width or height each bin stands for."""
+    """Return the width or height of each bin."""
     bins = torch.arange(n_bins, dtype=torch.float32)
     if decoding == "linear":
         return bins / n_bins

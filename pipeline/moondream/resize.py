@@ -121,7 +121,9 @@ def _low_bits(n_taps: int, n_in: int) -> int:
     room = _EXACT // (255 * n_taps)
     bits = min(room.bit_length(), _MAX_LOW_BITS)
     if bits < _MIN_LOW_BITS:
-        raise PictureError(f"a side of {n_in} pixels is too long for a picture; 60000 will do")
+        raise PictureError(
+            f"a side of {n_in} pixels is too long for a picture; reduce it to 60000 or fewer"
+        )
     return bits
 
 

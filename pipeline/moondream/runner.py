@@ -1,6 +1,6 @@
-"""Everything that runs on the device: cutting, encoding, prefills and cycles, and what they read.
+"""Everything that runs on the device: cropping, encoding, prefills and cycles, and what they read.
 
-Knows which strand has which row, but nothing of why; it decides nothing.
+Knows which strand has which row, but makes no decisions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class Runner:
         return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def cut(self, picture: PictureState) -> None:
-        """Make the crops of a picture; PictureError where it is none."""
+        """Make the crops of a picture; raises PictureError for anything else."""
         with self.stages.timed("resize"):
             picture.crops = make_crops(
                 picture.source, self._network.dims.vision, picture.max_crops, self._network.device

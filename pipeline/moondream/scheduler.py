@@ -1,6 +1,6 @@
-"""Who runs: strands wait in line until a row, their picture's page and their blocks are free.
+"""Decides what runs: strands wait until a row, their picture's page and their blocks are free.
 
-Knows nothing of the model; all memory it hands out is in the cache's books.
+Knows nothing of the model; the cache keeps account of the memory it assigns.
 """
 
 from collections import deque
@@ -39,11 +39,11 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """Whether nothing is waiting or running."""
         return not self._waiting and not self.running
 
     def in_use(self) -> InUse:
-        """Return how much of everything is taken."""
+        """Return how much of each resource is in use."""
         cache = self._cache
         return InUse(
             waiting=len(self._waiting),
@@ -54,7 +54,7 @@ class Scheduler:
         )
 
     def add(self, strands: Iterable[Strand]) -> None:
-        """Put strands in line."""
+        """Queue strands."""
         self._waiting.extend(strands)
 
     def live(self) -> Iterator[Strand]:
@@ -158,7 +158,7 @@ class _PrefillLoad:
         self._longest = 0
 
     def can_add(self, strand: Strand, most_new_pages: int) -> bool:
-        """Tell whether a strand fits beside the others; the first always does."""
+        """Return whether a strand fits next to the others; the first always does."""
         if not self._prompts:
             return True
         is_new = strand.picture is not None and strand.picture.page is None

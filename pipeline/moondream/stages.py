@@ -1,4 +1,4 @@
-"""How long each stage of the work took: a stopwatch per stage that costs nothing when off."""
+"""How long each stage of the work took: one stopwatch per stage, free of cost when off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

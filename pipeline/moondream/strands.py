@@ -1,4 +1,4 @@
-"""What the engine keeps of pictures and requests while they are worked on.
+"""What the engine keeps about pictures and requests while it works on them.
 
 Knows nothing of tensors but a picture's crops.
 """
@@ -23,7 +23,7 @@ LANES = 8
 
 @dataclass(eq=False)
 class PictureState:
-    """A picture some strand still needs; `waiting_for` counts them.
+    """A picture that strands still need; `waiting_for` counts them.
 
     `crops` are set when it is cut and dropped when they are encoded; `page` is set by the
     scheduler and filled by the runner, which says so.
@@ -45,7 +45,7 @@ class PictureState:
 
 
 class RequestTicket:
-    """The receipt of one request: its result once it is done, its text while it is written."""
+    """The handle of one request: its result once it is done, its text while it is generated."""
 
     def __init__(self, pieces: "Sequence[str]" = ()) -> None:
         self.pieces = pieces
@@ -53,12 +53,12 @@ class RequestTicket:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Give the request up; the engine drops it before its next step."""
+        """Cancel the request; the engine drops it before its next step."""
         self.is_cancelled = True
 
     @property
     def is_done(self) -> bool:
-        """Whether the result is there."""
+        """Whether the result is available."""
         return self.result is not None
 
 
@@ -74,13 +74,13 @@ class StrandJob:
             self.ticket.result = plan.result()
 
     def finish_one(self) -> None:
-        """Say that one skill is done."""
+        """Note that one skill is done."""
         self._left -= 1
         if not self._left and not self.ticket.is_done:
             self.ticket.result = self._plan.result()
 
     def fail(self, reason: str) -> None:
-        """Say why there will be no answer."""
+        """Set the reason why there is no answer."""
         if not self.ticket.is_done:
             self.ticket.result = FailedResult(reason)
 

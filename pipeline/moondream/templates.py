@@ -1,4 +1,4 @@
-"""What a release of Moondream 2 is asked with: special ids, prompts and habits, as values."""
+"""How a release of Moondream 2 is prompted: special ids, prompts and defaults, as values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpecialIds:
-    """Token ids with a meaning of their own; None where a release has none."""
+    """Token ids with a special meaning; None where a release has none."""
 
     bos: int
     eos: int
@@ -125,7 +125,7 @@ class Release:
         prompt = [*template.prefix, *self.spatial_ids(spatial_refs), *words, *template.suffix]
         if reasoning:
             return [*prompt, _known(self.ids.thinking)]
-        # The released model saw its closing id twice here, and answers best with it.
+        # The released model was trained with its closing id twice here, and answers best that way.
         return [*prompt, *template.suffix] if self.double_suffix else prompt
 
     def answer_prompt(self) -> list[int]:
@@ -136,7 +136,8 @@ class Release:
         """Return the ids of a question without a picture, start token included."""
         if not self.extras:
             raise RequestError(
-                f"release {self.name} answers no question without a picture; use release 2025-06-21"
+                f"release {self.name} cannot answer a question without a picture; "
+                "use release 2025-06-21"
             )
         return [self.ids.bos, *self.query_prompt(tokenizer, question)]
 
@@ -161,5 +162,5 @@ class Release:
 def _known(token: int | None) -> int:
     """Return an id that `extras` promises."""
     if token is None:
-        raise RequestError("this release has no token for reasoning or spatial references")
+        raise RequestError("this release does not support reasoning or spatial references")
     return token

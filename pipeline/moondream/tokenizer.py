@@ -1,4 +1,4 @@
-"""Words to ids and back, and the pieces in which generated text is handed out."""
+"""Text to ids and back, and the pieces in which generated text is streamed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.moondream.templates import Release
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# The ideographs that are complete words on their own, so nothing is held back after them.
+# Ideographs are complete words on their own, so nothing is held back after them.
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x2F800, 0x2FA1F))
 
 
@@ -27,10 +27,10 @@ class TextTokenizer:
         from tokenizers import Tokenizer
 
         if not path.is_file():
-            raise CheckpointError(f"{path} is not there; the model needs its tokenizer.json")
+            raise CheckpointError(f"{path} does not exist; the model needs its tokenizer.json")
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        # The library raises bare Exception for whatever is wrong with a file.
+        # The library raises a bare Exception for anything wrong with a file.
         except Exception as error:
             raise CheckpointError(f"{path} is not a tokenizer file: {error}") from error
         tokenizer.no_truncation()
@@ -76,7 +76,7 @@ class TextTokenizer:
 _TOKENIZER_HELP = {
     "starmie-v1": "this release needs tokenizer.json of moondream/starmie-v1, and the file beside "
     "the published weights is an older one (releases up to 2025-04-14)",
-    "codegen": "releases up to 2025-04-14 need the tokenizer.json that lies in "
+    "codegen": "releases up to 2025-04-14 need the tokenizer.json of "
     "vikhyatk/moondream2 at 2025-01-09",
 }
 

@@ -1,4 +1,4 @@
-"""What can be asked of a picture, and what comes back: small frozen values.
+"""Requests about pictures and their results: small frozen values.
 
 Knows nothing of the model. Boxes and points are fractions 0..1 of the picture as it was given.
 """
@@ -40,7 +40,7 @@ class PointRequest:
 
 @dataclass(frozen=True, slots=True)
 class CountRequest:
-    """How many there are of `label`: detected and pointed at (both are done), or asked in words."""
+    """How many of `label` there are: by detecting and by pointing (both are done), or in words."""
 
     label: str
     by: CountBy = "detect"
@@ -51,9 +51,10 @@ class CountRequest:
 class QueryRequest:
     """A question, with or without a picture.
 
-    `reasoning` thinks first and says so; `spatial_refs` are points (x, y) and boxes (x_min,
-    y_min, x_max, y_max) the question is about; `choices` are the only answers allowed, judged by
-    their likelihood. A `temperature` of 0 is greedy; a `seed` makes a warm answer repeatable.
+    `reasoning` thinks first and returns the thoughts; `spatial_refs` are points (x, y) and boxes
+    (x_min, y_min, x_max, y_max) the question is about; `choices` are the only answers allowed,
+    judged by their likelihood. A `temperature` of 0 is greedy; with a `seed`, a sampled answer is
+    repeatable.
     """
 
     question: str
@@ -114,7 +115,7 @@ class PointResult:
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """The points that a stretch of the reasoning, characters `start` to `end`, speaks of."""
+    """The points that a part of the reasoning, characters `start` to `end`, refers to."""
 
     start: int
     end: int

@@ -64,12 +64,12 @@ def _check_pair(
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"the variant {path} is not there; give a local file")
+        raise CheckpointError(f"the variant {path} does not exist; give a local file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    # Bytes that are no pickle at all can end the unpickler with any exception.
+    # Bytes that are not a pickle can make the unpickler raise any exception.
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read as a variant: {error}") from error
     tensors = isinstance(stored, dict) and all(

@@ -1,6 +1,6 @@
-"""Weights out of a safetensors file, straight to a device, in whatever layout the file has.
+"""Reads weights from a safetensors file straight to a device, whatever the file's layout.
 
-Only the header is read to judge a file. 4-bit layers become ordinary ones while they are read.
+To check a file, only its header is read. 4-bit layers become ordinary ones while they are read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from pipeline.moondream.tensors import Shape, canonical_name
 
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _PACKED_PARTS = ("packed", "scale", "zero_point")
-# The file is mapped anew after this many bytes, so that pages already copied are let go.
+# The file is mapped again after this many bytes, so that pages already copied are released.
 _WINDOW_BYTES = 128 * 1024 * 1024
 _NAMED = 3
 
@@ -117,7 +117,7 @@ def open_weights(path: Path, table: Mapping[str, Shape]) -> WeightFile:
 
 def _header(path: Path) -> list[tuple[str, Shape, str]]:
     if not path.is_file():
-        raise CheckpointError(f"{path} is not there; the model needs its model.safetensors")
+        raise CheckpointError(f"{path} does not exist; the model needs its model.safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             return [

@@ -1,7 +1,7 @@
-"""Rules judge tracks and answers and conclude events; they know no clock, no model and no store.
+"""Rules judge tracks and answers and report events; they know nothing of clocks, models and stores.
 
-To add a rule: one file with its config and its class, and its names below. What it measures, how
-that is summed up and shown, it says itself.
+To add a rule, write one file with its config and class, and add its names below. The rule itself
+declares what it measures and how that is summed up and shown.
 """
 
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     RuleConfig: TypeAlias = (
         LineCrossingConfig | OccupancyConfig | DwellConfig | CountConfig | ConditionConfig
     )
-    """Every rule an operator can name by its `type`."""
+    """Every rule that a file can name by its `type`."""
 else:
     RuleConfig = one_of(
         __name__,
@@ -34,6 +34,6 @@ __all__ = ["RuleConfig", "all_rules"]
 
 
 def all_rules() -> tuple[type["RuleBase"], ...]:
-    """The same as classes, all imported, for whoever goes through what rules say of themselves."""
+    """All rule classes, imported, for code that loops over what rules declare."""
     union: Any = RuleConfig
     return tuple(union.members())

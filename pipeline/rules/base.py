@@ -1,4 +1,4 @@
-"""What all rules have in common: the fields an operator may give each, and what they refer to."""
+"""What all rules have in common: their shared fields, and the lines and zones they refer to."""
 
 import importlib
 from abc import abstractmethod
@@ -25,7 +25,7 @@ TaskTypes = tuple[type[Task], ...]
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Names of the lines and zones that a rule uses."""
+    """The names of the lines and zones a rule uses."""
 
     lines: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A line, and which way somebody went over it."""
+    """A line, and the direction in which it was crossed."""
 
     line: str
     direction: str
@@ -41,56 +41,56 @@ class Passage:
 
 
 class RuleBase(Config):
-    """Fields of every rule."""
+    """The fields that every rule has."""
 
-    of: str = Field(description="Name of the camera's task whose answers are judged.")
+    of: str = Field(description="The name of the camera's task whose answers this rule judges.")
     cooldown: Duration = Field(
         default=timedelta(0),
-        description="After an event, stay silent for this long; what happens is still counted.",
+        description="After an event, report none for this long; counting continues.",
     )
     schedule: Windows = Field(
         default=(),
         description=(
-            "Days and hours, in the site's time zone, in which events are given; always when "
-            "left out. Counting goes on outside of them."
+            "Days and hours, in the site's time zone, in which events are reported; always when "
+            "left out. Counting continues outside these hours."
         ),
     )
     snapshot: bool = Field(
-        default=False, description="Keep the frame of each event as a picture beside the store."
+        default=False, description="Save the frame of each event as a picture next to the store."
     )
 
     accepts: ClassVar[TaskTypes] = ()
     """The kinds of task whose answers the rule can judge."""
     measures: ClassVar[tuple[Measure, ...]] = ()
-    """What its minutes hold."""
+    """What its minute buckets hold."""
     table: ClassVar[SummaryTable | None] = None
-    """Where the summary shows it; None where it has nothing but events."""
+    """The summary table that shows it; None for a rule that only has events."""
     manual: ClassVar[ManualCount | None] = None
-    """What a person counts to check it; None where `evaluate` has nothing to compare."""
+    """What a manual count of it consists of; None where `evaluate` has nothing to compare."""
 
     def references(self) -> References:
-        """The lines and zones it names."""
+        """The lines and zones it uses."""
         return References()
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
-        """The numbers of its row of the summary by column; None for no row at all."""
+        """The numbers of its row in the summary, by column; None for no row at all."""
         return {m.column.name: m.of(record.minutes) for m in self.measures if m.column is not None}
 
     def passage(self, event: "Event") -> Passage | None:
-        """The crossing of a line that one of its events tells of, for `render`; None for others."""
+        """The line crossing that one of its events reports, for `render`; None for other events."""
         return None
 
     def problem_with(self, task: Task) -> str | None:
-        """Why the rule cannot judge a task's answers, with the way out; None when it can."""
+        """Why the rule cannot judge a task's answers and what to do about it; None when it can."""
         if isinstance(task, self.accepts):
             return None
         wanted = " or ".join(kind.__name__.lower() for kind in self.accepts)
         asked = type(task).__name__.lower()
-        return f"this rule needs a task of type {wanted}, and {task.id!r} is of type {asked}"
+        return f"this rule needs a task of type {wanted}, but {task.id!r} is of type {asked}"
 
     @abstractmethod
     def build(self, context: "RuleContext") -> "Rule":
-        """The rule at work; raises ConfigError where a line or zone is missing."""
+        """A running rule; raises ConfigError where a line or zone is missing."""
 
     def at_work(self, class_name: str, context: "RuleContext") -> Any:
         """The rule of that name; its module, called as this config's, is imported now."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _as_words(value: Any) -> Any:
-    """One answer or several; YAML's own true and false are what `yes` and `no` became."""
+    """One answer or several; YAML turns an unquoted `yes` or `no` into true or false."""
     if isinstance(value, list | tuple):
         return tuple(word for part in value for word in _as_words(part))
     if isinstance(value, bool):
@@ -29,7 +29,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_words), _words_schema]
 
 
 class ConditionConfig(RuleBase):
-    """An event lasts as long as a question's answer is the given one."""
+    """An event that lasts as long as a question has the given answer."""
 
     type: Literal["condition"] = "condition"
     is_: Words = Field(
@@ -40,15 +40,17 @@ class ConditionConfig(RuleBase):
         ge=0.5,
         le=1.0,
         description=(
-            "For yes and no: how sure the engine must be of it. Engines that give no probability "
-            "are taken at their word."
+            "For yes and no: how sure the engine must be. Ignored for engines that give no "
+            "probability."
         ),
     )
     for_: Duration = Field(
-        default=timedelta(0), alias="for", description="It must have held for this long."
+        default=timedelta(0),
+        alias="for",
+        description="It must last this long before an event starts.",
     )
     gap: Duration = Field(
-        default=timedelta(0), description="Other answers for less than this do not end it."
+        default=timedelta(0), description="Other answers that last less than this do not end it."
     )
 
     accepts: ClassVar[TaskTypes] = (Ask,)
@@ -57,22 +59,22 @@ class ConditionConfig(RuleBase):
     def _probable(self) -> Self:
         wanted = {plain(word) for word in self.is_}
         if self.min_probability is not None and wanted not in ({"yes"}, {"no"}):
-            raise ValueError("min_probability is for `is: yes` and `is: no` alone; leave it out")
+            raise ValueError("min_probability works with `is: yes` or `is: no` only; leave it out")
         return self
 
     def problem_with(self, task: Task) -> str | None:
-        """As for every rule; and the awaited answer must be one the question can have."""
+        """As for every rule; the expected answer must also be a possible one."""
         if isinstance(task, Ask) and task.answers in ("yes/no", "one of"):
             possible = ("yes", "no") if task.answers == "yes/no" else task.choices
             known = {plain(choice) for choice in possible}
             for word in self.is_:
                 if plain(word) not in known:
                     choices = ", ".join(possible)
-                    return f"{task.id!r} is never answered by {word!r}; it can be {choices}"
+                    return f"{task.id!r} is never answered {word!r}; the answers are {choices}"
         return super().problem_with(task)
 
     def build(self, context: "RuleContext") -> "Condition":
-        """The rule at work."""
+        """A running rule."""
         rule: Condition = self.at_work("Condition", context)
         return rule
 

@@ -1,4 +1,4 @@
-"""What a rule is told about the camera it judges when it is built."""
+"""What a rule knows about its camera."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from pipeline.core.geometry import Line, Polygon
 
 T = TypeVar("T")
 USUAL_ASPECT = 16 / 9
-"""Shape of nearly every camera's picture, for callers that do not know better."""
+"""The shape of nearly every camera's picture, for callers that do not know theirs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleContext:
-    """One rule's surroundings: its names, its task, and the shapes drawn into the picture."""
+    """What one rule works with: its names, its task, and the lines and zones of its picture."""
 
     camera: str
     rule: str
     label: str | None = None
-    """What the rule's task looks for; None where it asks for words."""
+    """What the rule's task looks for; None for a question."""
     every_s: float = 0.0
     """How often the task is asked, in seconds; 0 means every picture."""
     lines: Mapping[str, Line] = field(default_factory=lambda: MappingProxyType({}))
@@ -28,7 +28,7 @@ class RuleContext:
     timezone: str = "UTC"
     """IANA name of the site's time zone, for schedules."""
     aspect: float = USUAL_ASPECT
-    """Width ÷ height of the picture: lengths in 0..1 differ across and down without it."""
+    """Width ÷ height of the picture: a length in 0..1 means different distances across and down."""
 
     def line(self, name: str) -> Line:
         """The line of that name; raises ConfigError."""

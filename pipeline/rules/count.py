@@ -1,4 +1,4 @@
-"""The number that a count task answers, held against a limit."""
+"""Compares the number that a count task answers with a limit."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class CountConfig(LimitFields):
-    """How many a task counts in the whole picture; without a limit it only fills the minutes."""
+    """How many a task counts in the whole picture; without a limit it only fills minute buckets."""
 
     type: Literal["count"] = "count"
 
     accepts: ClassVar[TaskTypes] = (Count, Detect, Point, Ask)
 
     def problem_with(self, task: Task) -> str | None:
-        """As for every rule; and a question has to be answered by a number."""
+        """As for every rule; a question must also have a number as its answer."""
         if isinstance(task, Ask) and task.answers != "number":
             return (
-                f"{task.id!r} is answered by {task.answers}, not by a number; give it "
-                "`answers: number`, or judge it with a condition rule"
+                f"{task.id!r} is answered with {task.answers}, not with a number; give it "
+                "`answers: number`, or use a condition rule"
             )
         return super().problem_with(task)
 
     def build(self, context: "RuleContext") -> "CountRule":
-        """The rule at work."""
+        """A running rule."""
         rule: CountRule = self.at_work("CountRule", context)
         return rule

@@ -1,4 +1,4 @@
-"""Where a walker stands to a line, and when he has crossed it: geometry without identities."""
+"""Which side of a line a walker is on, and when it is crossed: geometry without identities."""
 
 import math
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from pipeline.core.geometry import Line, Point
 
 END_TOLERANCE = 0.01
 """Picture heights beyond a segment's ends that still belong to it: about a foot's width, so that
-a path that touches an end is not decided by the detector's jitter."""
+the detector's jitter does not decide about a path that touches an end."""
 
 
 @dataclass(slots=True)
 class Path:
-    """What is remembered of one walker's way, in picture heights."""
+    """The memory of one walker's path, in picture heights."""
 
     xy: Point
     side: int = 0
-    """The side on which he was last clear of the band: 1 right (in), -1 left (out), 0 none yet."""
+    """The side on which it last was clear of the band: 1 right (in), -1 left (out), 0 none yet."""
     through: int = 0
-    """Passages through the segment since then, those to the right minus those to the left."""
+    """Passages through the segment since then: those to the right minus those to the left."""
 
 
 class Gate:
     """A directed segment with a band of hysteresis around it, in picture heights.
 
     A crossing is complete when the walker is clear of the band on the other side and got there
-    through the segment: passing beyond its ends, or turning back within the band, is none.
+    through the segment; passing beyond its ends or turning back within the band does not count.
     """
 
     def __init__(self, line: Line, aspect: float, margin: float) -> None:
@@ -41,7 +41,7 @@ class Gate:
         return (point[0] * self._aspect, point[1])
 
     def distance(self, xy: Point) -> float:
-        """Signed distance from the line's prolongation; positive on the right-hand side."""
+        """Signed distance from the extended line; positive on the right-hand side."""
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
@@ -53,7 +53,7 @@ class Gate:
         return 1 if distance >= 0 else -1
 
     def move(self, path: Path, xy: Point) -> int:
-        """Let a walker go to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
+        """Move a walker to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
         path.through += self._passage(path.xy, xy)
         path.xy = xy
         side = self.side(xy)
@@ -64,7 +64,7 @@ class Gate:
         return side if crossed else 0
 
     def _passage(self, a: Point, b: Point) -> int:
-        """1 or -1 where the way from `a` to `b` leads through the segment to that side."""
+        """1 or -1 if the way from `a` to `b` passes through the segment to that side, else 0."""
         before, after = self.distance(a), self.distance(b)
         if (before < 0) == (after < 0):
             return 0

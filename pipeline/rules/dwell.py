@@ -1,4 +1,4 @@
-"""How long each visitor stays in a zone: a happening per visit, from entering to leaving."""
+"""How long each visitor stays in a zone: one incident per visit, from entering to leaving."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -23,19 +23,22 @@ _LONGEST = Column("longest_s", "longest", decimals=1, suffix=" s")
 
 
 class DwellConfig(RuleBase):
-    """Visits to a zone. Those shorter than `longer_than` are counted, but make no event."""
+    """Visits to a zone. Those shorter than `longer_than` are counted, but are not events."""
 
     type: Literal["dwell"] = "dwell"
     zone: str | None = Field(
-        default=None, description="Name of one of the camera's zones; the whole picture without."
+        default=None,
+        description="The name of one of the camera's zones; the whole picture when left out.",
     )
     longer_than: Duration = Field(
         default=timedelta(0),
-        description="A visit's event starts once it lasted this long; at once when left out.",
+        description="An event starts once the visit has lasted this long; at once when left out.",
     )
     gap: Duration = Field(
         default=timedelta(seconds=3),
-        description="Who is back within this time, or seen again in his place, never left.",
+        description=(
+            "A visitor who returns within this time, or reappears in the same place, never left."
+        ),
     )
 
     accepts: ClassVar[TaskTypes] = (Detect,)
@@ -52,7 +55,7 @@ class DwellConfig(RuleBase):
         return References(zones=() if self.zone is None else (self.zone,))
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
-        """From the ends of visits: each carries the running totals of all visits so far."""
+        """From the end events of visits: each has the running totals of all visits so far."""
         ends = [event.data for event in record.events("end")]
         if not ends:
             return None
@@ -64,7 +67,7 @@ class DwellConfig(RuleBase):
         }
 
     def build(self, context: "RuleContext") -> "Dwell":
-        """The rule at work; raises ConfigError where the zone is missing."""
+        """A running rule; raises ConfigError where the zone is missing."""
         rule: Dwell = self.at_work("Dwell", context)
         return rule
 

@@ -1,4 +1,4 @@
-"""`for`, `gap` and `cooldown`: when something that holds now and then is one happening."""
+"""`for`, `gap` and `cooldown`: when something that holds on and off counts as one incident."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,18 +9,18 @@ from pipeline.core.rules import Ending
 Reason = Literal["over", "unknown", "schedule"] | Ending
 
 UNKNOWN_SAMPLES = 2.5
-"""So many sampling intervals without a known answer are tolerated in any case: a single failed
-one, with a little jitter, never ends a happening."""
+"""This many sampling intervals without a known answer are always tolerated: one failed answer, with
+a little jitter, never ends an incident."""
 LEAST_UNKNOWN_S = 1.0
-"""The same where every picture is used and the interval is unknown."""
+"""The same in seconds where every picture is used and the interval is unknown."""
 USUAL_PAUSES = 3
-"""The shortest of so many pauses between known answers is the interval that there is: longer than
-the one asked for where an engine cannot keep up, and no single outage makes it so."""
+"""The shortest of this many pauses between known answers is the actual interval: longer than the
+configured one where an engine cannot keep up, but not because of a single outage."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldingTerms:
-    """How long things must hold, may be interrupted, and are kept silent, in seconds."""
+    """How long things must hold, may be interrupted and are silenced afterwards, in seconds."""
 
     for_s: float = 0.0
     gap_s: float = 0.0
@@ -31,7 +31,7 @@ class HoldingTerms:
     def of(
         cls, hold: timedelta, gap: timedelta, cooldown: timedelta, every_s: float
     ) -> "HoldingTerms":
-        """Terms from an operator's durations and the task's sampling interval."""
+        """Terms from the configured durations and the task's sampling interval."""
         gap_s = gap.total_seconds()
         unknown_s = max(gap_s, UNKNOWN_SAMPLES * every_s, LEAST_UNKNOWN_S)
         return cls(hold.total_seconds(), gap_s, cooldown.total_seconds(), unknown_s)
@@ -39,16 +39,16 @@ class HoldingTerms:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """It has held for long enough. `since` is when it began to."""
+    """It has held for long enough; `since` is when it began."""
 
     since: float
     suppressed: int
-    """Happenings before it that a cooldown kept silent."""
+    """How many incidents before it a cooldown silenced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A started happening is over: at `until`, as far as is known."""
+    """A started incident is over; `until` is its end, as far as is known."""
 
     since: float
     until: float
@@ -57,10 +57,10 @@ class Ended:
 
 @dataclass(slots=True)
 class HoldingMemory:
-    """Where a happening stands."""
+    """The state of an incident."""
 
     since: float | None = None
-    """When it began to hold, if it does."""
+    """When it began to hold; None while it does not."""
     held_at: float = 0.0
     """The last time it was seen to hold."""
     broken_at: float | None = None
@@ -70,19 +70,18 @@ class HoldingMemory:
     """The last pauses between known moments."""
     started: bool = False
     silenced: bool = False
-    """It would have started but for the cooldown."""
+    """Whether only the cooldown kept it from starting."""
     quiet_until: float | None = None
     suppressed: int = 0
 
 
 class Holding:
-    """Turns yes, no and unknown at moments in time into starts and ends.
+    """Turns a sequence of yes, no and unknown into starts and ends of incidents.
 
-    It starts when it was seen to hold `for_s` after it began to, interruptions shorter than
-    `gap_s` included, and ends when it was seen not to hold for `gap_s`. Unknown moments neither
-    start nor end anything until they have lasted `unknown_s`, or two and a half times as long as
-    answers are apart where an engine cannot keep up. After an end nothing starts for
-    `cooldown_s`; what still holds then, starts then.
+    An incident starts once it has held for `for_s`, including interruptions shorter than `gap_s`,
+    and ends once it has not held for `gap_s`. Unknown moments change nothing until they have lasted
+    `unknown_s`, or two and a half times the interval between answers where an engine cannot keep
+    up. After an end nothing starts for `cooldown_s`; what still holds then, starts then.
     """
 
     def __init__(self, terms: HoldingTerms) -> None:
@@ -91,16 +90,16 @@ class Holding:
 
     @property
     def started(self) -> bool:
-        """Whether a happening is open."""
+        """Whether an incident is open."""
         return self.memory.started
 
     @property
     def since(self) -> float | None:
-        """When what holds now began to."""
+        """When what holds now began."""
         return self.memory.since
 
     def see(self, at: float, holds: bool | None, allowed: bool = True) -> list[Started | Ended]:
-        """One more moment. `allowed` is False outside of the schedule."""
+        """Process one more moment. `allowed` is False outside the schedule."""
         if not allowed:
             return self._stop("schedule")
         changes: list[Started | Ended] = []
@@ -113,11 +112,11 @@ class Holding:
         return changes
 
     def finish(self, why: Ending = "stream ended") -> list[Started | Ended]:
-        """The end of the stream, or of the rule."""
+        """End at the end of the stream, or of the rule."""
         return self._stop(why)
 
     def inherit(self, earlier: HoldingMemory, at: float) -> None:
-        """Keep an earlier rule's silence, for no longer than these terms ask for from now on."""
+        """Continue an earlier rule's cooldown, from `at` no longer than these terms allow."""
         self.memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
         self.memory.suppressed = earlier.suppressed
 
@@ -169,5 +168,5 @@ class Holding:
 
 
 def still_quiet(until: float | None, at: float, cooldown_s: float) -> float | None:
-    """Until when a cooldown lasts that an earlier rule had begun, under terms of now."""
+    """When a cooldown that an earlier rule began ends under the current terms."""
     return None if until is None or cooldown_s <= 0 else min(until, at + cooldown_s)

@@ -1,4 +1,4 @@
-"""A number that must not be over or under a limit for long: shared by `occupancy` and `count`."""
+"""A number that stays over or under a limit for too long; used by `occupancy` and `count`."""
 
 from datetime import timedelta
 from typing import ClassVar, Self
@@ -18,7 +18,7 @@ LEVEL = (
 
 
 class LimitFields(RuleBase):
-    """Fields of rules that hold a number against a limit."""
+    """Fields of rules that compare a number with a limit."""
 
     more_than: int | None = Field(
         default=None, ge=0, description="An event starts when there are more than this."
@@ -27,11 +27,11 @@ class LimitFields(RuleBase):
         default=None, ge=1, description="An event starts when there are fewer than this."
     )
     for_: Duration = Field(
-        default=timedelta(0), alias="for", description="It must have held for this long."
+        default=timedelta(0),
+        alias="for",
+        description="It must last this long before an event starts.",
     )
-    gap: Duration = Field(
-        default=timedelta(0), description="Interruptions shorter than this do not end it."
-    )
+    gap: Duration = Field(default=timedelta(0), description="Shorter interruptions do not end it.")
     update_every: Duration = Field(
         default=timedelta(seconds=10),
         description="While it lasts, a new extreme is reported at most this often.",
@@ -43,7 +43,7 @@ class LimitFields(RuleBase):
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         if self.more_than is not None and self.fewer_than is not None:
-            raise ValueError("more_than and fewer_than in one rule; make two rules of it")
+            raise ValueError("a rule takes more_than or fewer_than, not both; write two rules")
         if not self.has_limit and (self.for_ or self.gap or self.cooldown):
             raise ValueError("for, gap and cooldown need a more_than or fewer_than")
         return self

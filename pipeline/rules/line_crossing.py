@@ -1,4 +1,4 @@
-"""Counts who crosses a directed line, in and out, whatever ids and frame rates do near it."""
+"""Counts crossings of a directed line, in and out, at low frame rates and with changing ids."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -19,19 +19,19 @@ _IN, _OUT = Column("in"), Column("out")
 
 
 class CrossingNames(Config):
-    """What the two directions are called in events."""
+    """The names of the two directions in events."""
 
     in_: str = Field(
-        default="in", alias="in", min_length=1, description="Of crossings to the right-hand side."
+        default="in", alias="in", min_length=1, description="The name for crossings to the right."
     )
-    out: str = Field(default="out", min_length=1, description="Of those to the left-hand side.")
+    out: str = Field(default="out", min_length=1, description="The name for crossings to the left.")
 
 
 class LineCrossingConfig(RuleBase):
-    """Crossings of a line. Looking from its `from` to its `to`, right is `in`, left is `out`."""
+    """Crossings of a line. Looking from its `from` to its `to`, right is `in` and left is `out`."""
 
     type: Literal["line_crossing"] = "line_crossing"
-    line: str = Field(description="Name of one of the camera's lines.")
+    line: str = Field(description="The name of one of the camera's lines.")
     names: CrossingNames = Field(
         default_factory=all_left_out,
         validate_default=True,
@@ -42,7 +42,7 @@ class LineCrossingConfig(RuleBase):
         gt=0,
         le=0.25,
         description=(
-            "How far beyond the line one must be to have crossed it, as a share of the "
+            "How far past the line a person must get to have crossed it, as a share of the "
             "picture's height."
         ),
     )
@@ -67,16 +67,18 @@ class LineCrossingConfig(RuleBase):
         return References(lines=(self.line,))
 
     def passage(self, event: "Event") -> Passage | None:
-        """Each of its events is a crossing; one of a rule that had this name before is not."""
+        """Every one of its events is a crossing; those of an older rule of this name are not."""
         if event.type != self.type:
             return None
         return Passage(self.line, str(event.data.get("direction")))
 
     def build(self, context: "RuleContext") -> "LineCrossing":
-        """The rule at work; raises ConfigError where the line is missing or a mere point."""
+        """A running rule; raises ConfigError where the line is missing or has no length."""
         line = context.line(self.line)
         if line.start == line.end:
             path = f"cameras.{context.camera}.lines.{self.line}"
-            raise ConfigError([Problem(path, "begins and ends in one point; move one of them")])
+            raise ConfigError(
+                [Problem(path, "begins and ends at the same point; move one of them")]
+            )
         rule: LineCrossing = self.at_work("LineCrossing", context)
         return rule

@@ -1,6 +1,6 @@
-"""What rules say of their numbers: what a minute holds, what the minutes make, how it is shown.
+"""What rules declare about their numbers: what a minute holds, how minutes add up, how it is shown.
 
-Summary, tables, JSON and evaluation are loops over these; nothing else knows a rule's numbers.
+Summary, tables, JSON and evaluation are loops over these; no other code knows a rule's numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from pipeline.core.measures import Bucket
 
 OverTime = Literal["sum", "mean", "max", "min", "last"]
-"""What many moments make of a measure, within a minute and over minutes. A sum adds what was
-counted; the others are of a level that was sampled, the mean weighted by the time that is known."""
+"""How a measure is aggregated within a minute and over minutes. A sum adds up counts; the others
+are for a sampled level, and the mean is weighted by the known time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A number of the summary: its name for machines, its heading and how it is written."""
+    """A number of the summary: its name in JSON, its heading and its format."""
 
     name: str
     heading: str = ""
-    """The name unless given."""
+    """The name if empty."""
     decimals: int = 0
     suffix: str = ""
 
     def written(self, value: float | None) -> str:
-        """The number as a person reads it."""
+        """The number as text."""
         return "unknown" if value is None else f"{value:.{self.decimals}f}{self.suffix}"
 
 
@@ -36,15 +36,15 @@ class Measure:
     """A value of each of a rule's minutes."""
 
     name: str
-    """Its name in a bucket; what is stored keeps it, so it is never changed."""
+    """Its name in a bucket; it never changes, because stored buckets contain it."""
     over_time: OverTime
     unit: str
     """What is counted, in the plural, such as `people`."""
     column: Column | None = None
-    """Where the summary shows what the minutes make; None where it does not."""
+    """The column of the summary that shows it; None where none does."""
 
     def of(self, minutes: "Sequence[Bucket]") -> float | None:
-        """What minutes in the order of time make together; None where none of them knows it."""
+        """The value over several minutes in time order; None where no minute knows it."""
         known = [
             (value, minute.coverage)
             for minute in minutes
@@ -55,19 +55,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class SummaryTable:
-    """A table of the summary. Rules with the same table share it."""
+    """A table of the summary; rules may share it."""
 
     name: str
-    """Its key for machines."""
+    """Its key in JSON."""
     title: str
     columns: tuple[Column, ...]
     shows_known: bool = True
-    """Whether a row says how much time is known."""
+    """Whether a row shows how much time is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManualNumber:
-    """A number of a truth file, and the column of the summary that it is compared with."""
+    """A number in a truth file, and the column of the summary it is compared with."""
 
     column: Column
     keys: tuple[str, ...]
@@ -77,17 +77,17 @@ class ManualNumber:
 
 @dataclass(frozen=True, slots=True)
 class ManualCount:
-    """How a truth file tells what a person counted at a line or zone of a rule."""
+    """How a truth file gives a manual count at a line or zone of a rule."""
 
     section: str
-    """The file's list of such counts."""
+    """The name of the file's list of such counts."""
     kind: str
-    """What one of them is called."""
+    """The name of one entry."""
     numbers: tuple[ManualNumber, ...]
 
 
 Known = Sequence[tuple[float, float]]
-"""Values that are known, each with the part of its minute that it stands for."""
+"""Known values, each with the share of its minute that it covers."""
 
 
 def _weighted_mean(known: Known) -> float | None:

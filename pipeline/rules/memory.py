@@ -1,4 +1,4 @@
-"""Rules keep what they remember in dataclasses; here these become JSON and come back exactly."""
+"""Rules keep their memory in dataclasses; here these are turned into JSON and restored exactly."""
 
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -14,11 +14,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 class Versioned(Protocol):
-    """A dataclass that says which layout it has."""
+    """A dataclass with a version of its layout."""
 
     version: ClassVar[int]
-    """Raised when a field changes its meaning or its type, or one without a default comes. States
-    of another version are not read: then the rule begins anew."""
+    """Increased when a field changes its meaning or type, or one without a default is added. States
+    of another version are not read: the rule then starts over."""
 
 
 T = TypeVar("T", bound=Versioned)
@@ -32,15 +32,14 @@ def dump(memory: Versioned) -> JsonValue:
 
 
 def load(kind: type[T], saved: JsonValue) -> T:
-    """The dataclass of a `dump`, also after a way through JSON text; raises ValueError.
+    """The dataclass of a `dump`, also after a round trip through JSON text; raises ValueError.
 
-    Fields it does not know are passed over. What has no version was written before there were
-    any, and is version 1.
+    Unknown fields are ignored. A state without a version is of version 1, which had none.
     """
     if not isinstance(saved, dict):
-        raise ValueError("a state is a map")  # noqa: TRY004 - whatever is no state raises alike
+        raise ValueError("a state must be a mapping")  # noqa: TRY004 - one error for all bad states
     if saved.get("version", 1) != kind.version:
-        raise ValueError(f"it has version {saved['version']!r}, and {kind.version} is read here")
+        raise ValueError(f"it has version {saved['version']!r}; this release reads {kind.version}")
     wanted: Any = kind
     fields = {name: value for name, value in saved.items() if name != "version"}
     try:

@@ -1,4 +1,4 @@
-"""Minute buckets of one rule: what was counted in them, and how much of them is known."""
+"""The minute buckets of one rule: what was counted in them, and how much of them is known."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from pipeline.rules.context import RuleContext
 from pipeline.rules.measures import Measure
 
 STANDS_FOR = 2.0
-"""A sample speaks for at most this many sampling intervals after it: one lost frame leaves no
-hole, two do."""
+"""A sample covers at most this many sampling intervals after it: one lost frame leaves no gap, two
+do."""
 LEAST_REACH_S = 0.5
-"""Where every picture is used the interval is unknown; half a second bridges 2 pictures a second
-and more."""
+"""Where every picture is used, the interval is unknown; half a second suits 2 or more pictures per
+second."""
 KEPT_MINUTES = 3
-"""Minutes that stay open for what is recognised late; trackers confirm within seconds."""
+"""How many minutes stay open for late results; trackers confirm within seconds."""
 
 
 @dataclass(slots=True)
@@ -41,14 +41,14 @@ class Minute:
     @model_validator(mode="before")
     @classmethod
     def _with_counts(cls, state: Any) -> Any:
-        """States of earlier releases hold the counts of lines and visits beside the rest."""
+        """States of earlier releases keep counts of lines and visits next to the other fields."""
         if isinstance(state, dict) and "counts" not in state:
             counts = {name: state[name] for name in ("entered", "left") if state.get(name)}
             return {**state, "counts": counts}
         return state
 
     def reach(self, level: float) -> None:
-        """The level was this high for a moment."""
+        """Add one sample of the level."""
         self.maximum = level if self.maximum is None else max(self.maximum, level)
         self.minimum = level if self.minimum is None else min(self.minimum, level)
         self.last = level
@@ -56,7 +56,7 @@ class Minute:
 
 @dataclass(slots=True)
 class MinutesMemory:
-    """The open minutes, and the last sample, which speaks for the time after it."""
+    """The open minutes, and the last sample, which covers the time after it."""
 
     version: ClassVar[int] = 1
     minutes: dict[int, Minute] = field(default_factory=dict)
@@ -65,11 +65,11 @@ class MinutesMemory:
 
 
 class Minutes:
-    """Collects samples and counts into minutes, and hands each minute out once it is over.
+    """Collects samples and counts into minutes, and returns each minute once it is over.
 
-    A minute that is added to later is handed out again; the store replaces it. What a minute
-    holds is what the measures say: a sum is of what was counted under the measure's name, all
-    others are of the sampled level.
+    A minute that changes later is returned again; the store replaces it. The measures define what a
+    minute holds: a sum adds what was counted under the measure's name, all others aggregate the
+    sampled level.
     """
 
     def __init__(self, context: RuleContext, measures: Sequence[Measure]) -> None:
@@ -80,7 +80,7 @@ class Minutes:
         self._reach_s = max(STANDS_FOR * context.every_s, LEAST_REACH_S)
 
     def sample(self, at: float, level: float | None = 0) -> None:
-        """One look at `at`; `level` None where nothing is known from it."""
+        """Add the sample of `at`; `level` is None where it is unknown."""
         self._cover_until(at)
         minute = self._minute(at)
         self.memory.sampled_at = None if level is None else at
@@ -93,18 +93,18 @@ class Minutes:
         minute.written = False
 
     def count(self, at: float, **amounts: float) -> None:
-        """Something was counted at `at`, which may lie a little back, by measure."""
+        """Add counts by measure at `at`, which may be a little in the past."""
         minute = self._minute(at)
         for name, amount in amounts.items():
             minute.counts[name] = minute.counts.get(name, 0) + amount
         minute.written = False
 
     def closed(self, at: float) -> tuple[Bucket, ...]:
-        """The minutes that are over at `at` and not handed out yet, oldest first."""
+        """The minutes that are over at `at` and were not returned yet, oldest first."""
         return tuple(self._closed(minute_of(at)))
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """What is known so far of the minutes that were not handed out; they stay as they are."""
+        """What is known so far of the minutes that were not returned yet; nothing changes."""
         return tuple(
             self._bucket(start, minute, unfinished=True)
             for start, minute in sorted(self.memory.minutes.items())
@@ -112,10 +112,10 @@ class Minutes:
         )
 
     def finish(self, at: float, why: Ending = "stream ended") -> tuple[Bucket, ...]:
-        """All that is left, at the end of the stream or of the rule.
+        """All remaining minutes, at the end of the stream or of the rule.
 
-        The minutes stay open: a stream that goes on within the same one adds to it. After an edit
-        the last sample goes on speaking for the time after it.
+        The minutes stay open: a stream that continues within the same minute adds to it. After an
+        edit, the last sample still covers the time after it.
         """
         self._cover_until(at)
         if why != "edited":
@@ -123,7 +123,7 @@ class Minutes:
         return tuple(self._closed(minute_of(at) + int(BUCKET_S)))
 
     def inherit(self, earlier: MinutesMemory, at: float) -> None:
-        """Go on with the minutes that an earlier rule of this name left open, `at` being now."""
+        """Continue the minutes that an earlier rule of this name left open; `at` is now."""
         now = minute_of(at)
         self.memory.minutes = {s: minute for s, minute in earlier.minutes.items() if s <= now}
         known = earlier.sampled_at is not None and earlier.sampled_at <= at
@@ -143,11 +143,11 @@ class Minutes:
         minutes = self.memory.minutes
         start = minute_of(at)
         if start not in minutes and minutes and start < min(minutes):
-            start = min(minutes)  # too late for its own minute, which was handed out and let go
+            start = min(minutes)  # too late for its own minute, which was already closed
         return minutes.setdefault(start, Minute())
 
     def _cover_until(self, at: float) -> None:
-        """Spread the last sample over the time it stands for, minute by minute."""
+        """Spread the last sample over the time it covers, minute by minute."""
         sampled_at = self.memory.sampled_at
         if sampled_at is None:
             return
@@ -190,7 +190,7 @@ def _value(measure: Measure, minute: Minute) -> float | None:
 
 
 def _mean(minute: Minute) -> float | None:
-    """Weighted by time; by samples where a minute holds no covered time."""
+    """The mean weighted by time, or by samples where a minute has no covered time."""
     if minute.covered_s > 0:
         return round(minute.area / minute.covered_s, 6)
     return round(minute.total / minute.samples, 6) if minute.samples else None

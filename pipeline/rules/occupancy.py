@@ -1,5 +1,5 @@
-"""How many are in a zone or the whole picture, minute by minute, and whether that is too many or
-too few for long.
+"""How many are in a zone or the whole picture, minute by minute, and whether there are too many or
+too few for too long.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class OccupancyConfig(LimitFields):
-    """How many there are at a time; without a limit it only fills the minutes."""
+    """How many are there at a time; without a limit it only fills minute buckets."""
 
     type: Literal["occupancy"] = "occupancy"
     zone: str | None = Field(
-        default=None, description="Name of one of the camera's zones; the whole picture without."
+        default=None,
+        description="The name of one of the camera's zones; the whole picture when left out.",
     )
 
     accepts: ClassVar[TaskTypes] = (Detect, PointTask, Count)
@@ -35,15 +36,15 @@ class OccupancyConfig(LimitFields):
         return References(zones=() if self.zone is None else (self.zone,))
 
     def problem_with(self, task: Task) -> str | None:
-        """As for every rule; and a bare number has no place in the picture."""
+        """As for every rule; with a zone, the task must also give positions."""
         if self.zone is not None and isinstance(task, Count):
             return (
-                f"{task.id!r} counts without saying where, so it cannot tell who is in zone "
+                f"{task.id!r} counts without positions, so it cannot tell who is in zone "
                 f"{self.zone!r}; use a detect or point task"
             )
         return super().problem_with(task)
 
     def build(self, context: "RuleContext") -> "Occupancy":
-        """The rule at work; raises ConfigError where the zone is missing."""
+        """A running rule; raises ConfigError where the zone is missing."""
         rule: Occupancy = self.at_work("Occupancy", context)
         return rule

@@ -1,4 +1,4 @@
-"""Who is there: tracks seen just now, and those hidden for a moment, each by one lasting number."""
+"""Who is present: tracks seen just now and those hidden for a moment, each under a lasting id."""
 
 from dataclasses import dataclass, field
 
@@ -11,21 +11,20 @@ from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
 @dataclass(slots=True)
 class PresenceMemory:
-    """The trails of all who are there, by track id."""
+    """The trails of all who are present, by track id."""
 
     trails: dict[int, Trail] = field(default_factory=dict)
     run: str = ""
     seen_at: float = 0.0
     patience_s: float = 0.0
-    """How long one who is hidden is waited for at present."""
+    """How long hidden people currently count as present."""
 
 
 class ZonePresence:
-    """Keeps who is in the picture through missed detections and changed ids.
+    """Keeps track of who is in the picture despite missed detections and changed ids.
 
-    A detector misses a person in one picture of seven or so. Counting only who is seen in each
-    would leave all of these out, so a track stays for `memory_s` after it was last seen, or for
-    `at_least_s` where that is longer.
+    A detector misses a person in about one picture in seven. To count these people too, a track
+    stays for `memory_s` after it was last seen, or for `at_least_s` where that is longer.
     """
 
     def __init__(self, context: RuleContext, at_least_s: float = 0.0) -> None:
@@ -35,8 +34,8 @@ class ZonePresence:
         self._at_least_s = at_least_s
 
     def see(self, seen: Observation) -> dict[int, int]:
-        """One more frame. Returns the old id of each new id that continues a vanished one."""
-        if seen.run != self.memory.run:  # ids start anew with each run
+        """Process a frame; returns the old id of each new id that continues a vanished one."""
+        if seen.run != self.memory.run:  # track ids start over with each run
             self.memory.run, self.memory.trails = seen.run, {}
         pause_s, self.memory.seen_at = seen.at - self.memory.seen_at, seen.at
         patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
@@ -59,12 +58,12 @@ class ZonePresence:
         return renamed
 
     def inside(self, zone: Polygon | None) -> list[int]:
-        """Ids of all who stand in a zone, or were last seen to; of everybody without a zone."""
+        """The ids of all who are in a zone or were last seen there; without a zone, of everyone."""
         trails = self.memory.trails
         return [i for i in sorted(trails) if is_inside(zone, self.place(i))]
 
     def place(self, id_: int) -> Point:
-        """Where the feet of one who is there are, or were last, in 0..1 of the frame."""
+        """Where the feet of a present track are, or were last seen, in 0..1 of the frame."""
         xy = self.memory.trails[id_].xy
         return (xy[0] / self._aspect, xy[1])
 
@@ -73,5 +72,5 @@ class ZonePresence:
 
 
 def is_inside(zone: Polygon | None, place: Point) -> bool:
-    """Whether a place of the frame (0..1) belongs to a zone; every place without one."""
+    """Whether a position in the frame (0..1) is in a zone; without a zone, always."""
     return zone is None or contains(zone, place)

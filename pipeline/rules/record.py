@@ -12,7 +12,7 @@ _ALL = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
-    """What a store keeps of one rule."""
+    """What the store has of one rule."""
 
     history: History
     camera: str
@@ -26,15 +26,15 @@ class RuleRecord:
 
     @property
     def known_s(self) -> float:
-        """Seconds of capture time that are known; the rest was not seen or not answered."""
+        """Seconds of known capture time; the rest was not seen or not answered."""
         return sum(minute.coverage for minute in self.minutes) * BUCKET_S
 
     @property
     def unfinished(self) -> bool:
-        """Whether the last minute was still running when it was written."""
+        """Whether the last minute was not over when it was written."""
         return bool(self.minutes) and self.minutes[-1].unfinished
 
     def events(self, *phases: str) -> Iterator[Event]:
-        """The rule's events of these phases, the newest first; raises StoreError."""
+        """The rule's events of these phases, newest first; raises StoreError."""
         chosen = EventFilter(cameras=(self.camera,), rules=(self.rule,), phases=phases)
         return (stored.event for stored in self.history.events(chosen, Page(limit=_ALL)))

@@ -1,4 +1,4 @@
-"""When a rule may speak: days and hours on the site's wall clock, also when the clocks change."""
+"""When a rule may report events: days and hours of the site's wall clock, across clock changes."""
 
 import re
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ def _parse_clock(value: Any) -> Any:
     """`22:00`; also 1320, which is what YAML 1.1 readers make of an unquoted 22:00."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not 60 <= value <= _DAY_MINUTES:
-            raise ValueError(f'{value} is no time of day; write it in quotes, like "22:00"')
+            raise ValueError(f'{value} is not a time of day; write it in quotes, like "22:00"')
         return f"{value // 60:02}:{value % 60:02}"
     match = _CLOCK.fullmatch(str(value).strip())
     hours, minutes = (int(match[1]), int(match[2])) if match else (99, 99)
     if minutes > 59 or hours * 60 + minutes > _DAY_MINUTES:
-        raise ValueError(f'{value!r} is no time of day; write it like "22:00", up to "24:00"')
+        raise ValueError(f'{value!r} is not a time of day; write it like "22:00", up to "24:00"')
     return f"{hours:02}:{minutes:02}"
 
 
@@ -35,7 +35,7 @@ def _parse_days(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     if not value:
-        raise ValueError("names no day; leave it out for every day")
+        raise ValueError("names no days; leave it out for every day")
     return tuple("-".join(_day(end) for end in str(part).split("-", 1)) for part in value)
 
 
@@ -45,7 +45,7 @@ def _day(name: str) -> str:
         return text
     if text in _FULL_DAYS:
         return text[:3]
-    raise ValueError(f"{name!r} is no day; write {', '.join(DAYS)} or a range like mon-fri")
+    raise ValueError(f"{name!r} is not a day; write {', '.join(DAYS)} or a range like mon-fri")
 
 
 _clock_schema = WithJsonSchema({"type": "string", "pattern": r"^\d{1,2}:\d{2}$"})
@@ -57,11 +57,11 @@ Days = Annotated[tuple[str, ...], BeforeValidator(_parse_days), _days_schema]
 
 
 class Window(Config):
-    """Hours on some days. One that ends before it starts goes over midnight into the next day."""
+    """Hours on some days. A window that ends before it starts runs past midnight."""
 
-    days: Days = Field(default=DAYS, description="Days it begins on, like [mon-fri, sun].")
-    from_: Clock = Field(default="00:00", alias="from", description='Begins at, like "22:00".')
-    to: Clock = Field(default="24:00", description='Ends at, up to "24:00".')
+    days: Days = Field(default=DAYS, description="Days on which it begins, like [mon-fri, sun].")
+    from_: Clock = Field(default="00:00", alias="from", description='When it begins, like "22:00".')
+    to: Clock = Field(default="24:00", description='When it ends, up to "24:00".')
 
     @model_validator(mode="after")
     def _has_length(self) -> Self:
@@ -81,7 +81,7 @@ class Window(Config):
         return frozenset(found)
 
     def span(self, day: date) -> tuple[datetime, datetime]:
-        """Begin and end on the wall clock of the window that begins on `day`."""
+        """Beginning and end, on the wall clock, of the window that begins on `day`."""
         midnight = datetime(day.year, day.month, day.day)
         start, end = (timedelta(minutes=_minutes(clock)) for clock in (self.from_, self.to))
         return midnight + start, midnight + end + timedelta(days=1 if end < start else 0)
@@ -91,11 +91,11 @@ Windows = tuple[Window, ...]
 
 
 class Schedule:
-    """Answers whether a moment lies in any of the windows, in an IANA time zone.
+    """Tells whether a moment lies in any of the windows, in an IANA time zone.
 
-    A window is one stretch of time: where the clocks go back it lasts from the first showing of
-    its begin to the last showing of its end, and an end or begin that the clocks skip in spring
-    is the moment of the change.
+    A window is one stretch of time: where the clocks go back, it lasts from the first time they
+    show its beginning to the last time they show its end; a beginning or end that the clocks skip
+    in spring is the moment of the change.
     """
 
     def __init__(self, windows: Sequence[Window], timezone: str) -> None:
@@ -103,7 +103,7 @@ class Schedule:
         self._zone = ZoneInfo(timezone)
 
     def allows(self, at: float) -> bool:
-        """Whether UTC seconds lie inside; always where there are no windows."""
+        """Whether `at` (UTC seconds) lies in a window; always True without windows."""
         if not self._windows:
             return True
         local = datetime.fromtimestamp(at, UTC).astimezone(self._zone).replace(tzinfo=None)
@@ -120,7 +120,7 @@ class Schedule:
 
     def _reached(self, mark: datetime, at: float, local: datetime, showing: int) -> bool:
         first, second = (mark.replace(tzinfo=self._zone, fold=fold).timestamp() for fold in (0, 1))
-        if first > second:  # this reading of the clock is skipped in spring
+        if first > second:  # the clocks skip this time in spring
             return local >= mark
         return at >= (second if showing else first)
 

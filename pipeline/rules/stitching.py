@@ -1,8 +1,8 @@
-"""Follows a walker's feet through hidden moments, and recognises him under a new track id.
+"""Follows a walker's feet through hidden moments, and recognises the walker under a new track id.
 
-People who pass behind something lose their feet, and their box then ends at the edge of what
-hides them. Trackers lose people who pass each other and find them again under a new number; what
-a rule remembers of a walker then has to move on to the new id.
+When people pass behind something, their feet are hidden, and their box ends at the edge of what
+hides them. Trackers lose people who pass each other and find them again under a new id; a rule's
+memory of a walker must then move to the new id.
 """
 
 import math
@@ -13,28 +13,28 @@ from pipeline.core.geometry import Point
 from pipeline.core.tracks import Step
 
 MEMORY_SAMPLES = 2.5
-"""Sampling intervals after which a vanished id is no longer continued; beyond two missed looks a
-walker can be anywhere."""
+"""Sampling intervals after which a vanished id is no longer continued: after more than two missed
+frames a walker can be anywhere."""
 LEAST_MEMORY_S = 1.0
-"""The same at high rates: people are hidden behind each other for about a second."""
+"""The same in seconds, at high rates: people hide each other for about a second."""
 REACH_HEIGHTS = 0.5
 """How far, in body heights, a continuation may be from where it is expected."""
 REACH_HEIGHTS_PER_S = 0.4
-"""How much that grows with each second; less than a walker's speed of about 0.8, so that the way
-he was going matters."""
+"""How much that grows per second; less than a walker's speed of about 0.8, so that the direction of
+walking matters."""
 HEIGHT_RATIO = 1.5
-"""A body is not that much taller a second later, save for a half hidden one."""
+"""A body never grows this much in a second, unless it was half hidden."""
 SPEED_MEMORY_S = 0.5
 """Time constant of the smoothed speed; averages the jitter of a few boxes."""
 HEIGHT_MEMORY_S = 1.0
 """Time constant of the usual height: longer than a stride, shorter than a walk to the camera."""
 HIDDEN_SHARE = 0.8
-"""A box below this share of the usual height is a body partly hidden; strides change it by a
-tenth."""
+"""A box below this share of the usual height is a partly hidden body; strides change the height by
+a tenth."""
 HORIZON_S = 2.5
-"""For no longer than this does the way somebody was going tell where he is."""
+"""For how long a walker's last velocity predicts the position."""
 HIDDEN_S = 2.0
-"""A body that stays so small for longer is a smaller body, such as one who sat down."""
+"""A body that stays small for longer than this has become smaller, as when sitting down."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Trail:
     hidden_since: float | None = None
 
     def go(self, step: Step, aspect: float) -> Point:
-        """Take one more step, and say where the feet are."""
+        """Add one more step, and return where the feet are."""
         passed_s = step.at - self.at
         xy = self._feet(step, aspect, passed_s)
         if passed_s > 0:
@@ -100,7 +100,7 @@ def memory_s(every_s: float, pause_s: float) -> float:
     """How long a vanished id can be continued.
 
     `every_s` is the longest interval between samples and `pause_s` the last one: where still
-    scenes are sampled rarely and lively ones often, the pace of the moment counts.
+    scenes are sampled rarely and lively ones often, the current pace counts.
     """
     return max(MEMORY_SAMPLES * min(every_s, pause_s), LEAST_MEMORY_S)
 

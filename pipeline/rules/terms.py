@@ -1,7 +1,7 @@
-"""What a rule is judged by, as JSON: two rules with the same terms conclude the same.
+"""The terms of a rule, as JSON: two rules with the same terms report the same events.
 
-A checkpoint holds the terms beside the rule's state, so that a rule which is no longer in the file
-can still be made, to finish what it had begun.
+A checkpoint holds the terms next to the rule's state, so that a rule that is no longer in the file
+can still be built, to finish what it had begun.
 """
 
 from dataclasses import replace
@@ -18,14 +18,14 @@ from pipeline.rules import RuleConfig
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 
-# What is not judged by: a picture of an event is taken or not, the event is the same.
+# These do not matter: whether a picture is saved or not, the event is the same.
 _BESIDE_THE_POINT = frozenset({"snapshot"})
 
 
 def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:
     """The rule's own fields, the shapes it names and what it looks for.
 
-    How often the camera is sampled is not among them: a state is as good at another pace.
+    How often the camera is sampled is not one of them: a state stays valid at another pace.
     """
     used = config.references()
     lines = {name: context.line(name) for name in used.lines}
@@ -42,7 +42,7 @@ def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:
 
 
 def type_in(terms: JsonValue) -> str:
-    """The type of rule that terms are of; empty where they do not say."""
+    """The type of the rule that has these terms; empty where they have none."""
     rule = terms.get("rule") if isinstance(terms, dict) else None
     return str(rule.get("type", "")) if isinstance(rule, dict) else ""
 
@@ -50,7 +50,7 @@ def type_in(terms: JsonValue) -> str:
 def rule_of(terms: JsonValue, context: RuleContext) -> Rule:
     """The rule that had these terms; `context` gives its camera, name, pace and aspect.
 
-    Raises ValueError or ConfigError where they are not the terms of any rule of this release.
+    Raises ValueError or ConfigError where no rule of this release can have them.
     """
     kept: Any = terms
     try:

@@ -15,39 +15,39 @@ from pipeline.telemetry.metrics import Metrics
 
 
 class Reconnect(Protocol):
-    """How soon an operator wants a lost camera opened again."""
+    """How soon a lost camera is opened again."""
 
     @property
     def first(self) -> timedelta:
-        """Wait after the first failure."""
+        """The wait after the first failure."""
         ...
 
     @property
     def most(self) -> timedelta:
-        """Longest wait."""
+        """The longest wait."""
         ...
 
 
 @runtime_checkable
 class Reconnecting(Protocol):
-    """A source that says how soon it wants to be opened again."""
+    """A source with its own settings for reopening."""
 
     @property
     def reconnect(self) -> Reconnect:
-        """The operator's settings."""
+        """The settings from the deployment file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReconnectPause:
-    """How long to wait before a lost camera is tried again: doubling, with jitter, for ever."""
+    """How long to wait before a lost camera is retried: doubling, with jitter, for ever."""
 
     first_s: float = 1.0
     most_s: float = 30.0
 
     @classmethod
     def of(cls, source: Source) -> "ReconnectPause":
-        """What a source's own settings say, or the usual where it has none."""
+        """The source's own settings, or the defaults where it has none."""
         if not isinstance(source, Reconnecting):
             return cls()
         wanted = source.reconnect
@@ -63,15 +63,15 @@ class Camera:
     sample: SampleConfig
     tasks: tuple[tuple[Task, float | None], ...]
     max_side: int | None = None
-    """Longest side in pixels that any engine asked can use; None for no limit."""
+    """The longest side in pixels that any of its engines can use; None for no limit."""
     judged: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    """For each engine the run and the last job that were judged before a restart: jobs of that run
-    up to there are numbered, but not sent again."""
+    """For each engine, the run and the last job that were processed before a restart: jobs of that
+    run up to there are numbered, but not sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplerContext:
-    """What samplers work with: where jobs go, who hears of a camera's state, what counts."""
+    """What samplers work with: the queues, the receiver of camera states, metrics and a clock."""
 
     queues: Queues
     on_health: Callable[[Health], None]

@@ -1,4 +1,4 @@
-"""What an operator may say about sampling a camera: how often, what is skipped, what is hidden."""
+"""The settings for sampling a camera: how often, what is skipped, what is hidden."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -13,21 +13,21 @@ _FEWEST_CORNERS = 3
 
 
 class MotionConfig(Config):
-    """Skip pictures in which nothing moves. A first picture is always taken."""
+    """Skip pictures in which nothing moves. The first picture is always used."""
 
     sensitivity: Fraction = 0.5
-    """0: only what fills 2 % of the picture; 0.5: a third of a percent; 1: a twentieth of one."""
+    """At 0, only motion in 2 % of the picture counts; at 0.5, a third of 1 %; at 1, a twentieth."""
     heartbeat: PositiveDuration = timedelta(seconds=10)
-    """The longest time without a frame: a still scene is looked at this often."""
+    """The longest time without a frame: a still scene is sampled this often."""
     linger: Duration = timedelta(seconds=2)
-    """Frames go on for this long after the last motion, so that a short stop loses nobody."""
+    """Sampling continues for this long after the last motion, so that a short stop loses no one."""
 
 
 class FrozenConfig(Config):
-    """Report a camera whose picture does not change at all, not even by noise."""
+    """Report a camera whose picture does not change at all, not even through noise."""
 
     after: PositiveDuration = timedelta(seconds=30)
-    """How long the picture must stand still."""
+    """How long the picture must stay unchanged."""
 
 
 class BlackConfig(Config):
@@ -40,7 +40,7 @@ class BlackConfig(Config):
 
 
 def _switch(value: Any) -> Any:
-    """`true` is the settings' defaults, `false` is none of it."""
+    """`true` means the default settings, `false` turns it off."""
     if isinstance(value, bool):
         return {} if value else None
     return value
@@ -48,7 +48,7 @@ def _switch(value: Any) -> Any:
 
 def _simple(corners: tuple[XY, ...]) -> tuple[XY, ...]:
     if len(corners) < _FEWEST_CORNERS:
-        raise ValueError(f"a polygon has at least {_FEWEST_CORNERS} corners, not {len(corners)}")
+        raise ValueError(f"a polygon needs at least {_FEWEST_CORNERS} corners, not {len(corners)}")
     if crosses_itself(corners):
         raise ValueError("the polygon crosses itself or has no area; list its corners in order")
     return corners
@@ -66,7 +66,7 @@ BlackSwitch = Annotated[
 Corners = Annotated[
     tuple[XY, ...],
     AfterValidator(_simple),
-    # Not `min_length`, which would report a misplaced corner a second time, as a missing one.
+    # Not `min_length`, which would report an invalid corner again as a missing one.
     Field(json_schema_extra={"minItems": _FEWEST_CORNERS}),
 ]
 
@@ -77,28 +77,28 @@ class SampleConfig(Config):
     every: PositiveDuration | None = None
     """Time between frames; 500ms when neither this nor `max_fps` is given."""
     max_fps: float | None = Field(default=None, gt=0, le=1000)
-    """The same said in frames a second."""
+    """The same as frames per second."""
     motion: MotionSwitch = None
-    """Skip pictures in which nothing moves: true, false, or the settings of it."""
+    """Skip pictures in which nothing moves: true, false, or settings."""
     duplicates: Literal["keep", "drop"] = "keep"
-    """Whether pictures that look like the last frame are frames, too."""
+    """Whether pictures that look like the last frame are kept as frames."""
     frozen: FrozenSwitch = Field(default_factory=all_left_out, validate_default=True)
-    """Report a picture that stands still: true, false, or the settings of it."""
+    """Report a picture that does not change: true, false, or settings."""
     black: BlackSwitch = Field(default_factory=all_left_out, validate_default=True)
-    """Report a black picture: true, false, or the settings of it."""
+    """Report a black picture: true, false, or settings."""
     masks: tuple[Corners, ...] = ()
-    """Private areas, each a polygon of [x, y] corners in 0..1; blackened in every frame."""
+    """Private areas, each a polygon of [x, y] corners in 0..1; blacked out in every frame."""
     max_side: int | None = Field(default=None, ge=32)
-    """Longest side of a frame in pixels; by default the most that an engine can use."""
+    """The longest side of a frame in pixels; by default the most that an engine can use."""
     stale_after: PositiveDuration = timedelta(seconds=5)
-    """Live pictures older than this are dropped: the answer would come too late."""
+    """Live pictures older than this are dropped, as their answers would come too late."""
     offline_after: PositiveDuration = timedelta(seconds=15)
-    """A live camera that gives no picture for this long is offline."""
+    """A live camera that sends no picture for this long is reported as offline."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> "SampleConfig":
         if self.every is not None and self.max_fps is not None:
-            raise ValueError("`every` and `max_fps` say the same thing; keep one of them")
+            raise ValueError("`every` and `max_fps` set the same thing; keep one of them")
         return self
 
     @property
@@ -110,7 +110,7 @@ class SampleConfig(Config):
 
     @property
     def heartbeat_s(self) -> float:
-        """The longest time in seconds that motion or likeness may keep frames back."""
+        """The longest time in seconds for which motion or likeness may hold frames back."""
         return (self.motion or MotionConfig()).heartbeat.total_seconds()
 
     @property

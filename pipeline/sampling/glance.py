@@ -1,4 +1,4 @@
-"""A glance is a small grey picture: enough to see motion, likeness, freezing and blackness."""
+"""A glance is a small grey picture: enough to detect motion, likeness, freezing and blackness."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pipeline.core.frames import Grey, Picture
 from pipeline.sampling.masks import Masks
 from pipeline.sampling.resize import fitted
 
-# A person of 3 % of a picture's height has about 3 pixels here; a look takes about 1 ms.
+# A person of 3 % of a picture's height has about 3 pixels here; a glance takes about 1 ms.
 MAX_SIDE = 160
 
 
@@ -29,7 +29,7 @@ class Glance:
 
 
 def glance_at(picture: Picture, masks: Masks) -> Glance:
-    """Look at a picture once, for all who judge it."""
+    """Make the glance of a picture once, for everything that examines it."""
     size_wh = fitted(picture.size_wh, MAX_SIDE)
     grey = picture.grey(size_wh)
     hidden = masks.hidden(size_wh)
@@ -39,7 +39,7 @@ def glance_at(picture: Picture, masks: Masks) -> Glance:
 
 
 def alike(a: Glance, b: Glance) -> bool:
-    """Whether two glances show the same: no place differs by more than noise does."""
+    """Whether two glances look the same: no pixel differs by more than noise."""
     if a.grey.shape != b.grey.shape:
         return False
     difference = np.abs(a.grey.astype(np.int16) - b.grey)
@@ -48,7 +48,7 @@ def alike(a: Glance, b: Glance) -> bool:
 
 
 def identical(a: Glance, b: Glance) -> bool:
-    """Whether two glances show one and the same picture, up to the rounding of its encoding."""
+    """Whether two glances show the very same picture, up to rounding in its encoding."""
     if a.grey.shape != b.grey.shape:
         return False
     difference = np.abs(a.grey.astype(np.int16) - b.grey)

@@ -1,4 +1,4 @@
-"""A camera's state as others hear of it: changes only, each said once."""
+"""Reports a camera's state: changes only, each once."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class CameraHealth:
-    """Says when a camera comes and goes. Called by its own thread and by the one watching it."""
+    """Reports when a camera goes online or offline. Called by its own thread and its watcher's."""
 
     def __init__(self, camera: str, on_health: Callable[[Health], None], metrics: Metrics) -> None:
         self._camera = camera
@@ -27,7 +27,7 @@ class CameraHealth:
 
     @property
     def is_offline(self) -> bool:
-        """Whether the camera was last said to give no pictures."""
+        """Whether the camera was last reported as offline."""
         return self._online is False
 
     def online(self, at: float) -> None:
@@ -40,7 +40,7 @@ class CameraHealth:
             self._say(Health(self._camera, at, "online"))
 
     def offline(self, at: float, reason: str) -> None:
-        """No pictures come, for this reason."""
+        """No pictures arrive, for this reason."""
         with self._lock:
             self._up.set(0)
             if self._online is False:
@@ -52,22 +52,22 @@ class CameraHealth:
             self._say(Health(self._camera, at, "offline", reason))
 
     def ended(self) -> None:
-        """A file came to its end: it gives no more pictures, and nothing is wrong."""
+        """A file has ended: there are no more pictures, and nothing is wrong."""
         with self._lock:
             self._up.set(0)
 
     def forget(self) -> None:
-        """The camera is sampled elsewhere, or no more: this process knows nothing of it."""
+        """The camera is sampled elsewhere or no longer: stop reporting it."""
         with self._lock, suppress(KeyError):
             self._metrics.camera_up.remove(self._camera)
 
     def picture(self, at: float, change: Change) -> None:
-        """The picture's own state changed, or is known: frozen, moving, black or visible."""
+        """The picture's own state changed, or became known: frozen, moving, black or visible."""
         level = logging.DEBUG if change.is_first_word else logging.INFO
         with self._lock:
             self._say(Health(self._camera, at, change.state, change.detail), level)
 
     def _say(self, health: Health, level: int = logging.INFO) -> None:
-        told = f"{health.state}: {health.detail}" if health.detail else health.state
-        logger.log(level, "camera %s is %s", health.camera, told, extra={"camera": health.camera})
+        state = f"{health.state}: {health.detail}" if health.detail else health.state
+        logger.log(level, "camera %s is %s", health.camera, state, extra={"camera": health.camera})
         self._on_health(health)

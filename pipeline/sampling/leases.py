@@ -1,8 +1,8 @@
-"""Which cameras this process samples: leases kept up, shared out fairly, given back.
+"""Which cameras this process samples: leases are renewed, shared fairly and given back.
 
-Any number of samplers may be started, each for all cameras or for some of them. A camera is one's
-alone. A new sampler is given what the others have too many of; what a dead one had is taken over
-once its leases run out. A camera is given back only when it is closed.
+Any number of samplers may be started, each for all cameras or for some of them; only one samples a
+camera at a time. A new sampler gets cameras from those with too many; a dead one's are taken over
+once its leases expire. A camera is given back only when it is closed.
 """
 
 import logging
@@ -19,30 +19,30 @@ from pipeline.core.membership import Leases, camera_lease
 logger = logging.getLogger(__name__)
 
 CAMERA_TTL = timedelta(seconds=3)
-# Six looks in the life of a lease, so that a free camera is soon taken, and two renewals may fail.
+# Six looks during the life of a lease: a free camera is soon taken, and two renewals may fail.
 CAMERA_LOOK_S = CAMERA_TTL.total_seconds() / 6
 _RENEW_EVERY = 2
-# Shares must be uneven for this long, 2 s, before cameras change hands for it: longer than a dead
-# sampler is still heard of after its leases have run out.
+# Shares must be uneven for this long, 2 s, before cameras move: longer than a dead sampler is still
+# listed after its leases have expired.
 _UNEVEN_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class OtherSampler:
-    """What another sampler says of itself."""
+    """What another sampler reports about itself."""
 
     able: Collection[str]
-    """The cameras that it samples, or would."""
+    """The cameras that it samples or could sample."""
     sampled: int
     """How many it samples."""
 
 
 Samplers = Callable[[], Mapping[str, OtherSampler]]
-"""The samplers alive, by the names under which they own; raises QueueError."""
+"""The live samplers, by the names under which they own cameras; raises QueueError."""
 
 
 class CameraLeases:
-    """The cameras a process samples. One thread looks after them, another one opens and closes."""
+    """The cameras a process samples. One thread keeps the leases, another opens and closes."""
 
     def __init__(
         self, leases: Leases, owner: str, cameras: Collection[str], samplers: Samplers
@@ -70,25 +70,25 @@ class CameraLeases:
 
     @property
     def elsewhere(self) -> Mapping[str, str]:
-        """Who samples the cameras that this process would sample and does not."""
+        """The samplers of the cameras that this process could sample but does not."""
         return self._elsewhere
 
     def share(self, cameras: Collection[str]) -> None:
-        """From now on these are the cameras to have a share of."""
+        """Take a share of these cameras from now on."""
         with self._lock:
             self._wanted = frozenset(cameras)
             self._leaving |= self._owned.keys() - self._wanted
 
     def use(self, cameras: Collection[str]) -> None:
-        """Say which cameras are open; only others are given back."""
+        """Set which cameras are open; only others are given back."""
         self._open = frozenset(cameras)
 
     def lose(self, camera: str) -> None:
-        """Somebody else has it by now."""
+        """Forget a camera that another process now samples."""
         self._forget(camera)
 
     def let_go(self, camera: str) -> None:
-        """It is closed: let others have it at once, if it was to be given back."""
+        """A camera was closed: give it back at once, if it was to be given back."""
         with self._lock:
             token = self._owned.get(camera) if camera in self._leaving else None
         if token is not None:
@@ -99,18 +99,18 @@ class CameraLeases:
             self._forget(camera)
 
     def look(self) -> None:
-        """Renew what is owned, give back what is too much, take what is free.
+        """Renew the leases, give back cameras beyond the fair share, take free ones.
 
-        Where the queue is out of reach everything stays as it is: nobody else can take anything.
+        While the queue is out of reach everything stays as it is: no other process can take any.
         """
         try:
             self._look()
         except QueueError:
-            # Said by the queue itself; the next look tries again.
+            # The queue logs it; the next look tries again.
             self._was_away, self._free = True, frozenset()
 
     def end(self) -> None:
-        """Give everything back, so that others need not wait for it to run out."""
+        """Give everything back, so that others need not wait for the leases to expire."""
         with self._lock:
             owned, self._owned = self._owned, {}
             self._leaving.clear()
@@ -118,7 +118,7 @@ class CameraLeases:
             for camera, token in owned.items():
                 self._leases.release(camera_lease(camera), token)
         except QueueError:
-            return  # they run out by themselves
+            return  # they expire by themselves
 
     def _look(self) -> None:
         if self._looks % _RENEW_EVERY == 0 or self._was_away:
@@ -151,7 +151,7 @@ class CameraLeases:
         with self._lock:
             owned = dict(self._owned)
         for camera, token in owned.items():
-            # What ran out while the queue was away, or was forgotten by it, is taken up again.
+            # A lease that expired while the queue was away, or that it lost, is renewed too.
             if not self._leases.renew(camera_lease(camera), token, CAMERA_TTL, self._owner):
                 logger.warning("the lease of camera %s was lost", camera)
                 self._forget(camera)
@@ -162,7 +162,7 @@ class CameraLeases:
         owners: Mapping[str, str],
         others: Mapping[str, OtherSampler],
     ) -> None:
-        """Leave cameras to those who have at least two fewer, and could sample them."""
+        """Leave cameras to samplers that have at least two fewer and could sample them."""
         with self._lock:
             staying = self._owned.keys() - self._leaving
             leaving = frozenset(self._leaving)
@@ -181,8 +181,8 @@ class CameraLeases:
                 loads[poorest] += 1
                 staying.remove(camera)
                 too_many.add(camera)
-        # What is free goes first. And one that has just died is still counted for a moment: closing
-        # cameras for it would be for nothing.
+        # Free cameras go first. And a sampler that has just died still counts for a moment: closing
+        # cameras for it would be pointless.
         is_uneven = bool(too_many) and all(camera in owners for camera in wanted)
         self._uneven_looks = self._uneven_looks + 1 if is_uneven else 0
         with self._lock:
@@ -201,11 +201,11 @@ class CameraLeases:
     ) -> None:
         with self._lock:
             free = [c for c in sorted(wanted) if c not in owners and c not in self._owned]
-        # Right after the queue was away its last sampler may be about to take it up again.
+        # Right after the queue was away, a camera's last sampler may be about to renew its lease.
         takers = 1 + len(others)
         missing = 0 if self._was_away else math.ceil(len(wanted) / takers) - len(self.held)
-        # What nobody took until the second look is taken by whoever sees it, whatever the shares:
-        # the others may not be able to, or be dead.
+        # A camera that is still free at the second look is taken whatever the shares: the others
+        # may be dead or unable to sample it.
         left = [camera for camera in free if camera in self._free]
         missing = max(missing, math.ceil(len(left) / takers))
         for camera in [*left, *(camera for camera in free if camera not in left)]:

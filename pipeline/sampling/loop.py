@@ -1,4 +1,4 @@
-"""A camera's life: open, sample, lose, wait, open again; a file is played once, to its end."""
+"""The life of a camera: open, sample, lose, wait, open again; a file is played once to its end."""
 
 import logging
 import math
@@ -15,9 +15,9 @@ from pipeline.sampling.sampler import Sampler
 
 logger = logging.getLogger(__name__)
 
-# A camera that gave pictures for this long was well: its next loss starts with the first wait.
+# After this long with pictures a camera is healthy: its next loss starts with the first wait.
 _WELL_AFTER_S = 10.0
-# How often a source is asked what it lost.
+# How often a source's losses are counted.
 _COUNT_EVERY_S = 1.0
 # More doublings than any wait needs.
 _MOST_DOUBLINGS = 20
@@ -27,24 +27,24 @@ class CameraLoop:
     """Runs one camera in its own thread until it ends or is told to stop."""
 
     def __init__(
-        self, camera: Camera, outside: SamplerContext, stop: threading.Event | None = None
+        self, camera: Camera, context: SamplerContext, stop: threading.Event | None = None
     ) -> None:
         """`stop` ends it as well as `tell_to_stop` does."""
         self._camera = camera
-        self._outside = outside
+        self._context = context
         stop = stop or threading.Event()
         self._stop = stop
-        self._health = CameraHealth(camera.name, outside.on_health, outside.metrics)
-        self._sampler = Sampler(camera, outside, self._health, stop)
-        self._losses = _Losses(camera, outside)
+        self._health = CameraHealth(camera.name, context.on_health, context.metrics)
+        self._sampler = Sampler(camera, context, self._health, stop)
+        self._losses = _Losses(camera, context)
         self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * self._sampler.need.every_s
-        self._heard_at = outside.clock.monotonic()
+        self._heard_at = context.clock.monotonic()
         self._playing_since: float | None = None
         self.name = camera.name
         self.is_over = False
         self.failure: str | None = None
         self.is_taken = False
-        """Another sampler has the camera by now."""
+        """Whether another sampler now has the camera."""
 
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
@@ -53,7 +53,7 @@ class CameraLoop:
 
     def run(self) -> None:
         """Sample until the file ends or the stop is set."""
-        self._heard_at = self._outside.clock.monotonic()
+        self._heard_at = self._context.clock.monotonic()
         try:
             if self._camera.source.live:
                 self._run_live()
@@ -69,19 +69,19 @@ class CameraLoop:
         self._stop.set()
 
     def forget(self) -> None:
-        """Say no more how the camera is, once it has ended here for good."""
+        """Stop reporting the camera, once it has ended here for good."""
         self._health.forget()
 
     def interrupt(self) -> None:
-        """End a read that waits. Called from another thread once the stop is set."""
+        """End a blocking read. Called from another thread once the stop is set."""
         if not self.is_over:
             self._camera.source.close()
 
     def look_for_quiet(self) -> None:
-        """Call a live camera offline that gave no picture for too long. From another thread."""
+        """Report a live camera as offline after too long without pictures. From another thread."""
         if self.is_over or not self._camera.source.live or self._health.is_offline:
             return
-        quiet_s = self._outside.clock.monotonic() - self._heard_at
+        quiet_s = self._context.clock.monotonic() - self._heard_at
         if quiet_s > self._quiet_s:
             self._lose(SourceFailure.TIMEOUT, f"no picture for {quiet_s:.0f} s")
 
@@ -93,7 +93,7 @@ class CameraLoop:
                 return
             self._lose(reason, message)
             losses = 1 if self._was_well() else losses + 1
-            self._outside.clock.wait(self._pause_s(losses), self._stop)
+            self._context.clock.wait(self._pause_s(losses), self._stop)
 
     def _run_file(self) -> None:
         reason, message = self._play_guarded()
@@ -116,7 +116,7 @@ class CameraLoop:
         except SourceError as error:
             return error.reason, str(error)
         except Exception as error:
-            # One camera's surprise, such as a store that refuses its health, must not end it.
+            # An unexpected error, such as a store that rejects its health, does not end a camera.
             if not self._stop.is_set():
                 logger.exception("camera %s failed", self.name, extra={"camera": self.name})
             return SourceFailure.BROKEN, without_secrets(f"{type(error).__name__}: {error}")
@@ -141,11 +141,11 @@ class CameraLoop:
     def _be_taken(self) -> None:
         self.is_taken = True
         self._stop.set()
-        logger.warning("camera %s is sampled by another process by now, closing it", self.name)
+        logger.warning("camera %s is now sampled by another process; closing it", self.name)
         self._health.ended()
 
     def _heed(self, picture: Picture) -> None:
-        now = self._outside.clock.monotonic()
+        now = self._context.clock.monotonic()
         self._heard_at = now
         if self._playing_since is None:
             self._playing_since = now
@@ -156,18 +156,18 @@ class CameraLoop:
         last_at = self._sampler.last_at
         if last_at is not None and self._camera.source.live:
             gap_s = max(0.0, picture.captured_at - last_at)
-            self._outside.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
+            self._context.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
 
     def _lose(self, reason: SourceFailure, message: str) -> None:
-        self._outside.metrics.camera_failures.labels(self.name, reason.value).inc()
+        self._context.metrics.camera_failures.labels(self.name, reason.value).inc()
         live = self._camera.source.live
         at = None if live else self._sampler.last_at
         detail = reason.value if reason is not SourceFailure.TIMEOUT else message
-        self._health.offline(self._outside.clock.now() if at is None else at, detail)
+        self._health.offline(self._context.clock.now() if at is None else at, detail)
 
     def _was_well(self) -> bool:
         since = self._playing_since
-        return since is not None and self._outside.clock.monotonic() - since >= _WELL_AFTER_S
+        return since is not None and self._context.clock.monotonic() - since >= _WELL_AFTER_S
 
     def _pause_s(self, losses: int) -> float:
         backoff = ReconnectPause.of(self._camera.source)
@@ -177,11 +177,11 @@ class CameraLoop:
 
 
 class _Losses:
-    """Counts what a source says it lost: frames such as broken ones, and parts it had to skip."""
+    """Counts what a source reports as lost: frames, such as broken ones, and skipped parts."""
 
-    def __init__(self, camera: Camera, outside: SamplerContext) -> None:
+    def __init__(self, camera: Camera, context: SamplerContext) -> None:
         self._camera = camera
-        self._metrics = outside.metrics
+        self._metrics = context.metrics
         self._counted: dict[str, int] = {}
         self._next_at = 0.0
 
@@ -190,7 +190,7 @@ class _Losses:
         self._counted = {}
 
     def count_at(self, now: float) -> None:
-        """Count, unless that was done just before; `now` is monotonic."""
+        """Count, unless that was done recently; `now` is monotonic."""
         if now >= self._next_at:
             self._next_at = now + _COUNT_EVERY_S
             self.count()

@@ -1,4 +1,4 @@
-"""Privacy masks: polygons that are blackened before a frame leaves the sampler."""
+"""Privacy masks: polygons that are blacked out before a frame leaves the sampler."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Polygon
 
-# Scaling blends neighbours: a pixel up to two away may hold a trace of what is masked.
+# Scaling blends neighbours: a pixel up to two away may contain a trace of what is masked.
 _MARGIN_PX = 2
 # One size for frames and one for the small grey pictures, and both again when a camera changes.
 _SIZES_KEPT = 4

@@ -1,4 +1,4 @@
-"""The motion gate: a share of moving picture, against a background that learns light and noise."""
+"""The motion gate: how much of a picture moves, against a learned background and its noise."""
 
 import math
 
@@ -14,9 +14,9 @@ _LARGEST_SHARE, _SMALLEST_SHARE = 0.02, 0.0005
 # A pixel moves when it differs by this many levels, or by this many times its usual difference.
 _LEAST_LEVELS = 10.0
 _TIMES_NOISE = 4.0
-# Above this share the scene itself is another one (light switched, camera turned): learn it anew.
+# Above this share the scene itself has changed (light switched, camera turned): learn it again.
 _NEW_SCENE_SHARE = 0.6
-# Seconds to learn: what is still, and what moves (so that a parked car ends as background).
+# Seconds to learn what is still, and what moves (so that a parked car becomes background).
 _STILL_S, _MOVING_S = 10.0, 60.0
 # Swaying leaves become noise slowly, and a passer-by leaves little trace.
 _RESTLESS_S = 120.0
@@ -51,7 +51,7 @@ class MotionGate:
         # A moving thing has a body; a lone pixel is noise.
         moving &= _smooth(moving.astype(np.float32)) > 0.5
         share = _share(moving, glance.hidden)
-        # Not twice in a row: what changes everywhere all the time is flicker, and can be learned.
+        # Not twice in a row: what changes everywhere all the time is flicker, which can be learned.
         is_young = glance.at - self._began_at < _STILL_S
         if share > _NEW_SCENE_SHARE and not is_young:
             self._start(plane, glance.at)
@@ -97,8 +97,8 @@ def _smooth(plane: Plane) -> Plane:
 def _under_same_light(background: Plane, plane: Plane, hidden: NDArray[np.bool_] | None) -> Plane:
     """The background as it would look in the light of `plane`: one gain and one offset for all.
 
-    Fitted to the pixels whose difference is usual, so that what moves has no say. This is what
-    keeps flicker, exposure steps and clouds from counting as motion.
+    Fitted to the pixels with a usual difference, so that moving ones have no influence. This keeps
+    flicker, exposure steps and clouds from counting as motion.
     """
     shown = slice(None) if hidden is None else ~hidden
     before, now = background[shown].ravel(), plane[shown].ravel()

@@ -1,4 +1,4 @@
-"""Puts one camera's jobs on the queue: live drops are counted and answered for, files wait."""
+"""Puts one camera's jobs on the queue: live drops are counted and reported, files wait."""
 
 import logging
 import threading
@@ -10,47 +10,47 @@ from pipeline.sampling.camera import SamplerContext
 
 logger = logging.getLogger(__name__)
 
-# How long one offer of a file's job waits for room, which bounds how late a stop is noticed.
+# How long one attempt to queue a file's job waits for room, and so how late a stop is noticed.
 _OFFER_S = 0.25
-# Pause before a queue that is out of reach is tried again.
+# The pause before a queue that is out of reach is retried.
 _RETRY_S = 1.0
 
 
 class Outbox:
-    """The way out of one camera's sampler. A queue out of reach never ends it."""
+    """Sends one camera's jobs to the queue, and survives a queue that is out of reach."""
 
-    def __init__(self, camera: str, outside: SamplerContext, stop: threading.Event) -> None:
+    def __init__(self, camera: str, context: SamplerContext, stop: threading.Event) -> None:
         self._camera = camera
-        self._outside = outside
+        self._context = context
         self._stop = stop
         self._in_reach = True
 
     def put(self, job: Job) -> bool:
-        """Whether the queue took the job: at once for a live camera, when there is room for a file.
+        """Queue a job, a live one at once and a file's once there is room; whether it was accepted.
 
-        A file's job is refused only when told to stop. Raises CameraTakenError.
+        A file's job is only rejected when stopping. Raises CameraTakenError.
         """
         return self._put_live(job) if job.live else self._put_all(job)
 
     def publish_end(self, result: Result) -> None:
-        """Hand on the end of a run, waiting for room until told to stop.
+        """Publish the end of a run, waiting for room until told to stop.
 
         Raises CameraTakenError.
         """
         while not self._stop.is_set():
             try:
-                if self._outside.queues.results.publish([result], _OFFER_S):
+                if self._context.queues.results.publish([result], _OFFER_S):
                     self._reached()
                     return
             except CameraTakenError:
                 raise
             except QueueError as error:
                 self._lost(error)
-                self._outside.clock.wait(_RETRY_S, self._stop)
+                self._context.clock.wait(_RETRY_S, self._stop)
 
     def _put_live(self, job: Job) -> bool:
         try:
-            receipt = self._outside.queues.jobs.put(job, 0)
+            receipt = self._context.queues.jobs.put(job, 0)
             self._reached()
             if receipt.dropped:
                 self._count(len(receipt.dropped))
@@ -67,14 +67,14 @@ class Outbox:
         return receipt.accepted
 
     def _answer_for(self, dropped: Sequence[Job]) -> None:
-        """The processor need not wait for these. Without room it finds out by itself."""
+        """Tell the processor not to wait for these; without room it finds out by itself."""
         failed = [failed_result(job, "queue full") for job in dropped]
-        self._outside.queues.results.publish(failed, 0)
+        self._context.queues.results.publish(failed, 0)
 
     def _put_all(self, job: Job) -> bool:
         while not self._stop.is_set():
             try:
-                accepted = self._outside.queues.jobs.put(job, _OFFER_S).accepted
+                accepted = self._context.queues.jobs.put(job, _OFFER_S).accepted
                 self._reached()
                 if accepted:
                     return True
@@ -82,19 +82,19 @@ class Outbox:
                 raise
             except QueueError as error:
                 self._lost(error)
-                self._outside.clock.wait(_RETRY_S, self._stop)
+                self._context.clock.wait(_RETRY_S, self._stop)
         return False
 
     def _count(self, jobs: int, reason: str = "queue full") -> None:
-        self._outside.metrics.frames_dropped.labels(self._camera, reason).inc(jobs)
+        self._context.metrics.frames_dropped.labels(self._camera, reason).inc(jobs)
 
     def _lost(self, error: QueueError) -> None:
         if self._in_reach:
-            # The queue itself says it once for all cameras of the process.
+            # The queue itself logs it once for all cameras of the process.
             logger.debug("camera %s cannot reach the queue: %s", self._camera, error)
         self._in_reach = False
 
     def _reached(self) -> None:
         if not self._in_reach:
-            logger.debug("camera %s reaches the queue again", self._camera)
+            logger.debug("camera %s can reach the queue again", self._camera)
         self._in_reach = True

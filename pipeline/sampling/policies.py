@@ -1,5 +1,5 @@
-"""When a picture is due: due times lie on a fixed grid of capture time, so that a gap never leads
-to a burst and the same file always gives the same frames.
+"""When a picture is due: due times are on a fixed grid of capture time, so that a gap never causes
+a burst and the same file always gives the same frames.
 """
 
 import math
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from pipeline.core.tasks import Task
 
-# Timestamps are rounded to a stream's time base; a picture this little early is on time.
+# Timestamps are rounded to a stream's time base; a picture that is this little early is on time.
 _EARLY_S = 0.001
 
 
 class Grid:
-    """Due times every `every_s` (above 0) seconds from the first picture on, in capture time."""
+    """Due times every `every_s` (above 0) seconds of capture time from the first picture on."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
@@ -21,18 +21,15 @@ class Grid:
         self._slot = 0
 
     def is_due(self, at: float) -> bool:
-        """Whether a due time has come since the last picture taken."""
-        return self._origin is None or not self._is_current(self._slot_of(at))
+        """Whether a due time has passed since the last picture that was taken."""
+        # One slot back is jitter of a stream's clock; further back the clock was set anew.
+        return self._origin is None or not self._slot - 1 <= self._slot_of(at) <= self._slot
 
     def take(self, at: float) -> None:
         """The picture of `at`, which must be due, is taken for all due times up to it."""
         if self._origin is None or self._slot_of(at) < self._slot:
             self._origin = at
         self._slot = self._slot_of(at)
-
-    def _is_current(self, slot: int) -> bool:
-        # One slot back is jitter of a stream's clock; further back the clock was set anew.
-        return self._slot - 1 <= slot <= self._slot
 
     def _slot_of(self, at: float) -> int:
         if self._origin is None:
@@ -41,7 +38,7 @@ class Grid:
 
 
 class TaskSchedule:
-    """The tasks of a camera, each with a rate of its own: seconds, or None for every frame."""
+    """The tasks of a camera, each with its own rate: seconds, or None for every frame."""
 
     def __init__(self, tasks: Sequence[tuple[Task, float | None]]) -> None:
         self._tasks = tuple((task, every and Grid(every)) for task, every in tasks)
@@ -50,20 +47,20 @@ class TaskSchedule:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """The engines that are asked, in order of their first task."""
+        """The engines used, in order of their first task."""
         return self._engines
 
     @property
     def shortest_s(self) -> float:
-        """Seconds between two frames for which some task is due; 0 when every frame has one."""
+        """Shortest time in seconds between two frames with a due task; 0 for every frame."""
         return self._shortest_s
 
     def is_due(self, at: float) -> bool:
-        """Whether a frame of `at` would have any task."""
+        """Whether any task is due for a frame of `at`."""
         return any(not grid or grid.is_due(at) for _, grid in self._tasks)
 
     def due(self, at: float) -> dict[str, tuple[Task, ...]]:
-        """The tasks to ask about a frame of `at`, by engine; due until they are taken."""
+        """The due tasks for a frame of `at`, by engine; they stay due until they are taken."""
         due: dict[str, tuple[Task, ...]] = {}
         for task, grid in self._tasks:
             if not grid or grid.is_due(at):
@@ -71,7 +68,7 @@ class TaskSchedule:
         return due
 
     def take(self, engine: str, at: float) -> None:
-        """An engine's tasks are asked about the frame of `at`; they are not due for a while."""
+        """An engine's due tasks were sent with the frame of `at`; they are not due for a while."""
         for task, grid in self._tasks:
             if grid and task.engine == engine and grid.is_due(at):
                 grid.take(at)

@@ -2,7 +2,7 @@
 
 
 def fitted(size_wh: tuple[int, int], max_side: int | None) -> tuple[int, int]:
-    """Width and height in pixels with the longer one at most `max_side` and the aspect kept."""
+    """Width and height in pixels, the longer at most `max_side`, with the same aspect."""
     width, height = size_wh
     longest = max(width, height)
     if max_side is None or longest <= max_side:
@@ -12,6 +12,6 @@ def fitted(size_wh: tuple[int, int], max_side: int | None) -> tuple[int, int]:
 
 
 def smallest_limit(*limits: int | None) -> int | None:
-    """The smallest of some limits, None being no limit."""
+    """The smallest of some limits, where None means no limit."""
     given = [limit for limit in limits if limit is not None]
     return min(given, default=None)

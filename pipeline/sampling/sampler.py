@@ -1,6 +1,6 @@
-"""Turns one camera's pictures into jobs: rate, age, motion and likeness decide which ones.
+"""Turns one camera's pictures into jobs, selected by rate, age, motion and likeness.
 
-The pixels of a frame are converted, resized and masked once, and shared by its jobs.
+The pixels of a frame are converted, resized and masked once and shared by its jobs.
 """
 
 import threading
@@ -20,26 +20,26 @@ from pipeline.sampling.policies import Grid, TaskSchedule
 from pipeline.sampling.resize import fitted, smallest_limit
 from pipeline.sampling.watch import PictureWatch
 
-# How soon a frame that the queue did not take is made up for by a later one, where frames are due
-# more seldom than that: long enough not to hurry a queue that is away, short beside any such task.
+# How soon a later frame replaces one that the queue did not take, where frames are due less often
+# than that: long enough not to flood a queue that is away, short compared with any such interval.
 _RETRY_S = 1.0
 
 
 class Sampler:
-    """The frames of one camera. Called by the camera's thread alone."""
+    """Samples the frames of one camera. Called only by the camera's thread."""
 
     def __init__(
-        self, camera: Camera, outside: SamplerContext, health: CameraHealth, stop: threading.Event
+        self, camera: Camera, context: SamplerContext, health: CameraHealth, stop: threading.Event
     ) -> None:
         sample = camera.sample
         self._camera = camera
-        self._clock = outside.clock
+        self._clock = context.clock
         self._health = health
-        self._received = outside.metrics.frames_received.labels(camera.name)
-        self._sampled = outside.metrics.frames_sampled.labels(camera.name)
-        self._dropped = outside.metrics.frames_dropped
-        self._age = outside.metrics.frame_age_seconds.labels("sampled")
-        self._outbox = Outbox(camera.name, outside, stop)
+        self._received = context.metrics.frames_received.labels(camera.name)
+        self._sampled = context.metrics.frames_sampled.labels(camera.name)
+        self._dropped = context.metrics.frames_dropped
+        self._age = context.metrics.frame_age_seconds.labels("sampled")
+        self._outbox = Outbox(camera.name, context, stop)
         self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
         self._grid = Grid(self._interval_s)
@@ -50,7 +50,7 @@ class Sampler:
         self._max_side = smallest_limit(sample.max_side, camera.max_side)
         self._numbers = _Numbers("")
         self._is_repeat = False
-        # A frame was due and the queue did not take it: when the next try is due, capture time.
+        # Where the queue did not take a due frame: the capture time from which to try again.
         self._owed_from: float | None = None
         self._retry_s = max(sample.interval_s, _RETRY_S)
         self._last_at = 0.0
@@ -58,7 +58,7 @@ class Sampler:
 
     @property
     def need(self) -> Need:
-        """What the source has to decode for this camera."""
+        """What the source must decode for this camera."""
         return Need(
             every_s=self._interval_s,
             is_repeat=lambda: self._is_repeat,
@@ -67,9 +67,9 @@ class Sampler:
 
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
-        """The run, and how many of its jobs were sent or judged before, by engine.
+        """The run, and how many of its jobs were sent or already processed, by engine.
 
-        May be asked from another thread.
+        May be called from another thread.
         """
         numbers = self._numbers
         return numbers.run, dict(numbers.ordinals)
@@ -80,13 +80,13 @@ class Sampler:
         return self._last_at or None
 
     def begin(self, run: str) -> None:
-        """Pictures of this run follow; the numbering goes on where it is the same run."""
+        """Pictures of this run follow; the numbering continues if it is the same run."""
         if run != self._numbers.run:
             self._numbers = _Numbers(run)
             self._is_repeat = any(of == run for of, _ in self._camera.judged.values())
 
     def offer(self, picture: Picture) -> None:
-        """Look at the next picture, and put its jobs on the queue if it is worth them."""
+        """Examine the next picture, and queue its jobs unless it is skipped."""
         at = picture.captured_at
         self._received.inc()
         self._health.online(at)
@@ -98,11 +98,11 @@ class Sampler:
             self.drop(reason)
 
     def drop(self, reason: str, frames: int = 1) -> None:
-        """Count frames that were lost, by one of DROP_REASONS."""
+        """Count lost frames under one of DROP_REASONS."""
         self._dropped.labels(self._camera.name, reason).inc(frames)
 
     def end(self) -> None:
-        """The file is over: tell the processor so, for each engine."""
+        """Tell the processor, for each engine, that the file has ended."""
         numbers = self._numbers
         for engine in self._schedule.engines:
             self._outbox.publish_end(
@@ -134,7 +134,7 @@ class Sampler:
             self._health.picture(at, change)
         still = self._stillness.reason_to_skip(glance)
         if self._owed_from is not None:
-            still = None  # it stands for a picture that was worth it
+            still = None  # it replaces a picture that was selected
         if not self._schedule.is_due(at):
             return "rate"
         if still is None:
@@ -163,8 +163,8 @@ class Sampler:
         self._is_repeat = False
         frame = self._frame(picture)
         sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
-        # What the queue did not take stays due. Where the next frame is a long time off an earlier
-        # one makes up for it, and the time to the next is counted from that.
+        # What the queue did not take stays due. Where the next frame is a long time off, an earlier
+        # one replaces it, and the time to the next is counted from that.
         if not all(sent) and self._interval_s > self._retry_s:
             self._owed_from = at + self._retry_s
         elif self._owed_from is not None:
@@ -181,7 +181,7 @@ class Sampler:
                 self._age.observe(max(0.0, self._clock.now() - frame.captured_at))
 
     def _heed_likeness(self) -> None:
-        """Later pictures are compared with this one."""
+        """Compare later pictures with this one."""
         if self._glance is not None:
             self._stillness.take(self._glance)
 
@@ -190,7 +190,7 @@ class Sampler:
         return run == self._numbers.run and self._numbers.ordinals.get(engine, 0) <= ordinal
 
     def _send_job(self, frame: Frame, engine: str, tasks: tuple[Task, ...]) -> bool:
-        """Numbers are used up only by what the queue took, so that they have no gaps."""
+        """Send a job; only accepted jobs use up a number, so that there are no gaps."""
         ordinal = self._numbers.ordinals.get(engine, 0)
         job = Job(frame, engine, ordinal, tasks, self._camera.source.live)
         if not self._outbox.put(job):
@@ -225,7 +225,7 @@ class _Numbers:
 
 
 class _Stillness:
-    """Keeps back pictures in which nothing happens, but never for longer than the heartbeat."""
+    """Holds back pictures in which nothing happens, but never for longer than the heartbeat."""
 
     def __init__(self, camera: Camera) -> None:
         sample = camera.sample

@@ -1,4 +1,4 @@
-"""One thread for each camera, and one that notices which of them have gone quiet."""
+"""One thread per camera, and one that notices which cameras have gone quiet."""
 
 import logging
 import threading
@@ -9,35 +9,35 @@ from pipeline.sampling.loop import CameraLoop
 
 logger = logging.getLogger(__name__)
 
-# How long a stop may take. Closing a source ends its read, so it is less than that by far.
+# How long a stop may take. Closing a source ends its read, so it usually takes far less.
 _STOP_S = 2.0
-# Most threads end by themselves within this; the sources of the others are closed, and once more
-# each time it passes, because a source may be opening while it is closed.
+# Most threads end by themselves within this time; the sources of the others are closed, again and
+# again, because a source may be opening while it is closed.
 _CLOSE_AGAIN_S = 0.1
-# How often quiet cameras are looked for: well below the shortest useful `offline_after`.
+# How often to look for quiet cameras: well below the shortest useful `offline_after`.
 _LOOK_S = 0.25
 
 
 class Supervisor:
     """Runs the cameras of this process: live ones for ever, files to their end.
 
-    Cameras come and go while the others are at work. One thread calls it.
+    Cameras can be added and removed while others run. One thread calls it.
     """
 
     def __init__(self, loops: Sequence[CameraLoop] = ()) -> None:
-        """The first cameras; they begin with `start`."""
+        """`start` starts these first cameras."""
         self._stop = threading.Event()
         self._threads = {loop: _thread(f"camera-{loop.name}", loop.run) for loop in loops}
         self._watching: threading.Thread | None = None
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more will come: every camera was a file, and all have ended."""
+        """Whether all work is done: every camera was a file, and all have ended."""
         return all(loop.is_over for loop in list(self._threads))
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """Files that could not be opened or read to their end, by camera, with the reason."""
+        """The files that could not be opened or read to their end: the reason by camera."""
         return {loop.name: loop.failure for loop in self._threads if loop.failure is not None}
 
     def start(self) -> None:
@@ -48,7 +48,7 @@ class Supervisor:
         self._watching.start()
 
     def add(self, loop: CameraLoop) -> None:
-        """Take one more camera in; it begins at once where the others are at work."""
+        """Add a camera; it starts at once where the others are running."""
         thread = _thread(f"camera-{loop.name}", loop.run)
         # A new mapping, because the watching thread may be reading the old one.
         self._threads = {**self._threads, loop: thread}
@@ -56,7 +56,7 @@ class Supervisor:
             thread.start()
 
     def remove(self, loops: Collection[CameraLoop]) -> None:
-        """End these and forget them; the others do not notice."""
+        """Stop and remove these; the others are not affected."""
         ending = {loop: thread for loop, thread in self._threads.items() if loop in loops}
         staying = {one: thread for one, thread in self._threads.items() if one not in ending}
         self._threads = staying
@@ -65,7 +65,7 @@ class Supervisor:
             loop.forget()
 
     def stop(self) -> None:
-        """End all cameras and their threads, within two seconds."""
+        """Stop all cameras and their threads within two seconds."""
         self._stop.set()
         _end(self._threads)
         if self._watching is not None:
@@ -78,7 +78,7 @@ class Supervisor:
 
 
 def _thread(name: str, work: Callable[[], None]) -> threading.Thread:
-    # Daemons, so that a source stuck in foreign code cannot keep the process from ending.
+    # Daemons, so that a source stuck in third-party code cannot keep the process from ending.
     return threading.Thread(target=work, name=name, daemon=True)
 
 

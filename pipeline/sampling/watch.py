@@ -1,8 +1,8 @@
-"""Sees that a camera's picture stands still or is black, and that it is well again.
+"""Notices when a camera's picture is frozen or black, and when it is normal again.
 
-A watch does not know what was said before it began, by the process before it. So it begins by
-saying what it sees as soon as that is certain, be it that all is well: who knows that already takes
-no notice, and a trouble that ended meanwhile is ended.
+A watch does not know what an earlier process reported. So it starts by reporting what it sees as
+soon as that is certain, even if all is well: the report is ignored if it is not news, and ends a
+problem that has gone away meanwhile.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy as np
 from pipeline.sampling.config import BlackConfig, FrozenConfig
 from pipeline.sampling.glance import Glance, identical
 
-# Fewer pictures than this say nothing, however far apart they are.
+# Fewer pictures than this prove nothing, however far apart they are.
 _FEWEST_PICTURES = 3
-# A black picture may have a burnt-in clock; it is visible again only with clearly more than that.
+# A black picture may have a burnt-in clock; it counts as visible only with clearly more than that.
 _BLACK_SHARE, _VISIBLE_SHARE = 0.98, 0.95
 
 
@@ -25,7 +25,7 @@ class Change:
     state: str
     detail: str
     is_first_word: bool = False
-    """Nothing has changed: it is how things are since the watch began."""
+    """Whether nothing changed: it is the first report since the watch began."""
 
 
 class FrozenWatch:
@@ -49,10 +49,10 @@ class FrozenWatch:
             return Change("frozen", f"the same picture for {stood_s:.0f} s")
         is_first = self._first is None and self._frozen is None
         self._first, self._pictures = glance, 1
-        return None if is_first else self._end()  # one picture alone is no change
+        return None if is_first else self._end()  # a single picture is not a change
 
     def rest(self) -> Change | None:
-        """The picture is of another kind of wrong, so it is not the one that stood still."""
+        """The picture has another problem, so it does not count as frozen."""
         self._first = None
         return self._end()
 
@@ -64,7 +64,7 @@ class FrozenWatch:
 
 
 class BlackWatch:
-    """Black after nothing else was seen for a while, visible as soon as there is a picture."""
+    """Black after nothing else was seen for a while, visible once there is a picture again."""
 
     def __init__(self, config: BlackConfig) -> None:
         self._after_s = config.after.total_seconds()
@@ -92,7 +92,7 @@ class BlackWatch:
             return Change("black", f"nothing but black for {glance.at - self._since:.0f} s")
         self._since = None
         if self._black is None and share >= _VISIBLE_SHARE:
-            return None  # neither for certain
+            return None  # uncertain
         before, self._black = self._black, False
         if before is None:
             return Change("visible", "", is_first_word=True)
@@ -100,7 +100,7 @@ class BlackWatch:
 
 
 class PictureWatch:
-    """Both watches together: a black picture is not also called frozen."""
+    """Both watches together: a black picture is not also reported as frozen."""
 
     def __init__(self, frozen: FrozenConfig | None, black: BlackConfig | None) -> None:
         self._frozen = FrozenWatch(frozen) if frozen else None

@@ -12,21 +12,21 @@ from pipeline.tracking.memory import TrackMemory
 from pipeline.tracking.motion import MotionModel, centre_of, height_of
 
 NEVER = 1e6
-"""Cost of a pair that cannot be."""
+"""The cost of an impossible pair."""
 SURPRISE = 7.0
-"""How unlikely (negative log-likelihood a square height) a pair may be before a missed thing and a
-new one are the likelier story. People come into a picture at a rate of 0.001 or so for each
-square of their height and look, and are missed once in ten looks: -log 0.001 = 6.9."""
+"""How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
+a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
+height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
 TOP_SPEED = 4.0
-"""Nothing is faster than this many times the typical speed: walkers at 0.7 heights a second may
-run at 2.8."""
+"""The top speed as a multiple of the typical one: walkers at 0.7 heights per second may run at
+2.8."""
 HEIGHT_SPREAD = 0.25
 """Typical difference of a box's log height from the remembered one."""
 MOST_HEIGHT_COST = 4.0
-"""A half hidden thing may have any height: then only the place counts."""
+"""A half hidden thing may have any height: then only the position counts."""
 DOUBT = 1.0
-"""Added to the pairs of a thing not confirmed yet and of a box of low score: where two want the
-same, the sure ones have it."""
+"""Added for a thing that is not confirmed yet and for a box with a low score: where two compete for
+the same partner, the certain one wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +40,22 @@ class Detections:
 
 
 def costs(
-    things: Sequence[TrackMemory], looks: Detections, manner: MotionModel
+    things: Sequence[TrackMemory], detections: Detections, model: MotionModel
 ) -> NDArray[np.float64]:
-    """Costs (things, boxes): below 0 a pair is likelier than a missed thing and a new one.
+    """Costs (things, boxes): below 0 a pair is more likely than a missed thing and a new one.
 
     Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since
     a thing was seen and with its height.
     """
-    table = np.full((len(things), len(looks.boxes)), NEVER)
-    seen = [(centre_of(box, manner.aspect), height_of(box)) for box in looks.boxes]
+    table = np.full((len(things), len(detections.boxes)), NEVER)
+    seen = [(centre_of(box, model.aspect), height_of(box)) for box in detections.boxes]
     for row, thing in enumerate(things):
-        expected = thing.expected(looks.at, manner)
+        expected = thing.expected(detections.at, model)
         height = thing.height
-        variance = expected.p_xx / height**2 + manner.blur**2
+        variance = expected.p_xx / height**2 + model.blur**2
         base = math.log(2.0 * math.pi * variance) - SURPRISE + (DOUBT if thing.id is None else 0)
-        x0, y0 = centre_of(thing.last_box, manner.aspect)
-        farthest = TOP_SPEED * manner.speed * (looks.at - thing.last_at) + 3.0 * manner.blur
+        x0, y0 = centre_of(thing.last_box, model.aspect)
+        farthest = TOP_SPEED * model.speed * (detections.at - thing.last_at) + 3.0 * model.blur
         for column, ((x, y), box_height) in enumerate(seen):
             if math.hypot(x - x0, y - y0) > farthest * height:
                 continue
@@ -65,13 +65,13 @@ def costs(
                 base
                 + 0.5 * away / variance
                 + min(0.5 * grown**2, MOST_HEIGHT_COST)
-                + (DOUBT if looks.faint[column] else 0.0)
+                + (DOUBT if detections.faint[column] else 0.0)
             )
     return table
 
 
 def assigned(table: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """The pairs (row, column) of the cheapest assignment in which anyone may also stay alone."""
+    """The pairs (row, column) of the cheapest assignment; rows and columns may stay unpaired."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(np.minimum(table, 0.0))

@@ -1,4 +1,4 @@
-"""What an operator can say about tracking."""
+"""The settings of tracking."""
 
 import importlib
 from datetime import timedelta
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.tracker import BoxTracker
 
 USUAL_ASPECT = 16 / 9
-"""Shape of nearly every camera's picture, for callers that do not know better."""
+"""The shape of nearly every camera's picture, for callers that do not know theirs."""
 
 
 class TrackerConfig(Config):
@@ -22,7 +22,7 @@ class TrackerConfig(Config):
         default=0.4,
         ge=0.0,
         le=1.0,
-        description="A box begins a track from this score up; fainter ones only continue one.",
+        description="Boxes with this score or more can start a track; others only continue one.",
     )
     confirm_after: Duration = Field(
         default=timedelta(milliseconds=400),
@@ -34,19 +34,19 @@ class TrackerConfig(Config):
     forget_after: PositiveDuration = Field(
         default=timedelta(seconds=2),
         description=(
-            "A track missed in two looks and not seen for this long is over; what appears there "
-            "later is somebody new."
+            "A track ends when it was missed in two frames and not seen for this long; what "
+            "appears there later is a new one."
         ),
     )
     speed: float = Field(
         default=0.7,
         gt=0.0,
-        description="Typical speed in own heights a second: 0.7 for walkers, 5 for cars.",
+        description="Typical speed in body heights per second: 0.7 for walkers, 5 for cars.",
     )
 
     def build(self, label: str, aspect: float = USUAL_ASPECT) -> "BoxTracker":
         """A tracker for one task of one camera whose picture is `aspect` times as wide as high."""
-        # The tracker needs NumPy, for which `check` need not wait.
+        # The tracker needs NumPy, which `check` does not.
         tracker = importlib.import_module("pipeline.tracking.tracker")
         built: BoxTracker = tracker.BoxTracker(
             tracker.TrackerSettings(

@@ -10,23 +10,23 @@ from pipeline.core.tracks import Step
 from pipeline.tracking.motion import Motion, MotionModel, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
-"""How fast the remembered height follows the boxes': slower than a stride, faster than people
-walk up to the camera."""
+"""How fast the remembered height follows the boxes: slower than a stride, faster than people
+approach the camera."""
 HIDDEN_MEMORY_S = 5.0
-"""The same while a part is hidden: longer than people hide each other, and short enough for one
-who sat down."""
+"""The same while a part is hidden: longer than people hide each other, short enough for a person
+who sits down."""
 KNOWN_AFTER = 3
-"""From so many boxes on the remembered height is trusted more than a box that differs from it."""
+"""After this many boxes, the remembered height is trusted more than a box that differs from it."""
 HIDDEN, MERGED = 0.85, 1.18
 """A box this much lower or higher than remembered shows a part of the thing, or more than it.
 Strides change a walker's height by a tenth."""
 EDGE = 0.015
-"""A box this near to the picture's upper or lower edge may be cut by it, and stays as it is."""
+"""A box this close to the picture's upper or lower edge may be cut off and is not corrected."""
 
 
 @dataclass(slots=True)
 class TrackMemory:
-    """One thing: where it is, how it moves, and which of its steps nobody was shown yet."""
+    """One thing: where it is, how it moves, and which of its steps were not shown yet."""
 
     motion: Motion
     height: float
@@ -37,22 +37,22 @@ class TrackMemory:
     """As it was detected."""
     last_score: float
     id: int | None = None
-    """Given at confirmation, so that the ids that rules see have no gaps."""
+    """Assigned at confirmation, so that the ids that rules see have no gaps."""
     seen: int = 1
     """Boxes so far."""
     missed: int = 0
     """Updates without a box since the last one."""
     unshown: list[Step] = field(default_factory=list)
 
-    def expected(self, at: float, manner: MotionModel) -> Motion:
+    def expected(self, at: float, model: MotionModel) -> Motion:
         """Its motion at a later time."""
-        return self.motion.predicted(max(at - self.last_at, 0.0), self.height, manner)
+        return self.motion.predicted(max(at - self.last_at, 0.0), self.height, model)
 
-    def see(self, at: float, box: Box, score: float, manner: MotionModel) -> None:
-        """Take over the box it was seen in."""
-        expected = self.expected(at, manner)
+    def see(self, at: float, box: Box, score: float, model: MotionModel) -> None:
+        """Update it with the box it was seen in."""
+        expected = self.expected(at, model)
         whole = self._whole(box, expected.y)
-        self.motion = expected.corrected(centre_of(whole, manner.aspect), self.height, manner)
+        self.motion = expected.corrected(centre_of(whole, model.aspect), self.height, model)
         elapsed_s = max(at - self.last_at, 0.0)
         if whole == box:  # the first few boxes are averaged
             share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
@@ -67,9 +67,9 @@ class TrackMemory:
     def _whole(self, box: Box, expected_y: float) -> Box:
         """The box of the whole thing where a part of it is hidden, or merged with a neighbour.
 
-        Of its upper and lower edge, the one nearer to where it should be is believed, and the
-        remembered height tells the other: feet that vanish behind a wall or another person do
-        not jump up to its rim.
+        The upper or lower edge, whichever is closer to where it should be, is trusted, and the
+        remembered height gives the other: feet that vanish behind a wall or another person do not
+        jump up to its edge.
         """
         x_min, y_min, x_max, y_max = box
         ratio = height_of(box) / self.height
@@ -97,10 +97,10 @@ class TrackMemory:
         }
 
 
-def begun(at: float, box: Box, score: float, manner: MotionModel) -> TrackMemory:
-    """The memory of a thing just seen for the first time."""
+def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
+    """The memory of a thing that was just seen for the first time."""
     return TrackMemory(
-        motion=first_seen(box, manner),
+        motion=first_seen(box, model),
         height=height_of(box),
         first_at=at,
         last_at=at,
@@ -114,7 +114,7 @@ def from_json(kept: Mapping[str, Any]) -> TrackMemory:
     """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
     height = _number(kept["height"])
     if height <= 0:
-        raise ValueError(f"a height of {height:g}")
+        raise ValueError(f"a height of {height:g} is not above 0")
     return TrackMemory(
         motion=Motion(*map(_number, kept["motion"])),
         height=height,

@@ -1,4 +1,4 @@
-"""Where a thing will be: a constant-velocity Kalman filter that knows how much time has passed."""
+"""Where a thing will be: a constant-velocity Kalman filter for uneven time steps."""
 
 import math
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ from pipeline.core.geometry import Box
 
 @dataclass(frozen=True, slots=True)
 class MotionModel:
-    """How the tracked things move and are seen, in their own heights."""
+    """How tracked things move and are detected, in their own heights."""
 
     speed: float
-    """Typical speed in heights a second."""
+    """Typical speed in heights per second."""
     aspect: float
-    """Width over height of the picture: boxes come in fractions of both, distances need one."""
+    """Width ÷ height of the picture: boxes are fractions of both, distances need one unit."""
     steadiness_s: float = 4.0
-    """How long a thing keeps its velocity. Walkers turn or stop every few seconds."""
+    """How long a thing keeps its velocity: walkers turn or stop every few seconds."""
     blur: float = 0.08
-    """How far a box's centre typically lies from the thing's: a stride moves it that much."""
+    """How far a box's centre typically is from the thing's: a stride moves it that much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Position and velocity of a thing's centre, and how sure they are, in picture heights.
+    """Position and velocity of a thing's centre, and their uncertainty, in picture heights.
 
     The velocity is an Ornstein-Uhlenbeck process: it wanders around zero with the typical speed
-    and forgets itself within `steadiness_s`. So a prediction over a long gap says "somewhere
+    and decays within `steadiness_s`. So a prediction over a long gap says "somewhere
     around here" and not "far ahead", and its uncertainty follows from the time passed, at any
     frame rate. Both axes share one 2 x 2 covariance. (R. E. Kalman 1960; G. E. Uhlenbeck and
     L. S. Ornstein 1930.)
@@ -39,12 +39,12 @@ class Motion:
     p_xv: float
     p_vv: float
 
-    def predicted(self, elapsed_s: float, height: float, manner: MotionModel) -> "Motion":
+    def predicted(self, elapsed_s: float, height: float, model: MotionModel) -> "Motion":
         """The motion `elapsed_s` later, for a thing of that height."""
-        tau = manner.steadiness_s
+        tau = model.steadiness_s
         keep = math.exp(-elapsed_s / tau)
         reach = tau * (1.0 - keep)
-        power = (manner.speed * height) ** 2
+        power = (model.speed * height) ** 2
         wander = power * tau**2 * (2.0 * elapsed_s / tau - 3.0 + 4.0 * keep - keep**2)
         return Motion(
             x=self.x + self.vx * reach,
@@ -56,9 +56,9 @@ class Motion:
             p_vv=keep**2 * self.p_vv + power * (1.0 - keep**2),
         )
 
-    def corrected(self, seen: tuple[float, float], height: float, manner: MotionModel) -> "Motion":
+    def corrected(self, seen: tuple[float, float], height: float, model: MotionModel) -> "Motion":
         """The motion after its centre was seen at `seen`."""
-        total = self.p_xx + (manner.blur * height) ** 2
+        total = self.p_xx + (model.blur * height) ** 2
         gain_x, gain_v = self.p_xx / total, self.p_xv / total
         dx, dy = seen[0] - self.x, seen[1] - self.y
         return Motion(
@@ -72,11 +72,11 @@ class Motion:
         )
 
 
-def first_seen(box: Box, manner: MotionModel) -> Motion:
-    """The motion of a thing just seen for the first time: any direction, at typical speed."""
+def first_seen(box: Box, model: MotionModel) -> Motion:
+    """The motion of a thing that was just seen for the first time: any direction, typical speed."""
     height = height_of(box)
-    x, y = centre_of(box, manner.aspect)
-    return Motion(x, y, 0.0, 0.0, (manner.blur * height) ** 2, 0.0, (manner.speed * height) ** 2)
+    x, y = centre_of(box, model.aspect)
+    return Motion(x, y, 0.0, 0.0, (model.blur * height) ** 2, 0.0, (model.speed * height) ** 2)
 
 
 def centre_of(box: Box, aspect: float) -> tuple[float, float]:
@@ -85,5 +85,5 @@ def centre_of(box: Box, aspect: float) -> tuple[float, float]:
 
 
 def height_of(box: Box) -> float:
-    """A box's height in picture heights; never 0, for it is divided by."""
+    """A box's height in picture heights; never 0, so that it can be a divisor."""
     return max(box[3] - box[1], 1e-4)

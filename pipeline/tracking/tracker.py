@@ -1,4 +1,4 @@
-"""A tracker for 1 to 10 frames a second: it thinks in seconds and body heights, not in frames."""
+"""A tracker for 1 to 10 frames per second that works in seconds and body heights, not in frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from pipeline.tracking.memory import TrackMemory, begun, from_json
 from pipeline.tracking.motion import MotionModel
 
 STATE_VERSION = 1
-"""Raised when a field of the state changes its meaning or a new one is needed; a state of another
-version is not read."""
+"""Increased when a field of the state changes its meaning or a new one is needed; a state of
+another version is not read."""
 MISSES = 2
-"""A thing is not forgotten before it was missed this often, however slow the frames come."""
+"""A thing is not forgotten before it was missed this often, however low the frame rate."""
 UNCONFIRMED_SHARE = 0.5
 """A thing that was never confirmed is forgotten after this share of `forget_after`."""
 GONE_S = 0.5
-"""A thing is forgotten this long after it walked out at the edge of the picture: who comes in
-there next is somebody else."""
+"""A thing is forgotten this long after it left at the edge of the picture: the next one to enter
+there is a different one."""
 AT_EDGE = 0.01
-"""A box this near to the edge of the picture, in 0..1, touches it."""
+"""A box this close to the edge of the picture, in 0..1, touches it."""
 SAME_IOU = 0.5
-"""A box that overlaps one already followed by more is a second look at the same thing."""
+"""A box that overlaps a followed one by more than this is a second box of the same thing."""
 TICK_S = 1e-3
 """Times are compared to the millisecond: the last bits of UTC seconds are noise."""
 
@@ -44,38 +44,38 @@ class TrackerSettings:
 class BoxTracker:
     """Boxes in, tracks out, from position and size alone; one object for each camera and task.
 
-    Every box is weighed against every thing by how likely it is there after the time that has
-    passed, and the best assignment over all is taken. What a rule is shown as a step is the box
-    of the whole thing: where its feet are hidden, they are taken to be a body's height below the
-    head. The same boxes at the same times always give the same tracks.
+    Every box is compared with every thing by how likely the thing is there after the time that has
+    passed, and the best overall assignment is used. The steps that rules see are boxes of whole
+    things: hidden feet are assumed to be a body's height below the head. The same boxes at the same
+    times always give the same tracks.
     """
 
-    def __init__(self, habits: TrackerSettings) -> None:
-        self._habits = habits
-        self._manner = MotionModel(habits.speed, habits.aspect)
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._settings = settings
+        self._model = MotionModel(settings.speed, settings.aspect)
         self._things: list[TrackMemory] = []
         self._next_id = 1
 
     def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Track, ...]:
         """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
-        faint = [score < self._habits.start_score for score in scores]
-        pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._manner))
+        faint = [score < self._settings.start_score for score in scores]
+        pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._model))
         for thing in self._things:
             thing.missed += 1
         for row, column in pairs:
-            self._things[row].see(at, boxes[column], scores[column], self._manner)
+            self._things[row].see(at, boxes[column], scores[column], self._model)
         followed = {column for _, column in pairs}
         self._things = [thing for thing in self._things if not self._is_over(thing, at)]
         self._begin(at, boxes, scores, followed)
         return self._shown()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart, exactly."""
+        """Everything needed to resume exactly after a restart."""
         things: list[JsonValue] = [thing.to_json() for thing in self._things]
         return {"version": STATE_VERSION, "next_id": self._next_id, "things": things}
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         try:
             kept = _mapping(state)
             _check_version(kept.get("version", 1))  # the first had no number
@@ -90,17 +90,17 @@ class BoxTracker:
         known = [boxes[column] for column in sorted(followed)]
         for column in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
             box, score = boxes[column], scores[column]
-            if column in followed or score < self._habits.start_score:
+            if column in followed or score < self._settings.start_score:
                 continue
             if any(iou(box, other) > SAME_IOU for other in known):
                 continue
             known.append(box)
-            self._things.append(begun(at, box, score, self._manner))
+            self._things.append(begun(at, box, score, self._model))
 
     def _is_over(self, thing: TrackMemory, at: float) -> bool:
         if thing.missed < MISSES:
             return False
-        limit_s = self._habits.forget_after_s
+        limit_s = self._settings.forget_after_s
         if thing.id is None:
             limit_s *= UNCONFIRMED_SHARE
         elif self._has_left(thing, at):
@@ -109,8 +109,8 @@ class BoxTracker:
 
     def _has_left(self, thing: TrackMemory, at: float) -> bool:
         """Whether it was last seen at an edge of the picture, and should be beyond it by now."""
-        expected = thing.expected(at, self._manner)
-        x, y = expected.x / self._manner.aspect, expected.y
+        expected = thing.expected(at, self._model)
+        x, y = expected.x / self._model.aspect, expected.y
         x_min, y_min, x_max, y_max = thing.last_box
         half_width, half_height = (x_max - x_min) / 2, (y_max - y_min) / 2
         return (
@@ -130,7 +130,7 @@ class BoxTracker:
             tracks.append(
                 Track(
                     id=thing.id,
-                    label=self._habits.label,
+                    label=self._settings.label,
                     score=thing.last_score,
                     first_seen=thing.first_at,
                     steps=tuple(thing.unshown),
@@ -141,12 +141,12 @@ class BoxTracker:
 
     def _is_sure(self, thing: TrackMemory) -> bool:
         seen_for_s = thing.last_at - thing.first_at
-        return thing.seen >= 2 and seen_for_s > self._habits.confirm_after_s - TICK_S
+        return thing.seen >= 2 and seen_for_s > self._settings.confirm_after_s - TICK_S
 
 
 def _check_version(version: object) -> None:
     if version != STATE_VERSION:
-        raise ValueError(f"it has version {version!r}, and {STATE_VERSION} is read here")
+        raise ValueError(f"it has version {version!r}; this release reads {STATE_VERSION}")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

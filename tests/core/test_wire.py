@@ -230,13 +230,13 @@ def changed(**fields: Any) -> bytes:
     ("data", "words"),
     [
         (b"", "version none"),
-        (bytes([VERSION + 1]), "version 2, this moonwatch reads version 1"),
+        (bytes([VERSION + 1]), "version 2, but this moonwatch reads version 1"),
         (b"\x80\x04\x95", "version 128"),  # a pickle
         (encode_result(RESULT)[:-1], "damaged"),
         (encode_result(RESULT) + b"\x00", "damaged"),
         (changed(camera=7), "`camera`"),
         (changed(ordinal=True), "`ordinal`"),
-        (changed(ordinal=-1), "no place in the order"),
+        (changed(ordinal=-1), "a negative ordinal or seq"),
         (changed(captured_at=math.nan), "`captured_at`"),
         (changed(captured_at="soon"), "`captured_at`"),
         (changed(size_wh=[0, 5]), "no size"),
@@ -261,7 +261,7 @@ def test_what_is_wrong_is_said(data: bytes, words: str) -> None:
 def test_a_job_is_no_result() -> None:
     """A message of the other kind is refused, and a picture without a size."""
     job = Job(Frame("c", "r", 0, 0.0, NO_PIXELS, (0, 5)), "e", 0, (), live=True)
-    with pytest.raises(QueueError, match="result was expected"):
+    with pytest.raises(QueueError, match="expected a result"):
         decode_result(encode_job(job))
     with pytest.raises(QueueError, match="has no size"):
         decode_job(encode_job(job), NO_PIXELS)

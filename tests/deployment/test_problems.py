@@ -66,7 +66,7 @@ def loaded(*overrides: str) -> Loaded:
         (
             "cameras.door.rules.footfall={type: line_crossing, line: step}",
             "cameras.door.rules.footfall.of",
-            "is missing: name of the camera's task",
+            "is missing: the name of the camera's task",
         ),
         # kinds of values
         ("cameras.door=5", "cameras.door", "must be a map of keys and values, not '5'"),
@@ -109,7 +109,7 @@ def loaded(*overrides: str) -> Loaded:
         # durations
         ("cameras.door.sample.every=5", "cameras.door.sample.every", "needs a unit: write 5s"),
         ("cameras.door.sample.every=0s", "cameras.door.sample.every", "longer than 0s"),
-        ("cameras.door.sample.every=5 parsecs", "cameras.door.sample.every", "is no duration"),
+        ("cameras.door.sample.every=5 parsecs", "cameras.door.sample.every", "a valid duration"),
         ("cameras.door.sample.every=[5s]", "cameras.door.sample.every", "such as 500ms, 10s or 5m"),
         # names and places
         ("cameras.front door.source=1", "--set cameras.front", "path.to.key=value"),
@@ -390,7 +390,7 @@ def test_no_problem_shows_a_secret(override: str) -> None:
 
 
 def test_an_unset_variable_is_the_only_problem_of_its_value() -> None:
-    """That `${EVERY}` is no duration goes without saying."""
+    """That `${EVERY}` is not a valid duration goes without saying."""
     problems = refused(GOOD, "cameras.door.sample.every='${EVERY}'")
     assert ["EVERY is not set" in problem.message for problem in problems] == [True]
 

@@ -95,7 +95,7 @@ def test_events_are_read(release: Path) -> None:
 
 def test_an_event_that_lacks_what_matters_is_refused() -> None:
     """One sentence says what is wrong."""
-    with pytest.raises(ValueError, match="lacks or garbles 'camera'"):
+    with pytest.raises(ValueError, match="missing or malformed: 'camera'"):
         event_from_json('{"id": "a", "type": "x", "phase": "single"}')
 
 

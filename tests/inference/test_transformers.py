@@ -156,7 +156,7 @@ def test_labels_are_the_models_classes(closed: Transformers) -> None:
         [(picture(0), [CARS, loud, Detect("z", "fast", "zebra")])]
     )
     assert_alike(cars, same)
-    assert zebra == Failed("fast", "'zebra' is none of the model's 2 classes: car, person")
+    assert zebra == Failed("fast", "'zebra' is not one of the model's 2 classes: car, person")
 
 
 @pytest.mark.parametrize("family", ["owlv2", "grounding_dino"])
@@ -231,6 +231,6 @@ def test_check_says_what_the_engine_cannot_do() -> None:
     assert config.problem_with(CARS) is None
     problem = config.problem_with(Ask("door", "fast", "Is it open?"))
     assert problem is not None
-    assert "use an engine that speaks, such as moondream" in problem
+    assert "use an engine that answers in words, such as moondream" in problem
     with pytest.raises(ValidationError, match="device"):
         TransformersConfig(model="a/b", device="gpu")

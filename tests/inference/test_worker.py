@@ -395,6 +395,6 @@ def test_an_engine_that_answers_nothing_is_said_once(caplog: pytest.LogCaptureFi
     with caplog.at_level("INFO"):
         bench.answer_all()
     assert [record.getMessage() for record in caplog.records] == [
-        "engine fast answers nothing: out of memory",
-        "engine fast answers again",
+        "engine fast is failing on every frame: out of memory",
+        "engine fast is answering again",
     ]

@@ -105,7 +105,7 @@ def test_what_is_no_model_is_refused(model: str, said: str) -> None:
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     """A path to the weights themselves says what to give instead."""
     folder = write_folder(tmp_path, random_weights())
-    with pytest.raises(CheckpointError, match="give the folder it lies in"):
+    with pytest.raises(CheckpointError, match="give the folder that contains it"):
         open_checkpoint(folder / "model.safetensors")
 
 

@@ -156,7 +156,7 @@ def test_what_the_events_say() -> None:
     [
         ({}, "Field required"),
         ({"is_": []}, "at least 1 item"),
-        ({"is_": "red", "min_probability": 0.8}, "min_probability is for `is: yes`"),
+        ({"is_": "red", "min_probability": 0.8}, "min_probability works with `is: yes`"),
         ({"is_": "yes", "min_probability": 0.3}, "greater than or equal to 0.5"),
     ],
 )
@@ -170,9 +170,13 @@ def test_what_is_refused(fields: dict[str, object], message: str) -> None:
     ("task", "awaited", "problem"),
     [
         (Ask("door", "vlm", "Open?", "yes/no"), "yes", None),
-        (Ask("door", "vlm", "Open?", "yes/no"), "open", "never answered by 'open'"),
+        (Ask("door", "vlm", "Open?", "yes/no"), "open", "never answered 'open'"),
         (Ask("light", "vlm", "Colour?", "one of", ("red", "green")), "Red", None),
-        (Ask("light", "vlm", "Colour?", "one of", ("red", "green")), "blue", "can be red, green"),
+        (
+            Ask("light", "vlm", "Colour?", "one of", ("red", "green")),
+            "blue",
+            "answers are red, green",
+        ),
         (Ask("sign", "vlm", "What is written?", "text"), "anything", None),
         (Count("n", "vlm", "car"), "yes", "needs a task of type ask"),
     ],

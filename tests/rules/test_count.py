@@ -49,7 +49,7 @@ def test_what_is_a_number(answer: Answer, expected: int | None) -> None:
     [
         (Count("n", "vlm", "car"), None),
         (Ask("n", "vlm", "How many cars?", "number"), None),
-        (Ask("n", "vlm", "Cars?", "yes/no"), "'n' is answered by yes/no, not by a number"),
+        (Ask("n", "vlm", "Cars?", "yes/no"), "'n' is answered with yes/no, not with a number"),
         (Caption("n", "vlm"), "'n' is of type caption"),
     ],
 )

@@ -199,7 +199,9 @@ def test_a_missing_line_is_named() -> None:
 def test_a_line_without_length_is_refused() -> None:
     """A point cannot be crossed."""
     point = Line((0.5, 0.5), (0.5, 0.5))
-    with pytest.raises(ConfigError, match=r"cameras.door.lines.l: begins and ends in one point"):
+    with pytest.raises(
+        ConfigError, match=r"cameras.door.lines.l: begins and ends at the same point"
+    ):
         config(type="line_crossing", line="l").build(context(lines={"l": point}))
 
 
@@ -209,6 +211,6 @@ def test_it_needs_boxes() -> None:
 
     assert rule.problem_with(Detect("people", "fast", "person")) is None
     assert rule.problem_with(Count("people", "fast", "person")) == (
-        "this rule needs a task of type detect, and 'people' is of type count"
+        "this rule needs a task of type detect, but 'people' is of type count"
     )
     assert rule.references().lines == ("across",)

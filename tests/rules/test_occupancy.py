@@ -242,12 +242,12 @@ def test_a_bare_number_is_unknown_in_a_zone() -> None:
     assert (bucket.values["mean"], bucket.samples, bucket.coverage) == (None, 0, 0.0)
     assert rule.problem_with(Detect("people", "fast", "person")) is None
     assert (rule.problem_with(Count("people", "fast", "person")) or "").startswith(
-        "'people' counts without saying where"
+        "'people' counts without positions"
     )
     whole_picture = config(type="occupancy")
     assert whole_picture.problem_with(Count("people", "fast", "person")) is None
     assert whole_picture.problem_with(Ask("door", "vlm", "Is it open?")) == (
-        "this rule needs a task of type detect or point or count, and 'door' is of type ask"
+        "this rule needs a task of type detect or point or count, but 'door' is of type ask"
     )
 
 
@@ -281,7 +281,7 @@ def test_the_schedule_ends_and_starts_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"more_than": 1, "fewer_than": 1}, "make two rules of it"),
+        ({"more_than": 1, "fewer_than": 1}, "write two rules"),
         ({"for_": "10s"}, "for, gap and cooldown need a more_than or fewer_than"),
         ({"more_than": -1}, "greater than or equal to 0"),
         ({"fewer_than": 0}, "greater than or equal to 1"),

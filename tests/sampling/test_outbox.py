@@ -78,7 +78,7 @@ def test_a_live_camera_counts_what_it_cannot_queue(caplog: pytest.LogCaptureFixt
     said = [record.getMessage() for record in caplog.records if "queue" in record.getMessage()]
     assert said == [
         "camera door cannot reach the queue: redis at queue:6379 does not answer",
-        "camera door reaches the queue again",
+        "camera door can reach the queue again",
     ]
 
 

@@ -54,18 +54,18 @@ def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
 
 @dataclass(slots=True, eq=False)
 class _AskedFrame:
-    """A frame in the model's hands, with the model's receipts in the order of its tasks."""
+    """A frame the model is working on, with the model's tickets in the order of its tasks."""
 
     ticket: Ticket
     receipts: "Sequence[RequestTicket]"
 
 
 class MoondreamEngine:
-    """Feeds the model from a thread of its own: frames join its running batch as they come.
+    """Feeds the model from its own thread: frames join its running batch as they arrive.
 
     A frame is answered as soon as its own tasks are, whatever else the model is busy with, and is
-    encoded once for all of them. Where a step of the model raises, the frames in hand are asked
-    once more, one after the other, so that the one to blame fails alone.
+    encoded once for all of them. When a step of the model raises, its frames are retried one by
+    one, so that only the faulty one fails.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class MoondreamEngine:
         return self._line.submit(request)
 
     def close(self) -> None:
-        """Fail everything outstanding and let go of the model. Safe to repeat."""
+        """Fail everything outstanding and free the model. Safe to repeat."""
         self._line.close()
 
     def _work(self) -> None:
@@ -106,7 +106,7 @@ class MoondreamEngine:
             self._settle()
 
     def _next(self, *, is_idle: bool) -> list[Ticket]:
-        """Who joins the running batch now; waited for where nothing runs."""
+        """The frames that join the running batch now; waits for one when nothing is running."""
         if self._in_hand and self._in_hand[0].ticket.asked_alone:
             return []
         while self._again:
@@ -125,7 +125,7 @@ class MoondreamEngine:
         self._in_hand.append(_AskedFrame(ticket, receipts))
 
     def _settle(self) -> None:
-        """Hand in the frames that are answered, and drop those that nobody waits for."""
+        """Settle the frames that are answered, and drop those that were cancelled."""
         together, left = len(self._in_hand), []
         for frame in self._in_hand:
             results = [receipt.result for receipt in frame.receipts]
@@ -145,10 +145,12 @@ class MoondreamEngine:
         self._in_hand = left
 
     def _ask_again(self, error: Exception) -> None:
-        """Empty the model, whose step has raised, and put what it held in line to go alone."""
+        """Empty the model after a failed step, and queue what it held to be retried one by one."""
         if not self._has_raised:
             self._has_raised = True
-            logger.error("a step of the model failed, asking one by one", exc_info=error)
+            logger.error(
+                "a step of the model failed; retrying its frames one by one", exc_info=error
+            )
         for frame in self._in_hand:
             for receipt in frame.receipts:
                 receipt.cancel()

@@ -18,25 +18,24 @@ if TYPE_CHECKING:
 class EngineConfigBase(Config):
     """How frames are gathered for an engine."""
 
-    max_batch: int = Field(8, ge=1, le=256, description="Frames worked on at a time, at most.")
+    max_batch: int = Field(8, ge=1, le=256, description="The most frames processed at a time.")
     max_wait: Duration = Field(
         timedelta(milliseconds=20),
         description="How long a batch that is not full waits for more frames.",
     )
     deadline: PositiveDuration = Field(
         timedelta(seconds=60),
-        description="Time the engine has for a frame, waiting for its turn included; then its "
-        "tasks fail. Keep it below the queue's `visibility`.",
+        description="How long the engine may take for a frame, including waiting; then its tasks "
+        "fail. Keep it below the queue's `visibility`.",
     )
 
     operating: ClassVar[frozenset[str]] = frozenset(
         {"max_batch", "max_wait", "deadline", "device", "dtype", "local_files_only"}
     )
-    """Fields that say how the engine works, not what it answers. A subclass with more of them adds
-    to these."""
+    """Fields that affect how the engine runs, not what it answers. A subclass adds its own."""
 
     def identity(self) -> "JsonValue":
-        """What its answers depend on: two engines that are alike in this answer alike."""
+        """What its answers depend on: two engines with the same identity give the same answers."""
         return {**as_written(self, self.operating), "type": getattr(self, "type", "")}
 
     @property
@@ -46,7 +45,7 @@ class EngineConfigBase(Config):
 
     @abstractmethod
     def problem_with(self, task: Task) -> str | None:
-        """Why this engine cannot answer a task, with the way out; None when it can."""
+        """Why this engine cannot answer a task and what to do about it; None when it can."""
 
     @abstractmethod
     def build(self, clock: "Clock | None" = None) -> "Engine":

@@ -1,4 +1,4 @@
-"""Makes an engine of a model that answers one batch of pictures after the other."""
+"""Turns a model that answers one batch of pictures at a time into an engine."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class BatchModel(Protocol):
-    """What answers a batch. It is called by one thread."""
+    """A model that answers a batch. One thread calls it."""
 
     @property
     def max_side(self) -> int | None:
@@ -28,15 +28,15 @@ class BatchModel(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Free the model."""
         ...
 
 
 class BatchingEngine:
-    """Gathers requests for a model in a thread of its own: full at once, or after `max_wait_s`.
+    """Batches requests for a model in a thread: a batch starts when full or after `max_wait_s`.
 
-    Where the model raises, each picture of the batch is asked once more by itself, so that one bad
-    picture fails alone.
+    When the model raises, each picture of the batch is retried by itself, so that only a faulty
+    one fails.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class BatchingEngine:
         return self._line.submit(request)
 
     def close(self) -> None:
-        """Fail everything outstanding and let go of the model. Safe to repeat."""
+        """Fail everything outstanding and free the model. Safe to repeat."""
         self._line.close()
 
     def _work(self) -> None:
         while batch := self._line.take(self._max_batch, self._max_wait_s):
             try:
                 answers = self._ask(batch)
-            except Exception as error:  # noqa: BLE001 - foreign code: it must not end the engine
+            except Exception as error:  # noqa: BLE001 - third-party code cannot end the engine
                 self._say(batch[0], error)
                 self._ask_each(batch)
             else:
@@ -98,9 +98,11 @@ class BatchingEngine:
         return answers
 
     def _say(self, ticket: Ticket, error: Exception) -> None:
-        """Log the first exception of each kind whole; the rest can be read in the answers."""
+        """Log the first exception of each kind with its traceback; the answers hold the others."""
         if type(error) in self._raised:
             return
         self._raised.add(type(error))
         name = next((task.engine for task in ticket.request.tasks), "without tasks")
-        logger.error("engine %s failed on a batch, asking one by one", name, exc_info=error)
+        logger.error(
+            "engine %s failed on a batch; retrying its pictures one by one", name, exc_info=error
+        )

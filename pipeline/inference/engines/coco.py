@@ -22,9 +22,9 @@ MAX_TILES = 16
 def _tiles(value: str) -> str:
     match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", value)
     if match is None:
-        raise ValueError(f"{value!r} is no tiling; write columns x rows like 1x1, 2x1 or 3x2")
+        raise ValueError(f"{value!r} is not valid; write columns x rows like 1x1, 2x1 or 3x2")
     if int(match[1]) * int(match[2]) > MAX_TILES:
-        raise ValueError(f"{value} are more than {MAX_TILES} tiles; each costs a pass of the net")
+        raise ValueError(f"{value} is more than {MAX_TILES} tiles; each costs a pass of the net")
     return value
 
 
@@ -35,18 +35,18 @@ def columns_rows(tiles: str) -> tuple[int, int]:
 
 
 class CocoConfig(EngineConfigBase):
-    """A small detector of 80 things (person, car, dog, ...) that needs no GPU and no download."""
+    """A small detector for 80 things (person, car, dog, ...) that needs no GPU and no download."""
 
     type: Literal["coco"] = "coco"
     min_score: float = Field(default=0.3, gt=0.0, lt=1.0)
-    """Boxes below this score are not reported. Trackers follow what they know through boxes down
-    to here and start on surer ones only."""
+    """Boxes below this score are not reported. Trackers start on surer boxes only, and follow them
+    down to this score."""
     count_score: float = Field(default=0.4, gt=0.0, lt=1.0)
-    """Count and Point answers, which no tracker checks, hold boxes from this score up
-    (0.4: nine in ten of them are right)."""
+    """The lowest score in answers to Count and Point, which no tracker checks (at 0.4, nine in ten
+    are right)."""
     tiles: Annotated[str, AfterValidator(_tiles)] = "1x1"
-    """Columns x rows of overlapping parts that are looked at besides the whole picture, for small
-    objects; `2x1` costs three times as much as `1x1`."""
+    """Columns x rows of overlapping parts that are examined in addition to the whole picture, to
+    find small objects; `2x1` costs three times as much as `1x1`."""
 
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task, with the way out; None when it can."""
@@ -55,7 +55,7 @@ class CocoConfig(EngineConfigBase):
             kind = type(task).__name__.lower()
             return (
                 f"the coco engine finds things and cannot answer {kind!r}; "
-                "use an engine that speaks, such as moondream"
+                "use an engine that answers in words, such as moondream"
             )
         if class_of(label) is not None:
             return None
@@ -72,7 +72,7 @@ class CocoConfig(EngineConfigBase):
 
     @property
     def max_side(self) -> int:
-        """Twice the net's side for each tile: then the short side is no less up to 2:1."""
+        """Twice the net's side for each tile, so the short side still fills the net up to 2:1."""
         return 2 * SIDE * max(columns_rows(self.tiles))
 
     def build(self, clock: "Clock | None" = None) -> "BatchingEngine":

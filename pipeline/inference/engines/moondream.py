@@ -21,7 +21,7 @@ SIDE_OF_CROPS, SIDE_OF_OVERVIEW = 2 * 1176, 2 * 378
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads a release without quotes as a date."""
+    """YAML reads an unquoted release as a date."""
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -32,7 +32,7 @@ class MoondreamConfig(EngineConfigBase):
     deadline: PositiveDuration = Field(
         timedelta(minutes=4),
         description="Time the engine has for a frame, waiting for its turn included; then its "
-        "tasks fail. Keep it below the queue's `visibility`. A CPU may need minutes for a frame.",
+        "tasks fail. Keep it below the queue's `visibility`. A CPU may take minutes for a frame.",
     )
     model: str = Field(
         "vikhyatk/moondream2",
@@ -40,15 +40,15 @@ class MoondreamConfig(EngineConfigBase):
         "tokenizer.json and config.json.",
     )
     revision: Annotated[str | None, BeforeValidator(_as_text)] = Field(
-        None, description="A release such as 2025-06-21, or a commit; nothing means the newest."
+        None, description="A release such as 2025-06-21, or a commit; the newest when left out."
     )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one.",
+        description="auto, cpu, cuda, cuda:1 or mps; auto uses a GPU where there is one.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Precision; auto is the file's own on a GPU and float32 on a CPU."
+        "auto", description="Precision; auto keeps the file's on a GPU and uses float32 on a CPU."
     )
     max_crops: int | None = Field(
         None,

@@ -35,11 +35,11 @@ Line = ScriptedBoxes | ScriptedPoints | int | str | Failure
 
 
 class ScriptedConfig(EngineConfigBase):
-    """Answers each task from its own list, in the order asked, beginning again at its end."""
+    """Answers each task from its own list, in order, starting over at its end."""
 
     type: Literal["scripted"] = "scripted"
     answers: dict[str, list[Line]] = Field(
-        description="For each task's name, the answers of one frame after the other."
+        description="The answers for each task by its name, frame after frame."
     )
 
     def problem_with(self, task: Task) -> str | None:
@@ -50,7 +50,7 @@ class ScriptedConfig(EngineConfigBase):
         return None
 
     def build(self, clock: Clock | None = None) -> BatchingEngine:
-        """The engine, at the beginning of its lists."""
+        """The engine, at the start of its lists."""
         asked: dict[str, int] = {}
 
         def next_line(pixels: Pixels, task: Task) -> Answer:
@@ -78,7 +78,7 @@ class Scripted:
         return [[self._one(pixels, task) for task in tasks] for pixels, tasks in batch]
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: it holds no resources."""
 
     def _one(self, pixels: Pixels, task: Task) -> Answer:
         try:
@@ -98,7 +98,7 @@ def _answer_of(line: Line, task: Task) -> Answer:
             return Number(task.engine, len(line))
         return _number(line, task)
     if not isinstance(line, list):
-        return Failed(task.engine, f"{line!r} is no list of places for {task.id!r}")
+        return Failed(task.engine, f"{line!r} is not a list of boxes or points for {task.id!r}")
     if isinstance(task, Point):
         points = tuple((item[0], item[1]) for item in line if len(item) == 2)
         return Points(task.engine, points, (1.0,) * len(points))
@@ -109,4 +109,4 @@ def _answer_of(line: Line, task: Task) -> Answer:
 def _number(line: int | str, task: Count) -> Answer:
     if isinstance(line, int):
         return Number(task.engine, line)
-    return Failed(task.engine, f"{line!r} is no number for {task.id!r}")
+    return Failed(task.engine, f"{line!r} is not a number for {task.id!r}")

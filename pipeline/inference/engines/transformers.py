@@ -26,7 +26,7 @@ _LOADER = "pipeline.inference.engines._transformers.load"
 
 
 class TransformersConfig(EngineConfigBase):
-    """A detector of the transformers library; finds things, answers no questions."""
+    """A detector of the transformers library; it finds things but does not answer questions."""
 
     type: Literal["transformers"] = "transformers"
     model: str = Field(
@@ -38,29 +38,29 @@ class TransformersConfig(EngineConfigBase):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU where there is one.",
+        description="auto, cpu, cuda, cuda:1 or mps; auto uses a GPU where there is one.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Precision; auto is the file's own on a GPU and float32 on a CPU."
+        "auto", description="Precision; auto keeps the file's on a GPU and uses float32 on a CPU."
     )
     min_score: float = Field(
         0.3, gt=0.0, lt=1.0, description="Boxes below this score are not reported."
     )
     local_files_only: bool = Field(
-        False, description="Take the model from the cache or a folder, and never from the net."
+        False, description="Load the model from the cache or a folder, never from the network."
     )
 
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task, with the way out; None when it can.
 
-        Which classes a checkpoint knows is only seen when it is loaded.
+        Which classes a checkpoint knows is only known once it is loaded.
         """
         if subject_label(task) is not None:
             return None
         kind = type(task).__name__.lower()
         return (
             f"the transformers engine finds things and cannot answer {kind!r}; "
-            "use an engine that speaks, such as moondream"
+            "use an engine that answers in words, such as moondream"
         )
 
     def build(self, clock: Clock | None = None) -> BatchingEngine:
@@ -84,7 +84,7 @@ class TransformersConfig(EngineConfigBase):
 
 
 class Transformers:
-    """Looks at the frames of a batch that have one size together."""
+    """Runs frames of the same size in a batch together."""
 
     max_side: int | None = None
 
@@ -109,7 +109,7 @@ class Transformers:
         return answers
 
     def close(self) -> None:
-        """Let go of the model and its memory."""
+        """Free the model and its memory."""
         self._detector = None
 
     def _look(
@@ -159,6 +159,5 @@ def _problem_with(pixels: Pixels) -> str | None:
     if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size:
         return None
     return (
-        f"the picture cannot be looked at: expected (H, W, 3) uint8, "
-        f"got {pixels.shape} {pixels.dtype}"
+        f"the picture cannot be used: expected (H, W, 3) uint8, got {pixels.shape} {pixels.dtype}"
     )

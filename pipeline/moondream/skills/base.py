@@ -15,7 +15,7 @@ from pipeline.moondream.tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How the model is spoken to: its release, tokenizer and sizes."""
+    """How the model is addressed: its release, tokenizer and sizes."""
 
     release: Release
     tokenizer: TextTokenizer
@@ -28,8 +28,8 @@ class Language:
         if room < 1:
             raise RequestError(
                 f"the prompt has {len(prompt.ids)} tokens, but the model has "
-                f"{self.dims.text.max_context} positions and {before} of them hold the picture; "
-                "ask in fewer words"
+                f"{self.dims.text.max_context} positions, {before} of them for the picture; "
+                "use fewer words"
             )
         return room
 
@@ -45,7 +45,7 @@ class Turn(NamedTuple):
 class Skill(ABC):
     """One row's purpose, from the prompt to the result.
 
-    `positions` is what it may append to its prompt at most. `begin` is told what the prefill
+    `positions` is what it may append to its prompt at most. `begin` gets what the prefill
     read, `advance` what each step of a cycle read; both return None when the skill is done.
     """
 
@@ -80,5 +80,5 @@ def need_count(name: str, value: int) -> int:
 def need_words(name: str, words: object) -> str:
     """Return words that are not empty, or raise RequestError."""
     if not isinstance(words, str) or not words.strip():
-        raise RequestError(f"{name} is {words!r}; give it in words")
+        raise RequestError(f"{name} is {words!r}; it must be a text that is not empty")
     return words

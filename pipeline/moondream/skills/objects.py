@@ -16,7 +16,7 @@ from pipeline.moondream.types import DetectRequest, DetectResult, PointRequest, 
 
 BOX_STEPS = 3  # x, y, size
 POINT_STEPS = 2  # x, y
-# Boxes that share this much of their joint area are one object said twice: two real objects in
+# Boxes that share this much of their joint area are one object named twice: two real objects in
 # a crowd rarely share more than seven tenths.
 SAME_OBJECT_IOU = 0.8
 
@@ -35,7 +35,7 @@ class ObjectSkill(Skill):
         self._steps = BOX_STEPS if kind is RowKind.DETECT else POINT_STEPS
         fitting = language.room(prompt, has_picture=True) // self._steps
         if fitting < 1:
-            raise RequestError("the label leaves no position for an object; use fewer words")
+            raise RequestError("the label leaves no room for an object; use fewer words")
         self._most = min(need_count("max_objects", max_objects), fitting)
         super().__init__(prompt, self._most * self._steps)
         self._end = language.release.ids.eos
@@ -117,7 +117,7 @@ class PointSkill(ObjectSkill):
 
 
 def distinct(boxes_xyxy: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the indices, in order, of boxes with an area that no better box says already."""
+    """Return the indices, in order, of boxes that have an area and do not repeat a better box."""
     size = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).clip(0)
     area = size.prod(axis=1)
     kept: list[int] = []

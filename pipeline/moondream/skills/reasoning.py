@@ -27,7 +27,7 @@ class ReasoningSkill(Skill):
         self._room = language.room(prompt, has_picture)
         most = self._room - len(self._call) - 1  # the answer is one token at least
         if most < 1:
-            raise RequestError("the question leaves no position to reason in; ask in fewer words")
+            raise RequestError("the question leaves no room for reasoning; use fewer words")
         super().__init__(prompt, min(2 * request.max_tokens + len(self._call), self._room))
         self.temperature, self.top_p = request.temperature, request.top_p
         # Thoughts draw other numbers than the answer of the same seed.

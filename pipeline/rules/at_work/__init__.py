@@ -1,1 +1,1 @@
-"""Rules at work, each in the module named as its config's; a check of a file needs none of them."""
+"""The running rules, each in a module with the name of its config's; `check` imports none of them."""

@@ -24,7 +24,7 @@ class _ConditionState:
 
 
 class Condition:
-    """Compares answers without regard to case, spaces and a closing full stop."""
+    """Compares answers, ignoring case, extra spaces and a final full stop."""
 
     def __init__(self, config: ConditionConfig, context: RuleContext) -> None:
         self._config = config
@@ -37,35 +37,35 @@ class Condition:
         self._memory = _ConditionState(self._holding.memory)
 
     def judge(self, seen: Observation) -> Verdict:
-        """What follows from one more answer."""
+        """Judge one more answer."""
         holds = self._hears(seen.answer)
         changes = self._holding.see(seen.at, holds, self._schedule.allows(seen.at))
         return Verdict(tuple(self._event(seen.at, change, seen) for change in changes))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Ends what is open."""
+        """End an open incident."""
         changes = self._holding.finish(why)
         return Verdict(tuple(self._event(at, change, None) for change in changes))
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """It measures nothing."""
+        """Nothing: it has no measures."""
         return ()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         return dump(self._memory)
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         self._memory = load(_ConditionState, state)
         self._holding.memory = self._memory.holding
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's cooldown."""
+        """Continue an earlier rule's cooldown."""
         self._holding.inherit(load(_ConditionState, state).holding, at)
 
     def _hears(self, answer: Answer) -> bool | None:
-        """Whether the answer is the awaited one; None where there is none."""
+        """Whether the answer is the expected one; None without an answer."""
         words = _words(answer)
         if not words:
             return None
@@ -118,7 +118,7 @@ def _words(answer: Answer) -> str:
 
 
 def _probability(answer: Answer, wanted: set[str]) -> float | None:
-    """How sure the engine is of the awaited yes or no."""
+    """How sure the engine is of the expected yes or no."""
     if not isinstance(answer, Text) or answer.yes_probability is None:
         return None
     return 1.0 - answer.yes_probability if wanted == {"no"} else answer.yes_probability

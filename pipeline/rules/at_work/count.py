@@ -1,4 +1,4 @@
-"""The number that a count task answers, held against a limit."""
+"""Compares the number that a count task answers with a limit."""
 
 import re
 from dataclasses import dataclass
@@ -21,33 +21,33 @@ class _CountState:
 
 
 class CountRule:
-    """Judges numbers as they come; nothing is tracked."""
+    """Judges numbers as they come, without tracking."""
 
     def __init__(self, config: CountConfig, context: RuleContext) -> None:
         self._limit = Limit(config, context, config.type)
 
     def judge(self, seen: Observation) -> Verdict:
-        """What follows from one more answer."""
+        """Judge one more answer."""
         return self._limit.judge(seen, _reading(seen.answer))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Ends what is open, and the last minute."""
+        """End an open incident and write the last minute."""
         return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
+        """The current minute so far."""
         return self._limit.unfinished()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         return dump(_CountState(self._limit.memory))
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         self._limit.recall(load(_CountState, state).limit)
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes and cooldown."""
+        """Continue an earlier rule's open minutes and cooldown."""
         self._limit.inherit(load(_CountState, state).limit, at)
 
 

@@ -1,4 +1,4 @@
-"""How long each visitor stays in a zone: a happening per visit, from entering to leaving."""
+"""How long each visitor stays in a zone: one incident per visit, from entering to leaving."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ class Visit:
     """One stay of one visitor."""
 
     track: int
-    """The id he came with; it stays the visit's own when the tracker changes its mind."""
+    """The visitor's first track id; the visit keeps it when the tracker assigns another."""
     label: str
     since: float
     inside_at: float
-    """When he was last seen inside."""
+    """When the visitor was last seen inside."""
     box: Box
     outside: bool = False
-    """He was seen outside since then."""
+    """Whether the visitor was seen outside since then."""
     told: bool = False
     silenced: bool = False
 
@@ -42,7 +42,7 @@ class _DwellState:
     minutes: MinutesMemory
     presence: PresenceMemory
     visits: dict[int, Visit] = field(default_factory=dict)
-    """By the track's present id."""
+    """By the track's current id."""
     run: str = ""
     ended: int = 0
     ended_s: float = 0.0
@@ -51,7 +51,7 @@ class _DwellState:
 
 
 class Dwell:
-    """Follows every track's visits; minutes hold how many began and ended."""
+    """Follows every track's visits; minute buckets hold how many began and ended."""
 
     def __init__(self, config: DwellConfig, context: RuleContext) -> None:
         self._config = config
@@ -65,7 +65,7 @@ class Dwell:
         self._memory = _DwellState(self._minutes.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
-        """Visits that end with this frame, then those that have lasted long enough."""
+        """Report visits that end with this frame, then those that have lasted long enough."""
         known = isinstance(seen.answer, Boxes)
         self._minutes.sample(seen.at, 0 if known else None)
         events = list(self._begin_run(seen))
@@ -76,28 +76,28 @@ class Dwell:
         return Verdict(tuple(events), self._minutes.closed(seen.at))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Every visit ends when its visitor was last seen."""
+        """End every visit at the time its visitor was last seen."""
         events = tuple(self._end_all(at, why))
         return Verdict(events, self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
+        """The current minute so far."""
         return self._minutes.unfinished()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         return dump(self._memory)
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         self._memory = load(_DwellState, state)
         self._minutes.memory = self._memory.minutes
         self._presence.memory = self._memory.presence
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes, totals and cooldown.
+        """Continue an earlier rule's open minutes, totals and cooldown.
 
-        Its visits have ended; who is still there begins another one.
+        Its visits have ended; visitors who are still there begin new ones.
         """
         earlier, memory = load(_DwellState, state), self._memory
         self._minutes.inherit(earlier.minutes, at)
@@ -106,7 +106,7 @@ class Dwell:
         memory.suppressed = earlier.suppressed
 
     def _begin_run(self, seen: Observation) -> Iterator[Event]:
-        """Ids start anew with each run, so that nobody can be followed into it."""
+        """Track ids start over with each run, so no visit continues into a new one."""
         if seen.run != self._memory.run:
             self._memory.run = seen.run
             yield from self._end_all(seen.at, "unknown")
@@ -131,7 +131,7 @@ class Dwell:
         return at - visit.inside_at > patience_s
 
     def _dismiss(self, seen: Observation, known: bool) -> Iterator[Event]:
-        """End what is over, and begin visits of those inside who have none."""
+        """End visits that are over, and begin visits of those inside who have none."""
         here = {track.id: track for track in seen.tracks} if known else {}
         for id_, visit in sorted(self._memory.visits.items()):
             if self._is_over(visit, seen.at, known):
@@ -143,7 +143,7 @@ class Dwell:
                 self._minutes.count(self._memory.visits[id_].since, entered=1)
 
     def _new_visit(self, track: Track) -> Visit:
-        """A visit since the first position inside that rules had not been shown yet."""
+        """A visit that began with the first position inside that rules have not seen yet."""
         inside = [step.at for step in track.steps if is_inside(self._zone, step.anchor)]
         now = track.steps[-1].at
         return Visit(track.id, track.label, min(inside, default=now), now, track.box)

@@ -1,4 +1,4 @@
-"""A number that must not be over or under a limit for long: shared by `occupancy` and `count`."""
+"""A number that stays over or under a limit for too long; used by `occupancy` and `count`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Reading:
 
 @dataclass(slots=True)
 class LimitMemory:
-    """Where the number and its happening stand."""
+    """The state of the number and of its incident."""
 
     holding: HoldingMemory
     minutes: MinutesMemory
@@ -38,7 +38,7 @@ class LimitMemory:
 
 
 class Limit:
-    """The rule's work once its number is known: minutes, and a happening with updates."""
+    """What the rule does once its number is known: minutes, and an incident with updates."""
 
     def __init__(
         self, config: LimitFields, context: RuleContext, kind: str, zone: str | None = None
@@ -55,27 +55,27 @@ class Limit:
         self.memory = LimitMemory(self._holding.memory, self._minutes.memory)
 
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
-        """What follows from one more number; `reading` None where it is unknown."""
+        """Judge one more number; `reading` is None where it is unknown."""
         self._minutes.sample(seen.at, None if reading is None else reading.number)
         events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
         return Verdict(events, self._minutes.closed(seen.at))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Ends what is open, and the last minute."""
+        """End an open incident and write the last minute."""
         events = tuple(self._event(at, change) for change in self._holding.finish(why))
         return Verdict(events, self._minutes.finish(at, why))
 
     def inherit(self, earlier: LimitMemory, at: float) -> None:
-        """Go on with an earlier rule's open minutes and its cooldown."""
+        """Continue an earlier rule's open minutes and cooldown."""
         self._minutes.inherit(earlier.minutes, at)
         self._holding.inherit(earlier.holding, at)
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
+        """The current minute so far."""
         return self._minutes.unfinished()
 
     def recall(self, memory: LimitMemory) -> None:
-        """Go on from what was remembered."""
+        """Resume from a memory."""
         self.memory = memory
         self._holding.memory = memory.holding
         self._minutes.memory = memory.minutes

@@ -1,4 +1,4 @@
-"""Counts who crosses a directed line, in and out, whatever ids and frame rates do near it."""
+"""Counts crossings of a directed line, in and out, at low frame rates and with changing ids."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from pipeline.rules.schedule import Schedule
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
 FORGET_S = 120.0
-"""Seconds after which an unseen track is forgotten; trackers give up far earlier."""
+"""Seconds after which an unseen track is forgotten; trackers give up much sooner."""
 STITCH_HEIGHTS = 1.5
-"""Only ids that vanish and appear within so many body heights of the line are stitched: farther
-off nothing depends on it."""
+"""Only ids that vanish and appear within this many body heights of the line are stitched; farther
+away it makes no difference."""
 
 
 @dataclass(slots=True)
@@ -34,9 +34,9 @@ class _Walker:
     """Direction of the last crossing counted, 0 for none."""
     crossed_at: float = 0.0
     stitched: bool = False
-    """Continues an id that vanished."""
+    """Whether it continues an id that vanished."""
     owed: bool = False
-    """A step back was taken for a wrong box, so the next crossing repeats one already counted."""
+    """A step back was treated as a wrong box, so the next crossing repeats one already counted."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class _CrossingState:
     run: str = ""
     seen_at: float = 0.0
     recent_s: float = 0.0
-    """How long a vanished id, or a crossing, is of importance for the next at present."""
+    """How long a vanished id or a crossing currently affects the next one."""
     entered: int = 0
     left: int = 0
     quiet_until: float | None = None
@@ -68,7 +68,7 @@ class LineCrossing:
     def judge(self, seen: Observation) -> Verdict:
         """The crossings that this frame completes, in time order."""
         memory = self._memory
-        if seen.run != memory.run:  # ids start anew with each run
+        if seen.run != memory.run:  # track ids start over with each run
             memory.run, memory.walkers = seen.run, {}
         memory.recent_s = memory_s(self._context.every_s, seen.at - memory.seen_at)
         memory.seen_at = seen.at
@@ -88,26 +88,26 @@ class LineCrossing:
         return Verdict(tuple(events), self._minutes.closed(seen.at))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """The last minute; crossings are complete in themselves."""
+        """Write the last minute; a crossing never stays open."""
         return Verdict((), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
+        """The current minute so far."""
         return self._minutes.unfinished()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         return dump(self._memory)
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         self._memory = load(_CrossingState, state)
         self._minutes.memory = self._memory.minutes
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes, totals and cooldown.
+        """Continue an earlier rule's open minutes, totals and cooldown.
 
-        Nobody's way to the line is: who is half across it begins there.
+        Paths are not carried over: a person halfway across the line starts there.
         """
         earlier, memory = load(_CrossingState, state), self._memory
         self._minutes.inherit(earlier.minutes, at)
@@ -134,7 +134,7 @@ class LineCrossing:
             yield self._event(seen, track, step, direction)
 
     def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
-        """A new id: the continuation of one that vanished near the line, or somebody new."""
+        """Add a new id: the continuation of one that vanished near the line, or a new person."""
         near = {
             other: walker.trail
             for other, walker in self._memory.walkers.items()
@@ -153,10 +153,10 @@ class LineCrossing:
         return abs(self._gate.distance(trail.xy)) <= STITCH_HEIGHTS * trail.height
 
     def _is_repetition(self, walker: _Walker, direction: int, at: float) -> bool:
-        """Whether a stitched walker only seems to go back over the line, or again over it.
+        """Whether a stitched walker only seems to cross back over the line, or to cross it again.
 
         A box that appears on the near side right after its walker was counted on the far side is
-        a bad box: neither the way back nor the second way over is counted.
+        a bad box: neither the way back nor the second crossing is counted.
         """
         if walker.owed and direction == walker.crossed_to:
             walker.owed = False
@@ -167,7 +167,7 @@ class LineCrossing:
         return walker.owed
 
     def _undo_swaps(self, group: Sequence[tuple[Step, Track]]) -> None:
-        """Two who have just met on the line and now both seem to turn round have swapped ids."""
+        """Two people who just met on the line and now both seem to turn around have swapped ids."""
         walkers = self._memory.walkers
         turning = [
             (track.id, trail_of(step, self._context.aspect))

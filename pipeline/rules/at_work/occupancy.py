@@ -1,5 +1,5 @@
-"""How many are in a zone or the whole picture, minute by minute, and whether that is too many or
-too few for long.
+"""How many are in a zone or the whole picture, minute by minute, and whether there are too many or
+too few for too long.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class _OccupancyState:
     limit: LimitMemory
     presence: PresenceMemory
     tracked: bool = False
-    """Tracks were seen, so a frame without any has nobody in it, whatever was detected."""
+    """Tracks were seen, so a frame without tracks counts as empty, whatever was detected."""
 
 
 class Occupancy:
-    """Counts feet inside a zone: of tracks where the task is tracked, else of what was found."""
+    """Counts feet inside a zone: of tracks where the task is tracked, otherwise of detections."""
 
     def __init__(self, config: OccupancyConfig, context: RuleContext) -> None:
         self._zone = context.zone(config.zone)
@@ -36,29 +36,29 @@ class Occupancy:
         self._memory = _OccupancyState(self._limit.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
-        """What follows from one more frame."""
+        """Judge one more frame."""
         return self._limit.judge(seen, self._reading(seen))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Ends what is open, and the last minute."""
+        """End an open incident and write the last minute."""
         return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:
-        """The running minute so far."""
+        """The current minute so far."""
         return self._limit.unfinished()
 
     def state(self) -> JsonValue:
-        """Everything needed to go on after a restart."""
+        """Everything needed to resume after a restart."""
         return dump(self._memory)
 
     def restore(self, state: JsonValue) -> None:
-        """Go on from a `state()`; raises ValueError where it is none."""
+        """Resume from a `state()`; raises ValueError for anything else."""
         self._memory = load(_OccupancyState, state)
         self._limit.recall(self._memory.limit)
         self._presence.memory = self._memory.presence
 
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Go on with an earlier rule's open minutes and cooldown; who is where is seen anew."""
+        """Continue an earlier rule's open minutes and cooldown; positions are not carried over."""
         self._limit.inherit(load(_OccupancyState, state).limit, at)
 
     def _reading(self, seen: Observation) -> Reading | None:

@@ -47,4 +47,4 @@ MEANT: dict[str, tuple[str, ...]] = {
     "fridge": ("refrigerator",),
     "animal": ("dog", "cat", "bird"),
 }
-"""Words people write, and the names they mean: only to make suggestions."""
+"""Common words for these names, used for suggestions only."""

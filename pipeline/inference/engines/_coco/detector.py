@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NET_ROWS = 100
-"""The net lists at most so many objects a pass."""
+"""The most objects the net lists in one pass."""
 
 
 def build(config: CocoConfig, clock: Clock | None) -> BatchingEngine:
@@ -54,7 +54,7 @@ class Coco:
         return [self._answers(pixels, tasks) for pixels, tasks in batch]
 
     def close(self) -> None:
-        """Nothing is held that the garbage collector does not take."""
+        """Do nothing: the garbage collector frees everything."""
 
     def _answers(self, pixels: Pixels, tasks: Sequence[Task]) -> list[Answer]:
         import cv2
@@ -62,7 +62,7 @@ class Coco:
         try:
             found = self._find(pixels)
         except (ValueError, cv2.error) as error:
-            reason = f"the picture cannot be looked at: {' '.join(str(error).split())}"
+            reason = f"the picture cannot be used: {' '.join(str(error).split())}"
             return [Failed(task.engine, reason) for task in tasks]
         return [self._answer(found, task) for task in tasks]
 

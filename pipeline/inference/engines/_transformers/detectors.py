@@ -1,6 +1,6 @@
-"""Three families of detectors, asked alike: a label is looked for in pictures of one size.
+"""Three families of detectors with one interface: find labels in pictures of one size.
 
-What is found for a label does not depend on the other labels asked for.
+What is found for a label does not depend on the other labels.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Detector(Protocol):
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
     ) -> list[dict[str, DetectedBoxes]]:
-        """What there is of each label in each picture; all pictures have one size (H, W, 3)."""
+        """Find each label in each picture; all pictures have the same size (H, W, 3)."""
         ...
 
 
@@ -73,12 +73,12 @@ class ClosedSet:
             return None
         known = sorted(self._classes)
         shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-        return f"{label!r} is none of the model's {len(known)} classes: {shown}"
+        return f"{label!r} is not one of the model's {len(known)} classes: {shown}"
 
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
     ) -> list[dict[str, DetectedBoxes]]:
-        """Look once, and sort what is found by class."""
+        """Run the model once, and sort what it finds by class."""
         _, outputs = self._parts.run(images=list(pictures))
         results = self._parts.processor.post_process_object_detection(
             outputs, threshold=min_score, target_sizes=_sizes(pictures)
@@ -136,7 +136,7 @@ class Grounded:
     def find(
         self, pictures: Sequence[Pixels], labels: Sequence[str], min_score: float
     ) -> list[dict[str, DetectedBoxes]]:
-        """Look once for each label."""
+        """Run the model once for each label."""
         found: list[dict[str, DetectedBoxes]] = [{} for _ in pictures]
         for label in labels:
             sentence = _plain(label).rstrip(".") + "."
@@ -182,5 +182,5 @@ def _too_long(label: str) -> str | None:
     if not label.strip():
         return "the label is empty; say what to look for"
     if len(label) > MAX_LABEL:
-        return f"the label has {len(label)} characters; the model reads {MAX_LABEL} at most"
+        return f"the label has {len(label)} characters; the model reads at most {MAX_LABEL}"
     return None

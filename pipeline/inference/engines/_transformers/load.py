@@ -1,4 +1,4 @@
-"""Finds out what kind of detector a checkpoint is, and loads it without running its code."""
+"""Detects what kind of detector a checkpoint is, and loads it without running its code."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ def load(wanted: DetectorToLoad) -> Detector:
     transformers.utils.logging.set_verbosity_error()
     try:
         return _load(wanted)
-    # The library says all of these for what it cannot find, read or run, in many lines.
+    # The library raises all of these, at length, for what it cannot find, read or run.
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AssertionError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(f"the detector {wanted.model} cannot be loaded: {first}") from error

@@ -159,7 +159,7 @@ def test_what_no_processor_can_read_is_given_up(
     assert ordinals(queues.results.take(9, SOON_S)) == [1]
     letters = queues.jobs.dead_letters()
     assert [(letter.engine, letter.seq) for letter in letters] == [("", -1)] * 3
-    assert "something else came" in letters[0].reason
+    assert "got something else" in letters[0].reason
     assert "version 7" in letters[1].reason
     assert "version none" in letters[2].reason
     assert all(queues.jobs.retry(letter.id) for letter in letters)
