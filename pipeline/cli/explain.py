@@ -1,4 +1,4 @@
-"""`moonwatch explain`: what was understood of a deployment file."""
+"""`moonwatch explain`: a deployment file as moonwatch understands it."""
 
 import json
 
