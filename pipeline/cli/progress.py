@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a live table and a progress bar on a terminal, a line a minute elsewhere."""
+"""Shows the progress of a run: live tables on a terminal, one log line a minute elsewhere."""
 
 import logging
 import time

@@ -88,7 +88,7 @@ def sample(
 def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]) -> Deployment:
     """The deployment with the cameras that a sampler of these groups takes; raises ConfigError.
 
-    A camera with a group is taken only by samplers of that group, one without only by those without.
+    A camera with a group is taken by samplers of that group only, one without by those without.
     """
     known = {of.group: None for of in deployment.cameras.values() if of.group is not None}
     if groups and not known:

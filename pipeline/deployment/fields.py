@@ -66,7 +66,7 @@ def types_within(annotation: Any) -> Iterator[type]:
 
 
 def model_at(root: Model, data: Any, path: Path) -> Model | None:
-    """The model that the map at `path` of `data` is meant to be, or None where that is ambiguous."""
+    """The model that the map at `path` of `data` is meant to be, or None if that is unclear."""
     annotation: Any = root
     for key in path:
         annotation = _below(annotation, data, key)

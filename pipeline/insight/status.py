@@ -31,8 +31,8 @@ _SILENT_S = 3 * LEASE_TTL.total_seconds()
 # How late, beyond the time between two frames, the newest may be processed before it is a problem.
 _LATE_S = 10.0
 _UNSEEN = (
-    "no run is active, so only the contents of the store are known, such as each camera's last state; "
-    "start one with `moonwatch run FILE`"
+    "no run is active, so only the contents of the store are known, such as each camera's last "
+    "state; start one with `moonwatch run FILE`"
 )
 
 

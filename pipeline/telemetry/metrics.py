@@ -99,8 +99,8 @@ class Metrics:
         "Capture time (UTC seconds) of the newest live frame that the rules evaluated.", "camera"
     )
     results_passed_over = _CounterOf(
-        "Results not evaluated: late, duplicate, missing, from a camera or engine that is not in the "
-        "file, or requested before an edit.",
+        "Results not evaluated: late, duplicate, missing, from a camera or engine that is not in "
+        "the file, or requested before an edit.",
         "camera",
         "reason",
     )

@@ -106,7 +106,7 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
             "`answers: number`",
         ),
         # shapes
-        (["cameras.door.lines.step.to=[0.1, 0.6]"], "lines.step", "begins and ends in one point"),
+        (["cameras.door.lines.step.to=[0.1, 0.6]"], "lines.step", "starts and ends at the same point"),
         (
             ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"],
             "zones.till.polygon",
@@ -207,8 +207,8 @@ def test_engines_may_be_left_out() -> None:
             "this zone",
         ),
         ("queue={type: memory, visibility: 60s}", "engines.coco.deadline", "60 s is not shorter"),
-        ("cameras.door.source.path=nobody.mp4", f"{DOOR}.source.path", "no file is at nobody.mp4"),
-        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file is at"),
+        ("cameras.door.source.path=nobody.mp4", f"{DOOR}.source.path", "no file found at nobody.mp4"),
+        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file found at"),
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) -> None:

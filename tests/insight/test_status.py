@@ -119,7 +119,7 @@ def test_who_samples_a_camera_is_seen_and_that_nobody_does(tmp_path: Path, serve
     assert not any("plaza" in trouble for trouble in found.troubles)
     _, out, _ = moonwatch("status", file)
     assert "samples plaza" in out
-    assert "stands by for plaza" in out
+    assert "on standby for plaza" in out
 
 
 @pytest.mark.redis
@@ -148,9 +148,9 @@ def test_events_that_wait_for_nobody_are_a_trouble(tmp_path: Path, server: Redis
     file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
     at_work(file, "sampling", "inference", "processing")
     found = seen(file)
-    assert found.sinks["log"].state == "nobody delivers"
-    behind = "sink log is 5 events behind and nobody delivers"
-    assert found.troubles == ["nobody does the delivery", behind]
+    assert found.sinks["log"].state == "no delivery process is running"
+    behind = "sink log is 5 events behind and no delivery process is running"
+    assert found.troubles == ["no delivery process is running", behind]
     at_work(file, "delivery")
     assert seen(file).ok
 
@@ -256,7 +256,7 @@ def test_who_works_by_another_version_of_the_file_is_named(tmp_path: Path, serve
     usual = [Report(stage, "one", 1, 1.0, version="aaa") for stage in STAGES]
     found = told(file, *usual, Report("inference", "two", 7, 1.0, version="bbb"))
     assert found.troubles == [
-        "inference on two (7) works by version bbb of the file, others by aaa: "
+        "inference on two (7) uses version bbb of the file, others use aaa; "
         "`moonwatch reload FILE` applies it to all"
     ]
 
@@ -269,7 +269,7 @@ def test_who_could_not_take_a_changed_file_is_named(tmp_path: Path, server: Redi
     said = ["engines.vlm: has changed; restart this process to load it"]
     refused = Report("inference", "two", 7, 1.0, outcome="needs a restart", said=said)
     assert told(file, refused).troubles == [
-        f"inference on two (7) did not take the file, needs a restart: {said[0]}"
+        f"inference on two (7) did not apply the file, needs a restart: {said[0]}"
     ]
 
 
@@ -311,5 +311,5 @@ def test_a_camera_that_is_judged_late_is_named(tmp_path: Path, server: Redis) ->
         "processing", "one", 1, 1.0, figures={"plaza": CameraFigures(up=True, judged_until=until)}
     )
     (trouble,) = told(file, late).troubles
-    assert trouble.startswith("camera plaza is judged 2")
+    assert trouble.startswith("camera plaza is processed 2")
     assert trouble.endswith(" s late, and so are its events")

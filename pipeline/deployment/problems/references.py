@@ -116,7 +116,7 @@ def yes_no_questions(checked: Checked) -> Iterator[Problem]:
             if task.answers == "yes/no" and first in _OPEN_QUESTIONS:
                 yield Problem(
                     dotted(("cameras", camera, "tasks", name, "ask")),
-                    "this is not a yes/no question; choose another kind of answer: `answers: number`, "
+                    "this is not a yes/no question; choose the kind of answer: `answers: number`, "
                     "`answers: text` or `choices: [...]`",
                 )
 

@@ -44,7 +44,7 @@ def _camera(camera: Node) -> Node:
 
 
 def _source(node: Node) -> Node:
-    """`rtsp://...`, `http://...`, `/dev/video0` or a path of videos, with the type that follows from it."""
+    """`rtsp://...`, `http://...`, `/dev/video0` or a path of videos, with its type added."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         return node
     scheme, colon, _ = node.value.partition("://")
