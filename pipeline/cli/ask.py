@@ -31,7 +31,10 @@ def ask(
     every: Annotated[str, typer.Option(help="Time between frames of a clip.")] = "1s",
     as_json: AsJson = False,
 ) -> None:
-    """Ask about a picture, or about a clip at intervals of `--every`."""
+    """Ask questions about a picture, or about a clip.
+
+    About a clip they are asked at intervals of `--every`.
+    """
     tasks = _tasks(engine, (("detect", detect), ("point", point), ("count", count)), question)
     tasks += _captions(engine, caption)
     if not tasks:

@@ -40,7 +40,7 @@ def dead_letters(
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List, retry or drop the frames that crashed every worker."""
+    """List, retry or drop frames that crashed every worker."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
     queues = shared_queues(deployment, SystemClock())

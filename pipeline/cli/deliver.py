@@ -1,4 +1,4 @@
-"""`moonwatch deliver`: the sinks as a separate process."""
+"""`moonwatch deliver`: the sinks in a separate process."""
 
 from dataclasses import asdict
 from typing import Any
@@ -21,7 +21,10 @@ def deliver(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Deliver events to the sinks as a separate process; a second one is on standby."""
+    """Deliver events to the sinks in a separate process.
+
+    A second one is on standby.
+    """
     process_context = stage_process(
         file, overrides, http, logs, with_parent=with_parent, watch=watch
     )

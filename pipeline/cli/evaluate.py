@@ -35,7 +35,7 @@ def evaluate(
         typer.Option(help="Exit with 1 if an error is above this fraction, such as 0.1."),
     ] = None,
 ) -> None:
-    """Check a deployment's counts on a clip against a manual count."""
+    """Check the counts on a clip against a manual count."""
     known = read_truth(truth)
     with tempfile.TemporaryDirectory(prefix="moonwatch-evaluate-") as folder:
         # A temporary store and no sinks: an evaluation leaves no trace and sends no alarms.

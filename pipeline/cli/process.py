@@ -1,4 +1,4 @@
-"""`moonwatch process`: the rules as a separate process."""
+"""`moonwatch process`: the rules in a separate process."""
 
 import re
 from typing import Annotated, Any
@@ -34,7 +34,10 @@ def process(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Evaluate the rules as a separate process; any number of them share the cameras."""
+    """Evaluate the rules in a separate process.
+
+    Any number of these processes share the cameras.
+    """
     process_context = stage_process(
         file, overrides, http, logs, with_parent=with_parent, watch=watch
     )

@@ -29,7 +29,7 @@ def reload(
         str, typer.Option(help="How long to wait for answers, such as 20s.", metavar="DURATION")
     ] = "20s",
 ) -> None:
-    """Apply a changed file to a running deployment: its cameras, rules and sinks.
+    """Apply a changed file to a running deployment.
 
     Every process reads its own copy of the file. A file with mistakes changes nothing. Exits with 0
     if every process now uses the current file, and with 1 if one does not.

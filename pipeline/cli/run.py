@@ -36,9 +36,9 @@ def run(
         bool, typer.Option("--wait", help="If another run uses the store, wait for it to end.")
     ] = False,
 ) -> None:
-    """Run all stages of a deployment; ends when all of its video files have ended.
+    """Run all stages of a deployment.
 
-    With a queue in memory the stages share this process, and no other run can use the store. With
+    Ends when all of its cameras are files that have ended. With a queue in memory the stages share this process, and no other run can use the store. With
     Redis each stage is a separate process, supervised by this one; they serve --http on the ports
     after this one's, and share the work with other runs.
     """

@@ -1,4 +1,4 @@
-"""`moonwatch sample`: the cameras as a separate process."""
+"""`moonwatch sample`: the cameras in a separate process."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
@@ -47,9 +47,9 @@ def sample(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Sample the cameras as a separate process; any number of them share the cameras.
+    """Sample the cameras in a separate process.
 
-    Ends when all of its cameras are files that have ended.
+    Any number of these processes share the cameras. Ends when all of its cameras are files that have ended.
     """
 
     def narrowed(deployment: Deployment) -> Deployment:

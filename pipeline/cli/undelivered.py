@@ -61,7 +61,7 @@ def undelivered(
     everything: Annotated[bool, typer.Option("--all", help="All sinks.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List, retry or drop the events that a sink refused or missed."""
+    """List, retry or drop events that a sink refused or missed."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
     # Listing changes nothing, so it works with the store of any release.

@@ -186,7 +186,8 @@ def test_a_glob_that_finds_nothing_is_a_problem(write: Write, include: str, part
 
 
 @pytest.mark.parametrize(
-    ("content", "part"), [(b"\xff\xfe\x00", "is not UTF-8"), (b"- a", "must be a map with the keys")]
+    ("content", "part"),
+    [(b"\xff\xfe\x00", "is not UTF-8"), (b"- a", "must be a map with the keys")],
 )
 def test_a_file_that_holds_no_cameras_is_a_problem(write: Write, content: bytes, part: str) -> None:
     """Of which nothing else follows: the sites and names in it are not called missing."""

@@ -41,7 +41,7 @@ def loaded(*overrides: str) -> Loaded:
     ("override", "path", "part"),
     [
         # unknown keys and types
-        ("camera.x=1", "camera", "no known key; did you mean 'cameras'?"),
+        ("camera.x=1", "camera", "not a known key; did you mean 'cameras'?"),
         ("cameras.door.task=1", "cameras.door.task", "did you mean 'tasks'?"),
         ("cameras.door.tasks.people.evry=1s", "cameras.door.tasks.people.evry", "'every'"),
         ("cameras.door.colour=red", "cameras.door.colour", "the keys here are: source, sample"),
@@ -142,7 +142,7 @@ def loaded(*overrides: str) -> Loaded:
         (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a]}",
             "cameras.door.tasks.q",
-            "two `choices` or more",
+            "at least two `choices`",
         ),
         (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a, b], answers: text}",
@@ -399,7 +399,7 @@ def test_an_unset_variable_is_the_only_problem_of_its_value() -> None:
     ("content", "part"),
     [
         (None, "cannot read"),
-        (b"\xff\xfe\x00\x01", "no UTF-8"),
+        (b"\xff\xfe\x00\x01", "not UTF-8"),
         (b"x" * (4 * 1024 * 1024 + 1), "too large"),
     ],
 )

@@ -56,9 +56,9 @@ def test_references_are_replaced(text: str, value: str) -> None:
         ("${QQ}", "QQ is not set; set it, or write ${QQ:-default}"),
         ("${QQ:?name the till camera}", "QQ is not set: name the till camera"),
         ("${EMPTY:?say something}", "EMPTY is not set: say something"),
-        ("${9LIVES}", "no reference"),
-        ("${USER", "no reference"),
-        ("${USER-bob}", "no reference"),
+        ("${9LIVES}", "not a valid reference"),
+        ("${USER", "not a valid reference"),
+        ("${USER-bob}", "not a valid reference"),
     ],
 )
 def test_references_without_a_value_are_problems(text: str, message: str) -> None:
@@ -120,7 +120,7 @@ def test_later_sets_win_and_are_their_own_origin() -> None:
         ("a.b", "path.to.key=value"),
         ("=1", "path.to.key=value"),
         ("a..b=1", "path.to.key=value"),
-        ("a.c.2=1", "a.c is a list of 2"),
+        ("a.c.2=1", "a.c is a list of length 2"),
         ("a.c.first=1", "instead of 'first'"),
         ("a.b.c=1", "a.b is a single value"),
         ("a.b=[1", "is not valid YAML"),
@@ -226,7 +226,7 @@ def test_other_fields_have_no_files(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"\xff\xfe\x00", "is not a text file"),
-        (b"x" * 70_000, "larger than 64 KiB"),
+        (b"x" * 70_000, "more than 64 KiB"),
     ],
 )
 def test_a_secret_file_that_holds_none_is_a_problem(

@@ -108,7 +108,7 @@ def test_a_merged_value_has_the_line_of_its_anchor() -> None:
         ("a: 1\nb: 2\na: 3\n", "a", 3, "twice, on lines 1 and 3"),
         ("a: {b: 1, b: 2}\n", "a.b", 1, "twice"),
         ("a: !secret pw\n", "a", 1, "begins with !"),
-        ("? [a, b]\n: 1\n", "", 1, "a key must be a word"),
+        ("? [a, b]\n: 1\n", "", 1, "a key must be text"),
         ("a:\n\tb: 1\n", "", 2, "never with tabs"),
         ("a: {url: ${HOST}}\n", "", 1, '"${NAME}" in quotes'),
         ("a: b: c\n", "", 1, "in quotes"),

@@ -199,7 +199,9 @@ def test_a_missing_line_is_named() -> None:
 def test_a_line_without_length_is_refused() -> None:
     """A point cannot be crossed."""
     point = Line((0.5, 0.5), (0.5, 0.5))
-    with pytest.raises(ConfigError, match=r"cameras.door.lines.l: starts and ends at the same point"):
+    with pytest.raises(
+        ConfigError, match=r"cameras.door.lines.l: starts and ends at the same point"
+    ):
         config(type="line_crossing", line="l").build(context(lines={"l": point}))
 
 
