@@ -21,7 +21,7 @@ def render(
         str | None, typer.Option(help="Camera to draw; by default the first one.")
     ] = None,
 ) -> None:
-    """Draw the boxes, ids, trails and counts of a run onto its clip."""
+    """Draw the boxes, trails and counts of a run onto its clip."""
     deployment = load(file, overrides)
     name = camera or next(iter(deployment.cameras))
     if name not in deployment.cameras:

@@ -38,9 +38,10 @@ def run(
 ) -> None:
     """Run all stages of a deployment.
 
-    Ends when all of its cameras are files that have ended. With a queue in memory the stages share this process, and no other run can use the store. With
-    Redis each stage is a separate process, supervised by this one; they serve --http on the ports
-    after this one's, and share the work with other runs.
+    Ends when all of its cameras are files that have ended. With a queue in memory the stages share
+    this process, and no other run can use the store. With Redis each stage is a separate process,
+    supervised by this one; they serve --http on the ports after this one's, and share the work with
+    other runs.
     """
     loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch)
     deployment = loaded.deployment

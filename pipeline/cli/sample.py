@@ -49,7 +49,8 @@ def sample(
 ) -> None:
     """Sample the cameras in a separate process.
 
-    Any number of these processes share the cameras. Ends when all of its cameras are files that have ended.
+    Any number of these processes share the cameras. Ends when all of the cameras are files that
+    have ended.
     """
 
     def narrowed(deployment: Deployment) -> Deployment:

@@ -20,7 +20,8 @@ from pipeline.telemetry.logs import set_up
 def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
     """Show the status of a deployment.
 
-    Names its processes, cameras, engines and sinks, and changes nothing. Exits with 0 if all is well, and with 1 if not or if that is unknown.
+    Lists its processes, cameras, engines and sinks, and changes nothing. Exits with 0 if all is
+    well, and with 1 if not or if that is unknown.
     """
     loaded = read(file, overrides)
     # What is unreachable is part of the answer and need not be logged as well.

@@ -161,8 +161,8 @@ def test_a_name_given_twice_names_both_places(write: Write) -> None:
     again = SOUTH.replace("log:", "door:").replace("yard:", "door:")
     first, second = refused(write(own)), refused(write(south=again))
     assert [str(problem) for problem in first] == [
-        "cameras.yard (cameras/south.yaml line 2): is defined twice, in the deployment file, line 8 "
-        "and in cameras/south.yaml line 2; rename one"
+        "cameras.yard (cameras/south.yaml line 2): is defined twice, in the deployment file, line "
+        "8 and in cameras/south.yaml line 2; rename one"
     ]
     assert ["cameras/north.yaml line 6 and in cameras/south.yaml" in str(p) for p in second] == [
         True

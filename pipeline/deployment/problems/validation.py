@@ -191,7 +191,7 @@ def _limit(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
 
 def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
     least, actual = context["min_length"], context["actual_length"]
-    return f"needs at least {least} {'entry' if least == 1 else 'entries'}but has {actual}"
+    return f"needs at least {least} {'entry' if least == 1 else 'entries'} but has {actual}"
 
 
 def _too_long(context: Mapping[str, Any], node: Node | None) -> str:
