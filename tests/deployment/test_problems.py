@@ -267,7 +267,7 @@ def test_a_wrong_key_does_not_hide_what_else_is_wrong_there() -> None:
         "cameras.door.tasks.q.answers",
         "cameras.door.tasks.q",  # the deployment's engine does not speak
     ]
-    assert "possible: yes/no, number, text, one of" in problems[0].message
+    assert "choose from: yes/no, number, text, one of" in problems[0].message
 
 
 def test_what_names_a_broken_part_is_not_wrong_too() -> None:
