@@ -1,4 +1,4 @@
-"""One-off questions about a picture or a clip."""
+"""`moonwatch ask`: one-off questions about a picture or a clip."""
 
 import json
 from pathlib import Path
@@ -24,18 +24,21 @@ def ask(
     count: Labels = [],
     question: Annotated[list[str], typer.Option("--ask", metavar="QUESTION")] = [],
     caption: Annotated[str | None, typer.Option(metavar="short|normal|long")] = None,
-    engine: Annotated[str, typer.Option(help="The type of engine.")] = "coco",
+    engine: Annotated[str, typer.Option(help="Type of the engine.")] = "coco",
     options: Annotated[
-        list[str], typer.Option("--option", metavar="KEY=VALUE", help="Of the engine's config.")
+        list[str], typer.Option("--option", metavar="KEY=VALUE", help="A setting of the engine.")
     ] = [],
-    every: Annotated[str, typer.Option(help="Time between two frames of a clip.")] = "1s",
+    every: Annotated[str, typer.Option(help="Time between frames of a clip.")] = "1s",
     as_json: AsJson = False,
 ) -> None:
-    """Ask about a picture, or about a clip once for every `--every`."""
+    """Ask questions about a picture, or about a clip.
+
+    About a clip they are asked at intervals of `--every`.
+    """
     tasks = _tasks(engine, (("detect", detect), ("point", point), ("count", count)), question)
     tasks += _captions(engine, caption)
     if not tasks:
-        way_out = "name at least one of --detect, --point, --count, --ask and --caption"
+        way_out = "give at least one of --detect, --point, --count, --ask and --caption"
         raise ConfigError([Problem("", way_out)])
     config = _engine_config(engine, options)
     asking.check_tasks(config, tasks)
@@ -81,11 +84,13 @@ def _captions(engine: str, length: str | None) -> list[Task]:
     for known in get_args(CaptionLength):
         if length == known:
             return [Caption("caption", engine, known)]
-    raise ConfigError([Problem("--caption", f"{length!r} is no length: short, normal or long")])
+    raise ConfigError(
+        [Problem("--caption", f"{length!r} is not a valid length: use short, normal or long")]
+    )
 
 
 def _engine_config(engine: str, options: list[str]) -> EngineConfigBase:
-    """The engine's config through the same reader as a deployment file's, with its sentences."""
+    """The engine's config, read like one in a deployment file, with the same error messages."""
     text = (
         "version: 1\n"
         "cameras: {asked: {source: {type: file, path: asked}}}\n"

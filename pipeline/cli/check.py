@@ -10,7 +10,7 @@ from pipeline.deployment.loader import read
 
 
 def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
-    """Say everything that is wrong with a deployment file. Exit code 2 when something is."""
+    """Report everything wrong with a deployment file. Exits with 2 if anything is."""
     try:
         loaded = read(file, overrides)
     except ConfigError as error:
@@ -29,7 +29,7 @@ def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> Non
         typer.echo(f"  warning: {warning}")
     rules = sum(len(camera.rules) for camera in deployment.cameras.values())
     typer.echo(
-        f"{file}: good. {_number(len(deployment.cameras), 'camera')}, "
+        f"{file}: valid. {_number(len(deployment.cameras), 'camera')}, "
         f"{_number(rules, 'rule')}, {_number(len(deployment.sinks), 'sink')}"
     )
 

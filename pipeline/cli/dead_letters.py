@@ -1,4 +1,4 @@
-"""`moonwatch dead-letters`: frames that no worker survived; look at them, try again, or let go."""
+"""`moonwatch dead-letters`: list, retry or drop frames that crashed every worker."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from pipeline.telemetry.logs import set_up
 
 
 class DeadLetterAction(StrEnum):
-    """What is done with dead letters."""
+    """What to do with dead letters."""
 
     LIST = "list"
     RETRY = "retry"
@@ -29,28 +29,29 @@ class DeadLetterAction(StrEnum):
 
 def dead_letters(
     action: Annotated[
-        DeadLetterAction, typer.Argument(help="Show them, put them back, or forget them.")
+        DeadLetterAction,
+        typer.Argument(help="List them, put them back on the queue, or drop them."),
     ],
     file: File,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Which ones; see `list`.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="IDs as shown by `list`.")
     ] = None,
     overrides: Overrides = [],
-    everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at the frames that no worker survived, put them back, or forget them."""
+    """List, retry or drop frames that crashed every worker."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
     queues = shared_queues(deployment, SystemClock())
     try:
-        letters = queues.jobs.dead_letters()
+        found = queues.jobs.dead_letters()
         if action is DeadLetterAction.LIST:
-            _say(letters, as_json=as_json)
+            _say(found, as_json=as_json)
             return
-        chosen = [letter.id for letter in letters] if everything else list(ids or [])
+        chosen = [dead_letter.id for dead_letter in found] if everything else list(ids or [])
         if not chosen and not everything:
-            raise ConfigError([Problem("", f"name the dead letters to {action}, or --all")])
+            raise ConfigError([Problem("", f"name the dead letters to {action}, or use --all")])
         _act(queues.jobs, action, chosen)
     finally:
         queues.close()
@@ -58,23 +59,23 @@ def dead_letters(
 
 def _act(jobs: JobQueue, action: DeadLetterAction, chosen: Sequence[str]) -> None:
     act = jobs.retry if action is DeadLetterAction.RETRY else jobs.drop
-    unknown = [letter for letter in chosen if not act(letter)]
-    done = "put back" if action is DeadLetterAction.RETRY else "forgotten"
+    unknown = [name for name in chosen if not act(name)]
+    done = "put back" if action is DeadLetterAction.RETRY else "dropped"
     typer.echo(f"{len(chosen) - len(unknown)} {done}")
     if unknown:
-        raise MoonwatchError(f"there is no dead letter {', '.join(unknown)}")
+        raise MoonwatchError(f"no such dead letter: {', '.join(unknown)}")
 
 
-def _say(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
+def _say(found: Sequence[DeadLetter], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([asdict(letter) for letter in letters], indent=2))
+        typer.echo(json.dumps([asdict(dead_letter) for dead_letter in found], indent=2))
         return
-    if not letters:
+    if not found:
         typer.echo("no dead letters")
         return
     table = Table(title="dead letters", title_justify="left", title_style="bold")
     for column in ("id", "camera", "engine", "frame", "attempts", "reason"):
         table.add_column(column)
-    for one in letters:
+    for one in found:
         table.add_row(one.id, one.camera, one.engine, str(one.seq), str(one.attempts), one.reason)
     Console().print(table)

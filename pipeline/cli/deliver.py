@@ -1,4 +1,4 @@
-"""`moonwatch deliver`: the sinks, in a process of its own."""
+"""`moonwatch deliver`: the sinks in a separate process."""
 
 from dataclasses import asdict
 from typing import Any
@@ -21,7 +21,10 @@ def deliver(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Deliver events to the sinks, in a process of its own; a second one stands by."""
+    """Deliver events to the sinks in a separate process.
+
+    A second one is on standby.
+    """
     process_context = stage_process(
         file, overrides, http, logs, with_parent=with_parent, watch=watch
     )

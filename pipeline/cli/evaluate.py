@@ -1,4 +1,4 @@
-"""`moonwatch evaluate`: what a deployment counts against what a person counted."""
+"""`moonwatch evaluate`: a deployment's counts checked against a manual count."""
 
 import json
 import tempfile
@@ -24,27 +24,30 @@ from pipeline.telemetry.logs import set_up
 
 def evaluate(
     file: File,
-    truth: Annotated[Path, typer.Argument(help="What a person counted, as JSON.")],
+    truth: Annotated[Path, typer.Argument(help="The manual counts, as JSON.")],
     overrides: Overrides = [],
     as_json: AsJson = False,
-    camera: Annotated[str | None, typer.Option(help="The camera the truth is about.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Camera that was counted; by default the first one.")
+    ] = None,
     max_error: Annotated[
-        float | None, typer.Option(help="Exit with 1 above this error, as a share like 0.1.")
+        float | None,
+        typer.Option(help="Exit with 1 if an error is above this fraction, such as 0.1."),
     ] = None,
 ) -> None:
-    """Compare what a deployment counts on a clip with what a person counted on it."""
+    """Check the counts on a clip against a manual count."""
     known = read_truth(truth)
     with tempfile.TemporaryDirectory(prefix="moonwatch-evaluate-") as folder:
-        # Its own store and no sinks: an evaluation leaves no trace and alarms nobody.
+        # A temporary store and no sinks: an evaluation leaves no trace and sends no alarms.
         own = [f"store.url=sqlite:///{folder}/events.db", "sinks={}", "queue={type: memory}"]
         deployment, name = one_camera(file, [*overrides, *own], camera)
         summary = _evaluated(deployment, quiet=as_json)
     rows = compare(deployment.cameras[name], known, summary)
     if not rows:
-        raise ConfigError([Problem(str(truth), f"names no line or zone that {name!r} counts at")])
+        raise ConfigError([Problem(str(truth), f"has no line or zone at which {name!r} counts")])
     _say(rows, as_json=as_json)
     for place in uncounted(deployment.cameras[name], known):
-        typer.echo(f"{truth}: no rule of {name!r} counts at {place}; it is left out", err=True)
+        typer.echo(f"{truth}: no rule of {name!r} counts at {place}; skipped", err=True)
     worst = worst_error(rows)
     if max_error is not None and worst > max_error:
         raise MoonwatchError(f"the largest error is {worst:.3f}, above --max-error {max_error:g}")
@@ -61,7 +64,7 @@ def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:
     if reason is not None:
         raise MoonwatchError(reason)
     if stop.is_set():
-        raise MoonwatchError("stopped before the end of the clip: there is nothing to compare")
+        raise MoonwatchError("stopped before the end of the clip, so there is nothing to compare")
     return summary
 
 

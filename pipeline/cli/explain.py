@@ -1,4 +1,4 @@
-"""`moonwatch explain`: what was understood of a deployment file."""
+"""`moonwatch explain`: a deployment file as moonwatch understands it."""
 
 import json
 
@@ -10,7 +10,7 @@ from pipeline.deployment.loader import read
 
 
 def explain(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
-    """Show the deployment as moonwatch understands it, with the origin of every value."""
+    """Show every value of a deployment file, and its origin."""
     loaded = read(file, overrides)
     if as_json:
         typer.echo(json.dumps(explaining.explain_data(loaded), indent=2, default=str))

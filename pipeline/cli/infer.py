@@ -1,4 +1,4 @@
-"""`moonwatch infer`: the engines, in a process of its own."""
+"""`moonwatch infer`: the engines in a separate process."""
 
 from typing import Annotated
 
@@ -25,7 +25,10 @@ def infer(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Answer with the engines, in a process of its own; as many as wanted share the work."""
+    """Run the engines in a separate process.
+
+    Any number of these processes share the work.
+    """
 
     def narrowed(deployment: Deployment) -> Deployment:
         known_names("--engine", engine, used_engines(deployment))

@@ -1,6 +1,6 @@
-"""The `moonwatch` command. Exit codes: 0 done, 1 failed at work, 2 refused input.
+"""The `moonwatch` command. Exit codes: 0 success, 1 failure while running, 2 invalid input.
 
-Only the module of the command that is called is imported, so that `check` starts at once.
+Only the module of the given command is imported, so that `check` starts at once.
 """
 
 import gc
@@ -41,7 +41,7 @@ COMMANDS = (
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
 EXTRAS = {"render": "render", "models": "moondream"}
-"""Commands that need more than the core install, and the extra that brings it."""
+"""Commands that need more than the core install, and the extra that installs it."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
@@ -61,7 +61,7 @@ def app_for(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _add(app: typer.Typer, name: str) -> None:
-    """Add one command; where a library it needs is not installed, it says which extra brings it."""
+    """Add one command; if a library is missing, it names the extra to install."""
     try:
         module = importlib.import_module(f"pipeline.cli.{name.replace('-', '_')}")
     except ModuleNotFoundError as error:
@@ -82,7 +82,7 @@ def _missing(name: str, library: str | None) -> Callable[[], None]:
         way_out = f"pip install 'moonwatch[{EXTRAS[name]}]'"
         raise MoonwatchError(f"`{name}` needs {library}; install it with: {way_out}")
 
-    command.__doc__ = f"(needs {library}, which the extra `{EXTRAS[name]}` brings)"
+    command.__doc__ = f"(needs {library}; install the extra `{EXTRAS[name]}`)"
     return command
 
 
@@ -94,25 +94,28 @@ def _say_version(asked: bool) -> None:
     try:
         version = metadata.version("moonwatch")
     except metadata.PackageNotFoundError:
-        version = "from a checkout that is not installed"
+        version = "from a checkout, not installed"
     typer.echo(f"moonwatch {version}")
     raise typer.Exit
 
 
 def moonwatch(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Ask your cameras questions in plain words, and act on the answers."""
 
 
 def main() -> None:
-    """Run the command line; every error of ours is a sentence, never a traceback."""
-    # What imports make stays, and a check has ended before there is anything to collect: looking
-    # for garbage would be a tenth of its time.
+    """Run the command line; our own errors are shown as sentences, never as tracebacks."""
+    # What imports create is kept, and a check ends before there is anything to collect: garbage
+    # collection would take a tenth of its time.
     gc.disable()
-    # Pydantic would look for plugins in every distribution that is installed beside ours.
+    # Pydantic would look for plugins in every distribution that is installed next to ours.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.excepthook = _say_bug
     threading.excepthook = lambda seen: _say_bug(seen.exc_type, seen.exc_value, seen.exc_traceback)
@@ -123,9 +126,9 @@ def main() -> None:
         if not late:
             raise
         # They are inside native code, a model or a decoder. Python before 3.14 ends such a thread
-        # when it comes back to a finished interpreter by unwinding its stack, and C++ answers that
-        # with abort(). So the process ends without taking the interpreter down under them.
-        logger.warning("ending while at work: %s", ", ".join(sorted(late)))
+        # when it returns to a finished interpreter by unwinding its stack, and C++ responds with
+        # abort(). So the process ends without shutting down the interpreter.
+        logger.warning("exiting while threads are still running: %s", ", ".join(sorted(late)))
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):

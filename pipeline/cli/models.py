@@ -1,4 +1,4 @@
-"""`moonwatch models`: the Moondream checkpoints, fetched and checked."""
+"""`moonwatch models`: list, download and verify Moondream checkpoints."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,32 +17,34 @@ from pipeline.moondream.models import verify as verify_models
 
 T = TypeVar("T")
 
-models = typer.Typer(help="The Moondream checkpoints, fetched and checked.", no_args_is_help=True)
+models = typer.Typer(help="List, download and verify Moondream checkpoints.", no_args_is_help=True)
 
-Model = Annotated[str, typer.Argument(help="The repository.", metavar="MODEL")]
+Model = Annotated[
+    str, typer.Argument(help="The repository, such as vikhyatk/moondream2.", metavar="MODEL")
+]
 Revision = Annotated[str | None, typer.Option(help="The release, such as 2025-06-21.")]
 
 
 @models.command("list")
 def listed(as_json: AsJson = False) -> None:
-    """The known checkpoints, and which of them are here."""
+    """List the known checkpoints, and which of them are downloaded."""
     _say(verify_models(), as_json=as_json)
 
 
 @models.command()
 def pull(model: Model = DEFAULT_MODEL, revision: Revision = None, as_json: AsJson = False) -> None:
-    """Fetch a checkpoint into the Hugging Face cache and check it to the last byte."""
+    """Download a checkpoint into the Hugging Face cache and verify every byte."""
     state = _translated(lambda: pull_model(model, revision))
     _say([state], as_json=as_json)
 
 
 @models.command()
 def verify(
-    model: Annotated[str | None, typer.Argument(help="One repository; all without it.")] = None,
+    model: Annotated[str | None, typer.Argument(help="One repository; by default all.")] = None,
     revision: Revision = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check what is in the cache. Exit code 1 when a file is damaged, or the one named missing."""
+    """Verify the cache. Exits with 1 if a file is damaged, or the given checkpoint is missing."""
     states = _translated(lambda: verify_models(model, revision))
     _say(states, as_json=as_json)
     damaged = [file for state in states for file in state.files if file.state == "damaged"]

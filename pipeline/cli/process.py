@@ -1,4 +1,4 @@
-"""`moonwatch process`: the rules, in a process of its own."""
+"""`moonwatch process`: the rules in a separate process."""
 
 import re
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from pipeline.runtime.stages.processing import ShardedProcessingStage
 
 Shard = Annotated[
     str | None,
-    typer.Option(metavar="N/OF", help="A fixed share, like 1/4; a fair share by itself if not."),
+    typer.Option(metavar="N/OF", help="A fixed share, such as 1/4; by default a fair share."),
 ]
 
 
@@ -34,12 +34,15 @@ def process(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Judge the answers, in a process of its own; as many as wanted share the cameras."""
+    """Evaluate the rules in a separate process.
+
+    Any number of these processes share the cameras.
+    """
     process_context = stage_process(
         file, overrides, http, logs, with_parent=with_parent, watch=watch
     )
     partitions = process_context.queues.results.partitions
-    # What it took of cameras that are another's would be let go.
+    # Results that it took for another processor's cameras would be discarded.
     serve(
         "processing",
         _processing(process_context, _shard(shard, partitions)),
@@ -78,7 +81,7 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
 
 
 def _processors(process_context: ProcessContext) -> int:
-    """How many there are to share with; the least when nobody can tell."""
+    """How many processors share the work; 1 when that is unknown."""
     try:
         reports = reports_of(process_context.queues.presence).values()
     except QueueError:
@@ -93,6 +96,8 @@ def _shard(text: str | None, partitions: int) -> frozenset[int] | None:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     number, of = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= of <= partitions:
-        message = f"{text!r} is no share; write 1/4 to 4/4, of up to {partitions} partitions"
+        message = (
+            f"{text!r} is not a valid share; write 1/4 to 4/4, of up to {partitions} partitions"
+        )
         raise ConfigError([Problem("--shard", message)])
     return frozenset(range(number - 1, partitions, of))

@@ -1,4 +1,4 @@
-"""Shows a run at work: a live table and a progress bar on a terminal, a line a minute elsewhere."""
+"""Shows the progress of a run: live tables on a terminal, one log line a minute elsewhere."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ _REDRAW_S = 0.5
 
 @contextmanager
 def live(run: RunHandle) -> Iterator[Show]:
-    """Redraws a table, and how far the files are, for as long as the block lasts."""
+    """Shows a live table and the progress of the files while the block runs."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("[progress.description]{task.description}"),
@@ -48,7 +48,7 @@ def live(run: RunHandle) -> Iterator[Show]:
 
 
 def line_every(run: RunHandle, seconds: float) -> Show:
-    """Logs how a run is doing, at most every `seconds`."""
+    """Logs the status of a run, at most every `seconds`."""
     said_at = time.monotonic()
 
     def show() -> None:

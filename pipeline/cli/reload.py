@@ -1,4 +1,4 @@
-"""`moonwatch reload`: a changed deployment file, applied to every process at work."""
+"""`moonwatch reload`: apply a changed deployment file to all running processes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ def reload(
     overrides: Overrides = [],
     as_json: AsJson = False,
     within: Annotated[
-        str, typer.Option(help="How long answers are waited for, like 20s.", metavar="DURATION")
+        str, typer.Option(help="How long to wait for answers, such as 20s.", metavar="DURATION")
     ] = "20s",
 ) -> None:
-    """Apply a changed file to what runs: cameras, rules and sinks come, go and change at work.
+    """Apply a changed file to a running deployment.
 
-    Every process reads its own copy of the file. A file with mistakes changes nothing. Ends with 0
-    where every process works by the file as it is now, and with 1 where one does not.
+    Every process reads its own copy of the file. A file with mistakes changes nothing. Exits with 0
+    if every process now uses the current file, and with 1 if one does not.
     """
     loaded = read(file, overrides)
     try:
@@ -44,13 +44,13 @@ def reload(
     with meeting_point(loaded.deployment, clock) as meeting:
         asked = {m: r for m, r in reports_of(meeting.presence).items() if not r.is_last}
         if not asked:
-            raise MoonwatchError(f"no process of {file} is at work; start it with `moonwatch run`")
+            raise MoonwatchError(f"no process of {file} is running; start it with `moonwatch run`")
         request = new_request()
         meeting.requests.ask(request, REQUEST_TTL)
         deadline = clock.monotonic() + within_s
         answered: Mapping[str, Report] = {}
         while clock.monotonic() < deadline:
-            # Who ends meanwhile need not answer; who starts has read the file as it is now.
+            # A process that ends meanwhile need not answer; a new one has read the current file.
             present = {m: r for m, r in reports_of(meeting.presence).items() if not r.is_last}
             asked = {m: present.get(m, r) for m, r in asked.items() if m in present}
             answered = {m: r for m, r in asked.items() if r.request == request}
@@ -72,7 +72,7 @@ def reload(
 
 @dataclass(frozen=True, slots=True)
 class _ProcessAnswer:
-    """What one process says of the changed file."""
+    """One process's answer about the changed file."""
 
     stage: str
     host: str
@@ -80,13 +80,13 @@ class _ProcessAnswer:
     outcome: str
     said: Sequence[str]
     good: bool
-    """Whether it works by the file as it is now."""
+    """Whether it uses the current file."""
 
 
 def _answer(report: Report, request: str, version: str) -> _ProcessAnswer:
     outcome, said = report.outcome, list(report.said)
     if report.request != request:
-        outcome, said = _NO_ANSWER, ["it may be busy, or paused; `moonwatch status` shows it"]
+        outcome, said = _NO_ANSWER, ["it may be busy or paused; check with `moonwatch status`"]
     good = outcome in APPLIED
     if good and report.version != version:
         good = False

@@ -1,4 +1,4 @@
-"""`moonwatch render`: an annotated clip of what a run saw."""
+"""`moonwatch render`: an annotated clip of a run."""
 
 import sys
 from pathlib import Path
@@ -14,12 +14,14 @@ from pipeline.render.scene import render_camera
 
 def render(
     file: File,
-    tracks: Annotated[Path, typer.Option(help="What `run --record` wrote.")],
+    tracks: Annotated[Path, typer.Option(help="File written by `run --record`.")],
     out: Annotated[Path, typer.Option(help="The clip to write.")],
     overrides: Overrides = [],
-    camera: Annotated[str | None, typer.Option(help="Which camera, when there are more.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Camera to draw; by default the first one.")
+    ] = None,
 ) -> None:
-    """Draw what a run saw onto its clip: boxes, ids, trails, counts."""
+    """Draw the boxes, trails and counts of a run onto its clip."""
     deployment = load(file, overrides)
     name = camera or next(iter(deployment.cameras))
     if name not in deployment.cameras:

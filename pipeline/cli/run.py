@@ -1,4 +1,4 @@
-"""`moonwatch run`: all stages of a deployment, in one process or in one each."""
+"""`moonwatch run`: all stages of a deployment, in one process or one process each."""
 
 import json
 import threading
@@ -29,18 +29,19 @@ def run(
     logs: LogFormatOption = "text",
     http: Http = None,
     record: Annotated[
-        Path | None, typer.Option(help="Write what is tracked to this file, for `render`.")
+        Path | None, typer.Option(help="Write all tracks to this file, for `render`.")
     ] = None,
     watch: Watch = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Where another run works on the store, wait for its end.")
+        bool, typer.Option("--wait", help="If another run uses the store, wait for it to end.")
     ] = False,
 ) -> None:
-    """Run all stages of a deployment; ends when all of its files have ended.
+    """Run all stages of a deployment.
 
-    With a queue in memory they share this process, and its store with no other run. With Redis each
-    is a process of its own, looked after by this one; they answer --http on the ports after this
-    one's, and share the work with those of other runs.
+    Ends when all of its cameras are files that have ended. With a queue in memory the stages share
+    this process, and no other run can use the store. With Redis each stage is a separate process,
+    supervised by this one; they serve --http on the ports after this one's, and share the work with
+    other runs.
     """
     loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch)
     deployment = loaded.deployment
@@ -59,7 +60,7 @@ def run(
         scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
         _run(scaled, stop, hang_up, address, as_json=as_json)
     if stop.is_set() and not as_json:
-        typer.echo("stopped; run it again to go on where it was", err=True)
+        typer.echo("stopped; run it again to resume", err=True)
 
 
 def _run(
@@ -70,7 +71,7 @@ def _run(
     *,
     as_json: bool,
 ) -> None:
-    """Work until it is over, and say what came of it; raises MoonwatchError where it failed."""
+    """Run to the end and print the results; raises MoonwatchError on failure."""
     with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
         summary = work(running, stop, hang_up, quiet=as_json)
     _say(summary, as_json=as_json)
@@ -86,6 +87,6 @@ def _say(summary: Summary, *, as_json: bool) -> None:
         typer.echo(json.dumps(summary.as_json(), indent=2))
         return
     console = Console()
-    console.print("counts and events: all that the store keeps; frames: of this run", style="dim")
+    console.print("counts and events: everything in the store; frames: this run only", style="dim")
     for table in summary_tables(summary):
         console.print(table)

@@ -1,4 +1,4 @@
-"""What `run` and `evaluate` share: put a deployment to work, show how it does, stop it."""
+"""What `run` and `evaluate` share: start a deployment, show its status, stop it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.insight.summary import Summary, summarise
 from pipeline.runtime.run_handle import RunHandle
 
-# How often a run is looked at; sinks are told of new events as often.
+# How often a run is polled, and sinks learn of new events.
 _LOOK_S = 0.1
 _LINE_EVERY_S = 60.0
 
@@ -29,9 +29,9 @@ def work(
     *,
     quiet: bool,
 ) -> Summary:
-    """Start a run, look after it until it is over, and end it; what it found.
+    """Start a run, poll it until it is over, stop it, and return its summary.
 
-    Whenever `hang_up` is set, it reads its file again.
+    Whenever `hang_up` is set, the run reads its file again.
     """
     began = time.monotonic()
     try:
@@ -54,7 +54,7 @@ def work(
 
 
 def one_camera(file: Path, overrides: list[str], camera: str | None) -> tuple[Deployment, str]:
-    """The deployment with nothing but one camera, and that camera's name."""
+    """The deployment reduced to one camera, and that camera's name."""
     deployment = load(file, overrides)
     name = camera or next(iter(deployment.cameras))
     if name not in deployment.cameras:
@@ -68,7 +68,7 @@ def stop_on_signals() -> threading.Event:
 
     def handle(signum: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            # Nothing is lost: what was not stored is judged again at the next start.
+            # Nothing is lost: what was not stored is evaluated again at the next start.
             os._exit(128 + signum)
         stop.set()
 
@@ -96,4 +96,4 @@ def _display(run: RunHandle, *, quiet: bool) -> Iterator[Callable[[], None]]:
 
 
 def _show_nothing() -> None:
-    """For machines, which read the result."""
+    """Prints nothing: the caller reads the result."""

@@ -1,4 +1,4 @@
-"""`moonwatch sample`: the cameras, in a process of its own."""
+"""`moonwatch sample`: the cameras in a separate process."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
@@ -29,11 +29,11 @@ Groups = Annotated[
     typer.Option(
         "--group",
         metavar="NAME",
-        help="The cameras of this group; may be repeated. Without it those without a group.",
+        help="Cameras of this group; may be repeated. By default those without a group.",
     ),
 ]
 AllGroups = Annotated[bool, typer.Option("--all-groups", hidden=True)]
-"""What `run` tells the one sampler it starts."""
+"""Passed by `run` to the one sampler it starts."""
 
 
 def sample(
@@ -47,9 +47,10 @@ def sample(
     watch: Watch = False,
     with_parent: WithParent = False,
 ) -> None:
-    """Sample the cameras, in a process of its own; as many as wanted share them.
+    """Sample the cameras in a separate process.
 
-    Ends when all of them were files and ended.
+    Any number of these processes share the cameras. Ends when all of the cameras are files that
+    have ended.
     """
 
     def narrowed(deployment: Deployment) -> Deployment:
@@ -88,7 +89,7 @@ def sample(
 def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]) -> Deployment:
     """The deployment with the cameras that a sampler of these groups takes; raises ConfigError.
 
-    A camera with a group is taken by samplers of that group alone, one without by those without.
+    A camera with a group is taken by samplers of that group only, one without by those without.
     """
     known = {of.group: None for of in deployment.cameras.values() if of.group is not None}
     if groups and not known:
@@ -115,12 +116,12 @@ def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]
 
 def _not_able(camera: str, group: str | None) -> Problem:
     if group is None:
-        return Problem("--camera", f"{camera!r} has no group: leave `--group` out")
-    return Problem("--camera", f"{camera!r} is of a group: add `--group {group}`")
+        return Problem("--camera", f"{camera!r} has no group: omit `--group`")
+    return Problem("--camera", f"{camera!r} belongs to a group: add `--group {group}`")
 
 
 class OtherSamplers:
-    """What the other samplers say of themselves; raises QueueError."""
+    """The reports of the other samplers; raises QueueError."""
 
     def __init__(self, presence: Presence, member: str) -> None:
         """`member` is this one."""
@@ -138,10 +139,10 @@ class OtherSamplers:
         }
 
     def over(self) -> Collection[str]:
-        """Files that they have played and that are judged to their end.
+        """Files that they have played to the end and whose frames are all evaluated.
 
-        Of those alone that were seen alive: the last word of one that ended before this one began
-        is about another playing.
+        Only samplers that were seen alive count: the last report of one that ended before this one
+        started is about an earlier playback.
         """
         for member, report in self._reports().items():
             if report.up_s > self._first_up_s.setdefault(member, report.up_s):

@@ -8,5 +8,5 @@ from pipeline.deployment.json_schema import json_schema
 
 
 def schema() -> None:
-    """Write the JSON Schema of deployment files, for editors."""
+    """Print the JSON Schema of deployment files, for editors."""
     typer.echo(json.dumps(json_schema(), indent=2))

@@ -1,4 +1,4 @@
-"""What the commands of the single stages share."""
+"""What the commands for single stages share."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path

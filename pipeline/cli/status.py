@@ -1,4 +1,4 @@
-"""`moonwatch status`: what is alive, how far behind, and what is lost, asked from outside."""
+"""`moonwatch status`: status of a deployment, seen from outside."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,13 @@ from pipeline.telemetry.logs import set_up
 
 
 def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> None:
-    """Say how a deployment does: processes, cameras, engines, sinks. Changes nothing.
+    """Show the status of a deployment.
 
-    Ends with 0 where all is well, and with 1 where it is not or cannot be told.
+    Lists its processes, cameras, engines and sinks, and changes nothing. Exits with 0 if all is
+    well, and with 1 if not or if that is unknown.
     """
     loaded = read(file, overrides)
-    # What is out of reach is part of the answer and need not be logged as well.
+    # What is unreachable is part of the answer and need not be logged as well.
     set_up("text", "CRITICAL")
     found = status_of(loaded.deployment, SystemClock(), loaded.digest)
     if as_json:
@@ -71,7 +72,7 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
     if found.sinks:
         table = _table("sinks", "sink", "behind", "undelivered", "state")
         for name, sink in found.sinks.items():
-            # As text: a reason in square brackets is no markup.
+            # As text: a reason in square brackets is not markup.
             words = Text(sink.state)
             table.add_row(name, _known(sink.behind), _known(sink.undelivered), words)
         yield table
@@ -97,13 +98,13 @@ _MOST_NAMES = 4
 
 
 def _work(process: Report) -> str:
-    """What a process does, in a few words; of a sampler with which cameras."""
+    """What a process is doing, in a few words; a sampler names its cameras."""
     if process.not_ready:
         return process.not_ready
-    of = [f"samples {_few(process.samples)}"] if process.samples else []
+    of = [f"sampling {_few(process.samples)}"] if process.samples else []
     if process.stands_by_for:
-        of.append(f"stands by for {_few(process.stands_by_for)}")
-    return "; ".join(of) or ("standing by" if process.stands_by else "at work")
+        of.append(f"on standby for {_few(process.stands_by_for)}")
+    return "; ".join(of) or ("on standby" if process.stands_by else "running")
 
 
 def _few(names: Sequence[str]) -> str:

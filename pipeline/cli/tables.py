@@ -1,4 +1,4 @@
-"""What a person sees: tables of a run's figures, the live table, problems of a file."""
+"""Tables for the terminal: a run's figures, the live table, problems of a file."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -61,7 +61,7 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
 
 
 def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Table:
-    """How every camera and sink is doing at this moment."""
+    """The current status of every camera and sink."""
     table = Table(title=f"moonwatch, up {timedelta(seconds=round(up_s))}", title_justify="left")
     for name in ("camera", "state", "sampled", "dropped", "judged", "events"):
         table.add_column(name, justify="left" if name in ("camera", "state") else "right")
@@ -75,7 +75,7 @@ def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Ta
             str(counted.events),
         )
     for lane in lanes:
-        # Escaped: what a sink says of its failure may hold brackets, which mean colours here.
+        # Escaped: a sink's error may contain brackets, which mean colours here.
         state = f"[red]{escape(lane.error)}[/]" if lane.error else "[green]delivering[/]"
         table.add_row(f"→ {lane.sink}", state, "", "", f"{lane.behind} behind", str(lane.delivered))
     return table
@@ -97,7 +97,7 @@ def status_line(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> s
 
 
 def print_problems(console: Console, file: str, problems: Sequence[Problem]) -> None:
-    """All problems of a file, one a line, with their number."""
+    """All problems of a file, one per line, and their number."""
     for problem in problems:
         console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"

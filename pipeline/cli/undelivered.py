@@ -1,4 +1,4 @@
-"""`moonwatch undelivered`: events that a sink would not take; look, send again, or let go."""
+"""`moonwatch undelivered`: list, retry or drop events that a sink refused."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ from pipeline.telemetry.logs import set_up
 
 
 class UndeliveredAction(StrEnum):
-    """What is done with undelivered events."""
+    """What to do with undelivered events."""
 
     LIST = "list"
     RETRY = "retry"
@@ -35,14 +35,14 @@ class UndeliveredAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """An undelivered event, with what the store still has of it."""
+    """An undelivered event, and its content if the store still has it."""
 
-    letter: Undelivered
+    entry: Undelivered
     event: Event | None
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
-        said: dict[str, JsonValue] = asdict(self.letter)
+        said: dict[str, JsonValue] = asdict(self.entry)
         if self.event is not None:
             one = self.event
             said |= {"camera": one.camera, "rule": one.rule, "phase": one.phase, "at": one.at}
@@ -51,36 +51,36 @@ class _Listed:
 
 def undelivered(
     action: Annotated[
-        UndeliveredAction, typer.Argument(help="Show them, send them again, or forget them.")
+        UndeliveredAction, typer.Argument(help="List them, send them again, or drop them.")
     ],
     file: File,
     sinks: Annotated[
-        list[str] | None, typer.Argument(metavar="[SINK]...", help="Of which sinks.")
+        list[str] | None, typer.Argument(metavar="[SINK]...", help="Only these sinks.")
     ] = None,
     overrides: Overrides = [],
-    everything: Annotated[bool, typer.Option("--all", help="Of all sinks.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All sinks.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look at the events that a sink refused or missed, send them again, or forget them."""
+    """List, retry or drop events that a sink refused or missed."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
-    # Whoever only looks changes nothing, whichever release works on the store.
+    # Listing changes nothing, so it works with the store of any release.
     store = deployment.store.build_reader(SystemClock())
     try:
         if action is not UndeliveredAction.LIST:
             store.close()
             store = deployment.store.build(SystemClock())
-        letters = store.undelivered()
+        entries = store.undelivered()
         named = set(sinks or [])
-        _check_names(named, {letter.sink for letter in letters} | set(deployment.sinks))
+        _check_names(named, {entry.sink for entry in entries} | set(deployment.sinks))
         if action is not UndeliveredAction.LIST and not (named or everything):
-            raise ConfigError([Problem("", f"name the sinks to {action}, or --all")])
-        chosen = [letter for letter in letters if not named or letter.sink in named]
+            raise ConfigError([Problem("", f"name the sinks to {action}, or use --all")])
+        chosen = [entry for entry in entries if not named or entry.sink in named]
         if action is UndeliveredAction.LIST:
-            listed = [_Listed(letter, _event(store, letter)) for letter in chosen]
+            listed = [_Listed(entry, _event(store, entry)) for entry in chosen]
             _say(listed, deployment, as_json=as_json)
         elif action is UndeliveredAction.DROP:
-            typer.echo(f"{store.discard(chosen)} forgotten")
+            typer.echo(f"{store.discard(chosen)} dropped")
         else:
             _report(_sent_again(deployment, store, chosen))
     finally:
@@ -96,26 +96,26 @@ def _check_names(named: Collection[str], known: Collection[str]) -> None:
 
 
 def _sent_again(
-    deployment: Deployment, store: Store, letters: Sequence[Undelivered]
+    deployment: Deployment, store: Store, entries: Sequence[Undelivered]
 ) -> list[Resent]:
     done = []
     for route, sink in routes_of(deployment):
-        own = [letter for letter in letters if letter.sink == route.sink]
+        own = [entry for entry in entries if entry.sink == route.sink]
         try:
             if own:
                 done.append(resend(store, sink, own, route.at_once))
         finally:
             sink.close()
-    dismissed = {letter.sink for letter in letters} - set(deployment.sinks)
+    dismissed = {entry.sink for entry in entries} - set(deployment.sinks)
     for name in sorted(dismissed):
-        left = sum(letter.sink == name for letter in letters)
-        done.append(Resent(name, left=left, trouble="the file has no such sink any more"))
+        left = sum(entry.sink == name for entry in entries)
+        done.append(Resent(name, left=left, trouble="the file no longer has this sink"))
     return done
 
 
 def _report(done: Sequence[Resent]) -> None:
     for one in done:
-        gone = f", {one.gone} forgotten (the store keeps their events no more)" if one.gone else ""
+        gone = f", {one.gone} dropped (their events are no longer in the store)" if one.gone else ""
         typer.echo(f"{one.sink}: {one.delivered} delivered{gone}")
     if not done:
         typer.echo("no undelivered events")
@@ -124,10 +124,10 @@ def _report(done: Sequence[Resent]) -> None:
         raise MoonwatchError("; ".join(troubles))
 
 
-def _event(store: Store, letter: Undelivered) -> Event | None:
-    """What is kept under a letter's position; the store may keep the event no more."""
-    kept = store.outbox(letter.position - 1, 1)
-    if not kept or kept[0].position != letter.position:
+def _event(store: Store, entry: Undelivered) -> Event | None:
+    """The event at an entry's position; None if it is no longer in the store."""
+    kept = store.outbox(entry.position - 1, 1)
+    if not kept or kept[0].position != entry.position:
         return None
     return kept[0].event if isinstance(kept[0], StoredEvent) else None
 
@@ -144,13 +144,13 @@ def _say(listed: Sequence[_Listed], deployment: Deployment, *, as_json: bool) ->
         table.add_column(column, overflow="fold")
     groups: dict[tuple[str, str], list[_Listed]] = {}
     for one in listed:
-        groups.setdefault((one.letter.sink, one.letter.reason), []).append(one)
+        groups.setdefault((one.entry.sink, one.entry.reason), []).append(one)
     for (sink, reason), group in groups.items():
         events = [one.event for one in group if one.event is not None]
         times = sorted((event.at, deployment.site_of(event.camera).timezone) for event in events)
         ends = [local_time(*times[0]), local_time(*times[-1])] if times else ["unknown"] * 2
         rules = ", ".join(sorted({f"{event.camera}.{event.rule}" for event in events}))
-        attempts = str(sum(one.letter.attempts for one in group))
-        # As text: a reason in square brackets is no markup.
+        attempts = str(sum(one.entry.attempts for one in group))
+        # As text: a reason in square brackets is not markup.
         table.add_row(sink, str(len(group)), attempts, *ends, rules or "unknown", Text(reason))
     Console().print(table)

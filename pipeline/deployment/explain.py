@@ -46,9 +46,9 @@ def explain(loaded: Loaded) -> str:
     """The resolved deployment as YAML, with the origin of each value as a comment.
 
     Values that came from environment variables or secret files are masked, as are all secrets
-    and the credentials in addresses. What holds no such value can be loaded again.
+    and the credentials in addresses. Without such values the result can be loaded again.
     """
-    lines = ["# every value with its origin; *** stands for what is kept secret"]
+    lines = ["# every value with its origin; secrets are shown as ***"]
     for text, origin in _lines(_shown(loaded.deployment, loaded.tree), 0):
         lines.append(f"{text:<{_COMMENT_COLUMN}}  # {origin}" if origin else text)
     return "\n".join(lines) + "\n"
@@ -62,7 +62,7 @@ def explain_data(loaded: Loaded) -> dict[str, Any]:
 
 
 def _shown(value: Any, node: Node | None, unwritten: str = "default") -> _Shown:
-    """A value with what was written for it; `unwritten` is the origin of the rest."""
+    """A value as it was written; `unwritten` is the origin of the rest."""
     if isinstance(value, BaseModel):
         if isinstance(node, Scalar):  # settings that were switched on with a word
             unwritten = f"{node.origin}, default"
@@ -85,14 +85,14 @@ def _fields(model: BaseModel) -> dict[str, Any]:
 
 
 def _written(value: Any, node: Node) -> Any:
-    """What the file says, masked where it must be."""
+    """What the file says, with secrets masked."""
     if isinstance(value, Secret):
         return without_secrets(value.shown() or MASK, hidden_in(node))
     match node:
         case Scalar(shown=str(shown)):
-            return _told(shown)
+            return _visible(shown)
         case Scalar(value=str(text)):
-            return _told(text)
+            return _visible(text)
         case Scalar():
             return node.value
         case List():
@@ -103,8 +103,8 @@ def _written(value: Any, node: Node) -> Any:
             return {key: _written(_part(value, key), n) for key, n in node.entries.items()}
 
 
-def _told(text: str) -> str:
-    """A text that is not meant to be secret, without what may be."""
+def _visible(text: str) -> str:
+    """A text that should hold no secret, with whatever looks like one masked."""
     return masked(text) if "://" in text else without_secrets(text)
 
 
@@ -131,7 +131,7 @@ def as_written(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             return [as_written(item) for item in value]
         case str():
-            return _told(value)
+            return _visible(value)
     return value
 
 

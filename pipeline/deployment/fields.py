@@ -66,7 +66,7 @@ def types_within(annotation: Any) -> Iterator[type]:
 
 
 def model_at(root: Model, data: Any, path: Path) -> Model | None:
-    """The model that the map at `path` of `data` is meant to be, or None where that is open."""
+    """The model that the map at `path` of `data` is meant to be, or None if that is unclear."""
     annotation: Any = root
     for key in path:
         annotation = _below(annotation, data, key)
@@ -77,13 +77,13 @@ def model_at(root: Model, data: Any, path: Path) -> Model | None:
 
 
 def field_at(root: Model, data: Any, path: Path) -> FieldInfo | None:
-    """The field that `path` ends on, or None where the last step is no field."""
+    """The field that `path` ends on, or None where the last step is not a field."""
     model = model_at(root, data, path[:-1])
     return fields_by_key(model).get(str(path[-1])) if model else None
 
 
 def chosen_model(annotation: Any, data: Any) -> Model | None:
-    """The model of an annotation that suits `data`: by its `type`, or by the union's function."""
+    """The model of an annotation that matches `data`: by its `type`, or by the union's function."""
     if is_one_of(annotation):
         named_type = data.get("type") if isinstance(data, dict) else None
         member: Model | None = annotation.member(str(named_type))
@@ -117,8 +117,8 @@ def descriptions(model: Model) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
-            # What `use_attribute_docstrings` does while a class is made, which takes milliseconds a
-            # class: done here instead, so that only whoever asks for descriptions waits for them.
+            # What `use_attribute_docstrings` does when a class is created, at milliseconds per
+            # class: done here instead, so that only callers that need descriptions pay for it.
             below = extract_docstrings_from_cls(base, use_inspect=True)
             found.update({name: " ".join(text.split()) for name, text in below.items()})
     return {
@@ -128,7 +128,7 @@ def descriptions(model: Model) -> dict[str, str]:
 
 
 def _first_sentence(info: FieldInfo) -> str:
-    """What the settings that a field holds say of themselves."""
+    """The first sentence about the settings that a field holds."""
     models = models_of(info.annotation)
     text = (models[0].__doc__ or "") if len(models) == 1 else ""
     return " ".join(text.split()).partition(". ")[0].rstrip(".")

@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 _DEFS = "#/$defs/"
 _PARTIAL = "Partial"
 _REFERENCE: Schema = {"type": "string", "pattern": r"\$\{"}
-"""`${NAME}` may stand for any single value."""
+"""`${NAME}` can replace any single value."""
 _STRICT_WORDS = frozenset({"pattern", "enum", "const"})
 _YES_NO: Schema = {"enum": ["yes", "no", "on", "off"]}
 
@@ -59,7 +59,7 @@ def _allow_secret_files(target: Schema, model: Model) -> None:
             continue
         target["properties"][key + SUFFIX] = {
             "type": "string",
-            "description": f"A file that holds `{key}`.",
+            "description": f"File that contains `{key}`.",
         }
         if key in target.get("required", ()):
             target["required"] = [name for name in target["required"] if name != key]
@@ -78,7 +78,7 @@ def _require_types(schema: Schema) -> None:
 
 
 def _partial(definition: Schema) -> Schema:
-    """The same with everything left out that must be there, for `defaults:`."""
+    """The same with nothing required, for `defaults:`."""
     result = copy.deepcopy(definition)
     for node in _nodes(result):
         node.pop("required", None)
@@ -91,12 +91,12 @@ def _partial(definition: Schema) -> Schema:
 
 
 def _add_defaults(schema: Schema) -> None:
-    """Allow `defaults:`; with it, cameras may leave out what it may hold."""
+    """Allow `defaults:`; with it, cameras can leave out what it can contain."""
     partial = {"$ref": f"{_DEFS}{CameraConfig.__name__}{_PARTIAL}"}
     cameras = schema["properties"]["cameras"]
     schema["properties"]["defaults"] = {
         **partial,
-        "description": "Merged under every camera; what a camera says itself wins.",
+        "description": "Merged into every camera; a camera's own values win.",
     }
     schema["if"] = {"not": {"required": ["defaults"]}}
     schema["then"] = {
@@ -106,7 +106,7 @@ def _add_defaults(schema: Schema) -> None:
 
 
 def _add_include(schema: Schema) -> None:
-    """Allow `include:`; with it, the cameras may all be in other files."""
+    """Allow `include:`; with it, all cameras can be in other files."""
     glob: Schema = {"type": "string", "minLength": 1}
     schema["properties"]["include"] = {
         "anyOf": [glob, {"type": "array", "items": glob, "minItems": 1}],
@@ -120,7 +120,7 @@ def _add_include(schema: Schema) -> None:
 
 
 def _add_short_forms(schema: Schema) -> None:
-    """Allow what is written out while a file is read."""
+    """Allow the short forms."""
     word: Schema = {"type": "string", "minLength": 1}
     for node in _nodes(schema):
         held = node.get("properties", {})
@@ -140,7 +140,7 @@ def _or(value: Schema, other: Schema) -> Schema:
 
 
 def _loosen(schema: Schema) -> None:
-    """Let `x-` keys stand in every map, and for values `${NAME}`, yes and no, numbers for words."""
+    """Allow `x-` keys in every map, `${NAME}` and yes/no for values, and numbers for text."""
     for node in _nodes(schema):
         if "additionalProperties" in node:
             node.setdefault("patternProperties", {})["^x-"] = {}
@@ -155,7 +155,7 @@ def _loosen(schema: Schema) -> None:
 
 
 def _is_strict(value: Schema) -> bool:
-    """Whether a schema is of a single value and takes no words, or only certain ones."""
+    """Whether a schema is for a single value and takes no text, or only certain words."""
     strict_type = value.get("type") in ("number", "integer", "boolean")
     return strict_type or ("const" not in value and bool(_STRICT_WORDS & {*value}))
 

@@ -40,24 +40,24 @@ from pipeline.deployment.yaml.tree import (
 )
 from pipeline.deployment.yaml.variables import interpolate
 
-# So that who sees a digest and knows all of the file but a password cannot try passwords quickly:
-# each guess takes some 30 ms.
+# Slow on purpose, about 30 ms: with the digest and the rest of the file, a password could otherwise
+# be guessed quickly.
 _DIGEST_ROUNDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A deployment, the tree it was made of, and what works in it but is hardly meant."""
+    """A deployment, the tree it was made from, and warnings about it."""
 
     deployment: Deployment
     tree: Node
     warnings: tuple[Problem, ...]
     files: tuple[FilePath, ...]
-    """Everything it was read from, to be watched: the file, those it includes, secret files."""
+    """Everything it was read from, to be watched: the file, included files and secret files."""
 
     @property
     def digest(self) -> str:
-        """Names this version of the file: 12 hex digits that change with any of its values.
+        """Identifies this version of the file: 12 hex digits that change with any of its values.
 
         Values of variables, secret files and `--set` count; comments and the order of keys do not.
         """
@@ -73,8 +73,8 @@ def load(
 ) -> Deployment:
     """The deployment that a file describes; raises ConfigError with all of its problems.
 
-    `overrides` are `path.to.key=value`, as after `--set`; `environment` is the process's own
-    unless given.
+    `overrides` are `path.to.key=value`, as for `--set`; `environment` defaults to the process's
+    own.
     """
     return read(path, overrides, environment).deployment
 
@@ -94,7 +94,7 @@ def parse(
     environment: Mapping[str, str] | None = None,
     file: FilePath | None = None,
 ) -> Loaded:
-    """Like `read`, of a text instead of a file; `file` is where it stands, for what it includes."""
+    """Like `read`, from text instead of a file; includes are relative to `file`."""
     files = [] if file is None else [file]
     environment = os.environ if environment is None else environment
     root, problems = _document(text)
@@ -142,7 +142,7 @@ def _document(text: str) -> tuple[Node, list[Problem]]:
 
 
 def _located(mistake: Mistake, root: Node) -> Problem:
-    """The mistake at its line; one that came from the defaults is told there, once."""
+    """The mistake at its line; one that came from the defaults is reported there, once."""
     path = mistake.path
     if mistake.kind == "missing":
         place = (*written_at(root, path[:-1]), path[-1])
@@ -154,7 +154,7 @@ def _located(mistake: Mistake, root: Node) -> Problem:
 def _checked(
     draft: Draft[Deployment], unresolved: Iterable[Path], check: references.Check
 ) -> list[Problem]:
-    """What the references find, each at its line and without secrets."""
+    """The problems that a check finds, each at its line and without secrets."""
     if draft.model is None:
         return []
     checked = references.Checked(draft.model, draft.broken | set(unresolved))
@@ -167,7 +167,7 @@ def _checked(
 
 
 def _path(root: Node, dotted_path: str) -> Path:
-    """A dotted path as keys and places; names hold no dots."""
+    """A dotted path as keys and indexes; names contain no dots."""
     path: list[Key] = []
     node: Node | None = root
     for name in dotted_path.split("."):
@@ -178,7 +178,7 @@ def _path(root: Node, dotted_path: str) -> Path:
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Each problem once, by file and line; what is in no line first."""
+    """Each problem once, by file and line; those without a line first."""
     return sorted(dict.fromkeys(problems), key=lambda p: (p.file or "", p.line or 0))
 
 

@@ -1,7 +1,7 @@
 """The deployment file as values: site, engines, queue, store, cameras with their tasks, sinks.
 
 Relative paths in it, of media, outputs and secrets alike, are relative to the directory that
-moonwatch is started in, as on its command line; not to the file.
+moonwatch is started in, not to the file.
 """
 
 from contextlib import suppress
@@ -28,7 +28,7 @@ from pipeline.tracking.config import TrackerConfig
 
 def _name(value: str) -> str:
     if not value.replace("-", "").replace("_", "").isalnum():
-        raise ValueError(f"{value!r} is no name; use letters, digits, `_` and `-`")
+        raise ValueError(f"{value!r} is not a valid name; use letters, digits, `_` and `-`")
     return value
 
 
@@ -47,7 +47,7 @@ def _timezone(value: str) -> str:
     except (KeyError, OSError, ValueError):
         guess = nearest(value, _timezones())
         advice = f"did you mean {guess!r}?" if guess else "write it like Europe/Berlin or UTC"
-        raise ValueError(f"{value!r} is no time zone; {advice}") from None
+        raise ValueError(f"{value!r} is not a known time zone; {advice}") from None
     return value
 
 
@@ -60,18 +60,20 @@ class SiteConfig(Config):
     """Where the cameras are."""
 
     name: str = Field(
-        "site", min_length=1, description="Name of the site; every event of its cameras has it."
+        "site",
+        min_length=1,
+        description="Name of the site, included in every event from its cameras.",
     )
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
-        "UTC", description="IANA time zone that schedules are in, such as `Europe/Berlin`."
+        "UTC", description="IANA time zone for schedules, such as `Europe/Berlin`."
     )
 
 
 class LineConfig(Config):
     """A directed line across the picture. Looking along it, its right-hand side is `in`."""
 
-    from_: XY = Field(alias="from", description="Where it begins, [x, y] in 0..1 of the picture.")
-    to: XY = Field(description="Where it ends, [x, y] in 0..1 of the picture.")
+    from_: XY = Field(alias="from", description="Start point, [x, y] in 0..1 of the picture.")
+    to: XY = Field(description="End point, [x, y] in 0..1 of the picture.")
 
     def shape(self) -> geometry.Line:
         """The line as rules use it."""
@@ -91,16 +93,14 @@ class ZoneConfig(Config):
 
 
 class TaskBase(Config):
-    """What every task may say."""
+    """Settings that every task has."""
 
     engine: str | None = Field(
         None,
-        description=(
-            "Name of the engine that answers; may be left out where only one of the deployment can."
-        ),
+        description=("Name of the engine that answers; optional where only one engine can."),
     )
     every: PositiveDuration | None = Field(
-        None, description="Ask no more often than this; every sampled frame when left out."
+        None, description="Ask at most this often; by default about every sampled frame."
     )
 
 
@@ -108,7 +108,9 @@ class DetectTask(TaskBase):
     """Find boxes of something, and track them."""
 
     detect: Words = Field(description="What to find, such as `person`.")
-    max_objects: int = Field(50, ge=1, le=1000, description="Most boxes in one answer.")
+    max_objects: int = Field(
+        50, ge=1, le=1000, description="Maximum number of boxes in one answer."
+    )
     track: TrackerConfig = Field(
         default_factory=all_left_out,
         validate_default=True,
@@ -124,7 +126,9 @@ class PointTask(TaskBase):
     """Find a point on each of something."""
 
     point: Words = Field(description="What to point at, such as `license plate`.")
-    max_objects: int = Field(50, ge=1, le=1000, description="Most points in one answer.")
+    max_objects: int = Field(
+        50, ge=1, le=1000, description="Maximum number of points in one answer."
+    )
 
     def task(self, name: str) -> core.Task:
         """The task as engines see it."""
@@ -135,7 +139,7 @@ class CountTask(TaskBase):
     """Count something."""
 
     count: Words = Field(description="What to count, such as `empty shelf`.")
-    max_objects: int = Field(50, ge=1, le=1000, description="Where counting may stop.")
+    max_objects: int = Field(50, ge=1, le=1000, description="Count at most this many.")
 
     def task(self, name: str) -> core.Task:
         """The task as engines see it."""
@@ -148,12 +152,14 @@ class AskTask(TaskBase):
     ask: Words = Field(description="The question, such as `Is the fire door open?`.")
     answers: core.AnswerKind = Field(
         "yes/no",
-        description="What an answer is: `yes/no`, `number`, `text` or `one of` (the `choices`).",
+        description="Kind of answer: `yes/no`, `number`, `text` or `one of` (the `choices`).",
     )
     choices: tuple[Words, ...] = Field(
-        (), description="The words an answer may be; with them `answers` is `one of`."
+        (), description="The possible answers; implies `answers: one of`."
     )
-    max_tokens: int = Field(64, ge=1, le=2048, description="Longest answer, in tokens.")
+    max_tokens: int = Field(
+        64, ge=1, le=2048, description="Maximum length of an answer, in tokens."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -165,7 +171,7 @@ class AskTask(TaskBase):
     @model_validator(mode="after")
     def _choices_belong_to_one_of(self) -> Self:
         if self.answers == "one of" and len(set(self.choices)) < 2:
-            raise ValueError("`answers: one of` needs two `choices` or more, like [open, shut]")
+            raise ValueError("`answers: one of` needs at least two `choices`, such as [open, shut]")
         if self.answers != "one of" and self.choices:
             raise ValueError(f"`choices` are for `answers: one of`, not for {self.answers!r}")
         return self
@@ -181,7 +187,9 @@ class CaptionTask(TaskBase):
     """Describe the picture."""
 
     caption: core.CaptionLength = Field(description="How long: `short`, `normal` or `long`.")
-    max_tokens: int = Field(256, ge=1, le=2048, description="Longest description, in tokens.")
+    max_tokens: int = Field(
+        256, ge=1, le=2048, description="Maximum length of a description, in tokens."
+    )
 
     def task(self, name: str) -> core.Task:
         """The task as engines see it."""
@@ -196,7 +204,7 @@ def _tag(kind: str) -> str:
 
 
 def _task_kind(value: Any) -> str | None:
-    """The tag of a task: the one kind it names, or that it is a slip of; None for none or two."""
+    """The tag of a task: the one kind it names or most likely means; None for none or two."""
     if not isinstance(value, dict):
         return next((_tag(kind) for kind in TASK_KINDS if hasattr(value, kind)), None)
     named = [kind for kind in TASK_KINDS if kind in value]
@@ -219,17 +227,17 @@ TaskConfig = Annotated[
         ),
     ),
 ]
-"""One question put to an engine, by the key that names its kind."""
+"""One question for an engine, with a key that names its kind."""
 
 
 class CameraConfig(Config):
-    """One camera: its pictures, what is asked about them, and what is concluded."""
+    """One camera: its pictures, the questions about them, and the rules for the answers."""
 
     source: SourceConfig = Field(description="Where its pictures come from.")
     sample: SampleConfig = Field(
         default_factory=all_left_out,
         validate_default=True,
-        description="Which of its frames are looked at, and what of them.",
+        description="Which of its frames are sampled, and which part of them.",
     )
     tasks: dict[Name, TaskConfig] = Field(
         {}, description="What is asked about each frame, by name."
@@ -242,12 +250,12 @@ class CameraConfig(Config):
     group: Name | None = Field(
         None,
         description=(
-            "Samplers started with `--group` and this name take the camera, and no others; "
-            "without a group those do that are started without `--group`."
+            "Only samplers started with `--group` and this name take the camera; "
+            "without a group, only those started without `--group` do."
         ),
     )
     site: Name | None = Field(
-        None, description="Where it is: the name of one of the `sites`; at `site` when left out."
+        None, description="Name of one of the `sites`; by default the file's `site`."
     )
 
     def questions(self) -> tuple[core.Task, ...]:
@@ -270,14 +278,14 @@ class Deployment(Config):
     site: SiteConfig = Field(
         default_factory=all_left_out,
         validate_default=True,
-        description="Where the cameras are that name no other site.",
+        description="Site of the cameras that name no other.",
     )
     sites: dict[Name, SiteConfig] = Field({}, description="More sites, by name.")
     engines: dict[Name, EngineConfig] = Field(
         default_factory=_bundled_engine,
         validate_default=True,
         min_length=1,
-        description="What answers tasks, by name; one `coco` engine when left out.",
+        description="What answers tasks, by name; by default one `coco` engine.",
     )
     queue: QueueConfig = Field(
         default_factory=_queue_in_memory,

@@ -1,4 +1,4 @@
-"""The list of every key a deployment file may have, as Markdown, for `docs/configuration.md`.
+"""The list of all keys of a deployment file, as Markdown, for `docs/configuration.md`.
 
 `python -m pipeline.deployment.reference docs/configuration.md` writes it below the file's marker.
 """
@@ -51,7 +51,7 @@ def write_reference(path: FilePath) -> None:
 
 
 def _places(model: Model, path: str) -> Iterator[tuple[str, Model]]:
-    """Every model at the place where it stands, a holder before what it holds."""
+    """Every model with its path, a container before its content."""
     yield path, model
     for key, info in fields_by_key(model).items():
         below = f"{path}.{key}" if path else key
@@ -60,7 +60,7 @@ def _places(model: Model, path: str) -> Iterator[tuple[str, Model]]:
 
 
 def _held(annotation: Any) -> Iterator[tuple[Model, str]]:
-    """The models that a field may hold, with what stands between: a name, or a place in a list."""
+    """The models that a field can hold, with the path between: a name, or an index in a list."""
     for model in models_of(annotation):
         yield model, ""
     for part in variants(annotation):
@@ -74,7 +74,7 @@ def _held(annotation: Any) -> Iterator[tuple[Model, str]]:
 
 
 def _title(path: str, model: Model) -> str:
-    """Where a map stands, and which of several it is: by its `type`, or by a task's kind."""
+    """The path of a map, and which of several it is: by its `type`, or by a task's kind."""
     if not path:
         return "The file"
     kind = next((key for key in fields_by_key(model) if key in TASK_KINDS), None)
@@ -89,7 +89,7 @@ def _about(model: Model) -> str:
     if not measures:
         return about
     held = " and ".join(f"`{m.name}` ({m.over_time} of {m.unit})" for m in measures)
-    return f"{about} Each minute holds {held}."
+    return f"{about} Each minute records {held}."
 
 
 def _row(key: str, model: Model, schema: Schema) -> str:
@@ -110,7 +110,7 @@ def _shown(default: Any) -> str:
 
 
 def _kind(schema: Schema) -> str:
-    """What may stand there, in words."""
+    """The kind of value, in words."""
     if "anyOf" in schema or "oneOf" in schema:
         options = [_kind(option) for option in schema.get("anyOf") or schema["oneOf"]]
         return " or ".join(dict.fromkeys(option for option in options if option))
@@ -140,7 +140,7 @@ def _kind_of_text(schema: Schema) -> str:
         return "duration"
     if examples:
         return f"such as `{examples[0]}`"
-    formats = {"password": "secret text", "path": "path", "date-time": "time with its zone"}
+    formats = {"password": "secret text", "path": "path", "date-time": "time with time zone"}
     return formats.get(schema.get("format", ""), "text")
 
 

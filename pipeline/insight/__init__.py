@@ -1,1 +1,1 @@
-"""What is known about a deployment, for command line and web alike. Reads, changes nothing."""
+"""Status, summary and evaluation of a deployment, for command line and web. Changes nothing."""

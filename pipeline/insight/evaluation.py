@@ -1,4 +1,4 @@
-"""Compares what a deployment counts on a clip with what a person counted."""
+"""Checks a deployment's counts on a clip against a manual count."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from pipeline.rules.measures import ManualCount
 
 @dataclass(frozen=True, slots=True)
 class TrueCount:
-    """What a person counted at one line or zone."""
+    """The manual count at one line or zone."""
 
     manual: ManualCount
     name: str
@@ -31,7 +31,7 @@ Truth = Sequence[TrueCount]
 def manual_counts(
     rules: Iterable[type[RuleBase] | RuleBase] | None = None,
 ) -> list[ManualCount]:
-    """Everything a truth file may hold for these rules; for all there are unless given."""
+    """Everything that a truth file can contain for these rules; by default for all rules."""
     known = all_rules() if rules is None else rules
     return list(dict.fromkeys(rule.manual for rule in known if rule.manual is not None))
 
@@ -52,7 +52,7 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     """Read a truth file; raises ConfigError naming the entry that is wrong.
 
     It is JSON with a list for each kind of count, such as `lines` (name, in, out) and `zones`
-    (name, mean_occupancy); which there are, and what else a number may be called, the rules say.
+    (name, mean_occupancy). The rules define the kinds, and other names for the numbers.
     """
     known = manual_counts() if known is None else known
     sections = [f"`{manual.section}`" for manual in known]
@@ -61,7 +61,7 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
     except ValueError as error:
-        raise ConfigError([Problem(str(path), f"is no JSON: {error}")]) from None
+        raise ConfigError([Problem(str(path), f"is not valid JSON: {error}")]) from None
     if not isinstance(data, dict):
         wanted = " and ".join(sections)
         raise ConfigError([Problem(str(path), f"must be a JSON object with {wanted}")])
@@ -80,7 +80,7 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
 
 
 def compare(camera: CameraConfig, truth: Truth, summary: Summary) -> list[Comparison]:
-    """One row for every rule that judges a line or zone of the truth file."""
+    """One row for every rule that counts at a line or zone of the truth file."""
     found = {row.rule: row for measured in summary.measured for row in measured.rows}
     return [_compared(rule, count, found.get(rule)) for rule, count in _counted(camera, truth)]
 
@@ -92,7 +92,7 @@ def uncounted(camera: CameraConfig, truth: Truth) -> list[str]:
 
 
 def worst_error(rows: Sequence[Comparison]) -> float:
-    """The largest error of any row; what `--max-error` is held against."""
+    """The largest error of any row; what `--max-error` is compared with."""
     return max((row.error for row in rows), default=0.0)
 
 
@@ -117,7 +117,7 @@ def _relative(wrong: float, true: float) -> float:
 
 
 def _counted(camera: CameraConfig, truth: Truth) -> Iterator[tuple[str, TrueCount]]:
-    """Every rule with what a person counted at its line or zone, kind by kind."""
+    """Every rule with the manual count at its line or zone, kind by kind."""
     for manual in dict.fromkeys(count.manual for count in truth):
         by_name = {count.name: count for count in truth if count.manual == manual}
         for name, rule in camera.rules.items():

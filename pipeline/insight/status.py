@@ -1,4 +1,4 @@
-"""How a deployment does, asked from outside: of its processes, its queue and its store."""
+"""Status of a deployment, seen from outside: from its processes, its queue and its store."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 
 STAGES = ("sampling", "inference", "processing", "delivery")
 UNKNOWN = "unknown"
-# Several signs of life may be missing; a database that is slow for a moment is no death.
+# Several renewals may be missing: a database that is slow for a moment does not end a run.
 _SILENT_S = 3 * LEASE_TTL.total_seconds()
-# Beyond the time between two frames, how late the newest may be judged before that is a trouble.
+# How late, beyond the time between two frames, the newest may be processed before it is a problem.
 _LATE_S = 10.0
 _UNSEEN = (
-    "no run is at work, so only what the store holds is known, such as each camera's last state; "
-    "`moonwatch run FILE` starts one"
+    "no run is active, so only the contents of the store are known, such as each camera's last "
+    "state; start one with `moonwatch run FILE`"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """One camera. What nobody can tell is None."""
+    """One camera. None stands for unknown."""
 
     state: str | None = None
-    """What it last said of itself, such as online or offline."""
+    """Its last reported state, such as online or offline."""
     since: float | None = None
     reason: str | None = None
-    """Why it is in that state, where it said so."""
+    """Why it is in that state, if known."""
     sampled_by: str | None = None
     """The process that has it open."""
     standing_by: Sequence[str] = ()
-    """The processes that would open it if that one ended."""
+    """The processes that would take it over if that one ended."""
     figures: CameraFigures | None = None
-    """Since the processes that are alive were started."""
+    """Since the running processes were started."""
     per_second: Mapping[str, float] = field(default_factory=dict)
     lag_s: float | None = None
-    """From the capture of the newest frame judged to now, live cameras only."""
+    """Time since the capture of the newest processed frame, live cameras only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +66,59 @@ class EngineStatus:
 
 @dataclass(frozen=True, slots=True)
 class SinkStatus:
-    """How one sink does."""
+    """One sink."""
 
     behind: int | None = None
     undelivered: int | None = None
-    """Events that it refused and that are kept for it."""
+    """Events that it refused, kept to be sent again."""
     refused: str | None = None
     """Why it refused the last of them."""
     error: str | None = None
-    """Why it takes nothing now, in the words of the process that delivers."""
+    """Why delivery fails now, as the delivery process reports it."""
     state: str = UNKNOWN
     """All of it in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """The `moonwatch run` that has all stages in its process, as it says in its store."""
+    """The `moonwatch run` with all stages in one process, as recorded in its store."""
 
     host: str
     pid: int
     since: float
     ended_at: float | None
-    """When it ended; None while it is at work, or was killed."""
+    """When it ended; None while it is running, or if it was killed."""
     is_alive: bool
-    """Whether it gave a sign of life within the last seconds."""
+    """Whether it renewed its record within the last seconds."""
     heard_at: float
-    """When that was."""
+    """When it last did."""
     state: str
     """All of it in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """Everything there is to see of a deployment."""
+    """Everything that can be seen of a deployment."""
 
     run: RunStatus | None = None
-    """Of a deployment whose queue is `memory`; None where it was never run."""
+    """With a queue in memory; None if it has never run."""
     processes: Sequence[Report] = ()
     cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
     engines: Mapping[str, EngineStatus] = field(default_factory=dict)
     sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
     unowned: Sequence[int] = ()
-    """Partitions of the results that nobody judges."""
+    """Partitions of the results that have no processor."""
     dead_letters: int | None = None
     troubles: Sequence[str] = ()
     """What is wrong, in sentences."""
     notes: Sequence[str] = ()
-    """What is worth knowing and no trouble."""
+    """What is worth knowing but not a problem."""
     unseen: str | None = None
     """Why part of it cannot be seen now."""
 
     @property
     def ok(self) -> bool | None:
-        """Whether all is well; None where nothing is wrong in the part that can be seen."""
+        """Whether all is well; None if nothing is wrong but only part of it can be seen."""
         if self.troubles:
             return False
         return None if self.unseen else True
@@ -132,7 +132,7 @@ class DeploymentStatus:
 
 @dataclass(frozen=True, slots=True)
 class _QueueFacts:
-    """What the queue can tell."""
+    """What the queue knows."""
 
     reports: Sequence[Report] = ()
     waiting: Mapping[str, Backlog] = field(default_factory=dict)
@@ -147,13 +147,13 @@ class _QueueFacts:
 
     @property
     def is_delivering(self) -> bool:
-        """Whether a process that delivers is alive."""
+        """Whether a delivery process is running."""
         return any(r.stage == "delivery" and not r.stands_by for r in self.reports)
 
 
 @dataclass(frozen=True, slots=True)
 class _StoreFacts:
-    """What the store can tell."""
+    """What the store knows."""
 
     behind: Mapping[str, int] = field(default_factory=dict)
     undelivered: Mapping[str, int] = field(default_factory=dict)
@@ -161,14 +161,14 @@ class _StoreFacts:
     health: Mapping[str, Health] = field(default_factory=dict)
     run: LeaseRecord | None = None
     reports: Sequence[Report] = ()
-    """Of the run that works on it, where the queue is that process's own."""
+    """Of the run that uses it, with a queue in memory."""
     trouble: str | None = None
 
 
 def status_of(deployment: Deployment, clock: Clock, version: str | None = None) -> DeploymentStatus:
-    """How a deployment does now. What is out of reach is a trouble, not an error.
+    """The current status of a deployment. What cannot be reached is a trouble, not an error.
 
-    `version` is that of the deployment's file, to compare with what the processes work by.
+    `version` is that of the deployment file, to compare with those of the processes.
     """
     seen, kept = _ask_queue(deployment, clock), _ask_store(deployment, clock)
     if not deployment.queue.is_shared:
@@ -222,16 +222,16 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
 
 def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     try:
-        # Whoever only looks changes nothing, whichever release works on the store.
+        # Reading changes nothing, so it works with the store of any release.
         store = deployment.store.build_reader(clock)
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     try:
-        letters = sorted(store.undelivered(), key=lambda letter: letter.position)
+        refused = sorted(store.undelivered(), key=lambda entry: entry.position)
         return _StoreFacts(
             behind={name: store.cursor(name).behind for name in deployment.sinks},
-            undelivered=Counter(letter.sink for letter in letters),
-            refused={letter.sink: letter.reason for letter in letters},
+            undelivered=Counter(entry.sink for entry in refused),
+            refused={entry.sink: entry.reason for entry in refused},
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),
             reports=_reports_in(store),
@@ -246,7 +246,7 @@ def _reports_in(store: "SqlStore") -> list[Report]:
     try:
         reports = reports_of(store.presence).values()
     except StoreError:
-        return []  # a store of a release that did not say this
+        return []  # a store of a release without reports
     return [report for report in reports if not report.is_last]
 
 
@@ -263,10 +263,10 @@ def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
     if record.ended_at is not None:
         state = f"run ended at {local(record.ended_at)}; it was process {pid} on {host}"
     elif is_alive:
-        state = f"run is at work since {local(record.since)}, process {pid} on {host}"
+        state = f"run has been active since {local(record.since)}, process {pid} on {host}"
     else:
         state = (
-            f"run did not end in order: process {pid} on {host} was last heard of at "
+            f"run did not shut down cleanly: process {pid} on {host} was last seen at "
             f"{local(record.renewed_at)}"
         )
     return RunStatus(host, pid, record.since, record.ended_at, is_alive, record.renewed_at, state)
@@ -283,7 +283,7 @@ def _camera(
     health = kept.health.get(name)
     until = counted.judged_until if counted else 0.0
     samplers = [report for report in seen.reports if name in report.samples]
-    # What a camera last said of itself holds while somebody watches it.
+    # A camera's last reported state is valid while a sampler watches it.
     is_watched = bool(samplers) or (health is not None and health.state in ENDED_BY)
     if not is_watched:
         health = None
@@ -326,13 +326,13 @@ def _in_words(sink: SinkStatus, seen: _QueueFacts, *, is_served: bool) -> str:
     if sink.undelivered:
         return f"refused {_events(sink.undelivered)}, the last one: {sink.refused}"
     if seen.is_known and not seen.is_delivering:
-        return "nobody delivers"
+        return "no delivery process is running"
     return "no trouble" if is_served and sink.undelivered is not None else UNKNOWN
 
 
 def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
     at_work = {report.stage for report in status.processes if not report.stands_by}
-    troubles = [f"nobody does the {s}" for s in STAGES if shared and s not in at_work]
+    troubles = [f"no {s} process is running" for s in STAGES if shared and s not in at_work]
     troubles += [
         f"{report.stage} on {report.host} ({report.pid}) is not ready: {report.not_ready}"
         for report in status.processes
@@ -345,10 +345,12 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
     ]
     if status.unowned:
         names = ", ".join(map(str, status.unowned))
-        troubles.append(f"nobody judges the partitions {names}")
+        have = "have" if len(status.unowned) > 1 else "has"
+        noun = "partitions" if len(status.unowned) > 1 else "partition"
+        troubles.append(f"{noun} {names} {have} no processor")
     if status.dead_letters:
         count = status.dead_letters
-        troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` names them")
+        troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` lists them")
     return troubles
 
 
@@ -356,13 +358,13 @@ def _notes(reports: Sequence[Report], version: str | None) -> Iterator[str]:
     versions = {report.version for report in reports if report.version}
     if version is not None and versions and version not in versions:
         yield (
-            "the file has changed since the processes have read it: `moonwatch reload FILE` "
-            "applies it"
+            "the file has changed since the processes read it; apply it with "
+            "`moonwatch reload FILE`"
         )
 
 
 def _of_versions(status: DeploymentStatus) -> Iterator[str]:
-    """Who does not work by the file that the others work by, and who could not take a change."""
+    """Processes that use another version of the file than the rest, or could not apply a change."""
     known = [report for report in status.processes if report.version]
     versions = Counter(report.version for report in known)
     if len(versions) > 1:
@@ -370,36 +372,36 @@ def _of_versions(status: DeploymentStatus) -> Iterator[str]:
         for report in known:
             if report.version != usual:
                 yield (
-                    f"{report.stage} on {report.place} works by version {report.version} of the "
-                    f"file, others by {usual}: `moonwatch reload FILE` applies it to all"
+                    f"{report.stage} on {report.place} uses version {report.version} of the file, "
+                    f"others use {usual}; update all with `moonwatch reload FILE`"
                 )
     for report in status.processes:
         if report.outcome and report.outcome not in APPLIED:
             why = f": {'; '.join(report.said)}" if report.said else ""
-            yield f"{report.stage} on {report.place} did not take the file, {report.outcome}{why}"
+            yield f"{report.stage} on {report.place} did not apply the file, {report.outcome}{why}"
 
 
 def _of_judging(status: DeploymentStatus, deployment: Deployment) -> Iterator[str]:
-    """The cameras whose frames nobody judges, or judges too late."""
+    """Cameras whose frames are not processed, or processed too late."""
     processors = [report for report in status.processes if report.stage == "processing"]
     judged = {name for report in processors for name in report.judged}
     ready = [report for report in processors if not report.not_ready]
     for name, camera in status.cameras.items():
         if ready and not status.unowned and camera.sampled_by and name not in judged:
             yield (
-                f"camera {name} is sampled and not judged: no processor knows it; "
-                "`moonwatch reload FILE` has all processes read the file again"
+                f"camera {name} is sampled but not processed: no processor knows it; "
+                "`moonwatch reload FILE` makes all processes read the file again"
             )
         elif camera.state == "online" and camera.lag_s is not None:
             config = deployment.cameras[name]
             every_s = min(expected_interval_s(config, task) for task in config.tasks)
             if camera.lag_s > _LATE_S + every_s:
                 late_s = f"{camera.lag_s:.0f} s"
-                yield f"camera {name} is judged {late_s} late, and so are its events"
+                yield f"camera {name} is processed {late_s} late, so its events are late too"
 
 
 def _of_samplers(status: DeploymentStatus, deployment: Deployment) -> Iterator[str]:
-    """The cameras that no sampler has, where there are samplers at all."""
+    """Cameras without a sampler, if any sampler is running."""
     samplers = [report for report in status.processes if report.stage == "sampling"]
     over = {name for report in samplers for name in report.over}
     ready = [report for report in samplers if not report.not_ready]
@@ -408,12 +410,12 @@ def _of_samplers(status: DeploymentStatus, deployment: Deployment) -> Iterator[s
             continue
         group = deployment.cameras[name].group
         if camera.standing_by:
-            yield f"camera {name} is between two samplers"
+            yield f"camera {name} is being handed over to another sampler"
         elif group is not None:
             advice = f"start one with `moonwatch sample FILE --group {group}`"
             yield f"camera {name} of group {group} has no sampler; {advice}"
         else:
-            yield f"camera {name} has no sampler: none at work was started for it"
+            yield f"camera {name} has no sampler: no running one was started for it"
 
 
 def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
@@ -422,7 +424,7 @@ def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
         if camera.state in ENDED_BY and camera.since is not None:
             why = f": {camera.reason}" if camera.reason else ""
             since = local_time(camera.since, deployment.site_of(name).timezone)
-            troubles.append(f"camera {name} is {camera.state} since {since}{why}")
+            troubles.append(f"camera {name} has been {camera.state} since {since}{why}")
     return troubles
 
 
@@ -436,7 +438,9 @@ def _of_sinks(status: DeploymentStatus, *, unserved: bool) -> list[str]:
             shows = "`moonwatch undelivered list FILE` shows why"
             troubles.append(f"sink {name} refused {refused}; {shows}")
         if sink.behind and unserved:
-            troubles.append(f"sink {name} is {_events(sink.behind)} behind and nobody delivers")
+            troubles.append(
+                f"sink {name} is {_events(sink.behind)} behind and no delivery process is running"
+            )
     return troubles
 
 

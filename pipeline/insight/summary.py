@@ -1,4 +1,4 @@
-"""What a run found, in figures: read from the store and the metrics, shown as tables."""
+"""The results of a run in figures, read from the store and the metrics, shown as tables."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ class SummaryRow:
     camera: str
     rule: str
     values: Mapping[str, float | None]
-    """By column; None where nothing at all is known."""
+    """By column; None where nothing is known."""
     known_s: float
     """Seconds of capture time that are known; the rest was not seen or not answered."""
     unfinished: bool = False
-    """The last minute was still running: it is counted as far as it was known."""
+    """The last minute was still running: it counts as far as it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SummaryRows:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One camera's frames: looked at, and lost by reason."""
+    """One camera's frames: sampled, and dropped by reason."""
 
     camera: str
     sampled: int
@@ -48,19 +48,19 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything a run has to say for itself."""
+    """The results of a run."""
 
     measured: Sequence[SummaryRows]
-    """Every table that a rule can have; those that no rule fills have no rows."""
+    """Every table that a rule can have; those without a rule have no rows."""
     events: dict[tuple[str, str], int]
-    """Happenings by camera and rule: a start and its end are one."""
+    """Events by camera and rule: a start and its end count as one."""
     flows: Sequence[Flow]
     behind: dict[str, int]
-    """Events that wait for a sink, by its name; those that have them all are left out."""
+    """Events waiting for a sink, by its name; sinks without any are left out."""
     seconds: float
     """How long the run took."""
     refused: dict[str, int] = field(default_factory=dict)
-    """Events that a sink would not take, by its name; those that took all are left out."""
+    """Events that a sink refused, by its name; sinks without any are left out."""
 
     @property
     def frames(self) -> int:
@@ -72,11 +72,13 @@ class Summary:
         said = []
         if self.behind:
             waiting = _by_sink(self.behind)
-            said.append(f"events wait in the store ({waiting}); they are sent when it is run again")
+            said.append(
+                f"events are waiting in the store ({waiting}) and will be sent by the next run"
+            )
         if self.refused:
             said.append(
                 f"events were refused ({_by_sink(self.refused)}); `moonwatch undelivered` shows "
-                "why, and sends them again"
+                "why and sends them again"
             )
         return "; ".join(said) or None
 
@@ -115,7 +117,7 @@ def _by_sink(events: dict[str, int]) -> str:
 
 
 def _lacks(deployment: Deployment, cursor: Cursor) -> bool:
-    """Whether a sink of the deployment lacks events; one that left it lacks nothing."""
+    """Whether a sink of the deployment lacks events; removed sinks do not count."""
     return cursor.behind > 0 and cursor.sink in deployment.sinks
 
 

@@ -1,6 +1,6 @@
-"""Draws what a run saw onto its clip: boxes, ids, trails, lines with running counts, zones.
+"""Draws the results of a run onto its clip: boxes, ids, trails, lines with counts, zones.
 
-Works after the run, from the recorded tracks and the stored events; no part of the frame path.
+Works after the run, from the recorded tracks and the stored events; not part of the frame path.
 """
 
 from bisect import bisect_right

@@ -19,7 +19,7 @@ from pipeline.processing.track_log import read_recording
 from pipeline.render.painter import Crossing, Scene, render
 
 _ALL = 1_000_000
-# Enough pictures to know a clip's rate by, few enough to hold at once.
+# Enough pictures to estimate a clip's frame rate, few enough to hold at once.
 _PEEK = 20
 
 
@@ -29,11 +29,11 @@ def render_camera(
     """Draw one camera's run onto its clip; returns how many pictures were drawn."""
     camera = deployment.cameras[name]
     if not camera.source.is_recording:
-        problem = f"is of type {camera.source.type}; only files can be drawn on"
+        problem = f"is of type {camera.source.type}; only recordings can be rendered"
         raise ConfigError([Problem(f"cameras.{name}.source", problem)])
     if not tracks.exists():
         raise ConfigError(
-            [Problem("--tracks", f"{tracks} does not exist; `run --record` makes it")]
+            [Problem("--tracks", f"{tracks} does not exist; `run --record` writes it")]
         )
     store = deployment.store.build_reader(SystemClock())
     try:
@@ -72,7 +72,7 @@ def _paced(pictures: Iterator[Picture]) -> tuple[Fraction, Iterator[Picture]]:
 
 
 def _crossings(history: History, name: str, camera: CameraConfig) -> list[Crossing]:
-    """What the rules say of their events, in the order of time."""
+    """The crossings among the events, in order of time."""
     found = []
     for kept in history.events(EventFilter(cameras=(name,)), Page(_ALL, newest_first=False)):
         event = kept.event

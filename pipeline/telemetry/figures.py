@@ -1,4 +1,4 @@
-"""How every camera does, in figures: read off one process's metrics, or added up over many."""
+"""Figures of every camera: read from one process's metrics, or added up over several."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from pipeline.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class CameraFigures:
-    """One camera, since the processes that count it were started."""
+    """One camera, since its processes were started."""
 
     up: bool = False
     sampled: int = 0
@@ -23,7 +23,7 @@ class CameraFigures:
     passed_over: int = 0
     events: int = 0
     judged_until: float = 0.0
-    """Capture time of the newest live frame judged, in UTC seconds; 0 where there is none."""
+    """Capture time of the newest live frame evaluated, in UTC seconds; 0 if there is none."""
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
@@ -55,7 +55,7 @@ Figures = Mapping[str, CameraFigures]
 
 
 def figures_of(metrics: Metrics, cameras: Iterable[str]) -> Figures:
-    """What this process's metrics say of each camera."""
+    """Each camera's figures from this process's metrics."""
     tables = metrics.tables(_UP, _UNTIL, _DROPPED, *_COUNTED.values())
     dropped = tables[_DROPPED]
     counted = {name: _by_camera(tables[sample]) for name, sample in _COUNTED.items()}

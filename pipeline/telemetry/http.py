@@ -1,4 +1,4 @@
-"""Answers whoever looks after a process: is it alive, is it ready, how is it doing."""
+"""HTTP answers for monitoring: is a process alive, is it ready, what are its metrics."""
 
 import logging
 import socket
@@ -13,7 +13,7 @@ from pipeline.core.errors import ConfigError, Problem
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-# A client that connects and says nothing is let go after this.
+# A client that connects and sends nothing is disconnected after this.
 _PATIENCE_S = 5.0
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,37 +28,39 @@ class ListenAddress:
 
 
 def address_of(text: str) -> ListenAddress:
-    """The address `HOST:PORT` or `:PORT`, which is this machine's own; raises ConfigError."""
+    """The address `HOST:PORT`, or `:PORT` for this machine only; raises ConfigError."""
     host, colon, port = text.strip().rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        way_out = f"{text!r} is no address; write :9100 (this machine only) or 0.0.0.0:9100 (all)"
+        way_out = (
+            f"{text!r} is not a valid address; use :9100 (this machine only) or 0.0.0.0:9100 (all)"
+        )
         raise ConfigError([Problem("--http", way_out)])
     return ListenAddress(host.strip("[]") or LOOPBACK, int(port))
 
 
 @dataclass(frozen=True, slots=True)
 class HealthAnswers:
-    """What is told of a process."""
+    """The answers for one process."""
 
     not_ready: Callable[[], str | None]
     """Why it is not ready; None when it is."""
     metrics: Callable[[], bytes]
     remark: Callable[[], str | None] = lambda: None
-    """What else there is to say of a process that is ready."""
+    """A remark about a process that is ready."""
 
 
 @contextmanager
-def answering(address: ListenAddress | None, telling: HealthAnswers) -> Iterator[int | None]:
-    """Answer on `/healthz`, `/readyz` and `/metrics` for as long as the block lasts.
+def answering(address: ListenAddress | None, answers: HealthAnswers) -> Iterator[int | None]:
+    """Answer on `/healthz`, `/readyz` and `/metrics` while the block runs.
 
-    Gives the port, which is a free one for port 0. Raises ConfigError when it is taken.
+    Yields the port; port 0 picks a free one. Raises ConfigError if the port is taken.
     """
     if address is None:
         yield None
         return
 
     class Handler(_HealthHandler):
-        told = telling
+        health = answers
 
     host = address.host
 
@@ -84,7 +86,7 @@ def answering(address: ListenAddress | None, telling: HealthAnswers) -> Iterator
 
 
 class _HealthHandler(BaseHTTPRequestHandler):
-    told: HealthAnswers
+    health: HealthAnswers
     timeout = _PATIENCE_S
     server_version = "moonwatch"
     sys_version = ""
@@ -95,14 +97,14 @@ class _HealthHandler(BaseHTTPRequestHandler):
         if path == "/healthz":
             self._answer(200, _TEXT, b"alive\n")
         elif path == "/readyz":
-            reason = self.told.not_ready()
-            remark = None if reason else self.told.remark()
+            reason = self.health.not_ready()
+            remark = None if reason else self.health.remark()
             said = reason or (f"ready: {remark}" if remark else "ready")
             self._answer(503 if reason else 200, _TEXT, f"{said}\n".encode())
         elif path == "/metrics":
-            self._answer(200, _METRICS, self.told.metrics())
+            self._answer(200, _METRICS, self.health.metrics())
         else:
-            self._answer(404, _TEXT, b"there are /healthz, /readyz and /metrics\n")
+            self._answer(404, _TEXT, b"not found; try /healthz, /readyz or /metrics\n")
 
     do_HEAD = do_GET  # noqa: N815 - the name http.server looks for
 

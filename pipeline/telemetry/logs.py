@@ -10,7 +10,7 @@ from pipeline.core.address import without_secrets
 
 LogFormat = Literal["text", "json"]
 
-# What every LogRecord has; anything else came through `extra` and belongs into the line.
+# What every LogRecord has; anything else came through `extra` and belongs in the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -56,7 +56,7 @@ def set_up(
     root.addHandler(handler)
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "libav", "urllib3", "huggingface_hub"):
-        # Their per-request lines can carry URLs; what matters is said by our own lines.
+        # Their per-request lines can carry URLs; our own lines say what matters.
         logging.getLogger(chatty).setLevel(logging.ERROR)
     return handler
 

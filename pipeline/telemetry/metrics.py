@@ -57,70 +57,76 @@ class _Spread(_Metric[Histogram]):
 
 
 class Metrics:
-    """One set of metrics, made by `app` and handed to every stage of a process."""
+    """One set of metrics, passed to every stage of a process."""
 
     frames_received = _CounterOf("Pictures read from a source.", "camera")
     frames_sampled = _CounterOf("Frames put on the queue.", "camera")
-    frames_dropped = _CounterOf("Frames lost on the way, by reason.", "camera", "reason")
-    camera_up = _Measured("1 while a camera gives pictures.", "camera")
+    frames_dropped = _CounterOf("Frames dropped before an answer, by reason.", "camera", "reason")
+    camera_up = _Measured("1 while a camera delivers pictures.", "camera")
     camera_failures = _CounterOf(
         "Times a source could not be opened or read, by reason.", "camera", "reason"
     )
     camera_gap_seconds = _CounterOf(
-        "Live video missed between losing a camera and its next picture.", "camera"
+        "Seconds of live video missed between losing a camera and its next picture.", "camera"
     )
     jobs_answered = _CounterOf("Jobs answered by an engine.", "camera", "engine")
     tasks_failed = _CounterOf("Tasks an engine could not answer.", "camera", "engine")
     jobs_retried = _CounterOf(
-        "Jobs asked again: alone after their batch failed, or after their worker was gone.",
+        "Jobs retried: alone after their batch failed, or after their worker disappeared.",
         "engine",
     )
-    jobs_reclaimed = _CounterOf("Jobs claimed again after their worker was gone.", "engine")
+    jobs_reclaimed = _CounterOf("Jobs claimed again after their worker disappeared.", "engine")
     batch_size = _Spread(
-        "Jobs that were answered together with one, itself included.",
+        "Number of jobs answered together with each job, itself included.",
         "engine",
         buckets=BATCH_BUCKETS,
     )
     answer_seconds = _Spread(
-        "Time from giving a job to an engine to handing its answers on.",
+        "Seconds from submitting a job to an engine to passing on its answers.",
         "engine",
         buckets=LATENCY_BUCKETS,
     )
-    engine_busy_seconds = _CounterOf("Time in which an engine had jobs in hand.", "engine")
+    engine_busy_seconds = _CounterOf("Seconds in which an engine had jobs in progress.", "engine")
     queue_length = _Measured("Jobs waiting.", "engine")
-    queue_oldest_seconds = _Measured("Age of the oldest waiting frame.", "engine")
+    queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(
-        "Age of a live frame when it reaches a hop: sampled, claimed, answered, judged.",
+        "Age of a live frame, in seconds, when it is sampled, claimed, answered and judged.",
         "hop",
         buckets=LATENCY_BUCKETS,
     )
-    results_judged = _CounterOf("Results judged by the rules.", "camera")
+    results_judged = _CounterOf("Results evaluated by the rules.", "camera")
     judged_until_seconds = _Measured(
-        "Capture time (UTC seconds) of the newest live frame judged.", "camera"
+        "Capture time (UTC seconds) of the newest live frame that the rules evaluated.", "camera"
     )
     results_passed_over = _CounterOf(
-        "Results not judged: late, duplicate, missing, of a camera or engine that is not in the "
-        "file, or asked before an edit.",
+        "Results not evaluated: late, duplicate, missing, from a camera or engine that is not in "
+        "the file, or requested before an edit.",
         "camera",
         "reason",
     )
     partitions_held = _Measured("Partitions of the results this processor owns.")
-    partitions_taken = _CounterOf("Partitions taken over, with what their last owner left.")
+    partitions_taken = _CounterOf(
+        "Partitions taken over, with the unprocessed results of their previous owner."
+    )
     end_to_end_seconds = _Spread(
-        "From the moment the light fell to the judgement, live cameras only.",
+        "Seconds from capture to rule evaluation, live cameras only.",
         "camera",
         buckets=LATENCY_BUCKETS,
     )
-    events = _CounterOf("Events kept, by rule.", "camera", "rule", "phase")
-    delivering = _Measured("1 in the process that delivers, 0 in all others.")
+    events = _CounterOf("Events stored, by rule.", "camera", "rule", "phase")
+    delivering = _Measured("1 in the process that delivers events, 0 in all others.")
     events_delivered = _CounterOf("Events a sink accepted.", "sink")
-    delivery_failures = _CounterOf("Attempts a sink did not accept.", "sink")
-    events_undelivered = _CounterOf("Events a sink refused for good, kept as undelivered.", "sink")
+    delivery_failures = _CounterOf("Delivery attempts that failed.", "sink")
+    events_undelivered = _CounterOf(
+        "Events a sink permanently refused, kept as undelivered.", "sink"
+    )
     delivery_seconds = _Spread(
-        "From keeping an event to its acceptance by a sink.", "sink", buckets=LATENCY_BUCKETS
+        "Seconds from storing an event to its acceptance by a sink.",
+        "sink",
+        buckets=LATENCY_BUCKETS,
     )
     sink_behind = _Measured("Events waiting for a sink.", "sink")
-    stage_restarts = _Measured("Times `run` has started a stage's process again.", "stage")
+    stage_restarts = _Measured("Times `run` has restarted a stage's process.", "stage")
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -139,7 +145,7 @@ class Metrics:
         return self.tables(name)[name]
 
     def tables(self, *names: str) -> dict[str, dict[tuple[str, ...], float]]:
-        """The values of several samples, looked through once."""
+        """The values of several samples, collected in one pass."""
         values: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in names}
         for family in self.registry.collect():
             for sample in family.samples:

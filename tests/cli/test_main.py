@@ -99,5 +99,5 @@ def test_a_thread_inside_native_code_does_not_abort_the_end(argument: str, code:
         check=False,
     )
     assert done.returncode == code, done.stderr
-    assert "ending while at work: model" in done.stderr
+    assert "exiting while threads are still running: model" in done.stderr
     assert "terminate" not in done.stderr

@@ -132,7 +132,7 @@ def test_a_signal_stops_it_and_it_goes_on_later(tmp_path: Path, clip: Path) -> N
         process.terminate()
         out, errors = process.communicate(timeout=patience(20))
     assert process.returncode == 0, errors
-    assert "run it again to go on where it was" in errors
+    assert "run it again to resume" in errors
     assert "unfinished" in out  # the running minute is counted as far as it is known
     footfall = out[out.index("footfall") : out.index("occupancy")]
     assert "unknown" not in footfall
@@ -220,7 +220,7 @@ def test_events_that_no_sink_took_are_said_at_the_end(tmp_path: Path, clip: Path
     content["sinks"]["ops"] = {"type": "webhook", "url": "http://127.0.0.1:9/hook"}
     code, out, errors = moonwatch("run", written(tmp_path, content), "--json")
     assert code == 1
-    assert "they are sent when it is run again" in errors
+    assert "will be sent by the next run" in errors
     kept = len((tmp_path / "events.jsonl").read_bytes().splitlines())
     assert json.loads(out)["undelivered"] == {"ops": kept}
 

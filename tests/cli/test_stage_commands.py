@@ -111,8 +111,8 @@ def test_a_sampler_takes_the_cameras_of_its_groups(
     ("known", "cameras", "groups", "said"),
     [
         (GROUPS, [], ["east"], "'east' is not in the file; it has: north, south"),
-        (GROUPS, ["yard"], [], "'yard' is of a group: add `--group north`"),
-        (GROUPS, ["door"], ["north"], "'door' has no group: leave `--group` out"),
+        (GROUPS, ["yard"], [], "'yard' belongs to a group: add `--group north`"),
+        (GROUPS, ["door"], ["north"], "'door' has no group: omit `--group`"),
         ({"yard": "north", "gate": "south"}, [], [], "`--group north` or `--group south`"),
     ],
 )
@@ -270,7 +270,7 @@ def test_dead_letters_are_listed_put_back_and_dropped(tmp_path: Path, server: Re
     assert [claim.job.ordinal for claim in queues.jobs.claim("coco", 9, 1)] == [0]
     assert moonwatch("dead-letters", "drop", file, "--all")[0] == 0
     code, _, errors = moonwatch("dead-letters", "drop", file, "7-7")
-    assert (code, "there is no dead letter 7-7" in errors) == (1, True)
+    assert (code, "no such dead letter: 7-7" in errors) == (1, True)
     queues.close()
 
 

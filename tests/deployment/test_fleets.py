@@ -138,8 +138,8 @@ def test_an_origin_names_its_file(write: Write) -> None:
         ("north", "every: 2s", "every: 2", "defaults.sample.every (cameras/north.yaml line 4)"),
         ("north", "PASSWORD", "/no", "cameras.door.source.password_file (cameras/north.yaml line"),
         ("north", "site: north", "site: nrth", "cameras.door.site (cameras/north.yaml line 3)"),
-        ("north", "cameras:", "cameras:\n\t", "cameras/north.yaml line 6: is no YAML"),
-        ("north", "cameras:", "camera:", "camera (cameras/north.yaml line 5): is no known key"),
+        ("north", "cameras:", "cameras:\n\t", "cameras/north.yaml line 6: is not valid YAML"),
+        ("north", "cameras:", "camera:", "camera (cameras/north.yaml line 5): is not a known key"),
         ("south", "sinks:", "queue:", "queue (cameras/south.yaml line 6): belongs in the deploy"),
         ("south", "cameras:", "version: 1\ncameras:", "version (cameras/south.yaml line 1): belo"),
         ("south", "cameras:", "site: {}\ncameras:", "site (cameras/south.yaml line 1): belongs"),
@@ -161,8 +161,8 @@ def test_a_name_given_twice_names_both_places(write: Write) -> None:
     again = SOUTH.replace("log:", "door:").replace("yard:", "door:")
     first, second = refused(write(own)), refused(write(south=again))
     assert [str(problem) for problem in first] == [
-        "cameras.yard (cameras/south.yaml line 2): is given twice, in the deployment file, line 8 "
-        "and in cameras/south.yaml line 2; rename one"
+        "cameras.yard (cameras/south.yaml line 2): is defined twice, in the deployment file, line "
+        "8 and in cameras/south.yaml line 2; rename one"
     ]
     assert ["cameras/north.yaml line 6 and in cameras/south.yaml" in str(p) for p in second] == [
         True
@@ -172,8 +172,8 @@ def test_a_name_given_twice_names_both_places(write: Write) -> None:
 @pytest.mark.parametrize(
     ("include", "part"),
     [
-        ("nothing/*.yaml", "no file is at nothing/*.yaml, seen from"),
-        ("'*.yaml'", "finds this file itself"),
+        ("nothing/*.yaml", "no file matches nothing/*.yaml (relative to"),
+        ("'*.yaml'", "matches this file itself"),
         ("[]", "is missing: the cameras"),
         ("{a: b}", "must be a file or a glob such as cameras/*.yaml"),
         ("'${NOBODY}'", "NOBODY is not set"),
@@ -186,7 +186,8 @@ def test_a_glob_that_finds_nothing_is_a_problem(write: Write, include: str, part
 
 
 @pytest.mark.parametrize(
-    ("content", "part"), [(b"\xff\xfe\x00", "is no UTF-8"), (b"- a", "must be a map with the keys")]
+    ("content", "part"),
+    [(b"\xff\xfe\x00", "is not UTF-8"), (b"- a", "must be a map with the keys")],
 )
 def test_a_file_that_holds_no_cameras_is_a_problem(write: Write, content: bytes, part: str) -> None:
     """Of which nothing else follows: the sites and names in it are not called missing."""

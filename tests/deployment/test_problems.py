@@ -41,20 +41,20 @@ def loaded(*overrides: str) -> Loaded:
     ("override", "path", "part"),
     [
         # unknown keys and types
-        ("camera.x=1", "camera", "no known key; did you mean 'cameras'?"),
+        ("camera.x=1", "camera", "not a known key; did you mean 'cameras'?"),
         ("cameras.door.task=1", "cameras.door.task", "did you mean 'tasks'?"),
         ("cameras.door.tasks.people.evry=1s", "cameras.door.tasks.people.evry", "'every'"),
         ("cameras.door.colour=red", "cameras.door.colour", "the keys here are: source, sample"),
         ("cameras.door.source.type=fil", "cameras.door.source", "did you mean 'file'?"),
         ("cameras.door.source.type=tape", "cameras.door.source", "there are: file,"),
         ("cameras.door.source={path: x}", "cameras.door.source", "has no `type` (only path)"),
-        ("engines.a.type=coko", "engines.a", "'coko' is no known type; did you mean 'coco'?"),
+        ("engines.a.type=coko", "engines.a", "'coko' is not a known type; did you mean 'coco'?"),
         ("queue.type=kafka", "queue", "there are: memory, redis"),
         ("sinks.log.type=json", "sinks.log", "did you mean 'jsonl'?"),
         ("cameras.door.rules.footfall.type=line", "cameras.door.rules.footfall", "line_crossing"),
         ("sinks.log.sync=alway", "sinks.log.sync", "did you mean 'always'?"),
         # what must be there
-        ("version=2", "version", "'2' is not possible here; possible: 1"),
+        ("version=2", "version", "'2' is not valid here; choose from: 1"),
         ("cameras={}", "cameras", "at least 1"),
         ("cameras.door.source={type: rtsp}", "cameras.door.source.url", "is missing"),
         ("cameras.door.tasks.people={}", "cameras.door.tasks.people", "exactly one of the keys"),
@@ -74,7 +74,7 @@ def loaded(*overrides: str) -> Loaded:
         (
             "cameras.door.tasks.people.detect=",
             "cameras.door.tasks.people.detect",
-            "nothing is there",
+            "but it is empty",
         ),
         (
             "cameras.door.tasks.people.detect=[cat]",
@@ -116,10 +116,10 @@ def loaded(*overrides: str) -> Loaded:
         (
             "cameras={'front door': {source: {type: file, path: x}}}",
             "cameras.front door",
-            "is no name",
+            "is not a valid name",
         ),
         ("site.timezone=Europe/Berln", "site.timezone", "did you mean 'Europe/Berlin'?"),
-        ("site.timezone=../../etc/passwd", "site.timezone", "is no time zone"),
+        ("site.timezone=../../etc/passwd", "site.timezone", "is not a known time zone"),
         # shapes
         (
             "cameras.door.lines.step.from=[0.1, 1.6]",
@@ -130,19 +130,19 @@ def loaded(*overrides: str) -> Loaded:
         (
             "cameras.door.lines.step.from=[0.1, 0.2, 0.3]",
             "cameras.door.lines.step.from",
-            "may have 2 entries and has 3",
+            "can have at most 2 entries but has 3",
         ),
         ("cameras.door.lines.step.from=5", "cameras.door.lines.step.from", "must be a list"),
         (
             "cameras.door.zones.till.polygon=[[0, 0], [1, 1]]",
             "cameras.door.zones.till.polygon",
-            "at least 3 entries and has 2",
+            "at least 3 entries but has 2",
         ),
         # questions
         (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a]}",
             "cameras.door.tasks.q",
-            "two `choices` or more",
+            "at least two `choices`",
         ),
         (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a, b], answers: text}",
@@ -267,7 +267,7 @@ def test_a_wrong_key_does_not_hide_what_else_is_wrong_there() -> None:
         "cameras.door.tasks.q.answers",
         "cameras.door.tasks.q",  # the deployment's engine does not speak
     ]
-    assert "possible: yes/no, number, text, one of" in problems[0].message
+    assert "choose from: yes/no, number, text, one of" in problems[0].message
 
 
 def test_what_names_a_broken_part_is_not_wrong_too() -> None:
@@ -343,7 +343,7 @@ def test_a_part_that_is_broken_still_has_its_name() -> None:
         "cameras:", "engines: {fast: {type: cocoo}}\ncameras:"
     )
     assert [(p.path, p.message) for p in refused(text)] == [
-        ("engines.fast", "'cocoo' is no known type; did you mean 'coco'?"),
+        ("engines.fast", "'cocoo' is not a known type; did you mean 'coco'?"),
         ("cameras.door.tasks.people.engine", "there is no engine 'fats'; did you mean 'fast'?"),
     ]
     assert [p.path for p in refused(text.replace("fats", "fast"))] == ["engines.fast"]
@@ -399,7 +399,7 @@ def test_an_unset_variable_is_the_only_problem_of_its_value() -> None:
     ("content", "part"),
     [
         (None, "cannot read"),
-        (b"\xff\xfe\x00\x01", "no UTF-8"),
+        (b"\xff\xfe\x00\x01", "not UTF-8"),
         (b"x" * (4 * 1024 * 1024 + 1), "too large"),
     ],
 )

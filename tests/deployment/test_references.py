@@ -106,7 +106,11 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
             "`answers: number`",
         ),
         # shapes
-        (["cameras.door.lines.step.to=[0.1, 0.6]"], "lines.step", "begins and ends in one point"),
+        (
+            ["cameras.door.lines.step.to=[0.1, 0.6]"],
+            "lines.step",
+            "starts and ends at the same point",
+        ),
         (
             ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"],
             "zones.till.polygon",
@@ -120,7 +124,7 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
         (
             ["cameras.door.zones.till.polygon=[[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.1]]"],
             "zones.till.polygon",
-            "leave the last corner out",
+            "leave out the last corner",
         ),
     ],
 )
@@ -134,7 +138,11 @@ def test_what_does_not_fit_together_in_a_camera(overrides: list[str], path: str,
 @pytest.mark.parametrize(
     ("override", "path", "part"),
     [
-        ("sinks.b={type: jsonl, path: ./events.jsonl}", "sinks.b", "where sink 'log' does"),
+        (
+            "sinks.b={type: jsonl, path: ./events.jsonl}",
+            "sinks.b",
+            "to the same file as sink 'log'",
+        ),
         ("sinks.log.only=[footfal]", "sinks.log.only", "did you mean 'footfall'?"),
         ("sinks.log.not=[dor]", "sinks.log.not", "did you mean 'door'?"),
         ("sinks.log.only=['till-*']", "sinks.log.only", "'till-*'"),
@@ -207,8 +215,12 @@ def test_engines_may_be_left_out() -> None:
             "this zone",
         ),
         ("queue={type: memory, visibility: 60s}", "engines.coco.deadline", "60 s is not shorter"),
-        ("cameras.door.source.path=nobody.mp4", f"{DOOR}.source.path", "no file is at nobody.mp4"),
-        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file is at"),
+        (
+            "cameras.door.source.path=nobody.mp4",
+            f"{DOOR}.source.path",
+            "no file found at nobody.mp4",
+        ),
+        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file found at"),
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) -> None:

@@ -56,9 +56,9 @@ def test_references_are_replaced(text: str, value: str) -> None:
         ("${QQ}", "QQ is not set; set it, or write ${QQ:-default}"),
         ("${QQ:?name the till camera}", "QQ is not set: name the till camera"),
         ("${EMPTY:?say something}", "EMPTY is not set: say something"),
-        ("${9LIVES}", "no reference"),
-        ("${USER", "no reference"),
-        ("${USER-bob}", "no reference"),
+        ("${9LIVES}", "not a valid reference"),
+        ("${USER", "not a valid reference"),
+        ("${USER-bob}", "not a valid reference"),
     ],
 )
 def test_references_without_a_value_are_problems(text: str, message: str) -> None:
@@ -120,10 +120,10 @@ def test_later_sets_win_and_are_their_own_origin() -> None:
         ("a.b", "path.to.key=value"),
         ("=1", "path.to.key=value"),
         ("a..b=1", "path.to.key=value"),
-        ("a.c.2=1", "a.c is a list of 2"),
+        ("a.c.2=1", "a.c is a list of length 2"),
         ("a.c.first=1", "instead of 'first'"),
-        ("a.b.c=1", "a.b is one value"),
-        ("a.b=[1", "is no YAML"),
+        ("a.b.c=1", "a.b is a single value"),
+        ("a.b=[1", "is not valid YAML"),
     ],
 )
 def test_a_wrong_set_is_a_problem_and_changes_nothing(override: str, message: str) -> None:
@@ -225,8 +225,8 @@ def test_other_fields_have_no_files(tmp_path: Path) -> None:
         (None, "cannot read"),
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b"\xff\xfe\x00", "is no text"),
-        (b"x" * 70_000, "larger than 64 KiB"),
+        (b"\xff\xfe\x00", "is not a text file"),
+        (b"x" * 70_000, "more than 64 KiB"),
     ],
 )
 def test_a_secret_file_that_holds_none_is_a_problem(
@@ -248,4 +248,4 @@ def test_a_secret_cannot_be_given_twice(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret")
     text = f"posts: {{a: {{token: x, token_file: {tmp_path}/token}}}}"
     _, problems, _ = read_secret_files(tree_of(text), Office)
-    assert "stands beside `token`" in problems[0].message
+    assert "is given together with `token`" in problems[0].message

@@ -108,16 +108,16 @@ def test_a_merged_value_has_the_line_of_its_anchor() -> None:
         ("a: 1\nb: 2\na: 3\n", "a", 3, "twice, on lines 1 and 3"),
         ("a: {b: 1, b: 2}\n", "a.b", 1, "twice"),
         ("a: !secret pw\n", "a", 1, "begins with !"),
-        ("? [a, b]\n: 1\n", "", 1, "a key must be a word"),
+        ("? [a, b]\n: 1\n", "", 1, "a key must be text"),
         ("a:\n\tb: 1\n", "", 2, "never with tabs"),
         ("a: {url: ${HOST}}\n", "", 1, '"${NAME}" in quotes'),
         ("a: b: c\n", "", 1, "in quotes"),
-        ("a: *nobody\n", "", 1, "anchor must stand before"),
+        ("a: *nobody\n", "", 1, "define the anchor before"),
         ("a: 1\n---\nb: 2\n", "", 2, "more than one document"),
-        ("a: [1, 2\n", "", 2, "is no YAML"),
+        ("a: [1, 2\n", "", 2, "is not valid YAML"),
         ("a: &a [*a]\n", "a.0", 1, "inside its own anchor"),
-        ("<<: 5\n", "", 1, "merges maps"),
-        ("a: \x00", "", None, "is no YAML"),
+        ("<<: 5\n", "", 1, "can only merge maps"),
+        ("a: \x00", "", None, "is not valid YAML"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_line(
@@ -135,7 +135,7 @@ def test_aliases_that_multiply_are_refused() -> None:
     rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
     tree, problems = read_yaml("\n".join(rows))
     assert tree is None
-    assert "aliases stand for more" in problems[0].message
+    assert "aliases expand to more" in problems[0].message
 
 
 def test_many_values_without_aliases_are_taken() -> None:

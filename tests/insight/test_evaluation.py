@@ -71,7 +71,7 @@ def test_a_truth_file_has_lines_and_zones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("[]", "must be a JSON object"),
         ({}, "neither `lines` nor `zones`"),
         ({"lines": {}}, "lines: must be a list"),

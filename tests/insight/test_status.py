@@ -118,8 +118,8 @@ def test_who_samples_a_camera_is_seen_and_that_nobody_does(tmp_path: Path, serve
     assert f"camera yard of group north has no sampler; {advice}" in found.troubles
     assert not any("plaza" in trouble for trouble in found.troubles)
     _, out, _ = moonwatch("status", file)
-    assert "samples plaza" in out
-    assert "stands by for plaza" in out
+    assert "sampling plaza" in out
+    assert "on standby for plaza" in out
 
 
 @pytest.mark.redis
@@ -148,9 +148,9 @@ def test_events_that_wait_for_nobody_are_a_trouble(tmp_path: Path, server: Redis
     file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
     at_work(file, "sampling", "inference", "processing")
     found = seen(file)
-    assert found.sinks["log"].state == "nobody delivers"
-    behind = "sink log is 5 events behind and nobody delivers"
-    assert found.troubles == ["nobody does the delivery", behind]
+    assert found.sinks["log"].state == "no delivery process is running"
+    behind = "sink log is 5 events behind and no delivery process is running"
+    assert found.troubles == ["no delivery process is running", behind]
     at_work(file, "delivery")
     assert seen(file).ok
 
@@ -169,7 +169,7 @@ def test_a_camera_in_trouble_is_one(tmp_path: Path, health: Health, trouble: str
     """Its last state with since when, in the site's time, and why; others are no trouble."""
     found = seen(deployed(tmp_path, [Health("plaza", AT - 60, "online"), health]))
     since = "2026-06-01T13:00:00+01:00"
-    expected = [] if trouble is None else [f"camera plaza is {trouble.format(since)}"]
+    expected = [] if trouble is None else [f"camera plaza has been {trouble.format(since)}"]
     assert found.troubles == expected
     assert found.ok is (None if trouble is None else False)
 
@@ -180,7 +180,7 @@ def test_a_run_that_is_not_there_leaves_unknown(tmp_path: Path) -> None:
     deliver(tmp_path)
     code, out, _ = moonwatch("status", file)
     assert code == 1
-    assert "no run is at work, so only what the store holds is known" in out
+    assert "no run is active, so only the contents of the store are known" in out
     for untrue in ("all is well", "no trouble", "none", "online"):
         assert untrue not in out
     code, out, _ = moonwatch("status", file, "--json")
@@ -256,8 +256,8 @@ def test_who_works_by_another_version_of_the_file_is_named(tmp_path: Path, serve
     usual = [Report(stage, "one", 1, 1.0, version="aaa") for stage in STAGES]
     found = told(file, *usual, Report("inference", "two", 7, 1.0, version="bbb"))
     assert found.troubles == [
-        "inference on two (7) works by version bbb of the file, others by aaa: "
-        "`moonwatch reload FILE` applies it to all"
+        "inference on two (7) uses version bbb of the file, others use aaa; "
+        "update all with `moonwatch reload FILE`"
     ]
 
 
@@ -269,7 +269,7 @@ def test_who_could_not_take_a_changed_file_is_named(tmp_path: Path, server: Redi
     said = ["engines.vlm: has changed; restart this process to load it"]
     refused = Report("inference", "two", 7, 1.0, outcome="needs a restart", said=said)
     assert told(file, refused).troubles == [
-        f"inference on two (7) did not take the file, needs a restart: {said[0]}"
+        f"inference on two (7) did not apply the file, needs a restart: {said[0]}"
     ]
 
 
@@ -296,8 +296,8 @@ def test_a_camera_that_is_sampled_and_not_judged_is_named(tmp_path: Path, server
     queues.presence.say(new_member("sampling"), report.to_bytes(), timedelta(minutes=1))
     queues.close()
     assert seen(file).troubles == [
-        "camera yard is sampled and not judged: no processor knows it; `moonwatch reload FILE` "
-        "has all processes read the file again"
+        "camera yard is sampled but not processed: no processor knows it; `moonwatch reload FILE` "
+        "makes all processes read the file again"
     ]
 
 
@@ -311,5 +311,5 @@ def test_a_camera_that_is_judged_late_is_named(tmp_path: Path, server: Redis) ->
         "processing", "one", 1, 1.0, figures={"plaza": CameraFigures(up=True, judged_until=until)}
     )
     (trouble,) = told(file, late).troubles
-    assert trouble.startswith("camera plaza is judged 2")
-    assert trouble.endswith(" s late, and so are its events")
+    assert trouble.startswith("camera plaza is processed 2")
+    assert trouble.endswith(" s late, so its events are late too")

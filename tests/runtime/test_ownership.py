@@ -249,7 +249,7 @@ def test_status_says_whether_it_runs_and_when_it_ended(shop: Shop) -> None:
     first = shop.run()
     shop.owned_by(first)
     at_work = f", process {first.process.pid} on {socket.gethostname()}"
-    assert state().startswith("run is at work since 20")
+    assert state().startswith("run has been active since 20")
     assert state().endswith(at_work)
     assert at_work in moonwatch("status", shop.file)[1]
     first.process.terminate()
@@ -259,7 +259,7 @@ def test_status_says_whether_it_runs_and_when_it_ended(shop: Shop) -> None:
     shop.owned_by(second)
     second.process.kill()
     second.process.wait()
-    wait_until(lambda: state().startswith("run did not end in order"))
+    wait_until(lambda: state().startswith("run did not shut down cleanly"))
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Every sentence that an operator can be told about a deployment file."""
+"""Everything that can be wrong with a deployment file, and the sentences that say so."""

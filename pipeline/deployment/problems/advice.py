@@ -1,7 +1,7 @@
-"""What is hardly meant, or not right on this machine: parts that nothing uses, files not there.
+"""Advice on a valid deployment file: parts that nothing uses, files missing on this machine.
 
-Told as warnings: the cameras of a deployment may hang on another machine than the one that reads
-the file.
+These are warnings: the cameras may be connected to another machine than the one that reads the
+file.
 """
 
 import glob
@@ -22,18 +22,18 @@ def warnings(checked: Checked) -> Iterator[Problem]:
 
 
 def idle_tasks(checked: Checked) -> Iterator[Problem]:
-    """Tasks that cost time and that no rule looks at."""
+    """Tasks that cost time but that no rule uses."""
     for camera, config in checked.deployment.cameras.items():
         used = {rule.of for rule in config.rules.values()}
         broken = checked.names((), "cameras", camera, "rules")
         for name in config.tasks:
             if name not in used and not broken:
                 path = dotted(("cameras", camera, "tasks", name))
-                yield Problem(path, "no rule uses this task; its answers lead to nothing")
+                yield Problem(path, "no rule uses this task, so its answers have no effect")
 
 
 def idle_cameras(checked: Checked) -> Iterator[Problem]:
-    """Cameras that nothing is asked about."""
+    """Cameras without a task."""
     for camera, config in checked.deployment.cameras.items():
         if not checked.names(config.tasks, "cameras", camera, "tasks"):
             yield Problem(
@@ -42,7 +42,7 @@ def idle_cameras(checked: Checked) -> Iterator[Problem]:
 
 
 def idle_engines(checked: Checked) -> Iterator[Problem]:
-    """Engines that would be loaded for nothing."""
+    """Engines that would be loaded but never used."""
     deployment = checked.deployment
     used = {task.engine for _, task in checked.tasks() if task.engine}
     for _, task in checked.tasks():
@@ -63,7 +63,7 @@ def idle_sites(checked: Checked) -> Iterator[Problem]:
 
 
 def long_deadlines(checked: Checked) -> Iterator[Problem]:
-    """Engines that may still be at work on a frame when it is given to another worker."""
+    """Engines that may still be working on a frame when another worker gets it."""
     visibility = checked.deployment.queue.visibility
     if checked.is_broken("queue"):
         return
@@ -72,7 +72,7 @@ def long_deadlines(checked: Checked) -> Iterator[Problem]:
             path = dotted(("engines", name, "deadline"))
             message = (
                 f"{engine.deadline.total_seconds():g} s is not shorter than queue.visibility "
-                f"({visibility.total_seconds():g} s), after which another worker is given the frame"
+                f"({visibility.total_seconds():g} s), after which another worker gets the frame"
             )
             yield Problem(path, message)
 
@@ -104,9 +104,9 @@ def absent_recordings(checked: Checked) -> Iterator[Problem]:
         path = dotted(("cameras", camera, "source", "path"))
         found = [source.path] if os.path.lexists(source.path) else glob.glob(source.path)  # noqa: PTH207 - may be absolute
         if not found:
-            yield Problem(path, f"no file is at {source.path}, seen from {Path.cwd()}")
+            yield Problem(path, f"no file found at {source.path} (relative to {Path.cwd()})")
         elif not any(os.access(name, os.R_OK) for name in found):
-            yield Problem(path, f"{source.path} must not be read by this user")
+            yield Problem(path, f"{source.path} cannot be read by this user (permission denied)")
 
 
 _CHECKS: tuple[Check, ...] = (

@@ -1,7 +1,7 @@
-"""What no field can tell alone: names that fit together, engines that can answer, whole shapes.
+"""Checks that span several fields: names that match, engines that can answer, valid shapes.
 
 Each check is a generator of problems, one function per concern. None of them changes anything,
-opens a file or reaches for a camera.
+opens a file or connects to a camera.
 """
 
 import fnmatch
@@ -16,8 +16,8 @@ from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.yaml.tree import Path, dotted
 
 CAMERA_TYPES = ("camera_offline", "camera_frozen", "camera_black")
-"""The types of events about a camera's health, which are told by the name `camera`."""
-# First words of questions that nobody answers with yes or no.
+"""The types of events about a camera's health; their rule is `camera`."""
+# First words of questions that cannot be answered with yes or no.
 _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")
 
 
@@ -25,7 +25,7 @@ _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why
 class Checked:
     """A deployment to check, and the paths of the parts that could not be read.
 
-    What names a part that could not be read is not wrong: it is there.
+    A reference to a part that could not be read is not a mistake: the part exists.
     """
 
     deployment: Deployment
@@ -37,7 +37,7 @@ class Checked:
         return [*found, *sorted(unread)]
 
     def is_broken(self, *path: str) -> bool:
-        """Whether the part at `path`, or all that holds it, could not be read."""
+        """Whether the part at `path`, or anything that contains it, could not be read."""
         return any(path[: len(broken)] == broken for broken in self.broken)
 
     def tasks(self) -> Iterator[tuple[Path, Task]]:
@@ -51,13 +51,13 @@ Check = Callable[[Checked], Iterator[Problem]]
 
 
 def problems(checked: Checked) -> Iterator[Problem]:
-    """Everything that makes the deployment refused."""
+    """Everything that makes the deployment invalid."""
     for check in _CHECKS:
         yield from check(checked)
 
 
 def missing_sites(checked: Checked) -> Iterator[Problem]:
-    """Cameras that name a site which is not there."""
+    """Cameras that name a site that does not exist."""
     known = checked.names(checked.deployment.sites, "sites")
     for camera, config in checked.deployment.cameras.items():
         if config.site is not None and config.site not in known and not checked.is_broken("sites"):
@@ -66,7 +66,7 @@ def missing_sites(checked: Checked) -> Iterator[Problem]:
 
 
 def missing_engines(checked: Checked) -> Iterator[Problem]:
-    """Tasks that name an engine which is not there."""
+    """Tasks that name an engine that does not exist."""
     there = () if checked.is_broken("engines") else checked.deployment.engines
     known = checked.names(there, "engines")
     for path, task in checked.tasks():
@@ -85,7 +85,7 @@ def unanswerable_tasks(checked: Checked) -> Iterator[Problem]:
 
 
 def open_engines(checked: Checked) -> Iterator[Problem]:
-    """Tasks that name no engine, where not exactly one could answer."""
+    """Tasks without an engine that several engines, or none, could answer."""
     if any(path[0] == "engines" for path in checked.broken):
         return
     engines = checked.deployment.engines
@@ -107,7 +107,7 @@ def able_engines(deployment: Deployment, task: Task) -> list[str]:
 
 
 def yes_no_questions(checked: Checked) -> Iterator[Problem]:
-    """Open questions for which nobody said what an answer is."""
+    """Open questions without a declared kind of answer."""
     for camera, config in checked.deployment.cameras.items():
         for name, task in config.tasks.items():
             if not isinstance(task, AskTask) or "answers" in task.model_fields_set:
@@ -116,13 +116,13 @@ def yes_no_questions(checked: Checked) -> Iterator[Problem]:
             if task.answers == "yes/no" and first in _OPEN_QUESTIONS:
                 yield Problem(
                     dotted(("cameras", camera, "tasks", name, "ask")),
-                    "this is no yes/no question; say what an answer is with `answers: number`, "
+                    "this is not a yes/no question; choose the kind of answer: `answers: number`, "
                     "`answers: text` or `choices: [...]`",
                 )
 
 
 def missing_tasks(checked: Checked) -> Iterator[Problem]:
-    """Rules of a task that the camera does not have."""
+    """Rules for a task that the camera does not have."""
     for camera, config in checked.deployment.cameras.items():
         known = checked.names(config.tasks, "cameras", camera, "tasks")
         if checked.is_broken("cameras", camera, "tasks"):
@@ -134,7 +134,7 @@ def missing_tasks(checked: Checked) -> Iterator[Problem]:
 
 
 def unfit_tasks(checked: Checked) -> Iterator[Problem]:
-    """Rules of a task whose answers they cannot judge."""
+    """Rules for a task whose answers they cannot evaluate."""
     for camera, config in checked.deployment.cameras.items():
         tasks = {task.id: task for task in config.questions()}
         for name, rule in config.rules.items():
@@ -143,7 +143,7 @@ def unfit_tasks(checked: Checked) -> Iterator[Problem]:
 
 
 def missing_shapes(checked: Checked) -> Iterator[Problem]:
-    """Rules that name a line or zone which the camera does not have."""
+    """Rules that name a line or zone that the camera does not have."""
     for camera, config in checked.deployment.cameras.items():
         for name, rule in config.rules.items():
             path: Path = ("cameras", camera, "rules", name)
@@ -170,7 +170,7 @@ def pointless_lines(checked: Checked) -> Iterator[Problem]:
         for name, line in config.lines.items():
             if line.from_ == line.to:
                 path = dotted(("cameras", camera, "lines", name))
-                yield Problem(path, "begins and ends in one point; move one of them")
+                yield Problem(path, "starts and ends at the same point; move one end")
 
 
 def crossed_zones(checked: Checked) -> Iterator[Problem]:
@@ -179,7 +179,7 @@ def crossed_zones(checked: Checked) -> Iterator[Problem]:
         for name, zone in config.zones.items():
             path = dotted(("cameras", camera, "zones", name, "polygon"))
             if zone.polygon[0] == zone.polygon[-1]:
-                yield Problem(path, "ends where it began; leave the last corner out")
+                yield Problem(path, "ends where it starts; leave out the last corner")
             elif (crossing := geometry.meeting_edges(zone.polygon)) is not None:
                 first, second = crossing
                 message = (
@@ -192,7 +192,7 @@ def crossed_zones(checked: Checked) -> Iterator[Problem]:
 
 
 def shared_outputs(checked: Checked) -> Iterator[Problem]:
-    """Two sinks on one file."""
+    """Two sinks that write to the same file."""
     taken: dict[str, str] = {}
     for name, sink in checked.deployment.sinks.items():
         resource = sink.resource()
@@ -200,23 +200,27 @@ def shared_outputs(checked: Checked) -> Iterator[Problem]:
             continue
         if resource in taken:
             path = dotted(("sinks", name))
-            yield Problem(path, f"writes where sink {taken[resource]!r} does; give it its own")
+            yield Problem(
+                path, f"writes to the same file as sink {taken[resource]!r}; give it another"
+            )
         taken.setdefault(resource, name)
 
 
 def unknown_filters(checked: Checked) -> Iterator[Problem]:
-    """Sinks whose `only` or `not` names no rule, camera or type of event."""
+    """Sinks whose `only` or `not` matches no rule, camera or event type."""
     known = _event_names(checked)
     for name, sink in checked.deployment.sinks.items():
         for key, words in (("only", sink.only), ("not", sink.without)):
             for word in words:
                 if not fnmatch.filter(known, word):
                     path = ("sinks", name, key)
-                    yield _problem(path, f"no rule, camera or type is called {word!r}", word, known)
+                    yield _problem(
+                        path, f"there is no rule, camera or event type {word!r}", word, known
+                    )
 
 
 def _event_names(checked: Checked) -> list[str]:
-    """Every word that a sink may filter by."""
+    """Every word that a sink can filter by."""
     deployment = checked.deployment
     names = checked.names(deployment.cameras, "cameras")
     for camera, config in deployment.cameras.items():

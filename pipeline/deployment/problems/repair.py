@@ -1,4 +1,4 @@
-"""Reads a tree as a pydantic model, and as much of it as can be read where parts are wrong."""
+"""Reads a tree as a pydantic model, or as much of it as is valid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ from pipeline.deployment.yaml.tree import (
 )
 
 M = TypeVar("M", bound=BaseModel)
-# Each round mends what the one before found; slips inside slips do not nest deeper.
+# Each round repairs what the previous one found; mistakes within mistakes do not nest deeper.
 _MAX_ROUNDS = 12
-# Refusals of a number or truth where text is wanted: the words as written may do.
+# Errors for a number or boolean where text is expected: the text as written may be valid.
 _WANTS_TEXT = frozenset({"string_type", "literal_error"})
-# Refusals of a word where settings are wanted that can also be switched on and off.
+# Errors for a word where settings are expected that can also be switched on and off.
 _WANTS_SWITCH = frozenset({"model_type", "model_attributes_type", "dict_type"})
 # `true` is a word where it came from a variable.
 _SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
@@ -35,15 +35,15 @@ _SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "
 class RemovableParts:
     """The parts of a model that are left out, or replaced, when something in them is wrong.
 
-    Patterns are paths in which `*` stands for any key; the longest that fits counts.
+    Patterns are paths in which `*` stands for any key; the longest match counts.
     """
 
     removable: Sequence[tuple[str, ...]]
     stand_ins: Mapping[tuple[str, ...], Any]
     """For parts that must be there: values that pass."""
 
-    def around(self, path: Path) -> tuple[str, ...] | None:
-        """The longest pattern that fits the beginning of a path."""
+    def matching(self, path: Path) -> tuple[str, ...] | None:
+        """The longest pattern that matches the beginning of a path."""
         patterns = [*self.removable, *self.stand_ins]
         fitting = [pattern for pattern in patterns if _fits(pattern, path)]
         return max(fitting, key=_precision, default=None)
@@ -51,10 +51,10 @@ class RemovableParts:
 
 @dataclass(frozen=True, slots=True)
 class Draft(Generic[M]):
-    """What could be read: the model without its wrong parts, and what is wrong with those."""
+    """What could be read: the model without its invalid parts, and the mistakes in those."""
 
     model: M | None
-    """None when too much is wrong to know anything."""
+    """None when too much is wrong to read anything."""
     mistakes: tuple[Mistake, ...]
     broken: frozenset[Path]
     """The parts that were left out or replaced."""
@@ -63,7 +63,7 @@ class Draft(Generic[M]):
 
 
 def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
-    """Read `root` as `model`; wrong parts are left out one after the other until it passes."""
+    """Read `root` as `model`; invalid parts are left out one by one until the rest is valid."""
     mistakes: list[Mistake] = []
     broken: set[Path] = set()
     mended = root
@@ -87,10 +87,10 @@ def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
 
 
 def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
-    """The tree with what was refused read another way, where what stands there has another.
+    """The tree with rejected values read another way, where there is one.
 
-    YAML takes `12` and `true` for more than words; where text is wanted, they are the words. It
-    takes `yes` and `off` for words; where settings can be switched on and off, they do that.
+    YAML reads `12` and `true` as a number and a boolean; where text is expected they are text. It
+    reads `yes` and `off` as text; where settings can be switched on and off, they are switches.
     """
     for mistake in found:
         node = find(root, mistake.path)
@@ -104,13 +104,13 @@ def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
 
 
 def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bool:
-    """Whether it says something that neither was said before nor comes from leaving parts out."""
+    """Whether it is neither known already nor a consequence of leaving parts out."""
     size = len(mistake.path)
     wrong = [old.path for old in known]
     emptied = mistake.kind == "too_short" and any(
         path[:size] == mistake.path for path in (*wrong, *broken)
     )
-    # The whole of a part may not pass for lack of a key that was left out.
+    # A part may be invalid only because one of its keys was left out.
     lacking = mistake.path in broken or any(path[:-1] == mistake.path for path in broken)
     return not (emptied or lacking) and mistake.path not in wrong
 
@@ -118,12 +118,12 @@ def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bo
 def _mend(root: Node, mistake: Mistake, parts: RemovableParts, broken: set[Path]) -> Node:
     if mistake.kind == "extra_forbidden":
         return _without_slip(root, mistake)
-    pattern = parts.around(mistake.path)
+    pattern = parts.matching(mistake.path)
     if pattern is None:
         return root
     key = _key_within(root, mistake, len(pattern))
     if key is not None and key not in broken:
-        # Without this key alone the rest of the part may pass, and what it refers to is checked.
+        # Without this key the rest of the part may be valid, and its references are checked.
         broken.add(key)
         return without(root, key)
     path = mistake.path[: len(pattern)]
@@ -143,7 +143,7 @@ def _key_within(root: Node, mistake: Mistake, size: int) -> Path | None:
 
 
 def _without_slip(root: Node, mistake: Mistake) -> Node:
-    """An unknown key goes; it takes the name it was meant to have, where that is free."""
+    """Removes an unknown key, or renames it to the key that was meant where that is free."""
     path, meant = mistake.path, mistake.meant
     holder, value = find(root, path[:-1]), find(root, path)
     if not isinstance(holder, Map) or value is None:

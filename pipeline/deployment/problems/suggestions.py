@@ -1,14 +1,14 @@
-"""`did you mean`: the known name that a mistyped one is closest to."""
+"""`did you mean`: the known name closest to a mistyped one."""
 
 import difflib
 from collections.abc import Iterable
 
-# Below this similarity a guess is more often odd than helpful.
+# Below this similarity a guess is more often confusing than helpful.
 _CLOSE_ENOUGH = 0.6
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, ignoring case, or None when none is like it."""
+    """The known name most like `name`, ignoring case, or None when none is similar."""
     by_folded = {word.casefold(): word for word in known}
     found = difflib.get_close_matches(name.casefold(), by_folded, 1, _CLOSE_ENOUGH)
     return by_folded[found[0]] if found else None

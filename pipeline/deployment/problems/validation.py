@@ -1,4 +1,4 @@
-"""Says in plain sentences what pydantic found wrong, at the place where the operator wrote it."""
+"""Explains pydantic's errors in plain sentences, at the place where the operator wrote them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ from pipeline.deployment.yaml.tree import (
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing pydantic refused: the place in the tree, its kind, and the sentence about it."""
+    """One thing pydantic rejected: its place in the tree, its kind, and a sentence about it."""
 
     path: Path
     kind: str
@@ -46,7 +46,7 @@ class Mistake:
     line: int | None = None
     file: str | None = None
     meant: str | None = None
-    """For an unknown key, the known one it is most likely a slip of."""
+    """For an unknown key, the known one that was most likely meant."""
 
 
 def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistake]:
@@ -136,7 +136,7 @@ def _unknown_key(path: Path, model: Model | None) -> Mistake:
     fields = fields_by_key(model) if model else {}
     known = [*fields, *(f"{key}{SUFFIX}" for key, info in fields.items() if is_secret(info))]
     name = str(path[-1])
-    text = f"is no known key{hint(name, known, 'the keys here are')}"
+    text = f"is not a known key{hint(name, known, 'the keys here are')}"
     return Mistake(path, "extra_forbidden", text, meant=nearest(name, known))
 
 
@@ -149,14 +149,14 @@ def _other(details: ErrorDetails) -> str:
 
 
 def _is(node: Node | None) -> str:
-    """`, not ...`: what stands there instead."""
+    """`, not ...`: what is there instead."""
     match node:
         case Map():
             return ", not a map"
         case List():
             return ", not a list"
         case Scalar(value=None):
-            return ", and nothing is there"
+            return ", but it is empty"
         case Scalar(shown=None):
             # An address in a place that is not meant for one may hold anything.
             return ", not an address" if "://" in node.text else f", not {node.text!r}"
@@ -166,7 +166,7 @@ def _is(node: Node | None) -> str:
 def _type(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']+)'", context["expected_tags"])
     name = str(context["tag"])
-    return f"{name!r} is no known type{hint(name, expected)}"
+    return f"{name!r} is not a known type{hint(name, expected)}"
 
 
 def _no_type(_context: Mapping[str, Any], node: Node | None) -> str:
@@ -178,7 +178,7 @@ def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']*)'", context["expected"]) or [str(context["expected"])]
     if not isinstance(node, Scalar) or node.shown is not None or "://" in node.text:
         return f"must be one of {', '.join(expected)}"
-    return f"{node.text!r} is not possible here{hint(node.text, expected, 'possible')}"
+    return f"{node.text!r} is not valid here{hint(node.text, expected, 'choose from')}"
 
 
 def _says(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
@@ -191,17 +191,17 @@ def _limit(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
 
 def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
     least, actual = context["min_length"], context["actual_length"]
-    return f"needs at least {least} {'entry' if least == 1 else 'entries'} and has {actual}"
+    return f"needs at least {least} {'entry' if least == 1 else 'entries'} but has {actual}"
 
 
 def _too_long(context: Mapping[str, Any], node: Node | None) -> str:
-    return f"may have {context['max_length']} entries and has {context['actual_length']}"
+    return f"can have at most {context['max_length']} entries but has {context['actual_length']}"
 
 
 def _short_text(context: Mapping[str, Any], node: Node | None) -> str:
     if context["min_length"] == 1:
         return "must not be empty"
-    return f"must have at least {context['min_length']} letters"
+    return f"must have at least {context['min_length']} characters"
 
 
 _EXAMPLES: Mapping[Key, str] = {
@@ -229,7 +229,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "enum": _choice,
     "string_type": _TEXT,
     "string_too_short": _short_text,
-    "string_too_long": _limit("may have {max_length} letters at most"),
+    "string_too_long": _limit("must have at most {max_length} characters"),
     "path_type": _says("must be a path"),
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,

@@ -8,8 +8,8 @@ from pipeline.deployment.yaml.tree import DEFAULTS, List, Map, Node, Scalar, chi
 def merge_defaults(root: Node) -> Node:
     """The tree without `defaults:`, its content merged under each camera.
 
-    Maps are merged key by key; what a camera says itself wins, and its lists replace lists. Where
-    both name a `type` and the types differ, the camera's map stands alone.
+    Maps are merged key by key; a camera's own values win, and its lists replace lists. Where both
+    name a `type` and the types differ, only the camera's map is used.
     """
     if not isinstance(root, Map) or DEFAULTS not in root.entries:
         return root
@@ -48,7 +48,7 @@ def _types_differ(own: Map, default: Map) -> bool:
 
 
 def _marked(node: Node) -> Node:
-    """The same values, known to come from the defaults."""
+    """The same values, marked as coming from the defaults."""
     origin = replace(node.origin, from_defaults=True)
     match node:
         case Scalar():

@@ -1,9 +1,8 @@
-"""`include: cameras/*.yaml`: cameras and what belongs to them, in files of their own.
+"""`include: cameras/*.yaml`: cameras and what belongs to them, in separate files.
 
-An included file has the same keys as the deployment file, but for those that there is one of:
-it may hold `cameras`, `defaults` (for its own cameras, before those of the deployment file),
-`engines`, `sinks` and `sites`. A name stands in one file only. Anchors, `x-` keys and lines are
-each file's own.
+An included file can have `cameras`, `defaults` (for its own cameras, applied before those of the
+deployment file), `engines`, `sinks` and `sites`. A name can be defined in one file only. Anchors,
+`x-` keys and line numbers belong to each file.
 """
 
 import glob
@@ -31,13 +30,13 @@ from pipeline.deployment.yaml.variables import interpolate
 INCLUDE = "include"
 """The key of the globs."""
 NAMED_PARTS = ("cameras", "engines", "sinks", "sites")
-"""The parts that may be spread over several files, each a map of names."""
-# Whoever names a video instead of a YAML file should be told so at once.
+"""The parts that can be spread over several files, each a map of names."""
+# A video named instead of a YAML file should be reported at once.
 _MAX_BYTES = 4 * 1024 * 1024
 
 
 def read_text(path: FilePath) -> str:
-    """The text of a file; raises ConfigError where it is not one that could be a deployment's."""
+    """The text of a file; raises ConfigError where it cannot be a deployment file."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -49,16 +48,16 @@ def read_text(path: FilePath) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem("", f"{path} is no UTF-8 text")]) from error
+        raise ConfigError([Problem("", f"{path} is not UTF-8 text")]) from error
 
 
 def merge_includes(
     root: Node, file: FilePath | None, environment: Mapping[str, str], files: list[FilePath]
 ) -> tuple[Node, list[Problem]]:
-    """The tree without `include:`, with what the files hold; and what is wrong with them.
+    """The tree without `include:`, with the content of the files, and the problems in them.
 
-    Globs are relative to the folder of `file`, the deployment file; the files that they find are
-    added to `files`.
+    Globs are relative to the folder of `file`, the deployment file; the files that they match
+    are added to `files`.
     """
     if not isinstance(root, Map) or INCLUDE not in root.entries:
         return root, []
@@ -78,7 +77,7 @@ def merge_includes(
 def _found(
     root: Map, file: FilePath | None, environment: Mapping[str, str]
 ) -> tuple[dict[str, FilePath], list[Problem]]:
-    """The files that the globs find, in the order of the globs and of their names."""
+    """The files that the globs match, in the order of the globs and of their names."""
     only = Map({INCLUDE: root.entries[INCLUDE]}, root.origin, root.key_lines)
     filled, problems, unresolved = interpolate(only, environment)
     written = child(filled, INCLUDE)
@@ -98,11 +97,11 @@ def _found(
         shown = node.shown or node.value
         if not names:
             where = folder if str(folder) != "." else FilePath.cwd()
-            message = f"no file is at {shown}, seen from {where}; correct it, or leave it out"
+            message = f"no file matches {shown} (relative to {where}); correct it, or remove it"
             problems.append(problem_at(only, path, message))
         for name in names:
             if file is not None and (folder / name).resolve() == file.resolve():
-                message = f"{shown} finds this file itself; keep what it includes in another folder"
+                message = f"{shown} matches this file itself; keep included files in another folder"
                 problems.append(problem_at(only, path, message))
             else:
                 found[name] = folder / name
@@ -110,7 +109,7 @@ def _found(
 
 
 def _part(name: str, path: FilePath) -> tuple[Map | None, list[Problem]]:
-    """The tree of an included file, with its own defaults merged in, and what is wrong with it."""
+    """The tree of an included file, with its own defaults merged in, and the problems in it."""
     try:
         text = read_text(path)
     except ConfigError as error:
@@ -134,22 +133,22 @@ def _part(name: str, path: FilePath) -> tuple[Map | None, list[Problem]]:
 
 def _not_here(key: str) -> str:
     if key in ("version", "site", "queue", "store", INCLUDE):
-        return "belongs in the deployment file, not in a file that it includes"
+        return "belongs in the deployment file, not in an included file"
     known = (*NAMED_PARTS, DEFAULTS)
     guess = nearest(key, known)
     hint = f"did you mean {guess!r}?" if guess else f"an included file has {', '.join(known)}"
-    return f"is no known key; {hint}"
+    return f"is not a known key; {hint}"
 
 
 def _merged(root: Map, part: Map) -> tuple[Map, list[Problem]]:
-    """Both trees as one; a name that both have is a problem, and the first one counts."""
+    """Both trees as one; a name in both is a problem, and the first one wins."""
     problems: list[Problem] = []
     entries, lines = dict(root.entries), dict(root.key_lines)
     for kind, theirs in part.entries.items():
         if isinstance(theirs, Scalar) and theirs.value is None:
             continue
         if not isinstance(theirs, Map):
-            message = "must be a map of names and what they stand for"
+            message = "must be a map of names to settings"
             problems.append(problem_at(part, (kind,), message))
             continue
         ours = entries.get(kind)
@@ -162,7 +161,7 @@ def _merged(root: Map, part: Map) -> tuple[Map, list[Problem]]:
         for name, value in theirs.entries.items():
             if name in named:
                 first = _place(ours, name)
-                message = f"is given twice, in {first} and in {_place(theirs, name)}; rename one"
+                message = f"is defined twice, in {first} and in {_place(theirs, name)}; rename one"
                 problems.append(problem_at(part, (kind, name), message))
             else:
                 named[name] = value

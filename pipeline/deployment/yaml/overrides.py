@@ -1,4 +1,4 @@
-"""`--set path.to.key=value`: one more value over the file, spelled as YAML."""
+"""`--set path.to.key=value`: a value that overrides the file, written as YAML."""
 
 import re
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from pipeline.core.errors import Problem
 from pipeline.deployment.yaml.parser import read_yaml
 from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Scalar, child, put
 
-# No path in a deployment is nearly as long.
+# Far longer than any path in a deployment.
 _MAX_KEYS = 64
 _PATH = re.compile(r"[\w.\-]*")
 _KEY = re.compile(r"[^.\s=\[\]]+")
 
 
 def apply_overrides(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Problem]]:
-    """The tree with every `path=value` put in, in the order given, and what is wrong with them."""
+    """The tree with every `path=value` applied, in the order given, and the problems in them."""
     problems: list[Problem] = []
     for override in overrides:
         dotted_path, equals, text = override.partition("=")
@@ -45,7 +45,7 @@ def _parse(text: str, name: str) -> tuple[Node, list[Problem]]:
 
 
 def _resolve(root: Node, names: list[str]) -> Path | str:
-    """The path that the names stand for in this tree, or why there is none."""
+    """The path of these names in this tree, or why there is none."""
     path: list[Key] = []
     node: Node | None = root
     for position, name in enumerate(names):
@@ -53,12 +53,12 @@ def _resolve(root: Node, names: list[str]) -> Path | str:
         if isinstance(node, List):
             if not name.isdecimal() or int(name) >= len(node.items):
                 return (
-                    f"{'.'.join(names[:position])} is a list of {len(node.items)}; "
-                    f"name an entry by its place, from 0, instead of {name!r}"
+                    f"{'.'.join(names[:position])} is a list of length {len(node.items)}; "
+                    f"use an index from 0 instead of {name!r}"
                 )
             key = int(name)
         elif isinstance(node, Scalar) and node.value is not None:
-            return f"{'.'.join(names[:position])} is one value and has no key {name!r}"
+            return f"{'.'.join(names[:position])} is a single value and has no key {name!r}"
         path.append(key)
         node = child(node, key) if isinstance(node, Map | List) else None
     return tuple(path)

@@ -1,7 +1,7 @@
 """Reads YAML into a tree with line numbers, in the spelling of YAML 1.2.
 
-`yes`, `no`, `on`, `off`, `22:00` and `2026-11-22` stay the words they are; a key given twice is a
-mistake; keys that begin with `x-` are left out wherever they stand.
+`yes`, `no`, `on`, `off`, `22:00` and `2026-11-22` remain text; a duplicate key is a mistake; keys
+that begin with `x-` are ignored everywhere.
 """
 
 import re
@@ -14,11 +14,11 @@ from pipeline.core.errors import Problem
 from pipeline.deployment.yaml.tree import Key, List, Map, Node, Origin, Path, Scalar, dotted
 
 _TAG = "tag:yaml.org,2002:"
-# Far above any deployment. A few lines of nested aliases can stand for billions of values, and what
-# is nested too deep overflows the stack of the parser, which is C and would take Python with it.
+# Far above any deployment. A few lines of nested aliases can expand to billions of values, and deep
+# nesting overflows the stack of the C parser, which would crash Python.
 _MAX_ALIASED = 100_000
 _MAX_DEPTH = 64
-# Python refuses to read longer numbers; nobody means one.
+# Python refuses to read much longer numbers, and no deployment needs one.
 _MAX_DIGITS = 100
 # A reference without quotes inside { } or [ ], where its own braces mean a map.
 _QUOTED = re.compile(r" (?:'(?!<)[^']{2,}'|\"[^\"]{2,}\")")
@@ -40,14 +40,14 @@ class _Loader(_base):  # type: ignore[misc]
         self._depth = 0
 
     def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
-        """Called on the way into every node."""
+        """Called on entering every node."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             mark = parent.start_mark if parent is not None else None
             raise yaml.composer.ComposerError(None, None, _TOO_DEEP, mark)
 
     def ascend_resolver(self) -> None:
-        """Called on the way out."""
+        """Called on leaving it."""
         self._depth -= 1
 
 
@@ -64,9 +64,9 @@ for _kind, _pattern, _first in (
 def read_yaml(
     text: str, origin: Callable[[int], Origin] | None = None
 ) -> tuple[Node | None, list[Problem]]:
-    """The tree of a YAML text, None where it is empty or unreadable, and all that is wrong.
+    """The tree of a YAML text, None where it is empty or unreadable, and all problems in it.
 
-    `origin` makes a node's origin of its line, from 1.
+    `origin` makes a node's origin from its line, counted from 1.
     """
     loader = _Loader(text)
     try:
@@ -74,7 +74,7 @@ def read_yaml(
     except yaml.MarkedYAMLError as error:
         return None, [_syntax_problem(error, text)]
     except yaml.YAMLError as error:
-        return None, [Problem("", f"is no YAML: {str(error).splitlines()[0]}")]
+        return None, [Problem("", f"is not valid YAML: {str(error).splitlines()[0]}")]
     finally:
         loader.dispose()
     if node is None:
@@ -90,22 +90,22 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     # What PyYAML quotes may be a piece of a password that lacks quotes.
     problem, advice = _QUOTED.sub("", error.problem or "cannot be read"), ""
     if problem == _TOO_DEEP:
-        return Problem("", f"{problem}, which no deployment needs to be", line)
+        return Problem("", f"{problem}, more than any deployment needs", line)
     if "\t" in written[: len(written) - len(written.lstrip())]:
         advice = "; indent with spaces, never with tabs"
     elif "mapping values are not allowed" in problem:
-        advice = "; put text that holds `: ` in quotes, and check the indentation"
+        advice = "; put text that contains `: ` in quotes, and check the indentation"
     elif _BARE_REFERENCE.search(written):
         advice = '; inside { } and [ ], write "${NAME}" in quotes'
     elif "expected a single document" in (error.context or ""):
-        problem = "holds more than one document; keep one, without `---` between"
+        problem = "contains more than one document; keep one, and remove the `---`"
     elif "undefined alias" in problem:
-        advice = "; an anchor must stand before its alias; put text that begins with * in quotes"
-    return Problem("", f"is no YAML: {problem}{advice}", line)
+        advice = "; define the anchor before its alias; put text that begins with * in quotes"
+    return Problem("", f"is not valid YAML: {problem}{advice}", line)
 
 
 class _NodeBuilder:
-    """Makes a tree of PyYAML's nodes, and keeps what is wrong with them."""
+    """Makes a tree from PyYAML's nodes, and collects the problems in them."""
 
     def __init__(self, origin: Callable[[int], Origin]) -> None:
         self.problems: list[Problem] = []
@@ -116,7 +116,7 @@ class _NodeBuilder:
         self._aliased = 0
 
     def convert(self, node: yaml.Node, path: Path) -> Node:
-        # A node comes again only where an alias stands for it, or for what holds it.
+        # A node is seen again only through an alias of it, or of something that contains it.
         self._aliased += id(node) in self._seen
         self._seen.add(id(node))
         line = node.start_mark.line + 1
@@ -130,7 +130,7 @@ class _NodeBuilder:
             self._complain(
                 path,
                 line,
-                "has a tag, which no value needs; put text that begins with ! in quotes, and for "
+                "has a tag, which is not supported; put text that begins with ! in quotes, and for "
                 "secrets use ${NAME} or `*_file`",
             )
         self._open.add(id(node))
@@ -140,11 +140,11 @@ class _NodeBuilder:
             self._open.remove(id(node))
 
     def _overflow(self, node: yaml.Node) -> str | None:
-        """Why a node is not taken; None where it is."""
+        """Why a node is rejected; None where it is not."""
         if id(node) in self._open:
-            return "an alias stands inside its own anchor"
+            return "an alias is used inside its own anchor"
         if self._aliased > _MAX_ALIASED:
-            return f"its aliases stand for more than {_MAX_ALIASED} values"
+            return f"its aliases expand to more than {_MAX_ALIASED} values"
         if len(self._open) >= _MAX_DEPTH:
             return f"its aliases nest it more than {_MAX_DEPTH} levels deep"
         return None
@@ -164,7 +164,7 @@ class _NodeBuilder:
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._complain(path, key_line, "a key must be a word, not a list or a map")
+                self._complain(path, key_line, "a key must be text, not a list or a map")
             elif key_node.tag == f"{_TAG}merge":
                 merged += self._merged(value_node, path)
             elif key_node.value.startswith("x-"):
@@ -174,7 +174,7 @@ class _NodeBuilder:
                 self._complain(
                     (*path, key_node.value),
                     key_line,
-                    f"is given twice, on lines {first} and {key_line}; keep one of them",
+                    f"is defined twice, on lines {first} and {key_line}; keep one of them",
                 )
             else:
                 name = key_node.value
@@ -187,7 +187,7 @@ class _NodeBuilder:
         value = self.convert(node, path)
         parts = value.items if isinstance(value, List) else (value,)
         if not all(isinstance(part, Map) for part in parts):
-            self._complain(path, node.start_mark.line + 1, "`<<` merges maps, and nothing else")
+            self._complain(path, node.start_mark.line + 1, "`<<` can only merge maps")
         return [part for part in parts if isinstance(part, Map)]
 
     def _complain(self, path: tuple[Key, ...], line: int, message: str) -> None:

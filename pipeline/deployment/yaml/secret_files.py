@@ -19,14 +19,14 @@ from pipeline.deployment.yaml.tree import (
 )
 
 SUFFIX = "_file"
-# A secret is a line or a key; whoever names a video by mistake should be told, not obeyed.
+# A secret is a line or a key; a video named by mistake should be reported, not read.
 _MAX_BYTES = 64 * 1024
 
 
 def read_secret_files(
     root: Node, model: Model, files: list[FilePath] | None = None
 ) -> tuple[Node, list[Problem], frozenset[Path]]:
-    """The tree with every `x_file` of a secret field `x` read, what is wrong, and the bad paths.
+    """The tree with every `x_file` of a secret field `x` read, the problems, and the bad paths.
 
     The files that it names are added to `files`.
     """
@@ -45,7 +45,9 @@ def read_secret_files(
             if files is not None and isinstance(written, Scalar) and written.text:
                 files.append(FilePath(written.text))
             secret = (
-                _read(written) if field not in entries else f"stands beside `{field}`; keep one"
+                _read(written)
+                if field not in entries
+                else f"is given together with `{field}`; keep one"
             )
             if isinstance(secret, str):
                 told = written_at(root, (*path, key))
@@ -79,7 +81,7 @@ def _secret_file_keys(
 
 
 def _read(written: Node) -> Scalar | str:
-    """The secret, or why there is none."""
+    """The secret, or why it cannot be read."""
     if not isinstance(written, Scalar) or not isinstance(written.value, str) or not written.value:
         return "must name a file"
     name = written.shown or written.value
@@ -89,11 +91,11 @@ def _read(written: Node) -> Scalar | str:
     except OSError as error:
         return f"cannot read {name}: {error.strerror or type(error).__name__}"
     if len(content) > _MAX_BYTES:
-        return f"{name} is larger than {_MAX_BYTES // 1024} KiB, which no secret is"
+        return f"{name} is too large for a secret (more than {_MAX_BYTES // 1024} KiB)"
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        return f"{name} is no text"
+        return f"{name} is not a text file"
     if not text:
         return f"{name} is empty"
     origin = replace(written.origin, secret_file=name)
@@ -101,5 +103,5 @@ def _read(written: Node) -> Scalar | str:
 
 
 def _unknown(written: Node) -> Scalar:
-    """Stands for a secret that could not be read, so that its field is not called missing too."""
+    """Replaces a secret that could not be read, so that its field is not reported missing too."""
     return Scalar("unknown", "unknown", written.origin, shown=MASK)

@@ -1,4 +1,4 @@
-"""What may be written shorter: an address for a source, a name for a site, one window alone."""
+"""Short forms: an address for a source, a name for a site, a single window for a schedule."""
 
 import re
 from dataclasses import replace
@@ -10,7 +10,7 @@ _VIDEOS = re.compile(r"(?i).*(/|\*|\.(mp4|mkv|mov|avi|webm|ts|m4v|mpe?g|wmv|flv)
 
 
 def write_out(root: Node) -> Node:
-    """The tree with the short forms written out; what is neither form is left to be refused."""
+    """The tree with the short forms expanded; invalid values are left for validation to reject."""
     if not isinstance(root, Map):
         return root
     entries = dict(root.entries)
@@ -44,7 +44,7 @@ def _camera(camera: Node) -> Node:
 
 
 def _source(node: Node) -> Node:
-    """`rtsp://...`, `http://...`, `/dev/video0` or a path of videos, with the type it tells."""
+    """`rtsp://...`, `http://...`, `/dev/video0` or a path of videos, with its type added."""
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         return node
     scheme, colon, _ = node.value.partition("://")

@@ -10,15 +10,15 @@ from pipeline.core.errors import Problem
 Key = str | int
 Path = tuple[Key, ...]
 DEFAULTS = "defaults"
-"""The key of what is merged under every camera."""
+"""The key of the settings merged into every camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value was written, and what it was made from."""
+    """Where a value was written, and where its parts came from."""
 
     line: int | None = None
-    """Line of the file, from 1; None for what the file does not hold."""
+    """Line of the file, from 1; None for what is not in the file."""
     file: str | None = None
     """The included file, as the glob found it; None for the deployment file itself."""
     override: str | None = None
@@ -26,11 +26,11 @@ class Origin:
     from_defaults: bool = False
     """Written under `defaults:` and merged into a camera."""
     variables: tuple[str, ...] = ()
-    """Environment variables whose values went into it."""
+    """Environment variables that it contains."""
     secret_file: str | None = None
     """The file that an `x_file` key named."""
     chosen: str | None = None
-    """Why the value was filled in, where nobody wrote it."""
+    """Why the value was filled in, if it was not written."""
 
     def __str__(self) -> str:
         """The origin in words, such as `line 12, from ${CAM_PASSWORD}`."""
@@ -51,15 +51,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `text` is what was written, before YAML made a number or truth of it."""
+    """One value. `text` is what was written, before YAML made it a number or boolean."""
 
     value: str | int | float | bool | None
     text: str
     origin: Origin
     shown: str | None = None
-    """The text with what came from outside masked, where something did."""
+    """The text with values from variables and files masked, if it has any."""
     hidden: tuple[str, ...] = ()
-    """What no message may show."""
+    """What must not appear in any message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def plain(node: Node) -> Any:
 
 
 def child(node: Node | None, key: Key) -> Node | None:
-    """What a map holds under a key, or a list at a place; None where there is nothing."""
+    """What a map holds under a key, or a list at an index; None where there is nothing."""
     match node:
         case Map():
             return node.entries.get(str(key))
@@ -104,14 +104,14 @@ def child(node: Node | None, key: Key) -> Node | None:
 
 
 def find(node: Node | None, path: Path) -> Node | None:
-    """What lies at the end of a path, or None."""
+    """The node at a path, or None."""
     for key in path:
         node = child(node, key)
     return node
 
 
 def put(node: Node, path: Path, new: Node) -> Node:
-    """The tree with `new` at `path`; the maps on the way must exist or are made."""
+    """The tree with `new` at `path`; missing maps on the way are created."""
     if not path:
         return new
     key, rest = path[0], path[1:]
@@ -128,7 +128,7 @@ def put(node: Node, path: Path, new: Node) -> Node:
 
 
 def without(node: Node, path: Path) -> Node:
-    """The tree without what lies at `path`; the same tree where there is nothing."""
+    """The tree without the node at `path`; the same tree where there is none."""
     below = child(node, path[0])
     if below is None:
         return node
@@ -142,7 +142,7 @@ def without(node: Node, path: Path) -> Node:
 
 
 def line_at(root: Node, path: Path) -> int | None:
-    """The line of the key that a path ends on, or of the nearest thing above it."""
+    """The line of the key at the end of a path, or of the nearest node above it."""
     node: Node | None = root
     line = root.origin.line
     for key in path:
@@ -156,7 +156,7 @@ def line_at(root: Node, path: Path) -> int | None:
 
 
 def file_at(root: Node, path: Path) -> str | None:
-    """The included file that `line_at` counts the lines of; None for the deployment file itself."""
+    """The included file of that line; None for the deployment file itself."""
     node: Node | None = root
     file = root.origin.file
     for key in path:
@@ -167,9 +167,9 @@ def file_at(root: Node, path: Path) -> str | None:
     return file
 
 
-def problem_at(root: Node, path: Path, message: str, told: Path | None = None) -> Problem:
-    """A problem with what lies at `path`, at its line; `told` is the path that it names."""
-    place = dotted(path if told is None else told)
+def problem_at(root: Node, path: Path, message: str, shown: Path | None = None) -> Problem:
+    """A problem with the node at `path`, at its line; `shown` is the path it names instead."""
+    place = dotted(path if shown is None else shown)
     return Problem(place, message, line_at(root, path), file_at(root, path))
 
 

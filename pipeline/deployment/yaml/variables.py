@@ -26,7 +26,7 @@ _PART = re.compile(
 def interpolate(
     root: Node, environment: Mapping[str, str]
 ) -> tuple[Node, list[Problem], frozenset[Path]]:
-    """The tree with all references replaced, what is wrong, and the paths left as they were."""
+    """The tree with all references replaced, the problems, and the paths left unchanged."""
     problems: list[Problem] = []
     unresolved: set[Path] = set()
 
@@ -81,7 +81,7 @@ class _Filler:
         if part["odd"]:
             if not masked:
                 self.mistakes.append(
-                    "has a `${` that is no reference; write ${NAME}, ${NAME:-default} or "
+                    "has a `${` that is not a valid reference; write ${NAME}, ${NAME:-default} or "
                     "${NAME:?message}, and $$ for a dollar sign"
                 )
             return part[0]
