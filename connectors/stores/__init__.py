@@ -21,7 +21,7 @@ _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)()[^&]*")
 
 
 class StoreConfig(Config):
-    """What happened, kept in a database: SQLite in one file, or PostgreSQL by its URL."""
+    """The database of events and counts: SQLite in one file, or PostgreSQL by its URL."""
 
     url: str = Field("sqlite:///moonwatch.db", repr=False)
     """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""
