@@ -1,1 +1,1 @@
-"""The running rules, each in a module with the name of its config's; `check` imports none of them."""
+"""The running rules, each in a module named like its config's; `check` imports none of them."""
