@@ -84,11 +84,17 @@ def until_done(
     backoff: Backoff,
     clock: Clock,
     stop: threading.Event,
+    final: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> T:
-    """What `attempt` gives once it raises none of `errors`; raises the last one when stopped."""
+    """What `attempt` returns once it raises none of `errors`; raises the last one when stopped.
+
+    Errors in `final` are raised at once, although they are among `errors`.
+    """
     while True:
         try:
             done = attempt()
+        except final:
+            raise
         except errors as error:
             said.lost(sentence(error))
             if clock.wait(backoff.next_s(), stop):

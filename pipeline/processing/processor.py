@@ -16,6 +16,7 @@ from pipeline.core.events import Event
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, ResultQueue
+from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
 from pipeline.processing.health import HEALTH_ENGINE
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 0.25
 _BATCH = 64
-_STORE_RETRY_S = 1.0
+# Every second: events wait for it, and a database on this machine is not hurt by being asked.
+_STORE_RESTS = Rests(1.0, 1.0, jitter=0.0)
 # How long results of a retired camera may still be on their way.
 _STRAGGLING_S = 60.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
@@ -93,6 +95,7 @@ class Processor:
         self._retired_at: dict[str, float] = {}
         self._next_plans: Sequence[CameraPlan] | None = None
         self._stop = threading.Event()
+        self._store_said = SaidOnce(logger, "store accepts events again")
         self._pending = _Pending()
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
@@ -339,23 +342,24 @@ class Processor:
             self._context.metrics.events.labels(event.camera, event.rule, event.phase).inc()
 
     def _commit(self, commit: Commit) -> bool:
-        said = False
-        while True:
-            try:
+        """Store it, however long that takes; False when stopped before it was stored."""
+        try:
+            until_done(
                 # Asked for each time: a store that was replaced is taken anew.
-                self._context.store.commit(replace(commit, lease=self._context.lease()))
-            except FencedOffError:
-                raise
-            except StoreError as error:
-                if not said:
-                    logger.error("store refuses events; retrying: %s", error)  # noqa: TRY400
-                said = True
-                if self._context.clock.wait(_STORE_RETRY_S, self._stop):
-                    return False
-            else:
-                if said:
-                    logger.info("store accepts events again")
-                return True
+                lambda: self._context.store.commit(replace(commit, lease=self._context.lease())),
+                StoreError,
+                said=self._store_said,
+                sentence=lambda error: f"store refuses events; retrying: {error}",
+                backoff=Backoff(_STORE_RESTS),
+                clock=self._context.clock,
+                stop=self._stop,
+                final=FencedOffError,
+            )
+        except FencedOffError:
+            raise
+        except StoreError:
+            return False
+        return True
 
     def _count_passed_over(self, result: Result, reason: str) -> None:
         self._context.metrics.results_passed_over.labels(result.camera, reason).inc()

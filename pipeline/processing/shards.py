@@ -13,6 +13,7 @@ from dataclasses import replace
 from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, StoreError
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import PartitionedResults
+from pipeline.core.retrying import SaidOnce
 from pipeline.core.store import Commit
 from pipeline.processing.leases import PartitionLeases
 from pipeline.processing.plan import CameraPlan
@@ -49,7 +50,7 @@ class Shards:
         self._stop = threading.Event()
         self._held: Mapping[int, int] = {}
         self._processor: Processor | None = None
-        self._refused = False
+        self._store_said = SaidOnce(logger, "store is responding again")
 
     @property
     def is_judging(self) -> bool:
@@ -147,9 +148,7 @@ class Shards:
         return partition_of(camera, self._results.partitions)
 
     def _say_held(self, held: Mapping[int, int]) -> None:
-        if self._refused:
-            logger.info("store is responding again")
-            self._refused = False
+        self._store_said.works()
         self._context.metrics.partitions_held.set(len(held))
         taken = sum(self._held.get(partition) != token for partition, token in held.items())
         self._context.metrics.partitions_taken.inc(taken)
@@ -159,6 +158,4 @@ class Shards:
 
     def _say_refused(self, error: StoreError) -> None:
         self._processor = None
-        if not self._refused:
-            logger.error("store is not responding; retrying: %s", error)
-        self._refused = True
+        self._store_said.lost(f"store is not responding; retrying: {error}")

@@ -13,6 +13,7 @@ from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, QueueError, StoreError
 from pipeline.core.membership import Agreement
+from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reload import APPLIED, DeploymentFile, Reloader
 from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter, reports_of
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 DRAIN_S = 5.0
 _LOOK_S = 0.1
-_STORE_RETRY_S = 1.0
+_STORE_RESTS = Rests(1.0, 1.0, jitter=0.0)
 _SETTLE_LOOK_S = 0.05
 
 
@@ -297,18 +298,13 @@ def _poll_until_done(
 
 
 def _tried_on(attempt: Callable[[], T], process_context: ProcessContext) -> T:
-    """What `attempt` gives, once the store lets it."""
-    said = False
-    while True:
-        try:
-            done = attempt()
-        except StoreError as error:
-            if not said:
-                logger.error("store is not responding; retrying: %s", error)  # noqa: TRY400
-            said = True
-            if process_context.context.clock.wait(_STORE_RETRY_S, process_context.stop):
-                raise
-        else:
-            if said:
-                logger.info("store is responding again")
-            return done
+    """What `attempt` returns, as soon as the store lets it; raises StoreError when stopped."""
+    return until_done(
+        attempt,
+        StoreError,
+        said=SaidOnce(logger, "store is responding again"),
+        sentence=lambda error: f"store is not responding; retrying: {error}",
+        backoff=Backoff(_STORE_RESTS),
+        clock=process_context.context.clock,
+        stop=process_context.stop,
+    )

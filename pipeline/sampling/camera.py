@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from pipeline.core.clock import Clock
 from pipeline.core.measures import Health
 from pipeline.core.queues import Queues
+from pipeline.core.retrying import Rests
 from pipeline.core.sources import Source
 from pipeline.core.tasks import Task
 from pipeline.sampling.config import SampleConfig
@@ -38,20 +39,16 @@ class Reconnecting(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ReconnectPause:
-    """How long to wait before a lost camera is retried: doubling, with jitter, for ever."""
+def rests_of(source: Source) -> Rests:
+    """How long to wait before a lost camera is tried again: doubling, for ever.
 
-    first_s: float = 1.0
-    most_s: float = 30.0
-
-    @classmethod
-    def of(cls, source: Source) -> "ReconnectPause":
-        """The source's own settings, or the defaults where it has none."""
-        if not isinstance(source, Reconnecting):
-            return cls()
-        wanted = source.reconnect
-        return cls(wanted.first.total_seconds(), wanted.most.total_seconds())
+    As its own settings say, or the usual where it has none. Chance cuts up to half of each rest, so
+    that a switch that comes back is not met by all its cameras at once.
+    """
+    if not isinstance(source, Reconnecting):
+        return Rests(1.0, 30.0, jitter=0.5)
+    wanted = source.reconnect
+    return Rests(wanted.first.total_seconds(), wanted.most.total_seconds(), jitter=0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
 """The life of a camera: open, sample, lose, wait, open again; a file is played once to its end."""
 
 import logging
-import math
-import random
 import threading
 from collections.abc import Mapping
 
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
-from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
+from pipeline.core.retrying import Backoff
+from pipeline.sampling.camera import Camera, SamplerContext, rests_of
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 
@@ -20,7 +19,6 @@ _WELL_AFTER_S = 10.0
 # How often a source's losses are counted.
 _COUNT_EVERY_S = 1.0
 # More doublings than any wait needs.
-_MOST_DOUBLINGS = 20
 
 
 class CameraLoop:
@@ -86,14 +84,15 @@ class CameraLoop:
             self._lose(SourceFailure.TIMEOUT, f"no picture for {quiet_s:.0f} s")
 
     def _run_live(self) -> None:
-        losses = 0
+        backoff = Backoff(rests_of(self._camera.source))
         while not self._stop.is_set():
             reason, message = self._play_guarded()
             if self._stop.is_set():
                 return
             self._lose(reason, message)
-            losses = 1 if self._was_well() else losses + 1
-            self._context.clock.wait(self._pause_s(losses), self._stop)
+            if self._was_well():
+                backoff.reset()
+            self._context.clock.wait(backoff.next_s(), self._stop)
 
     def _run_file(self) -> None:
         reason, message = self._play_guarded()
@@ -168,12 +167,6 @@ class CameraLoop:
     def _was_well(self) -> bool:
         since = self._playing_since
         return since is not None and self._context.clock.monotonic() - since >= _WELL_AFTER_S
-
-    def _pause_s(self, losses: int) -> float:
-        backoff = ReconnectPause.of(self._camera.source)
-        doubled = math.ldexp(backoff.first_s, min(losses - 1, _MOST_DOUBLINGS))
-        # Jitter, so that a switch coming back is not met by all its cameras at once.
-        return min(doubled, backoff.most_s) * random.uniform(0.5, 1.0)
 
 
 class _Losses:

@@ -12,7 +12,8 @@ from connectors.queues.memory import MemoryConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
-from pipeline.sampling.camera import Camera, ReconnectPause, SamplerContext
+from pipeline.core.retrying import Rests
+from pipeline.sampling.camera import Camera, SamplerContext, rests_of
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
@@ -174,9 +175,9 @@ def test_waits_start_anew_after_a_good_time() -> None:
 def test_a_source_says_how_soon() -> None:
     """A source with settings of its own is waited for as they say."""
     source = ScriptedSource(live=True)
-    assert ReconnectPause.of(source) == ReconnectPause(1.0, 30.0)
+    assert rests_of(source) == Rests(1.0, 30.0, jitter=0.5)
     source.reconnect = Reconnect(timedelta(seconds=3), timedelta(minutes=5))  # type: ignore[attr-defined]
-    assert ReconnectPause.of(source) == ReconnectPause(3.0, 300.0)
+    assert rests_of(source) == Rests(3.0, 300.0, jitter=0.5)
 
 
 def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
