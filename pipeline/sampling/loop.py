@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 _WELL_AFTER_S = 10.0
 # How often a source's losses are counted.
 _COUNT_EVERY_S = 1.0
-# More doublings than any wait needs.
 
 
 class CameraLoop:
