@@ -21,7 +21,7 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Pr
         place = f"--set {dotted_path}"
         names = dotted_path.strip().split(".")
         if not equals or len(names) > _MAX_KEYS or not all(map(_KEY.fullmatch, names)):
-            # Behind what is no path a value may stand, and that may be a password.
+            # What is not a path may contain a value, which may be a password.
             begin = _PATH.match(dotted_path)
             place = f"--set {begin[0] if begin else ''}".strip()
             problems.append(Problem(place, "write it as path.to.key=value"))
