@@ -26,7 +26,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `id` names the incident; its start, updates and end share the id."""
+    """Something that happened. `id` names the happening; its start, updates and end share it."""
 
     id: str
     type: str
@@ -39,7 +39,7 @@ class Event:
     subject: Subject | None = None
     data: Mapping[str, JsonValue] = field(default_factory=dict)
     update: int = 0
-    """Counts the updates of one incident, from 1; 0 for other phases."""
+    """Counts the updates of one happening, from 1; 0 for other phases."""
     seq: int | None = None
     """The frame that led to the event, where there is one; `run` and `seq` identify the picture."""
     run: str | None = None
@@ -48,7 +48,7 @@ class Event:
 
     @property
     def record_id(self) -> str:
-        """Unique for each phase of each incident: the key that identifies duplicates."""
+        """Unique for each phase of each happening: the key that identifies duplicates."""
         match self.phase:
             case "single":
                 return self.id

@@ -1,8 +1,8 @@
-"""Trying again: how long to rest between attempts, and how that is said once.
+"""Retries: how long to wait between attempts, and how to log an outage once.
 
-Rests double from the first to the longest, and each is cut by chance, so that many who lost the
-same thing do not come back together ("full jitter", Marc Brooker, Exponential Backoff and Jitter,
-2015). Clock and stop are handed in, so a retry ends with its process and is tested without waiting.
+Waits double from the first to the longest and are shortened at random, so that many clients that
+lost the same thing do not return together ("full jitter", Marc Brooker, Exponential Backoff and
+Jitter, 2015). Clock and stop are passed in, so a retry ends with its process and tests do not wait.
 """
 
 import logging
@@ -16,24 +16,24 @@ from pipeline.core.clock import Clock
 
 T = TypeVar("T")
 
-# Beyond 2^16 the longest rest has long been reached; a float would overflow in the end.
+# Beyond 2^16 the longest wait was reached long ago, and a float would overflow eventually.
 _MOST_DOUBLINGS = 16
-# What another side may ask for; more would look like somebody who hangs.
+# The longest wait that another side may ask for; a longer one would look like a hang.
 _LONGEST_ASKED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rests:
-    """How rests grow, in seconds."""
+    """How waits grow, in seconds."""
 
     first_s: float
     longest_s: float
     jitter: float = 1.0
-    """Part of a rest that chance may cut: 1 is any rest from 0 to the whole, 0 is the whole."""
+    """The share of a wait that is random: 1 is any wait from 0 to the whole, 0 always the whole."""
 
 
 class Backoff:
-    """Rests between attempts; `reset` after a success. Used by one thread at a time."""
+    """Waits between attempts; `reset` after a success. Used by one thread at a time."""
 
     def __init__(self, rests: Rests, chance: random.Random | None = None) -> None:
         self._rests = rests
@@ -41,7 +41,7 @@ class Backoff:
         self._failures = 0
 
     def next_s(self, asked_s: float | None = None) -> float:
-        """Seconds to rest after one more failure, and at least what the other side asked for."""
+        """Seconds to wait after one more failure, at least as long as the other side asked for."""
         doubled = self._rests.first_s * 2.0 ** min(self._failures, _MOST_DOUBLINGS)
         whole = min(self._rests.longest_s, doubled)
         self._failures += 1
@@ -49,27 +49,27 @@ class Backoff:
         return max(rest, min(asked_s or 0.0, _LONGEST_ASKED_S))
 
     def reset(self) -> None:
-        """The next failure is a first one again."""
+        """Start over: the next failure counts as the first."""
         self._failures = 0
 
 
 class SaidOnce:
-    """Says that something is lost when it is, and that it is back when it is; not in between."""
+    """Logs once when something is lost and once when it is back."""
 
     def __init__(self, logger: logging.Logger, back: str) -> None:
-        """`back` is the sentence for its return."""
+        """`back` is the message for its return."""
         self._logger = logger
         self._back = back
         self._is_lost = False
 
     def lost(self, sentence: str) -> None:
-        """It does not work now, and why."""
+        """Note that it does not work, with the reason."""
         if not self._is_lost:
             self._logger.error("%s", sentence)
         self._is_lost = True
 
     def works(self) -> None:
-        """It works."""
+        """Note that it works."""
         if self._is_lost:
             self._logger.info("%s", self._back)
         self._is_lost = False

@@ -48,7 +48,7 @@ class Rule(Protocol):
         ...
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """End open incidents and write the last minute."""
+        """End open happenings and write the last minute."""
         ...
 
     def unfinished(self) -> tuple[Bucket, ...]:
@@ -67,7 +67,7 @@ class Rule(Protocol):
         """Start, at `at`, with what still applies from an earlier rule of this type and name.
 
         `state` is the `state()` of the earlier rule after its `finish`. Open minutes, running
-        totals and a cooldown are carried over; incidents, and anything measured against a line or
+        totals and a cooldown are carried over; happenings, and anything measured against a line or
         zone, are not. Raises ValueError where it is not a state.
         """
         ...

@@ -1,4 +1,4 @@
-"""How long each visitor stays in a zone: one incident per visit, from entering to leaving."""
+"""How long each visitor stays in a zone: one happening per visit, from entering to leaving."""
 
 from collections.abc import Mapping
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""`for`, `gap` and `cooldown`: when something that holds on and off counts as one incident."""
+"""`for`, `gap` and `cooldown`: when something that holds on and off counts as one happening."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +10,7 @@ Reason = Literal["over", "unknown", "schedule"] | Ending
 
 UNKNOWN_SAMPLES = 2.5
 """This many sampling intervals without a known answer are always tolerated: one failed answer, with
-a little jitter, never ends an incident."""
+a little jitter, never ends a happening."""
 LEAST_UNKNOWN_S = 1.0
 """The same in seconds where every picture is used and the interval is unknown."""
 USUAL_PAUSES = 3
@@ -43,12 +43,12 @@ class Started:
 
     since: float
     suppressed: int
-    """How many incidents before it a cooldown silenced."""
+    """How many happenings before it a cooldown silenced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A started incident is over; `until` is its end, as far as is known."""
+    """A started happening is over; `until` is its end, as far as is known."""
 
     since: float
     until: float
@@ -57,7 +57,7 @@ class Ended:
 
 @dataclass(slots=True)
 class HoldingMemory:
-    """The state of an incident."""
+    """The state of a happening."""
 
     since: float | None = None
     """When it began to hold; None while it does not."""
@@ -76,9 +76,9 @@ class HoldingMemory:
 
 
 class Holding:
-    """Turns a sequence of yes, no and unknown into starts and ends of incidents.
+    """Turns a sequence of yes, no and unknown into starts and ends of happenings.
 
-    An incident starts once it has held for `for_s`, including interruptions shorter than `gap_s`,
+    A happening starts once it has held for `for_s`, including interruptions shorter than `gap_s`,
     and ends once it has not held for `gap_s`. Unknown moments change nothing until they have lasted
     `unknown_s`, or two and a half times the interval between answers where an engine cannot keep
     up. After an end nothing starts for `cooldown_s`; what still holds then, starts then.
@@ -90,7 +90,7 @@ class Holding:
 
     @property
     def started(self) -> bool:
-        """Whether an incident is open."""
+        """Whether a happening is open."""
         return self.memory.started
 
     @property

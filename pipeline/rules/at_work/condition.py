@@ -43,7 +43,7 @@ class Condition:
         return Verdict(tuple(self._event(seen.at, change, seen) for change in changes))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """End an open incident."""
+        """End an open happening."""
         changes = self._holding.finish(why)
         return Verdict(tuple(self._event(at, change, None) for change in changes))
 

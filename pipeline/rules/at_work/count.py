@@ -31,7 +31,7 @@ class CountRule:
         return self._limit.judge(seen, _reading(seen.answer))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """End an open incident and write the last minute."""
+        """End an open happening and write the last minute."""
         return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:

@@ -23,7 +23,7 @@ class Reading:
 
 @dataclass(slots=True)
 class LimitMemory:
-    """The state of the number and of its incident."""
+    """The state of the number and of its happening."""
 
     holding: HoldingMemory
     minutes: MinutesMemory
@@ -38,7 +38,7 @@ class LimitMemory:
 
 
 class Limit:
-    """What the rule does once its number is known: minutes, and an incident with updates."""
+    """What the rule does once its number is known: minutes, and a happening with updates."""
 
     def __init__(
         self, config: LimitFields, context: RuleContext, kind: str, zone: str | None = None
@@ -61,7 +61,7 @@ class Limit:
         return Verdict(events, self._minutes.closed(seen.at))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """End an open incident and write the last minute."""
+        """End an open happening and write the last minute."""
         events = tuple(self._event(at, change) for change in self._holding.finish(why))
         return Verdict(events, self._minutes.finish(at, why))
 

@@ -40,7 +40,7 @@ class Occupancy:
         return self._limit.judge(seen, self._reading(seen))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """End an open incident and write the last minute."""
+        """End an open happening and write the last minute."""
         return self._limit.finish(at, why)
 
     def unfinished(self) -> tuple[Bucket, ...]:
