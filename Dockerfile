@@ -2,7 +2,7 @@
 #
 # core    every stage with the bundled CPU detector; no torch
 # gpu     core with Moondream on CUDA
-# camera  an RTSP server that plays the bundled clip for ever, for trying things out
+# camera  an RTSP server that plays the bundled clip in a loop, for trials
 #
 #   docker build --target core -t moonwatch-core .
 #   podman build --format docker --target core -t moonwatch-core .     # else no HEALTHCHECK is kept
@@ -15,7 +15,7 @@ FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
 
-# What changes seldom comes first: a change of moonwatch's code does not install these again.
+# What rarely changes comes first: a change of moonwatch's code does not reinstall these.
 FROM build AS core-packages
 COPY requirements/core.txt requirements/core.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -44,7 +44,7 @@ COPY connectors connectors
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip wheel --no-deps --wheel-dir /dist .
 
-# What all images share: a user without rights, a folder for what is kept, and how health is asked.
+# What all images share: an unprivileged user, a folder for data, and the health check.
 FROM ${PYTHON} AS runtime
 RUN groupadd --system --gid 10001 moonwatch && \
     useradd --system --uid 10001 --gid moonwatch --home-dir /var/lib/moonwatch moonwatch && \
@@ -73,13 +73,13 @@ RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
     /opt/moonwatch/bin/pip install --no-deps --no-index --no-cache-dir /dist/*.whl
 USER 10001:10001
 EXPOSE 9100
-# Loading the model takes a while; a worker answers /healthz as soon as it is alive.
+# Loading the model takes a while, but a worker answers /healthz as soon as it is alive.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9100/healthz', timeout=4)"]
 ENTRYPOINT ["moonwatch"]
 CMD ["--help"]
 
-# The last stage is what `docker build .` makes.
+# The last stage is the one that `docker build .` builds.
 FROM runtime AS core
 COPY --from=core-packages /opt/moonwatch /opt/moonwatch
 RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \

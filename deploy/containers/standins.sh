@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Stand-ins for the foreign base images, from Debian's packages, for a machine that reaches a Debian
-# mirror but no registry of images. They have the names of the real ones, so that Dockerfile and
-# docker-compose.yml are tried as they are; a real image of that name is left alone.
+# Stand-ins for the foreign base images, from Debian's packages, for a machine that can reach a
+# Debian mirror but no image registry. They have the names of the real ones, so that Dockerfile and
+# docker-compose.yml are used unchanged; an existing image of that name is left alone.
 #
 #   sudo deploy/containers/standins.sh
 #
-# Needs: apt-get install podman debootstrap. MIRROR and SUITE may name others.
+# Needs: apt-get install podman debootstrap. MIRROR and SUITE override the defaults.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)

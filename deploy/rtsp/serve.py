@@ -27,7 +27,7 @@ def main() -> int:
     if asked.folder is None or not asked.folder.is_dir():
         parser.error("name the folder of the videos")
     host, port = address(asked.listen)
-    # As the first process of a container it would not be ended by SIGTERM otherwise.
+    # Otherwise SIGTERM would not end it as the first process of a container.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(serve(str(asked.folder), host=host, port=port))
     return 0
