@@ -28,7 +28,7 @@ class BaseSinkConfig(Config):
     without: Names = Field((), alias="not")
     """Rules, cameras or types whose events are not wanted; written `not:`."""
     give_up_after: PositiveDuration = Field(default_factory=lambda: parse_duration("7d"))
-    """How long an event is tried for while the sink does not answer."""
+    """How long delivery of an event is retried while the sink does not answer."""
 
     from_: Literal["now", "beginning"] = Field("now", alias="from")
     """Where a sink begins that is new to the store: with what happens from now on, or with the

@@ -28,7 +28,7 @@ _REMEMBERED = 4 * _AT_ONCE
 def _bytes(value: Any) -> Any:
     found = re.fullmatch(r"(\d+)\s*([kKMG]?)(i?)B", str(value).strip())
     if found is None:
-        raise ValueError(f"{value!r} is no size; write it like 500kB, 100MB or 1GiB")
+        raise ValueError(f"{value!r} is not a valid size; write it like 500kB, 100MB or 1GiB")
     power = "KMG".find(found[2].upper()) + 1 if found[2] else 0
     return int(found[1]) * (1024 if found[3] else 1000) ** power
 
@@ -45,7 +45,7 @@ class JsonlConfig(BaseSinkConfig):
 
     type: Literal["jsonl"] = "jsonl"
     path: Path
-    """The file; its folder is made where it is missing."""
+    """The file; its folder is created if it is missing."""
     sync: Literal["always", "interval", "never"] = "always"
     """When a line is safe from a power cut: at once, within `sync_every`, or when the system
     pleases. None of them loses a line when only moonwatch dies."""
@@ -54,9 +54,9 @@ class JsonlConfig(BaseSinkConfig):
     max_size: Size | None = None
     """A file that would grow beyond this, such as `100MB`, is put aside as `NAME.000001.jsonl`."""
     daily: bool = False
-    """Whether each day (UTC) has a file of its own."""
+    """Whether each day (UTC) has a separate file."""
     keep: int = Field(10, ge=1)
-    """How many files that were put aside are kept."""
+    """How many rotated files are kept."""
 
     @property
     def at_once(self) -> int:
@@ -121,7 +121,7 @@ class JsonlSink:
             ) from error
 
     def close(self) -> None:
-        """Force what was written to the disk and let go of the file; safe to call twice."""
+        """Flush to the disk and close the file; safe to call twice."""
         try:
             if self._file is not None and self._unsynced and self._config.sync != "never":
                 os.fsync(self._file)
@@ -142,12 +142,12 @@ class JsonlSink:
         path = self._config.path
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            raise OSError(0, "it is no regular file")
+            raise OSError(0, "it is not a regular file")
         started = self._clock.now()
         if path.exists():
             cut = _tail.make_whole(path)
             if cut:
-                _log.warning("%s: cut off %d bytes of a line that was never finished", path, cut)
+                _log.warning("%s: cut off %d bytes of an unfinished line", path, cut)
             if path.stat().st_size:
                 started = path.stat().st_mtime
         self._day = _day(started)

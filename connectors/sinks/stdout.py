@@ -36,7 +36,7 @@ class StdoutSink:
         self._site, self._sites = site, sites
 
     def send(self, events: Sequence[Event]) -> None:
-        """Print and flush; SinkError when nobody reads any more."""
+        """Print and flush; SinkError when the reader is gone."""
         lines = [
             json_line(to_cloudevent(event, self._sites.get(event.camera, self._site))).decode()
             if self._json

@@ -50,7 +50,7 @@ class TlsConfig(Config):
     certificate: Path | None = None
     """PEM file of our own certificate."""
     key: Path | None = None
-    """PEM file of its key, where that is a file of its own."""
+    """PEM file of its key, if that is a separate file."""
 
 
 class WebhookConfig(BaseSinkConfig):
@@ -275,7 +275,7 @@ def _signing_key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(_SIGNED_SECRET), validate=True)
     except binascii.Error:
-        raise ValueError("what follows whsec_ in the secret is no base64") from None
+        raise ValueError("what follows whsec_ in the secret is not valid base64") from None
 
 
 def _meaning(status: int) -> str:

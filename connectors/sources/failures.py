@@ -13,7 +13,7 @@ _SENTENCES = {
     SourceFailure.DNS: "has a host name that cannot be resolved; check its spelling",
     SourceFailure.UNREACHABLE: "is out of reach; check the address and the network",
     SourceFailure.ENDED: "ended the stream",
-    SourceFailure.UNSUPPORTED: "gives nothing that can be decoded as video",
+    SourceFailure.UNSUPPORTED: "sends nothing that can be decoded as video",
     SourceFailure.BROKEN: "sent something unreadable",
 }
 

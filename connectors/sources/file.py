@@ -35,7 +35,7 @@ class FileConfig(DecodeConfig):
     path: str = Field(min_length=1)
     """A video file, a folder (its videos in order of their names), or a glob like `cam*/*.mp4`."""
     loop: bool = False
-    """Begin again at the end, for ever; time goes on."""
+    """Play it again at its end, without limit; time continues."""
     speed: Literal["realtime", "max"] = "max"
     """`max` is as fast as the machine can, `realtime` as fast as it was recorded."""
     starts_at: AwareDatetime | None = None

@@ -30,7 +30,7 @@ _BAD_STILLS = 5
 
 
 class HttpConfig(LoginConfig, LiveConfig):
-    """A camera that speaks HTTP."""
+    """A camera with an HTTP address: an MJPEG stream or still pictures."""
 
     type: Literal["http"] = "http"
     url: Annotated[Address, AfterValidator(scheme_check("http", "https"))]
@@ -38,7 +38,7 @@ class HttpConfig(LoginConfig, LiveConfig):
     poll: PositiveDuration | None = None
     """Ask for a still picture this often; left out, the URL is an MJPEG stream."""
     verify: bool = True
-    """Whether an https server must prove who it is; many cameras cannot."""
+    """Whether an https server needs a valid certificate; many cameras have none."""
 
     def build(self, clock: Clock | None = None) -> "HttpSource":
         """The camera, not yet connected."""
@@ -71,8 +71,8 @@ class HttpSource(LiveSource):
             raise failure(
                 SourceFailure.UNSUPPORTED,
                 self._place.name,
-                f"sends {answer.content_type or 'nothing it has a name for'}, not an MJPEG stream; "
-                "for a still picture, say how often with `poll: 1s`",
+                f"sends {answer.content_type or 'content of no stated type'}, not an MJPEG stream; "
+                "for still pictures, set how often with `poll: 1s`",
             )
         watch.beat()
         stills, wanted = (
@@ -114,7 +114,7 @@ class HttpSource(LiveSource):
                 raise failure(
                     SourceFailure.UNSUPPORTED,
                     self._place.name,
-                    f"sends {answer.content_type or 'something'} that is no JPEG, PNG or WebP",
+                    f"sends {answer.content_type or 'something'} that is not JPEG, PNG or WebP",
                 )
             watch.beat(silent_s=every_s)
             yield from pictures

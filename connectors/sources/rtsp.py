@@ -25,13 +25,13 @@ _NEARLY_ALL = 0.9
 
 
 class RtspConfig(LoginConfig, LiveConfig, DecodeConfig):
-    """An RTSP camera; over TCP unless told otherwise."""
+    """An RTSP camera, over TCP by default."""
 
     type: Literal["rtsp"] = "rtsp"
     url: Annotated[Address, AfterValidator(scheme_check("rtsp", "rtsps"))]
     """`rtsp://user:password@host:port/path`; shown everywhere without user and password."""
     transport: Literal["tcp", "udp"] = "tcp"
-    """`tcp` loses nothing; `udp` where a camera cannot do otherwise."""
+    """`tcp` loses nothing; `udp` is for cameras that support nothing else."""
 
     def build(self, clock: Clock | None = None) -> "RtspSource":
         """The camera, not yet connected."""

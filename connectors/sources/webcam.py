@@ -16,7 +16,7 @@ from pipeline.core.errors import SourceError, SourceFailure
 
 
 class WebcamConfig(LiveConfig, DecodeConfig):
-    """A V4L2 device. What is left out, the driver chooses."""
+    """A V4L2 device. The driver chooses what is left out."""
 
     type: Literal["webcam"] = "webcam"
     device: str = "/dev/video0"
@@ -56,7 +56,7 @@ class WebcamSource(StreamSource):
     def _input(self) -> Input:
         config, place = self._config, self._place
         if not Path(config.device).exists():
-            raise failure(SourceFailure.NOT_FOUND, place.name, f"is not there; {_present()}")
+            raise failure(SourceFailure.NOT_FOUND, place.name, f"does not exist; {_present()}")
         wishes = {
             "video_size": config.resolution,
             "framerate": None if config.fps is None else f"{config.fps:g}",
@@ -75,10 +75,11 @@ class WebcamSource(StreamSource):
     def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
         words = {
             SourceFailure.REFUSED: "is in use by another program; close that one",
-            SourceFailure.UNAUTHORISED: "may not be read by this user; add it to the group `video`",
+            SourceFailure.UNAUTHORISED: "cannot be read by this user (permission denied); add "
+            "the user to the group `video`",
             SourceFailure.ENDED: "was unplugged",
-            SourceFailure.UNSUPPORTED: "is no camera, or offers no such resolution, fps or "
-            "pixel_format; leave these out to let the driver choose",
+            SourceFailure.UNSUPPORTED: "is not a camera, or does not support this resolution, "
+            "fps or pixel_format; leave these out to let the driver choose",
         }.get(error.reason)
         return failure(error.reason, self._place.name, words) if words else error
 

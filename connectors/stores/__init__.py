@@ -26,7 +26,7 @@ _SERVER = re.compile(
 
 
 class StoreConfig(Config):
-    """What happened, kept in a database: SQLite in one file, or PostgreSQL by its URL."""
+    """The database of events and counts: SQLite in one file, or PostgreSQL by its URL."""
 
     url: Address = Address("sqlite:///moonwatch.db")
     """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""

@@ -25,7 +25,7 @@ from pipeline.core.errors import StoreError
 _log = logging.getLogger(__name__)
 OPENING = "moonwatch_opening"
 """The execution option of a writing connection that holds the number of its database file."""
-# Any number will do as long as nobody else in a shared PostgreSQL uses it ("moonwatch" on a phone).
+# Any number that no other program in a shared PostgreSQL uses ("moonwatch" on a phone).
 _WRITER_LOCK = 666_692_824
 _WRITES = "moonwatch_writes"
 _DURABLY = "moonwatch_durably"
@@ -107,7 +107,7 @@ class Database:
         if self._sqlite and _identity(self._path) != opened.file:
             raise StoreError(
                 f"the store {self.place}: cannot {what}: the file was replaced or deleted "
-                "meanwhile; it is tried again"
+                "meanwhile; it will be retried"
             )
 
     @contextmanager
@@ -117,7 +117,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Let go of all connections; safe to call twice."""
+        """Close all connections; safe to call twice."""
         self._opened.engine.dispose()
 
     def now(self, connection: sa.Connection) -> float:
@@ -143,7 +143,7 @@ class Database:
     @contextmanager
     def _writing(self, opened: _Opened, *, durably: bool) -> Iterator[sa.Connection]:
         if self._prepare is None:
-            raise StoreError(f"the store {self.place} was opened to be read only")
+            raise StoreError(f"the store {self.place} was opened read-only")
         with opened.engine.connect() as connection:
             options = {_WRITES: True, _DURABLY: durably, OPENING: opened.number}
             connection = connection.execution_options(**options)
@@ -181,7 +181,7 @@ class Database:
         with self._translated("read it"), engine.connect() as connection:
             asked = sa.inspect(connection)
             if not asked.has_table(_schema.version.name):
-                raise StoreError(f"the store {self.place} holds nothing of moonwatch yet")
+                raise StoreError(f"the store {self.place} has no moonwatch tables yet")
             for table in (_schema.buckets, _schema.checkpoints):
                 there = {column["name"] for column in asked.get_columns(table.name)}
                 self._missing |= {column for column in table.columns if column.name not in there}
@@ -203,7 +203,7 @@ class Database:
             elif found != self._said:
                 # Said once, however often it takes to open it.
                 self._said = found
-                _log.warning("the store %s was replaced, opening it anew", self.place)
+                _log.warning("the store %s was replaced; opening the new file", self.place)
             # The log of the old file would be taken for that of the new one.
             _remove_sides(self._path, before.sides)
             self._opened = self._open(before.number + 1)
@@ -217,13 +217,14 @@ class Database:
         if self._gone_since is None:
             self._gone_since = now
             _log.warning(
-                "the store %s was deleted; unless it is put back within %g s, a new one is made",
+                "the store %s was deleted; unless it is put back within %g s, a new one "
+                "will be created",
                 self.place,
                 _PUT_BACK_S,
             )
         if now - self._gone_since < _PUT_BACK_S:
             raise StoreError(f"the store {self.place} was deleted; put it back, or wait a moment")
-        _log.warning("the store %s was not put back, making a new one", self.place)
+        _log.warning("the store %s was not put back; creating a new one", self.place)
 
     def upsert(
         self,
@@ -367,7 +368,7 @@ def _postgresql_engine(url: sa.URL, patience_s: float, more: str = "") -> sa.Eng
         connect_args={
             "connect_timeout": max(2, round(patience_s)),
             "options": f"{waits} -c idle_in_transaction_session_timeout={3 * patience_ms}",
-            # A server that vanishes without a word must not be waited for either.
+            # Do not wait for a server that disappeared, either.
             "keepalives_idle": 30,
             "tcp_user_timeout": 3 * patience_ms,
             "application_name": "moonwatch",

@@ -23,7 +23,7 @@ class SqlPresence:
         self._clock = clock
 
     def say(self, member: str, report: bytes, ttl: timedelta) -> None:
-        """Be known as alive for `ttl` from now, with a report for whoever asks."""
+        """Count as alive for `ttl` from now, with a report for those who ask."""
         table, now = _schema.presence, self._clock.now()
         row = {"member": member, "report": report, "until": now + ttl.total_seconds()}
         with self._database.write("say who is at work") as connection:

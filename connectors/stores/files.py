@@ -42,7 +42,7 @@ class FileMediaStore:
         parts = PurePosixPath(reference).parts
         outside = not parts or reference.startswith("/") or ".." in parts
         if outside or "\\" in reference or "\0" in reference or ":" in parts[0]:
-            raise StoreError(f"{reference!r} is no reference to a picture inside {self.folder}")
+            raise StoreError(f"{reference!r} is not a reference to a picture inside {self.folder}")
         return self.folder.joinpath(*parts)
 
     def prune(self, before: float) -> int:

@@ -115,7 +115,7 @@ class SqlStore:
         self._sinks = (tuple(sinks), tuple(from_beginning))
 
     def lease(self, name: str) -> LeaseRecord | None:
-        """The lease's record; None where nobody has ever held it."""
+        """The lease's record; None if it was never held."""
         table = _schema.leases
         with self._database.read("read a lease") as connection:
             # A reader may be beside a release that has no leases.
@@ -139,7 +139,7 @@ class SqlStore:
     def take(
         self, name: str, owner: LeaseOwner, over: LeaseRecord | None = None
     ) -> LeaseProof | None:
-        """Own it if nobody holds it, or if its record still is as `over` shows; None if not."""
+        """Own it if it is free, or if its record is still the one in `over`; otherwise None."""
         table = _schema.leases
         with self._database.write("take a lease") as connection:
             row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
@@ -205,7 +205,7 @@ class SqlStore:
     ) -> None:
         """Move a sink's cursor on, keeping what was given up as dead letters; never goes back."""
         now = self._clock.now()
-        letters = [
+        dead_letters = [
             {
                 "sink": sink,
                 "position": letter.position,
@@ -221,7 +221,7 @@ class SqlStore:
             further = max(position, _position(connection, sink))
             row = {"sink": sink, "position": further, "enlisted": True}
             self._database.upsert(connection, _schema.cursors, [row])
-            self._database.upsert(connection, _schema.undelivered, letters)
+            self._database.upsert(connection, _schema.undelivered, dead_letters)
 
     def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
         """Dead letters, of one sink or all, in order of arrival."""
@@ -397,7 +397,7 @@ def _checkpoint(row: sa.Row[Any]) -> Checkpoint:
     try:
         state = json.loads(row.state)
     except ValueError:
-        state = None  # whoever reads it says that it is none
+        state = None  # the reader reports it as invalid
     return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
 
 

@@ -328,7 +328,7 @@ class StoreContract(abc.ABC):
                 lambda: reader.prune(2**40),
             ]
             for write in writes:
-                with pytest.raises(StoreError, match="read only"):
+                with pytest.raises(StoreError, match="read-only"):
                     write()
             store.commit(Commit(events=[an_event(3)], lease=proof))
             assert len(numbers(reader)) == 2

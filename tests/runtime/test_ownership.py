@@ -299,7 +299,8 @@ def test_a_file_that_is_replaced_at_work_is_opened_anew(shop: Shop, how: str) ->
     assert run.ended() == 0, run.said()
     said = run.said()
     assert (
-        said.count("was replaced, opening it anew" if how == "mv" else "was deleted; unless") == 1
+        said.count("was replaced; opening the new file" if how == "mv" else "was deleted; unless")
+        == 1
     ), said
     kept = shop.kept()
     assert set(kept[in_copy:]) <= set(shop.delivered())

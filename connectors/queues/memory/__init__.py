@@ -20,17 +20,17 @@ class MemoryConfig(Config):
     is_shared: ClassVar[Literal[False]] = False
     """Whether several processes can use it."""
     live_room: int = Field(default=4, ge=1)
-    """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
+    """Frames of a live camera that may wait for an engine; newer ones replace the oldest."""
     file_room: int = Field(default=16, ge=1)
     """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
     megabytes: int = Field(default=1024, ge=1)
-    """Pixels held at once, over all cameras; one frame of each camera is let in beyond it."""
+    """Pixels held at once, over all cameras; each camera may exceed it by one frame."""
     results_room: int = Field(default=1024, ge=1)
     """Results that may wait for the processor."""
     visibility: PositiveDuration = timedelta(minutes=5)
-    """How long a worker may keep a frame before it is given to another one."""
+    """How long a worker may keep a frame before another worker gets it."""
     max_attempts: int = Field(default=3, ge=1)
-    """Workers a frame may cost before it becomes a dead letter."""
+    """How many workers may fail on a frame before it becomes a dead letter."""
     dead_letters: int = Field(default=20, ge=0)
     """Dead letters kept, pixels included; the oldest are forgotten."""
 

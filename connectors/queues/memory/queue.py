@@ -278,7 +278,7 @@ class MemoryJobs:
     def _answer(
         self, claims: Sequence[Claim], results: Sequence[Result], keep: Collection[str]
     ) -> int:
-        """Answer what nobody has answered yet; how many results had no room, of which none went."""
+        """Answer what is not answered yet; how many results had no room, and then none is added."""
         with self._changed:
             given = zip(claims, results, strict=True)
             answered = {one.id: (one, result) for one, result in given if one.id in self._entries}

@@ -10,7 +10,7 @@ the number of deliveries looked at first), and after `max_attempts` becomes a de
 
 What belongs together happens in one Lua script, and so in one round trip and entirely or not at
 all: a put enters the job, lets the oldest go and publishes their failed results; an answer
-publishes results and removes their jobs, and the pictures nobody else needs. Pictures pass by the
+publishes results and removes their jobs, and pictures no longer needed. Pictures bypass the
 scripts, which would copy them several times: a put sends its own in the same round trip, a claim
 fetches all of its in a second one. Whoever waits blocks in Redis, and a job wakes one worker. All
 keys, with what ends them, stand in `keys.py`.
@@ -60,29 +60,29 @@ class RedisConfig(Config):
     password: Secret | None = None
     """Password, instead of the one in the URL."""
     sentinel_username: str | None = None
-    """User of the Sentinels themselves, where they ask for one."""
+    """User for the Sentinels themselves, if they require one."""
     sentinel_password: Secret | None = None
-    """Password of the Sentinels themselves."""
+    """Password for the Sentinels themselves."""
     ca: Path | None = None
-    """File of the certificates that may vouch for the server; the system's unless given."""
+    """File of the certificate authorities to trust; the system's unless given."""
     certificate: Path | None = None
-    """File of this client's certificate, where the server asks for one."""
+    """File of this client's certificate, if the server requires one."""
     key: Path | None = None
-    """File of the key that belongs to `certificate`."""
+    """File of the key for `certificate`."""
     timeout: PositiveDuration = timedelta(seconds=2)
-    """How long connecting, or waiting for an answer, may take."""
+    """How long connecting, or waiting for a reply, may take."""
     prefix: str = Field(default="moonwatch", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """What all keys of this deployment begin with, in braces."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
-    """Quality of the pictures on their way, 1 to 100."""
+    """JPEG quality of the pictures in the queue, 1 to 100."""
     lossless: bool = False
-    """Send pictures as PNG, to the last bit; several times the size and time."""
+    """Send pictures losslessly, as PNG; several times the size and time."""
     max_side: int | None = Field(default=None, ge=16)
     """Longest side in pixels; larger pictures are scaled down before they are sent."""
     live_room: int = Field(default=4, ge=1)
-    """Frames of a live camera that may wait for an engine; newer ones push out the oldest."""
+    """Frames of a live camera that may wait for an engine; newer ones replace the oldest."""
     live_age: PositiveDuration = timedelta(seconds=30)
-    """How long a live camera's frame may wait; then it is let go, unless it is the newest."""
+    """How long a live camera's frame may wait; then it is dropped, unless it is the newest."""
     file_room: int = Field(default=16, ge=1)
     """Frames of a file that may wait for an engine; the sampler waits when there are as many."""
     partitions: int = Field(default=8, ge=1, le=256)
@@ -91,13 +91,13 @@ class RedisConfig(Config):
     results_room: int = Field(default=1024, ge=1)
     """Results that may wait for a processor, in each partition."""
     visibility: PositiveDuration = timedelta(minutes=5)
-    """How long a worker may keep a frame before it is given to another one."""
+    """How long a worker may keep a frame before another worker gets it."""
     max_attempts: int = Field(default=3, ge=1)
-    """Workers a frame may cost before it becomes a dead letter."""
+    """How many workers may fail on a frame before it becomes a dead letter."""
     dead_letters: int = Field(default=100, ge=0)
     """Dead letters kept, pictures included; the oldest are forgotten."""
     keep_pictures: PositiveDuration = timedelta(minutes=2)
-    """How long a picture that an event may want is kept after it was answered."""
+    """How long a picture that an event may need is kept after the frame was answered."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "RedisConfig":

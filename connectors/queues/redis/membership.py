@@ -13,7 +13,7 @@ class RedisPresence:
         self._link = link
 
     def say(self, member: str, report: bytes, ttl: timedelta) -> None:
-        """Be known as alive for `ttl` from now, with a report for whoever asks."""
+        """Count as alive for `ttl` from now, with a report for those who ask."""
         ttl_ms = max(1, round(ttl.total_seconds() * 1000))
         self._link.script("presence_say", member, report, ttl_ms)
 

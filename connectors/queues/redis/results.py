@@ -160,7 +160,7 @@ class PartitionResults:
 
 
 class RedisResults(PartitionResults):
-    """The results of all partitions, shared by whoever takes them."""
+    """The results of all partitions, shared by all who take them."""
 
     def __init__(
         self, link: Link, limits: Limits, clock: Clock, fence: CameraFence | None = None

@@ -102,6 +102,6 @@ class Silence:
         self._lines.clear()
 
     def forget(self) -> None:
-        """Let go of what was caught so far."""
+        """Discard what was caught so far."""
         if self._lines:
             self._lines.clear()

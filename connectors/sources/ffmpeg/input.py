@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-# A damaged recording fails at some packets and goes on; one that fails this often in a row is over.
+# A damaged recording fails at some packets and continues; one that fails so often in a row is over.
 _TRIES = 100
 
 

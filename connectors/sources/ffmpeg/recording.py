@@ -113,7 +113,9 @@ class Recording:
         except SourceError as error:
             if error.reason is not SourceFailure.BROKEN:
                 raise
-            raise failure(error.reason, path, "is no video, or damaged where it begins") from None
+            raise failure(
+                error.reason, path, "is not a video, or is damaged at its beginning"
+            ) from None
         start = _creation_time(container.metadata.get("creation_time", ""))
         return cls(path, container, stream, start or found.st_mtime, _length_s(container, stream))
 

@@ -46,7 +46,7 @@ class FileTimeline:
         return self._rise(self.start + (pts_s - self._zero))
 
     def end(self) -> float:
-        """Where time goes on after the last picture."""
+        """Where time continues after the last picture."""
         return self.start if self._last_at is None else self._last_at + self._usual_s
 
     def _rise(self, at: float) -> float:

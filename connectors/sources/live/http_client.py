@@ -59,7 +59,7 @@ class Connection:
         return self._answer
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._answer is not None:
             self._answer.close()
         self._transport.close()
@@ -102,7 +102,7 @@ class Connection:
             raise failure(
                 SourceFailure.UNSUPPORTED,
                 place,
-                f"redirects to another address ({status}); give that one",
+                f"redirects to another address ({status}); use that one",
             )
         if status in _STATUS:
             raise failure(_STATUS[status], place)

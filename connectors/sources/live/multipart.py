@@ -5,7 +5,7 @@ specified: with or without lengths, and with boundaries that may or may not brin
 import re
 from collections.abc import Iterator
 
-# Larger than any picture a camera sends; a stream without a boundary for so long is no MJPEG.
+# Larger than any picture a camera sends; a stream without a boundary for so long is not MJPEG.
 _MOST_BYTES = 64 * 1024 * 1024
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
@@ -13,7 +13,7 @@ _LONGEST_HEAD = 16384
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """The boundary that a content type names; None when it is no multipart type."""
+    """The boundary that a content type names; None if it is not a multipart type."""
     if not content_type.lower().startswith("multipart/"):
         return None
     named = re.search(r'boundary="?([^";]+)"?', content_type, re.IGNORECASE)
@@ -30,7 +30,7 @@ class MultipartReader:
 
     @property
     def overflowed(self) -> bool:
-        """Whether so much came without a boundary that this is no stream of pictures."""
+        """Whether so much came without a boundary that this is not a stream of pictures."""
         return len(self._buffer) > _MOST_BYTES
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:

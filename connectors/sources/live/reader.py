@@ -30,7 +30,7 @@ STALE = "stale"
 
 
 class ReconnectConfig(Config):
-    """How soon a broken stream is opened again: twice as long after each failure, for ever."""
+    """How soon a broken stream is opened again: the wait doubles on failure, up to `most`."""
 
     first: PositiveDuration = timedelta(seconds=1)
     """Wait after the first failure."""
@@ -88,7 +88,7 @@ class Watch:
 
     @property
     def stopped(self) -> bool:
-        """Whether nobody waits any more."""
+        """Whether the reader has stopped waiting."""
         return self._stop.is_set()
 
     def beat(self, silent_s: float = 0.0) -> None:
@@ -157,7 +157,7 @@ class Watch:
 
 
 class LiveSource(abc.ABC):
-    """A source whose time goes on without us. What it reads is up to `_read`."""
+    """A source whose time passes whether it is read or not. `_read` does the reading."""
 
     def __init__(self, name: str, config: LiveConfig, clock: Clock) -> None:
         self.reconnect = config.reconnect
@@ -206,7 +206,7 @@ class LiveSource(abc.ABC):
         return dict(self._watch.lost)
 
     def close(self) -> None:
-        """End reading; the thread that reads lets go of the device when its wait ends."""
+        """End reading; the reading thread releases the device when its wait ends."""
         self._watch.stop()
 
     @abc.abstractmethod

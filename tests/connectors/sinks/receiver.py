@@ -1,4 +1,4 @@
-"""A real HTTP server that behaves as badly as it is told."""
+"""A real HTTP server that misbehaves on request."""
 
 import json
 import ssl
@@ -20,7 +20,7 @@ BREAK = -3
 DRIP = -4
 """Sends a byte of the answer's head every now and then, for ever."""
 FLOOD = -5
-"""Accepts, with a body of which nobody needs to know the end."""
+"""Accepts, with a body that need not be read to its end."""
 
 
 @dataclass

@@ -242,8 +242,8 @@ def test_lines_are_forced_to_the_disk(
 
 
 def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
-    """A folder or a device is no place for lines that must not double."""
-    with pytest.raises(SinkError, match="it is no regular file"):
+    """A folder or a device cannot hold lines that may not be duplicated."""
+    with pytest.raises(SinkError, match="it is not a regular file"):
         send(tmp_path, 1)
 
 

@@ -126,7 +126,7 @@ def test_damage_in_mid_stream_is_counted_and_read_over(tmp_path: Path) -> None:
 
 
 def test_a_cut_recording_gives_what_is_there(tmp_path: Path) -> None:
-    """The end that is missing is no error."""
+    """A missing end is not an error."""
     path = write_clip(tmp_path / "cut.mkv", Clip(frames=60))
     path.write_bytes(path.read_bytes()[:-1500])
     _, pictures = played(path)
@@ -175,7 +175,7 @@ def test_looping_goes_on_in_time_and_run(tmp_path: Path) -> None:
 
 
 def test_a_folder_plays_in_the_order_of_names(tmp_path: Path) -> None:
-    """Numbers in names count as numbers; what is no video is left alone; gaps stay."""
+    """Numbers in names count as numbers; files that are not videos are ignored; gaps stay."""
     for name, start in (("part10.mkv", "08:01:00"), ("part2.mkv", "08:00:00")):
         clip = Clip(frames=3, metadata={"creation_time": f"2026-03-01T{start}Z"})
         write_clip(tmp_path / name, clip)
@@ -208,7 +208,7 @@ def test_an_unreadable_file_among_others_is_counted(tmp_path: Path) -> None:
         ("gone.mp4", None, SourceFailure.NOT_FOUND, "does not exist"),
         ("*.nothing", None, SourceFailure.NOT_FOUND, "matches no file"),
         (".", None, SourceFailure.NOT_FOUND, "holds no video files"),
-        ("text.mp4", b"only words", SourceFailure.BROKEN, "is no video"),
+        ("text.mp4", b"only words", SourceFailure.BROKEN, "is not a video"),
         ("empty.mp4", b"", SourceFailure.BROKEN, "is empty"),
     ],
 )
@@ -226,7 +226,7 @@ def test_what_cannot_be_played_is_said(
 
 
 def test_a_file_without_pictures_is_refused(tmp_path: Path) -> None:
-    """Sound alone is no source."""
+    """A file with sound only is not a source."""
     path = tmp_path / "tone.wav"
     path.write_bytes(
         b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00"

@@ -47,7 +47,7 @@ def test_a_missing_device_is_said() -> None:
     """With the devices that are there."""
     error = _failure("/dev/video-none")
     assert error.reason is SourceFailure.NOT_FOUND
-    assert "webcam /dev/video-none is not there" in str(error)
+    assert "webcam /dev/video-none does not exist" in str(error)
     assert "present" in str(error)
 
 
@@ -58,7 +58,7 @@ def test_a_device_that_is_no_camera_is_said(wish: dict[str, Any]) -> None:
     """With what may be wrong; the driver itself was asked."""
     error = _failure("/dev/null", **wish)
     assert error.reason is SourceFailure.UNSUPPORTED
-    assert "is no camera" in str(error)
+    assert "is not a camera" in str(error)
 
 
 def test_a_real_camera_gives_pictures() -> None:

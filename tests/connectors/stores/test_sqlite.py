@@ -188,7 +188,7 @@ def test_a_reader_makes_no_file(file: Path) -> None:
     assert not file.exists()
     sqlite3.connect(file).close()
     file.touch()
-    with pytest.raises(StoreError, match="holds nothing of moonwatch yet"):
+    with pytest.raises(StoreError, match="has no moonwatch tables yet"):
         SqlStore(f"sqlite:///{file}", read_only=True)
     store = SqlStore(f"sqlite:///{file}")
     store.commit(Commit(events=[an_event(1)]))
@@ -240,7 +240,7 @@ def test_a_file_that_was_replaced_is_opened_anew(
         other.advance("log", 2 + turn)
     assert len(numbers(other)) == 4
     assert store.cursor("log").position == 4
-    assert caplog.text.count("was replaced, opening it anew") == 2
+    assert caplog.text.count("was replaced; opening the new file") == 2
     store.close()
     other.close()
     with closing(sqlite3.connect(file)) as found:
@@ -252,7 +252,7 @@ def test_what_went_into_a_replaced_file_is_not_said_to_be_kept(store: SqlStore, 
     """E6: a commit that was under way then fails, and is kept when it is repeated."""
     copy = put_back(file)
     with (
-        pytest.raises(StoreError, match="was replaced or deleted meanwhile; it is tried again"),
+        pytest.raises(StoreError, match="was replaced or deleted meanwhile; it will be retried"),
         store._database.write("keep events"),
     ):
         copy.replace(file)

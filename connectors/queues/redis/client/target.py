@@ -46,7 +46,7 @@ def place_of(url: str) -> RedisPlace:
     scheme, slashes, rest = url.partition("://")
     known = _SCHEME.fullmatch(scheme)
     if not slashes or known is None:
-        raise ValueError(f"is no address of Redis; write it like {EXAMPLES}")
+        raise ValueError(f"is not a Redis address; write it like {EXAMPLES}")
     authority, _, path = rest.partition("/")
     login, _, hosts = authority.rpartition("@")
     form = known["form"] or ""
@@ -97,7 +97,7 @@ def _service(form: str, parts: list[str]) -> str:
 
 def _database(form: str, text: str) -> int:
     if text and (not text.isdecimal() or (form == "cluster" and int(text))):
-        raise ValueError(f"ends in no database number; write it like {EXAMPLES}")
+        raise ValueError(f"does not end in a database number; write it like {EXAMPLES}")
     return int(text or 0)
 
 

@@ -28,7 +28,7 @@ def queues(server: Redis, prefix: str) -> Iterator[RedisQueues]:
 
 
 def test_the_first_value_holds(queues: RedisQueues) -> None:
-    """Whoever comes later with another one is told, and changes nothing."""
+    """A process that comes later with another value is told, and changes nothing."""
     agreement: Agreement = queues.agreement
     assert agreement.agree("partitions", 8, A_WHILE) == 8
     assert agreement.agree("partitions", 4, A_WHILE) == 8

@@ -1,4 +1,4 @@
-"""Redis away: nothing hangs or raises where it must not, little is lost, all of it resumes."""
+"""Redis unavailable: nothing hangs or raises unexpectedly, little is lost, everything resumes."""
 
 import logging
 import threading

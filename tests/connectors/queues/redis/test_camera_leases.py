@@ -63,7 +63,7 @@ def test_who_lost_the_camera_puts_nothing(queues: RedisQueues, *, live: bool) ->
 
 
 def test_a_lease_that_ended_keeps_nobody_out(queues: RedisQueues) -> None:
-    """As long as no other sampler got the camera, its last one goes on."""
+    """As long as no other sampler got the camera, its last one continues."""
     door = queues.of_camera("door", taken(queues, "alone", BRIEF))
     wait_until(lambda: queues.leases.owners_of([DOOR]) == {})
     assert door.jobs.put(a_job(live=True), 0).accepted

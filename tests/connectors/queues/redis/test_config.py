@@ -52,8 +52,8 @@ def config(**keys: Any) -> RedisConfig:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"url": "h:6379"}, "is no address of Redis"),
-        ({"url": "http://u:s3cret@h"}, "is no address of Redis"),
+        ({"url": "h:6379"}, "is not a Redis address"),
+        ({"url": "http://u:s3cret@h"}, "is not a Redis address"),
         ({"url": "redis://u:s3cret/x@h:6379"}, "percent-encoded"),
         ({"url": "redis://h:99999"}, "no host that could be read"),
         ({"url": "redis://"}, "no host that could be read"),

@@ -134,7 +134,7 @@ def test_health_travels_with_its_camera(queues: RedisQueues) -> None:
 
 
 def test_a_result_that_cannot_travel_is_a_failed_one(queues: RedisQueues) -> None:
-    """An engine's odd value fails its job, and the worker goes on."""
+    """An engine's odd value fails its job, and the worker continues."""
     odd = result_of(a_job(), {"door": Text("fast", object())})  # type: ignore[arg-type]
     assert queues.results.publish([odd], 0)
     (delivered,) = queues.results.take(9, SOON_S)
