@@ -299,7 +299,7 @@ def test_missing_files_are_named() -> None:
         ({"url": "https://"}, "begins with https"),
         ({"url": "https://host:s3cret"}, "begins with https"),
         ({"url": "https://h", "secret": ""}, "the secret is empty"),
-        ({"url": "https://h", "secret": "whsec_s3cret"}, "no base64"),
+        ({"url": "https://h", "secret": "whsec_s3cret"}, "not valid base64"),
         ({"url": "https://h", "secrets": "s3cret"}, "Extra inputs"),
     ],
 )
