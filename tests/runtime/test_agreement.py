@@ -84,7 +84,7 @@ def test_whoever_differs_is_told_both_numbers_and_the_way_out(
         begin(mine)
     (problem,) = refused.value.problems
     assert problem.path == "queue.partitions"
-    assert "is 4 here, but 8 in the processes" in problem.message
+    assert "is 4 here, but 8 in the running processes" in problem.message
     assert "stop all processes" in problem.message
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
