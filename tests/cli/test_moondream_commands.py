@@ -51,7 +51,7 @@ def test_a_folder_without_a_model_is_said(tmp_path: Path) -> None:
         "--option", f"model={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "tokenizer.json is not there" in done.stderr
+    assert "tokenizer.json does not exist" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -97,7 +97,7 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
                 "cameras.door.rules.fire={type: condition, of: q, is: open}",
             ],
             "rules.fire.of",
-            "never answered by 'open'",
+            "never answered 'open'",
         ),
         # questions
         (

@@ -235,7 +235,7 @@ def test_the_frame_at_which_the_model_breaks_fails_alone(monkeypatch: pytest.Mon
     [
         ({"model": "/nowhere/at/all"}, "neither a folder nor a repository name"),
         ({"model": str(GOLDEN), "revision": "2024-01-01"}, "known releases"),
-        ({"model": str(GOLDEN), "device": "cpu", "variant": "/nowhere.pt"}, "is not there"),
+        ({"model": str(GOLDEN), "device": "cpu", "variant": "/nowhere.pt"}, "does not exist"),
         ({"model": str(GOLDEN), "device": "cpu", "dtype": "float16"}, "float16 needs"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     """The sentence says which of the files is not there."""
     folder = write_folder(tmp_path, random_weights())
     (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=f"{name} is not there"):
+    with pytest.raises(CheckpointError, match=f"{name} does not exist"):
         open_checkpoint(folder)
 
 
@@ -93,7 +93,7 @@ def test_sizes_that_do_not_fit_the_file_are_named(tmp_path: Path) -> None:
     [
         ("/nowhere/at/all", "neither a folder nor a repository name"),
         ("no-such-folder", "neither a folder nor a repository name"),
-        ("someone/finetune", "needs a revision: a commit"),  # an unknown repository
+        ("someone/finetune", "needs a revision: give a commit"),  # an unknown repository
     ],
 )
 def test_what_is_no_model_is_refused(model: str, said: str) -> None:

@@ -31,8 +31,8 @@ class MoondreamConfig(EngineConfigBase):
     type: Literal["moondream"] = "moondream"
     deadline: PositiveDuration = Field(
         timedelta(minutes=4),
-        description="Time the engine has for a frame, waiting for its turn included; then its "
-        "tasks fail. Keep it below the queue's `visibility`. A CPU may take minutes for a frame.",
+        description="How long the engine may take for a frame, including waiting; then its tasks "
+        "fail. Keep it below the queue's `visibility`. A CPU may take minutes for a frame.",
     )
     model: str = Field(
         "vikhyatk/moondream2",
