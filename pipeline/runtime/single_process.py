@@ -153,8 +153,9 @@ class Run:
             stage.stop(within_s)
         if self._presence is not None:
             self._presence.stop(_BEAT_S)
-            with suppress(StoreError):  # then it expires a little later
-                self.store.presence.leave(self._reporter.member)
+            if self._owns_store():
+                with suppress(StoreError):  # then it expires a little later
+                    self.store.presence.leave(self._reporter.member)
         self._ownership.end()
 
     def close(self) -> None:
@@ -167,9 +168,15 @@ class Run:
         except StoreError:
             return None  # reported by those who write to it
 
+    def _owns_store(self) -> bool:
+        """Whether nobody has taken the store over, as after a pause; then nothing is written."""
+        proof = self._ownership.run.proof
+        return proof is not None and self._ownership.run.holds(proof)
+
     def _beat(self) -> None:
         while not self._is_over.is_set():
-            self._reporter.beat(self.store.presence, ttl=_TTL)
+            if self._owns_store():
+                self._reporter.beat(self.store.presence, ttl=_TTL)
             self._clock.wait(_BEAT_S, self._is_over)
 
     def _facts(self) -> dict[str, Any]:

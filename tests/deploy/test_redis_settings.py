@@ -172,12 +172,12 @@ def test_a_share_of_the_results_can_be_owned(server: Server, root: Client) -> No
     assert token is not None
     assert queues.leases.renew(0, token, tools.A_WHILE)
     assert queues.results.partition({0: token}).take(1, 0.01) == []
-    assert queues.leases.acquire(0, "me", tools.A_WHILE) is not None
-    assert queues.leases.owners() == {0: ("me", token)}
+    other = queues.leases.acquire(1, "me", tools.A_WHILE)
+    assert queues.leases.owners() == {0: ("me", token), 1: ("me", other)}
     assert queues.agreement.agree("partitions", 8, tools.A_WHILE) == 8
     queues.presence.say("me", b"well", tools.A_WHILE)
     assert queues.presence.members() == {"me": b"well"}
     queues.presence.leave("me")
     queues.leases.release(0, token)
     queues.close()
-    assert root.keys("{moonwatch}:lease:*") == [b"{moonwatch}:lease:0"]
+    assert root.keys("{moonwatch}:lease:*") == [b"{moonwatch}:lease:1"]
