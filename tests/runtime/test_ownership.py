@@ -243,7 +243,7 @@ def test_status_says_whether_it_runs_and_when_it_ended(shop: Shop) -> None:
     def state() -> str:
         found = status_of(load(shop.file, []), SystemClock())
         assert found.run is not None
-        assert (found.run.state in found.troubles) == found.run.state.startswith("run did not end")
+        assert (found.run.state in found.troubles) == found.run.state.startswith("run did not shut")
         return found.run.state
 
     first = shop.run()
