@@ -164,7 +164,7 @@ def encode_job(job: Job) -> bytes:
             engine=job.engine,
             ordinal=job.ordinal,
             live=job.live,
-            tasks=_packed_tasks(job.tasks),
+            tasks=_encoded([_task_to_wire(task) for task in job.tasks], "job"),
         ),
         "job",
     )
@@ -291,10 +291,6 @@ def _places(
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _packed_tasks(tasks: tuple[Task, ...]) -> bytes:
-    return _encoded([_task_to_wire(task) for task in tasks], "job")
-
-
 @lru_cache(maxsize=_REMEMBERED)
 def _unpacked_tasks(data: bytes) -> tuple[Task, ...]:
     return tuple(_task_of_wire(task) for task in _decoded(_read_tasks, data, "job"))

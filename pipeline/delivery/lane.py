@@ -105,7 +105,10 @@ class SinkLane:
         """
         try:
             self._note_progress()
-            self._count_behind()
+            now = self._clock.monotonic()
+            if self._counted_at is None or now - self._counted_at >= _COUNT_EVERY_S:
+                self._show_behind(self._store.cursor(self.route.sink).behind)
+                self._counted_at = now
             load = self._next_load()
             if load is not None:
                 self._deliver(load)
@@ -142,7 +145,11 @@ class SinkLane:
 
     def _next_load(self) -> _Load | None:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
-        position = self._where()
+        if self._position is None:
+            self._position = self._store.cursor(self.route.sink).position
+            dead_letters = len(self._store.undelivered(self.route.sink))
+            self._status = replace(self._status, position=self._position, undelivered=dead_letters)
+        position = self._position
         if not self._window:
             size = max(_WINDOW, self.route.at_once)
             self._window.extend(self._store.outbox(position, size))
@@ -161,13 +168,6 @@ class SinkLane:
                 wanted.append(one)
             end = one.position
         return None if end == position else _Load(tuple(wanted), end)
-
-    def _where(self) -> int:
-        if self._position is None:
-            self._position = self._store.cursor(self.route.sink).position
-            dead_letters = len(self._store.undelivered(self.route.sink))
-            self._status = replace(self._status, position=self._position, undelivered=dead_letters)
-        return self._position
 
     def _deliver(self, load: _Load) -> None:
         """Send a load; a failure becomes a dead letter, or a SinkError if a retry may succeed."""
@@ -286,12 +286,6 @@ class SinkLane:
             "sink %s accepts events again after %s", self.route.sink, format_duration(failed_s)
         )
         self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
-
-    def _count_behind(self) -> None:
-        now = self._clock.monotonic()
-        if self._counted_at is None or now - self._counted_at >= _COUNT_EVERY_S:
-            self._show_behind(self._store.cursor(self.route.sink).behind)
-            self._counted_at = now
 
     def _show_behind(self, behind: int) -> None:
         self._status = replace(self._status, behind=behind)

@@ -1,6 +1,6 @@
 """Sends dead letters again: on request, once the reason of the failure is gone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import SinkError
@@ -32,7 +32,12 @@ def resend(store: Store, sink: Sink, dead_letters: Sequence[Undelivered], at_onc
     unreadable: list[UnreadableEvent] = []
     for first in range(0, len(dead_letters), at_once):
         chosen = dead_letters[first : first + at_once]
-        kept = list(_kept(store, chosen))
+        kept = [
+            one
+            for dead_letter in chosen
+            for one in store.outbox(dead_letter.position - 1, 1)
+            if one.position == dead_letter.position
+        ]
         readable = [one.event for one in kept if isinstance(one, StoredEvent)]
         garbled = [one for one in kept if isinstance(one, UnreadableEvent)]
         try:
@@ -51,12 +56,3 @@ def resend(store: Store, sink: Sink, dead_letters: Sequence[Undelivered], at_onc
         gone += len(chosen) - len(kept)
     trouble = f"event {unreadable[0].position} {unreadable[0].reason}" if unreadable else None
     return Resent(name, delivered, gone, len(unreadable), trouble)
-
-
-def _kept(
-    store: Store, dead_letters: Sequence[Undelivered]
-) -> Iterator[StoredEvent | UnreadableEvent]:
-    for dead_letter in dead_letters:
-        for kept in store.outbox(dead_letter.position - 1, 1):
-            if kept.position == dead_letter.position:
-                yield kept

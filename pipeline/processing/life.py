@@ -12,7 +12,7 @@ A camera that was removed from the file is one with an empty plan.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError
@@ -161,7 +161,13 @@ class CameraLife:
         self._say("were removed", {old.name for old in left.values()})
         verdicts += [self._finished(old, "removed", None)[0] for old in left.values()]
         ended = self.troubles.give_up(self.plan.camera, self.plan.watched, now)
-        checkpoints = [*self._checkpoints_of(sorted(changed))]
+        # Lanes that are no longer planned get an empty checkpoint.
+        checkpoints = [
+            (self.lanes.get(engine) or self._fresh(LanePlan(engine, ()))).checkpoint(
+                self.plan.camera
+            )
+            for engine in sorted(changed)
+        ]
         if ended:
             checkpoints.append(self.troubles_checkpoint())
         return LifeTurn(joined([*verdicts, Verdict(ended)]), tuple(checkpoints))
@@ -179,12 +185,6 @@ class CameraLife:
         if inherits and alike and state is not None:
             judge.inherit(old.name, state, old.at, old.aspect)
         return verdict, state is not None or old.state is None
-
-    def _checkpoints_of(self, engines: Sequence[str]) -> Iterator[Checkpoint]:
-        """Those of current lanes, and empty ones of lanes that are no longer planned."""
-        for engine in engines:
-            lane = self.lanes.get(engine) or self._fresh(LanePlan(engine, ()))
-            yield lane.checkpoint(self.plan.camera)
 
     def troubles_checkpoint(self) -> Checkpoint:
         """The checkpoint of the ongoing troubles."""

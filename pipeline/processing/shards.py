@@ -107,7 +107,8 @@ class Shards:
         except QueueError:
             self._processor = None  # the queue reports it
         except StoreError as error:
-            self._say_refused(error)
+            self._processor = None
+            self._store_said.lost(f"store is not responding; retrying: {error}")
         self._context.clock.wait(_RETRY_S if held else idle_s, self._stop)
         return 0
 
@@ -155,7 +156,3 @@ class Shards:
         if held.keys() != self._held.keys():
             names = ", ".join(str(partition) for partition in sorted(held)) or "none"
             logger.info("judging partitions %s of %d", names, self._results.partitions)
-
-    def _say_refused(self, error: StoreError) -> None:
-        self._processor = None
-        self._store_said.lost(f"store is not responding; retrying: {error}")

@@ -107,7 +107,10 @@ class Holding:
             changes += self._stop("unknown")
         if holds is None:
             return changes
-        self._note_known(at)
+        memory = self.memory
+        if memory.known_at:
+            memory.pauses_s = [*memory.pauses_s, at - memory.known_at][-USUAL_PAUSES:]
+        memory.known_at = at
         changes += self._holds(at) if holds else self._breaks(at)
         return changes
 
@@ -124,12 +127,6 @@ class Holding:
         pauses = self.memory.pauses_s
         usual_s = min(pauses) if len(pauses) == USUAL_PAUSES else 0.0
         return max(self._terms.unknown_s, UNKNOWN_SAMPLES * usual_s)
-
-    def _note_known(self, at: float) -> None:
-        memory = self.memory
-        if memory.known_at:
-            memory.pauses_s = [*memory.pauses_s, at - memory.known_at][-USUAL_PAUSES:]
-        memory.known_at = at
 
     def _holds(self, at: float) -> list[Started | Ended]:
         memory = self.memory

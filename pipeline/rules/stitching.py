@@ -112,14 +112,12 @@ def continued(
     best: tuple[float, int] | None = None
     for id_, trail in trails.items():
         passed_s = new.at - trail.at
-        if id_ in present or not 0 < passed_s <= within_s or not _alike(trail, new):
+        lower, higher = sorted((trail.height, new.height))
+        is_alike = higher <= HEIGHT_RATIO * lower
+        if id_ in present or not 0 < passed_s <= within_s or not is_alike:
             continue
         miss = trail.miss(new)
         reach = (REACH_HEIGHTS + REACH_HEIGHTS_PER_S * min(passed_s, HORIZON_S)) * trail.height
         if miss <= reach and (best is None or (miss, id_) < best):
             best = (miss, id_)
     return None if best is None else best[1]
-
-
-def _alike(a: Trail, b: Trail) -> bool:
-    return max(a.height, b.height) <= HEIGHT_RATIO * min(a.height, b.height)

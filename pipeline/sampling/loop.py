@@ -57,7 +57,10 @@ class CameraLoop:
             else:
                 self._run_file()
         except CameraTakenError:
-            self._be_taken()
+            self.is_taken = True
+            self._stop.set()
+            logger.warning("camera %s is now sampled by another process; closing it", self.name)
+            self._health.ended()
         finally:
             self.is_over = True
 
@@ -89,7 +92,8 @@ class CameraLoop:
             if self._stop.is_set():
                 return
             self._lose(reason, message)
-            if self._was_well():
+            since = self._playing_since
+            if since is not None and self._context.clock.monotonic() - since >= _WELL_AFTER_S:
                 backoff.reset()
             self._context.clock.wait(backoff.next_s(), self._stop)
 
@@ -136,25 +140,16 @@ class CameraLoop:
             self._losses.count()
             source.close()
 
-    def _be_taken(self) -> None:
-        self.is_taken = True
-        self._stop.set()
-        logger.warning("camera %s is now sampled by another process; closing it", self.name)
-        self._health.ended()
-
     def _heed(self, picture: Picture) -> None:
         now = self._context.clock.monotonic()
         self._heard_at = now
         if self._playing_since is None:
             self._playing_since = now
-            self._count_gap(picture)
+            last_at = self._sampler.last_at
+            if last_at is not None and self._camera.source.live:
+                gap_s = max(0.0, picture.captured_at - last_at)
+                self._context.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
         self._losses.count_at(now)
-
-    def _count_gap(self, picture: Picture) -> None:
-        last_at = self._sampler.last_at
-        if last_at is not None and self._camera.source.live:
-            gap_s = max(0.0, picture.captured_at - last_at)
-            self._context.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
 
     def _lose(self, reason: SourceFailure, message: str) -> None:
         self._context.metrics.camera_failures.labels(self.name, reason.value).inc()
@@ -162,10 +157,6 @@ class CameraLoop:
         at = None if live else self._sampler.last_at
         detail = reason.value if reason is not SourceFailure.TIMEOUT else message
         self._health.offline(self._context.clock.now() if at is None else at, detail)
-
-    def _was_well(self) -> bool:
-        since = self._playing_since
-        return since is not None and self._context.clock.monotonic() - since >= _WELL_AFTER_S
 
 
 class _Losses:

@@ -46,11 +46,13 @@ class MotionGate:
         expected = _under_same_light(self._background, plane, glance.hidden)
         difference = np.abs(plane - expected)
         moving = difference > np.maximum(_LEAST_LEVELS, _TIMES_NOISE * self._noise)
+        visible = moving.size
         if glance.hidden is not None:
             moving &= ~glance.hidden
+            visible -= int(glance.hidden.sum())
         # A moving thing has a body; a lone pixel is noise.
         moving &= _smooth(moving.astype(np.float32)) > 0.5
-        share = _share(moving, glance.hidden)
+        share = float(moving.sum()) / max(1, visible)
         # Not twice in a row: what changes everywhere all the time is flicker, which can be learned.
         is_young = glance.at - self._began_at < _STILL_S
         if share > _NEW_SCENE_SHARE and not is_young:
@@ -79,11 +81,6 @@ def _weight(elapsed_s: float, time_constant_s: float) -> float:
 
 def _moved(plane: Plane, towards: Plane, weight: NDArray[np.float64]) -> Plane:
     return np.asarray(plane + weight * (towards - plane), np.float32)
-
-
-def _share(moving: NDArray[np.bool_], hidden: NDArray[np.bool_] | None) -> float:
-    visible = moving.size if hidden is None else moving.size - int(hidden.sum())
-    return float(moving.sum()) / max(1, visible)
 
 
 def _smooth(plane: Plane) -> Plane:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Sequence
 
 from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result, failed_result
@@ -55,7 +54,10 @@ class Outbox:
             if receipt.dropped:
                 self._count(len(receipt.dropped))
                 if not receipt.answered:
-                    self._answer_for(receipt.dropped)
+                    # So that the processor does not wait for them; without room for the answers it
+                    # finds out by itself.
+                    failed = [failed_result(job, "queue full") for job in receipt.dropped]
+                    self._context.queues.results.publish(failed, 0)
         except CameraTakenError:
             raise
         except QueueError as error:
@@ -65,11 +67,6 @@ class Outbox:
         if not receipt.accepted:
             self._count(1)
         return receipt.accepted
-
-    def _answer_for(self, dropped: Sequence[Job]) -> None:
-        """Tell the processor not to wait for these; without room it finds out by itself."""
-        failed = [failed_result(job, "queue full") for job in dropped]
-        self._context.queues.results.publish(failed, 0)
 
     def _put_all(self, job: Job) -> bool:
         while not self._stop.is_set():

@@ -121,9 +121,11 @@ class Sampler:
 
     def _reason_to_skip(self, picture: Picture) -> str | None:
         at = picture.captured_at
-        if not self._is_due(at):
+        is_owed = self._owed_from is not None and self._owed_from <= at
+        if not is_owed and not self._grid.is_due(at):
             return "rate"
-        if self._camera.source.live and self._is_stale(at):
+        stale_s = self._camera.sample.stale_after.total_seconds()
+        if self._camera.source.live and self._clock.now() - at > stale_s:
             return "stale"
         self._grid.take(at)
         self._glance = None
@@ -140,14 +142,6 @@ class Sampler:
         if still is None:
             self._glance = glance
         return still
-
-    def _is_due(self, at: float) -> bool:
-        if self._owed_from is None:
-            return self._grid.is_due(at)
-        return self._owed_from <= at or self._grid.is_due(at)
-
-    def _is_stale(self, at: float) -> bool:
-        return self._clock.now() - at > self._camera.sample.stale_after.total_seconds()
 
     def _send(self, picture: Picture) -> None:
         at = picture.captured_at
@@ -247,7 +241,8 @@ class _Stillness:
         taken = self._taken
         if taken is None or not 0 <= glance.at - taken.at < self._heartbeat_s:
             return None
-        if self._gate is not None and not self._is_moving(glance.at):
+        moved_at = self._moved_at
+        if self._gate is not None and (moved_at is None or glance.at - moved_at > self._linger_s):
             return "motion"
         if self._skips_alike and alike(taken, glance):
             return "duplicate"
@@ -255,6 +250,3 @@ class _Stillness:
 
     def take(self, glance: Glance) -> None:
         self._taken = glance
-
-    def _is_moving(self, at: float) -> bool:
-        return self._moved_at is not None and at - self._moved_at <= self._linger_s

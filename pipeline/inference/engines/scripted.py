@@ -96,7 +96,9 @@ def _answer_of(line: Line, task: Task) -> Answer:
     if isinstance(task, Count):
         if isinstance(line, list):
             return Number(task.engine, len(line))
-        return _number(line, task)
+        if isinstance(line, int):
+            return Number(task.engine, line)
+        return Failed(task.engine, f"{line!r} is not a number for {task.id!r}")
     if not isinstance(line, list):
         return Failed(task.engine, f"{line!r} is not a list of boxes or points for {task.id!r}")
     if isinstance(task, Point):
@@ -104,9 +106,3 @@ def _answer_of(line: Line, task: Task) -> Answer:
         return Points(task.engine, points, (1.0,) * len(points))
     boxes = tuple(item for item in line if len(item) == 4)
     return Boxes(task.engine, boxes, (1.0,) * len(boxes))
-
-
-def _number(line: int | str, task: Count) -> Answer:
-    if isinstance(line, int):
-        return Number(task.engine, line)
-    return Failed(task.engine, f"{line!r} is not a number for {task.id!r}")

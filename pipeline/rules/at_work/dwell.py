@@ -68,7 +68,11 @@ class Dwell:
         """Report visits that end with this frame, then those that have lasted long enough."""
         known = isinstance(seen.answer, Boxes)
         self._minutes.sample(seen.at, 0 if known else None)
-        events = list(self._begin_run(seen))
+        events: list[Event] = []
+        if seen.run != self._memory.run:
+            # Track ids start over with each run, so no visit continues into a new one.
+            self._memory.run = seen.run
+            events += self._end_all(seen.at, "unknown")
         if known:
             self._admit(seen)
         events += self._dismiss(seen, known)
@@ -104,12 +108,6 @@ class Dwell:
         memory.ended, memory.ended_s = earlier.ended, earlier.ended_s
         memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
         memory.suppressed = earlier.suppressed
-
-    def _begin_run(self, seen: Observation) -> Iterator[Event]:
-        """Track ids start over with each run, so no visit continues into a new one."""
-        if seen.run != self._memory.run:
-            self._memory.run = seen.run
-            yield from self._end_all(seen.at, "unknown")
 
     def _admit(self, seen: Observation) -> None:
         visits = self._memory.visits

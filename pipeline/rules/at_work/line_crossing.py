@@ -84,7 +84,9 @@ class LineCrossing:
             self._undo_swaps(group)
             for step, track in group:
                 events += self._step(seen, present, track, step)
-        self._forget(seen.at)
+        walkers = self._memory.walkers
+        for id_ in [i for i, walker in walkers.items() if seen.at - walker.trail.at > FORGET_S]:
+            del walkers[id_]
         return Verdict(tuple(events), self._minutes.closed(seen.at))
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
@@ -229,8 +231,3 @@ class LineCrossing:
             seq=seen.seq,
             run=seen.run,
         )
-
-    def _forget(self, at: float) -> None:
-        walkers = self._memory.walkers
-        for id_ in [i for i, walker in walkers.items() if at - walker.trail.at > FORGET_S]:
-            del walkers[id_]

@@ -67,7 +67,12 @@ def _load(wanted: DetectorToLoad) -> Detector:
         )
     model = loader.from_pretrained(wanted.model, **source).eval()
     device = _device(wanted.device)
-    dtype = _dtype(wanted.dtype, device, model.dtype)
+    if wanted.dtype == "auto":
+        dtype = torch.float32 if device.type == "cpu" else model.dtype
+    else:
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
+            wanted.dtype
+        ]
     return kind(DetectorParts(model.to(device=device, dtype=dtype), processor, device, dtype))
 
 
@@ -77,9 +82,3 @@ def _device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _dtype(name: str, device: torch.device, stored: torch.dtype) -> torch.dtype:
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else stored
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
