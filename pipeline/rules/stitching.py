@@ -112,9 +112,9 @@ def continued(
     best: tuple[float, int] | None = None
     for id_, trail in trails.items():
         passed_s = new.at - trail.at
-        lower, higher = sorted((trail.height, new.height))
-        is_alike = higher <= HEIGHT_RATIO * lower
-        if id_ in present or not 0 < passed_s <= within_s or not is_alike:
+        if id_ in present or not 0 < passed_s <= within_s:
+            continue
+        if max(trail.height, new.height) > HEIGHT_RATIO * min(trail.height, new.height):
             continue
         miss = trail.miss(new)
         reach = (REACH_HEIGHTS + REACH_HEIGHTS_PER_S * min(passed_s, HORIZON_S)) * trail.height

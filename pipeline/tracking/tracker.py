@@ -123,9 +123,12 @@ class BoxTracker:
     def _shown(self) -> tuple[Track, ...]:
         tracks = []
         for thing in self._things:
-            if thing.missed or (thing.id is None and not self._is_sure(thing)):
+            if thing.missed:
                 continue
             if thing.id is None:
+                seen_for_s = thing.last_at - thing.first_at
+                if thing.seen < 2 or seen_for_s <= self._settings.confirm_after_s - TICK_S:
+                    continue
                 thing.id, self._next_id = self._next_id, self._next_id + 1
             tracks.append(
                 Track(
@@ -138,10 +141,6 @@ class BoxTracker:
             )
             thing.unshown.clear()
         return tuple(sorted(tracks, key=lambda track: track.id))
-
-    def _is_sure(self, thing: TrackMemory) -> bool:
-        seen_for_s = thing.last_at - thing.first_at
-        return thing.seen >= 2 and seen_for_s > self._settings.confirm_after_s - TICK_S
 
 
 def _check_version(version: object) -> None:

@@ -18,7 +18,6 @@ from pipeline.moondream.numbers import number_in
 
 if TYPE_CHECKING:
     from pipeline.moondream import Moondream
-    from pipeline.moondream.engine import MoondreamBatcher
     from pipeline.moondream.strands import RequestTicket
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,10 @@ class MoondreamEngine:
         batcher = self._model.engine
         while not self._line.is_closed:
             for ticket in self._next(is_idle=batcher.is_idle):
-                self._ask(batcher, ticket)
+                asked = ticket.request
+                requests = [_request(task) for task in asked.tasks]
+                receipts = batcher.submit(asked.pixels, requests, self._config.max_crops)
+                self._in_hand.append(_AskedFrame(ticket, receipts))
             try:
                 batcher.step()
             except Exception as error:
@@ -117,12 +119,6 @@ class MoondreamEngine:
         if self._in_hand or not is_idle:
             return self._line.take_now(most)
         return self._line.take(most, self._config.max_wait.total_seconds())
-
-    def _ask(self, batcher: "MoondreamBatcher", ticket: Ticket) -> None:
-        asked = ticket.request
-        requests = [_request(task) for task in asked.tasks]
-        receipts = batcher.submit(asked.pixels, requests, self._config.max_crops)
-        self._in_hand.append(_AskedFrame(ticket, receipts))
 
     def _settle(self) -> None:
         """Settle the frames that are answered, and drop those that were cancelled."""

@@ -99,7 +99,9 @@ class Limit:
             if isinstance(change, Started):
                 yield self._event(seen.at, change, seen)
         if self._holding.started and self._is_news(seen.at):
-            yield self._update(seen)
+            memory.updates += 1
+            since = self._holding.since
+            yield self._tell(seen.at, seen.at if since is None else since, "update", {}, seen)
 
     def _go_farther(self) -> None:
         memory = self.memory
@@ -127,11 +129,6 @@ class Limit:
             if change.suppressed:
                 data["suppressed"] = change.suppressed
         return self._tell(at, change.since, phase, data, seen)
-
-    def _update(self, seen: Observation) -> Event:
-        self.memory.updates += 1
-        since = self._holding.since
-        return self._tell(seen.at, seen.at if since is None else since, "update", {}, seen)
 
     def _tell(
         self,

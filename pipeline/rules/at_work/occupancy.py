@@ -5,9 +5,9 @@ too few for too long.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.core.answers import Boxes, Failed, Number, Points, Text
+from pipeline.core.answers import Failed, Number, Points, Text
 from pipeline.core.events import JsonValue
-from pipeline.core.geometry import Point, bottom_centre
+from pipeline.core.geometry import bottom_centre
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
@@ -71,11 +71,8 @@ class Occupancy:
         if self._memory.tracked:
             self._presence.see(seen)
             return Reading(len(self._presence.inside(self._zone)), answer.saturated)
-        places = _places(answer)
+        if isinstance(answer, Points):
+            places = list(answer.points_xy)
+        else:
+            places = [bottom_centre(box) for box in answer.boxes_xyxy]
         return Reading(sum(is_inside(self._zone, place) for place in places), answer.saturated)
-
-
-def _places(answer: Boxes | Points) -> list[Point]:
-    if isinstance(answer, Points):
-        return list(answer.points_xy)
-    return [bottom_centre(box) for box in answer.boxes_xyxy]
