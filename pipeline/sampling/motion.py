@@ -46,7 +46,7 @@ class MotionGate:
         expected = _under_same_light(self._background, plane, glance.hidden)
         difference = np.abs(plane - expected)
         moving = difference > np.maximum(_LEAST_LEVELS, _TIMES_NOISE * self._noise)
-        visible = moving.size
+        visible: int = moving.size
         if glance.hidden is not None:
             moving &= ~glance.hidden
             visible -= int(glance.hidden.sum())
