@@ -67,7 +67,10 @@ def readable(event: Event) -> str:
         if event.subject.track is not None:
             words.append(f"#{event.subject.track}")
     words += [f"{name}={_value(value)}" for name, value in event.data.items()]
-    return _printable(" ".join(words))
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in " ".join(words)
+    )
 
 
 def _value(value: JsonValue) -> str:
@@ -76,10 +79,3 @@ def _value(value: JsonValue) -> str:
     if isinstance(value, str):
         return value if value and " " not in value else json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _printable(line: str) -> str:
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in line
-    )

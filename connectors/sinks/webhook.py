@@ -196,8 +196,17 @@ class WebhookSink:
         raise SinkError(f"{self._place} {reason}")
 
     async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        import httpx
+
         if self._client is None:
-            self._client = self._connectable()
+            proxy = self._config.proxy
+            self._client = httpx.AsyncClient(
+                timeout=None,  # the deadline of the whole request covers every part of it
+                verify=self._tls,
+                proxy=proxy.reveal() if proxy else None,
+                trust_env=False,
+                follow_redirects=False,
+            )
         url = self._config.url.reveal()
         headers = self._headers(request)
         async with self._client.stream(
@@ -209,18 +218,6 @@ class WebhookSink:
                 if received > _ANSWER_BYTES:
                     break
             return answer.status_code, answer.headers
-
-    def _connectable(self) -> "httpx.AsyncClient":
-        import httpx
-
-        proxy = self._config.proxy
-        return httpx.AsyncClient(
-            timeout=None,  # the deadline of the whole request covers every part of it
-            verify=self._tls,
-            proxy=proxy.reveal() if proxy else None,
-            trust_env=False,
-            follow_redirects=False,
-        )
 
     def _headers(self, request: _Request) -> dict[str, str]:
         headers = {"user-agent": "moonwatch"}

@@ -56,7 +56,9 @@ class WebcamSource(StreamSource):
     def _input(self) -> Input:
         config, place = self._config, self._place
         if not Path(config.device).exists():
-            raise failure(SourceFailure.NOT_FOUND, place.name, f"does not exist; {_present()}")
+            devices = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*")))
+            present = f"present: {devices}" if devices else "no video device is present"
+            raise failure(SourceFailure.NOT_FOUND, place.name, f"does not exist; {present}")
         wishes = {
             "video_size": config.resolution,
             "framerate": None if config.fps is None else f"{config.fps:g}",
@@ -82,8 +84,3 @@ class WebcamSource(StreamSource):
             "fps or pixel_format; leave these out to let the driver choose",
         }.get(error.reason)
         return failure(error.reason, self._place.name, words) if words else error
-
-
-def _present() -> str:
-    devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-    return f"present: {', '.join(devices)}" if devices else "no video device is present"

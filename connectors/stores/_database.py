@@ -77,16 +77,19 @@ class Database:
         prepare: Callable[[sa.Connection, str], None] | None = None,
     ) -> None:
         """`prepare` is given each database that is opened; without it nothing is ever written."""
-        parsed = _parse(url if isinstance(url, Address) else Address(url))
-        self._url = parsed
+        parsed = sa.make_url((url if isinstance(url, Address) else Address(url)).reveal())
         self._sqlite = parsed.get_backend_name() == "sqlite"
+        self._url = parsed.set(drivername="sqlite" if self._sqlite else "postgresql+psycopg")
         self._patience_s = patience_s
         self._prepare = prepare
         self._lock = threading.Lock()
         self._gone_since: float | None = None
         self._said: tuple[int, int] | None = None
         self._missing: set[sa.Column[Any]] = set()
-        self.place = parsed.database or "" if self._sqlite else _address(parsed)
+        self.place = parsed.database or ""
+        if not self._sqlite:
+            port = f":{parsed.port}" if parsed.port else ""
+            self.place = f"{parsed.database} on {parsed.host or 'localhost'}{port}"
         with self._translated("open it"):
             self._opened = self._open()
 
@@ -252,18 +255,6 @@ class Database:
             raise StoreError(_sentence(self.place, what, str(error.orig))) from error
         except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
             raise StoreError(_sentence(self.place, what, str(error))) from error
-
-
-def _parse(url: Address) -> sa.URL:
-    parsed = sa.make_url(url.reveal())
-    if parsed.get_backend_name() == "sqlite":
-        return parsed.set(drivername="sqlite")
-    return parsed.set(drivername="postgresql+psycopg")
-
-
-def _address(url: sa.URL) -> str:
-    port = f":{url.port}" if url.port else ""
-    return f"{url.database} on {url.host or 'localhost'}{port}"
 
 
 def _sentence(place: str, what: str, cause: str) -> str:

@@ -290,15 +290,28 @@ class SqlStore:
         fresh: dict[str, Event] = {}
         for event in events:
             fresh.setdefault(event.record_id, event)
-        for some in _pieces(list(fresh), _ROWS_AT_ONCE):
-            table = _schema.events
+        table, record_ids = _schema.events, list(fresh)
+        for start in range(0, len(record_ids), _ROWS_AT_ONCE):
+            some = record_ids[start : start + _ROWS_AT_ONCE]
             for known in connection.scalars(
                 sa.select(table.c.record_id).where(table.c.record_id.in_(some))
             ).all():
                 del fresh[known]
-        rows = [_event_row(record_id, event, now) for record_id, event in fresh.items()]
+        rows = [
+            {
+                "record_id": record_id,
+                "kept_at": now,
+                "at": event.at,
+                "camera": event.camera,
+                "rule": event.rule,
+                "type": event.type,
+                "phase": event.phase,
+                "body": event_to_json(event),
+            }
+            for record_id, event in fresh.items()
+        ]
         if rows:
-            connection.execute(_schema.events.insert(), rows)
+            connection.execute(table.insert(), rows)
         media = [
             {"reference": reference, "record_id": record_id, "kept_at": now}
             for record_id, event in fresh.items()
@@ -380,19 +393,6 @@ def _position(connection: sa.Connection, sink: str) -> int:
     return connection.scalar(sa.select(cursors.c.position).where(cursors.c.sink == sink)) or 0
 
 
-def _event_row(record_id: str, event: Event, now: float) -> dict[str, Any]:
-    return {
-        "record_id": record_id,
-        "kept_at": now,
-        "at": event.at,
-        "camera": event.camera,
-        "rule": event.rule,
-        "type": event.type,
-        "phase": event.phase,
-        "body": event_to_json(event),
-    }
-
-
 def _checkpoint(row: sa.Row[Any]) -> Checkpoint:
     try:
         state = json.loads(row.state)
@@ -453,8 +453,3 @@ def _known(value: float | None) -> float | None:
 def _storable(text: str) -> str:
     """Words from outside, without the characters that a database refuses."""
     return text.encode("utf-8", "replace").decode().replace("\0", "�")
-
-
-def _pieces(items: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -97,7 +97,10 @@ def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Check
         raise CheckpointError(
             f"{model} needs a revision: give a commit, so that its files cannot change unnoticed"
         )
-    config = _hub_config(HubFile(model, commit, "config.json"), cache_dir)
+    try:
+        config = _config(hub.fetch(HubFile(model, commit, "config.json"), cache_dir))
+    except hub.MissingFileError:
+        config = {}
     release = _release(name or None, config)
     # A repository without ids of its own has weights for the release's tokenizer, and often an
     # older tokenizer beside them.
@@ -108,13 +111,6 @@ def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Check
     weights = hub.fetch(HubFile(model, commit, "model.safetensors"), cache_dir)
     tokenizer = hub.fetch(tokenizer_file, cache_dir)
     return _assembled(f"{model} at {commit}", config, release, (weights, tokenizer))
-
-
-def _hub_config(file: HubFile, cache_dir: Path | None) -> Mapping[str, Any]:
-    try:
-        return _config(hub.fetch(file, cache_dir))
-    except hub.MissingFileError:
-        return {}
 
 
 def _release(name: str | None, config: Mapping[str, Any]) -> Release:

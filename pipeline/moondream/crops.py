@@ -88,7 +88,9 @@ def tiling(
     if max_crops is not None and max_crops < cap:
         if max_crops < 1:
             raise PictureError(f"max_crops is {max_crops}; it must be at least 1, the global view")
-        return _bounded(*_tiles(height - border, width - border, step, max_crops), max_crops)
+        rows, cols = _tiles(height - border, width - border, step, max_crops)
+        rows = min(rows, max_crops)
+        return rows, min(cols, max(1, max_crops // rows))
     return _tiles(height - border, width - border, step, cap)
 
 
@@ -107,10 +109,6 @@ def _tiles(height: int, width: int, step: int, cap: int) -> tuple[int, int]:
         else:
             rows = math.floor(cap / cols)
     return max(1, rows), max(1, cols)
-
-
-def _bounded(rows: int, cols: int, cap: int) -> tuple[int, int]:
-    return min(rows, cap), min(cols, max(1, cap // min(rows, cap)))
 
 
 def to_rgb(picture: Any) -> NDArray[np.uint8]:

@@ -149,7 +149,8 @@ class MoondreamBatcher:
             try:
                 self._runner.cut(picture)
             except PictureError as error:
-                self._fail_picture(picture, str(error))
+                for strand in self._strands_of(picture):
+                    self._fail(strand, str(error))
 
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
         for strand, reads in zip(newcomers, self._runner.prefill(newcomers), strict=True):
@@ -189,10 +190,6 @@ class MoondreamBatcher:
                 self._runner.scrub(one, one.row)
         for one in spoilt:
             self._fail(one, OVERFLOW)
-
-    def _fail_picture(self, picture: PictureState, reason: str) -> None:
-        for strand in self._strands_of(picture):
-            self._fail(strand, reason)
 
     def _strands_of(self, picture: PictureState) -> list[Strand]:
         return [strand for strand in self._scheduler.live() if strand.picture is picture]

@@ -65,7 +65,11 @@ def plan(request: Request, language: Language, has_picture: bool) -> Plan:
     if isinstance(request, CaptionRequest):
         prompt = Prompt(tuple(language.release.caption_prompt(request.length)))
         caption = TextSkill(language, prompt, request, has_picture)
-        return Plan([caption], lambda: _without_yes(caption.result()), caption.pieces)
+        return Plan(
+            [caption],
+            lambda: replace(caption.result(), yes_probability=None, yes_no_mass=None),
+            caption.pieces,
+        )
     if isinstance(request, QueryRequest):
         return _plan_query(request, language, has_picture)
     raise RequestError(f"{request!r} is not a request; use Detect, Point, Count, Query or Caption")
@@ -167,7 +171,3 @@ def _plan_count(request: CountRequest, language: Language) -> Plan:
         return CountResult(len(chosen), request.by, chosen.saturated, detected, pointed, agreement)
 
     return Plan([detect, point], counted)
-
-
-def _without_yes(text: TextResult) -> TextResult:
-    return replace(text, yes_probability=None, yes_no_mass=None)

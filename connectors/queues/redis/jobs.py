@@ -169,14 +169,11 @@ class RedisJobs:
         expiring = (
             f"picture:{keys.picture_of(job.frame)}",
             self._outgoing.data(job.frame),
-            self._picture_ms(job),
+            self._limits.live_ms if job.live else UNTAKEN_MS,
         )
         args = self._put_args(job, lane, sent=True)
         sent: list[Any] = self._link.script("put", *args, storing=expiring)
         return sent
-
-    def _picture_ms(self, job: Job) -> int:
-        return self._limits.live_ms if job.live else UNTAKEN_MS
 
     def _put_args(self, job: Job, lane: str, *, sent: bool) -> tuple[str | bytes | float, ...]:
         frame, limits = job.frame, self._limits

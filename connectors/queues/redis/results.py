@@ -96,7 +96,9 @@ class PartitionResults:
         self._look_back_after_a_loss()
         # Each take begins with another partition, so that a busy one cannot starve the others.
         self._order = [*self._order[1:], self._order[0]]
-        places = [part for n in self._order for part in (n, self._token(n), self._cursors[n])]
+        places = [
+            part for n in self._order for part in (n, self._tokens.get(n, ""), self._cursors[n])
+        ]
         try:
             reply = self._link.script("take", limit, self._limits.visibility_ms, *places)
         except QueueError:
@@ -115,9 +117,6 @@ class PartitionResults:
         if losses != self._losses_seen:
             self._losses_seen = losses
             self._cursors |= dict.fromkeys(self._tokens, _BEFORE)
-
-    def _token(self, number: int) -> str:
-        return str(self._tokens.get(number, ""))
 
     def _check(self, reply: Sequence[Any]) -> None:
         if reply[0] == b"lost":

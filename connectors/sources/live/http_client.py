@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from connectors.sources.failures import diagnose, failure
 from connectors.sources.live.reader import CameraPlace
-from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.errors import SourceFailure
 
 if TYPE_CHECKING:
     import httpx
@@ -88,13 +88,10 @@ class Connection:
                 response.close()
         except httpx.HTTPError as error:
             reason = _reason(error)
-        raise self._explain(reason)
-
-    def _explain(self, reason: SourceFailure) -> SourceError:
         if reason is SourceFailure.UNREACHABLE:
             port = self._url.port or _PORTS[self._url.scheme]
-            reason = diagnose(self._url.host, port, self._place.open_s) or SourceFailure.BROKEN
-        return failure(reason, self._place.name)
+            reason = diagnose(self._url.host, port, place.open_s) or SourceFailure.BROKEN
+        raise failure(reason, place.name)
 
     def _check(self, response: "httpx.Response") -> None:
         status, place = response.status_code, self._place.name
