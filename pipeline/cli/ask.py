@@ -52,18 +52,14 @@ def ask(
     deadline_s = config.deadline.total_seconds()
     try:
         for reply in asking.ask(model, path, tasks, every_s, deadline_s):
-            _say(reply, as_json=as_json)
+            if as_json:
+                answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
+                typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))
+            else:
+                for name, answer in reply.answers.items():
+                    typer.echo(f"{reply.at_s:8.2f} s  {name}: {asking.as_text(answer)}")
     finally:
         model.close()
-
-
-def _say(reply: asking.Reply, *, as_json: bool) -> None:
-    if as_json:
-        answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
-        typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))
-        return
-    for name, answer in reply.answers.items():
-        typer.echo(f"{reply.at_s:8.2f} s  {name}: {asking.as_text(answer)}")
 
 
 def _tasks(

@@ -18,7 +18,9 @@ def check(file: File, overrides: Overrides = [], as_json: AsJson = False) -> Non
             problems = [_data(problem) for problem in error.problems]
             typer.echo(json.dumps({"ok": False, "problems": problems}, indent=2))
         else:
-            _say_problems(str(file), error)
+            for problem in error.problems:
+                typer.echo(f"  {problem}", err=True)
+            typer.echo(f"{file}: {_number(len(error.problems), 'problem')}", err=True)
         raise typer.Exit(2) from None
     deployment = loaded.deployment
     if as_json:
@@ -41,12 +43,6 @@ def _data(problem: Problem) -> dict[str, str | int | None]:
         "line": problem.line,
         "message": problem.message,
     }
-
-
-def _say_problems(file: str, error: ConfigError) -> None:
-    for problem in error.problems:
-        typer.echo(f"  {problem}", err=True)
-    typer.echo(f"{file}: {_number(len(error.problems), 'problem')}", err=True)
 
 
 def _number(count: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from pipeline.cli.run_loop import one_camera, stop_on_signals, work
 from pipeline.cli.tables import comparison_table
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.model import Deployment
-from pipeline.insight.evaluation import Comparison, compare, read_truth, uncounted, worst_error
+from pipeline.insight.evaluation import compare, read_truth, uncounted, worst_error
 from pipeline.insight.summary import Summary
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.single_process import Run
@@ -45,10 +44,14 @@ def evaluate(
     rows = compare(deployment.cameras[name], known, summary)
     if not rows:
         raise ConfigError([Problem(str(truth), f"has no line or zone at which {name!r} counts")])
-    _say(rows, as_json=as_json)
+    worst = worst_error(rows)
+    if as_json:
+        found = [asdict(row) | {"error": round(row.error, 4)} for row in rows]
+        typer.echo(json.dumps({"rows": found, "worst": round(worst, 4)}, indent=2))
+    else:
+        Console().print(comparison_table(rows))
     for place in uncounted(deployment.cameras[name], known):
         typer.echo(f"{truth}: no rule of {name!r} counts at {place}; skipped", err=True)
-    worst = worst_error(rows)
     if max_error is not None and worst > max_error:
         raise MoonwatchError(f"the largest error is {worst:.3f}, above --max-error {max_error:g}")
 
@@ -66,11 +69,3 @@ def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:
     if stop.is_set():
         raise MoonwatchError("stopped before the end of the clip, so there is nothing to compare")
     return summary
-
-
-def _say(rows: Sequence[Comparison], *, as_json: bool) -> None:
-    if as_json:
-        found = [asdict(row) | {"error": round(row.error, 4)} for row in rows]
-        typer.echo(json.dumps({"rows": found, "worst": round(worst_error(rows), 4)}, indent=2))
-    else:
-        Console().print(comparison_table(rows))

@@ -13,7 +13,6 @@ from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
 from pipeline.cli.tables import summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.loader import read
-from pipeline.insight.summary import Summary
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.reload import DeploymentFile
@@ -74,19 +73,16 @@ def _run(
     """Run to the end and print the results; raises MoonwatchError on failure."""
     with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
         summary = work(running, stop, hang_up, quiet=as_json)
-    _say(summary, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), indent=2))
+    else:
+        console = Console()
+        scope = "counts and events: everything in the store; frames: this run only"
+        console.print(scope, style="dim")
+        for table in summary_tables(summary):
+            console.print(table)
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():
         reason = summary.undelivered()
     if reason is not None:
         raise MoonwatchError(reason)
-
-
-def _say(summary: Summary, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(summary.as_json(), indent=2))
-        return
-    console = Console()
-    console.print("counts and events: everything in the store; frames: this run only", style="dim")
-    for table in summary_tables(summary):
-        console.print(table)

@@ -87,13 +87,9 @@ def hang_up_on_signal() -> threading.Event:
 @contextmanager
 def _display(run: RunHandle, *, quiet: bool) -> Iterator[Callable[[], None]]:
     if quiet:
-        yield _show_nothing
+        yield lambda: None  # the caller reads the result
     elif sys.stderr.isatty():
         with progress.live(run) as show:
             yield show
     else:
         yield progress.line_every(run, _LINE_EVERY_S)
-
-
-def _show_nothing() -> None:
-    """Prints nothing: the caller reads the result."""

@@ -101,9 +101,13 @@ def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]
         for name, of in deployment.cameras.items()
         if (of.group in groups if groups else of.group is None)
     }
-    refused = [
-        _not_able(name, deployment.cameras[name].group) for name in cameras if name not in able
-    ]
+    refused = []
+    for name in cameras:
+        if name not in able:
+            group = deployment.cameras[name].group
+            belongs = f"belongs to a group: add `--group {group}`"
+            why = "has no group: omit `--group`" if group is None else belongs
+            refused.append(Problem("--camera", f"{name!r} {why}"))
     if refused:
         raise ConfigError(refused)
     if not able:
@@ -112,12 +116,6 @@ def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]
         raise ConfigError([Problem("--group", message)])
     wanted = {name: able[name] for name in cameras} or able
     return deployment.model_copy(update={"cameras": wanted})
-
-
-def _not_able(camera: str, group: str | None) -> Problem:
-    if group is None:
-        return Problem("--camera", f"{camera!r} has no group: omit `--group`")
-    return Problem("--camera", f"{camera!r} belongs to a group: add `--group {group}`")
 
 
 class OtherSamplers:

@@ -72,7 +72,12 @@ def model_at(root: Model, data: Any, path: Path) -> Model | None:
         annotation = _below(annotation, data, key)
         if annotation is None:
             return None
-        data = data.get(key) if isinstance(data, dict) else _item(data, key)
+        if isinstance(data, dict):
+            data = data.get(key)
+        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+            data = data[key]
+        else:
+            data = None
     return chosen_model(annotation, data)
 
 
@@ -171,12 +176,6 @@ def _below(annotation: Any, data: Any, key: str | int) -> Any:
         if get_origin(part) in (list, tuple) and isinstance(data, list) and isinstance(key, int):
             return args[0] if len(args) == 1 or Ellipsis in args else args[min(key, len(args) - 1)]
     return None
-
-
-def _item(data: Any, key: str | int) -> Any:
-    return (
-        data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
-    )
 
 
 def _by_tag(annotation: Any, data: Any) -> Model | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.events import JsonValue
-from pipeline.core.store import Cursor, EventFilter, History
+from pipeline.core.store import EventFilter, History
 from pipeline.deployment.model import Deployment
 from pipeline.rules import all_rules
 from pipeline.rules.measures import SummaryTable
@@ -93,7 +93,15 @@ class Summary:
                 {"camera": camera, "rule": rule, "events": n}
                 for (camera, rule), n in self.events.items()
             ],
-            "frames": [_flow_json(flow) for flow in self.flows],
+            "frames": [
+                {
+                    "camera": flow.camera,
+                    "sampled": flow.sampled,
+                    "dropped": dict(flow.dropped),
+                    "failed": flow.failed,
+                }
+                for flow in self.flows
+            ],
             "undelivered": dict(self.behind),
             "refused": dict(self.refused),
             "seconds": _rounded(self.seconds),
@@ -102,23 +110,24 @@ class Summary:
 
 def summarise(deployment: Deployment, history: History, figures: Figures, took_s: float) -> Summary:
     """The figures of everything that is in a store, with the frames of this run."""
+    measured = _measured(deployment, history)
+    events: dict[tuple[str, str], int] = defaultdict(int)
+    for count in history.counts(EventFilter(phases=("start", "single"))):
+        events[count.camera, count.rule] += count.events
+    counted = {camera: figures.get(camera, CameraFigures()) for camera in deployment.cameras}
+    own = deployment.sinks  # removed sinks do not count
     return Summary(
-        measured=_measured(deployment, history),
-        events=_happenings(history),
-        flows=[_flow(camera, figures) for camera in deployment.cameras],
-        behind={c.sink: c.behind for c in history.cursors() if _lacks(deployment, c)},
+        measured=measured,
+        events=dict(events),
+        flows=[Flow(c, f.sampled, dict(f.dropped), f.failed) for c, f in counted.items()],
+        behind={c.sink: c.behind for c in history.cursors() if c.behind > 0 and c.sink in own},
         seconds=took_s,
-        refused={s: n for s, n in history.refused().items() if s in deployment.sinks},
+        refused={sink: n for sink, n in history.refused().items() if sink in own},
     )
 
 
 def _by_sink(events: dict[str, int]) -> str:
     return ", ".join(f"{number} for {sink}" for sink, number in events.items())
-
-
-def _lacks(deployment: Deployment, cursor: Cursor) -> bool:
-    """Whether a sink of the deployment lacks events; removed sinks do not count."""
-    return cursor.behind > 0 and cursor.sink in deployment.sinks
 
 
 def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]:
@@ -135,27 +144,6 @@ def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]
                 row = SummaryRow(camera, name, values, record.known_s, record.unfinished)
                 tables.setdefault(rule.table, []).append(row)
     return [SummaryRows(table, rows) for table, rows in tables.items()]
-
-
-def _happenings(history: History) -> dict[tuple[str, str], int]:
-    events: dict[tuple[str, str], int] = defaultdict(int)
-    for count in history.counts(EventFilter(phases=("start", "single"))):
-        events[count.camera, count.rule] += count.events
-    return dict(events)
-
-
-def _flow(camera: str, figures: Figures) -> Flow:
-    counted = figures.get(camera, CameraFigures())
-    return Flow(camera, counted.sampled, dict(counted.dropped), counted.failed)
-
-
-def _flow_json(flow: Flow) -> JsonValue:
-    return {
-        "camera": flow.camera,
-        "sampled": flow.sampled,
-        "dropped": dict(flow.dropped),
-        "failed": flow.failed,
-    }
 
 
 def _row_json(table: SummaryTable, row: SummaryRow) -> JsonValue:

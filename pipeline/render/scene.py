@@ -46,14 +46,11 @@ def render_camera(
         crossings=crossings,
         moments=tuple(read_recording(tracks, name)),
     )
-    return _draw(camera.source, scene, out, shown=progress)
-
-
-def _draw(config: FileConfig, scene: Scene, out: Path, *, shown: bool) -> int:
+    config: FileConfig = camera.source
     source = config.build()
     source.open(Need())
     try:
-        with Progress(console=Console(stderr=True), disable=not shown, transient=True) as bars:
+        with Progress(console=Console(stderr=True), disable=not progress, transient=True) as bars:
             bar = bars.add_task("drawing", total=1.0)
             fps, pictures = _paced(source.pictures())
             return render(

@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
-from pipeline.core.engines import Engine
 from pipeline.core.errors import EngineError
 from pipeline.core.events import JsonValue
 from pipeline.core.sinks import Sink
@@ -60,12 +59,12 @@ def lanes_of(
             continue
         deadline_s = config.deadline.total_seconds()
         try:
-            engine = _started(name, config, clock)
-            lanes.append(EngineLane(name, engine, config.max_batch, deadline_s, cameras))
-        except EngineError:
+            engine = config.build(clock)
+        except EngineError as error:
             for lane in lanes:
                 lane.engine.close()
-            raise
+            raise EngineError(f"engine {name!r} could not be started: {error}") from error
+        lanes.append(EngineLane(name, engine, config.max_batch, deadline_s, cameras))
     return lanes
 
 
@@ -85,13 +84,6 @@ def expected_interval_s(camera: CameraConfig, task: str) -> float:
     asked = camera.tasks[task].every
     every_s = asked.total_seconds() if asked else 0.0
     return max(every_s, sample.interval_s, sample.heartbeat_s if gated else 0.0)
-
-
-def _started(name: str, config: EngineConfigBase, clock: Clock) -> Engine:
-    try:
-        return config.build(clock)
-    except EngineError as error:
-        raise EngineError(f"engine {name!r} could not be started: {error}") from error
 
 
 def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan:
@@ -132,8 +124,13 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         "masks": [[list(corner) for corner in mask] for mask in camera.sample.masks],
         "max_side": camera.sample.max_side,
     }
+    text = json.dumps(answered_by, sort_keys=True)
     return TaskPlan(
-        task, rules, tracker, terms=_digest(answered_by), question=question_of(config.task(task))
+        task,
+        rules,
+        tracker,
+        terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
+        question=question_of(config.task(task)),
     )
 
 
@@ -156,11 +153,6 @@ def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> Rule
         terms=terms_of(config, context),
         every_s=context.every_s,
     )
-
-
-def _digest(parts: JsonValue) -> str:
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _first_fingerprint(deployment: Deployment, camera: CameraConfig, engine: str) -> str:

@@ -154,7 +154,11 @@ class Reloader:
             self._begin(request, now)
         if self._pending is not None:
             request, loaded, version, deployment, until = self._pending
-            if now >= until or self._are_ready(request, version):
+            if (
+                now >= until
+                or self._others is None
+                or all(seen in (version, request) for seen in self._others())
+            ):
                 self._pending = None
                 self._finish(request, loaded, version, deployment)
 
@@ -203,9 +207,6 @@ class Reloader:
             self._answer(request, Outcome.NEEDS_RESTART, reasons)
             return
         self._pending = (request, loaded, version, new, now + _OTHERS_S)
-
-    def _are_ready(self, request: str, version: str) -> bool:
-        return self._others is None or all(seen in (version, request) for seen in self._others())
 
     def _finish(self, request: str, loaded: Loaded, version: str, deployment: Deployment) -> None:
         try:

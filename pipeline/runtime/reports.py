@@ -101,13 +101,12 @@ class Report:
 
 def _judged(said: Any) -> Judged:
     return {
-        str(camera): {str(engine): _judged_up_to(point) for engine, point in of.items()}
+        str(camera): {
+            str(engine): (str(point[0]), int(point[1]), bool(point[2])) if point else None
+            for engine, point in of.items()
+        }
         for camera, of in said.items()
     }
-
-
-def _judged_up_to(point: Sequence[Any] | None) -> tuple[str, int, bool] | None:
-    return (str(point[0]), int(point[1]), bool(point[2])) if point else None
 
 
 def _rates(said: Any) -> dict[str, dict[str, float]]:

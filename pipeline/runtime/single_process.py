@@ -148,7 +148,11 @@ class Run:
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Stop sampling, finish work in progress, deliver what is left, release the store."""
         self._sampling.stop(within_s)
-        self._drain(within_s)
+        deadline = self._clock.monotonic() + within_s
+        while self._clock.monotonic() < deadline and self.failure is None:
+            if not any(backlog.length for backlog in self._queues.jobs.backlog().values()):
+                break
+            self._clock.wait(0.02)
         for stage in (self._inference, self._processing, self._delivery):
             stage.stop(within_s)
         if self._presence is not None:
@@ -186,10 +190,3 @@ class Run:
             "troubles": self._processing.troubles,
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }
-
-    def _drain(self, within_s: float) -> None:
-        deadline = self._clock.monotonic() + within_s
-        while self._clock.monotonic() < deadline and self.failure is None:
-            if not any(backlog.length for backlog in self._queues.jobs.backlog().values()):
-                return
-            self._clock.wait(0.02)

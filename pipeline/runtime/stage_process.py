@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from connectors.queues.redis.queue import RedisQueues
 from pipeline.core.clock import Clock, SystemClock
@@ -89,7 +89,7 @@ class SharedPartitions:
         If the queue is out of reach work may begin, and is stopped later if the numbers differ,
         unless they have to agree `surely`.
         """
-        while not self._is_settled(surely=surely):
+        while self.differ or not (self._agreed or (self._asked and not surely)):
             refusal = self.refusal
             if refusal is not None:
                 raise refusal
@@ -97,11 +97,6 @@ class SharedPartitions:
                 return False
         self._at_work = True
         return True
-
-    def _is_settled(self, *, surely: bool) -> bool:
-        if self.differ:
-            return False
-        return self._agreed or (self._asked and not surely)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +160,13 @@ def serve(
             return str(error)
         return "is starting" if at_work is None else at_work.ready()
 
+    def remark() -> str | None:
+        stands_by = reporter.facts().get("stands_by")
+        return "another process is at work; standing by" if stands_by else None
+
     reporter = Reporter(name, process_context.context, not_ready)
     metrics = process_context.context.metrics
-    answers = HealthAnswers(not_ready, metrics.exposition, lambda: _remark(reporter.facts()))
+    answers = HealthAnswers(not_ready, metrics.exposition, remark)
     partitions = SharedPartitions(
         queues.agreement, queues.results.partitions, process_context.context.clock
     )
@@ -238,10 +237,6 @@ def _beating(
         # The last report has the final figures; it expires like all others.
         thread.stop(BEAT_S)
         say(last=True)
-
-
-def _remark(facts: dict[str, Any]) -> str | None:
-    return "another process is at work; standing by" if facts.get("stands_by") else None
 
 
 def _reloader(stage: Stage, reporter: Reporter, process_context: ProcessContext) -> Reloader:

@@ -44,9 +44,14 @@ class RemovableParts:
 
     def matching(self, path: Path) -> tuple[str, ...] | None:
         """The longest pattern that matches the beginning of a path."""
-        patterns = [*self.removable, *self.stand_ins]
-        fitting = [pattern for pattern in patterns if _fits(pattern, path)]
-        return max(fitting, key=_precision, default=None)
+        fitting = [
+            pattern
+            for pattern in (*self.removable, *self.stand_ins)
+            if len(pattern) <= len(path)
+            and all(wanted in ("*", key) for wanted, key in zip(pattern, path, strict=False))
+        ]
+        # Of two of the same length, the one with fewer `*`.
+        return max(fitting, key=lambda p: (len(p), sum(key != "*" for key in p)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +158,6 @@ def _without_slip(root: Node, mistake: Mistake) -> Node:
     lines = {meant if k == path[-1] else k: line for k, line in holder.key_lines.items()}
     entries = {meant if k == path[-1] else k: node for k, node in holder.entries.items()}
     return put(root, path[:-1], replace(holder, entries=entries, key_lines=lines))
-
-
-def _fits(pattern: tuple[str, ...], path: Path) -> bool:
-    return len(pattern) <= len(path) and all(
-        wanted in ("*", key) for wanted, key in zip(pattern, path, strict=False)
-    )
-
-
-def _precision(pattern: tuple[str, ...]) -> tuple[int, int]:
-    return len(pattern), sum(key != "*" for key in pattern)
 
 
 def _node(value: Any) -> Node:

@@ -194,10 +194,6 @@ def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
     return f"needs at least {least} {'entry' if least == 1 else 'entries'} but has {actual}"
 
 
-def _too_long(context: Mapping[str, Any], node: Node | None) -> str:
-    return f"can have at most {context['max_length']} entries but has {context['actual_length']}"
-
-
 def _short_text(context: Mapping[str, Any], node: Node | None) -> str:
     if context["min_length"] == 1:
         return "must not be empty"
@@ -254,7 +250,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "less_than": _limit("must be below {lt}"),
     "less_than_equal": _limit("must be at most {le}"),
     "too_short": _too_short,
-    "too_long": _too_long,
+    "too_long": _limit("can have at most {max_length} entries but has {actual_length}"),
     "datetime_type": _says("must be a time such as 2026-11-22T08:00:00+01:00"),
     "datetime_parsing": _says("must be a time such as 2026-11-22T08:00:00+01:00"),
     "datetime_from_date_parsing": _says("must be a time such as 2026-11-22T08:00:00+01:00"),

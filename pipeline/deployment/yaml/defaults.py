@@ -27,7 +27,8 @@ def _merged(own: Node, default: Node) -> Node:
         return default
     if not isinstance(own, Map) or not isinstance(default, Map):
         return own
-    if _types_differ(own, default):
+    mine, theirs = child(own, "type"), child(default, "type")
+    if isinstance(mine, Scalar) and isinstance(theirs, Scalar) and mine.value != theirs.value:
         return own
     entries, lines = dict(own.entries), dict(own.key_lines)
     for key, value in default.entries.items():
@@ -38,13 +39,6 @@ def _merged(own: Node, default: Node) -> Node:
             if key in default.key_lines:
                 lines[key] = default.key_lines[key]
     return Map(entries, own.origin, lines)
-
-
-def _types_differ(own: Map, default: Map) -> bool:
-    mine, theirs = child(own, "type"), child(default, "type")
-    if not isinstance(mine, Scalar) or not isinstance(theirs, Scalar):
-        return False
-    return mine.value != theirs.value
 
 
 def _marked(node: Node) -> Node:

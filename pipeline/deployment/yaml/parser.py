@@ -135,7 +135,12 @@ class _NodeBuilder:
             )
         self._open.add(id(node))
         try:
-            return self._convert_by_kind(node, path, line)
+            if isinstance(node, yaml.MappingNode):
+                return self._map(node, path, line)
+            if isinstance(node, yaml.SequenceNode):
+                items = (self.convert(item, (*path, i)) for i, item in enumerate(node.value))
+                return List(tuple(items), self._origin(line))
+            return Scalar(_scalar_value(node.tag, node.value), node.value, self._origin(line))
         finally:
             self._open.remove(id(node))
 
@@ -148,14 +153,6 @@ class _NodeBuilder:
         if len(self._open) >= _MAX_DEPTH:
             return f"its aliases nest it more than {_MAX_DEPTH} levels deep"
         return None
-
-    def _convert_by_kind(self, node: yaml.Node, path: Path, line: int) -> Node:
-        if isinstance(node, yaml.MappingNode):
-            return self._map(node, path, line)
-        if isinstance(node, yaml.SequenceNode):
-            items = (self.convert(item, (*path, i)) for i, item in enumerate(node.value))
-            return List(tuple(items), self._origin(line))
-        return Scalar(_scalar_value(node.tag, node.value), node.value, self._origin(line))
 
     def _map(self, node: yaml.MappingNode, path: Path, line: int) -> Map:
         entries: dict[str, Node] = {}

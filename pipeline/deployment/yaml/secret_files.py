@@ -53,7 +53,8 @@ def read_secret_files(
                 told = written_at(root, (*path, key))
                 problems.append(problem_at(root, (*path, key), secret, told))
                 unread.add((*path, field))
-                secret = _unknown(written)
+                # Stands in for the secret, so that its field is not reported missing too.
+                secret = Scalar("unknown", "unknown", written.origin, shown=MASK)
             entries.setdefault(field, secret)
             if key in lines:
                 lines[field] = lines.pop(key)
@@ -100,8 +101,3 @@ def _read(written: Node) -> Scalar | str:
         return f"{name} is empty"
     origin = replace(written.origin, secret_file=name)
     return Scalar(text, text, origin, shown=MASK, hidden=(text,))
-
-
-def _unknown(written: Node) -> Scalar:
-    """Replaces a secret that could not be read, so that its field is not reported missing too."""
-    return Scalar("unknown", "unknown", written.origin, shown=MASK)

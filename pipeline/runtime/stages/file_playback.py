@@ -318,7 +318,8 @@ class FilePlayback:
         if self._camera.finished and (self._camera.loop.failure or self._has_ended()):
             self.is_over = True
             return False
-        return now - self._moved_at > self._patience_s(busy=busy)
+        patience_s = _PATIENCE_WAITING_S if busy else _PATIENCE_S
+        return now - self._moved_at > min(patience_s * 2.0**self._replays, _LONGEST_S)
 
     def play_again(self, supervisor: Supervisor, now: float) -> None:
         """Play it again from the last judged frame."""
@@ -327,11 +328,9 @@ class FilePlayback:
         )
         self._replays += 1
         self._moved_at = now
-        judged = judged_jobs(self._known_lanes(), self._camera.name, self.engines)
+        known = {(self._camera.name, engine): point for engine, point in self._seen.items()}
+        judged = judged_jobs(known, self._camera.name, self.engines)
         self._camera.play_again(supervisor, judged)
-
-    def _known_lanes(self) -> JudgedLanes:
-        return {(self._camera.name, engine): point for engine, point in self._seen.items()}
 
     def _of(self, known: JudgedLanes) -> dict[str, JudgedUpTo | None]:
         camera = self._camera.name
@@ -342,7 +341,12 @@ class FilePlayback:
         if self._camera.finished:
             return True
         run, numbered = self._camera.loop.numbered
-        return any(_judged(seen.get(engine), run) < jobs for engine, jobs in numbered.items())
+        for engine, jobs in numbered.items():
+            point = seen.get(engine)
+            judged = point.jobs if point is not None and point.run == run else 0
+            if judged < jobs:
+                return True
+        return False
 
     def _has_ended(self) -> bool:
         """Whether the end that was sent is judged, not the end of an earlier, shorter reading."""
@@ -355,20 +359,11 @@ class FilePlayback:
             for engine in self.engines
         )
 
-    def _patience_s(self, *, busy: bool) -> float:
-        patience_s = _PATIENCE_WAITING_S if busy else _PATIENCE_S
-        return min(patience_s * 2.0**self._replays, _LONGEST_S)
-
 
 def judged_jobs(known: JudgedLanes, camera: str, engines: Sequence[str]) -> JudgedJobs:
     """The jobs of a camera that need not be sent again."""
     points = {engine: known.get((camera, engine)) for engine in engines}
     return {e: (point.run, point.jobs - 1) for e, point in points.items() if point is not None}
-
-
-def _judged(point: JudgedUpTo | None, run: str) -> int:
-    """How many jobs of the run are judged."""
-    return point.jobs if point is not None and point.run == run else 0
 
 
 def _keeper(leases: CameraLeases, clock: Clock) -> StageThread:
