@@ -179,6 +179,13 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
     sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
     is_unseen = not deployment.queue.is_shared and not kept.reports
+    notes = []
+    versions = {report.version for report in seen.reports if report.version}
+    if version is not None and versions and version not in versions:
+        notes.append(
+            "the file has changed since the processes read it; apply it with "
+            "`moonwatch reload FILE`"
+        )
     status = DeploymentStatus(
         run=_run(kept, deployment),
         processes=seen.reports,
@@ -187,7 +194,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         sinks=sinks,
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
-        notes=list(_notes(seen.reports, version)),
+        notes=notes,
         unseen=_UNSEEN if is_unseen else None,
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
@@ -352,15 +359,6 @@ def _of_processes(status: DeploymentStatus, *, shared: bool) -> list[str]:
         count = status.dead_letters
         troubles.append(f"{count} dead letters: `moonwatch dead-letters list FILE` lists them")
     return troubles
-
-
-def _notes(reports: Sequence[Report], version: str | None) -> Iterator[str]:
-    versions = {report.version for report in reports if report.version}
-    if version is not None and versions and version not in versions:
-        yield (
-            "the file has changed since the processes read it; apply it with "
-            "`moonwatch reload FILE`"
-        )
 
 
 def _of_versions(status: DeploymentStatus) -> Iterator[str]:
