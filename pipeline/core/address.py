@@ -23,7 +23,8 @@ _IN_PATH = re.compile(
     r"token|api_?key|key|secret|sig(?:nature)?)=(?P<value>.*?)(?=[&;/?#]|_[a-z]+=|$)"
 )
 _USER = re.compile(r"(?i)user|usr|login")
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://\S+")
+# A password may hold spaces: then the address goes on to the @ before its host, within its quotes.
+_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^\s'\"]*\s[^'\"\n]{0,200}@(?=[\w\[]))?\S+")
 # As libraries print how they connect, whatever the password: `password='x'`, `passwd=x`.
 _SETTING = re.compile(
     r"(?i)(?P<name>\b\w*(?:passw\w*|pwd|secret|token)=)"

@@ -102,7 +102,6 @@ def changes(tmp_path: Path, process: "subprocess.Popen[str]", content: dict[str,
     assert process.poll() is None
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_run_in_one_process_takes_changes(tmp_path: Path) -> None:
     """With all stages in one process, which is found through the store."""
@@ -112,7 +111,6 @@ def test_a_run_in_one_process_takes_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.redis
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_run_in_many_processes_takes_changes(tmp_path: Path, server: Redis) -> None:
     """With a process for each stage, which are found through Redis."""
