@@ -24,7 +24,7 @@ _IN_PATH = re.compile(
 )
 _USER = re.compile(r"(?i)user|usr|login")
 # A password may hold spaces: then the address goes on to the @ before its host, within its quotes.
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^\s'\"]*\s[^'\"\n]{0,200}@(?=[\w\[]))?\S+")
+_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^\s'\"]*\s[^'\"\n]*@(?=[\w\[]))?\S+")
 # As libraries print how they connect, whatever the password: `password='x'`, `passwd=x`.
 _SETTING = re.compile(
     r"(?i)(?P<name>\b\w*(?:passw\w*|pwd|secret|token)=)"
@@ -164,6 +164,13 @@ def without_secrets(text: str, also: Iterable[str] = ()) -> str:
         text = text.replace(secret, MASK)
     text = _SETTING.sub(rf"\g<name>{MASK}", text)
     return _IN_TEXT.sub(_masked_in_text, text)
+
+
+def secrets_in(value: str) -> frozenset[str]:
+    """What may be secret in a value that looks like an address, wherever it was written."""
+    if "://" not in value:
+        return frozenset()
+    return frozenset(value[start:end] for start, end, _ in _secret_spans(value) if end > start)
 
 
 def scheme_check(*schemes: str) -> Callable[[Address], Address]:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.core.address import MASK, Secret, without_secrets
+from pipeline.core.address import MASK, Secret, secrets_in, without_secrets
 from pipeline.deployment.fields import (
     Model,
     description,
@@ -69,8 +69,16 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
 
 
 def hidden_in(node: Node | None) -> set[str]:
-    """Every value below a node that came from outside the file, and its variables'."""
-    return {text for scalar in scalars(node) for text in scalar.hidden if text} if node else set()
+    """What no sentence about a node may quote.
+
+    Every value below it that came from outside the file, its variables', and the logins of what
+    looks like an address, which may stand in the wrong place.
+    """
+    found: set[str] = set()
+    for scalar in scalars(node) if node else ():
+        found.update(text for text in scalar.hidden if text)
+        found |= secrets_in(scalar.text)
+    return found
 
 
 def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mistake:
