@@ -133,11 +133,11 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "samples": lambda said: [str(camera) for camera in said],
     "stands_by_for": lambda said: [str(camera) for camera in said],
     "over": lambda said: [str(camera) for camera in said],
-    "troubles": lambda said: [str(sentence) for sentence in said],
+    "troubles": lambda said: tuple(str(sentence) for sentence in said),
     "version": str,
     "request": str,
     "outcome": str,
-    "said": lambda said: [str(sentence) for sentence in said],
+    "said": lambda said: tuple(str(sentence) for sentence in said),
 }
 
 

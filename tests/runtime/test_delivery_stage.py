@@ -156,7 +156,7 @@ def test_one_that_was_paused_notices_and_stands_by(site: Site) -> None:
     site.happen()
     site.arrive(within_s=TAKEN_OVER_S)
     site.members[first].signal(signal.SIGCONT)
-    lost = "the lease of delivery was lost"
+    lost = "the delivery lease was lost"
     wait_for(lambda: lost in site.members[first].said(), 10, site.said)
     site.happen()
     site.arrive()
