@@ -57,7 +57,7 @@ class ProcessingStage:
             for key, checkpoint in self._processor.resume().items()
         }
         self._thread = StageThread("processing", self._processor.run, self._processor.stop)
-        self._clock = context.clock
+        self._deployment, self._clock = context.deployment, context.clock
 
     def start(self) -> None:
         """Begin to judge."""
@@ -66,11 +66,11 @@ class ProcessingStage:
     def update(self, deployment: Deployment) -> None:
         """Judge by another version of the file; what is judged as before is not disturbed.
 
-        Raises StoreError if the store is not responding in time; the change is still retried.
+        Raises StoreError if the store is not responding in time, and then all is as before.
         """
+        _change(self._processor, self._deployment, deployment, self._thread, self._clock)
+        self._deployment = deployment
         self._pruning.update(deployment)
-        self._processor.update(plans_of(deployment))
-        _wait_for(lambda: self._processor.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
         """Delete what is too old."""
@@ -145,11 +145,11 @@ class ShardedProcessingStage:
     def update(self, deployment: Deployment) -> None:
         """Judge by another version of the file; what is judged as before is not disturbed.
 
-        Raises StoreError if the store is not responding in time; the change is still retried.
+        Raises StoreError if the store is not responding in time, and then all is as before.
         """
+        _change(self._shards, self._deployment, deployment, self._threads[0], self._clock)
+        self._deployment = deployment
         self._pruning.update(deployment)
-        self._shards.update(plans_of(deployment))
-        _wait_for(lambda: self._shards.is_up_to_date or self.failure is not None, self._clock)
 
     def poll(self) -> None:
         """Delete what is too old."""
@@ -194,14 +194,20 @@ def ends_of(deployment: Deployment) -> frozenset[LaneKey]:
     )
 
 
-def _wait_for(is_up_to_date: Callable[[], bool], clock: Clock) -> None:
-    """Wait until the judging thread has applied the new plans, so that samplers may go ahead."""
+def _change(
+    judging: Processor | Shards,
+    old: Deployment,
+    new: Deployment,
+    thread: StageThread,
+    clock: Clock,
+) -> None:
+    """Wait until the judging thread has taken the new plans, so that the samplers may go ahead."""
+    judging.update(plans_of(new))
     deadline = clock.monotonic() + _UPDATE_WITHIN_S
-    while not is_up_to_date():
+    while not judging.is_up_to_date and thread.failure is None:
         if clock.monotonic() > deadline:
-            raise StoreError(
-                "the store is not responding, so cameras are still judged by the previous version"
-            )
+            judging.update(plans_of(old))
+            raise StoreError("the store is not responding, so cameras are judged as before")
         clock.wait(_UPDATE_LOOK_S)
 
 
