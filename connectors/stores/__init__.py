@@ -11,6 +11,7 @@ from connectors.stores.files import FileMediaStore
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.store import PictureRecords
 
 if TYPE_CHECKING:
     from connectors.stores.sql import SqlStore
@@ -81,6 +82,9 @@ class StoreConfig(Config):
         store: SqlStore = module.SqlStore(self.url, clock or SystemClock(), read_only=True)
         return store
 
-    def build_media(self) -> FileMediaStore:
-        """The folder of pictures; made when the first one is kept."""
-        return FileMediaStore(self.media_folder)
+    def build_media(self, records: PictureRecords | None = None) -> FileMediaStore:
+        """The folder of pictures; made when the first one is kept.
+
+        Pictures are recorded in `records`, which is the store; without it none is ever deleted.
+        """
+        return FileMediaStore(self.media_folder, records)

@@ -13,6 +13,8 @@ from connectors.stores._database import Database
 from pipeline.core.clock import Clock
 
 _REQUEST = "all"
+# Nobody is alive for so long without a further word: such a row is from before a clock was put back.
+_LONGEST_S = 600.0
 
 
 class SqlPresence:
@@ -28,7 +30,8 @@ class SqlPresence:
         row = {"member": member, "report": report, "until": now + ttl.total_seconds()}
         with self._database.write("say who is at work") as connection:
             self._database.upsert(connection, table, [row])
-            connection.execute(sa.delete(table).where(table.c.until < now))
+            over = (table.c.until < now) | (table.c.until > now + _LONGEST_S)
+            connection.execute(sa.delete(table).where(over))
 
     def leave(self, member: str) -> None:
         """Be forgotten at once."""
@@ -39,7 +42,8 @@ class SqlPresence:
     def members(self) -> Mapping[str, bytes]:
         """Everybody alive, each with its last report."""
         table = _schema.presence
-        wanted = sa.select(table).where(table.c.until >= self._clock.now())
+        now = self._clock.now()
+        wanted = sa.select(table).where(table.c.until.between(now, now + _LONGEST_S))
         with self._database.read("see who is at work") as connection:
             return {row.member: row.report for row in connection.execute(wanted)}
 
@@ -60,9 +64,9 @@ class SqlRequests:
 
     def asked(self) -> str | None:
         """What is asked now; None where nothing is."""
-        table = _schema.requests
+        table, now = _schema.requests, self._clock.now()
         wanted = sa.select(table.c.request).where(
-            table.c.name == _REQUEST, table.c.until >= self._clock.now()
+            table.c.name == _REQUEST, table.c.until.between(now, now + _LONGEST_S)
         )
         with self._database.read("see what is asked") as connection:
             return connection.scalar(wanted)

@@ -96,7 +96,7 @@ undelivered = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
-# These three are in no release's way that does not know them, so they came without a new version.
+# These five are in no release's way that does not know them, so they came without a new version.
 leases = sa.Table(
     "moonwatch_leases",
     _tables,
@@ -123,6 +123,23 @@ requests = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("request", sa.Text, nullable=False),
     sa.Column("until", sa.Double, nullable=False),
+)
+
+pictures = sa.Table(
+    "moonwatch_pictures",
+    _tables,
+    # Every file that was written, also without an event; `media` above has what events refer to.
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+)
+marks = sa.Table(
+    "moonwatch_marks",
+    _tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
 )
 
 Migration = Callable[[sa.Connection], None]
@@ -162,7 +179,7 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
-    for table in (leases, presence, requests):
+    for table in (leases, presence, requests, pictures, marks):
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)

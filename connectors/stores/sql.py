@@ -5,7 +5,7 @@ Knows nothing of sinks but their names and how far each of them is.
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,15 +13,17 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._database import OPENING, Database
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from pipeline.core.address import Address
-from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
 from pipeline.core.store import (
     Checkpoint,
     Commit,
     Cursor,
+    Forgotten,
     LeaseOwner,
     LeaseProof,
     LeaseRecord,
@@ -33,9 +35,10 @@ from pipeline.core.store import (
 _PATIENCE_S = 10.0
 # Below the number of parameters a statement may have, and short enough to let others write.
 _ROWS_AT_ONCE = 500
+_AHEAD_S = 86400.0
 
 
-class SqlStore:
+class SqlStore(SqlPictures):
     """Keeps what follows from results, and the outbox; usable from any thread.
 
     A StoreError leaves the store as it was, so whatever raised it can be called again. `history`
@@ -56,7 +59,7 @@ class SqlStore:
         """
         self._sinks: tuple[Collection[str], Collection[str]] | None = None
         self._database = Database(url, patience_s, None if read_only else self._prepare)
-        self._clock = clock or SystemClock()
+        super().__init__(self._database, clock or SystemClock())
         self.history = SqlHistory(self._database)
         self.presence = SqlPresence(self._database, self._clock)
         self.requests = SqlRequests(self._database, self._clock)
@@ -245,19 +248,52 @@ class SqlStore:
                 settled += connection.execute(sa.delete(table).where(mine)).rowcount
         return settled
 
-    def prune(self, before: float) -> int:
+    def prune(self, before: float) -> Forgotten:
         """Forget what was stored before `before`; events only when every sink is past them.
 
         The age is that of the record and not of what it tells: a clip of last year that is
         looked at today is kept as long as everything else of today.
         """
-        forgotten = sum(self._prune_events(before))
+        events = self._prune_events(before)
+        numbers = []
         with self._database.write("forget old counts") as connection:
             for table in (_schema.buckets, _schema.health):
-                forgotten += connection.execute(
-                    sa.delete(table).where(table.c.kept_at < before)
-                ).rowcount
-        return forgotten
+                old = sa.delete(table).where(table.c.kept_at < before)
+                numbers.append(connection.execute(old).rowcount)
+        return Forgotten(events, *numbers)
+
+    def newest_record(self) -> float | None:
+        """When the newest record was stored that is not from the future."""
+        now = self._clock.now()
+        newest = [
+            sa.select(sa.func.max(table.c.kept_at)).where(table.c.kept_at <= now)
+            for table in (_schema.events, _schema.buckets, _schema.health, _schema.checkpoints)
+        ]
+        with self._database.read("see how old its records are") as connection:
+            found = [connection.scalar(wanted) for wanted in newest]
+        return max((at for at in found if at is not None), default=None)
+
+    def mark(self, name: str) -> float | None:
+        """A moment that was remembered under this name."""
+        table = _schema.marks
+        with self._database.read("read a moment") as connection:
+            return connection.scalar(sa.select(table.c.at).where(table.c.name == name))
+
+    def remember(self, name: str, at: float) -> None:
+        """Remember a moment."""
+        with self._database.write("remember a moment", durably=False) as connection:
+            self._database.upsert(connection, _schema.marks, [{"name": name, "at": at}])
+
+    def correct_times(self, now: float) -> int:
+        """Date as of `now` what is from a day after it or later, or from before clocks were set."""
+        corrected = 0
+        with self._database.write("correct dates") as connection:
+            for table in (_schema.events, _schema.buckets, _schema.health, _schema.pictures):
+                at = table.c.kept_at
+                wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)
+                changed = connection.execute(table.update().where(wrong).values(kept_at=now))
+                corrected += changed.rowcount
+        return corrected
 
     def close(self) -> None:
         """Let go of the database; safe to call twice."""
@@ -320,27 +356,36 @@ class SqlStore:
         self._database.upsert(connection, _schema.media, media)
         return len(rows)
 
-    def _prune_events(self, before: float) -> Iterator[int]:
+    def _prune_events(self, before: float) -> int:
+        """In the order of arrival: what came after an event that is not old is not old either.
+
+        A clock that was behind for a while dates events too early, but not out of their order.
+        """
         events, cursors = _schema.events, _schema.cursors
+        kept_at, position = events.c.kept_at, events.c.position
         passed = sa.select(sa.func.min(cursors.c.position)).where(cursors.c.enlisted)
+        fresh = sa.select(sa.func.min(position)).where(kept_at >= before)
+        forgotten = 0
         while True:
             with self._database.write("forget old events") as connection:
-                old = sa.select(events.c.position, events.c.record_id).where(
-                    events.c.kept_at < before
-                )
+                old = sa.select(position, events.c.record_id).where(kept_at < before)
                 floor = connection.scalar(passed)
                 if floor is not None:
-                    old = old.where(events.c.position <= floor)
-                rows = connection.execute(old.limit(_ROWS_AT_ONCE)).all()
+                    old = old.where(position <= floor)
+                first = connection.scalar(fresh)
+                if first is not None:
+                    old = old.where(position < first)
+                rows = connection.execute(old.order_by(position).limit(_ROWS_AT_ONCE)).all()
                 positions = [row.position for row in rows]
                 record_ids = [row.record_id for row in rows]
                 media, dead = _schema.media, _schema.undelivered
-                connection.execute(sa.delete(events).where(events.c.position.in_(positions)))
+                outlive_events(connection, record_ids)
+                connection.execute(sa.delete(events).where(position.in_(positions)))
                 connection.execute(sa.delete(dead).where(dead.c.position.in_(positions)))
                 connection.execute(sa.delete(media).where(media.c.record_id.in_(record_ids)))
-            yield len(rows)
+            forgotten += len(rows)
             if len(rows) < _ROWS_AT_ONCE:
-                return
+                return forgotten
 
 
 def _opening(connection: sa.Connection) -> int:

@@ -2,7 +2,10 @@
 
 import threading
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+SET_SINCE: Final = 1_577_836_800.0
+"""2020-01-01: a clock that says an earlier year was never set, as on a board without a battery."""
 
 
 class Clock(Protocol):

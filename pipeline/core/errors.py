@@ -10,7 +10,8 @@ MoonwatchError
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be stored
 │   ├── FencedOffError       another processor has taken over; nothing was stored
-│   └── OwnershipLostError   another process has taken over the lease; nothing was stored
+│   ├── OwnershipLostError   another process has taken over the lease; nothing was stored
+│   └── PictureRecordError   a picture cannot be recorded now, and so was not written
 └── SinkError       events cannot be delivered; says whether a retry can help
 """
 
@@ -117,6 +118,10 @@ class OwnershipLostError(StoreError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"the lease `{name}` of the store was taken over; nothing was stored")
+
+
+class PictureRecordError(StoreError):
+    """The store is out of reach, so a picture was not written; a retry can help."""
 
 
 class SinkError(MoonwatchError):

@@ -124,6 +124,55 @@ class Cursor:
     """Events in the store after `position`."""
 
 
+@dataclass(frozen=True, slots=True)
+class PictureRecord:
+    """A picture that was written, or is about to be: what may be deleted when it is old."""
+
+    reference: str
+    digest: str
+    """SHA-256 of its content; empty for one of a release that recorded none."""
+    size: int
+    folder: str
+    """The media folder it was written to."""
+    written_at: float = 0.0
+    """UTC seconds; the store fills it in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was deleted from a store because it was old enough."""
+
+    events: int = 0
+    minutes: int = 0
+    states: int = 0
+    """Changes of cameras' states."""
+
+
+class PictureRecords(Protocol):
+    """Which pictures were written, so that no other file is ever deleted. Raises StoreError."""
+
+    def record_picture(self, picture: PictureRecord) -> None:
+        """Record a picture before it is written; one with another content is another record."""
+        ...
+
+    def pictures_under(self, reference: str) -> Sequence[PictureRecord]:
+        """All contents that were recorded under a reference."""
+        ...
+
+    def old_pictures(
+        self, before: float, limit: int, beyond: tuple[str, str] = ("", "")
+    ) -> Sequence[PictureRecord]:
+        """Pictures written before `before` whose event is gone, in order of reference and digest.
+
+        `beyond` is the reference and digest of the last one of the previous page.
+        """
+        ...
+
+    def forget_pictures(self, pictures: Sequence[PictureRecord]) -> None:
+        """Delete records, once the files are gone or belong to somebody else."""
+        ...
+
+
 class StoreLeases(Protocol):
     """Who owns what in a store, one process for each name. All methods raise StoreError.
 
@@ -151,7 +200,7 @@ class StoreLeases(Protocol):
         ...
 
 
-class Store(StoreLeases, Protocol):
+class Store(StoreLeases, PictureRecords, Protocol):
     """Events, buckets, health and checkpoints, and the outbox for the sinks."""
 
     def commit(self, commit: Commit) -> int:
@@ -225,10 +274,29 @@ class Store(StoreLeases, Protocol):
         """
         ...
 
-    def prune(self, before: float) -> int:
-        """Delete events, buckets and health that were stored before `before`; return how many.
+    def prune(self, before: float) -> Forgotten:
+        """Delete events, buckets and health that were stored before `before`.
 
-        Events are deleted only when every sink is past them.
+        Events are deleted in the order of their arrival, and only when every sink is past them.
+        """
+        ...
+
+    def newest_record(self) -> float | None:
+        """When the newest record was stored that is not from the future; None if there is none."""
+        ...
+
+    def mark(self, name: str) -> float | None:
+        """A moment that was remembered under a name."""
+        ...
+
+    def remember(self, name: str, at: float) -> None:
+        """Remember a moment."""
+        ...
+
+    def correct_times(self, now: float) -> int:
+        """Date what a wrong clock dated after `now`, or before clocks were set, as of `now`.
+
+        Returns how many records that were.
         """
         ...
 
@@ -241,11 +309,11 @@ class MediaStore(Protocol):
     """Keeps pictures that events refer to."""
 
     def put(self, reference: str, content: bytes) -> None:
-        """Save a file under a relative reference; saving it again replaces it."""
-        ...
+        """Save a file under a relative reference; saving it again replaces it.
 
-    def prune(self, before: float) -> int:
-        """Delete what is older than `before` (UTC seconds); return how many."""
+        Raises StoreError if it cannot be saved, and PictureRecordError if the store that records it
+        is out of reach.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import FencedOffError, StoreError
+from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
@@ -298,8 +298,23 @@ class Processor:
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:
             wanted = event.rule in snapshots
-            self._pending.events.append(self._context.snapshots.attach(event) if wanted else event)
+            self._pending.events.append(self._with_picture(event) if wanted else event)
         self._pending.buckets += verdict.buckets
+
+    def _with_picture(self, event: Event) -> Event:
+        """The event with its picture, for which the store is waited for as for the event itself."""
+        try:
+            return until_done(
+                lambda: self._context.snapshots.attach(event),
+                PictureRecordError,
+                said=self._store_said,
+                sentence=lambda error: f"store is not responding; retrying: {error}",
+                backoff=Backoff(_STORE_RESTS),
+                clock=self._context.clock,
+                stop=self._stop,
+            )
+        except PictureRecordError:
+            return event  # stopped; the event cannot be stored either, and is judged again
 
     def _judge_health(self, camera: CameraLife, health: Health) -> None:
         if camera.troubles.is_news(health):

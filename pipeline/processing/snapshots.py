@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 
-from pipeline.core.errors import StoreError, UnreadablePictureError
+from pipeline.core.errors import PictureRecordError, StoreError, UnreadablePictureError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
 from pipeline.core.queues import PictureShelf
@@ -30,7 +30,7 @@ class Snapshots:
     def attach(self, event: Event) -> Event:
         """The event with a reference to its stored picture, or unchanged if there is none.
 
-        Raises QueueError when the shelf is out of reach.
+        Raises QueueError when the shelf is out of reach, and PictureRecordError when the store is.
         """
         if event.seq is None or event.run is None:
             return event
@@ -52,6 +52,8 @@ class Snapshots:
         reference = reference_of(event)
         try:
             self._media.put(reference, jpeg_of(pixels, event))
+        except PictureRecordError:
+            raise
         except StoreError as error:
             # A picture folder that is full or gone must not stop the counts.
             if not self._refused:

@@ -18,6 +18,7 @@ from pipeline.core.store import (
     Checkpoint,
     Commit,
     Cursor,
+    Forgotten,
     History,
     LeaseOwner,
     LeaseProof,
@@ -201,7 +202,7 @@ class StoreContract(abc.ABC):
         store.commit(Commit(events=[an_event(1)]))
         store.advance("ops", 1)
         self.clock.advance(10)
-        assert store.prune(self.clock.now()) == 0
+        assert store.prune(self.clock.now()) == Forgotten()
         assert [cursor.sink for cursor in self.history(store).cursors()] == ["log", "ops"]
 
     def test_the_highest_tokens_are_told(
@@ -378,12 +379,12 @@ class StoreContract(abc.ABC):
         store.advance("log", 4)
         store.advance("ops", 1, [Undelivered("ops", 1, an_event(0).record_id, "no", 1)])
         self.clock.advance(100)
-        assert store.prune(self.clock.now() - 200) == 0
-        assert store.prune(self.clock.now() - 50) == 1
+        assert store.prune(self.clock.now() - 200) == Forgotten()
+        assert store.prune(self.clock.now() - 50) == Forgotten(events=1)
         assert numbers(store) == [an_event(number).record_id for number in (1, 2, 3)]
         assert store.undelivered() == []
         store.register_sinks(["log"])
-        assert store.prune(self.clock.now() - 50) == 3
+        assert store.prune(self.clock.now() - 50) == Forgotten(events=3)
         assert store.cursor("ops").position == 1
 
     def test_pruning_asks_when_something_was_stored(self, store: Store) -> None:
@@ -391,9 +392,9 @@ class StoreContract(abc.ABC):
         ancient = Bucket("door", "footfall", 60, 1, 1.0)
         change = Health("door", 1.0, "online")
         store.commit(Commit(events=[an_event(1)], buckets=[ancient], health=[change]))
-        assert store.prune(self.clock.now() - 1) == 0
+        assert store.prune(self.clock.now() - 1) == Forgotten()
         self.clock.advance(10)
-        assert store.prune(self.clock.now() - 1) == 3
+        assert store.prune(self.clock.now() - 1) == Forgotten(1, 1, 1)
 
     def test_a_position_is_never_used_twice(self, store: Store) -> None:
         """Also when the newest event was forgotten, the next one comes after it."""

@@ -45,7 +45,7 @@ class ProcessingStage:
     ) -> None:
         """Read where to resume; raises StoreError. `lease` proves ownership of the store."""
         self._recorder = TrackRecorder(record) if record else None
-        media = context.deployment.store.build_media()
+        media = context.deployment.store.build_media(store)
         self._pruning = Retention(context.deployment, store, media, context.clock)
         processor_context = replace(
             _processor_context(context, store, media, self._recorder), lease=lease
@@ -81,6 +81,7 @@ class ProcessingStage:
         if stop_threads([self._thread], within_s) and self.failure is None:
             while self._processor.step(0.0):
                 pass
+        self._pruning.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -120,7 +121,7 @@ class ShardedProcessingStage:
     ) -> None:
         """No partition is owned before `start`."""
         self._deployment, self._store = context.deployment, store
-        media = context.deployment.store.build_media()
+        media = context.deployment.store.build_media(store)
         self._pruning = Retention(context.deployment, store, media, context.clock)
         self.leases = leases
         self._shards = Shards(
@@ -160,6 +161,7 @@ class ShardedProcessingStage:
         judging, keeping = self._threads
         stopped = stop_threads([judging], within_s)
         stop_threads([keeping], within_s)
+        self._pruning.close()
         if stopped:
             self.leases.end()
 

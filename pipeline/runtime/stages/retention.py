@@ -1,52 +1,216 @@
-"""Deletes what is older than the deployment keeps."""
+"""Deletes what is older than the deployment keeps, and says how much that was."""
 
 import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 
 from connectors.stores import FileMediaStore
-from pipeline.core.clock import Clock
+from pipeline.core.clock import SET_SINCE, Clock
+from pipeline.core.config import format_duration
 from pipeline.core.errors import StoreError
+from pipeline.core.local_time import local_time
 from pipeline.core.store import Store
 from pipeline.deployment.model import Deployment
 
 logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY_S = 3600.0
+_SAY_EVERY_S = 86400.0
+_MARK = "retention"
+"""The time up to which the store's records are known to have aged."""
+# A clock further ahead than this part of `keep` is not believed at once.
+_BELIEVED_SHARE = 0.1
+_MOST_BELIEVED_S = 3 * 86400.0
+# A clock that has been behind for so long is the right one: the one before it was ahead.
+_BEHIND_FOR_S = 86400.0
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """What was deleted and not logged yet."""
+
+    events: int = 0
+    pictures: int = 0
+    bytes: int = 0
+    left_alone: int = 0
 
 
 class Retention:
-    """Deletes what is older than the deployment keeps."""
+    """Deletes what is older than the deployment keeps.
+
+    The machine's clock alone does not decide what is old. The store remembers the time up to which
+    its records have aged (the mark). A clock that is far ahead of the mark is not believed at once:
+    the mark then follows it twice as fast as time passes. So a wrong clock cannot make moonwatch
+    forget everything at a start, and a machine that was off for weeks catches up within weeks.
+    """
 
     def __init__(
         self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
     ) -> None:
         self._keep = deployment.store.keep
+        self._timezone = deployment.site.timezone
         self._store = store
         self._media = media
         self._clock = clock
-        self._pruned_at = float("-inf")
-        self.trouble: str | None = None
-        """Why deleting failed the last time; None if it succeeded."""
+        self._pruned_at: float | None = None
+        self._looked_at = clock.monotonic()
+        self._said_at = float("-inf")
+        self._behind_since: float | None = None
+        self._numbers = _Numbers()
+        self._has_looked = False
+        self._trouble: str | None = None
+        self._clock_trouble: str | None = None
+        self._newest: float | None = None
+        # Now, before anything is stored with a clock that may be wrong.
+        with suppress(StoreError):  # the first look reports it
+            self._newest = store.newest_record()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why deleting failed the last time, or does not happen; None if all is well."""
+        return self._trouble or self._clock_trouble
 
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
         self._keep = deployment.store.keep
+        self._timezone = deployment.site.timezone
 
     def look(self) -> None:
         """Delete what is too old, once an hour."""
         now = self._clock.monotonic()
-        if self._keep is None or now - self._pruned_at < _PRUNE_EVERY_S:
+        if self._keep is None:
             return
-        self._pruned_at = now
-        before = self._clock.now() - self._keep.total_seconds()
+        last = self._pruned_at
+        if last is not None and now - last < _PRUNE_EVERY_S:
+            return
+        elapsed_s = now - self._looked_at
+        self._pruned_at = self._looked_at = now
+        keep_s = self._keep.total_seconds()
         try:
-            self._store.prune(before)
-            self._media.prune(before)
+            until = self._aged_until(keep_s, elapsed_s)
+            if until is None:
+                return
+            self._prune(until - keep_s)
         except StoreError as error:  # the next hour tries again
-            trouble = f"what is older than `store.keep` cannot be deleted: {error}"
-            if self.trouble is None:
-                logger.error("%s", trouble)  # noqa: TRY400
-            self.trouble = trouble
+            self._fail(f"what is older than `store.keep` cannot be deleted: {error}")
+        self._say(now)
+
+    def close(self) -> None:
+        """Log what was not logged yet."""
+        self._say(float("inf"))
+
+    def _prune(self, before: float) -> None:
+        forgotten = self._store.prune(before)
+        pictures = self._media.prune(before)
+        numbers = self._numbers
+        numbers.events += forgotten.events
+        numbers.pictures += pictures.pictures
+        numbers.bytes += pictures.bytes
+        numbers.left_alone += pictures.left_alone
+        if not self._has_looked:
+            self._has_looked = True
+            unrecorded = self._media.unrecorded(before)
+            if unrecorded:
+                logger.warning(
+                    "old pictures in %s that were written by an earlier release or for another "
+                    "store: %s; they are left alone, so delete them by hand if nobody needs them",
+                    self._media.folder,
+                    _number(unrecorded),
+                )
+        if pictures.failed:
+            self._fail(
+                f"pictures in {self._media.folder} that are older than `store.keep` cannot be "
+                f"deleted ({_number(pictures.failed)}): {pictures.trouble}"
+            )
         else:
-            if self.trouble is not None:
+            if self._trouble is not None:
                 logger.info("what is older than `store.keep` is deleted again")
-            self.trouble = None
+            self._trouble = None
+
+    def _aged_until(self, keep_s: float, elapsed_s: float) -> float | None:
+        """The time by which age is measured; None if it is not known. Raises StoreError."""
+        now = self._clock.now()
+        if now < SET_SINCE:
+            self._doubt(
+                f"this machine's clock says {local_time(now, self._timezone)}, so nothing is "
+                "deleted until it is set"
+            )
+            return None
+        mark = self._store.mark(_MARK)
+        if mark is None:
+            newest = self._newest
+            mark = newest if newest is not None and newest >= SET_SINCE else now
+        ahead_s = now - mark - elapsed_s
+        if ahead_s > min(_BELIEVED_SHARE * keep_s, _MOST_BELIEVED_S):
+            mark = min(now, mark + 2 * elapsed_s)
+            self._store.remember(_MARK, mark)
+            ahead = format_duration(timedelta(seconds=round((now - mark) / 3600) * 3600))
+            caught_up = local_time(min(now + now - mark, 2e11), self._timezone)
+            self._doubt(
+                f"this machine's clock says {local_time(now, self._timezone)}, which is {ahead} "
+                "after the newest record, so what is older than `store.keep` is deleted later; if "
+                "the clock is wrong, correct it; if moonwatch was off for so long, all is deleted "
+                f"in time again from {caught_up}"
+            )
+            return mark
+        if now < mark - _PRUNE_EVERY_S:
+            monotonic = self._clock.monotonic()
+            if self._behind_since is None:
+                self._behind_since = monotonic
+            if monotonic - self._behind_since < _BEHIND_FOR_S:
+                return now
+        self._behind_since = None
+        # Several processes with clocks that differ a little: the mark does not go back for that.
+        mark = max(now, mark) if now > mark - _PRUNE_EVERY_S else now
+        self._store.remember(_MARK, mark)
+        corrected = self._store.correct_times(mark)
+        if corrected:
+            logger.warning(
+                "records that a wrong clock dated: %s; they count as stored now",
+                _number(corrected),
+            )
+        if self._clock_trouble is not None:
+            logger.info("the clock is believed again")
+        self._clock_trouble = None
+        return now
+
+    def _doubt(self, trouble: str) -> None:
+        if self._clock_trouble is None:
+            logger.warning("%s", trouble)
+        self._clock_trouble = trouble
+
+    def _fail(self, trouble: str) -> None:
+        if self._trouble is None:
+            logger.error("%s", trouble)
+        self._trouble = trouble
+
+    def _say(self, now: float) -> None:
+        """Log what was deleted, once a day."""
+        numbers = self._numbers
+        if now - self._said_at < _SAY_EVERY_S or numbers == _Numbers():
+            return
+        self._said_at, self._numbers = now, _Numbers()
+        keep = format_duration(self._keep) if self._keep is not None else "was kept"
+        logger.info(
+            "forgot %s events and %s pictures (%s) older than %s",
+            _number(numbers.events),
+            _number(numbers.pictures),
+            _size(numbers.bytes),
+            keep,
+        )
+        if numbers.left_alone:
+            logger.warning(
+                "old pictures in %s that are not what moonwatch wrote any more: %s; they are left "
+                "alone",
+                self._media.folder,
+                _number(numbers.left_alone),
+            )
+
+
+def _number(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

@@ -1,11 +1,11 @@
-"""Pictures are whole or not there, stay inside their folder, and go when they are old."""
+"""Pictures are whole or not there, and stay inside their folder."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from connectors.stores.files import FileMediaStore
+from connectors.stores.files import FileMediaStore, ForgottenPictures
 from pipeline.core.errors import StoreError
 
 
@@ -25,18 +25,13 @@ def test_a_reference_never_leads_out_of_the_folder(tmp_path: Path, reference: st
         FileMediaStore(tmp_path).put(reference, b"")
 
 
-def test_old_pictures_go_with_their_folders(tmp_path: Path) -> None:
-    """The age is that of the writing; leftovers of a crash go too and are not counted."""
+def test_without_a_record_nothing_is_deleted(tmp_path: Path) -> None:
+    """Who wrote a file is then not known, however old it is and whatever its name."""
     store = FileMediaStore(tmp_path)
-    for name in ("old/a.jpg", "mixed/b.jpg", "mixed/new.jpg"):
-        store.put(name, b"x")
-    leftover = tmp_path / "old" / "c.jpg.123.part"
-    leftover.write_bytes(b"x")
-    for file in (store.path("old/a.jpg"), store.path("mixed/b.jpg"), leftover):
-        os.utime(file, (1000, 1000))
-    assert store.prune(2000) == 2
-    assert [path.name for path in tmp_path.rglob("*")] == ["mixed", "new.jpg"]
-    assert FileMediaStore(tmp_path / "never made").prune(2000) == 0
+    store.put("old/a.jpg", b"x")
+    os.utime(store.path("old/a.jpg"), (1000, 1000))
+    assert store.prune(2000) == ForgottenPictures()
+    assert store.path("old/a.jpg").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.core.store import (
     RUN,
     Checkpoint,
     Commit,
+    Forgotten,
     History,
     Store,
     StoredEvent,
@@ -130,7 +131,7 @@ def test_a_full_disk_is_said_and_what_was_kept_stays(file: Path) -> None:
     assert kept > 10
     assert len(numbers(store)) == 2 * kept
     store.advance("log", 2 * kept)
-    assert store.prune(2**40) == 2 * kept
+    assert store.prune(2**40) == Forgotten(events=2 * kept)
     assert store.commit(Commit(events=[an_event(2 * kept)])) == 1
     store.close()
 
