@@ -33,6 +33,7 @@ class Config(BaseModel):
         frozen=True,
         validate_default=False,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
         defer_build=True,  # its validator is built when a file first needs it
     )
 

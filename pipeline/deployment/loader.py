@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from pipeline.core.address import without_secrets
@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import PARTS, Deployment
 from pipeline.deployment.problems import advice, references
 from pipeline.deployment.problems.repair import Draft, read_model
+from pipeline.deployment.problems.suggestions import brief
 from pipeline.deployment.problems.validation import Mistake, hidden_in
 from pipeline.deployment.yaml.defaults import merge_defaults
 from pipeline.deployment.yaml.includes import INCLUDE, merge_includes, read_text
@@ -134,7 +135,7 @@ def _sets_include(override: str) -> bool:
 def _document(text: str) -> tuple[Node, list[Problem]]:
     root, problems = read_yaml(text)
     if root is None and problems:
-        raise ConfigError(problems)
+        raise ConfigError(_in_order(problems))
     if not isinstance(root, Map):
         message = "must be a map of keys and values, beginning with `version: 1`"
         raise ConfigError([*problems, Problem("", message)])
@@ -179,7 +180,8 @@ def _path(root: Node, dotted_path: str) -> Path:
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Each problem once, by file and line; those without a line first."""
-    return sorted(dict.fromkeys(problems), key=lambda p: (p.file or "", p.line or 0))
+    short = (replace(p, path=brief(p.path), message=brief(p.message)) for p in problems)
+    return sorted(dict.fromkeys(short), key=lambda p: (p.file or "", p.line or 0))
 
 
 def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]:

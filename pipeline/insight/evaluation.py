@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.model import CameraConfig
 from pipeline.insight.summary import Summary, SummaryRow
 from pipeline.rules import all_rules
 from pipeline.rules.base import RuleBase
 from pipeline.rules.measures import ManualCount
+
+# A clip named by mistake should be reported, not read.
+_MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,13 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     known = manual_counts() if known is None else known
     sections = [f"`{manual.section}`" for manual in known]
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text_file(path, _MAX_BYTES))
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read: {error.strerror}")]) from None
+    except UnreadableTextError as error:
+        raise ConfigError([Problem(str(path), str(error))]) from None
+    except RecursionError:
+        raise ConfigError([Problem(str(path), "is nested too deep to be a truth file")]) from None
     except ValueError as error:
         raise ConfigError([Problem(str(path), f"is not valid JSON: {error}")]) from None
     if not isinstance(data, dict):

@@ -87,6 +87,6 @@ def _moment(path: Path, number: int, text: str) -> Moment:
             LoggedTrack(t["id"], t["label"], t["score"], tuple(t["box"])) for t in line["tracks"]
         )
         return Moment(line["camera"], line["task"], line["at"], tracks)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         problem = f"line {number} of {path} is not what `run --record` writes"
         raise ConfigError([Problem("--tracks", problem)]) from None

@@ -413,7 +413,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, part:
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """The error names it."""
-    with pytest.raises(ConfigError, match="cannot read"):
+    with pytest.raises(ConfigError, match="is a folder"):
         load(tmp_path)
 
 

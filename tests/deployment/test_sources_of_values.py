@@ -225,7 +225,7 @@ def test_other_fields_have_no_files(tmp_path: Path) -> None:
         (None, "cannot read"),
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b"\xff\xfe\x00", "is not a text file"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
         (b"x" * 70_000, "more than 64 KiB"),
     ],
 )

@@ -117,7 +117,7 @@ def test_a_merged_value_has_the_line_of_its_anchor() -> None:
         ("a: [1, 2\n", "", 2, "is not valid YAML"),
         ("a: &a [*a]\n", "a.0", 1, "inside its own anchor"),
         ("<<: 5\n", "", 1, "can only merge maps"),
-        ("a: \x00", "", None, "is not valid YAML"),
+        ("a: \x00", "", 1, "U+0000"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_line(

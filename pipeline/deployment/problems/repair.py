@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.deployment.problems.validation import Mistake, mistakes_of
+from pipeline.deployment.problems.validation import TOO_MANY, Mistake, mistakes_of
 from pipeline.deployment.yaml.tree import (
     List,
     Map,
@@ -79,6 +79,9 @@ def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
             found = mistakes_of(error, model, mended)
         else:
             return Draft(value, tuple(mistakes), frozenset(broken), root)
+        if any(mistake.kind == TOO_MANY for mistake in found):
+            mistakes += [one for one in found if _is_new(one, mistakes, broken)]
+            break
         meant = _as_meant(mended, found)
         if meant is not mended:
             root, mended = _as_meant(root, found), meant

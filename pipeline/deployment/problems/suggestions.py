@@ -1,14 +1,32 @@
 """`did you mean`: the known name closest to a mistyped one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 # Below this similarity a guess is more often confusing than helpful.
 _CLOSE_ENOUGH = 0.6
+# Longer ones are no names, and comparing takes a time that grows with their length.
+_LONGEST_NAME = 256
+# A value of a megabyte in the wrong place is recognised by its beginning.
+_LONGEST_WORD, _LONGEST_SENTENCE = 300, 1500
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+
+
+def brief(text: str) -> str:
+    """A sentence that fits on a screen, with the middle of what is long left out."""
+    if len(text) <= _LONGEST_WORD:
+        return text
+    short = _LONG_WORD.sub(lambda word: f"{word[0][:32]} ... {word[0][-32:]}", text)
+    if len(short) > _LONGEST_SENTENCE:
+        short = f"{short[: _LONGEST_SENTENCE // 2]} ... {short[-_LONGEST_SENTENCE // 2 :]}"
+    return short
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, ignoring case, or None when none is similar."""
+    if len(name) > _LONGEST_NAME:
+        return None
     by_folded = {word.casefold(): word for word in known}
     found = difflib.get_close_matches(name.casefold(), by_folded, 1, _CLOSE_ENOUGH)
     return by_folded[found[0]] if found else None

@@ -36,6 +36,12 @@ from pipeline.deployment.yaml.tree import (
 )
 
 
+MOST = 500
+"""The most mistakes that are told at a time; a wrong file can hold a hundred thousand."""
+TOO_MANY = "too_many"
+"""The kind of a mistake that stands for those that are not told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One thing pydantic rejected: its place in the tree, its kind, and a sentence about it."""
@@ -53,7 +59,12 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
     """All that is wrong, one `Mistake` for each place, in pydantic's order."""
     data = plain(root)
     found: dict[Path, Mistake] = {}
-    for details in error.errors(include_url=False, include_input=False):
+    for number, details in enumerate(error.errors(include_url=False, include_input=False)):
+        if len(found) >= MOST:
+            rest = error.error_count() - number
+            message = f"about {rest} more problems are not shown; correct these first"
+            found[()] = Mistake((), TOO_MANY, message)
+            break
         mistake = _mistake(details, model, root, data)
         mistake = replace(
             mistake, line=line_at(root, mistake.path), file=file_at(root, mistake.path)

@@ -6,11 +6,13 @@ deployment file), `engines`, `sinks` and `sites`. A name can be defined in one f
 """
 
 import glob
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.deployment.yaml.defaults import merge_defaults
 from pipeline.deployment.yaml.parser import read_yaml
@@ -38,17 +40,13 @@ _MAX_BYTES = 4 * 1024 * 1024
 def read_text(path: FilePath) -> str:
     """The text of a file; raises ConfigError where it cannot be a deployment file."""
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        return read_text_file(path, _MAX_BYTES)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ConfigError([Problem("", f"cannot read {path}: {why}")]) from error
-    if len(content) > _MAX_BYTES:
-        raise ConfigError([Problem("", f"{path} is too large to be a deployment file")])
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError([Problem("", f"{path} is not UTF-8 text")]) from error
+    except UnreadableTextError as error:
+        why = str(error).replace("is too large", "is too large to be a deployment file")
+        raise ConfigError([Problem("", f"{path} {why}")]) from error
 
 
 def merge_includes(
@@ -100,7 +98,7 @@ def _found(
             message = f"no file matches {shown} (relative to {where}); correct it, or remove it"
             problems.append(problem_at(only, path, message))
         for name in names:
-            if file is not None and (folder / name).resolve() == file.resolve():
+            if file is not None and os.path.realpath(folder / name) == os.path.realpath(file):
                 message = f"{shown} matches this file itself; keep included files in another folder"
                 problems.append(problem_at(only, path, message))
             else:

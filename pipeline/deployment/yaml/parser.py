@@ -25,6 +25,12 @@ _QUOTED = re.compile(r" (?:'(?!<)[^']{2,}'|\"[^\"]{2,}\")")
 _BARE_REFERENCE = re.compile(r"[{\[].*[:,\[]\s*[^\s\"',]*\$\{")
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 
+# What YAML allows in a text; a NUL may also come out of an escape such as "\\0".
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_SCALARS = frozenset(("null", "bool", "int", "float", "str", "merge"))
+
 _TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 
 _base: type = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -68,6 +74,9 @@ def read_yaml(
 
     `origin` makes a node's origin from its line, counted from 1.
     """
+    if (odd := _UNPRINTABLE.search(text)) is not None:
+        line = text.count("\n", 0, odd.start()) + 1
+        return None, [Problem("", f"has {_named(odd[0])}; delete it", line)]
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -84,6 +93,13 @@ def read_yaml(
     return (None, converter.problems) if converter.overflown else (tree, converter.problems)
 
 
+def _named(character: str) -> str:
+    """A character that cannot be shown, in words."""
+    if 0xD800 <= ord(character) < 0xE000:
+        return "a character that is not UTF-8 text"
+    return f"the unprintable character U+{ord(character):04X}"
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     line = error.problem_mark.line + 1 if error.problem_mark else None
     written = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else ""
@@ -97,6 +113,10 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
         advice = "; put text that contains `: ` in quotes, and check the indentation"
     elif _BARE_REFERENCE.search(written):
         advice = '; inside { } and [ ], write "${NAME}" in quotes'
+    elif "cannot start any token" in problem:
+        advice = "; put text that begins with %, @ or ` in quotes"
+    elif "incompatible YAML document" in problem or "unknown directive" in problem:
+        advice = "; remove the line that begins with %"
     elif "expected a single document" in (error.context or ""):
         problem = "contains more than one document; keep one, and remove the `---`"
     elif "undefined alias" in problem:
@@ -126,7 +146,9 @@ class _NodeBuilder:
                 self._complain(path, line, why or "")
             self.overflown = True
             return Scalar(None, "", self._origin(line))
-        if not node.tag.startswith(_TAG):
+        tag = node.tag
+        if not _is_plain(node):
+            tag = f"{_TAG}str"
             self._complain(
                 path,
                 line,
@@ -140,7 +162,11 @@ class _NodeBuilder:
             if isinstance(node, yaml.SequenceNode):
                 items = (self.convert(item, (*path, i)) for i, item in enumerate(node.value))
                 return List(tuple(items), self._origin(line))
-            return Scalar(_scalar_value(node.tag, node.value), node.value, self._origin(line))
+            text = node.value
+            if (odd := _UNPRINTABLE.search(text)) is not None:
+                self._complain(path, line, f"has {_named(odd[0])}, which no setting can hold")
+                text = _UNPRINTABLE.sub("?", text)
+            return Scalar(_scalar_value(tag, text), text, self._origin(line))
         finally:
             self._open.remove(id(node))
 
@@ -168,11 +194,9 @@ class _NodeBuilder:
                 continue
             elif key_node.value in entries:
                 first = key_lines[key_node.value]
-                self._complain(
-                    (*path, key_node.value),
-                    key_line,
-                    f"is defined twice, on lines {first} and {key_line}; keep one of them",
-                )
+                where = f"on lines {first} and {key_line}" if first != key_line else "on one line"
+                message = f"is defined twice, {where}; keep one of them"
+                self._complain((*path, key_node.value), key_line, message)
             else:
                 name = key_node.value
                 entries[name] = self.convert(value_node, (*path, name))
@@ -183,12 +207,29 @@ class _NodeBuilder:
         """The maps that `<<:` names, nearest first."""
         value = self.convert(node, path)
         parts = value.items if isinstance(value, List) else (value,)
-        if not all(isinstance(part, Map) for part in parts):
+        if not self.overflown and not all(isinstance(part, Map) for part in parts):
             self._complain(path, node.start_mark.line + 1, "`<<` can only merge maps")
         return [part for part in parts if isinstance(part, Map)]
 
     def _complain(self, path: tuple[Key, ...], line: int, message: str) -> None:
         self.problems.append(Problem(dotted(path), message, line))
+
+
+def _is_plain(node: yaml.Node) -> bool:
+    """Whether it has no tag, or one of YAML's own that says what it is."""
+    kind = node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else ""
+    if isinstance(node, yaml.MappingNode):
+        return kind == "map"
+    if isinstance(node, yaml.SequenceNode):
+        return kind == "seq"
+    if kind not in _SCALARS:
+        return False
+    if kind == "str":
+        return True
+    # `!!int abc`: what a plain scalar is recognised by holds for a tag that is written out.
+    first = node.value[:1]
+    patterns = _Loader.yaml_implicit_resolvers.get(first, [])
+    return any(tag == node.tag and pattern.match(node.value) for tag, pattern in patterns)
 
 
 def _with_merged(own: Map, merged: list[Map]) -> Map:

@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 
 from pipeline.core.address import MASK
 from pipeline.core.errors import Problem
+from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.fields import Model, fields_by_key, is_secret, model_at
 from pipeline.deployment.yaml.tree import (
     Map,
@@ -87,15 +88,15 @@ def _read(written: Node) -> Scalar | str:
         return "must name a file"
     name = written.shown or written.value
     try:
-        with FilePath(written.value).open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+        text = read_text_file(FilePath(written.value), _MAX_BYTES).strip()
     except OSError as error:
         return f"cannot read {name}: {error.strerror or type(error).__name__}"
-    if len(content) > _MAX_BYTES:
-        return f"{name} is too large for a secret (more than {_MAX_BYTES // 1024} KiB)"
-    try:
-        text = content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
+    except UnreadableTextError as error:
+        why = str(error).replace(
+            "is too large", f"is too large for a secret (more than {_MAX_BYTES // 1024} KiB)"
+        )
+        return f"{name} {why}"
+    if "\0" in text:
         return f"{name} is not a text file"
     if not text:
         return f"{name} is empty"

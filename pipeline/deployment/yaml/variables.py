@@ -19,7 +19,8 @@ from pipeline.deployment.yaml.tree import (
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PART = re.compile(
-    rf"(?P<dollar>\$\$)|\$\{{(?P<name>{_NAME})(?::(?P<how>[-?])(?P<text>[^}}]*))?\}}|(?P<odd>\$\{{)"
+    rf"(?P<dollar>\$\$)|\$\{{(?P<name>{_NAME})(?::(?P<how>[-?])(?P<text>(?:[^}}$]|\$(?!\{{))*))?\}}"
+    r"|(?P<odd>\$\{)"
 )
 
 
@@ -51,6 +52,11 @@ def interpolate(
         return node
 
     return visit(root, ()), problems, frozenset(unresolved)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written anywhere; bytes that are not UTF-8 come as lone surrogates."""
+    return not any(0xD800 <= ord(character) < 0xE000 for character in value)
 
 
 @dataclass(slots=True)
@@ -87,6 +93,10 @@ class _Filler:
             return part[0]
         name, how = part["name"], part["how"]
         value = self.environment.get(name)
+        if value and not (value.isascii() or _is_text(value)):
+            if not masked:
+                self.mistakes.append(f"the environment variable {name} is not UTF-8 text")
+            return part[0]
         if value or (value is not None and how is None):
             self.used[name] = value
             return MASK if masked else value
