@@ -49,6 +49,8 @@ class Result:
     asked: Mapping[str, str] = field(default_factory=dict)
     """The question behind each answer, by task id, as `question_of` gives it, to recognise answers
     to a task that was edited meanwhile. Empty where a worker does not send it."""
+    unjudgeable: bool = False
+    """The rest of it could not be read: only its place in the order is known."""
 
 
 def result_of(job: Job, answers: Mapping[str, Answer]) -> Result:
@@ -85,4 +87,22 @@ def health_result(health: Health, run: str = "") -> Result:
         size_wh=(0, 0),
         live=True,
         health=health,
+    )
+
+
+def unjudgeable_result(
+    camera: str, run: str, engine: str, ordinal: int, *, live: bool, last: bool = False
+) -> Result:
+    """What stands in the order for a result that cannot be read, so that those after it go on."""
+    return Result(
+        camera=camera,
+        run=run,
+        engine=engine,
+        ordinal=ordinal,
+        seq=-1,
+        captured_at=0.0,
+        size_wh=(0, 0),
+        live=live,
+        last=last,
+        unjudgeable=True,
     )

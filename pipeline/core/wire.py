@@ -5,21 +5,39 @@ floats are sent exactly. Releases know different fields, so fields are only ever
 an array: a reader ignores unknown ones and uses defaults for missing ones. Anything else that
 cannot be read is an error. Messages of every release are kept in `tests/formats/` and stay
 readable.
+
+Every number and text has a range (`pipeline.core.ranges`), checked by msgspec while it reads, so
+that what is judged can also be stored and delivered.
 """
 
-import math
 import re
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
 
 import msgspec
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
-from pipeline.core.jobs import Job, Result
+from pipeline.core.jobs import Job, Result, unjudgeable_result
 from pipeline.core.measures import Health
+from pipeline.core.ranges import (
+    EARLIEST,
+    LATEST,
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    MOST_ANSWERS,
+    MOST_DIGITS,
+    MOST_FOUND,
+    MOST_NUMBER,
+    MOST_ORDINAL,
+    MOST_SIDE,
+    PLACES,
+    SCORES,
+    cannot_stand_for,
+)
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 
 VERSION = 1
@@ -28,99 +46,110 @@ VERSION = 1
 # How many lists of tasks are kept unpacked, and the most bytes that one of them may have.
 _REMEMBERED = 256
 _LONG = 16_384
-# The longest number written in digits: far above any count and far below what is slow to read.
-_MAX_DIGITS = 400
+_MOST_TASKS = 1000
+_MOST_CHOICES = 1000
 _INT_64 = range(-(2**63), 2**64)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
+_Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
+_Words = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+_Ordinal = Annotated[int, msgspec.Meta(ge=0, le=MOST_ORDINAL)]
+_Moment = Annotated[float, msgspec.Meta(ge=EARLIEST, le=LATEST)]
+_Side = Annotated[int, msgspec.Meta(ge=1, le=MOST_SIDE)]
+_SideOrNone = Annotated[int, msgspec.Meta(ge=0, le=MOST_SIDE)]
+_Score = Annotated[float, msgspec.Meta(ge=SCORES[0], le=SCORES[1])]
+_Place = Annotated[float, msgspec.Meta(ge=PLACES[0], le=PLACES[1])]
+_Scores = Annotated[tuple[_Score, ...], msgspec.Meta(max_length=MOST_FOUND)]
+_Digits = Annotated[str, msgspec.Meta(max_length=MOST_DIGITS + 1)]
+
 
 class _DetectOnWire(msgspec.Struct, array_like=True, tag="detect"):
-    id: str
-    engine: str
-    label: str
-    max_objects: int | str = 50
+    id: _Name
+    engine: _Name
+    label: _Words
+    max_objects: int | _Digits = 50
 
 
 class _PointOnWire(msgspec.Struct, array_like=True, tag="point"):
-    id: str
-    engine: str
-    label: str
-    max_objects: int | str = 50
+    id: _Name
+    engine: _Name
+    label: _Words
+    max_objects: int | _Digits = 50
 
 
 class _CountOnWire(msgspec.Struct, array_like=True, tag="count"):
-    id: str
-    engine: str
-    label: str
-    max_objects: int | str = 50
+    id: _Name
+    engine: _Name
+    label: _Words
+    max_objects: int | _Digits = 50
 
 
 class _AskOnWire(msgspec.Struct, array_like=True, tag="ask"):
-    id: str
-    engine: str
-    question: str
+    id: _Name
+    engine: _Name
+    question: _Words
     answers: Literal["yes/no", "number", "text", "one of"] = "text"
-    choices: tuple[str, ...] = ()
-    max_tokens: int | str = 64
+    choices: Annotated[tuple[_Words, ...], msgspec.Meta(max_length=_MOST_CHOICES)] = ()
+    max_tokens: int | _Digits = 64
 
 
 class _CaptionOnWire(msgspec.Struct, array_like=True, tag="caption"):
-    id: str
-    engine: str
+    id: _Name
+    engine: _Name
     length: Literal["short", "normal", "long"] = "normal"
-    max_tokens: int | str = 256
+    max_tokens: int | _Digits = 256
 
 
 class _BoxesOnWire(msgspec.Struct, array_like=True, tag="boxes"):
-    engine: str
-    places: list[float]
+    engine: _Name
+    places: Annotated[list[_Place], msgspec.Meta(max_length=4 * MOST_FOUND)]
     """Four numbers a box."""
-    scores: tuple[float, ...]
+    scores: _Scores
     saturated: bool = False
 
 
 class _PointsOnWire(msgspec.Struct, array_like=True, tag="points"):
-    engine: str
-    places: list[float]
+    engine: _Name
+    places: Annotated[list[_Place], msgspec.Meta(max_length=2 * MOST_FOUND)]
     """Two numbers a point."""
-    scores: tuple[float, ...]
+    scores: _Scores
     saturated: bool = False
 
 
 class _NumberOnWire(msgspec.Struct, array_like=True, tag="number"):
-    engine: str
-    value: int | str
+    engine: _Name
+    value: int | _Digits
     """As digits where it has more than 64 bits."""
-    score: float | None = None
+    score: _Score | None = None
     saturated: bool = False
 
 
 class _TextOnWire(msgspec.Struct, array_like=True, tag="text"):
-    engine: str
-    text: str
-    yes_probability: float | None = None
+    engine: _Name
+    text: _Words
+    yes_probability: _Score | None = None
 
 
 class _FailedOnWire(msgspec.Struct, array_like=True, tag="failed"):
-    engine: str
-    reason: str
+    engine: _Name
+    reason: _Words
 
 
 class _HealthOnWire(msgspec.Struct, array_like=True):
-    camera: str
-    at: float
-    state: str
-    detail: str = ""
+    camera: _Name
+    at: _Moment
+    state: _Name
+    detail: _Words = ""
 
 
 class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
-    camera: str
-    run: str
-    seq: int
-    captured_at: float
-    size_wh: tuple[int, int]
-    engine: str
-    ordinal: int
+    camera: _Name
+    run: _Name
+    seq: _Ordinal
+    captured_at: _Moment
+    size_wh: tuple[_Side, _Side]
+    engine: _Name
+    ordinal: _Ordinal
     live: bool
     tasks: bytes
     """A camera's jobs all have the same few tasks, so these are packed separately and cached."""
@@ -131,24 +160,44 @@ _TaskOnWire = _DetectOnWire | _PointOnWire | _CountOnWire | _AskOnWire | _Captio
 
 
 class _ResultOnWire(msgspec.Struct, array_like=True, tag="result"):
-    camera: str
-    run: str
-    engine: str
-    ordinal: int
-    seq: int
-    captured_at: float
-    size_wh: tuple[int, int]
+    camera: _Name
+    run: _Name
+    engine: _Name
+    ordinal: Annotated[int, msgspec.Meta(ge=-1, le=MOST_ORDINAL)]
+    """-1 of a result that carries a camera's state."""
+    seq: Annotated[int, msgspec.Meta(ge=-1, le=MOST_ORDINAL)]
+    captured_at: _Moment
+    size_wh: tuple[_SideOrNone, _SideOrNone]
     live: bool
-    answers: dict[str, _AnswerOnWire] = {}
+    answers: Annotated[dict[_Name, _AnswerOnWire], msgspec.Meta(max_length=MOST_ANSWERS)] = {}
     last: bool = False
     health: _HealthOnWire | None = None
-    asked: dict[str, str] = {}
+    asked: Annotated[dict[_Name, _Words], msgspec.Meta(max_length=MOST_ANSWERS)] = {}
+
+
+class _ResultsPlaceOnWire(msgspec.Struct, array_like=True, tag="result"):
+    """A result of which only its place in the order is read."""
+
+    camera: _Name
+    run: _Name
+    engine: _Name
+    ordinal: _Ordinal
+    seq: Any
+    captured_at: Any
+    size_wh: Any
+    live: bool
+    answers: Any = None
+    last: Any = False
+    health: Any = None
 
 
 _encoder = msgspec.msgpack.Encoder()
 _read_job = msgspec.msgpack.Decoder(_JobOnWire)
 _read_result = msgspec.msgpack.Decoder(_ResultOnWire)
-_read_tasks = msgspec.msgpack.Decoder(list[_TaskOnWire])
+_read_place = msgspec.msgpack.Decoder(_ResultsPlaceOnWire)
+_read_tasks = msgspec.msgpack.Decoder(
+    Annotated[list[_TaskOnWire], msgspec.Meta(max_length=_MOST_TASKS)]
+)
 
 
 def encode_job(job: Job) -> bytes:
@@ -173,11 +222,7 @@ def encode_job(job: Job) -> bytes:
 def decode_job(data: bytes, pixels: Pixels) -> Job:
     """The job of `encode_job` with its pixels (H, W, 3) RGB; raises QueueError."""
     read = _unpacked(_read_job, data, "job")
-    if min(read.size_wh) < 1:
-        raise QueueError(f"a job's picture has no size: {read.size_wh}")
-    if min(read.ordinal, read.seq) < 0:
-        raise QueueError(f"a job has a negative ordinal or seq: {read.ordinal}, {read.seq}")
-    _check_finite("captured_at", read.captured_at)
+    _check_name("run", read.run)
     frame = Frame(
         camera=read.camera,
         run=read.run,
@@ -223,9 +268,9 @@ def decode_result(data: bytes) -> Result:
         raise QueueError(f"a result has a negative ordinal or seq: {read.ordinal}, {read.seq}")
     if health is None and not read.last and min(read.size_wh) < 1:
         raise QueueError(f"a result's picture has no size: {read.size_wh}")
-    _check_finite("captured_at", read.captured_at)
+    _check_name("run", read.run)
     if health is not None:
-        _check_finite("health.at", health.at)
+        _check_name("health.state", health.state)
     return Result(
         camera=read.camera,
         run=read.run,
@@ -242,6 +287,35 @@ def decode_result(data: bytes) -> Result:
         else Health(health.camera, health.at, health.state, health.detail),
         asked=read.asked,
     )
+
+
+def place_of_result(data: bytes) -> Result | None:
+    """The place in the order of a result that `decode_result` refuses, with nothing to judge.
+
+    Without it the results after it would wait for one that never comes. None where even that is
+    not known.
+    """
+    try:
+        read = _unpacked(_read_place, data, "result")
+        _check_name("run", read.run)
+    except QueueError:
+        return None
+    if read.health is not None:
+        return None
+    return unjudgeable_result(
+        read.camera, read.run, read.engine, read.ordinal, live=read.live, last=read.last is True
+    )
+
+
+def place_in_order(camera: str, run: str, engine: str, ordinal: int, *, live: bool) -> Result:
+    """The same of a job that nobody can read, from the names beside it; raises QueueError."""
+    for name, value in (("camera", camera), ("run", run), ("engine", engine)):
+        _check_name(name, value)
+        if len(value) > LONGEST_NAME:
+            raise QueueError(f"`{name}` is longer than {LONGEST_NAME} characters")
+    if not 0 <= ordinal <= MOST_ORDINAL:
+        raise QueueError(f"`ordinal` is not 0 to {MOST_ORDINAL}")
+    return unjudgeable_result(camera, run, engine, ordinal, live=live)
 
 
 def _answer_to_wire(answer: Answer) -> _AnswerOnWire:
@@ -267,10 +341,8 @@ def _answer_of_wire(task: str, answer: _AnswerOnWire) -> Answer:
             points: Any = _places(task, answer.places, 2, scores)
             return Points(engine, points, scores, saturated)
         case _NumberOnWire(engine=engine, score=score, saturated=saturated):
-            _check_finite(task, score or 0.0)
             return Number(engine, _int_of_wire(answer.value), score, saturated)
         case _TextOnWire(engine=engine, text=text, yes_probability=yes_probability):
-            _check_finite(task, yes_probability or 0.0)
             return Text(engine, text, yes_probability)
         case _FailedOnWire(engine=engine, reason=reason):
             return Failed(engine, reason)
@@ -284,13 +356,9 @@ def _places(
         raise QueueError(
             f"`{task}` cannot be read: {len(flat)} numbers are not {len(scores)} places of {size}"
         )
-    # A sum is finite only if all its terms are, but it may overflow even then.
-    if not (math.isfinite(sum(flat)) and math.isfinite(sum(scores))):
-        _check_finite(task, *flat, *scores)
     return tuple(zip(*[iter(flat)] * size, strict=True))
 
 
-@lru_cache(maxsize=_REMEMBERED)
 @lru_cache(maxsize=_REMEMBERED)
 def _unpacked_tasks(data: bytes) -> tuple[Task, ...]:
     return tuple(_task_of_wire(task) for task in _decoded(_read_tasks, data, "job"))
@@ -328,31 +396,34 @@ def _task_of_wire(task: _TaskOnWire) -> Task:
 
 def _int_to_wire(value: int) -> int | str:
     """Integers beyond 64 bits are sent as digits."""
-    return value if value in _INT_64 or abs(value) >= 10**_MAX_DIGITS else str(value)
+    return value if value in _INT_64 or abs(value) > 10**MOST_DIGITS else str(value)
 
 
 def _int_of_wire(value: int | str) -> int:
     if isinstance(value, int):
         return value
-    if len(value) > _MAX_DIGITS + 1 or not re.fullmatch(r"-?[0-9]+", value):
+    if not re.fullmatch(r"-?[0-9]+", value):
         raise QueueError(f"{value[:40]!r} is not a whole number")
-    return int(value)
+    number = int(value)
+    if abs(number) > MOST_NUMBER:
+        raise QueueError(f"{value} is beyond any number that is counted or read")
+    return number
 
 
-def _check_finite(name: str, *values: float) -> None:
-    if not all(map(math.isfinite, values)):
-        raise QueueError(f"`{name}` cannot be read: it holds a number that is not finite")
+def _check_name(name: str, value: str) -> None:
+    if cannot_stand_for(value):
+        raise QueueError(f"`{name}` cannot be read: it holds a null character")
 
 
 def _sentence(said: str, type_: Any, kind: str) -> str:
     """The message of a msgspec error, with the name of the field instead of its number."""
     reason, _, place = said.partition(" - at ")
     found = re.match(r"`\$\[(\d+)\]", place)
-    if found is None or found[1] == "0" or not issubclass(type_, msgspec.Struct):
+    fields = getattr(type_, "__struct_fields__", ())
+    if found is None or not 0 < int(found[1]) <= len(fields):
         return f"expected a {kind}, got something else: {reason}"
     # The first item is the tag.
-    name = type_.__struct_fields__[int(found[1]) - 1]
-    return f"`{name}` of a {kind} cannot be read: {reason}"
+    return f"`{fields[int(found[1]) - 1]}` of a {kind} cannot be read: {reason}"
 
 
 def _packed(message: msgspec.Struct, kind: str) -> bytes:

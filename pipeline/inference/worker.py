@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 
-from pipeline.core.answers import Failed
+from pipeline.core.answers import Answer, Failed, checked
 from pipeline.core.clock import Clock
 from pipeline.core.engines import Engine, EngineRequest, Ticket
 from pipeline.core.jobs import Result, result_of
@@ -216,7 +216,7 @@ class Worker:
 
     def _result(self, done: _InHand) -> Result:
         job, ticket, name = done.claim.job, done.ticket, self._lane.name
-        answers = ticket.result(0.0)
+        answers = self._checked(ticket.result(0.0), len(job.tasks))
         self._condition.answered(answers)
         camera = job.frame.camera
         self._metrics.answer_seconds.labels(name).observe(
@@ -230,3 +230,11 @@ class Worker:
         if failed := sum(isinstance(answer, Failed) for answer in answers):
             self._metrics.tasks_failed.labels(camera, name).inc(failed)
         return result_of(job, dict(zip((task.id for task in job.tasks), answers, strict=True)))
+
+    def _checked(self, answers: Sequence[Answer], wanted: int) -> Sequence[Answer]:
+        """One usable answer for each task; what an engine made of it is the frame's failure."""
+        name = self._lane.name
+        if len(answers) != wanted:
+            reason = f"the engine gave {len(answers)} answers for {wanted} tasks"
+            return [Failed(name, reason)] * wanted
+        return [checked(answer, name) for answer in answers]

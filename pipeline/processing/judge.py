@@ -62,9 +62,14 @@ class Judge:
         """The verdict on the camera's next result."""
         verdicts: list[Verdict] = []
         if result.last:
-            verdicts += self._finish_all(result.captured_at)
-            self._last_at = result.captured_at
+            # Of an end that could not be read only its place is known.
+            known = self._last_at if result.unjudgeable else result.captured_at
+            if known is not None:
+                verdicts += self._finish_all(known)
+                self._last_at = known
             return joined(verdicts)
+        if result.unjudgeable:
+            return Verdict()
         aspect = result.size_wh[0] / result.size_wh[1]
         if self._aspect is None:
             self._begin(aspect)

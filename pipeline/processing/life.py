@@ -111,6 +111,10 @@ class CameraLife:
                 untouched.add(planned.engine)
         return self._turn(kept, now, untouched=untouched)
 
+    def begin_lane_anew(self, engine: str) -> None:
+        """Forget what is remembered of a lane whose judge failed; the order of results stays."""
+        self.lanes[engine].judge = self._fresh(self.lanes[engine].judge.plan).judge
+
     def retire(self, now: float) -> LifeTurn:
         """Finish for good: the camera was removed from the file."""
         return self.begin_anew(CameraPlan(self.plan.camera, watched=frozenset()), now)

@@ -12,7 +12,9 @@ may still come of the old one.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pipeline.core.answers import Failed
 from pipeline.core.jobs import Result
@@ -20,6 +22,9 @@ from pipeline.core.queues import Delivered
 
 # Runs remembered as over, so that their stragglers count as late and do not start a new run.
 _ENDED_RUNS = 16
+# A run that was taken for over goes on after all if, for this many patiences, nothing comes of the
+# one after it: a single message cannot silence a camera.
+_SILENT_PATIENCES = 10.0
 # Two workers may be a whole batch apart: this many times the longest recent pause.
 _PAUSES = 2.0
 _REMEMBERED_PAUSES = 8
@@ -27,6 +32,9 @@ _REMEMBERED_PAUSES = 8
 _SAME_BATCH_S = 0.05
 # Patience is this many times longer without any answer (all frames dropped or failed).
 _WITHOUT_ANSWERS = 30.0
+# A number this far ahead of the next one is not that of a frame: a queue holds far fewer jobs. A
+# live camera may be that far if nobody judged for hours, and then a second one comes after it.
+_LEAP = 1_000_000
 
 
 class _Pace:
@@ -64,6 +72,8 @@ class _RunOrder:
     end: int | None = None
     """The number of the end that was judged; if the recording grows, a job takes that number."""
     live: bool = False
+    heard: float = 0.0
+    """When its last result came."""
 
     @property
     def has_answers_waiting(self) -> bool:
@@ -78,6 +88,8 @@ class Sorted:
     ready: tuple[Delivered, ...] = ()
     duplicates: tuple[Delivered, ...] = ()
     late: tuple[Delivered, ...] = ()
+    astray: tuple[Delivered, ...] = ()
+    """Numbered so far ahead that they cannot belong here."""
     missing: int = 0
 
 
@@ -100,10 +112,10 @@ class InOrder:
     def offer(self, arrived: Delivered, now: float) -> Sorted:
         """Add one result; returns what can be judged now."""
         result = arrived.result
-        if result.run in self._ended:
+        if result.run in self._ended and not self._goes_on(result, now):
             return Sorted(late=(arrived,))
         run = self._runs.setdefault(result.run, _RunOrder())
-        run.live = result.live
+        run.live, run.heard = result.live, now
         if run.began is None:
             run.began = now
         if result.ordinal < run.next or (result.last and result.ordinal == run.end):
@@ -114,6 +126,8 @@ class InOrder:
             # The earlier one is dropped: only the newest delivery can still be acknowledged.
             held, run.waiting[result.ordinal] = run.waiting[result.ordinal], arrived
             return Sorted(duplicates=(held,))
+        if not result.live and result.ordinal - run.next > _LEAP:
+            return Sorted(astray=(arrived,))
         run.waiting[result.ordinal] = arrived
         if _is_answered(result):
             self._pace.note(now)
@@ -138,13 +152,31 @@ class InOrder:
         if now - since < patience_s:
             return Sorted()
         missing = 0
+        astray: tuple[Delivered, ...] = ()
         if not run.waiting:
             self._end_first()
+        elif min(run.waiting) - run.next > _LEAP and not _are_close(run.waiting):
+            astray = tuple(run.waiting.values())
+            run.waiting.clear()
         else:
             missing = min(run.waiting) - run.next
             run.next += missing
         run.stalled_since = run.overtaken_since = None
-        return Sorted(ready=self._released(now), missing=missing)
+        return Sorted(ready=self._released(now), astray=astray, missing=missing)
+
+    def _goes_on(self, result: Result, now: float) -> bool:
+        """Whether a live run that was taken for over is the one that goes on; then it does."""
+        runs = list(self._runs.values())
+        silence_s = self._least_patience_s * _SILENT_PATIENCES
+        if not (result.live and runs) or any(
+            not run.live or run.waiting or now - run.heard < silence_s for run in runs
+        ):
+            return False
+        for _ in runs:
+            self._end_first()
+        del self._ended[result.run]
+        self._runs[result.run] = _RunOrder(next=result.ordinal)
+        return True
 
     def _released(self, now: float) -> tuple[Delivered, ...]:
         """What is ready in the first run, and in those after it once it has ended."""
@@ -197,6 +229,12 @@ class InOrder:
         self._ended[name] = None
         while len(self._ended) > _ENDED_RUNS:
             self._ended.popitem(last=False)
+
+
+def _are_close(ordinals: Collection[int]) -> bool:
+    """Whether some of these numbers are of frames that follow each other."""
+    ordered = sorted(ordinals)
+    return any(0 < after - before <= _LEAP for before, after in pairwise(ordered))
 
 
 def _is_answered(result: Result) -> bool:

@@ -38,6 +38,9 @@ _STRAGGLING_S = 60.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
 
+# What arithmetic and look-ups on unforeseen values raise; queue and store raise errors of their own.
+_FAULTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 LaneKey = tuple[str, str]
 """(camera, engine): results of different engines are judged independently."""
 
@@ -93,6 +96,7 @@ class Processor:
         self._note_judged()
         self._unknown: dict[str, UnknownCamera] = {}
         self._retired_at: dict[str, float] = {}
+        self._said_astray: set[str] = set()
         self._next_plans: Sequence[CameraPlan] | None = None
         self._stop = threading.Event()
         self._store_said = SaidOnce(logger, "store accepts events again")
@@ -271,19 +275,37 @@ class Processor:
     def _judge(self, camera: CameraLife, lane: JudgingLane, sorted_: Sorted) -> None:
         for delivered in sorted_.late:
             self._count_passed_over(delivered.result, "late")
+        for delivered in sorted_.astray:
+            self._say_astray(delivered.result)
         for delivered in sorted_.duplicates:
             self._count_passed_over(delivered.result, "duplicate")
             if delivered.result.last:
                 self._ended.add((delivered.result.camera, delivered.result.engine))
         for delivered in sorted_.ready:
             self._judge_one(camera, lane, delivered.result)
-        self._pending.done += (*sorted_.late, *sorted_.duplicates, *sorted_.ready)
+        over = (*sorted_.late, *sorted_.astray, *sorted_.duplicates)
+        self._pending.done += (*over, *sorted_.ready)
+
+    def _say_astray(self, result: Result) -> None:
+        self._count_passed_over(result, "astray")
+        if result.camera in self._said_astray:
+            return
+        self._said_astray.add(result.camera)
+        logger.warning(
+            "camera %s: a result is numbered %d, far beyond its next frame, and is passed over; "
+            "further ones are not logged",
+            *(result.camera, result.ordinal),
+            extra={"camera": result.camera},
+        )
 
     def _judge_one(self, camera: CameraLife, lane: JudgingLane, result: Result) -> None:
-        self._add(lane.judge.judge(result), camera.plan.snapshots)
+        self._add(self._verdict(camera, lane, result), camera.plan.snapshots)
         lane.judged = (result.run, result.ordinal, result.last)
         self._pending.judged[result.camera, result.engine] = lane
         if result.last:
+            return
+        if result.unjudgeable:
+            self._count_passed_over(result, "unreadable")
             return
         metrics = self._context.metrics
         metrics.results_judged.labels(result.camera).inc()
@@ -294,6 +316,20 @@ class Processor:
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
             metrics.frame_age_seconds.labels("judged").observe(age)
             metrics.judged_until_seconds.labels(result.camera).set(result.captured_at)
+
+    def _verdict(self, camera: CameraLife, lane: JudgingLane, result: Result) -> Verdict:
+        """A fault in judging costs one result and the lane's memory, and never the process."""
+        try:
+            return lane.judge.judge(result)
+        except _FAULTS as error:
+            logger.exception(
+                "camera %s: frame %d of engine %s cannot be judged (%s); its rules begin anew",
+                *(result.camera, result.seq, result.engine, type(error).__name__),
+                extra={"camera": result.camera},
+            )
+            self._count_passed_over(result, "unjudgeable")
+            camera.begin_lane_anew(result.engine)
+            return Verdict()
 
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:

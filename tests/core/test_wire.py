@@ -16,6 +16,7 @@ from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame
 from pipeline.core.jobs import Job, Result, health_result
 from pipeline.core.measures import Health
+from pipeline.core.ranges import EARLIEST, LATEST, MOST_SIDE, PLACES, SCORES
 from pipeline.core.tasks import (
     TASK_TYPES,
     Ask,
@@ -31,20 +32,23 @@ from pipeline.core.wire import VERSION, decode_job, decode_result, encode_job, e
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
 texts = st.text(max_size=12)
-wholes = st.integers(0, 2**63)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-scores = st.lists(floats, max_size=3).map(tuple)
+names = texts.map(lambda text: text.replace("\0", ""))
+wholes = st.integers(0, 2**53)
+limits = st.integers(-(10**29), 10**30)
+times = st.floats(EARLIEST, LATEST)
+places = st.floats(*PLACES)
+scores = st.floats(*SCORES)
 
 
 def placed(size: int) -> st.SearchStrategy[tuple[tuple[Any, ...], tuple[float, ...]]]:
     """Equally many places of `size` numbers and scores."""
-    one = st.tuples(st.tuples(*[floats] * size), floats)
+    one = st.tuples(st.tuples(*[places] * size), scores)
     return st.lists(one, max_size=4).map(
         lambda found: (tuple(place for place, _ in found), tuple(score for _, score in found))
     )
 
 
-looked_for = (texts, texts, texts, wholes)
+looked_for = (texts, texts, texts, limits)
 tasks: st.SearchStrategy[Task] = st.one_of(
     st.builds(Detect, *looked_for),
     st.builds(Point, *looked_for),
@@ -56,31 +60,31 @@ tasks: st.SearchStrategy[Task] = st.one_of(
         texts,
         st.sampled_from(("yes/no", "number", "text", "one of")),
         st.lists(texts, max_size=3).map(tuple),
-        wholes,
+        limits,
     ),
-    st.builds(Caption, texts, texts, st.sampled_from(("short", "normal", "long")), wholes),
+    st.builds(Caption, texts, texts, st.sampled_from(("short", "normal", "long")), limits),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(
     st.tuples(texts, placed(4), st.booleans()).map(lambda a: Boxes(a[0], a[1][0], a[1][1], a[2])),
     st.tuples(texts, placed(2), st.booleans()).map(lambda a: Points(a[0], a[1][0], a[1][1], a[2])),
-    st.builds(Number, texts, st.integers(-(10**90), 10**90), st.none() | floats, st.booleans()),
-    st.builds(Text, texts, texts, st.none() | floats),
+    st.builds(Number, texts, st.integers(-(10**29), 10**30), st.none() | scores, st.booleans()),
+    st.builds(Text, texts, texts, st.none() | scores),
     st.builds(Failed, texts, texts),
 )
-sizes = st.tuples(st.integers(1, 2**40), st.integers(1, 2**40))
+sizes = st.tuples(st.integers(1, MOST_SIDE), st.integers(1, MOST_SIDE))
 jobs = st.builds(
     lambda camera, run, seq, at, size, engine, ordinal, asked, live: Job(
         Frame(camera, run, seq, at, NO_PIXELS, size), engine, ordinal, tuple(asked), live
     ),
-    *(texts, texts, wholes, floats, sizes, texts, wholes, st.lists(tasks, max_size=4)),
+    *(texts, names, wholes, times, sizes, texts, wholes, st.lists(tasks, max_size=4)),
     st.booleans(),
 )
 results = st.builds(
     Result,
-    *(texts, texts, texts, wholes, wholes, floats, sizes, st.booleans()),
+    *(texts, names, texts, wholes, wholes, times, sizes, st.booleans()),
     st.dictionaries(texts, answers, max_size=4),
     st.booleans(),
-    st.none() | st.builds(Health, texts, floats, texts, texts),
+    st.none() | st.builds(Health, texts, times, names, texts),
 )
 
 
@@ -101,7 +105,7 @@ def test_a_job_comes_back_as_it_was(job: Job) -> None:
 
 @given(results)
 def test_a_result_comes_back_as_it_was(result: Result) -> None:
-    """Every kind of answer, floats to the last bit and sign, numbers of any length."""
+    """Every kind of answer, floats to the last bit and sign, numbers of many digits."""
     got = decode_result(encode_result(result))
     assert got == result
     assert repr(got.captured_at) == repr(result.captured_at)
@@ -245,10 +249,10 @@ def changed(**fields: Any) -> bytes:
         (changed(answers={"t": ["number", "e"]}), "`answers`"),
         (changed(answers={"t": ["boxes", "e", [], [0.5], False]}), "0 numbers are not 1 places"),
         (changed(answers={"t": ["boxes", "e", [0.5], [0.5], False]}), "1 numbers are not 1 places"),
-        (changed(answers={"t": ["boxes", "e", [math.inf] * 4, [0.5], False]}), "not finite"),
+        (changed(answers={"t": ["boxes", "e", [math.inf] * 4, [0.5], False]}), "`answers`"),
         (changed(answers={"t": ["verdict"]}), "`answers`"),
         (changed(health=["c", 1.0]), "`health`"),
-        (changed(health=["c", math.inf, "offline", ""]), "not finite"),
+        (changed(health=["c", math.inf, "offline", ""]), "`health`"),
     ],
     ids=itertools.count(),
 )
@@ -263,7 +267,7 @@ def test_a_job_is_no_result() -> None:
     job = Job(Frame("c", "r", 0, 0.0, NO_PIXELS, (0, 5)), "e", 0, (), live=True)
     with pytest.raises(QueueError, match="expected a result"):
         decode_result(encode_job(job))
-    with pytest.raises(QueueError, match="has no size"):
+    with pytest.raises(QueueError, match="`size_wh` of a job cannot be read: Expected `int` >= 1"):
         decode_job(encode_job(job), NO_PIXELS)
 
 

@@ -1,5 +1,6 @@
 """Jobs in Redis: a stream for each engine, kind and camera, served in turn."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,14 @@ from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import Backlog, Claim, DeadLetter, Receipt
+from pipeline.core.ranges import is_moment
 from pipeline.core.wire import decode_job, encode_job
+
+logger = logging.getLogger(__name__)
 
 # A dropped job's pixels stay behind.
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+_LONG_NUMBER = 20
 # Between the parts of a claim's id, none of which holds it.
 _BAR = "|"
 
@@ -51,6 +56,7 @@ class RedisJobs:
             limits.results_room,
         )
         self._idle_until: dict[str, float] = {}
+        self._said_unreadable = False
 
     def fenced(self, fence: CameraFence) -> "RedisJobs":
         """The same for the sampler of one camera: it puts nothing once another has the camera."""
@@ -125,7 +131,7 @@ class RedisJobs:
     def backlog(self) -> Mapping[str, Backlog]:
         """What waits, by engine; claimed jobs do not count. Raises QueueError."""
         return {
-            keys.parts_of(engine.decode())[0]: Backlog(length, float(at) if at else None)
+            keys.parts_of(engine.decode(errors="replace"))[0]: Backlog(length, _moment(at))
             for engine, length, at in self._link.script("backlog")
         }
 
@@ -134,8 +140,10 @@ class RedisJobs:
         flat = self._link.script("dropped")
         found = {}
         for name, number in zip(flat[::2], flat[1::2], strict=True):
-            engine, _, camera, reason = keys.parts_of(name.decode())
-            found[camera, engine, reason] = int(number)
+            parts = keys.parts_of(name.decode(errors="replace"))
+            if len(parts) == 4 and number.isdigit():
+                engine, _, camera, reason = parts
+                found[camera, engine, reason] = int(number)
         return found
 
     def dead_letters(self) -> Sequence[DeadLetter]:
@@ -203,7 +211,7 @@ class RedisJobs:
         try:
             due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
-            files = self._link.fetch([f"picture:{one[4].decode()}" for one in found])
+            files = self._link.fetch([f"picture:{one[4].decode(errors='replace')}" for one in found])
         except QueueError:
             return None
         if not more:
@@ -216,6 +224,13 @@ class RedisJobs:
         try:
             job = decode_job(data, self._codec.decode(file))
         except QueueError as error:
+            if not self._said_unreadable:
+                self._said_unreadable = True
+                logger.warning(
+                    "a job cannot be answered and is kept as a dead letter: %s; "
+                    "further ones are not logged",
+                    error,
+                )
             self._bury(found, str(error))
             return None
         return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
@@ -239,6 +254,29 @@ def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:
 
 
 def _letter(id_: bytes, lane: bytes, attempts: Any, reason: bytes, picture: bytes) -> DeadLetter:
-    engine, _, camera = keys.parts_of(lane.decode()) if lane else ("", "", "")
-    seq = int(keys.parts_of(picture.decode())[-1]) if picture else -1
-    return DeadLetter(id_.decode(), camera, engine, seq, int(attempts), reason.decode())
+    """What can be said of a dead letter, whatever it is of."""
+    told = keys.parts_of(lane.decode(errors="replace"))
+    engine, _, camera = told if len(told) == 3 else ("", "", "")
+    seq = keys.parts_of(picture.decode(errors="replace"))[-1]
+    return DeadLetter(
+        id=id_.decode(),
+        camera=camera,
+        engine=engine,
+        seq=int(seq) if seq.isdecimal() and len(seq) < _LONG_NUMBER else -1,
+        attempts=_whole(attempts),
+        reason=reason.decode(errors="replace"),
+    )
+
+
+def _whole(value: Any) -> int:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return int(text) if text.isdecimal() and len(text) < _LONG_NUMBER else 0
+
+
+def _moment(at: bytes | None) -> float | None:
+    """A time in UTC seconds; None where there is none, or it is not one."""
+    try:
+        found = float(at) if at else None
+    except ValueError:
+        return None
+    return found if is_moment(found) else None

@@ -24,7 +24,7 @@ class RedisPresence:
     def members(self) -> Mapping[str, bytes]:
         """Everybody alive, each with its last report."""
         found = self._link.script("presence_members")
-        return {member.decode(): bytes(report) for member, report in found}
+        return {member.decode(errors="replace"): bytes(report) for member, report in found}
 
 
 class RedisRequests:

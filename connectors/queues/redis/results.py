@@ -1,5 +1,6 @@
 """Results in Redis: a stream for each partition, taken by one owner or shared by consumers."""
 
+import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,16 @@ from pipeline.core.errors import CameraTakenError, LeaseLostError, QueueError
 from pipeline.core.jobs import Result, failed_result
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import Delivered
-from pipeline.core.wire import decode_job, decode_result, encode_result
+from pipeline.core.ranges import MOST_ORDINAL, is_moment, is_size
+from pipeline.core.wire import (
+    decode_job,
+    decode_result,
+    encode_result,
+    place_in_order,
+    place_of_result,
+)
+
+logger = logging.getLogger(__name__)
 
 _NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 _BAR = "|"
@@ -48,6 +58,7 @@ class PartitionResults:
         self._losses_seen = link.losses
         self._owed: list[Delivered] = []
         self._owing = threading.Lock()
+        self._said_unreadable = False
 
     def publish(self, results: Sequence[Result], wait_s: float) -> bool:
         """Hand all on, or none when there was no room, or no Redis, for `wait_s`.
@@ -130,13 +141,27 @@ class PartitionResults:
         try:
             read = decode_result(fields[b"r"]) if b"r" in fields else _failed(fields)
         except QueueError as error:
-            self._bury(number, id_, str(error))
-            return None
+            place = place_of_result(fields.get(b"r", b"")) or _place_beside(fields)
+            self._bury(number, id_, str(error), place)
+            if place is None:
+                return None
+            read = place
         return Delivered(_BAR.join((number.decode(), id_.decode(), str(deliveries))), read)
 
-    def _bury(self, number: bytes, entry: bytes, reason: str) -> None:
+    def _bury(self, number: bytes, entry: bytes, reason: str, place: Result | None) -> None:
+        """Keep it as a dead letter; it stays to be acknowledged where it has a place in order."""
+        if not self._said_unreadable:
+            self._said_unreadable = True
+            logger.warning(
+                "a result%s cannot be judged and is kept as a dead letter: %s; "
+                "further ones are not logged",
+                "" if place is None else f" of camera {place.camera}",
+                reason,
+            )
+        stays = int(place is not None)
+        most = self._limits.dead_letters
         try:
-            self._link.script("bury_result", number, entry, reason, self._limits.dead_letters)
+            self._link.script("bury_result", number, entry, reason, most, stays)
         except QueueError:
             return  # it comes again
 
@@ -191,31 +216,39 @@ def _failed(fields: Mapping[bytes, bytes]) -> Result:
         job = decode_job(fields.get(b"j", b""), _NO_PIXELS)
         return failed_result(job, fields.get(b"w", b"").decode(errors="replace"))
     except QueueError:
-        try:
-            return _nameless(*(fields[name].decode() for name in (b"l", b"x", b"m")))
-        except (KeyError, ValueError):
-            pass
+        nameless = _nameless(fields)
+        if nameless is not None:
+            return nameless
         raise
 
 
-def _nameless(lane: str, picture: str, rest: str) -> Result:
+def _nameless(fields: Mapping[bytes, bytes]) -> Result | None:
     """What is known of a job from the names beside it, so that those after it need not wait."""
-    engine, kind, camera = parts_of(lane)
-    _, run, seq = parts_of(picture)
-    _, ordinal, _, captured_at, size = rest.split(_BAR)
-    width, height = map(int, size.split("x"))
-    if min(width, height) < 1:
-        raise ValueError(size)
-    return Result(
-        camera=camera,
-        run=run,
-        engine=engine,
-        ordinal=int(ordinal),
-        seq=int(seq),
-        captured_at=float(captured_at),
-        size_wh=(width, height),
-        live=kind == "live",
-    )
+    try:
+        lane, picture, rest = (fields[name].decode() for name in (b"l", b"x", b"m"))
+        engine, kind, camera = parts_of(lane)
+        _, run, seq = parts_of(picture)
+        _, ordinal, _, captured_at, size = rest.split(_BAR)
+        width, height = (int(side) for side in size.split("x"))
+        frame, at, size_wh = int(seq), float(captured_at), (width, height)
+        place = place_in_order(camera, run, engine, int(ordinal), live=kind == "live")
+        if not (0 <= frame <= MOST_ORDINAL and is_moment(at) and is_size(size_wh)):
+            return None
+        return replace(place, seq=frame, captured_at=at, size_wh=size_wh, unjudgeable=False)
+    except (KeyError, ValueError, OverflowError, QueueError):
+        return None
+
+
+def _place_beside(fields: Mapping[bytes, bytes]) -> Result | None:
+    """The place in the order of a failed job, whatever else is wrong with it."""
+    try:
+        lane, picture, rest = (fields[name].decode() for name in (b"l", b"x", b"m"))
+        engine, kind, camera = parts_of(lane)
+        _, run, _ = parts_of(picture)
+        _, ordinal, _ = rest.split(_BAR, 2)
+        return place_in_order(camera, run, engine, int(ordinal), live=kind == "live")
+    except (KeyError, ValueError, QueueError):
+        return None
 
 
 def _told(delivered: Delivered) -> Iterator[str | int]:

@@ -10,7 +10,7 @@ for _, engine in ipairs(redis.call('SMEMBERS', key('engines'))) do
     length = length + waiting
     local entry = waiting > 0 and redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
     local at = entry and meta_of(fields_of(entry)).captured_at
-    if at and (not oldest or tonumber(at) < tonumber(oldest)) then oldest = at end
+    if tonumber(at) and (not oldest or tonumber(at) < tonumber(oldest)) then oldest = at end
   end
   reply[#reply + 1] = {engine, length, oldest or ''}
 end

@@ -53,7 +53,7 @@ local function hand_out(lane, live, entry, attempts)
     drop(lane, entry, 'stale', results_room)
     return false
   end
-  claims[#claims + 1] = {lane, entry[1], attempts, entry[2][2], entry[2][4]}
+  claims[#claims + 1] = {lane, entry[1], attempts, entry[2][2] or '', entry[2][4] or ''}
   return true
 end
 

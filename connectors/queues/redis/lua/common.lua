@@ -168,7 +168,8 @@ end
 -- A picture is `camera:run:seq`; its run counts the jobs that refer to each of its pictures.
 -- What is to be unlinked is added to `gone`, where there is such a list.
 local function let_go(picture, keep_ms, gone)
-  local run, seq = string.match(picture, '^(.*):(.*)$')
+  local run, seq = string.match(picture or '', '^(.*):(.*)$')
+  if not run then return end
   local refs = key('refs', run)
   local count, kept_ms = unpack(redis.call('HMGET', refs, seq, 'k' .. seq))
   if keep_ms == '' then keep_ms = kept_ms end
@@ -196,7 +197,7 @@ local function publish_failed(lane, fields, reason, room)
   if room and length >= room and waiting_in(results, 'processors', length) >= room then
     return false
   end
-  add_to(results, 'processors', 'j', fields.j, 'w', reason, 'l', lane, 'x', fields.x,
+  add_to(results, 'processors', 'j', fields.j or '', 'w', reason, 'l', lane, 'x', fields.x or '',
     'm', fields.m or '')
   return true
 end
@@ -213,7 +214,7 @@ local function drop(lane, entry, reason, room)
   if not publish_failed(lane, fields, reason, room) then
     redis.call('SREM', key('flight', meta.flight), meta.ordinal)
   end
-  return fields.j
+  return fields.j or ''
 end
 
 -- define: wake
@@ -263,8 +264,10 @@ end
 local function give_up(lane, entry, attempts, reason, most)
   local fields = fields_of(entry)
   take_out(lane, entry[1])
-  redis.call('PERSIST', key('picture', fields.x))
-  redis.call('PERSIST', key('refs', string.match(fields.x, '^(.*):')))
+  local picture = fields.x or ''
+  redis.call('PERSIST', key('picture', picture))
+  redis.call('PERSIST', key('refs', string.match(picture, '^(.*):') or ''))
   publish_failed(lane, fields, reason)
-  keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j, 'x', fields.x, 'm', fields.m)
+  keep_dead(most, 'l', lane, 'n', attempts, 'w', reason, 'j', fields.j or '', 'x', picture,
+    'm', fields.m or '')
 end

@@ -1,0 +1,60 @@
+"""The range of every number and text that comes from outside: cameras, engines, queue and store.
+
+Within them, everything that follows can be computed, stored and delivered: a date has a calendar, a
+whole number fits a database, a picture has a shape. They are wide: outside is what cannot be meant.
+"""
+
+import math
+from typing import Any
+
+EARLIEST = -2_208_988_800.0
+"""1900-01-01: the earliest moment of capture, UTC seconds; old footage is dated before 1970."""
+LATEST = 7_258_118_400.0
+"""2200-01-01: the latest one."""
+MOST_SIDE = 65_535
+"""Pixels of a picture's side; no format of a camera has more."""
+MOST_ORDINAL = 2**53
+"""What JSON holds exactly: frames of a million years."""
+PLACES = (-1.0, 2.0)
+"""Coordinates of boxes and points: 0..1 is the picture, and as much again on each side."""
+SCORES = (-0.01, 1.01)
+"""Scores and probabilities: 0..1, with room for rounding."""
+MOST_DIGITS = 30
+"""Digits of a counted or read number."""
+MOST_NUMBER = 10**MOST_DIGITS
+MOST_FOUND = 10_000
+"""Boxes or points in one answer."""
+MOST_ANSWERS = 1000
+"""Answers about one picture."""
+LONGEST_NAME = 8192
+"""Characters of a name; the run of a recording is named after its path."""
+LONGEST_TEXT = 65_536
+"""Characters of an answer in words, a question or a reason."""
+
+
+def is_moment(value: Any) -> bool:
+    """Whether it is a time in UTC seconds with a date in the calendar."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and EARLIEST <= value <= LATEST
+
+
+def is_size(value: tuple[int, int]) -> bool:
+    """Whether a picture can have this width and height."""
+    return all(1 <= side <= MOST_SIDE for side in value)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number, whole or not, that arithmetic and JSON can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= MOST_NUMBER
+
+
+def within(value: float, limits: tuple[float, float]) -> bool:
+    """Whether it is in a range; what is not a number is in none."""
+    return limits[0] <= value <= limits[1]
+
+
+def cannot_stand_for(name: str) -> bool:
+    """Whether a text cannot be a name in a database: PostgreSQL has no null character."""
+    return "\0" in name
