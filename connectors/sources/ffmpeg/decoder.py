@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 from pydantic import Field
 
+from connectors.sources.ffmpeg.keys import KeyFrames
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
@@ -102,6 +103,7 @@ class Decoder:
         base = stream.time_base or Fraction(0)
         self._ticks, self._per_second = base.numerator, base.denominator
         self._context = stream.codec_context
+        self._keys = KeyFrames(stream.codec_context)
         self._every_s = every_s
         self._time_of = time_of
         self._lost = lost
@@ -125,11 +127,13 @@ class Decoder:
         if packet.size == 0:
             yield from self._drained()
         elif self._is_start(packet):
-            if packet.is_keyframe:
+            # Where every picture is needed it does not matter.
+            is_key = self._every_s > 0 and self._keys.is_key(packet)
+            if is_key:
                 yield from self._see_key(packet)
             if not self._keys_alone:
                 yield from self._dated(decode(self._context, packet, self._lost))
-            elif packet.is_keyframe:
+            elif is_key:
                 yield from self._alone(packet)
             elif self._held:
                 yield from self._hold(packet)
@@ -137,7 +141,7 @@ class Decoder:
     def _is_start(self, packet: "Packet[VideoStream]") -> bool:
         if not self._started:
             self._waited += 1
-            self._started = packet.is_keyframe or self._waited > _PATIENCE
+            self._started = self._keys.is_start(packet) or self._waited > _PATIENCE
         return self._started
 
     def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
