@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from pydantic import Field
 
 from connectors.sources.ffmpeg.keys import KeyFrames
-from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
+from connectors.sources.ffmpeg.pictures import PixelConverter, Shape, VideoPicture
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
 from pipeline.core.sources import Need
@@ -108,6 +108,7 @@ class Decoder:
         self._time_of = time_of
         self._lost = lost
         self._converter = PixelConverter()
+        self._shape = Shape(stream)
         self._intervals = KeyIntervals(every_s)
         self._wanted = WantedPictures(every_s, need.is_owed)
         self._keys_alone = every_s > 0
@@ -176,7 +177,7 @@ class Decoder:
         frames = decode_alone(self._context, packet, self._lost)
         self._fruitless = 0 if frames else self._fruitless + 1
         if frames:
-            yield VideoPicture(frames[-1], at, self._converter)
+            yield self._picture(frames[-1], at)
 
     def _drained(self) -> Iterator[VideoPicture]:
         """What waits inside the decoder for its turn."""
@@ -191,8 +192,12 @@ class Decoder:
             at = self._time_of(self._seconds(frame.pts))
             if self._every_s:
                 self._wanted.take(at)
-                self._thin(self._thinning.see(at))
-            yield VideoPicture(frame, at, self._converter)
+                # Pictures without stamps are dated by their number: none may be left out.
+                self._thin(frame.pts is not None and self._thinning.see(at))
+            yield self._picture(frame, at)
+
+    def _picture(self, frame: "VideoFrame", at: float) -> VideoPicture:
+        return VideoPicture(frame, at, self._converter, self._shape.pixel_aspect)
 
     def _thin(self, thin: bool) -> None:
         if thin is not self._thinned:

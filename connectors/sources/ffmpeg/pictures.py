@@ -1,7 +1,8 @@
 """A decoded picture that is converted when somebody asks for its pixels."""
 
+import struct
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.core.frames import Grey, Pixels
 
@@ -9,6 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
+
+# Rounding makes 4095:4096 and the like of square pixels.
+_SQUARE = 0.01
+# Cinema lenses squeeze to a half, recorders keep every second line or a third of the columns.
+_OBLONG = 6.0
 
 
 class PixelConverter:
@@ -35,22 +42,57 @@ class PixelConverter:
         return _own(converted.to_ndarray(), shared=converted is frame)
 
 
+class Shape:
+    """How a stream's pictures are to be seen: the shape of their pixels.
+
+    The container's word counts, until the coded data says another one than it began with.
+    """
+
+    def __init__(self, stream: "VideoStream") -> None:
+        self._context = stream.codec_context
+        self._first = self._context.sample_aspect_ratio
+        self._stated = stream.sample_aspect_ratio or self._first
+
+    @property
+    def pixel_aspect(self) -> float:
+        """A pixel's width to its height; 1 where nobody says, or what is said cannot be."""
+        coded = self._context.sample_aspect_ratio
+        stated = self._stated if coded == self._first else coded
+        aspect = float(stated) if stated else 1.0
+        # What rounding makes of square pixels is square, and what no camera has is a mistake.
+        square = abs(aspect - 1) < _SQUARE or not 1 / _OBLONG <= aspect <= _OBLONG
+        return 1.0 if square else aspect
+
+
 class VideoPicture:
     """A picture of FFmpeg's, with its time."""
 
-    __slots__ = ("_converter", "_frame", "_quarters", "captured_at")
+    __slots__ = ("_converter", "_frame", "_shape_wh", "_turn", "captured_at")
 
-    def __init__(self, frame: "VideoFrame", captured_at: float, converter: PixelConverter) -> None:
+    def __init__(
+        self,
+        frame: "VideoFrame",
+        captured_at: float,
+        converter: PixelConverter,
+        pixel_aspect: float = 1.0,
+        exif_orientation: int | None = None,
+    ) -> None:
         self.captured_at = captured_at
         self._frame = frame
         self._converter = converter
-        # The display matrix turns counter-clockwise; only whole quarters occur in practice.
-        self._quarters = round(frame.rotation / 90) % 4
+        self._turn = _EXIF[exif_orientation] if exif_orientation in _EXIF else _turn_of(frame)
+        # Oblong pixels are made square by more of them: nothing that was seen is lost.
+        width, height = frame.width, frame.height
+        if pixel_aspect > 1:
+            width = round(width * pixel_aspect)
+        elif pixel_aspect < 1:
+            height = round(height / pixel_aspect)
+        self._shape_wh = width, height
 
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels as a person sees it."""
-        return self._turned(self._frame.width, self._frame.height)
+        return self._turned(*self._shape_wh)
 
     def rgb(self, size_wh: tuple[int, int] | None = None) -> Pixels:
         """The pixels (H, W, 3) RGB, writable, scaled to `size_wh` when given."""
@@ -62,12 +104,62 @@ class VideoPicture:
         return self._upright(self._converter.grey(self._frame, self._turned(*size_wh)))
 
     def _upright(self, pixels: Pixels) -> Pixels:
+        if self._turn == _UPRIGHT:
+            return pixels
         import numpy as np
 
-        return np.ascontiguousarray(np.rot90(pixels, self._quarters)) if self._quarters else pixels
+        turn = self._turn
+        if turn.swaps:
+            pixels = pixels.swapaxes(0, 1)
+        return np.ascontiguousarray(
+            pixels[:: -1 if turn.upside_down else 1, :: -1 if turn.mirrored else 1]
+        )
 
     def _turned(self, width: int, height: int) -> tuple[int, int]:
-        return (height, width) if self._quarters % 2 else (width, height)
+        return (height, width) if self._turn.swaps else (width, height)
+
+
+class _Turn(NamedTuple):
+    """One of the eight ways a picture can lie: rows for columns first, then the mirrors."""
+
+    swaps: bool
+    mirrored: bool
+    upside_down: bool
+
+
+_UPRIGHT = _Turn(swaps=False, mirrored=False, upside_down=False)
+# What the numbers mean that a photo's Exif data has.
+_EXIF: dict[int | None, _Turn] = {
+    1: _UPRIGHT,
+    2: _Turn(swaps=False, mirrored=True, upside_down=False),
+    3: _Turn(swaps=False, mirrored=True, upside_down=True),
+    4: _Turn(swaps=False, mirrored=False, upside_down=True),
+    5: _Turn(swaps=True, mirrored=False, upside_down=False),
+    6: _Turn(swaps=True, mirrored=True, upside_down=False),
+    7: _Turn(swaps=True, mirrored=True, upside_down=True),
+    8: _Turn(swaps=True, mirrored=False, upside_down=True),
+}
+
+
+def _turn_of(frame: "VideoFrame") -> _Turn:
+    """What the display matrix asks for; only quarters of a turn occur in practice."""
+    from av.sidedata.sidedata import Type
+
+    try:
+        data = frame.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:
+        # PyAV does not know all kinds of side data, and then names none; the angle it gives alone.
+        quarters = round(frame.rotation / 90) % 4
+        return _Turn(
+            swaps=quarters % 2 > 0, mirrored=quarters in (2, 3), upside_down=quarters in (1, 2)
+        )
+    if data is None:
+        return _UPRIGHT
+    # A point goes to (a x + c y, b x + d y), y downwards.
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return _Turn(swaps=True, mirrored=c < 0, upside_down=b < 0)
+    return _Turn(swaps=False, mirrored=a < 0, upside_down=d < 0)
 
 
 def _reformat(
