@@ -76,7 +76,7 @@ class SqlStore(SqlPictures):
             self._pass_fences(connection, commit.fences)
             new = self._keep_events(connection, commit.events, now)
             self._database.upsert(connection, _schema.buckets, buckets)
-            self._database.upsert(connection, _schema.health, health, replace=False)
+            self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
         return new
 
@@ -465,6 +465,8 @@ def _rows(
         }
         for bucket in commit.buckets
     ]
+    # Later words on the same state, such as another reason for the same absence, replace earlier.
+    changes = {(change.camera, change.at, change.state): change for change in commit.health}
     health = [
         {
             "camera": change.camera,
@@ -473,7 +475,7 @@ def _rows(
             "detail": _storable(change.detail),
             "kept_at": now,
         }
-        for change in commit.health
+        for change in changes.values()
     ]
     checkpoints = [
         {

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pipeline.core.errors import SourceFailure
+
 BUCKET_S = 60.0
+_FAILURES = frozenset(failure.value for failure in SourceFailure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,30 @@ class Health:
     at: float
     state: str
     detail: str = ""
+    """What is known about it; of a failed source, its reason and a sentence: as `failed_with` writes them."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in a word or two where a source failed (see `SourceFailure`), else the detail."""
+        return self._parts[0]
+
+    @property
+    def message(self) -> str:
+        """The sentence of a source that failed: what happened, and the way out; else empty."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        reason, colon, message = self.detail.partition(": ")
+        return (reason, message) if colon and reason in _FAILURES else (self.detail, "")
+
+
+def failed_with(reason: SourceFailure, message: str) -> str:
+    """A source's failure as the detail of a camera's state.
+
+    One text: a release that knows no message shows it whole.
+    """
+    return f"{reason.value}: {message}"
 
 
 def minute_of(at: float) -> int:

@@ -44,7 +44,9 @@ class CameraStatus:
     """Its last reported state, such as online or offline."""
     since: float | None = None
     reason: str | None = None
-    """Why it is in that state, if known."""
+    """Why it is in that state, if known; in a word or two where its source failed."""
+    message: str | None = None
+    """The sentence of a source that failed: what happened, and the way out."""
     sampled_by: str | None = None
     """The process that has it open."""
     standing_by: Sequence[str] = ()
@@ -299,7 +301,8 @@ def _camera(
         standing_by=[report.place for report in seen.reports if name in report.stands_by_for],
         state=health.state if health else None,
         since=health.at if health else None,
-        reason=(health.detail or None) if health else None,
+        reason=(health.reason or None) if health else None,
+        message=(health.message or None) if health else None,
         figures=counted,
         per_second=per_second,
         lag_s=round(max(0.0, now - until), 3) if until else None,
@@ -420,7 +423,7 @@ def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
     troubles = []
     for name, camera in status.cameras.items():
         if camera.state in ENDED_BY and camera.since is not None:
-            why = f": {camera.reason}" if camera.reason else ""
+            why = "".join(f": {word}" for word in (camera.reason, camera.message) if word)
             since = local_time(camera.since, deployment.site_of(name).timezone)
             troubles.append(f"camera {name} has been {camera.state} since {since}{why}")
     return troubles

@@ -69,7 +69,9 @@ class HealthEvents:
         since = self._since[trouble]
         data: dict[str, JsonValue] = {"state": trouble}
         if health.detail:
-            data["reason"] = health.detail
+            data["reason"] = health.reason
+        if health.message:
+            data["message"] = health.message
         if phase == "end":
             data["seconds"] = round(health.at - since, 3)
         return Event(

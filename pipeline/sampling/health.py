@@ -11,6 +11,9 @@ from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+# A camera may put anything into its answers, something new each time.
+_MOST_SAID = 50
+
 
 class CameraHealth:
     """Reports when a camera goes online or offline. Called by its own thread and its watcher's."""
@@ -23,7 +26,11 @@ class CameraHealth:
         self._up.set(0)
         self._lock = threading.Lock()
         self._online: bool | None = None
-        self._reason = ""
+        self._since = 0.0
+        self._detail = ""
+        # Every detail that was said since the camera went offline: two that take turns at each
+        # attempt are said once each.
+        self._said: set[str] = set()
 
     @property
     def is_offline(self) -> bool:
@@ -39,17 +46,28 @@ class CameraHealth:
             self._up.set(1)
             self._say(Health(self._camera, at, "online"))
 
-    def offline(self, at: float, reason: str) -> None:
-        """No pictures arrive, for this reason."""
+    def offline(self, at: float, detail: str) -> None:
+        """No pictures arrive, for this reason.
+
+        Another reason for the same absence is reported as of its beginning.
+        """
         with self._lock:
             self._up.set(0)
-            if self._online is False:
-                if reason != self._reason:
-                    logger.warning("camera %s is still offline: %s", self._camera, reason)
-                self._reason = reason
+            if self._online is not False:
+                self._online, self._since = False, at
+                self._said.clear()
+            elif detail == self._detail:
                 return
-            self._online, self._reason = False, reason
-            self._say(Health(self._camera, at, "offline", reason))
+            self._detail = detail
+            health = Health(self._camera, self._since, "offline", detail)
+            if detail in self._said:
+                self._on_health(health)
+                return
+            if len(self._said) >= _MOST_SAID:
+                self._said.clear()
+            self._said.add(detail)
+            again = "still " if len(self._said) > 1 else ""
+            self._say(health, logging.WARNING, again)
 
     def ended(self) -> None:
         """A file has ended: there are no more pictures, and nothing is wrong."""
@@ -67,7 +85,8 @@ class CameraHealth:
         with self._lock:
             self._say(Health(self._camera, at, change.state, change.detail), level)
 
-    def _say(self, health: Health, level: int = logging.INFO) -> None:
+    def _say(self, health: Health, level: int = logging.INFO, still: str = "") -> None:
         state = f"{health.state}: {health.detail}" if health.detail else health.state
+        state = f"{still}{state}"
         logger.log(level, "camera %s is %s", health.camera, state, extra={"camera": health.camera})
         self._on_health(health)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
+from pipeline.core.measures import failed_with
 from pipeline.core.retrying import Backoff
 from pipeline.sampling.camera import Camera, SamplerContext, rests_of
 from pipeline.sampling.health import CameraHealth
@@ -155,8 +156,9 @@ class CameraLoop:
         self._context.metrics.camera_failures.labels(self.name, reason.value).inc()
         live = self._camera.source.live
         at = None if live else self._sampler.last_at
-        detail = reason.value if reason is not SourceFailure.TIMEOUT else message
-        self._health.offline(self._context.clock.now() if at is None else at, detail)
+        self._health.offline(
+            self._context.clock.now() if at is None else at, failed_with(reason, message)
+        )
 
 
 class _Losses:

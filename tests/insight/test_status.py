@@ -159,6 +159,10 @@ def test_events_that_wait_for_nobody_are_a_trouble(tmp_path: Path, server: Redis
     ("health", "trouble"),
     [
         (Health("plaza", AT, "offline", "refused"), "offline since {}: refused"),
+        (
+            Health("plaza", AT, "offline", "stream ended: camera: ended the stream"),
+            "offline since {}: stream ended: camera: ended the stream",
+        ),
         (Health("plaza", AT, "frozen", "still"), "frozen since {}: still"),
         (Health("plaza", AT, "black"), "black since {}"),
         (Health("plaza", AT, "moving"), None),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.core.errors import SourceFailure
 from pipeline.core.events import Event, JsonValue
-from pipeline.core.measures import Health
+from pipeline.core.measures import Health, failed_with
 from pipeline.processing.health import ENDED_BY, HealthEvents
 
 AT = 1_700_000_000.0
@@ -55,6 +56,17 @@ def test_an_end_belongs_to_its_start() -> None:
     assert start.data == {"state": "offline", "reason": "refused"}
     assert end.data == {"state": "offline", "seconds": 7.5}
     assert again.id != start.id
+
+
+def test_a_failed_source_gives_its_reason_and_its_sentence() -> None:
+    """Two fields: a word for programs, a sentence for people."""
+    detail = failed_with(SourceFailure.UNSUPPORTED, "rtsp://cam/a: redirects; use that address")
+    (start,) = HealthEvents().judge(Health("door", AT, "offline", detail))
+    assert start.data == {
+        "state": "offline",
+        "reason": "unsupported",
+        "message": "rtsp://cam/a: redirects; use that address",
+    }
 
 
 @pytest.mark.parametrize("trouble", sorted(ENDED_BY))

@@ -102,7 +102,8 @@ def test_a_file_that_cannot_be_opened_is_a_failure() -> None:
     assert broken.opened == 1
     assert [end.camera for end in bench.results()] == ["other"]
     assert failures(bench, SourceFailure.NOT_FOUND) == 1
-    assert Health("door", START, "offline", "not found") in bench.said
+    said = Health("door", START, "offline", f"not found: {missing}")
+    assert said in bench.said
 
 
 def test_a_file_that_breaks_in_the_middle_ends_as_a_failure() -> None:
@@ -114,7 +115,7 @@ def test_a_file_that_breaks_in_the_middle_ends_as_a_failure() -> None:
         assert list(supervisor.failures) == ["door"]
     assert [job.ordinal for job in bench.jobs()] == [0, 1, 2]
     assert [(end.ordinal, end.last) for end in bench.results()] == [(3, True)]
-    assert bench.said[-1] == Health("door", START + 1, "offline", "broken stream")
+    assert bench.said[-1] == Health("door", START + 1, "offline", f"broken stream: {broken}")
 
 
 def test_a_live_camera_comes_back() -> None:
@@ -132,7 +133,8 @@ def test_a_live_camera_comes_back() -> None:
     assert [job.ordinal for job in jobs] == [0, 1, 2, 0, 1, 2]
     assert [(health.state, health.detail) for health in bench.comings()] == [
         ("online", ""),
-        ("offline", "stream ended"),
+        ("offline", f"stream ended: {ENDED}"),
+        ("offline", f"refused: {REFUSED}"),
         ("online", ""),
     ]
     assert failures(bench, SourceFailure.ENDED) == 1
@@ -146,7 +148,9 @@ def test_a_camera_that_was_never_there_is_offline() -> None:
     with running(bench, [camera(ScriptedSource([REFUSED], live=True))]):
         wait_until(lambda: failures(bench, SourceFailure.REFUSED) == 6)
         assert not is_up(bench)
-    assert [(health.state, health.detail) for health in bench.said] == [("offline", "refused")]
+    assert [(health.state, health.detail) for health in bench.said] == [
+        ("offline", f"refused: {REFUSED}")
+    ]
 
 
 def test_waits_double_up_to_a_limit() -> None:
@@ -194,7 +198,9 @@ def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
         assert not is_up(bench)
         resume.set()
         wait_until(lambda: bench.states() == ["online", "offline", "online"])
-    assert bench.comings()[1] == Health("door", START + 40, "offline", "no picture for 40 s")
+    assert bench.comings()[1] == Health(
+        "door", START + 40, "offline", "timeout: no picture for 40 s"
+    )
     assert failures(bench, SourceFailure.TIMEOUT) == 1
     assert source.opened == 1
 
@@ -302,11 +308,18 @@ def test_health_that_cannot_be_kept_ends_no_camera() -> None:
 
 
 def test_a_new_reason_for_being_away_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """From refused to unauthorised is news to whoever mends it; the same again is not."""
+    """From refused to unauthorised is news to whoever mends it; the same again is not.
+
+    The absence is still the same one: it began when it began.
+    """
     said: list[Health] = []
     health = CameraHealth("door", said.append, Metrics())
-    for reason in ("refused", "refused", "unauthorised", "unauthorised"):
-        health.offline(START, reason)
-    assert [one.detail for one in said] == ["refused"]
+    for nth, reason in enumerate(("refused", "refused", "unauthorised", "unauthorised", "refused")):
+        health.offline(START + nth, reason)
+    assert [(one.at, one.detail) for one in said] == [
+        (START, "refused"),
+        (START, "unauthorised"),
+        (START, "refused"),
+    ]
     told = [record.getMessage() for record in caplog.records if "still" in record.getMessage()]
     assert told == ["camera door is still offline: unauthorised"]
