@@ -3,20 +3,27 @@
 import itertools
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, field_validator
 
 from connectors.sources.ffmpeg.decoder import DecodeConfig, Decoder
-from connectors.sources.ffmpeg.input import read_packets
 from connectors.sources.ffmpeg.pictures import VideoPicture
-from connectors.sources.ffmpeg.recording import Recording, find_files
+from connectors.sources.ffmpeg.recording import Reading, Recording
+from connectors.sources.ffmpeg.timeline import FileTimeline
+from connectors.sources.recordings.begin import Basis, Begin, Dating
+from connectors.sources.recordings.names import NamePattern
+from connectors.sources.recordings.paths import find_files, is_picture
+from connectors.sources.recordings.series import PictureSeries
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.errors import SourceError
+from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need
 
@@ -24,6 +31,14 @@ log = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable file"
 """The counter of files of a folder or glob that could not be opened."""
+CUT_SHORT = "file cut short"
+"""The counter of files that end before they should."""
+# Files of one camera that overlap by more than a segment's rounding are of several cameras.
+_OVERLAP_S = 60.0
+# Times taken from two kinds of witnesses that are further apart do not belong together.
+_STRANGE_GAP_S = 86_400.0
+# More sentences than these are in the log alone.
+_MOST_TROUBLES = 20
 
 
 class FileConfig(DecodeConfig):
@@ -33,14 +48,26 @@ class FileConfig(DecodeConfig):
     is_recording: ClassVar[Literal[True]] = True
     """Its pictures were taken before; none is lost however long they wait."""
     path: str = Field(min_length=1)
-    """A video file, a folder (its videos in order of their names), or a glob like `cam*/*.mp4`."""
+    """A video file, a folder (its videos in order), or a glob such as `cam1/**/*.mp4`. Pictures
+    without a video beside them are played like a film."""
     loop: bool = False
     """Play it again at its end, without limit; time continues."""
     speed: Literal["realtime", "max"] = "max"
     """`max` is as fast as the machine can, `realtime` as fast as it was recorded."""
     starts_at: AwareDatetime | None = None
     """When the recording begins, with its zone, such as `2026-11-23T08:00:00+01:00`; without it the
-    container's creation time counts, else the file's time of modification."""
+    container's creation time counts, else a time in the file's name, else its time of modification
+    minus its length. Gaps between files are kept either way."""
+    name_time: str | None = None
+    """Where the time stands in the files' names, such as `%Y-%m-%d/%H/*/%M.%S` (codes of
+    `strptime`, `%s` for seconds since 1970, `*` for anything); it is then believed first."""
+    name_zone: str | None = None
+    """Time zone of times in names that state none, such as `UTC`; by default the site's."""
+    rate: float | None = Field(default=None, gt=0, le=1000)
+    """Pictures a second, for files without timestamps (such as raw H.264) and folders of pictures;
+    where files have timestamps, these are then ignored."""
+    stream: int | None = Field(default=None, ge=0)
+    """Which of a file's video streams, from 0; by default the largest with a moving picture."""
 
     @field_validator("starts_at", mode="before")
     @classmethod
@@ -51,28 +78,76 @@ class FileConfig(DecodeConfig):
             )
         return value
 
+    @field_validator("name_time")
+    @classmethod
+    def _a_pattern(cls, value: str | None) -> str | None:
+        if value is not None:
+            NamePattern(value)
+        return value
+
+    @field_validator("name_zone")
+    @classmethod
+    def _a_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (KeyError, OSError, ValueError):
+                raise ValueError(
+                    f"{value!r} is not a known time zone; write it like Europe/Berlin or UTC"
+                ) from None
+        return value
+
     @property
     def is_finite(self) -> bool:
         """Whether it comes to an end."""
         return not self.loop
 
-    def build(self, clock: Clock | None = None) -> "FileSource":
-        """The recording, not yet opened."""
-        return FileSource(self, clock or SystemClock())
+    def build(self, clock: Clock | None = None, zone: str = "UTC") -> "FileSource":
+        """The recording, not yet opened; `zone` is the site's."""
+        return FileSource(self, clock or SystemClock(), zone)
+
+    def dating(self, zone: str) -> Dating:
+        """How the beginnings of its files are found, at a site in this zone."""
+        pattern = NamePattern(self.name_time) if self.name_time is not None else None
+        return Dating(ZoneInfo(self.name_zone or zone), time.time(), pattern)
+
+    def reading(self) -> Reading:
+        """How its files are read."""
+        return Reading(self.threads, self.hwaccel, self.stream, self.rate)
+
+
+def files_in_order(path: str, dating: Dating) -> tuple[Sequence[str], Sequence[str]]:
+    """The files of a path in the order in which they play, and those that are being copied.
+
+    That of the times in their names, where each has one, else that of their names. Raises
+    SourceError if there are none.
+    """
+    found = find_files(path)
+    files = list(found.files)
+    if len(files) > 1:
+        named = [dating.by_name(name) for name in files]
+        times = [at for at in named if at is not None]
+        if len(times) == len(files):
+            files = [name for _, name in sorted(zip(times, files, strict=True), key=lambda t: t[0])]
+    return files, found.unfinished
 
 
 class FileSource:
     """Plays recordings; the same ones give the same pictures and times on every reading."""
 
-    def __init__(self, config: FileConfig, clock: Clock) -> None:
+    def __init__(self, config: FileConfig, clock: Clock, zone: str = "UTC") -> None:
         self._config = config
         self._clock = clock
+        self._zone = zone
         self._run = config.path
         self._lost: Counter[str] = Counter()
         self._played = 0.0
         self._stop = threading.Event()
         self._unplayed: Recording | None = None
         self._playing: Generator[Picture] | None = None
+        self._troubles: list[str] = []
+        self._failed: list[SourceError] = []
+        self._said: set[str] = set()
 
     @property
     def live(self) -> bool:
@@ -89,22 +164,43 @@ class FileSource:
         """How much of it was played, 0..1 by files and their lengths; None where it loops."""
         return None if self._config.loop else self._played
 
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What is wrong with the files, as sentences: unreadable, cut short, of doubtful time."""
+        return tuple(self._troubles[:_MOST_TROUBLES])
+
     def open(self, need: Need) -> None:
         """Open the first file that can be read; raises SourceError when there is none."""
         self.close()
         self._stop = threading.Event()
         self._lost = Counter()
-        paths = find_files(self._config.path)
-        while (first := self._opened(paths[0], is_last=len(paths) == 1)) is None:
-            paths = paths[1:]
-        given = self._config.starts_at
-        start = given.timestamp() if given else first.declared_start
-        self._run = f"{self._config.path}@{datetime.fromtimestamp(start, UTC).isoformat()}"
+        self._troubles, self._failed, self._said = [], [], set()
+        dating = self._config.dating(self._zone)
+        paths, unfinished = files_in_order(self._config.path, dating)
+        for name in unfinished:
+            log.info("%s is still being copied, by its name; it is left out", name)
+        if all(is_picture(path) for path in paths):
+            series = PictureSeries(paths, dating, self._config.rate)
+            begin = series.begin()
+            start = self._started(begin)
+            self._playing = self._play_series(series, len(paths), start, need)
+            return
+        first, nth = None, 0
+        for nth, path in enumerate(paths):  # noqa: B007  used behind the loop
+            first = self._opened(path, dating, is_alone=len(paths) == 1)
+            if first is not None:
+                break
+        if first is None:
+            raise self._summed_up(len(paths))
+        start = self._started(first.begin)
         self._unplayed = first
-        self._playing = self._play(paths, start, need)
+        self._playing = self._play(_Order(paths, nth, first.begin), dating, start, need)
 
     def pictures(self) -> Iterator[Picture]:
-        """Pictures in time order, to the end of the last file."""
+        """Pictures in time order, to the end of the last file.
+
+        Raises SourceError there if a file could not be played or gave no picture.
+        """
         return self._playing or iter(())
 
     def counters(self) -> Mapping[str, int]:
@@ -122,17 +218,30 @@ class FileSource:
             self._unplayed.container.close()
             self._unplayed = None
 
-    def _play(self, paths: Sequence[str], start: float, need: Need) -> Generator[Picture]:
+    def _started(self, begin: Begin) -> float:
+        given = self._config.starts_at
+        start = given.timestamp() if given else begin.at
+        self._run = f"{self._config.path}@{datetime.fromtimestamp(start, UTC).isoformat()}"
+        return start
+
+    def _play(
+        self, order: "_Order", dating: Dating, start: float, need: Need
+    ) -> Generator[Picture]:
         pace = self._pace(start, need.is_repeat) if self._config.speed == "realtime" else None
-        end = start
+        end, paths = start, order.paths
         for nth, path in enumerate(itertools.cycle(paths) if self._config.loop else paths):
-            recording, self._unplayed = self._unplayed or self._opened(path), None
+            if nth < order.first:
+                continue  # could not be opened, as was said then
+            recording, self._unplayed = self._unplayed or self._opened(path, dating), None
             if recording is None:
                 continue
             with closing(recording.container):
-                timeline = recording.timeline(self._start_of(nth, len(paths), recording, end))
+                declared = start + recording.begin.at - order.begin.at
+                timeline = recording.timeline(self._start_of(order, nth, recording, declared, end))
                 decoder = Decoder(recording.stream, need, timeline.at, self._lost)
-                for picture in self._pictures_of(recording, decoder):
+                count = 0
+                for picture in self._pictures_of(recording, decoder, timeline):
+                    count += 1
                     if pace is not None:
                         pace(picture.captured_at)
                     if self._stop.is_set():
@@ -141,35 +250,145 @@ class FileSource:
                         share = (picture.captured_at - timeline.start) / recording.length_s
                         self._played = min(1.0, (nth + min(1.0, share)) / len(paths))
                     yield picture
+            if self._stop.is_set():
+                return
+            if not count:
+                words = f"{path} holds no picture that can be decoded"
+                self._fail(path, SourceError(SourceFailure.BROKEN, words))
             if self._config.loop and timeline.end() == timeline.start:
                 return  # nothing in it: looping would spin
             end = max(timeline.end(), timeline.start + recording.length_s)
+        self._played = 1.0
+        if self._failed:
+            raise self._summed_up(len(paths))
 
-    def _start_of(self, nth: int, of: int, recording: Recording, end: float) -> float:
-        """Recordings made one after the other keep their gaps, all others follow each other."""
-        as_declared = 0 < nth < of and self._config.starts_at is None
-        return max(end, recording.declared_start) if as_declared else end
-
-    def _pictures_of(self, recording: Recording, decoder: Decoder) -> Iterator[VideoPicture]:
-        container, stream, place = recording.container, recording.stream, recording.place
-        try:
-            for packet in read_packets(container, stream, place, self._lost):
+    def _play_series(
+        self, series: PictureSeries, of: int, start: float, need: Need
+    ) -> Generator[Picture]:
+        pace = self._pace(start, need.is_repeat) if self._config.speed == "realtime" else None
+        rate = self._config.rate
+        while True:
+            last = start
+            for nth, path, picture in series.pictures(start, need, self._lost):
+                self._played = (nth + 1) / of
+                if isinstance(picture, SourceError):
+                    self._fail(path, picture)
+                    continue
+                if picture is None:
+                    continue
+                if pace is not None:
+                    pace(picture.captured_at)
                 if self._stop.is_set():
                     return
+                last = picture.captured_at
+                yield picture
+            if not self._config.loop or last == start:
+                break
+            start = last + (1 / rate if rate else (last - start) / max(1, of - 1))
+        if series.pushed * 2 > of:
+            self._trouble(
+                f"{self._config.path}: the times of most pictures do not rise with their names, as "
+                "those of copies; set `rate:` to how many were taken in a second"
+            )
+        if self._failed:
+            raise self._summed_up(of)
+
+    def _start_of(
+        self, order: "_Order", nth: int, recording: Recording, declared: float, end: float
+    ) -> float:
+        """Recordings made one after the other keep their gaps, all others follow each other."""
+        if nth <= order.first or nth >= len(order.paths):
+            return end
+        begin, place = recording.begin, recording.place
+        if declared - end > _STRANGE_GAP_S and begin.basis is not order.begin.basis:
+            self._trouble_once(
+                "strange gap",
+                f"{place} would begin {timedelta(seconds=round(declared - end))} after the file "
+                f"before it, by its {begin.basis.value}, where the first one's beginning is by its "
+                f"{order.begin.basis.value}; it follows without a gap",
+            )
+            return end
+        if end - declared > _OVERLAP_S and begin.basis is not Basis.MODIFIED:
+            self._trouble_once(
+                "overlap",
+                f"{place} begins {timedelta(seconds=round(end - declared))} before the file before "
+                "it ends; they are played one after the other. Are they of several cameras? Each "
+                "camera needs a path of its own",
+            )
+        return max(end, declared)
+
+    def _pictures_of(
+        self, recording: Recording, decoder: Decoder, timeline: FileTimeline
+    ) -> Iterator[VideoPicture]:
+        place, ticks_s = recording.place, float(recording.stream.time_base or 0)
+        packets, last_s = 0, recording.zero_s
+        try:
+            for packet in recording.packets(self._lost):
+                if self._stop.is_set():
+                    return
+                if packet.size and not packet.is_corrupt:
+                    packets += 1
+                    if packet.pts is not None:
+                        lasts_s = max((packet.duration or 0) * ticks_s, timeline.usual_s)
+                        last_s = max(last_s, packet.pts * ticks_s + lasts_s)
                 yield from decoder.pictures(packet)
         except SourceError as error:
-            log.warning("%s, the rest of it is left out", error)
+            if error.reason is not SourceFailure.ENDED:
+                broken = f"{error}, the rest of it is left out"
+                self._fail(place, SourceError(error.reason, broken))
+        for at, by in timeline.closed:
+            self._trouble_once(
+                f"clock of {place} {at}",
+                f"{place}: its clock was set {'forward' if by > 0 else 'back'} by "
+                f"{timedelta(seconds=abs(round(by)))} after "
+                f"{timedelta(seconds=round(at - timeline.start))}; time goes on there without a gap",
+            )
+        why = recording.shortfall(last_s - recording.zero_s, packets)
+        if recording.is_growing:
+            words = f"{place} is still being written; what it held until now was played"
+            self._trouble_once(f"growing {place}", words)
+        elif why is not None and f"short {place}" not in self._said:
+            self._lost[CUT_SHORT] += 1
+            self._trouble_once(f"short {place}", f"{place} {why}")
 
-    def _opened(self, path: str, *, is_last: bool = False) -> Recording | None:
-        config = self._config
+    def _opened(self, path: str, dating: Dating, *, is_alone: bool = False) -> Recording | None:
         try:
-            return Recording.open(path, config.threads, config.hwaccel)
+            recording = Recording.open(path, self._config.reading(), dating)
         except SourceError as error:
-            if is_last:
-                raise
-            self._lost[UNREADABLE] += 1
-            log.warning("%s, it is left out", error)
+            self._fail(path, error)
             return None
+        for remark in recording.remarks:
+            self._trouble_once(remark, f"{path} {remark}")
+        # Of one file whose start is stated, nothing else is believed.
+        doubts = () if is_alone and self._config.starts_at is not None else recording.begin.doubts
+        for doubt in doubts:
+            # One of a kind is enough: a thousand files of one camera share their faults.
+            self._trouble_once(doubt.kind, f"{path} {doubt.words}")
+        return recording
+
+    def _fail(self, path: str, error: SourceError) -> None:
+        if f"failed {path}" not in self._said:
+            self._lost[UNREADABLE] += 1
+            self._failed.append(error)
+        self._trouble_once(f"failed {path}", str(error))
+
+    def _trouble_once(self, kind: str, sentence: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self._trouble(sentence)
+
+    def _trouble(self, sentence: str) -> None:
+        self._troubles.append(sentence)
+        log.warning("%s", sentence)
+
+    def _summed_up(self, of: int) -> SourceError:
+        """All that failed as one error."""
+        first, failed = self._failed[0], len(self._failed)
+        if of == 1:
+            return first
+        others = f", and {failed - 1} more that the log names" if failed > 1 else ""
+        words = f"{failed} of {of} files could not be played to their end: {first}{others}"
+        return SourceError(first.reason, words)
 
     def _pace(self, start: float, is_repeat: Callable[[], bool]) -> Callable[[float], None]:
         began = self._clock.monotonic()
@@ -184,3 +403,12 @@ class FileSource:
                 self._clock.wait(left, self._stop)
 
         return wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The files that are played, and which of them begins."""
+
+    paths: Sequence[str]
+    first: int
+    begin: Begin

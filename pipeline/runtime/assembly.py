@@ -214,12 +214,19 @@ def camera_of(
     camera = deployment.cameras[name]
     return Camera(
         name=name,
-        source=camera.source.build(clock),
+        source=_source(deployment, name, clock),
         sample=camera.sample,
         tasks=tuple(_tasks(camera)),
         max_side=_max_side(deployment, camera),
         judged=judged,
     )
+
+
+def _source(deployment: Deployment, name: str, clock: Clock) -> Source:
+    config = deployment.cameras[name].source
+    if config.is_recording:
+        return config.build(clock, deployment.site_of(name).timezone)
+    return config.build(clock)
 
 
 def is_sampled_alike(name: str, before: Deployment, after: Deployment) -> bool:
@@ -229,7 +236,10 @@ def is_sampled_alike(name: str, before: Deployment, after: Deployment) -> bool:
 
 def _sampling(deployment: Deployment, name: str) -> tuple[object, ...]:
     camera = deployment.cameras[name]
-    return camera.source, camera.sample, tuple(_tasks(camera)), _max_side(deployment, camera)
+    # Names of recordings hold local times.
+    zone = deployment.site_of(name).timezone if camera.source.is_recording else None
+    tasks = tuple(_tasks(camera))
+    return camera.source, zone, camera.sample, tasks, _max_side(deployment, camera)
 
 
 def _tasks(camera: CameraConfig) -> Iterator[tuple[Task, float | None]]:

@@ -1,4 +1,4 @@
-"""What a camera wrote into a photo beside the picture: which way up it is, and when it was taken."""
+"""What a camera wrote into a photo: which way up it is, and when it was taken."""
 
 import struct
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def _time(main: dict[int, int | str], more: dict[int, int | str]) -> datetime | 
     zone = str(more.get(_OFFSET) or "")
     part = "".join(filter(str.isdecimal, str(more.get(_PART_OF_SECOND) or "")))
     try:
-        taken = datetime.strptime(written.strip(), "%Y:%m:%d %H:%M:%S")  # noqa: DTZ007 - local
+        taken = datetime.strptime(written.strip(), "%Y:%m:%d %H:%M:%S")
         if zone.strip():
             taken = datetime.strptime(f"{written.strip()} {zone.strip()}", "%Y:%m:%d %H:%M:%S %z")
     except ValueError:

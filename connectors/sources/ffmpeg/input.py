@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.errors import DECODE_ERROR, translate
-from pipeline.core.errors import SourceFailure
+from pipeline.core.errors import SourceError, SourceFailure
 
 if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
@@ -34,26 +34,64 @@ class Input:
     """For opening and for each read; None for local files."""
     hwaccel: str | None = None
     threads: int = 1
+    stream: int | None = None
+    """Which of its video streams, from 0; None for the one with the moving picture."""
 
 
 def open_input(what: Input) -> "tuple[InputContainer, VideoStream]":
     """Open and probe an input; raises SourceError. The caller closes the container."""
     container = _open_container(what)
-    if not container.streams.video:
+    try:
+        stream = _chosen(container, what)
+    except SourceError:
         container.close()
-        raise failure(SourceFailure.UNSUPPORTED, what.place)
-    stream = container.streams.video[0]
-    if getattr(stream, "codec_context", None) is None:
-        container.close()
-        raise failure(
-            SourceFailure.UNSUPPORTED, what.place, "has a video codec that FFmpeg cannot decode"
-        )
+        raise
     context = stream.codec_context
     context.thread_count = what.threads
     context.thread_type = "AUTO" if what.threads != 1 else "SLICE"
     if what.hwaccel and not context.is_hwaccel:
         _report_software(what)
     return container, stream
+
+
+def _chosen(container: "InputContainer", what: Input) -> "VideoStream":
+    """The stream asked for, or the moving picture: of several the largest, then the longest."""
+    from av.stream import Disposition
+
+    every = container.streams.video
+    if not every:
+        raise failure(SourceFailure.UNSUPPORTED, what.place)
+    if what.stream is not None and what.stream >= len(every):
+        raise failure(
+            SourceFailure.NOT_FOUND,
+            what.place,
+            f"has {len(every)} video streams, so that `stream` is at most {len(every) - 1}",
+        )
+    if what.stream is None and sum(Disposition.dependent in s.disposition for s in every) > 1:
+        raise failure(
+            SourceFailure.UNSUPPORTED,
+            what.place,
+            "is a picture made of tiles (HEIC); convert it to JPEG",
+        )
+    meant = every if what.stream is None else (every[what.stream],)
+    streams = [one for one in meant if getattr(one, "codec_context", None) is not None]
+    if not streams:
+        raise failure(
+            SourceFailure.UNSUPPORTED, what.place, "has a video codec that FFmpeg cannot decode"
+        )
+    aside = Disposition.attached_pic | Disposition.timed_thumbnails
+
+    def worth(stream: "VideoStream") -> tuple[bool, bool, bool, int, float]:
+        context = stream.codec_context
+        return (
+            not stream.disposition & aside,
+            stream.frames != 1,  # 0 where the container does not say
+            Disposition.still_image not in stream.disposition,
+            context.width * context.height,
+            float((stream.duration or 0) * (stream.time_base or 0)),
+        )
+
+    return max(streams, key=worth)  # the first of equal ones
 
 
 def _open_container(what: Input) -> "InputContainer":

@@ -73,7 +73,7 @@ def _length_size(name: str, extradata: bytes) -> int:
     """How many bytes give a NAL unit's length; 0 where start codes lie between them."""
     if name == "h264" and len(extradata) > 4 and extradata[0] == 1:
         return (extradata[4] & 3) + 1
-    if name == "hevc" and len(extradata) > 21 and (extradata[0] or extradata[1] or extradata[2] > 1):
+    if name == "hevc" and len(extradata) > 21 and extradata[:3] not in (b"\0\0\0", b"\0\0\1"):
         return (extradata[21] & 3) + 1
     if name == "vvc" and len(extradata) > 4 and extradata[0] & 0xF8 == 0xF8:
         return (extradata[0] >> 1 & 3) + 1

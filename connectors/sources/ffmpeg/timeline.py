@@ -11,9 +11,12 @@ from pipeline.core.clock import Clock
 _DISORDER_S = 1.0
 # Two pictures never share a time: trackers divide by what lies between them.
 _APART_S = 0.001
-# Recordings made on motion have honest gaps in their timestamps, up to this long; a longer step is
-# a clock that was set.
-_FILE_GAP_S = 3600.0
+# Recordings made on motion have honest gaps in their timestamps: a night, but not a whole day, by
+# which clocks are set.
+_FILE_GAP_S = 20 * 3600.0
+# MPEG's timestamps begin again after 26.5 hours; with a gap of more than this it is a new encoder.
+_WRAP_S = 2**33 / 90_000
+_WRAP_GAP_S = 3600.0
 # A live stream's clock may run this far ahead of its pictures' arrival before it is called a jump:
 # longer than packets come late and are then delivered together.
 _AHEAD_S = 5.0
@@ -29,8 +32,12 @@ class FileTimeline:
     """Times of a recording: `start` plus its pts, the same on every reading of the file."""
 
     def __init__(self, start: float, usual_s: float, first_pts_s: float | None = None) -> None:
+        """`first_pts_s` is the pts at the start: of the first picture, or of its sound before."""
         self.start = start
-        self._usual_s = usual_s
+        self.closed: list[tuple[float, float]] = []
+        """Jumps of its clock that are no gaps: when, and by how many seconds."""
+        self.usual_s = usual_s
+        """How far pictures are apart where no timestamp says it."""
         self._zero = first_pts_s
         self._last_pts = first_pts_s
         self._last_at: float | None = None
@@ -41,13 +48,21 @@ class FileTimeline:
             return self._rise(self.end())
         step = 0.0 if self._last_pts is None else pts_s - self._last_pts
         if self._zero is None or not -_DISORDER_S <= step <= _FILE_GAP_S:
-            self._zero = pts_s - (self.end() - self.start)
+            self._begin_anew(pts_s, step)
         self._last_pts = pts_s
-        return self._rise(self.start + (pts_s - self._zero))
+        return self._rise(self.start + (pts_s - (self._zero or 0.0)))
+
+    def _begin_anew(self, pts_s: float, step: float) -> None:
+        if self._zero is not None and 0 <= step + _WRAP_S <= _WRAP_GAP_S:
+            self._zero -= _WRAP_S
+            return
+        if self._zero is not None:
+            self.closed.append((self.end(), step))
+        self._zero = pts_s - (self.end() - self.start)
 
     def end(self) -> float:
         """Where time continues after the last picture."""
-        return self.start if self._last_at is None else self._last_at + self._usual_s
+        return self.start if self._last_at is None else self._last_at + self.usual_s
 
     def _rise(self, at: float) -> float:
         if self._last_at is not None:

@@ -4,12 +4,12 @@ These are warnings: the cameras may be connected to another machine than the one
 file.
 """
 
-import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.core.errors import Problem
+from connectors.sources.recordings.paths import find_files
+from pipeline.core.errors import Problem, SourceError
 from pipeline.deployment.model import CameraConfig
 from pipeline.deployment.problems.references import Check, Checked, able_engines
 from pipeline.deployment.yaml.tree import dotted
@@ -102,8 +102,12 @@ def absent_recordings(checked: Checked) -> Iterator[Problem]:
         if not source.is_recording or checked.is_broken("cameras", camera, "source"):
             continue
         path = dotted(("cameras", camera, "source", "path"))
-        found = [source.path] if os.path.lexists(source.path) else glob.glob(source.path)  # noqa: PTH207 - may be absolute
-        if not found:
+        try:
+            found = find_files(source.path).files
+        except SourceError as error:
+            yield Problem(path, f"{error} (relative to {Path.cwd()})")
+            continue
+        if not any(os.path.lexists(name) for name in found):
             yield Problem(path, f"no file found at {source.path} (relative to {Path.cwd()})")
         elif not any(os.access(name, os.R_OK) for name in found):
             yield Problem(path, f"{source.path} cannot be read by this user (permission denied)")

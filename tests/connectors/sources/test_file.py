@@ -159,7 +159,7 @@ def test_start_is_the_modification_where_there_is_no_creation_time(
     path = write_clip(tmp_path / "a.mkv", Clip(metadata={"creation_time": written}))
     os.utime(path, (START_S + 5, START_S + 5))
     _, pictures = played(path)
-    assert offsets(pictures)[0] == 5.0
+    assert offsets(pictures)[0] == 3.0  # two seconds long, and modified at its end
 
 
 def test_looping_goes_on_in_time_and_run(tmp_path: Path) -> None:
@@ -193,11 +193,14 @@ def test_files_of_a_glob_follow_each_other(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_among_others_is_counted(tmp_path: Path) -> None:
-    """One broken recording does not stop a folder, not even as the first."""
+    """Broken ones do not keep a folder from playing; that they are is an error at its end."""
     (tmp_path / "a.mp4").write_bytes(b"not a video")
     write_clip(tmp_path / "b.mp4", Clip(frames=3))
     (tmp_path / "c.mp4").write_bytes(b"")
-    source, pictures = played(tmp_path)
+    source, pictures = FileConfig(path=str(tmp_path)).build(), []
+    source.open(Need())
+    with pytest.raises(SourceError, match=r"2 of 3 files could not be played.*a\.mp4 is not a"):
+        pictures.extend(source.pictures())
     assert len(pictures) == 3
     assert source.counters()["unreadable file"] == 2
 
