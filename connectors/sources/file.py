@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, Field, field_validator
 
 from connectors.sources.ffmpeg.decoder import DecodeConfig, Decoder
 from connectors.sources.ffmpeg.pictures import VideoPicture
-from connectors.sources.ffmpeg.recording import Reading, Recording
+from connectors.sources.ffmpeg.recording import ReadingKeys, Recording
 from connectors.sources.ffmpeg.timeline import FileTimeline
 from connectors.sources.recordings.begin import Basis, Begin, Dating
 from connectors.sources.recordings.names import NamePattern
@@ -111,9 +111,9 @@ class FileConfig(DecodeConfig):
         pattern = NamePattern(self.name_time) if self.name_time is not None else None
         return Dating(ZoneInfo(self.name_zone or zone), time.time(), pattern)
 
-    def reading(self) -> Reading:
+    def reading(self) -> ReadingKeys:
         """How its files are read."""
-        return Reading(self.threads, self.hwaccel, self.stream, self.rate)
+        return ReadingKeys(self.threads, self.hwaccel, self.stream, self.rate)
 
 
 def files_in_order(path: str, dating: Dating) -> tuple[Sequence[str], Sequence[str]]:
@@ -194,7 +194,7 @@ class FileSource:
             raise self._summed_up(len(paths))
         start = self._started(first.begin)
         self._unplayed = first
-        self._playing = self._play(_Order(paths, nth, first.begin), dating, start, need)
+        self._playing = self._play(_PlayOrder(paths, nth, first.begin), dating, start, need)
 
     def pictures(self) -> Iterator[Picture]:
         """Pictures in time order, to the end of the last file.
@@ -225,7 +225,7 @@ class FileSource:
         return start
 
     def _play(
-        self, order: "_Order", dating: Dating, start: float, need: Need
+        self, order: "_PlayOrder", dating: Dating, start: float, need: Need
     ) -> Generator[Picture]:
         pace = self._pace(start, need.is_repeat) if self._config.speed == "realtime" else None
         end, paths = start, order.paths
@@ -294,7 +294,7 @@ class FileSource:
             raise self._summed_up(of)
 
     def _start_of(
-        self, order: "_Order", nth: int, recording: Recording, declared: float, end: float
+        self, order: "_PlayOrder", nth: int, recording: Recording, declared: float, end: float
     ) -> float:
         """Recordings made one after the other keep their gaps, all others follow each other."""
         if nth <= order.first or nth >= len(order.paths):
@@ -337,12 +337,10 @@ class FileSource:
                 broken = f"{error}, the rest of it is left out"
                 self._fail(place, SourceError(error.reason, broken))
         for at, by in timeline.closed:
-            self._trouble_once(
-                f"clock of {place} {at}",
-                f"{place}: its clock was set {'forward' if by > 0 else 'back'} by "
-                f"{timedelta(seconds=abs(round(by)))} after "
-                f"{timedelta(seconds=round(at - timeline.start))}; time goes on there without a gap",
-            )
+            when = timedelta(seconds=round(at - timeline.start))
+            step = f"{'forward' if by > 0 else 'back'} by {timedelta(seconds=abs(round(by)))}"
+            words = f"{place}: its clock was set {step} after {when}; time goes on without a gap"
+            self._trouble_once(f"clock of {place} at {when}", words)
         why = recording.shortfall(last_s - recording.zero_s, packets)
         if recording.is_growing:
             words = f"{place} is still being written; what it held until now was played"
@@ -406,7 +404,7 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _PlayOrder:
     """The files that are played, and which of them begins."""
 
     paths: Sequence[str]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
 from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
-from pipeline.cli.tables import summary_tables
+from pipeline.cli.tables import remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
@@ -74,13 +74,16 @@ def _run(
     with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
         summary = work(running, stop, hang_up, quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(summary.as_json(), indent=2))
+        answer = summary.as_json() | {"remarks": list(running.remarks)}
+        typer.echo(json.dumps(answer, indent=2))
     else:
         console = Console()
         scope = "counts and events: everything in the store; frames: this run only"
         console.print(scope, style="dim")
         for table in summary_tables(summary):
             console.print(table)
+        if running.remarks:
+            console.print(remarks_table(running.remarks))
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():
         reason = summary.undelivered()

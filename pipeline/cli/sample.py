@@ -7,7 +7,7 @@ import typer
 
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
 from pipeline.cli.stage_options import known_names, stage_process
-from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.membership import Presence
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reports import Facts, Report, Reporter, reports_of
@@ -61,6 +61,8 @@ def sample(
     )
     cameras, queues = process_context.context.deployment.cameras, process_context.queues
 
+    stages: list[ConfirmedSamplingStage] = []
+
     def make(reporter: Reporter) -> tuple[Stage, Facts]:
         await_judges(process_context)
         others = OtherSamplers(queues.presence, reporter.member)
@@ -71,6 +73,8 @@ def sample(
             CameraShare(leases, queues.of_camera, others.over),
         )
 
+        stages.append(stage)
+
         def facts() -> dict[str, Any]:
             samples, stands_by_for = stage.samples, stage.stands_by_for
             return {
@@ -79,11 +83,17 @@ def sample(
                 "stands_by_for": sorted(stands_by_for),
                 "over": sorted(stage.over),
                 "stands_by": bool(stands_by_for) and not samples,
+                "troubles": stage.troubles,
+                "shortfall": stage.shortfall or "",
             }
 
         return stage, facts
 
     serve("sampling", make, process_context)
+    short = next((stage.shortfall for stage in stages if stage.shortfall), None)
+    # A `run` reads it in the last report; as a failure of its child it would play it all again.
+    if short is not None and not with_parent:
+        raise MoonwatchError(short)
 
 
 def chosen(deployment: Deployment, cameras: Sequence[str], groups: Sequence[str]) -> Deployment:

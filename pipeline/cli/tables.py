@@ -50,6 +50,14 @@ def _frames_table(summary: Summary) -> Table:
     return table
 
 
+def remarks_table(remarks: Sequence[str]) -> Table:
+    """What is wrong with recordings that were played."""
+    table = _table("recordings", "what is wrong with them")
+    for remark in remarks:
+        table.add_row(escape(remark))  # paths may contain brackets, which mean colours here
+    return table
+
+
 def comparison_table(rows: Sequence[Comparison]) -> Table:
     """Counted against true, with the error of each."""
     table = _table("evaluation", "", "name", "rule", "counted", "true", "error")

@@ -12,6 +12,7 @@ from pipeline.core.config import as_written
 from pipeline.core.errors import EngineError
 from pipeline.core.events import JsonValue
 from pipeline.core.sinks import Sink
+from pipeline.core.sources import Source
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask

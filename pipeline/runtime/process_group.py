@@ -117,8 +117,14 @@ class ScaledRun:
 
     @property
     def shortfall(self) -> str | None:
-        """Nothing: a child that fails is the failure of the run."""
-        return None
+        """What the sampler could not play of its files; a child that fails fails the run."""
+        return next((r.shortfall for r in self._reports.values() if r.shortfall), None)
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is wrong with recordings that were played, as the sampler reports it."""
+        samplers = [r for r in self._reports.values() if r.stage == "sampling"]
+        return samplers[-1].troubles if samplers else ()
 
     def ready(self) -> str | None:
         """Why some stage is not ready; None if all are."""
@@ -221,7 +227,7 @@ def _runs_of(deployment: Deployment) -> dict[str, str]:
     for name, camera in deployment.cameras.items():
         if not camera.source.is_recording:
             continue
-        source = camera.source.build()
+        source = camera.source.build(zone=deployment.site_of(name).timezone)
         try:
             source.open(Need())
             runs[name] = source.run

@@ -58,6 +58,8 @@ class Report:
     """The files that it has played and that are judged to their end."""
     troubles: Sequence[str] = ()
     """What needs an operator's attention although work continues, as sentences."""
+    shortfall: str = ""
+    """What could not be played of files whose other parts were, in one sentence."""
     version: str = ""
     """The version of the deployment file that the process works by."""
     request: str = ""
@@ -134,6 +136,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "stands_by_for": lambda said: [str(camera) for camera in said],
     "over": lambda said: [str(camera) for camera in said],
     "troubles": lambda said: tuple(str(sentence) for sentence in said),
+    "shortfall": str,
     "version": str,
     "request": str,
     "outcome": str,

@@ -46,6 +46,11 @@ class RunHandle(Protocol):
         """What failed although the rest went on; None if nothing did."""
         ...
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is wrong with recordings that were played, as sentences."""
+        ...
+
     def hang_up(self) -> None:
         """Read the file again."""
         ...

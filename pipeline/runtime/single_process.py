@@ -1,6 +1,7 @@
 """All stages of a deployment in one process: started in order, stopped in reverse."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
@@ -109,8 +110,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether all cameras are files, and all of them are judged to their end."""
-        failed = self._sampling.failures
-        ends = {key for key in ends_of(self.deployment) if key[0] not in failed}
+        endless = self._sampling.without_end
+        ends = {key for key in ends_of(self.deployment) if key[0] not in endless}
         return self._sampling.finished and self._processing.ended >= ends
 
     @property
@@ -123,6 +124,11 @@ class Run:
     def shortfall(self) -> str | None:
         """The file that could not be read, although the other cameras went on."""
         return self._sampling.camera_failure()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is wrong with recordings that were played, as sentences."""
+        return self._sampling.troubles
 
     def ready(self) -> str | None:
         """Why some stage is not ready; None if all are."""
@@ -187,6 +193,6 @@ class Run:
         return {
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
-            "troubles": self._processing.troubles,
+            "troubles": [*self._processing.troubles, *self._sampling.troubles],
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }

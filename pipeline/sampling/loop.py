@@ -43,6 +43,8 @@ class CameraLoop:
         self.failure: str | None = None
         self.is_taken = False
         """Whether another sampler now has the camera."""
+        self.has_sent_end = False
+        """Whether it is a file whose end was sent to be judged, even if parts of it failed."""
 
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
@@ -108,6 +110,7 @@ class CameraLoop:
             self._lose(reason, message)
         if self._sampler.last_at is not None or self.failure is None:
             self._sampler.end()
+            self.has_sent_end = True
         self._health.ended()
 
     def _play_guarded(self) -> tuple[SourceFailure, str]:

@@ -40,6 +40,12 @@ class Supervisor:
         """The files that could not be opened or read to their end: the reason by camera."""
         return {loop.name: loop.failure for loop in self._threads if loop.failure is not None}
 
+    @property
+    def without_end(self) -> frozenset[str]:
+        """The files of which nothing could be played: there is no end to be judged."""
+        loops = list(self._threads)
+        return frozenset(loop.name for loop in loops if loop.failure and not loop.has_sent_end)
+
     def start(self) -> None:
         """Start all cameras; returns at once."""
         for thread in self._threads.values():

@@ -220,7 +220,7 @@ def test_engines_may_be_left_out() -> None:
             f"{DOOR}.source.path",
             "no file found at nobody.mp4",
         ),
-        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "no file found at"),
+        ("cameras.door.source.path='media/*.nothing'", f"{DOOR}.source.path", "matches no file"),
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) -> None:

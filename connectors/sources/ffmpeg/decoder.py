@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 from pydantic import Field
 
 from connectors.sources.ffmpeg.keys import KeyFrames
-from connectors.sources.ffmpeg.pictures import PixelConverter, Shape, VideoPicture
+from connectors.sources.ffmpeg.pictures import PixelConverter, PixelShape, VideoPicture
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
 from pipeline.core.sources import Need
@@ -108,7 +108,7 @@ class Decoder:
         self._time_of = time_of
         self._lost = lost
         self._converter = PixelConverter()
-        self._shape = Shape(stream)
+        self._shape = PixelShape(stream)
         self._intervals = KeyIntervals(every_s)
         self._wanted = WantedPictures(every_s, need.is_owed)
         self._keys_alone = every_s > 0

@@ -37,8 +37,9 @@ def read_exif(jpeg: bytes) -> Exif:
     except (struct.error, IndexError):
         return Exif()
     orientation = main.get(_ORIENTATION)
-    valid = isinstance(orientation, int) and 1 <= orientation <= 8
-    return Exif(int(orientation) if valid else None, _time(main, more))
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
+        orientation = None
+    return Exif(orientation, _time(main, more))
 
 
 def _tiff_of(jpeg: bytes) -> bytes | None:

@@ -24,7 +24,7 @@ _GAP_STEPS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class StreamFigures:
     """A file's video stream in figures, in seconds from its beginning."""
 
     packets: int
@@ -36,7 +36,7 @@ class Measured:
     """Steps of its clock that are no pauses: when, and by how much."""
 
 
-def measure(packets: "Iterable[Packet[VideoStream]]", timeline: FileTimeline) -> Measured:
+def measure(packets: "Iterable[Packet[VideoStream]]", timeline: FileTimeline) -> StreamFigures:
     """The figures of a stream whose timeline begins at 0."""
     pause_s = max(_GAP_S, _GAP_STEPS * timeline.usual_s)
     gaps: list[tuple[float, float]] = []
@@ -48,7 +48,7 @@ def measure(packets: "Iterable[Packet[VideoStream]]", timeline: FileTimeline) ->
             gaps.append((round(last, 3), round(at, 3)))
         last = at
     length_s = timeline.end() - timeline.start if count else 0.0
-    return Measured(count, length_s, tuple(gaps), tuple(timeline.closed))
+    return StreamFigures(count, length_s, tuple(gaps), tuple(timeline.closed))
 
 
 def _in_order(packets: "Iterable[Packet[VideoStream]]") -> Iterator[float | None]:

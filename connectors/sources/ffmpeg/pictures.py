@@ -42,7 +42,7 @@ class PixelConverter:
         return _own(converted.to_ndarray(), shared=converted is frame)
 
 
-class Shape:
+class PixelShape:
     """How a stream's pictures are to be seen: the shape of their pixels.
 
     The container's word counts, until the coded data says another one than it began with.
@@ -119,7 +119,7 @@ class VideoPicture:
         return (height, width) if self._turn.swaps else (width, height)
 
 
-class _Turn(NamedTuple):
+class _Orientation(NamedTuple):
     """One of the eight ways a picture can lie: rows for columns first, then the mirrors."""
 
     swaps: bool
@@ -127,39 +127,39 @@ class _Turn(NamedTuple):
     upside_down: bool
 
 
-_UPRIGHT = _Turn(swaps=False, mirrored=False, upside_down=False)
+_UPRIGHT = _Orientation(swaps=False, mirrored=False, upside_down=False)
 # What the numbers mean that a photo's Exif data has.
-_EXIF: dict[int | None, _Turn] = {
+_EXIF: dict[int | None, _Orientation] = {
     1: _UPRIGHT,
-    2: _Turn(swaps=False, mirrored=True, upside_down=False),
-    3: _Turn(swaps=False, mirrored=True, upside_down=True),
-    4: _Turn(swaps=False, mirrored=False, upside_down=True),
-    5: _Turn(swaps=True, mirrored=False, upside_down=False),
-    6: _Turn(swaps=True, mirrored=True, upside_down=False),
-    7: _Turn(swaps=True, mirrored=True, upside_down=True),
-    8: _Turn(swaps=True, mirrored=False, upside_down=True),
+    2: _Orientation(swaps=False, mirrored=True, upside_down=False),
+    3: _Orientation(swaps=False, mirrored=True, upside_down=True),
+    4: _Orientation(swaps=False, mirrored=False, upside_down=True),
+    5: _Orientation(swaps=True, mirrored=False, upside_down=False),
+    6: _Orientation(swaps=True, mirrored=True, upside_down=False),
+    7: _Orientation(swaps=True, mirrored=True, upside_down=True),
+    8: _Orientation(swaps=True, mirrored=False, upside_down=True),
 }
 
 
-def _turn_of(frame: "VideoFrame") -> _Turn:
+def _turn_of(frame: "VideoFrame") -> _Orientation:
     """What the display matrix asks for; only quarters of a turn occur in practice."""
     from av.sidedata.sidedata import Type
 
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = frame.side_data[Type.DISPLAYMATRIX]
+    except KeyError:
+        return _UPRIGHT
     except ValueError:
         # PyAV does not know all kinds of side data, and then names none; the angle it gives alone.
         quarters = round(frame.rotation / 90) % 4
-        return _Turn(
+        return _Orientation(
             swaps=quarters % 2 > 0, mirrored=quarters in (2, 3), upside_down=quarters in (1, 2)
         )
-    if data is None:
-        return _UPRIGHT
     # A point goes to (a x + c y, b x + d y), y downwards.
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
     if abs(b) + abs(c) > abs(a) + abs(d):
-        return _Turn(swaps=True, mirrored=c < 0, upside_down=b < 0)
-    return _Turn(swaps=False, mirrored=a < 0, upside_down=d < 0)
+        return _Orientation(swaps=True, mirrored=c < 0, upside_down=b < 0)
+    return _Orientation(swaps=False, mirrored=a < 0, upside_down=d < 0)
 
 
 def _reformat(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.input import Input, open_input, read_packets
-from connectors.sources.ffmpeg.measure import Measured, measure, without_strays
+from connectors.sources.ffmpeg.measure import StreamFigures, measure, without_strays
 from connectors.sources.ffmpeg.timeline import FileTimeline
 from connectors.sources.recordings.begin import Basis, Begin, Dating
 from pipeline.core.errors import SourceError, SourceFailure
@@ -27,21 +27,21 @@ _MICROSECONDS = 1_000_000
 # Streams without a container and so without timestamps; FFmpeg takes 25 pictures a second.
 _RAW = frozenset(
     [
-        "h264",
-        "hevc",
-        "vvc",
-        "evc",
-        "obu",
-        "m4v",
-        "mpegvideo",
-        "cavsvideo",
         "avs2",
         "avs3",
+        "cavsvideo",
         "dirac",
-        "vc1",
-        "h263",
+        "evc",
         "h261",
+        "h263",
+        "h264",
+        "hevc",
+        "m4v",
         "mjpeg",
+        "mpegvideo",
+        "obu",
+        "vc1",
+        "vvc",
     ]
 )
 _FASTEST = 240.0
@@ -58,7 +58,7 @@ _JUST_NOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingKeys:
     """How files are to be read."""
 
     threads: int = 1
@@ -75,7 +75,7 @@ class Recording:
     place: str
     container: "InputContainer"
     stream: "VideoStream"
-    reading: Reading
+    reading: ReadingKeys
     begin: Begin
     length_s: float
     """From its beginning, with the sound before the pictures if there is any."""
@@ -87,7 +87,7 @@ class Recording:
     """Size and time of modification when it was opened."""
 
     @classmethod
-    def open(cls, path: str, reading: Reading, dating: Dating) -> "Recording":
+    def open(cls, path: str, reading: ReadingKeys, dating: Dating) -> "Recording":
         """Open a file; raises SourceError."""
         try:
             found = Path(path).stat()
@@ -153,7 +153,7 @@ class Recording:
             packet.pts = packet.dts = None
             yield packet
 
-    def measured(self) -> Measured:
+    def measured(self) -> StreamFigures:
         """The figures of the whole file, which is read once for it; raises SourceError."""
         _, modified_at = self._found
         container, stream = _opened(self.place, self.reading, modified_at)
@@ -217,7 +217,7 @@ class Recording:
 
 
 def _opened(
-    path: str, reading: Reading, modified_at: float
+    path: str, reading: ReadingKeys, modified_at: float
 ) -> "tuple[InputContainer, VideoStream]":
     # With the protocol spelt out, a colon in a name is a colon. The timestamps are taken as they
     # are written: FFmpeg would take an encoder that began anew for one that went on for a day.
@@ -256,7 +256,7 @@ def _why_empty(modified_at: float) -> str:
     return "is empty; record or copy it again"
 
 
-def _why_unreadable(boxes: "_Boxes", modified_at: float) -> str:
+def _why_unreadable(boxes: "_OuterBoxes", modified_at: float) -> str:
     """The best guess at what is wrong with a file that FFmpeg cannot make anything of."""
     if "ftyp" in boxes.names and "moov" not in boxes.names:
         if _is_recent(modified_at):
@@ -269,7 +269,7 @@ def _why_unreadable(boxes: "_Boxes", modified_at: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Boxes:
+class _OuterBoxes:
     """The outer boxes of an MP4; none for other files."""
 
     names: frozenset[str] = frozenset()
@@ -279,7 +279,7 @@ class _Boxes:
     """Whether the last one goes on behind the end of the file."""
 
 
-def _boxes(path: str) -> _Boxes:
+def _boxes(path: str) -> _OuterBoxes:
     names: set[str] = set()
     whole = at = 0
     try:
@@ -295,13 +295,13 @@ def _boxes(path: str) -> _Boxes:
                     break
                 names.add(name.decode("ascii"))
                 if length == 0:
-                    return _Boxes(frozenset(names), end)
+                    return _OuterBoxes(frozenset(names), end)
                 at += length
                 if at <= end and name != b"moof":  # which is nothing without its data
                     whole = at
     except OSError:
-        return _Boxes()
-    return _Boxes(frozenset(names), whole, is_cut=bool(names) and at != end)
+        return _OuterBoxes()
+    return _OuterBoxes(frozenset(names), whole, is_cut=bool(names) and at != end)
 
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
@@ -344,7 +344,7 @@ def _own_rate(container: "InputContainer", stream: "VideoStream") -> float | Non
 
 
 def _remarks_on_rate(
-    container: "InputContainer", stream: "VideoStream", reading: Reading
+    container: "InputContainer", stream: "VideoStream", reading: ReadingKeys
 ) -> tuple[str, ...]:
     if reading.rate or container.format.name not in _RAW or _own_rate(container, stream):
         return ()
@@ -356,9 +356,10 @@ def _remarks_on_rate(
 
 def _sound_before_s(container: "InputContainer", stream: "VideoStream") -> float:
     """How much before the first picture the recording begins: its sound may come first."""
-    if container.start_time is None or stream.start_time is None or stream.time_base is None:
+    begin_us: int | None = container.start_time
+    if begin_us is None or stream.start_time is None or stream.time_base is None:
         return 0.0
-    before = float(stream.start_time * stream.time_base) - container.start_time / _MICROSECONDS
+    before = float(stream.start_time * stream.time_base) - begin_us / _MICROSECONDS
     return before if _TOGETHER_S <= before <= _SOUND_BEFORE_S else 0.0
 
 

@@ -158,8 +158,19 @@ class ConfirmedSamplingStage:
     @property
     def failure(self) -> str | None:
         """Why the first camera failed, once there is nothing else to wait for."""
-        failed = [playback.failure for playback in self._playbacks.values()]
+        failed = [p.failure for p in self._playbacks.values() if not p.has_sent_end]
         return next((said for said in failed if said), None) if self.finished else None
+
+    @property
+    def shortfall(self) -> str | None:
+        """What could not be played of a file whose other parts are judged to their end."""
+        short = [play.failure for play in self._playbacks.copy().values() if play.has_sent_end]
+        return next((said for said in short if said), None)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the files that were played here, as sentences."""
+        return [said for play in self._playbacks.copy().values() for said in play.troubles]
 
     @property
     def samples(self) -> frozenset[str]:
@@ -303,6 +314,16 @@ class FilePlayback:
         why = self._camera.loop.failure
         return f"camera {self._camera.name}: {why}" if why is not None else None
 
+    @property
+    def has_sent_end(self) -> bool:
+        """Whether it was played to an end that can be judged, even if parts of it failed."""
+        return self._camera.loop.has_sent_end
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with its files, as sentences."""
+        return self._camera.troubles
+
     def is_stuck(self, known: JudgedLanes, now: float, *, busy: bool) -> bool:
         """Note how far it is judged, and return whether that has stood still for too long.
 
@@ -315,7 +336,8 @@ class FilePlayback:
             if seen != self._seen and len(seen) == len(self.engines):
                 self._replays = 0
             self._seen, self._moved_at = seen, now
-        if self._camera.finished and (self._camera.loop.failure or self._has_ended()):
+        endless = self.failure is not None and not self.has_sent_end
+        if self._camera.finished and (endless or self._has_ended()):
             self.is_over = True
             return False
         patience_s = _PATIENCE_WAITING_S if busy else _PATIENCE_S

@@ -131,6 +131,12 @@ class SampledCamera:
         """Progress through a file, 0..1; None for a live camera or a loop, which have no end."""
         return self._source.progress if isinstance(self._source, FileSource) else None
 
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the files that it plays, as sentences."""
+        said = self._source.troubles if isinstance(self._source, FileSource) else ()
+        return [f"camera {self.name}: {sentence}" for sentence in said]
+
 
 def progress_of(cameras: Collection[SampledCamera]) -> float | None:
     """Progress through all files, 0..1; None if one of the cameras has no end."""
@@ -211,6 +217,16 @@ class SamplingStage:
     def finished(self) -> bool:
         """Whether all cameras are files that have ended, and all of their states are sent."""
         return all(camera.finished for camera in self._cameras.values())
+
+    @property
+    def without_end(self) -> frozenset[str]:
+        """The files of which nothing could be played: there is no end to be judged."""
+        return self._supervisor.without_end
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the files that are played, as sentences."""
+        return [said for camera in self._cameras.values() for said in camera.troubles]
 
     @property
     def failures(self) -> Mapping[str, str]:

@@ -197,7 +197,8 @@ def test_an_unreadable_file_among_others_is_counted(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"not a video")
     write_clip(tmp_path / "b.mp4", Clip(frames=3))
     (tmp_path / "c.mp4").write_bytes(b"")
-    source, pictures = FileConfig(path=str(tmp_path)).build(), []
+    source = FileConfig(path=str(tmp_path)).build()
+    pictures: list[Picture] = []
     source.open(Need())
     with pytest.raises(SourceError, match=r"2 of 3 files could not be played.*a\.mp4 is not a"):
         pictures.extend(source.pictures())
