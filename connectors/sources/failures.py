@@ -1,6 +1,7 @@
 """What goes wrong with a source, as one sentence each: the place, what happened, the way out."""
 
 import socket
+import ssl
 import time
 
 from pipeline.core.errors import SourceError, SourceFailure
@@ -21,6 +22,27 @@ _SENTENCES = {
 def failure(reason: SourceFailure, place: str, words: str | None = None) -> SourceError:
     """The error for `place`, which must hold no credentials, in the usual words or others."""
     return SourceError(reason, f"{place} {words or _SENTENCES[reason]}")
+
+
+# As OpenSSL numbers what is wrong with a certificate.
+_CERTIFICATES = {
+    9: "is not valid yet; set this machine's clock and the camera's",
+    10: "has expired; renew it in the camera's settings",
+    18: "is self-signed",
+    19: "is signed by an authority that is not known here",
+    20: "is signed by an authority that is not known here",
+    21: "is signed by an authority that is not known here",
+    62: "is for another host than {host}; use the name that stands in it",
+    64: "is for another address than {host}; use the name that stands in it",
+}
+
+
+def certificate_words(error: ssl.SSLCertVerificationError, host: str) -> str:
+    """What is wrong with a camera's certificate, and the ways out."""
+    wrong = _CERTIFICATES.get(error.verify_code, "cannot be verified").format(host=host)
+    return (
+        f"has a certificate that {wrong}; `verify: false` accepts any, for a network that you trust"
+    )
 
 
 def diagnose(host: str, port: int, within_s: float) -> SourceFailure | None:

@@ -1,27 +1,31 @@
 """A network camera's stream over RTSP."""
 
+import ssl
+import time
+from datetime import timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator
 
-from connectors.sources.failures import diagnose, failure
+from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.decoder import DecodeConfig
 from connectors.sources.ffmpeg.input import Input
 from connectors.sources.ffmpeg.stream import StreamSource
 from connectors.sources.live.login import LoginConfig
 from connectors.sources.live.reader import LiveConfig
+from connectors.sources.live.rtsp_inquiry import Inquiry, Look
 from pipeline.core.address import Address, scheme_check
 from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.config import PositiveDuration
 from pipeline.core.errors import SourceError, SourceFailure
 
-_PORTS = {"rtsp": 554, "rtsps": 322}
 # FFmpeg reads ahead to find out the frame rate, which nobody here asks for; what it reads in that
 # time is delivered late.
 _PROBING = {"fpsprobesize": "0"}
-# What FFmpeg says of quite different troubles; connecting once more tells them apart.
-_VAGUE = frozenset((SourceFailure.BROKEN, SourceFailure.TIMEOUT, SourceFailure.UNREACHABLE))
-# An opening that failed after this part of its deadline failed because of it.
+# The camera is asked within this part of the deadline, so that what came of it is told in time.
 _NEARLY_ALL = 0.9
+_LEAST_S = 0.2
 
 
 class RtspConfig(LoginConfig, LiveConfig, DecodeConfig):
@@ -32,6 +36,11 @@ class RtspConfig(LoginConfig, LiveConfig, DecodeConfig):
     """`rtsp://user:password@host:port/path`; shown everywhere without user and password."""
     transport: Literal["tcp", "udp"] = "tcp"
     """`tcp` loses nothing; `udp` is for cameras that support nothing else."""
+
+    key_frame_timeout: PositiveDuration = timedelta(minutes=1)
+    """How long a key frame is waited for while the stream arrives; then it is decoded without."""
+    verify: bool = True
+    """Whether an rtsps camera needs a valid certificate; many cameras have none."""
 
     def build(self, clock: Clock | None = None) -> "RtspSource":
         """The camera, not yet connected."""
@@ -44,30 +53,63 @@ class RtspSource(StreamSource):
     def __init__(self, config: RtspConfig, clock: Clock) -> None:
         super().__init__(str(config.url), config, clock)
         self._config = config
+        self._key_wait_s = config.key_frame_timeout.total_seconds()
+        self._counts_losses = config.transport == "udp"
+        login = config.url.login()
+        if config.username is not None:
+            login = (config.username, config.password.reveal() if config.password else "")
+        self._inquiry = Inquiry(config.url.bare(), login, self._place.name, config.verify)
+        self._look: Look | None = None
 
     def _input(self) -> Input:
         config, place = self._config, self._place
+        started = time.monotonic()
+        self._look = None
+        look = self._look = self._inquiry.look(place.open_s * _NEARLY_ALL)
+        address = config.url.with_login(config.username, config.password)
+        if look.url != config.url.bare():
+            address = _moved(address, look.url)
         longest_us = round(max(place.open_s, place.read_s) * 1e6)
+        # PyAV's deadline is one for connecting, and once more for the first packets.
+        left_s = place.open_s - (time.monotonic() - started)
+        options = {
+            "rtsp_transport": config.transport,
+            "allowed_media_types": "video",
+            "timeout": str(longest_us),
+            **_PROBING,
+        }
+        if config.url.scheme == "rtsps" and config.verify:
+            options |= {"tls_verify": "1"}
+            authorities = ssl.get_default_verify_paths().cafile
+            options |= {"ca_file": authorities} if authorities else {}
         return Input(
-            address=config.url.with_login(config.username, config.password),
+            address=address,
             place=place.name,
-            options={
-                "rtsp_transport": config.transport,
-                "allowed_media_types": "video",
-                "timeout": str(longest_us),
-                **_PROBING,
-            },
-            deadlines_s=(place.open_s, place.read_s),
+            options=options,
+            deadlines_s=(max(_LEAST_S, left_s / 2), place.read_s),
             hwaccel=config.hwaccel,
             threads=config.threads,
         )
 
     def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
-        if error.reason not in _VAGUE:
+        if self._look is None:
             return error
-        url = self._config.url
-        port = url.port or _PORTS[url.reveal().partition("://")[0].lower()]
-        reason = diagnose(url.host, port, self._place.open_s)
-        if reason is None and elapsed_s >= self._place.open_s * _NEARLY_ALL:
-            reason = SourceFailure.TIMEOUT
-        return error if reason is None else failure(reason, self._place.name)
+        within_s = max(_LEAST_S, self._place.open_s - elapsed_s)
+        return self._inquiry.explain(self._look, error, self._config.transport, within_s)
+
+    def _nothing_came(self) -> SourceError:
+        if self._config.transport == "tcp":
+            return super()._nothing_came()
+        return failure(
+            SourceFailure.TIMEOUT,
+            self._place.name,
+            f"accepts, but none of its UDP packets arrived within {self._place.read_s:g} s; set "
+            "`transport: tcp`, or let them through the firewall",
+        )
+
+
+def _moved(address: str, to: str) -> str:
+    """Another address of the same camera, with the login of the first."""
+    login = urlsplit(address).netloc.rpartition("@")
+    parts = urlsplit(to)
+    return urlunsplit(parts._replace(netloc=f"{login[0]}{login[1]}{parts.netloc}"))

@@ -61,6 +61,7 @@ DROP_REASONS = (
     "queue full",
     "queue away",
     "decode error",
+    "packet loss",
     "worker failure",
     "duplicate",
 )

@@ -35,7 +35,7 @@ class Health:
     at: float
     state: str
     detail: str = ""
-    """What is known about it; of a failed source, its reason and a sentence: as `failed_with` writes them."""
+    """What is known about it; of a failed source, what `failed_with` makes of it."""
 
     @property
     def reason(self) -> str:

@@ -39,6 +39,16 @@ class Reconnecting(Protocol):
         ...
 
 
+@runtime_checkable
+class Waiting(Protocol):
+    """A source that can say what it waits for."""
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why there is no picture although data arrive, as a sentence; None if that is unknown."""
+        ...
+
+
 def rests_of(source: Source) -> Rests:
     """How long to wait before a lost camera is tried again: doubling, for ever.
 

@@ -9,7 +9,7 @@ from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.core.measures import failed_with
 from pipeline.core.retrying import Backoff
-from pipeline.sampling.camera import Camera, SamplerContext, rests_of
+from pipeline.sampling.camera import Camera, SamplerContext, Waiting, rests_of
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 
@@ -86,7 +86,9 @@ class CameraLoop:
             return
         quiet_s = self._context.clock.monotonic() - self._heard_at
         if quiet_s > self._quiet_s:
-            self._lose(SourceFailure.TIMEOUT, f"no picture for {quiet_s:.0f} s")
+            source = self._camera.source
+            why = source.waiting_for if isinstance(source, Waiting) else None
+            self._lose(SourceFailure.TIMEOUT, why or f"no picture for {quiet_s:.0f} s")
 
     def _run_live(self) -> None:
         backoff = Backoff(rests_of(self._camera.source))

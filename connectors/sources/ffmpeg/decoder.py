@@ -139,6 +139,26 @@ class Decoder:
             elif self._held:
                 yield from self._hold(packet)
 
+    def interrupt(self, *, keep: bool) -> Iterator[VideoPicture]:
+        """Something of the stream was lost: what comes next has nothing to do with what came.
+
+        `keep` is whether the pictures inside the decoder were still whole.
+        """
+        self._held.clear()
+        if not self._context.is_open:
+            return
+        waiting = [] if self._keys_alone else decode(self._context, None, self._lost)
+        self._context.flush_buffers()
+        if keep:
+            yield from self._dated(waiting)
+        else:
+            self._lost[DECODE_ERROR] += len(waiting)
+
+    def take_as_it_is(self) -> None:
+        """Wait for no key frame any longer."""
+        self._started = True
+        self._keys_alone = False
+
     def _is_start(self, packet: "Packet[VideoStream]") -> bool:
         if not self._started:
             self._waited += 1

@@ -5,6 +5,8 @@ opened, and with it the password.
 """
 
 import errno
+import logging
+import re
 from typing import TYPE_CHECKING
 
 from connectors.sources.failures import failure
@@ -85,14 +87,23 @@ def translate(error: "av.FFmpegError", place: str) -> SourceError:
     return failure(reason_of(error), place)
 
 
+_MISSED = re.compile(r"RTP: missed (\d+) packets")
+
+
 class Silence:
     """Keeps what FFmpeg logs in this thread out of the program's logs, even where PyAV's logging
     is switched on: at its finer levels it writes addresses and authorisation headers.
     """
 
+    def __init__(self, *, counts_losses: bool = False) -> None:
+        """`counts_losses` is for what comes as single packets: only FFmpeg's log says so."""
+        self._counts_losses = counts_losses
+
     def __enter__(self) -> "Silence":
         import av.logging
 
+        if self._counts_losses:
+            _switch_on()
         self._capture = av.logging.Capture(local=True)
         self._lines = self._capture.__enter__()
         return self
@@ -105,3 +116,26 @@ class Silence:
         """Discard what was caught so far."""
         if self._lines:
             self._lines.clear()
+
+    def missed(self) -> int:
+        """How many RTP packets were missed since it was asked last; forgets the rest."""
+        if not self._lines:
+            return 0
+        said = (_MISSED.search(message) for _, _, message in self._lines)
+        missed = sum(int(found[1]) for found in said if found)
+        self._lines.clear()
+        return missed
+
+
+def _switch_on() -> None:
+    """Let PyAV hear FFmpeg's warnings; what no `Silence` catches goes nowhere."""
+    import av.logging
+
+    # A second loss like the first is a second loss.
+    av.logging.set_skip_repeated(False)
+    if av.logging.get_level() is None:
+        hearers = logging.getLogger("libav")
+        hearers.propagate = False
+        if not hearers.handlers:
+            hearers.addHandler(logging.NullHandler())
+        av.logging.set_level(av.logging.WARNING)

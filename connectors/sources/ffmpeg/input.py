@@ -129,6 +129,17 @@ def _av_open(what: Input, hwaccel: "HWAccel | None") -> "InputContainer":
         raise translate(error, what.place) from None
 
 
+def close_input(container: "InputContainer", stream: "VideoStream") -> None:
+    """Close it, once the decoder's own threads are at rest.
+
+    PyAV closes with Python's lock held, and a thread that has something to log waits for it.
+    """
+    context = getattr(stream, "codec_context", None)
+    if context is not None and context.is_open and context.thread_count != 1:
+        context.flush_buffers()
+    container.close()
+
+
 _told: set[tuple[str, str]] = set()
 
 

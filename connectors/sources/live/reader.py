@@ -78,6 +78,8 @@ class Watch:
 
     def __init__(self, clock: Clock) -> None:
         self.lost: Counter[str] = Counter()
+        self.waiting_for: str | None = None
+        """What the reading thread waits for, as a sentence, while data arrive and no picture."""
         self._clock = clock
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -204,6 +206,11 @@ class LiveSource(abc.ABC):
     def counters(self) -> Mapping[str, int]:
         """Pictures lost since `open`, by reason."""
         return dict(self._watch.lost)
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why there is no picture although data arrive, as a sentence; None if that is unknown."""
+        return self._watch.waiting_for
 
     def close(self) -> None:
         """End reading; the reading thread releases the device when its wait ends."""

@@ -1,0 +1,535 @@
+"""Asks an RTSP camera itself: before FFmpeg connects, and again after FFmpeg has failed.
+
+FFmpeg follows a redirect to any host and port, and takes the login along; so a camera is asked
+first whether it redirects. And FFmpeg has the same words for most refusals; so it is the camera's
+own answer that is told. Nothing here keeps a camera from being opened but a redirect elsewhere, a
+login that it refuses, a certificate that does not hold, and a port where nobody answers.
+"""
+
+import base64
+import contextlib
+import hashlib
+import re
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+from connectors.sources.failures import certificate_words, failure
+from pipeline.core.address import masked
+from pipeline.core.errors import SourceError, SourceFailure
+
+PORTS = {"rtsp": 554, "rtsps": 322}
+_REDIRECTS = range(300, 400)
+_MOST_REDIRECTS = 5
+_OK, _UNAUTHORISED, _FORBIDDEN = 200, 401, 403
+_MOST_HEAD_BYTES = 64 * 1024
+_MOST_BODY_BYTES = 1024 * 1024
+# An address or a name that a camera sent is shown up to this length.
+_SHOWN = 200
+_STATUS_LINE = re.compile(r"([A-Z]+)/\d\.\d +(\d{3})\b")
+_CHALLENGE = re.compile(
+    r"(?:^|[\s,])([A-Za-z][\w-]*)[ \t]+(?=[\w-]+[ \t]*=|[\w+/.~-]+=*[ \t]*(?:,|$))"
+)
+_PARAMETER = re.compile(r'([\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+_FFMPEG_HASHES = frozenset({"", "MD5", "MD5-SESS"})
+
+_TOO_MANY = "too many viewers; close another viewer, or use the sub stream"
+_REFUSALS: Mapping[int, tuple[SourceFailure, str]] = {
+    400: (SourceFailure.BROKEN, "does not understand the request; check the path of the address"),
+    403: (
+        SourceFailure.UNAUTHORISED,
+        "forbids this stream to this user; allow it in the camera's settings",
+    ),
+    404: (SourceFailure.NOT_FOUND, "has no stream at this path; check the path"),
+    408: (SourceFailure.TIMEOUT, "waited too long for the request; check the network"),
+    410: (SourceFailure.NOT_FOUND, "no longer has a stream at this path; check the path"),
+    415: (SourceFailure.UNSUPPORTED, "cannot send what this path names; check the path"),
+    451: (SourceFailure.BROKEN, "does not understand the address; check the path and its `?` part"),
+    453: (SourceFailure.REFUSED, f"has no bandwidth left: {_TOO_MANY}"),
+    454: (
+        SourceFailure.BROKEN,
+        "forgot the session while it was opened; restart the camera if that goes on",
+    ),
+    455: (SourceFailure.UNSUPPORTED, "cannot play this path now; check the path"),
+    462: (SourceFailure.UNREACHABLE, "cannot send to this machine; set `transport: tcp`"),
+    500: (SourceFailure.BROKEN, "has an internal error; restart it if that goes on"),
+    503: (SourceFailure.REFUSED, f"is too busy to serve: {_TOO_MANY}"),
+    505: (SourceFailure.UNSUPPORTED, "does not speak RTSP 1.0"),
+}
+_TRANSPORT_REFUSED = 461
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One way to log in that a camera offers."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm of a digest, in capitals; empty where it is not named."""
+        return self.parameters.get("algorithm", "").upper()
+
+    @property
+    def qops(self) -> frozenset[str]:
+        """The qualities of protection that a digest may have; empty for the oldest kind."""
+        return frozenset(re.split(r"[\s,]+", self.parameters.get("qop", "").lower())) - {""}
+
+    def __str__(self) -> str:
+        if self.scheme != "digest":
+            return self.scheme.capitalize()
+        wants = " with qop auth-int" if self.qops and "auth" not in self.qops else ""
+        return f"Digest {self.algorithm[:20] or 'MD5'}{wants}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A camera's answer."""
+
+    status: int
+    """0 where it does not speak RTSP."""
+    protocol: str = "RTSP"
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str:
+        """The first header of this name, or nothing."""
+        return next((value for key, value in self.headers if key == name), "")
+
+    @property
+    def challenges(self) -> list[Challenge]:
+        """The ways to log in, in the camera's order, of one header or several."""
+        return [
+            challenge
+            for key, value in self.headers
+            if key == "www-authenticate"
+            for challenge in _challenges(value)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a camera answered before FFmpeg connected to it."""
+
+    url: str
+    """The address to open, after redirects, without a login."""
+    reply: Reply | None = None
+    """To DESCRIBE; None where it said nothing that could be read."""
+    challenges: Sequence[Challenge] = ()
+    """The ways to log in that it offered."""
+
+
+def _challenges(value: str) -> Iterator[Challenge]:
+    """The challenges of one header: schemes, each with its parameters; quotes may hold anything."""
+    blanked = re.sub(
+        r'"(?:[^"\\]|\\.)*"', lambda found: '"' + "x" * (len(found[0]) - 2) + '"', value
+    )
+    starts = list(_CHALLENGE.finditer(blanked))
+    if not starts and value.strip():
+        yield Challenge(value.split()[0].strip(",").lower(), {})
+    for nth, start in enumerate(starts):
+        end = starts[nth + 1].start() if nth + 1 < len(starts) else len(value)
+        parameters = {
+            found[1].lower(): re.sub(r"\\(.)", r"\1", found[2])
+            if found[2] is not None
+            else found[3]
+            for found in _PARAMETER.finditer(value, start.end(), end)
+        }
+        yield Challenge(start[1].lower(), parameters)
+
+
+def ffmpeg_can(challenges: Sequence[Challenge]) -> bool:
+    """Whether FFmpeg can log in; of several digests it looks at the last one only."""
+    digests = [challenge for challenge in challenges if challenge.scheme == "digest"]
+    if digests:
+        last = digests[-1]
+        return last.algorithm in _FFMPEG_HASHES and (not last.qops or "auth" in last.qops)
+    return any(challenge.scheme == "basic" for challenge in challenges)
+
+
+def authorisation(
+    challenges: Sequence[Challenge], login: tuple[str, str], method: str, url: str
+) -> str | None:
+    """The Authorization header for the strongest way that is known here; None without one."""
+    user, password = login
+    known = [
+        challenge
+        for challenge in challenges
+        if challenge.scheme == "digest"
+        and (challenge.algorithm.removesuffix("-SESS") or "MD5") in _HASHES
+        and (not challenge.qops or "auth" in challenge.qops)
+    ]
+    # MD5 first: it is what FFmpeg will use.
+    known.sort(key=lambda challenge: challenge.algorithm not in _FFMPEG_HASHES)
+    if known:
+        return _digest(known[0], user, password, method, url)
+    if any(challenge.scheme == "basic" for challenge in challenges):
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return None
+
+
+def _digest(challenge: Challenge, user: str, password: str, method: str, url: str) -> str:
+    name = _HASHES[challenge.algorithm.removesuffix("-SESS") or "MD5"]
+
+    def hashed(*texts: str) -> str:
+        return hashlib.new(name, ":".join(texts).encode(), usedforsecurity=False).hexdigest()
+
+    given = challenge.parameters
+    realm, nonce = given.get("realm", ""), given.get("nonce", "")
+    cnonce = secrets.token_hex(8)
+    first = hashed(user, realm, password)
+    if challenge.algorithm.endswith("-SESS"):
+        first = hashed(first, nonce, cnonce)
+    second = hashed(method, url)
+    counted = ("00000001", cnonce, "auth") if challenge.qops else ()
+    fields = {
+        "username": user,
+        "realm": realm,
+        "nonce": nonce,
+        "uri": url,
+        "response": hashed(first, nonce, *counted, second),
+    }
+    if "opaque" in given:
+        fields["opaque"] = given["opaque"]
+    if "algorithm" in given:
+        fields["algorithm"] = given["algorithm"]
+    quoted = [f'{key}="{_escaped(value)}"' for key, value in fields.items() if key != "algorithm"]
+    plain = [f"algorithm={fields['algorithm']}"] if "algorithm" in fields else []
+    if counted:
+        quoted.append(f'cnonce="{cnonce}"')
+        plain += ["qop=auth", "nc=00000001"]
+    return "Digest " + ", ".join(quoted + plain)
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r'(["\\])', r"\\\1", re.sub(r"[\r\n]", "", value))
+
+
+class _Line:
+    """One connection to a camera, and the requests on it."""
+
+    def __init__(self, url: str, verify: bool, deadline: float) -> None:
+        parts = urlsplit(url)
+        self._deadline = deadline
+        self._heard = b""
+        self._number = 0
+        host = parts.hostname or ""
+        address = (host, parts.port or PORTS[parts.scheme.lower()])
+        self._socket = socket.create_connection(address, self._left())
+        if parts.scheme.lower() == "rtsps":
+            context = ssl.create_default_context()
+            if not verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            try:
+                self._socket = context.wrap_socket(self._socket, server_hostname=host)
+            except BaseException:
+                self._socket.close()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    @property
+    def peer(self) -> str:
+        """The address of the host at the other end, as a number."""
+        return str(self._socket.getpeername()[0])
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def ask(self, method: str, url: str, **headers: str) -> Reply:
+        """Ask, and wait for the answer; raises OSError, EOFError where it hangs up."""
+        self._number += 1
+        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", "User-Agent: moonwatch"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self._socket.settimeout(self._left())
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        while True:
+            reply = self._reply()
+            if reply.header("cseq") in ("", str(self._number)) or reply.status == 0:
+                return reply
+
+    def _reply(self) -> Reply:
+        while self._until(1) == b"$":  # a packet of a stream that is already playing
+            self._take(4 + int.from_bytes(self._until(4)[2:4]))
+        while b"\r\n\r\n" not in self._heard:
+            if len(self._heard) > _MOST_HEAD_BYTES:
+                return Reply(0, "")
+            if not self._heard.startswith((b"R", b"H")) or (
+                b"\n" in self._heard and not _STATUS_LINE.match(self._heard.decode("latin-1"))
+            ):
+                return Reply(0, "")
+            self._hear()
+        head, _, self._heard = self._heard.partition(b"\r\n\r\n")
+        lines = head.decode("utf-8", "replace").split("\r\n")
+        found = _STATUS_LINE.match(lines[0])
+        if found is None or found[1] != "RTSP":
+            return Reply(0, found[1] if found else "")
+        pairs = (line.partition(":") for line in lines[1:])
+        headers = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
+        reply = Reply(int(found[2]), "RTSP", headers)
+        stated = reply.header("content-length")
+        length = int(stated) if re.fullmatch(r"\d{1,7}", stated) else 0
+        body = self._take(min(length, _MOST_BODY_BYTES))
+        return Reply(reply.status, "RTSP", headers, body)
+
+    def _until(self, length: int) -> bytes:
+        while len(self._heard) < length:
+            self._hear()
+        return self._heard[:length]
+
+    def _take(self, length: int) -> bytes:
+        taken = self._until(length)
+        self._heard = self._heard[length:]
+        return taken
+
+    def _hear(self) -> None:
+        self._socket.settimeout(self._left())
+        data = self._socket.recv(65536)
+        if not data:
+            raise EOFError
+        self._heard += data
+
+
+@dataclass
+class Inquiry:
+    """What one camera is asked; `place` is how texts call it."""
+
+    url: str
+    """Without a login."""
+    login: tuple[str, str] | None
+    place: str
+    verify: bool = True
+    _challenges: list[Challenge] = field(default_factory=list)
+    _peer: str = ""
+
+    def look(self, within_s: float) -> Look:
+        """Ask for the description; raises SourceError where the camera must not be opened."""
+        deadline = time.monotonic() + within_s
+        url = self.url
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                reply = self._described(url, deadline)
+            except (OSError, EOFError, UnicodeError) as error:
+                self._check_connection(error, url)
+                return Look(url)
+            if reply.status not in _REDIRECTS:
+                if reply.status == _UNAUTHORISED:
+                    self._check_login(reply)
+                return Look(url, reply, tuple(self._challenges))
+            url = self._redirected(url, reply)
+        raise failure(
+            SourceFailure.UNSUPPORTED, self.place, "redirects in a circle; restart the camera"
+        )
+
+    def _described(self, url: str, deadline: float) -> Reply:
+        with _Line(url, self.verify, deadline) as line:
+            self._peer = line.peer
+            # FFmpeg asks for the options first, and follows a redirect there, too.
+            options = line.ask("OPTIONS", url)
+            if options.status in _REDIRECTS or options.status == 0:
+                return options
+            return self._logged_in(line, "DESCRIBE", url, Accept="application/sdp")
+
+    def _logged_in(self, line: _Line, method: str, url: str, **headers: str) -> Reply:
+        """Ask, with the login if the camera wants one."""
+        known = self._challenges and self.login
+        proof = authorisation(self._challenges, self.login, method, url) if known else None
+        if proof is not None:
+            headers = {**headers, "Authorization": proof}
+        reply = line.ask(method, url, **headers)
+        for _ in range(2):
+            stale = any(
+                one.parameters.get("stale", "").lower() == "true" for one in reply.challenges
+            )
+            if reply.status != _UNAUTHORISED or self.login is None:
+                break
+            if proof is not None and not stale:
+                break
+            self._challenges = reply.challenges
+            proof = authorisation(self._challenges, self.login, method, url)
+            if proof is None:
+                break
+            reply = line.ask(method, url, **{**headers, "Authorization": proof})
+        if reply.status == _UNAUTHORISED and reply.challenges:
+            self._challenges = reply.challenges
+        return reply
+
+    def _redirected(self, url: str, reply: Reply) -> str:
+        """Where to go instead, if that is the same camera; raises SourceError."""
+        location = reply.header("location")
+        code = f"(RTSP status {reply.status})"
+        if not location:
+            words = f"redirects without saying where to {code}; restart the camera"
+            raise failure(SourceFailure.UNSUPPORTED, self.place, words)
+        with contextlib.suppress(ValueError):
+            # `urljoin` knows neither of the two schemes.
+            there = urljoin("http" + url[url.index(":") :], location)
+            if there.startswith("http:") and not location.lower().startswith("http:"):
+                there = urlsplit(url).scheme + there[4:]
+            scheme, host, port = _origin(there)
+            # Cameras that were called by name may call themselves by number.
+            if (scheme, port) == _origin(url)[::2] and host in (_origin(url)[1], self._peer):
+                parts = urlsplit(there)
+                return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        shown = masked(re.sub(r"[^\x21-\x7e]", "?", location[:_SHOWN]))
+        raise failure(
+            SourceFailure.UNSUPPORTED,
+            self.place,
+            f"redirects to another address, {shown} {code}; a redirect is followed on the same "
+            "host and port only: if that is your camera, use its address",
+        )
+
+    def _check_connection(self, error: Exception, url: str) -> None:
+        """Raise what kept a connection from being made; nothing where FFmpeg may still try."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            words = certificate_words(error, urlsplit(url).hostname or "")
+            raise failure(SourceFailure.UNSUPPORTED, self.place, words)
+        if isinstance(error, ssl.SSLError):
+            words = "does not speak TLS at this port as needed for rtsps; is it an rtsp:// address?"
+            raise failure(SourceFailure.UNSUPPORTED, self.place, words)
+        if isinstance(error, socket.gaierror | UnicodeError):
+            raise failure(SourceFailure.DNS, self.place)
+        if isinstance(error, ConnectionRefusedError):
+            raise failure(SourceFailure.REFUSED, self.place)
+        if isinstance(error, TimeoutError):
+            raise failure(SourceFailure.TIMEOUT, self.place)
+        if isinstance(error, EOFError | ConnectionResetError | BrokenPipeError):
+            return
+        raise failure(SourceFailure.UNREACHABLE, self.place)
+
+    def _check_login(self, reply: Reply) -> None:
+        """Raise what is wrong with the login."""
+        raise self.refused_login(reply.challenges)
+
+    def refused_login(self, challenges: Sequence[Challenge]) -> SourceError:
+        """Why a camera that answers 401 did not let us in."""
+        offered = " or ".join(dict.fromkeys(str(one) for one in challenges))[:_SHOWN]
+        if self.login is None:
+            words = "wants a user and password; give both, in the address or as `username` and "
+            return failure(SourceFailure.UNAUTHORISED, self.place, words + "`password`")
+        if challenges and authorisation(challenges, self.login, "DESCRIBE", self.url) is None:
+            words = f"wants a login by {offered}, which is not known here; {_ALLOW}"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
+        return failure(SourceFailure.UNAUTHORISED, self.place)
+
+    def explain(
+        self, look: Look, error: SourceError, transport: str, within_s: float
+    ) -> SourceError:
+        """A better error for an opening that FFmpeg failed at."""
+        reply = look.reply
+        if reply is None:
+            if error.reason not in (SourceFailure.BROKEN, SourceFailure.ENDED):
+                return error
+            words = "hangs up without an answer; does this port want rtsps:// instead of rtsp://?"
+            return failure(SourceFailure.ENDED, self.place, words)
+        if reply.status == 0:
+            speaks = reply.protocol or "something else"
+            words = f"speaks {speaks} at this port, not RTSP; check the port"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
+        if reply.status != _OK:
+            return self._refusal(reply.status, transport, error)
+        if look.challenges and not ffmpeg_can(look.challenges):
+            offered = " or ".join(dict.fromkeys(str(one) for one in look.challenges))[:_SHOWN]
+            words = f"accepts the password, but by {offered}, which FFmpeg cannot; {_ALLOW}"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
+        video = _video_of(reply.body)
+        if isinstance(video, str):
+            return failure(SourceFailure.UNSUPPORTED, self.place, video)
+        status = self._set_up(look.url, reply, video.control, transport, within_s)
+        return self._refusal(status, transport, error) if status not in (0, _OK) else error
+
+    def _set_up(self, url: str, reply: Reply, control: str, transport: str, within_s: float) -> int:
+        """The status with which a camera answers the rest of an opening; 0 if it cannot be told."""
+        base = reply.header("content-base") or reply.header("content-location") or url
+        track = (
+            control if "://" in control else f"{base.rstrip('/')}/{control}" if control else base
+        )
+        wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        try:
+            with contextlib.ExitStack() as stack:
+                line = stack.enter_context(_Line(url, self.verify, time.monotonic() + within_s))
+                if transport == "udp":
+                    port = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    port.bind(("", 0))
+                    number = port.getsockname()[1]
+                    wanted = f"RTP/AVP/UDP;unicast;client_port={number}-{number + 1}"
+                if self._logged_in(line, "DESCRIBE", url, Accept="application/sdp").status != _OK:
+                    return 0
+                answer = self._logged_in(line, "SETUP", track, Transport=wanted)
+                if answer.status != _OK:
+                    return answer.status
+                session = {"Session": answer.header("session").partition(";")[0]}
+                played = self._logged_in(line, "PLAY", base, **session)
+                with contextlib.suppress(OSError, EOFError):
+                    self._logged_in(line, "TEARDOWN", base, **session)
+                return played.status
+        except (OSError, EOFError, UnicodeError, ValueError):
+            return 0
+
+    def _refusal(self, status: int, transport: str, error: SourceError) -> SourceError:
+        code = f"(RTSP status {status})"
+        if status == _UNAUTHORISED:
+            return failure(SourceFailure.UNAUTHORISED, self.place)
+        if status == _TRANSPORT_REFUSED:
+            other = "udp" if transport == "tcp" else "tcp"
+            words = f"does not send over {transport.upper()} {code}; set `transport: {other}`"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
+        if status in _REFUSALS:
+            reason, words = _REFUSALS[status]
+            return failure(reason, self.place, f"answers with RTSP status {status}: it {words}")
+        if status in _REDIRECTS:
+            words = f"redirects while it is opened {code}, which is not followed"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
+        if status >= 400:
+            words = f"refuses with RTSP status {status}; its log or manual says why"
+            return failure(error.reason, self.place, words)
+        return error
+
+
+_ALLOW = "allow Digest MD5 or Basic in the camera's settings, or connect through a recorder"
+
+
+@dataclass(frozen=True, slots=True)
+class _Video:
+    control: str
+
+
+def _video_of(description: bytes) -> _Video | str:
+    """The first video of an SDP, or what is wrong with it."""
+    medium, media, control = "", list[str](), ""
+    for line in description.decode("utf-8", "replace").splitlines():
+        if line.startswith("m="):
+            medium = line[2:].split(" ")[0].lower()
+            media.append(medium)
+        elif line.startswith("a=control:") and medium == "video" and not control:
+            control = line.partition(":")[2].strip()
+    if not media:
+        return "describes no stream at this path; check the path"
+    if "video" not in media:
+        has = ", ".join(dict.fromkeys(media))[:_SHOWN]
+        return f"offers no video at this path, only {has}; check the path"
+    return _Video("" if control == "*" else control)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an RTSP address; raises ValueError for any other."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    if scheme not in PORTS:
+        raise ValueError(scheme)
+    return scheme, (parts.hostname or "").lower(), parts.port or PORTS[scheme]
