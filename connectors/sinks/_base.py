@@ -29,7 +29,9 @@ class BaseSinkConfig(Config):
     """Rules, cameras or types whose events are not wanted; written `not:`."""
     give_up_after: PositiveDuration = Field(default_factory=lambda: parse_duration("7d"))
     """How long delivery of an event is retried while the sink does not answer."""
-
+    deliver_within: PositiveDuration | None = None
+    """How long a `run` whose recordings have all ended stays for this sink to accept what is left;
+    as long as it accepts events unless given."""
     from_: Literal["now", "beginning"] = Field("now", alias="from")
     """Where a sink begins that is new to the store: with what happens from now on, or with the
     oldest event that is kept. A sink under another name is a new one."""

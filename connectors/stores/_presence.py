@@ -13,7 +13,7 @@ from connectors.stores._database import Database
 from pipeline.core.clock import Clock
 
 _REQUEST = "all"
-# Nobody is alive for so long without a further word: such a row is from before a clock was put back.
+# Nobody is alive for so long without a further word: a clock was put back since.
 _LONGEST_S = 600.0
 
 

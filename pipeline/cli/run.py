@@ -87,5 +87,7 @@ def _run(
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():
         reason = summary.undelivered()
+    elif summary.behind:
+        typer.echo(summary.undelivered(), err=True)
     if reason is not None:
         raise MoonwatchError(reason)

@@ -37,7 +37,9 @@ def work(
     try:
         run.start()
         with _display(run, quiet=quiet) as show:
-            while not stop.is_set() and not run.finished and run.failure is None:
+            while not stop.is_set() and run.failure is None:
+                if run.finished and not run.is_delivering:
+                    break
                 if hang_up is not None and hang_up.is_set():
                     hang_up.clear()
                     run.hang_up()

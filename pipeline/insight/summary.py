@@ -73,7 +73,8 @@ class Summary:
         if self.behind:
             waiting = _by_sink(self.behind)
             said.append(
-                f"events are waiting in the store ({waiting}) and will be sent by the next run"
+                f"events are waiting in the store ({waiting}) and will be sent by the next run; "
+                "run it again once the sink accepts them"
             )
         if self.refused:
             said.append(

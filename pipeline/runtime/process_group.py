@@ -18,6 +18,7 @@ from pipeline.processing.kept import read_lane
 from pipeline.processing.plan import LanePlan
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.child_processes import Children
+from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.runtime.reload import REQUEST_TTL, DeploymentFile, Reloader, new_request
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.run_handle import Status
@@ -78,6 +79,7 @@ class ScaledRun:
         self._clock = SystemClock()
         self._queues = shared_queues(deployment, self._clock)
         self.store = deployment.store.build(self._clock)
+        self._final_delivery = FinalDelivery(self.store.history, self._clock)
         self._children = Children(order.commands(), self._clock)
         self._reloader = Reloader(file, self.update, self._clock, asked=self._asked)
         self._hung_up = threading.Event()
@@ -102,6 +104,7 @@ class ScaledRun:
         self.deployment = deployment
         self._runs = None
         self._finished = False
+        self._final_delivery.restart()
         # A sampler that had finished its files may have work again; if not, it ends.
         self._children.revive("sample")
 
@@ -109,6 +112,11 @@ class ScaledRun:
     def finished(self) -> bool:
         """Whether all cameras are files, and all of them are judged to their end."""
         return self._finished
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether events are left that a sink is still accepting."""
+        return self._final_delivery.goes_on(self.deployment, self.status().sinks)
 
     @property
     def failure(self) -> str | None:

@@ -37,6 +37,11 @@ class RunHandle(Protocol):
         ...
 
     @property
+    def is_delivering(self) -> bool:
+        """Whether events are left that a sink is still accepting; asked once it is finished."""
+        ...
+
+    @property
     def failure(self) -> str | None:
         """Why it cannot continue; None while all is well."""
         ...

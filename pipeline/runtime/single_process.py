@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.core.errors import MoonwatchError, StoreError
 from pipeline.deployment.model import Deployment
+from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.reload import DeploymentFile, Reloader
 from pipeline.runtime.reports import Reporter
@@ -61,6 +62,7 @@ class Run:
             self._inference,
             self._sampling,
         )
+        self._final_delivery = FinalDelivery(self.store.history, self._clock)
         self._began = self._clock.monotonic()
         self._reporter = Reporter("run", context, self.ready)
         self._reporter.facts = self._facts
@@ -105,6 +107,7 @@ class Run:
                     stage.update(before)
             raise
         self.deployment = deployment
+        self._final_delivery.restart()
         self._reporter.cameras = deployment.cameras
 
     @property
@@ -113,6 +116,11 @@ class Run:
         endless = self._sampling.without_end
         ends = {key for key in ends_of(self.deployment) if key[0] not in endless}
         return self._sampling.finished and self._processing.ended >= ends
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether events are left that a sink is still accepting."""
+        return self._final_delivery.goes_on(self.deployment, self._delivery.status())
 
     @property
     def failure(self) -> str | None:

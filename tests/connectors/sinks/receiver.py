@@ -49,6 +49,8 @@ class Receiver:
     always: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
+    slow_s: float = 0.0
+    """How long each request is thought about."""
     connections: int = 0
     accepted: list[str] = field(default_factory=list)
     """The ids of events in accepted requests, in order."""
@@ -97,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < length:  # the client was killed in the middle of it
             self.close_connection = True
             return
+        self.state.released.wait(self.state.slow_s)
         received = Received(self.path, dict(self.headers.items()), body, self.number)
         status = self.state.answer()
         if status < 0 and status != FLOOD:
