@@ -3,14 +3,20 @@
 import re
 from pathlib import Path
 
+from connectors.sinks._tail import is_ours
+
 
 def put_aside(path: Path, keep: int) -> Path:
-    """Rename a file to the next number and delete all but the newest `keep` of its kind."""
+    """Rename a file to the next number and delete all but the newest `keep` of its kind.
+
+    A file of somebody else with such a name is neither deleted nor written over.
+    """
     older = put_aside_before(path)
     number = _number(older[-1], path) + 1 if older else 1
     aside = path.with_name(f"{path.stem}.{number:06d}{path.suffix}")
     path.rename(aside)
-    for file in [*older, aside][:-keep]:
+    own = [file for file in older if file.is_file() and not file.is_symlink() and is_ours(file)]
+    for file in [*own, aside][:-keep]:
         file.unlink(missing_ok=True)
     return aside
 

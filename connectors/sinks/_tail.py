@@ -8,6 +8,14 @@ from typing import BinaryIO
 _BLOCK = 64 * 1024
 # Lines are a kilobyte or less; a file of something else is not read through for ids.
 _FURTHEST = 16 * 1024 * 1024
+_BEGINNING = b'{"specversion":"1.0"'
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is empty or begins with an event, even if that was written only in part."""
+    with path.open("rb") as file:
+        first = file.read(len(_BEGINNING))
+    return _BEGINNING.startswith(first)
 
 
 def make_whole(path: Path) -> int:

@@ -17,6 +17,7 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
+from pipeline.core.private_files import file_mode, make_folder
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -140,11 +141,13 @@ class JsonlSink:
 
     def _open(self) -> int:
         path = self._config.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.exists() and not path.is_file():
             raise OSError(0, "it is not a regular file")
         started = self._clock.now()
         if path.exists():
+            if not _tail.is_ours(path):
+                raise OSError(0, "it holds something else than events; name another file")
             cut = _tail.make_whole(path)
             if cut:
                 _log.warning("%s: cut off %d bytes of an unfinished line", path, cut)
@@ -152,7 +155,7 @@ class JsonlSink:
                 started = path.stat().st_mtime
         self._day = _day(started)
         self._remember(self._ids_in_files())
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, file_mode())
         # What an earlier process wrote may not be on the disk yet.
         self._unsynced = True
         _sync_folder(path.parent)

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from connectors.stores import _schema
 from pipeline.core.address import Address, without_secrets
 from pipeline.core.errors import StoreError
+from pipeline.core.private_files import create_file, make_folder
 
 _log = logging.getLogger(__name__)
 OPENING = "moonwatch_opening"
@@ -265,7 +266,9 @@ def _sentence(place: str, what: str, cause: str) -> str:
 
 def _sqlite_engine(url: sa.URL, patience_s: float) -> sa.Engine:
     path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    # Its write-ahead log and the index of that get the same mode from SQLite.
+    create_file(path)
     _switch_to_wal(path, patience_s)
     engine = sa.create_engine(url, connect_args={"timeout": patience_s})
 

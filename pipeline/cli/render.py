@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.options import File, Overrides
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import load
 from pipeline.render.scene import render_camera
 
@@ -26,5 +27,6 @@ def render(
     name = camera or next(iter(deployment.cameras))
     if name not in deployment.cameras:
         raise ConfigError([Problem("--camera", f"{file} has no camera {name!r}")])
+    let_group_read(deployment.files.group)
     drawn = render_camera(deployment, name, tracks, out, progress=sys.stderr.isatty())
     typer.echo(f"{out}: {drawn} pictures")

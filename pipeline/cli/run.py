@@ -12,6 +12,7 @@ from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides,
 from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
 from pipeline.cli.tables import remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
@@ -44,6 +45,7 @@ def run(
     """
     loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch)
     deployment = loaded.deployment
+    let_group_read(deployment.files.group)
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop, hang_up = stop_on_signals(), hang_up_on_signal()

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.cli.options import log_format
 from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import read
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reload import DeploymentFile
@@ -29,6 +30,7 @@ def stage_process(
     `narrowed` is the part of the deployment that is this process's.
     """
     loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch, narrowed)
+    let_group_read(loaded.deployment.files.group)
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
     stop = stop_on_signals()

@@ -271,6 +271,18 @@ def _queue_in_memory() -> Any:
     return {"type": "memory"}
 
 
+class FilesConfig(Config):
+    """The files that are created: database, pictures, events, recordings of tracks."""
+
+    group: bool = Field(
+        False,
+        description=(
+            "Whether the group of the user that moonwatch runs as can read new files and folders "
+            "(0640 and 0750); by default only that user can (0600 and 0700)."
+        ),
+    )
+
+
 class Deployment(Config):
     """A whole deployment, as one file describes it."""
 
@@ -297,6 +309,11 @@ class Deployment(Config):
         validate_default=True,
         description="Where events, counts and pictures are kept.",
     )
+    files: FilesConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="Who can read what is written.",
+    )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
@@ -321,6 +338,7 @@ PARTS = RemovableParts(
         ("sites", "*"),
         ("queue",),
         ("store",),
+        ("files",),
         ("engines",),
         ("engines", "*"),
         ("sinks",),

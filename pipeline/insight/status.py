@@ -10,6 +10,7 @@ from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
+from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
 from pipeline.core.store import RUN, LeaseRecord
 from pipeline.deployment.model import Deployment
@@ -187,6 +188,12 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         notes.append(
             "the file has changed since the processes read it; apply it with "
             "`moonwatch reload FILE`"
+        )
+    file = deployment.store.file
+    if file is not None and is_readable_by_everybody(file):
+        notes.append(
+            f"every user of this machine can read {file}, which holds what cameras saw; "
+            f"`chmod o= {file}*` changes that"
         )
     status = DeploymentStatus(
         run=_run(kept, deployment),

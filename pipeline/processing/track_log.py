@@ -7,7 +7,10 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.geometry import Box
+from pipeline.core.private_files import make_folder, opened
 from pipeline.core.rules import Observation
+
+_BEGINNING = b'{"camera": '
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,16 @@ class TrackRecorder:
     """A processor's watcher that records tracks. One thread writes; close it at the end."""
 
     def __init__(self, path: Path) -> None:
-        """Begin a new recording; raises ConfigError if it cannot be written."""
+        """Begin a new recording; raises ConfigError if it cannot be written.
+
+        An earlier one is replaced, a file that holds something else is not.
+        """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8")
+            if path.is_file() and not _is_recording(path):
+                problem = f"{path} holds something else than recorded tracks; name another file"
+                raise ConfigError([Problem("--record", problem)])
+            make_folder(path.parent)
+            self._file = open(path, "w", encoding="utf-8", opener=opened)  # noqa: SIM115
         except OSError as error:
             problem = f"{path} cannot be written: {error.strerror}"
             raise ConfigError([Problem("--record", problem)]) from None
@@ -64,6 +73,12 @@ class TrackRecorder:
     def close(self) -> None:
         """Flush and close the file."""
         self._file.close()
+
+
+def _is_recording(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.read(len(_BEGINNING))
+    return _BEGINNING.startswith(first)
 
 
 def read_recording(path: Path, camera: str) -> Iterator[Moment]:

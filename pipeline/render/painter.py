@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.geometry import Box, Line, Point, Polygon, bottom_centre, contains
+from pipeline.core.private_files import create_file, make_folder
 from pipeline.processing.track_log import LoggedTrack, Moment
 
 # Boxes are drawn between two sampled frames no further apart than this: beyond, they are gone.
@@ -56,7 +57,8 @@ def render(
     progress: Callable[[float], None] | None = None,
 ) -> int:
     """Write an annotated H.264 clip; returns how many pictures it has."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
+    create_file(out)
     painter: _Painter | None = None
     drawn = 0
     with av.open(str(out), "w", options={"movflags": "faststart"}) as container:

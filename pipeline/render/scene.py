@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from connectors.sources.ffmpeg.recording import find_files
 from connectors.sources.file import FileConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Problem
@@ -35,6 +36,9 @@ def render_camera(
         raise ConfigError(
             [Problem("--tracks", f"{tracks} does not exist; `run --record` writes it")]
         )
+    config: FileConfig = camera.source
+    if out.exists() and any(out.samefile(read) for read in (tracks, *find_files(config.path))):
+        raise ConfigError([Problem("--out", f"{out} is what is read; name another file")])
     store = deployment.store.build_reader(SystemClock())
     try:
         crossings = _crossings(store.history, name, camera)
@@ -46,7 +50,6 @@ def render_camera(
         crossings=crossings,
         moments=tuple(read_recording(tracks, name)),
     )
-    config: FileConfig = camera.source
     source = config.build()
     source.open(Need())
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, MoonwatchError
+from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import Loaded, read
 from pipeline.deployment.model import Deployment
 
@@ -211,6 +212,7 @@ class Reloader:
     def _finish(self, request: str, loaded: Loaded, version: str, deployment: Deployment) -> None:
         try:
             self._apply(deployment)
+            let_group_read(deployment.files.group)
         except MoonwatchError as error:
             self._answer(request, Outcome.FAILED, [str(error)])
             return

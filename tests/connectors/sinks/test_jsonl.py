@@ -115,7 +115,7 @@ def test_a_half_written_line_is_mended(path: Path, cut: int) -> None:
 
 def test_a_half_written_line_of_any_length_is_cut_off(path: Path) -> None:
     """Also one that is longer than what is read at once, and one that is all there is."""
-    path.write_bytes(b'{"id": "' + b"x" * 200_000)
+    path.write_bytes(b'{"specversion":"1.0","id":"' + b"x" * 200_000)
     send(path, 1)
     assert ids(path) == records(1)
 
