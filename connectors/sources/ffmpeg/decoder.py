@@ -127,9 +127,15 @@ class Decoder:
         """The pictures that this packet completes; a packet of size 0 ends the stream."""
         if packet.size == 0:
             yield from self._drained()
-        elif self._is_start(packet):
-            # Where every picture is needed it does not matter.
-            is_key = self._every_s > 0 and self._keys.is_key(packet)
+        else:
+            begins = not self._started
+            if begins and not self._can_start(packet):
+                return
+            # Where every picture is needed it does not matter. The first one is decoded in any
+            # case: containers that mark none of them have key frames all the same.
+            is_key = self._every_s > 0 and (
+                (begins and self._keys_alone) or self._keys.is_key(packet)
+            )
             if is_key:
                 yield from self._see_key(packet)
             if not self._keys_alone:
@@ -159,10 +165,11 @@ class Decoder:
         self._started = True
         self._keys_alone = False
 
-    def _is_start(self, packet: "Packet[VideoStream]") -> bool:
-        if not self._started:
-            self._waited += 1
-            self._started = self._keys.is_start(packet) or self._waited > _PATIENCE
+    def _can_start(self, packet: "Packet[VideoStream]") -> bool:
+        self._waited += 1
+        self._started = self._keys.is_start(packet)
+        if not self._started and self._waited > _PATIENCE:
+            self.take_as_it_is()
         return self._started
 
     def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:

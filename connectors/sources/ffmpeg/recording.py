@@ -235,7 +235,7 @@ def _opened(
         if error.reason is SourceFailure.UNAUTHORISED:
             words = "cannot be read by this user (permission denied)"
             raise failure(error.reason, path, words) from None
-        if error.reason is not SourceFailure.BROKEN:
+        if error.reason not in (SourceFailure.BROKEN, SourceFailure.ENDED):
             raise
     boxes = _boxes(path)
     if boxes.is_cut and {"moov", "moof"} <= boxes.names:
