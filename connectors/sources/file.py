@@ -148,6 +148,7 @@ class FileSource:
         self._troubles: list[str] = []
         self._failed: list[SourceError] = []
         self._said: set[str] = set()
+        self._logs = True
 
     @property
     def live(self) -> bool:
@@ -218,6 +219,100 @@ class FileSource:
             self._unplayed.container.close()
             self._unplayed = None
 
+    def probe(self) -> Iterator["ProbedFile"]:
+        """Look at every file as it would be played; reads all of them once, and decodes little.
+
+        Afterwards `troubles` has what is wrong with them. Raises SourceError where none can be
+        read, and at the end where some cannot.
+        """
+        self._troubles, self._failed, self._said = [], [], set()
+        self._lost = Counter()
+        self._stop = threading.Event()
+        self._logs = False  # who probes reads `troubles`
+        dating = self._config.dating(self._zone)
+        paths, unfinished = files_in_order(self._config.path, dating)
+        for name in unfinished:
+            self._trouble(f"{name} is still being copied, by its name; it is left out")
+        if all(is_picture(path) for path in paths):
+            yield self._probe_series(PictureSeries(paths, dating, self._config.rate), len(paths))
+        else:
+            yield from self._probe_videos(paths, dating)
+        if self._failed:
+            raise self._summed_up(len(paths))
+
+    def _probe_series(self, series: PictureSeries, of: int) -> "ProbedFile":
+        begin = series.begin()
+        start, end, size_wh = self._started(begin), 0.0, (0, 0)
+        for _, path, picture in series.pictures(start, Need(), self._lost):
+            if isinstance(picture, SourceError):
+                self._fail(path, picture)
+            elif picture is not None:
+                end, size_wh = picture.captured_at, picture.size_wh
+        self._remark_pushed(series, of)
+        span_s = max(0.0, end - start)
+        rate = self._config.rate or ((of - 1) / span_s if span_s else 0.0)
+        return ProbedFile(
+            self._config.path,
+            start,
+            self._basis(begin),
+            span_s,
+            f"{of} pictures",
+            size_wh,
+            rate,
+        )
+
+    def _probe_videos(self, paths: Sequence[str], dating: Dating) -> Iterator["ProbedFile"]:
+        order: _PlayOrder | None = None
+        start = end = 0.0
+        for nth, path in enumerate(paths):
+            recording = self._opened(path, dating, is_alone=len(paths) == 1)
+            if recording is None:
+                continue
+            with closing(recording.container):
+                if order is None:
+                    order = _PlayOrder(paths, nth, recording.begin)
+                    start = end = self._started(recording.begin)
+                declared = start + recording.begin.at - order.begin.at
+                at = self._start_of(order, nth, recording, declared, end)
+                try:
+                    figures = recording.measured()
+                except SourceError as error:
+                    self._fail(path, error)
+                    continue
+                timeline = recording.timeline(at)
+                decoder = Decoder(recording.stream, Need(), timeline.at, Counter())
+                first = next(
+                    (
+                        p
+                        for packet in recording.packets(Counter())
+                        for p in decoder.pictures(packet)
+                    ),
+                    None,
+                )
+                if first is None:
+                    words = f"{path} holds no picture that can be decoded"
+                    self._fail(path, SourceError(SourceFailure.BROKEN, words))
+                for when, by in figures.jumps:
+                    self._trouble_jump(path, when, by)
+                why = recording.shortfall(figures.length_s, figures.packets)
+                if why is not None:
+                    self._trouble(f"{path} {why}")
+                probed = ProbedFile(
+                    path,
+                    at,
+                    self._basis(recording.begin, first=order.first == nth),
+                    figures.length_s,
+                    recording.stream.codec_context.name,
+                    first.size_wh if first is not None else (0, 0),
+                    recording.rate,
+                    tuple((at + begin, at + stop) for begin, stop in figures.gaps),
+                )
+                end = max(at + figures.length_s, at + recording.length_s)
+            yield probed
+
+    def _basis(self, begin: Begin, *, first: bool = True) -> Basis:
+        return Basis.STATED if first and self._config.starts_at is not None else begin.basis
+
     def _started(self, begin: Begin) -> float:
         given = self._config.starts_at
         start = given.timestamp() if given else begin.at
@@ -285,13 +380,16 @@ class FileSource:
             if not self._config.loop or last == start:
                 break
             start = last + (1 / rate if rate else (last - start) / max(1, of - 1))
+        self._remark_pushed(series, of)
+        if self._failed:
+            raise self._summed_up(of)
+
+    def _remark_pushed(self, series: PictureSeries, of: int) -> None:
         if series.pushed * 2 > of:
             self._trouble(
                 f"{self._config.path}: the times of most pictures do not rise with their names, as "
                 "those of copies; set `rate:` to how many were taken in a second"
             )
-        if self._failed:
-            raise self._summed_up(of)
 
     def _start_of(
         self, order: "_PlayOrder", nth: int, recording: Recording, declared: float, end: float
@@ -337,10 +435,7 @@ class FileSource:
                 broken = f"{error}, the rest of it is left out"
                 self._fail(place, SourceError(error.reason, broken))
         for at, by in timeline.closed:
-            when = timedelta(seconds=round(at - timeline.start))
-            step = f"{'forward' if by > 0 else 'back'} by {timedelta(seconds=abs(round(by)))}"
-            words = f"{place}: its clock was set {step} after {when}; time goes on without a gap"
-            self._trouble_once(f"clock of {place} at {when}", words)
+            self._trouble_jump(place, at - timeline.start, by)
         why = recording.shortfall(last_s - recording.zero_s, packets)
         if recording.is_growing:
             words = f"{place} is still being written; what it held until now was played"
@@ -348,6 +443,12 @@ class FileSource:
         elif why is not None and f"short {place}" not in self._said:
             self._lost[CUT_SHORT] += 1
             self._trouble_once(f"short {place}", f"{place} {why}")
+
+    def _trouble_jump(self, place: str, after_s: float, by: float) -> None:
+        when = timedelta(seconds=round(after_s))
+        step = f"{'forward' if by > 0 else 'back'} by {timedelta(seconds=abs(round(by)))}"
+        words = f"{place}: its clock was set {step} after {when}; time goes on without a gap"
+        self._trouble_once(f"clock of {place} at {when}", words)
 
     def _opened(self, path: str, dating: Dating, *, is_alone: bool = False) -> Recording | None:
         try:
@@ -377,14 +478,15 @@ class FileSource:
 
     def _trouble(self, sentence: str) -> None:
         self._troubles.append(sentence)
-        log.warning("%s", sentence)
+        if self._logs:
+            log.warning("%s", sentence)
 
     def _summed_up(self, of: int) -> SourceError:
         """All that failed as one error."""
         first, failed = self._failed[0], len(self._failed)
         if of == 1:
             return first
-        others = f", and {failed - 1} more that the log names" if failed > 1 else ""
+        others = f", and {failed - 1} more" if failed > 1 else ""
         words = f"{failed} of {of} files could not be played to their end: {first}{others}"
         return SourceError(first.reason, words)
 
@@ -401,6 +503,25 @@ class FileSource:
                 self._clock.wait(left, self._stop)
 
         return wait
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedFile:
+    """What a file is, and when: as it would be played."""
+
+    path: str
+    start: float
+    """UTC seconds."""
+    basis: Basis
+    """What the start was taken from."""
+    length_s: float
+    codec: str
+    size_wh: tuple[int, int]
+    """As a person sees it; zeros where no picture could be decoded."""
+    rate: float
+    """Pictures a second."""
+    gaps: tuple[tuple[float, float], ...] = ()
+    """Pauses in it, from and to, in UTC seconds."""
 
 
 @dataclass(frozen=True, slots=True)

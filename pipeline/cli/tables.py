@@ -1,7 +1,7 @@
 """Tables for the terminal: a run's figures, the live table, problems of a file."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -10,6 +10,7 @@ from rich.table import Table
 from pipeline.core.errors import Problem
 from pipeline.delivery import LaneStatus
 from pipeline.insight.evaluation import Comparison
+from pipeline.insight.probing import ProbedCamera
 from pipeline.insight.summary import Summary, SummaryRows
 from pipeline.telemetry.figures import Figures
 
@@ -56,6 +57,51 @@ def remarks_table(remarks: Sequence[str]) -> Table:
     for remark in remarks:
         table.add_row(escape(remark))  # paths may contain brackets, which mean colours here
     return table
+
+
+def probed_table(probed: ProbedCamera) -> Table:
+    """A camera's recordings as they would be played, with the pauses between and inside them."""
+    table = _table(
+        f"{probed.camera}: {escape(probed.source)} (times of {probed.zone})",
+        "file",
+        "begins",
+        "taken from",
+        "ends",
+        "length",
+        "gap before",
+        "pauses inside",
+        "codec",
+        "size",
+        "rate",
+    )
+    before: float | None = None
+    for file in probed.files:
+        end = file.start + file.length_s
+        gap_s = 0.0 if before is None else file.start - before
+        pauses_s = sum(stop - begin for begin, stop in file.gaps)
+        width, height = file.size_wh
+        table.add_row(
+            escape(file.path),
+            _clock(file.start, probed.zone),
+            file.basis.value,
+            _clock(end, probed.zone),
+            _span(file.length_s),
+            _span(gap_s) if gap_s >= 0.1 else "",
+            f"{len(file.gaps)} ({_span(pauses_s)})" if file.gaps else "",
+            file.codec,
+            f"{width}x{height}" if width else "",
+            f"{file.rate:.4g}" if file.rate else "",
+        )
+        before = end
+    return table
+
+
+def _clock(at: float, zone: tzinfo) -> str:
+    return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def comparison_table(rows: Sequence[Comparison]) -> Table:

@@ -1,5 +1,6 @@
 """Recordings as recorders, phones, exports and broken disks leave them."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -19,6 +20,7 @@ import pytest
 from av.packet import Packet
 from av.stream import Disposition
 from PIL import Image, ImageOps
+from typer.testing import CliRunner
 
 from connectors.sources.ffmpeg.measure import without_strays
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
@@ -27,6 +29,7 @@ from connectors.sources.ffmpeg.timeline import FileTimeline
 from connectors.sources.file import CUT_SHORT, FileConfig, FileSource
 from connectors.sources.recordings.names import NamePattern, time_in_name
 from connectors.sources.recordings.paths import find_files
+from pipeline.cli.main import app_for
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.sources import Need
@@ -700,7 +703,7 @@ def test_a_file_vanishes_before_its_turn(tmp_path: Path) -> None:
     pictures = source.pictures()
     next(pictures)
     (tmp_path / "b.mp4").unlink()
-    came = []
+    came: list[Picture] = []
     with pytest.raises(SourceError, match=r"1 of 3 files .*b\.mp4 does not exist"):
         came.extend(pictures)
     assert len(came) == 9
@@ -877,3 +880,102 @@ def test_stills_of_live_cameras_keep_their_orientation() -> None:
     frame = StillDecoder().decode(buffer.getvalue(), Counter())
     assert frame is not None
     assert VideoPicture(frame, 0.0, PixelConverter()).size_wh == (96, 128)
+
+
+DEPLOYMENT = {
+    "version": 1,
+    "site": {"timezone": "Europe/Berlin"},
+    "engines": {"fake": {"type": "scripted", "answers": {"people": [[]]}}},
+}
+
+
+def deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **sources: str | dict[str, Any]
+) -> None:
+    """A deployment file in a folder that the command is started in."""
+    monkeypatch.chdir(tmp_path)
+    cameras = {}
+    for name, source in sources.items():
+        plain = {"type": "file", "path": source} if isinstance(source, str) else source
+        cameras[name] = {
+            "source": plain,
+            "sample": {"every": "500ms", "motion": False},
+            "tasks": {"people": {"detect": "person"}},
+            "rules": {"here": {"type": "occupancy", "of": "people"}},
+        }
+    text = json.dumps({**DEPLOYMENT, "cameras": cameras})
+    (tmp_path / "site.yaml").write_text(text)
+
+
+def test_check_tells_what_the_recordings_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start, end, gaps, codec and rate of each, before hours of them are played."""
+    (tmp_path / "clips").mkdir()
+    film(tmp_path / "clips" / "20260301_090000.mp4")
+    film(tmp_path / "clips" / "20260301_100000.mkv", Film(codec="mpeg4", options={}))
+    deployed(tmp_path, monkeypatch, door="clips", yard={"type": "rtsp", "url": "rtsp://10.0.0.9/1"})
+    result = CliRunner().invoke(app_for(["check"]), ["check", "site.yaml", "--probe", "--json"])
+    assert result.exit_code == 0
+    door, yard = json.loads(result.stdout)["recordings"]
+    assert yard["live"]
+    first, second = door["files"]
+    assert (first["start"], first["start_from"]) == ("2026-03-01T08:00:00.000+00:00", "name")
+    assert (first["end"], first["codec"]) == ("2026-03-01T08:00:04.000+00:00", "h264")
+    assert (second["start"], second["codec"]) == ("2026-03-01T09:00:00.000+00:00", "mpeg4")
+    assert first["rate"] == second["rate"] == 10
+    assert first["size"] == [128, 96]
+    shown = CliRunner().invoke(app_for(["check"]), ["check", "site.yaml", "--probe"])
+    assert "yard: rtsp, a live camera, is not opened by --probe" in shown.stdout
+
+
+def test_check_tells_which_recordings_cannot_be_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pauses and faults as sentences, and an exit code of 1."""
+    (tmp_path / "clips").mkdir()
+    shifted_ts(tmp_path / "clips" / "a.ts", [(20, 3 * 3600 * 90_000)])
+    (tmp_path / "clips" / "b.mp4").write_bytes(b"only words")
+    deployed(tmp_path, monkeypatch, door="clips")
+    result = CliRunner().invoke(app_for(["check"]), ["check", "site.yaml", "--probe", "--json"])
+    assert result.exit_code == 1
+    (door,) = json.loads(result.stdout)["recordings"]
+    (gap,) = door["files"][0]["gaps"]
+    span = datetime.fromisoformat(gap["to"]) - datetime.fromisoformat(gap["from"])
+    assert span.total_seconds() == pytest.approx(3 * 3600 + 0.1, abs=0.01)
+    assert "clips/b.mp4 is not a video" in door["remarks"][0]
+    assert "1 of 2 files" in door["failure"]
+
+
+def test_a_run_says_what_is_wrong_with_its_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken file among others: the others are judged, and the run ends with 1 and its name."""
+    (tmp_path / "clips").mkdir()
+    film(tmp_path / "clips" / "a.mp4")
+    (tmp_path / "clips" / "b.mp4").write_bytes(b"only words")
+    made = Film(frames=200, container_options={"movflags": "faststart"})
+    cut(film(tmp_path / "short.mp4", made), 0.55)
+    deployed(tmp_path, monkeypatch, door="clips", yard="short.mp4")
+    arguments = ["run", "site.yaml", "--json", "--set", "store.url=sqlite:///store.db"]
+    result = CliRunner().invoke(app_for(["run"]), arguments)
+    assert result.exit_code == 1
+    assert "clips/b.mp4 is not a video" in str(result.exception)
+    answer = json.loads(result.stdout)
+    assert answer["frames"][0]["sampled"] == 8
+    assert answer["frames"][1]["sampled"] > 15
+    door, yard = sorted(answer["remarks"])
+    assert door.startswith("camera door: clips/b.mp4 is not a video")
+    assert re.search(r"camera yard: short.mp4 ends after .* of the 20\.0 s it announces", yard)
+
+
+def test_check_and_run_mean_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A glob of any depth, and a folder of folders: one way to expand them."""
+    (tmp_path / "clips" / "monday").mkdir(parents=True)
+    film(tmp_path / "clips" / "monday" / "a.MP4", Film(frames=5))
+    deployed(tmp_path, monkeypatch, door="clips/**/*.mp4")
+    good = CliRunner().invoke(app_for(["check"]), ["check", "site.yaml"])
+    assert "warning: cameras.door.source" not in good.stdout
+    deployed(tmp_path, monkeypatch, door="clips")
+    hint = CliRunner().invoke(app_for(["check"]), ["check", "site.yaml"])
+    assert "write clips/**/*.mp4" in hint.stdout

@@ -2,7 +2,7 @@
 
 import struct
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pipeline.core.frames import Grey, Pixels
 
@@ -146,7 +146,7 @@ def _turn_of(frame: "VideoFrame") -> _Orientation:
     from av.sidedata.sidedata import Type
 
     try:
-        data = frame.side_data[Type.DISPLAYMATRIX]
+        data = cast(Any, frame.side_data)[Type.DISPLAYMATRIX]
     except KeyError:
         return _UPRIGHT
     except ValueError:
