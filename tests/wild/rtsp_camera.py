@@ -122,9 +122,9 @@ def _is_parameters(codec: str, nal: bytes) -> bool:
 
 def payloads(codec: str, nal: bytes) -> list[bytes]:
     """One NAL unit as RTP payloads, cut into fragments where it is long."""
-    if len(nal) <= _PAYLOAD:
-        return [nal]
     head = 1 if codec == "h264" else 2
+    if len(nal) <= _PAYLOAD + head:  # what fits into one is not cut
+        return [nal]
     kind = nal[0] & 31 if codec == "h264" else nal[0] >> 1 & 63
     if codec == "h264":
         indicator = bytes([nal[0] & 0xE0 | 28])

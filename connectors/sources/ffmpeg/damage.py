@@ -22,8 +22,14 @@ _FEWEST_STEPS = 5
 class Trust:
     """Looks at each packet of a stream before it is decoded."""
 
-    def __init__(self, lost: Counter[str], wait_s: float, now: float) -> None:
-        """Without a key frame for `wait_s`, what comes is taken as it is."""
+    def __init__(
+        self, lost: Counter[str], wait_s: float, now: float, missed_so_far: int = 0
+    ) -> None:
+        """Without a key frame for `wait_s`, what comes is taken as it is.
+
+        What was missed while the stream was opened may belong to its first key frame.
+        """
+        self._is_key_doubtful = self._is_lossy = missed_so_far > 0
         self._lost = lost
         self._wait_s = wait_s
         self._since = now
@@ -47,11 +53,16 @@ class Trust:
         self._missed_before = missed
         self._see_step(packet.pts if packet.pts is not None else packet.dts, near)
         if near:
+            self._is_lossy = True
             self.doubt(now)
-        elif not self.is_sound and (packet.is_keyframe or now - self._since >= self._wait_s):
-            self.took_as_it_is = not packet.is_keyframe
-            self.is_sound = self.has_begun = True
-        if not self.is_sound and self.has_begun:
+        elif not self.is_sound:
+            is_late = now - self._since >= self._wait_s
+            if is_late or (packet.is_keyframe and not self._is_key_doubtful):
+                self.took_as_it_is = not packet.is_keyframe
+                self.is_sound = self.has_begun = True
+        if packet.is_keyframe:
+            self._is_key_doubtful = False
+        if not self.is_sound and (self.has_begun or self._is_lossy):
             self._lost[PACKET_LOSS] += 1
         return self.is_sound
 

@@ -64,8 +64,8 @@ class StreamSource(LiveSource):
                 watch.beat()
                 timeline = LiveTimeline(self._stream_clock)
                 decoder = Decoder(stream, need, timeline.at, watch.lost)
-                trust = Trust(watch.lost, self._key_wait_s, time.monotonic())
-                silence.missed()
+                missed = silence.missed()
+                trust = Trust(watch.lost, self._key_wait_s, time.monotonic(), missed)
                 for packet in read_packets(container, stream, what.place, watch.lost):
                     if watch.stopped:
                         return

@@ -347,8 +347,9 @@ class Inquiry:
 
     def _logged_in(self, line: _Line, method: str, url: str, **headers: str) -> Reply:
         """Ask, with the login if the camera wants one."""
-        known = self._challenges and self.login
-        proof = authorisation(self._challenges, self.login, method, url) if known else None
+        proof = None
+        if self._challenges and self.login is not None:
+            proof = authorisation(self._challenges, self.login, method, url)
         if proof is not None:
             headers = {**headers, "Authorization": proof}
         reply = line.ask(method, url, **headers)

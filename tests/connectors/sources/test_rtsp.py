@@ -209,9 +209,9 @@ ANSWERS = [
     ),
     ("403 Forbidden", [], SourceFailure.UNAUTHORISED),
     ("404 Not Found", [], SourceFailure.NOT_FOUND),
-    ("503 Service Unavailable", [], SourceFailure.BROKEN),
-    ("453 Not Enough Bandwidth", [], SourceFailure.BROKEN),
-    ("200 OK", [], SourceFailure.BROKEN),  # and no description of any stream
+    ("503 Service Unavailable", [], SourceFailure.REFUSED),
+    ("453 Not Enough Bandwidth", [], SourceFailure.REFUSED),
+    ("200 OK", [], SourceFailure.UNSUPPORTED),  # and no description of any stream
 ]
 
 
