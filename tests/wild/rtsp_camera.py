@@ -280,7 +280,7 @@ class RtspCamera:
     def _play(self, connection: socket.socket, transport: str, ended: threading.Event) -> None:
         by_tcp = "TCP" in transport
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        port = 0 if by_tcp else int(transport.partition("client_port=")[2].partition("-")[0])
+        port = 0 if by_tcp else int(transport.partition("client_port=")[2].partition("-")[0] or 9)
         seq, begun = 100, time.monotonic()
         try:
             for nth, unit in enumerate(self.units):

@@ -36,6 +36,7 @@ class Trust:
         self._missed_before = 0
         self._last: int | None = None
         self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._shortest = 0
         self.is_sound = False
         """Whether the last packet, and all that it is made from, arrived whole."""
         self.has_begun = False
@@ -51,7 +52,10 @@ class Trust:
         """
         near = missed + self._missed_before
         self._missed_before = missed
-        self._see_step(packet.pts if packet.pts is not None else packet.dts, near)
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        # What is left of a picture may come as two packets.
+        is_next = stamp is None or stamp != self._last
+        self._see_step(stamp, near)
         if near:
             self._is_lossy = True
             self.doubt(now)
@@ -62,7 +66,7 @@ class Trust:
                 self.is_sound = self.has_begun = True
         if packet.is_keyframe:
             self._is_key_doubtful = False
-        if not self.is_sound and (self.has_begun or self._is_lossy):
+        if is_next and not self.is_sound and (self.has_begun or self._is_lossy):
             self._lost[PACKET_LOSS] += 1
         return self.is_sound
 
@@ -85,7 +89,10 @@ class Trust:
         step = stamp - before
         if near == 0:
             self._steps.append(step)
-        elif self.has_begun and len(self._steps) >= _FEWEST_STEPS:
-            usual = sum(self._steps) / len(self._steps)
+        if step > 0:
+            self._shortest = min(self._shortest or step, step)
+        if near and (self.has_begun or self._is_lossy):
+            clean = len(self._steps)
+            usual = sum(self._steps) / clean if clean >= _FEWEST_STEPS else self._shortest
             missing = round(step / usual) - 1 if usual > 0 else 0
             self._lost[PACKET_LOSS] += max(0, min(missing, near))

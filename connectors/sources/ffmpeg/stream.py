@@ -59,7 +59,7 @@ class StreamSource(LiveSource):
                 container, stream = open_input(what)
             except SourceError as error:
                 raise self._explain(error, time.monotonic() - started) from None
-            came = 0
+            watch.nothing_came = self._nothing_came()
             try:
                 watch.beat()
                 timeline = LiveTimeline(self._stream_clock)
@@ -70,7 +70,7 @@ class StreamSource(LiveSource):
                     if watch.stopped:
                         return
                     watch.beat()
-                    came += 1
+                    watch.nothing_came = None
                     if packet.size == 0:
                         yield from decoder.pictures(packet)
                         continue
@@ -90,9 +90,8 @@ class StreamSource(LiveSource):
                     self._say(watch, trust, missed, now)
             except SourceError as error:
                 late = error.reason is SourceFailure.TIMEOUT
-                if late and not came:
-                    raise self._nothing_came() from None
-                raise (self._place.late(opened=True) if late else error) from None
+                silence_means = watch.nothing_came or self._place.late(opened=True)
+                raise (silence_means if late else error) from None
             finally:
                 close_input(container, stream)
 

@@ -80,6 +80,8 @@ class Watch:
         self.lost: Counter[str] = Counter()
         self.waiting_for: str | None = None
         """What the reading thread waits for, as a sentence, while data arrive and no picture."""
+        self.nothing_came: SourceError | None = None
+        """What a silence means for as long as nothing at all has arrived."""
         self._clock = clock
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -149,7 +151,7 @@ class Watch:
                 beat = self._beat if self._beat is not None else self._clock.monotonic()
                 left = beat + place.read_s - self._clock.monotonic()
                 if left <= 0:
-                    raise place.late(opened=True)
+                    raise self.nothing_came or place.late(opened=True)
                 self._changed.wait(left)
             if self.stopped:
                 return None

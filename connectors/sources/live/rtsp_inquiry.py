@@ -230,6 +230,9 @@ class _Line:
                 context.verify_mode = ssl.CERT_NONE
             try:
                 self._socket = context.wrap_socket(self._socket, server_hostname=host)
+            except TimeoutError:
+                self._socket.close()
+                raise ssl.SSLError("no answer to the handshake") from None
             except BaseException:
                 self._socket.close()
                 raise
@@ -401,7 +404,9 @@ class Inquiry:
             words = certificate_words(error, urlsplit(url).hostname or "")
             raise failure(SourceFailure.UNSUPPORTED, self.place, words)
         if isinstance(error, ssl.SSLError):
-            words = "does not speak TLS at this port as needed for rtsps; is it an rtsp:// address?"
+            words = (
+                "does not speak TLS at this port; write rtsp:// if it has none, or check the port"
+            )
             raise failure(SourceFailure.UNSUPPORTED, self.place, words)
         if isinstance(error, socket.gaierror | UnicodeError):
             raise failure(SourceFailure.DNS, self.place)
@@ -451,6 +456,9 @@ class Inquiry:
         video = _video_of(reply.body)
         if isinstance(video, str):
             return failure(SourceFailure.UNSUPPORTED, self.place, video)
+        if error.reason is SourceFailure.UNSUPPORTED and video.codec:
+            words = f"sends its video as {video.codec}, which cannot be decoded here; {_CODECS}"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
         status = self._set_up(look.url, reply, video.control, transport, within_s)
         return self._refusal(status, transport, error) if status not in (0, _OK) else error
 
@@ -502,29 +510,33 @@ class Inquiry:
         return error
 
 
+_CODECS = "choose H.264 or H.265 in the camera's settings"
 _ALLOW = "allow Digest MD5 or Basic in the camera's settings, or connect through a recorder"
 
 
 @dataclass(frozen=True, slots=True)
 class _Video:
     control: str
+    codec: str
 
 
 def _video_of(description: bytes) -> _Video | str:
     """The first video of an SDP, or what is wrong with it."""
-    medium, media, control = "", list[str](), ""
+    medium, media, control, codec = "", list[str](), "", ""
     for line in description.decode("utf-8", "replace").splitlines():
         if line.startswith("m="):
             medium = line[2:].split(" ")[0].lower()
             media.append(medium)
         elif line.startswith("a=control:") and medium == "video" and not control:
             control = line.partition(":")[2].strip()
+        elif line.startswith("a=rtpmap:") and medium == "video" and not codec:
+            codec = re.sub(r"[^\w.-]", "", line.partition(" ")[2].partition("/")[0])[:_SHOWN]
     if not media:
         return "describes no stream at this path; check the path"
     if "video" not in media:
         has = ", ".join(dict.fromkeys(media))[:_SHOWN]
         return f"offers no video at this path, only {has}; check the path"
-    return _Video("" if control == "*" else control)
+    return _Video("" if control == "*" else control, codec)
 
 
 def _origin(url: str) -> tuple[str, str, int]:

@@ -1,0 +1,592 @@
+"""What RTSP cameras answer when they do not simply send their pictures, and what is made of it."""
+
+import hashlib
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.queues.memory import MemoryConfig
+from connectors.sources.file import FileConfig
+from connectors.sources.http import HttpConfig
+from connectors.sources.live.rtsp_inquiry import Reply
+from connectors.sources.rtsp import RtspConfig, RtspSource
+from connectors.sources.webcam import WebcamConfig
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.measures import Health
+from pipeline.core.sources import Need, Source
+from pipeline.core.tasks import Detect
+from pipeline.processing.health import HealthEvents
+from pipeline.sampling.camera import Camera, SamplerContext
+from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.loop import CameraLoop
+from pipeline.sampling.supervisor import Supervisor
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import wait_until
+from tests.connectors.sources.servers import answering, free_port, http_camera
+from tests.wild.rtsp_camera import HOST, Answer, Request, RtspCamera, Unit, encoded, number_of
+
+LOGIN = "us%40r:hunter%2F2@"
+USER, PASSWORD = "us@r", "hunter/2"
+SECRETS = ("us@r", "us%40r", "hunter")
+
+
+def camera(url: str, **keys: Any) -> RtspSource:
+    """A source that does not wait long."""
+    deadlines = {"open_timeout": "5s", "read_timeout": "2s"}
+    return RtspConfig.model_validate({"url": url, **deadlines, **keys}).build()
+
+
+def why_not(url: str, **keys: Any) -> SourceError:
+    """Why a camera cannot be opened."""
+    source = camera(url, **keys)
+    with pytest.raises(SourceError) as caught:
+        source.open(Need())
+    source.close()
+    assert not [secret for secret in SECRETS if secret in str(caught.value)]
+    return caught.value
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    """Every reading thread ends soon after its source was closed."""
+    yield
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("read ")], 15.0)
+
+
+@pytest.fixture(scope="module", params=["h264", "h265"])
+def film(request: pytest.FixtureRequest) -> tuple[str, list[Unit]]:
+    """Eight seconds of numbered pictures, with a key frame each second."""
+    codec = str(request.param)
+    return codec, encoded(codec, 200, 25)
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[Unit]:
+    """A second of them."""
+    return encoded("h264", 25, 25)
+
+
+def answers(method: str, status: str, *headers: str) -> Callable[[Request], Answer | None]:
+    """A camera that refuses one kind of request."""
+    return lambda request: (status, headers, "") if request.method == method else None
+
+
+REFUSALS = [
+    ("SETUP", "461 Unsupported Transport", "tcp", SourceFailure.UNSUPPORTED, "transport: udp"),
+    ("SETUP", "461 Unsupported Transport", "udp", SourceFailure.UNSUPPORTED, "transport: tcp"),
+    ("SETUP", "462 Destination Unreachable", "udp", SourceFailure.UNREACHABLE, "transport: tcp"),
+    ("SETUP", "453 Not Enough Bandwidth", "tcp", SourceFailure.REFUSED, "close another viewer"),
+    ("PLAY", "453 Not Enough Bandwidth", "tcp", SourceFailure.REFUSED, "the sub stream"),
+    ("DESCRIBE", "503 Service Unavailable", "tcp", SourceFailure.REFUSED, "too many viewers"),
+    ("SETUP", "503 Service Unavailable", "tcp", SourceFailure.REFUSED, "too many viewers"),
+    ("PLAY", "454 Session Not Found", "tcp", SourceFailure.BROKEN, "forgot the session"),
+    ("DESCRIBE", "403 Forbidden", "tcp", SourceFailure.UNAUTHORISED, "forbids this stream"),
+    ("DESCRIBE", "404 Not Found", "tcp", SourceFailure.NOT_FOUND, "check the path"),
+    ("SETUP", "404 Not Found", "tcp", SourceFailure.NOT_FOUND, "check the path"),
+    ("DESCRIBE", "500 Internal Server Error", "tcp", SourceFailure.BROKEN, "internal error"),
+    ("DESCRIBE", "551 Option Not Supported", "tcp", SourceFailure.BROKEN, "RTSP status 551"),
+]
+
+
+@pytest.mark.parametrize(("method", "status", "transport", "reason", "advice"), REFUSALS)
+def test_a_camera_that_refuses_is_quoted(
+    clip: list[Unit],
+    method: str,
+    status: str,
+    transport: str,
+    reason: SourceFailure,
+    advice: str,
+) -> None:
+    """Full, not able to, forbidden, gone: each with its status and what helps."""
+    with RtspCamera(clip, answer=answers(method, status)) as server:
+        error = why_not(server.url(LOGIN), transport=transport)
+    assert error.reason is reason
+    assert status[:3] in str(error)
+    assert advice in str(error)
+
+
+DESCRIPTIONS = [
+    ("v=0\r\ns=x\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n", "offers no video at this path, only"),
+    ("v=0\r\ns=x\r\n", "describes no stream at this path"),
+    (
+        "v=0\r\ns=x\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 X-HOLO/90000\r\na=control:a\r\n",
+        "X-HOLO, which cannot be decoded here",
+    ),
+]
+
+
+@pytest.mark.parametrize(("description", "words"), DESCRIPTIONS)
+def test_a_stream_without_video_is_named(description: str, words: str) -> None:
+    """Only sound, nothing at all, or a codec that nobody knows."""
+
+    def answer(request: Request) -> Answer | None:
+        return ("200 OK", [], description) if request.method == "DESCRIBE" else None
+
+    with RtspCamera(answer=answer) as server:
+        error = why_not(server.url(), open_timeout="2s")
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert words in str(error)
+
+
+def test_a_web_server_is_no_camera() -> None:
+    """The port of its web page instead of that of its stream."""
+
+    def page(request: bytes) -> bytes:
+        return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+    with answering(page) as port:
+        error = why_not(f"rtsp://{LOGIN}{HOST}:{port}/a", open_timeout="1s")
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert "speaks HTTP at this port" in str(error)
+
+
+@contextmanager
+def moved(to: str, at: str, status: str = "302 Moved") -> Iterator[RtspCamera]:
+    """A camera that redirects one kind of request, but not a second time from the new path."""
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == at and "/live" in request.url:
+            return status, [f"Location: {to}"], ""
+        return None
+
+    with RtspCamera(answer=answer) as server:
+        yield server
+
+
+@pytest.mark.parametrize("at", ["OPTIONS", "DESCRIBE", "SETUP"])
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary"])
+def test_a_redirect_to_another_port_is_not_followed(at: str, status: str) -> None:
+    """Whatever listens there gets no word and no password."""
+    with (
+        RtspCamera() as other,
+        moved(other.url("admin:of-another@"), at, status) as server,
+    ):
+        server.units = encoded("h264", 1, 1)
+        error = why_not(server.url(LOGIN))
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert "redirects" in str(error)
+    assert "of-another" not in str(error)
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "rtsp://elsewhere.invalid/live2",
+        "rtsp://127.0.0.2/live2",
+        "//elsewhere.invalid/live2",
+        "http://127.0.0.1/live2",
+        "rtsps://127.0.0.1/live2",
+        "",
+        "rtsp://[broken",
+    ],
+)
+def test_a_redirect_elsewhere_is_refused(to: str) -> None:
+    """Another host, another protocol, no address at all."""
+    with moved(to, "DESCRIBE") as server:
+        error = why_not(server.url())
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert "redirects" in str(error)
+
+
+@pytest.mark.parametrize("to", ["/other", "rtsp://{host}:{port}/other", "other"])
+def test_a_redirect_on_the_same_host_and_port_is_followed(clip: list[Unit], to: str) -> None:
+    """Whole or relative; the login goes along."""
+    where = {"host": HOST, "port": 0}
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == "DESCRIBE" and request.url.endswith("/live"):
+            return "302 Found", [f"Location: {to.format_map(where)}"], ""
+        return guarded("Basic realm=x")(request)
+
+    with RtspCamera(clip, answer=answer) as server:
+        where["port"] = server.port
+        source = camera(server.url(LOGIN))
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+
+
+def test_a_redirect_in_a_circle_ends() -> None:
+    """After a few rounds, with a sentence."""
+    with RtspCamera(answer=answers("DESCRIBE", "302 Found", "Location: /live")) as server:
+        assert "redirects in a circle" in str(why_not(server.url()))
+
+
+def guarded(*challenges: str, user: str = USER, password: str = PASSWORD) -> Any:
+    """A camera that wants a login by one of these, and checks it."""
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == "OPTIONS" or _is_proven(request, user, password):
+            return None
+        return "401 Unauthorized", [f"WWW-Authenticate: {one}" for one in challenges], ""
+
+    return answer
+
+
+def _is_proven(request: Request, user: str, password: str) -> bool:
+    proof = request.header("Authorization")
+    if proof.startswith("Basic "):
+        import base64
+
+        return base64.b64decode(proof[6:]).decode() == f"{user}:{password}"
+    found = {
+        key: quoted.replace('\\"', '"') or plain
+        for key, quoted, plain in re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', proof)
+    }
+    if found.get("username") != user:
+        return False
+    make = hashlib.sha256 if found.get("algorithm", "").startswith("SHA-256") else hashlib.md5
+    one = make(f"{user}:{found['realm']}:{password}".encode()).hexdigest()
+    if found.get("algorithm", "").lower().endswith("-sess"):
+        one = make(f"{one}:{found['nonce']}:{found['cnonce']}".encode()).hexdigest()
+    two = make(f"{request.method}:{found['uri']}".encode()).hexdigest()
+    counted = f"{found['nc']}:{found['cnonce']}:auth:" if "qop" in found else ""
+    whole = make(f"{one}:{found['nonce']}:{counted}{two}".encode()).hexdigest()
+    return whole == found["response"]
+
+
+MD5 = 'Digest realm="cam", nonce="abc", algorithm=MD5'
+PLAIN = 'Digest realm="cam", nonce="abc"'
+SHA = 'Digest realm="cam", nonce="abc", algorithm=SHA-256, qop="auth"'
+QUOTED = r'Digest realm="the \"cam\", Basic realm=x", nonce="abc", qop="auth,auth-int"'
+
+
+@pytest.mark.parametrize(
+    "challenges",
+    [
+        [MD5],
+        [PLAIN],
+        [PLAIN + ', qop="auth"'],
+        [MD5 + '-sess, qop="auth"'],
+        [PLAIN + ', qop="auth-int,auth"'],
+        ["Basic realm=cam"],
+        [SHA, MD5],
+        ["Basic realm=cam", MD5],
+        [MD5, "Basic realm=cam"],
+        ["NTLM", PLAIN],
+    ],
+)
+def test_a_login_that_ffmpeg_knows_works(clip: list[Unit], challenges: list[str]) -> None:
+    """By each of its ways, however many the camera offers."""
+    with RtspCamera(clip, answer=guarded(*challenges)) as server:
+        source = camera(server.url(LOGIN))
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+        wrong = why_not(server.url("us%40r:hunter%2F3@"))
+    assert wrong.reason is SourceFailure.UNAUTHORISED
+    assert "did not accept the user and password" in str(wrong)
+
+
+@pytest.mark.parametrize(
+    ("challenges", "names"),
+    [
+        ([SHA], "Digest SHA-256"),
+        ([MD5, SHA], "Digest SHA-256"),
+        (["Basic realm=cam", SHA], "Digest SHA-256"),
+        ([f"{SHA}, {PLAIN[:6]} realm=x, nonce=y, algorithm=SHA-256-sess"], "Digest SHA-256"),
+        ([PLAIN + ', qop="auth-int"'], "auth-int"),
+        (['Digest realm="cam", nonce="abc", algorithm=BLAKE3'], "Digest BLAKE3"),
+        (["NTLM"], "Ntlm"),
+        (["Negotiate", "NTLM"], "Negotiate or Ntlm"),
+        (['Bearer realm="cam"'], "Bearer"),
+    ],
+)
+def test_a_login_that_ffmpeg_cannot_is_named(
+    clip: list[Unit], challenges: list[str], names: str
+) -> None:
+    """The right password is not called wrong; it is said what the camera wants instead."""
+    with RtspCamera(clip, answer=guarded(*challenges)) as server:
+        error = why_not(server.url(LOGIN))
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert names in str(error)
+    assert "allow Digest MD5 or Basic" in str(error)
+
+
+def test_a_wrong_password_is_wrong_also_where_ffmpeg_knows_no_way() -> None:
+    """It would not help to change the camera's settings."""
+    with RtspCamera(answer=guarded(SHA, password="other")) as server:
+        assert why_not(server.url(LOGIN)).reason is SourceFailure.UNAUTHORISED
+
+
+def test_a_camera_that_wants_a_login_gets_none() -> None:
+    """It is said that one is missing, not that it is wrong."""
+    with RtspCamera(answer=guarded(MD5)) as server:
+        error = why_not(server.url())
+    assert error.reason is SourceFailure.UNAUTHORISED
+    assert "wants a user and password" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([MD5], [("digest", "cam", "MD5")]),
+        ([f"{MD5}, Basic realm=y"], [("digest", "cam", "MD5"), ("basic", "y", "")]),
+        (["Basic realm=y", SHA], [("basic", "y", ""), ("digest", "cam", "SHA-256")]),
+        ([QUOTED], [("digest", 'the "cam", Basic realm=x', "")]),
+        (["NTLM TlRMTVNTUAAB=="], [("ntlm", "", "")]),
+        (['digest Realm = "a" , NONCE=b'], [("digest", "a", "")]),
+        ([""], []),
+    ],
+)
+def test_challenges_are_told_apart(
+    headers: list[str], expected: list[tuple[str, str, str]]
+) -> None:
+    """In one line or several, with quotes that hold commas, quotes and other challenges."""
+    reply = Reply(401, headers=[("www-authenticate", value) for value in headers])
+    read = [
+        (one.scheme, one.parameters.get("realm", ""), one.algorithm) for one in reply.challenges
+    ]
+    assert read == expected
+
+
+CERTIFICATES = Path(__file__).with_name("certificates")
+
+
+def tls(name: str) -> ssl.SSLContext:
+    """TLS for a camera with one of our certificates, each signed by itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "words"),
+    [
+        ("good", False, "is self-signed"),
+        ("expired", True, "has expired"),
+        ("other_host", True, "is for another address than 127.0.0.1"),
+    ],
+)
+def test_a_certificate_that_does_not_hold_is_told(
+    clip: list[Unit],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    trusted: bool,
+    words: str,
+) -> None:
+    """Why, and how to accept it all the same."""
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / f"{name}.pem"))
+    with RtspCamera(clip, tls=tls(name)) as server:
+        error = why_not(server.url(LOGIN))
+        assert error.reason is SourceFailure.UNSUPPORTED
+        assert words in str(error)
+        assert "verify: false" in str(error)
+        assert server.requests == []
+        source = camera(server.url(LOGIN), verify=False)
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+
+
+def test_a_certificate_that_holds_is_accepted(
+    clip: list[Unit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By FFmpeg as well, which does not look at any unless it is told to."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "good.pem"))
+    with RtspCamera(clip, tls=tls("good")) as server:
+        source = camera(server.url(LOGIN))
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+
+
+def test_a_port_without_tls_is_told() -> None:
+    """The address says rtsps, the camera speaks plainly."""
+    with RtspCamera() as server:
+        error = why_not(server.url().replace("rtsp:", "rtsps:"), open_timeout="500ms")
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert "does not speak TLS" in str(error)
+
+
+def test_a_port_that_wants_tls_is_told() -> None:
+    """And the other way round: the camera hangs up without a word."""
+    with RtspCamera(tls=tls("good")) as server:
+        error = why_not(server.url().replace("rtsps:", "rtsp:"))
+    assert error.reason is SourceFailure.ENDED
+    assert "rtsps://" in str(error)
+
+
+def test_a_stream_joined_long_before_its_next_key_frame_is_waited_for(
+    film: tuple[str, list[Unit]],
+) -> None:
+    """Without parameter sets in its description, and longer than an opening may take."""
+    codec, units = film
+    late = [unit for unit in units[1:60] if not unit.is_key] + units[75:80]
+    with RtspCamera(late, codec, names_parameters=False, rate=50) as server:
+        source = camera(server.url(), open_timeout="400ms", read_timeout="5s")
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) == 75
+        assert not source.counters()
+        source.close()
+
+
+def test_a_stream_without_key_frames_says_what_is_missing(
+    clip: list[Unit], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Data arrive all the time: neither the address nor the network is wrong."""
+    monkeypatch.setattr("connectors.sources.ffmpeg.stream._SAY_AFTER_S", 0.5)
+    units = [unit for unit in clip[1:] for _ in range(8)]
+    with RtspCamera(units, names_parameters=False) as server:
+        bench = Watched(camera(server.url(), open_timeout="500ms"), offline_after="1s")
+        with bench:
+            wait_until(lambda: bench.health != [])
+    (health, *_) = bench.health
+    assert (health.state, health.reason) == ("offline", "timeout")
+    assert "no key frame within 0.5 s" in health.message
+    assert "I-frame interval to 1 to 4 s" in health.message
+    told = [r for r in caplog.records if "key frame" in r.getMessage()]
+    assert {record.levelno for record in told} == {logging.WARNING}
+
+
+@pytest.mark.parametrize(
+    "loss", [0.05, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.002, 0.01, 0.2))]
+)
+def test_no_picture_made_from_lost_packets_is_shown(
+    film: tuple[str, list[Unit]], loss: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over UDP: each picture is whole or counted, and it is said what helps."""
+    codec, units = film
+    with RtspCamera(units, codec, lose=loss, rate=150) as server:
+        source = camera(server.url(), transport="udp", read_timeout="500ms")
+        source.open(Need())
+        seen: list[int | None] = []
+        with pytest.raises(SourceError, match="no picture data"):
+            seen.extend(number_of(picture.rgb()) for picture in source.pictures())
+        source.close()
+        assert server.lost > 0
+    whole = [number for number in seen if number is not None]
+    assert len(whole) == len(seen)
+    assert whole == sorted(set(whole))
+    # The last picture is never complete, since none follows; of those lost with it nobody knows.
+    tail = 3 if loss < 0.1 else 10
+    assert len(units) - tail <= len(whole) + sum(source.counters().values()) <= len(units)
+    assert source.counters()["packet loss"] > 0
+    assert "transport: tcp" in caplog.text
+
+
+def test_nothing_is_doubted_where_nothing_is_lost(film: tuple[str, list[Unit]]) -> None:
+    """Over UDP, too."""
+    codec, units = film
+    with RtspCamera(units[:100], codec, rate=100) as server:
+        source = camera(server.url(), transport="udp", read_timeout="500ms")
+        source.open(Need())
+        seen: list[int | None] = []
+        with pytest.raises(SourceError, match="no picture data"):
+            seen.extend(number_of(picture.rgb()) for picture in source.pictures())
+        source.close()
+    assert source.counters().keys() <= {"stale"}
+    assert len(seen) + source.counters().get("stale", 0) == 99
+
+
+def test_udp_packets_that_never_arrive_are_told(clip: list[Unit]) -> None:
+    """A firewall, or a camera in another network: the conversation works, the stream does not."""
+    with RtspCamera(clip, lose=1.0) as server:
+        server.units = [Unit(0, (), is_key=False), *clip]
+        source = camera(server.url(), transport="udp", open_timeout="1s", read_timeout="1s")
+        source.open(Need())
+        words = r"none of its UDP packets arrived.*set `transport: tcp`"
+        with pytest.raises(SourceError, match=words):
+            next(iter(source.pictures()))
+        source.close()
+
+
+class Watched:
+    """A camera in its loop, with what is said of it."""
+
+    def __init__(self, source: Source, **sample: Any) -> None:
+        self.health: list[Health] = []
+        self.clock = SystemClock()
+        outside = SamplerContext(
+            MemoryConfig().build(self.clock), self.health.append, Metrics(), self.clock
+        )
+        config = SampleConfig.model_validate({"every": "100ms", **sample})
+        task = Detect("people", "fast", "person")
+        self._supervisor = Supervisor(
+            [CameraLoop(Camera("door", source, config, ((task, None),)), outside)]
+        )
+
+    def __enter__(self) -> None:
+        self._supervisor.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.stop()
+
+
+def _login_page(handler: Any) -> None:
+    content = b"<html>Please log in</html>"
+    handler.send_response(200)
+    handler.send_header("Content-Type", "text/html")
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "http", "webcam", "file"])
+def test_word_and_sentence_reach_log_event_and_state(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of every kind of source, once, at warning, and without the login."""
+    clock = SystemClock()
+    with http_camera(_login_page) as page, RtspCamera(answer=answers("DESCRIBE", "453 Full")) as c:
+        source: Source = {
+            "rtsp": lambda: camera(c.url(LOGIN), reconnect={"first": "20ms", "most": "20ms"}),
+            "http": lambda: HttpConfig.model_validate(
+                {
+                    "url": page.replace("//", f"//{LOGIN}"),
+                    "reconnect": {"first": "20ms", "most": "20ms"},
+                }
+            ).build(clock),
+            "webcam": lambda: WebcamConfig.model_validate(
+                {"device": "/dev/no-such", "reconnect": {"first": "20ms", "most": "20ms"}}
+            ).build(clock),
+            "file": lambda: FileConfig.model_validate({"path": str(tmp_path / "none.mp4")}).build(
+                clock
+            ),
+        }[kind]()
+        bench = Watched(source)
+        with bench:
+            wait_until(lambda: bench.health != [])
+            if kind == "rtsp":
+                wait_until(lambda: c.asked().count("DESCRIBE") > 6)
+    reasons = {
+        "rtsp": ("refused", "too many viewers"),
+        "http": ("unsupported", "text/html"),
+        "webcam": ("not found", "does not exist"),
+        "file": ("not found", "none.mp4"),
+    }
+    (health,) = bench.health
+    (event,) = HealthEvents().judge(health)
+    lines = [r for r in caplog.records if "is offline" in r.getMessage()]
+    (line,) = (record for record in lines if record.levelno >= logging.WARNING)
+    reason, words = reasons[kind]
+    assert (health.reason, event.data["reason"]) == (reason, reason)
+    assert words in health.message
+    assert event.data["message"] == health.message
+    assert f"{reason}: {health.message}" in line.getMessage()
+    assert not [secret for secret in SECRETS if secret in caplog.text + str(event)]
+
+
+def test_a_refused_connection_is_not_asked_twice() -> None:
+    """Nobody listens: said at once."""
+    assert why_not(f"rtsp://{LOGIN}{HOST}:{free_port()}/a").reason is SourceFailure.REFUSED
+
+
+def test_a_camera_that_accepts_and_says_nothing_is_given_up() -> None:
+    """Within its deadline, whatever it was asked."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        error = why_not(f"rtsp://{HOST}:{listener.getsockname()[1]}/a", open_timeout="500ms")
+    assert error.reason is SourceFailure.TIMEOUT
