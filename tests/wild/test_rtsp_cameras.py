@@ -1,5 +1,6 @@
 """What RTSP cameras answer when they do not simply send their pictures, and what is made of it."""
 
+import base64
 import hashlib
 import logging
 import re
@@ -8,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +224,9 @@ def test_a_redirect_in_a_circle_ends() -> None:
         assert "redirects in a circle" in str(why_not(server.url()))
 
 
-def guarded(*challenges: str, user: str = USER, password: str = PASSWORD) -> Any:
+def guarded(
+    *challenges: str, user: str = USER, password: str = PASSWORD
+) -> Callable[[Request], Answer | None]:
     """A camera that wants a login by one of these, and checks it."""
 
     def answer(request: Request) -> Answer | None:
@@ -236,8 +240,6 @@ def guarded(*challenges: str, user: str = USER, password: str = PASSWORD) -> Any
 def _is_proven(request: Request, user: str, password: str) -> bool:
     proof = request.header("Authorization")
     if proof.startswith("Basic "):
-        import base64
-
         return base64.b64decode(proof[6:]).decode() == f"{user}:{password}"
     found = {
         key: quoted.replace('\\"', '"') or plain
@@ -252,7 +254,7 @@ def _is_proven(request: Request, user: str, password: str) -> bool:
     two = make(f"{request.method}:{found['uri']}".encode()).hexdigest()
     counted = f"{found['nc']}:{found['cnonce']}:auth:" if "qop" in found else ""
     whole = make(f"{one}:{found['nonce']}:{counted}{two}".encode()).hexdigest()
-    return whole == found["response"]
+    return bool(whole == found["response"])
 
 
 MD5 = 'Digest realm="cam", nonce="abc", algorithm=MD5'
@@ -437,6 +439,7 @@ def test_a_stream_without_key_frames_says_what_is_missing(
 ) -> None:
     """Data arrive all the time: neither the address nor the network is wrong."""
     monkeypatch.setattr("connectors.sources.ffmpeg.stream._SAY_AFTER_S", 0.5)
+    caplog.set_level(logging.INFO)
     units = [unit for unit in clip[1:] for _ in range(8)]
     with RtspCamera(units, names_parameters=False) as server:
         bench = Watched(camera(server.url(), open_timeout="500ms"), offline_after="1s")
@@ -444,7 +447,7 @@ def test_a_stream_without_key_frames_says_what_is_missing(
             wait_until(lambda: bench.health != [])
     (health, *_) = bench.health
     assert (health.state, health.reason) == ("offline", "timeout")
-    assert "no key frame within 0.5 s" in health.message
+    assert "no key frame within 5 s" in health.message
     assert "I-frame interval to 1 to 4 s" in health.message
     told = [r for r in caplog.records if "key frame" in r.getMessage()]
     assert {record.levelno for record in told} == {logging.WARNING}
@@ -474,6 +477,49 @@ def test_no_picture_made_from_lost_packets_is_shown(
     assert len(units) - tail <= len(whole) + sum(source.counters().values()) <= len(units)
     assert source.counters()["packet loss"] > 0
     assert "transport: tcp" in caplog.text
+
+
+def test_losses_without_end_are_told(
+    film: tuple[str, list[Unit]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key frame arrives whole: offline, and it is said why."""
+    monkeypatch.setattr("connectors.sources.ffmpeg.stream._SAY_AFTER_S", 0.3)
+    codec, units = film
+    with RtspCamera(units, codec, lose=0.3) as server:
+        bench = Watched(camera(server.url(), transport="udp"), offline_after="1s")
+        with bench:
+            wait_until(lambda: "offline" in [health.state for health in bench.health])
+    health = next(health for health in bench.health if health.state == "offline")
+    assert "no key frame arrives whole; set `transport: tcp`" in health.message
+
+
+def test_a_stream_without_parameter_sets_is_told(
+    clip: list[Unit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has key frames, and none can be decoded."""
+    monkeypatch.setattr("connectors.sources.ffmpeg.stream._SAY_AFTER_S", 0.3)
+    units = list(clip) * 8
+    with RtspCamera(units, names_parameters=False, sends_parameters=False, rate=50) as server:
+        bench = Watched(camera(server.url(), open_timeout="400ms"), offline_after="1s")
+        with bench:
+            wait_until(lambda: bench.health != [])
+    assert bench.health[0].reason == "timeout"
+    assert "nothing can be decoded" in bench.health[0].message
+
+
+def test_a_stream_that_is_refreshed_bit_by_bit_is_shown_once_it_is_whole() -> None:
+    """It has no key frame but its first, and that was long ago; and then it loses packets."""
+    params = "intra-refresh=1:keyint=20:scenecut=0:bframes=0:repeat-headers=1"
+    units = encoded("h264", 150, 1000, **{"x264-params": params})[3:]
+    with RtspCamera(units, lose=0.01, rate=100) as server:
+        source = camera(server.url(), transport="udp", read_timeout="500ms")
+        source.open(Need())
+        seen: list[int | None] = []
+        with pytest.raises(SourceError, match="no picture data"):
+            seen.extend(number_of(picture.rgb()) for picture in source.pictures())
+        source.close()
+    assert seen
+    assert None not in seen
 
 
 def test_nothing_is_doubted_where_nothing_is_lost(film: tuple[str, list[Unit]]) -> None:
@@ -524,7 +570,7 @@ class Watched:
         self._supervisor.stop()
 
 
-def _login_page(handler: Any) -> None:
+def _login_page(handler: BaseHTTPRequestHandler) -> None:
     content = b"<html>Please log in</html>"
     handler.send_response(200)
     handler.send_header("Content-Type", "text/html")
@@ -540,21 +586,18 @@ def test_word_and_sentence_reach_log_event_and_state(
     """Of every kind of source, once, at warning, and without the login."""
     clock = SystemClock()
     with http_camera(_login_page) as page, RtspCamera(answer=answers("DESCRIBE", "453 Full")) as c:
-        source: Source = {
-            "rtsp": lambda: camera(c.url(LOGIN), reconnect={"first": "20ms", "most": "20ms"}),
-            "http": lambda: HttpConfig.model_validate(
-                {
-                    "url": page.replace("//", f"//{LOGIN}"),
-                    "reconnect": {"first": "20ms", "most": "20ms"},
-                }
-            ).build(clock),
-            "webcam": lambda: WebcamConfig.model_validate(
-                {"device": "/dev/no-such", "reconnect": {"first": "20ms", "most": "20ms"}}
-            ).build(clock),
-            "file": lambda: FileConfig.model_validate({"path": str(tmp_path / "none.mp4")}).build(
-                clock
-            ),
-        }[kind]()
+        soon = {"reconnect": {"first": "20ms", "most": "20ms"}}
+        source: Source
+        if kind == "rtsp":
+            source = camera(c.url(LOGIN), **soon)
+        elif kind == "http":
+            address = {"url": page.replace("//", f"//{LOGIN}")}
+            source = HttpConfig.model_validate(address | soon).build(clock)
+        elif kind == "webcam":
+            source = WebcamConfig.model_validate({"device": "/dev/no-such"} | soon).build(clock)
+        else:
+            path = {"path": str(tmp_path / "none.mp4")}
+            source = FileConfig.model_validate(path).build(clock)
         bench = Watched(source)
         with bench:
             wait_until(lambda: bench.health != [])

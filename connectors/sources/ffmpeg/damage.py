@@ -29,7 +29,8 @@ class Trust:
 
         What was missed while the stream was opened may belong to its first key frame.
         """
-        self._is_key_doubtful = self._is_lossy = missed_so_far > 0
+        self._is_key_doubtful = self.is_lossy = missed_so_far > 0
+        """Whether anything was missed so far."""
         self._lost = lost
         self._wait_s = wait_s
         self._since = now
@@ -57,7 +58,7 @@ class Trust:
         is_next = stamp is None or stamp != self._last
         self._see_step(stamp, near)
         if near:
-            self._is_lossy = True
+            self.is_lossy = True
             self.doubt(now)
         elif not self.is_sound:
             is_late = now - self._since >= self._wait_s
@@ -66,7 +67,7 @@ class Trust:
                 self.is_sound = self.has_begun = True
         if packet.is_keyframe:
             self._is_key_doubtful = False
-        if is_next and not self.is_sound and (self.has_begun or self._is_lossy):
+        if is_next and not self.is_sound and (self.has_begun or self.is_lossy):
             self._lost[PACKET_LOSS] += 1
         return self.is_sound
 
@@ -91,7 +92,7 @@ class Trust:
             self._steps.append(step)
         if step > 0:
             self._shortest = min(self._shortest or step, step)
-        if near and (self.has_begun or self._is_lossy):
+        if near and (self.has_begun or self.is_lossy):
             clean = len(self._steps)
             usual = sum(self._steps) / clean if clean >= _FEWEST_STEPS else self._shortest
             missing = round(step / usual) - 1 if usual > 0 else 0

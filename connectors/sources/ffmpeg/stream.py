@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Iterator
 
-from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.damage import PACKET_LOSS, Trust
 from connectors.sources.ffmpeg.decoder import Decoder
 from connectors.sources.ffmpeg.errors import DECODE_ERROR, Silence
@@ -21,6 +20,18 @@ logger = logging.getLogger(__name__)
 
 # How long a stream may go without the key frame that its next picture needs before that is said.
 _SAY_AFTER_S = 5.0
+_NO_KEY = (
+    f"sends video, but no key frame within {_SAY_AFTER_S:g} s, and without one there is no "
+    "picture; set its I-frame interval to 1 to 4 s"
+)
+_NO_WHOLE_KEY = (
+    "loses so many packets on the way that no key frame arrives whole; set `transport: tcp`, or "
+    "mend the network"
+)
+_NOT_DECODED = (
+    "sends video of which nothing can be decoded; restart the camera, or choose plain H.264 or "
+    "H.265 in its settings"
+)
 # Losses on the way are said again after this long at the earliest.
 _SAY_AGAIN_S = 3600.0
 
@@ -36,7 +47,8 @@ class StreamSource(LiveSource):
     def __init__(self, name: str, config: LiveConfig, clock: Clock) -> None:
         super().__init__(name, config, clock)
         self._stream_clock = clock
-        self._said_no_key = False
+        self._said: set[str] = set()
+        self._shown_at = 0.0
         self._loss_said_at: float | None = None
 
     @abc.abstractmethod
@@ -64,6 +76,7 @@ class StreamSource(LiveSource):
                 watch.beat()
                 timeline = LiveTimeline(self._stream_clock)
                 decoder = Decoder(stream, need, timeline.at, watch.lost)
+                self._shown_at, damaged = time.monotonic(), 0
                 missed = silence.missed()
                 trust = Trust(watch.lost, self._key_wait_s, time.monotonic(), missed)
                 for packet in read_packets(container, stream, what.place, watch.lost):
@@ -80,14 +93,18 @@ class StreamSource(LiveSource):
                     if trust.look(packet, missed, now):
                         if trust.took_as_it_is and not was_sound:
                             decoder.take_as_it_is()
-                        damaged = watch.lost[DECODE_ERROR]
-                        yield from decoder.pictures(packet)
-                        if watch.lost[DECODE_ERROR] > damaged and not trust.took_as_it_is:
+                        before = watch.lost[DECODE_ERROR]
+                        for picture in decoder.pictures(packet):
+                            self._shown_at, damaged = now, watch.lost[DECODE_ERROR]
+                            yield picture
+                        if watch.lost[DECODE_ERROR] > before and not trust.took_as_it_is:
                             trust.doubt(now)
                             yield from decoder.interrupt(keep=False)
                     elif was_sound:
                         yield from decoder.interrupt(keep=True)
-                    self._say(watch, trust, missed, now)
+                    if missed:
+                        self._say_lost(now)
+                    self._say(watch, trust, watch.lost[DECODE_ERROR] - damaged, now)
             except SourceError as error:
                 late = error.reason is SourceFailure.TIMEOUT
                 silence_means = watch.nothing_came or self._place.late(opened=True)
@@ -95,21 +112,23 @@ class StreamSource(LiveSource):
             finally:
                 close_input(container, stream)
 
-    def _say(self, watch: Watch, trust: Trust, missed: int, now: float) -> None:
-        """Say once what is wrong with a stream that arrives."""
-        if trust.waited_s(now) >= _SAY_AFTER_S and not trust.has_begun:
-            words = (
-                f"sends video, but no key frame within {_SAY_AFTER_S:g} s, and without one there "
-                "is no picture; set its I-frame interval to 1 to 4 s"
-            )
-            watch.waiting_for = str(failure(SourceFailure.TIMEOUT, self._place.name, words))
-            if not self._said_no_key:
-                self._said_no_key = True
-                logger.warning("%s", watch.waiting_for)
-        elif trust.is_sound:
-            watch.waiting_for = None
-        said_at = self._loss_said_at
-        if missed and (said_at is None or now - said_at >= _SAY_AGAIN_S):
+    def _say(self, watch: Watch, trust: Trust, damaged: int, now: float) -> None:
+        """What keeps pictures from coming although data arrive; each kind is logged once.
+
+        `damaged` is how many pictures were found damaged since the last good one.
+        """
+        words = None
+        if trust.waited_s(now) >= _SAY_AFTER_S:
+            words = _NO_WHOLE_KEY if trust.is_lossy else _NO_KEY
+        elif damaged and now - self._shown_at >= _SAY_AFTER_S:
+            words = _NOT_DECODED
+        watch.waiting_for = words and f"{self._place.name} {words}"
+        if words is not None and words not in self._said:
+            self._said.add(words)
+            logger.warning("%s", watch.waiting_for)
+
+    def _say_lost(self, now: float) -> None:
+        if self._loss_said_at is None or now - self._loss_said_at >= _SAY_AGAIN_S:
             self._loss_said_at = now
             logger.warning(
                 "%s loses packets on the way; pictures made from them are not judged, but counted "

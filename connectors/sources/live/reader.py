@@ -25,6 +25,8 @@ from pipeline.core.sources import Need
 
 # Pictures that may wait for a busy sampler; beyond it the oldest goes, as live pictures may.
 _WAITING = 4
+# The reading thread knows better why it failed at the deadline; so much later it is given up.
+_GRACE_S = 0.5
 STALE = "stale"
 """The counter of pictures that were decoded and then overtaken by newer ones."""
 
@@ -137,7 +139,8 @@ class Watch:
         """Wait until the stream is open; raises what kept it from opening."""
         with self._changed:
             known = self._changed.wait_for(
-                lambda: self._beat is not None or self._done or self.stopped, place.open_s
+                lambda: self._beat is not None or self._done or self.stopped,
+                place.open_s + _GRACE_S,
             )
             if self._failed is not None and self._beat is None:
                 raise self._failed

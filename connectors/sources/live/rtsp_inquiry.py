@@ -216,6 +216,11 @@ class _Line:
     """One connection to a camera, and the requests on it."""
 
     def __init__(self, url: str, verify: bool, deadline: float) -> None:
+        import av
+
+        # As FFmpeg calls itself: cameras treat clients differently, by their names.
+        release = av.library_versions["libavformat"]
+        self._agent = f"Lavf{'.'.join(str(part) for part in release)}"
         parts = urlsplit(url)
         self._deadline = deadline
         self._heard = b""
@@ -257,7 +262,7 @@ class _Line:
     def ask(self, method: str, url: str, **headers: str) -> Reply:
         """Ask, and wait for the answer; raises OSError, EOFError where it hangs up."""
         self._number += 1
-        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", "User-Agent: moonwatch"]
+        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", f"User-Agent: {self._agent}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self._socket.settimeout(self._left())
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
