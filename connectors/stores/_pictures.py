@@ -31,14 +31,15 @@ class SqlPictures:
             self._database.upsert(connection, _schema.pictures, [row])
 
     def pictures_under(self, reference: str) -> Sequence[PictureRecord]:
-        """Those recorded, or the one that a release wrote which recorded only its event."""
+        """In order of digest those recorded, or the one that a release wrote which recorded only its event."""
         table, media = _schema.pictures, _schema.media
         with self._database.read("read which pictures there are") as connection:
-            found = connection.execute(sa.select(table).where(table.c.reference == reference)).all()
+            wanted = sa.select(table).where(table.c.reference == reference)
+            found = connection.execute(wanted.order_by(table.c.digest)).all()
             if found:
                 return [_record(row) for row in found]
-            wanted = sa.select(media.c.kept_at).where(media.c.reference == reference)
-            kept_at = connection.scalar(wanted)
+            stored = sa.select(media.c.kept_at).where(media.c.reference == reference)
+            kept_at = connection.scalar(stored)
         return [] if kept_at is None else [PictureRecord(reference, "", 0, "", kept_at)]
 
     def old_pictures(

@@ -15,6 +15,7 @@ from connectors.stores._database import OPENING, Database
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
+from connectors.stores._renames import rename_camera
 from pipeline.core.address import Address
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
@@ -94,6 +95,31 @@ class SqlStore(SqlPictures):
         wanted = sa.select(*self._database.columns(_schema.checkpoints))
         with self._database.read("read the checkpoints") as connection:
             return [_checkpoint(row) for row in connection.execute(wanted)]
+
+    def rename_cameras(
+        self, names: Mapping[str, str], lease: LeaseProof | None = None
+    ) -> Mapping[str, int]:
+        """Store under each present name what is stored under an earlier one."""
+        if not names:
+            return {}
+        tables = (_schema.events, _schema.buckets, _schema.health, _schema.checkpoints)
+        with self._database.read("see which cameras it knows") as connection:
+            known = {
+                name
+                for table in tables
+                for name in connection.scalars(
+                    sa.select(table.c.camera).where(table.c.camera.in_(list(names))).distinct()
+                )
+            }
+        if not known:
+            return {}
+        with self._database.write("rename cameras") as connection:
+            _prove(connection, lease)
+            return {
+                old: rename_camera(connection, old, new)
+                for old, new in names.items()
+                if old in known
+            }
 
     def fences(self) -> Mapping[int, int]:
         """The highest fencing token of each partition."""

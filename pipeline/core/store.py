@@ -219,6 +219,18 @@ class Store(StoreLeases, PictureRecords, Protocol):
         """The last checkpoint of every camera and engine."""
         ...
 
+    def rename_cameras(
+        self, names: Mapping[str, str], lease: LeaseProof | None = None
+    ) -> Mapping[str, int]:
+        """Store under a camera's present name what is stored under an earlier one, by that name.
+
+        Ids of events stay. Where there is something under both, the minute that knows more and the
+        checkpoint of the present name are kept. Returns how many events, minutes, states and
+        checkpoints were moved from each earlier name that is known. Raises OwnershipLostError if
+        `lease` was lost.
+        """
+        ...
+
     def fences(self) -> Mapping[int, int]:
         """The highest fencing token with which each partition was committed."""
         ...

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from connectors.queues import QueueConfig
 from connectors.sinks import SinkConfig
@@ -49,6 +49,10 @@ def _timezone(value: str) -> str:
         advice = f"did you mean {guess!r}?" if guess else "write it like Europe/Berlin or UTC"
         raise ValueError(f"{value!r} is not a known time zone; {advice}") from None
     return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 Name = Annotated[str, AfterValidator(_name), Field(max_length=64)]
@@ -252,6 +256,12 @@ class CameraConfig(Config):
         description=(
             "Only samplers started with `--group` and this name take the camera; "
             "without a group, only those started without `--group` do."
+        ),
+    )
+    was: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description=(
+            "Earlier names of this camera: what is stored under them counts as this camera's."
         ),
     )
     site: Name | None = Field(

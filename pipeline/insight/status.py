@@ -189,6 +189,12 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
             "the file has changed since the processes read it; apply it with "
             "`moonwatch reload FILE`"
         )
+    known = {*deployment.cameras, *(was for c in deployment.cameras.values() for was in c.was)}
+    notes += [
+        f"the store has a history of camera {name}, which is not in the file; if it has another "
+        f"name now, write `was: {name}` there"
+        for name in sorted(kept.health.keys() - known)
+    ]
     file = deployment.store.file
     if file is not None and is_readable_by_everybody(file):
         notes.append(

@@ -76,3 +76,5 @@ class CameraPlan:
     live camera continues from where it is."""
     watched: frozenset[str] = field(default=frozenset(ENDED_BY))
     """The troubles that are watched for. An ongoing one that is no longer watched is ended."""
+    was: tuple[str, ...] = ()
+    """Its earlier names, under which something may be stored."""

@@ -7,7 +7,7 @@ without losing or duplicating anything.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.clock import Clock
@@ -108,6 +108,7 @@ class Processor:
         What is judged by other terms than before begins anew, and cameras that were removed from
         the file meanwhile retire. Raises StoreError.
         """
+        self._rename([camera.plan for camera in self._cameras.values()])
         kept = self._checkpoints()
         for name, camera in self._cameras.items():
             self._take_turn(camera.resume(kept.get(name, {}), self._context.clock.now()))
@@ -179,6 +180,9 @@ class Processor:
         if plans is None:
             return
         try:
+            # A renamed camera does not retire: its checkpoint is resumed under the present name.
+            for name in self._rename(plans):
+                self._cameras.pop(name, None)
             kept = self._checkpoints()
         except StoreError as error:
             logger.warning(
@@ -200,6 +204,22 @@ class Processor:
         self._note_judged()
         if self._next_plans is plans:
             self._next_plans = None
+
+    def _rename(self, plans: Sequence[CameraPlan]) -> Collection[str]:
+        """Have renamed cameras go on with what is stored; returns their earlier names."""
+        names = {was: plan.camera for plan in plans for was in plan.was}
+        renamed = self._context.store.rename_cameras(names, self._context.lease())
+        for was, records in renamed.items():
+            logger.info(
+                "camera %s was %s: %d stored records are now under its name",
+                names[was],
+                was,
+                records,
+                extra={"camera": names[was]},
+            )
+        now = self._context.clock.now()
+        self._retired_at |= dict.fromkeys(names, now)
+        return names.keys()
 
     def _checkpoints(self) -> Mapping[str, Mapping[str, Checkpoint]]:
         kept: dict[str, dict[str, Checkpoint]] = {}

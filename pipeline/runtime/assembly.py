@@ -97,6 +97,7 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
         is_recording=source.is_finite,
         watched=frozenset(ENDED_BY) - unwatched,
+        was=camera.was,
     )
 
 

@@ -22,6 +22,7 @@ from pipeline.core.store import (
     History,
     LeaseOwner,
     LeaseProof,
+    PictureRecord,
     Store,
     Undelivered,
 )
@@ -395,6 +396,79 @@ class StoreContract(abc.ABC):
         assert store.prune(self.clock.now() - 1) == Forgotten()
         self.clock.advance(10)
         assert store.prune(self.clock.now() - 1) == Forgotten(1, 1, 1)
+
+    def test_events_are_forgotten_in_their_order(self, store: Store) -> None:
+        """One that a clock dated too early stays as long as the one that came before it."""
+        store.commit(Commit(events=[an_event(1)]))
+        self.clock.advance(-500)
+        store.commit(Commit(events=[an_event(2)]))
+        self.clock.advance(600)
+        assert store.prune(self.clock.now() - 200) == Forgotten()
+        assert store.prune(self.clock.now() - 50) == Forgotten(events=2)
+
+    def test_dates_of_a_wrong_clock_are_corrected(self, store: Store) -> None:
+        """Those of the far future and of 1970, and no others."""
+        now = self.clock.now()
+        for number, away in enumerate((0, 9e8, -now + 60, 60)):
+            self.clock.advance(away)
+            store.commit(Commit(events=[an_event(number)]))
+            self.clock.advance(-away)
+        assert store.correct_times(now) == 2
+        assert store.correct_times(now) == 0
+        kept = [one.kept_at for one in store.events_after(0, 10)]
+        assert kept == [now, now, now, now + 60]
+        assert store.newest_record() == now
+
+    def test_a_moment_is_remembered(self, open_again: Callable[[], Store], store: Store) -> None:
+        """The last word counts, also for other processes."""
+        assert store.mark("retention") is None
+        store.remember("retention", 1.5)
+        store.remember("retention", 2.5)
+        assert open_again().mark("retention") == 2.5
+
+    def test_pictures_are_old_once_their_events_are_gone(self, store: Store) -> None:
+        """In order and a page at a time; also those of releases that recorded only events."""
+        event = an_event(1).with_media("b.jpg", "d.jpg")
+        for reference, digest in (("b.jpg", "2"), ("b.jpg", "1"), ("a.jpg", "3")):
+            store.record_picture(PictureRecord(reference, digest, 7, "/media"))
+        store.commit(Commit(events=[event]))
+        self.clock.advance(10)
+        before = self.clock.now() - 5
+        recorded = self.clock.now() - 10
+        first = PictureRecord("a.jpg", "3", 7, "/media", recorded)
+        assert store.old_pictures(before, 10) == [first]
+        assert store.pictures_under("d.jpg") == [PictureRecord("d.jpg", "", 0, "", recorded)]
+        store.prune(before)
+        one, two = (PictureRecord("b.jpg", digest, 7, "/media", recorded) for digest in "12")
+        legacy = PictureRecord("d.jpg", "", 0, "", recorded)
+        assert store.old_pictures(before, 3) == [first, one, two]
+        assert store.old_pictures(before, 3, ("b.jpg", "1")) == [two, legacy]
+        assert store.pictures_under("b.jpg") == [one, two]
+        store.record_picture(PictureRecord("b.jpg", "1", 7, "/media"))
+        assert store.old_pictures(before, 3) == [first, legacy]
+        store.forget_pictures([first, legacy])
+        assert store.old_pictures(self.clock.now() + 1, 3) == [
+            replace(one, written_at=self.clock.now()),
+            two,
+        ]
+
+    def test_a_camera_is_renamed_as_a_whole(self, store: Store) -> None:
+        """Where both names have something, the better minute and the newer checkpoint are kept."""
+        old, new = Bucket("door", "footfall", 60, 1, 0.9), Bucket("entry", "footfall", 60, 1, 0.4)
+        only = Bucket("door", "footfall", 120, 1, 0.5)
+        change = Health("door", 1.0, "online")
+        points = [
+            Checkpoint("door", "fast", "r", 7, None),
+            Checkpoint("entry", "fast", "s", 1, None),
+        ]
+        store.commit(Commit([an_event(1)], [old, new, only], [change], points))
+        assert store.rename_cameras({"door": "entry", "till": "desk"}) == {"door": 4}
+        assert store.rename_cameras({"door": "entry"}) == {}
+        assert store.events_after(0, 10)[0].event == replace(an_event(1), camera="entry")
+        history = self.history(store)
+        assert history.buckets() == [replace(old, camera="entry"), replace(only, camera="entry")]
+        assert history.health() == [replace(change, camera="entry")]
+        assert store.checkpoints() == [points[1]]
 
     def test_a_position_is_never_used_twice(self, store: Store) -> None:
         """Also when the newest event was forgotten, the next one comes after it."""

@@ -65,6 +65,26 @@ def missing_sites(checked: Checked) -> Iterator[Problem]:
             yield _problem(path, f"there is no site {config.site!r}", config.site, known)
 
 
+def impossible_renames(checked: Checked) -> Iterator[Problem]:
+    """Earlier names that are a camera's present name, or an earlier name of two cameras."""
+    present = checked.names(checked.deployment.cameras, "cameras")
+    claimed: dict[str, str] = {}
+    for camera, config in checked.deployment.cameras.items():
+        place = dotted(("cameras", camera, "was"))
+        for name in config.was:
+            if name == camera:
+                yield Problem(place, f"{name!r} is this camera's present name; remove it")
+            elif name in present:
+                yield Problem(
+                    place,
+                    f"{name!r} is still a camera of this file, and keeps its own history; to swap "
+                    "two names, rename one to a third name and start moonwatch in between",
+                )
+            elif name in claimed:
+                yield Problem(place, f"{name!r} is also an earlier name of {claimed[name]!r}")
+            claimed.setdefault(name, camera)
+
+
 def missing_engines(checked: Checked) -> Iterator[Problem]:
     """Tasks that name an engine that does not exist."""
     there = () if checked.is_broken("engines") else checked.deployment.engines
@@ -235,6 +255,7 @@ def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Probl
 
 _CHECKS: tuple[Check, ...] = (
     missing_sites,
+    impossible_renames,
     missing_engines,
     unanswerable_tasks,
     open_engines,

@@ -1,0 +1,72 @@
+"""A camera with another name: everything that is stored under the old one goes on under it."""
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+from connectors.stores import _schema
+
+_ROWS_AT_ONCE = 500
+
+
+def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
+    """Move all rows of one camera; returns how many there were under the old name."""
+    events = _schema.events
+    moved = _rename_events(connection, old, new)
+    connection.execute(events.update().where(events.c.camera == old).values(camera=new))
+    _drop_lesser_minutes(connection, old, new)
+    for table, keys in (
+        (_schema.buckets, ("rule", "minute")),
+        (_schema.health, ("at", "state")),
+        (_schema.checkpoints, ("engine",)),
+    ):
+        other = table.alias()
+        same = sa.and_(*(other.c[key] == table.c[key] for key in keys), other.c.camera == new)
+        twice = sa.select(other.c.camera).where(same).exists()
+        connection.execute(sa.delete(table).where(table.c.camera == old, twice))
+        renamed = table.update().where(table.c.camera == old).values(camera=new)
+        moved += connection.execute(renamed).rowcount
+    return moved
+
+
+def _rename_events(connection: sa.Connection, old: str, new: str) -> int:
+    table = _schema.events
+    position, moved = 0, 0
+    while True:
+        wanted = sa.select(table.c.position, table.c.body)
+        wanted = wanted.where(table.c.camera == old, table.c.position > position)
+        rows = connection.execute(wanted.order_by(table.c.position).limit(_ROWS_AT_ONCE)).all()
+        for row in rows:
+            body = _renamed(row.body, new)
+            if body is not None:
+                same = table.c.position == row.position
+                connection.execute(table.update().where(same).values(body=body))
+        moved += len(rows)
+        if len(rows) < _ROWS_AT_ONCE:
+            return moved
+        position = rows[-1].position
+
+
+def _renamed(body: str, new: str) -> str | None:
+    """An event's record with another camera; fields of other releases stay. None if unreadable."""
+    try:
+        record: Any = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(record, dict):
+        return None
+    return json.dumps({**record, "camera": new}, separators=(",", ":"))
+
+
+def _drop_lesser_minutes(connection: sa.Connection, old: str, new: str) -> None:
+    """Where both names have a minute, drop that of the present name if it knows less."""
+    table = _schema.buckets
+    earlier = table.alias()
+    better = sa.select(earlier.c.camera).where(
+        earlier.c.camera == old,
+        earlier.c.rule == table.c.rule,
+        earlier.c.minute == table.c.minute,
+        earlier.c.coverage > table.c.coverage,
+    )
+    connection.execute(sa.delete(table).where(table.c.camera == new, better.exists()))
