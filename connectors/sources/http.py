@@ -1,5 +1,6 @@
 """A camera's pictures over HTTP: an MJPEG stream, or a still picture asked for again and again."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,25 +9,36 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from connectors.sources.failures import failure
-from connectors.sources.ffmpeg.errors import Silence
+from connectors.sources.ffmpeg.errors import DECODE_ERROR, Silence
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.plan import WantedPictures
 from connectors.sources.ffmpeg.stills import StillDecoder
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.live.http_client import Connection
 from connectors.sources.live.login import LoginConfig
-from connectors.sources.live.multipart import MultipartReader, boundary_of
-from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
+from connectors.sources.live.multipart import PictureFinder, boundary_of
+from connectors.sources.live.reader import CameraPlace, LiveConfig, LiveSource, Watch
 from pipeline.core.address import Address, scheme_check
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration
-from pipeline.core.errors import SourceFailure
+from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need
 
-# A still picture that cannot be decoded may be a passing fault of the camera; so many in a row are
-# not.
-_BAD_STILLS = 5
+# Polls in a row that must fail for a reason that a retry seldom mends, before they are believed:
+# a camera that restarts answers with anything for a moment.
+_BELIEVED = 3
+_SELDOM_MENDED = {
+    SourceFailure.UNAUTHORISED,
+    SourceFailure.NOT_FOUND,
+    SourceFailure.UNSUPPORTED,
+}
+# Of a camera that was never seen, these may be a passing fault; the others are said at once.
+_PASSING = {SourceFailure.BROKEN, SourceFailure.ENDED}
+# Of the time to open, what is left for saying why it did not.
+_IN_TIME = 0.9
+# A slow line may bring a large picture in so many times `read_timeout`, if it brings one at all.
+_SLOW = 6
 
 
 class HttpConfig(LoginConfig, LiveConfig):
@@ -46,11 +58,16 @@ class HttpConfig(LoginConfig, LiveConfig):
 
 
 class HttpSource(LiveSource):
-    """Reads JPEG pictures over HTTP; a picture's time is that of its arrival."""
+    """Reads pictures over HTTP; a picture's time is that of its arrival."""
 
     def __init__(self, config: HttpConfig, clock: Clock) -> None:
         super().__init__(str(config.url), config, clock)
         self._config = config
+
+    @property
+    def pause_s(self) -> float:
+        """How long it sends nothing between two pictures, because nothing is asked for."""
+        return self._config.poll.total_seconds() if self._config.poll else 0.0
 
     def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
         config, place = self._config, self._place
@@ -66,69 +83,154 @@ class HttpSource(LiveSource):
 
     def _streamed(self, line: Connection, need: Need, watch: Watch) -> Iterator[Picture]:
         answer = line.get()
-        boundary = boundary_of(answer.content_type)
-        if boundary is None:
-            raise failure(
-                SourceFailure.UNSUPPORTED,
-                self._place.name,
-                f"sends {answer.content_type or 'content of no stated type'}, not an MJPEG stream; "
-                "for still pictures, set how often with `poll: 1s`",
-            )
-        watch.beat()
-        stills, wanted = (
-            _Stills(self._clock, watch.lost),
-            WantedPictures(need.every_s, need.is_owed),
-        )
-        parts = MultipartReader(boundary)
+        place, kind = self._place, answer.content_type
+        finder = PictureFinder(boundary_of(kind) or b"")
+        stills = _Stills(self._clock, watch.lost)
+        wanted = WantedPictures(need.every_s, need.is_owed)
+        found, last_at = 0, time.monotonic()
+        beginning = b""
         for chunk in answer.chunks():
             if watch.stopped:
                 return
-            for content in parts.feed(chunk):
+            beginning = beginning or chunk[:200]
+            for content in finder.feed(chunk):
+                found, last_at = found + 1, time.monotonic()
+                if found == 1 and answer.is_complete and boundary_of(kind) is None:
+                    raise _single(place, kind)
                 watch.beat()
                 yield from stills.pictures(content, wanted)
-            if parts.overflowed:
-                raise failure(SourceFailure.BROKEN, self._place.name)
+            stills.count_cut(finder.cut)
+            waited_s = time.monotonic() - last_at
+            if finder.overflowed or waited_s > place.read_s * (_SLOW if finder.is_inside else 1):
+                raise _without_pictures(place, kind, beginning, waited_s)
+            watch.beat()
+        contents = list(finder.end())
+        stills.count_cut(finder.cut)
+        for content in contents:
+            found += 1
+            yield from stills.pictures(content, wanted)
+        if found == 0:
+            raise _without_pictures(place, kind, beginning, 0.0)
+        if found == 1 and boundary_of(kind) is None:
+            raise _single(place, kind)
 
     def _polled(
         self, line: Connection, poll_s: float, need: Need, watch: Watch
     ) -> Iterator[Picture]:
-        stills = _Stills(self._clock, watch.lost)
+        clock, place = self._clock, self._place
+        stills = _Stills(clock, watch.lost)
         every_s = max(poll_s, need.every_s)
-        bad, due = 0, self._clock.monotonic()
+        begun = due = clock.monotonic()
+        seen_at: float | None = None
+        failed, left_alone_until = 0, due
         # In steps of the poll: the picture may have been of no use, and the next one be wanted.
-        while not watch.wait(min(max(0.0, due - self._clock.monotonic()), poll_s)):
-            if self._clock.monotonic() < due and not need.is_owed():
+        while not watch.wait(min(max(0.0, due - clock.monotonic()), poll_s)):
+            now = clock.monotonic()
+            if now < left_alone_until or (now < due and not need.is_owed()):
                 continue
-            now = self._clock.monotonic()
             due = max(min(due, now), now - every_s) + every_s
-            answer = line.get()
-            if boundary_of(answer.content_type) is not None:
-                raise failure(
-                    SourceFailure.UNSUPPORTED,
-                    self._place.name,
-                    "sends a stream, not a still picture; leave `poll` out",
-                )
-            pictures = list(stills.pictures(answer.whole()))
-            bad = 0 if pictures else bad + 1
-            if bad >= _BAD_STILLS or (bad and stills.shown == 0):
-                raise failure(
-                    SourceFailure.UNSUPPORTED,
-                    self._place.name,
-                    f"sends {answer.content_type or 'something'} that is not JPEG, PNG or WebP",
-                )
-            watch.beat(silent_s=every_s)
+            try:
+                pictures = list(stills.pictures(_still(line, place, watch.lost)))
+                if not pictures:
+                    raise failure(SourceFailure.BROKEN, place.name, _UNDECODABLE)
+            except SourceError as error:
+                failed += 1
+                watch.lost[error.reason.value] += 1
+                watch.waiting_for = str(error)
+                due = max(due, now + line.retry_after_s)
+                left_alone_until = now + line.retry_after_s
+                now = clock.monotonic()
+                if seen_at is None:
+                    late = due > begun + place.open_s * _IN_TIME
+                    is_over = late or error.reason not in _PASSING
+                elif error.reason in _SELDOM_MENDED:
+                    is_over = failed >= _BELIEVED
+                else:
+                    is_over = failed > 1 and now - seen_at >= need.quiet_s
+                if is_over:
+                    raise
+                continue
+            failed, seen_at, watch.waiting_for = 0, clock.monotonic(), None
+            # From here on it is we who say that no picture comes, and why.
+            watch.beat(silent_s=every_s + max(need.quiet_s, every_s) + _SLOW * place.read_s)
             yield from pictures
+
+
+_UNDECODABLE = "sends pictures that are cut off, damaged, or not JPEG, PNG, WebP or BMP"
+
+
+def _still(line: Connection, place: CameraPlace, lost: Counter[str]) -> bytes:
+    """One still picture; raises SourceError."""
+    answer = line.get()
+    kind = answer.content_type
+    if kind.lower().startswith("multipart/x-mixed-replace"):
+        words = "sends a stream, not a still picture; leave `poll` out"
+        raise failure(SourceFailure.UNSUPPORTED, place.name, words)
+    finder, beginning = PictureFinder(boundary_of(kind) or b"", is_still=True), b""
+    size = 0
+    # Once more than `read_timeout` is allowed for the picture after its head.
+    for chunk in answer.chunks(place.read_s):
+        beginning = beginning or chunk[:200]
+        size += len(chunk)
+        for content in finder.feed(chunk):
+            answer.release()
+            return content
+        if finder.overflowed or (size > _LONGEST_PAGE and not finder.is_inside):
+            raise _without_pictures(place, kind, beginning, 0.0)
+    for content in finder.end():
+        answer.release()
+        return content
+    lost[DECODE_ERROR] += size > 0
+    if finder.cut:
+        raise failure(SourceFailure.BROKEN, place.name, "sent a picture that is cut off")
+    if not size:
+        raise failure(SourceFailure.BROKEN, place.name, "answers without a picture, with nothing")
+    raise _without_pictures(place, kind, beginning, 0.0)
+
+
+# What has no picture in it by then is something else.
+_LONGEST_PAGE = 1024 * 1024
+
+
+def _single(place: CameraPlace, kind: str) -> SourceError:
+    return failure(
+        SourceFailure.UNSUPPORTED,
+        place.name,
+        f"sends a single picture ({kind or 'of no stated type'}), not a stream; "
+        "for still pictures, set how often with `poll: 1s`",
+    )
+
+
+def _without_pictures(
+    place: CameraPlace, kind: str, beginning: bytes, waited_s: float
+) -> SourceError:
+    """Something came, but not what a camera sends."""
+    kind = kind or "content of no stated type"
+    if "html" in kind.lower() or beginning.lstrip()[:1] == b"<":
+        words = f"answers with a web page ({kind}), not with pictures; is the path right, "
+        words += "and must one log in otherwise?"
+    elif waited_s:
+        words = f"sends data ({kind}), but no whole picture for {waited_s:.0f} s"
+    else:
+        words = f"sends {kind} in which there is no whole JPEG, PNG or WebP picture"
+    return failure(SourceFailure.UNSUPPORTED, place.name, words)
 
 
 class _Stills:
     """Turns files of single pictures into pictures with times."""
 
     def __init__(self, clock: Clock, lost: Counter[str]) -> None:
-        self.shown = 0
         self._lost = lost
         self._decoder = StillDecoder()
         self._converter = PixelConverter()
         self._timeline = LiveTimeline(clock)
+        self._cut = 0
+
+    def count_cut(self, cut: int) -> None:
+        """So many pictures were cut off until now."""
+        if cut > self._cut:
+            self._lost[DECODE_ERROR] += cut - self._cut
+            self._cut = cut
 
     def pictures(self, content: bytes, wanted: WantedPictures | None = None) -> Iterator[Picture]:
         """The picture, if it is wanted now and whole."""
@@ -137,5 +239,4 @@ class _Stills:
             return
         frame = self._decoder.decode(content, self._lost)
         if frame is not None:
-            self.shown += 1
             yield VideoPicture(frame, at, self._converter)

@@ -19,6 +19,8 @@ class Need:
     is_owed: Callable[[], bool] = field(default=lambda: False, compare=False)
     """Whether the last picture could not be used, so that the next one is needed, however soon it
     comes."""
+    quiet_s: float = 15.0
+    """How long a live source that is asked for each picture may go without one before it fails."""
 
 
 class Source(Protocol):

@@ -49,6 +49,16 @@ class Waiting(Protocol):
         ...
 
 
+@runtime_checkable
+class Pausing(Protocol):
+    """A source that has pauses of its own, as one that is asked for each picture."""
+
+    @property
+    def pause_s(self) -> float:
+        """How long it sends nothing between two pictures, because nothing is asked for."""
+        ...
+
+
 def rests_of(source: Source) -> Rests:
     """How long to wait before a lost camera is tried again: doubling, for ever.
 

@@ -9,7 +9,7 @@ from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.core.measures import failed_with
 from pipeline.core.retrying import Backoff
-from pipeline.sampling.camera import Camera, SamplerContext, Waiting, rests_of
+from pipeline.sampling.camera import Camera, Pausing, SamplerContext, Waiting, rests_of
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
 
@@ -35,7 +35,9 @@ class CameraLoop:
         self._health = CameraHealth(camera.name, context.on_health, context.metrics)
         self._sampler = Sampler(camera, context, self._health, stop)
         self._losses = _Losses(camera, context)
-        self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * self._sampler.need.every_s
+        source, every_s = camera.source, self._sampler.need.every_s
+        pause_s = max(every_s, source.pause_s) if isinstance(source, Pausing) else every_s
+        self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * pause_s
         self._heard_at = context.clock.monotonic()
         self._playing_since: float | None = None
         self.name = camera.name

@@ -42,6 +42,7 @@ class Sampler:
         self._outbox = Outbox(camera.name, context, stop)
         self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
+        self._quiet_s = sample.offline_after.total_seconds()
         self._grid = Grid(self._interval_s)
         self._masks = Masks(sample.mask_polygons)
         self._watch = PictureWatch(sample.frozen, sample.black)
@@ -63,6 +64,7 @@ class Sampler:
             every_s=self._interval_s,
             is_repeat=lambda: self._is_repeat,
             is_owed=lambda: self._owed_from is not None,
+            quiet_s=self._quiet_s,
         )
 
     @property

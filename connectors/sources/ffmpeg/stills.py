@@ -1,42 +1,43 @@
-"""Pictures that come as files of their own: JPEG, PNG and WebP, each decoded alone."""
+"""Pictures that come as files of their own: JPEG, PNG, WebP and BMP, each decoded alone."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
+from connectors.sources.ffmpeg.decoder import decode_alone
+from connectors.sources.ffmpeg.errors import DECODE_ERROR
+from connectors.sources.ffmpeg.still_walk import walk_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-from connectors.sources.ffmpeg.decoder import decode_alone
-from connectors.sources.ffmpeg.errors import DECODE_ERROR
 
-_STILLS = ((b"\xff\xd8", "mjpeg"), (b"\x89PNG", "png"), (b"RIFF", "webp"))
-_JPEG_END = b"\xff\xd9"
+# A few bytes may claim to be a picture that fills the memory.
+_MOST_PIXELS = 128 * 1024 * 1024
 
 
 class StillDecoder:
-    """Decodes pictures that come as files of their own: JPEG, PNG, WebP."""
+    """Decodes pictures that come as files of their own: JPEG, PNG, WebP and BMP."""
 
     def __init__(self) -> None:
         self._contexts: dict[str, VideoCodecContext] = {}
 
     def decode(self, content: bytes, lost: Counter[str]) -> "VideoFrame | None":
-        """The picture, or None (and counted) when it is damaged or of an unknown kind."""
-        codec = next((name for magic, name in _STILLS if content.startswith(magic)), None)
+        """The picture, or None (and counted) when it is damaged, cut off or of an unknown kind.
+
+        What follows the end of the picture, such as padding, is left out.
+        """
+        walk = walk_of(content)
         # FFmpeg fills up what a cut JPEG lacks, and says nothing.
-        cut = codec == "mjpeg" and _JPEG_END not in content[-64:]
-        if codec is None or cut:
+        if walk is None or walk.go(content) != "whole":
             lost[DECODE_ERROR] += 1
             return None
         from av.packet import Packet
 
-        context = self._contexts.get(codec) or self._create(codec)
-        frames = decode_alone(context, cast("Packet[VideoStream]", Packet(content)), lost)
+        context = self._contexts.get(walk.kind) or self._create(walk.kind)
+        packet = cast("Packet[VideoStream]", Packet(content[: walk.end]))
+        frames = decode_alone(context, packet, lost)
         return frames[0] if frames else None
 
     def _create(self, codec: str) -> "VideoCodecContext":
@@ -44,7 +45,8 @@ class StillDecoder:
         from av.video.codeccontext import VideoCodecContext
 
         context = CodecContext.create(codec, "r")
-        assert isinstance(context, VideoCodecContext)  # the three codecs above are
+        assert isinstance(context, VideoCodecContext)  # the four codecs above are
         context.thread_count = 1
+        context.options = {"max_pixels": str(_MOST_PIXELS)}
         self._contexts[codec] = context
         return context
