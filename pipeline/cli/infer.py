@@ -8,7 +8,9 @@ from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, 
 from pipeline.cli.stage_options import known_names, stage_process
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.reports import Facts, Reporter
 from pipeline.runtime.stage_process import serve
+from pipeline.runtime.stages.base import Stage
 from pipeline.runtime.stages.inference import InferenceStage
 
 Engines = Annotated[
@@ -37,8 +39,9 @@ def infer(
     process_context = stage_process(
         file, overrides, http, logs, with_parent=with_parent, watch=watch, narrowed=narrowed
     )
-    serve(
-        "inference",
-        lambda _: (InferenceStage(process_context.context, engine), dict),
-        process_context,
-    )
+
+    def make(_: Reporter) -> tuple[Stage, Facts]:
+        stage = InferenceStage(process_context.context, engine)
+        return stage, lambda: {"engines": sorted(stage.engines)}
+
+    serve("inference", make, process_context)

@@ -66,13 +66,10 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
         stage = ShardedProcessingStage(process_context.context, store, results, leases)
 
         def facts() -> dict[str, Any]:
-            judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
-            for (camera, engine), last in stage.judged.items():
-                judged.setdefault(camera, {})[engine] = last
             return {
-                "judged": judged,
                 "partitions": sorted(leases.held),
                 "troubles": stage.troubles,
+                **stage.facts(),
             }
 
         return stage, facts

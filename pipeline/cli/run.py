@@ -73,7 +73,8 @@ def _run(
     as_json: bool,
 ) -> None:
     """Run to the end and print the results; raises MoonwatchError on failure."""
-    with answering(address, HealthAnswers(running.ready, running.metrics.exposition)):
+    answers = HealthAnswers(running.ready, running.metrics.exposition, running.remark)
+    with answering(address, answers):
         summary = work(running, stop, hang_up, quiet=as_json)
     if as_json:
         answer = summary.as_json() | {"remarks": list(running.remarks)}

@@ -19,6 +19,7 @@ from pipeline.runtime.stages.file_playback import (
     await_judges,
     judged_lanes_of,
 )
+from pipeline.runtime.watching import reports_elsewhere
 from pipeline.sampling.leases import CameraLeases, OtherSampler
 
 Cameras = Annotated[
@@ -71,6 +72,8 @@ def sample(
             process_context.context,
             lambda: judged_lanes_of(queues.presence),
             CameraShare(leases, queues.of_camera, others.over),
+            beyond=lambda: reports_elsewhere(queues.presence),
+            queue=lambda: queues.link.trouble,
         )
 
         stages.append(stage)
@@ -82,6 +85,7 @@ def sample(
                 "samples": sorted(samples),
                 "stands_by_for": sorted(stands_by_for),
                 "over": sorted(stage.over),
+                "wellness": stage.watches.wellness,
                 "stands_by": bool(stands_by_for) and not samples,
                 "troubles": stage.troubles,
                 "shortfall": stage.shortfall or "",

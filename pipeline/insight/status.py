@@ -20,6 +20,7 @@ from pipeline.runtime.ownership import LEASE_TTL
 from pipeline.runtime.reload import APPLIED
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stage_process import shared_queues
+from pipeline.runtime.watching import in_words
 from pipeline.telemetry.figures import CameraFigures, Figures, added
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class CameraStatus:
     per_second: Mapping[str, float] = field(default_factory=dict)
     lag_s: float | None = None
     """Time since the capture of the newest processed frame, live cameras only."""
+    troubles: Sequence[Mapping[str, JsonValue]] | None = None
+    """What is wrong with it, as the process that samples it finds: state, since, sentence and
+    help; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,20 @@ def _camera(
     health = kept.health.get(name)
     until = counted.judged_until if counted else 0.0
     samplers = [report for report in seen.reports if name in report.samples]
+    wellness = [report.wellness[name] for report in samplers if name in report.wellness]
+    if wellness:
+        troubles = [trouble for told in wellness for trouble in told]
+        first = troubles[0] if troubles else None
+        state = str(first["state"]) if first else "online"
+        if first:
+            detail = str(first["sentence"]).removeprefix(f"is {state}: ")
+            health = Health(name, _number(first["since"]), state, detail)
+        elif health is None or health.state in ENDED_BY:
+            health = Health(name, health.at if health else now, state)
+        else:
+            health = Health(name, health.at, state)
+    else:
+        troubles = None
     # A camera's last reported state is valid while a sampler watches it.
     is_watched = bool(samplers) or (health is not None and health.state in ENDED_BY)
     if not is_watched:
@@ -319,7 +337,12 @@ def _camera(
         figures=counted,
         per_second=per_second,
         lag_s=round(max(0.0, now - until), 3) if until else None,
+        troubles=troubles,
     )
+
+
+def _number(value: JsonValue) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _engine(name: str, seen: _QueueFacts, now: float) -> EngineStatus:
@@ -406,7 +429,7 @@ def _of_judging(status: DeploymentStatus, deployment: Deployment) -> Iterator[st
                 f"camera {name} is sampled but not processed: no processor knows it; "
                 "`moonwatch reload FILE` makes all processes read the file again"
             )
-        elif camera.state == "online" and camera.lag_s is not None:
+        elif camera.state == "online" and camera.lag_s is not None and camera.troubles is None:
             config = deployment.cameras[name]
             every_s = min(expected_interval_s(config, task) for task in config.tasks)
             if camera.lag_s > _LATE_S + every_s:
@@ -435,7 +458,11 @@ def _of_samplers(status: DeploymentStatus, deployment: Deployment) -> Iterator[s
 def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
     troubles = []
     for name, camera in status.cameras.items():
-        if camera.state in ENDED_BY and camera.since is not None:
+        if camera.troubles is not None:
+            for trouble in camera.troubles:
+                since = local_time(_number(trouble["since"]), deployment.site_of(name).timezone)
+                troubles.append(f"camera {name} {in_words((trouble,))} (since {since})")
+        elif camera.state in ENDED_BY and camera.since is not None:
             why = "".join(f": {word}" for word in (camera.reason, camera.message) if word)
             since = local_time(camera.since, deployment.site_of(name).timezone)
             troubles.append(f"camera {name} has been {camera.state} since {since}{why}")

@@ -1,4 +1,4 @@
-"""Turns a camera's reported states into events: when it goes offline, freezes or goes black.
+"""Turns a camera's reported states into events, such as offline, black or not judged.
 
 Samplers report the state when they start, and repeat it. Only a difference from the known state is
 a change.
@@ -10,7 +10,19 @@ from pipeline.core.events import Event, JsonValue, event_id
 from pipeline.core.measures import Health
 
 # Every trouble with the state that ends it. Other states are stored as health only.
-ENDED_BY = {"offline": "online", "frozen": "moving", "black": "visible"}
+ENDED_BY = {
+    "offline": "online",
+    "frozen": "moving",
+    "black": "visible",
+    # Its pictures arrive, but nothing comes of them; see `pipeline.runtime.wellness`.
+    "masked": "unmasked",
+    "unqueued": "queued",
+    "overloaded": "keeping_up",
+    "unanswered": "answered",
+    "failing": "answering",
+    "unjudged": "judged",
+    "late": "in_time",
+}
 RULE = "camera"
 HEALTH_ENGINE = ""
 """A camera's troubles are stored under this engine name, which no engine has."""

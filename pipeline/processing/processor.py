@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
 from pipeline.core.events import Event
+from pipeline.core.frames import DROP_REASONS
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, ResultQueue
@@ -72,6 +74,16 @@ class UnknownCamera:
     last: float
 
 
+@dataclass(frozen=True, slots=True)
+class TaskTally:
+    """How often a camera's task was answered here, and how often its engine failed."""
+
+    answered: int = 0
+    failed: int = 0
+    reason: str = ""
+    """Why the last failure."""
+
+
 @dataclass(slots=True)
 class _Pending:
     """The conclusions from a batch of results, until they are stored."""
@@ -93,6 +105,8 @@ class Processor:
         self._cameras = {plan.camera: CameraLife(plan, context.watcher) for plan in plans}
         self._ended: set[LaneKey] = set()
         self._judged: dict[LaneKey, tuple[str, int, bool] | None] = {}
+        self._tallies: dict[tuple[str, str], TaskTally] = {}
+        self._ages: dict[LaneKey, float] = {}
         self._note_judged()
         self._unknown: dict[str, UnknownCamera] = {}
         self._retired_at: dict[str, float] = {}
@@ -151,6 +165,16 @@ class Processor:
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
         """For each lane, its run and last job that are stored, and whether it ended; or None."""
         return dict(self._judged)
+
+    @property
+    def tallies(self) -> Mapping[tuple[str, str], TaskTally]:
+        """Answers and failures of engines, by camera and task."""
+        return dict(self._tallies)
+
+    @property
+    def ages(self) -> Mapping[LaneKey, float]:
+        """How old each lane's newest answered live frame was when it was judged, in seconds."""
+        return dict(self._ages)
 
     def run(self) -> None:
         """Judge until stopped; what was taken is stored before it returns."""
@@ -247,6 +271,14 @@ class Processor:
             for engine, lane in camera.lanes.items()
         }
         self._ended &= self._judged.keys()
+        tasks = {
+            (name, task.task)
+            for name, camera in self._cameras.items()
+            for lane in camera.lanes.values()
+            for task in lane.judge.plan.tasks
+        }
+        self._tallies = {key: self._tallies.get(key, TaskTally()) for key in tasks}
+        self._ages = {key: age for key, age in self._ages.items() if key in self._judged}
 
     def _accept(self, arrived: Delivered) -> None:
         result = arrived.result
@@ -331,6 +363,11 @@ class Processor:
         metrics.results_judged.labels(result.camera).inc()
         if lane.judge.is_outdated(result):
             self._count_passed_over(result, "asked before an edit")
+        was_answered = self._tally(result)
+        if result.live and was_answered:
+            self._ages[result.camera, result.engine] = max(
+                0.0, self._context.clock.now() - result.captured_at
+            )
         if result.live:
             age = max(0.0, self._context.clock.now() - result.captured_at)
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
@@ -350,6 +387,22 @@ class Processor:
             self._count_passed_over(result, "unjudgeable")
             camera.begin_lane_anew(result.engine)
             return Verdict()
+
+    def _tally(self, result: Result) -> bool:
+        """Count its answers, and return whether an engine gave any, even if it failed."""
+        was_answered = False
+        for task, answer in result.answers.items():
+            before = self._tallies.get((result.camera, task))
+            dropped = isinstance(answer, Failed) and answer.reason in DROP_REASONS
+            if before is None or dropped:
+                continue  # its frame was dropped before an engine saw it
+            was_answered = True
+            self._tallies[result.camera, task] = (
+                replace(before, failed=before.failed + 1, reason=answer.reason)
+                if isinstance(answer, Failed)
+                else replace(before, answered=before.answered + 1)
+            )
+        return was_answered
 
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:

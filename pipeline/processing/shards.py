@@ -22,6 +22,7 @@ from pipeline.processing.processor import (
     LaneKey,
     Processor,
     ProcessorContext,
+    TaskTally,
     UnknownCamera,
 )
 
@@ -62,6 +63,18 @@ class Shards:
         """For each lane here, its run and last job that are stored, and whether it ended."""
         processor = self._processor
         return processor.judged if processor is not None else {}
+
+    @property
+    def tallies(self) -> Mapping[tuple[str, str], TaskTally]:
+        """Answers and failures of engines, by camera and task."""
+        processor = self._processor
+        return processor.tallies if processor is not None else {}
+
+    @property
+    def ages(self) -> Mapping[LaneKey, float]:
+        """How old each lane's newest answered live frame was when it was judged, in seconds."""
+        processor = self._processor
+        return processor.ages if processor is not None else {}
 
     @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:

@@ -23,6 +23,8 @@ from pipeline.runtime.reload import REQUEST_TTL, DeploymentFile, Reloader, new_r
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stage_process import DRAIN_S, shared_queues
+from pipeline.runtime.stages.sampling import remark_on
+from pipeline.runtime.watching import in_words
 from pipeline.telemetry.figures import added
 from pipeline.telemetry.http import ListenAddress
 from pipeline.telemetry.metrics import Metrics
@@ -143,6 +145,19 @@ class ScaledRun:
             if at_work.get(stage, "is not running yet") and not self._children.is_over(command)
         ]
         return "; ".join(reasons) or None
+
+    def remark(self) -> str | None:
+        """What is wrong although all stages are ready."""
+        now = list(self._now.values())
+        unwell = {
+            name: in_words(tuple(told))
+            for report in now
+            for name, told in report.wellness.items()
+            if told
+        }
+        said = [trouble for report in now for trouble in report.troubles]
+        cameras = remark_on(len(self.deployment.cameras), unwell)
+        return "; ".join([cameras, *said] if cameras else said) or None
 
     def progress(self) -> float | None:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""

@@ -30,6 +30,10 @@ Judged = Mapping[str, Mapping[str, tuple[str, int, bool] | None]]
 None if nothing is judged yet."""
 
 
+Tallies = Mapping[str, Mapping[str, tuple[int, int, str]]]
+"""For each camera and task that a processor judges: good answers, failures and the last reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The report of one process. Its size is bounded by the number of cameras and engines."""
@@ -43,6 +47,14 @@ class Report:
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Frames a second by camera: sampled, answered and judged."""
     judged: Judged = field(default_factory=dict)
+    tallies: Tallies = field(default_factory=dict)
+    ages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """How old the newest answered frame was when it was judged, by camera and engine."""
+    engines: Sequence[str] = ()
+    """The engines that a worker has loaded."""
+    wellness: Mapping[str, Sequence[Mapping[str, JsonValue]]] = field(default_factory=dict)
+    """The troubles of each camera that is sampled here, none if it is well; without those of which
+    nothing is known yet."""
     partitions: Sequence[int] = ()
     sinks: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     progress: float | None = None
@@ -111,6 +123,30 @@ def _judged(said: Any) -> Judged:
     }
 
 
+def _tallies(said: Any) -> Tallies:
+    return {
+        str(camera): {
+            str(task): (int(tally[0]), int(tally[1]), str(tally[2])) for task, tally in of.items()
+        }
+        for camera, of in said.items()
+    }
+
+
+def _wellness(said: Any) -> dict[str, list[dict[str, JsonValue]]]:
+    return {
+        str(camera): [
+            {
+                "state": str(trouble["state"]),
+                "since": float(trouble["since"]),
+                "sentence": str(trouble["sentence"]),
+                "help": str(trouble["help"]),
+            }
+            for trouble in troubles
+        ]
+        for camera, troubles in said.items()
+    }
+
+
 def _rates(said: Any) -> dict[str, dict[str, float]]:
     return {
         str(camera): {str(hop): float(rate) for hop, rate in of.items()}
@@ -127,6 +163,10 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "figures": lambda said: {str(c): CameraFigures.of_json(f) for c, f in said.items()},
     "rates": _rates,
     "judged": _judged,
+    "tallies": _tallies,
+    "ages": _rates,
+    "engines": lambda said: [str(engine) for engine in said],
+    "wellness": _wellness,
     "partitions": lambda said: [int(partition) for partition in said],
     "sinks": lambda said: {str(sink): dict(of) for sink, of in said.items()},
     "progress": lambda said: None if said is None else float(said),

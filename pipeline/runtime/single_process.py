@@ -13,13 +13,14 @@ from pipeline.deployment.model import Deployment
 from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.reload import DeploymentFile, Reloader
-from pipeline.runtime.reports import Reporter
+from pipeline.runtime.reports import Report, Reporter
 from pipeline.runtime.run_handle import Status
 from pipeline.runtime.stages.base import Stage, StageContext, StageThread
 from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.runtime.stages.processing import ProcessingStage, ends_of
 from pipeline.runtime.stages.sampling import SamplingStage
+from pipeline.runtime.watching import Elsewhere, elsewhere_of
 from pipeline.telemetry.figures import figures_of
 from pipeline.telemetry.metrics import Metrics
 
@@ -54,7 +55,7 @@ class Run:
         self._inference = InferenceStage(context)
         self.store = ownership.store
         self._processing = ProcessingStage(context, self.store, record, ownership.proof)
-        self._sampling = SamplingStage(context, self._processing.resumed)
+        self._sampling = SamplingStage(context, self._processing.resumed, self._elsewhere)
         self._delivery = DeliveryStage(context, self.store, ownership.delivery)
         self._stages: tuple[Stage, ...] = (
             self._delivery,
@@ -143,6 +144,10 @@ class Run:
         reasons = [f"{stage.name}: {why}" for stage in self._stages if (why := stage.ready())]
         return "; ".join(reasons) or None
 
+    def remark(self) -> str | None:
+        """What is wrong although all stages are ready."""
+        return "; ".join(said for stage in self._stages if (said := stage.remark())) or None
+
     def progress(self) -> float | None:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return self._sampling.progress()
@@ -197,8 +202,19 @@ class Run:
                 self._reporter.beat(self.store.presence, ttl=_TTL)
             self._clock.wait(_BEAT_S, self._is_over)
 
+    def _elsewhere(self) -> Elsewhere:
+        """What becomes of frames after sampling: all of it happens in this process."""
+        figures = figures_of(self.metrics, self.deployment.cameras)
+        own = Report("run", "", 0, 0.0, figures=figures, **self._at_work())
+        return elsewhere_of({"run": own})
+
+    def _at_work(self) -> dict[str, Any]:
+        return {"engines": sorted(self._inference.engines), **self._processing.facts()}
+
     def _facts(self) -> dict[str, Any]:
         return {
+            **self._at_work(),
+            "wellness": self._sampling.watches.wellness,
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
             "troubles": [*self._processing.troubles, *self._sampling.troubles],

@@ -161,8 +161,9 @@ def serve(
         return "is starting" if at_work is None else at_work.ready()
 
     def remark() -> str | None:
-        stands_by = reporter.facts().get("stands_by")
-        return "another process is at work; standing by" if stands_by else None
+        if reporter.facts().get("stands_by"):
+            return "another process is at work; standing by"
+        return at_work.remark() if at_work is not None else None
 
     reporter = Reporter(name, process_context.context, not_ready)
     metrics = process_context.context.metrics

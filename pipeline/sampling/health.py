@@ -31,6 +31,7 @@ class CameraHealth:
         # Every detail that was said since the camera went offline: two that take turns at each
         # attempt are said once each.
         self._said: set[str] = set()
+        self._is_useless = False
 
     @property
     def is_offline(self) -> bool:
@@ -38,13 +39,28 @@ class CameraHealth:
         return self._online is False
 
     def online(self, at: float) -> None:
-        """A picture came, captured `at`."""
+        """A picture came, captured `at`. That is not enough where none could be used before."""
+        if not self._online and not self._is_useless:
+            self._come_back(at)
+
+    def used(self, at: float) -> None:
+        """A picture became a frame."""
+        if not self._online or self._is_useless:
+            self._come_back(at)
+
+    def _come_back(self, at: float) -> None:
         with self._lock:
+            self._is_useless = False
             if self._online:
                 return
             self._online = True
             self._up.set(1)
             self._say(Health(self._camera, at, "online"))
+
+    def useless(self, at: float, reason: str) -> None:
+        """Pictures arrive, and for this reason none becomes a frame: as good as none."""
+        self._is_useless = True
+        self.offline(at, reason)
 
     def offline(self, at: float, detail: str) -> None:
         """No pictures arrive, for this reason.
@@ -82,6 +98,8 @@ class CameraHealth:
     def picture(self, at: float, change: Change) -> None:
         """The picture's own state changed, or became known: frozen, moving, black or visible."""
         level = logging.DEBUG if change.is_first_word else logging.INFO
+        if change.is_trouble:
+            level = logging.WARNING
         with self._lock:
             self._say(Health(self._camera, at, change.state, change.detail), level)
 

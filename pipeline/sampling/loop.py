@@ -83,14 +83,27 @@ class CameraLoop:
             self._camera.source.close()
 
     def look_for_quiet(self) -> None:
-        """Report a live camera as offline after too long without pictures. From another thread."""
+        """Report a live camera as offline after too long without pictures that can be used.
+
+        Called from another thread.
+        """
         if self.is_over or not self._camera.source.live or self._health.is_offline:
             return
-        quiet_s = self._context.clock.monotonic() - self._heard_at
+        now = self._context.clock.monotonic()
+        quiet_s = now - self._heard_at
         if quiet_s > self._quiet_s:
             source = self._camera.source
             why = source.waiting_for if isinstance(source, Waiting) else None
             self._lose(SourceFailure.TIMEOUT, why or f"no picture for {quiet_s:.0f} s")
+            return
+        since = self._playing_since
+        if since is None:
+            return
+        sampler = self._sampler
+        stale_s = now - max(since, sampler.fresh_at or since)
+        unused_s = now - max(since, sampler.selected_at or since) - sampler.longest_rest_s
+        if max(stale_s, unused_s) > self._camera.sample.offline_after.total_seconds():
+            self._health.useless(self._context.clock.now(), self._sampler.why_unused())
 
     def _run_live(self) -> None:
         backoff = Backoff(rests_of(self._camera.source))

@@ -37,6 +37,7 @@ class Sampler:
         self._health = health
         self._received = context.metrics.frames_received.labels(camera.name)
         self._sampled = context.metrics.frames_sampled.labels(camera.name)
+        self._sent = context.metrics.jobs_sent
         self._dropped = context.metrics.frames_dropped
         self._age = context.metrics.frame_age_seconds.labels("sampled")
         self._outbox = Outbox(camera.name, context, stop)
@@ -56,6 +57,14 @@ class Sampler:
         self._retry_s = max(sample.interval_s, _RETRY_S)
         self._last_at = 0.0
         self._last_size_wh = (0, 0)
+        self._passed_over: dict[str, int] = {}
+        self._last_is_stale = False
+        self.fresh_at: float | None = None
+        """When a picture last came that was not too old, by the monotonic clock."""
+        self.selected_at: float | None = None
+        """When a picture last became a frame, by the monotonic clock."""
+        self.longest_rest_s = self._interval_s + self._stillness.longest_rest_s
+        """The longest normal time between two frames."""
 
     @property
     def need(self) -> Need:
@@ -91,13 +100,39 @@ class Sampler:
         """Examine the next picture, and queue its jobs unless it is skipped."""
         at = picture.captured_at
         self._received.inc()
-        self._health.online(at)
+        self._last_is_stale = self._is_stale(at)
+        if not self._last_is_stale:
+            self.fresh_at = self._clock.monotonic()
+            self._health.online(at)
         self._last_at, self._last_size_wh = at, picture.size_wh
         reason = self._reason_to_skip(picture)
         if reason is None:
+            self._passed_over = {}
+            self.selected_at = self._clock.monotonic()
+            self._health.used(at)
             self._send(picture)
         else:
+            self._passed_over[reason] = self._passed_over.get(reason, 0) + 1
             self.drop(reason)
+
+    def why_unused(self) -> str:
+        """Why no picture has become a frame since the last one. Called from another thread."""
+        passed_over = dict(self._passed_over)
+        age_s = self._clock.now() - self._last_at
+        if self._last_is_stale:
+            limit_s = self._camera.sample.stale_after.total_seconds()
+            return (
+                f"its pictures are {age_s:.0f} s old when they arrive, and those older than "
+                f"`stale_after` ({limit_s:g} s) are not used; check the network, and the camera's "
+                "clock and frame rate"
+            )
+        if passed_over.keys() == {"rate"}:
+            return (
+                "the times of its pictures do not advance, so none is due; restart the camera, or "
+                "use another of its streams"
+            )
+        counts = ", ".join(f"{n} {reason}" for reason, n in passed_over.items()) or "none came"
+        return f"none of its pictures could be used ({counts})"
 
     def drop(self, reason: str, frames: int = 1) -> None:
         """Count lost frames under one of DROP_REASONS."""
@@ -126,8 +161,7 @@ class Sampler:
         is_owed = self._owed_from is not None and self._owed_from <= at
         if not is_owed and not self._grid.is_due(at):
             return "rate"
-        stale_s = self._camera.sample.stale_after.total_seconds()
-        if self._camera.source.live and self._clock.now() - at > stale_s:
+        if self._is_stale(at):
             return "stale"
         self._grid.take(at)
         self._glance = None
@@ -144,6 +178,10 @@ class Sampler:
         if still is None:
             self._glance = glance
         return still
+
+    def _is_stale(self, at: float) -> bool:
+        stale_s = self._camera.sample.stale_after.total_seconds()
+        return self._camera.source.live and self._clock.now() - at > stale_s
 
     def _send(self, picture: Picture) -> None:
         at = picture.captured_at
@@ -193,6 +231,7 @@ class Sampler:
             return False
         self._numbers.advance(engine)
         self._schedule.take(engine, frame.captured_at)
+        self._sent.labels(self._camera.name, engine).inc()
         return True
 
     def _frame(self, picture: Picture) -> Frame:
@@ -236,6 +275,10 @@ class _Stillness:
     @property
     def is_on(self) -> bool:
         return self._gate is not None or self._skips_alike
+
+    @property
+    def longest_rest_s(self) -> float:
+        return self._heartbeat_s if self.is_on else 0.0
 
     def reason_to_skip(self, glance: Glance) -> str | None:
         if self._gate is not None and self._gate.score(glance) >= self._share:

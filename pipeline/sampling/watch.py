@@ -26,6 +26,8 @@ class Change:
     detail: str
     is_first_word: bool = False
     """Whether nothing changed: it is the first report since the watch began."""
+    is_trouble: bool = False
+    """Whether something is wrong with the picture from now on."""
 
 
 class FrozenWatch:
@@ -46,7 +48,7 @@ class FrozenWatch:
             if self._frozen or stood_s < self._after_s or self._pictures < _FEWEST_PICTURES:
                 return None
             self._frozen = True
-            return Change("frozen", f"the same picture for {stood_s:.0f} s")
+            return Change("frozen", f"the same picture for {stood_s:.0f} s", is_trouble=True)
         is_first = self._first is None and self._frozen is None
         self._first, self._pictures = glance, 1
         return None if is_first else self._end()  # a single picture is not a change
@@ -89,7 +91,8 @@ class BlackWatch:
             if self._black or glance.at - self._since < self._after_s:
                 return None
             self._black = True
-            return Change("black", f"nothing but black for {glance.at - self._since:.0f} s")
+            dark_s = glance.at - self._since
+            return Change("black", f"nothing but black for {dark_s:.0f} s", is_trouble=True)
         self._since = None
         if self._black is None and share >= _VISIBLE_SHARE:
             return None  # uncertain

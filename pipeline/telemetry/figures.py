@@ -1,5 +1,6 @@
 """Figures of every camera: read from one process's metrics, or added up over several."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,7 +17,11 @@ class CameraFigures:
     sampled: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Frames lost, by reason."""
+    sent: Mapping[str, int] = field(default_factory=dict)
+    """Jobs put on the queue, by engine."""
     answered: int = 0
+    answered_by: Mapping[str, int] = field(default_factory=dict)
+    """The same by engine."""
     failed: int = 0
     """Tasks an engine could not answer."""
     judged: int = 0
@@ -27,21 +32,29 @@ class CameraFigures:
 
     def as_json(self) -> dict[str, JsonValue]:
         """The same for machines."""
-        return asdict(self) | {"dropped": dict(self.dropped)}
+        return asdict(self)
 
     @classmethod
     def of_json(cls, data: Mapping[str, Any]) -> "CameraFigures":
         """The figures of an `as_json()` of any release; raises TypeError or ValueError."""
         said = dict(data)
-        dropped = {str(reason): int(n) for reason, n in dict(said.get("dropped", {})).items()}
-        counted = {name: int(said.get(name, 0)) for name in _COUNTED}
+        known: dict[str, Any] = {
+            name: {str(label): int(n) for label, n in dict(said.get(name, {})).items()}
+            for name in _SPLIT
+        }
+        known |= {name: int(said.get(name, 0)) for name in _COUNTED}
         until = float(said.get("judged_until", 0.0))
-        return cls(up=bool(said.get("up")), dropped=dropped, judged_until=until, **counted)
+        return cls(up=bool(said.get("up")), judged_until=until, **known)
 
 
 _UP = "moonwatch_camera_up"
 _UNTIL = "moonwatch_judged_until_seconds"
-_DROPPED = "moonwatch_frames_dropped_total"
+_SPLIT = {
+    "dropped": "moonwatch_frames_dropped_total",
+    "sent": "moonwatch_jobs_sent_total",
+    "answered_by": "moonwatch_jobs_answered_total",
+}
+"""Counted by a label beside the camera."""
 _COUNTED = {
     "sampled": "moonwatch_frames_sampled_total",
     "answered": "moonwatch_jobs_answered_total",
@@ -56,18 +69,17 @@ Figures = Mapping[str, CameraFigures]
 
 def figures_of(metrics: Metrics, cameras: Iterable[str]) -> Figures:
     """Each camera's figures from this process's metrics."""
-    tables = metrics.tables(_UP, _UNTIL, _DROPPED, *_COUNTED.values())
-    dropped = tables[_DROPPED]
+    tables = metrics.tables(_UP, _UNTIL, *_SPLIT.values(), *_COUNTED.values())
+    split = {name: _by_label(tables[sample]) for name, sample in _SPLIT.items()}
     counted = {name: _by_camera(tables[sample]) for name, sample in _COUNTED.items()}
-    return {
-        camera: CameraFigures(
-            up=tables[_UP].get((camera,), 0.0) > 0,
-            dropped={reason: int(n) for (of, reason), n in dropped.items() if of == camera and n},
-            judged_until=tables[_UNTIL].get((camera,), 0.0),
-            **{name: values.get(camera, 0) for name, values in counted.items()},
-        )
-        for camera in cameras
-    }
+
+    def of(camera: str) -> CameraFigures:
+        known: dict[str, Any] = {name: values.get(camera, 0) for name, values in counted.items()}
+        known |= {name: values.get(camera, {}) for name, values in split.items()}
+        until = tables[_UNTIL].get((camera,), 0.0)
+        return CameraFigures(tables[_UP].get((camera,), 0.0) > 0, judged_until=until, **known)
+
+    return {camera: of(camera) for camera in cameras}
 
 
 def added(figures: Sequence[Figures]) -> Figures:
@@ -84,15 +96,24 @@ def _by_camera(table: Mapping[tuple[str, ...], float]) -> dict[str, int]:
     return totals
 
 
+def _by_label(table: Mapping[tuple[str, ...], float]) -> dict[str, dict[str, int]]:
+    """By camera and the label after it, without zeros."""
+    found: dict[str, dict[str, int]] = {}
+    for (camera, label, *_), value in table.items():
+        if value:
+            found.setdefault(camera, {})[label] = int(value)
+    return found
+
+
 def _sum(parts: Sequence[CameraFigures]) -> CameraFigures:
-    dropped: dict[str, int] = {}
-    for part in parts:
-        for reason, frames in part.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + frames
-    counted = {name: sum(getattr(part, name) for part in parts) for name in _COUNTED}
+    known: dict[str, Any] = {name: sum(getattr(p, name) for p in parts) for name in _COUNTED}
+    for name in _SPLIT:
+        total: Counter[str] = Counter()
+        for part in parts:
+            total.update(getattr(part, name))
+        known[name] = dict(total)
     return CameraFigures(
         up=any(part.up for part in parts),
-        dropped=dropped,
         judged_until=max(part.judged_until for part in parts),
-        **counted,
+        **known,
     )

@@ -62,13 +62,22 @@ class Metrics:
     frames_received = _CounterOf("Pictures read from a source.", "camera")
     frames_sampled = _CounterOf("Frames put on the queue.", "camera")
     frames_dropped = _CounterOf("Frames dropped before an answer, by reason.", "camera", "reason")
-    camera_up = _Measured("1 while a camera delivers pictures.", "camera")
+    camera_up = _Measured("1 while a camera delivers pictures that can be used.", "camera")
+    camera_well = _Measured(
+        "1 while a camera's pictures arrive and are sampled, answered and judged in time.", "camera"
+    )
+    camera_trouble = _Measured(
+        "1 while a camera has this trouble, such as offline, black or unanswered.",
+        "camera",
+        "reason",
+    )
     camera_failures = _CounterOf(
         "Times a source could not be opened or read, by reason.", "camera", "reason"
     )
     camera_gap_seconds = _CounterOf(
         "Seconds of live video missed between losing a camera and its next picture.", "camera"
     )
+    jobs_sent = _CounterOf("Jobs put on the queue for an engine.", "camera", "engine")
     jobs_answered = _CounterOf("Jobs answered by an engine.", "camera", "engine")
     tasks_failed = _CounterOf("Tasks an engine could not answer.", "camera", "engine")
     jobs_retried = _CounterOf(

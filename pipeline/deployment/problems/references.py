@@ -15,7 +15,18 @@ from pipeline.deployment.model import AskTask, Deployment
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.yaml.tree import Path, dotted
 
-CAMERA_TYPES = ("camera_offline", "camera_frozen", "camera_black")
+CAMERA_TYPES = (
+    "camera_offline",
+    "camera_frozen",
+    "camera_black",
+    "camera_masked",
+    "camera_unqueued",
+    "camera_overloaded",
+    "camera_unanswered",
+    "camera_failing",
+    "camera_unjudged",
+    "camera_late",
+)
 """The types of events about a camera's health; their rule is `camera`."""
 # First words of questions that cannot be answered with yes or no.
 _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")

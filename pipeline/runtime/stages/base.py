@@ -66,6 +66,10 @@ class Stage(Protocol):
         """Why it is not ready, at the start or later; None if it is ready."""
         ...
 
+    def remark(self) -> str | None:
+        """What is wrong although it is ready; None if nothing is."""
+        ...
+
 
 logger = logging.getLogger(__name__)
 

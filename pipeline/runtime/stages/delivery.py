@@ -119,6 +119,10 @@ class DeliveryStage:
             return None
         return "has not found out yet whether another process is delivering"
 
+    def remark(self) -> str | None:
+        """Nothing: what is wrong makes it not ready."""
+        return None
+
     def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
         context = self._context
         return [

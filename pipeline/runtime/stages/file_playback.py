@@ -22,7 +22,14 @@ from pipeline.runtime.assembly import engines_of, is_sampled_alike
 from pipeline.runtime.reports import member_in_words, reports_of
 from pipeline.runtime.stage_process import ProcessContext
 from pipeline.runtime.stages.base import StageContext, StageThread
-from pipeline.runtime.stages.sampling import JudgedJobs, SampledCamera, progress_of, ready
+from pipeline.runtime.stages.sampling import (
+    JudgedJobs,
+    SampledCamera,
+    progress_of,
+    ready,
+    remark_on,
+)
+from pipeline.runtime.watching import CameraWatches, Elsewhere, WatchThread
 from pipeline.sampling.leases import CAMERA_LOOK_S, CameraLeases
 from pipeline.sampling.supervisor import Supervisor
 
@@ -79,12 +86,21 @@ class ConfirmedSamplingStage:
         context: StageContext,
         judged_lanes: Callable[[], JudgedLanes],
         share: CameraShare | None = None,
+        beyond: Callable[[], Elsewhere | None] = lambda: None,
+        queue: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`judged_lanes` raises QueueError while it is not known; without a `share` all are its."""
+        """`judged_lanes` raises QueueError while it is not known; without a `share` all are its.
+
+        `beyond` tells what becomes of frames after sampling, `queue` what is wrong with the queue.
+        """
         self._context = context
         self._judged_lanes = judged_lanes
         self._share = share
         self._supervisor = Supervisor()
+        self.watches = CameraWatches(context.metrics, context.clock, beyond, queue)
+        self._watching = WatchThread(
+            lambda: self.watches.look(self._open.copy(), self._context.deployment)
+        )
         self._open: dict[str, SampledCamera] = {}
         self._tokens: dict[str, int] = {}
         self._playbacks: dict[str, FilePlayback] = {}
@@ -101,6 +117,7 @@ class ConfirmedSamplingStage:
     def start(self) -> None:
         """Open the cameras."""
         self._supervisor.start()
+        self._watching.start()
         if self._keeper is not None:
             self._keeper.start()
 
@@ -120,6 +137,7 @@ class ConfirmedSamplingStage:
 
     def stop(self, within_s: float) -> None:
         """Close the cameras, and release them for other samplers at once."""
+        self._watching.stop(within_s)
         self._supervisor.stop()
         for camera in self._open.values():
             camera.flush()
@@ -192,11 +210,15 @@ class ConfirmedSamplingStage:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""
         return progress_of(self._open.values())
 
+    def remark(self) -> str | None:
+        """Which cameras are not well, although others are."""
+        return remark_on(len(self._open), self.watches.unwell())
+
     def ready(self) -> str | None:
-        """Why no camera delivers pictures, unless others sample all that it would sample."""
+        """Why no camera is well, unless others sample all that it would sample."""
         playing = [camera for camera in self._open.copy().values() if not camera.finished]
         if playing:
-            return ready(self._context, playing)
+            return ready(self._context, playing, self.watches.unwell())
         if self._open:
             return None  # files that have been read to their end and wait to be judged
         if self._share is not None and self.stands_by_for <= self._share.leases.elsewhere.keys():

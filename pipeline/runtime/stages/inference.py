@@ -97,6 +97,10 @@ class InferenceStage:
         """Always ready: the engines were started when this was created."""
         return None
 
+    def remark(self) -> str | None:
+        """Nothing: what is wrong makes it not ready."""
+        return None
+
     def _made(self, lane: EngineLane) -> _AtWork:
         context = self._context
         worker = Worker(lane, context.queues.jobs, context.metrics, context.clock)

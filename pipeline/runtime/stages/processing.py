@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from connectors.stores import FileMediaStore
 from pipeline.core.clock import Clock
@@ -24,6 +25,8 @@ from pipeline.runtime.stages.retention import Retention
 
 logger = logging.getLogger(__name__)
 
+# How long after its last result a camera counts as sampled.
+_UNKNOWN_FOR_S = 60.0
 # How long an edit may wait for the store.
 _UPDATE_WITHIN_S = 5.0
 _UPDATE_LOOK_S = 0.02
@@ -90,6 +93,10 @@ class ProcessingStage:
         """What needs an operator's attention although judging continues."""
         return [self._pruning.trouble] if self._pruning.trouble else []
 
+    def facts(self) -> dict[str, Any]:
+        """What it adds to its process's report."""
+        return judging_facts(self._processor)
+
     @property
     def failure(self) -> str | None:
         """Why the thread has failed."""
@@ -99,6 +106,10 @@ class ProcessingStage:
     def ended(self) -> frozenset[LaneKey]:
         """Camera and engine of every file that is judged to its end."""
         return self._processor.ended
+
+    def remark(self) -> str | None:
+        """What needs attention although judging continues."""
+        return "; ".join(self.troubles) or None
 
     def ready(self) -> str | None:
         """Always ready: the store was read when this was created."""
@@ -168,7 +179,20 @@ class ShardedProcessingStage:
     @property
     def troubles(self) -> list[str]:
         """What needs an operator's attention although judging continues."""
-        return [self._pruning.trouble] if self._pruning.trouble else []
+        found = [self._pruning.trouble] if self._pruning.trouble else []
+        now = self._clock.now()
+        for name, unknown in self._shards.unknown_cameras.items():
+            if now - unknown.last < _UNKNOWN_FOR_S:
+                found.append(
+                    f"camera {name} is sampled but not in this processor's file; its "
+                    f"{unknown.results} results were discarded; `moonwatch reload FILE` makes all "
+                    "processes read the file again"
+                )
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What it adds to its process's report."""
+        return judging_facts(self._shards)
 
     @property
     def failure(self) -> str | None:
@@ -180,11 +204,30 @@ class ShardedProcessingStage:
         """For each lane here, its run and last job that are stored, and whether it ended."""
         return self._shards.judged
 
+    def remark(self) -> str | None:
+        """What needs attention although judging continues."""
+        return "; ".join(self.troubles) or None
+
     def ready(self) -> str | None:
         """Why it cannot judge: it owns no partition, or the store or queue is not responding."""
         if not self.leases.held:
             return "does not own any partition of the results yet"
         return None if self._shards.is_judging else "the store or the queue is not responding"
+
+
+def judging_facts(judging: Processor | Shards) -> dict[str, Any]:
+    """How far each lane is judged, how its tasks were answered, and how old its frames were."""
+    judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
+    for (camera, engine), last in judging.judged.items():
+        judged.setdefault(camera, {})[engine] = last
+    tallies: dict[str, dict[str, tuple[int, int, str]]] = {}
+    for (camera, task), tally in judging.tallies.items():
+        told = (tally.answered, tally.failed, tally.reason)
+        tallies.setdefault(camera, {})[task] = told
+    ages: dict[str, dict[str, float]] = {}
+    for (camera, engine), age in judging.ages.items():
+        ages.setdefault(camera, {})[engine] = round(age, 3)
+    return {"judged": judged, "tallies": tallies, "ages": ages}
 
 
 def ends_of(deployment: Deployment) -> frozenset[LaneKey]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from connectors.sources.file import FileSource
@@ -14,11 +14,15 @@ from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import camera_of, is_sampled_alike
 from pipeline.runtime.stages.base import StageContext
+from pipeline.runtime.watching import CameraWatches, Elsewhere, WatchThread
+from pipeline.runtime.wellness import FOUND_HERE
 from pipeline.sampling.camera import SamplerContext
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 
 _WAIT_S = 1.0
+# More cameras than this are not named in one answer; `status` names all.
+_MOST_SAID = 20
 # More changes of state than a site has in a night without its queue.
 _ROOM = 10_000
 
@@ -38,14 +42,21 @@ class HealthPost:
         """Whether everything has been sent."""
         return not self._waiting
 
-    def send(self, health: Health) -> None:
-        """Called by the camera's thread."""
+    @property
+    def troubles(self) -> list[Health]:
+        """The ongoing troubles that the camera's own thread has reported."""
+        with self._noting:
+            last = list(self._last.values())
+        return [one for one in last if one.state in ENDED_BY and one.state not in FOUND_HERE]
+
+    def send(self, health: Health, wait_s: float = _WAIT_S) -> None:
+        """Called by the camera's thread, and by the one that watches it."""
         # A state and the one that ends it are of one kind: only the later one still holds.
         kind = ENDED_BY.get(health.state, health.state)
         with self._noting:
             self._last[kind] = health
             self._waiting.append(health)
-        self.flush(_WAIT_S)
+        self.flush(wait_s)
 
     def repeat(self) -> None:
         """Send the current states again, for a queue that has lost them."""
@@ -116,6 +127,25 @@ class SampledCamera:
         """Send its current state again; receivers that know it already ignore that."""
         self._post.repeat()
 
+    def note(self, health: Health) -> None:
+        """Pass on a state that its watch has found, without waiting."""
+        self._post.send(health, 0.0)
+
+    @property
+    def numbered(self) -> tuple[str, Mapping[str, int]]:
+        """Its run, and how many jobs of it are numbered, by engine."""
+        return self.loop.numbered
+
+    @property
+    def reported(self) -> Collection[Health]:
+        """The ongoing troubles of its pictures."""
+        return self._post.troubles
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is a recording that was read to its end."""
+        return self.loop.is_over
+
     @property
     def finished(self) -> bool:
         """Whether it is a file that has ended, and all of its states are sent."""
@@ -144,12 +174,31 @@ def progress_of(cameras: Collection[SampledCamera]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(cameras) else None
 
 
-def ready(context: StageContext, cameras: Collection[SampledCamera]) -> str | None:
-    """Why no camera delivers pictures; None if some camera does."""
+def ready(
+    context: StageContext, cameras: Collection[SampledCamera], unwell: Mapping[str, str]
+) -> str | None:
+    """Why no camera is well; None if some camera is. `unwell` says what is wrong, by camera."""
     up = context.metrics.by_labels("moonwatch_camera_up")
-    if any(up.get((camera.name,)) for camera in cameras):
+    delivering = [camera.name for camera in cameras if up.get((camera.name,))]
+    said = [f"camera {one.name} {unwell[one.name]}" for one in cameras if one.name in unwell]
+    if any(name not in unwell for name in delivering):
         return None
-    return f"none of its {len(cameras)} cameras is delivering pictures"
+    if not delivering:
+        said.insert(0, f"none of its {len(cameras)} cameras is delivering pictures")
+    elif len(cameras) > 1:
+        said.insert(0, f"none of its {len(cameras)} cameras is well")
+    return "; ".join(said[:_MOST_SAID])
+
+
+def remark_on(cameras: int, unwell: Mapping[str, str]) -> str | None:
+    """Which cameras are not well, although others are."""
+    if not unwell:
+        return None
+    said = [f"camera {name} {what}" for name, what in unwell.items()]
+    more = f"; and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
+    are = "is" if len(said) == 1 else "are"
+    listed = "; ".join(said[:_MOST_SAID])
+    return f"{len(said)} of {cameras} cameras {are} not well: {listed}{more}"
 
 
 class SamplingStage:
@@ -162,15 +211,24 @@ class SamplingStage:
         self,
         context: StageContext,
         judged: Mapping[tuple[str, str], tuple[str, int]] | None = None,
+        beyond: Callable[[], Elsewhere | None] = lambda: None,
     ) -> None:
-        """Jobs up to those in `judged`, by camera and engine, are not sent."""
+        """Jobs up to those in `judged`, by camera and engine, are not sent.
+
+        `beyond` tells what becomes of frames after sampling.
+        """
         self._context = context
+        self.watches = CameraWatches(context.metrics, context.clock, beyond, lambda: None)
+        self._watching = WatchThread(
+            lambda: self.watches.look(self._cameras.copy(), self._context.deployment)
+        )
         self._cameras = {name: self._camera(name, judged) for name in context.deployment.cameras}
         self._supervisor = Supervisor([camera.loop for camera in self._cameras.values()])
 
     def start(self) -> None:
         """Open the cameras."""
         self._supervisor.start()
+        self._watching.start()
 
     def poll(self) -> None:
         """Send the states that waited while the queue was out of reach."""
@@ -179,6 +237,7 @@ class SamplingStage:
 
     def stop(self, within_s: float) -> None:
         """Close the cameras."""
+        self._watching.stop(within_s)
         self._supervisor.stop()
         self.poll()
 
@@ -248,5 +307,11 @@ class SamplingStage:
         return progress_of(self._cameras.values())
 
     def ready(self) -> str | None:
-        """Why no camera delivers pictures; None if some camera does."""
-        return None if self.finished else ready(self._context, self._cameras.values())
+        """Why no camera is well; None if some camera is."""
+        if self.finished:
+            return None
+        return ready(self._context, self._cameras.values(), self.watches.unwell())
+
+    def remark(self) -> str | None:
+        """Which cameras are not well, although others are."""
+        return remark_on(len(self._cameras), self.watches.unwell())

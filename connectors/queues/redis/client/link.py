@@ -58,6 +58,11 @@ class Link:
         """Whether the last try to reach Redis failed."""
         return self._away is not None
 
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with Redis now, in a sentence."""
+        return self._away
+
     def ping(self) -> None:
         """Ask whether Redis is there; raises QueueError."""
         self._call("ping", lambda lines: _ask(lines, "PING"))
