@@ -26,6 +26,7 @@ from pipeline.runtime.stages.base import StageThread
 from pipeline.runtime.wellness import (
     FILE_PATIENCE_S,
     FOUND_HERE,
+    SILENT_SHARE,
     CameraProgress,
     EngineProgress,
     TaskProgress,
@@ -108,16 +109,15 @@ class _Moves:
     """Notices which counts have risen, over processes that come and go."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], int] | None = None
+        self._known: dict[tuple[str, ...], int] = {}
 
     def risen(self, counts: Mapping[tuple[str, ...], int]) -> set[tuple[str, ...]]:
         """Whose counts rose since the last call, without the process in front of each.
 
-        What was counted before the first call is not a rise; what a new process has counted is.
+        Everything counted before the first call counts as a rise as well: the first frame may have
+        been answered by then.
         """
         known, self._known = self._known, dict(counts)
-        if known is None:
-            return set()
         return {key[1:] for key, count in counts.items() if count > known.get(key, 0)}
 
 
@@ -237,7 +237,7 @@ class CameraWatch:
             is_hidden=self._is_hidden,
             unqueued_s=self._unqueued.for_s(now),
             queue=queue,
-            dropping_s=self._dropping.for_s(now),
+            dropping_s=self._dropping.for_s(self._dropped_at),
             dropped=last[1] - first[1],
             sent=last[2] - first[2],
             engines={
@@ -281,11 +281,14 @@ class CameraWatch:
     def _look_at_drops(self, now: float, figures: CameraFigures) -> None:
         """Count drops in a window, and note for how long they go on."""
         dropped, sent = figures.dropped.get("queue full", 0), sum(figures.sent.values())
+        # While an engine answers nothing it is not overloaded: it may be dead.
+        silent_s = max((w.unanswered.for_s(now) or 0.0 for w in self._engines.values()), default=0)
+        if silent_s > SILENT_SHARE * self.patience_s or (now - self._dropped_at > self.patience_s):
+            self._dropping.since = None
+        elif dropped > self._samples[-1][1]:
+            self._dropping.look(now, came=True, went=False)
         if dropped > self._samples[-1][1]:
             self._dropped_at = now
-            self._dropping.look(now, came=True, went=False)
-        elif now - self._dropped_at > self.patience_s:
-            self._dropping.since = None
         if len(self._samples) < 2 or (
             now - self._samples[-2][0] >= self.patience_s / _MOST_SAMPLES
         ):

@@ -16,6 +16,8 @@ FILE_PATIENCE_S = 60.0
 _PACES, _BEYOND_DEADLINE_S = 2.0, 2.0
 # Drops for as long as this share of the patience are no burst.
 _STREAK_SHARE = 0.6
+# An engine that has answered nothing for this share of the patience may be dead.
+SILENT_SHARE = 0.5
 # The least share of dropped frames that counts as a trouble, and the fewest frames.
 _DROPPED_SHARE, _FEWEST_DROPPED = 0.05, 2
 # A late camera is in time again well below the limit, so that it does not go to and fro.
