@@ -146,6 +146,8 @@ class _QueueFacts:
     dead_letters: int | None = None
     unowned: Sequence[int] = ()
     trouble: str | None = None
+    server: Sequence[str] = ()
+    """What its server says of itself that is wrong."""
 
     @property
     def is_known(self) -> bool:
@@ -217,6 +219,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         unseen=_UNSEEN if is_unseen else None,
     )
     troubles = [trouble for trouble in (seen.trouble, kept.trouble) if trouble]
+    troubles += seen.server
     if status.run is not None and status.run.ended_at is None and not status.run.is_alive:
         troubles.append(status.run.state)
     troubles += _of_processes(status, shared=seen.is_known)
@@ -239,6 +242,7 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
             waiting=queues.jobs.backlog(),
             dead_letters=len(queues.jobs.dead_letters()),
             unowned=[p for p in range(queues.results.partitions) if p not in owned],
+            server=list(queues.link.condition().values()),
         )
     except QueueError as error:
         return _QueueFacts(trouble=str(error))

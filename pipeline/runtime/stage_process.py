@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +31,8 @@ DRAIN_S = 5.0
 _LOOK_S = 0.1
 _STORE_RESTS = Rests(1.0, 1.0, jitter=0.0)
 _SETTLE_LOOK_S = 0.05
+# How often the queue's server is asked how it is.
+_SERVER_LOOK_S = 5.0
 
 
 class SharedPartitions:
@@ -99,6 +101,40 @@ class SharedPartitions:
         return True
 
 
+class ServerWatch:
+    """Asks the queue's server now and then how it is; each trouble is logged once, and its end."""
+
+    def __init__(self, ask: Callable[[], Mapping[str, str]], clock: Clock) -> None:
+        """`ask` returns a sentence for each kind of trouble; raises QueueError."""
+        self._ask = ask
+        self._clock = clock
+        self._next_at = float("-inf")
+        self._said: dict[str, str] = {}
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What was wrong the last time."""
+        return list(self._said.values())
+
+    def look(self) -> None:
+        """Ask again, if the last time is long enough ago. Called by one thread."""
+        now = self._clock.monotonic()
+        if now < self._next_at:
+            return
+        self._next_at = now + _SERVER_LOOK_S
+        try:
+            found = dict(self._ask())
+        except QueueError:
+            return  # the queue reports it
+        for kind, sentence in found.items():
+            if kind not in self._said:
+                logger.warning("%s", sentence)
+        for kind, sentence in self._said.items():
+            if kind not in found:
+                logger.info("no longer: %s", sentence)
+        self._said = found
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessContext:
     """What a stage's process works with: the queue that it shares, and its own figures."""
@@ -158,23 +194,27 @@ def serve(
             queues.jobs.ping()
         except QueueError as error:
             return str(error)
+        if queues.link.trouble is not None:
+            return queues.link.trouble
         return "is starting" if at_work is None else at_work.ready()
 
     def remark() -> str | None:
         if reporter.facts().get("stands_by"):
             return "another process is at work; standing by"
-        return at_work.remark() if at_work is not None else None
+        said = [at_work.remark()] if at_work is not None else []
+        return "; ".join(one for one in (*server.troubles, *said) if one) or None
 
     reporter = Reporter(name, process_context.context, not_ready)
     metrics = process_context.context.metrics
     answers = HealthAnswers(not_ready, metrics.exposition, remark)
+    server = ServerWatch(queues.link.condition, process_context.context.clock)
     partitions = SharedPartitions(
         queues.agreement, queues.results.partitions, process_context.context.clock
     )
     try:
         with (
             answering(process_context.http, answers),
-            _beating(reporter, partitions, process_context),
+            _beating(reporter, partitions, server, process_context),
         ):
             if not partitions.settle(process_context.stop, surely=surely_agreed):
                 return
@@ -215,7 +255,10 @@ def stop_with_parent(stop: threading.Event) -> None:
 
 @contextmanager
 def _beating(
-    reporter: Reporter, partitions: SharedPartitions, process_context: ProcessContext
+    reporter: Reporter,
+    partitions: SharedPartitions,
+    server: "ServerWatch",
+    process_context: ProcessContext,
 ) -> Iterator[None]:
     over = threading.Event()
 
@@ -228,6 +271,7 @@ def _beating(
         while not over.is_set():
             partitions.look()
             say()
+            server.look()
             process_context.context.clock.wait(BEAT_S, over)
 
     thread = StageThread("presence", beat, over.set)

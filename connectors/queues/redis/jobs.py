@@ -170,7 +170,9 @@ class RedisJobs:
 
     def _offer(self, job: Job, lane: str) -> list[Any]:
         if self._outgoing.is_known(job.frame):
-            reply: list[Any] = self._link.script("put", *self._put_args(job, lane, sent=False))
+            reply: list[Any] = self._link.script(
+                "put", *self._put_args(job, lane, sent=False), is_done=_is_taken
+            )
             if reply[0] != b"picture":
                 return reply
         # In one round trip; what is not taken expires by itself.
@@ -180,7 +182,7 @@ class RedisJobs:
             self._limits.live_ms if job.live else UNTAKEN_MS,
         )
         args = self._put_args(job, lane, sent=True)
-        sent: list[Any] = self._link.script("put", *args, storing=expiring)
+        sent: list[Any] = self._link.script("put", *args, storing=expiring, is_done=_is_taken)
         return sent
 
     def _put_args(self, job: Job, lane: str, *, sent: bool) -> tuple[str | bytes | float, ...]:
@@ -243,6 +245,11 @@ class RedisJobs:
             self._link.script("bury", lane, entry, attempts, reason, self._limits.dead_letters)
         except QueueError:
             return  # it comes again when its lease ends
+
+
+def _is_taken(reply: Any) -> bool:
+    """Whether a put took a job; others answer so without writing anything."""
+    return bool(reply) and reply[0] == b"ok"
 
 
 def _readable(dropped: Sequence[bytes]) -> tuple[Job, ...]:

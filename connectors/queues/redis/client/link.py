@@ -1,10 +1,13 @@
 """The one door to Redis: scripts run here, deadlines hold here, foreign errors end here."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from connectors.queues.redis.client.condition import full, read_info, replica, troubles_in
 from connectors.queues.redis.client.lines import Command, Lines, opened
 from connectors.queues.redis.client.scripts import SCRIPTS
 from connectors.queues.redis.client.target import Target
@@ -30,6 +33,25 @@ _SHORTEST_WAIT_S = 0.002
 
 # What a large command gets instead of "authentication required".
 _STRANGER = "unauthenticated"
+# A Redis that is nearly full takes one frame and refuses the next: it takes them again once it has
+# refused none for so long.
+_CALM_S = 5.0
+# How a script is told that its user lacks a permission.
+_NOT_PERMITTED = "The user executing the script can't"
+# What begins an error, or stands in the middle of one that stopped a script.
+_CODE = re.compile(r"(?:^|[ -])(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM)\b")
+
+
+@dataclass(slots=True)
+class _Refusal:
+    """One reason for which Redis refuses calls, though it answers."""
+
+    sentence: str
+    back: str
+    """What to say when it is over."""
+    names: set[str]
+    """The calls that were refused; when one of them works again, it is over."""
+    last_at: float
 
 
 class Link:
@@ -49,7 +71,7 @@ class Link:
         self._backoff = Backoff(_PAUSES)
         self._next_try = 0.0
         self._away: str | None = None
-        self._refused: set[str] = set()
+        self._refusals: dict[str, _Refusal] = {}
         self.losses = 0
         """Rises with every call that was lost: what Redis handed out may never have arrived."""
 
@@ -61,16 +83,40 @@ class Link:
     @property
     def trouble(self) -> str | None:
         """What is wrong with Redis now, in a sentence."""
-        return self._away
+        refusals = list(self._refusals.values())
+        return self._away or (refusals[0].sentence if refusals else None)
+
+    def condition(self) -> Mapping[str, str]:
+        """What Redis says of itself that is wrong, by kind; nothing if it may not be asked.
+
+        Raises QueueError where it is out of reach.
+        """
+        import redis
+
+        def ask(lines: Lines) -> bytes:
+            try:
+                answer = _ask(lines, "INFO")
+            except redis.ResponseError:
+                return b""
+            return answer if isinstance(answer, bytes) else b""
+
+        return dict(troubles_in(self._target.name, read_info(self._call("info", ask))))
 
     def ping(self) -> None:
         """Ask whether Redis is there; raises QueueError."""
         self._call("ping", lambda lines: _ask(lines, "PING"))
 
     def script(
-        self, name: str, *args: str | bytes | float, storing: tuple[str, bytes, int] | None = None
+        self,
+        name: str,
+        *args: str | bytes | float,
+        storing: tuple[str, bytes, int] | None = None,
+        is_done: Callable[[Any], bool] = lambda _answer: True,
     ) -> Any:
         """Run one of our scripts; raises QueueError.
+
+        `is_done` says of an answer whether the script did what it is for: only then does Redis
+        count as accepting it again.
 
         `storing` is a key (without the base), its value and its time to live in ms, which are
         written before, in the same round trip, where there is none yet. It does not pass through
@@ -81,7 +127,7 @@ class Link:
             key, value, ms = storing
             first.append(("SET", f"{self._target.base}:{key}", value, "PX", ms, "NX"))
         values = (self._target.base, *args)
-        return self._call(name, lambda lines: _run(lines, SCRIPTS[name], values, first))
+        return self._call(name, lambda lines: _run(lines, SCRIPTS[name], values, first), is_done)
 
     def fetch(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of keys (without the base), None for what is not there; raises QueueError."""
@@ -130,7 +176,12 @@ class Link:
         if lines is not None:
             lines.close()
 
-    def _call(self, name: str, work: Callable[[Lines], T]) -> T:
+    def _call(
+        self,
+        name: str,
+        work: Callable[[Lines], T],
+        is_done: Callable[[T], bool] = lambda _answer: True,
+    ) -> T:
         import redis
 
         self._check_turn()
@@ -138,7 +189,7 @@ class Link:
             done = work(self._connected())
         except (redis.RedisError, OSError) as error:
             raise self._translated(name, error) from None
-        self._reached(name)
+        self._reached(name, is_done=is_done(done))
         return done
 
     def _check_turn(self) -> None:
@@ -169,10 +220,18 @@ class Link:
         said = " ".join(without_secrets(str(error)).split()) or type(error).__name__
         if isinstance(error, redis.AuthenticationError) or _STRANGER in said:
             return self._lost(f"does not let us in: {said}; check the queue's user and password")
+        if isinstance(error, redis.ReadOnlyError):
+            # A failover may have made another server the primary: connections are made anew.
+            self.losses += 1
+            return self._refusal(name, said, "READONLY")
+        if isinstance(error, redis.BusyLoadingError):
+            return self._lost("is loading its data from disk; it answers once that is done")
         lost = not isinstance(error, redis.ResponseError) or isinstance(
-            error, redis.ReadOnlyError | redis.exceptions.ClusterError
+            error, redis.exceptions.ClusterError
         )
-        return self._lost(f"is out of reach: {said}") if lost else self._refusal(name, said)
+        if lost:
+            return self._lost(f"is out of reach: {said}")
+        return self._refusal(name, said, _code_of(error, said))
 
     def _lost(self, what: str) -> QueueError:
         sentence = f"{self._target.name} {what}"
@@ -187,26 +246,76 @@ class Link:
             logger.warning("%s", sentence)
         return QueueError(sentence)
 
-    def _refusal(self, name: str, said: str) -> QueueError:
-        sentence = f"{self._target.name} refuses {name}: {said}"
+    def _refusal(self, name: str, said: str, code: str) -> QueueError:
+        kind, sentence, back = _reason(self._target.name, name, said, code)
+        now = self._clock.monotonic()
         with self._lock:
-            first = name not in self._refused
-            self._refused.add(name)
-        if first:
+            known = self._refusals.get(kind)
+            if known is None:
+                self._refusals[kind] = _Refusal(sentence, back, {name}, now)
+            else:
+                known.names.add(name)
+                known.last_at = now
+        if known is None:
             logger.error("%s", sentence)
         return QueueError(sentence)
 
-    def _reached(self, name: str) -> None:
-        if self._away is None and not self._refused:
+    def _reached(self, name: str, *, is_done: bool) -> None:
+        if self._away is None and not self._refusals:
             return
+        now = self._clock.monotonic()
         with self._lock:
             back, self._away = self._away is not None, None
-            accepted = name in self._refused
-            self._refused.discard(name)
+            over = [
+                kind
+                for kind, refusal in self._refusals.items()
+                if is_done and name in refusal.names and now - refusal.last_at >= _CALM_S
+            ]
+            ended = [self._refusals.pop(kind).back for kind in over]
         if back:
             logger.info("%s is back", self._target.name)
-        if accepted:
-            logger.info("%s accepts %s again", self._target.name, name)
+        for sentence in ended:
+            logger.info("%s", sentence)
+
+
+def _code_of(error: Exception, said: str) -> str:
+    """The code of a refusal, which the client, or a script that it stopped, may have wrapped."""
+    import redis
+
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return "OOM"
+    if isinstance(error, redis.exceptions.NoPermissionError) or _NOT_PERMITTED in said:
+        return "NOPERM"
+    found = _CODE.search(said)
+    return found[1] if found else ""
+
+
+def _reason(redis_name: str, call: str, said: str, code: str) -> tuple[str, str, str]:
+    """What kind of refusal it is, what to say about it, and what once it is over."""
+    if code == "OOM":
+        return code, full(redis_name), f"{redis_name} takes frames again"
+    if code == "READONLY":
+        return code, replica(redis_name), f"{redis_name} takes frames again"
+    if code == "MISCONF":
+        sentence = (
+            f"{redis_name} refuses everything because it cannot save to its disk; free space there "
+            "and see its log"
+        )
+        return code, sentence, f"{redis_name} takes frames again"
+    if code == "NOREPLICAS":
+        sentence = (
+            f"{redis_name} refuses everything because too few replicas follow it; start them, or "
+            "lower its `min-replicas-to-write`"
+        )
+        return code, sentence, f"{redis_name} takes frames again"
+    advice = ""
+    if code == "NOPERM":
+        advice = "; give the queue's user the commands and keys that docs/operations.md names"
+    return (
+        f"{code} {call}",
+        f"{redis_name} refuses {call}: {said}{advice}",
+        f"{redis_name} accepts {call} again",
+    )
 
 
 def _run(

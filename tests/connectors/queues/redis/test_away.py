@@ -211,7 +211,7 @@ def test_a_full_redis_refuses_frames_and_drains(
         queues.jobs.put(a_job(ordinal=ordinal), 0)
     client = lasting.client()
     client.config_set("maxmemory", "1")  # less than an empty server needs
-    with pytest.raises(QueueError, match=r"refuses put: .*maxmemory"):
+    with pytest.raises(QueueError, match="is full and takes no more frames"):
         queues.jobs.put(a_job(ordinal=20), 0)
     claims = queues.jobs.claim(ENGINE, 20, SOON_S)
     assert len(claims) == 20
