@@ -133,14 +133,14 @@ class Scene:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exit: object) -> None:
         """Close everything."""
         self._loop.tell_to_stop()
         while self._thread.is_alive():
             self._loop.interrupt()
             self._thread.join(0.05)
-        for worker, _ in self._workers.values():
-            worker._lane.engine.close()
+        for _, model in self._workers.values():
+            model.close()
         self.store.close()
 
     @property

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -278,7 +279,7 @@ def test_a_mask_covers_the_whole_picture(tmp_path: Path, caplog: pytest.LogCaptu
     ],
     ids=["motion", "duplicates", "seldom"],
 )
-def test_a_quiet_camera_is_well(tmp_path: Path, sample: dict[str, object]) -> None:
+def test_a_quiet_camera_is_well(tmp_path: Path, sample: dict[str, Any]) -> None:
     """Nothing moves, so there is a frame a minute only: no alarm in ten of them."""
     with Scene(tmp_path, frozen=False, **sample) as scene:
         scene.pass_time(600, lambda _: painted(scene.clock.now() - START, level=128))

@@ -88,7 +88,8 @@ def test_a_full_one_is_said_once_until_it_takes_frames_again(
     assert not put(queues, 201)
     [line] = said(caplog)
     assert "is full and takes no more frames; raise its `maxmemory`" in line
-    assert queues.link.trouble == line
+    before = queues.link.trouble
+    assert before == line
     [trouble] = status(tmp_path, server)
     assert "is full (" in trouble
     assert "raise its `maxmemory`" in trouble
