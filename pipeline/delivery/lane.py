@@ -42,6 +42,8 @@ class LaneStatus:
     """Why the sink does not accept events; None while it does."""
     failing_since: float | None = None
     retry_at: float | None = None
+    waiting_since: float | None = None
+    """Since when events have waited while none was delivered; None while none waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class SinkLane:
                 self._counted_at = now
             load = self._next_load()
             if load is not None:
+                self._wait_since(self._status.waiting_since or self._clock.now())
                 self._deliver(load)
                 self._note_progress()
         except OwnershipLostError:
@@ -121,6 +124,7 @@ class SinkLane:
         if load is not None:
             return 0.0
         self._show_behind(0)
+        self._wait_since(None)
         return _IDLE_S
 
     def fail(self, reason: str, asked_s: float | None = None) -> float:
@@ -275,6 +279,7 @@ class SinkLane:
         self._status = replace(
             self._status, position=done.end, undelivered=self._status.undelivered + dead_letters
         )
+        self._wait_since(self._clock.now())
         self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
 
     def _recover(self) -> None:
@@ -286,6 +291,9 @@ class SinkLane:
             "sink %s accepts events again after %s", self.route.sink, format_duration(failed_s)
         )
         self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
+
+    def _wait_since(self, at: float | None) -> None:
+        self._status = replace(self._status, waiting_since=at)
 
     def _show_behind(self, behind: int) -> None:
         self._status = replace(self._status, behind=behind)

@@ -12,7 +12,7 @@ from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
-from pipeline.core.store import RUN, LeaseRecord
+from pipeline.core.store import RUN, LeaseRecord, StoredEvent
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import expected_interval_s, used_engines
@@ -32,6 +32,8 @@ UNKNOWN = "unknown"
 _SILENT_S = 3 * LEASE_TTL.total_seconds()
 # How late, beyond the time between two frames, the newest may be processed before it is a problem.
 _LATE_S = 10.0
+# How long events may wait for a sink while none is delivered.
+_SINK_WAITS_S = 15.0
 _UNSEEN = (
     "no run is active, so only the contents of the store are known, such as each camera's last "
     "state; start one with `moonwatch run FILE`"
@@ -82,6 +84,8 @@ class SinkStatus:
     """Why it refused the last of them."""
     error: str | None = None
     """Why delivery fails now, as the delivery process reports it."""
+    waits_s: float | None = None
+    """How long events have waited for it while none was delivered."""
     state: str = UNKNOWN
     """All of it in a few words."""
 
@@ -165,6 +169,8 @@ class _StoreFacts:
     """What the store knows."""
 
     behind: Mapping[str, int] = field(default_factory=dict)
+    oldest: Mapping[str, float] = field(default_factory=dict)
+    """When the oldest event that waits for a sink was stored, in UTC seconds."""
     undelivered: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
@@ -186,7 +192,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     now = clock.now()
     cameras = {name: _camera(name, seen, kept, figures, now) for name in deployment.cameras}
     engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
-    sinks = {name: _sink(name, seen, kept) for name in deployment.sinks}
+    sinks = {name: _sink(name, seen, kept, now) for name in deployment.sinks}
     is_unseen = not deployment.queue.is_shared and not kept.reports
     notes = []
     versions = {report.version for report in seen.reports if report.version}
@@ -258,8 +264,19 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         return _StoreFacts(trouble=str(error))
     try:
         refused = sorted(store.undelivered(), key=lambda entry: entry.position)
+        cursors = {name: store.cursor(name) for name in deployment.sinks}
+        waiting = {
+            name: store.outbox(cursor.position, 1)
+            for name, cursor in cursors.items()
+            if cursor.behind
+        }
         return _StoreFacts(
-            behind={name: store.cursor(name).behind for name in deployment.sinks},
+            behind={name: cursor.behind for name, cursor in cursors.items()},
+            oldest={
+                name: first[0].kept_at
+                for name, first in waiting.items()
+                if first and isinstance(first[0], StoredEvent)
+            },
             undelivered=Counter(entry.sink for entry in refused),
             refused={entry.sink: entry.reason for entry in refused},
             health={health.camera: health for health in store.history.latest_health()},
@@ -357,7 +374,7 @@ def _engine(name: str, seen: _QueueFacts, now: float) -> EngineStatus:
     return EngineStatus(waiting.length, oldest_s)
 
 
-def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts) -> SinkStatus:
+def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkStatus:
     errors = [report.sinks[name].get("error") for report in seen.reports if name in report.sinks]
     error = next((str(error) for error in errors if error), None)
     sink = SinkStatus(
@@ -366,7 +383,19 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts) -> SinkStatus:
         refused=kept.refused.get(name),
         error=error,
     )
-    is_served = any(name in report.sinks for report in seen.reports if not report.stands_by)
+    served = [
+        report.sinks[name]
+        for report in seen.reports
+        if name in report.sinks and not report.stands_by
+    ]
+    is_served = bool(served)
+    if sink.behind and is_served:
+        since = [_number(lane["waiting_since"]) for lane in served if lane.get("waiting_since")]
+        if not since and all(lane.get("behind") == 0 for lane in served) and name in kept.oldest:
+            # Its process sees nothing to deliver, but here something waits.
+            since = [kept.oldest[name]]
+        if since:
+            sink = replace(sink, waits_s=round(max(0.0, now - min(since)), 1))
     return replace(sink, state=_in_words(sink, seen, is_served=is_served))
 
 
@@ -482,6 +511,12 @@ def _of_sinks(status: DeploymentStatus, *, unserved: bool) -> list[str]:
             refused = _events(sink.undelivered)
             shows = "`moonwatch undelivered list FILE` shows why"
             troubles.append(f"sink {name} refused {refused}; {shows}")
+        if not sink.error and sink.waits_s is not None and sink.waits_s > _SINK_WAITS_S:
+            troubles.append(
+                f"sink {name} is {_events(sink.behind or 0)} behind, and none was delivered for "
+                f"{sink.waits_s:.0f} s; see the log of the delivery process, and whether it uses "
+                "this store"
+            )
         if sink.behind and unserved:
             troubles.append(
                 f"sink {name} is {_events(sink.behind)} behind and no delivery process is running"
