@@ -89,8 +89,7 @@ class CameraLoop:
         """
         if self.is_over or not self._camera.source.live or self._health.is_offline:
             return
-        now = self._context.clock.monotonic()
-        quiet_s = now - self._heard_at
+        quiet_s = self._context.clock.monotonic() - self._heard_at
         if quiet_s > self._quiet_s:
             source = self._camera.source
             why = source.waiting_for if isinstance(source, Waiting) else None
@@ -100,8 +99,10 @@ class CameraLoop:
         if since is None:
             return
         sampler = self._sampler
-        stale_s = now - max(since, sampler.fresh_at or since)
-        unused_s = now - max(since, sampler.selected_at or since) - sampler.longest_rest_s
+        # While no picture comes at all, that is what will be said.
+        heard_at = self._heard_at
+        stale_s = heard_at - max(since, sampler.fresh_at or since)
+        unused_s = heard_at - max(since, sampler.selected_at or since) - sampler.longest_rest_s
         if max(stale_s, unused_s) > self._camera.sample.offline_after.total_seconds():
             self._health.useless(self._context.clock.now(), self._sampler.why_unused())
 
