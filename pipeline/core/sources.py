@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.core.frames import Picture
 
@@ -50,4 +50,25 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release everything; safe to call twice, and from another thread to end a read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CameraClockState:
+    """What is known of a camera's own clock, from which its pictures' times come."""
+
+    is_right: bool
+    words: str
+    """What is wrong and what is done about it."""
+    rate: float | None = None
+    """Seconds that it advances in one second, where it has a rate."""
+
+
+@runtime_checkable
+class ClockedSource(Protocol):
+    """A source that judges the clock of its camera."""
+
+    @property
+    def camera_clock(self) -> CameraClockState | None:
+        """Whether the clock is right; None while that is not known."""
         ...

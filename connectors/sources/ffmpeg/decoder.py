@@ -97,7 +97,11 @@ class Decoder:
         need: Need,
         time_of: Callable[[float | None], float],
         lost: Counter[str],
+        arrived: Callable[[float | None], float | None] = lambda stamp: stamp,
     ) -> None:
+        """`arrived` is told each packet's timestamp as it comes, and says what to plan by: the same
+        unless the clock it is from may be wrong. `time_of` is asked for each picture's time.
+        """
         every_s = need.every_s
         # Not a Fraction, which takes longer than all the rest where packets are only looked at.
         base = stream.time_base or Fraction(0)
@@ -106,6 +110,8 @@ class Decoder:
         self._keys = KeyFrames(stream.codec_context)
         self._every_s = every_s
         self._time_of = time_of
+        self._arrived = arrived
+        self._stamp: float | None = None
         self._lost = lost
         self._converter = PixelConverter()
         self._shape = PixelShape(stream)
@@ -128,6 +134,7 @@ class Decoder:
         if packet.size == 0:
             yield from self._drained()
         else:
+            self._stamp = self._arrived(self._stamp_of(packet))
             begins = not self._started
             if begins and not self._can_start(packet):
                 return
@@ -137,13 +144,17 @@ class Decoder:
                 (begins and self._keys_alone) or self._keys.is_key(packet)
             )
             if is_key:
-                yield from self._see_key(packet)
+                yield from self._see_key()
             if not self._keys_alone:
                 yield from self._dated(decode(self._context, packet, self._lost))
             elif is_key:
                 yield from self._alone(packet)
             elif self._held:
                 yield from self._hold(packet)
+
+    def pass_over(self, packet: "Packet[VideoStream]") -> None:
+        """A packet has come that is not to be decoded; when it came counts all the same."""
+        self._arrived(self._stamp_of(packet))
 
     def interrupt(self, *, keep: bool) -> Iterator[VideoPicture]:
         """Something of the stream was lost: what comes next has nothing to do with what came.
@@ -172,8 +183,8 @@ class Decoder:
             self.take_as_it_is()
         return self._started
 
-    def _see_key(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
-        stamp = self._stamp(packet)
+    def _see_key(self) -> Iterator[VideoPicture]:
+        stamp = self._stamp
         self._intervals.see(stamp)
         enough = self._intervals.suffice() or (self._keys_alone and not self._intervals.too_long())
         alone = enough and stamp is not None and self._fruitless < _FRUITLESS
@@ -185,7 +196,7 @@ class Decoder:
     def _hold(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
         self._held.append(packet)
         self._held_bytes += packet.size
-        now = self._stamp(packet)
+        now = self._stamp
         if now is not None and now > self._late_after:
             self._keys_alone = False
             held, self._held = self._held, []
@@ -197,7 +208,7 @@ class Decoder:
 
     def _alone(self, packet: "Packet[VideoStream]") -> Iterator[VideoPicture]:
         self._held, self._held_bytes = [packet], packet.size
-        self._late_after = (self._stamp(packet) or 0.0) + self._intervals.longest_s
+        self._late_after = (self._stamp or 0.0) + self._intervals.longest_s
         at = self._time_of(self._seconds(packet.pts))
         if not self._wanted.take(at):
             return
@@ -231,7 +242,7 @@ class Decoder:
             self._thinned = thin
             self._context.skip_frame = "NONREF" if thin else "DEFAULT"
 
-    def _stamp(self, packet: "Packet[VideoStream]") -> float | None:
+    def _stamp_of(self, packet: "Packet[VideoStream]") -> float | None:
         return self._seconds(packet.pts if packet.pts is not None else packet.dts)
 
     def _seconds(self, stamp: int | None) -> float | None:

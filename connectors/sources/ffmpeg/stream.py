@@ -2,8 +2,10 @@
 
 import abc
 import logging
+import struct
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from connectors.sources.ffmpeg.damage import PACKET_LOSS, Trust
 from connectors.sources.ffmpeg.decoder import Decoder
@@ -14,7 +16,14 @@ from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.sources import Need
+from pipeline.core.sources import CameraClockState, Need
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+# FFmpeg's AVProducerReferenceTime begins with microseconds since 1970, of either byte order.
+_WALLCLOCK = struct.Struct("=q")
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +59,12 @@ class StreamSource(LiveSource):
         self._said: set[str] = set()
         self._shown_at = 0.0
         self._loss_said_at: float | None = None
+        self._timeline: LiveTimeline | None = None
+
+    @property
+    def camera_clock(self) -> CameraClockState | None:
+        """Whether the camera's clock is right, once that is known since `open`."""
+        return None if self._timeline is None else self._timeline.state
 
     @abc.abstractmethod
     def _input(self) -> Input:
@@ -64,6 +79,7 @@ class StreamSource(LiveSource):
         return self._place.late(opened=True)
 
     def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
+        self._timeline = None
         with Silence(counts_losses=self._counts_losses) as silence:
             started = time.monotonic()
             what = self._input()
@@ -74,8 +90,8 @@ class StreamSource(LiveSource):
             watch.nothing_came = self._nothing_came()
             try:
                 watch.beat()
-                timeline = LiveTimeline(self._stream_clock)
-                decoder = Decoder(stream, need, timeline.at, watch.lost)
+                timeline = self._timeline = LiveTimeline(self._stream_clock)
+                decoder = Decoder(stream, need, timeline.at, watch.lost, timeline.arrive)
                 self._shown_at, damaged = time.monotonic(), 0
                 missed = silence.missed()
                 trust = Trust(watch.lost, self._key_wait_s, time.monotonic(), missed)
@@ -87,6 +103,7 @@ class StreamSource(LiveSource):
                     if packet.size == 0:
                         yield from decoder.pictures(packet)
                         continue
+                    heed_report(packet, timeline)
                     now = time.monotonic()
                     was_sound = trust.is_sound
                     missed = silence.missed()
@@ -100,8 +117,10 @@ class StreamSource(LiveSource):
                         if watch.lost[DECODE_ERROR] > before and not trust.took_as_it_is:
                             trust.doubt(now)
                             yield from decoder.interrupt(keep=False)
-                    elif was_sound:
-                        yield from decoder.interrupt(keep=True)
+                    else:
+                        decoder.pass_over(packet)
+                        if was_sound:
+                            yield from decoder.interrupt(keep=True)
                     if missed:
                         self._say_lost(now)
                     self._say(watch, trust, watch.lost[DECODE_ERROR] - damaged, now)
@@ -136,3 +155,17 @@ class StreamSource(LiveSource):
                 self._place.name,
                 PACKET_LOSS,
             )
+
+
+def heed_report(packet: "Packet[VideoStream]", timeline: LiveTimeline) -> None:
+    """The time of day at which the camera says that it captured this, if it does.
+
+    Only RTSP cameras do, in the sender reports of RTCP.
+    """
+    if packet.pts is None or not packet.has_sidedata("prft"):
+        return
+    said = bytes(packet.get_sidedata("prft"))
+    if len(said) >= _WALLCLOCK.size:
+        (micros,) = _WALLCLOCK.unpack_from(said)
+        base = packet.time_base
+        timeline.report(micros / 1e6, packet.pts * base.numerator / base.denominator)

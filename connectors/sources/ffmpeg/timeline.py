@@ -4,7 +4,11 @@ A stream's clock says how far pictures are apart, better than their arrival does
 say is the time of day. So it is anchored once, and only what is certainly wrong is mended.
 """
 
+from collections import deque
+
+from connectors.sources.ffmpeg.camera_clock import CameraClock
 from pipeline.core.clock import Clock
+from pipeline.core.sources import CameraClockState
 
 # A step back of less than this is disorder within the stream; more is a new start of its clock
 # (a wrap, a restarted encoder, two recordings in one file).
@@ -17,15 +21,19 @@ _FILE_GAP_S = 20 * 3600.0
 # MPEG's timestamps begin again after 26.5 hours; with a gap of more than this it is a new encoder.
 _WRAP_S = 2**33 / 90_000
 _WRAP_GAP_S = 3600.0
-# A live stream's clock may run this far ahead of its pictures' arrival before it is called a jump:
-# longer than packets come late and are then delivered together.
-_AHEAD_S = 5.0
-# How fast the anchor follows a camera whose clock runs slow. Quartz is off by 0.0001 at most; ten
-# times that changes no measured duration by more than a thousandth.
-_FOLLOW = 0.001
-_FOLLOW_WINDOW_S = 10.0
 # The host's own clock, set forward by more than this (after a boot without a battery), is believed.
 _CLOCK_SET_S = 2.0
+# Dates of packets that may still be inside the decoder, behind the newest picture, and in all.
+_INSIDE = 64
+_MOST_INSIDE = 32768
+# A camera's own word on when a picture was captured (RTCP sender reports) is taken if, for so long,
+# it was this little before what the arrivals say, and always by the same.
+_REPORTED_S = 20.0
+_REPORTS = 8
+_REPORTED_EARLIER_S = (-0.02, 1.0)
+_REPORTED_SAME_S = 0.1
+# How fast times move towards it.
+_TOWARDS_REPORTS = 0.02
 
 
 class FileTimeline:
@@ -72,67 +80,111 @@ class FileTimeline:
 
 
 class LiveTimeline:
-    """Times of a live stream: anchored at the first picture's arrival, and never in the future.
+    """Times of a live stream, anchored at its pictures' arrival: never in the future, never much
+    older than their arrival, and as far apart as they were captured.
 
-    What waits in buffers at the start arrives late but together; the earliest arrival (measured
-    against pts) counts, so the anchor only moves back, within the first moments, to where it
-    belongs. A camera whose clock runs slow is followed at a thousandth of the time at most.
+    `arrive` is told of each packet as it comes, `at` asked for each picture as it is shown; what a
+    CameraClock makes of the packet is the picture's time, however long it was inside the decoder.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset = clock.now() - clock.monotonic()
-        self._anchor: float | None = None
-        self._last_pts = 0.0
-        self._last_now = 0.0
+        self._camera = CameraClock()
+        self._reports = _SenderReports()
+        self._dates: dict[float | None, tuple[int, float]] = {}
+        self._arrived = 0
         self._last_at: float | None = None
-        self._window_end = 0.0
-        self._window_lag = 0.0
+
+    @property
+    def state(self) -> CameraClockState | None:
+        """Whether the camera's clock is right, once that is known."""
+        return self._camera.state
+
+    def report(self, said_at: float, pts_s: float) -> None:
+        """The camera's own clock says that the picture with this pts was captured then (UTC)."""
+        self._reports.say(said_at, pts_s)
+
+    def arrive(self, pts_s: float | None) -> float:
+        """A packet with this pts in seconds has come: when it was captured, in seconds from
+        anywhere that neither jump nor depend on the host's time of day.
+        """
+        monotonic = self._clock.monotonic()
+        date = self._camera.date(pts_s, monotonic)
+        if pts_s is not None:
+            earlier = self._reports.earlier(pts_s, date + self._offset, monotonic)
+            date = max(date - earlier, monotonic - self._camera.latest_s)
+        self._arrived += 1
+        self._dates.pop(pts_s, None)
+        self._dates[pts_s] = (self._arrived, date)
+        if len(self._dates) > _MOST_INSIDE:
+            del self._dates[next(iter(self._dates))]
+        return date
 
     def at(self, pts_s: float | None) -> float:
-        """The time of the picture with this pts in seconds, which has arrived just now."""
-        now = self._now()
+        """The time of the picture with this pts in seconds: of the packet that came with it, or of
+        this moment.
+        """
+        self._heed_host()
         if pts_s is None:
-            return self._rise(now)
-        if self._anchor is None or self._jumped(pts_s, now):
-            self._anchor = now - pts_s
-            self._open_window(now)
-        self._last_pts, self._last_now = pts_s, now
-        lag = now - (self._anchor + pts_s)
-        if lag < 0:
-            self._anchor += lag
-            lag = 0.0
-        at = self._anchor + pts_s
-        self._follow(lag, now)
-        return self._rise(at)
+            _, date = self._dates.pop(None, (0, self._clock.monotonic()))
+            return self._rise(date + self._offset)
+        if pts_s not in self._dates:
+            self.arrive(pts_s)
+        nth, date = self._dates[pts_s]
+        while self._dates[oldest := next(iter(self._dates))][0] < nth - _INSIDE:
+            del self._dates[oldest]
+        return self._rise(date + self._offset)
 
-    def _now(self) -> float:
-        monotonic = self._clock.monotonic()
-        change = self._clock.now() - monotonic - self._offset
+    def _heed_host(self) -> None:
+        """The host's own clock may have been set, forward that is; time never goes back."""
+        change = self._clock.now() - self._clock.monotonic() - self._offset
         if change > _CLOCK_SET_S:
             self._offset += change
-            self._last_now += change
-            if self._anchor is not None:
-                self._anchor += change
-                self._open_window(monotonic + self._offset)
-        return monotonic + self._offset
-
-    def _jumped(self, pts_s: float, now: float) -> bool:
-        step = pts_s - self._last_pts
-        return step < -_DISORDER_S or step > now - self._last_now + _AHEAD_S
-
-    def _follow(self, lag: float, now: float) -> None:
-        self._window_lag = min(self._window_lag, lag)
-        if now >= self._window_end and self._anchor is not None:
-            self._anchor += min(self._window_lag, _FOLLOW * _FOLLOW_WINDOW_S)
-            self._open_window(now)
-
-    def _open_window(self, now: float) -> None:
-        self._window_end = now + _FOLLOW_WINDOW_S
-        self._window_lag = float("inf")
 
     def _rise(self, at: float) -> float:
         if self._last_at is not None:
             at = max(at, self._last_at + _APART_S)
         self._last_at = at
         return at
+
+
+class _SenderReports:
+    """What a camera says about its time of day, as far as it can be believed."""
+
+    def __init__(self) -> None:
+        self._said: tuple[float, float] | None = None
+        self._earlier: deque[tuple[float, float]] = deque()
+        self._wanted = 0.0
+        self._taken = 0.0
+        self._last: float | None = None
+
+    def say(self, said_at: float, pts_s: float) -> None:
+        """Of the packet that comes next."""
+        self._said = (pts_s, said_at)
+
+    def earlier(self, pts_s: float, at: float, now: float) -> float:
+        """By how much pictures are captured earlier than arrivals say; 0 if that is not sure."""
+        passed = 0.0 if self._last is None else now - self._last
+        self._last = now
+        if self._said is not None and self._said[0] == pts_s:
+            newest = self._earlier[-1][0] if self._earlier else 0.0
+            if not self._earlier or now - newest >= _REPORTED_S / 20:
+                self._earlier.append((now, at - self._said[1]))
+                self._wanted = self._sure()
+        while self._earlier and now - self._earlier[0][0] > 1.5 * _REPORTED_S:
+            self._earlier.popleft()
+            self._wanted = self._sure()
+        most = _TOWARDS_REPORTS * passed
+        self._taken += max(-most, min(most, self._wanted - self._taken))
+        return self._taken
+
+    def _sure(self) -> float:
+        said = self._earlier
+        if len(said) < _REPORTS or said[-1][0] - said[0][0] < _REPORTED_S:
+            return 0.0
+        values = sorted(value for _, value in said)
+        least, most = _REPORTED_EARLIER_S
+        if values[0] < least or values[-1] > most or values[-1] - values[0] > _REPORTED_SAME_S:
+            return 0.0
+        return max(0.0, values[len(values) // 2])
