@@ -23,7 +23,7 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.sources import Need
+from pipeline.core.sources import CameraClockState, Need
 
 # Polls in a row that must fail for a reason that a retry seldom mends, before they are believed:
 # a camera that restarts answers with anything for a moment.
@@ -68,6 +68,11 @@ class HttpSource(LiveSource):
     def pause_s(self) -> float:
         """How long it sends nothing between two pictures, because nothing is asked for."""
         return self._config.poll.total_seconds() if self._config.poll else 0.0
+
+    @property
+    def camera_clock(self) -> CameraClockState:
+        """Always right: it is not asked."""
+        return CameraClockState(True, "its pictures are dated by their arrival")
 
     def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
         config, place = self._config, self._place

@@ -36,6 +36,9 @@ class Health:
     state: str
     detail: str = ""
     """What is known about it; of a failed source, what `failed_with` makes of it."""
+    rate: float | None = None
+    """Of a camera whose clock is wrong: the seconds that it advances in one second, where it has a
+    rate. Not stored; it is in the event."""
 
     @property
     def reason(self) -> str:

@@ -55,6 +55,8 @@ _Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
 _Words = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
 _Ordinal = Annotated[int, msgspec.Meta(ge=0, le=MOST_ORDINAL)]
 _Moment = Annotated[float, msgspec.Meta(ge=EARLIEST, le=LATEST)]
+# The seconds that a camera's clock can advance in one second.
+_Rate = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
 _Side = Annotated[int, msgspec.Meta(ge=1, le=MOST_SIDE)]
 _SideOrNone = Annotated[int, msgspec.Meta(ge=0, le=MOST_SIDE)]
 _Score = Annotated[float, msgspec.Meta(ge=SCORES[0], le=SCORES[1])]
@@ -140,6 +142,7 @@ class _HealthOnWire(msgspec.Struct, array_like=True):
     at: _Moment
     state: _Name
     detail: _Words = ""
+    rate: _Rate | None = None
 
 
 class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
@@ -253,7 +256,7 @@ def encode_result(result: Result) -> bytes:
             last=result.last,
             health=None
             if health is None
-            else _HealthOnWire(health.camera, health.at, health.state, health.detail),
+            else _HealthOnWire(health.camera, health.at, health.state, health.detail, health.rate),
             asked=dict(result.asked),
         ),
         "result",
@@ -284,7 +287,7 @@ def decode_result(data: bytes) -> Result:
         last=read.last,
         health=None
         if health is None
-        else Health(health.camera, health.at, health.state, health.detail),
+        else Health(health.camera, health.at, health.state, health.detail, health.rate),
         asked=read.asked,
     )
 

@@ -21,6 +21,7 @@ from pipeline.runtime.reload import APPLIED
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.runtime.watching import in_words
+from pipeline.runtime.wellness import HAS
 from pipeline.telemetry.figures import CameraFigures, Figures, added
 
 if TYPE_CHECKING:
@@ -336,7 +337,8 @@ def _camera(
         first = troubles[0] if troubles else None
         state = str(first["state"]) if first else "online"
         if first:
-            detail = str(first["sentence"]).removeprefix(f"is {state}: ")
+            says = HAS.get(state, f"is {state}")
+            detail = str(first["sentence"]).removeprefix(f"{says}: ")
             health = Health(name, _number(first["since"]), state, detail)
         elif health is None or health.state in ENDED_BY:
             health = Health(name, health.at if health else now, state)
@@ -498,7 +500,9 @@ def _of_cameras(status: DeploymentStatus, deployment: Deployment) -> list[str]:
         elif camera.state in ENDED_BY and camera.since is not None:
             why = "".join(f": {word}" for word in (camera.reason, camera.message) if word)
             since = local_time(camera.since, deployment.site_of(name).timezone)
-            troubles.append(f"camera {name} has been {camera.state} since {since}{why}")
+            says = HAS.get(camera.state)
+            been = f"{says} (since {since})" if says else f"has been {camera.state} since {since}"
+            troubles.append(f"camera {name} {been}{why}")
     return troubles
 
 

@@ -14,6 +14,7 @@ ENDED_BY = {
     "offline": "online",
     "frozen": "moving",
     "black": "visible",
+    "clock": "clock_right",
     # Its pictures arrive, but nothing comes of them; see `pipeline.runtime.wellness`.
     "masked": "unmasked",
     "unqueued": "queued",
@@ -84,6 +85,8 @@ class HealthEvents:
             data["reason"] = health.reason
         if health.message:
             data["message"] = health.message
+        if health.rate is not None:
+            data["rate"] = health.rate
         if phase == "end":
             data["seconds"] = round(health.at - since, 3)
         return Event(

@@ -91,6 +91,8 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
     looked_for = {"frozen": camera.sample.frozen, "black": camera.sample.black}
     unwatched = {trouble for trouble, watch in looked_for.items() if watch is None}
     source = camera.source
+    if source.is_finite:
+        unwatched.add("clock")
     return CameraPlan(
         camera=name,
         lanes=tuple(_lane_plan(deployment, name, camera, engine) for engine in engines_of(camera)),

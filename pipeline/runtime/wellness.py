@@ -38,8 +38,10 @@ _HELP = {
     "offline": "check the camera's power, network and address",
     "frozen": "restart the camera; if the scene really stands still, set `frozen: false`",
     "black": "check the lens, its cover and the light; if it is dark at night, set `black: false`",
-    "clock": "set the camera's clock, best by NTP",
+    "clock": "set the camera's clock by NTP, lower its frame rate or update its firmware",
 }
+HAS = {"clock": "has a wrong clock"}
+"""What a camera does in a trouble whose state is no word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,8 @@ def _reported(reported: Sequence[Health]) -> Iterator[Trouble]:
         detail = f": {health.detail}" if health.detail else ""
         # A sentence with a way out of its own needs no second one.
         advice = "" if ";" in health.detail else _HELP.get(health.state, "")
-        yield Trouble(health.state, f"is {health.state}{detail}", advice, since=health.at)
+        sentence = f"{HAS.get(health.state, f'is {health.state}')}{detail}"
+        yield Trouble(health.state, sentence, advice, since=health.at)
 
 
 def _hidden(progress: CameraProgress) -> Iterator[Trouble]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pipeline.core.measures import Health
+from pipeline.core.sources import CameraClockState
 from pipeline.sampling.watch import Change
 from pipeline.telemetry.metrics import Metrics
 
@@ -102,6 +103,17 @@ class CameraHealth:
             level = logging.WARNING
         with self._lock:
             self._say(Health(self._camera, at, change.state, change.detail), level)
+
+    def clock(self, at: float, state: CameraClockState, *, is_repeat: bool) -> None:
+        """The camera's clock became wrong, or is right; `is_repeat` if that was said before."""
+        with self._lock:
+            extra = {"camera": self._camera}
+            level = logging.INFO if state.is_right else logging.WARNING
+            level = logging.DEBUG if is_repeat else level
+            advice = "" if state.is_right else "; set its time by NTP, or update its firmware"
+            logger.log(level, "camera %s: %s%s", self._camera, state.words, advice, extra=extra)
+            name = "clock_right" if state.is_right else "clock"
+            self._on_health(Health(self._camera, at, name, state.words, state.rate))
 
     def _say(self, health: Health, level: int = logging.INFO, still: str = "") -> None:
         state = f"{health.state}: {health.detail}" if health.detail else health.state

@@ -9,6 +9,7 @@ from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.core.measures import failed_with
 from pipeline.core.retrying import Backoff
+from pipeline.core.sources import ClockedSource
 from pipeline.sampling.camera import Camera, Pausing, SamplerContext, Waiting, rests_of
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.sampler import Sampler
@@ -40,6 +41,9 @@ class CameraLoop:
         self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * pause_s
         self._heard_at = context.clock.monotonic()
         self._playing_since: float | None = None
+        # Whether its clock was right when that was last said, and in this run.
+        self._clock_said: bool | None = None
+        self._clock_now: bool | None = None
         self.name = camera.name
         self.is_over = False
         self.failure: str | None = None
@@ -149,6 +153,7 @@ class CameraLoop:
     def _play(self) -> None:
         source = self._camera.source
         self._playing_since = None
+        self._clock_now = None
         try:
             source.open(self._sampler.need)
             self._losses.begin()
@@ -171,7 +176,22 @@ class CameraLoop:
             if last_at is not None and self._camera.source.live:
                 gap_s = max(0.0, picture.captured_at - last_at)
                 self._context.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
-        self._losses.count_at(now)
+        if self._losses.count_at(now):
+            self._heed_clock(picture.captured_at)
+
+    def _heed_clock(self, at: float) -> None:
+        """Report what the source found out about its camera's clock: anew in each run, as its
+        other states are.
+        """
+        source = self._camera.source
+        state = source.camera_clock if isinstance(source, ClockedSource) else None
+        if state is None or state.is_right is self._clock_now:
+            return
+        is_repeat = self._clock_said is state.is_right or (
+            self._clock_said is None and state.is_right
+        )
+        self._clock_said = self._clock_now = state.is_right
+        self._health.clock(at, state, is_repeat=is_repeat)
 
     def _lose(self, reason: SourceFailure, message: str) -> None:
         self._context.metrics.camera_failures.labels(self.name, reason.value).inc()
@@ -195,11 +215,13 @@ class _Losses:
         """The source was opened: it counts from 0."""
         self._counted = {}
 
-    def count_at(self, now: float) -> None:
-        """Count, unless that was done recently; `now` is monotonic."""
-        if now >= self._next_at:
-            self._next_at = now + _COUNT_EVERY_S
-            self.count()
+    def count_at(self, now: float) -> bool:
+        """Count, unless that was done recently (then False); `now` is monotonic."""
+        if now < self._next_at:
+            return False
+        self._next_at = now + _COUNT_EVERY_S
+        self.count()
+        return True
 
     def count(self) -> None:
         """Add what was lost since the last count."""

@@ -32,6 +32,8 @@ def told(troubles: HealthEvents, *states: str) -> list[tuple[str, str]]:
         ),
         (["frozen", "moving"], ["frozen start", "frozen end"]),
         (["black", "visible"], ["black start", "black end"]),
+        (["clock", "clock_right"], ["clock start", "clock end"]),
+        (["clock", "online"], ["clock start"]),  # pictures that come say nothing about their times
         (["black", "moving"], ["black start"]),  # another trouble's end
         (
             ["frozen", "offline", "online", "moving"],
@@ -78,6 +80,13 @@ def test_a_trouble_outlives_a_restart(trouble: str) -> None:
     assert after.judge(Health("door", AT + 5, trouble)) == ()
     (end,) = after.judge(Health("door", AT + 20, ENDED_BY[trouble]))
     assert (end.id, end.data["seconds"]) == (start.id, 20)
+
+
+def test_the_rate_of_a_wrong_clock_is_in_its_event() -> None:
+    """As a number, beside the sentence."""
+    health = Health("door", AT, "clock", "its clock runs at 0.84 times real time", 0.84)
+    (start,) = HealthEvents().judge(health)
+    assert start.data == {"state": "clock", "reason": health.detail, "rate": 0.84}
 
 
 @pytest.mark.parametrize("state", [None, [], "x", {"offline": "x"}, {"sleepy": 1.0}])

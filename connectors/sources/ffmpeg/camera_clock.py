@@ -47,7 +47,9 @@ _BLOCK_S = 0.5
 _POINTS = 240
 _LONGEST_S = 120.0
 _FEWEST_POINTS = 8
+# Each second at first, and a thirtieth of what was measured later each time.
 _CHECK_S = 1.0
+_CHECK_SHARE = 1 / 30
 _SHORTEST_S = 8.0
 # Points of one clock lie on a line, but for what the network adds: so many so near.
 _NEAR_S = 0.5
@@ -297,8 +299,9 @@ class CameraClock:
 
     def _check(self, now: float) -> None:
         """Judge the clock, once a second."""
-        self._next_check = now + _CHECK_S
         points = list(self._points)
+        known_s = points[-1].now - points[0].now if points else 0.0
+        self._next_check = now + _CHECK_S + min(known_s, _LONGEST_S) * _CHECK_SHARE
         while len(points) > _FEWEST_POINTS and now - points[0].now > _LONGEST_S:
             self._points.popleft()
             points.pop(0)

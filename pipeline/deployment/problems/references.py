@@ -19,6 +19,7 @@ CAMERA_TYPES = (
     "camera_offline",
     "camera_frozen",
     "camera_black",
+    "camera_clock",
     "camera_masked",
     "camera_unqueued",
     "camera_overloaded",

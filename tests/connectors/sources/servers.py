@@ -76,8 +76,13 @@ asyncio.run(serve(sys.argv[1], host=sys.argv[2], port=int(sys.argv[3])))
 
 
 @contextmanager
-def udp_server(units: Sequence[bytes], step: int = 9000) -> Iterator[tuple[str, threading.Event]]:
-    """Sends H.264 access units over RTSP/UDP again and again, until the event is set."""
+def udp_server(
+    units: Sequence[bytes], step: int | Callable[[], int] = 9000
+) -> Iterator[tuple[str, threading.Event]]:
+    """Sends H.264 access units over RTSP/UDP again and again, until the event is set.
+
+    `step` is how far the timestamp goes on from one to the next, in 90 000ths of a second.
+    """
     port = free_port()
     server = rtsp.Server(f"{HOST}:{port}")
     server.start()
@@ -86,7 +91,7 @@ def udp_server(units: Sequence[bytes], step: int = 9000) -> Iterator[tuple[str, 
     def feed() -> None:
         while not stop.is_set():
             for unit in units:
-                server.send_frame(unit, step)
+                server.send_frame(unit, step if isinstance(step, int) else step())
                 if stop.wait(0.01):
                     return
 

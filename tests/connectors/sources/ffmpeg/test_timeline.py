@@ -67,7 +67,17 @@ LIVE_CASES = [
     ("the camera's clock was set back", [(0, 9000), (0.1, 0), (0.2, 0.1)], [0, 0.1, 0.2]),
     ("no pts: the arrival counts", [(0, None), (0.13, None), (0.2, None)], [0, 0.13, 0.2]),
     ("pts only later", [(0, None), (0.1, 4.0), (0.25, 4.1)], [0, 0.1, 0.2]),
-    ("the same pts twice", [(0, 1), (0.1, 1.1), (0.2, 1.1)], [0, 0.1, 0.101]),
+    ("the same pts twice: time goes on", [(0, 1), (0.1, 1.1), (0.2, 1.1)], [0, 0.1, 0.2]),
+    (
+        "one stamp of nonsense moves nothing",
+        [(0, 0), (0.1, 0.1), (0.2, -7e5), (0.3, 0.3), (0.4, 9e5), (0.51, 0.5)],
+        [0, 0.1, 0.2, 0.3, 0.4, 0.5],
+    ),
+    (
+        "the first packet came late, the second in time",
+        [(3, 0), (3.01, 2.0), (3.02, 3.0), (4, 4)],
+        [3, 3.01, 3.02, 4],
+    ),
 ]
 
 
@@ -83,6 +93,7 @@ def test_times_of_a_live_stream(
     timeline, times = LiveTimeline(clock), []
     for arrival, pts in seen:
         clock.advance(begun + arrival - clock.now())
+        timeline.arrive(pts)
         times.append(timeline.at(pts) - begun)
     assert times == pytest.approx(expected, abs=1e-5)
 
@@ -93,6 +104,7 @@ def test_a_camera_with_a_bad_quartz_is_followed(drift: float) -> None:
     clock, pts, worst, times = ManualClock(), 0.0, 0.0, []
     timeline = LiveTimeline(clock)
     for _ in range(86_400):
+        timeline.arrive(pts)
         times.append(timeline.at(pts))
         worst = max(worst, abs(times[-1] - clock.now()))
         clock.advance(1.0)
