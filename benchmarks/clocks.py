@@ -165,6 +165,11 @@ def cameras(rates: Sequence[float]) -> list[Camera]:
         replace(runs_at(20.0), name="rate 20 at 1 picture/s", fps=1.0),
         replace(runs_at(1.0), name="rate 1, on motion only", gaps=(20.0, 40.0), seconds=400.0),
         replace(slow_gaps, name="rate 0.84, on motion only", gaps=(20.0, 40.0), seconds=400.0),
+        replace(
+            Camera("stands while nothing is sent", lambda t, _: t // 60 * 20.04 + min(t % 60, 20)),
+            gaps=(20.0, 40.0),
+            seconds=400.0,
+        ),
         drifts(0.0002, 100.0),
         drifts(0.2, 100.0),
         steps_by(0.5, 20.0),

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -125,7 +126,7 @@ def test_half_a_character_is_replaced() -> None:
 def test_fields_of_a_later_release_are_passed_over() -> None:
     """What is added at the end of a message, an answer or a camera's state, is no trouble."""
     answers = {"t": ["number", "e", 1, None, False, "new"], "u": ["text", "e", "hm", None, {}]}
-    message = msgpack.unpackb(changed(answers=answers, health=["c", 1.0, "black", "", 7])[1:])
+    message = msgpack.unpackb(changed(answers=answers, health=["c", 1.0, "black", "", None, 7])[1:])
     read = decode_result(bytes([VERSION]) + msgpack.packb([*message, "new", [1]]))
     assert read.answers == {"t": Number("e", 1), "u": Text("e", "hm")}
     assert read.health == Health("c", 1.0, "black")
@@ -164,6 +165,15 @@ def test_health_travels() -> None:
     """A camera's state has no engine and no place in the order, and arrives all the same."""
     result = health_result(Health("door", 12.5, "offline", "timeout"), run="r")
     assert decode_result(encode_result(result)) == result
+
+
+def test_the_rate_of_a_cameras_clock_travels() -> None:
+    """With its state; one that no clock can have is refused."""
+    health = Health("door", 12.5, "clock", "stands", 0.84)
+    assert decode_result(encode_result(health_result(health))).health == health
+    for rate in (float("nan"), float("inf"), 1e300):
+        with pytest.raises(QueueError):
+            decode_result(encode_result(health_result(replace(health, rate=rate))))
 
 
 def _read(data: bytes) -> None:

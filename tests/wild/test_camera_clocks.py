@@ -6,9 +6,10 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from benchmarks.clocks import Camera as ClockedCamera
 from benchmarks.clocks import Network, Outcome, cameras, drifts, play, runs_at, steps_by
 from connectors.queues.memory import MemoryConfig
 from connectors.sources.ffmpeg.camera_clock import LATEST_S
+from connectors.sources.ffmpeg.input import Input, close_input, open_input, read_packets
+from connectors.sources.ffmpeg.stream import heed_report
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.http import HttpConfig
 from connectors.sources.rtsp import RtspConfig
@@ -36,7 +39,7 @@ from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.testing import ManualClock, wait_until
 from tests.connectors.sources.clips import Clip, access_units, write_clip
-from tests.connectors.sources.servers import udp_server
+from tests.connectors.sources.servers import FileServer, udp_server
 from tests.sampling.fakes import START, Bench, painted
 
 # The table in benchmarks/clocks.md was made, and the figures in the code chosen, with seeds below
@@ -502,6 +505,36 @@ def over_rtsp(
         finally:
             supervisor.stop()
     return bench
+
+
+class Listening(LiveTimeline):
+    """A timeline that remembers what a camera said, and when."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.said: list[tuple[float, float, float]] = []
+
+    def report(self, said_at: float, pts_s: float) -> None:
+        """Remember it, with this moment."""
+        self.said.append((said_at, pts_s, time.time()))
+
+
+def test_sender_reports_reach_the_timeline(tmp_path: Path) -> None:
+    """A real server's, over RTSP: each packet after the first report has its time of capture."""
+    write_clip(tmp_path / "clip.mp4", Clip(frames=200, rate=50))
+    timeline = Listening()
+    with FileServer(tmp_path) as server:
+        options = {"rtsp_transport": "tcp", "fpsprobesize": "0"}
+        where = Input(server.url("clip.mp4"), "camera", options=options, deadlines_s=(10, 10))
+        container, stream = open_input(where)
+        for packet in islice(read_packets(container, stream, "camera", Counter()), 60):
+            heed_report(packet, timeline)
+        close_input(container, stream)
+    assert len(timeline.said) >= 50
+    for before, after in pairwise(timeline.said):
+        assert after[0] - before[0] == pytest.approx(after[1] - before[1], abs=0.001)
+    said_at, _, now = timeline.said[-1]
+    assert abs(now - said_at) < 5
 
 
 @pytest.mark.slow

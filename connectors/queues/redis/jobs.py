@@ -213,9 +213,7 @@ class RedisJobs:
         try:
             due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
-            files = self._link.fetch(
-                [f"picture:{one[4].decode(errors='replace')}" for one in found]
-            )
+            files = self._link.fetch([f"picture:{one[4].decode(errors='replace')}" for one in found])
         except QueueError:
             return None
         if not more:

@@ -35,6 +35,14 @@ _SAME_ARRIVAL_S = 0.01
 _BEHIND_PACKETS = 10
 _BEHIND_S = 0.25
 
+# A silence of so many usual distances, and of so long, after which all is late by most of it. What
+# a network held comes faster than it was captured; if after this long it does not by so much, it
+# was the clock that stood, as some do while they have nothing to send.
+_SILENT_DISTANCES = 5.0
+_SILENT_S = 3.0
+_RESUMED_S = 1.0
+_RESUMED_SHARE = 0.75
+
 # How the anchor follows a clock that is a little slow: by the smallest lag of each window, made up
 # over the next half minute. Quartz is off by 0.0001, which is a lag of 3 ms.
 _WINDOW_S = 10.0
@@ -138,6 +146,7 @@ class CameraClock:
         self._last_pts = 0.0
         self._behind = (0, 0.0)
         self._odd: tuple[float, float] | None = None
+        self._resumed: tuple[float, float, float] | None = None
         self._by_arrival: str | None = None
         # Following.
         self._window_end = 0.0
@@ -213,6 +222,7 @@ class CameraClock:
             self._anchor += passed
             lag -= passed
         lag = self._stepped_back(pts, now, lag)
+        lag = self._stood(pts, now, passed, lag)
         if lag < 0:
             self._anchor += lag
             self._pulled -= lag
@@ -255,6 +265,21 @@ class CameraClock:
             return lag
         self._jump(now - self._seconds * pts, pts, now)
         return 0.0
+
+    def _stood(self, pts: float, now: float, passed: float, lag: float) -> float:
+        """Notice a clock that stood during a silence; the lag is measured anew then."""
+        if passed > max(_SILENT_S, _SILENT_DISTANCES * self._usual_s) and lag > passed / 2:
+            self._resumed = (pts, now, lag)
+        elif self._resumed is not None:
+            from_pts, since, late_s = self._resumed
+            if lag < late_s / 2:
+                self._resumed = None
+            elif now - since >= _RESUMED_S:
+                self._resumed = None
+                if now - since > _RESUMED_SHARE * self._seconds * (pts - from_pts):
+                    self._jump(now - self._seconds * pts, max(self._newest, pts), now)
+                    return 0.0
+        return lag
 
     def _jump(self, anchor: float, newest: float, now: float) -> None:
         self._anchor = anchor
