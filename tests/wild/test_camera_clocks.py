@@ -188,6 +188,24 @@ def test_a_camera_that_sends_on_motion_only_has_honest_gaps() -> None:
     assert gaps == pytest.approx([60.0] * len(gaps), abs=0.1)
 
 
+def test_a_clock_that_stands_while_nothing_is_sent() -> None:
+    """Found out in a second at the first silence, known from then on: a silence lasts as it did."""
+    camera = ClockedCamera(
+        "stands in silence",
+        lambda t, _: t // 70 * 10.1 + min(t % 70, 10),
+        fps=10.0,
+        seconds=600.0,
+        gaps=(10.0, 60.0),
+    )
+    for network in (STILL, LAN, LOSSY):
+        outcome = play(camera, network, SEED)
+        assert_bounded(outcome)
+        late = [one for one in outcome.pictures if one.captured > 72]
+        assert max(one.arrived - one.at for one in late) < 1.0
+        gaps = [b.at - a.at for a, b in pairwise(late) if b.captured - a.captured > 1]
+        assert gaps == pytest.approx([60.1] * len(gaps), abs=1.0)
+
+
 def test_pictures_out_of_order_within_a_stream() -> None:
     """Packets of B-frames come in the order of decoding; pictures keep their distances."""
     clock, times = ManualClock(), []

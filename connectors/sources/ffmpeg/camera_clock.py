@@ -86,6 +86,8 @@ _JUMPS_S = 120.0
 _SAY_S = 15.0
 _RIGHT_S = 60.0
 
+# So many packets in a row without a timestamp are dated by those before them.
+_FEW = 5
 # Arrivals are smoothed as far as they are regular: by a tenth of each deviation, unless it is
 # larger than this many usual distances (in seconds: between the two).
 _SMOOTH = 0.1
@@ -147,6 +149,7 @@ class CameraClock:
         self._behind = (0, 0.0)
         self._odd: tuple[float, float] | None = None
         self._resumed: tuple[float, float, float] | None = None
+        self._stands_in_silence = False
         self._by_arrival: str | None = None
         # Following.
         self._window_end = 0.0
@@ -163,6 +166,8 @@ class CameraClock:
         self._rate: float | None = None
         # Arrivals.
         self._date = 0.0
+        self._step_s = 0.0
+        self._bare_in_a_row = 0
         self._usual_s = 0.0
         # What is said.
         self._jumps: deque[float] = deque(maxlen=1000)
@@ -190,8 +195,11 @@ class CameraClock:
         self._packets += 1
         if pts is None:
             self._bare_packets += 1
-            date = smoothed
+            self._bare_in_a_row += 1
+            is_alone = self._bare_in_a_row <= _FEW and self._by_arrival is None
+            date = self._continued(now) if is_alone and self._anchor is not None else smoothed
         else:
+            self._bare_in_a_row = 0
             date = self._dated(pts, now, passed)
             if self._by_arrival is not None:
                 self._measure(pts, now, 0.0)
@@ -199,8 +207,12 @@ class CameraClock:
             self._last_pts = pts
         if now >= self._next_check:
             self._check(now)
-        self._date = min(now, max(date, now - self.latest_s))
-        return self._date
+        date = min(now, max(date, now - self.latest_s))
+        if not is_first:
+            step = max(0.0, min(date - self._date, _JUMP_S))
+            self._step_s += (_SMOOTH if self._step_s else 1.0) * (step - self._step_s)
+        self._date = date
+        return date
 
     def _dated(self, pts: float, now: float, passed: float) -> float:
         """By the timestamps."""
@@ -243,7 +255,7 @@ class CameraClock:
         before, self._odd = self._odd, (pts, now)
         self._odd_packets += 1
         if before is None:
-            return now
+            return self._continued(now)
         pts_before, then = before
         if abs(now - then - self._seconds * (pts - pts_before)) > _SAME_JUMP_S:
             # The second in a row: rather the clock is strange than the packet.
@@ -253,6 +265,10 @@ class CameraClock:
         self._odd = None
         self._jump(early, max(pts, pts_before), now)
         return early + self._seconds * pts if at <= now else now
+
+    def _continued(self, now: float) -> float:
+        """One step after the last packet: for one whose own timestamp says nothing."""
+        return min(now, self._date + self._step_s) if self._step_s else now
 
     def _stepped_back(self, pts: float, now: float, lag: float) -> float:
         """Notice a step back that is as small as disorder; the lag is measured anew then."""
@@ -270,26 +286,36 @@ class CameraClock:
         """Notice a clock that stood during a silence; the lag is measured anew then."""
         if passed > max(_SILENT_S, _SILENT_DISTANCES * self._usual_s) and lag > passed / 2:
             self._resumed = (pts, now, lag)
+            if self._stands_in_silence:
+                self._move(now - self._seconds * pts, max(self._newest, pts), now)
+                return 0.0
         elif self._resumed is not None:
             from_pts, since, late_s = self._resumed
-            if lag < late_s / 2:
+            comes_faster = now - since <= _RESUMED_SHARE * self._seconds * (pts - from_pts)
+            if now - since >= _RESUMED_S:
                 self._resumed = None
-            elif now - since >= _RESUMED_S:
-                self._resumed = None
-                if now - since > _RESUMED_SHARE * self._seconds * (pts - from_pts):
-                    self._jump(now - self._seconds * pts, max(self._newest, pts), now)
+                is_stood = self._stands_in_silence
+                self._stands_in_silence = not comes_faster
+                if not (comes_faster or is_stood):
+                    self._move(now - self._seconds * pts, max(self._newest, pts), now)
                     return 0.0
+            elif comes_faster and lag < late_s / 2 and not self._stands_in_silence:
+                self._resumed = None
         return lag
 
-    def _jump(self, anchor: float, newest: float, now: float) -> None:
+    def _move(self, anchor: float, newest: float, now: float) -> None:
+        """Count on from there, and measure anew."""
         self._anchor = anchor
         self._newest = newest
         self._behind = (0, now)
-        self._jumps.append(now)
         self._points.clear()
         self._block = None
         self._open_window(now)
         self._owed = 0.0
+
+    def _jump(self, anchor: float, newest: float, now: float) -> None:
+        self._move(anchor, newest, now)
+        self._jumps.append(now)
         lately = sum(at > now - _TOO_MANY_JUMPS_S for at in self._jumps)
         if lately >= _TOO_MANY_JUMPS:
             self._give_up("its timestamps make no sense")
