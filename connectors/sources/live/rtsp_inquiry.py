@@ -212,7 +212,7 @@ def _escaped(value: str) -> str:
     return re.sub(r'(["\\])', r"\\\1", re.sub(r"[\r\n]", "", value))
 
 
-class _Line:
+class _Conversation:
     """One connection to a camera, and the requests on it."""
 
     def __init__(self, url: str, verify: bool, deadline: float) -> None:
@@ -345,7 +345,7 @@ class Inquiry:
         )
 
     def _described(self, url: str, deadline: float) -> Reply:
-        with _Line(url, self.verify, deadline) as line:
+        with _Conversation(url, self.verify, deadline) as line:
             self._peer = line.peer
             # FFmpeg asks for the options first, and follows a redirect there, too.
             options = line.ask("OPTIONS", url)
@@ -353,7 +353,7 @@ class Inquiry:
                 return options
             return self._logged_in(line, "DESCRIBE", url, Accept="application/sdp")
 
-    def _logged_in(self, line: _Line, method: str, url: str, **headers: str) -> Reply:
+    def _logged_in(self, line: _Conversation, method: str, url: str, **headers: str) -> Reply:
         """Ask, with the login if the camera wants one."""
         proof = None
         if self._challenges and self.login is not None:
@@ -476,7 +476,9 @@ class Inquiry:
         wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
         try:
             with contextlib.ExitStack() as stack:
-                line = stack.enter_context(_Line(url, self.verify, time.monotonic() + within_s))
+                line = stack.enter_context(
+                    _Conversation(url, self.verify, time.monotonic() + within_s)
+                )
                 if transport == "udp":
                     port = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
                     port.bind(("", 0))
