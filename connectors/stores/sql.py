@@ -20,6 +20,7 @@ from pipeline.core.address import Address
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
+from pipeline.core.ranges import MOST_ORDINAL
 from pipeline.core.store import (
     Checkpoint,
     Commit,
@@ -467,7 +468,7 @@ def _position(connection: sa.Connection, sink: str) -> int:
 def _checkpoint(row: sa.Row[Any]) -> Checkpoint:
     try:
         state = json.loads(row.state)
-    except ValueError:
+    except (ValueError, RecursionError):
         state = None  # the reader reports it as invalid
     return Checkpoint(row.camera, row.engine, row.run, row.ordinal, state, row.ended)
 
@@ -480,8 +481,8 @@ def _rows(
             "camera": bucket.camera,
             "rule": bucket.rule,
             "minute": bucket.minute,
-            "samples": bucket.samples,
-            "coverage": bucket.coverage,
+            "samples": max(0, min(bucket.samples, MOST_ORDINAL)),
+            "coverage": max(0.0, bucket.coverage),
             "measures": json.dumps(
                 {name: _known(value) for name, value in bucket.values.items()},
                 separators=(",", ":"),
@@ -497,7 +498,7 @@ def _rows(
         {
             "camera": change.camera,
             "at": change.at,
-            "state": change.state,
+            "state": _storable(change.state),
             "detail": _storable(change.detail),
             "kept_at": now,
         }
@@ -507,7 +508,7 @@ def _rows(
         {
             "camera": point.camera,
             "engine": point.engine,
-            "run": point.run,
+            "run": _storable(point.run),
             "ordinal": point.ordinal,
             "state": json.dumps(point.state, separators=(",", ":")),
             "ended": point.ended,

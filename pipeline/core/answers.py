@@ -118,7 +118,8 @@ def _fault_of(answer: Any) -> str | None:
                 return f"{len(text)} characters, more than {LONGEST_TEXT}"
             return _fault_of_score(probability)
         case Failed(reason=reason):
-            return None if isinstance(reason, str) else "a failure without a reason"
+            len(reason)  # what is not a text raises TypeError
+            return None
         case _:
             return f"{type(answer).__name__} instead of an answer"
 

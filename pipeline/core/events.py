@@ -3,11 +3,14 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from urllib.parse import quote
+
+from pipeline.core.ranges import LONGEST_NAME, MOST_ORDINAL, is_finite, is_moment, nearest_moment
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Phase = Literal["start", "update", "end", "single"]
@@ -72,8 +75,11 @@ def event_id(camera: str, rule: str, subject: str, started_at: float) -> str:
 
 
 def timestamp(at: float) -> str:
-    """RFC 3339 in UTC with milliseconds, such as `2026-11-22T08:15:30.250Z`."""
-    moment = datetime.fromtimestamp(round(at, 3), UTC)
+    """RFC 3339 in UTC with milliseconds, such as `2026-11-22T08:15:30.250Z`.
+
+    What lies outside the years 1900 to 2200, as only a damaged record can, is shown as their edge.
+    """
+    moment = datetime.fromtimestamp(round(nearest_moment(at), 3), UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -108,6 +114,9 @@ def to_cloudevent(event: Event, site: str) -> dict[str, JsonValue]:
 
 
 _PHASES = frozenset(get_args(Phase))
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Levels of maps and lists in an event's data.
+_DEEPEST = 64
 
 
 def event_to_json(event: Event) -> str:
@@ -141,7 +150,10 @@ def event_from_json(text: str) -> Event:
 
     Fields that a later release added are ignored, so that sinks keep working after a downgrade.
     """
-    record = json.loads(text)
+    try:
+        record = json.loads(text)
+    except RecursionError:
+        raise ValueError("an event's record is nested too deeply") from None
     if not isinstance(record, dict):
         raise ValueError("an event's record must be a JSON object")  # noqa: TRY004
     try:
@@ -163,9 +175,57 @@ def event_from_json(text: str) -> Event:
         raise ValueError(
             f"a field of the event's record is missing or malformed: {error}"
         ) from None
-    if event.phase not in _PHASES:
-        raise ValueError(f"an event's record has the unknown phase {event.phase!r}")
+    fault = _fault_of(event)
+    if fault is not None:
+        raise ValueError(f"an event's record {fault}")
     return event
+
+
+def _fault_of(event: Any) -> str | None:
+    """What keeps a record from being an event that every sink can send."""
+    if event.phase not in _PHASES:
+        return f"has the unknown phase {event.phase!r}"
+    for name in ("id", "type", "camera", "rule"):
+        value = getattr(event, name)
+        if not isinstance(value, str) or len(value) > LONGEST_NAME or _SURROGATES.search(value):
+            return f"has a `{name}` that is not a name"
+    if not is_moment(event.at):
+        return "has an `at` that is not a time between 1900 and 2200"
+    for name in ("update", "seq"):
+        value = getattr(event, name)
+        if not (value is None or (type(value) is int and 0 <= value <= MOST_ORDINAL)):
+            return f"has a `{name}` that is not a number of frames"
+    if not (event.run is None or isinstance(event.run, str)):
+        return "has a `run` that is not a text"
+    if not all(isinstance(reference, str) for reference in event.media):
+        return "has a reference to a picture that is not a text"
+    if not isinstance(event.data, dict):
+        return "has `data` that are not a map"
+    return _fault_of_value(event.data) or _fault_of_subject(event.subject)
+
+
+def _fault_of_subject(subject: Any) -> str | None:
+    if subject is None:
+        return None
+    box, track = subject.box, subject.track
+    if not isinstance(subject.label, str) or not (track is None or type(track) is int):
+        return "has a subject that is neither label nor track"
+    if box is not None and not (len(box) == 4 and all(map(is_finite, box))):
+        return "has a box that is not four numbers"
+    return None
+
+
+def _fault_of_value(value: Any, depth: int = _DEEPEST) -> str | None:
+    """What keeps a value from being read again by any reader of JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "holds a number that is not finite"
+    if not isinstance(value, dict | list):
+        return None
+    if depth == 0:
+        return "is nested too deeply"
+    inner = value.values() if isinstance(value, dict) else value
+    faults = (_fault_of_value(item, depth - 1) for item in inner)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def _subject_to_json(subject: Subject | None) -> JsonValue:

@@ -64,4 +64,5 @@ DROP_REASONS = (
     "packet loss",
     "worker failure",
     "duplicate",
+    "unusable",
 )

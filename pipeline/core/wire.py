@@ -15,7 +15,6 @@ from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-
 import msgspec
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
@@ -185,15 +184,16 @@ class _ResultsPlaceOnWire(msgspec.Struct, array_like=True, tag="result"):
     run: _Name
     engine: _Name
     ordinal: _Ordinal
-    seq: Any
-    captured_at: Any
-    size_wh: Any
+    seq: msgspec.Raw
+    captured_at: msgspec.Raw
+    size_wh: msgspec.Raw
     live: bool
-    answers: Any = None
-    last: Any = False
-    health: Any = None
+    answers: msgspec.Raw = msgspec.Raw()
+    last: msgspec.Raw = msgspec.Raw()
+    health: msgspec.Raw = msgspec.Raw()
 
 
+_NONE, _TRUE = msgspec.msgpack.encode(None), msgspec.msgpack.encode(True)
 _encoder = msgspec.msgpack.Encoder()
 _read_job = msgspec.msgpack.Decoder(_JobOnWire)
 _read_result = msgspec.msgpack.Decoder(_ResultOnWire)
@@ -303,10 +303,11 @@ def place_of_result(data: bytes) -> Result | None:
         _check_name("run", read.run)
     except QueueError:
         return None
-    if read.health is not None:
+    if bytes(read.health) not in (b"", _NONE):
         return None
+    last = bytes(read.last) == _TRUE
     return unjudgeable_result(
-        read.camera, read.run, read.engine, read.ordinal, live=read.live, last=read.last is True
+        read.camera, read.run, read.engine, read.ordinal, live=read.live, last=last
     )
 
 

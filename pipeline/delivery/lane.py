@@ -19,6 +19,8 @@ from pipeline.telemetry.metrics import Metrics
 _log = logging.getLogger(__name__)
 _WINDOW = 500
 _RESTS = Rests(first_s=1.0, longest_s=300.0)
+# What a sink raises, other than a SinkError, because of the values in an event.
+_OF_THE_EVENT = (UnicodeError, OverflowError, RecursionError)
 # How often a lane looks for events that nobody told it of (other processes write them too).
 _IDLE_S = 0.5
 # An old event is not given up on before its sink has failed for this long: after a week without
@@ -182,7 +184,7 @@ class SinkLane:
             self._progress = _Progress(load.end)
             return
         try:
-            self._sink.send([kept.event for kept in load.wanted])
+            self._send(load.wanted)
         except SinkError as error:
             self._attempts += 1
             self._metrics.delivery_failures.labels(self.route.sink).inc()
@@ -192,6 +194,14 @@ class SinkLane:
             self._refused(load, str(error))
         else:
             self._accepted(load)
+
+    def _send(self, wanted: Sequence[StoredEvent]) -> None:
+        try:
+            self._sink.send([kept.event for kept in wanted])
+        except _OF_THE_EVENT as error:
+            # It would fail again: the event holds what this sink cannot put into its format.
+            fault = f"the sink cannot write this event ({type(error).__name__})"
+            raise SinkError(fault, retryable=False) from error
 
     def _accepted(self, load: _Load) -> None:
         amount = len(load.wanted)

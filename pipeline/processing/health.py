@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from pipeline.core.events import Event, JsonValue, event_id
 from pipeline.core.measures import Health
+from pipeline.core.ranges import is_moment
 
 # Every trouble with the state that ends it. Other states are stored as health only.
 ENDED_BY = {
@@ -75,7 +76,7 @@ class HealthEvents:
         self._since = {
             trouble: float(since)
             for trouble, since in known.items()
-            if trouble in ENDED_BY and isinstance(since, int | float)
+            if trouble in ENDED_BY and isinstance(since, int | float) and is_moment(since)
         }
 
     def _event(self, health: Health, trouble: str, phase: str) -> Event:

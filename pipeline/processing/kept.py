@@ -1,10 +1,10 @@
 """The stored state of one camera and engine, in this layout and the one before it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.core.events import JsonValue
+from pipeline.core.ranges import MOST_SIDE, is_finite, is_moment
 from pipeline.processing.plan import LanePlan
 
 LAYOUT = 2
@@ -67,7 +67,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
         return _first_layout(state, plan)
     if version != LAYOUT:
         raise ValueError(f"it has version {version!r}, but this release reads version {LAYOUT}")
-    last_at, aspect = _number(state, "last_at"), _aspect(state)
+    last_at, aspect = _last_at(state), _aspect(state)
     tasks: dict[str, KeptTask] = {}
     for task, kept in _map(state, "tasks").items():
         if not isinstance(kept, dict):
@@ -76,7 +76,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
         for name, rule in _map(kept, "rules").items():
             if not isinstance(rule, dict):
                 raise ValueError(f"its rule {name!r} is not a map")  # noqa: TRY004 - as above
-            every_s = _number(rule, "every_s") or 0.0
+            every_s = max(0.0, _number(rule, "every_s") or 0.0)
             rules[name] = KeptRule(
                 name, rule.get("terms"), every_s, rule.get("state"), last_at or 0.0, aspect or 1.0
             )
@@ -92,7 +92,7 @@ def _first_layout(state: Mapping[str, JsonValue], plan: LanePlan | None) -> Kept
         raise ValueError("it has no version")  # noqa: TRY004 - as above
     same = plan is not None and bool(plan.fingerprint) and state["fingerprint"] == plan.fingerprint
     planned = {task.task: task for task in plan.tasks} if plan is not None and same else {}
-    last_at, aspect = _number(state, "last_at"), _aspect(state)
+    last_at, aspect = _last_at(state), _aspect(state)
     tasks: dict[str, KeptTask] = {}
     for task, kept in _map(state, "tasks").items():
         if not isinstance(kept, dict):
@@ -125,13 +125,20 @@ def _number(state: Mapping[str, JsonValue], name: str) -> float | None:
     value = state.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(f"its `{name}` is not a number")
-    return float(value)
+    return float(value)  # type: ignore[arg-type]
+
+
+def _last_at(state: Mapping[str, JsonValue]) -> float | None:
+    at = _number(state, "last_at")
+    if at is not None and not is_moment(at):
+        raise ValueError("its `last_at` is not a time between 1900 and 2200")
+    return at
 
 
 def _aspect(state: Mapping[str, JsonValue]) -> float | None:
     aspect = _number(state, "aspect")
-    if aspect is not None and aspect <= 0:
-        raise ValueError("its `aspect` is not above 0")
+    if aspect is not None and not 1 / MOST_SIDE <= aspect <= MOST_SIDE:
+        raise ValueError("its `aspect` is not that of a picture")
     return aspect

@@ -40,7 +40,7 @@ _STRAGGLING_S = 60.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
 
-# What arithmetic and look-ups on unforeseen values raise; queue and store raise errors of their own.
+# What arithmetic and look-ups on unforeseen values raise; queue and store have their own errors.
 _FAULTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 LaneKey = tuple[str, str]

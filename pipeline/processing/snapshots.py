@@ -10,6 +10,7 @@ from pipeline.core.errors import PictureRecordError, StoreError, UnreadablePictu
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
 from pipeline.core.queues import PictureShelf
+from pipeline.core.ranges import nearest_moment
 from pipeline.core.store import MediaStore
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Snapshots:
 
 def reference_of(event: Event) -> str:
     """Where an event's picture is stored: camera, day (UTC) and the record's id."""
-    day = datetime.fromtimestamp(event.at, UTC).strftime("%Y-%m-%d")
+    day = datetime.fromtimestamp(nearest_moment(event.at), UTC).strftime("%Y-%m-%d")
     return f"{event.camera}/{day}/{event.record_id}.jpg"
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.core.events import JsonValue
+from pipeline.core.ranges import holds_finite
 
 
 @cache
@@ -48,4 +49,8 @@ def load(kind: type[T], saved: JsonValue) -> T:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ValueError(f"`{place}` cannot be read: {first['msg']}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not holds_finite(saved):
+        raise ValueError("it holds a number that is beyond any that is measured")
     return loaded

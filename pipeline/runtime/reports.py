@@ -14,6 +14,13 @@ from typing import Any
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.membership import Presence
+from pipeline.core.ranges import (
+    LONGEST_NAME,
+    counted_number,
+    is_finite,
+    measured_number,
+    readable,
+)
 from pipeline.runtime.reload import Reloader
 from pipeline.runtime.stages.base import StageContext
 from pipeline.telemetry.figures import CameraFigures, Figures, figures_of
@@ -23,6 +30,8 @@ BEAT_S = 1.0
 TTL = timedelta(seconds=3.5 * BEAT_S)
 # Rates are averages over the last seconds.
 _RATE_S = 10.0
+# Names and sentences in one report: more than any deployment has cameras.
+_MOST_NAMES = 10_000
 _RATED = ("sampled", "answered", "judged")
 
 Judged = Mapping[str, Mapping[str, tuple[str, int, bool] | None]]
@@ -108,15 +117,17 @@ class Report:
         read: dict[str, Any] = {}
         for name, reader in _READERS.items():
             # One unreadable value does not invalidate the others.
-            with suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
+            with suppress(LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
                 read[name] = reader(said[name])
         return cls(**read) if read.keys() >= {"stage", "host", "pid", "up_s"} else None
 
 
 def _judged(said: Any) -> Judged:
     return {
-        str(camera): {
-            str(engine): (str(point[0]), int(point[1]), bool(point[2])) if point else None
+        readable(camera): {
+            readable(engine): (str(point[0])[:LONGEST_NAME], _ordinal(point[1]), bool(point[2]))
+            if point
+            else None
             for engine, point in of.items()
         }
         for camera, of in said.items()
@@ -125,8 +136,9 @@ def _judged(said: Any) -> Judged:
 
 def _tallies(said: Any) -> Tallies:
     return {
-        str(camera): {
-            str(task): (int(tally[0]), int(tally[1]), str(tally[2])) for task, tally in of.items()
+        readable(camera): {
+            readable(task): (counted_number(tally[0]), counted_number(tally[1]), readable(tally[2]))
+            for task, tally in of.items()
         }
         for camera, of in said.items()
     }
@@ -134,53 +146,99 @@ def _tallies(said: Any) -> Tallies:
 
 def _wellness(said: Any) -> dict[str, list[dict[str, JsonValue]]]:
     return {
-        str(camera): [
+        readable(camera): [
             {
-                "state": str(trouble["state"]),
-                "since": float(trouble["since"]),
-                "sentence": str(trouble["sentence"]),
-                "help": str(trouble["help"]),
+                "state": readable(trouble["state"]),
+                "since": _finite(trouble["since"]),
+                "sentence": readable(trouble["sentence"]),
+                "help": readable(trouble["help"]),
             }
-            for trouble in troubles
+            for trouble in troubles[:_MOST_NAMES]
         ]
         for camera, troubles in said.items()
     }
 
 
-def _rates(said: Any) -> dict[str, dict[str, float]]:
+def _ages(said: Any) -> dict[str, dict[str, float]]:
     return {
-        str(camera): {str(hop): float(rate) for hop, rate in of.items()}
+        readable(camera): {readable(hop): _finite(age) for hop, age in of.items()}
         for camera, of in said.items()
     }
 
 
+def _finite(value: Any) -> float:
+    if not is_finite(value):
+        raise ValueError(f"{str(value)[:40]} is not a number of seconds")
+    return float(value)
+
+
+def _ordinal(said: Any) -> int:
+    return -1 if said == -1 else counted_number(said)
+
+
+def _figures(said: Any) -> Figures:
+    return {readable(camera): CameraFigures.of_json(of) for camera, of in said.items()}
+
+
+def _rates(said: Any) -> dict[str, dict[str, float]]:
+    return {
+        readable(camera): {readable(hop): measured_number(rate) for hop, rate in of.items()}
+        for camera, of in said.items()
+    }
+
+
+def _sinks(said: Any) -> dict[str, dict[str, JsonValue]]:
+    return {
+        readable(sink): {readable(name): _plain(value) for name, value in of.items()}
+        for sink, of in said.items()
+    }
+
+
+def _plain(value: Any) -> JsonValue:
+    """A word or number about a sink."""
+    if isinstance(value, str):
+        return readable(value)
+    if value is None or isinstance(value, bool) or is_finite(value):
+        known: JsonValue = value
+        return known
+    raise ValueError(f"{type(value).__name__} is neither a word nor a number")
+
+
+def _names(said: Any) -> list[str]:
+    return [readable(name) for name in said[:_MOST_NAMES]]
+
+
+def _sentences(said: Any) -> tuple[str, ...]:
+    return tuple(readable(sentence) for sentence in said[:_MOST_NAMES])
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "stage": str,
-    "host": str,
-    "pid": int,
-    "up_s": float,
-    "not_ready": lambda said: None if said is None else str(said),
-    "figures": lambda said: {str(c): CameraFigures.of_json(f) for c, f in said.items()},
+    "stage": readable,
+    "host": readable,
+    "pid": counted_number,
+    "up_s": measured_number,
+    "not_ready": lambda said: None if said is None else readable(said),
+    "figures": _figures,
     "rates": _rates,
     "judged": _judged,
     "tallies": _tallies,
-    "ages": _rates,
-    "engines": lambda said: [str(engine) for engine in said],
+    "ages": _ages,
+    "engines": _names,
     "wellness": _wellness,
-    "partitions": lambda said: [int(partition) for partition in said],
-    "sinks": lambda said: {str(sink): dict(of) for sink, of in said.items()},
-    "progress": lambda said: None if said is None else float(said),
+    "partitions": lambda said: [counted_number(partition) for partition in said[:_MOST_NAMES]],
+    "sinks": _sinks,
+    "progress": lambda said: None if said is None else measured_number(said),
     "stands_by": bool,
     "is_last": bool,
-    "samples": lambda said: [str(camera) for camera in said],
-    "stands_by_for": lambda said: [str(camera) for camera in said],
-    "over": lambda said: [str(camera) for camera in said],
-    "troubles": lambda said: tuple(str(sentence) for sentence in said),
-    "shortfall": str,
-    "version": str,
-    "request": str,
-    "outcome": str,
-    "said": lambda said: tuple(str(sentence) for sentence in said),
+    "samples": _names,
+    "stands_by_for": _names,
+    "over": _names,
+    "troubles": _sentences,
+    "shortfall": readable,
+    "version": readable,
+    "request": readable,
+    "outcome": readable,
+    "said": _sentences,
 }
 
 
@@ -191,8 +249,8 @@ def new_member(stage: str) -> str:
 
 def member_in_words(member: str) -> str:
     """Where a process runs, from its member name."""
-    _, host, pid, _ = member.rsplit(":", 3)
-    return f"{host} ({pid})"
+    parts = member.rsplit(":", 3)
+    return f"{parts[1]} ({parts[2]})" if len(parts) == 4 else readable(member)
 
 
 def reports_of(presence: Presence) -> dict[str, Report]:

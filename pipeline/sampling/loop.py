@@ -8,6 +8,7 @@ from pipeline.core.address import without_secrets
 from pipeline.core.errors import CameraTakenError, SourceError, SourceFailure
 from pipeline.core.frames import DROP_REASONS, Picture
 from pipeline.core.measures import failed_with
+from pipeline.core.ranges import is_moment
 from pipeline.core.retrying import Backoff
 from pipeline.core.sources import ClockedSource
 from pipeline.sampling.camera import Camera, Pausing, SamplerContext, Waiting, rests_of
@@ -173,7 +174,8 @@ class CameraLoop:
         if self._playing_since is None:
             self._playing_since = now
             last_at = self._sampler.last_at
-            if last_at is not None and self._camera.source.live:
+            known = last_at is not None and is_moment(picture.captured_at)
+            if last_at is not None and known and self._camera.source.live:
                 gap_s = max(0.0, picture.captured_at - last_at)
                 self._context.metrics.camera_gap_seconds.labels(self.name).inc(gap_s)
         if self._losses.count_at(now):

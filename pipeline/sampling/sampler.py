@@ -3,11 +3,13 @@
 The pixels of a frame are converted, resized and masked once and shared by its jobs.
 """
 
+import logging
 import threading
 from collections.abc import Mapping
 
 from pipeline.core.frames import Frame, Picture
 from pipeline.core.jobs import Job, Result
+from pipeline.core.ranges import fault_of_picture
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera, SamplerContext
@@ -19,6 +21,8 @@ from pipeline.sampling.outbox import Outbox
 from pipeline.sampling.policies import Grid, TaskSchedule
 from pipeline.sampling.resize import fitted, smallest_limit
 from pipeline.sampling.watch import PictureWatch
+
+logger = logging.getLogger(__name__)
 
 # How soon a later frame replaces one that the queue did not take, where frames are due less often
 # than that: long enough not to flood a queue that is away, short compared with any such interval.
@@ -65,6 +69,9 @@ class Sampler:
         """When a picture last became a frame, by the monotonic clock."""
         self.longest_rest_s = self._interval_s + self._stillness.longest_rest_s
         """The longest normal time between two frames."""
+        # Why the last picture could not be used, if its time or its size is none.
+        self._fault: str | None = None
+        self._said_unusable = False
 
     @property
     def need(self) -> Need:
@@ -100,6 +107,8 @@ class Sampler:
         """Examine the next picture, and queue its jobs unless it is skipped."""
         at = picture.captured_at
         self._received.inc()
+        if not self._can_be_used(picture):
+            return
         self._last_is_stale = self._is_stale(at)
         if not self._last_is_stale:
             self.fresh_at = self._clock.monotonic()
@@ -115,8 +124,28 @@ class Sampler:
             self._passed_over[reason] = self._passed_over.get(reason, 0) + 1
             self.drop(reason)
 
+    def _can_be_used(self, picture: Picture) -> bool:
+        """Whether its time and size are a picture's; a camera may send any numbers."""
+        self._fault = fault = fault_of_picture(picture.captured_at, picture.size_wh)
+        if fault is None:
+            return True
+        self.drop("unusable")
+        if not self._said_unusable:
+            self._said_unusable = True
+            logger.warning(
+                "camera %s: a picture cannot be used: %s; further ones are counted as dropped",
+                *(self._camera.name, fault),
+                extra={"camera": self._camera.name},
+            )
+        return False
+
     def why_unused(self) -> str:
         """Why no picture has become a frame since the last one. Called from another thread."""
+        if self._fault is not None:
+            return (
+                f"its pictures cannot be used: {self._fault}; set the camera's clock, or use "
+                "another of its streams"
+            )
         passed_over = dict(self._passed_over)
         age_s = self._clock.now() - self._last_at
         if self._last_is_stale:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline.core.events import JsonValue
+from pipeline.core.ranges import counted_number, is_moment, readable
 from pipeline.telemetry.metrics import Metrics
 
 
@@ -39,12 +40,14 @@ class CameraFigures:
         """The figures of an `as_json()` of any release; raises TypeError or ValueError."""
         said = dict(data)
         known: dict[str, Any] = {
-            name: {str(label): int(n) for label, n in dict(said.get(name, {})).items()}
+            name: {readable(label): counted_number(n) for label, n in dict(said.get(name, {})).items()}
             for name in _SPLIT
         }
-        known |= {name: int(said.get(name, 0)) for name in _COUNTED}
-        until = float(said.get("judged_until", 0.0))
-        return cls(up=bool(said.get("up")), judged_until=until, **known)
+        known |= {name: counted_number(said.get(name, 0)) for name in _COUNTED}
+        until = said.get("judged_until", 0.0)
+        if not is_moment(until):
+            raise ValueError(f"{until!r} is not a time")
+        return cls(up=bool(said.get("up")), judged_until=float(until), **known)
 
 
 _UP = "moonwatch_camera_up"

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box, iou
+from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
 from pipeline.tracking.association import Detections, assigned, costs
 from pipeline.tracking.memory import TrackMemory, begun, from_json
@@ -78,6 +79,7 @@ class BoxTracker:
         """Resume from a `state()`; raises ValueError for anything else."""
         try:
             kept = _mapping(state)
+            _check_numbers(kept)
             _check_version(kept.get("version", 1))  # the first had no number
             things = [from_json(_mapping(thing)) for thing in kept["things"]]
             self._next_id, self._things = int(kept["next_id"]), things
@@ -141,6 +143,11 @@ class BoxTracker:
             )
             thing.unshown.clear()
         return tuple(sorted(tracks, key=lambda track: track.id))
+
+
+def _check_numbers(state: Any) -> None:
+    if not holds_finite(state):
+        raise ValueError("it holds a number that is none of a picture's")
 
 
 def _check_version(version: object) -> None:

@@ -225,7 +225,8 @@ class RedisJobs:
         lane, entry, attempts, data, picture = found
         try:
             job = decode_job(data, self._codec.decode(file))
-        except QueueError as error:
+            names = _BAR.join(part.decode() for part in (lane, entry, picture))
+        except (QueueError, UnicodeDecodeError) as error:
             if not self._said_unreadable:
                 self._said_unreadable = True
                 logger.warning(
@@ -235,7 +236,7 @@ class RedisJobs:
                 )
             self._bury(found, str(error))
             return None
-        return Claim(_BAR.join(part.decode() for part in (lane, entry, picture)), job, attempts)
+        return Claim(names, job, attempts)
 
     def _bury(self, found: Sequence[Any], reason: str) -> None:
         lane, entry, attempts, *_ = found
