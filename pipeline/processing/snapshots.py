@@ -1,6 +1,7 @@
 """An event's picture: the frame that triggered it, with the subject's box, as a JPEG."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import cv2
@@ -19,40 +20,49 @@ JPEG_QUALITY = 88
 _BOX_RGB = (255, 176, 0)
 
 
+MISSING = "snapshot_missing"
+"""The key of an event's data that says why it has no picture although its rule asks for one."""
+_NO_FRAME = "no frame led to this event"
+_GONE = "the frame's picture was no longer kept when the event was judged"
+_UNREADABLE = "the frame's picture was damaged"
+_UNFIT = "no JPEG can hold the frame's picture"
+_REFUSED = "the picture could not be stored"
+
+
 class Snapshots:
-    """Stores pictures of events. An event is kept without one if it is gone or cannot be stored."""
+    """Stores pictures of events. An event without one says why: gone, damaged or not stored."""
 
     def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
         self._shelf = shelf
         self._media = media
         self._refused = False
-        self._unreadable: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def attach(self, event: Event) -> Event:
-        """The event with a reference to its stored picture, or unchanged if there is none.
+        """The event with a reference to its stored picture, or with the reason why it has none.
 
         Raises QueueError when the shelf is out of reach, and PictureRecordError when the store is.
         """
         if event.seq is None or event.run is None:
-            return event
+            return _without(event, _NO_FRAME)
         try:
             pixels = self._shelf.fetch(event.camera, event.run, event.seq)
         except UnreadablePictureError as error:
             # A retry does not help, and one picture must not stop the counts.
-            if event.camera not in self._unreadable:
-                logger.warning(
-                    "an event of camera %s has no picture: %s; further ones are not logged",
-                    event.camera,
-                    error,
-                    extra={"camera": event.camera},
-                )
-            self._unreadable.add(event.camera)
-            return event
+            self._say(event.camera, str(error))
+            return _without(event, _UNREADABLE)
         if pixels is None:
-            return event
+            self._say(event.camera, _GONE)
+            return _without(event, _GONE)
         reference = reference_of(event)
         try:
-            self._media.put(reference, jpeg_of(pixels, event))
+            picture = jpeg_of(pixels, event)
+        except (ValueError, cv2.error) as error:
+            logger.debug("a picture of camera %s: %s", event.camera, error)
+            self._say(event.camera, _UNFIT)
+            return _without(event, _UNFIT)
+        try:
+            self._media.put(reference, picture)
         except PictureRecordError:
             raise
         except StoreError as error:
@@ -60,11 +70,25 @@ class Snapshots:
             if not self._refused:
                 logger.error("events are stored without pictures: %s", error)  # noqa: TRY400
             self._refused = True
-            return event
+            return _without(event, _REFUSED)
         if self._refused:
             logger.info("events have pictures again")
         self._refused = False
         return event.with_media(reference)
+
+    def _say(self, camera: str, reason: str) -> None:
+        if (camera, reason) in self._said:
+            return
+        self._said.add((camera, reason))
+        logger.warning(
+            "an event of camera %s has no picture: %s; further ones say so, but are not logged",
+            *(camera, reason),
+            extra={"camera": camera},
+        )
+
+
+def _without(event: Event, reason: str) -> Event:
+    return replace(event, data={**event.data, MISSING: reason})
 
 
 def reference_of(event: Event) -> str:

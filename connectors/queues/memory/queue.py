@@ -53,11 +53,104 @@ class HeldPixels:
             self._bytes -= job.frame.pixels.nbytes
 
 
+# More frames of a live camera than usually lie between a worker's answer and the judgement.
+FRAMES_A_CAMERA = 16
+ROOM_BYTES = 512 * 1024 * 1024
+_Key = tuple[str, str, int]
+
+
+class MemoryShelf:
+    """Holds pixels without copying them.
+
+    What is held for a recording stays until its results are judged: the recording waits where there
+    is no room. Of all other frames a camera's oldest go first, then the oldest of all.
+    """
+
+    def __init__(
+        self, frames_a_camera: int = FRAMES_A_CAMERA, room_bytes: int = ROOM_BYTES
+    ) -> None:
+        self._frames = frames_a_camera
+        self._room = room_bytes
+        self._used = 0
+        self._held_bytes = 0
+        self._pictures: dict[_Key, Pixels] = {}
+        # The engines whose results are yet to be judged.
+        self._held: dict[_Key, set[str]] = {}
+        self._free: OrderedDict[_Key, None] = OrderedDict()
+        self._cameras: dict[str, OrderedDict[_Key, None]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all room is taken by frames that must stay."""
+        return self._held_bytes >= self._room
+
+    def keep(self, frame: Frame) -> None:
+        """Remember a frame's pixels for a while; keeping it again changes nothing."""
+        key = _key_of(frame)
+        with self._lock:
+            if key not in self._pictures:
+                self._add(key, frame.pixels)
+                self._let_free(key)
+
+    def hold(self, frame: Frame, engine: str) -> None:
+        """Remember a frame's pixels until the engine's result is judged."""
+        key = _key_of(frame)
+        with self._lock:
+            if key not in self._pictures:
+                self._add(key, frame.pixels)
+            elif key not in self._held:
+                del self._free[key], self._cameras[key[0]][key]
+            if key not in self._held:
+                self._held_bytes += self._pictures[key].nbytes
+            self._held.setdefault(key, set()).add(engine)
+
+    def let_go(self, result: Result) -> None:
+        """A result is judged: nothing more is held for it."""
+        key = (result.camera, result.run, result.seq)
+        with self._lock:
+            engines = self._held.get(key)
+            if engines is None:
+                return
+            engines.discard(result.engine)
+            if not engines:
+                del self._held[key]
+                self._held_bytes -= self._pictures[key].nbytes
+                self._let_free(key)
+
+    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
+        """The pixels (H, W, 3) RGB of a frame, or None when they are gone."""
+        with self._lock:
+            return self._pictures.get((camera, run, seq))
+
+    def _add(self, key: _Key, pixels: Pixels) -> None:
+        self._pictures[key] = pixels
+        self._used += pixels.nbytes
+
+    def _let_free(self, key: _Key) -> None:
+        self._free[key] = None
+        own = self._cameras.setdefault(key[0], OrderedDict())
+        own[key] = None
+        if len(own) > self._frames:
+            self._forget(next(iter(own)))
+        while self._used > self._room and len(self._free) > 1:
+            self._forget(next(iter(self._free)))
+
+    def _forget(self, key: _Key) -> None:
+        self._used -= self._pictures.pop(key).nbytes
+        del self._free[key], self._cameras[key[0]][key]
+
+
+def _key_of(frame: Frame) -> _Key:
+    return frame.camera, frame.run, frame.seq
+
+
 class MemoryResults:
     """Results of this process, in the order of publishing."""
 
-    def __init__(self, room: int, visibility_s: float, clock: Clock) -> None:
+    def __init__(self, room: int, visibility_s: float, clock: Clock, shelf: MemoryShelf) -> None:
         self._room = room
+        self._shelf = shelf
         self._visibility_s = visibility_s
         self._clock = clock
         self._changed = threading.Condition()
@@ -101,6 +194,8 @@ class MemoryResults:
             returned = done - {one for one in done if self._taken.pop(one, None) is not None}
             if returned:
                 self._waiting = [one for one in self._waiting if f"{one[0]}" not in returned]
+            for one in delivered:
+                self._shelf.let_go(one.result)
             self._changed.notify_all()
 
     def _extend(self, results: Sequence[Result]) -> None:
@@ -108,8 +203,11 @@ class MemoryResults:
         self._changed.notify_all()
 
     def _has_room(self, more: int) -> bool:
-        # A batch larger than the whole room goes in alone rather than never.
-        return not self._waiting or len(self._waiting) + more <= self._room
+        # A batch larger than the whole room goes in alone rather than never. So does one whose
+        # pictures have no room: what is waited for may be in it.
+        return not self._waiting or (
+            len(self._waiting) + more <= self._room and not self._shelf.is_full
+        )
 
     def _has_results(self) -> bool:
         now = self._clock.monotonic()
@@ -118,50 +216,6 @@ class MemoryResults:
             _, order, result = self._taken.pop(one)
             insort(self._waiting, (order, result), key=lambda entry: entry[0])
         return bool(self._waiting)
-
-
-# More frames of a camera than can lie between a worker's answer and the processor's judgement.
-FRAMES_A_CAMERA = 16
-ROOM_BYTES = 512 * 1024 * 1024
-_Key = tuple[str, str, int]
-
-
-class MemoryShelf:
-    """Holds pixels without copying them; a camera's oldest go first, then the oldest of all."""
-
-    def __init__(
-        self, frames_a_camera: int = FRAMES_A_CAMERA, room_bytes: int = ROOM_BYTES
-    ) -> None:
-        self._frames = frames_a_camera
-        self._room = room_bytes
-        self._used = 0
-        self._pictures: OrderedDict[_Key, Pixels] = OrderedDict()
-        self._cameras: dict[str, OrderedDict[_Key, None]] = {}
-        self._lock = threading.Lock()
-
-    def keep(self, frame: Frame) -> None:
-        """Remember a frame's pixels; keeping it again changes nothing."""
-        key = (frame.camera, frame.run, frame.seq)
-        with self._lock:
-            if key in self._pictures:
-                return
-            self._pictures[key] = frame.pixels
-            self._used += frame.pixels.nbytes
-            own = self._cameras.setdefault(frame.camera, OrderedDict())
-            own[key] = None
-            if len(own) > self._frames:
-                self._forget(next(iter(own)))
-            while self._used > self._room and len(self._pictures) > 1:
-                self._forget(next(iter(self._pictures)))
-
-    def fetch(self, camera: str, run: str, seq: int) -> Pixels | None:
-        """The pixels (H, W, 3) RGB of a frame, or None when they are gone."""
-        with self._lock:
-            return self._pictures.get((camera, run, seq))
-
-    def _forget(self, key: _Key) -> None:
-        self._used -= self._pictures.pop(key).nbytes
-        del self._cameras[key[0]][key]
 
 
 @dataclass(order=True, slots=True)
@@ -283,8 +337,12 @@ class MemoryJobs:
             given = zip(claims, results, strict=True)
             answered = {one.id: (one, result) for one, result in given if one.id in self._entries}
             for claim, _ in answered.values():
-                if claim.job.frame.camera in keep:
+                if claim.job.frame.camera not in keep:
+                    continue
+                if claim.job.live:
                     self._shelf.keep(claim.job.frame)
+                else:
+                    self._shelf.hold(claim.job.frame, claim.job.engine)
             if not self._results.publish([result for _, result in answered.values()], 0):
                 return len(answered)
             for id_ in answered:
@@ -372,6 +430,6 @@ class MemoryJobs:
 
 def build(config: MemoryConfig, clock: Clock) -> Queues:
     """A fresh queue."""
-    results = MemoryResults(config.results_room, config.visibility.total_seconds(), clock)
     shelf = MemoryShelf()
+    results = MemoryResults(config.results_room, config.visibility.total_seconds(), clock, shelf)
     return Queues(MemoryJobs(config, clock, results, shelf), results, shelf)
