@@ -20,6 +20,8 @@ class Observation:
     """UTC seconds, the frame's captured_at."""
     answer: Answer
     tracks: tuple[Track, ...] = ()
+    coverage: float = 1.0
+    """The share of the last minute, 0..1, that answers to the task cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Verdict:
 
     events: tuple[Event, ...] = ()
     buckets: tuple[Bucket, ...] = ()
+    withheld: int = 0
+    """Happenings that were not reported because too few frames were answered."""
 
 
 Ending = Literal["stream ended", "edited", "removed"]

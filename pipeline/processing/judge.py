@@ -1,9 +1,11 @@
 """Judges the results of one camera and engine: answers become tracks, tracks become verdicts."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
-from pipeline.core.answers import Answer, Boxes
+from pipeline.core.answers import Answer, Boxes, Failed
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
@@ -11,6 +13,7 @@ from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tracks import Track
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
+from pipeline.rules.coverage import COVERAGE, Coverage
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +27,16 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
         self.tracker = plan.tracker(aspect) if plan.tracker else None
+        self.coverage = Coverage(max((rule.every_s for rule in plan.rules.values()), default=0.0))
         self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
+        self.withheld: dict[str, int] = {}
 
     def observe(self, result: Result, answer: Answer) -> Observation:
         tracks: tuple[Track, ...] = ()
         if self.tracker is not None and isinstance(answer, Boxes):
             tracks = self.tracker.update(result.captured_at, answer.boxes_xyxy, answer.scores)
+        answered = not isinstance(answer, Failed)
+        coverage = self.coverage.see(result.run, result.captured_at, answered=answered)
         return Observation(
             camera=result.camera,
             run=result.run,
@@ -37,13 +44,28 @@ class _TaskJudge:
             at=result.captured_at,
             answer=answer,
             tracks=tracks,
+            coverage=coverage,
         )
 
     def judge(self, seen: Observation) -> list[Verdict]:
-        return [rule.judge(seen) for rule in self.rules.values()]
+        verdicts = {name: rule.judge(seen) for name, rule in self.rules.items()}
+        for name, verdict in verdicts.items():
+            if verdict.withheld:
+                self.withheld[name] = self.withheld.get(name, 0) + verdict.withheld
+        return [_covered(verdict, seen.coverage) for verdict in verdicts.values()]
 
     def finish(self, at: float) -> list[Verdict]:
-        return [rule.finish(at) for rule in self.rules.values()]
+        coverage = self.coverage.at(at)
+        return [_covered(rule.finish(at), coverage) for rule in self.rules.values()]
+
+
+def _covered(verdict: Verdict, coverage: float) -> Verdict:
+    """The verdict whose events say how much of the last minute they stand on."""
+    if not verdict.events:
+        return verdict
+    share = round(coverage, 3)
+    events = tuple(replace(event, data={**event.data, COVERAGE: share}) for event in verdict.events)
+    return replace(verdict, events=events)
 
 
 class Judge:
@@ -98,6 +120,14 @@ class Judge:
             for bucket in rule.unfinished()
         ]
 
+    def take_withheld(self) -> Mapping[str, int]:
+        """Happenings, by rule, that were not reported since this was asked last."""
+        taken: dict[str, int] = {}
+        for judge in self._tasks.values():
+            taken |= judge.withheld
+            judge.withheld = {}
+        return taken
+
     def is_outdated(self, result: Result) -> bool:
         """Whether some of its answers are to a question that has been edited since."""
         return any(_is_of_another_question(result, task) for task in self.plan.tasks)
@@ -116,7 +146,12 @@ class Judge:
                 for name, rule in task.rules.items()
             }
             tracker = judge.tracker.state() if judge and judge.tracker else None
-            tasks[task.task] = {"terms": task.terms, "tracker": tracker, "rules": rules}
+            tasks[task.task] = {
+                "terms": task.terms,
+                "tracker": tracker,
+                "coverage": judge.coverage.state() if judge else None,
+                "rules": rules,
+            }
         return {
             "version": LAYOUT,
             "last_at": self._last_at,
@@ -155,6 +190,9 @@ class Judge:
 
     def _restore_tracker(self, task: TaskPlan, kept: KeptTask) -> bool:
         judge = self._tasks.get(task.task)
+        if judge is not None and kept.coverage is not None:
+            with suppress(ValueError):  # it is known again after a minute
+                judge.coverage.restore(kept.coverage)
         if judge is None or judge.tracker is None:
             return True
         try:

@@ -33,6 +33,7 @@ class KeptTask:
     terms: str | None
     tracker: JsonValue
     rules: Mapping[str, KeptRule]
+    coverage: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
             )
         terms = kept.get("terms")
         known = terms if isinstance(terms, str) else None
-        tasks[task] = KeptTask(known, kept.get("tracker"), rules)
+        tasks[task] = KeptTask(known, kept.get("tracker"), rules, kept.get("coverage"))
     return KeptLane(last_at, aspect, tasks)
 
 

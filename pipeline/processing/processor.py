@@ -37,6 +37,8 @@ _BATCH = 64
 _STORE_RESTS = Rests(1.0, 1.0, jitter=0.0)
 # How long results of a retired camera may still be on their way.
 _STRAGGLING_S = 60.0
+# How long happenings that were not reported are a trouble, and when they are said again.
+_WITHHELD_S = 600.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
 
@@ -84,6 +86,14 @@ class TaskTally:
     """Why the last failure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Happenings of a rule that were not reported, and when the last was, in monotonic seconds."""
+
+    happenings: int
+    last: float
+
+
 @dataclass(slots=True)
 class _Pending:
     """The conclusions from a batch of results, until they are stored."""
@@ -111,6 +121,7 @@ class Processor:
         self._unknown: dict[str, UnknownCamera] = {}
         self._retired_at: dict[str, float] = {}
         self._said_astray: set[str] = set()
+        self._withheld: dict[tuple[str, str], Withheld] = {}
         self._next_plans: Sequence[CameraPlan] | None = None
         self._stop = threading.Event()
         self._store_said = SaidOnce(logger, "store accepts events again")
@@ -155,6 +166,18 @@ class Processor:
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
         """Cameras whose results arrive here although they are not in the file."""
         return dict(self._unknown)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What needs an operator's attention although judging continues."""
+        now = self._context.clock.monotonic()
+        return [
+            f"camera {camera}, rule {rule}: {withheld.happenings} happenings were not reported "
+            "because fewer frames are answered than its min_coverage asks for; sample less often, "
+            "or give the engine more to work with"
+            for (camera, rule), withheld in dict(self._withheld).items()
+            if now - withheld.last <= _WITHHELD_S
+        ]
 
     @property
     def ended(self) -> frozenset[LaneKey]:
@@ -352,6 +375,8 @@ class Processor:
 
     def _judge_one(self, camera: CameraLife, lane: JudgingLane, result: Result) -> None:
         self._add(self._verdict(camera, lane, result), camera.plan.snapshots)
+        for rule, happenings in lane.judge.take_withheld().items():
+            self._note_withheld(result.camera, rule, happenings)
         lane.judged = (result.run, result.ordinal, result.last)
         self._pending.judged[result.camera, result.engine] = lane
         if result.last:
@@ -403,6 +428,20 @@ class Processor:
                 else replace(before, answered=before.answered + 1)
             )
         return was_answered
+
+    def _note_withheld(self, camera: str, rule: str, happenings: int) -> None:
+        """Happenings were not reported because too few frames are answered: said once a while."""
+        self._context.metrics.events_withheld.labels(camera, rule).inc(happenings)
+        now = self._context.clock.monotonic()
+        known = self._withheld.get((camera, rule))
+        if known is None or now - known.last > _WITHHELD_S:
+            known = Withheld(0, now)
+            logger.warning(
+                "camera %s: rule %s reports no events at the moment: too few frames are answered",
+                *(camera, rule),
+                extra={"camera": camera},
+            )
+        self._withheld[camera, rule] = Withheld(known.happenings + happenings, now)
 
     def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
         for event in verdict.events:

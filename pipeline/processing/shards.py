@@ -77,6 +77,12 @@ class Shards:
         return processor.ages if processor is not None else {}
 
     @property
+    def troubles(self) -> list[str]:
+        """What needs an operator's attention although judging continues."""
+        processor = self._processor
+        return processor.troubles if processor is not None else []
+
+    @property
     def unknown_cameras(self) -> Mapping[str, UnknownCamera]:
         """Cameras whose results arrive here although they are not in the file."""
         processor = self._processor

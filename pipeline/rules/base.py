@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.core.config import Config, Duration
+from pipeline.core.config import Config, Duration, Fraction
 from pipeline.core.tasks import Task
 from pipeline.rules.measures import ManualCount, Measure, SummaryTable
 from pipeline.rules.schedule import Windows
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
-    from pipeline.core.rules import Rule
+    from pipeline.core.rules import Observation, Rule
     from pipeline.rules.context import RuleContext
     from pipeline.rules.record import RuleRecord
 
@@ -55,6 +55,13 @@ class RuleBase(Config):
             "left out. Counting continues outside these hours."
         ),
     )
+    min_coverage: Fraction | None = Field(
+        default=None,
+        description=(
+            "Report an event only where answered frames cover at least this share of the last "
+            "minute, such as 0.5; counting continues. No minimum when left out."
+        ),
+    )
     snapshot: bool = Field(
         default=False, description="Save the frame of each event as a picture next to the store."
     )
@@ -71,6 +78,10 @@ class RuleBase(Config):
     def references(self) -> References:
         """The lines and zones it uses."""
         return References()
+
+    def is_covered(self, seen: "Observation") -> bool:
+        """Whether enough frames were answered to report what happens now."""
+        return self.min_coverage is None or seen.coverage >= self.min_coverage
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
         """The numbers of its row in the summary, by column; None for no row at all."""

@@ -44,6 +44,8 @@ class Started:
     since: float
     suppressed: int
     """How many happenings before it a cooldown silenced."""
+    withheld: int = 0
+    """How many before it were not reported because too few frames were answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class HoldingMemory:
     """Whether only the cooldown kept it from starting."""
     quiet_until: float | None = None
     suppressed: int = 0
+    veiled: bool = False
+    """Whether only a lack of answered frames kept it from starting."""
+    withheld: int = 0
 
 
 class Holding:
@@ -94,12 +99,23 @@ class Holding:
         return self.memory.started
 
     @property
+    def is_veiled(self) -> bool:
+        """Whether only a lack of answered frames keeps it from starting."""
+        return self.memory.veiled
+
+    @property
     def since(self) -> float | None:
         """When what holds now began."""
         return self.memory.since
 
-    def see(self, at: float, holds: bool | None, allowed: bool = True) -> list[Started | Ended]:
-        """Process one more moment. `allowed` is False outside the schedule."""
+    def see(
+        self, at: float, holds: bool | None, allowed: bool = True, covered: bool = True
+    ) -> list[Started | Ended]:
+        """Process one more moment.
+
+        `allowed` is False outside the schedule, and `covered` where too few frames were answered to
+        start: what still holds when enough are, starts then.
+        """
         if not allowed:
             return self._stop("schedule")
         changes: list[Started | Ended] = []
@@ -111,7 +127,7 @@ class Holding:
         if memory.known_at:
             memory.pauses_s = [*memory.pauses_s, at - memory.known_at][-USUAL_PAUSES:]
         memory.known_at = at
-        changes += self._holds(at) if holds else self._breaks(at)
+        changes += self._holds(at, covered) if holds else self._breaks(at)
         return changes
 
     def finish(self, why: Ending = "stream ended") -> list[Started | Ended]:
@@ -121,26 +137,30 @@ class Holding:
     def inherit(self, earlier: HoldingMemory, at: float) -> None:
         """Continue an earlier rule's cooldown, from `at` no longer than these terms allow."""
         self.memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
-        self.memory.suppressed = earlier.suppressed
+        self.memory.suppressed, self.memory.withheld = earlier.suppressed, earlier.withheld
 
     def _unknown_s(self) -> float:
         pauses = self.memory.pauses_s
         usual_s = min(pauses) if len(pauses) == USUAL_PAUSES else 0.0
         return max(self._terms.unknown_s, UNKNOWN_SAMPLES * usual_s)
 
-    def _holds(self, at: float) -> list[Started | Ended]:
+    def _holds(self, at: float, covered: bool) -> list[Started | Ended]:
         memory = self.memory
         if memory.since is None:
             memory.since = at
         memory.held_at, memory.broken_at = at, None
         if memory.started or at - memory.since < self._terms.for_s:
             return []
+        if not covered:
+            memory.veiled = True
+            return []
         if memory.quiet_until is not None and at < memory.quiet_until:
             memory.silenced = True
             return []
-        suppressed = memory.suppressed
-        memory.started, memory.silenced, memory.suppressed = True, False, 0
-        return [Started(memory.since, suppressed)]
+        started = Started(memory.since, memory.suppressed, memory.withheld)
+        memory.started, memory.silenced, memory.veiled = True, False, False
+        memory.suppressed = memory.withheld = 0
+        return [started]
 
     def _breaks(self, at: float) -> list[Started | Ended]:
         memory = self.memory
@@ -155,8 +175,9 @@ class Holding:
         since, started = memory.since, memory.started
         until = memory.held_at if memory.broken_at is None else memory.broken_at
         memory.suppressed += memory.silenced
+        memory.withheld += memory.veiled and not memory.silenced
         memory.since, memory.broken_at = None, None
-        memory.started, memory.silenced = False, False
+        memory.started, memory.silenced, memory.veiled = False, False, False
         if since is None or not started:
             return []
         if self._terms.cooldown_s > 0:

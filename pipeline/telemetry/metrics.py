@@ -107,9 +107,14 @@ class Metrics:
     judged_until_seconds = _Measured(
         "Capture time (UTC seconds) of the newest live frame that the rules evaluated.", "camera"
     )
+    events_withheld = _CounterOf(
+        "Happenings not reported because fewer frames were answered than min_coverage asks for.",
+        "camera",
+        "rule",
+    )
     results_passed_over = _CounterOf(
-        "Results not evaluated: late, duplicate, missing, from a camera or engine that is not in "
-        "the file, or requested before an edit.",
+        "Results not evaluated: late, duplicate, missing, astray, unreadable, unjudgeable, from a "
+        "camera or engine that is not in the file, or requested before an edit.",
         "camera",
         "reason",
     )

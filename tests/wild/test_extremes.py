@@ -87,7 +87,9 @@ def deployment(*, is_file: bool = False) -> Deployment:
     return parse(json.dumps(shop)).deployment
 
 
-def desk(queues: Any, store: SqlStore, clock: ManualClock, metrics: Metrics, **how: Any) -> Processor:
+def desk(
+    queues: Any, store: SqlStore, clock: ManualClock, metrics: Metrics, **how: Any
+) -> Processor:
     """A real processor between a queue and a store."""
     media = StoreConfig(url="sqlite:///unused.db").build_media()
     context = ProcessorContext(
@@ -291,9 +293,7 @@ def test_a_number_far_ahead_does_not_silence_a_camera(queues: RedisQueues, store
     assert queues.results.publish([seen(4)], 0)
     _judge(processor, clock)
     assert (processor.judged["door", "fast"] or ("", -1, False))[1] == 4
-    passed = metrics.value(
-        "moonwatch_results_passed_over_total", camera="door", reason="astray"
-    )
+    passed = metrics.value("moonwatch_results_passed_over_total", camera="door", reason="astray")
     assert passed == 1
 
 
@@ -422,7 +422,9 @@ def test_a_database_without_null_characters_keeps_everything(queues: RedisQueues
             assert queues.results.publish([seen(n, engine="words", answers=words)], 0)
         _judge(processor, clock)
         point = Checkpoint("door", "fast", f"run\0{HALF}", 1, {"said": said}, False)
-        store.commit(Commit(events=[replace(an_event(0), data={"said": said})], checkpoints=[point]))
+        store.commit(
+            Commit(events=[replace(an_event(0), data={"said": said})], checkpoints=[point])
+        )
         (kept,) = [one.event for one in store.events_after(0, 10) if "said" in one.event.data]
         assert kept.data["said"] == said
         assert (processor.judged["door", "words"] or ("", -1, False))[1] == 3
@@ -444,7 +446,9 @@ ODD_EVENTS: Mapping[str, str] = {
     "data nested without end": '{"data":' + "[" * 200_000,
     "data that overflow": json.dumps({**RECORD, "data": {"a": 0}}).replace('"a": 0', '"a": -1e400'),
     "a subject in words": json.dumps({**RECORD, "subject": "person"}),
-    "a box of three": json.dumps({**RECORD, "subject": {"label": "p", "track": 1, "box": [1, 2, 3]}}),
+    "a box of three": json.dumps(
+        {**RECORD, "subject": {"label": "p", "track": 1, "box": [1, 2, 3]}}
+    ),
     "a box of words": json.dumps(
         {**RECORD, "subject": {"label": "p", "track": 1, "box": ["a", "b", "c", "d"]}}
     ),
@@ -551,7 +555,9 @@ def test_every_field_of_a_report_may_be_extreme(name: str) -> None:
             assert "\x1b" not in sentence
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[]", b"7", b"[" * 100_000, b'{"stage":1e400}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xfe", b"[]", b"7", b"[" * 100_000, b'{"stage":1e400}']
+)
 def test_what_is_not_a_report_is_left_out(data: bytes) -> None:
     """Bytes under a process's name that no moonwatch wrote."""
     assert Report.of_bytes(data) is None
@@ -610,7 +616,11 @@ def test_an_answer_that_cannot_be_judged_is_a_failed_one(odd: Any) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [Text("e", f"a{HALF}b"), Boxes("e", ((-0.2, 0.0, 1.1, 1.0),), (1.0000001,)), Number("e", 10**30)],
+    [
+        Text("e", f"a{HALF}b"),
+        Boxes("e", ((-0.2, 0.0, 1.1, 1.0),), (1.0000001,)),
+        Number("e", 10**30),
+    ],
     ids=["half a character", "over the edge", "a long number"],
 )
 def test_an_answer_at_the_edge_is_kept(answer: Answer) -> None:

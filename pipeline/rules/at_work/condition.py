@@ -39,8 +39,13 @@ class Condition:
     def judge(self, seen: Observation) -> Verdict:
         """Judge one more answer."""
         holds = self._hears(seen.answer)
-        changes = self._holding.see(seen.at, holds, self._schedule.allows(seen.at))
-        return Verdict(tuple(self._event(seen.at, change, seen) for change in changes))
+        was_veiled = self._holding.is_veiled
+        changes = self._holding.see(
+            seen.at, holds, self._schedule.allows(seen.at), self._config.is_covered(seen)
+        )
+        withheld = int(self._holding.is_veiled and not was_veiled)
+        events = tuple(self._event(seen.at, change, seen) for change in changes)
+        return Verdict(events, withheld=withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening."""
@@ -92,8 +97,11 @@ class Condition:
             data["until"] = timestamp(change.until)
             data["seconds"] = round(change.until - change.since, 3)
             data["reason"] = change.reason
-        elif change.suppressed:
-            data["suppressed"] = change.suppressed
+        else:
+            if change.suppressed:
+                data["suppressed"] = change.suppressed
+            if change.withheld:
+                data["withheld"] = change.withheld
         return Event(
             id=event_id(context.camera, context.rule, "", change.since),
             type=self._config.type,

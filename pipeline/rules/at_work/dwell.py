@@ -34,6 +34,8 @@ class Visit:
     """Whether the visitor was seen outside since then."""
     told: bool = False
     silenced: bool = False
+    veiled: bool = False
+    """Whether a lack of answered frames kept it from being reported."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class _DwellState:
     ended_s: float = 0.0
     quiet_until: float | None = None
     suppressed: int = 0
+    withheld: int = 0
 
 
 class Dwell:
@@ -76,8 +79,10 @@ class Dwell:
         if known:
             self._admit(seen)
         events += self._dismiss(seen, known)
+        veiled = self._veiled()
         events += self._speak(seen)
-        return Verdict(tuple(events), self._minutes.closed(seen.at))
+        withheld = max(0, self._veiled() - veiled)
+        return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End every visit at the time its visitor was last seen."""
@@ -107,7 +112,7 @@ class Dwell:
         self._minutes.inherit(earlier.minutes, at)
         memory.ended, memory.ended_s = earlier.ended, earlier.ended_s
         memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
-        memory.suppressed = earlier.suppressed
+        memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
 
     def _admit(self, seen: Observation) -> None:
         visits = self._memory.visits
@@ -146,12 +151,18 @@ class Dwell:
         now = track.steps[-1].at
         return Visit(track.id, track.label, min(inside, default=now), now, track.box)
 
+    def _veiled(self) -> int:
+        return sum(visit.veiled for visit in self._memory.visits.values())
+
     def _speak(self, seen: Observation) -> Iterator[Event]:
         memory = self._memory
         for _, visit in sorted(memory.visits.items()):
             lasted_s = visit.inside_at - visit.since
             due = not visit.told and lasted_s >= self._terms.for_s
             if not due or not self._schedule.allows(seen.at):
+                continue
+            if not self._config.is_covered(seen):
+                visit.veiled = True
                 continue
             if memory.quiet_until is not None and seen.at < memory.quiet_until:
                 visit.silenced = True
@@ -162,6 +173,8 @@ class Dwell:
             data: dict[str, JsonValue] = {"seconds": round(lasted_s, 3)}
             if memory.suppressed:
                 data["suppressed"], memory.suppressed = memory.suppressed, 0
+            if memory.withheld:
+                data["withheld"], memory.withheld = memory.withheld, 0
             yield self._event(visit, seen.at, data, seen)
 
     def _end_all(self, at: float, reason: Reason) -> Iterator[Event]:
@@ -177,6 +190,7 @@ class Dwell:
         memory.ended += 1
         memory.ended_s += seconds
         memory.suppressed += visit.silenced
+        memory.withheld += visit.veiled and not (visit.told or visit.silenced)
         self._minutes.count(visit.inside_at, left=1)
         if visit.told:
             data: dict[str, JsonValue] = {

@@ -57,8 +57,10 @@ class Limit:
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
         """Judge one more number; `reading` is None where it is unknown."""
         self._minutes.sample(seen.at, None if reading is None else reading.number)
+        was_veiled = self._holding.is_veiled
         events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
-        return Verdict(events, self._minutes.closed(seen.at))
+        withheld = int(self._holding.is_veiled and not was_veiled)
+        return Verdict(events, self._minutes.closed(seen.at), withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""
@@ -87,7 +89,9 @@ class Limit:
             memory.number = reading.number
             breaks = self._config.breaks_limit(reading.number, reading.at_least)
         before = self._holding.since
-        changes = self._holding.see(seen.at, breaks, self._schedule.allows(seen.at))
+        changes = self._holding.see(
+            seen.at, breaks, self._schedule.allows(seen.at), self._config.is_covered(seen)
+        )
         for change in changes:
             if isinstance(change, Ended):
                 yield self._event(seen.at, change, seen)
@@ -128,6 +132,8 @@ class Limit:
             self.memory.updates = 0
             if change.suppressed:
                 data["suppressed"] = change.suppressed
+            if change.withheld:
+                data["withheld"] = change.withheld
         return self._tell(at, change.since, phase, data, seen)
 
     def _tell(

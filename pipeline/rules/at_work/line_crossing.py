@@ -52,6 +52,8 @@ class _CrossingState:
     left: int = 0
     quiet_until: float | None = None
     suppressed: int = 0
+    withheld: int = 0
+    """Crossings since the last event that were not reported for lack of answered frames."""
 
 
 class LineCrossing:
@@ -64,6 +66,7 @@ class LineCrossing:
         self._schedule = Schedule(config.schedule, context.timezone)
         self._minutes = Minutes(context, config.measures)
         self._memory = _CrossingState(self._minutes.memory)
+        self._withheld = 0
 
     def judge(self, seen: Observation) -> Verdict:
         """The crossings that this frame completes, in time order."""
@@ -79,6 +82,7 @@ class LineCrossing:
             key=lambda pair: (pair[0].at, pair[1].id),
         )
         events: list[Event] = []
+        self._withheld = 0
         for _, together in groupby(steps, key=lambda pair: pair[0].at):
             group = list(together)
             self._undo_swaps(group)
@@ -87,7 +91,7 @@ class LineCrossing:
         walkers = self._memory.walkers
         for id_ in [i for i, walker in walkers.items() if seen.at - walker.trail.at > FORGET_S]:
             del walkers[id_]
-        return Verdict(tuple(events), self._minutes.closed(seen.at))
+        return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Write the last minute; a crossing never stays open."""
@@ -116,7 +120,7 @@ class LineCrossing:
         memory.entered, memory.left = earlier.entered, earlier.left
         cooldown_s = self._config.cooldown.total_seconds()
         memory.quiet_until = still_quiet(earlier.quiet_until, at, cooldown_s)
-        memory.suppressed = earlier.suppressed
+        memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
 
     def _step(
         self, seen: Observation, present: set[int], track: Track, step: Step
@@ -132,7 +136,7 @@ class LineCrossing:
         self._memory.entered += direction > 0
         self._memory.left += direction < 0
         self._minutes.count(step.at, entered=int(direction > 0), left=int(direction < 0))
-        if self._may_speak(step.at):
+        if self._may_speak(seen, step.at):
             yield self._event(seen, track, step, direction)
 
     def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
@@ -197,9 +201,13 @@ class LineCrossing:
         swapped = walker_a.trail.miss(here_b) + walker_b.trail.miss(here_a)
         return swapped < kept
 
-    def _may_speak(self, at: float) -> bool:
+    def _may_speak(self, seen: Observation, at: float) -> bool:
         memory = self._memory
         if not self._schedule.allows(at):
+            return False
+        if not self._config.is_covered(seen):
+            memory.withheld += 1
+            self._withheld += 1
             return False
         if memory.quiet_until is not None and at < memory.quiet_until:
             memory.suppressed += 1
@@ -219,6 +227,8 @@ class LineCrossing:
         }
         if memory.suppressed:
             data["suppressed"], memory.suppressed = memory.suppressed, 0
+        if memory.withheld:
+            data["withheld"], memory.withheld = memory.withheld, 0
         return Event(
             id=event_id(seen.camera, self._context.rule, str(track.id), step.at),
             type=self._config.type,

@@ -91,7 +91,8 @@ class ProcessingStage:
     @property
     def troubles(self) -> list[str]:
         """What needs an operator's attention although judging continues."""
-        return [self._pruning.trouble] if self._pruning.trouble else []
+        kept = [self._pruning.trouble] if self._pruning.trouble else []
+        return [*kept, *self._processor.troubles]
 
     def facts(self) -> dict[str, Any]:
         """What it adds to its process's report."""
@@ -188,7 +189,7 @@ class ShardedProcessingStage:
                     f"{unknown.results} results were discarded; `moonwatch reload FILE` makes all "
                     "processes read the file again"
                 )
-        return found
+        return [*found, *self._shards.troubles]
 
     def facts(self) -> dict[str, Any]:
         """What it adds to its process's report."""
