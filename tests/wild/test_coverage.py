@@ -40,7 +40,11 @@ def deployment(**rule: Any) -> Any:
                 "source": {"type": "rtsp", "url": "rtsp://10.0.0.9/door"},
                 "sample": {"every": "500ms"},
                 "tasks": {
-                    "people": {"engine": "fast", "detect": "person", "track": {"confirm_after": "0s"}},
+                    "people": {
+                        "engine": "fast",
+                        "detect": "person",
+                        "track": {"confirm_after": "0s"},
+                    },
                     "shut": {"engine": "words", "ask": "Is the door shut?"},
                 },
                 "lines": {"middle": {"from": [0.1, 0.5], "to": [0.9, 0.5]}},

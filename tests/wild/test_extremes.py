@@ -10,7 +10,6 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
-import redis
 
 from connectors.queues.redis import RedisConfig
 from connectors.queues.redis.queue import RedisQueues
@@ -21,8 +20,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.address import Address
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text, checked
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import SinkError
-from pipeline.core.events import Event, event_from_json, event_to_json, timestamp, to_cloudevent
+from pipeline.core.events import Event, event_to_json, timestamp, to_cloudevent
 from pipeline.core.jobs import Job, Result
 from pipeline.core.local_time import local_time
 from pipeline.core.sinks import Sink
@@ -70,7 +68,7 @@ def server() -> Iterator[Redis]:
 def queues(server: Redis, request: pytest.FixtureRequest) -> Iterator[RedisQueues]:
     """A queue of its own for each test."""
     prefix = f"extremes-{abs(hash(request.node.nodeid))}"
-    config = RedisConfig(url=Address(server.url), prefix=prefix, live_age="1h", dead_letters=1000)  # type: ignore[arg-type]
+    config = RedisConfig(url=Address(server.url), prefix=prefix, live_age="1h", dead_letters=1000)
     built = config.build(SystemClock())
     yield built
     built.close()
@@ -465,7 +463,7 @@ ODD_EVENTS: Mapping[str, str] = {
 def test_an_event_that_cannot_be_sent_is_one_dead_letter(
     store: SqlStore, tmp_path: Path, body: str, sink: str
 ) -> None:
-    """A stored record of extremes between good events: it is put aside, the others are delivered."""
+    """A stored record of extremes between good events: it is put aside, the others arrive."""
     built: Sink
     if sink == "jsonl":
         built = JsonlConfig(type="jsonl", path=tmp_path / "out.jsonl").build("Shop")
@@ -528,7 +526,7 @@ WHOLE_REPORT = json.loads(
         troubles=("a",),
     ).to_bytes()
 )
-EXTREME_VALUES = (
+EXTREME_VALUES: tuple[Any, ...] = (
     *(HUGE, -HUGE, 2**70, -1, 1.5, True, None, "", "\x1b[2J\0", HALF, LONG, [], {}),
     *([HUGE], {"door": HUGE}, {"door": {"fast": [HUGE, HUGE, HUGE]}}, {"door": {"up": HUGE}}),
 )
@@ -572,7 +570,7 @@ def test_a_member_of_any_name_has_words(member: str) -> None:
 def test_what_lies_under_the_names_of_processes_may_be_anything(
     queues: RedisQueues, server: Redis
 ) -> None:
-    """Members, leases, lengths and letters that no moonwatch wrote: all of them can be asked for."""
+    """Members, leases, lengths and letters that no moonwatch wrote: all can be asked for."""
     client, base = server.client, _base(queues)
     client.zadd(f"{base}:present", {b"\xff\xfe": 9e15})
     client.hset(f"{base}:reports", b"\xff\xfe", b"\xff")
@@ -657,7 +655,7 @@ def _partition(queues: RedisQueues) -> int:
 
 
 def _base(queues: RedisQueues) -> str:
-    return queues.link._target.base  # noqa: SLF001 - where the keys of this queue lie
+    return queues.link._target.base
 
 
 def _add(
@@ -713,7 +711,7 @@ def _work(queues: RedisQueues) -> list[Job]:
 
 
 def _rewrite(store: SqlStore, position: int, body: str) -> None:
-    with store._database.write("damage an event") as connection:  # noqa: SLF001 - as a disk may
+    with store._database.write("damage an event") as connection:
         connection.exec_driver_sql(
             "UPDATE moonwatch_events SET body = ? WHERE position = ?", (body, position)
         )

@@ -79,7 +79,7 @@ def events_of(store: Any) -> list[Event]:
 
 
 def test_a_fast_engine_on_many_recordings_leaves_every_picture(tmp_path: Path) -> None:
-    """Seventeen recordings are answered before the first result is judged: no picture is missing."""
+    """Seventeen recordings are answered before a result is judged: no picture is missing."""
     config = StoreConfig(url=f"sqlite:///{tmp_path}/events.db")
     queues = MemoryConfig(file_room=FRAMES).build(SystemClock())
     for camera in CAMERAS:
