@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.events import event_to_json
+from pipeline.core.events import Event, event_to_json
 from pipeline.deployment.model import Deployment
+from pipeline.rules.coverage import COVERAGE
 from tests.formats import scene
 from tests.formats.present import FOLDER, deployment, judge
 
@@ -21,12 +22,13 @@ def found(
 ) -> tuple[Mapping[str, str], Mapping[tuple[str, int], Any]]:
     """Every event by its record id, and every minute with the values that are known.
 
-    The first release wrote nothing of a minute that was still running.
+    The first release wrote nothing of a minute that was still running, and its events did not say
+    how much they stand on.
     """
     store = made.store.build()
     try:
         events = {
-            stored.event.record_id: event_to_json(stored.event)
+            stored.event.record_id: event_to_json(_without_coverage(stored.event))
             for stored in store.events_after(0, 100_000)
         }
         minutes = {
@@ -39,6 +41,10 @@ def found(
     finally:
         store.close()
     return events, minutes
+
+
+def _without_coverage(event: Event) -> Event:
+    return replace(event, data={n: v for n, v in event.data.items() if n != COVERAGE})
 
 
 @pytest.fixture

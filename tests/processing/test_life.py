@@ -22,7 +22,7 @@ from pipeline.core.store import Checkpoint, Commit
 from pipeline.core.tasks import Detect, question_of
 from pipeline.deployment.model import Deployment
 from pipeline.processing.processor import Processor, ProcessorContext
-from pipeline.processing.snapshots import Snapshots
+from pipeline.processing.snapshots import MISSING, Snapshots
 from pipeline.runtime.assembly import plans_of
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
@@ -82,8 +82,12 @@ class Site:
         return [kept.event for kept in self.store.events_after(0, 10_000)]
 
     def of(self, rule: str) -> list[Event]:
-        """Those of one rule."""
-        return [event for event in self.events() if event.rule == rule]
+        """Those of one rule; no pictures are kept here, which their data say where one is asked."""
+        return [
+            replace(event, data={n: v for n, v in event.data.items() if n != MISSING})
+            for event in self.events()
+            if event.rule == rule
+        ]
 
     def minutes(self, rule: str) -> list[Bucket]:
         """The minutes of one rule."""
