@@ -316,9 +316,33 @@ def test_a_failure_to_hand_on_ends_the_worker() -> None:
     bench = Bench(engine, size=1)
     bench.put(job(0))
     assert bench.worker.feed(0.0) == 1
-    engine.tickets[0].settle([])  # against the port: one answer for each task
-    with pytest.raises(ValueError, match="shorter"):
+    engine.tickets[0].settle([None])  # type: ignore[list-item] # noted as a failed answer
+    bench.worker._condition = Angry()  # type: ignore[assignment] # noqa: SLF001 - a fault of our own
+    with pytest.raises(ZeroDivisionError):
         bench.worker.run()
+
+
+class Angry:
+    """Raises at every answer."""
+
+    def answered(self, given: Sequence[Answer]) -> None:
+        """A fault."""
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("given", [[], [BOX, BOX]], ids=["none", "two"])
+def test_too_few_or_too_many_answers_are_a_failed_frame(given: list[Answer]) -> None:
+    """An engine that answers another number of tasks than it was asked costs that frame alone."""
+    engine = ByHand()
+    bench = Bench(engine, size=1)
+    bench.put(job(0))
+    assert bench.worker.feed(0.0) == 1
+    engine.tickets[0].settle(given)
+    assert bench.worker.hand_on(SOON_S) == 1
+    (result,) = bench.results()
+    (answer,) = result.answers.values()
+    assert isinstance(answer, Failed)
+    assert answer.reason == f"the engine gave {len(given)} answers for 1 tasks"
 
 
 def test_pictures_of_cameras_with_snapshots_are_kept() -> None:
