@@ -40,7 +40,9 @@ class CameraFigures:
         """The figures of an `as_json()` of any release; raises TypeError or ValueError."""
         said = dict(data)
         known: dict[str, Any] = {
-            name: {readable(label): counted_number(n) for label, n in dict(said.get(name, {})).items()}
+            name: {
+                readable(label): counted_number(n) for label, n in dict(said.get(name, {})).items()
+            }
             for name in _SPLIT
         }
         known |= {name: counted_number(said.get(name, 0)) for name in _COUNTED}
