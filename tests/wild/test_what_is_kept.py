@@ -5,6 +5,9 @@ import logging
 import os
 import shutil
 import sqlite3
+import tempfile
+import traceback
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +25,10 @@ from pipeline.deployment.loader import parse
 from pipeline.processing.snapshots import reference_of
 from pipeline.runtime.stages.retention import Retention
 from pipeline.testing import ManualClock
+from tests.cli.test_run import moonwatch
 from tests.contracts.event_tools import an_event
+from tests.runtime.clips import camera, cut, deployment
+from tests.runtime.clips import written as deployment_file
 
 DAY = 86400.0
 TEXT = """
@@ -50,9 +56,16 @@ class Shop:
         self.media: FileMediaStore = self.deployment.store.build_media(self.store)
         self.retention = Retention(self.deployment, self.store, self.media, self.clock)
 
-    def keep(self, number: int, content: bytes = b"picture", *, stored: bool = True) -> Path:
+    def keep(
+        self,
+        number: int,
+        content: bytes = b"picture",
+        *,
+        stored: bool = True,
+        at: float | None = None,
+    ) -> Path:
         """Keep an event's picture, and the event unless moonwatch is killed in between."""
-        event = replace(an_event(number), camera="door", at=self.clock.now())
+        event = replace(an_event(number), camera="door", at=at or self.clock.now())
         reference = reference_of(event)
         self.media.put(reference, content)
         path = self.media.path(reference)
@@ -365,3 +378,83 @@ def test_pictures_without_the_store_that_recorded_them(tmp_path: Path) -> None:
     assert store.prune(2e9) == Forgotten()
     assert picture.exists()
     store.close()
+
+
+def as_nobody(work: Callable[[], None]) -> None:
+    """Do it as a user without rights: in a process of its own where this one is root's."""
+    if os.geteuid() != 0:
+        work()
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            work()
+        except BaseException:  # noqa: BLE001 - whatever it was, the parent is told
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_old_pictures_of_which_one_cannot_be_deleted() -> None:
+    """A folder was made read-only: all others go, and it is said until that is undone."""
+
+    def work() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            shop = Shop(Path(folder))
+            locked, free = shop.keep(1), shop.keep(2, at=shop.clock.now() + DAY)
+            locked.parent.chmod(0o500)
+            shop.pass_days(31)
+            assert locked.exists()
+            assert not free.exists()
+            assert (
+                f"cannot be deleted (1): door/2023-11-14/{locked.name}: Permission denied"
+                in str(shop.retention.trouble)
+            )
+            locked.parent.chmod(0o700)
+            shop.pass_days(1)
+            assert not locked.exists()
+            assert shop.retention.trouble is None
+            shop.store.close()
+
+    as_nobody(work)
+
+
+def test_all_was_kept_for_years_until_somebody_set_a_limit(shop: Shop) -> None:
+    """Then what is older goes at once: the clock was seen to be right all the time."""
+    endless = shop.deployment.store.model_copy(update={"keep": None})
+    limited = shop.deployment
+    shop.retention.update(limited.model_copy(update={"store": endless}))
+    picture = shop.keep(1)
+    for _ in range(20):
+        shop.pass_days(30)
+    assert picture.exists()
+    shop.retention.update(limited)
+    shop.pass_days(1)
+    assert not picture.exists()
+    assert shop.retention.trouble is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_run_whose_pictures_lie_among_the_owners_files(tmp_path: Path) -> None:
+    """The next run forgets what the first one wrote, and nothing else."""
+    clip = cut(tmp_path / "plaza.mp4", 3.0)
+    content = deployment(tmp_path, {"plaza": camera(clip)})
+    content["store"] |= {"keep": "1s", "media": str(tmp_path / "home")}
+    invoice = written(tmp_path / "home" / "invoice.pdf")
+    photo = written(tmp_path / "home" / "plaza" / "2026-06-01" / "holiday.jpg")
+    file = deployment_file(tmp_path, content)
+    assert moonwatch("run", file)[0] == 0
+    assert len(list((tmp_path / "home" / "plaza" / "2026-06-01").iterdir())) > 1
+    with closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        for table in ("events", "pictures", "buckets", "health"):
+            connection.execute(f"UPDATE moonwatch_{table} SET kept_at = kept_at - 60")
+        connection.commit()
+    code, _, errors = moonwatch("run", file)
+    assert code == 0
+    assert "forgot " in errors
+    assert list(photo.parent.iterdir()) == [photo]
+    assert invoice.exists()

@@ -21,7 +21,7 @@ _MARK = "retention"
 """The time up to which the store's records are known to have aged."""
 # A clock further ahead than this part of `keep` is not believed at once.
 _BELIEVED_SHARE = 0.1
-_MOST_BELIEVED_S = 3 * 86400.0
+_LEAST_BELIEVED_S, _MOST_BELIEVED_S = 3600.0, 3 * 86400.0
 # A clock that has been behind for so long is the right one: the one before it was ahead.
 _BEHIND_FOR_S = 86400.0
 
@@ -53,12 +53,12 @@ class Retention:
         self._store = store
         self._media = media
         self._clock = clock
-        self._pruned_at: float | None = None
         self._looked_at = clock.monotonic()
         self._said_at = float("-inf")
         self._behind_since: float | None = None
         self._numbers = _Numbers()
         self._has_looked = False
+        self._has_counted = False
         self._trouble: str | None = None
         self._clock_trouble: str | None = None
         self._newest: float | None = None
@@ -79,15 +79,15 @@ class Retention:
     def look(self) -> None:
         """Delete what is too old, once an hour."""
         now = self._clock.monotonic()
-        if self._keep is None:
+        if self._has_looked and now - self._looked_at < _PRUNE_EVERY_S:
             return
-        last = self._pruned_at
-        if last is not None and now - last < _PRUNE_EVERY_S:
-            return
-        elapsed_s = now - self._looked_at
-        self._pruned_at = self._looked_at = now
-        keep_s = self._keep.total_seconds()
+        elapsed_s, self._looked_at, self._has_looked = now - self._looked_at, now, True
         try:
+            if self._keep is None:
+                # Where all is kept, the mark is for the day on which that ends.
+                self._store.remember(_MARK, self._clock.now())
+                return
+            keep_s = self._keep.total_seconds()
             until = self._aged_until(keep_s, elapsed_s)
             if until is None:
                 return
@@ -108,8 +108,8 @@ class Retention:
         numbers.pictures += pictures.pictures
         numbers.bytes += pictures.bytes
         numbers.left_alone += pictures.left_alone
-        if not self._has_looked:
-            self._has_looked = True
+        if not self._has_counted:
+            self._has_counted = True
             unrecorded = self._media.unrecorded(before)
             if unrecorded:
                 logger.warning(
@@ -142,7 +142,8 @@ class Retention:
             newest = self._newest
             mark = newest if newest is not None and newest >= SET_SINCE else now
         ahead_s = now - mark - elapsed_s
-        if ahead_s > min(_BELIEVED_SHARE * keep_s, _MOST_BELIEVED_S):
+        believed_s = max(_LEAST_BELIEVED_S, min(_BELIEVED_SHARE * keep_s, _MOST_BELIEVED_S))
+        if ahead_s > believed_s:
             mark = min(now, mark + 2 * elapsed_s)
             self._store.remember(_MARK, mark)
             ahead = format_duration(timedelta(seconds=round((now - mark) / 3600) * 3600))
