@@ -42,7 +42,7 @@ class ForgottenPictures:
     """Why the first of those could not be deleted."""
 
 
-class _Found(Enum):
+class _AtPlace(Enum):
     """What is at a recorded picture's place."""
 
     DELETED = auto()
@@ -51,12 +51,12 @@ class _Found(Enum):
 
 
 @dataclass(slots=True)
-class _Place:
+class _OpenFolders:
     """The folders from the media folder down to a picture, open; links are not followed."""
 
     handles: list[int] = field(default_factory=list)
 
-    def descend(self, root: Path, folders: Sequence[str]) -> _Found | None:
+    def descend(self, root: Path, folders: Sequence[str]) -> _AtPlace | None:
         """Open them; what is found instead of a folder, or None."""
         try:
             self.handles.append(os.open(root, _FOLDER))
@@ -64,10 +64,10 @@ class _Place:
                 here = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.handles[-1])
                 self.handles.append(here)
         except FileNotFoundError:
-            return _Found.MISSING
+            return _AtPlace.MISSING
         except OSError:
             if self.handles and not _is_folder(folders[len(self.handles) - 1], self.handles[-1]):
-                return _Found.FOREIGN
+                return _AtPlace.FOREIGN
             raise
         return None
 
@@ -137,9 +137,9 @@ class FileMediaStore:
                     done.trouble = done.trouble or f"{reference}: {error.strerror}"
                     continue
                 overdue = records[-1].written_at < before - _MISSING_FOR_S
-                if found is not _Found.MISSING or overdue:
+                if found is not _AtPlace.MISSING or overdue:
                     settled += records
-                done.left_alone += found is _Found.FOREIGN
+                done.left_alone += found is _AtPlace.FOREIGN
             self._records.forget_pictures(settled)
             if len(page) < _AT_ONCE:
                 return done
@@ -188,16 +188,16 @@ class FileMediaStore:
 
     def _delete(
         self, reference: str, records: Sequence[PictureRecord], done: ForgottenPictures
-    ) -> _Found:
+    ) -> _AtPlace:
         """Delete a picture and what was left of an attempt to write it; raises OSError."""
         try:
             *folders, name = self._parts(reference)
         except StoreError:
-            return _Found.FOREIGN  # somebody else's record
+            return _AtPlace.FOREIGN  # somebody else's record
         roots = [os.path.realpath(self.folder), *(one.folder for one in records if one.folder)]
-        found = _Found.MISSING
+        found = _AtPlace.MISSING
         for root in dict.fromkeys(roots):
-            place = _Place()
+            place = _OpenFolders()
             try:
                 instead = place.descend(Path(root), folders)
                 if instead is None:
@@ -205,7 +205,7 @@ class FileMediaStore:
                     place.tidy(folders)
             finally:
                 place.close()
-            if instead is not _Found.MISSING:
+            if instead is not _AtPlace.MISSING:
                 found = instead
         return found
 
@@ -248,7 +248,7 @@ def _unfinished(name: str, digest: str) -> str:
 
 def _delete_in(
     folder: int, name: str, records: Sequence[PictureRecord], done: ForgottenPictures
-) -> _Found:
+) -> _AtPlace:
     for record in records:
         if record.digest:
             _delete_unfinished(folder, _unfinished(name, record.digest), record.size)
@@ -257,15 +257,15 @@ def _delete_in(
             name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
         )
     except FileNotFoundError:
-        return _Found.MISSING
+        return _AtPlace.MISSING
     except OSError:
         if _is_file(name, folder):
             raise
-        return _Found.FOREIGN
+        return _AtPlace.FOREIGN
     try:
         size = os.fstat(file).st_size
         if not any(_is_content(file, record) for record in records):
-            return _Found.FOREIGN
+            return _AtPlace.FOREIGN
         with contextlib.suppress(FileNotFoundError):  # another process deletes too
             if os.path.samestat(
                 os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(file)
@@ -275,7 +275,7 @@ def _delete_in(
                 done.bytes += size
     finally:
         os.close(file)
-    return _Found.DELETED
+    return _AtPlace.DELETED
 
 
 def _delete_unfinished(folder: int, name: str, size: int) -> None:

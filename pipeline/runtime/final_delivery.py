@@ -22,7 +22,7 @@ _UNSEEN_S = 30.0
 
 
 @dataclass(slots=True)
-class _Progress:
+class _CursorSeen:
     """Where a sink's cursor was, and when it last moved, on the monotonic clock."""
 
     position: int
@@ -44,7 +44,7 @@ class FinalDelivery:
         self._began: float | None = None
         self._looked_at = float("-inf")
         self._goes_on = True
-        self._progress: dict[str, _Progress] = {}
+        self._progress: dict[str, _CursorSeen] = {}
 
     def goes_on(self, deployment: Deployment, lanes: Sequence[LaneStatus]) -> bool:
         """Whether to stay; asked again and again once all recordings are judged."""
@@ -88,7 +88,7 @@ class FinalDelivery:
         limit = deployment.sinks[cursor.sink].deliver_within
         if limit is not None and took_s >= limit.total_seconds():
             return False
-        known = self._progress.setdefault(cursor.sink, _Progress(cursor.position, now))
+        known = self._progress.setdefault(cursor.sink, _CursorSeen(cursor.position, now))
         if cursor.position > known.position:
             known.position, known.moved_at, known.has_moved = cursor.position, now, True
         still_s = now - known.moved_at

@@ -27,7 +27,7 @@ _BEHIND_FOR_S = 86400.0
 
 
 @dataclass(slots=True)
-class _Numbers:
+class _Deleted:
     """What was deleted and not logged yet."""
 
     events: int = 0
@@ -56,7 +56,7 @@ class Retention:
         self._looked_at = clock.monotonic()
         self._said_at = float("-inf")
         self._behind_since: float | None = None
-        self._numbers = _Numbers()
+        self._numbers = _Deleted()
         self._has_looked = False
         self._has_counted = False
         self._trouble: str | None = None
@@ -189,9 +189,9 @@ class Retention:
     def _say(self, now: float) -> None:
         """Log what was deleted, once a day."""
         numbers = self._numbers
-        if now - self._said_at < _SAY_EVERY_S or numbers == _Numbers():
+        if now - self._said_at < _SAY_EVERY_S or numbers == _Deleted():
             return
-        self._said_at, self._numbers = now, _Numbers()
+        self._said_at, self._numbers = now, _Deleted()
         keep = format_duration(self._keep) if self._keep is not None else "was kept"
         logger.info(
             "forgot %s events and %s pictures (%s) older than %s",
