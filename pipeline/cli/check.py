@@ -3,18 +3,15 @@
 With `--probe` it opens the recordings.
 """
 
+import importlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.loader import read
-
-if TYPE_CHECKING:
-    from pipeline.deployment.model import Deployment
-    from pipeline.insight.probing import ProbedCamera
 
 
 def check(
@@ -47,10 +44,8 @@ def check(
     if as_json:
         warnings = [_data(warning) for warning in loaded.warnings]
         answer: dict[str, Any] = {"ok": True, "warnings": warnings}
-        probed = _probed(deployment) if probe else []
         if probe:
-            answer |= {"recordings": [one.as_json() for one in probed]}
-            answer["ok"] = not any(one.failure for one in probed)
+            answer |= _probe().as_json(deployment)
         typer.echo(json.dumps(answer, indent=2))
         raise typer.Exit(0 if answer["ok"] else 1)
     for warning in loaded.warnings:
@@ -60,35 +55,13 @@ def check(
         f"{file}: valid. {_number(len(deployment.cameras), 'camera')}, "
         f"{_number(rules, 'rule')}, {_number(len(deployment.sinks), 'sink')}"
     )
-    if probe:
-        _show(_probed(deployment))
-
-
-def _probed(deployment: "Deployment") -> "list[ProbedCamera]":
-    # Only here: it takes as long to import as a whole check.
-    from pipeline.insight.probing import probe
-
-    return list(probe(deployment))
-
-
-def _show(probed: "list[ProbedCamera]") -> None:
-    from rich.console import Console
-
-    from pipeline.cli.tables import probed_table
-
-    console = Console()
-    for one in probed:
-        if one.is_live:
-            typer.echo(f"{one.camera}: {one.source}, a live camera, is not opened by --probe")
-            continue
-        if one.files:
-            console.print(probed_table(one))
-        for remark in one.remarks:
-            typer.echo(f"  warning: camera {one.camera}: {remark}")
-        if one.failure is not None and one.failure not in one.remarks:
-            typer.echo(f"  camera {one.camera}: {one.failure}", err=True)
-    if any(one.failure for one in probed):
+    if probe and not _probe().show(deployment):
         raise typer.Exit(1)
+
+
+def _probe() -> Any:
+    """What reads recordings; importing it takes as long as a whole check without it."""
+    return importlib.import_module("pipeline.cli.probe_recordings")
 
 
 def _data(problem: Problem) -> dict[str, str | int | None]:

@@ -37,7 +37,7 @@ def render_camera(
             [Problem("--tracks", f"{tracks} does not exist; `run --record` writes it")]
         )
     config: FileConfig = camera.source
-    if out.exists() and any(out.samefile(read) for read in (tracks, *find_files(config.path).files)):
+    if out.exists() and any(out.samefile(read) for read in (tracks, *map(Path, find_files(config.path).files))):
         raise ConfigError([Problem("--out", f"{out} is what is read; name another file")])
     store = deployment.store.build_reader(SystemClock())
     try:

@@ -1,6 +1,7 @@
 """A folder that has grown since it was played goes on with its first new frame."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.runtime.clips import cut, deployment, written
 from tests.runtime.fleet import found
 
 LANE = ("plaza", "coco")
+ENDED = 1_780_000_000.0
 FRAMES = 4
 """Of two seconds, two a second."""
 
@@ -54,6 +56,9 @@ def test_a_folder_that_grows_loses_no_frame(
     recordings.mkdir()
     for nth in range(3):
         shutil.copy(clip, recordings / f"{nth}.mp4")
+        # Made without a pause: what lies between times of modification is a gap.
+        ended = ENDED + 2.0 * nth
+        os.utime(recordings / f"{nth}.mp4", (ended, ended))
         assert played(tmp_path, recordings, **more) == FRAMES
     assert played(tmp_path, recordings, **more) == 0
     at_the_end = found(tmp_path, [LANE])

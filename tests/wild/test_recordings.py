@@ -594,6 +594,10 @@ def test_what_a_glob_means(tmp_path: Path) -> None:
     assert [Path(name).name for name in everything.unfinished] == ["d.mp4.part"]
     assert [Path(name).name for name in find_files(str(deep)).files] == ["a.mp4", "b.MP4"]
     assert len(find_files(f"{tmp_path}/*/*/*.mp4").files) == 2
+    (deep / "h.mkv").write_bytes(b"x")
+    assert len(find_files(f"{tmp_path}/*/*/[a-z].{{mp4,mkv}}").files) == 3
+    with pytest.raises(SourceError, match=r"matches folders only; write .*2026/\*/\*\.mp4"):
+        find_files(f"{tmp_path}/2026/*")
 
 
 def test_a_relative_glob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

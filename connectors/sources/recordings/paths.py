@@ -1,6 +1,7 @@
 """Which files a path means: one way to tell, for `check` and for playing alike."""
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -8,8 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from connectors.sources.failures import failure
-from pipeline.core.errors import SourceFailure
+from pipeline.core.errors import SourceError, SourceFailure
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -46,11 +46,11 @@ PICTURE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp"])
 """Pictures that play as a film when there is no video beside them."""
 # How copying programs and browsers call what is not there in full yet.
 _UNFINISHED = (".part", ".tmp", ".temp", ".partial", ".filepart", ".crdownload", ".download")
-_MOST_FOLDERS = 20_000
+_BRACES = re.compile(r"\{([^{}/]*,[^{}/]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFiles:
     """The files of a path, in order of their names."""
 
     files: Sequence[str]
@@ -58,7 +58,7 @@ class Found:
     """Files that are just being copied, by their names; they are not among `files`."""
 
 
-def find_files(path: str) -> Found:
+def find_files(path: str) -> FoundFiles:
     """The videos that a path means; raises SourceError where there are none.
 
     Numbers in names count as numbers: `part2.mp4` comes before `part10.mp4`. Hidden files are not
@@ -68,18 +68,18 @@ def find_files(path: str) -> Found:
     try:
         if Path(path).is_dir():
             found = [str(entry) for entry in Path(path).iterdir() if _is_visible_file(entry)]
-        elif Path(path).exists() or not glob.has_magic(path):
-            return Found([path])
+        elif Path(path).exists() or not (glob.has_magic(path) or _BRACES.search(path)):
+            return FoundFiles([path])
         else:
-            found = list(_matching(path))
+            found = list(dict.fromkeys(itertools.chain(*map(_matching, _without_braces(path)))))
     except PermissionError:
         words = "cannot be read by this user (permission denied)"
-        raise failure(SourceFailure.UNAUTHORISED, path, words) from None
+        raise SourceError(SourceFailure.UNAUTHORISED, f"{path} {words}") from None
     chosen = _chosen(found, any_kind=not Path(path).is_dir())
     if not chosen:
-        raise failure(SourceFailure.NOT_FOUND, path, _why_none(path, found))
+        raise SourceError(SourceFailure.NOT_FOUND, f"{path} {_why_none(path, found)}")
     unfinished = [name for name in found if name.lower().endswith(_UNFINISHED)]
-    return Found(sorted(chosen, key=_natural), sorted(unfinished, key=_natural))
+    return FoundFiles(sorted(chosen, key=_natural), sorted(unfinished, key=_natural))
 
 
 def is_picture(path: str) -> bool:
@@ -102,6 +102,9 @@ def _why_none(path: str, found: Sequence[str]) -> str:
     if not folder.is_dir():
         if any(name.lower().endswith(_UNFINISHED) for name in found):
             return "matches only files that are still being copied"
+        inside = (name for name in glob.glob(path) if Path(name).is_dir())  # noqa: PTH207
+        if next(inside, None) is not None:
+            return f"matches folders only; write {Path(path, '*.mp4')}"
         return "matches no file"
     for inside, _, names in _walk(folder):
         kinds = {Path(name).suffix.lower() for name in names}
@@ -110,6 +113,16 @@ def _why_none(path: str, found: Sequence[str]) -> str:
             deep = str(folder / "**" / f"*{suffix}")
             return f"holds no video files itself, but folders that do; write {deep}"
     return "holds no video files"
+
+
+def _without_braces(pattern: str) -> Iterator[str]:
+    """`*.{mp4,mkv}` as two globs, as shells understand it."""
+    found = _BRACES.search(pattern)
+    if found is None:
+        yield pattern
+        return
+    for choice in found[1].split(","):
+        yield from _without_braces(pattern[: found.start()] + choice + pattern[found.end() :])
 
 
 def _is_visible_file(entry: Path) -> bool:
@@ -140,7 +153,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """
     seen: set[str] = set()
     waiting: list[tuple[str, list[str]]] = [(str(folder), [])]
-    while waiting and len(seen) < _MOST_FOLDERS:
+    while waiting:
         place, steps = waiting.pop()
         real = os.path.realpath(place)
         if real in seen:
