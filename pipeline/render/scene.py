@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from connectors.sources.recordings.paths import find_files
 from connectors.sources.file import FileConfig
+from connectors.sources.recordings.paths import find_files
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.frames import Picture
@@ -37,7 +37,9 @@ def render_camera(
             [Problem("--tracks", f"{tracks} does not exist; `run --record` writes it")]
         )
     config: FileConfig = camera.source
-    if out.exists() and any(out.samefile(read) for read in (tracks, *map(Path, find_files(config.path).files))):
+    if out.exists() and any(
+        out.samefile(read) for read in (tracks, *map(Path, find_files(config.path).files))
+    ):
         raise ConfigError([Problem("--out", f"{out} is what is read; name another file")])
     store = deployment.store.build_reader(SystemClock())
     try:
