@@ -230,7 +230,7 @@ def _said(told: Sequence[Outcome]) -> str:
     if not wrong:
         return "right"
     first = wrong[0]
-    words = "" if first.state is None else first.state.words.partition(";")[0]
+    words = "" if first.state is None else first.state.words.partition(", so")[0]
     times = [one.said_after_s for one in wrong if one.said_after_s is not None]
     share = "" if len(wrong) == len(told) else f" (on {len(wrong)} of {len(told)})"
     return f"after {min(times):.0f} to {max(times):.0f} s: {words}{share}"

@@ -493,9 +493,13 @@ class CameraWatches:
         watched = self._watched.copy()
         return {n: told for n, one in watched.items() if (told := one.saying.told) is not None}
 
-    def unwell(self) -> Mapping[str, str]:
-        """What is wrong with each camera that is not well, in a sentence."""
-        return {name: in_words(told) for name, told in self.wellness.items() if told}
+    def unwell(self, *, but: Collection[str] = ()) -> Mapping[str, str]:
+        """What is wrong with each camera that is not well, in a sentence; `but` leaves out some."""
+        found = {
+            name: tuple(trouble for trouble in told if trouble["state"] not in but)
+            for name, told in self.wellness.items()
+        }
+        return {name: in_words(told) for name, told in found.items() if told}
 
 
 def in_words(told: Wellness) -> str:

@@ -40,6 +40,8 @@ _HELP = {
     "black": "check the lens, its cover and the light; if it is dark at night, set `black: false`",
     "clock": "set the camera's clock by NTP, lower its frame rate or update its firmware",
 }
+STILL_JUDGED = ("clock",)
+"""Troubles in which judging goes on, so that they do not concern readiness."""
 HAS = {"clock": "has a wrong clock"}
 """What a camera does in a trouble whose state is no word for it."""
 

@@ -12,6 +12,9 @@ from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+_WRONG_CLOCK = (
+    "has a wrong clock: %s; set it by NTP, lower the camera's frame rate or update its firmware"
+)
 # A camera may put anything into its answers, something new each time.
 _MOST_SAID = 50
 
@@ -110,9 +113,9 @@ class CameraHealth:
             extra = {"camera": self._camera}
             level = logging.INFO if state.is_right else logging.WARNING
             level = logging.DEBUG if is_repeat else level
-            advice = "" if state.is_right else "; set its time by NTP, or update its firmware"
-            logger.log(level, "camera %s: %s%s", self._camera, state.words, advice, extra=extra)
             name = "clock_right" if state.is_right else "clock"
+            said = f": {state.words}" if state.is_right else f" {_WRONG_CLOCK % state.words}"
+            logger.log(level, "camera %s%s", self._camera, said, extra=extra)
             self._on_health(Health(self._camera, at, name, state.words, state.rate))
 
     def _say(self, health: Health, level: int = logging.INFO, still: str = "") -> None:

@@ -183,7 +183,7 @@ def test_a_camera_with_a_wrong_clock_is_in_trouble(tmp_path: Path) -> None:
     health = Health("plaza", AT, "clock", "its timestamps stand still")
     (trouble,) = seen(deployed(tmp_path, [Health("plaza", AT - 60, "online"), health])).troubles
     since = "2026-06-01T13:00:00+01:00"
-    assert trouble == f"camera plaza has had a wrong clock since {since}: {health.detail}"
+    assert trouble == f"camera plaza has a wrong clock (since {since}): {health.detail}"
 
 
 def test_a_run_that_is_not_there_leaves_unknown(tmp_path: Path) -> None:

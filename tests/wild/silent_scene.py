@@ -12,7 +12,7 @@ from pipeline.core.answers import Answer, Failed, Text
 from pipeline.core.events import Event
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.measures import Health
-from pipeline.core.sources import Need
+from pipeline.core.sources import CameraClockState, Need
 from pipeline.core.tasks import Task
 from pipeline.deployment.loader import load
 from pipeline.inference.engines.batching import BatchingEngine
@@ -45,6 +45,7 @@ class FedSource:
         self._fed: queue.Queue[Picture | None] = queue.Queue()
         self._open = threading.Event()
         self.opened = 0
+        self.camera_clock: CameraClockState | None = None
 
     @property
     def run(self) -> str:

@@ -33,6 +33,7 @@ from pipeline.core.sources import CameraClockState, Need
 from pipeline.core.tasks import Detect
 from pipeline.core.wire import decode_result, encode_result
 from pipeline.processing.health import HealthEvents
+from pipeline.runtime.wellness import STILL_JUDGED
 from pipeline.sampling.camera import Camera
 from pipeline.sampling.config import SampleConfig
 from pipeline.sampling.loop import CameraLoop
@@ -41,6 +42,8 @@ from pipeline.testing import ManualClock, wait_until
 from tests.connectors.sources.clips import Clip, access_units, write_clip
 from tests.connectors.sources.servers import FileServer, udp_server
 from tests.sampling.fakes import START, Bench, painted
+from tests.wild.silent_scene import Scene
+from tests.wild.test_silence import over, told
 
 # The table in benchmarks/clocks.md was made, and the figures in the code chosen, with seeds below
 # 100 and other rates.
@@ -110,7 +113,7 @@ def test_an_honest_camera_on_bad_networks_is_never_accused() -> None:
     [
         (lambda _t, _c: 3.5, "its timestamps stand still", 0.0),
         (lambda t, _c: t / 1000, "its clock runs at 0.00", 0.001),
-        (lambda t, _c: t * 1000, "times real time; its timestamps are corrected", 1000.0),
+        (lambda t, _c: t * 1000, "times real time, so its timestamps are corrected", 1000.0),
         (lambda t, _c: -t, "its clock runs at -", -1.0),
         (lambda _t, c: c.uniform(0, 2**33 / 90_000), "its timestamps make no sense", None),
         (lambda _t, _c: None, "it sends no timestamps", None),
@@ -457,7 +460,7 @@ def test_a_slow_clock_is_said_once_and_judging_goes_on(caplog: pytest.LogCapture
     assert event.data["rate"] == pytest.approx(0.84)
     assert "runs at 0.84 times real time" in str(event.data["reason"])
     (said,) = [one.getMessage() for one in caplog.records if "clock" in one.getMessage()]
-    assert said.startswith("camera door: its clock runs at 0.84 times real time")
+    assert said.startswith("camera door has a wrong clock: its clock runs at 0.84 times real time")
     assert "NTP" in said
 
 
@@ -469,6 +472,22 @@ def test_a_clock_that_was_mended_ends_its_trouble() -> None:
     start, end = (one for one in events_of(seen_of(lens, clock)) if one.type == "camera_clock")
     assert (start.phase, end.phase, end.id) == ("start", "end", start.id)
     assert end.data["seconds"] == pytest.approx(145, abs=25)
+
+
+def test_a_wrong_clock_is_seen_everywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Log, event, metric and report; but the camera is ready, as it is judged."""
+    with Scene(tmp_path) as scene:
+        scene.pass_time(5)
+        words = "its clock runs at 0.84 times real time, so its timestamps are corrected by that"
+        scene.source.camera_clock = CameraClockState(False, words, 0.84)
+        scene.pass_time(3)
+        told(scene, "clock", caplog)
+        assert scene.sentence().startswith(f"has a wrong clock: {words}; ")
+        assert scene.watches.unwell(but=STILL_JUDGED) == {}
+        assert scene.metrics.value("moonwatch_camera_up", camera="door") == 1
+        scene.source.camera_clock = CameraClockState(True, "its timestamps are right", 1.0)
+        scene.pass_time(3)
+        over(scene, "clock")
 
 
 def test_a_camera_over_http_ends_the_trouble_of_the_one_before() -> None:

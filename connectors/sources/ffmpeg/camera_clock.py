@@ -98,7 +98,7 @@ BY_ARRIVAL = "its pictures are dated by their arrival"
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
+class _EarlyArrival:
     """The earliest arrival of half a second."""
 
     now: float
@@ -108,7 +108,7 @@ class _Point:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _RateLine:
     """The clock over some points: `pts = start + rate * now`."""
 
     rate: float
@@ -158,8 +158,8 @@ class CameraClock:
         self._owed = 0.0
         self._pulled = 0.0
         # Measuring.
-        self._points: deque[_Point] = deque(maxlen=_POINTS)
-        self._block: _Point | None = None
+        self._points: deque[_EarlyArrival] = deque(maxlen=_POINTS)
+        self._block: _EarlyArrival | None = None
         self._block_since = self._block_lag = 0.0
         self._next_check = 0.0
         self._packets = self._odd_packets = self._bare_packets = 0
@@ -345,7 +345,7 @@ class CameraClock:
         if self._block is None:
             self._block_since = now
         if self._block is None or lag <= self._block_lag:
-            self._block = _Point(now, pts, self._pulled)
+            self._block = _EarlyArrival(now, pts, self._pulled)
             self._block_lag = lag
 
     def _check(self, now: float) -> None:
@@ -376,7 +376,7 @@ class CameraClock:
         self._bare_packets = self._bare_packets * 7 // 8
         self._speak(now)
 
-    def _judge(self, line: _Line) -> None:
+    def _judge(self, line: _RateLine) -> None:
         if line.rate < _SLOWEST or line.rate > _FASTEST:
             stands = abs(line.rate) < _STANDS
             why = "its timestamps stand still" if stands else _runs(line.rate)
@@ -396,7 +396,7 @@ class CameraClock:
         elif wrong_by > _RENEW_S + line.late_s / 2:
             self._set(line, 1 / line.rate, anew=wrong_by > _OFF_S)
 
-    def _set(self, line: _Line, seconds: float, *, anew: bool) -> None:
+    def _set(self, line: _RateLine, seconds: float, *, anew: bool) -> None:
         """Count on with this rate: from where the line is, or from where the times are."""
         if anew or self._anchor is None:
             last = self._points[-1].now
@@ -447,22 +447,22 @@ class CameraClock:
 
     def _wrong(self) -> CameraClockState | None:
         if self._by_arrival is not None:
-            return CameraClockState(False, f"{self._by_arrival}; {BY_ARRIVAL}", self._rate)
+            return CameraClockState(False, f"{self._by_arrival}, so {BY_ARRIVAL}", self._rate)
         if self._by_jumps():
             since = self._last_now or 0.0
             within = max(1.0, since - self._jumps[0])
             said = f"its clock jumped {len(self._jumps)} times in {within:.0f} s"
-            return CameraClockState(False, f"{said}; after each jump {BY_ARRIVAL}", None)
+            return CameraClockState(False, f"{said}, so {BY_ARRIVAL} after each", None)
         if self._seconds != 1.0:
             rate = 1 / self._seconds
-            said = f"{_runs(rate)}; its timestamps are corrected by that"
+            said = f"{_runs(rate)}, so its timestamps are corrected by that"
             return CameraClockState(False, said, _rounded(rate))
         return None
 
 
-def _line(points: Sequence[_Point]) -> _Line | None:
+def _line(points: Sequence[_EarlyArrival]) -> _RateLine | None:
     """The line above which no point lies, at their middle; None if they are not of one clock."""
-    hull: list[_Point] = []
+    hull: list[_EarlyArrival] = []
     for point in points:
         while len(hull) > 1 and _turns_up(hull[-2], hull[-1], point):
             hull.pop()
@@ -477,10 +477,10 @@ def _line(points: Sequence[_Point]) -> _Line | None:
         return None
     pulled = points[-1].pulled - points[0].pulled
     mean = sum(late) / len(late)
-    return _Line(rate, start, points[-1].now - points[0].now, pulled, mean)
+    return _RateLine(rate, start, points[-1].now - points[0].now, pulled, mean)
 
 
-def _turns_up(a: _Point, b: _Point, c: _Point) -> bool:
+def _turns_up(a: _EarlyArrival, b: _EarlyArrival, c: _EarlyArrival) -> bool:
     """Whether `b` lies on or below the line from `a` to `c`."""
     return (b.pts - a.pts) * (c.now - a.now) <= (c.pts - a.pts) * (b.now - a.now)
 

@@ -15,7 +15,7 @@ from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import camera_of, is_sampled_alike
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.watching import CameraWatches, Elsewhere, WatchThread
-from pipeline.runtime.wellness import FOUND_HERE
+from pipeline.runtime.wellness import FOUND_HERE, STILL_JUDGED
 from pipeline.sampling.camera import SamplerContext
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
@@ -310,7 +310,8 @@ class SamplingStage:
         """Why no camera is well; None if some camera is."""
         if self.finished:
             return None
-        return ready(self._context, self._cameras.values(), self.watches.unwell())
+        unwell = self.watches.unwell(but=STILL_JUDGED)
+        return ready(self._context, self._cameras.values(), unwell)
 
     def remark(self) -> str | None:
         """Which cameras are not well, although others are."""
