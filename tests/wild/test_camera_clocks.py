@@ -24,8 +24,10 @@ from connectors.sources.ffmpeg.input import Input, close_input, open_input, read
 from connectors.sources.ffmpeg.stream import heed_report
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.http import HttpConfig
+from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
 from connectors.sources.rtsp import RtspConfig
 from pipeline.core.clock import SystemClock
+from pipeline.core.errors import SourceError
 from pipeline.core.events import Event
 from pipeline.core.frames import Picture
 from pipeline.core.jobs import health_result
@@ -308,6 +310,37 @@ def test_a_step_of_the_hosts_clock_is_no_fault_of_the_camera() -> None:
         clock.advance(0.04)
     assert clock.now() - at == pytest.approx(0.04, abs=MS)
     assert timeline.state == CameraClockState(True, "its timestamps are right", 1.0)
+
+
+class Steady(LiveSource):
+    """A camera that sends a picture again and again, dated as a timeline does it."""
+
+    def __init__(self, clock: SettableClock) -> None:
+        super().__init__("camera", LiveConfig(), clock)
+        self._host = clock
+
+    def _read(self, need: Need, watch: Watch) -> Iterator[Picture]:
+        timeline = LiveTimeline(self._host)
+        while not watch.wait(0.001):
+            watch.beat()
+            yield painted(timeline.at(None) - START)
+
+
+def test_a_host_whose_clock_is_set_back_opens_its_cameras_again() -> None:
+    """Times would be in the future as long as the stream goes on; then they are of this day."""
+    clock = SettableClock()
+    source = Steady(clock)
+    source.open(Need())
+    pictures = source.pictures()
+    next(pictures)
+    clock.set_by = 7200.0
+    wait_until(lambda: next(pictures).captured_at > START + 7000)
+    clock.set_by = 0.0
+    with pytest.raises(SourceError, match="this machine's clock was set back by 7200 s"):
+        list(pictures)
+    source.open(Need())
+    assert next(source.pictures()).captured_at < START + 60
+    source.close()
 
 
 def reported(earlier_s: Callable[[float], float], rate: float = 1.0) -> list[float]:

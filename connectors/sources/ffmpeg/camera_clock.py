@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pipeline.core.sources import CameraClockState
 
 LATEST_S = 2.0
-"""No picture is dated further back from its arrival than this, beyond twice the last silence of
-the network, which halves in time: that is what the network can explain."""
+"""No picture is dated further back from its arrival than this, beyond the last unusual silence of
+the network, which counts half a second less each second: that is what a network can explain."""
 
 # A step of the stream's clock against arrivals: smaller is disorder, a buffer that is emptied, or
 # a correction that is followed.
@@ -83,7 +83,7 @@ _JUMPS = 3
 _JUMPS_S = 120.0
 # How long a clock is wrong before that is said, and right before that is: what the network does
 # for a moment is no news.
-_SAY_S = 15.0
+_SAY_S = 6.0
 _RIGHT_S = 60.0
 
 # So many packets in a row without a timestamp are dated by those before them.
@@ -188,7 +188,8 @@ class CameraClock:
     def date(self, pts: float | None, now: float) -> float:
         """When the packet with this timestamp, which has arrived just now, was captured."""
         passed = 0.0 if self._last_now is None else max(0.0, now - self._last_now)
-        self._silence_s = max(self._silence_s - passed / 2, passed)
+        # What comes as rarely as ever explains no lateness.
+        self._silence_s = max(self._silence_s - passed / 2, passed - self._usual_s, 0.0)
         is_first = self._last_now is None
         self._last_now = now
         smoothed = now if is_first else self._smoothed(now, passed)

@@ -137,7 +137,9 @@ class LiveTimeline:
         return self._rise(date + self._offset)
 
     def _heed_host(self) -> None:
-        """The host's own clock may have been set, forward that is; time never goes back."""
+        """The host's own clock may have been set: forward is believed, as time never goes back. Set
+        backward, it ends the stream (see LiveSource), and another timeline begins.
+        """
         change = self._clock.now() - self._clock.monotonic() - self._offset
         if change > _CLOCK_SET_S:
             self._offset += change

@@ -27,6 +27,8 @@ from pipeline.core.sources import Need
 _WAITING = 4
 # The reading thread knows better why it failed at the deadline; so much later it is given up.
 _GRACE_S = 0.5
+# This machine's clock, set back by more than this, ends a stream.
+_SET_BACK_S = 2.0
 STALE = "stale"
 """The counter of pictures that were decoded and then overtaken by newer ones."""
 
@@ -205,7 +207,15 @@ class LiveSource(abc.ABC):
     def pictures(self) -> Iterator[Picture]:
         """Pictures as they come, until `close`; raises SourceError when the stream breaks."""
         watch = self._watch
+        ahead_s = self._clock.now() - self._clock.monotonic()
         while (picture := watch.next(self._place)) is not None:
+            # Times never go back within a run, so after a step back of this machine's clock they
+            # would be in the future for as long as the stream goes on.
+            back_s = ahead_s - (self._clock.now() - self._clock.monotonic())
+            if back_s > _SET_BACK_S:
+                words = f"is opened again, as this machine's clock was set back by {back_s:.0f} s"
+                raise failure(SourceFailure.ENDED, self._place.name, words)
+            ahead_s = max(ahead_s, ahead_s - back_s)
             yield picture
 
     def counters(self) -> Mapping[str, int]:
