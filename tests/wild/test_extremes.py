@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgpack  # type: ignore[import-untyped]
 import pytest
 
 from connectors.queues.redis import RedisConfig
+from connectors.queues.redis.pictures import Codec, announced_size
 from connectors.queues.redis.queue import RedisQueues
 from connectors.sinks.jsonl import JsonlConfig
 from connectors.sinks.stdout import StdoutConfig
@@ -20,6 +22,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.address import Address
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text, checked
 from pipeline.core.clock import SystemClock
+from pipeline.core.errors import QueueError, UnreadablePictureError
 from pipeline.core.events import Event, event_to_json, timestamp, to_cloudevent
 from pipeline.core.jobs import Job, Result
 from pipeline.core.local_time import local_time
@@ -589,6 +592,81 @@ def test_what_lies_under_the_names_of_processes_may_be_anything(
     assert len(queues.jobs.dead_letters()) == 2
 
 
+@pytest.mark.parametrize("token", ["", "soon", "-1", "1e300", "nan", "9" * 400])
+def test_a_token_of_any_value_does_not_lock_a_camera(
+    queues: RedisQueues, server: Redis, token: str
+) -> None:
+    """Tokens and owners that no moonwatch wrote: a camera can still be leased, and is told."""
+    base = _base(queues)
+    server.client.hset(f"{base}:tokens", "camera:door", token)
+    server.client.hset(f"{base}:lease:camera:yard", mapping={"owner": b"\xff\x1b", "token": token})
+    taken = queues.leases.acquire("camera:door", "me", timedelta(seconds=9))
+    assert taken is not None
+    assert 0 < taken < 2**53
+    owners = queues.leases.owners_of(["camera:door", "camera:yard"])
+    assert owners["camera:door"] == ("me", taken)
+    assert "\x1b" not in owners["camera:yard"][0]
+    job = Job(frame("door", 0, START), "fast", 0, (Detect("people", "fast", "p"),), True)
+    assert queues.of_camera("door", taken).jobs.put(job, 0).accepted
+
+
+def test_a_setting_that_is_no_number_is_said(queues: RedisQueues, server: Redis) -> None:
+    """What processes agreed on was overwritten: a sentence with the value."""
+    server.client.set(f"{_base(queues)}:agreed:partitions", "many")
+    with pytest.raises(QueueError, match="Redis holds 'many' as partitions, which is not a number"):
+        queues.agreement.agree("partitions", 8, timedelta(seconds=9))
+
+
+def test_the_end_of_a_recording_that_cannot_be_read_still_ends_it(
+    queues: RedisQueues, server: Redis, store: SqlStore
+) -> None:
+    """The last message of a file is dated beyond any calendar: it ends all the same."""
+    clock = ManualClock(START)
+    processor = desk(queues, store, clock, Metrics(), is_file=True)
+    partition = _partition(queues)
+    for n in range(5):
+        _publish(server, queues, partition, encode_result(seen(n, live=False)))
+    end = seen(5, live=False, last=True, answers={})
+    _publish(server, queues, partition, packed(end, captured_at=1e300))
+    _judge(processor, clock)
+    assert ("door", "fast") in processor.ended
+    assert processor.judged["door", "fast"] == (RUN, 5, True)
+    (letter,) = queues.jobs.dead_letters()
+    assert (letter.camera, letter.engine) == ("door", "fast")
+
+
+def test_a_letter_is_written_once_when_its_result_comes_again(
+    queues: RedisQueues, server: Redis
+) -> None:
+    """The processor ends between the letter and the acknowledgement: one letter, not two."""
+    _publish(server, queues, _partition(queues), packed(seen(0), captured_at=1e300))
+    for _ in range(2):
+        owned = queues.results.partition({_partition(queues): _token(queues)})
+        (delivered,) = owned.take(10, 0)
+        assert delivered.result.unjudgeable
+    owned.acknowledge([delivered])
+    assert len(queues.jobs.dead_letters()) == 1
+    assert not _left(server, queues, _partition(queues))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_picture_that_announces_gigabytes_is_not_unpacked(kind: str) -> None:
+    """Thirty thousand pixels a side in a file of a few bytes: it takes no memory."""
+    side = (30_000).to_bytes(2, "big")
+    jpeg = b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 10 + b"\xff\xc0\x00\x11\x08" + side * 2
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (30_000).to_bytes(4, "big") * 2
+    data = {"jpeg": jpeg, "png": png}[kind] + b"\0" * 64
+    with pytest.raises(UnreadablePictureError, match="announces 30000×30000"):
+        Codec(90, None, lossless=False).decode(data)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_the_announced_size_is_that_of_the_picture(lossless: bool) -> None:
+    """Read from the head of what the codec itself writes."""
+    data = Codec(90, None, lossless=lossless).encode(grey_pixels((640, 48)))
+    assert announced_size(data) == (640, 48)
+
+
 ODD_ANSWERS: tuple[Any, ...] = (
     Boxes("e", ((math.nan,) * 4,), (0.5,)),
     Boxes("e", ((1e300,) * 4,), (0.5,)),
@@ -646,6 +724,12 @@ def test_a_camera_whose_clock_is_far_away_is_not_online(
     sampler.offer(PaintedPicture(pixels, bench.clock.now()))
     assert bench.states() == ["online"]
     assert len(bench.jobs()) == 1
+
+
+def _token(queues: RedisQueues) -> int:
+    token = queues.leases.acquire(_partition(queues), "me", timedelta(seconds=60))
+    assert token is not None
+    return token
 
 
 def _partition(queues: RedisQueues) -> int:

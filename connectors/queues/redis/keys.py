@@ -93,7 +93,8 @@ KINDS = (
     Kind(
         "dead",
         "stream",
-        "dead letters: l lane, n attempts, w reason, j job, x picture; or p partition, r result",
+        "dead letters: l lane, n attempts, w reason, j job, x picture; or p partition, e entry, "
+        "o lane, r result",
         Life.BOUNDED,
         "dead_letters entries",
     ),
@@ -165,7 +166,12 @@ def base_of(prefix: str) -> str:
 
 def lane_of(job: Job) -> str:
     """The lane of a job; `parts_of` takes it apart again."""
-    return _joined(job.engine, "live" if job.live else "file", job.frame.camera)
+    return lane_named(job.engine, job.frame.camera, live=job.live)
+
+
+def lane_named(engine: str, camera: str, *, live: bool) -> str:
+    """The lane of a camera's jobs for an engine."""
+    return _joined(engine, "live" if live else "file", camera)
 
 
 def picture_of(frame: Frame) -> str:

@@ -7,6 +7,9 @@ from datetime import timedelta
 from connectors.queues.redis import keys
 from connectors.queues.redis.client.link import Link
 from pipeline.core.membership import Leased, camera_lease
+from pipeline.core.ranges import readable
+
+_LONGEST_TOKEN = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,19 @@ class RedisLeases:
     def owners(self) -> Mapping[int, tuple[str, int]]:
         """Owner and token of every partition that is owned."""
         found = self._link.script("lease_owners", *range(self._partitions))
-        return {int(number): (owner.decode(), int(token)) for number, owner, token in found}
+        return {int(number): _owner(owner, token) for number, owner, token in found}
 
     def owners_of(self, names: Collection[str]) -> Mapping[str, tuple[str, int]]:
         """Owner and token of each of these that is owned."""
         asked = {keys.lease_named(name): name for name in names}
         found = self._link.script("lease_owners", *asked)
-        return {asked[name.decode()]: (owner.decode(), int(token)) for name, owner, token in found}
+        return {asked[name.decode()]: _owner(owner, token) for name, owner, token in found}
+
+
+def _owner(owner: bytes, token: bytes) -> tuple[str, int]:
+    """Who has it and with which token; 0 where that is not one, which is below any other."""
+    is_token = token.isdigit() and len(token) <= _LONGEST_TOKEN
+    return readable(owner.decode(errors="replace")), int(token) if is_token else 0
 
 
 def _ms(ttl: timedelta) -> int:

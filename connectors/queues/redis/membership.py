@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from connectors.queues.redis.client.link import Link
+from pipeline.core.errors import QueueError
+from pipeline.core.ranges import readable
 
 
 class RedisPresence:
@@ -52,4 +54,9 @@ class RedisAgreement:
     def agree(self, setting: str, value: int, ttl: timedelta) -> int:
         """Say for `ttl` what a setting is here; returns what it is where work goes on already."""
         ttl_ms = max(1, round(ttl.total_seconds() * 1000))
-        return int(self._link.script("agree", setting, value, ttl_ms))
+        held = self._link.script("agree", setting, value, ttl_ms)
+        try:
+            return int(held)
+        except ValueError:
+            shown = readable(bytes(held)[:40].decode(errors="replace"))
+            raise QueueError(f"Redis holds {shown!r} as {setting}, which is not a number") from None

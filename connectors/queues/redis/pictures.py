@@ -12,6 +12,11 @@ from connectors.queues.redis.keys import run_named
 from pipeline.core.errors import QueueError, UnreadablePictureError
 from pipeline.core.frames import Frame, Pixels
 
+# A few hundred megabytes once decoded; above any camera's picture.
+_MOST_PIXELS = 2**27
+# Markers of a JPEG that stand among those of frame headers: tables, and one that is reserved.
+_NO_FRAME_HEADERS = frozenset({0xC4, 0xC8, 0xCC})
+
 
 class Codec:
     """Pixels (H, W, 3) RGB to the bytes of a JPEG, or PNG where nothing may be lost, and back."""
@@ -40,6 +45,11 @@ class Codec:
 
         if data is None:
             raise UnreadablePictureError("its picture is gone")
+        size_wh = announced_size(data)
+        if size_wh is not None and size_wh[0] * size_wh[1] > _MOST_PIXELS:
+            raise UnreadablePictureError(
+                f"its picture announces {size_wh[0]}×{size_wh[1]} pixels, more than can be meant"
+            )
         try:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
         except cv2.error:
@@ -57,6 +67,20 @@ class Codec:
         scale = self._max_side / max(height, width)
         size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         return np.asarray(cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def announced_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by the head of a JPEG or PNG; None where they are not found there."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    at = 2
+    while data[at : at + 1] == b"\xff" and at + 9 < len(data):
+        kind = data[at + 1]
+        if 0xC0 <= kind <= 0xCF and kind not in _NO_FRAME_HEADERS:
+            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
+            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

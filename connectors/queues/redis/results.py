@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from connectors.queues.redis.client.link import Link
-from connectors.queues.redis.keys import flight_named, parts_of
+from connectors.queues.redis.keys import flight_named, lane_named, parts_of
 from connectors.queues.redis.leases import CameraFence
 from connectors.queues.redis.limits import Limits
 from pipeline.core.answers import Failed
@@ -158,10 +158,10 @@ class PartitionResults:
                 "" if place is None else f" of camera {place.camera}",
                 reason,
             )
-        stays = int(place is not None)
-        most = self._limits.dead_letters
+        lane = "" if place is None else lane_named(place.engine, place.camera, live=place.live)
+        most, stays = self._limits.dead_letters, int(place is not None)
         try:
-            self._link.script("bury_result", number, entry, reason, most, stays)
+            self._link.script("bury_result", number, entry, reason, most, stays, lane)
         except QueueError:
             return  # it comes again
 

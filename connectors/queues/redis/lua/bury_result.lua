@@ -1,5 +1,5 @@
 -- Keep a result that its processor cannot read as a dead letter, once. ARGV: partition, id, reason, dead
---   letters kept, 1 where the entry stays until it is acknowledged in its place.
+--   letters kept, 1 where the entry stays until it is acknowledged in its place, the lane of its job or ''.
 -- Writes: results:<partition>, dead.
 -- uses: key, even_when_full, fields_of, keep_dead
 even_when_full()
@@ -18,8 +18,8 @@ else
   redis.call('XDEL', results, ARGV[2])
 end
 if fields.r then
-  keep_dead(tonumber(ARGV[4]), 'p', ARGV[1], 'w', ARGV[3], 'e', ARGV[2], 'r', fields.r)
+  keep_dead(tonumber(ARGV[4]), 'p', ARGV[1], 'w', ARGV[3], 'e', ARGV[2], 'o', ARGV[6], 'r', fields.r)
 else
-  keep_dead(tonumber(ARGV[4]), 'p', ARGV[1], 'w', ARGV[3], 'e', ARGV[2], 'j', fields.j or '',
-    'v', fields.w or '')
+  keep_dead(tonumber(ARGV[4]), 'p', ARGV[1], 'w', ARGV[3], 'e', ARGV[2], 'o', ARGV[6],
+    'j', fields.j or '', 'v', fields.w or '')
 end

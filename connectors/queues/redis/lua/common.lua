@@ -30,7 +30,7 @@ end
 -- Whether something leased was given to another since a token for it; no lease is never taken.
 local function is_taken(lease, token)
   if lease == '' then return false end
-  return tonumber(redis.call('HGET', key('tokens'), lease) or '0') > tonumber(token)
+  return (tonumber(redis.call('HGET', key('tokens'), lease) or '0') or 0) > (tonumber(token) or 0)
 end
 
 -- define: now_us
