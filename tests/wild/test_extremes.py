@@ -12,6 +12,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import pytest
 
+from connectors.queues.memory import MemoryConfig
 from connectors.queues.redis import RedisConfig
 from connectors.queues.redis.pictures import Codec, announced_size
 from connectors.queues.redis.queue import RedisQueues
@@ -26,6 +27,7 @@ from pipeline.core.errors import QueueError, UnreadablePictureError
 from pipeline.core.events import Event, event_to_json, timestamp, to_cloudevent
 from pipeline.core.jobs import Job, Result
 from pipeline.core.local_time import local_time
+from pipeline.core.rules import Observation, Verdict
 from pipeline.core.sinks import Sink
 from pipeline.core.store import Checkpoint, Commit
 from pipeline.core.tasks import Detect
@@ -34,6 +36,7 @@ from pipeline.delivery.lane import SinkLane
 from pipeline.delivery.route import Route
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
+from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.runtime.assembly import plans_of
@@ -43,6 +46,7 @@ from pipeline.testing import ManualClock, frame, grey_pixels
 from tests.connectors.stores.postgres import server_url
 from tests.contracts.event_tools import an_event
 from tests.processing.life_scene import SHOP
+from tests.processing.test_processor import EveryOther
 from tests.redis_server import Redis, shared
 from tests.sampling.fakes import Bench, PaintedPicture, ScriptedSource, camera, offered
 
@@ -342,6 +346,35 @@ def test_a_picture_of_any_shape_is_judged(
         assert queues.results.publish([seen(n, 0.1 + 0.09 * n, size_wh=shape)], 0)
     _judge(processor, clock)
     assert (processor.judged["door", "fast"] or ("", -1, False))[1] == 8
+
+
+class Stumbling(EveryOther):
+    """A rule that cannot bear the third frame."""
+
+    def judge(self, seen: Observation) -> Verdict:
+        """Divide by zero once."""
+        return super().judge(seen) if seen.seq != 3 else Verdict(withheld=1 // (seen.seq - 3))
+
+
+def test_a_rule_that_fails_on_one_frame_costs_that_frame(
+    store: SqlStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault in a rule, perhaps somebody's own: its lane begins anew, and the process goes on."""
+    clock, metrics = ManualClock(START), Metrics()
+    queues = MemoryConfig().build(clock)
+    task = TaskPlan("people", {"even": RulePlan(lambda _aspect: Stumbling())})
+    media = StoreConfig(url="sqlite:///unused.db").build_media()
+    snapshots = Snapshots(queues.shelf, media)
+    context = ProcessorContext(queues.results, store, snapshots, metrics, clock)
+    processor = Processor([CameraPlan("door", (LanePlan("fast", (task,)),))], context)
+    assert queues.results.publish([seen(n) for n in range(9)], 0)
+    _judge(processor, clock)
+    assert processor.judged["door", "fast"] == (RUN, 8, False)
+    passed = metrics.value(
+        "moonwatch_results_passed_over_total", camera="door", reason="unjudgeable"
+    )
+    assert passed == 1
+    assert "camera door: frame 3 of engine fast cannot be judged" in caplog.text
 
 
 ODD_STATES: tuple[Any, ...] = (
