@@ -3,8 +3,9 @@
 import json
 import os
 import re
+import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -33,7 +34,9 @@ from pipeline.cli.main import app_for
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture, Pixels
 from pipeline.core.sources import Need
+from tests.cli.test_run import moonwatch
 from tests.connectors.sources.clips import Clip, write_clip
+from tests.redis_server import Redis, shared
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC).timestamp()
 STATED = "2026-03-01T08:00:00Z"
@@ -308,6 +311,80 @@ def test_a_cover_picture_comes_first(tmp_path: Path) -> None:
         assert container.streams.video[0].codec_context.name == "mjpeg"
     _, pictures, _ = played(path)
     assert [number_in(p.rgb()) for p in pictures] == list(range(40))
+
+
+def _box(name: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I", len(body) + 8) + name + body
+
+
+def _full_box(name: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    return _box(name, bytes([version]) + flags.to_bytes(3, "big"), *parts)
+
+
+def write_tiles(path: Path) -> Path:
+    """A HEIC as phones make it: one picture of two by two tiles, each an H.265 key frame."""
+    made = Film(frames=3, size_wh=(128, 128), codec="libx265")
+    made.options = {"x265-params": "log-level=none"}
+    with av.open(str(film(path.with_suffix(".mkv"), made))) as container:
+        stream = container.streams.video[0]
+        coding, tile = (
+            bytes(stream.codec_context.extradata or b""),
+            bytes(next(container.demux(stream))),
+        )
+    items = [
+        _full_box(b"infe", 2, nth < 5, struct.pack(">HH", nth, 0), kind, b"\0")
+        for nth, kind in ((1, b"hvc1"), (2, b"hvc1"), (3, b"hvc1"), (4, b"hvc1"), (5, b"grid"))
+    ]
+    grid = bytes([0, 0, 1, 1]) + struct.pack(">HH", 256, 256)
+    sizes = [_full_box(b"ispe", 0, 0, struct.pack(">II", side, side)) for side in (128, 256)]
+    uses = [struct.pack(">HBBB", nth, 2, 0x81, 2) for nth in range(1, 5)]
+    uses.append(struct.pack(">HBB", 5, 1, 3))
+
+    def meta(offset: int) -> bytes:
+        at = [struct.pack(">HHHHII", n, 0, 0, 1, offset, len(tile)) for n in range(1, 5)]
+        at.append(struct.pack(">HHHHII", 5, 1, 0, 1, 0, len(grid)))
+        return _full_box(
+            b"meta",
+            0,
+            0,
+            _full_box(b"hdlr", 0, 0, bytes(4), b"pict", bytes(13)),
+            _full_box(b"pitm", 0, 0, struct.pack(">H", 5)),
+            _full_box(b"iloc", 1, 0, b"\x44\0", struct.pack(">H", 5), *at),
+            _full_box(b"iinf", 0, 0, struct.pack(">H", 5), *items),
+            _full_box(b"iref", 0, 0, _box(b"dimg", struct.pack(">6H", 5, 4, 1, 2, 3, 4))),
+            _box(
+                b"iprp",
+                _box(b"ipco", _box(b"hvcC", coding), *sizes),
+                _full_box(b"ipma", 0, 0, struct.pack(">I", 5), *uses),
+            ),
+            _box(b"idat", grid),
+        )
+
+    kind = _box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+    path.write_bytes(kind + meta(len(kind) + len(meta(0)) + 8) + _box(b"mdat", tile))
+    return path
+
+
+def test_a_picture_made_of_tiles(tmp_path: Path) -> None:
+    """A phone's photo: one tile of it is not taken for the whole."""
+    _, pictures, error = played(write_tiles(tmp_path / "a.heic"))
+    assert not pictures
+    assert "is a picture made of tiles (HEIC); convert it to JPEG" in str(error)
+
+
+def test_the_stream_itself_says_how_it_lies(tmp_path: Path) -> None:
+    """A camera mounted sideways and mirrored writes it into its H.264."""
+    path = film(tmp_path / "a.h264", Film(frames=3))
+    told = "h264_metadata=display_orientation=insert:rotate=90:flip=horizontal"
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        says = av.bitstream.BitStreamFilterContext(told, stream)
+        packets = [bytes(q) for packet in container.demux(stream) for q in says.filter(packet)]
+    path.write_bytes(b"".join(packets))
+    _, pictures, _ = played(path)
+    wanted = numbered(2, (128, 96)).swapaxes(0, 1)
+    assert np.abs(pictures[2].rgb().astype(int) - wanted).mean() < 6
 
 
 def test_of_several_video_streams_the_largest_is_played(tmp_path: Path) -> None:
@@ -971,6 +1048,34 @@ def test_a_run_says_what_is_wrong_with_its_recordings(
     door, yard = sorted(answer["remarks"])
     assert door.startswith("camera door: clips/b.mp4 is not a video")
     assert re.search(r"camera yard: short.mp4 ends after .* of the 20\.0 s it announces", yard)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+def test_a_broken_file_does_not_make_the_sampler_begin_again(
+    tmp_path: Path, server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over Redis, too, the others are judged once to their end, and the run ends with 1."""
+    (tmp_path / "clips").mkdir()
+    film(tmp_path / "clips" / "a.mp4")
+    (tmp_path / "clips" / "b.mp4").write_bytes(b"only words")
+    deployed(tmp_path, monkeypatch, door="clips")
+    file = tmp_path / "site.yaml"
+    settings = ["--set", f"store.url=sqlite:///{tmp_path}/store.db"]
+    settings += ["--set", f"queue={{type: redis, url: '{server.url}', prefix: {tmp_path.name}}}"]
+    code, out, errors = moonwatch("run", file, "--json", *settings)
+    assert code == 1
+    assert "1 of 2 files could not be played to their end: clips/b.mp4" in errors
+    assert "restarting" not in errors
+    answer = json.loads(out)
+    assert answer["frames"][0]["sampled"] == 8
+    assert "clips/b.mp4 is not a video" in answer["remarks"][0]
 
 
 def test_check_and_run_mean_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

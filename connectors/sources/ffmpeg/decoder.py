@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 from pydantic import Field
 
 from connectors.sources.ffmpeg.keys import KeyFrames
-from connectors.sources.ffmpeg.pictures import PixelConverter, PixelShape, VideoPicture
+from connectors.sources.ffmpeg.pictures import (
+    UPRIGHT,
+    PixelConverter,
+    PixelShape,
+    VideoPicture,
+    orientation_of,
+)
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
 from pipeline.core.config import Config
 from pipeline.core.sources import Need
@@ -115,6 +121,7 @@ class Decoder:
         self._lost = lost
         self._converter = PixelConverter()
         self._shape = PixelShape(stream)
+        self._orientation = UPRIGHT
         self._intervals = KeyIntervals(every_s)
         self._wanted = WantedPictures(every_s, need.is_owed)
         self._keys_alone = every_s > 0
@@ -235,7 +242,11 @@ class Decoder:
             yield self._picture(frame, at)
 
     def _picture(self, frame: "VideoFrame", at: float) -> VideoPicture:
-        return VideoPicture(frame, at, self._converter, self._shape.pixel_aspect)
+        # Cameras that say it in the coded data say it with key frames only.
+        told = orientation_of(frame)
+        self._orientation = told or (UPRIGHT if frame.key_frame else self._orientation)
+        aspect = self._shape.pixel_aspect
+        return VideoPicture(frame, at, self._converter, aspect, self._orientation)
 
     def _thin(self, thin: bool) -> None:
         if thin is not self._thinned:

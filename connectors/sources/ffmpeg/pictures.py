@@ -75,12 +75,13 @@ class VideoPicture:
         captured_at: float,
         converter: PixelConverter,
         pixel_aspect: float = 1.0,
-        exif_orientation: int | None = None,
+        orientation: "Orientation | None" = None,
     ) -> None:
+        """Without an `orientation`, the frame's own counts."""
         self.captured_at = captured_at
         self._frame = frame
         self._converter = converter
-        self._turn = _EXIF[exif_orientation] if exif_orientation in _EXIF else _turn_of(frame)
+        self._turn = orientation or orientation_of(frame) or UPRIGHT
         # Oblong pixels are made square by more of them: nothing that was seen is lost.
         width, height = frame.width, frame.height
         if pixel_aspect > 1:
@@ -104,7 +105,7 @@ class VideoPicture:
         return self._upright(self._converter.grey(self._frame, self._turned(*size_wh)))
 
     def _upright(self, pixels: Pixels) -> Pixels:
-        if self._turn == _UPRIGHT:
+        if self._turn == UPRIGHT:
             return pixels
         import numpy as np
 
@@ -119,7 +120,7 @@ class VideoPicture:
         return (height, width) if self._turn.swaps else (width, height)
 
 
-class _Orientation(NamedTuple):
+class Orientation(NamedTuple):
     """One of the eight ways a picture can lie: rows for columns first, then the mirrors."""
 
     swaps: bool
@@ -127,39 +128,39 @@ class _Orientation(NamedTuple):
     upside_down: bool
 
 
-_UPRIGHT = _Orientation(swaps=False, mirrored=False, upside_down=False)
+UPRIGHT = Orientation(swaps=False, mirrored=False, upside_down=False)
 # What the numbers mean that a photo's Exif data has.
-_EXIF: dict[int | None, _Orientation] = {
-    1: _UPRIGHT,
-    2: _Orientation(swaps=False, mirrored=True, upside_down=False),
-    3: _Orientation(swaps=False, mirrored=True, upside_down=True),
-    4: _Orientation(swaps=False, mirrored=False, upside_down=True),
-    5: _Orientation(swaps=True, mirrored=False, upside_down=False),
-    6: _Orientation(swaps=True, mirrored=True, upside_down=False),
-    7: _Orientation(swaps=True, mirrored=True, upside_down=True),
-    8: _Orientation(swaps=True, mirrored=False, upside_down=True),
+EXIF_ORIENTATIONS: dict[int | None, Orientation] = {
+    1: UPRIGHT,
+    2: Orientation(swaps=False, mirrored=True, upside_down=False),
+    3: Orientation(swaps=False, mirrored=True, upside_down=True),
+    4: Orientation(swaps=False, mirrored=False, upside_down=True),
+    5: Orientation(swaps=True, mirrored=False, upside_down=False),
+    6: Orientation(swaps=True, mirrored=True, upside_down=False),
+    7: Orientation(swaps=True, mirrored=True, upside_down=True),
+    8: Orientation(swaps=True, mirrored=False, upside_down=True),
 }
 
 
-def _turn_of(frame: "VideoFrame") -> _Orientation:
-    """What the display matrix asks for; only quarters of a turn occur in practice."""
+def orientation_of(frame: "VideoFrame") -> Orientation | None:
+    """What a display matrix asks for; None without one. Only quarters of a turn occur."""
     from av.sidedata.sidedata import Type
 
     try:
         data = cast(Any, frame.side_data)[Type.DISPLAYMATRIX]
     except KeyError:
-        return _UPRIGHT
+        return None
     except ValueError:
         # PyAV does not know all kinds of side data, and then names none; the angle it gives alone.
         quarters = round(frame.rotation / 90) % 4
-        return _Orientation(
+        return Orientation(
             swaps=quarters % 2 > 0, mirrored=quarters in (2, 3), upside_down=quarters in (1, 2)
         )
     # A point goes to (a x + c y, b x + d y), y downwards.
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
     if abs(b) + abs(c) > abs(a) + abs(d):
-        return _Orientation(swaps=True, mirrored=c < 0, upside_down=b < 0)
-    return _Orientation(swaps=False, mirrored=a < 0, upside_down=d < 0)
+        return Orientation(swaps=True, mirrored=c < 0, upside_down=b < 0)
+    return Orientation(swaps=False, mirrored=a < 0, upside_down=d < 0)
 
 
 def _reformat(

@@ -102,8 +102,7 @@ def _why_none(path: str, found: Sequence[str]) -> str:
     if not folder.is_dir():
         if any(name.lower().endswith(_UNFINISHED) for name in found):
             return "matches only files that are still being copied"
-        inside = (name for name in glob.glob(path) if Path(name).is_dir())  # noqa: PTH207
-        if next(inside, None) is not None:
+        if any(Path(name).is_dir() for name in glob.glob(path)):  # noqa: PTH207
             return f"matches folders only; write {Path(path, '*.mp4')}"
         return "matches no file"
     for inside, _, names in _walk(folder):
@@ -111,7 +110,7 @@ def _why_none(path: str, found: Sequence[str]) -> str:
         suffix = next(iter(sorted(kinds & VIDEO_SUFFIXES) or sorted(kinds & PICTURE_SUFFIXES)), "")
         if inside != str(folder) and suffix:
             deep = str(folder / "**" / f"*{suffix}")
-            return f"holds no video files itself, but folders that do; write {deep}"
+            return f"holds no video files itself, but folders in it do; write {deep}"
     return "holds no video files"
 
 

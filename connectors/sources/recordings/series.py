@@ -6,7 +6,7 @@ from pathlib import Path
 
 from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.exif import read_exif
-from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
+from connectors.sources.ffmpeg.pictures import EXIF_ORIENTATIONS, PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.plan import WantedPictures
 from connectors.sources.ffmpeg.stills import StillDecoder
 from connectors.sources.recordings.begin import Begin, Dating
@@ -72,11 +72,11 @@ class PictureSeries:
                 words = "is damaged, or no picture of a known kind"
                 yield nth, path, failure(SourceFailure.BROKEN, path, words)
                 continue
-            orientation = read_exif(content).orientation
+            orientation = EXIF_ORIENTATIONS.get(read_exif(content).orientation)
             yield (
                 nth,
                 path,
-                VideoPicture(frame, at, converter, exif_orientation=orientation),
+                VideoPicture(frame, at, converter, orientation=orientation),
             )
 
     def _dated(self, path: str, content: bytes) -> Begin:
