@@ -98,6 +98,9 @@ class HttpSource(LiveSource):
             if watch.stopped:
                 return
             beginning = beginning or chunk[:200]
+            # A web page is not waited for to its end, which may not come.
+            if not found and "html" in kind.lower() and beginning.lstrip()[:1] == b"<":
+                raise _without_pictures(place, kind, beginning, 0.0)
             for content in finder.feed(chunk):
                 found, last_at = found + 1, time.monotonic()
                 if found == 1 and answer.is_complete and boundary_of(kind) is None:

@@ -6,20 +6,23 @@ own answer that is told. Nothing here keeps a camera from being opened but a red
 login that it refuses, a certificate that does not hold, and a port where nobody answers.
 """
 
-import base64
 import contextlib
-import hashlib
 import re
-import secrets
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 from connectors.sources.failures import certificate_words, failure
+from connectors.sources.live.authorisation import (
+    Authorisation,
+    LoginOffer,
+    authorisation,
+    challenges_in,
+)
 from pipeline.core.address import masked
 from pipeline.core.errors import SourceError, SourceFailure
 
@@ -32,12 +35,7 @@ _MOST_BODY_BYTES = 1024 * 1024
 # An address or a name that a camera sent is shown up to this length.
 _SHOWN = 200
 _STATUS_LINE = re.compile(r"([A-Z]+)/\d\.\d +(\d{3})\b")
-_CHALLENGE = re.compile(
-    r"(?:^|[\s,])([A-Za-z][\w-]*)[ \t]+(?=[\w-]+[ \t]*=|[\w+/.~-]+=*[ \t]*(?:,|$))"
-)
-_PARAMETER = re.compile(r'([\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
-_HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
-_FFMPEG_HASHES = frozenset({"", "MD5", "MD5-SESS"})
+_FFMPEG_HASHES = frozenset({"MD5", "MD5-SESS"})
 
 _TOO_MANY = "too many viewers; close another viewer, or use the sub stream"
 _REFUSALS: Mapping[int, tuple[SourceFailure, str]] = {
@@ -66,30 +64,6 @@ _TRANSPORT_REFUSED = 461
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
-    """One way to log in that a camera offers."""
-
-    scheme: str
-    parameters: Mapping[str, str]
-
-    @property
-    def algorithm(self) -> str:
-        """The algorithm of a digest, in capitals; empty where it is not named."""
-        return self.parameters.get("algorithm", "").upper()
-
-    @property
-    def qops(self) -> frozenset[str]:
-        """The qualities of protection that a digest may have; empty for the oldest kind."""
-        return frozenset(re.split(r"[\s,]+", self.parameters.get("qop", "").lower())) - {""}
-
-    def __str__(self) -> str:
-        if self.scheme != "digest":
-            return self.scheme.capitalize()
-        wants = " with qop auth-int" if self.qops and "auth" not in self.qops else ""
-        return f"Digest {self.algorithm[:20] or 'MD5'}{wants}"
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """A camera's answer."""
 
@@ -104,14 +78,9 @@ class Reply:
         return next((value for key, value in self.headers if key == name), "")
 
     @property
-    def challenges(self) -> list[Challenge]:
-        """The ways to log in, in the camera's order, of one header or several."""
-        return [
-            challenge
-            for key, value in self.headers
-            if key == "www-authenticate"
-            for challenge in _challenges(value)
-        ]
+    def offers(self) -> list[LoginOffer]:
+        """The ways to log in, in the camera's order."""
+        return challenges_in([value for key, value in self.headers if key == "www-authenticate"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,94 +91,32 @@ class Look:
     """The address to open, after redirects, without a login."""
     reply: Reply | None = None
     """To DESCRIBE; None where it said nothing that could be read."""
-    challenges: Sequence[Challenge] = ()
+    offers: Sequence[LoginOffer] = ()
     """The ways to log in that it offered."""
 
 
-def _challenges(value: str) -> Iterator[Challenge]:
-    """The challenges of one header: schemes, each with its parameters; quotes may hold anything."""
-    blanked = re.sub(
-        r'"(?:[^"\\]|\\.)*"', lambda found: '"' + "x" * (len(found[0]) - 2) + '"', value
-    )
-    starts = list(_CHALLENGE.finditer(blanked))
-    if not starts and value.strip():
-        yield Challenge(value.split()[0].strip(",").lower(), {})
-    for nth, start in enumerate(starts):
-        end = starts[nth + 1].start() if nth + 1 < len(starts) else len(value)
-        parameters = {
-            found[1].lower(): re.sub(r"\\(.)", r"\1", found[2])
-            if found[2] is not None
-            else found[3]
-            for found in _PARAMETER.finditer(value, start.end(), end)
-        }
-        yield Challenge(start[1].lower(), parameters)
-
-
-def ffmpeg_can(challenges: Sequence[Challenge]) -> bool:
+def ffmpeg_can(offers: Sequence[LoginOffer]) -> bool:
     """Whether FFmpeg can log in; of several digests it looks at the last one only."""
-    digests = [challenge for challenge in challenges if challenge.scheme == "digest"]
+    digests = [offer for offer in offers if offer.scheme.lower() == "digest"]
     if digests:
         last = digests[-1]
-        return last.algorithm in _FFMPEG_HASHES and (not last.qops or "auth" in last.qops)
-    return any(challenge.scheme == "basic" for challenge in challenges)
+        return last.algorithm.upper() in _FFMPEG_HASHES and _qops(last) in (set(), {"auth"})
+    return any(offer.scheme.lower() == "basic" for offer in offers)
 
 
-def authorisation(
-    challenges: Sequence[Challenge], login: tuple[str, str], method: str, url: str
-) -> str | None:
-    """The Authorization header for the strongest way that is known here; None without one."""
-    user, password = login
-    known = [
-        challenge
-        for challenge in challenges
-        if challenge.scheme == "digest"
-        and (challenge.algorithm.removesuffix("-SESS") or "MD5") in _HASHES
-        and (not challenge.qops or "auth" in challenge.qops)
+def _qops(offer: LoginOffer) -> set[str]:
+    """The quality of protection that a digest would have; nothing for the oldest kind."""
+    offered = set(re.split(r"[\s,]+", offer.parameters.get("qop", "").lower())) - {""}
+    return {"auth"} if "auth" in offered else offered
+
+
+def _named(offers: Sequence[LoginOffer]) -> str:
+    """The ways to log in, for a sentence."""
+    names = [
+        f"{offer} and qop auth-int" if _qops(offer) == {"auth-int"} else str(offer)
+        for offer in offers
     ]
-    # MD5 first: it is what FFmpeg will use.
-    known.sort(key=lambda challenge: challenge.algorithm not in _FFMPEG_HASHES)
-    if known:
-        return _digest(known[0], user, password, method, url)
-    if any(challenge.scheme == "basic" for challenge in challenges):
-        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    return None
-
-
-def _digest(challenge: Challenge, user: str, password: str, method: str, url: str) -> str:
-    name = _HASHES[challenge.algorithm.removesuffix("-SESS") or "MD5"]
-
-    def hashed(*texts: str) -> str:
-        return hashlib.new(name, ":".join(texts).encode(), usedforsecurity=False).hexdigest()
-
-    given = challenge.parameters
-    realm, nonce = given.get("realm", ""), given.get("nonce", "")
-    cnonce = secrets.token_hex(8)
-    first = hashed(user, realm, password)
-    if challenge.algorithm.endswith("-SESS"):
-        first = hashed(first, nonce, cnonce)
-    second = hashed(method, url)
-    counted = ("00000001", cnonce, "auth") if challenge.qops else ()
-    fields = {
-        "username": user,
-        "realm": realm,
-        "nonce": nonce,
-        "uri": url,
-        "response": hashed(first, nonce, *counted, second),
-    }
-    if "opaque" in given:
-        fields["opaque"] = given["opaque"]
-    if "algorithm" in given:
-        fields["algorithm"] = given["algorithm"]
-    quoted = [f'{key}="{_escaped(value)}"' for key, value in fields.items() if key != "algorithm"]
-    plain = [f"algorithm={fields['algorithm']}"] if "algorithm" in fields else []
-    if counted:
-        quoted.append(f'cnonce="{cnonce}"')
-        plain += ["qop=auth", "nc=00000001"]
-    return "Digest " + ", ".join(quoted + plain)
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r'(["\\])', r"\\\1", re.sub(r"[\r\n]", "", value))
+    return " or ".join(dict.fromkeys(names))[:_SHOWN]
 
 
 class _Conversation:
@@ -262,10 +169,12 @@ class _Conversation:
     def ask(self, method: str, url: str, **headers: str) -> Reply:
         """Ask, and wait for the answer; raises OSError, EOFError where it hangs up."""
         self._number += 1
-        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", f"User-Agent: {self._agent}"]
+        lines = [f"CSeq: {self._number}", f"User-Agent: {self._agent}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self._socket.settimeout(self._left())
-        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        # What was read as Latin-1, such as a realm, goes back as it came.
+        head = f"{method} {url} RTSP/1.0\r\n".encode()
+        self._socket.sendall(head + "\r\n".join([*lines, "", ""]).encode("latin-1", "replace"))
         while True:
             reply = self._reply()
             if reply.header("cseq") in ("", str(self._number)) or reply.status == 0:
@@ -283,7 +192,7 @@ class _Conversation:
                 return Reply(0, "")
             self._hear()
         head, _, self._heard = self._heard.partition(b"\r\n\r\n")
-        lines = head.decode("utf-8", "replace").split("\r\n")
+        lines = head.decode("latin-1").split("\r\n")
         found = _STATUS_LINE.match(lines[0])
         if found is None or found[1] != "RTSP":
             return Reply(0, found[1] if found else "")
@@ -322,13 +231,15 @@ class Inquiry:
     login: tuple[str, str] | None
     place: str
     verify: bool = True
-    _challenges: list[Challenge] = field(default_factory=list)
+    _offers: list[LoginOffer] = field(default_factory=list)
+    _proof: Authorisation | None = None
     _peer: str = ""
 
     def look(self, within_s: float) -> Look:
         """Ask for the description; raises SourceError where the camera must not be opened."""
         deadline = time.monotonic() + within_s
-        url = self.url
+        url, self._proof = self.url, None
+        self._offers.clear()
         for _ in range(_MOST_REDIRECTS):
             try:
                 reply = self._described(url, deadline)
@@ -338,7 +249,7 @@ class Inquiry:
             if reply.status not in _REDIRECTS:
                 if reply.status == _UNAUTHORISED:
                     self._check_login(reply)
-                return Look(url, reply, tuple(self._challenges))
+                return Look(url, reply, tuple(self._offers))
             url = self._redirected(url, reply)
         raise failure(
             SourceFailure.UNSUPPORTED, self.place, "redirects in a circle; restart the camera"
@@ -355,27 +266,21 @@ class Inquiry:
 
     def _logged_in(self, line: _Conversation, method: str, url: str, **headers: str) -> Reply:
         """Ask, with the login if the camera wants one."""
-        proof = None
-        if self._challenges and self.login is not None:
-            proof = authorisation(self._challenges, self.login, method, url)
-        if proof is not None:
-            headers = {**headers, "Authorization": proof}
-        reply = line.ask(method, url, **headers)
+        if self._proof is not None:
+            reply = line.ask(method, url, Authorization=self._proof.header(method, url), **headers)
+        else:
+            reply = line.ask(method, url, **headers)
         for _ in range(2):
-            stale = any(
-                one.parameters.get("stale", "").lower() == "true" for one in reply.challenges
-            )
             if reply.status != _UNAUTHORISED or self.login is None:
                 break
-            if proof is not None and not stale:
+            self._offers = reply.offers or self._offers
+            stale = any(one.parameters.get("stale", "").lower() == "true" for one in reply.offers)
+            if self._proof is not None and not stale:
                 break
-            self._challenges = reply.challenges
-            proof = authorisation(self._challenges, self.login, method, url)
-            if proof is None:
+            self._proof = authorisation(reply.offers, *self.login)
+            if self._proof is None:
                 break
-            reply = line.ask(method, url, **{**headers, "Authorization": proof})
-        if reply.status == _UNAUTHORISED and reply.challenges:
-            self._challenges = reply.challenges
+            reply = line.ask(method, url, Authorization=self._proof.header(method, url), **headers)
         return reply
 
     def _redirected(self, url: str, reply: Reply) -> str:
@@ -425,16 +330,15 @@ class Inquiry:
 
     def _check_login(self, reply: Reply) -> None:
         """Raise what is wrong with the login."""
-        raise self.refused_login(reply.challenges)
+        raise self.refused_login(reply.offers)
 
-    def refused_login(self, challenges: Sequence[Challenge]) -> SourceError:
+    def refused_login(self, offers: Sequence[LoginOffer]) -> SourceError:
         """Why a camera that answers 401 did not let us in."""
-        offered = " or ".join(dict.fromkeys(str(one) for one in challenges))[:_SHOWN]
         if self.login is None:
             words = "wants a user and password; give both, in the address or as `username` and "
             return failure(SourceFailure.UNAUTHORISED, self.place, words + "`password`")
-        if challenges and authorisation(challenges, self.login, "DESCRIBE", self.url) is None:
-            words = f"wants a login by {offered}, which is not known here; {_ALLOW}"
+        if offers and authorisation(offers, *self.login) is None:
+            words = f"wants a login by {_named(offers)}, which is not known here; {_ALLOW}"
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
         return failure(SourceFailure.UNAUTHORISED, self.place)
 
@@ -454,9 +358,10 @@ class Inquiry:
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
         if reply.status != _OK:
             return self._refusal(reply.status, transport, error)
-        if look.challenges and not ffmpeg_can(look.challenges):
-            offered = " or ".join(dict.fromkeys(str(one) for one in look.challenges))[:_SHOWN]
-            words = f"accepts the password, but by {offered}, which FFmpeg cannot; {_ALLOW}"
+        if look.offers and not ffmpeg_can(look.offers):
+            words = (
+                f"accepts the password, but by {_named(look.offers)}, which FFmpeg cannot; {_ALLOW}"
+            )
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
         video = _video_of(reply.body)
         if isinstance(video, str):
@@ -474,6 +379,7 @@ class Inquiry:
             control if "://" in control else f"{base.rstrip('/')}/{control}" if control else base
         )
         wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        self._proof = None
         try:
             with contextlib.ExitStack() as stack:
                 line = stack.enter_context(
