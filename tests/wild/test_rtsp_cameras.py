@@ -229,7 +229,10 @@ def guarded(
     """A camera that wants a login by one of these, and checks it."""
 
     def answer(request: Request) -> Answer | None:
-        if request.method == "OPTIONS" or _is_proven(request, user, password):
+        # What FFmpeg does about `auth-int` is to leave the quality out, as in the oldest kind.
+        is_short = "auth-int" in challenges[0] and "qop=" not in request.header("Authorization")
+        is_proven = _is_proven(request, user, password) and not is_short
+        if request.method == "OPTIONS" or is_proven:
             return None
         return "401 Unauthorized", [f"WWW-Authenticate: {one}" for one in challenges], ""
 
@@ -272,7 +275,7 @@ QUOTED = 'Digest realm="the cam, Basic realm=x", nonce="abc", qop="auth,auth-int
         [PLAIN],
         [PLAIN + ', qop="auth"'],
         [MD5 + '-sess, qop="auth"'],
-        [PLAIN + ', qop="auth-int,auth"'],
+        [PLAIN + ', qop="auth,auth-int"'],
         ["Basic realm=cam"],
         [SHA, MD5],
         ["Basic realm=cam", MD5],
