@@ -26,6 +26,8 @@ RUN: Final = "run"
 """The lease of a `moonwatch run` with all stages in one process."""
 DELIVER: Final = "deliver"
 """The lease of the process that delivers."""
+AGED_UNTIL: Final = "retention"
+"""The mark up to which the store's records are known to have aged; see `Store.mark`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from pipeline.core.config import format_duration
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.retrying import Backoff, Rests
 from pipeline.core.sinks import Sink
-from pipeline.core.store import LeaseProof, Store, StoredEvent, Undelivered, UnreadableEvent
+from pipeline.core.store import (
+    AGED_UNTIL,
+    LeaseProof,
+    Store,
+    StoredEvent,
+    Undelivered,
+    UnreadableEvent,
+)
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics
 
@@ -26,6 +33,8 @@ _IDLE_S = 0.5
 # An old event is not given up on before its sink has failed for this long: after a week without
 # power the first attempt may just be too early.
 _PATIENCE_S = 600.0
+# The store's own time is noted once an hour; a clock that is ahead of it by more may be wrong.
+_NOTED_EVERY_S = 2 * 3600.0
 # Counting what waits costs a query, so it is not done after every batch.
 _COUNT_EVERY_S = 5.0
 
@@ -247,7 +256,12 @@ class SinkLane:
         failing_s = self._clock.monotonic() - self._failing_from
         if self._status.error is None or failing_s < min(give_up_s, _PATIENCE_S):
             return
-        newest = self._clock.now() - give_up_s
+        # An hour and more may have passed since it was noted, but not years: see Retention.
+        aged_until = self._store.mark(AGED_UNTIL)
+        now = self._clock.now()
+        if aged_until is not None:
+            now = min(now, aged_until + _NOTED_EVERY_S)
+        newest = now - give_up_s
         old = list(takewhile(lambda kept: kept.kept_at <= newest, load.wanted))
         if not old:
             return

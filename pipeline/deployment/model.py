@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from connectors.queues import QueueConfig
 from connectors.sinks import SinkConfig
@@ -57,6 +65,12 @@ def _listed(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_name), Field(max_length=64)]
 """What an operator calls a camera, task, line, zone, rule, engine or sink."""
+Names = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""Names of the same kind; one alone needs no list."""
 Words = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -258,7 +272,7 @@ class CameraConfig(Config):
             "without a group, only those started without `--group` do."
         ),
     )
-    was: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field(
+    was: Names = Field(
         (),
         description=(
             "Earlier names of this camera: what is stored under them counts as this camera's."

@@ -207,6 +207,29 @@ def test_switched_off_every_night_and_at_weekends(machine: Machine) -> None:
         assert machine.retention.trouble is None
 
 
+def test_the_clock_is_ahead_while_a_receiver_is_away(machine: Machine) -> None:
+    """An event of today has not waited for a month, whatever the clock says: it is not given up."""
+    machine.start(TODAY)
+    machine.keep()
+    machine.retention.look()
+    machine.start(TODAY + 31 * DAY)
+    machine.retention.look()
+    sink = ListSink(failures=1000)
+    sending = lane(machine, sink)
+    machine.store.advance("ops", 29)
+    for _ in range(100):
+        sending.step()
+        machine.clock.advance(30)
+    assert sink.attempts > 20
+    assert machine.store.undelivered("ops") == []
+    for _ in range(8 * 24):
+        machine.clock.advance(3600)
+        machine.retention.look()
+        sending.step()
+    (given_up,) = machine.store.undelivered("ops")
+    assert "given up after 7d" in given_up.reason
+
+
 def test_the_clock_is_put_back_while_a_run_is_dead(machine: Machine) -> None:
     """A run that was killed in 2036 is not alive for nine years, nor is what it was asked."""
     machine.start(TODAY + 9 * YEARS)

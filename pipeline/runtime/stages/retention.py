@@ -10,15 +10,13 @@ from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import StoreError
 from pipeline.core.local_time import local_time
-from pipeline.core.store import Store
+from pipeline.core.store import AGED_UNTIL, Store
 from pipeline.deployment.model import Deployment
 
 logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY_S = 3600.0
 _SAY_EVERY_S = 86400.0
-_MARK = "retention"
-"""The time up to which the store's records are known to have aged."""
 # A clock further ahead than this part of `keep` is not believed at once.
 _BELIEVED_SHARE = 0.1
 _LEAST_BELIEVED_S, _MOST_BELIEVED_S = 3600.0, 3 * 86400.0
@@ -85,7 +83,7 @@ class Retention:
         try:
             if self._keep is None:
                 # Where all is kept, the mark is for the day on which that ends.
-                self._store.remember(_MARK, self._clock.now())
+                self._store.remember(AGED_UNTIL, self._clock.now())
                 return
             keep_s = self._keep.total_seconds()
             until = self._aged_until(keep_s, elapsed_s)
@@ -137,7 +135,7 @@ class Retention:
                 "deleted until it is set"
             )
             return None
-        mark = self._store.mark(_MARK)
+        mark = self._store.mark(AGED_UNTIL)
         if mark is None:
             newest = self._newest
             mark = newest if newest is not None and newest >= SET_SINCE else now
@@ -145,7 +143,7 @@ class Retention:
         believed_s = max(_LEAST_BELIEVED_S, min(_BELIEVED_SHARE * keep_s, _MOST_BELIEVED_S))
         if ahead_s > believed_s:
             mark = min(now, mark + 2 * elapsed_s)
-            self._store.remember(_MARK, mark)
+            self._store.remember(AGED_UNTIL, mark)
             ahead = format_duration(timedelta(seconds=round((now - mark) / 3600) * 3600))
             caught_up = local_time(min(now + now - mark, 2e11), self._timezone)
             self._doubt(
@@ -164,7 +162,7 @@ class Retention:
         self._behind_since = None
         # Several processes with clocks that differ a little: the mark does not go back for that.
         mark = max(now, mark) if now > mark - _PRUNE_EVERY_S else now
-        self._store.remember(_MARK, mark)
+        self._store.remember(AGED_UNTIL, mark)
         corrected = self._store.correct_times(mark)
         if corrected:
             logger.warning(
