@@ -1,7 +1,9 @@
-"""`moonwatch ask`: one-off questions about a picture or a clip."""
+"""`moonwatch ask`: one-off questions about a picture, a clip, or what a camera sees now."""
 
 import json
-from pathlib import Path
+from contextlib import closing
+from datetime import timedelta
+from itertools import chain
 from typing import Annotated, get_args
 
 import typer
@@ -18,7 +20,14 @@ Labels = Annotated[list[str], typer.Option(metavar="LABEL")]
 
 
 def ask(
-    path: Annotated[Path, typer.Argument(help="A picture or a clip.", metavar="IMAGE|VIDEO")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            help="A picture or a clip, - for a picture from standard input, or a camera: rtsp://, "
+            "http:// or webcam:0.",
+            metavar="IMAGE|VIDEO|CAMERA",
+        ),
+    ],
     detect: Labels = [],
     point: Labels = [],
     count: Labels = [],
@@ -29,11 +38,14 @@ def ask(
         list[str], typer.Option("--option", metavar="KEY=VALUE", help="A setting of the engine.")
     ] = [],
     every: Annotated[str, typer.Option(help="Time between frames of a clip.")] = "1s",
+    at: Annotated[
+        str | None, typer.Option(help="Only the frame at this time of a clip, such as 12s.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask questions about a picture, or about a clip.
+    """Ask questions about a picture, about a clip, or about what a camera sees now.
 
-    About a clip they are asked at intervals of `--every`.
+    About a clip they are asked at intervals of `--every`, or once with `--at`.
     """
     tasks = _tasks(engine, (("detect", detect), ("point", point), ("count", count)), question)
     tasks += _captions(engine, caption)
@@ -42,24 +54,34 @@ def ask(
         raise ConfigError([Problem("", way_out)])
     config = _engine_config(engine, options)
     asking.check_tasks(config, tasks)
+    every_s, at_s = _seconds("--every", every), _seconds("--at", at) if at else None
+    with closing(asking.shots_of(place, every_s, at_s)) as shots:
+        # The first one before the engine, which may take minutes to load.
+        first = next(shots)
+        model = config.build()
+        try:
+            deadline_s = config.deadline.total_seconds()
+            for reply in asking.ask(model, chain([first], shots), tasks, deadline_s):
+                _say(reply, as_json=as_json)
+        finally:
+            model.close()
+
+
+def _say(reply: asking.Reply, *, as_json: bool) -> None:
+    if as_json:
+        answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
+        typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))
+        return
+    for name, answer in reply.answers.items():
+        typer.echo(f"{reply.at_s:8.2f} s  {name}: {asking.as_text(answer)}")
+
+
+def _seconds(option: str, text: str) -> float:
     try:
-        every_s = parse_duration(every).total_seconds()
+        duration: timedelta = parse_duration(text)
+        return duration.total_seconds()
     except (ValueError, AttributeError) as error:
-        raise ConfigError([Problem("--every", str(error))]) from None
-    if not path.exists():
-        raise ConfigError([Problem("", f"there is no file {path}")])
-    model = config.build()
-    deadline_s = config.deadline.total_seconds()
-    try:
-        for reply in asking.ask(model, path, tasks, every_s, deadline_s):
-            if as_json:
-                answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
-                typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))
-            else:
-                for name, answer in reply.answers.items():
-                    typer.echo(f"{reply.at_s:8.2f} s  {name}: {asking.as_text(answer)}")
-    finally:
-        model.close()
+        raise ConfigError([Problem(option, str(error))]) from None
 
 
 def _tasks(

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from pipeline.moondream import hub
 from pipeline.moondream.dims import Dims, config_groups
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.hub import HubFile
-from pipeline.moondream.models import DEFAULT_MODEL, TOKENIZERS, find_model
+from pipeline.moondream.models import DEFAULT_MODEL, TOKENIZERS, KnownModel, find_model
 from pipeline.moondream.releases import (
     LATEST_RELEASE,
     RELEASES,
@@ -90,7 +92,10 @@ def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Check
     if not name and (revision is None or revision in RELEASES):
         known = find_model(model, revision)
         if known is not None:
-            weights, tokenizer = (hub.fetch(file, cache_dir) for file in known.files)
+            try:
+                weights, tokenizer = (hub.fetch(file, cache_dir) for file in known.files)
+            except hub.NotDownloadedError as error:
+                raise CheckpointError(_not_downloaded(known, error.why)) from error
             release = release_named(known.release)
             return _assembled(f"{model} {release.name}", {}, release, (weights, tokenizer))
     if revision is None:
@@ -111,6 +116,12 @@ def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> Check
     weights = hub.fetch(HubFile(model, commit, "model.safetensors"), cache_dir)
     tokenizer = hub.fetch(tokenizer_file, cache_dir)
     return _assembled(f"{model} at {commit}", config, release, (weights, tokenizer))
+
+
+def _not_downloaded(known: KnownModel, why: str) -> str:
+    moonwatch = "moonwatch" if shutil.which("moonwatch") else f"{sys.executable} -m pipeline"
+    pull = f"{moonwatch} models pull {known.model} --revision {known.release}"
+    return f"release {known.release} of {known.model} is not downloaded: run `{pull}` ({why})"
 
 
 def _release(name: str | None, config: Mapping[str, Any]) -> Release:

@@ -5,8 +5,11 @@ The cache, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` are those of the huggingfa
 
 import hashlib
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from huggingface_hub import (
@@ -29,6 +32,8 @@ from pipeline.moondream.errors import CheckpointError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_REACH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,14 @@ class HubFile:
 
 class MissingFileError(CheckpointError):
     """The repository exists, but not this file."""
+
+
+class NotDownloadedError(CheckpointError):
+    """The file is not in the cache, and cannot be downloaded from here; `why` says why not."""
+
+    def __init__(self, file: HubFile, why: str) -> None:
+        self.why = why
+        super().__init__(f"{file} is not in the cache and {why}")
 
 
 def locate(file: HubFile, cache_dir: Path | None = None) -> Path | None:
@@ -113,11 +126,13 @@ def _cached(file: HubFile, cache_dir: Path | None) -> object:
 
 def _download(file: HubFile, cache_dir: Path | None) -> Path:
     """Fetch a file; errors of the network and the library are translated only here."""
+    if constants.HF_HUB_OFFLINE or not _is_reachable(constants.ENDPOINT):
+        raise NotDownloadedError(file, _unreachable())
     try:
         path = hf_hub_download(file.repo, file.path, revision=file.revision, cache_dir=cache_dir)
     except EntryNotFoundError as error:
         if isinstance(error, LocalEntryNotFoundError):
-            raise CheckpointError(_unreachable(file)) from error
+            raise NotDownloadedError(file, _unreachable()) from error
         raise MissingFileError(_absent(file)) from error
     except RevisionNotFoundError as error:
         raise CheckpointError(
@@ -129,7 +144,7 @@ def _download(file: HubFile, cache_dir: Path | None) -> Path:
             "set HF_TOKEN for a private one"
         ) from error
     except (OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        raise CheckpointError(f"{_unreachable(file)} ({type(error).__name__})") from error
+        raise NotDownloadedError(file, f"{_unreachable()} ({type(error).__name__})") from error
     return Path(str(path))
 
 
@@ -137,7 +152,22 @@ def _absent(file: HubFile) -> str:
     return f"there is no {file}; check the name and the revision"
 
 
-def _unreachable(file: HubFile) -> str:
+def _unreachable() -> str:
     if constants.HF_HUB_OFFLINE:
-        return f"{file} is not in the cache and HF_HUB_OFFLINE is set; fetch it while online"
-    return f"{file} is not in the cache and {constants.ENDPOINT} could not be reached"
+        return "HF_HUB_OFFLINE is set; fetch it while online"
+    return f"{constants.ENDPOINT} could not be reached"
+
+
+def _is_reachable(endpoint: str) -> bool:
+    """Whether the hub, or the proxy before it, can be connected to: the library tries six times."""
+    parts = urlsplit(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and not proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        port = parts.port or _PORTS.get(parts.scheme, 443)
+        socket.create_connection((parts.hostname or "", port), _REACH_S).close()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,21 +1,46 @@
-"""One-off questions about a picture or a clip: `moonwatch ask`."""
+"""One-off questions about a picture, a clip, or what a camera sees now: `moonwatch ask`."""
 
+import re
+import sys
+import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+from pydantic import ValidationError
 
 from connectors.sources.file import FileConfig
+from connectors.sources.http import HttpConfig
+from connectors.sources.live.reader import LiveSource
+from connectors.sources.rtsp import RtspConfig
+from connectors.sources.webcam import WebcamConfig
+from pipeline.core.address import masked
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.engines import Engine, EngineRequest, Ticket
-from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.errors import ConfigError, Problem, SourceError, SourceFailure
 from pipeline.core.events import JsonValue
+from pipeline.core.frames import Pixels
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.inference.engines.base import EngineConfigBase
 
 # Frames of a clip that are decoded while an earlier one is being answered.
 _AHEAD = 2
+# A camera sends a picture within its own deadlines; this is for one that sends everything but.
+_ONE_PICTURE_S = 30.0
+_MOST_PIPED = 256 * 1024 * 1024
+_PLACES = "rtsp://, rtsps://, http://, https://, webcam:0, or the path of a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture to ask about; `at_s` is its position in the clip, in seconds."""
+
+    at_s: float
+    pixels: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +62,144 @@ def check_tasks(config: EngineConfigBase, tasks: Sequence[Task]) -> None:
         raise ConfigError(problems)
 
 
-def ask(
-    engine: Engine, path: Path, tasks: Sequence[Task], every_s: float, deadline_s: float
-) -> Iterator[Reply]:
-    """Answers about a picture, or about a clip's frames `every_s` apart; raises SourceError."""
-    source = FileConfig(path=str(path)).build()
-    source.open(Need(every_s=every_s))
+def shots_of(place: str, every_s: float, at_s: float | None) -> Generator[Shot]:
+    """The pictures to ask about: a clip's, `every_s` apart or the one at `at_s`; of anything else
+    one. Raises ConfigError for a place that is none, and SourceError where it gives no picture.
+    """
+    scheme = place.partition("://")[0].lower() if "://" in place else ""
+    if scheme == "file":
+        place = unquote(urlsplit(place).path)
+    cameras = [] if scheme == "file" else _cameras(place, scheme)
+    if cameras:
+        if at_s is not None:
+            raise ConfigError([Problem("--at", "is for a clip; a camera shows what there is now")])
+        yield Shot(0.0, _seen_by(cameras))
+    elif place == "-":
+        yield from _from_stdin(every_s, at_s)
+    elif not Path(place).exists():
+        raise ConfigError([Problem("", _no_file(place))])
+    else:
+        yield from _clip(place, every_s, at_s)
+
+
+def _clip(path: str, every_s: float, at_s: float | None) -> Iterator[Shot]:
+    source = FileConfig(path=path).build()
+    source.open(Need(every_s=every_s if at_s is None else 0.0))
     try:
         first_at: float | None = None
-        due_at = float("-inf")
-        asked: deque[tuple[float, Ticket]] = deque()
+        due_s, seen_s = at_s or 0.0, 0.0
         for picture in source.pictures():
-            if picture.captured_at < due_at - 1e-6:
-                continue
-            due_at = picture.captured_at + every_s
             first_at = picture.captured_at if first_at is None else first_at
-            ticket = engine.submit(EngineRequest(picture.rgb(), tasks, deadline_s))
-            asked.append((round(picture.captured_at - first_at, 3), ticket))
-            if len(asked) == _AHEAD:
-                yield _reply(*asked.popleft())
-        while asked:
-            yield _reply(*asked.popleft())
+            seen_s = picture.captured_at - first_at
+            if seen_s < due_s - 1e-6:
+                continue
+            yield Shot(round(seen_s, 3), picture.rgb())
+            if at_s is not None:
+                return
+            due_s = seen_s + every_s
+        if first_at is None:
+            raise SourceError(SourceFailure.UNSUPPORTED, f"{path} holds no picture")
+        if at_s is not None:
+            message = f"{path} has no picture after {seen_s:.1f} s"
+            raise ConfigError([Problem("--at", message)])
     finally:
         source.close()
+
+
+def _from_stdin(every_s: float, at_s: float | None) -> Iterator[Shot]:
+    """A picture that was piped in; a clip, too, if it can be read from the front."""
+    if sys.stdin.isatty():
+        message = "- stands for a picture that is piped in, as in `moonwatch ask - < yard.jpg`"
+        raise ConfigError([Problem("", message)])
+    content = sys.stdin.buffer.read(_MOST_PIPED + 1)
+    if not content or len(content) > _MOST_PIPED:
+        how = "is empty" if not content else f"holds more than {_MOST_PIPED >> 20} MB"
+        raise ConfigError([Problem("", f"standard input {how}; pipe one picture into it")])
+    with TemporaryDirectory(prefix="moonwatch-") as folder:
+        path = Path(folder) / f"piped.{_suffix(content)}"
+        path.write_bytes(content)
+        try:
+            yield from _clip(str(path), every_s, at_s)
+        except SourceError as error:
+            words = str(error).replace(str(path), "standard input")
+            raise SourceError(error.reason, words) from None
+
+
+def _suffix(content: bytes) -> str:
+    known = ((b"\xff\xd8", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"BM", "bmp"))
+    return next((suffix for magic, suffix in known if content.startswith(magic)), "mp4")
+
+
+def _cameras(place: str, scheme: str) -> list[LiveSource]:
+    """The ways to see the camera that is meant, the likeliest first; none where none is meant."""
+    settings: list[dict[str, object]]
+    kind: type[RtspConfig | HttpConfig | WebcamConfig]
+    if scheme in ("rtsp", "rtsps"):
+        kind, settings = RtspConfig, [{"url": place}]
+    elif scheme in ("http", "https"):
+        # What it sends is known once it is asked: a stream, else single pictures.
+        kind, settings = HttpConfig, [{"url": place}, {"url": place, "poll": "1h"}]
+    elif device := re.fullmatch(r"(?:webcam:|(?=/dev/video))(.+)", place):
+        kind, settings = WebcamConfig, [{"device": device[1]}]
+    elif scheme:
+        name = re.sub(r"[^a-z0-9+.-]", "?", scheme)[:20]
+        message = f"cannot look at {name}:// addresses; use {_PLACES}"
+        raise ConfigError([Problem("", message)])
+    else:
+        return []
+    try:
+        return [kind.model_validate(keys).build() for keys in settings]
+    except ValidationError as error:
+        words = "; ".join(found["msg"].removeprefix("Value error, ") for found in error.errors())
+        raise ConfigError([Problem("", f"the address {words}")]) from None
+
+
+def _seen_by(cameras: Sequence[LiveSource]) -> Pixels:
+    """What the camera sees now, by the first way that works; raises SourceError."""
+    for camera in cameras[:-1]:
+        try:
+            return _one_picture(camera)
+        except SourceError as error:
+            if error.reason is not SourceFailure.UNSUPPORTED:
+                raise
+    return _one_picture(cameras[-1])
+
+
+def _one_picture(camera: LiveSource) -> Pixels:
+    # Data may arrive for ever without a picture in them.
+    late = threading.Timer(_ONE_PICTURE_S, camera.close)
+    late.daemon = True
+    late.start()
+    try:
+        camera.open(Need())
+        for picture in camera.pictures():
+            return picture.rgb()
+        message = camera.waiting_for or f"the camera sent no picture in {_ONE_PICTURE_S:g} s"
+        raise SourceError(SourceFailure.TIMEOUT, message)
+    finally:
+        late.cancel()
+        camera.close()
+
+
+def _no_file(place: str) -> str:
+    shown = masked(place)
+    if re.match(r"[\w.-]+@|\d+\.\d+\.\d+\.\d+|[\w-]+(\.[\w-]+)+:\d", place):
+        return f"there is no file {shown}; for a camera, begin with rtsp:// or http://"
+    return f"there is no file {shown}"
+
+
+def ask(
+    engine: Engine, shots: Iterable[Shot], tasks: Sequence[Task], deadline_s: float
+) -> Iterator[Reply]:
+    """Answers about pictures, in their order; raises what they raise."""
+    asked: deque[tuple[float, Ticket]] = deque()
+    for shot in shots:
+        ticket = engine.submit(EngineRequest(shot.pixels, tasks, deadline_s))
+        asked.append((shot.at_s, ticket))
+        if len(asked) == _AHEAD:
+            yield _reply(*asked.popleft())
+    while asked:
+        yield _reply(*asked.popleft())
 
 
 def _reply(at_s: float, ticket: Ticket) -> Reply:

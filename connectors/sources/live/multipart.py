@@ -22,6 +22,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 # Kept of what comes between two pictures; the head of a part is at its end.
 _KEPT_TEXT = 16384
 _PADDING = b"\0 \t\r\n"
+_PADDED = re.compile(rb"[\0 \t\r\n]+")
 _NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _LENGTH = re.compile(rb"(?im)^[ \t]*content-length[ \t]*:[ \t]*(?:\r*\n[ \t]+)?(\d{1,9})[ \t]*\r*$")
 _NAME = rb"[!-9;-~]+[ \t]*:[^\n]*\n"
@@ -155,7 +156,9 @@ class PictureFinder:
         if self._walk.kind == "mjpeg" and end == self._length:
             return None
         at = min((i for mark in self._marks if (i := buffer.find(mark, 0, end)) >= 0), default=-1)
-        blank = buffer.find(b"\n\xff\xd8\xff", 2, end)
+        # Among pixels, the beginning of a picture would have ended the walk.
+        skipped = self._walk.skipped
+        blank = buffer.find(b"\n\xff\xd8\xff", 2, skipped[-1][1] if skipped else end)
         if at < 0 and blank < 0:
             return None
         for found in self._separator.finditer(buffer, 2, end):
@@ -170,10 +173,13 @@ class PictureFinder:
 
     def _is_followed_well(self, end: int, *, ended: bool) -> bool | None:
         """Whether after a picture comes what may come after one; None while nothing has come."""
-        rest = bytes(self._buffer[end : end + 256]).lstrip(_PADDING)
+        padding = _PADDED.match(self._buffer, end)
+        if padding is not None:
+            end = padding.end()
+        rest = bytes(self._buffer[end : end + 16])
         if len(rest) < 3 and not ended:
             return None
-        line = rest[:16].partition(b"\n")[0]
+        line = rest.partition(b"\n")[0]
         return not rest or START.match(rest) is not None or _NOT_TEXT.search(line) is None
 
     def _give_up(self) -> None:
