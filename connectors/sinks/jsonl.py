@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
+from pipeline.core.machine import Lack, unwritable_file
 from pipeline.core.private_files import file_mode, make_folder
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,11 @@ class JsonlConfig(BaseSinkConfig):
     def resource(self) -> str | None:
         """The file."""
         return os.path.realpath(self.path)
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the file can be written here; events wait until it can."""
+        for lack in unwritable_file("path", self.path):
+            yield replace(lack, is_fatal=False)
 
     def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "JsonlSink":
         """A sink that opens the file when the first event comes.

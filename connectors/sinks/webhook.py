@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, all_left_out, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
+from pipeline.core.machine import Lack, unreadable_file
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,6 +107,11 @@ class WebhookConfig(BaseSinkConfig):
     def at_once(self) -> int:
         """How many events one request carries, at most."""
         return _AT_ONCE if self.batch else 1
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the files of `tls` can be read here."""
+        for name in ("ca", "certificate", "key"):
+            yield from unreadable_file(f"tls.{name}", getattr(self.tls, name))
 
     def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "WebhookSink":
         """A sink that connects when the first event comes; raises SinkError for unusable files.

@@ -1,6 +1,8 @@
 """A camera at this machine's USB port, through Video4Linux2."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,7 @@ from connectors.sources.ffmpeg.stream import StreamSource
 from connectors.sources.live.reader import LiveConfig
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.machine import Lack, unreadable_file
 
 
 class WebcamConfig(LiveConfig, DecodeConfig):
@@ -40,6 +43,11 @@ class WebcamConfig(LiveConfig, DecodeConfig):
         if value is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", value):
             raise ValueError("is width x height in pixels, such as 1280x720")
         return value
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the device is here; it may be plugged in later."""
+        for lack in unreadable_file("device", Path(self.device)):
+            yield replace(lack, is_fatal=False)
 
     def build(self, clock: Clock | None = None) -> "WebcamSource":
         """The camera, not yet opened."""

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from connectors.stores.files import FileMediaStore
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.machine import Lack, missing_libraries, unwritable_file, unwritable_folder
 from pipeline.core.store import PictureRecords
 
 if TYPE_CHECKING:
@@ -68,6 +70,14 @@ class StoreConfig(Config):
         if self.media is not None:
             return self.media
         return self.file.with_suffix(".media") if self.file else Path("moonwatch.media")
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether database and pictures can be written here, and the driver is installed."""
+        if self.file is None:
+            yield from missing_libraries("PostgreSQL", ["psycopg"], "postgresql", "url")
+        else:
+            yield from unwritable_file("url", self.file)
+        yield from unwritable_folder("media", self.media_folder)
 
     def build(self, clock: Clock | None = None) -> "SqlStore":
         """Open the database, making or upgrading its tables; raises StoreError."""

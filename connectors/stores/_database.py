@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from connectors.stores import _schema
 from pipeline.core.address import Address, without_secrets
 from pipeline.core.errors import StoreError
+from pipeline.core.machine import how_to_install
 from pipeline.core.private_files import create_file, make_folder
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,6 @@ _HINTS = (
     ("malformed", "the file is damaged; restore it from a backup, or move it away"),
     ("password authentication", "check user and password in store.url"),
     ("does not exist", "create it first, or correct store.url"),
-    ("No module named 'psycopg'", "install it with: pip install 'moonwatch[postgresql]'"),
     ("Connection refused", "check that the server runs at this address"),
     ("timeout", "check the server and the way to it; it is tried again"),
 )
@@ -260,6 +260,9 @@ class Database:
 
 def _sentence(place: str, what: str, cause: str) -> str:
     cause = without_secrets(cause).strip().partition("\n")[0]
+    if "No module named 'psycopg'" in cause:
+        hint = f"install it with: {how_to_install('postgresql')}"
+        return f"the store {place}: cannot {what}: {cause}; {hint}"
     hint = next((hint for sign, hint in _HINTS if sign in cause), "see the database's own log")
     return f"the store {place}: cannot {what}: {cause}; {hint}"
 

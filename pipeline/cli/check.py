@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.errors import ConfigError, Problem
-from pipeline.deployment.loader import read
+from pipeline.deployment.loader import missing_here, read
 
 
 def check(
@@ -41,14 +41,15 @@ def check(
             typer.echo(f"{file}: {_number(len(error.problems), 'problem')}", err=True)
         raise typer.Exit(2) from None
     deployment = loaded.deployment
+    found = (*loaded.warnings, *missing_here(loaded))
     if as_json:
-        warnings = [_data(warning) for warning in loaded.warnings]
+        warnings = [_data(warning) for warning in found]
         answer: dict[str, Any] = {"ok": True, "warnings": warnings}
         if probe:
             answer |= _probe().as_json(deployment)
         typer.echo(json.dumps(answer, indent=2))
         raise typer.Exit(0 if answer["ok"] else 1)
-    for warning in loaded.warnings:
+    for warning in found:
         typer.echo(f"  warning: {warning}")
     rules = sum(len(camera.rules) for camera in deployment.cameras.values())
     typer.echo(

@@ -18,6 +18,7 @@ import typer
 
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, MoonwatchError
+from pipeline.core.machine import how_to_install
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def _add(app: typer.Typer, name: str) -> None:
 
 def _missing(name: str, library: str | None) -> Callable[[], None]:
     def command() -> None:
-        way_out = f"pip install 'moonwatch[{EXTRAS[name]}]'"
+        way_out = how_to_install(EXTRAS[name])
         raise MoonwatchError(f"`{name}` needs {library}; install it with: {way_out}")
 
     command.__doc__ = f"(needs {library}; install the extra `{EXTRAS[name]}`)"

@@ -1,6 +1,7 @@
 """`moonwatch run`: all stages of a deployment, in one process or one process each."""
 
 import json
+import logging
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +14,15 @@ from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
 from pipeline.cli.tables import remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read
-from pipeline.deployment.loader import read
+from pipeline.deployment.loader import missing_here, read
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.reload import DeploymentFile
 from pipeline.runtime.single_process import Run
 from pipeline.telemetry.http import HealthAnswers, ListenAddress, address_of, answering
 from pipeline.telemetry.logs import set_up
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -46,8 +49,12 @@ def run(
     loaded = DeploymentFile(file, tuple(overrides), read(file, overrides), watch)
     deployment = loaded.deployment
     let_group_read(deployment.files.group)
+    if missing := missing_here(loaded.loaded, only_fatal=True):
+        raise ConfigError(missing)
     address = address_of(http) if http is not None else None
     set_up(log_format(logs))
+    for problem in missing_here(loaded.loaded):
+        logger.warning("%s", problem)
     stop, hang_up = stop_on_signals(), hang_up_on_signal()
     if not deployment.queue.is_shared:
         with RunOwnership(deployment) as ownership:

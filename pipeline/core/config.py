@@ -16,7 +16,10 @@ from pydantic import (
 from pipeline.core.address import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.core.events import JsonValue
+    from pipeline.core.machine import Lack
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 # Longer ones overflow when added to a date.
@@ -36,6 +39,10 @@ class Config(BaseModel):
         allow_inf_nan=False,
         defer_build=True,  # its validator is built when a file first needs it
     )
+
+    def lacks(self) -> "Iterable[Lack]":
+        """What this machine lacks for these settings, nested ones not counted."""
+        return ()
 
 
 def as_written(config: Config, without: Collection[str] = ()) -> "dict[str, JsonValue]":

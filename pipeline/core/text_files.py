@@ -1,7 +1,7 @@
 """The door for text files that people name: bounded in size and time, and read as UTF-8.
 
-Whatever lies at a path (a video, a folder, a pipe that nobody writes to, `/dev/zero`), the answer is
-its text or a sentence.
+Whatever lies at a path (a video, a folder, a pipe that nobody writes to, `/dev/zero`), the answer
+is its text or a sentence.
 """
 
 import os

@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.deployment.model import PARTS, Deployment
-from pipeline.deployment.problems import advice, references
+from pipeline.deployment.problems import advice, machine, references
 from pipeline.deployment.problems.repair import Draft, read_model
 from pipeline.deployment.problems.suggestions import brief
 from pipeline.deployment.problems.validation import Mistake, hidden_in
@@ -128,6 +128,12 @@ def parse(
     return Loaded(deployment, tree, tuple(warnings), tuple(dict.fromkeys(files)))
 
 
+def missing_here(loaded: Loaded, *, only_fatal: bool = False) -> list[Problem]:
+    """What this machine lacks for a deployment, each at its line; all of it, or what is fatal."""
+    found = machine.problems(loaded.deployment, only_fatal=only_fatal)
+    return _in_order(_at_its_line(loaded.tree, problem) for problem in found)
+
+
 def _sets_include(override: str) -> bool:
     return override.partition("=")[0].strip().split(".")[0] == INCLUDE
 
@@ -159,12 +165,14 @@ def _checked(
     if draft.model is None:
         return []
     checked = references.Checked(draft.model, draft.broken | set(unresolved))
-    found = []
-    for problem in check(checked):
-        path = _path(draft.root, problem.path)
-        message = without_secrets(problem.message, hidden_in(find(draft.root, path)))
-        found.append(problem_at(draft.root, path, message))
-    return found
+    return [_at_its_line(draft.root, problem) for problem in check(checked)]
+
+
+def _at_its_line(root: Node, problem: Problem) -> Problem:
+    """A problem with its line, and without secrets."""
+    path = _path(root, problem.path)
+    message = without_secrets(problem.message, hidden_in(find(root, path)))
+    return problem_at(root, path, message)
 
 
 def _path(root: Node, dotted_path: str) -> Path:

@@ -45,7 +45,7 @@ def test_a_missing_library_is_a_sentence_with_the_way_out(command: str, library:
     done = moonwatch(command, "anything", "--at", "all", without=library)
     assert done.returncode == 1
     assert f"needs {library}" in done.stderr
-    assert f"pip install 'moonwatch[{EXTRAS[command]}]'" in done.stderr
+    assert f"pip install -e '.[{EXTRAS[command]}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Files that are no deployment, by accident or on purpose: a sentence with its place, never a crash.
+"""Files that are not a deployment, by accident or on purpose: sentences with a place, no crash.
 
 Every file that a person can name goes through the same door: the deployment, what it includes, its
 secrets, and the truth of an evaluation.
@@ -139,7 +139,7 @@ def test_an_anchor_that_contains_itself(text: str, path: str, tmp_path: Path) ->
 def test_text_that_is_something_else(
     content: bytes, line: int | None, part: str, tmp_path: Path
 ) -> None:
-    """A picture, another encoding, terminal colours, tags of other programs, a megabyte of digits."""
+    """A picture, another encoding, terminal colours, tags of other programs, endless digits."""
     found = problems_of(content, tmp_path)
     assert [problem.line for problem in found if part in str(problem)][:1] == [line], found
 

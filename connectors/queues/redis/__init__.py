@@ -23,6 +23,7 @@ has it: a put or a result of a sampler whose camera was given to another since i
 """
 
 import importlib
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -34,6 +35,7 @@ from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.limits import Limits
 from pipeline.core.address import Address, Secret
 from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.machine import Lack, unreadable_file
 
 if TYPE_CHECKING:
     from connectors.queues.redis.pictures import Codec
@@ -110,6 +112,11 @@ class RedisConfig(Config):
         if self.sentinel_password is not None and self._place().form != "sentinel":
             raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
         return self
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the certificates can be read here."""
+        for name in ("ca", "certificate", "key"):
+            yield from unreadable_file(name, getattr(self, name))
 
     def build(self, clock: "Clock", codec: "Codec | None" = None) -> "RedisQueues":
         """The queue; nothing is connected before its first use. Leases follow Redis' own clock.

@@ -12,6 +12,11 @@ from connectors.sources.recordings.paths import find_files
 from pipeline.core.errors import Problem, SourceError
 from pipeline.deployment.model import CameraConfig
 from pipeline.deployment.problems.references import Check, Checked, able_engines
+from pipeline.deployment.problems.shapes import (
+    hidden_pictures,
+    uncrossable_lines,
+    useless_zones,
+)
 from pipeline.deployment.yaml.tree import dotted
 
 
@@ -120,5 +125,8 @@ _CHECKS: tuple[Check, ...] = (
     idle_sites,
     long_deadlines,
     idle_shapes,
+    uncrossable_lines,
+    useless_zones,
+    hidden_pictures,
     absent_recordings,
 )

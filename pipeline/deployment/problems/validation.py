@@ -35,7 +35,6 @@ from pipeline.deployment.yaml.tree import (
     scalars,
 )
 
-
 MOST = 500
 """The most mistakes that are told at a time; a wrong file can hold a hundred thousand."""
 TOO_MANY = "too_many"

@@ -11,6 +11,7 @@ from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.clock import Clock
 from pipeline.core.engines import EngineRequest, Ticket
 from pipeline.core.errors import EngineError
+from pipeline.core.machine import how_to_install
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.line import RequestLine
@@ -41,9 +42,9 @@ def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
             max_batch=config.max_batch * TASKS_SIDE_BY_SIDE,
         )
     except ImportError as error:
+        way_out = how_to_install("moondream")
         raise EngineError(
-            f"the moondream engine needs {error.name or 'torch'}; "
-            "install it with: pip install 'moonwatch[moondream]'"
+            f"the moondream engine needs {error.name or 'torch'}; install it with: {way_out}"
         ) from error
     # torch says RuntimeError or AssertionError for a device it does not have.
     except (moondream.MoondreamError, RuntimeError, AssertionError) as error:

@@ -1,7 +1,9 @@
 """What every engine's config has in common."""
 
+import os
 from abc import abstractmethod
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -13,6 +15,19 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.core.engines import Engine
     from pipeline.core.events import JsonValue
+
+
+def snapshots(model: str) -> list[Path]:
+    """The folders in which the Hugging Face cache of this machine holds a repository, if any."""
+    home = os.environ.get("HF_HOME")
+    if not home:
+        home = f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    folder = Path(cache or f"{home}/hub").expanduser() / f"models--{model.replace('/', '--')}"
+    try:
+        return list((folder / "snapshots").iterdir())
+    except OSError:
+        return []
 
 
 class EngineConfigBase(Config):

@@ -1,20 +1,32 @@
 """Answers every kind of task in plain words with Moondream 2, a vision-language model on torch."""
 
 import importlib
+from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from pipeline.core.config import PositiveDuration
+from pipeline.core.machine import (
+    Lack,
+    is_folder,
+    is_there,
+    missing_gpu,
+    missing_libraries,
+    own_command,
+    unreadable_file,
+)
 from pipeline.core.tasks import Caption, Task
-from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.engines.base import EngineConfigBase, snapshots
 
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.inference.engines._moondream import MoondreamEngine
     from pipeline.moondream.templates import Release
 
+LIBRARIES = ("torch", "safetensors", "tokenizers", "huggingface_hub")
 # Frames are reduced to twice what the crops show of them, so that what is left is still sharp:
 # four columns of local crops are 1176 pixels, the global view is 378.
 SIDE_OF_CROPS, SIDE_OF_OVERVIEW = 2 * 1176, 2 * 378
@@ -77,6 +89,39 @@ class MoondreamConfig(EngineConfigBase):
                 f"use {' or '.join(release.caption_lengths)}, or release {known.LATEST_RELEASE}"
             )
         return None
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether libraries, model and device are here."""
+        missing = list(missing_libraries("the moondream engine", LIBRARIES, "moondream"))
+        yield from missing
+        yield from missing_gpu(self.device)
+        if self.variant is not None:
+            yield from unreadable_file("variant", Path(self.variant).expanduser())
+        folder = Path(self.model).expanduser()
+        if is_folder(folder):
+            for name in ("model.safetensors", "tokenizer.json"):
+                yield from unreadable_file("model", Path(folder, name))
+        elif is_there(folder) or self.model.startswith(("/", ".", "~")):
+            yield Lack("model", f"there is no folder {self.model} on this machine")
+        elif not self._is_downloaded(libraries_are_here=not missing):
+            revision = f" --revision {self.revision}" if self.revision else ""
+            yield Lack(
+                "model",
+                f"{self.model} is not on this machine; download it with: "
+                f"{own_command()} models pull {self.model}{revision}",
+                is_fatal=False,
+            )
+
+    def _is_downloaded(self, *, libraries_are_here: bool) -> bool:
+        if not snapshots(self.model):
+            return False
+        if not libraries_are_here:
+            return True  # which files are needed cannot be told
+        # Takes a while to import, so only where something is there.
+        models = importlib.import_module("pipeline.moondream.models")
+        hub = importlib.import_module("pipeline.moondream.hub")
+        known = models.find_model(self.model, self.revision)
+        return known is None or all(hub.locate(file) is not None for file in known.files)
 
     def build(self, clock: "Clock | None" = None) -> "MoondreamEngine":
         """Load the model; raises EngineError."""

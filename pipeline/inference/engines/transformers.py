@@ -3,8 +3,9 @@ RT-DETR, D-FINE, DETR and others by their classes, OWLv2 and Grounding DINO by a
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -14,13 +15,15 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import centre
+from pipeline.core.machine import Lack, how_to_install, is_folder, missing_gpu, missing_libraries
 from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
-from pipeline.inference.engines.base import EngineConfigBase
+from pipeline.inference.engines.base import EngineConfigBase, snapshots
 from pipeline.inference.engines.batching import BatchingEngine
 
 if TYPE_CHECKING:
     from pipeline.inference.engines._transformers.detectors import DetectedBoxes, Detector
 
+LIBRARIES = ("torch", "transformers", "PIL", "safetensors", "huggingface_hub")
 # Imported by name when a model is loaded: it brings torch and transformers with it.
 _LOADER = "pipeline.inference.engines._transformers.load"
 
@@ -63,6 +66,20 @@ class TransformersConfig(EngineConfigBase):
             "use an engine that answers in words, such as moondream"
         )
 
+    def lacks(self) -> Iterator[Lack]:
+        """Whether libraries, model and device are here."""
+        yield from missing_libraries("the transformers engine", LIBRARIES, "moondream")
+        yield from missing_gpu(self.device)
+        is_path = self.model.startswith(("/", ".", "~"))
+        if is_path and not is_folder(Path(self.model).expanduser()):
+            yield Lack("model", f"there is no folder {self.model} on this machine")
+        elif not is_path and not is_folder(self.model) and not snapshots(self.model):
+            message = f"{self.model} is not in the cache of this machine"
+            if self.local_files_only:
+                yield Lack("model", f"{message}, and `local_files_only` forbids to download it")
+            else:
+                yield Lack("model", f"{message}; it is downloaded at the first start", False)
+
     def build(self, clock: Clock | None = None) -> BatchingEngine:
         """Load the checkpoint; raises EngineError."""
         max_wait_s = self.max_wait.total_seconds()
@@ -73,9 +90,9 @@ class TransformersConfig(EngineConfigBase):
         try:
             loader: Any = import_module(_LOADER)
         except ImportError as error:
+            way_out = how_to_install("moondream")
             raise EngineError(
-                f"the transformers engine needs {error.name}; "
-                "install it with: pip install 'moonwatch[moondream]'"
+                f"the transformers engine needs {error.name}; install it with: {way_out}"
             ) from error
         wanted = loader.DetectorToLoad(
             self.model, self.revision, self.device, self.dtype, self.local_files_only
