@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -78,11 +79,15 @@ class WebhookConfig(BaseSinkConfig):
         try:
             parts = urlsplit(url.reveal())
             valid = parts.scheme in ("http", "https") and bool(parts.hostname)
-            valid = valid and (parts.port or 1) > 0
+            valid = valid and (parts.port or 1) > 0 and _is_host(parts.hostname or "")
         except ValueError:
             valid = False
         if not valid:
-            raise ValueError("a webhook's url begins with https:// or http:// and a host")
+            raise ValueError(
+                "a webhook's url begins with https or http, and has a host and no spaces"
+            )
+        if re.search(r"\s", url.reveal()):
+            raise ValueError("has a space, which no address can have; write it as %20")
         return url
 
     @field_validator("secret")
@@ -119,6 +124,17 @@ class WebhookConfig(BaseSinkConfig):
         `sites` names the site of each camera that is not at `site`.
         """
         return WebhookSink(self, site, sites=sites)
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be looked up, or is an address of the internet protocol."""
+    labels = name.rstrip(".").split(".")
+    if ":" in name:  # IPv6, which urlsplit has checked
+        return True
+    return len(name) <= 253 and all(
+        0 < len(label) <= 63 and not re.search(r"[\s<>\"'{}|\\^`%,;()*&$!~+=]", label)
+        for label in labels
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 from pipeline.core.machine import Lack, missing_libraries, unwritable_file, unwritable_folder
-from pipeline.core.store import PictureRecords
 
 if TYPE_CHECKING:
     from connectors.stores.sql import SqlStore
+    from pipeline.core.store import PictureRecords
 
 __all__ = ["FileMediaStore", "StoreConfig"]
 
@@ -92,7 +92,7 @@ class StoreConfig(Config):
         store: SqlStore = module.SqlStore(self.url, clock or SystemClock(), read_only=True)
         return store
 
-    def build_media(self, records: PictureRecords | None = None) -> FileMediaStore:
+    def build_media(self, records: "PictureRecords | None" = None) -> FileMediaStore:
         """The folder of pictures; made when the first one is kept.
 
         Pictures are recorded in `records`, which is the store; without it none is ever deleted.

@@ -179,7 +179,9 @@ def scheme_check(*schemes: str) -> Callable[[Address], Address]:
 
     def check(address: Address) -> Address:
         if address.scheme not in schemes or "://" not in address.reveal():
-            raise ValueError(f"does not begin with {' or '.join(f'{s}://' for s in schemes)}")
+            begins = " or ".join(f"{s}://" for s in schemes)
+            bare = f"{schemes[0]}://camera.local/path"
+            raise ValueError(f"does not begin with {begins}; write it like {bare}")
         if not _has_host(address):
             raise ValueError(
                 f"has no host that could be read; write it like {example}, with special characters "

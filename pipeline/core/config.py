@@ -25,6 +25,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400
 # Longer ones overflow when added to a date.
 _LONGEST_S = 100 * 366 * 86400.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
+_SPOKEN = re.compile(
+    r"(\d+(?:\.\d+)?)\s*((?i:secs?|seconds?|mins|minutes?|hrs?|hours?|days?|weeks?))"
+)
 _DURATION_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$"
 
 
@@ -94,8 +97,11 @@ def parse_duration(value: Any) -> Any:
         raise ValueError(f"a duration needs a unit: write {hint}, not {text}")
     parts = _PART.findall(text)
     if not parts or "".join(f"{n}{u}" for n, u in parts) != re.sub(r"\s", "", text):
+        spoken = _SPOKEN.fullmatch(text)
+        way_out = f"{spoken[1]}{spoken[2][0].lower()}" if spoken else ""
         raise ValueError(
-            f"{text!r} is not a valid duration; write it like 500ms, 10s, 5m, 1h30m or 2d"
+            f"{text!r} is not a valid duration; write "
+            + (way_out or "it like 500ms, 10s, 5m, 1h30m or 2d")
         )
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if seconds > _LONGEST_S:
@@ -123,9 +129,15 @@ def _positive(value: timedelta) -> timedelta:
 
 def _fraction(value: float) -> float:
     if not 0.0 <= value <= 1.0:
+        if value < 0:
+            message = "x from the left and y from the top"
+        elif value <= 100 and value == int(value):
+            message = f"{value:g} % is {value / 100:g}, and 640 of 1280 pixels is 0.5"
+        else:
+            message = "640 of 1280 pixels is 0.5"
         raise ValueError(
-            f"{value:g} is outside 0..1; coordinates are fractions of the picture, "
-            "x from the left and y from the top"
+            f"{value:g} is outside 0..1; coordinates are shares of the picture from 0 to 1: "
+            f"{message}"
         )
     return value
 

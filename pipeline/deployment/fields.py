@@ -67,18 +67,29 @@ def types_within(annotation: Any) -> Iterator[type]:
 
 def model_at(root: Model, data: Any, path: Path) -> Model | None:
     """The model that the map at `path` of `data` is meant to be, or None if that is unclear."""
+    annotation, value = _descended(root, data, path)
+    return None if annotation is None else chosen_model(annotation, value)
+
+
+def annotation_at(root: Model, data: Any, path: Path) -> Any:
+    """The type of what stands at `path` of `data`, or None if that is unclear."""
+    return _descended(root, data, path)[0]
+
+
+def _descended(root: Model, data: Any, path: Path) -> tuple[Any, Any]:
+    """The type and the value at the end of a path; no type where the path leads nowhere."""
     annotation: Any = root
     for key in path:
         annotation = _below(annotation, data, key)
         if annotation is None:
-            return None
+            return None, None
         if isinstance(data, dict):
             data = data.get(key)
         elif isinstance(data, list) and isinstance(key, int) and key < len(data):
             data = data[key]
         else:
             data = None
-    return chosen_model(annotation, data)
+    return annotation, data
 
 
 def field_at(root: Model, data: Any, path: Path) -> FieldInfo | None:

@@ -366,7 +366,6 @@ PARTS = RemovableParts(
         ("engines",),
         ("engines", "*"),
         ("sinks",),
-        ("sinks", "*"),
         ("cameras", "*"),
         ("cameras", "*", "*"),
         *(("cameras", "*", part, "*") for part in ("tasks", "lines", "zones", "rules")),
@@ -374,5 +373,9 @@ PARTS = RemovableParts(
     stand_ins={
         ("version",): 1,
         ("cameras", "*", "source"): {"type": "file", "path": "unknown.mp4"},
+        ("sinks", "*"): {"type": "stdout"},
     },
+    keeping={("sinks", "*"): ("only", "not")},
+    types_by_reference={"line": "line_crossing", "zone": "occupancy", "of": "occupancy"},
+    references=frozenset(("cameras", "*", "rules", "*", key) for key in ("of", "line", "zone")),
 )

@@ -12,6 +12,15 @@ from pipeline.core.config import Config
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FULL_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SPANS = {
+    "weekdays": "mon-fri",
+    "weekday": "mon-fri",
+    "workdays": "mon-fri",
+    "weekend": "sat-sun",
+    "weekends": "sat-sun",
+    "daily": "mon-sun",
+    "all": "mon-sun",
+}
 _DAY_MINUTES = 24 * 60
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
 
@@ -20,7 +29,8 @@ def _parse_clock(value: Any) -> Any:
     """`22:00`; also 1320, which is what YAML 1.1 readers make of an unquoted 22:00."""
     if isinstance(value, int) and not isinstance(value, bool):
         if not 60 <= value <= _DAY_MINUTES:
-            raise ValueError(f'{value} is not a time of day; write it in quotes, like "22:00"')
+            way_out = f"write {value}:00" if 0 <= value < 25 else 'write it in quotes, like "22:00"'
+            raise ValueError(f"{value} is not a time of day; {way_out}")
         return f"{value // 60:02}:{value % 60:02}"
     match = _CLOCK.fullmatch(str(value).strip())
     hours, minutes = (int(match[1]), int(match[2])) if match else (99, 99)
@@ -45,6 +55,8 @@ def _day(name: str) -> str:
         return text
     if text in _FULL_DAYS:
         return text[:3]
+    if text in _SPANS:
+        raise ValueError(f"{name!r} is not a day; write {_SPANS[text]}")
     raise ValueError(f"{name!r} is not a day; write {', '.join(DAYS)} or a range like mon-fri")
 
 

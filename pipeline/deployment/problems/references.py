@@ -160,8 +160,8 @@ def missing_tasks(checked: Checked) -> Iterator[Problem]:
         if checked.is_broken("cameras", camera, "tasks"):
             continue
         for name, rule in config.rules.items():
-            if rule.of not in known:
-                path = ("cameras", camera, "rules", name, "of")
+            path = ("cameras", camera, "rules", name, "of")
+            if rule.of not in known and not checked.is_broken(*path):
                 yield _problem(path, f"this camera has no task {rule.of!r}", rule.of, known)
 
 
@@ -170,18 +170,23 @@ def unfit_tasks(checked: Checked) -> Iterator[Problem]:
     for camera, config in checked.deployment.cameras.items():
         tasks = {task.id: task for task in config.questions()}
         for name, rule in config.rules.items():
-            if rule.of in tasks and (why := rule.problem_with(tasks[rule.of])):
-                yield Problem(dotted(("cameras", camera, "rules", name, "of")), why)
+            path = ("cameras", camera, "rules", name)
+            if rule.of not in tasks or checked.is_broken(*path, "type"):
+                continue
+            if why := rule.problem_with(tasks[rule.of]):
+                yield Problem(dotted((*path, "of")), why)
 
 
 def missing_shapes(checked: Checked) -> Iterator[Problem]:
     """Rules that name a line or zone that the camera does not have."""
     for camera, config in checked.deployment.cameras.items():
         for name, rule in config.rules.items():
-            path: Path = ("cameras", camera, "rules", name)
+            path = ("cameras", camera, "rules", name)
             named = rule.references()
-            yield from _missing(checked, path, "line", named.lines, config.lines)
-            yield from _missing(checked, path, "zone", named.zones, config.zones)
+            if not checked.is_broken(*path, "line"):
+                yield from _missing(checked, path, "line", named.lines, config.lines)
+            if not checked.is_broken(*path, "zone"):
+                yield from _missing(checked, path, "zone", named.zones, config.zones)
 
 
 def _missing(

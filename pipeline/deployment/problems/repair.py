@@ -1,12 +1,13 @@
 """Reads a tree as a pydantic model, or as much of it as is valid."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pipeline.deployment.problems.validation import TOO_MANY, Mistake, mistakes_of
+from pipeline.deployment.yaml.short_forms import write_out
 from pipeline.deployment.yaml.tree import (
     List,
     Map,
@@ -25,10 +26,14 @@ M = TypeVar("M", bound=BaseModel)
 _MAX_ROUNDS = 12
 # Errors for a number or boolean where text is expected: the text as written may be valid.
 _WANTS_TEXT = frozenset({"string_type", "literal_error"})
+_NO_TYPE = frozenset({"union_tag_invalid", "union_tag_not_found"})
 # Errors for a word where settings are expected that can also be switched on and off.
 _WANTS_SWITCH = frozenset({"model_type", "model_attributes_type", "dict_type"})
 # `true` is a word where it came from a variable.
-_SWITCHES = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+_SWITCHES = {
+    **dict.fromkeys(("yes", "y", "on", "true", "t", "1"), True),
+    **dict.fromkeys(("no", "n", "off", "false", "f", "0"), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,32 @@ class RemovableParts:
     removable: Sequence[tuple[str, ...]]
     stand_ins: Mapping[tuple[str, ...], Any]
     """For parts that must be there: values that pass."""
+    keeping: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    """For parts with references to others: keys that a stand-in keeps, so that they are checked."""
+    references: frozenset[tuple[str, ...]] = frozenset()
+    """Keys that name other parts: where such a key is missing, any name stands in for it."""
+    types_by_reference: Mapping[str, str] = field(default_factory=dict)
+    """A type for parts of unknown type, by a key that they have."""
+
+    def likely(self, root: Node, path: Path) -> Map | None:
+        """What stands in for a part of unknown type: its references, under a type that has them."""
+        there = find(root, path)
+        if not isinstance(there, Map):
+            return None
+        kept = {k: v for k, v in there.entries.items() if self.is_reference((*path, k))}
+        kind = next((kind for key, kind in self.types_by_reference.items() if key in kept), None)
+        if kind is None:
+            return None
+        lines = {key: line for key, line in there.key_lines.items() if key in kept}
+        return Map({"type": _node(kind), **kept}, there.origin, lines)
+
+    def is_reference(self, path: Path) -> bool:
+        """Whether the key at the end of a path names another part."""
+        return any(
+            len(pattern) == len(path)
+            and all(wanted in ("*", key) for wanted, key in zip(pattern, path, strict=True))
+            for pattern in self.references
+        )
 
     def matching(self, path: Path) -> tuple[str, ...] | None:
         """The longest pattern that matches the beginning of a path."""
@@ -91,6 +122,8 @@ def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
                 mistakes.append(mistake)
         for mistake in found:
             mended = _mend(mended, mistake, parts, broken)
+        # A key whose name was corrected may hold a short form.
+        mended = write_out(mended)
     return Draft(None, tuple(mistakes), frozenset(broken), root)
 
 
@@ -106,8 +139,9 @@ def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
             continue
         if mistake.kind in _WANTS_TEXT and isinstance(node.value, int | float):
             root = put(root, mistake.path, replace(node, value=node.text))
-        elif mistake.kind in _WANTS_SWITCH and node.value in _SWITCHES:
-            root = put(root, mistake.path, replace(node, value=_SWITCHES[str(node.value)]))
+        elif mistake.kind in _WANTS_SWITCH and (word := node.text.strip().lower()) in _SWITCHES:
+            if not isinstance(node.value, bool):
+                root = put(root, mistake.path, replace(node, value=_SWITCHES[word]))
     return root
 
 
@@ -126,6 +160,22 @@ def _is_new(mistake: Mistake, known: Sequence[Mistake], broken: set[Path]) -> bo
 def _mend(root: Node, mistake: Mistake, parts: RemovableParts, broken: set[Path]) -> Node:
     if mistake.kind == "extra_forbidden":
         return _without_slip(root, mistake)
+    if mistake.kind == "union_tag_invalid" and mistake.meant is not None:
+        told = (*mistake.path, "type")
+        if told not in broken and isinstance(find(root, told), Scalar):
+            broken.add(told)
+            return put(root, told, _node(mistake.meant))
+    if mistake.kind in _NO_TYPE and (likely := parts.likely(root, mistake.path)) is not None:
+        broken.add((*mistake.path, "type"))
+        return put(root, mistake.path, likely)
+    if mistake.kind == "missing" and parts.is_reference(mistake.path):
+        broken.add(mistake.path)
+        return put(root, mistake.path, _node("unknown"))
+    holder = mistake.path[:-1]
+    if mistake.kind == "missing" and (*holder, "type") not in broken:
+        if (likely := parts.likely(root, holder)) is not None:
+            broken.add((*holder, "type"))
+            return put(root, holder, likely)
     pattern = parts.matching(mistake.path)
     if pattern is None:
         return root
@@ -135,9 +185,17 @@ def _mend(root: Node, mistake: Mistake, parts: RemovableParts, broken: set[Path]
         broken.add(key)
         return without(root, key)
     path = mistake.path[: len(pattern)]
+    if pattern in parts.stand_ins and not (path in broken and pattern in parts.keeping):
+        broken.add(path)
+        there = find(root, path)
+        stand_in = _node(parts.stand_ins[pattern])
+        if isinstance(there, Map) and isinstance(stand_in, Map):
+            kept = {k: v for k, v in there.entries.items() if k in parts.keeping.get(pattern, ())}
+            lines = {k: there.key_lines[k] for k in kept if k in there.key_lines}
+            entries = {**stand_in.entries, **kept}
+            stand_in = Map(entries, there.origin, lines)
+        return put(root, path, stand_in)
     broken.add(path)
-    if pattern in parts.stand_ins:
-        return put(root, path, _node(parts.stand_ins[pattern]))
     return without(root, path)
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 # Below this similarity a guess is more often confusing than helpful.
 _CLOSE_ENOUGH = 0.6
@@ -11,6 +11,36 @@ _LONGEST_NAME = 256
 # A value of a megabyte in the wrong place is recognised by its beginning.
 _LONGEST_WORD, _LONGEST_SENTENCE = 300, 1500
 _LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
+
+
+_MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
+    "rtsp": ("camera", "ip", "ipcam", "ip_camera", "onvif", "stream", "rtsps"),
+    "http": ("mjpeg", "mjpg", "jpeg", "jpg", "snapshot", "https", "image"),
+    "webcam": ("usb", "v4l2", "uvc", "device"),
+    "file": ("video", "mp4", "recording", "clip", "folder", "images"),
+    "coco": ("yolo", "ssd", "detector", "default"),
+    "moondream": ("vlm", "llm", "moondream2", "vision", "gpt"),
+    "transformers": ("detr", "rtdetr", "rt-detr", "huggingface", "hf", "owlv2"),
+    "redis": ("valkey", "shared", "network"),
+    "memory": ("local", "ram", "in-memory", "none"),
+    "line_crossing": ("line", "lines", "crossing", "tripwire", "footfall", "counter", "counting"),
+    "occupancy": ("zone", "zones", "crowd", "queue", "intrusion", "people", "presence"),
+    "dwell": ("loitering", "waiting", "stay", "dwelling", "visit", "time_in_zone"),
+    "condition": ("question", "ask", "answer", "state", "yes_no"),
+    "jsonl": ("file", "json", "log", "csv", "ndjson"),
+    "stdout": ("console", "terminal", "print", "screen", "stdio"),
+    "webhook": (
+        *("http", "https", "url", "rest", "post", "mail", "email", "mqtt", "slack", "telegram"),
+        *("discord", "smtp", "sms", "push"),
+    ),
+}
+"""What people write for a `type`, by what they mean."""
+
+
+def meant_type(name: str, known: Iterable[str]) -> str | None:
+    """The type that a word means where it is not spelled like one: `loitering` is `dwell`."""
+    word = name.strip().casefold()
+    return next((kind for kind in known if word in _MEANT_TYPES.get(kind, ())), None)
 
 
 def brief(text: str) -> str:

@@ -18,7 +18,8 @@ from pipeline.deployment.fields import (
     model_at,
     types_within,
 )
-from pipeline.deployment.problems.suggestions import hint, nearest
+from pipeline.deployment.problems.examples import example, number_hint, point_in
+from pipeline.deployment.problems.suggestions import hint, meant_type, nearest
 from pipeline.deployment.yaml.secret_files import SUFFIX
 from pipeline.deployment.yaml.tree import (
     Key,
@@ -51,13 +52,15 @@ class Mistake:
     line: int | None = None
     file: str | None = None
     meant: str | None = None
-    """For an unknown key, the known one that was most likely meant."""
+    """For an unknown key or type, the known one that was most likely meant."""
 
 
 def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistake]:
     """All that is wrong, one `Mistake` for each place, in pydantic's order."""
     data = plain(root)
     found: dict[Path, Mistake] = {}
+    # Of a polygon in pixels the first coordinate is told, not each of them.
+    lists: dict[tuple[Path, str], int] = {}
     for number, details in enumerate(error.errors(include_url=False, include_input=False)):
         if len(found) >= MOST:
             rest = error.error_count() - number
@@ -70,12 +73,25 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
         )
         known = found.get(mistake.path)
         if known is None:
+            place = (_list_of(mistake.path), mistake.kind)
+            if place[0] != mistake.path and place in lists:
+                lists[place] += 1
+                continue
+            lists[place] = 0
             found[mistake.path] = mistake
         elif mistake.message not in known.message and known.kind != "extra_forbidden":
             message = f"{known.message}, or {mistake.message}"
             found[mistake.path] = replace(known, message=message)
-    meant = {(*m.path[:-1], m.meant) for m in found.values() if m.meant is not None}
+    meant = {(*m.path[:-1], m.meant) for m in found.values() if m.kind == "extra_forbidden"}
     return [m for m in found.values() if m.kind != "missing" or m.path not in meant]
+
+
+def _list_of(path: Path) -> Path:
+    """The path without indexes at its end: that of the list a value is in."""
+    size = len(path)
+    while size and isinstance(path[size - 1], int):
+        size -= 1
+    return path[:size]
 
 
 def hidden_in(node: Node | None) -> set[str]:
@@ -96,7 +112,7 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
     loc = tuple(key for key in loc if key != "[key]")
     if kind == "missing" and isinstance(loc[-1], int):
         path, kind = _place(root, loc[:-1]), "too_short"
-        return Mistake(path, kind, "has too few values; a point is [x, y]")
+        return Mistake(path, kind, "has too few values; a point is [x, y], such as [0.1, 0.6]")
     if kind == "missing":
         path = (*_place(root, loc[:-1]), loc[-1])
         return Mistake(path, kind, _missing(model_at(model, data, path[:-1]), str(loc[-1])))
@@ -109,9 +125,34 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
         node = _hidden(node)
     say = _SENTENCES.get(kind)
     message = say(context, node) if say else _other(details)
-    if say is _MAP and path and path[-1] in _EXAMPLES:
-        message += f"; write it like {_EXAMPLES[path[-1]]}"
-    return Mistake(path, kind, without_secrets(message, hidden_in(node)))
+    hidden = hidden_in(node)
+    if say is not None and kind not in _QUOTING:
+        # These sentences quote nothing from outside the file; one letter would be masked in all
+        # of their words.
+        hidden = {text for text in hidden if len(text) > _SHORT}
+    message = without_secrets(message, hidden)
+    if kind in _NUMBERS:
+        message += number_hint(node)
+    elif kind in _SHAPED and path:
+        message += _right_shape(kind, model, data, path, node)
+    meant = None
+    if kind == "union_tag_invalid":
+        expected = re.findall(r"'([^']+)'", context["expected_tags"])
+        meant = meant_type(str(context["tag"]), expected) or nearest(str(context["tag"]), expected)
+    return Mistake(path, kind, message, meant=meant)
+
+
+def _right_shape(kind: str, model: Model, data: Any, path: Path, node: Node | None) -> str:
+    """`; write it like ...`, if there is something to show."""
+    if not _is_secret_place(model, data, path):
+        shown = example(model, data, path, node)
+        if shown is not None and shown.startswith("[0."):  # a point
+            return f"; a point is [x, y], such as {point_in(node) or shown}"
+        if kind == "too_long":
+            return ""
+    else:
+        shown = example(model, data, path, None)
+    return f"; write it like {shown}" if shown and shown != "text" else ""
 
 
 def _is_secret_place(model: Model, data: Any, path: Path) -> bool:
@@ -184,7 +225,9 @@ def _is(node: Node | None) -> str:
 def _type(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']+)'", context["expected_tags"])
     name = str(context["tag"])
-    return f"{name!r} is not a known type{hint(name, expected)}"
+    meant = meant_type(name, expected)
+    way_out = f"; did you mean {meant!r}?" if meant else hint(name, expected)
+    return f"{name!r} is not a known type{way_out}"
 
 
 def _no_type(_context: Mapping[str, Any], node: Node | None) -> str:
@@ -196,6 +239,8 @@ def _choice(context: Mapping[str, Any], node: Node | None) -> str:
     expected = re.findall(r"'([^']*)'", context["expected"]) or [str(context["expected"])]
     if not isinstance(node, Scalar) or node.shown is not None or "://" in node.text:
         return f"must be one of {', '.join(expected)}"
+    if node.text in expected:  # text in quotes where a number is meant
+        return f"must be {node.text}, without quotes"
     return f"{node.text!r} is not valid here{hint(node.text, expected, 'choose from')}"
 
 
@@ -218,17 +263,8 @@ def _short_text(context: Mapping[str, Any], node: Node | None) -> str:
     return f"must have at least {context['min_length']} characters"
 
 
-_EXAMPLES: Mapping[Key, str] = {
-    "source": "rtsp://10.0.0.7/1, or {type: rtsp, url: rtsp://10.0.0.7/1}",
-    "queue": "{type: memory}",
-    "store": "{url: sqlite:///moonwatch.db}",
-    "engines": "{fast: {type: coco}}",
-    "tasks": "{people: {detect: person}}",
-    "lines": "{door: {from: [0.1, 0.6], to: [0.9, 0.6]}}",
-    "zones": "{till: {polygon: [[0.6, 0.3], [0.9, 0.3], [0.9, 0.8]]}}",
-    "rules": "{visitors: {type: line_crossing, of: people, line: door}}",
-    "sinks": "{log: {type: jsonl, path: events.jsonl}}",
-}
+_SHORT = 3
+_QUOTING = frozenset(("union_tag_invalid", "literal_error", "enum"))
 _MAP = _says("must be a map of keys and values")
 _LIST = _says("must be a list, in [ ]")
 _TEXT = _says("must be text")
@@ -236,6 +272,18 @@ _WHOLE = _says("must be a whole number")
 _NUMBER = _says("must be a number")
 _YES = _says("must be yes or no")
 _DURATION = _says("must be a duration such as 500ms, 10s or 5m")
+_NUMBERS = frozenset(
+    ("int_type", "int_parsing", "int_from_float", "float_type", "float_parsing", "less_than_equal")
+)
+"""Kinds of mistakes for which a percentage is told as a share."""
+_SHAPED = frozenset(
+    (
+        *("dict_type", "mapping_type", "model_type", "model_attributes_type", "task_kind"),
+        *("list_type", "tuple_type", "set_type", "frozen_set_type", "string_type"),
+        *("union_tag_not_found", "too_long"),
+    )
+)
+"""Kinds of mistakes for which the right shape is shown."""
 _SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "union_tag_invalid": _type,
     "union_tag_not_found": _no_type,
@@ -263,10 +311,10 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "tuple_type": _LIST,
     "set_type": _LIST,
     "frozen_set_type": _LIST,
-    "greater_than": _limit("must be above {gt}"),
-    "greater_than_equal": _limit("must be at least {ge}"),
-    "less_than": _limit("must be below {lt}"),
-    "less_than_equal": _limit("must be at most {le}"),
+    "greater_than": _limit("must be above {gt:g}"),
+    "greater_than_equal": _limit("must be at least {ge:g}"),
+    "less_than": _limit("must be below {lt:g}"),
+    "less_than_equal": _limit("must be at most {le:g}"),
     "too_short": _too_short,
     "too_long": _limit("can have at most {max_length} entries but has {actual_length}"),
     "datetime_type": _says("must be a time such as 2026-11-22T08:00:00+01:00"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline.core.tasks import Task, subject_label
-from pipeline.inference.engines._coco import MEANT, NAMES, SIDE
+from pipeline.inference.engines._coco import MEANT, NAMES, SIDE, WHOLE
 from pipeline.inference.engines.base import EngineConfigBase
 
 if TYPE_CHECKING:
@@ -64,10 +64,12 @@ class CocoConfig(EngineConfigBase):
             hint = f"did you mean {' or '.join(near)}?"
         else:
             likest = difflib.get_close_matches(label.lower(), NAMES, n=3, cutoff=0.0)
+            parts = WHOLE.get(label.lower(), ())
+            likest = list(dict.fromkeys((*parts, *likest)))[:3]
             hint = f"the nearest are {', '.join(likest)}."
         return (
             f"{label!r} is not one of the coco engine's 80 names; {hint} "
-            "An engine such as moondream takes any label"
+            "An engine such as {type: moondream} takes any label"
         )
 
     @property

@@ -29,6 +29,13 @@ MEANT: dict[str, tuple[str, ...]] = {
     "customer": ("person",),
     "visitor": ("person",),
     "worker": ("person",),
+    "staff": ("person",),
+    "employee": ("person",),
+    "intruder": ("person",),
+    "guest": ("person",),
+    "kid": ("person",),
+    "boy": ("person",),
+    "girl": ("person",),
     "vehicle": ("car", "truck", "bus"),
     "van": ("car", "truck"),
     "lorry": ("truck",),
@@ -48,3 +55,9 @@ MEANT: dict[str, tuple[str, ...]] = {
     "animal": ("dog", "cat", "bird"),
 }
 """Common words for these names, used for suggestions only."""
+
+WHOLE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("face", "head", "body", "hand", "helmet", "mask"), ("person",)),
+    **dict.fromkeys(("license plate", "licence plate", "number plate", "wheel"), ("car", "truck")),
+}
+"""What these are parts of: the nearest that the net can find."""
