@@ -139,9 +139,9 @@ def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
             continue
         if mistake.kind in _WANTS_TEXT and isinstance(node.value, int | float):
             root = put(root, mistake.path, replace(node, value=node.text))
-        elif mistake.kind in _WANTS_SWITCH and (word := node.text.strip().lower()) in _SWITCHES:
-            if not isinstance(node.value, bool):
-                root = put(root, mistake.path, replace(node, value=_SWITCHES[word]))
+        elif mistake.kind in _WANTS_SWITCH and not isinstance(node.value, bool):
+            meant = _SWITCHES.get(node.text.strip().lower())
+            root = root if meant is None else put(root, mistake.path, replace(node, value=meant))
     return root
 
 
