@@ -39,7 +39,7 @@ def live(run: RunHandle) -> Iterator[Show]:
                 return
             drawn_at = time.monotonic()
             status = run.status()
-            table = live_table(status.figures, status.sinks, status.up_s)
+            table = live_table(status.figures, status.sinks, status.up_s, _recordings(run))
             if task is not None:
                 bar.update(task, completed=run.progress() or 0.0)
             screen.update(Group(table, bar) if task is not None else table)
@@ -57,6 +57,12 @@ def line_every(run: RunHandle, seconds: float) -> Show:
             return
         said_at = time.monotonic()
         status = run.status()
-        logger.info("%s", status_line(status.figures, status.sinks, status.up_s))
+        line = status_line(status.figures, status.sinks, status.up_s, _recordings(run))
+        logger.info("%s", line)
 
     return show
+
+
+def _recordings(run: RunHandle) -> frozenset[str]:
+    cameras = run.deployment.cameras.items()
+    return frozenset(name for name, camera in cameras if camera.source.is_finite)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
 from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
-from pipeline.cli.tables import remarks_table, summary_tables
+from pipeline.cli.tables import plain_lines, remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import missing_here, read
@@ -90,10 +90,15 @@ def _run(
         console = Console()
         scope = "counts and events: everything in the store; frames: this run only"
         console.print(scope, style="dim")
-        for table in summary_tables(summary):
-            console.print(table)
+        tables = [*summary_tables(summary)]
         if running.remarks:
-            console.print(remarks_table(running.remarks))
+            tables.append(remarks_table(running.remarks))
+        for table in tables:
+            if console.is_terminal:
+                console.print(table)
+            else:  # a journal or a file, in which frames are noise and lines are cut
+                for line in plain_lines(table):
+                    typer.echo(line)
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():
         reason = summary.undelivered()

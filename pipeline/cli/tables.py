@@ -1,21 +1,25 @@
 """Tables for the terminal: a run's figures, the live table, problems of a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.core.errors import Problem
 from pipeline.delivery import LaneStatus
 from pipeline.insight.evaluation import Comparison
 from pipeline.insight.probing import ProbedCamera
 from pipeline.insight.summary import Summary, SummaryRows
-from pipeline.telemetry.figures import Figures
+from pipeline.telemetry.figures import CameraFigures, Figures
+
+BY_CHOICE = frozenset(("rate", "motion", "duplicate"))
+"""Reasons for which pictures are left out because the file says so; all others are losses."""
 
 
-def summary_tables(summary: Summary) -> Iterator[RenderableType]:
+def summary_tables(summary: Summary) -> Iterator[Table]:
     """The figures of a run, a table for each kind that has any."""
     for measured in summary.measured:
         if measured.rows:
@@ -42,13 +46,25 @@ def _measured_table(measured: SummaryRows) -> Table:
 
 
 def _frames_table(summary: Summary) -> Table:
-    table = _table("frames", "camera", "sampled", "dropped", "failed tasks", "per second")
+    headings = ("camera", "sampled", "left out", "dropped", "failed tasks", "per second")
+    table = _table("frames", *headings)
     for flow in summary.flows:
-        dropped = ", ".join(f"{n} {reason}" for reason, n in flow.dropped.items()) or "none"
+        reasons = flow.dropped.items()
+        left_out = ", ".join(f"{n} {reason}" for reason, n in reasons if reason in BY_CHOICE)
+        dropped = ", ".join(f"{n} {reason}" for reason, n in reasons if reason not in BY_CHOICE)
         rate = f"{flow.sampled / summary.seconds:.1f}" if summary.seconds else "unknown"
         failed = f"[red]{flow.failed}[/]" if flow.failed else "0"
-        table.add_row(flow.camera, str(flow.sampled), dropped, failed, rate)
+        lost = f"[red]{dropped}[/]" if dropped else "none"
+        table.add_row(flow.camera, str(flow.sampled), left_out or "none", lost, failed, rate)
     return table
+
+
+def plain_lines(table: Table) -> Iterator[str]:
+    """A table as lines, for logs and files: `footfall: camera door, rule sill, in 3, out 2`."""
+    columns = [[Text.from_markup(str(cell)).plain for cell in c.cells] for c in table.columns]
+    for row in zip(*columns, strict=True):
+        named = (f"{column.header} {cell}" for column, cell in zip(table.columns, row, strict=True))
+        yield f"{table.title}: {', '.join(named)}"
 
 
 def remarks_table(remarks: Sequence[str]) -> Table:
@@ -114,17 +130,22 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
     return table
 
 
-def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Table:
-    """The current status of every camera and sink."""
+def live_table(
+    figures: Figures,
+    lanes: Sequence[LaneStatus],
+    up_s: float,
+    recordings: Collection[str] = (),
+) -> Table:
+    """The current status of every camera and sink; `recordings` are the cameras that will end."""
     table = Table(title=f"moonwatch, up {timedelta(seconds=round(up_s))}", title_justify="left")
     for name in ("camera", "state", "sampled", "dropped", "judged", "events"):
         table.add_column(name, justify="left" if name in ("camera", "state") else "right")
     for camera, counted in figures.items():
         table.add_row(
             camera,
-            "[green]online[/]" if counted.up else "[red]offline[/]",
+            _state(counted, is_recording=camera in recordings),
             str(counted.sampled),
-            str(sum(counted.dropped.values())),
+            str(_lost(counted)),
             str(counted.judged),
             str(counted.events),
         )
@@ -135,19 +156,47 @@ def live_table(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> Ta
     return table
 
 
-def status_line(figures: Figures, lanes: Sequence[LaneStatus], up_s: float) -> str:
+def _state(counted: CameraFigures, *, is_recording: bool) -> str:
+    if not is_recording:
+        return "[green]online[/]" if counted.up else "[red]offline[/]"
+    if counted.up:
+        return "[green]playing[/]"
+    return "ended" if counted.sampled else "starting"
+
+
+def _lost(counted: CameraFigures) -> int:
+    return sum(n for reason, n in counted.dropped.items() if reason not in BY_CHOICE)
+
+
+def status_line(
+    figures: Figures,
+    lanes: Sequence[LaneStatus],
+    up_s: float,
+    recordings: Collection[str] = (),
+) -> str:
     """The same in one line, for logs."""
     all_ = list(figures.values())
-    up = sum(counted.up for counted in all_)
     sampled = sum(counted.sampled for counted in all_)
-    dropped = sum(sum(counted.dropped.values()) for counted in all_)
+    dropped = sum(map(_lost, all_))
     events = sum(counted.events for counted in all_)
     behind = ", ".join(f"{lane.sink} {lane.behind} behind" for lane in lanes if lane.behind)
+    live = [counted for camera, counted in figures.items() if camera not in recordings]
+    played = [counted for camera, counted in figures.items() if camera in recordings]
+    states = []
+    if live:
+        states.append(f"{sum(c.up for c in live)} of {_number(len(live), 'camera')} online")
+    if played:
+        ended = sum(not c.up and c.sampled > 0 for c in played)
+        states.append(f"{ended} of {_number(len(played), 'recording')} ended")
     return (
-        f"up {timedelta(seconds=round(up_s))}: {up} of {len(all_)} cameras online, "
+        f"up {timedelta(seconds=round(up_s))}: {', '.join(states)}, "
         f"{sampled} frames sampled, {dropped} dropped, {events} events"
         + (f"; {behind}" if behind else "")
     )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def print_problems(console: Console, file: str, problems: Sequence[Problem]) -> None:

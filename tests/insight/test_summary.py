@@ -181,6 +181,7 @@ def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore
         "plaza",
         "30",
         "5 rate, 2 motion",
+        "none",
         "0",
         "3.0",
     ]
@@ -196,7 +197,7 @@ def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore
 )
 def test_one_line_for_logs(lanes: Sequence[LaneStatus], words: str) -> None:
     """Sinks are named when they are behind."""
-    cameras = "1 of 1 cameras online, 30 frames sampled, 7 dropped, 4 events"
+    cameras = "1 of 1 camera online, 30 frames sampled, 0 dropped, 4 events"
     assert status_line(FIGURES, lanes, 61.2) == f"up 0:01:01: {cameras}{words}"
 
 
