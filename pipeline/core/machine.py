@@ -63,9 +63,9 @@ def how_to_install(extra: str) -> str:
         package = metadata.distribution(_PACKAGE)
     except metadata.PackageNotFoundError:
         return f"{pip} LIBRARIES, those of the extra `{extra}` in pyproject.toml"
-    folder = _installed_from(package.read_text("direct_url.json") or "")
-    if folder:
-        return f"{pip} {shlex.quote(f'{folder}[{extra}]')}"
+    source = _installed_from(package.read_text("direct_url.json") or "")
+    if source is not None:
+        return f"{pip} {shlex.quote(f'{source}[{extra}]')}"
     marker = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     needed = [r.partition(";")[0].strip() for r in package.requires or () if marker.search(r)]
     return f"{pip} {' '.join(map(shlex.quote, needed))}"

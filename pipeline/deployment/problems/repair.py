@@ -139,6 +139,9 @@ def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:
             continue
         if mistake.kind in _WANTS_TEXT and isinstance(node.value, int | float):
             root = put(root, mistake.path, replace(node, value=node.text))
+        elif mistake.kind == "literal_error" and mistake.meant == node.text and node.shown:
+            # A variable's value is text, also where the file would hold a number.
+            root = put(root, mistake.path, replace(node, value=int(node.text)))
         elif mistake.kind in _WANTS_SWITCH and not isinstance(node.value, bool):
             meant = _SWITCHES.get(node.text.strip().lower())
             root = root if meant is None else put(root, mistake.path, replace(node, value=meant))
@@ -172,10 +175,10 @@ def _mend(root: Node, mistake: Mistake, parts: RemovableParts, broken: set[Path]
         broken.add(mistake.path)
         return put(root, mistake.path, _node("unknown"))
     holder = mistake.path[:-1]
-    if mistake.kind == "missing" and (*holder, "type") not in broken:
-        if (likely := parts.likely(root, holder)) is not None:
-            broken.add((*holder, "type"))
-            return put(root, holder, likely)
+    likely = parts.likely(root, holder) if mistake.kind == "missing" else None
+    if likely is not None and (*holder, "type") not in broken:
+        broken.add((*holder, "type"))
+        return put(root, holder, likely)
     pattern = parts.matching(mistake.path)
     if pattern is None:
         return root

@@ -136,6 +136,8 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
     elif kind in _SHAPED and path:
         message += _right_shape(kind, model, data, path, node)
     meant = None
+    if kind == "literal_error" and isinstance(node, Scalar) and node.text.isdecimal():
+        meant = node.text if context["expected"] == node.text else None
     if kind == "union_tag_invalid":
         expected = re.findall(r"'([^']+)'", context["expected_tags"])
         meant = meant_type(str(context["tag"]), expected) or nearest(str(context["tag"]), expected)
