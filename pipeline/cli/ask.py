@@ -67,7 +67,7 @@ def ask(
             model.close()
 
 
-def _say(reply: asking.Reply, *, as_json: bool) -> None:
+def _say(reply: asking.AnsweredShot, *, as_json: bool) -> None:
     if as_json:
         answers = {name: asking.as_json(answer) for name, answer in reply.answers.items()}
         typer.echo(json.dumps({"at_s": reply.at_s, "answers": answers}))

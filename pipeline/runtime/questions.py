@@ -44,7 +44,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class AnsweredShot:
     """The answers about one picture; `at_s` is its position in the clip, in seconds."""
 
     at_s: float
@@ -190,7 +190,7 @@ def _no_file(place: str) -> str:
 
 def ask(
     engine: Engine, shots: Iterable[Shot], tasks: Sequence[Task], deadline_s: float
-) -> Iterator[Reply]:
+) -> Iterator[AnsweredShot]:
     """Answers about pictures, in their order; raises what they raise."""
     asked: deque[tuple[float, Ticket]] = deque()
     for shot in shots:
@@ -202,9 +202,9 @@ def ask(
         yield _reply(*asked.popleft())
 
 
-def _reply(at_s: float, ticket: Ticket) -> Reply:
+def _reply(at_s: float, ticket: Ticket) -> AnsweredShot:
     tasks = ticket.request.tasks
-    return Reply(at_s, dict(zip((task.id for task in tasks), ticket.result(), strict=True)))
+    return AnsweredShot(at_s, dict(zip((task.id for task in tasks), ticket.result(), strict=True)))
 
 
 def as_json(answer: Answer) -> JsonValue:

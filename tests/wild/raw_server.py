@@ -1,6 +1,7 @@
 """A camera's web server that answers with any bytes whatever."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ Answers = Callable[[int, bytes], Iterable[bytes]]
 
 
 @contextmanager
-def raw_camera(answers: Answers, *, stays: bool = False) -> Iterator[str]:
+def raw_camera(
+    answers: Answers, *, stays: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Answers one request on each connection, and hangs up unless it `stays`; gives its address."""
     listener = socket.create_server((HOST, 0))
     held: list[socket.socket] = []
@@ -21,13 +24,11 @@ def raw_camera(answers: Answers, *, stays: bool = False) -> Iterator[str]:
 
     def serve(connection: socket.socket, nth: int) -> None:
         try:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                piece = connection.recv(65536)
-                if not piece:
-                    return
-                request += piece
-            for piece in answers(nth, request):
+            if tls is not None:
+                connection.settimeout(patience(10))
+                connection = tls.wrap_socket(connection, server_side=True)
+                held.append(connection)
+            for piece in answers(nth, _request(connection)):
                 connection.sendall(piece)
                 if done.is_set():
                     return
@@ -52,7 +53,7 @@ def raw_camera(answers: Answers, *, stays: bool = False) -> Iterator[str]:
     accepting = threading.Thread(target=accept, daemon=True)
     accepting.start()
     try:
-        yield f"http://{HOST}:{listener.getsockname()[1]}/cam"
+        yield f"{'http' if tls is None else 'https'}://{HOST}:{listener.getsockname()[1]}/cam"
     finally:
         done.set()
         listener.shutdown(socket.SHUT_RDWR)
@@ -60,6 +61,17 @@ def raw_camera(answers: Answers, *, stays: bool = False) -> Iterator[str]:
         accepting.join(patience(5))
         for connection in held:
             connection.close()
+
+
+def _request(connection: socket.socket) -> bytes:
+    """All of a request; raises OSError if whoever asks hangs up before its end."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionResetError
+        request += piece
+    return request
 
 
 def head(*lines: str | None, status: str = "200 OK") -> bytes:

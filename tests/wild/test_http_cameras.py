@@ -5,11 +5,13 @@ import gzip
 import hashlib
 import random
 import re
+import ssl
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -31,11 +33,13 @@ from pipeline.sampling.config import SampleConfig
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 from pipeline.testing import patience, wait_until
+from tests.connectors.sources.servers import http_camera
 from tests.sampling.fakes import PEOPLE, Bench
 from tests.wild.mjpeg_streams import FAULTS, FaultyStream, faulty_stream, sample
 from tests.wild.raw_server import Answers, head, raw_camera
 
 JPEG = sample("baseline", 0)
+CERTIFICATES = Path(__file__).with_name("certificates")
 
 
 @pytest.fixture(autouse=True)
@@ -468,6 +472,56 @@ def test_a_basic_login_is_sent_only_when_it_is_asked_for() -> None:
     with raw_camera(answers) as url:
         one_from(url, poll="1h", username="us", password="hunter2")
     assert [b"Authorization" in request for request in requests] == [False, True]
+
+
+def tls(name: str) -> ssl.SSLContext:
+    """TLS for a camera with one of our certificates, each signed by itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
+    return context
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted", "words"),
+    [
+        ("good", False, "is self-signed"),
+        ("expired", True, "has expired"),
+        ("other_host", True, "is for another address than 127.0.0.1"),
+    ],
+)
+def test_a_certificate_that_does_not_hold_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, trusted: bool, words: str
+) -> None:
+    """Why, and how to accept it all the same; the login is not sent before."""
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / f"{name}.pem"))
+    whole = [head("Content-Type: image/jpeg"), JPEG]
+    requests: list[bytes] = []
+
+    def answers(_nth: int, request: bytes) -> Iterable[bytes]:
+        requests.append(request)
+        return whole
+
+    with raw_camera(answers, tls=tls(name)) as url:
+        error = failed(url, poll="1h")
+        assert error.reason is SourceFailure.UNSUPPORTED
+        assert words in str(error)
+        assert "verify: false" in str(error)
+        assert requests == []
+        assert one_from(url, poll="1h", verify=False).size_wh == (128, 96)
+
+
+def test_plain_and_secret_ports_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One says https where no TLS is spoken, or http where it is."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "good.pem"))
+    whole = [head("Content-Type: image/jpeg"), JPEG]
+    with raw_camera(lambda _nth, _: whole, tls=tls("good")) as url:
+        assert one_from(url, poll="1h").size_wh == (128, 96)
+        error = failed(url.replace("https:", "http:"), poll="1h")
+        assert error.reason in (SourceFailure.ENDED, SourceFailure.BROKEN)
+    with http_camera(lambda _: None) as url:
+        error = failed(url.replace("http:", "https:"), poll="1h")
+    assert "does not speak https there; try http://" in str(error)
 
 
 _WORDS = st.sampled_from(
