@@ -572,6 +572,36 @@ def test_files_that_hold_no_whole_picture(content: bytes) -> None:
     assert lost == {"decode error": 1}
 
 
+def with_hole(picture: bytes, at: int, size: int) -> bytes:
+    """A picture that lacks a piece, and whose markers are all there."""
+    return picture[:at] + picture[max(at, len(picture) - 2 if size < 0 else at + size) :]
+
+
+@pytest.mark.parametrize("kind", ["baseline", "progressive", "restart markers"])
+def test_pictures_that_lack_a_piece_are_refused(kind: str) -> None:
+    """Some cameras close a picture that they could not send: all markers are there, pixels are not.
+
+    FFmpeg would make them up.
+    """
+    decoder, lost = StillDecoder(), Counter[str]()
+    picture = sample(kind, 1)
+    assert decoder.decode(picture, lost) is not None
+    pieces = range(1500, len(picture) - 600, 613)
+    for at in pieces:
+        assert decoder.decode(with_hole(picture, at, -1), lost) is None
+    assert lost == {"decode error": len(pieces)}
+    assert decoder.decode(picture, lost) is not None
+
+
+def test_a_camera_whose_pictures_all_lack_a_little() -> None:
+    """It is not blind for that: what it sends is taken, after eight in a row."""
+    decoder, lost = StillDecoder(), Counter[str]()
+    odd = with_hole(sample("baseline", 1), 6000, -1)
+    taken = [decoder.decode(odd, lost) is not None for _ in range(10)]
+    assert taken == [False] * 8 + [True] * 2
+    assert lost == {"decode error": 8}
+
+
 def test_a_still_camera_is_left_alone_for_as_long_as_it_asks() -> None:
     """After `Retry-After` the next poll waits, and the time without pictures is counted on."""
     busy = [head("Retry-After: 3600", status="429 Too Many Requests")]

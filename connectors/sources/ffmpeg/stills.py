@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 _MOST_PIXELS = 128 * 1024 * 1024
 
 
+# FFmpeg makes a picture of whatever is there, and says nothing, unless every error is one.
+_STRICT = "crccheck+explode"
+# Some encoders err in every picture. So many whole ones refused, and none taken: it is one of them.
+_REFUSED = 8
+
+
 class StillDecoder:
     """Decodes pictures that come as files of their own: JPEG, PNG, WebP and BMP."""
 
     def __init__(self) -> None:
         self._contexts: dict[str, VideoCodecContext] = {}
+        self._refused: int | None = 0
+        """Pictures refused so far; None once one was taken."""
 
     def decode(self, content: bytes, lost: Counter[str]) -> "VideoFrame | None":
         """The picture, or None (and counted) when it is damaged, cut off or of an unknown kind.
@@ -29,7 +37,6 @@ class StillDecoder:
         What follows the end of the picture, such as padding, is left out.
         """
         walk = walk_of(content)
-        # FFmpeg fills up what a cut JPEG lacks, and says nothing.
         if walk is None or walk.go(content) != "whole":
             lost[DECODE_ERROR] += 1
             return None
@@ -38,7 +45,14 @@ class StillDecoder:
         context = self._contexts.get(walk.kind) or self._create(walk.kind)
         packet = cast("Packet[VideoStream]", Packet(content[: walk.end]))
         frames = decode_alone(context, packet, lost)
-        return frames[0] if frames else None
+        if frames:
+            self._refused = None
+            return frames[0]
+        if self._refused is not None:
+            self._refused += 1
+            if self._refused == _REFUSED:
+                self._contexts.clear()
+        return None
 
     def _create(self, codec: str) -> "VideoCodecContext":
         from av.codec.context import CodecContext
@@ -48,5 +62,7 @@ class StillDecoder:
         assert isinstance(context, VideoCodecContext)  # the four codecs above are
         context.thread_count = 1
         context.options = {"max_pixels": str(_MOST_PIXELS)}
+        if self._refused is None or self._refused < _REFUSED:
+            context.options = {**context.options, "err_detect": _STRICT}
         self._contexts[codec] = context
         return context
