@@ -214,7 +214,9 @@ def _without_pictures(
 ) -> SourceError:
     """Something came, but not what a camera sends."""
     kind = kind or "content of no stated type"
-    if "html" in kind.lower() or beginning.lstrip()[:1] == b"<":
+    if video := next((name for magic, name in _VIDEO if magic in beginning[:64]), None):
+        words = f"sends {video}, not pictures; take its RTSP address, or its MJPEG or snapshot one"
+    elif "html" in kind.lower() or beginning.lstrip()[:1] == b"<":
         words = f"answers with a web page ({kind}), not with pictures; is the path right, "
         words += "and must one log in otherwise?"
     elif waited_s:
@@ -222,6 +224,18 @@ def _without_pictures(
     else:
         words = f"sends {kind} in which there is no whole JPEG, PNG or WebP picture"
     return failure(SourceFailure.UNSUPPORTED, place.name, words)
+
+
+# How what other cameras and recorders have at such addresses begins.
+_VIDEO = (
+    (b"#EXTM3U", "an HLS playlist"),
+    (b"<MPD", "a DASH playlist"),
+    (b"FLV\x01", "an FLV video"),
+    (b"ftyp", "an MP4 video"),
+    (b"\x1a\x45\xdf\xa3", "a WebM video"),
+    (b"\0\0\0\1\x67", "H.264 video"),
+    (b"\0\0\0\1\x40", "H.265 video"),
+)
 
 
 class _Stills:

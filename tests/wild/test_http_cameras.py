@@ -10,6 +10,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,43 @@ def test_data_without_pictures_are_said_to_be_that() -> None:
     for keys in ({}, {"poll": "1s"}):
         with raw_camera(lambda _nth, _: [head("Content-Type: text/html"), page]) as url:
             assert "answers with a web page (text/html)" in str(failed(url, **keys))
+
+
+@pytest.mark.parametrize("keys", [{}, {"poll": "1s"}])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "sends an HLS playlist, not pictures"),
+        (b"\0\0\0\x20ftypisom", "sends an MP4 video, not pictures"),
+        (b"<?xml version='1.0'?>\n<MPD>", "sends a DASH playlist, not pictures"),
+        (b"FLV\x01\x05\0\0\0\x09", "sends an FLV video, not pictures"),
+    ],
+)
+def test_an_address_of_a_video_is_said_to_be_one(
+    content: bytes, words: str, keys: dict[str, str]
+) -> None:
+    """With the kind of address that is needed instead."""
+    with raw_camera(lambda _nth, _: [head("Content-Type: video/x"), content * 50]) as url:
+        assert words in str(failed(url, **keys))
+
+
+def test_a_polled_camera_keeps_its_connection() -> None:
+    """Where the server keeps it, too: a camera must not shake hands for each picture."""
+    connections: set[object] = set()
+
+    def page(request: BaseHTTPRequestHandler) -> None:
+        connections.add(request.client_address)
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(JPEG)))
+        request.end_headers()
+        request.wfile.write(JPEG)
+
+    with http_camera(page) as url:
+        source = camera(url, poll="2ms")
+        source.open(Need())
+        assert len(list(islice(source.pictures(), 20))) == 20
+        source.close()
+    assert len(connections) == 1
 
 
 def test_a_stream_that_never_ends_and_holds_no_picture() -> None:
