@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # After this long with pictures a camera is healthy: its next loss starts with the first wait.
 _WELL_AFTER_S = 10.0
+# What helps where a camera falls silent.
+_REVIVE = "check its power, network and address"
 # How often a source's losses are counted.
 _COUNT_EVERY_S = 1.0
 
@@ -98,7 +100,7 @@ class CameraLoop:
         if quiet_s > self._quiet_s:
             source = self._camera.source
             why = source.waiting_for if isinstance(source, Waiting) else None
-            self._lose(SourceFailure.TIMEOUT, why or f"no picture for {quiet_s:.0f} s")
+            self._lose(SourceFailure.TIMEOUT, why or f"no picture for {quiet_s:.0f} s; {_REVIVE}")
             return
         since = self._playing_since
         if since is None:

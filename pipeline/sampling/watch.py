@@ -16,6 +16,9 @@ from pipeline.sampling.glance import Glance, identical
 _FEWEST_PICTURES = 3
 # A black picture may have a burnt-in clock; it counts as visible only with clearly more than that.
 _BLACK_SHARE, _VISIBLE_SHARE = 0.98, 0.95
+# What helps.
+_THAW = "restart the camera; if the scene really stands still, set `frozen: false`"
+_LIGHT = "check the lens, its cover and the light; if it is dark at night, set `black: false`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class FrozenWatch:
             if self._frozen or stood_s < self._after_s or self._pictures < _FEWEST_PICTURES:
                 return None
             self._frozen = True
-            return Change("frozen", f"the same picture for {stood_s:.0f} s", is_trouble=True)
+            return Change(
+                "frozen", f"the same picture for {stood_s:.0f} s; {_THAW}", is_trouble=True
+            )
         is_first = self._first is None and self._frozen is None
         self._first, self._pictures = glance, 1
         return None if is_first else self._end()  # a single picture is not a change
@@ -92,7 +97,9 @@ class BlackWatch:
                 return None
             self._black = True
             dark_s = glance.at - self._since
-            return Change("black", f"nothing but black for {dark_s:.0f} s", is_trouble=True)
+            return Change(
+                "black", f"nothing but black for {dark_s:.0f} s; {_LIGHT}", is_trouble=True
+            )
         self._since = None
         if self._black is None and share >= _VISIBLE_SHARE:
             return None  # uncertain

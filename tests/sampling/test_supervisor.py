@@ -199,7 +199,10 @@ def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
         resume.set()
         wait_until(lambda: bench.states() == ["online", "offline", "online"])
     assert bench.comings()[1] == Health(
-        "door", START + 40, "offline", "timeout: no picture for 40 s"
+        "door",
+        START + 40,
+        "offline",
+        "timeout: no picture for 40 s; check its power, network and address",
     )
     assert failures(bench, SourceFailure.TIMEOUT) == 1
     assert source.opened == 1

@@ -20,7 +20,7 @@ def picture(number: int, mood: Mood = "lively") -> bytes:
         pixels = np.zeros((height, width, 3), np.uint8)
     else:
         ground = np.random.default_rng(1).integers(60, 190, (height, width, 3), np.uint8)
-        pixels = cv2.blur(ground, (9, 9))
+        pixels = np.asarray(cv2.blur(ground, (9, 9)), np.uint8)
         if mood == "lively":
             left = number * 7 % (width - 60)
             pixels[80:160, left : left + 60] = (40 + number % 200, 200, 90)
@@ -44,6 +44,11 @@ class MjpegCamera:
         """Its address."""
         return f"http://{HOST}:{self.port}/video"
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether it lets nobody in."""
+        return self.mood == "locked"
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -57,7 +62,7 @@ class MjpegCamera:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if camera.mood == "locked":
+                if camera.is_locked:
                     self.send_response(401)
                     self.send_header("WWW-Authenticate", 'Basic realm="camera"')
                     self.end_headers()
@@ -66,11 +71,14 @@ class MjpegCamera:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
                 self.end_headers()
                 number = 0
-                while not gone.wait(1.0 / camera.rate) and camera.mood != "locked":
-                    if camera.mood == "silent":
+                while not gone.wait(1.0 / camera.rate):
+                    mood = camera.mood
+                    if mood == "locked":
+                        return
+                    if mood == "silent":
                         continue
                     number += 1
-                    data = picture(number, camera.mood)
+                    data = picture(number, mood)
                     head = (
                         f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                     )
