@@ -14,6 +14,9 @@ from pipeline.core.measures import Health
 FILE_PATIENCE_S = 60.0
 # What an engine takes may double at times; after its own deadline it says that it failed.
 _PACES, _BEYOND_DEADLINE_S = 2.0, 2.0
+# However small the patience: an answer may take a moment, a processor waits for what is missing
+# before, and an event is not late for a few seconds.
+_SHORTEST_ANSWER_S, _SHORTEST_JUDGING_S, _SHORTEST_AGE_S = 3.0, 5.0, 10.0
 # Drops for as long as this share of the patience are no burst.
 _STREAK_SHARE = 0.6
 # An engine that has answered nothing for this share of the patience may be dead.
@@ -174,7 +177,7 @@ def _unqueued(progress: CameraProgress) -> Iterator[Trouble]:
 def _unanswered(progress: CameraProgress) -> Iterator[Trouble]:
     late: dict[str, float] = {}
     for name, engine in progress.engines.items():
-        limit_s = progress.patience_s
+        limit_s = max(progress.patience_s, _SHORTEST_ANSWER_S)
         if engine.workers != 0:
             slow_s = min(_PACES * engine.pace_s, engine.deadline_s + _BEYOND_DEADLINE_S)
             limit_s = max(limit_s, slow_s)
@@ -202,7 +205,8 @@ def _unjudged(progress: CameraProgress) -> Iterator[Trouble]:
     late = {
         name: engine.unjudged_s
         for name, engine in progress.engines.items()
-        if engine.unjudged_s is not None and engine.unjudged_s > progress.patience_s
+        if engine.unjudged_s is not None
+        and engine.unjudged_s > max(progress.patience_s, _SHORTEST_JUDGING_S)
     }
     if not late:
         return
@@ -266,7 +270,7 @@ def _late(progress: CameraProgress, ongoing: Collection[str]) -> Iterator[Troubl
         name: engine.age_s
         for name, engine in progress.engines.items()
         if engine.age_s is not None
-        and engine.age_s > share * (progress.patience_s + engine.interval_s)
+        and engine.age_s > share * (max(progress.patience_s, _SHORTEST_AGE_S) + engine.interval_s)
     }
     if not late or not progress.is_live:
         return
