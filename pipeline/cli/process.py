@@ -63,7 +63,9 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
             store.fences,
             shard=shard,
         )
-        stage = ShardedProcessingStage(process_context.context, store, results, leases)
+        stage = ShardedProcessingStage(
+            process_context.context, store, results, leases, lambda: _sampled(process_context)
+        )
 
         def facts() -> dict[str, Any]:
             return {
@@ -75,6 +77,15 @@ def _processing(process_context: ProcessContext, shard: frozenset[int] | None) -
         return stage, facts
 
     return make
+
+
+def _sampled(process_context: ProcessContext) -> frozenset[str] | None:
+    """The cameras that some process samples; None when that is unknown."""
+    try:
+        reports = reports_of(process_context.queues.presence).values()
+    except QueueError:
+        return None
+    return frozenset(name for report in reports if not report.is_last for name in report.samples)
 
 
 def _processors(process_context: ProcessContext) -> int:

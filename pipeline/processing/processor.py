@@ -7,6 +7,7 @@ without losing or duplicating anything.
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -119,6 +120,7 @@ class Processor:
         self._ages: dict[LaneKey, float] = {}
         self._note_judged()
         self._unknown: dict[str, UnknownCamera] = {}
+        self._noted: deque[Health] = deque()
         self._retired_at: dict[str, float] = {}
         self._said_astray: set[str] = set()
         self._withheld: dict[tuple[str, str], Withheld] = {}
@@ -189,6 +191,13 @@ class Processor:
         """For each lane, its run and last job that are stored, and whether it ended; or None."""
         return dict(self._judged)
 
+    def note(self, health: Health) -> None:
+        """Judge a camera's state with the next batch, as if its sampler had sent it.
+
+        May be called from any thread.
+        """
+        self._noted.append(health)
+
     @property
     def tallies(self) -> Mapping[tuple[str, str], TaskTally]:
         """Answers and failures of engines, by camera and task."""
@@ -215,6 +224,10 @@ class Processor:
         is out of reach: what was judged but not stored is then void, and a new processor resumes.
         """
         self._apply_update()
+        while self._noted:
+            health = self._noted.popleft()
+            if health.camera in self._cameras:
+                self._judge_health(self._cameras[health.camera], health)
         taken = self._context.results.take(_BATCH, idle_s)
         for arrived in taken:
             self._accept(arrived)

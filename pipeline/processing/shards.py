@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.core.errors import FencedOffError, LeaseLostError, QueueError, StoreError
+from pipeline.core.measures import Health
 from pipeline.core.membership import partition_of
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.retrying import SaidOnce
@@ -63,6 +64,14 @@ class Shards:
         """For each lane here, its run and last job that are stored, and whether it ended."""
         processor = self._processor
         return processor.judged if processor is not None else {}
+
+    def note(self, health: Health) -> bool:
+        """Judge a camera's state with the next batch; False if its partition is not owned here."""
+        processor = self._processor
+        if processor is None or self._partition(health.camera) not in self._held:
+            return False
+        processor.note(health)
+        return True
 
     @property
     def tallies(self) -> Mapping[tuple[str, str], TaskTally]:

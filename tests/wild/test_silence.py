@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.core.frames import Picture
+from pipeline.core.measures import Health
+from pipeline.deployment.loader import load
+from pipeline.runtime.stages.processing import Orphans
+from tests.runtime.clips import CLIP, camera, deployment, written
 from tests.sampling.fakes import START, painted
 from tests.wild.silent_scene import Scene
 
@@ -322,3 +326,29 @@ def test_a_trouble_that_ended_while_nobody_watched_is_ended(tmp_path: Path) -> N
         scene.clock.advance(60)
         scene.pass_time(WELL_S)
         assert scene.events() == [("camera_unanswered", "start"), ("camera_unanswered", "end")]
+
+
+def test_nobody_samples_a_camera(tmp_path: Path) -> None:
+    """Its sampler has died; the processor says so once, and the next sampler's picture ends it."""
+    with Scene(tmp_path) as scene:
+        scene.pass_time(WELL_S)
+        orphans = Orphans()
+        for second in range(60):
+            sampled = {"door"} if second < 5 else set[str]()
+            for name in orphans.look(float(second), scene.deployment, sampled):
+                assert second == 16
+                assert scene.processor is not None
+                scene.processor.note(Health(name, scene.clock.now(), "offline", "no sampler"))
+        assert orphans.look(99.0, scene.deployment, None) == [], "nothing is known"
+        scene.pass_time(WELL_S, lambda _: None)
+        assert scene.events() == [("camera_offline", "start")]
+        scene.note(Health("door", scene.clock.now(), "online"))
+        scene.pass_time(WELL_S)
+        assert scene.events() == [("camera_offline", "start"), ("camera_offline", "end")]
+
+
+def test_a_recording_without_a_sampler_is_no_orphan(tmp_path: Path) -> None:
+    """It has been played to its end, or will be when somebody starts it."""
+    file = written(tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}))
+    orphans = Orphans()
+    assert [orphans.look(float(at), load(file), set()) for at in (0, 3600)] == [[], []]

@@ -10,6 +10,7 @@ from typing import Any
 from connectors.stores import FileMediaStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.measures import Health
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import LeaseProof, Store
 from pipeline.deployment.model import Deployment
@@ -25,6 +26,8 @@ from pipeline.runtime.stages.retention import Retention
 
 logger = logging.getLogger(__name__)
 
+_LOOK_S = 1.0
+_UNSAMPLED = "no process samples it; start one with `moonwatch sample FILE`"
 # How long after its last result a camera counts as sampled.
 _UNKNOWN_FOR_S = 60.0
 # How long an edit may wait for the store.
@@ -130,8 +133,15 @@ class ShardedProcessingStage:
         store: Store,
         results: PartitionedResults,
         leases: PartitionLeases,
+        sampled: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
-        """No partition is owned before `start`."""
+        """No partition is owned before `start`.
+
+        `sampled` names the cameras that some process samples; None while that is not known.
+        """
+        self._sampled = sampled
+        self._orphans = Orphans()
+        self._looked_at = float("-inf")
         self._deployment, self._store = context.deployment, store
         media = context.deployment.store.build_media(store)
         self._pruning = Retention(context.deployment, store, media, context.clock)
@@ -165,8 +175,17 @@ class ShardedProcessingStage:
         self._pruning.update(deployment)
 
     def poll(self) -> None:
-        """Delete what is too old."""
+        """Delete what is too old, and report cameras that nobody samples."""
         self._pruning.look()
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = now
+        for name in self._orphans.look(now, self._deployment, self._sampled()):
+            health = Health(name, self._clock.now(), "offline", _UNSAMPLED)
+            if not self._shards.note(health):
+                continue  # it is another processor's to report
+            logger.warning("camera %s is offline: %s", name, _UNSAMPLED, extra={"camera": name})
 
     def stop(self, within_s: float) -> None:
         """Store what is judged, then let other processors take over at once."""
@@ -214,6 +233,31 @@ class ShardedProcessingStage:
         if not self.leases.held:
             return "does not own any partition of the results yet"
         return None if self._shards.is_judging else "the store or the queue is not responding"
+
+
+class Orphans:
+    """Notices live cameras that no process samples: nobody else could say so of them."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self._said: set[str] = set()
+
+    def look(
+        self, now: float, deployment: Deployment, sampled: Collection[str] | None
+    ) -> list[str]:
+        """Those that have been without a sampler for `offline_after`, each once."""
+        if sampled is None:
+            self._since.clear()
+            return []
+        orphaned = {
+            name: camera.sample.offline_after.total_seconds()
+            for name, camera in deployment.cameras.items()
+            if name not in sampled and not camera.source.is_recording
+        }
+        self._since = {name: self._since.get(name, now) for name in orphaned}
+        late = {name for name, limit_s in orphaned.items() if now - self._since[name] > limit_s}
+        new, self._said = late - self._said, (self._said & orphaned.keys()) | late
+        return sorted(new)
 
 
 def judging_facts(judging: Processor | Shards) -> dict[str, Any]:
