@@ -358,6 +358,7 @@ class Saying:
         self._metrics = metrics
         self._since: dict[str, float] = {}
         self._about: dict[str, tuple[str, ...]] = {}
+        self._dropped_before = 0
         self._greeted = False
         self.told: Wellness | None = None
         """The troubles for reports; None while it is not known how the camera is."""
@@ -368,18 +369,27 @@ class Saying:
         """The states of the present troubles."""
         return self._since.keys()
 
-    def say(self, troubles: Collection[Trouble], at: float, *, was_judged: bool) -> None:
-        """Say what has changed; `at` is UTC seconds."""
+    def say(
+        self, troubles: Collection[Trouble], at: float, *, was_judged: bool, dropped: int = 0
+    ) -> None:
+        """Say what has changed; `at` is UTC seconds.
+
+        `dropped` frames were lost so far because the queue was full.
+        """
         found = {trouble.state: trouble for trouble in troubles}
         for state in [state for state in self._since if state not in found]:
             lasted_s = max(0.0, at - self._since.pop(state))
             self._metrics.camera_trouble.labels(self._name, state).set(0)
             if state in FOUND_HERE:
-                end = ENDED_BY[state]
-                self._log(logging.INFO, f"is well again: no longer {state}, after {lasted_s:.0f} s")
-                self._send(Health(self._name, at, end, f"after {lasted_s:.0f} s"))
+                how = f"after {lasted_s:.0f} s"
+                if state == "overloaded":
+                    how += f", in which {dropped - self._dropped_before} frames were dropped"
+                self._log(logging.INFO, f"is no longer {state}, {how}")
+                self._send(Health(self._name, at, ENDED_BY[state], how))
         for state, trouble in found.items():
             is_new = state not in self._since
+            if is_new and state == "overloaded":
+                self._dropped_before = dropped
             if is_new:
                 self._since[state] = at if trouble.since is None else trouble.since
                 self._metrics.camera_trouble.labels(self._name, state).set(1)
@@ -406,7 +416,7 @@ class Saying:
 
     def forget(self) -> None:
         """The camera is sampled elsewhere or no longer."""
-        for state in self._since:
+        for state in self._about:  # of all troubles that there ever were
             self._metrics.camera_trouble.remove(self._name, state)
         self._metrics.camera_well.remove(self._name)
 
@@ -485,7 +495,12 @@ class CameraWatches:
             here = Sampled(figures[name], run, numbered, camera.reported, camera.is_read)
             progress = one.watch.look(now, name, here, beyond, queue)
             found = troubles_of(progress, one.saying.ongoing)
-            one.saying.say(found, self._clock.now(), was_judged=one.watch.was_judged)
+            one.saying.say(
+                found,
+                self._clock.now(),
+                was_judged=one.watch.was_judged,
+                dropped=figures[name].dropped.get("queue full", 0),
+            )
 
     @property
     def wellness(self) -> Mapping[str, Wellness]:

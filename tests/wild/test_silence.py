@@ -1,6 +1,7 @@
 """Every way in which a camera can be useless is said, with what helps, and ends when it is over."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +217,12 @@ def test_more_frames_than_the_engine_can_answer(
         assert "`every:`" in scene.sentence()
         warned = [r for r in caplog.records if "is overloaded" in r.getMessage()]
         assert len(warned) == 1
+        caplog.set_level(logging.INFO)
         scene.engine_does = 100
         scene.pass_time(15)
         over(scene, "overloaded")
+        [ended] = [r.getMessage() for r in caplog.records if "no longer over" in r.getMessage()]
+        assert re.search(r"after \d+ s, in which \d+ frames were dropped$", ended)
 
 
 def test_a_single_burst_is_no_trouble(tmp_path: Path) -> None:
