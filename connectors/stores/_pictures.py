@@ -31,7 +31,7 @@ class SqlPictures:
             self._database.upsert(connection, _schema.pictures, [row])
 
     def pictures_under(self, reference: str) -> Sequence[PictureRecord]:
-        """In order of digest those recorded, or the one that a release wrote which recorded only its event."""
+        """Those recorded, in order of digest; of a release that recorded only events, the event's."""
         table, media = _schema.pictures, _schema.media
         with self._database.read("read which pictures there are") as connection:
             wanted = sa.select(table).where(table.c.reference == reference)

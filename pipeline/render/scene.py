@@ -37,9 +37,8 @@ def render_camera(
             [Problem("--tracks", f"{tracks} does not exist; `run --record` writes it")]
         )
     config: FileConfig = camera.source
-    if out.exists() and any(
-        out.samefile(read) for read in (tracks, *map(Path, find_files(config.path).files))
-    ):
+    read = (tracks, *map(Path, find_files(config.path).files))
+    if out.exists() and any(file.exists() and out.samefile(file) for file in read):
         raise ConfigError([Problem("--out", f"{out} is what is read; name another file")])
     store = deployment.store.build_reader(SystemClock())
     try:

@@ -39,8 +39,6 @@ FOUND_HERE = (
 
 _HELP = {
     "offline": "check the camera's power, network and address",
-    "frozen": "restart the camera; if the scene really stands still, set `frozen: false`",
-    "black": "check the lens, its cover and the light; if it is dark at night, set `black: false`",
     "clock": "set the camera's clock by NTP, lower its frame rate or update its firmware",
 }
 STILL_JUDGED = ("clock",)

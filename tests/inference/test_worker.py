@@ -317,7 +317,7 @@ def test_a_failure_to_hand_on_ends_the_worker() -> None:
     bench.put(job(0))
     assert bench.worker.feed(0.0) == 1
     engine.tickets[0].settle([None])  # type: ignore[list-item] # noted as a failed answer
-    bench.worker._condition = Angry()  # type: ignore[assignment] # noqa: SLF001 - a fault of our own
+    bench.worker._condition = Angry()  # type: ignore[assignment]  # a fault of our own
     with pytest.raises(ZeroDivisionError):
         bench.worker.run()
 

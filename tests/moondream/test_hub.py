@@ -145,7 +145,9 @@ def test_fetching_one_file(
 def test_a_hub_that_is_down_is_a_sentence(tmp_path: Path) -> None:
     """One sentence says so, at once; nothing is tried again and again."""
     said = ask(_FETCH, ["main", "x", ""], "http://127.0.0.1:9", tmp_path)
-    assert said.startswith("NotDownloadedError a/b/x at main is not in the cache and http://127.0.0.1")
+    assert said.startswith(
+        "NotDownloadedError a/b/x at main is not in the cache and http://127.0.0.1"
+    )
 
 
 def cache(folder: Path, file: HubFile, content: bytes, blob: str = "") -> Path:

@@ -139,7 +139,7 @@ def test_the_site_decides_the_hour() -> None:
         ({"from": "25:00"}, "'25:00' is not a time of day; write it like \"22:00\""),
         ({"from": "12:60"}, "'12:60' is not a time of day"),
         ({"from": "10pm"}, "'10pm' is not a time of day"),
-        ({"from": 22}, '22 is not a time of day; write 22:00'),
+        ({"from": 22}, "22 is not a time of day; write 22:00"),
         ({"from": True}, "'?True'? is not a time of day"),
         ({"from": "24:00", "to": "06:00"}, 'from cannot be "24:00"'),
         ({"from": "06:00", "to": "06:00"}, "from and to are both 06:00"),

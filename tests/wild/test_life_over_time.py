@@ -352,8 +352,8 @@ def test_status_beside_an_older_release(tmp_path: Path, folder: Path) -> None:
     content = yaml.safe_dump(deployment(tmp_path, {"hall": camera(CLIP)}))
     file = tmp_path / "shop.yaml"
     file.write_text(content)
-    for command in (["status", file], ["undelivered", "list", file]):
-        code, _, errors = moonwatch(*command)
+    for command in (["status"], ["undelivered", "list"]):
+        code, _, errors = moonwatch(*command, file)
         assert code in (0, 1)
         assert "Traceback" not in errors
     file.unlink()

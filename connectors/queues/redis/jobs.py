@@ -213,7 +213,8 @@ class RedisJobs:
         try:
             due_ms, more, *found = self._link.script("claim", engine, limit, *self._claim_args)
             # In a round trip of their own: a script that returned them would copy each four times.
-            files = self._link.fetch([f"picture:{one[4].decode(errors='replace')}" for one in found])
+            names = [one[4].decode(errors="replace") for one in found]
+            files = self._link.fetch([f"picture:{name}" for name in names])
         except QueueError:
             return None
         if not more:
