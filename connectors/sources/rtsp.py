@@ -26,6 +26,8 @@ _PROBING = {"fpsprobesize": "0"}
 # The camera is asked within this part of the deadline, so that what came of it is told in time.
 _NEARLY_ALL = 0.9
 _LEAST_S = 0.2
+_OK = 200
+_BUSY = frozenset((SourceFailure.REFUSED, SourceFailure.BROKEN, SourceFailure.ENDED))
 
 
 class RtspConfig(LoginConfig, LiveConfig, DecodeConfig):
@@ -90,6 +92,12 @@ class RtspSource(StreamSource):
             hwaccel=config.hwaccel,
             threads=config.threads,
         )
+
+    def _is_busy_with_us(self, error: SourceError) -> bool:
+        # Some cameras serve one connection, and need a moment to see that it was closed.
+        look = self._look
+        is_described = look is not None and look.reply is not None and look.reply.status == _OK
+        return is_described and error.reason in _BUSY
 
     def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
         if self._look is None:

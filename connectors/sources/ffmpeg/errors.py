@@ -67,6 +67,7 @@ ERRNOS: dict[int, SourceFailure] = {
     errno.EBUSY: SourceFailure.REFUSED,
     errno.ENODEV: SourceFailure.ENDED,  # a device that was unplugged
     errno.ENXIO: SourceFailure.ENDED,
+    errno.EPROTONOSUPPORT: SourceFailure.UNSUPPORTED,  # RTSP status 461
     errno.ENOTTY: SourceFailure.UNSUPPORTED,
 }
 """What the numbers behind PyAV's plain OSError mean."""

@@ -19,6 +19,7 @@ from pipeline.core.frames import Picture
 from pipeline.core.sources import CameraClockState, Need
 
 if TYPE_CHECKING:
+    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -27,6 +28,8 @@ _WALLCLOCK = struct.Struct("=q")
 
 logger = logging.getLogger(__name__)
 
+# How long a device that was asked before it is opened gets to close that connection.
+_BREATH_S = 0.5
 # How long a stream may go without the key frame that its next picture needs before that is said.
 _SAY_AFTER_S = 5.0
 _NO_KEY = (
@@ -70,6 +73,18 @@ class StreamSource(LiveSource):
     def _input(self) -> Input:
         """What FFmpeg is to open; raises SourceError where that is known to be of no use."""
 
+    def _is_busy_with_us(self, error: SourceError) -> bool:
+        """Whether the device may only not have noticed yet that we closed it."""
+        return False
+
+    def _opened(self, what: Input, watch: Watch) -> "tuple[InputContainer, VideoStream]":
+        try:
+            return open_input(what)
+        except SourceError as error:
+            if not self._is_busy_with_us(error) or watch.wait(_BREATH_S):
+                raise
+        return open_input(what)
+
     def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
         """A better error, if there is one, for an opening that failed after `elapsed_s`."""
         return error
@@ -84,7 +99,7 @@ class StreamSource(LiveSource):
             started = time.monotonic()
             what = self._input()
             try:
-                container, stream = open_input(what)
+                container, stream = self._opened(what, watch)
             except SourceError as error:
                 raise self._explain(error, time.monotonic() - started) from None
             watch.nothing_came = self._nothing_came()

@@ -366,11 +366,13 @@ class Inquiry:
         video = _video_of(reply.body)
         if isinstance(video, str):
             return failure(SourceFailure.UNSUPPORTED, self.place, video)
+        status = self._set_up(look.url, reply, video.control, transport, within_s)
+        if status not in (0, _OK):
+            return self._refusal(status, transport, error)
         if error.reason is SourceFailure.UNSUPPORTED and video.codec:
             words = f"sends its video as {video.codec}, which cannot be decoded here; {_CODECS}"
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
-        status = self._set_up(look.url, reply, video.control, transport, within_s)
-        return self._refusal(status, transport, error) if status not in (0, _OK) else error
+        return error
 
     def _set_up(self, url: str, reply: Reply, control: str, transport: str, within_s: float) -> int:
         """The status with which a camera answers the rest of an opening; 0 if it cannot be told."""
