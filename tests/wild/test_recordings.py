@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from io import BytesIO
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 from zoneinfo import ZoneInfo
@@ -615,6 +615,55 @@ def test_a_camera_without_the_time(tmp_path: Path, written: str, words: str) -> 
     source, pictures, _ = played(modified(path, START + 4.0))
     assert offsets(pictures)[0] == 0.0
     assert words in source.troubles[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("20000101_000512.mp4", "clock that was never set"),
+        ("2018-01-01_00-03-00.mp4", "clock that was never set"),
+        ("946685112.mp4", None),
+        ("20991124_120000.mp4", "in the future"),
+    ],
+)
+def test_a_camera_without_the_time_names_its_files(
+    tmp_path: Path, name: str, words: str | None
+) -> None:
+    """Their names are as wrong as its clock."""
+    source, pictures, _ = played(modified(film(tmp_path / name), START + 4.0))
+    assert offsets(pictures)[0] == 0.0
+    assert (words is None) == (not source.troubles)
+    assert words is None or words in source.troubles[0]
+
+
+def test_nothing_says_when_a_recording_begins(tmp_path: Path) -> None:
+    """A card from a camera without a clock: it is said, with the way out."""
+    path = modified(film(tmp_path / "a.mp4"), 86_400.0)
+    source, _, _ = played(path)
+    assert "was last modified at 1970-01-02" in source.troubles[0]
+    assert "set `starts_at`" in source.troubles[0]
+    assert not played(path, starts_at=STATED)[0].troubles
+
+
+def test_a_recording_of_new_years_day(tmp_path: Path) -> None:
+    """It was copied in the same year, and is believed."""
+    path = modified(film(tmp_path / "20260101_000500.mp4"), START)
+    source, pictures, _ = played(path)
+    assert pictures[0].captured_at == datetime(2026, 1, 1, 0, 5, tzinfo=UTC).timestamp()
+    assert not source.troubles
+
+
+def test_a_loop_over_a_broken_file(tmp_path: Path) -> None:
+    """It is said once, however often the others are played."""
+    film(tmp_path / "a.mp4", Film(frames=3))
+    (tmp_path / "b.mp4").write_bytes(b"only words")
+    source = FileConfig(path=str(tmp_path), loop=True).build()
+    source.open(Need())
+    pictures = list(islice(source.pictures(), 30))
+    source.close()
+    assert all(a.captured_at < b.captured_at for a, b in pairwise(pictures))
+    assert len(source.troubles) == 1
+    assert source.counters()["unreadable file"] == 1
 
 
 def test_an_old_recording_is_believed_where_everything_agrees(tmp_path: Path) -> None:

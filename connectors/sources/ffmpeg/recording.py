@@ -113,15 +113,16 @@ class Recording:
         )
         created = container.metadata.get("creation_time", "")
         created = created or stream.metadata.get("creation_time", "")
-        try:
-            length_s = recording.length_s or recording.measured().length_s
-        except SourceError:
-            container.close()
-            raise
+        length_s = recording.length_s
         begin = dating.begin(path, found.st_mtime, length_s, created)
-        if begin.basis is Basis.MODIFIED and recording.announced_s is None:
-            # FFmpeg only looked at the last timestamp, which is no length where the clock was set.
-            length_s = recording.measured().length_s
+        # Where nothing is announced, FFmpeg has only looked at the last timestamp, which is no
+        # length where the clock was set.
+        if not length_s or (begin.basis is Basis.MODIFIED and recording.announced_s is None):
+            try:
+                length_s = recording.measured().length_s
+            except SourceError:
+                container.close()
+                raise
             begin = dating.begin(path, found.st_mtime, length_s, created)
         return replace(recording, begin=begin, length_s=length_s)
 

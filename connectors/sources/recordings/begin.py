@@ -76,6 +76,12 @@ class Dating:
             return Begin(created, Basis.CONTAINER, tuple(doubts))
         if named is not None:
             return Begin(named, Basis.NAME, tuple(doubts))
+        if not _YOUNGEST <= modified_at <= self.now + _DAY_S:
+            words = (
+                f"was last modified at {_text(modified_at)}, which cannot be, and nothing else "
+                "says when it begins; set `starts_at`"
+            )
+            doubts.append(Doubt("modified", words))
         return Begin(modified_at - length_s, Basis.MODIFIED, tuple(doubts))
 
     def by_name(self, path: str) -> float | None:
@@ -96,10 +102,10 @@ class Dating:
         if taken_at is not None:
             said = NamedTime(taken_at.replace(tzinfo=None), taken_at.tzinfo)
             taken = self._chosen(said.moments(self.zone), modified_at, 0.0)
-            if _YOUNGEST <= taken <= self.now + _DAY_S:
+            why = self._why_not(taken, modified_at, 0.0)
+            if why is None:
                 return Begin(taken, Basis.EXIF, tuple(doubts))
-            words = f"says that it was taken at {_text(taken)}, which cannot be"
-            doubts.append(Doubt("taken", words))
+            doubts.append(Doubt("taken", f"says that it was taken at {_text(taken)}, {why}"))
         return Begin(modified_at, Basis.MODIFIED, tuple(doubts))
 
     def _by_name(
@@ -117,9 +123,9 @@ class Dating:
         if said is None:
             return None
         at = self._chosen(said.moments(self.zone), modified_at, length_s)
-        if at > self.now + _DAY_S:
-            words = f"has a name that says {_text(at)}, which is in the future"
-            doubts.append(Doubt("named future", words))
+        why = self._why_not(at, modified_at, length_s)
+        if why is not None:
+            doubts.append(Doubt("named", f"has a name that says {_text(at)}, {why}"))
             return None
         return at
 
@@ -145,21 +151,25 @@ class Dating:
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         at = moment.timestamp()
-        if at > self.now + _DAY_S:
-            words = f"has the creation time {_text(at)}, which is in the future; it is not believed"
-            doubts.append(Doubt("future", words))
-            return None
-        # A clock without a battery begins at the first of January of the year it was built in; the
-        # file's own time knows better, unless it says the same.
-        unset = at < _YOUNGEST or moment.strftime("%j") == "001"
-        if unset and abs(modified_at - at - length_s) > 2 * _DAY_S:
-            words = (
-                f"has the creation time {_text(at)}, as of a clock that was never set; it is not "
-                "believed"
-            )
-            doubts.append(Doubt("never set", words))
+        why = self._why_not(at, modified_at, length_s)
+        if why is not None:
+            doubts.append(Doubt("created", f"has the creation time {_text(at)}, {why}"))
             return None
         return at
+
+    def _why_not(self, at: float, modified_at: float, length_s: float) -> str | None:
+        """Why a time that is written somewhere cannot be that of a recording."""
+        if at > self.now + _DAY_S:
+            return "which is in the future; it is not believed"
+        # A clock without a battery begins at the first of January of the year it was built in; the
+        # file's own time knows better, unless it says the same.
+        moment = datetime.fromtimestamp(at, UTC)
+        later_s = modified_at - at - length_s
+        is_first_day = moment.month == moment.day == 1
+        is_past = datetime.fromtimestamp(modified_at, UTC).year > moment.year
+        if abs(later_s) > 2 * _DAY_S and (at < _YOUNGEST or (is_first_day and is_past)):
+            return "as of a clock that was never set; it is not believed"
+        return None
 
 
 def _text(at: float) -> str:
