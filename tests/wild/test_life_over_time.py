@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,23 @@ from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.reports import Report, reports_of
 from pipeline.runtime.stages.delivery import introduce_sinks
 from pipeline.runtime.stages.retention import Retention
+from pipeline.sampling.camera import Camera
+from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.sampler import Sampler
 from pipeline.telemetry.metrics import Metrics
-from pipeline.testing import ListSink, ManualClock
+from pipeline.testing import ListSink, ManualClock, wait_until
 from tests.cli.test_run import moonwatch
 from tests.connectors.queues.redis.tools import built
 from tests.contracts.event_tools import an_event
 from tests.formats.present import FOLDER
 from tests.processing.life_scene import RUN, START, results, shop
 from tests.processing.test_life import EDIT_AT, EDITS, LOOKS, Edit, Site
-from tests.redis_server import Redis, shared
+from tests.redis_server import Redis, Server, binary, shared
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 from tests.runtime.test_growing_folder import FRAMES, played
+from tests.sampling.fakes import DOOR, ScriptedSource, painted
+from tests.sampling.fakes import Bench as SamplingBench
 from tests.sampling.test_watch import black, living, states
 
 DAY = 86400.0
@@ -532,3 +539,41 @@ def test_redis_came_back_empty_with_its_clock_behind(server: Redis, tmp_path: Pa
     assert len(store.events_after(0, 10)) == 1
     queues.close()
     store.close()
+
+
+@pytest.mark.redis
+def test_redis_is_away_at_the_one_frame_of_the_hour() -> None:
+    """A question that is asked every hour is asked as soon as Redis is back, not an hour later."""
+    if binary() is None:
+        pytest.skip("no redis-server")
+    redis = Server(("--save", "", "--appendonly", "no")).start()
+    try:
+        queues = built(redis.url, "hourly")
+        bench = SamplingBench()
+        bench.front = queues
+        source = ScriptedSource(live=True)
+        door = Camera("door", source, SampleConfig(), ((DOOR, 3600.0),))
+        health = CameraHealth("door", bench.said.append, bench.metrics)
+        sampler = Sampler(door, bench.outside, health, threading.Event())
+        sampler.begin("run-1")
+
+        def offer(at: float) -> None:
+            bench.clock.wait(1.0)
+            sampler.offer(painted(at))
+
+        redis.kill()
+        offer(0.0)
+        assert bench.dropped("queue away") == 1
+        redis.start()
+        moments = count(1)
+
+        def is_asked() -> bool:
+            offer(next(moments) / 10)
+            return not sampler.need.is_owed()
+
+        wait_until(is_asked)
+        offer(3000.0)
+        assert len(queues.jobs.claim("slow", 10, 0.1)) == 1
+        queues.close()
+    finally:
+        redis.close()
