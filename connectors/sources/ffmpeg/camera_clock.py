@@ -118,6 +118,8 @@ class _RateLine:
     """By how much the anchor was moved back meanwhile."""
     late_s: float
     """How far the points are below it, on average: what the network adds."""
+    is_part: bool
+    """Whether older points do not lie on it: on a bad network some of the last ones seem to."""
 
     @property
     def is_right(self) -> bool:
@@ -129,7 +131,7 @@ class _RateLine:
         """Whether that is certain."""
         sooner_s = max(0.0, _LONG_ENOUGH_S - self.span_s)
         least = max(_OFF_S + _OFF_SOONER * sooner_s, _TIMES_LATE * self.late_s)
-        return abs(self.rate - 1) * self.span_s > least
+        return abs(self.rate - 1) * self.span_s > (2 * least if self.is_part else least)
 
 
 class CameraClock:
@@ -359,7 +361,7 @@ class CameraClock:
             points.pop(0)
         line = None
         while len(points) >= _FEWEST_POINTS and points[-1].now - points[0].now >= _SHORTEST_S:
-            line = _line(points)
+            line = _line(points, is_part=len(points) < len(self._points))
             if line is not None:
                 break
             points = points[len(points) // 4 or 1 :]
@@ -461,7 +463,7 @@ class CameraClock:
         return None
 
 
-def _line(points: Sequence[_EarlyArrival]) -> _RateLine | None:
+def _line(points: Sequence[_EarlyArrival], *, is_part: bool) -> _RateLine | None:
     """The line above which no point lies, at their middle; None if they are not of one clock."""
     hull: list[_EarlyArrival] = []
     for point in points:
@@ -478,7 +480,7 @@ def _line(points: Sequence[_EarlyArrival]) -> _RateLine | None:
         return None
     pulled = points[-1].pulled - points[0].pulled
     mean = sum(late) / len(late)
-    return _RateLine(rate, start, points[-1].now - points[0].now, pulled, mean)
+    return _RateLine(rate, start, points[-1].now - points[0].now, pulled, mean, is_part)
 
 
 def _turns_up(a: _EarlyArrival, b: _EarlyArrival, c: _EarlyArrival) -> bool:
