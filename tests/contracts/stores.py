@@ -170,6 +170,15 @@ class StoreContract(abc.ABC):
         kept = replace(change, detail="refused\ufffd ?")
         assert self.history(store).health() == [kept]
 
+    def test_another_reason_for_the_same_absence_replaces_the_first(self, store: Store) -> None:
+        """In one commit or a later one: the absence began when it began."""
+        refused = Health("door", 1_700_000_000.5, "offline", "refused: camera is off")
+        locked = replace(refused, detail="unauthorised: camera wants a password")
+        store.commit(Commit(health=[refused, locked]))
+        assert self.history(store).health() == [locked]
+        store.commit(Commit(health=[refused]))
+        assert self.history(store).health() == [refused]
+
     def test_a_sink_of_a_first_store_gets_everything(self, store: Store) -> None:
         """Also one that nobody has registered yet: all events are before it."""
         store.register_sinks(["log"])

@@ -217,6 +217,21 @@ def test_a_redirect_on_the_same_host_and_port_is_followed(clip: list[Unit], to: 
         source.close()
 
 
+def test_a_camera_called_by_name_may_call_itself_by_number(clip: list[Unit]) -> None:
+    """Its redirect names the very address that its name stands for."""
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == "DESCRIBE" and request.url.endswith("/live"):
+            return "302 Found", [f"Location: rtsp://{HOST}:{server.port}/other"], ""
+        return None
+
+    with RtspCamera(clip, answer=answer) as server:
+        source = camera(server.url().replace(HOST, "localhost"))
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+
+
 def test_a_redirect_in_a_circle_ends() -> None:
     """After a few rounds, with a sentence."""
     with RtspCamera(answer=answers("DESCRIBE", "302 Found", "Location: /live")) as server:

@@ -64,7 +64,7 @@ _TRANSPORT_REFUSED = 461
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RtspReply:
     """A camera's answer."""
 
     status: int
@@ -89,7 +89,7 @@ class Look:
 
     url: str
     """The address to open, after redirects, without a login."""
-    reply: Reply | None = None
+    reply: RtspReply | None = None
     """To DESCRIBE; None where it said nothing that could be read."""
     offers: Sequence[LoginOffer] = ()
     """The ways to log in that it offered."""
@@ -166,7 +166,7 @@ class _Conversation:
             raise TimeoutError
         return left
 
-    def ask(self, method: str, url: str, **headers: str) -> Reply:
+    def ask(self, method: str, url: str, **headers: str) -> RtspReply:
         """Ask, and wait for the answer; raises OSError, EOFError where it hangs up."""
         self._number += 1
         lines = [f"CSeq: {self._number}", f"User-Agent: {self._agent}"]
@@ -180,29 +180,29 @@ class _Conversation:
             if reply.header("cseq") in ("", str(self._number)) or reply.status == 0:
                 return reply
 
-    def _reply(self) -> Reply:
+    def _reply(self) -> RtspReply:
         while self._until(1) == b"$":  # a packet of a stream that is already playing
             self._take(4 + int.from_bytes(self._until(4)[2:4]))
         while b"\r\n\r\n" not in self._heard:
             if len(self._heard) > _MOST_HEAD_BYTES:
-                return Reply(0, "")
+                return RtspReply(0, "")
             if not self._heard.startswith((b"R", b"H")) or (
                 b"\n" in self._heard and not _STATUS_LINE.match(self._heard.decode("latin-1"))
             ):
-                return Reply(0, "")
+                return RtspReply(0, "")
             self._hear()
         head, _, self._heard = self._heard.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         found = _STATUS_LINE.match(lines[0])
         if found is None or found[1] != "RTSP":
-            return Reply(0, found[1] if found else "")
+            return RtspReply(0, found[1] if found else "")
         pairs = (line.partition(":") for line in lines[1:])
         headers = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
-        reply = Reply(int(found[2]), "RTSP", headers)
+        reply = RtspReply(int(found[2]), "RTSP", headers)
         stated = reply.header("content-length")
         length = int(stated) if re.fullmatch(r"\d{1,7}", stated) else 0
         body = self._take(min(length, _MOST_BODY_BYTES))
-        return Reply(reply.status, "RTSP", headers, body)
+        return RtspReply(reply.status, "RTSP", headers, body)
 
     def _until(self, length: int) -> bytes:
         while len(self._heard) < length:
@@ -255,7 +255,7 @@ class Inquiry:
             SourceFailure.UNSUPPORTED, self.place, "redirects in a circle; restart the camera"
         )
 
-    def _described(self, url: str, deadline: float) -> Reply:
+    def _described(self, url: str, deadline: float) -> RtspReply:
         with _Conversation(url, self.verify, deadline) as line:
             self._peer = line.peer
             # FFmpeg asks for the options first, and follows a redirect there, too.
@@ -264,7 +264,7 @@ class Inquiry:
                 return options
             return self._logged_in(line, "DESCRIBE", url, Accept="application/sdp")
 
-    def _logged_in(self, line: _Conversation, method: str, url: str, **headers: str) -> Reply:
+    def _logged_in(self, line: _Conversation, method: str, url: str, **headers: str) -> RtspReply:
         """Ask, with the login if the camera wants one."""
         if self._proof is not None:
             reply = line.ask(method, url, Authorization=self._proof.header(method, url), **headers)
@@ -283,7 +283,7 @@ class Inquiry:
             reply = line.ask(method, url, Authorization=self._proof.header(method, url), **headers)
         return reply
 
-    def _redirected(self, url: str, reply: Reply) -> str:
+    def _redirected(self, url: str, reply: RtspReply) -> str:
         """Where to go instead, if that is the same camera; raises SourceError."""
         location = reply.header("location")
         code = f"(RTSP status {reply.status})"
@@ -328,7 +328,7 @@ class Inquiry:
             return
         raise failure(SourceFailure.UNREACHABLE, self.place)
 
-    def _check_login(self, reply: Reply) -> None:
+    def _check_login(self, reply: RtspReply) -> None:
         """Raise what is wrong with the login."""
         raise self.refused_login(reply.offers)
 
@@ -374,7 +374,9 @@ class Inquiry:
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
         return error
 
-    def _set_up(self, url: str, reply: Reply, control: str, transport: str, within_s: float) -> int:
+    def _set_up(
+        self, url: str, reply: RtspReply, control: str, transport: str, within_s: float
+    ) -> int:
         """The status with which a camera answers the rest of an opening; 0 if it cannot be told."""
         base = reply.header("content-base") or reply.header("content-location") or url
         track = (
