@@ -686,6 +686,14 @@ def test_name_and_container_contradict(tmp_path: Path) -> None:
     assert not agreed.troubles
 
 
+def test_a_phone_writes_the_end_into_its_file(tmp_path: Path) -> None:
+    """Its creation time is when recording stopped; the name says when it began."""
+    made = Film(rate=1, metadata={"creation_time": "2026-11-25T12:05:48Z"})
+    source, pictures, _ = played(film(tmp_path / "VID_20261125_120507.mkv", made))
+    assert pictures[0].captured_at == NOON.replace(tzinfo=UTC).timestamp()
+    assert not source.troubles
+
+
 def test_two_cameras_in_one_glob(tmp_path: Path) -> None:
     """Their files overlap, which no camera's do, and that is said."""
     for camera in ("door", "yard"):

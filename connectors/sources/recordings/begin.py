@@ -18,6 +18,8 @@ _YOUNGEST = datetime(2005, 1, 1, tzinfo=UTC).timestamp()
 _DAY_S = 86_400.0
 # Two witnesses that differ by more than this do not mean the same moment.
 _APART_S = 60.0
+# A creation time this near to the end that the name and the length give is that of the end.
+_END_S = 10.0
 # A recording longer than this does not tell which of two equal times of day its name means.
 _FOLD_S = 2 * 3600.0
 
@@ -67,6 +69,9 @@ class Dating:
             return Begin(named, Basis.PATTERN, tuple(doubts))
         created = self._created(creation_time, modified_at, length_s, doubts)
         if created is not None:
+            if named is not None and length_s > _END_S and abs(named + length_s - created) < _END_S:
+                # Phones write the container last, and into it when that was.
+                return Begin(named, Basis.NAME, tuple(doubts))
             if named is not None and abs(named - created) > _APART_S:
                 words = (
                     f"says {_text(created)} inside and {_text(named)} in its name; the former is "
