@@ -36,12 +36,14 @@ class StreamFigures:
     """Steps of its clock that are no pauses: when, and by how much."""
 
 
-def measure(packets: "Iterable[Packet[VideoStream]]", timeline: FileTimeline) -> StreamFigures:
-    """The figures of a stream whose timeline begins at 0."""
+def measure(
+    packets: "Iterable[Packet[VideoStream]]", tick_s: float, timeline: FileTimeline
+) -> StreamFigures:
+    """The figures of a stream whose timeline begins at 0; `tick_s` is the unit of its stamps."""
     pause_s = max(_GAP_S, _GAP_STEPS * timeline.usual_s)
     gaps: list[tuple[float, float]] = []
     count, last = 0, 0.0
-    for stamp in _in_order(packets):
+    for stamp in _in_order(packets, tick_s):
         count += 1
         at = timeline.at(stamp)
         if count > 1 and at - last > pause_s:
@@ -51,13 +53,13 @@ def measure(packets: "Iterable[Packet[VideoStream]]", timeline: FileTimeline) ->
     return StreamFigures(count, length_s, tuple(gaps), tuple(timeline.closed))
 
 
-def _in_order(packets: "Iterable[Packet[VideoStream]]") -> Iterator[float | None]:
+def _in_order(packets: "Iterable[Packet[VideoStream]]", tick_s: float) -> Iterator[float | None]:
     """The packets' times in the order in which pictures are shown, not that of decoding."""
     waiting: list[float] = []
     for packet in packets:
         if not packet.size or packet.is_corrupt:
             continue
-        stamp = _seconds(packet)
+        stamp = _seconds(packet, tick_s)
         if stamp is None or (waiting and abs(stamp - waiting[-1]) > _LEAP_S):
             yield from sorted(waiting)
             waiting.clear()
@@ -72,7 +74,7 @@ def _in_order(packets: "Iterable[Packet[VideoStream]]") -> Iterator[float | None
 
 
 def without_strays(
-    packets: "Iterable[Packet[VideoStream]]",
+    packets: "Iterable[Packet[VideoStream]]", tick_s: float
 ) -> "Iterator[Packet[VideoStream]]":
     """The packets; one whose timestamp alone is far away from its neighbours' loses that stamp.
 
@@ -81,26 +83,26 @@ def without_strays(
     source = iter(packets)
     last: float | None = None
     for packet in source:
-        stamp = _seconds(packet)
+        stamp = _seconds(packet, tick_s)
         if stamp is None or last is None or -_DISORDER_S <= stamp - last <= _LEAP_S:
             last = stamp if stamp is not None else last
             yield packet
             continue
         following = [packet, *islice(source, _WITNESSES)]
-        stamps = [at for one in following[1:] if (at := _seconds(one)) is not None]
+        stamps = [at for one in following[1:] if (at := _seconds(one, tick_s)) is not None]
         stays = [at for at in stamps if abs(at - stamp) <= _LEAP_S]
         returns = [at for at in stamps if abs(at - last) <= _LEAP_S]
         if len(returns) > len(stays):
             for one in following:
-                at = _seconds(one)
+                at = _seconds(one, tick_s)
                 if at is not None and abs(at - last) > _LEAP_S:
                     one.pts = one.dts = None
         for one in following:
-            at = _seconds(one)
+            at = _seconds(one, tick_s)
             last = at if at is not None else last
             yield one
 
 
-def _seconds(packet: "Packet[VideoStream]") -> float | None:
+def _seconds(packet: "Packet[VideoStream]", tick_s: float) -> float | None:
     stamp = packet.pts if packet.pts is not None else packet.dts
-    return None if stamp is None or not packet.size else stamp * float(packet.time_base or 0)
+    return None if stamp is None or not packet.size else stamp * tick_s

@@ -148,7 +148,7 @@ class Recording:
         """Its packets, with timestamps only where they count; raises SourceError."""
         packets = read_packets(self.container, self.stream, self.place, lost)
         if self.is_dated:
-            yield from without_strays(packets)
+            yield from without_strays(packets, float(self.stream.time_base or 0))
             return
         for packet in packets:
             packet.pts = packet.dts = None
@@ -160,7 +160,8 @@ class Recording:
         container, stream = _opened(self.place, self.reading, modified_at)
         with closing(container):
             twin = replace(self, container=container, stream=stream)
-            return measure(twin.packets(Counter()), twin.timeline(0.0))
+            tick_s = float(stream.time_base or 0)
+            return measure(twin.packets(Counter()), tick_s, twin.timeline(0.0))
 
     def shortfall(self, played_s: float, packets: int) -> str | None:
         """What to say where pictures for `played_s` came of more that the file announces."""
