@@ -219,6 +219,16 @@ class FileSource:
             self._unplayed.container.close()
             self._unplayed = None
 
+    def named(self) -> str:
+        """The name of its run, without playing it or saying anything; raises SourceError."""
+        self._logs = False  # who plays it says what is wrong
+        try:
+            self.open(Need())
+        finally:
+            self.close()
+            self._logs = True
+        return self._run
+
     def probe(self) -> Iterator["ProbedFile"]:
         """Look at every file as it would be played; reads all of them once, and decodes little.
 

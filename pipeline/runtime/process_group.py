@@ -11,7 +11,6 @@ from typing import Any
 
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import QueueError, SourceError, StoreError
-from pipeline.core.sources import Need
 from pipeline.delivery import LaneStatus
 from pipeline.deployment.model import Deployment
 from pipeline.processing.kept import read_lane
@@ -252,12 +251,9 @@ def _runs_of(deployment: Deployment) -> dict[str, str]:
             continue
         source = camera.source.build(zone=deployment.site_of(name).timezone)
         try:
-            source.open(Need())
-            runs[name] = source.run
+            runs[name] = source.named()
         except SourceError as error:
             logger.warning("camera %s: %s", name, error)
-        finally:
-            source.close()
     return runs
 
 
