@@ -446,7 +446,8 @@ class FileSource:
                 self._fail(place, SourceError(error.reason, broken))
         for at, by in timeline.closed:
             self._trouble_jump(place, at - timeline.start, by)
-        why = recording.shortfall(last_s - recording.zero_s, packets)
+        played_s = last_s - recording.zero_s if recording.is_dated else packets / recording.rate
+        why = recording.shortfall(played_s, packets)
         if recording.is_growing:
             words = f"{place} is still being written; what it held until now was played"
             self._trouble_once(f"growing {place}", words)

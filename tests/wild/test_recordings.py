@@ -805,6 +805,18 @@ def test_a_fragmented_recording_breaks_off(tmp_path: Path, share: float) -> None
     assert "breaks off after" in source.troubles[0]
 
 
+def test_a_transport_stream_breaks_off(tmp_path: Path) -> None:
+    """It announces nothing, but it ends within a packet."""
+    path = film(tmp_path / "a.ts")
+    assert not played(path)[0].troubles
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 376 * 188 + 100])
+    source, pictures, error = played(modified(path, START))
+    assert error is None
+    assert 5 < len(pictures) < 40
+    assert "a.ts breaks off after" in source.troubles[0]
+
+
 @pytest.mark.parametrize(
     ("age_s", "words"), [(0.0, "still being written"), (86_400.0, "was interrupted")]
 )

@@ -47,6 +47,8 @@ _RAW = frozenset(
 _FASTEST = 240.0
 # Containers that say how long they are without looking at their end.
 _ANNOUNCING = frozenset(["mov", "mp4", "matroska", "webm", "avi", "asf", "flv", "mxf"])
+# A transport stream is packets of one of these sizes and nothing else.
+_TS_PACKETS = (188, 192, 204)
 # What ends earlier than announced by less than this has only rounded.
 _SHORT_S = 1.0
 _SHORT_SHARE = 0.02
@@ -166,9 +168,12 @@ class Recording:
     def shortfall(self, played_s: float, packets: int) -> str | None:
         """What to say where pictures for `played_s` came of more that the file announces."""
         announced_s = self.announced_s
-        if self.container.format.name.startswith("mov") and not self.stream.frames:
-            boxes = _boxes(self.place)
-            return f"breaks off after {_span(played_s)}; its end is missing" * boxes.is_cut or None
+        kind = self.container.format.name
+        breaks_off = kind == "mpegts" and all(self._found[0] % size for size in _TS_PACKETS)
+        if kind.startswith("mov") and not self.stream.frames:
+            breaks_off = _boxes(self.place).is_cut
+        if breaks_off:
+            return f"breaks off after {_span(played_s)}; its end is missing"
         if announced_s is None or played_s >= announced_s - _SHORT_S:
             return None
         if played_s >= announced_s * (1 - _SHORT_SHARE):
