@@ -1,10 +1,13 @@
 """What goes wrong with a source, as one sentence each: the place, what happened, the way out."""
 
 import socket
-import ssl
 import time
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import SourceError, SourceFailure
+
+if TYPE_CHECKING:  # `check` needs no encryption
+    import ssl
 
 _SENTENCES = {
     SourceFailure.REFUSED: "refused the connection; is it switched on, and is the port right?",
@@ -37,7 +40,7 @@ _CERTIFICATES = {
 }
 
 
-def certificate_words(error: ssl.SSLCertVerificationError, host: str) -> str:
+def certificate_words(error: "ssl.SSLCertVerificationError", host: str) -> str:
     """What is wrong with a camera's certificate, and the ways out."""
     wrong = _CERTIFICATES.get(error.verify_code, "cannot be verified").format(host=host)
     return (
