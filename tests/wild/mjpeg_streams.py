@@ -62,6 +62,13 @@ SEPARATORS: dict[str, tuple[bytes, str | None]] = {
     "type of text": (b"--frame", "text/plain; charset=utf-8"),
     "type multipart/mixed": (b"--frame", "multipart/mixed; boundary=frame"),
     "type of video": (b"--frame", "video/x-motion-jpeg"),
+    "boundary with signs": (
+        b"--==STILL==--",
+        "multipart/x-mixed-replace; boundary = --==STILL==--",
+    ),
+    "boundary with spaces": (b"--a b;c", 'multipart/x-mixed-replace; boundary="a b;c"'),
+    "boundary of dashes": (b"--", "multipart/x-mixed-replace; boundary="),
+    "a short boundary": (b"e", "multipart/x-mixed-replace; boundary=e"),
     "no separators": (b"", "application/octet-stream"),
 }
 PADDINGS: dict[str, Callable[[random.Random], bytes]] = {
@@ -70,7 +77,10 @@ PADDINGS: dict[str, Callable[[random.Random], bytes]] = {
     "spaces after": lambda r: b" " * r.randint(1, 3000),
     "lines after": lambda r: b"\r\n" * r.randint(1, 2000),
     "zeros before": lambda r: b"",
+    "garbage after": lambda r: bytes(r.choices(range(256), k=r.randint(1, 900))),
+    "an old end after": lambda r: sample("baseline", 3)[-r.randint(10, 300) :],
 }
+_RUBBISH = ("garbage after", "an old end after")
 HEADS = (
     "head right", "no head", "names in capitals", "names in small letters", "folded head",
     "another type of part",
@@ -102,7 +112,11 @@ def faulty_stream(seed: int, *wanted: str, pictures: int = 6) -> FaultyStream:
     if separator == "no separators" or kind == "a part inside":
         # Nothing tells what is inside the rest of a picture from a picture there.
         cuts = chosen[6] = "none cut"
-    if separator == "no separators" and between == "junk before":
+    if separator == "no separators":
+        between = chosen[5] = "nothing between"
+        padding = chosen[2] = padding if padding not in _RUBBISH else "no padding"
+    if between == "junk before" and padding in _RUBBISH:
+        # Nor a picture between rubbish from a preview in what is left of one.
         between = chosen[5] = "nothing between"
     stream = FaultyStream(tuple(chosen), content_type, b"")
     body = bytearray()
@@ -123,7 +137,9 @@ def faulty_stream(seed: int, *wanted: str, pictures: int = 6) -> FaultyStream:
             body += b"\x07JUNK" + bytes(r.choices(range(1, 128), k=r.randint(1, 40)))
         if padding == "zeros before":
             body += bytes(r.randint(1, 600))
-        body += sent + PADDINGS[padding](r)
+        # Behind a cut picture, its pixels would seem to go on.
+        is_padded = len(sent) == len(picture) or padding not in _RUBBISH
+        body += sent + (PADDINGS[padding](r) if is_padded else b"")
         body += end if line and r.random() < 0.9 else b""
         if len(sent) == len(picture):
             stream.whole.append(picture)
@@ -139,6 +155,8 @@ def _cut(picture: bytes, cuts: str, r: random.Random) -> bytes:
         return picture
     # As often in the head of the picture as in its pixels.
     at = r.randrange(1, len(picture) if r.random() < 0.5 else min(700, len(picture)))
+    if picture.startswith(b"\xff\xd8\xff", at):
+        at += 1  # what begins with a preview is only known for a rest once more has come
     return picture[:at] if cuts == "some end early" else picture[at:]
 
 

@@ -23,9 +23,13 @@ _MOST_BYTES = 64 * 1024 * 1024
 _KEPT_TEXT = 16384
 _PADDING = b"\0 \t\r\n"
 _PADDED = re.compile(rb"[\0 \t\r\n]+")
+# What a JPEG consists of after its beginning.
+_SEGMENT = re.compile(rb"\0*\xff[\xc0-\xcf\xda-\xfe]([^\0].|\0[^\0\1])", re.DOTALL)
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xda-\xfe]")
 _NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _LENGTH = re.compile(rb"(?im)^[ \t]*content-length[ \t]*:[ \t]*(?:\r*\n[ \t]+)?(\d{1,9})[ \t]*\r*$")
 _NAME = rb"[!-9;-~]+[ \t]*:[^\n]*\n"
+_HEAD = re.compile(rb"\n?[^\n]*\n(?:" + _NAME + rb"|[ \t][^\n]*\n)*[\0 \t\r\n]*")
 _HEAD_BYTES = 16384
 _OVERLAP = 512
 
@@ -98,6 +102,11 @@ class PictureFinder:
             if spliced_at is not None:
                 self._drop(spliced_at)
                 continue
+            if self._goes_on(end):
+                self._in_rest = False
+                self._drop(end)
+                self._in_rest = True
+                continue
             if not self._is_clean:
                 believed = self._is_followed_well(end, ended=ended)
                 if believed is None:
@@ -125,25 +134,30 @@ class PictureFinder:
                 self._restart(len(buffer) - _KEPT_TEXT)
             self._searched = max(0, len(buffer) - LONGEST_START)
             return False
-        self._read_head(bytes(buffer[max(0, at - _KEPT_TEXT) : at]))
+        self._read_head(at)
         self._restart(at)
         self._walk = walk_of(buffer)
         return self._walk is not None
 
-    def _read_head(self, before: bytes) -> None:
+    def _read_head(self, at: int) -> None:
         """What came before a picture: its length, if one is given, and whether that was a head.
 
         After anything else the picture is in doubt: it may lie inside one that lacks its beginning.
         """
-        head = before
+        begin = max(0, at - _KEPT_TEXT)
+        before = bytes(self._buffer[begin : at + LONGEST_START])
+        start = -1
         for found in self._separator.finditer(before):
-            head, self._in_rest = before[found.start() :], False
+            if found.end() <= at - begin:
+                start, self._in_rest = found.start(), False
+        head = before[max(0, start) : at - begin]
         lengths = set(_LENGTH.findall(head))
         self._length = int(lengths.pop()) if len(lengths) == 1 else None
         text = head.rstrip(_PADDING)
-        self._is_clean = not text or (
-            _NOT_TEXT.search(text) is None and b"\n" in head[len(text) :].replace(b"\r", b"\n")
-        )
+        is_text = _NOT_TEXT.search(text) is None
+        is_line = b"\n" in head[len(text) :].replace(b"\r", b"\n")
+        is_head = start >= 0 and _HEAD.fullmatch(head) is not None
+        self._is_clean = not text or (is_text and is_line) or is_head
 
     def _spliced(self, end: int) -> int | None:
         """Where the head of another part lies inside this picture, because it was cut off there.
@@ -171,6 +185,14 @@ class PictureFinder:
                 return found.start()
         return None
 
+    def _goes_on(self, end: int) -> bool:
+        """Whether a picture's segments follow: then this was a preview in what is left of one."""
+        found = _SEGMENT.match(self._buffer, end)
+        if found is None or end == self._length:
+            return False
+        after = found.end() - 2 + int.from_bytes(found[1])
+        return _MARKER.match(self._buffer, after) is not None
+
     def _is_followed_well(self, end: int, *, ended: bool) -> bool | None:
         """Whether after a picture comes what may come after one; None while nothing has come."""
         padding = _PADDED.match(self._buffer, end)
@@ -188,7 +210,7 @@ class PictureFinder:
         end = self._walk.end
         if isinstance(self._walk, JpegWalk) and self._walk.next_begins:
             self.cut += 1
-            self._read_head(bytes(self._buffer[max(0, end - _KEPT_TEXT) : end]))
+            self._read_head(end)
             self._restart(end)
             self._walk, self._is_clean = JpegWalk(), True
             return
