@@ -78,7 +78,7 @@ PADDINGS: dict[str, Callable[[random.Random], bytes]] = {
     "lines after": lambda r: b"\r\n" * r.randint(1, 2000),
     "zeros before": lambda r: b"",
     "garbage after": lambda r: bytes(r.choices(range(256), k=r.randint(1, 900))),
-    "an old end after": lambda r: sample("baseline", 3)[-r.randint(10, 300) :],
+    "an old end after": lambda r: _old_end(r.randint(10, 300)),
 }
 _RUBBISH = ("garbage after", "an old end after")
 HEADS = (
@@ -148,6 +148,11 @@ def faulty_stream(seed: int, *wanted: str, pictures: int = 6) -> FaultyStream:
     body += line + b"--" + end
     stream.body = bytes(body)
     return stream
+
+
+def _old_end(size: int) -> bytes:
+    """What an earlier picture left in the camera's memory."""
+    return sample("baseline", 3)[-size:]
 
 
 def _cut(picture: bytes, cuts: str, r: random.Random) -> bytes:
