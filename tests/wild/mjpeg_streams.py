@@ -102,22 +102,9 @@ FAULTS = tuple(fault for group in GROUPS for fault in group)
 def faulty_stream(seed: int, *wanted: str, pictures: int = 6) -> FaultyStream:
     """A stream with these faults, and the others chosen at random: half of them none."""
     r = random.Random(seed)
-    chosen = []
-    for group in GROUPS:
-        given = [fault for fault in wanted if fault in group]
-        usual = group[0] if r.random() < 0.5 else r.choice(group)
-        chosen.append(given[0] if given else usual)
+    chosen = _chosen(wanted, r)
     length, separator, padding, head, ends, between, cuts, kind = chosen
     line, content_type = SEPARATORS[separator]
-    if separator == "no separators" or kind == "a part inside":
-        # Nothing tells what is inside the rest of a picture from a picture there.
-        cuts = chosen[6] = "none cut"
-    if separator == "no separators":
-        between = chosen[5] = "nothing between"
-        padding = chosen[2] = padding if padding not in _RUBBISH else "no padding"
-    if between == "junk before" and padding in _RUBBISH:
-        # Nor a picture between rubbish from a preview in what is left of one.
-        between = chosen[5] = "nothing between"
     stream = FaultyStream(tuple(chosen), content_type, b"")
     body = bytearray()
     end = LINE_ENDS[ends]
@@ -163,6 +150,26 @@ def _cut(picture: bytes, cuts: str, r: random.Random) -> bytes:
     if picture.startswith(b"\xff\xd8\xff", at):
         at += 1  # what begins with a preview is only known for a rest once more has come
     return picture[:at] if cuts == "some end early" else picture[at:]
+
+
+def _chosen(wanted: Sequence[str], r: random.Random) -> list[str]:
+    """A word of each group, without what nothing could tell apart."""
+    chosen = []
+    for group in GROUPS:
+        given = [fault for fault in wanted if fault in group]
+        usual = group[0] if r.random() < 0.5 else r.choice(group)
+        chosen.append(given[0] if given else usual)
+    _, separator, padding, _, _, between, _, kind = chosen
+    if separator == "no separators" or kind == "a part inside":
+        # What is inside the rest of a picture, from a picture there.
+        chosen[6] = "none cut"
+    if separator == "no separators":
+        chosen[5] = "nothing between"
+        chosen[2] = padding if padding not in _RUBBISH else "no padding"
+    if between == "junk before" and padding in _RUBBISH:
+        # A picture between rubbish, from a preview in what is left of one.
+        chosen[5] = "nothing between"
+    return chosen
 
 
 def _head(head: str, length: bytes, end: bytes, r: random.Random) -> bytes:
