@@ -122,7 +122,9 @@ class PictureWatch:
         return self._frozen is not None or self._black is not None
 
     def look(self, glance: Glance) -> list[Change]:
-        """What this picture changes."""
+        """What this picture changes; nothing where masks hide all of it."""
+        if glance.visible.size == 0:
+            return []
         changes = [self._black.look(glance)] if self._black else []
         if self._frozen:
             dark = self._black is not None and self._black.is_dark
