@@ -408,7 +408,7 @@ def _nothing(scene: Scene) -> None:
     del scene
 
 
-_GONE = "whoever started the process logs that it was killed: `moonwatch run`, systemd, a container engine"
+_GONE = "whoever started the process logs its end: `moonwatch run`, systemd, a container engine"
 _NO_EVENT = "no camera is concerned, so no event is raised"
 _NO_STORE = "an event cannot be stored meanwhile; it is raised once the store responds"
 _NO_JUDGE = "raised by the next processor, once there is one"
