@@ -93,7 +93,8 @@ class SampleConfig(Config):
     stale_after: PositiveDuration = timedelta(seconds=5)
     """Live pictures older than this are dropped, as their answers would come too late."""
     offline_after: PositiveDuration = timedelta(seconds=15)
-    """A live camera that sends no picture for this long is reported as offline."""
+    """A live camera that sends no picture that can be used for this long is reported as offline;
+    one whose frames are not answered or not judged for this long is reported as well."""
 
     @model_validator(mode="after")
     def _one_rate(self) -> "SampleConfig":
