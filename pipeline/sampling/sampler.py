@@ -151,7 +151,7 @@ class Sampler:
         if self._last_is_stale:
             limit_s = self._camera.sample.stale_after.total_seconds()
             return (
-                f"its pictures are {age_s:.0f} s old when they arrive, and those older than "
+                f"its pictures are {age_s:.3g} s old when they arrive, and those older than "
                 f"`stale_after` ({limit_s:g} s) are not used; check the network, and the camera's "
                 "clock and frame rate"
             )

@@ -120,8 +120,15 @@ class DeliveryStage:
         return "has not found out yet whether another process is delivering"
 
     def remark(self) -> str | None:
-        """Nothing: what is wrong makes it not ready."""
-        return None
+        """Which sinks fail or have refused events, although others accept them."""
+        said = [f"sink {lane.sink}: {lane.error}" for lane in self.status() if lane.error]
+        said += [
+            f"sink {lane.sink} has refused events ({lane.undelivered}); "
+            "`moonwatch undelivered list FILE` shows why"
+            for lane in self.status()
+            if lane.undelivered
+        ]
+        return "; ".join(said) or None
 
     def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
         context = self._context

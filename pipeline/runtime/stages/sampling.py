@@ -196,6 +196,8 @@ def remark_on(cameras: int, unwell: Mapping[str, str]) -> str | None:
         return None
     said = [f"camera {name} {what}" for name, what in unwell.items()]
     more = f"; and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
+    if cameras == 1:
+        return said[0]
     are = "is" if len(said) == 1 else "are"
     listed = "; ".join(said[:_MOST_SAID])
     return f"{len(said)} of {cameras} cameras {are} not well: {listed}{more}"
