@@ -351,11 +351,10 @@ def _small_disk(scene: Scene) -> None:
 
 
 def _full_disk(scene: Scene) -> None:
-    with (scene.folder / "disk" / "filler").open("wb") as filler:
+    with (scene.folder / "disk" / "filler").open("wb", buffering=0) as filler:
         try:
             while True:
                 filler.write(b"x" * 4096)
-                filler.flush()
         except OSError:
             pass
 

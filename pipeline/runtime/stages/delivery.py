@@ -122,13 +122,20 @@ class DeliveryStage:
     def remark(self) -> str | None:
         """Which sinks fail or have refused events, although others accept them."""
         said = [f"sink {lane.sink}: {lane.error}" for lane in self.status() if lane.error]
-        said += [
-            f"sink {lane.sink} has refused events ({lane.undelivered}); "
-            "`moonwatch undelivered list FILE` shows why"
-            for lane in self.status()
-            if lane.undelivered
-        ]
+        for lane in self.status():
+            # Another command may have sent or dropped them since the lane counted.
+            refused = self._refused(lane.sink) if lane.undelivered else 0
+            if refused:
+                events = "1 event" if refused == 1 else f"{refused} events"
+                shows = "`moonwatch undelivered list FILE` shows why"
+                said.append(f"sink {lane.sink} refused {events}; {shows}")
         return "; ".join(said) or None
+
+    def _refused(self, sink: str) -> int:
+        try:
+            return len(self._store.undelivered(sink))
+        except StoreError:
+            return 0  # whoever delivers reports it
 
     def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
         context = self._context
