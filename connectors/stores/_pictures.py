@@ -31,7 +31,7 @@ class SqlPictures:
             self._database.upsert(connection, _schema.pictures, [row])
 
     def pictures_under(self, reference: str) -> Sequence[PictureRecord]:
-        """Those recorded, in order of digest; an earlier release's where only its event was recorded."""
+        """In order of digest; or the one of a release that recorded only events."""
         table, media = _schema.pictures, _schema.media
         with self._database.read("read which pictures there are") as connection:
             wanted = sa.select(table).where(table.c.reference == reference)
