@@ -351,6 +351,7 @@ def test_a_folder_that_grows_by_several_recordings(tmp_path: Path) -> None:
         assert played(tmp_path, recordings) == more * FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", sorted(FOLDER.glob("*/store.db")), ids=lambda f: f.parent.name)
 def test_status_beside_an_older_release(tmp_path: Path, folder: Path) -> None:
     """Somebody looks with the new one: not a byte of the old one's store is changed."""

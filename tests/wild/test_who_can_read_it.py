@@ -145,6 +145,7 @@ def test_tracks_into_a_file_that_holds_something_else(tmp_path: Path) -> None:
         TrackRecorder(again).close()
 
 
+@pytest.mark.slow
 def test_a_clip_drawn_onto_itself(tmp_path: Path) -> None:
     """`render --out` with the recording's own name is refused, and the recording is whole."""
     clip = cut(tmp_path / "plaza.mp4", 1.0)
