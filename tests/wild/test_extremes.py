@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
+import typer
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.redis import RedisConfig
@@ -20,6 +22,7 @@ from connectors.sinks.jsonl import JsonlConfig
 from connectors.sinks.stdout import StdoutConfig
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
+from pipeline.cli.status import status
 from pipeline.core.address import Address
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text, checked
 from pipeline.core.clock import SystemClock
@@ -587,6 +590,38 @@ def test_every_field_of_a_report_may_be_extreme(name: str) -> None:
         assert "NaN" not in shown
         for sentence in (*report.troubles, *report.said, report.place, report.version):
             assert "\x1b" not in sentence
+
+
+_INNER = (1e308, -1e308, {"sampled": 1e308}, {"fast": -1e308}, {"people": [10**15, -1, "\x1b[2J"]})
+
+
+def test_status_is_shown_whatever_processes_say(
+    queues: RedisQueues, server: Redis, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hundreds of processes, each with one extreme value in its report: all of them are shown."""
+    file = tmp_path / "shop.yaml"
+    shop = copy.deepcopy(SHOP)
+    shop["cameras"]["door"]["tasks"]["carts"]["count"] = "suitcase"
+    prefix = _base(queues).strip("{}")
+    shop["queue"] = {"type": "redis", "url": server.url, "prefix": prefix}
+    shop["store"] = {"url": f"sqlite:///{tmp_path}/events.db"}
+    file.write_text(json.dumps(shop))
+    for name in WHOLE_REPORT:
+        values = [value for value in EXTREME_VALUES if value is not LONG]
+        values += [{"door": value} for value in _INNER]
+        texts = [json.dumps({**WHOLE_REPORT, name: value}) for value in values]
+        zero = json.dumps({**WHOLE_REPORT, name: 0})
+        texts.append(zero.replace(f'"{name}": 0', f'"{name}": 1e400'))
+        for n, text in enumerate(texts):
+            member = f"sampling:{name}:{n}:x"
+            queues.presence.say(member, text.encode(), timedelta(minutes=9))
+    for as_json in (False, True):
+        with pytest.raises(typer.Exit):
+            status(file, [], as_json=as_json)
+        shown = capsys.readouterr().out
+        assert "door" in shown
+        assert "\x1b[2J" not in shown
+        assert not re.search(r"\b(NaN|Infinity)\b", shown)
 
 
 @pytest.mark.parametrize(
