@@ -107,6 +107,11 @@ def readable(text: Any) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """The same as one line: a name from outside cannot begin another."""
+    return readable(text).replace("\n", " ")
+
+
 def counted_number(value: Any) -> int:
     """A count of another process; raises ValueError for anything that is not one."""
     if not is_finite(value) or not 0 <= value <= MOST_ORDINAL:

@@ -19,6 +19,7 @@ from pipeline.core.frames import DROP_REASONS
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, ResultQueue
+from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
@@ -334,8 +335,11 @@ class Processor:
             self._judge(camera, lane, sorted_)
 
     def _note_unknown(self, result: Result) -> None:
-        self._count_passed_over(result, "unknown camera")
-        now, known = self._context.clock.now(), self._unknown.get(result.camera)
+        name = one_line(result.camera)
+        now, known = self._context.clock.now(), self._unknown.get(name)
+        if known is not None or len(self._unknown) < _MOST_UNKNOWN:
+            # Names from outside cannot make metrics grow without end.
+            self._context.metrics.results_passed_over.labels(name, "unknown camera").inc()
         if now - self._retired_at.get(result.camera, float("-inf")) < _STRAGGLING_S:
             return  # its sampler may not know yet
         if known is not None:
@@ -345,10 +349,10 @@ class Processor:
             text = (
                 "camera %s is sampled but is not in this processor's file; discarding its results"
             )
-            logger.warning(text, result.camera, extra={"camera": result.camera})
+            logger.warning(text, name, extra={"camera": name})
         else:
             return
-        self._unknown[result.camera] = noted
+        self._unknown[name] = noted
 
     def _pass_over_missing(self) -> None:
         now = self._context.clock.monotonic()

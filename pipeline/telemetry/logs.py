@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import IO, Literal
@@ -12,6 +13,10 @@ LogFormat = Literal["text", "json"]
 
 # What every LogRecord has; anything else came through `extra` and belongs in the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+# Lines and tabs are part of tracebacks and lists of problems.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class JsonFormatter(logging.Formatter):
@@ -38,7 +43,9 @@ class TextFormatter(logging.Formatter):
         """The line, with a traceback below where there is one."""
         clock = _time_of(record)[11:23]
         name = record.name.removeprefix("pipeline.")
-        text = f"{clock} {record.levelname.lower():<7} {name}: {record.getMessage()}"
+        # Words from outside must not command the terminal that shows them.
+        message = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", record.getMessage())
+        text = f"{clock} {record.levelname.lower():<7} {name}: {message}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return without_secrets(text)

@@ -1,7 +1,9 @@
 """Well-formed but extreme values from outside: one message less, said, and the next one goes on."""
 
 import copy
+import io
 import json
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -44,6 +46,7 @@ from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.reports import Report, member_in_words
+from pipeline.telemetry.logs import set_up
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame, grey_pixels
 from tests.connectors.stores.postgres import server_url
@@ -378,6 +381,31 @@ def test_a_rule_that_fails_on_one_frame_costs_that_frame(
     )
     assert passed == 1
     assert "camera door: frame 3 of engine fast cannot be judged" in caplog.text
+
+
+def test_names_from_outside_cannot_flood_or_forge_a_log(
+    queues: RedisQueues, store: SqlStore
+) -> None:
+    """Results of many cameras with control characters in their names: bounded, one line each."""
+    stream = io.StringIO()
+    before = list(logging.getLogger().handlers)
+    clock, metrics = ManualClock(START), Metrics()
+    processor = desk(queues, store, clock, metrics)
+    try:
+        set_up("text", stream=stream)
+        names = [f"yard {n}\x1b[2J\n2026-01-01 error forged" for n in range(1200)]
+        for start in range(0, len(names), 60):
+            results = [seen(0, camera=name) for name in names[start : start + 60]]
+            assert queues.results.publish(results, 0)
+            while processor.step(0.0):
+                pass
+    finally:
+        logging.getLogger().handlers[:] = before
+    lines = stream.getvalue().splitlines()
+    assert len([line for line in lines if "yard" in line]) == 1000
+    assert not any(line.startswith("2026-01-01 error forged") for line in lines)
+    assert "\x1b" not in stream.getvalue()
+    assert len(processor.unknown_cameras) == 1000
 
 
 ODD_STATES: tuple[Any, ...] = (
