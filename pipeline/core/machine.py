@@ -6,8 +6,6 @@ Nothing is imported, opened or connected to find out: a check of a file takes no
 import importlib.util
 import os
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,10 +51,12 @@ def how_to_install(extra: str) -> str:
     From a checkout, or what was installed from one, it names that folder. From a package it names
     the libraries themselves: an index may have somebody else's package under our name.
     """
+    from shlex import quote
+
     pip = _pip()
     if (_HOME / "pyproject.toml").is_file():
         folder = "." if Path.cwd() == _HOME else str(_HOME)
-        return f"{pip} -e {shlex.quote(f'{folder}[{extra}]')}"
+        return f"{pip} -e {quote(f'{folder}[{extra}]')}"
     from importlib import metadata
 
     try:
@@ -65,15 +65,17 @@ def how_to_install(extra: str) -> str:
         return f"{pip} LIBRARIES, those of the extra `{extra}` in pyproject.toml"
     source = _installed_from(package.read_text("direct_url.json") or "")
     if source is not None:
-        return f"{pip} {shlex.quote(f'{source}[{extra}]')}"
+        return f"{pip} {quote(f'{source}[{extra}]')}"
     marker = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     needed = [r.partition(";")[0].strip() for r in package.requires or () if marker.search(r)]
-    return f"{pip} {' '.join(map(shlex.quote, needed))}"
+    return f"{pip} {' '.join(map(quote, needed))}"
 
 
 def own_command() -> str:
     """How the command line is called on this machine."""
-    if shutil.which(_PACKAGE):
+    from shutil import which
+
+    if which(_PACKAGE):
         return _PACKAGE
     beside = Path(sys.executable).with_name(_PACKAGE)
     return _relative(beside) if beside.is_file() else f"{_python()} -m pipeline"
@@ -144,13 +146,14 @@ def unwritable_folder(key: str, folder: Path, shown: Path | None = None) -> Iter
 def nearly_full(key: str, path: Path) -> Iterator[Lack]:
     """Whether the disk that holds a path has almost no room left."""
     try:
-        disk = shutil.disk_usage(path)
+        disk = os.statvfs(path)
     except OSError:  # a disk that cannot be asked may still be written
         return
-    if disk.total and disk.free < _FULL_BYTES:
+    free = disk.f_bavail * disk.f_frsize
+    if disk.f_blocks and free < _FULL_BYTES:
         yield Lack(
             key,
-            f"the disk of {path} has only {disk.free / 1e6:.0f} MB left; free some space",
+            f"the disk of {path} has only {free / 1e6:.0f} MB left; free some space",
             is_fatal=False,
         )
 
@@ -168,7 +171,9 @@ def unreadable_file(key: str, path: Path | None) -> Iterator[Lack]:
 
 
 def _pip() -> str:
-    if importlib.util.find_spec("pip") is None and shutil.which("uv"):
+    from shutil import which
+
+    if importlib.util.find_spec("pip") is None and which("uv"):
         return f"uv pip install --python {_python()}"
     pip = f"{_python()} -m pip install"
     return pip if importlib.util.find_spec("pip") else f"{_python()} -m ensurepip && {pip}"
@@ -176,15 +181,19 @@ def _pip() -> str:
 
 def _python() -> str:
     """The running Python, by the shortest name that means this one."""
+    from shutil import which
+
     for name in ("python", "python3"):
-        if (found := shutil.which(name)) and Path(found) == Path(sys.executable):
+        if (found := which(name)) and Path(found) == Path(sys.executable):
             return name
     return _relative(Path(sys.executable))
 
 
 def _relative(path: Path) -> str:
+    from shlex import quote
+
     below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return shlex.quote(str(below))
+    return quote(str(below))
 
 
 def _installed_from(direct_url: str) -> str | None:

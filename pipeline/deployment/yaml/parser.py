@@ -29,7 +29,9 @@ _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-_SCALARS = frozenset(("null", "bool", "int", "float", "str", "merge"))
+_SCALARS = frozenset(_TAG + kind for kind in ("null", "bool", "int", "float", "str", "merge"))
+_MAP, _LIST = f"{_TAG}map", f"{_TAG}seq"
+_NULLS = frozenset(("~", "null", "Null", "NULL", ""))
 
 _TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 
@@ -163,10 +165,16 @@ class _NodeBuilder:
                 items = (self.convert(item, (*path, i)) for i, item in enumerate(node.value))
                 return List(tuple(items), self._origin(line))
             text = node.value
-            if (odd := _UNPRINTABLE.search(text)) is not None:
+            # Only in double quotes can a character be escaped.
+            if node.style == '"' and (odd := _UNPRINTABLE.search(text)) is not None:
                 self._complain(path, line, f"has {_named(odd[0])}, which no setting can hold")
                 text = _UNPRINTABLE.sub("?", text)
-            return Scalar(_scalar_value(tag, text), text, self._origin(line))
+            try:
+                value = _scalar_value(tag, text)
+            except ValueError:  # `!!int abc`
+                self._complain(path, line, f"has the tag !!{tag.removeprefix(_TAG)} and is not one")
+                value = text
+            return Scalar(value, text, self._origin(line))
         finally:
             self._open.remove(id(node))
 
@@ -217,19 +225,9 @@ class _NodeBuilder:
 
 def _is_plain(node: yaml.Node) -> bool:
     """Whether it has no tag, or one of YAML's own that says what it is."""
-    kind = node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else ""
-    if isinstance(node, yaml.MappingNode):
-        return kind == "map"
-    if isinstance(node, yaml.SequenceNode):
-        return kind == "seq"
-    if kind not in _SCALARS:
-        return False
-    if kind == "str":
-        return True
-    # `!!int abc`: what a plain scalar is recognised by holds for a tag that is written out.
-    first = node.value[:1]
-    patterns = _Loader.yaml_implicit_resolvers.get(first, [])
-    return any(tag == node.tag and pattern.match(node.value) for tag, pattern in patterns)
+    if isinstance(node, yaml.ScalarNode):
+        return node.tag in _SCALARS
+    return bool(node.tag == (_MAP if isinstance(node, yaml.MappingNode) else _LIST))
 
 
 def _with_merged(own: Map, merged: list[Map]) -> Map:
@@ -245,8 +243,12 @@ def _with_merged(own: Map, merged: list[Map]) -> Map:
 def _scalar_value(tag: str, text: str) -> str | int | float | bool | None:
     match tag.removeprefix(_TAG):
         case "null":
+            if text not in _NULLS:
+                raise ValueError(text)
             return None
         case "bool":
+            if text.lower() not in ("true", "false"):
+                raise ValueError(text)
             return text.lower() == "true"
         case "int" if len(text) <= _MAX_DIGITS:
             base = {"0o": 8, "0x": 16}.get(text[:2], 10)
