@@ -166,7 +166,8 @@ class _NodeBuilder:
                 return List(tuple(items), self._origin(line))
             text = node.value
             # Only in double quotes can a character be escaped.
-            if node.style == '"' and (odd := _UNPRINTABLE.search(text)) is not None:
+            is_quoted = isinstance(node, yaml.ScalarNode) and node.style == '"'
+            if is_quoted and (odd := _UNPRINTABLE.search(text)) is not None:
                 self._complain(path, line, f"has {_named(odd[0])}, which no setting can hold")
                 text = _UNPRINTABLE.sub("?", text)
             try:
