@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from connectors.stores.files import FileMediaStore
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 from pipeline.core.machine import Lack, missing_libraries, unwritable_file, unwritable_folder
 
 if TYPE_CHECKING:
+    from connectors.stores.files import FileMediaStore
     from connectors.stores.sql import SqlStore
     from pipeline.core.store import PictureRecords
 
-__all__ = ["FileMediaStore", "StoreConfig"]
+__all__ = ["StoreConfig"]
 
 _SCHEMES = ("sqlite", "postgresql", "postgres")
 # Login, host and port as SQLAlchemy takes them apart, which would put a piece of a password with an
@@ -92,9 +92,11 @@ class StoreConfig(Config):
         store: SqlStore = module.SqlStore(self.url, clock or SystemClock(), read_only=True)
         return store
 
-    def build_media(self, records: "PictureRecords | None" = None) -> FileMediaStore:
+    def build_media(self, records: "PictureRecords | None" = None) -> "FileMediaStore":
         """The folder of pictures; made when the first one is kept.
 
         Pictures are recorded in `records`, which is the store; without it none is ever deleted.
         """
-        return FileMediaStore(self.media_folder, records)
+        module = importlib.import_module("connectors.stores.files")
+        media: FileMediaStore = module.FileMediaStore(self.media_folder, records)
+        return media

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.stores import FileMediaStore, StoreConfig
-from connectors.stores.files import ForgottenPictures
+from connectors.stores import StoreConfig
+from connectors.stores.files import FileMediaStore, ForgottenPictures
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Commit, Forgotten

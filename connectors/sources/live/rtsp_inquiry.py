@@ -87,7 +87,7 @@ class RtspReply:
 class Look:
     """What a camera answered before FFmpeg connected to it."""
 
-    url: str
+    url: str = field(repr=False)
     """The address to open, after redirects, without a login."""
     reply: RtspReply | None = None
     """To DESCRIBE; None where it said nothing that could be read."""
@@ -226,9 +226,9 @@ class _Conversation:
 class Inquiry:
     """What one camera is asked; `place` is how texts call it."""
 
-    url: str
+    url: str = field(repr=False)
     """Without a login."""
-    login: tuple[str, str] | None
+    login: tuple[str, str] | None = field(repr=False)
     place: str
     verify: bool = True
     _offers: list[LoginOffer] = field(default_factory=list)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from connectors.stores import FileMediaStore
+from connectors.stores.files import FileMediaStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.measures import Health

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from connectors.stores import FileMediaStore
+from connectors.stores.files import FileMediaStore
 from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import StoreError
