@@ -517,6 +517,7 @@ DISTURBANCES = (
         _keeping_redis,
         shared=True,
         metric="camera_well|missing",
+        about="maxmemory-policy",
         empty={"event": "raised if frames or results are lost long enough"},
     ),
     Disturbance(

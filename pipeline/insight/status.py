@@ -315,7 +315,7 @@ def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
     else:
         state = (
             f"run did not shut down cleanly: process {pid} on {host} was last seen at "
-            f"{local(record.renewed_at)}"
+            f"{local(record.renewed_at)}; if it still runs, it cannot write to the store"
         )
     return RunStatus(host, pid, record.since, record.ended_at, is_alive, record.renewed_at, state)
 
