@@ -408,6 +408,8 @@ def _nothing(scene: Scene) -> None:
 
 
 _GONE = "whoever started the process logs its end: `moonwatch run`, systemd, a container engine"
+_SECOND = "the second run ends at once with exit code 2; the first one is not affected and well"
+_ENDED = "the run has ended with exit code 1, so nothing is measured any more"
 _NO_EVENT = "no camera is concerned, so no event is raised"
 _NO_STORE = "an event cannot be stored meanwhile; it is raised once the store responds"
 _NO_JUDGE = "raised by the next processor, once there is one"
@@ -548,14 +550,14 @@ DISTURBANCES = (
         _second_run,
         _second_run_gone,
         metric="up",
-        empty={"event": _NO_EVENT},
+        empty={"event": _NO_EVENT, "metric": _SECOND, "`status`": _SECOND},
     ),
     Disturbance(
         "recording cut off",
         _nothing,
         prepare=_cut_recording,
         begins_well=False,
-        empty={"when it is over": "the run ends with the recording"},
+        empty={"when it is over": "the run ends with the recording", "metric": _ENDED},
     ),
     Disturbance(
         "folder of pictures not writable",

@@ -174,13 +174,15 @@ class Processor:
     def troubles(self) -> list[str]:
         """What needs an operator's attention although judging continues."""
         now = self._context.clock.monotonic()
-        return [
+        pictures = self._context.snapshots.trouble
+        found = [
             f"camera {camera}, rule {rule}: {withheld.happenings} happenings were not reported "
             "because fewer frames are answered than its min_coverage asks for; sample less often, "
             "or give the engine more to work with"
             for (camera, rule), withheld in dict(self._withheld).items()
             if now - withheld.last <= _WITHHELD_S
         ]
+        return [*found, pictures] if pictures else found
 
     @property
     def ended(self) -> frozenset[LaneKey]:

@@ -35,7 +35,8 @@ class Snapshots:
     def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
         self._shelf = shelf
         self._media = media
-        self._refused = False
+        self.trouble: str | None = None
+        """Why pictures cannot be stored now."""
         self._said: set[tuple[str, str]] = set()
 
     def attach(self, event: Event) -> Event:
@@ -67,13 +68,13 @@ class Snapshots:
             raise
         except StoreError as error:
             # A picture folder that is full or gone must not stop the counts.
-            if not self._refused:
-                logger.error("events are stored without pictures: %s", error)  # noqa: TRY400
-            self._refused = True
+            before, self.trouble = self.trouble, f"events are stored without pictures: {error}"
+            if before is None:
+                logger.error("%s", self.trouble)  # noqa: TRY400
             return _without(event, _REFUSED)
-        if self._refused:
+        if self.trouble is not None:
             logger.info("events have pictures again")
-        self._refused = False
+        self.trouble = None
         return event.with_media(reference)
 
     def _say(self, camera: str, reason: str) -> None:

@@ -249,7 +249,10 @@ class CameraWatch:
                 for task, (engine, watch) in self._tasks.items()
             },
             processors=None if beyond is None else beyond.processors,
-            is_known=beyond is None or any(of == name for of, _ in beyond.judged),
+            # Nobody knows it; a processor that has only just begun knows no camera at all.
+            is_known=beyond is None
+            or not beyond.judged
+            or any(of == name for of, _ in beyond.judged),
         )
 
     def _engine(

@@ -174,6 +174,8 @@ def _unqueued(progress: CameraProgress) -> Iterator[Trouble]:
 
 def _unanswered(progress: CameraProgress) -> Iterator[Trouble]:
     late: dict[str, float] = {}
+    if not progress.is_known:
+        return  # what becomes of its frames is not reported: see `_unjudged`
     for name, engine in progress.engines.items():
         limit_s = max(progress.patience_s, _SHORTEST_ANSWER_S)
         if engine.workers != 0:
@@ -200,12 +202,12 @@ def _unanswered(progress: CameraProgress) -> Iterator[Trouble]:
 
 
 def _unjudged(progress: CameraProgress) -> Iterator[Trouble]:
-    late = {
-        name: engine.unjudged_s
+    waits_s = {
+        name: engine.unjudged_s if progress.is_known else engine.unanswered_s
         for name, engine in progress.engines.items()
-        if engine.unjudged_s is not None
-        and engine.unjudged_s > max(progress.patience_s, _SHORTEST_JUDGING_S)
     }
+    limit_s = max(progress.patience_s, _SHORTEST_JUDGING_S)
+    late = {name: waited for name, waited in waits_s.items() if (waited or 0.0) > limit_s}
     if not late:
         return
     if progress.processors == 0:
@@ -215,10 +217,10 @@ def _unjudged(progress: CameraProgress) -> Iterator[Trouble]:
         advice = "`moonwatch reload FILE` makes all processes read the file again"
     else:
         why, advice = "", "see the processor's log, and whether the store responds"
-    longest_s = max(late.values())
+    longest_s = max(waited or 0.0 for waited in late.values())
     yield Trouble(
         "unjudged",
-        f"is not judged: its answers have waited for {longest_s:.0f} s{why}",
+        f"is not judged: its frames have waited for {longest_s:.0f} s{why}",
         advice,
         tuple(late),
     )

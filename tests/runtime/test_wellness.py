@@ -55,7 +55,7 @@ def test_a_camera_whose_steps_all_move_is_well() -> None:
         (with_engine(unjudged_s=16.0), "unjudged", "see the processor's log"),
         (replace(with_engine(unjudged_s=16.0), processors=0), "unjudged", "moonwatch process FILE"),
         (
-            replace(with_engine(unjudged_s=16.0), is_known=False),
+            replace(with_engine(unanswered_s=16.0), is_known=False),
             "unjudged",
             "moonwatch reload FILE",
         ),
