@@ -696,7 +696,7 @@ def _plain(text: str, scene: Scene) -> str:
     text = re.sub(r"127\.0\.0\.1:\d+", "HOST:PORT", text)
     text = re.sub(r"\((\d{2,})\)", "(PID)", text)
     text = re.sub(r"process \d+", "process PID", text)
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-][\d:]+)", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)", "TIME", text)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1].rsplit(" ", 1)[0] + " …"
 
 
