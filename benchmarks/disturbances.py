@@ -520,7 +520,10 @@ DISTURBANCES = (
         shared=True,
         metric="camera_well|missing",
         about="maxmemory-policy",
-        empty={"event": "raised if frames or results are lost long enough"},
+        empty={
+            "event": "raised if frames or results are lost long enough",
+            "metric": "changes once frames or results are lost; Redis counts `evicted_keys` itself",
+        },
     ),
     Disturbance(
         "store locked by another program",
