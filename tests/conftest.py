@@ -1,5 +1,8 @@
 """What holds for every test: deadlines that survive a machine under load."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from pipeline.core import address
@@ -19,3 +22,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def no_secrets_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret of one test is an ordinary word in all others, as it would be in other processes."""
     monkeypatch.setattr(address, "_known", frozenset())
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A test that runs a command sets up the program's logs; the next test has its own again."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

@@ -3,22 +3,9 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 
-import pytest
-
 from pipeline.telemetry.logs import LogFormat, set_up
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    """The root logger, put back after each test."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def logged(log_format: LogFormat, level: str = "INFO") -> io.StringIO:
