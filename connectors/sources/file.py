@@ -216,7 +216,7 @@ class FileSource:
             with suppress(ValueError):  # it runs in another thread just now, and sees the stop
                 playing.close()
         if self._unplayed is not None:
-            self._unplayed.container.close()
+            self._unplayed.close()
             self._unplayed = None
 
     def named(self) -> str:
@@ -278,7 +278,7 @@ class FileSource:
             recording = self._opened(path, dating, is_alone=len(paths) == 1)
             if recording is None:
                 continue
-            with closing(recording.container):
+            with closing(recording):
                 if order is None:
                     order = _PlayOrder(paths, nth, recording.begin)
                     start = end = self._started(recording.begin)
@@ -290,7 +290,7 @@ class FileSource:
                     self._fail(path, error)
                     continue
                 timeline = recording.timeline(at)
-                decoder = Decoder(recording.stream, Need(), timeline.at, Counter())
+                decoder = recording.decoder(Need(), timeline, Counter())
                 first = next(
                     (
                         p
@@ -340,10 +340,10 @@ class FileSource:
             recording, self._unplayed = self._unplayed or self._opened(path, dating), None
             if recording is None:
                 continue
-            with closing(recording.container):
+            with closing(recording):
                 declared = start + recording.begin.at - order.begin.at
                 timeline = recording.timeline(self._start_of(order, nth, recording, declared, end))
-                decoder = Decoder(recording.stream, need, timeline.at, self._lost)
+                decoder = recording.decoder(need, timeline, self._lost)
                 count = 0
                 for picture in self._pictures_of(recording, decoder, timeline):
                     count += 1

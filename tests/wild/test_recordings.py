@@ -185,6 +185,8 @@ KEYS: list[tuple[str, Film]] = [
     ("vp8.webm", Film(codec="libvpx", options={"g": "20", "b": "1M"})),
     ("vp9.webm", Film(codec="libvpx-vp9", options={"g": "20", "b": "1M", "cpu-used": "8"})),
     ("h263.avi", Film(codec="h263", options={"g": "20", "qscale": "2"})),
+    ("flv1.flv", Film(codec="flv", options={"g": "20", "qscale": "2"})),
+    ("wmv2.wmv", Film(codec="wmv2", options={"g": "20", "qscale": "2"})),
 ]
 
 
@@ -509,6 +511,15 @@ NAMES = [
     ("mac/Screen Recording 2026-11-25 at 12.05.07 PM.mov", None),
     ("epoch/1795608307.mp4", UTC),
     ("epoch/1795608307000_1795608317000_1795608307000.mp4", UTC),
+    ("german/Kamera 25.11.2026 12.05.07.mp4", None),
+    ("day_first/cam_25-11-2026_12_05_07.avi", None),
+    ("folders/2026/11/25/12/05/07.mp4", None),
+    ("folders/2026-11-25/12/0507.mp4", None),
+    ("hi3510/A261125_120507_120530.264", None),
+    ("chinese/2026\u5e7411\u670825\u65e512\u65f605\u520607\u79d2.mp4", None),
+    ("zone/2026-11-25_12-05-07_UTC.mp4", UTC),
+    ("zone/2026-11-25T12-05-07+01-00.mp4", "+01"),
+    ("no_zone/20261125-120507-0001.mp4", None),
     ("frigate_clip/door-1795608307.000000-abc.mp4", UTC),
 ]
 

@@ -104,9 +104,12 @@ class Decoder:
         time_of: Callable[[float | None], float],
         lost: Counter[str],
         arrived: Callable[[float | None], float | None] = lambda stamp: stamp,
+        *,
+        is_from_beginning: bool = False,
     ) -> None:
         """`arrived` is told each packet's timestamp as it comes, and says what to plan by: the same
         unless the clock it is from may be wrong. `time_of` is asked for each picture's time.
+        `is_from_beginning` is whether the first packet is what the encoder began with.
         """
         every_s = need.every_s
         # Not a Fraction, which takes longer than all the rest where packets are only looked at.
@@ -133,6 +136,7 @@ class Decoder:
         self._fruitless = 0
         self._waited = 0
         self._started = False
+        self._is_from_beginning = is_from_beginning
         self._thinning = Thinning(every_s)
         self._thinned = False
 
@@ -185,7 +189,9 @@ class Decoder:
 
     def _can_start(self, packet: "Packet[VideoStream]") -> bool:
         self._waited += 1
-        self._started = self._keys.is_start(packet)
+        self._started = self._keys.is_start(packet) or (
+            self._is_from_beginning and not self._keys.looks_into
+        )
         if not self._started and self._waited > _PATIENCE:
             self.take_as_it_is()
         return self._started

@@ -29,9 +29,10 @@ class KeyFrames:
         name = context.name
         extradata = context.extradata or b""
         codec = context.codec
-        self._looks_into = name in _LOOKS or name in _BY_NAL
+        self.looks_into = name in _LOOKS or name in _BY_NAL
+        """Whether its coded data says it; else only the container does."""
         # In these every picture stands alone, whatever the container says.
-        self._all = codec.intra_only and not self._looks_into
+        self._all = codec.intra_only and not self.looks_into
         self._look = _LOOKS.get(name)
         self._by_nal = _BY_NAL.get(name)
         self._length_size = _length_size(name, extradata)
@@ -40,14 +41,14 @@ class KeyFrames:
         """Whether the picture of this packet can be decoded without any other."""
         if self._all:
             return True
-        if not packet.is_keyframe or not self._looks_into:
+        if not packet.is_keyframe or not self.looks_into:
             return False
         # What is damaged beyond recognition is what the container says: a key frame that is lost.
         return self._is_intra(bytes(packet)) is not False
 
     def is_start(self, packet: "Packet[VideoStream]") -> bool:
         """Whether decoding can begin here, if not with a whole picture, then soon with one."""
-        if not self._looks_into:
+        if not self.looks_into:
             return bool(packet.is_keyframe)
         content = bytes(packet)
         intra = self._is_intra(content)

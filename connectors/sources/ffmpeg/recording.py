@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connectors.sources.failures import failure
-from connectors.sources.ffmpeg.input import Input, open_input, read_packets
+from connectors.sources.ffmpeg.decoder import Decoder
+from connectors.sources.ffmpeg.input import Input, close_input, open_input, read_packets
 from connectors.sources.ffmpeg.measure import StreamFigures, measure, without_strays
 from connectors.sources.ffmpeg.timeline import FileTimeline
 from connectors.sources.recordings.begin import Basis, Begin, Dating
 from pipeline.core.errors import SourceError, SourceFailure
+from pipeline.core.sources import Need
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -123,7 +125,7 @@ class Recording:
             try:
                 length_s = recording.measured().length_s
             except SourceError:
-                container.close()
+                recording.close()
                 raise
             begin = dating.begin(path, found.st_mtime, length_s, created)
         return replace(recording, begin=begin, length_s=length_s)
@@ -137,6 +139,14 @@ class Recording:
         """The times of its pictures when it begins at `start`."""
         known = self.is_dated and self.stream.start_time is not None
         return FileTimeline(start, 1 / self.rate, self.zero_s if known else None)
+
+    def decoder(self, need: Need, timeline: FileTimeline, lost: Counter[str]) -> Decoder:
+        """What decodes it, at the times of `timeline`."""
+        return Decoder(self.stream, need, timeline.at, lost, is_from_beginning=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        close_input(self.container, self.stream)
 
     @property
     def zero_s(self) -> float:
@@ -160,8 +170,7 @@ class Recording:
         """The figures of the whole file, which is read once for it; raises SourceError."""
         _, modified_at = self._found
         container, stream = _opened(self.place, self.reading, modified_at)
-        with closing(container):
-            twin = replace(self, container=container, stream=stream)
+        with closing(replace(self, container=container, stream=stream)) as twin:
             tick_s = float(stream.time_base or 0)
             return measure(twin.packets(Counter()), tick_s, twin.timeline(0.0))
 

@@ -45,7 +45,7 @@ def time_in_name(path: str) -> NamedTime | None:
 _DATE = r"(?P<Y>20\d\d)(?P<s>[-_. ]?)(?P<m>0[1-9]|1[0-2])(?:(?P=s))?(?P<d>0[1-9]|[12]\d|3[01])"
 _TIME = r"(?P<H>[01]\d|2[0-3])(?P<t>[-_.:hH ]?)(?P<M>[0-5]\d)(?:(?P=t)|[mM.:])?(?P<S>[0-5]\d)"
 _PART = r"(?:[-.,]?(?P<f>\d{6}|\d{3}))?(?!\d)"
-_ZONE = r"(?P<z>Z|\+\d\d:?\d\d|-\d\d:\d\d)?"
+_ZONE = r"(?P<z>Z|[ _-]?(?:UTC|GMT)(?![+\-\d])|\+\d\d[:-]?\d\d|-\d\d:\d\d)?"
 _IN_NAME = tuple(
     re.compile(pattern)
     for pattern in (
@@ -57,6 +57,16 @@ _IN_NAME = tuple(
         r"(?<!\d)(?P<m>\d{1,2})-(?P<d>\d{1,2})-(?P<Y>20\d\d)[, _]+(?P<H>\d{1,2})[.:_-](?P<M>\d\d)"
         r"[.:_-](?P<S>\d\d)(?:(?:\s?(?P<p>[AP]M))?\s?(?:GMT|UTC)(?P<z>[+-]\d{1,2}(?::?\d\d)?)"
         r"|\s?(?P<q>[AP]M))",
+        # 26.11.2026_12.00.00; with other marks the day may be the month, unless it is above 12
+        r"(?<!\d)(?P<d>0[1-9]|[12]\d|3[01])\.(?P<m>0[1-9]|1[0-2])\.(?P<Y>20\d\d)"
+        rf"(?:[ T_.\-@]{{1,3}}| at ){_TIME}{_PART}",
+        r"(?<!\d)(?P<d>1[3-9]|2\d|3[01])(?P<s>[-_ ])(?P<m>0[1-9]|1[0-2])(?P=s)(?P<Y>20\d\d)"
+        rf"(?:[ T_.\-@]{{1,3}}| at ){_TIME}{_PART}",
+        # A261126_120000_120030.264
+        r"^[AP](?P<y>[1-9]\d)(?P<m>\d\d)(?P<d>\d\d)_(?P<H>\d\d)(?P<M>\d\d)(?P<S>\d\d)(?!\d)",
+        # Year, month, day, hour, minute and second, each with its Chinese or Japanese word.
+        r"(?P<Y>20\d\d)\u5e74(?P<m>\d\d?)\u6708(?P<d>\d\d?)\u65e5[ _-]?"
+        r"(?P<H>\d\d?)[\u65f6\u6642\u70b9](?P<M>\d\d?)\u5206(?:(?P<S>\d\d?)\u79d2)?",
     )
 )
 _DAY = r"(?P<Y>20\d\d)[-_/]?(?P<m>\d\d)[-_/]?(?P<d>\d\d)"
@@ -73,6 +83,8 @@ _IN_FOLDERS = tuple(
         r"(?:(?P=t)|[mM.:])(?P<S>\d\d)(?!\d)[^/]*$",
         # 2026/11/26/120000.mp4
         rf"{_DAY}/(?:[^/]+/){{0,4}}(?P<H>\d\d)(?P<M>\d\d)(?P<S>\d\d)(?!\d)[^/]*$",
+        # 2026/11/26/12/05/00.mp4, 2026-11-26/12/0500.mp4
+        rf"{_DAY}/(?P<H>\d\d)/(?P<M>\d\d)/?(?P<S>\d\d)(?!\d)[^/]*$",
         # 20261126/12/05.mp4
         rf"{_DAY}/(?P<H>\d\d)/(?P<M>\d\d)\.\w+$",
         # 2026Y11M26D12H/05M00S60.mp4, 2026112612/05M00S_1700000000.mp4
@@ -132,9 +144,9 @@ def _named(found: re.Match[str]) -> NamedTime | None:
 def _offset(written: str | None) -> tzinfo | None:
     if not written:
         return None
-    if written == "Z":
+    if written == "Z" or written[-1] in "CT":
         return UTC
-    digits = written[1:].replace(":", "")
+    digits = re.sub("[:-]", "", written[1:])
     hours, minutes = (int(digits[:-2]), int(digits[-2:])) if len(digits) > 2 else (int(digits), 0)
     if hours > 14 or minutes > 59:
         return None
