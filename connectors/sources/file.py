@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field, field_validator
 
 from connectors.sources.ffmpeg.decoder import DecodeConfig, Decoder
+from connectors.sources.ffmpeg.errors import DECODE_ERROR
 from connectors.sources.ffmpeg.pictures import VideoPicture
 from connectors.sources.ffmpeg.recording import ReadingKeys, Recording
 from connectors.sources.ffmpeg.timeline import FileTimeline
@@ -37,6 +38,10 @@ CUT_SHORT = "file cut short"
 _OVERLAP_S = 60.0
 # Times taken from two kinds of witnesses that are further apart do not belong together.
 _STRANGE_GAP_S = 86_400.0
+# So many zeros at the beginning of a picture are a hole in the file, not a picture.
+_HOLE_BYTES = 64
+# Where more than one picture, and more than this share of them, is damaged, it is said.
+_DAMAGED_SHARE = 0.01
 # More sentences than these are in the log alone.
 _MOST_TROUBLES = 20
 
@@ -314,7 +319,7 @@ class FileSource:
                     figures.length_s,
                     recording.stream.codec_context.name,
                     first.size_wh if first is not None else (0, 0),
-                    recording.rate,
+                    recording.rate_by(figures),
                     tuple((at + begin, at + stop) for begin, stop in figures.gaps),
                 )
                 end = max(at + figures.length_s, at + recording.length_s)
@@ -430,6 +435,7 @@ class FileSource:
     ) -> Iterator[VideoPicture]:
         place, ticks_s = recording.place, float(recording.stream.time_base or 0)
         packets, last_s = 0, recording.zero_s
+        damaged = -self._lost[DECODE_ERROR]
         try:
             for packet in recording.packets(self._lost):
                 if self._stop.is_set():
@@ -439,11 +445,18 @@ class FileSource:
                     if packet.pts is not None:
                         lasts_s = max((packet.duration or 0) * ticks_s, timeline.usual_s)
                         last_s = max(last_s, packet.pts * ticks_s + lasts_s)
+                    if not any(bytes(memoryview(packet)[:_HOLE_BYTES])):
+                        self._lost[DECODE_ERROR] += 1  # FFmpeg says nothing of a hole
+                        continue
                 yield from decoder.pictures(packet)
         except SourceError as error:
             if error.reason is not SourceFailure.ENDED:
                 broken = f"{error}, the rest of it is left out"
                 self._fail(place, SourceError(error.reason, broken))
+        damaged += self._lost[DECODE_ERROR]
+        if damaged > max(1, packets * _DAMAGED_SHARE):
+            words = f"{place} is damaged: {damaged} of its pictures could not be decoded"
+            self._trouble_once(f"damaged {place}", words)
         for at, by in timeline.closed:
             self._trouble_jump(place, at - timeline.start, by)
         played_s = last_s - recording.zero_s if recording.is_dated else packets / recording.rate

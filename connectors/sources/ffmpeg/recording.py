@@ -1,5 +1,7 @@
 """One opened video file: when it begins, how long it is, and whether all of it is there."""
 
+import os
+import stat
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +59,9 @@ _SHORT_SHARE = 0.02
 # Sound that begins this much before the pictures is one beginning with them.
 _TOGETHER_S = 0.1
 _SOUND_BEFORE_S = 3600.0
+# An index behind all pictures and sound is not larger than this.
+_INDEX_SHARE = 0.05
+_INDEX_BYTES = 1024
 # A file changed this short a time ago may still be in the making.
 _JUST_NOW_S = 60.0
 
@@ -100,6 +105,9 @@ class Recording:
         except OSError as error:
             reason = SourceFailure.UNAUTHORISED
             raise failure(reason, path, f"cannot be read: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):
+            words = "is neither a file nor a folder, but a pipe or a device; name a recording"
+            raise failure(SourceFailure.UNSUPPORTED, path, words)
         if not found.st_size:
             raise failure(SourceFailure.BROKEN, path, _why_empty(found.st_mtime))
         container, stream = _opened(path, reading, found.st_mtime)
@@ -134,6 +142,12 @@ class Recording:
     def rate(self) -> float:
         """Its usual pictures a second: stated, its own, or else assumed."""
         return self.reading.rate or _own_rate(self.container, self.stream) or 1 / _USUAL_S
+
+    def rate_by(self, figures: StreamFigures) -> float:
+        """The pictures a second that it has; what some containers say is a unit of time."""
+        if self.rate <= _FASTEST or figures.length_s <= 0:
+            return self.rate
+        return figures.packets / figures.length_s
 
     def timeline(self, start: float) -> FileTimeline:
         """The times of its pictures when it begins at `start`."""
@@ -189,8 +203,10 @@ class Recording:
             return None
         if 0 < self.stream.frames <= packets:
             return None  # every picture of its table was there
-        if "matroska" in self.container.format.name and not _is_segment_cut(self.place):
-            return None  # it is all there, and its last picture stands for long
+        if "matroska" in kind and not _is_segment_cut(self.place):
+            if self._is_read_to_its_end():
+                return None  # it is all there, and its last picture stands for long
+            return f"is damaged after {_span(played_s)}; the rest of it cannot be read"
         others = len(self.container.streams) > 1
         if others and self.stream.duration is None and self._sound_lasts(announced_s):
             return None
@@ -214,6 +230,19 @@ class Recording:
         except OSError:
             return False
         return (now.st_size, now.st_mtime) != self._found
+
+    def _is_read_to_its_end(self) -> bool:
+        """Whether what is read of it goes to the end of the file; its index may lie there."""
+        container, _ = _opened(self.place, self.reading, 0.0)
+        size, read = self._found[0], 0
+        with closing(container):
+            import av
+
+            with suppress(av.FFmpegError):
+                for packet in container.demux():
+                    if packet.pos is not None:
+                        read = max(read, packet.pos + packet.size)
+        return size - read <= size * _INDEX_SHARE + _INDEX_BYTES
 
     def _sound_lasts(self, announced_s: float) -> bool:
         """Whether another stream goes on to the end that is announced."""
@@ -248,10 +277,14 @@ def _opened(
     try:
         return open_input(file)
     except SourceError as error:
-        if error.reason is SourceFailure.UNAUTHORISED:
+        if error.reason is SourceFailure.UNAUTHORISED and not os.access(path, os.R_OK):
             words = "cannot be read by this user (permission denied)"
             raise failure(error.reason, path, words) from None
-        if error.reason not in (SourceFailure.BROKEN, SourceFailure.ENDED):
+        if error.reason not in (
+            SourceFailure.BROKEN,
+            SourceFailure.ENDED,
+            SourceFailure.UNAUTHORISED,  # of what it refers to
+        ):
             raise
     boxes = _boxes(path)
     if boxes.is_cut and {"moov", "moof"} <= boxes.names:
