@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 _PASSING = frozenset((408, 425, 429))
 _AT_ONCE = 100
 _SIGNED_SECRET = "whsec_"
-# Of the server's answer only the status counts; its words are read no further than this, so that
-# the connection can be used again.
+# Of the server's answer only the status counts; its words are read no further, and no longer, than
+# this, so that the connection can be used again. Whatever is wrong with them, the event is there.
 _ANSWER_BYTES = 65536
+_ANSWER_S = 1.0
 
 
 class TlsConfig(Config):
@@ -185,6 +187,7 @@ class WebhookSink:
         if loop is not None:
             if client is not None:
                 loop.run_until_complete(client.aclose())
+            loop.run_until_complete(loop.shutdown_asyncgens())  # of answers not read to their end
             loop.close()
 
     def _post(self, request: _Request) -> None:
@@ -218,6 +221,8 @@ class WebhookSink:
         raise SinkError(f"{self._place} {reason}")
 
     async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str]]:
+        import asyncio
+
         import httpx
 
         if self._client is None:
@@ -235,10 +240,12 @@ class WebhookSink:
             "POST", url, content=request.body, headers=headers
         ) as answer:
             received = 0
-            async for piece in answer.aiter_raw():
-                received += len(piece)
-                if received > _ANSWER_BYTES:
-                    break
+            with suppress(httpx.HTTPError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_S):
+                    async for piece in answer.aiter_raw():
+                        received += len(piece)
+                        if received > _ANSWER_BYTES:
+                            break
             return answer.status_code, answer.headers
 
     def _headers(self, request: _Request) -> dict[str, str]:
@@ -327,5 +334,5 @@ def _retry_after_s(value: str | None, now: float) -> float | None:
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
