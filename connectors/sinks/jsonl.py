@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
-from pipeline.core.machine import Lack, unwritable_file
+from pipeline.core.machine import Lack, is_folder, is_there, unwritable_file
 from pipeline.core.private_files import file_mode, make_folder
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,15 @@ class JsonlConfig(BaseSinkConfig):
         """Whether the file can be written here; events wait until it can."""
         for lack in unwritable_file("path", self.path):
             yield replace(lack, is_fatal=False)
+        if not is_there(self.path) or is_folder(self.path):
+            return
+        if not self.path.is_file():
+            yield Lack("path", f"{self.path} is not a regular file", is_fatal=False)
+            return
+        with suppress(OSError):
+            if not _tail.is_ours(self.path):
+                words = f"{self.path} holds something else than events; name another file"
+                yield Lack("path", words, is_fatal=False)
 
     def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "JsonlSink":
         """A sink that opens the file when the first event comes.

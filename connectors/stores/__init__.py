@@ -28,6 +28,20 @@ _SERVER = re.compile(
 )
 
 
+_SQLITE = b"SQLite format 3\0"
+
+
+def _can_be_a_database(path: Path) -> bool:
+    """Whether a file is SQLite's, or is to become one; what cannot be read is left to others."""
+    try:
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) in (b"", _SQLITE)
+    except (OSError, ValueError):
+        return True
+
+
 class StoreConfig(Config):
     """The database of events and counts: SQLite in one file, or PostgreSQL by its URL."""
 
@@ -77,6 +91,8 @@ class StoreConfig(Config):
             yield from missing_libraries("PostgreSQL", ["psycopg"], "postgresql", "url")
         else:
             yield from unwritable_file("url", self.file)
+            if not _can_be_a_database(self.file):
+                yield Lack("url", f"{self.file} is not a database; name another file")
         yield from unwritable_folder("media", self.media_folder)
 
     def build(self, clock: Clock | None = None) -> "SqlStore":

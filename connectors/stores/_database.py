@@ -37,6 +37,8 @@ _LOCK_PAUSE_S = 0.02
 _LOG_BYTES = 64 * 1024 * 1024
 _HINTS = (
     ("locked", "another program holds it; it is tried again"),
+    ("No such file or directory", "it is a link to nowhere; name a file, or make its folder"),
+    ("levels of symbolic links", "it is a link to itself; name a file"),
     ("disk is full", "free some space; it is tried again"),
     ("No space left", "free some space; it is tried again"),
     ("readonly", "give this user the right to write the file and its folder"),
@@ -108,7 +110,8 @@ class Database:
             opened = self._current()
             with self._writing(opened, durably=durably) as connection:
                 yield connection
-        if self._sqlite and _identity(self._path) != opened.file:
+            is_same = not self._sqlite or _identity(self._path) == opened.file
+        if not is_same:
             raise StoreError(
                 f"the store {self.place}: cannot {what}: the file was replaced or deleted "
                 "meanwhile; it will be retried"
@@ -254,7 +257,10 @@ class Database:
             yield
         except DBAPIError as error:
             raise StoreError(_sentence(self.place, what, str(error.orig))) from error
-        except (SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        except OSError as error:
+            cause = error.strerror or str(error)
+            raise StoreError(_sentence(self.place, what, cause)) from error
+        except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
             raise StoreError(_sentence(self.place, what, str(error))) from error
 
 
@@ -318,7 +324,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """What tells a file from another one that has its name later."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 

@@ -99,7 +99,7 @@ class FileMediaStore:
         """Keep a file under a relative reference; writing it again replaces it.
 
         Raises PictureRecordError where the store is out of reach, and StoreError where the file
-        cannot be written, or where a file that moonwatch did not write is in its place.
+        cannot be written, or where another file is in its place, also one of another store's.
         """
         target = self.path(reference)
         digest = hashlib.sha256(content).hexdigest()
@@ -174,16 +174,20 @@ class FileMediaStore:
         target = self.path(reference)
         try:
             known = records.pictures_under(reference) if os.path.lexists(target) else None
-            if known is None or any(_is_as_recorded(target, record) for record in known):
-                records.record_picture(
-                    PictureRecord(reference, digest, size, os.path.realpath(self.folder))
-                )
+            written = PictureRecord(reference, digest, size, os.path.realpath(self.folder))
+            # A database that was deleted, or is another one, knows nothing of the same picture.
+            mine = known is None or any(
+                _is_as_recorded(target, record) for record in (*known, written)
+            )
+            if mine:
+                records.record_picture(written)
                 return
         except StoreError as error:
             raise PictureRecordError(str(error)) from error
         raise StoreError(
             f"picture {reference} cannot be kept in {self.folder}: "
-            "a file that moonwatch did not write is in its place"
+            "in its place is a file that this store did not record; move it away, or name another "
+            "folder in `store.media`"
         )
 
     def _delete(

@@ -1,6 +1,6 @@
 """What this machine lacks for a deployment: libraries, models, devices, folders to write to.
 
-Nothing is imported, opened or connected to find out: a check of a file takes no longer for it.
+Nothing is imported or connected to find out: a check of a file takes no longer for it.
 """
 
 import importlib.util
@@ -121,6 +121,10 @@ def unwritable_file(key: str, path: Path) -> Iterator[Lack]:
         if not os.access(path, os.W_OK, effective_ids=True):
             yield Lack(key, f"{path} cannot be written by this user (permission denied)")
         yield from nearly_full(key, path)
+    elif os.path.islink(path):  # noqa: PTH114  the other raises for what cannot be looked at
+        target = Path(os.path.realpath(path))
+        if os.path.islink(target) or not is_folder(target.parent):  # noqa: PTH114
+            yield Lack(key, f"{path} is a link that leads nowhere on this machine; name a file")
     else:
         yield from unwritable_folder(key, path.parent, path)
 

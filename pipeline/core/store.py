@@ -28,6 +28,8 @@ DELIVER: Final = "deliver"
 """The lease of the process that delivers."""
 AGED_UNTIL: Final = "retention"
 """The mark up to which the store's records are known to have aged; see `Store.mark`."""
+UNRECORDED: Final = "unrecorded pictures"
+"""The mark with the number of old pictures of others that was said last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,26 @@ def test_what_cannot_be_written_or_read(shop: str, tmp_path: Path) -> None:
     assert "there is no file nowhere.pem" in said["sinks.hook.tls.ca"]
 
 
+def test_files_of_somebody_else_in_the_place_of_ours(shop: str, tmp_path: Path) -> None:
+    """A recording for a database, a letter and a device for the events, links that lead nowhere."""
+    (tmp_path / "letter.txt").write_text("Dear Sir", encoding="utf-8")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    (tmp_path / "gone").symlink_to(tmp_path / "no-folder" / "events.jsonl")
+    said = here(
+        shop,
+        f"store.url=sqlite:///{tmp_path}/letter.txt",
+        f"sinks.log.path={tmp_path}/letter.txt",
+        "sinks.full={type: jsonl, path: /dev/full}",
+        f"sinks.gone={{type: jsonl, path: {tmp_path}/gone}}",
+        f"sinks.itself={{type: jsonl, path: {tmp_path}/itself}}",
+    )
+    assert said["store.url"].endswith("letter.txt is not a database; name another file")
+    assert "something else than events; name another file" in said["sinks.log.path"]
+    assert "is not a regular file" in said["sinks.full.path"]
+    for link in ("gone", "itself"):
+        assert "is a link that leads nowhere" in said[f"sinks.{link}.path"]
+
+
 def test_a_run_starts_although_a_sink_or_a_camera_may_come_later(shop: str, tmp_path: Path) -> None:
     """A disk may be mounted and a camera plugged in later; a database must be there."""
     overrides = [f"sinks.log.path={tmp_path}", "cameras.door.source=/dev/video97"]

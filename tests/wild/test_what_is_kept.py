@@ -282,7 +282,7 @@ def test_a_picture_drawn_on_by_its_owner_is_not_written_over(shop: Shop) -> None
     """A recording is judged again after a kill: the event goes without, the drawing stays."""
     picture = shop.keep(1)
     picture.write_bytes(b"drawn on")
-    with pytest.raises(StoreError, match="a file that moonwatch did not write is in its place"):
+    with pytest.raises(StoreError, match="in its place is a file that this store did not record"):
         shop.keep(1, stored=False)
     assert picture.read_bytes() == b"drawn on"
 
@@ -348,8 +348,7 @@ def test_pictures_of_an_earlier_release(
     assert foreign.exists()
     assert orphan.exists()
     shop.start()
-    caplog.clear()
-    shop.pass_days(2)
+    shop.pass_days(2)  # it is not said at every start
     assert caplog.text.count("for another store: 1;") == 1
     assert "delete them by hand" in caplog.text
 
@@ -378,6 +377,20 @@ def test_pictures_without_the_store_that_recorded_them(tmp_path: Path) -> None:
     assert store.prune(2e9) == Forgotten()
     assert picture.exists()
     store.close()
+
+
+def test_the_database_was_deleted_and_the_recording_played_again(tmp_path: Path) -> None:
+    """The same picture is there already: the event has it, and it goes when it is old."""
+    shop = Shop(tmp_path)
+    picture = shop.keep(1)
+    shop.store.close()
+    for file in tmp_path.glob("events.db*"):
+        file.unlink()
+    shop = Shop(tmp_path)
+    assert shop.keep(1) == picture
+    shop.pass_days(31)
+    assert not picture.exists()
+    shop.store.close()
 
 
 def as_nobody(work: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import StoreError
 from pipeline.core.local_time import local_time
-from pipeline.core.store import AGED_UNTIL, Store
+from pipeline.core.store import AGED_UNTIL, UNRECORDED, Store
 from pipeline.deployment.model import Deployment
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,10 @@ class Retention:
         if not self._has_counted:
             self._has_counted = True
             unrecorded = self._media.unrecorded(before)
-            if unrecorded:
+            said = self._store.mark(UNRECORDED) or 0
+            if unrecorded != said:
+                self._store.remember(UNRECORDED, unrecorded)
+            if unrecorded > said:
                 logger.warning(
                     "old pictures in %s that were written by an earlier release or for another "
                     "store: %s; they are left alone, so delete them by hand if nobody needs them",
