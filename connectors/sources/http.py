@@ -108,6 +108,7 @@ class HttpSource(LiveSource):
                 watch.beat()
                 yield from stills.pictures(content, wanted)
             stills.count_cut(finder.cut)
+            watch.waiting_for = f"{place.name} {_UNDECODABLE}" if stills.fails else None
             waited_s = time.monotonic() - last_at
             if finder.overflowed or waited_s > place.read_s * (_SLOW if finder.is_inside else 1):
                 raise _without_pictures(place, kind, beginning, waited_s)
@@ -247,12 +248,15 @@ class _Stills:
         self._converter = PixelConverter()
         self._timeline = LiveTimeline(clock)
         self._cut = 0
+        self.fails = False
+        """Whether the last picture was of no use."""
 
     def count_cut(self, cut: int) -> None:
         """So many pictures were cut off until now."""
         if cut > self._cut:
             self._lost[DECODE_ERROR] += cut - self._cut
             self._cut = cut
+            self.fails = True
 
     def pictures(self, content: bytes, wanted: WantedPictures | None = None) -> Iterator[Picture]:
         """The picture, if it is wanted now and whole."""
@@ -260,5 +264,6 @@ class _Stills:
         if wanted is not None and not wanted.take(at):
             return
         frame = self._decoder.decode(content, self._lost)
+        self.fails = frame is None
         if frame is not None:
             yield VideoPicture(frame, at, self._converter)

@@ -296,6 +296,26 @@ def test_a_stream_that_never_ends_and_holds_no_picture() -> None:
     assert "sends data (application/x), but no whole picture" in str(error)
 
 
+@pytest.mark.parametrize("how", ["of a kind that cannot be decoded", "cut off"])
+def test_a_stream_of_pictures_that_are_of_no_use_says_so(how: str) -> None:
+    """Whole ones nobody can decode, or cut ones: power, network and address are as they should."""
+    content = JPEG.replace(b"\xff\xc0", b"\xff\xc9") if how != "cut off" else JPEG[:-300]
+    stop = threading.Event()
+
+    def answers(_nth: int, _request: bytes) -> Iterable[bytes]:
+        yield head("Content-Type: multipart/x-mixed-replace; boundary=b")
+        while not stop.wait(0.01):
+            yield b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + content + b"\r\n"
+
+    with raw_camera(answers) as url:
+        source = camera(url)
+        source.open(Need())
+        wait_until(lambda: "sends pictures that are cut off, damag" in (source.waiting_for or ""))
+        wait_until(lambda: source.counters()["decode error"] > 0)
+        stop.set()
+        source.close()
+
+
 def test_a_poll_that_fails_waits_for_the_next() -> None:
     """A camera that is too busy at every third poll is online and gives all other pictures."""
     busy = head("Content-Length: 0", status="503 Service Unavailable")

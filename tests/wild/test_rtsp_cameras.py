@@ -94,6 +94,8 @@ REFUSALS = [
     ("DESCRIBE", "404 Not Found", "tcp", SourceFailure.NOT_FOUND, "check the path"),
     ("SETUP", "404 Not Found", "tcp", SourceFailure.NOT_FOUND, "check the path"),
     ("DESCRIBE", "500 Internal Server Error", "tcp", SourceFailure.BROKEN, "internal error"),
+    ("OPTIONS", "501 Not Implemented", "tcp", SourceFailure.BROKEN, "its log or manual"),
+    ("OPTIONS", "404 Not Found", "tcp", SourceFailure.NOT_FOUND, "check the path"),
     ("DESCRIBE", "551 Option Not Supported", "tcp", SourceFailure.BROKEN, "RTSP status 551"),
 ]
 
@@ -113,6 +115,56 @@ def test_a_camera_that_refuses_is_quoted(
     assert error.reason is reason
     assert status[:3] in str(error)
     assert advice in str(error)
+
+
+@pytest.mark.parametrize("method", ["SETUP", "PLAY"])
+def test_a_camera_that_is_slow_to_begin_has_all_of_its_time(clip: list[Unit], method: str) -> None:
+    """It needs more than half of what opening may take, for a single answer."""
+    begun = threading.Event()
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == method:
+            begun.wait(1.2)
+        return None
+
+    with RtspCamera(clip, answer=answer) as server:
+        source = camera(server.url(), open_timeout="2s")
+        source.open(Need())
+        assert number_of(next(iter(source.pictures())).rgb()) is not None
+        source.close()
+
+
+@pytest.mark.parametrize("method", ["SETUP", "PLAY"])
+def test_a_camera_that_is_too_slow_to_begin_is_told(clip: list[Unit], method: str) -> None:
+    """It answered before, and accepted the password: neither that nor the network is wrong."""
+    over = threading.Event()
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == method:
+            over.wait(10)
+        return None
+
+    with RtspCamera(clip, answer=answer) as server:
+        error = why_not(server.url(LOGIN), open_timeout="500ms")
+        over.set()
+    assert error.reason is SourceFailure.TIMEOUT
+    assert "answers, but sent no video within 0.5 s" in str(error)
+    assert "`open_timeout`" in str(error)
+
+
+@pytest.mark.parametrize("method", ["SETUP", "PLAY"])
+def test_a_camera_that_hangs_up_while_it_is_opened(clip: list[Unit], method: str) -> None:
+    """FFmpeg has the number of a refused login for that."""
+
+    def answer(request: Request) -> Answer | None:
+        if request.method == method:
+            raise ConnectionResetError
+        return None
+
+    with RtspCamera(clip, answer=answer) as server:
+        error = why_not(server.url(LOGIN))
+    assert error.reason is SourceFailure.ENDED
+    assert "hangs up when it is to send it" in str(error)
 
 
 DESCRIPTIONS = [
@@ -230,6 +282,21 @@ def test_a_camera_called_by_name_may_call_itself_by_number(clip: list[Unit]) -> 
         source.open(Need())
         assert number_of(next(iter(source.pictures())).rgb()) is not None
         source.close()
+
+
+def test_nothing_is_taken_from_where_a_camera_redirects_later(clip: list[Unit]) -> None:
+    """It answers us, and sends FFmpeg, which asks a moment later, to another address."""
+
+    def answer(request: Request) -> Answer | None:
+        if server.asked().count("DESCRIBE") > 1 and request.method == "DESCRIBE":
+            return "302 Found", [f"Location: {other.url('admin:of-another@')}"], ""
+        return None
+
+    with RtspCamera(clip) as other, RtspCamera(clip, answer=answer) as server:
+        error = why_not(server.url(LOGIN))
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert f"redirects to another address, rtsp://***@{HOST}:{other.port}/live" in str(error)
+    assert "of-another" not in str(error)
 
 
 def test_a_redirect_in_a_circle_ends() -> None:
@@ -475,6 +542,25 @@ def test_no_picture_made_from_lost_packets_is_shown(
     assert len(units) - tail <= len(whole) + sum(source.counters().values()) <= len(units)
     assert source.counters()["packet loss"] > 0
     assert "transport: tcp" in caplog.text
+
+
+def test_what_a_camera_leaves_out_over_tcp_is_noticed(
+    film: tuple[str, list[Unit]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its line is too slow, so it drops packets: no picture made from the rest is shown."""
+    codec, units = film
+    with RtspCamera(units[:100], codec, lose=0.02, rate=150) as server:
+        source = camera(server.url(), read_timeout="500ms")
+        source.open(Need())
+        seen: list[int | None] = []
+        with pytest.raises(SourceError, match="no picture data"):
+            seen.extend(number_of(picture.rgb()) for picture in source.pictures())
+        source.close()
+        assert server.lost > 0
+    assert None not in seen
+    assert source.counters()["packet loss"] > 0
+    assert "lower its bit rate" in caplog.text
+    assert "transport: tcp" not in caplog.text
 
 
 def test_losses_without_end_are_told(

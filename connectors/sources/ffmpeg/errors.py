@@ -89,6 +89,7 @@ def translate(error: "av.FFmpegError", place: str) -> SourceError:
 
 
 _MISSED = re.compile(r"RTP: missed (\d+) packets")
+_REDIRECTING = re.compile(r"Redirecting to (\S+)")
 
 
 class Silence:
@@ -118,6 +119,11 @@ class Silence:
         if self._lines:
             self._lines.clear()
 
+    def redirects(self) -> list[str]:
+        """Where FFmpeg was sent to, and went, while it opened something."""
+        found = (_REDIRECTING.search(message) for _, _, message in self._lines or [])
+        return [one[1] for one in found if one]
+
     def missed(self) -> int:
         """How many RTP packets were missed since it was asked last; forgets the rest."""
         if not self._lines:
@@ -129,7 +135,10 @@ class Silence:
 
 
 def _switch_on() -> None:
-    """Let PyAV hear FFmpeg's warnings; what no `Silence` catches goes nowhere."""
+    """Let PyAV hear FFmpeg's words; what no `Silence` catches goes nowhere.
+
+    Losses are warnings, redirects are not.
+    """
     import av.logging
 
     # A second loss like the first is a second loss.
@@ -139,4 +148,4 @@ def _switch_on() -> None:
         hearers.propagate = False
         if not hearers.handlers:
             hearers.addHandler(logging.NullHandler())
-        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_level(av.logging.INFO)

@@ -4,7 +4,7 @@ import abc
 import logging
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from connectors.sources.ffmpeg.damage import PACKET_LOSS, Trust
@@ -36,10 +36,7 @@ _NO_KEY = (
     f"sends video, but no key frame within {_SAY_AFTER_S:g} s, and without one there is no "
     "picture; set its I-frame interval to 1 to 4 s"
 )
-_NO_WHOLE_KEY = (
-    "loses so many packets on the way that no key frame arrives whole; set `transport: tcp`, or "
-    "mend the network"
-)
+_NO_WHOLE_KEY = "loses so many packets on the way that no key frame arrives whole; "
 _NOT_DECODED = (
     "sends video of which nothing can be decoded; restart the camera, or choose plain H.264 or "
     "H.265 in its settings"
@@ -55,6 +52,7 @@ class StreamSource(LiveSource):
     """How long a key frame is waited for while packets arrive."""
     _counts_losses = False
     """Whether single packets of it may be lost on the way."""
+    _helps_losses = "set `transport: tcp`, or mend the network"
 
     def __init__(self, name: str, config: LiveConfig, clock: Clock) -> None:
         super().__init__(name, config, clock)
@@ -89,6 +87,14 @@ class StreamSource(LiveSource):
         """A better error, if there is one, for an opening that failed after `elapsed_s`."""
         return error
 
+    def _late(self) -> SourceError | None:
+        """A better error, if there is one, where opening takes too long after all was asked."""
+        return None
+
+    def _check_redirects(self, followed: Sequence[str]) -> None:
+        """Where FFmpeg was sent to, and went; raises SourceError where it must not."""
+        return
+
     def _nothing_came(self) -> SourceError:
         """The error of a stream that was opened and has sent nothing at all."""
         return self._place.late(opened=True)
@@ -98,12 +104,14 @@ class StreamSource(LiveSource):
         with Silence(counts_losses=self._counts_losses) as silence:
             started = time.monotonic()
             what = self._input()
+            watch.nothing_came = self._late()
             try:
                 container, stream = self._opened(what, watch)
             except SourceError as error:
                 raise self._explain(error, time.monotonic() - started) from None
             watch.nothing_came = self._nothing_came()
             try:
+                self._check_redirects(silence.redirects())
                 watch.beat()
                 timeline = self._timeline = LiveTimeline(self._stream_clock)
                 decoder = Decoder(stream, need, timeline.at, watch.lost, timeline.arrive)
@@ -153,7 +161,7 @@ class StreamSource(LiveSource):
         """
         words = None
         if trust.waited_s(now) >= _SAY_AFTER_S:
-            words = _NO_WHOLE_KEY if trust.is_lossy else _NO_KEY
+            words = _NO_WHOLE_KEY + self._helps_losses if trust.is_lossy else _NO_KEY
         elif damaged and now - self._shown_at >= _SAY_AFTER_S:
             words = _NOT_DECODED
         watch.waiting_for = words and f"{self._place.name} {words}"
@@ -166,9 +174,10 @@ class StreamSource(LiveSource):
             self._loss_said_at = now
             logger.warning(
                 "%s loses packets on the way; pictures made from them are not judged, but counted "
-                "as `%s`; set `transport: tcp`, or mend the network",
+                "as `%s`; %s",
                 self._place.name,
                 PACKET_LOSS,
+                self._helps_losses,
             )
 
 

@@ -147,7 +147,7 @@ class Watch:
             if self._failed is not None and self._beat is None:
                 raise self._failed
             if not known:
-                raise place.late(opened=False)
+                raise self.nothing_came or place.late(opened=False)
 
     def next(self, place: CameraPlace) -> Picture | None:
         """The next picture, or None after `stop`; raises SourceError when the stream breaks."""

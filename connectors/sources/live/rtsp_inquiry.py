@@ -61,6 +61,7 @@ _REFUSALS: Mapping[int, tuple[SourceFailure, str]] = {
     505: (SourceFailure.UNSUPPORTED, "does not speak RTSP 1.0"),
 }
 _TRANSPORT_REFUSED = 461
+_HUNG_UP = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ class Inquiry:
                 if reply.status == _UNAUTHORISED:
                     self._check_login(reply)
                 return Look(url, reply, tuple(self._offers))
-            url = self._redirected(url, reply)
+            url = self.redirected(url, reply)
         raise failure(
             SourceFailure.UNSUPPORTED, self.place, "redirects in a circle; restart the camera"
         )
@@ -258,9 +259,10 @@ class Inquiry:
     def _described(self, url: str, deadline: float) -> RtspReply:
         with _Conversation(url, self.verify, deadline) as line:
             self._peer = line.peer
-            # FFmpeg asks for the options first, and follows a redirect there, too.
+            # FFmpeg asks for the options first, and follows a redirect there, too; and without
+            # them it goes no further.
             options = line.ask("OPTIONS", url)
-            if options.status in _REDIRECTS or options.status == 0:
+            if options.status not in (_OK, _UNAUTHORISED):
                 return options
             return self._logged_in(line, "DESCRIBE", url, Accept="application/sdp")
 
@@ -283,7 +285,7 @@ class Inquiry:
             reply = line.ask(method, url, Authorization=self._proof.header(method, url), **headers)
         return reply
 
-    def _redirected(self, url: str, reply: RtspReply) -> str:
+    def redirected(self, url: str, reply: RtspReply) -> str:
         """Where to go instead, if that is the same camera; raises SourceError."""
         location = reply.header("location")
         code = f"(RTSP status {reply.status})"
@@ -367,6 +369,11 @@ class Inquiry:
         if isinstance(video, str):
             return failure(SourceFailure.UNSUPPORTED, self.place, video)
         status = self._set_up(look.url, reply, video.control, transport, within_s)
+        if status == _HUNG_UP:
+            words = (
+                "describes its stream, and hangs up when it is to send it; restart it, or close "
+            )
+            return failure(SourceFailure.ENDED, self.place, words + "another viewer")
         if status not in (0, _OK):
             return self._refusal(status, transport, error)
         if error.reason is SourceFailure.UNSUPPORTED and video.codec:
@@ -377,7 +384,9 @@ class Inquiry:
     def _set_up(
         self, url: str, reply: RtspReply, control: str, transport: str, within_s: float
     ) -> int:
-        """The status with which a camera answers the rest of an opening; 0 if it cannot be told."""
+        """The status with which a camera answers the rest of an opening; 0 if it cannot be told,
+        and `_HUNG_UP` where it answers nothing.
+        """
         base = reply.header("content-base") or reply.header("content-location") or url
         track = (
             control if "://" in control else f"{base.rstrip('/')}/{control}" if control else base
@@ -404,7 +413,9 @@ class Inquiry:
                 with contextlib.suppress(OSError, EOFError):
                     self._logged_in(line, "TEARDOWN", base, **session)
                 return played.status
-        except (OSError, EOFError, UnicodeError, ValueError):
+        except (EOFError, ConnectionError):
+            return _HUNG_UP
+        except (OSError, UnicodeError, ValueError):
             return 0
 
     def _refusal(self, status: int, transport: str, error: SourceError) -> SourceError:
