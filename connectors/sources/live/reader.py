@@ -29,6 +29,8 @@ _WAITING = 4
 _GRACE_S = 0.5
 # This machine's clock, set back by more than this, ends a stream.
 _SET_BACK_S = 2.0
+# Attempts that may hang at the same time, in a driver or a name server; each keeps a thread.
+_MOST_HANGING = 3
 STALE = "stale"
 """The counter of pictures that were decoded and then overtaken by newer ones."""
 
@@ -176,6 +178,7 @@ class LiveSource(abc.ABC):
         self._clock = clock
         self._run = ""
         self._watch = Watch(clock)
+        self._readers: list[threading.Thread] = []
 
     @property
     def live(self) -> bool:
@@ -190,6 +193,13 @@ class LiveSource(abc.ABC):
     def open(self, need: Need) -> None:
         """Connect, within `open_timeout`; raises SourceError."""
         self.close()
+        self._readers = [reader for reader in self._readers if reader.is_alive()]
+        if len(self._readers) >= _MOST_HANGING:
+            words = (
+                f"still holds up {_MOST_HANGING} earlier attempts to read it, so it is not opened "
+                "again until one of them ends; check the device, its driver and the network"
+            )
+            raise failure(SourceFailure.TIMEOUT, self._place.name, words)
         started = datetime.fromtimestamp(self._clock.now(), UTC)
         self._run = f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         watch = self._watch = Watch(self._clock)
@@ -197,6 +207,7 @@ class LiveSource(abc.ABC):
             target=_run, args=(watch, lambda: self._read(need, watch)), daemon=True
         )
         thread.name = f"read {self._place.name}"
+        self._readers.append(thread)
         thread.start()
         try:
             watch.opened(self._place)
