@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.cli.tables import print_tables
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.queues import DeadLetter, JobQueue
@@ -77,5 +78,7 @@ def _say(found: Sequence[DeadLetter], *, as_json: bool) -> None:
     for column in ("id", "camera", "engine", "frame", "attempts", "reason"):
         table.add_column(column)
     for one in found:
-        table.add_row(one.id, one.camera, one.engine, str(one.seq), str(one.attempts), one.reason)
-    Console().print(table)
+        table.add_row(
+            one.id, one.camera, one.engine, str(one.seq), str(one.attempts), Text(one.reason)
+        )
+    print_tables([table])

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.cli.run_loop import one_camera, stop_on_signals, work
-from pipeline.cli.tables import comparison_table
+from pipeline.cli.tables import comparison_table, print_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.model import Deployment
 from pipeline.insight.evaluation import compare, read_truth, uncounted, worst_error
@@ -49,7 +48,7 @@ def evaluate(
         found = [asdict(row) | {"error": round(row.error, 4)} for row in rows]
         typer.echo(json.dumps({"rows": found, "worst": round(worst, 4)}, indent=2))
     else:
-        Console().print(comparison_table(rows))
+        print_tables([comparison_table(rows)])
     for place in uncounted(deployment.cameras[name], known):
         typer.echo(f"{truth}: no rule of {name!r} counts at {place}; skipped", err=True)
     if max_error is not None and worst > max_error:

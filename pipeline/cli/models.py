@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.options import AsJson
+from pipeline.cli.tables import print_tables
 from pipeline.core.errors import EngineError
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.models import DEFAULT_MODEL, ModelState
@@ -72,7 +72,7 @@ def _say(states: Sequence[ModelState], *, as_json: bool) -> None:
             said = f"{file.state}: {file.detail}" if file.detail else file.state
             table.add_row(*names, file.file.path, said)
             names = ("", "", "")
-    Console().print(table)
+    print_tables([table])
 
 
 def _as_json(state: ModelState) -> dict[str, object]:

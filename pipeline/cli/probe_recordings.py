@@ -1,9 +1,8 @@
 """What `moonwatch check --probe` prints about the recordings of a deployment."""
 
 import typer
-from rich.console import Console
 
-from pipeline.cli.tables import probed_table
+from pipeline.cli.tables import print_tables, probed_table
 from pipeline.core.events import JsonValue
 from pipeline.deployment.model import Deployment
 from pipeline.insight.probing import probe
@@ -20,14 +19,13 @@ def as_json(deployment: Deployment) -> dict[str, JsonValue]:
 
 def show(deployment: Deployment) -> bool:
     """Print a table for each camera; whether all recordings can be played."""
-    console = Console()
     is_well = True
     for one in probe(deployment):
         if one.is_live:
             typer.echo(f"{one.camera}: {one.source}, a live camera, is not opened by --probe")
             continue
         if one.files:
-            console.print(probed_table(one))
+            print_tables([probed_table(one)])
         for remark in one.remarks:
             typer.echo(f"  warning: camera {one.camera}: {remark}")
         if one.failure is not None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
 from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
-from pipeline.cli.tables import plain_lines, remarks_table, summary_tables
+from pipeline.cli.tables import print_tables, remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import missing_here, read
@@ -87,18 +87,12 @@ def _run(
         answer = summary.as_json() | {"remarks": list(running.remarks)}
         typer.echo(json.dumps(answer, indent=2))
     else:
-        console = Console()
         scope = "counts and events: everything in the store; frames: this run only"
-        console.print(scope, style="dim")
+        Console().print(scope, style="dim")
         tables = [*summary_tables(summary)]
         if running.remarks:
             tables.append(remarks_table(running.remarks))
-        for table in tables:
-            if console.is_terminal:
-                console.print(table)
-            else:  # a journal or a file, in which frames are noise and lines are cut
-                for line in plain_lines(table):
-                    typer.echo(line)
+        print_tables(tables)
     reason = running.failure or running.shortfall
     if reason is None and not stop.is_set():
         reason = summary.undelivered()

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.cli.tables import lost_frames, print_tables
 from pipeline.core.clock import SystemClock
 from pipeline.deployment.loader import read
 from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
@@ -36,9 +37,8 @@ def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> No
 
 
 def _show(found: DeploymentStatus) -> None:
+    print_tables(_tables(found))
     console = Console()
-    for table in _tables(found):
-        console.print(table)
     if found.run is not None and found.run.state not in found.troubles:
         console.print(found.run.state, markup=False, highlight=False, soft_wrap=True)
     for trouble in found.troubles:
@@ -100,7 +100,7 @@ _MOST_NAMES = 4
 def _work(process: Report) -> str:
     """What a process is doing, in a few words; a sampler names its cameras."""
     if process.not_ready:
-        return process.not_ready
+        return "not ready"  # why is said below
     of = [f"sampling {_few(process.samples)}"] if process.samples else []
     if process.stands_by_for:
         of.append(f"on standby for {_few(process.stands_by_for)}")
@@ -115,7 +115,7 @@ def _few(names: Sequence[str]) -> str:
 def _dropped(figures: CameraFigures | None) -> str:
     if figures is None:
         return UNKNOWN
-    return ", ".join(f"{n} {reason}" for reason, n in figures.dropped.items()) or "none"
+    return lost_frames(figures.dropped)
 
 
 def _table(title: str, *columns: str) -> Table:

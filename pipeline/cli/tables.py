@@ -1,22 +1,23 @@
 """Tables for the terminal: a run's figures, the live table, problems of a file."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.errors import Problem
+from pipeline.core.frames import LEFT_OUT
 from pipeline.delivery import LaneStatus
 from pipeline.insight.evaluation import Comparison
 from pipeline.insight.probing import ProbedCamera
 from pipeline.insight.summary import Summary, SummaryRows
 from pipeline.telemetry.figures import CameraFigures, Figures
 
-BY_CHOICE = frozenset(("rate", "motion", "duplicate"))
-"""Reasons for which pictures are left out because the file says so; all others are losses."""
+_LEFT_OUT_AS = {"rate": "between samples", "motion": "without motion", "duplicate": "duplicates"}
 
 
 def summary_tables(summary: Summary) -> Iterator[Table]:
@@ -50,21 +51,44 @@ def _frames_table(summary: Summary) -> Table:
     table = _table("frames", *headings)
     for flow in summary.flows:
         reasons = flow.dropped.items()
-        left_out = ", ".join(f"{n} {reason}" for reason, n in reasons if reason in BY_CHOICE)
-        dropped = ", ".join(f"{n} {reason}" for reason, n in reasons if reason not in BY_CHOICE)
+        left_out = ", ".join(f"{n} {_LEFT_OUT_AS[why]}" for why, n in reasons if why in LEFT_OUT)
+        dropped = lost_frames(flow.dropped)
         rate = f"{flow.sampled / summary.seconds:.1f}" if summary.seconds else "unknown"
         failed = f"[red]{flow.failed}[/]" if flow.failed else "0"
-        lost = f"[red]{dropped}[/]" if dropped else "none"
+        lost = f"[red]{dropped}[/]" if dropped != "none" else dropped
         table.add_row(flow.camera, str(flow.sampled), left_out or "none", lost, failed, rate)
     return table
 
 
-def plain_lines(table: Table) -> Iterator[str]:
-    """A table as lines, for logs and files: `footfall: camera door, rule sill, in 3, out 2`."""
-    columns = [[Text.from_markup(str(cell)).plain for cell in c.cells] for c in table.columns]
+def lost_frames(dropped: Mapping[str, int]) -> str:
+    """Frames that were lost, by reason."""
+    return ", ".join(f"{n} {why}" for why, n in dropped.items() if why not in LEFT_OUT) or "none"
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Print tables, or lines in a journal, a pipe or a file, where frames are noise.
+
+    A line is not cut: `footfall: camera door, rule sill, in 3, out 2`.
+    """
+    console = Console()
+    for table in tables:
+        if console.is_terminal:
+            console.print(table)
+        else:
+            for line in _plain_lines(table):
+                typer.echo(line)
+
+
+def _plain_lines(table: Table) -> Iterator[str]:
+    columns = [[_plain(cell) for cell in column.cells] for column in table.columns]
     for row in zip(*columns, strict=True):
-        named = (f"{column.header} {cell}" for column, cell in zip(table.columns, row, strict=True))
-        yield f"{table.title}: {', '.join(named)}"
+        headed = zip(table.columns, row, strict=True)
+        said = (f"{column.header} {cell}".strip() for column, cell in headed if cell)
+        yield f"{table.title}: {', '.join(said)}"
+
+
+def _plain(cell: object) -> str:
+    return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
 
 
 def remarks_table(remarks: Sequence[str]) -> Table:
@@ -165,7 +189,7 @@ def _state(counted: CameraFigures, *, is_recording: bool) -> str:
 
 
 def _lost(counted: CameraFigures) -> int:
-    return sum(n for reason, n in counted.dropped.items() if reason not in BY_CHOICE)
+    return sum(n for reason, n in counted.dropped.items() if reason not in LEFT_OUT)
 
 
 def status_line(

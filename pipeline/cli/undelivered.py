@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.cli.tables import print_tables
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.events import Event, JsonValue
@@ -153,4 +153,4 @@ def _say(listed: Sequence[_Listed], deployment: Deployment, *, as_json: bool) ->
         attempts = str(sum(one.entry.attempts for one in group))
         # As text: a reason in square brackets is not markup.
         table.add_row(sink, str(len(group)), attempts, *ends, rules or "unknown", Text(reason))
-    Console().print(table)
+    print_tables([table])

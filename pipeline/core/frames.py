@@ -66,3 +66,5 @@ DROP_REASONS = (
     "duplicate",
     "unusable",
 )
+LEFT_OUT = ("rate", "motion", "duplicate")
+"""Those of pictures that are left out because the file says so; all others are losses."""

@@ -167,7 +167,8 @@ def unreadable_file(key: str, path: Path | None) -> Iterator[Lack]:
     if path is None:
         return
     if not is_there(path):
-        yield Lack(key, f"there is no file {path} on this machine (relative to {Path.cwd()})")
+        where = "" if path.is_absolute() else f" (relative to {Path.cwd()})"
+        yield Lack(key, f"there is no file {path} on this machine{where}")
     elif is_folder(path):
         yield Lack(key, f"{path} is a folder on this machine; name a file in it")
     elif not os.access(path, os.R_OK, effective_ids=True):

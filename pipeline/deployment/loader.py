@@ -165,7 +165,16 @@ def _checked(
     if draft.model is None:
         return []
     checked = references.Checked(draft.model, draft.broken | set(unresolved))
-    return [_at_its_line(draft.root, problem) for problem in check(checked)]
+    return [_at_its_line(_tree_of(draft, one.path), one) for one in check(checked)]
+
+
+def _tree_of(draft: Draft[Deployment], path: str) -> Node:
+    """The tree that has a path: where a key above it is misspelled, only the mended one."""
+    is_renamed = (
+        find(draft.root, _path(draft.root, path)) is None
+        and find(draft.mended, _path(draft.mended, path)) is not None
+    )
+    return draft.mended if is_renamed else draft.root
 
 
 def _at_its_line(root: Node, problem: Problem) -> Problem:

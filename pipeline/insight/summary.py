@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.events import JsonValue
+from pipeline.core.frames import LEFT_OUT
 from pipeline.core.store import EventFilter, History
 from pipeline.deployment.model import Deployment
 from pipeline.rules import all_rules
@@ -98,7 +99,8 @@ class Summary:
                 {
                     "camera": flow.camera,
                     "sampled": flow.sampled,
-                    "dropped": dict(flow.dropped),
+                    "left_out": {r: n for r, n in flow.dropped.items() if r in LEFT_OUT},
+                    "dropped": {r: n for r, n in flow.dropped.items() if r not in LEFT_OUT},
                     "failed": flow.failed,
                 }
                 for flow in self.flows

@@ -179,6 +179,7 @@ def _one_picture(camera: LiveSource) -> Pixels:
     finally:
         late.cancel()
         camera.close()
+        late.join(1.0)  # it ends at once, unless it is closing the camera itself
 
 
 def _no_file(place: str) -> str:

@@ -26,9 +26,9 @@ def test_refused_events_are_sent_again(tmp_path: Path) -> None:
         assert {one["camera"] for one in listed} == {"plaza"}
         assert all(one["phase"] and one["at"] > 0 for one in listed)
         out = moonwatch("undelivered", "list", file)[1]
-        rows = [row for row in out.splitlines() if " ops " in row]
+        rows = [row for row in out.splitlines() if "sink ops" in row]
         assert len(rows) == 1, out
-        assert f" {len(happened)} " in rows[0]
+        assert f"events {len(happened)}," in rows[0]
         assert "401" in out
         code, out, _ = moonwatch("status", file)
         refused = f"sink ops refused {len(happened)} events; `moonwatch undelivered list FILE`"

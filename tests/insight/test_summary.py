@@ -176,11 +176,11 @@ def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore
     summary = found(plaza, store)
     assert summary.frames == 30
     told = text(*summary_tables(summary)).splitlines()
-    row = next(line for line in told if "5 rate, 2 motion" in line)
+    row = next(line for line in told if "5 between samples, 2 without motion" in line)
     assert [cell.strip() for cell in row.split("│")[1:-1]] == [
         "plaza",
         "30",
-        "5 rate, 2 motion",
+        "5 between samples, 2 without motion",
         "none",
         "0",
         "3.0",

@@ -583,6 +583,14 @@ def test_slips_wrong_values_and_references_in_one_camera(shop: str) -> None:
     }
 
 
+def test_what_is_wrong_under_a_misspelled_key_is_told_at_its_line(shop: str) -> None:
+    """`camera:` for `cameras:` hides neither a reference to nothing nor its line."""
+    text = shop.replace("cameras:", "camera:").replace("line: sill", "line: sil")
+    told = {one.path: one.line for one in problems(text)}
+    written = next(n for n, line in enumerate(text.splitlines(), 1) if "line: sil}" in line)
+    assert told["cameras.door.rules.footfall.line"] == written
+
+
 def test_a_broken_camera_in_an_included_file(shop: str, tmp_path: Path) -> None:
     """Its mistakes are told in its own file, beside those of the deployment file."""
     (tmp_path / "yard.yaml").write_text(
@@ -704,6 +712,15 @@ def test_a_first_run_of_twenty_seconds_has_counts(tmp_path: Path) -> None:
     frames = next(line for line in lines if line.startswith("frames: "))
     assert "sampled 44, left out " in frames
     assert "dropped none" in frames
+    assert not {"│", "┃", "┏"} & set(done.stdout)
+
+
+def test_tables_are_lines_without_a_terminal(tmp_path: Path) -> None:
+    """`status` and the other commands with tables too; nothing is cut, nothing is framed."""
+    file = pretended(tmp_path, tmp_path / "clip.mp4")
+    assert moonwatch("run", str(file)).returncode == 1  # there is no clip
+    done = moonwatch("status", str(file))
+    assert "sinks: sink terminal, behind 0, undelivered 0" in done.stdout
     assert not {"│", "┃", "┏"} & set(done.stdout)
 
 

@@ -96,6 +96,8 @@ class Draft(Generic[M]):
     """The parts that were left out or replaced."""
     root: Node
     """The tree with its words, numbers and switches as they were meant."""
+    mended: Node
+    """The tree that was read: with misspelled keys as they were meant, without invalid parts."""
 
 
 def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
@@ -109,7 +111,7 @@ def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
         except ValidationError as error:
             found = mistakes_of(error, model, mended)
         else:
-            return Draft(value, tuple(mistakes), frozenset(broken), root)
+            return Draft(value, tuple(mistakes), frozenset(broken), root, mended)
         if any(mistake.kind == TOO_MANY for mistake in found):
             mistakes += [one for one in found if _is_new(one, mistakes, broken)]
             break
@@ -124,7 +126,7 @@ def read_model(root: Node, model: type[M], parts: RemovableParts) -> Draft[M]:
             mended = _mend(mended, mistake, parts, broken)
         # A key whose name was corrected may hold a short form.
         mended = write_out(mended)
-    return Draft(None, tuple(mistakes), frozenset(broken), root)
+    return Draft(None, tuple(mistakes), frozenset(broken), root, mended)
 
 
 def _as_meant(root: Node, found: Sequence[Mistake]) -> Node:

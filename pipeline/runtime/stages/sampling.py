@@ -184,7 +184,9 @@ def ready(
     if any(name not in unwell for name in delivering):
         return None
     if not delivering:
-        said.insert(0, f"none of its {len(cameras)} cameras is delivering pictures")
+        one = "its camera delivers no pictures"
+        many = f"none of its {len(cameras)} cameras delivers pictures"
+        said.insert(0, one if len(cameras) == 1 else many)
     elif len(cameras) > 1:
         said.insert(0, f"none of its {len(cameras)} cameras is well")
     return "; ".join(said[:_MOST_SAID])
