@@ -71,7 +71,6 @@ def _say(states: Sequence[ModelState], *, as_json: bool) -> None:
         for file in state.files:
             said = f"{file.state}: {file.detail}" if file.detail else file.state
             table.add_row(*names, file.file.path, said)
-            names = ("", "", "")
     print_tables([table])
 
 

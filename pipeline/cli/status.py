@@ -65,20 +65,28 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             )
         yield table
     yield _cameras(found)
-    table = _table("engines", "engine", "waiting", "oldest")
-    for name, engine in found.engines.items():
-        table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"))
-    yield table
+    if found.unseen is None:
+        table = _table("engines", "engine", "waiting", "oldest")
+        for name, engine in found.engines.items():
+            table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"))
+        yield table
     if found.sinks:
-        table = _table("sinks", "sink", "behind", "undelivered", "state")
+        states = ["state"] if found.unseen is None else []
+        table = _table("sinks", "sink", "behind", "undelivered", *states)
         for name, sink in found.sinks.items():
             # As text: a reason in square brackets is not markup.
             words = Text(sink.state)
-            table.add_row(name, _known(sink.behind), _known(sink.undelivered), words)
+            cells: list[str | Text] = [_known(sink.behind), _known(sink.undelivered), words]
+            table.add_row(name, *cells[: 2 + len(states)])
         yield table
 
 
 def _cameras(found: DeploymentStatus) -> Table:
+    if found.unseen is not None:  # how fast they are only a process could say
+        table = _table("cameras", "camera", "last state")
+        for name, camera in found.cameras.items():
+            table.add_row(name, camera.state or UNKNOWN)
+        return table
     table = _table(
         "cameras", "camera", "state", "lag", "sampled/s", "answered/s", "judged/s", "dropped"
     )

@@ -77,7 +77,7 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     counts = [
         _true_count(manual, entry, f"{manual.section}.{n}", problems)
         for manual in known
-        for n, entry in _entries(data, manual.section, problems)
+        for n, entry in _entries(data, manual, problems)
     ]
     if not problems and not counts:
         neither = " nor ".join(sections)
@@ -137,11 +137,14 @@ def _counted(camera: CameraConfig, truth: Truth) -> Iterator[tuple[str, TrueCoun
 
 
 def _entries(
-    data: Mapping[str, Any], key: str, problems: list[Problem]
+    data: Mapping[str, Any], manual: ManualCount, problems: list[Problem]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    entries = data.get(key, [])
+    entries = data.get(manual.section, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        problems.append(Problem(key, "must be a list of objects"))
+        numbers = "".join(f', "{number.keys[0]}": 3' for number in manual.numbers)
+        example = f'[{{"name": "NAME"{numbers}}}]'
+        message = f"must be a list of objects, such as {example}"
+        problems.append(Problem(manual.section, message))
         return
     yield from enumerate(entries)
 

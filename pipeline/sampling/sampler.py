@@ -170,6 +170,12 @@ class Sampler:
     def end(self) -> None:
         """Tell the processor, for each engine, that the file has ended."""
         numbers = self._numbers
+        if self._is_repeat:
+            logger.info(
+                "camera %s: all of its recording was judged by an earlier run, so nothing is new; "
+                "to judge it again, use another store",
+                self._camera.name,
+            )
         for engine in self._schedule.engines:
             self._outbox.publish_end(
                 Result(

@@ -91,6 +91,17 @@ def test_a_file_is_a_repeat_up_to_the_first_job_that_is_sent() -> None:
     assert seen == [True, True, True, False, False, False]
 
 
+@pytest.mark.parametrize(("last", "is_said"), [(5, True), (4, False)])
+def test_a_file_in_which_nothing_is_new_is_said(
+    last: int, is_said: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second run over a recording that was judged to its end does not wonder about zeros."""
+    source: ScriptedSource = ScriptedSource(every(0.5, 6))
+    with caplog.at_level("INFO", "pipeline.sampling"):
+        sampled(Bench(), replace(camera(source), judged={"fast": (source.run, last)}))
+    assert ("was judged by an earlier run" in caplog.text) is is_said
+
+
 @pytest.mark.parametrize("judged", [{}, {"fast": ("another recording", 2)}])
 def test_another_recording_is_no_repeat(judged: dict[str, tuple[str, int]]) -> None:
     """Only what was judged of this run is passed over."""
