@@ -1,5 +1,6 @@
 """A camera's pictures over HTTP: an MJPEG stream, or a still picture asked for again and again."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -131,13 +132,17 @@ class HttpSource(LiveSource):
         every_s = max(poll_s, need.every_s)
         begun = due = clock.monotonic()
         seen_at: float | None = None
-        failed, left_alone_until = 0, due
+        # After one that failed, the next poll is not waited for as long as the next frame is.
+        failed, left_alone_until, again_at = 0, due, math.inf
         # In steps of the poll: the picture may have been of no use, and the next one be wanted.
-        while not watch.wait(min(max(0.0, due - clock.monotonic()), poll_s)):
+        while not watch.wait(min(max(0.0, min(due, again_at) - clock.monotonic()), poll_s)):
             now = clock.monotonic()
-            if now < left_alone_until or (now < due and not need.is_owed()):
+            is_early, is_again = now < due, now >= again_at
+            if now < left_alone_until or (is_early and not is_again and not need.is_owed()):
                 continue
-            due = max(min(due, now), now - every_s) + every_s
+            if not (is_early and is_again):
+                due = max(min(due, now), now - every_s) + every_s
+            again_at = math.inf
             try:
                 pictures = list(stills.pictures(_still(line, place, watch.lost)))
                 if not pictures:
@@ -146,6 +151,7 @@ class HttpSource(LiveSource):
                 failed += 1
                 watch.lost[error.reason.value] += 1
                 watch.waiting_for = str(error)
+                again_at = now + poll_s
                 due = max(due, now + line.retry_after_s)
                 left_alone_until = now + line.retry_after_s
                 now = clock.monotonic()
@@ -165,7 +171,10 @@ class HttpSource(LiveSource):
             yield from pictures
 
 
-_UNDECODABLE = "sends pictures that are cut off, damaged, or not JPEG, PNG, WebP or BMP"
+_UNDECODABLE = (
+    "sends pictures that are cut off, damaged, or not JPEG, PNG, WebP or BMP; restart it, or take "
+    "another of its addresses"
+)
 
 
 def _still(line: Connection, place: CameraPlace, lost: Counter[str]) -> bytes:
@@ -221,12 +230,13 @@ def _without_pictures(
         words = f"answers with a web page ({kind}), not with pictures; is the path right, "
         words += "and must one log in otherwise?"
     elif waited_s:
-        words = f"sends data ({kind}), but no whole picture for {waited_s:.0f} s"
+        words = f"sends data ({kind}), but no whole picture for {waited_s:.0f} s; {_ANOTHER}"
     else:
-        words = f"sends {kind} in which there is no whole JPEG, PNG or WebP picture"
+        words = f"sends {kind} in which there is no whole JPEG, PNG or WebP picture; {_ANOTHER}"
     return failure(SourceFailure.UNSUPPORTED, place.name, words)
 
 
+_ANOTHER = "check the path, or restart the camera"
 # How what other cameras and recorders have at such addresses begins.
 _VIDEO = (
     (b"#EXTM3U", "an HLS playlist"),

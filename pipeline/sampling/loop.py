@@ -43,6 +43,8 @@ class CameraLoop:
         pause_s = max(every_s, source.pause_s) if isinstance(source, Pausing) else every_s
         self._quiet_s = camera.sample.offline_after.total_seconds() + 2 * pause_s
         self._heard_at = context.clock.monotonic()
+        # Whether it is offline and nobody has said why yet.
+        self._is_unexplained = False
         self._playing_since: float | None = None
         # Whether its clock was right when that was last said, and in this run.
         self._clock_said: bool | None = None
@@ -94,12 +96,18 @@ class CameraLoop:
 
         Called from another thread.
         """
-        if self.is_over or not self._camera.source.live or self._health.is_offline:
+        source = self._camera.source
+        if self.is_over or not source.live:
+            return
+        why = source.waiting_for if isinstance(source, Waiting) else None
+        if self._health.is_offline:
+            if self._is_unexplained and why is not None:
+                self._is_unexplained = False
+                self._lose(SourceFailure.TIMEOUT, why)
             return
         quiet_s = self._context.clock.monotonic() - self._heard_at
         if quiet_s > self._quiet_s:
-            source = self._camera.source
-            why = source.waiting_for if isinstance(source, Waiting) else None
+            self._is_unexplained = why is None
             self._lose(SourceFailure.TIMEOUT, why or f"no picture for {quiet_s:.0f} s; {_REVIVE}")
             return
         since = self._playing_since
@@ -119,6 +127,7 @@ class CameraLoop:
             reason, message = self._play_guarded()
             if self._stop.is_set():
                 return
+            self._is_unexplained = False
             self._lose(reason, message)
             since = self._playing_since
             if since is not None and self._context.clock.monotonic() - since >= _WELL_AFTER_S:
@@ -173,6 +182,7 @@ class CameraLoop:
     def _heed(self, picture: Picture) -> None:
         now = self._context.clock.monotonic()
         self._heard_at = now
+        self._is_unexplained = False
         if self._playing_since is None:
             self._playing_since = now
             last_at = self._sampler.last_at

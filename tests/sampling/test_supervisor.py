@@ -208,6 +208,28 @@ def test_a_silent_camera_is_offline_while_its_source_still_waits() -> None:
     assert source.opened == 1
 
 
+class _PuzzledSource(ScriptedSource):
+    """Data arrive, and what they lack is known only after a while."""
+
+    waiting_for: str | None = None
+
+
+def test_what_a_silent_camera_lacks_is_said_as_soon_as_it_is_known() -> None:
+    """It was offline before that, for no reason anybody knew."""
+    clock = ManualClock(START)
+    source = _PuzzledSource([], live=True)
+    bench = Bench(clock=clock)
+    with running(bench, [camera(source, offline_after="3s")]):
+        clock.advance(40)
+        wait_until(lambda: bench.states() == ["offline"])
+        source.waiting_for = "it sends no key frame"
+        wait_until(lambda: len(bench.states()) == 2)
+    before, after = (said.detail for said in bench.comings())
+    assert "check its power" in before
+    assert after == "timeout: it sends no key frame"
+    assert failures(bench, SourceFailure.TIMEOUT) == 2
+
+
 def test_a_live_camera_survives_surprises() -> None:
     """An error nobody thought of is counted, and the camera is opened again."""
     bug = ZeroDivisionError("a bug in a source")

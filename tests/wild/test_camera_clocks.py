@@ -143,10 +143,13 @@ def test_timestamps_that_say_nothing_are_not_used(
     assert max(one.captured - one.at for one in outcome.pictures) < LATEST_S
 
 
-@pytest.mark.parametrize("step_s", [-3600.0, -7.0, -2.0, 2.0, 11.0, 1e6])
-def test_a_clock_that_jumps_again_and_again(step_s: float) -> None:
+@pytest.mark.parametrize(
+    ("step_s", "each_s"),
+    [(-3600, 15), (-7, 15), (-2, 15), (2, 15), (11, 15), (1e6, 15), (3600, 60)],
+)
+def test_a_clock_that_jumps_again_and_again(step_s: float, each_s: float) -> None:
     """Each jump is closed at once, and after three it is said."""
-    outcome = play(replace(steps_by(step_s, 15.0), seconds=80.0), LAN, SEED)
+    outcome = play(replace(steps_by(step_s, each_s), seconds=5 * each_s + 5), LAN, SEED)
     assert_bounded(outcome)
     assert outcome.oldest_s < 1.0
     assert outcome.state is not None

@@ -33,7 +33,7 @@ from pipeline.sampling.camera import Camera
 from pipeline.sampling.config import SampleConfig
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
-from pipeline.testing import patience, wait_until
+from pipeline.testing import ManualClock, patience, wait_until
 from tests.connectors.sources.servers import http_camera
 from tests.sampling.fakes import PEOPLE, Bench
 from tests.wild.mjpeg_streams import FAULTS, FaultyStream, faulty_stream, sample
@@ -326,6 +326,28 @@ def test_a_poll_that_fails_waits_for_the_next() -> None:
         assert len(list(islice(source.pictures(), 32))) == 32
         assert source.counters()["broken stream"] >= 15
         source.close()
+
+
+def test_a_failed_poll_does_not_cost_the_whole_interval() -> None:
+    """A frame is wanted each half hour: the camera is asked again at the next poll."""
+    asked: list[int] = []
+
+    def answers(nth: int, _request: bytes) -> Iterable[bytes]:
+        asked.append(nth)
+        yield head(status="500 Oops") if nth == 1 else head(f"Content-Length: {len(JPEG)}") + JPEG
+
+    clock = ManualClock(1_700_000_000.0)
+    with raw_camera(answers) as url:
+        source = HttpConfig.model_validate({"url": url, "poll": "10ms"}).build(clock)
+        source.open(Need(every_s=1800.0))
+        pictures = source.pictures()
+        next(pictures)
+        clock.advance(1800)
+        wait_until(lambda: len(asked) == 2 and source.counters()["broken stream"] == 1)
+        clock.advance(0.02)
+        assert next(pictures).captured_at == pytest.approx(1_700_001_800.02)
+        source.close()
+    assert len(asked) == 3
 
 
 def test_a_busy_camera_is_online_all_the_time() -> None:

@@ -80,7 +80,7 @@ _BARE_SHARE = 0.9
 
 # Jumps within `_JUMPS_S` that are said; fewer are a clock that was set, or a wrap.
 _JUMPS = 3
-_JUMPS_S = 120.0
+_JUMPS_S = 300.0
 # How long a clock is wrong before that is said, and right before that is: what the network does
 # for a moment is no news.
 _SAY_S = 6.0

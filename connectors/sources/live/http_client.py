@@ -27,6 +27,8 @@ _STATUS = {
     410: SourceFailure.NOT_FOUND,
 }
 _UNAUTHORISED = 401
+_BUSY = {429, 503}
+_CHECK = "check the path, and restart the camera if that goes on"
 _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _PORTS = {"http": 80, "https": 443}
@@ -219,7 +221,9 @@ class Connection:
             raise failure(SourceFailure.UNAUTHORISED, place, words)
         if status in _STATUS:
             raise failure(_STATUS[status], place)
-        raise failure(SourceFailure.BROKEN, place, f"answers with HTTP status {status}")
+        helps = "poll it less often, or close other viewers" if status in _BUSY else _CHECK
+        words = f"answers with HTTP status {status}; {helps}"
+        raise failure(SourceFailure.BROKEN, place, words)
 
 
 class _LostError(Exception):
