@@ -683,6 +683,46 @@ def test_what_lies_under_the_names_of_processes_may_be_anything(
     assert len(queues.jobs.dead_letters()) == 2
 
 
+@pytest.mark.parametrize("count", ["", "many", "-1", "0.5", "nan", "9" * 400])
+def test_a_count_of_any_value_stops_no_camera(
+    queues: RedisQueues, server: Redis, count: str
+) -> None:
+    """Numbers beside pictures, and of dropped frames, that no moonwatch wrote: all goes on."""
+    base = _base(queues)
+    jobs = [
+        Job(frame("door", n, START + n), "fast", n, (Detect("people", "fast", "p"),), False)
+        for n in range(4)
+    ]
+    assert queues.jobs.put(jobs[0], 0).accepted
+    refs = f"{base}:refs:door:{jobs[0].frame.run}"
+    numbers = {f"{sign}{n}": count for n in range(4) for sign in ("", "k")}
+    server.client.hset(refs, mapping=numbers)
+    for job in jobs[1:]:
+        assert queues.jobs.put(job, 0).accepted
+    server.client.hset(refs, mapping=numbers)
+    server.client.hset(f"{base}:dropped", "fast:live:door:queue full", count)
+    assert [job.ordinal for job in _work(queues)] == [0, 1, 2, 3]
+    for n in range(40):
+        live = Job(frame("door", 100 + n, START + n), "fast", n, jobs[0].tasks, True)
+        assert queues.jobs.put(live, 0).accepted
+    assert _work(queues)[-1].ordinal == 39
+
+
+def test_redis_clock_was_set_back(queues: RedisQueues, server: Redis) -> None:
+    """Turns and ends of leases lie in the future: no camera waits until then behind a busy one."""
+    base, tasks = _base(queues), (Detect("people", "fast", "p"),)
+    for camera_name in ("door", "yard"):
+        for n in range(3):
+            job = Job(frame(camera_name, n, START + n), "fast", n, tasks, False)
+            assert queues.jobs.put(job, 0).accepted
+    server.client.zadd(f"{base}:ring:fast", {"fast:file:door": math.inf})
+    server.client.zadd(f"{base}:due:fast", {"fast:file:door": 9e15})
+    cameras = [queues.jobs.claim("fast", 1, 0)[0].job.frame.camera for _ in range(6)]
+    assert cameras == ["yard", "door"] * 3
+    now_s, _ = server.client.time()
+    assert server.client.zscore(f"{base}:due:fast", "fast:file:door") < (now_s + 3600) * 1000
+
+
 @pytest.mark.parametrize("token", ["", "soon", "-1", "1e300", "nan", "9" * 400])
 def test_a_token_of_any_value_does_not_lock_a_camera(
     queues: RedisQueues, server: Redis, token: str
@@ -703,9 +743,11 @@ def test_a_token_of_any_value_does_not_lock_a_camera(
 
 def test_a_setting_that_is_no_number_is_said(queues: RedisQueues, server: Redis) -> None:
     """What processes agreed on was overwritten: a sentence with the value."""
-    server.client.set(f"{_base(queues)}:agreed:partitions", "many")
-    with pytest.raises(QueueError, match="Redis holds 'many' as partitions, which is not a number"):
-        queues.agreement.agree("partitions", 8, timedelta(seconds=9))
+    for value in ("many", "-8", "9" * 30):
+        server.client.set(f"{_base(queues)}:agreed:partitions", value)
+        words = f"Redis holds '{value}' as partitions, which is not a number"
+        with pytest.raises(QueueError, match=words):
+            queues.agreement.agree("partitions", 8, timedelta(seconds=9))
 
 
 def test_the_end_of_a_recording_that_cannot_be_read_still_ends_it(

@@ -7,6 +7,9 @@ from connectors.queues.redis.client.link import Link
 from pipeline.core.errors import QueueError
 from pipeline.core.ranges import readable
 
+# A larger setting was not written by us.
+_MOST = 1_000_000
+
 
 class RedisPresence:
     """The processes that are alive; see `pipeline.core.membership.Presence`."""
@@ -56,7 +59,10 @@ class RedisAgreement:
         ttl_ms = max(1, round(ttl.total_seconds() * 1000))
         held = self._link.script("agree", setting, value, ttl_ms)
         try:
-            return int(held)
+            number = int(held)
         except ValueError:
+            number = 0
+        if not 0 < number <= _MOST:
             shown = readable(bytes(held)[:40].decode(errors="replace"))
-            raise QueueError(f"Redis holds {shown!r} as {setting}, which is not a number") from None
+            raise QueueError(f"Redis holds {shown!r} as {setting}, which is not a number")
+        return number

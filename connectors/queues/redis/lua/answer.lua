@@ -10,7 +10,7 @@ if full then return full end
 local gone = {}
 
 local function is_on_its_way(lane, picture, ordinal)
-  local flight = string.match(lane, '^[^:]*') .. ':' .. string.match(picture, '^(.*):')
+  local flight = string.match(lane, '^[^:]*') .. ':' .. (string.match(picture, '^(.*):') or '')
   return redis.call('SISMEMBER', key('flight', flight), ordinal) == 1
 end
 

@@ -12,6 +12,16 @@ local claims, turn = {}, now_us()
 local now = math.floor(turn / 1000)
 even_when_full()
 
+-- A turn, or a lease's end, that is further ahead than there can be one is from before Redis' clock
+-- was set back: it would have to wait until then.
+local function not_beyond(set, most, instead)
+  for _, lane in ipairs(redis.call('ZRANGEBYSCORE', set, string.format('(%.0f', most), '+inf')) do
+    redis.call('ZADD', set, string.format('%.0f', instead), lane)
+  end
+end
+not_beyond(lanes, turn + 1000000, turn)
+not_beyond(due, now + visibility, now + visibility)
+
 -- Take over a lane's jobs whose lease has ended, at most `limit`; those with no life left are given up.
 local function reclaim(lane, room)
   local stream, found = key('lane', lane), {}

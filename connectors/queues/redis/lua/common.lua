@@ -162,8 +162,22 @@ local function meta_of(fields)
     captured_at = captured_at or '0'}
 end
 
+-- define: add_one
+-- Count in a hash; what is not a number, or beyond any count, was not written by us: it begins anew.
+local function add_one(hash, field)
+  local count = redis.pcall('HINCRBY', hash, field, 1)
+  if type(count) == 'table' then redis.call('HSET', hash, field, 1) end
+end
+
+-- define: whole
+-- A number that was stored as text, if it can be one of ours.
+local function whole(text)
+  local number = tonumber(text or '')
+  return number and number >= 0 and number < 1e14 and math.floor(number) or nil
+end
+
 -- define: let_go
--- uses: key
+-- uses: key, whole
 -- One job less refers to a picture. Without jobs it goes, or stays for `keep_ms` if an event may want it.
 -- A picture is `camera:run:seq`; its run counts the jobs that refer to each of its pictures.
 -- What is to be unlinked is added to `gone`, where there is such a list.
@@ -172,9 +186,10 @@ local function let_go(picture, keep_ms, gone)
   if not run then return end
   local refs = key('refs', run)
   local count, kept_ms = unpack(redis.call('HMGET', refs, seq, 'k' .. seq))
+  count, kept_ms = whole(count) or 1, whole(kept_ms)
   if keep_ms == '' then keep_ms = kept_ms end
-  if tonumber(count or '1') > 1 then
-    redis.call('HINCRBY', refs, seq, -1)
+  if count > 1 then
+    redis.call('HSET', refs, seq, string.format('%.0f', count - 1))
     if keep_ms and not kept_ms then redis.call('HSET', refs, 'k' .. seq, keep_ms) end
     return
   end
@@ -203,14 +218,14 @@ local function publish_failed(lane, fields, reason, room)
 end
 
 -- define: drop
--- uses: key, take_out, fields_of, meta_of, let_go, publish_failed
+-- uses: key, take_out, fields_of, meta_of, add_one, let_go, publish_failed
 -- Let a live job go: counted, and answered for while there is room among the results.
 local function drop(lane, entry, reason, room)
   local fields = fields_of(entry)
   local meta = meta_of(fields)
   take_out(lane, entry[1])
   let_go(fields.x, '')
-  redis.call('HINCRBY', key('dropped'), lane .. ':' .. reason, 1)
+  add_one(key('dropped'), lane .. ':' .. reason)
   if not publish_failed(lane, fields, reason, room) then
     redis.call('SREM', key('flight', meta.flight), meta.ordinal)
   end

@@ -7,7 +7,7 @@
 --   wake:<engine>, wanted, bell:*; what a live lane lets go: results:<partition>, dropped, picture:*, flight:*.
 -- Answers {'ok', jobs let go...}, {'known'}, {'picture'} (it is gone), {'full', bell id},
 --   or {'taken'}: another sampler has the camera by now.
--- uses: key, is_taken, ms_of, waiting_in, add_to, want_room, drop, enter
+-- uses: key, is_taken, ms_of, waiting_in, add_to, want_room, add_one, drop, enter
 local lane, room = ARGV[1], tonumber(ARGV[2])
 if is_taken(ARGV[11], ARGV[12]) then return {'taken'} end
 local seq, flight, ordinal, live_ms = ARGV[5], key('flight', ARGV[6]), ARGV[7], ARGV[13]
@@ -29,7 +29,7 @@ if redis.call('SADD', flight, ordinal) == 0 then
   return {'known'}
 end
 redis.call('PEXPIRE', flight, ARGV[9])
-redis.call('HINCRBY', refs, seq, 1)
+add_one(refs, seq)
 local now = ms_of(add_to(stream, 'workers', 'j', ARGV[3], 'x', picture, 'm', ARGV[8]))
 enter(lane, now * 1000)
 if not live_ms then
