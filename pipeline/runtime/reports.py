@@ -204,8 +204,8 @@ def _plain(value: Any) -> JsonValue:
     raise ValueError(f"{type(value).__name__} is neither a word nor a number")
 
 
-def _names(said: Any) -> list[str]:
-    return [readable(name) for name in said[:_MOST_NAMES]]
+def _names(said: Any) -> tuple[str, ...]:
+    return tuple(readable(name) for name in said[:_MOST_NAMES])
 
 
 def _sentences(said: Any) -> tuple[str, ...]:

@@ -353,9 +353,13 @@ class CameraWatch:
 
 
 class Saying:
-    """One camera's troubles as they were said: log, metrics and states, each once."""
+    """One camera's troubles as they were said: log, metrics and states, each once.
 
-    def __init__(self, name: str, send: Callable[[Health], None], metrics: Metrics) -> None:
+    Without `send` no state follows, and so no event: the events of a recording are the same however
+    long it takes to process it.
+    """
+
+    def __init__(self, name: str, send: Callable[[Health], None] | None, metrics: Metrics) -> None:
         self._name = name
         self._send = send
         self._metrics = metrics
@@ -388,7 +392,7 @@ class Saying:
                 if state == "overloaded":
                     how += f", in which {dropped - self._dropped_before} frames were dropped"
                 self._log(logging.INFO, f"is no longer {state}, {how}")
-                self._send(Health(self._name, at, ENDED_BY[state], how))
+                self._tell(Health(self._name, at, ENDED_BY[state], how))
         for state, trouble in found.items():
             is_new = state not in self._since
             if is_new and state == "overloaded":
@@ -399,12 +403,12 @@ class Saying:
             if state in FOUND_HERE and (is_new or self._about[state] != trouble.about):
                 self._log(logging.WARNING, str(trouble))
             if state in FOUND_HERE and is_new:
-                self._send(Health(self._name, at, state, str(trouble)))
+                self._tell(Health(self._name, at, state, str(trouble)))
             self._about[state] = trouble.about
         if was_judged and not found and not self._greeted:
             self._greeted = True
             for state in FOUND_HERE:
-                self._send(Health(self._name, at, ENDED_BY[state]))
+                self._tell(Health(self._name, at, ENDED_BY[state]))
         self._metrics.camera_well.labels(self._name).set(was_judged and not found)
         if found or was_judged:
             self.told = tuple(
@@ -422,6 +426,10 @@ class Saying:
         for state in self._about:  # of all troubles that there ever were
             self._metrics.camera_trouble.remove(self._name, state)
         self._metrics.camera_well.remove(self._name)
+
+    def _tell(self, health: Health) -> None:
+        if self._send is not None:
+            self._send(health)
 
     def _log(self, level: int, what: str) -> None:
         logger.log(level, "camera %s %s", self._name, what, extra={"camera": self._name})
@@ -491,7 +499,8 @@ class CameraWatches:
                 continue  # it was just removed
             if name not in self._watched:
                 watch = CameraWatch(config, deadlines_s, now)
-                saying = Saying(name, camera.note, self._metrics)
+                send = None if config.source.is_recording else camera.note
+                saying = Saying(name, send, self._metrics)
                 self._watched[name] = _Watched(camera, watch, saying)
             one = self._watched[name]
             run, numbered = camera.numbered

@@ -187,7 +187,7 @@ class StoreContract(abc.ABC):
         assert store.cursor("nobody") == Cursor("nobody", 0, 2)
 
     def test_a_new_sink_begins_now(self, store: Store) -> None:
-        """L12: a store that holds events gives it the next one, or all of them where it asks."""
+        """A store that holds events gives it the next one, or all of them where it asks."""
         store.register_sinks(["log"])
         store.commit(Commit(events=[an_event(1), an_event(2)]))
         store.register_sinks(["log", "ops", "archive"], from_beginning=["archive", "log"])
@@ -218,14 +218,14 @@ class StoreContract(abc.ABC):
     def test_the_highest_tokens_are_told(
         self, open_again: Callable[[], Store], store: Store
     ) -> None:
-        """E5: so that whoever gives out tokens can begin above them."""
+        """So that whoever gives out tokens can begin above them."""
         assert store.fences() == {}
         store.commit(Commit(fences={0: 5, 3: 2**50}))
         store.commit(Commit(fences={0: 6}))
         assert open_again().fences() == {0: 6, 3: 2**50}
 
     def test_a_lease_has_one_owner(self, open_again: Callable[[], Store], store: Store) -> None:
-        """L1: it shows who; the same one gets it again, and another one once it was given back."""
+        """It shows who; the same one gets it again, and another one once it was given back."""
         other = open_again()
         assert store.lease(RUN) is None
         proof = store.take(RUN, ME)
@@ -277,7 +277,7 @@ class StoreContract(abc.ABC):
     def test_who_lost_a_lease_writes_nothing(
         self, open_again: Callable[[], Store], store: Store
     ) -> None:
-        """L1: neither events nor checkpoints nor cursors; the error names the lease."""
+        """Neither events nor checkpoints nor cursors; the error names the lease."""
         proof = store.take(RUN, ME)
         other = open_again()
         assert proof is not None
@@ -321,7 +321,7 @@ class StoreContract(abc.ABC):
         assert store.outbox(1, 2) == store.events_after(1, 2)
 
     def test_a_reader_sees_all_and_writes_nothing(self, store: Store) -> None:
-        """L10: it is refused with a sentence, whatever it tries to write."""
+        """It is refused with a sentence, whatever it tries to write."""
         store.register_sinks(["log"])
         store.commit(Commit(events=[an_event(1)]))
         proof = store.take(RUN, ME)

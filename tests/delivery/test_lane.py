@@ -339,7 +339,7 @@ class CountingStore(ForgetfulStore):
 
 
 def test_each_event_is_read_once(tmp_path: Path) -> None:
-    """L13: also where the sink is sent one at a time, fails, refuses, or wants few of them."""
+    """Also where the sink is sent one at a time, fails, refuses, or wants few of them."""
     clock = ManualClock()
     store = CountingStore(f"sqlite:///{tmp_path}/moonwatch.db", clock)
     bench = Bench(store, clock, Metrics())
@@ -368,7 +368,7 @@ def test_each_event_is_read_once(tmp_path: Path) -> None:
 def test_an_event_that_cannot_be_read_holds_up_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """E7: it alone is a dead letter with the reason; said once, however many there are in a row."""
+    """It alone is a dead letter with the reason; said once, however many there are in a row."""
     with bench.store._database.write("damage it") as connection:
         connection.exec_driver_sql(
             """UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position IN (3, 4, 10)"""

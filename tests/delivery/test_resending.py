@@ -58,7 +58,7 @@ def test_events_the_store_has_forgotten_are_counted(store: SqlStore) -> None:
 
 
 def test_an_event_that_cannot_be_read_stays(store: SqlStore) -> None:
-    """E7: the others around it are sent; it is a dead letter still, and it is said why."""
+    """The others around it are sent; it is a dead letter still, and it is said why."""
     with store._database.write("damage it") as connection:
         connection.exec_driver_sql(
             """UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position = 2"""

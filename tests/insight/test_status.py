@@ -231,7 +231,7 @@ def test_a_store_that_is_not_there_leaves_unknown(tmp_path: Path, server: Redis)
 
 
 def test_status_changes_nothing(tmp_path: Path) -> None:
-    """L10: it neither makes a store nor touches the one there is, whichever release wrote it."""
+    """It neither makes a store nor touches the one there is, whichever release wrote it."""
     content = deployment(tmp_path, {"plaza": camera(CLIP)})
     file = written(tmp_path, content)
     assert seen(file).troubles == [f"there is no store {tmp_path}/events.db yet on this machine"]
@@ -287,7 +287,7 @@ def test_who_could_not_take_a_changed_file_is_named(tmp_path: Path, server: Redi
 
 @pytest.mark.redis
 def test_what_a_process_complains_of_is_a_trouble(tmp_path: Path, server: Redis) -> None:
-    """L9: although its work goes on."""
+    """Although its work goes on."""
     file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
     deliver(tmp_path)
     troubled = Report("processing", "two", 7, 1.0, troubles=["the disk is full"])
@@ -296,7 +296,7 @@ def test_what_a_process_complains_of_is_a_trouble(tmp_path: Path, server: Redis)
 
 @pytest.mark.redis
 def test_a_camera_that_is_sampled_and_not_judged_is_named(tmp_path: Path, server: Redis) -> None:
-    """U1: the sampler knows a new camera, the processor at work does not."""
+    """The sampler knows a new camera, the processor at work does not."""
     cameras = {name: camera(CLIP) for name in ("plaza", "yard")}
     content = deployment(tmp_path, cameras, queue=redis_at(server.url, tmp_path))
     file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))

@@ -389,7 +389,7 @@ class TornShelf(MemoryShelf):
 def test_a_damaged_picture_costs_one_event_its_picture(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """L8: the event is kept without it, which is said once, and judging goes on."""
+    """The event is kept without it, which is said once, and judging goes on."""
     media = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build_media()
     snapshots = Snapshots(TornShelf(), media)
     for number in range(3):

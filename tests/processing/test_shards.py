@@ -260,7 +260,7 @@ def test_a_store_that_is_away_is_waited_for(
 def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(
     crew: Crew, stores: Callable[[], Store], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """E5: its tokens begin above those that the store knows, so nothing is fenced off for hours."""
+    """Its tokens begin above those that the store knows, so nothing is fenced off for hours."""
     store, queues = stores(), crew.queues()
     ahead = 2**52
     store.commit(Commit(fences=dict.fromkeys(range(PARTITIONS), ahead)))
@@ -278,7 +278,7 @@ def test_a_queue_that_came_back_with_its_clock_behind_is_judged_at_once(
 def test_a_lease_that_was_given_below_the_floor_is_given_anew(
     crew: Crew, stores: Callable[[], Store]
 ) -> None:
-    """E5: a Redis put back to an earlier time still shows our lease, with a token of that time."""
+    """A Redis put back to an earlier time still shows our lease, with a token of that time."""
     store = stores()
     crew.fences = store.fences
     leases = crew.leases("a")

@@ -1,4 +1,4 @@
-"""L1, E6, U8: a store has one run, which says so in it; whatever happens to the run or the file."""
+"""A store has one run, which says so in it; whatever happens to the run or the file."""
 
 import json
 import signal
@@ -120,7 +120,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_a_second_run_is_refused_with_who_and_since_when(shop: Shop) -> None:
-    """L1: exit code 2 and a sentence with host, process and the site's time; the first goes on."""
+    """Exit code 2 and a sentence with host, process and the site's time; the first goes on."""
     first = shop.run()
     shop.owned_by(first)
     code, _, errors = moonwatch("run", shop.file)
@@ -139,7 +139,7 @@ def test_a_second_run_is_refused_with_who_and_since_when(shop: Shop) -> None:
 
 
 def test_two_that_start_together_double_nothing(tmp_path: Path) -> None:
-    """L1: one of them does the work, the other one is refused or finds nothing more to do."""
+    """One of them does the work, the other one is refused or finds nothing more to do."""
     clip = cut(tmp_path / "clip.mp4", 8.0)
     file = written(tmp_path, deployment(tmp_path, {"plaza": camera(clip, speed="realtime")}))
     command = [sys.executable, "-m", "pipeline", "run", str(file)]
@@ -230,15 +230,16 @@ def opened_while_paused(shop: Shop, run: Running) -> SqlStore:
 
 
 def everything(database: Path) -> dict[str, list[Any]]:
-    """All that a store holds but for the leases."""
+    """All that a store holds but for the leases and what processes report of themselves."""
     with closing(sqlite3.connect(database)) as connection:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        tables = [name for (name,) in names if name != "moonwatch_leases"]
+        ours = ("moonwatch_leases", "moonwatch_presence")
+        tables = [name for (name,) in names if name not in ours]
         return {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
 def test_status_says_whether_it_runs_and_when_it_ended(shop: Shop) -> None:
-    """U8: with the queue in memory, of which nothing else is seen; a killed one is a trouble."""
+    """With the queue in memory, of which nothing else is seen; a killed one is a trouble."""
 
     def state() -> str:
         found = status_of(load(shop.file, []), SystemClock())
@@ -273,7 +274,7 @@ def copied(database: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("how", ["mv", "rm"])
 def test_a_file_that_is_replaced_at_work_is_opened_anew(shop: Shop, how: str) -> None:
-    """E6: said once; judging and delivery go on with the new file, which stays whole."""
+    """Said once; judging and delivery go on with the new file, which stays whole."""
     run = shop.run()
     shop.owned_by(run)
     shop.work(run, 3)

@@ -23,7 +23,7 @@ cameras:
 def test_pictures_that_cannot_be_deleted_are_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """L9: in the log when it begins and when it ends, and as a trouble for `status` between."""
+    """In the log when it begins and when it ends, and as a trouble for `status` between."""
     caplog.set_level(logging.INFO)
     config = StoreConfig(url=f"sqlite:///{tmp_path}/events.db")
     clock = ManualClock()

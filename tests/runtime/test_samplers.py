@@ -189,8 +189,8 @@ def test_what_samplers_say_of_themselves_is_read_by_the_others() -> None:
         *("sampling", "here", 7, 1.0),
         partitions=[],
         stands_by=True,
-        samples=["door"],
-        stands_by_for=["till"],
-        over=["clip"],
+        samples=("door",),
+        stands_by_for=("till",),
+        over=("clip",),
     )
     assert Report.of_bytes(said.to_bytes()) == said

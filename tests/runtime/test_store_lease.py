@@ -224,7 +224,7 @@ def test_a_wrong_clock_takes_nothing_away(crew: Crew) -> None:
 
 @pytest.mark.parametrize("renewed", [True, False], ids=["its own copy", "an older copy"])
 def test_a_store_that_was_put_back_is_taken_anew(crew: Crew, renewed: bool) -> None:
-    """E6: under another token, as whoever works goes by positions of the file that is gone."""
+    """Under another token, as whoever works goes by positions of the file that is gone."""
     file = crew.folder / "moonwatch.db"
     past = crew.lease("past")
     past.look()

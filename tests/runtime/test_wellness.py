@@ -1,5 +1,6 @@
 """What is wrong with a camera follows from how long something has waited for the next step."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from pipeline.core.measures import Health
 from pipeline.deployment.loader import load
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.reports import Report
-from pipeline.runtime.watching import CameraWatch, Elsewhere, Sampled, elsewhere_of
+from pipeline.runtime.watching import CameraWatch, CameraWatches, Elsewhere, Sampled, elsewhere_of
 from pipeline.runtime.wellness import (
     FOUND_HERE,
     CameraProgress,
@@ -19,6 +20,8 @@ from pipeline.runtime.wellness import (
     troubles_of,
 )
 from pipeline.telemetry.figures import CameraFigures
+from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import ManualClock
 from tests.runtime.clips import CLIP, camera, deployment, written
 
 WELL = CameraProgress(
@@ -135,6 +138,37 @@ def test_a_recording_whose_worker_is_dead_is_said_after_a_minute(tmp_path: Path)
     [trouble] = troubles_of(watch.look(62.0, "plaza", sampled(16), nobody, None))
     assert trouble.state == "unanswered"
     assert "no worker is running for coco" in str(trouble)
+
+
+class Played:
+    """A recording whose sampler waits for room in the queue."""
+
+    numbered = ("file", {"coco": 16})
+    reported: Sequence[Health] = ()
+    is_read = False
+
+    def __init__(self) -> None:
+        self.noted: list[Health] = []
+
+    def note(self, health: Health) -> None:
+        """A state that would become an event."""
+        self.noted.append(health)
+
+
+def test_how_long_a_recording_waits_makes_no_event(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its events are the same on every run; that it waits is in the log and in what is reported."""
+    shop = load(written(tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)})))
+    clock, metrics, played = ManualClock(), Metrics(), Played()
+    metrics.jobs_sent.labels("plaza", "coco").inc(16)
+    watches = CameraWatches(metrics, clock, lambda: Elsewhere(processors=1), lambda: None)
+    for _ in range(70):
+        watches.look({"plaza": played}, shop)
+        clock.advance(1.0)
+    assert "camera plaza is not analysed: engine coco answered none of its frames" in caplog.text
+    assert watches.unwell()
+    assert played.noted == []
 
 
 def test_a_recording_that_is_judged_to_its_end_is_well(tmp_path: Path) -> None:

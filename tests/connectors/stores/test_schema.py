@@ -88,7 +88,7 @@ def test_a_store_of_version_2_gives_the_same_summary(tmp_path: Path) -> None:
 
 
 def test_a_store_of_version_2_is_read_as_it_is(tmp_path: Path) -> None:
-    """L10: beside the release that works on it; the same summary, and not a byte is changed."""
+    """Beside the release that works on it; the same summary, and not a byte is changed."""
     file = tmp_path / "moonwatch.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(dump("sqlite"))
@@ -100,7 +100,7 @@ def test_a_store_of_version_2_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_leases_come_without_a_new_version(engine: sa.Engine, tmp_path: Path) -> None:
-    """L10: a release that has no leases goes on with the same store, and is read beside us."""
+    """A release that has no leases goes on with the same store, and is read beside us."""
     with engine.begin() as connection:
         _schema.leases.drop(connection)
         before = connection.scalar(sa.select(_schema.version.c.version))
@@ -118,7 +118,7 @@ def test_leases_come_without_a_new_version(engine: sa.Engine, tmp_path: Path) ->
 
 
 def test_a_reader_leaves_older_and_newer_tables_alone(engine: sa.Engine, tmp_path: Path) -> None:
-    """L10: it reads them as far as they go; what they do not have yet is unknown."""
+    """It reads them as far as they go; what they do not have yet is unknown."""
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE moonwatch_checkpoints DROP COLUMN ended")
         connection.execute(_schema.version.update().values(version=99))

@@ -169,7 +169,7 @@ def test_a_damaged_event_is_named(store: SqlStore, file: Path) -> None:
 
 
 def test_an_event_that_cannot_be_read_is_in_the_outbox(store: SqlStore, file: Path) -> None:
-    """E7: with what is known of it, between its neighbours."""
+    """With what is known of it, between its neighbours."""
     store.commit(Commit(events=[an_event(number) for number in range(3)]))
     with closing(sqlite3.connect(file)) as other:
         other.execute("""UPDATE moonwatch_events SET body = '{"id": 1}' WHERE position = 2""")
@@ -183,7 +183,7 @@ def test_an_event_that_cannot_be_read_is_in_the_outbox(store: SqlStore, file: Pa
 
 
 def test_a_reader_makes_no_file(file: Path) -> None:
-    """L10: neither the store, nor a log beside one that nobody works on."""
+    """Neither the store, nor a log beside one that nobody works on."""
     with pytest.raises(StoreError, match=r"there is no store .*moonwatch\.db yet on this machine"):
         SqlStore(f"sqlite:///{file}", read_only=True)
     assert not file.exists()
@@ -203,7 +203,7 @@ def test_a_reader_makes_no_file(file: Path) -> None:
 
 
 def test_a_reader_sees_what_a_killed_process_left(store: SqlStore, file: Path) -> None:
-    """L10: what is only in the write-ahead log yet counts, and stays there."""
+    """What is only in the write-ahead log yet counts, and stays there."""
     store.commit(Commit(events=[an_event(1)]))
     copy = file.with_name("left.db")
     for suffix in ("", "-wal"):
@@ -226,7 +226,7 @@ def put_back(file: Path) -> Path:
 def test_a_file_that_was_replaced_is_opened_anew(
     store: SqlStore, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """E6: noticed by its inode before the next transaction, and said once by each process."""
+    """Noticed by its inode before the next transaction, and said once by each process."""
     other = SqlStore(f"sqlite:///{file}", patience_s=1.0)
     store.register_sinks(["log"])
     store.commit(Commit(events=[an_event(1)]))
@@ -250,7 +250,7 @@ def test_a_file_that_was_replaced_is_opened_anew(
 
 
 def test_what_went_into_a_replaced_file_is_not_said_to_be_kept(store: SqlStore, file: Path) -> None:
-    """E6: a commit that was under way then fails, and is kept when it is repeated."""
+    """A commit that was under way then fails, and is kept when it is repeated."""
     copy = put_back(file)
     with (
         pytest.raises(StoreError, match="was replaced or deleted meanwhile; it will be retried"),
@@ -263,7 +263,7 @@ def test_what_went_into_a_replaced_file_is_not_said_to_be_kept(store: SqlStore, 
 def test_a_deleted_file_may_be_put_back(
     store: SqlStore, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """E6: for some seconds nothing is made in its place; then a new one is, with the same sinks."""
+    """For some seconds nothing is made in its place; then a new one is, with the same sinks."""
     store.register_sinks(["log"])
     copy = put_back(file)
     store.commit(Commit(events=[an_event(1)]))
@@ -283,7 +283,7 @@ def test_a_deleted_file_may_be_put_back(
 
 
 def test_a_lease_is_of_its_file(store: SqlStore, file: Path) -> None:
-    """E6: also where the file that was put back shows the same owner and the same token."""
+    """Also where the file that was put back shows the same owner and the same token."""
     proof = store.take(RUN, ME)
     assert proof is not None
     put_back(file).replace(file)
