@@ -30,8 +30,9 @@ _NOTICING = {"reorder_queue_size": "2"}
 # The camera is asked within this part of the deadline, so that what came of it is told in time.
 _NEARLY_ALL = 0.9
 _LEAST_S = 0.2
-# As long as FFmpeg would look by itself.
-_MOST_LOOK_S = 5.0
+# FFmpeg looks at a stream for 5 s by itself where its description says too little, and what it has
+# looked at is delivered late. The first key frame brings what is missing.
+_MOST_LOOK_S = 2.0
 _OK, _MOVED = 200, 302
 _BUSY = frozenset((SourceFailure.REFUSED, SourceFailure.BROKEN, SourceFailure.ENDED))
 
@@ -86,7 +87,6 @@ class RtspSource(StreamSource):
             "rtsp_transport": config.transport,
             "allowed_media_types": "video",
             "timeout": str(longest_us),
-            # Of the stream, where its description does not say what must be known of it.
             "analyzeduration": str(round(min(_MOST_LOOK_S, left_s / 2) * 1e6)),
             **_PROBING,
         }
