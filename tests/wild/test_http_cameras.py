@@ -536,7 +536,7 @@ def test_a_login_goes_to_no_other_address() -> None:
         with raw_camera(lambda _nth, _: moved) as url:
             error = failed(url, username="us", password="hunter2")
     assert seen == []
-    assert f"redirects to {other} (302)" in str(error)
+    assert f"redirects to {other} (302); no redirect is followed: if that is your" in str(error)
 
 
 def test_a_basic_login_is_sent_only_when_it_is_asked_for() -> None:

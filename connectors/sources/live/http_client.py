@@ -29,6 +29,7 @@ _STATUS = {
 _UNAUTHORISED = 401
 _BUSY = {429, 503}
 _CHECK = "check the path, and restart the camera if that goes on"
+_IF_OURS = "no redirect is followed: if that is your camera, use that address"
 _SUCCESS = range(200, 300)
 _REDIRECTS = range(300, 400)
 _PORTS = {"http": 80, "https": 443}
@@ -215,7 +216,8 @@ class Connection:
         if status in _REDIRECTS:
             target = re.sub(r"[^!-~]", "?", masked(answer.header("location")))[:120]
             to = f"to {target}" if target else "to another address"
-            raise failure(SourceFailure.UNSUPPORTED, place, f"redirects {to} ({status}); use that")
+            words = f"redirects {to} ({status}); {_IF_OURS}"
+            raise failure(SourceFailure.UNSUPPORTED, place, words)
         if status == _UNAUTHORISED and self._login is None:
             words = "wants a user and password; give both in the url or as keys beside it"
             raise failure(SourceFailure.UNAUTHORISED, place, words)
