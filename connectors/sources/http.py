@@ -137,11 +137,10 @@ class HttpSource(LiveSource):
         # In steps of the poll: the picture may have been of no use, and the next one be wanted.
         while not watch.wait(min(max(0.0, min(due, again_at) - clock.monotonic()), poll_s)):
             now = clock.monotonic()
-            is_early, is_again = now < due, now >= again_at
-            if now < left_alone_until or (is_early and not is_again and not need.is_owed()):
+            is_early = now < min(due, again_at) and not need.is_owed()
+            if now < left_alone_until or is_early:
                 continue
-            if not (is_early and is_again):
-                due = max(min(due, now), now - every_s) + every_s
+            due = max(min(due, now), now - every_s) + every_s
             again_at = math.inf
             try:
                 pictures = list(stills.pictures(_still(line, place, watch.lost)))

@@ -167,6 +167,19 @@ def test_a_camera_that_hangs_up_while_it_is_opened(clip: list[Unit], method: str
     assert "hangs up when it is to send it" in str(error)
 
 
+@pytest.mark.parametrize(("asked", "chosen"), [("tcp", "udp"), ("udp", "tcp")])
+def test_a_camera_that_chooses_another_way_to_send(
+    clip: list[Unit], asked: str, chosen: str
+) -> None:
+    """It accepts, and names a way that it was not asked for."""
+    ways = {"tcp": "RTP/AVP/TCP;unicast;interleaved=0-1", "udp": "RTP/AVP;unicast;client_port=9-10"}
+    with RtspCamera(clip, answer=answers("SETUP", "200 OK", f"Transport: {ways[chosen]}")) as c:
+        error = why_not(c.url(), transport=asked)
+    assert error.reason is SourceFailure.UNSUPPORTED
+    assert f"does not send over {asked.upper()} when asked to" in str(error)
+    assert f"set `transport: {chosen}`" in str(error)
+
+
 DESCRIPTIONS = [
     ("v=0\r\ns=x\r\nm=audio 0 RTP/AVP 0\r\na=control:a\r\n", "offers no video at this path, only"),
     ("v=0\r\ns=x\r\n", "describes no stream at this path"),

@@ -61,7 +61,7 @@ _REFUSALS: Mapping[int, tuple[SourceFailure, str]] = {
     505: (SourceFailure.UNSUPPORTED, "does not speak RTSP 1.0"),
 }
 _TRANSPORT_REFUSED = 461
-_HUNG_UP = -1
+_HUNG_UP, _OTHER_TRANSPORT = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +369,9 @@ class Inquiry:
         if isinstance(video, str):
             return failure(SourceFailure.UNSUPPORTED, self.place, video)
         status = self._set_up(look.url, reply, video.control, transport, within_s)
+        if status == _OTHER_TRANSPORT:
+            words = f"does not send over {transport.upper()} when asked to; {_other(transport)}"
+            return failure(SourceFailure.UNSUPPORTED, self.place, words)
         if status == _HUNG_UP:
             words = (
                 "describes its stream, and hangs up when it is to send it; restart it, or close "
@@ -385,7 +388,7 @@ class Inquiry:
         self, url: str, reply: RtspReply, control: str, transport: str, within_s: float
     ) -> int:
         """The status with which a camera answers the rest of an opening; 0 if it cannot be told,
-        and `_HUNG_UP` where it answers nothing.
+        `_HUNG_UP` where it answers nothing, `_OTHER_TRANSPORT` where it chooses one itself.
         """
         base = reply.header("content-base") or reply.header("content-location") or url
         track = (
@@ -408,6 +411,9 @@ class Inquiry:
                 answer = self._logged_in(line, "SETUP", track, Transport=wanted)
                 if answer.status != _OK:
                     return answer.status
+                chosen = answer.header("transport").upper()
+                if chosen and ("TCP" in chosen) is not (transport == "tcp"):
+                    return _OTHER_TRANSPORT
                 session = {"Session": answer.header("session").partition(";")[0]}
                 played = self._logged_in(line, "PLAY", base, **session)
                 with contextlib.suppress(OSError, EOFError):
@@ -423,8 +429,7 @@ class Inquiry:
         if status == _UNAUTHORISED:
             return failure(SourceFailure.UNAUTHORISED, self.place)
         if status == _TRANSPORT_REFUSED:
-            other = "udp" if transport == "tcp" else "tcp"
-            words = f"does not send over {transport.upper()} {code}; set `transport: {other}`"
+            words = f"does not send over {transport.upper()} {code}; {_other(transport)}"
             return failure(SourceFailure.UNSUPPORTED, self.place, words)
         if status in _REFUSALS:
             reason, words = _REFUSALS[status]
@@ -436,6 +441,10 @@ class Inquiry:
             words = f"refuses with RTSP status {status}; its log or manual says why"
             return failure(error.reason, self.place, words)
         return error
+
+
+def _other(transport: str) -> str:
+    return f"set `transport: {'udp' if transport == 'tcp' else 'tcp'}`"
 
 
 _CODECS = "choose H.264 or H.265 in the camera's settings"
