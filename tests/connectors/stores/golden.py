@@ -25,9 +25,11 @@ def summary_then() -> Any:
 
 
 def summary_now(store: SqlStore, folder: Path) -> Any:
-    """What it says today, of the same deployment."""
+    """What it says today, of the same deployment, without what it did not say then."""
     plaza = camera(CLIP)
     plaza["rules"]["heads"] = {"type": "count", "of": "people"}
     loaded = load(written(folder, deployment(folder, {"plaza": plaza})), [])
     figures = {"plaza": CameraFigures(up=True, sampled=30)}
-    return json.loads(json.dumps(summarise(loaded, store.history, figures, 10.0).as_json()))
+    now = json.loads(json.dumps(summarise(loaded, store.history, figures, 10.0).as_json()))
+    assert [flow.pop("left_out") for flow in now["frames"]] == [{}]
+    return now
