@@ -1,4 +1,7 @@
-"""Where pictures come from. To add a source: one file with its config and class, and names below.
+"""Where pictures come from. To add a source: one file with its config, another with its class.
+
+The config imports the class in `build`, so that `check` does not wait for what reads pictures; its
+name goes below.
 
 Knows no sampler: a source gives every picture that may be of use, and says when a stream breaks.
 Opening it again, and how soon, is the sampler's decision.

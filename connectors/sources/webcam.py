@@ -1,21 +1,21 @@
 """A camera at this machine's USB port, through Video4Linux2."""
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from connectors.sources.failures import failure
-from connectors.sources.ffmpeg.decoder import DecodeConfig
-from connectors.sources.ffmpeg.input import Input
-from connectors.sources.ffmpeg.stream import StreamSource
-from connectors.sources.live.reader import LiveConfig
+from connectors.sources.ffmpeg.decode_config import DecodeConfig
+from connectors.sources.live.config import LiveConfig
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.machine import Lack, unreadable_file
+
+if TYPE_CHECKING:
+    from connectors.sources.live.webcam_source import WebcamSource
 
 
 class WebcamConfig(LiveConfig, DecodeConfig):
@@ -51,44 +51,7 @@ class WebcamConfig(LiveConfig, DecodeConfig):
 
     def build(self, clock: Clock | None = None) -> "WebcamSource":
         """The camera, not yet opened."""
-        return WebcamSource(self, clock or SystemClock())
-
-
-class WebcamSource(StreamSource):
-    """Reads a V4L2 device; raises SourceError saying whether it is missing, busy or forbidden."""
-
-    def __init__(self, config: WebcamConfig, clock: Clock) -> None:
-        super().__init__(f"webcam {config.device}", config, clock)
-        self._config = config
-
-    def _input(self) -> Input:
-        config, place = self._config, self._place
-        if not Path(config.device).exists():
-            devices = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*")))
-            present = f"present: {devices}" if devices else "no video device is present"
-            raise failure(SourceFailure.NOT_FOUND, place.name, f"does not exist; {present}")
-        wishes = {
-            "video_size": config.resolution,
-            "framerate": None if config.fps is None else f"{config.fps:g}",
-            "input_format": config.pixel_format,
-        }
-        return Input(
-            address=config.device,
-            place=place.name,
-            format="v4l2",
-            options={name: value for name, value in wishes.items() if value is not None},
-            deadlines_s=(place.open_s, place.read_s),
-            hwaccel=config.hwaccel,
-            threads=config.threads,
-        )
-
-    def _explain(self, error: SourceError, elapsed_s: float) -> SourceError:
-        words = {
-            SourceFailure.REFUSED: "is in use by another program; close that one",
-            SourceFailure.UNAUTHORISED: "cannot be read by this user (permission denied); add "
-            "the user to the group `video`",
-            SourceFailure.ENDED: "was unplugged",
-            SourceFailure.UNSUPPORTED: "is not a camera, or does not support this resolution, "
-            "fps or pixel_format; leave these out to let the driver choose",
-        }.get(error.reason)
-        return failure(error.reason, self._place.name, words) if words else error
+        # What reads it is imported here: `check` need not wait for it.
+        module = importlib.import_module("connectors.sources.live.webcam_source")
+        source: WebcamSource = module.WebcamSource(self, clock or SystemClock())
+        return source

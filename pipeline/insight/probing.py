@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-from connectors.sources.file import ProbedFile
+from connectors.sources.recordings.source import ProbedFile
 from pipeline.core.errors import SourceError
 from pipeline.core.events import JsonValue
 from pipeline.deployment.model import Deployment

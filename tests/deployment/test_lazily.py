@@ -19,6 +19,9 @@ from tests.architecture.source_tree import ROOT
 SMALL = """
 version: 1
 cameras:
+  yard:
+    source: {type: rtsp, url: "rtsp://10.0.0.7/1"}
+    tasks: {people: {detect: person}}
   door:
     source: {type: file, path: door.mp4}
     tasks: {people: {detect: person}}
@@ -72,7 +75,7 @@ def test_only_named_members_are_imported(facts: dict[str, Any]) -> None:
         for name in union.names
         if f"{union.package}.{name}" in facts["modules"]
     }
-    assert imported == {"file", "memory", "line_crossing", "coco", "jsonl"}
+    assert imported == {"file", "rtsp", "memory", "line_crossing", "coco", "jsonl"}
 
 
 def test_only_what_is_needed_is_built(facts: dict[str, Any]) -> None:
@@ -84,6 +87,7 @@ def test_only_what_is_needed_is_built(facts: dict[str, Any]) -> None:
         "JsonlConfig",
         "LineCrossingConfig",
         "MemoryConfig",
+        "RtspConfig",
     ]
 
 
@@ -95,6 +99,10 @@ def test_only_what_is_needed_is_built(facts: dict[str, Any]) -> None:
         "pipeline.core.store",
         "connectors.queues.memory.queue",
         "connectors.stores.sql",
+        "connectors.stores.files",
+        "connectors.sources.recordings.source",
+        "connectors.sources.ffmpeg.decoder",
+        "connectors.sources.live.reader",
     ],
 )
 def test_nothing_that_is_at_work_is_imported(facts: dict[str, Any], module: str) -> None:

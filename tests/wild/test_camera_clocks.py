@@ -24,7 +24,8 @@ from connectors.sources.ffmpeg.input import Input, close_input, open_input, read
 from connectors.sources.ffmpeg.stream import heed_report
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.http import HttpConfig
-from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
+from connectors.sources.live.config import LiveConfig
+from connectors.sources.live.reader import LiveSource, Watch
 from connectors.sources.rtsp import RtspConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
+from connectors.sources.live.config import LiveConfig
+from connectors.sources.live.reader import LiveSource, Watch
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture

@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.sources.ffmpeg.stills import StillDecoder
-from connectors.sources.http import HttpConfig, HttpSource
+from connectors.sources.http import HttpConfig
+from connectors.sources.live.http_source import HttpSource
 from connectors.sources.live.multipart import PictureFinder, boundary_of
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure

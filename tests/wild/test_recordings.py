@@ -27,9 +27,10 @@ from connectors.sources.ffmpeg.measure import without_strays
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.stills import StillDecoder
 from connectors.sources.ffmpeg.timeline import FileTimeline
-from connectors.sources.file import CUT_SHORT, FileConfig, FileSource
+from connectors.sources.file import FileConfig
 from connectors.sources.recordings.names import NamePattern, time_in_name
 from connectors.sources.recordings.paths import find_files
+from connectors.sources.recordings.source import CUT_SHORT, FileSource
 from pipeline.cli.main import app_for
 from pipeline.core.errors import SourceError
 from pipeline.core.frames import Picture, Pixels

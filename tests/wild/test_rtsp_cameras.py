@@ -18,7 +18,8 @@ import pytest
 from connectors.queues.memory import MemoryConfig
 from connectors.sources.file import FileConfig
 from connectors.sources.http import HttpConfig
-from connectors.sources.rtsp import RtspConfig, RtspSource
+from connectors.sources.live.rtsp_source import RtspSource
+from connectors.sources.rtsp import RtspConfig
 from connectors.sources.webcam import WebcamConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure

@@ -7,7 +7,7 @@ opened, and with it the password. Imported only when a source is opened.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-
-from pydantic import Field
 
 from connectors.sources.ffmpeg.keys import KeyFrames
 from connectors.sources.ffmpeg.pictures import (
@@ -27,7 +25,6 @@ from connectors.sources.ffmpeg.pictures import (
     orientation_of,
 )
 from connectors.sources.ffmpeg.plan import KeyIntervals, Thinning, WantedPictures
-from pipeline.core.config import Config
 from pipeline.core.sources import Need
 
 if TYPE_CHECKING:
@@ -74,18 +71,6 @@ _PATIENCE = 300
 _HELD_BYTES = 32 * 1024 * 1024
 # Key frames that give no picture alone (halves of interlaced ones, damage) before all is decoded.
 _FRUITLESS = 3
-
-
-class DecodeConfig(Config):
-    """How a source's pictures are decoded."""
-
-    threads: int = Field(default=1, ge=0, le=64)
-    """Decoding threads; 1 is best for many cameras on one machine, 0 is one per CPU."""
-    hwaccel: (
-        Literal["cuda", "vaapi", "qsv", "drm", "videotoolbox", "vulkan", "d3d11va", "d3d12va"]
-        | None
-    ) = None
-    """Decode on this hardware if it is available, otherwise in software."""
 
 
 class Decoder:

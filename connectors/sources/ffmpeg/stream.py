@@ -12,7 +12,8 @@ from connectors.sources.ffmpeg.decoder import Decoder
 from connectors.sources.ffmpeg.errors import DECODE_ERROR, Silence
 from connectors.sources.ffmpeg.input import Input, close_input, open_input, read_packets
 from connectors.sources.ffmpeg.timeline import LiveTimeline
-from connectors.sources.live.reader import LiveConfig, LiveSource, Watch
+from connectors.sources.live.config import LiveConfig
+from connectors.sources.live.reader import LiveSource, Watch
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from connectors.sources.file import FileSource
+from connectors.sources.recordings.source import FileSource
 from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import health_result
 from pipeline.core.measures import Health

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from connectors.sources.file import FileConfig, FileSource
+from connectors.sources.file import FileConfig
+from connectors.sources.recordings.source import FileSource
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need, Source

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from connectors.sources.http import HttpConfig, HttpSource
+from connectors.sources.http import HttpConfig
+from connectors.sources.live.http_source import HttpSource
 from connectors.sources.live.multipart import PictureFinder, boundary_of
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture

@@ -13,7 +13,8 @@ import av.logging
 import pytest
 
 from connectors.queues.memory import MemoryConfig
-from connectors.sources.rtsp import RtspConfig, RtspSource
+from connectors.sources.live.rtsp_source import RtspSource
+from connectors.sources.rtsp import RtspConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.measures import Health
