@@ -45,7 +45,7 @@ try:
     app_for(["check"])(["check", sys.argv[1]])
 except SystemExit as ended:
     code = ended.code
-built = [one.__name__ for one in below(Config) if one.__pydantic_complete__]
+built = {one.__name__ for one in below(Config) if one.__pydantic_complete__}
 print(json.dumps({"code": code, "modules": sorted(sys.modules), "built": sorted(built)}))
 """
 
