@@ -23,7 +23,7 @@ _STREAK_SHARE = 0.6
 SILENT_SHARE = 0.5
 # The least share of dropped frames that counts as a trouble, and the fewest frames.
 _DROPPED_SHARE, _FEWEST_DROPPED = 0.05, 2
-# A late camera is in time again well below the limit, so that it does not go to and fro.
+# A late camera is in time again well below the limit, so that it does not alternate.
 _IN_TIME_SHARE = 0.7
 
 FOUND_HERE = (
