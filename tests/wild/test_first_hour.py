@@ -172,7 +172,7 @@ def test_a_model_that_was_never_downloaded(
     """The command that downloads it; one whose files are there is not mentioned."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     # The library reads the variable once, which another test may have made it do.
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     engine = "engines={vlm: {type: moondream, revision: 2025-01-09}}"
     said = here(shop, engine)["engines.vlm.model"]
