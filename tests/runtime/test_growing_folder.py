@@ -59,8 +59,11 @@ def test_a_folder_that_grows_loses_no_frame(
         # Made without a pause: what lies between times of modification is a gap.
         ended = ENDED + 2.0 * nth
         os.utime(recordings / f"{nth}.mp4", (ended, ended))
-        assert played(tmp_path, recordings, **more) == FRAMES
-    assert played(tmp_path, recordings, **more) == 0
+        sampled = played(tmp_path, recordings, **more)
+        # A processor that is slow to start is not waited for: then all is asked about once more.
+        assert sampled == FRAMES or (shared_queue and sampled == (nth + 1) * FRAMES)
+        assert found(tmp_path, [LANE]).last == {LANE: (nth + 1) * FRAMES}
+    assert played(tmp_path, recordings, **more) in ((0, 3 * FRAMES) if shared_queue else (0,))
     at_the_end = found(tmp_path, [LANE])
     assert at_the_end.ended == {LANE}
     assert at_the_end.last == {LANE: 3 * FRAMES}
