@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.file_playback import ConfirmedSamplingStage
-from pipeline.runtime.stages.sampling import SamplingStage
+from pipeline.runtime.stages.sampling import SamplingStage, ready
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
 from tests.contracts.queue_tools import answer
@@ -120,3 +121,26 @@ def test_what_only_judging_needs_changes_nothing_here(
     place.work_off("door")
     place.stage.stop(1.0)
     assert place.ordinals("door") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("is_read", "unwell", "said"),
+    [
+        ({"plaza": True}, {}, None),
+        ({"door": False, "yard": False}, {}, "none of its 2 cameras delivers pictures"),
+        (
+            {"door": False, "plaza": True},
+            {"door": "is offline"},
+            "its camera delivers no pictures; camera door is offline",
+        ),
+        ({"plaza": True}, {"plaza": "is offline"}, "camera plaza is offline"),
+    ],
+)
+def test_recordings_that_have_ended_are_not_waited_for(
+    is_read: dict[str, bool], unwell: dict[str, str], said: str | None
+) -> None:
+    """Readiness counts the cameras that could deliver pictures, and no others."""
+    nothing: Any = None
+    context = StageContext(nothing, nothing, Metrics(), ManualClock())
+    cameras: Any = [SimpleNamespace(name=name, is_read=read) for name, read in is_read.items()]
+    assert ready(context, cameras, unwell) == said

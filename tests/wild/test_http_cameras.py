@@ -5,14 +5,12 @@ import gzip
 import hashlib
 import random
 import re
-import ssl
 import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -37,11 +35,11 @@ from pipeline.sampling.supervisor import Supervisor
 from pipeline.testing import ManualClock, patience, wait_until
 from tests.connectors.sources.servers import http_camera
 from tests.sampling.fakes import PEOPLE, Bench
+from tests.wild.certificates import CERTIFICATES, tls
 from tests.wild.mjpeg_streams import FAULTS, FaultyStream, faulty_stream, sample
 from tests.wild.raw_server import Answers, head, raw_camera
 
 JPEG = sample("baseline", 0)
-CERTIFICATES = Path(__file__).with_name("certificates")
 
 
 @pytest.fixture(autouse=True)
@@ -553,13 +551,6 @@ def test_a_basic_login_is_sent_only_when_it_is_asked_for() -> None:
     with raw_camera(answers) as url:
         one_from(url, poll="1h", username="us", password="hunter2")
     assert [b"Authorization" in request for request in requests] == [False, True]
-
-
-def tls(name: str) -> ssl.SSLContext:
-    """TLS for a camera with one of our certificates, each signed by itself."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
-    return context
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import re
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from pipeline.sampling.supervisor import Supervisor
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import wait_until
 from tests.connectors.sources.servers import answering, free_port, http_camera
+from tests.wild.certificates import CERTIFICATES, tls
 from tests.wild.rtsp_camera import HOST, Answer, Request, RtspCamera, Unit, encoded, number_of
 
 LOGIN = "us%40r:hunter%2F2@"
@@ -429,16 +429,6 @@ def test_a_camera_that_wants_a_login_gets_none() -> None:
         error = why_not(server.url())
     assert error.reason is SourceFailure.UNAUTHORISED
     assert "wants a user and password" in str(error)
-
-
-CERTIFICATES = Path(__file__).with_name("certificates")
-
-
-def tls(name: str) -> ssl.SSLContext:
-    """TLS for a camera with one of our certificates, each signed by itself."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
-    return context
 
 
 @pytest.mark.parametrize(

@@ -183,13 +183,14 @@ def ready(
     said = [f"camera {one.name} {unwell[one.name]}" for one in cameras if one.name in unwell]
     if any(name not in unwell for name in delivering):
         return None
-    if not delivering:
+    count = sum(not camera.is_read for camera in cameras)  # recordings that have ended are well
+    if count and not delivering:
         one = "its camera delivers no pictures"
-        many = f"none of its {len(cameras)} cameras delivers pictures"
-        said.insert(0, one if len(cameras) == 1 else many)
-    elif len(cameras) > 1:
-        said.insert(0, f"none of its {len(cameras)} cameras is well")
-    return "; ".join(said[:_MOST_SAID])
+        many = f"none of its {count} cameras delivers pictures"
+        said.insert(0, one if count == 1 else many)
+    elif count > 1:
+        said.insert(0, f"none of its {count} cameras is well")
+    return "; ".join(said[:_MOST_SAID]) or None
 
 
 def remark_on(cameras: int, unwell: Mapping[str, str]) -> str | None:
