@@ -9,14 +9,26 @@ from pipeline.core.geometry import Box, Point, bottom_centre
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Where a track was seen at one moment: its box, at `at` UTC seconds.
+class Feet:
+    """Where a thing touches the ground, how tall it is, and how sure that is."""
 
-    Where part of the thing was hidden, the box is that of the whole thing, as far as it is known.
-    """
+    place: Point
+    """In 0..1 of the frame; below the lower edge, y above 1, where that edge cuts the thing."""
+    height: float
+    """Of the whole thing, in picture heights."""
+    noise: float
+    """Standard deviation of the place in picture heights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a track was seen at one moment, `at` UTC seconds: its box, as it was detected."""
 
     at: float
     box: Box
+    feet: Feet | None = None
+    """What the tracker makes of it: hidden or cut feet are put where they should be. None for
+    steps of a tracker that knows boxes alone."""
 
     @property
     def anchor(self) -> Point:
