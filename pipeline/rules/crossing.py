@@ -10,11 +10,17 @@ END_TOLERANCE = 0.01
 the detector's jitter does not decide about a path that touches an end."""
 
 
+SURE = 3.0
+
+
 @dataclass(slots=True)
 class Path:
     """The memory of one walker's path, in picture heights."""
 
     xy: Point
+    at: float = 0.0
+    passed_at: float = 0.0
+    """When it last passed through the segment."""
     side: int = 0
     """The side on which it last was clear of the band: 1 right (in), -1 left (out), 0 none yet."""
     through: int = 0
@@ -45,18 +51,22 @@ class Gate:
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
-    def side(self, xy: Point) -> int:
-        """1 or -1 where clear of the band, 0 within it."""
+    def side(self, xy: Point, noise: float = 0.0) -> int:
+        """1 or -1 where it is sure, given the noise of `xy` in picture heights, 0 elsewhere."""
         distance = self.distance(xy)
-        if abs(distance) < self._margin:
+        if abs(distance) < max(self._margin, SURE * noise):
             return 0
         return 1 if distance >= 0 else -1
 
-    def move(self, path: Path, xy: Point) -> int:
+    def move(self, path: Path, at: float, xy: Point, noise: float) -> int:
         """Move a walker to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
-        path.through += self._passage(path.xy, xy)
-        path.xy = xy
-        side = self.side(xy)
+        passed = self._passage(path.xy, xy)
+        if passed:
+            before, after = self.distance(path.xy), self.distance(xy)
+            path.through += passed
+            path.passed_at = path.at + before / (before - after) * (at - path.at)
+        path.at, path.xy = at, xy
+        side = self.side(xy, noise)
         if side == 0:
             return 0
         crossed = path.side == -side and path.through * side > 0

@@ -26,15 +26,10 @@ HEIGHT_RATIO = 1.5
 """A body never grows this much in a second, unless it was half hidden."""
 SPEED_MEMORY_S = 0.5
 """Time constant of the smoothed speed; averages the jitter of a few boxes."""
-HEIGHT_MEMORY_S = 1.0
-"""Time constant of the usual height: longer than a stride, shorter than a walk to the camera."""
-HIDDEN_SHARE = 0.8
-"""A box below this share of the usual height is a partly hidden body; strides change the height by
-a tenth."""
+UNTOLD_NOISE = 0.01
+"""Standard deviation of feet in body heights, where the tracker does not tell."""
 HORIZON_S = 2.5
 """For how long a walker's last velocity predicts the position."""
-HIDDEN_S = 2.0
-"""A body that stays small for longer than this has become smaller, as when sitting down."""
 
 
 @dataclass(slots=True)
@@ -44,14 +39,16 @@ class Trail:
     at: float
     xy: Point
     height: float
-    """Usual height of its box."""
+    """Of the whole body."""
     speed: Point = (0.0, 0.0)
-    hidden_since: float | None = None
+    noise: float = 0.0
+    """Standard deviation of `xy` in picture heights."""
 
     def go(self, step: Step, aspect: float) -> Point:
         """Add one more step, and return where the feet are."""
         passed_s = step.at - self.at
-        xy = self._feet(step, aspect, passed_s)
+        now = trail_of(step, aspect)
+        xy, self.height, self.noise = now.xy, now.height, now.noise
         if passed_s > 0:
             weight = passed_s / (passed_s + SPEED_MEMORY_S)
             moved = ((xy[0] - self.xy[0]) / passed_s, (xy[1] - self.xy[1]) / passed_s)
@@ -72,28 +69,16 @@ class Trail:
         x, y = self.expected(other.at)
         return math.hypot(other.xy[0] - x, other.xy[1] - y)
 
-    def _feet(self, step: Step, aspect: float, passed_s: float) -> Point:
-        """The bottom centre, or a body's height below the head where the feet are hidden."""
-        x, bottom = step.anchor
-        top, height = step.box[1], step.box[3] - step.box[1]
-        if height < HIDDEN_SHARE * self.height:
-            self.hidden_since = step.at if self.hidden_since is None else self.hidden_since
-            if step.at - self.hidden_since <= HIDDEN_S:
-                likely = self.expected(step.at)[1]
-                below_head = min(1.0, top + self.height)
-                feet = min(bottom, below_head, key=lambda y: abs(y - likely))
-                return (x * aspect, feet)
-            self.height = height
-        self.hidden_since = None
-        weight = max(passed_s, 0.0) / (max(passed_s, 0.0) + HEIGHT_MEMORY_S)
-        self.height += weight * (height - self.height)
-        return (x * aspect, bottom)
-
 
 def trail_of(step: Step, aspect: float) -> Trail:
     """The trail that begins with a step."""
-    x, y = step.anchor
-    return Trail(step.at, (x * aspect, y), step.box[3] - step.box[1])
+    feet = step.feet
+    if feet is None:
+        x, y = step.anchor
+        height = step.box[3] - step.box[1]
+        return Trail(step.at, (x * aspect, y), height, noise=UNTOLD_NOISE * height)
+    x, y = feet.place
+    return Trail(step.at, (x * aspect, y), feet.height, noise=feet.noise)
 
 
 def memory_s(every_s: float, pause_s: float) -> float:

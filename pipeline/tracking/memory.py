@@ -7,22 +7,12 @@ from typing import Any
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Step
+from pipeline.tracking.feet import FeetMemory, first_feet
 from pipeline.tracking.motion import Motion, MotionModel, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
 approach the camera."""
-HIDDEN_MEMORY_S = 5.0
-"""The same while a part is hidden: longer than people hide each other, short enough for a person
-who sits down."""
-KNOWN_AFTER = 3
-"""After this many boxes, the remembered height is trusted more than a box that differs from it."""
-HIDDEN, MERGED = 0.85, 1.18
-"""A box this much lower or higher than remembered shows a part of the thing, or more than it.
-Strides change a walker's height by a tenth."""
-EDGE = 0.015
-"""A box this close to the picture's upper or lower edge may be cut off and is not corrected."""
-
 
 @dataclass(slots=True)
 class TrackMemory:
@@ -36,6 +26,7 @@ class TrackMemory:
     last_box: Box
     """As it was detected."""
     last_score: float
+    feet: FeetMemory
     id: int | None = None
     """Assigned at confirmation, so that the ids that rules see have no gaps."""
     seen: int = 1
@@ -51,35 +42,15 @@ class TrackMemory:
     def see(self, at: float, box: Box, score: float, model: MotionModel) -> None:
         """Update it with the box it was seen in."""
         expected = self.expected(at, model)
-        whole = self._whole(box, expected.y)
-        self.motion = expected.corrected(centre_of(whole, model.aspect), self.height, model)
+        self.motion = expected.corrected(centre_of(box, model.aspect), model.blur * self.height)
         elapsed_s = max(at - self.last_at, 0.0)
-        if whole == box:  # the first few boxes are averaged
-            share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
-        else:
-            share = 1.0 - math.exp(-elapsed_s / HIDDEN_MEMORY_S)
+        # The first few boxes are averaged.
+        share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
         self.height *= (height_of(box) / self.height) ** share
         self.last_at, self.last_box, self.last_score = at, box, score
         self.seen += 1
         self.missed = 0
-        self.unshown.append(Step(at, whole))
-
-    def _whole(self, box: Box, expected_y: float) -> Box:
-        """The box of the whole thing where a part of it is hidden, or merged with a neighbour.
-
-        The upper or lower edge, whichever is closer to where it should be, is trusted, and the
-        remembered height gives the other: feet that vanish behind a wall or another person do not
-        jump up to its edge.
-        """
-        x_min, y_min, x_max, y_max = box
-        ratio = height_of(box) / self.height
-        at_edge = y_min < EDGE or y_max > 1.0 - EDGE
-        if self.seen < KNOWN_AFTER or HIDDEN <= ratio <= MERGED or at_edge:
-            return box
-        top, bottom = expected_y - self.height / 2, expected_y + self.height / 2
-        if abs(y_min - top) <= abs(y_max - bottom):
-            return (x_min, y_min, x_max, min(y_min + self.height, 1.0))
-        return (x_min, max(y_max - self.height, 0.0), x_max, y_max)
+        self.unshown.append(Step(at, box, self.feet.see(at, box, model)))
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""
@@ -99,6 +70,7 @@ class TrackMemory:
 
 def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
     """The memory of a thing that was just seen for the first time."""
+    feet = first_feet(at, box, model)
     return TrackMemory(
         motion=first_seen(box, model),
         height=height_of(box),
@@ -106,7 +78,8 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
         last_at=at,
         last_box=box,
         last_score=score,
-        unshown=[Step(at, box)],
+        feet=feet,
+        unshown=[Step(at, box, feet.feet(model))],
     )
 
 

@@ -56,9 +56,9 @@ class Motion:
             p_vv=keep**2 * self.p_vv + power * (1.0 - keep**2),
         )
 
-    def corrected(self, seen: tuple[float, float], height: float, model: MotionModel) -> "Motion":
-        """The motion after its centre was seen at `seen`."""
-        total = self.p_xx + (model.blur * height) ** 2
+    def corrected(self, seen: tuple[float, float], noise: float) -> "Motion":
+        """The motion after it was seen at `seen`, with that standard deviation."""
+        total = self.p_xx + noise**2
         gain_x, gain_v = self.p_xx / total, self.p_xv / total
         dx, dy = seen[0] - self.x, seen[1] - self.y
         return Motion(

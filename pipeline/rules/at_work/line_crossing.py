@@ -129,7 +129,8 @@ class LineCrossing:
         walker = self._memory.walkers.get(track.id)
         if walker is None:
             walker = self._appear(present, track.id, trail_of(step, aspect))
-        direction = self._gate.move(walker.path, walker.trail.go(step, aspect))
+        xy = walker.trail.go(step, aspect)
+        direction = self._gate.move(walker.path, step.at, xy, walker.trail.noise)
         if direction == 0 or self._is_repetition(walker, direction, step.at):
             return
         walker.crossed_to, walker.crossed_at = direction, step.at
@@ -148,7 +149,7 @@ class LineCrossing:
         }
         old = continued(near, present, here, self._memory.recent_s) if self._is_near(here) else None
         if old is None:
-            walker = _Walker(here, Path(here.xy))
+            walker = _Walker(here, Path(here.xy, here.at))
         else:
             walker = self._memory.walkers.pop(old)
             walker.stitched = True
@@ -189,7 +190,7 @@ class LineCrossing:
                     break
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
-        side = self._gate.side(self._gate.place(step.anchor))
+        side = self._gate.side(self._gate.place(step.anchor), walker.trail.noise)
         recent = step.at - walker.crossed_at <= self._memory.recent_s
         return walker.crossed_to != 0 and recent and side == -walker.crossed_to
 
