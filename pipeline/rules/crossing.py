@@ -10,7 +10,8 @@ END_TOLERANCE = 0.01
 the detector's jitter does not decide about a path that touches an end."""
 
 
-SURE = 3.0
+SURE = 3.5
+LIKELY = 1.5
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Path:
 
     xy: Point
     at: float = 0.0
+    noise: float = 0.0
     passed_at: float = 0.0
     """When it last passed through the segment."""
     side: int = 0
@@ -58,6 +60,20 @@ class Gate:
             return 0
         return 1 if distance >= 0 else -1
 
+    def likely(self, xy: Point, noise: float) -> int:
+        distance = self.distance(xy)
+        if abs(distance) < max(self._margin * LIKELY / SURE, LIKELY * noise):
+            return 0
+        return 1 if distance >= 0 else -1
+
+    def vanish(self, path: Path) -> int:
+        """1 or -1 where a walker who is seen no more has likely crossed to that side, else 0."""
+        side = self.likely(path.xy, path.noise)
+        if side == 0 or path.side != -side or path.through * side <= 0:
+            return 0
+        path.side, path.through = side, 0
+        return side
+
     def move(self, path: Path, at: float, xy: Point, noise: float) -> int:
         """Move a walker to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
         passed = self._passage(path.xy, xy)
@@ -65,8 +81,12 @@ class Gate:
             before, after = self.distance(path.xy), self.distance(xy)
             path.through += passed
             path.passed_at = path.at + before / (before - after) * (at - path.at)
-        path.at, path.xy = at, xy
+        path.at, path.xy, path.noise = at, xy, noise
         side = self.side(xy, noise)
+        if path.side == 0 and side == 0:
+            path.side = self.likely(xy, noise)
+            path.through = 0
+            return 0
         if side == 0:
             return 0
         crossed = path.side == -side and path.through * side > 0

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
+from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.core.tracks import Step, Track
@@ -21,6 +22,7 @@ from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
 FORGET_S = 120.0
 """Seconds after which an unseen track is forgotten; trackers give up much sooner."""
+VANISH_S = 1.0
 STITCH_HEIGHTS = 1.5
 """Only ids that vanish and appear within this many body heights of the line are stitched; farther
 away it makes no difference."""
@@ -30,6 +32,8 @@ away it makes no difference."""
 class _Walker:
     trail: Trail
     path: Path
+    label: str = ""
+    box: Box | None = None
     crossed_to: int = 0
     """Direction of the last crossing counted, 0 for none."""
     crossed_at: float = 0.0
@@ -89,6 +93,11 @@ class LineCrossing:
             for step, track in group:
                 events += self._step(seen, present, track, step)
         walkers = self._memory.walkers
+        for id_, walker in list(walkers.items()):
+            if id_ not in present and seen.at - walker.trail.at > max(VANISH_S, 2 * self._context.every_s):
+                direction = self._gate.vanish(walker.path)
+                if direction:
+                    events += self._count(seen, walker, id_, direction)
         for id_ in [i for i, walker in walkers.items() if seen.at - walker.trail.at > FORGET_S]:
             del walkers[id_]
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
@@ -131,14 +140,20 @@ class LineCrossing:
             walker = self._appear(present, track.id, trail_of(step, aspect))
         xy = walker.trail.go(step, aspect)
         direction = self._gate.move(walker.path, step.at, xy, walker.trail.noise)
-        if direction == 0 or self._is_repetition(walker, direction, step.at):
+        walker.label, walker.box = track.label, step.box
+        if direction:
+            yield from self._count(seen, walker, track.id, direction)
+
+    def _count(self, seen: Observation, walker: _Walker, id_: int, direction: int) -> Iterator[Event]:
+        at = walker.path.passed_at
+        if self._is_repetition(walker, direction, at):
             return
-        walker.crossed_to, walker.crossed_at = direction, step.at
+        walker.crossed_to, walker.crossed_at = direction, at
         self._memory.entered += direction > 0
         self._memory.left += direction < 0
-        self._minutes.count(step.at, entered=int(direction > 0), left=int(direction < 0))
-        if self._may_speak(seen, step.at):
-            yield self._event(seen, track, step, direction)
+        self._minutes.count(at, entered=int(direction > 0), left=int(direction < 0))
+        if self._may_speak(seen, at):
+            yield self._event(seen, walker, id_, direction)
 
     def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
         """Add a new id: the continuation of one that vanished near the line, or a new person."""
@@ -217,7 +232,8 @@ class LineCrossing:
         memory.quiet_until = at + cooldown_s if cooldown_s > 0 else None
         return True
 
-    def _event(self, seen: Observation, track: Track, step: Step, direction: int) -> Event:
+    def _event(self, seen: Observation, walker: _Walker, id_: int, direction: int) -> Event:
+        at = walker.crossed_at
         memory, names = self._memory, self._config.names
         data: dict[str, JsonValue] = {
             "line": self._config.line,
@@ -231,13 +247,13 @@ class LineCrossing:
         if memory.withheld:
             data["withheld"], memory.withheld = memory.withheld, 0
         return Event(
-            id=event_id(seen.camera, self._context.rule, str(track.id), step.at),
+            id=event_id(seen.camera, self._context.rule, str(id_), at),
             type=self._config.type,
             phase="single",
             camera=seen.camera,
             rule=self._context.rule,
-            at=step.at,
-            subject=Subject(track.label, track.id, step.box),
+            at=at,
+            subject=Subject(walker.label, id_, walker.box),
             data=data,
             seq=seen.seq,
             run=seen.run,
