@@ -18,6 +18,8 @@ class Feet:
     """Of the whole thing, in picture heights."""
     noise: float
     """Standard deviation of the place in picture heights."""
+    seen: Point
+    blur: float
 
 
 @dataclass(frozen=True, slots=True)

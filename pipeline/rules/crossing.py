@@ -1,7 +1,9 @@
 """Which side of a line a walker is on, and when it is crossed: geometry without identities."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from statistics import NormalDist
 
 from pipeline.core.geometry import Line, Point
 
@@ -10,8 +12,18 @@ END_TOLERANCE = 0.01
 the detector's jitter does not decide about a path that touches an end."""
 
 
-SURE = 3.5
-LIKELY = 1.5
+DOUBT = 0.01
+CLEAR = 6.0
+CALM_S = 0.25
+FORGET_S = 1.0
+HINDSIGHT_S = 0.5
+MOST_PASSAGES = 10
+
+
+_NORMAL = NormalDist()
+
+def needed(looks: float) -> float:
+    return _NORMAL.inv_cdf(1.0 - DOUBT / (1.0 + looks))
 
 
 @dataclass(slots=True)
@@ -21,12 +33,14 @@ class Path:
     xy: Point
     at: float = 0.0
     noise: float = 0.0
-    passed_at: float = 0.0
-    """When it last passed through the segment."""
     side: int = 0
-    """The side on which it last was clear of the band: 1 right (in), -1 left (out), 0 none yet."""
-    through: int = 0
-    """Passages through the segment since then: those to the right minus those to the left."""
+    """The side on which it last surely was: 1 right (in), -1 left (out), 0 none yet."""
+    passages: list[tuple[float, int]] = field(default_factory=list)
+    """When it went through the segment since then, and to which side."""
+    looks: float = 0.0
+    """Independent looks near the line."""
+    recent: list[tuple[float, float, float]] = field(default_factory=list)
+    """The last second: (time, distance of the box's foot from the line, standard deviation)."""
 
 
 class Gate:
@@ -53,45 +67,73 @@ class Gate:
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
-    def side(self, xy: Point, noise: float = 0.0) -> int:
-        """1 or -1 where it is sure, given the noise of `xy` in picture heights, 0 elsewhere."""
-        distance = self.distance(xy)
-        if abs(distance) < max(self._margin, SURE * noise):
+    def sure_side(self, distance: float, noise: float, looks: float) -> int:
+        """1 or -1 where the side is sure after that many looks near the line, 0 elsewhere."""
+        if abs(distance) < max(self._margin, needed(looks) * noise):
             return 0
         return 1 if distance >= 0 else -1
 
-    def likely(self, xy: Point, noise: float) -> int:
-        distance = self.distance(xy)
-        if abs(distance) < max(self._margin * LIKELY / SURE, LIKELY * noise):
-            return 0
-        return 1 if distance >= 0 else -1
+    def vanish(self, path: Path) -> float | None:
+        """When a walker who is seen no more has likely crossed; None where it has not."""
+        side = self.sure_side(self.distance(path.xy), path.noise, 0.0)
+        return self._settle(path, path.at, side) if side else None
 
-    def vanish(self, path: Path) -> int:
-        """1 or -1 where a walker who is seen no more has likely crossed to that side, else 0."""
-        side = self.likely(path.xy, path.noise)
-        if side == 0 or path.side != -side or path.through * side <= 0:
-            return 0
-        path.side, path.through = side, 0
-        return side
-
-    def move(self, path: Path, at: float, xy: Point, noise: float) -> int:
-        """Move a walker to `xy`; 1 or -1 when that completes a crossing to that side, else 0."""
+    def move(self, path: Path, at: float, xy: Point, noise: float, raw: Point, blur: float) -> list[tuple[float, int]]:
+        """Move a walker to `xy`; returns the crossings (time, side) that are sure now."""
         passed = self._passage(path.xy, xy)
+        distance = self.distance(xy)
         if passed:
-            before, after = self.distance(path.xy), self.distance(xy)
-            path.through += passed
-            path.passed_at = path.at + before / (before - after) * (at - path.at)
+            before = self.distance(path.xy)
+            path.passages.append((path.at + before / (before - distance) * (at - path.at), passed))
+            if len(path.passages) > MOST_PASSAGES:
+                del path.passages[:2]
+        elapsed = at - path.at
+        if abs(distance) < max(self._margin, CLEAR * noise):
+            path.looks += min(1.0, elapsed / (2 * CALM_S))
+        else:
+            path.looks *= math.exp(-elapsed / FORGET_S)
         path.at, path.xy, path.noise = at, xy, noise
-        side = self.side(xy, noise)
-        if path.side == 0 and side == 0:
-            path.side = self.likely(xy, noise)
-            path.through = 0
-            return 0
-        if side == 0:
-            return 0
-        crossed = path.side == -side and path.through * side > 0
-        path.side, path.through = side, 0
-        return side if crossed else 0
+        path.recent = [one for one in path.recent if at - one[0] <= 2 * HINDSIGHT_S + 1e-3]
+        path.recent.append((at, self.distance(raw), blur))
+        found = []
+        for when, side in (self._hindsight(path), (at, self.sure_side(distance, noise, path.looks))):
+            if side:
+                crossed = self._settle(path, when, side)
+                if crossed is not None:
+                    found.append((crossed, side))
+        return found
+
+    def _settle(self, path: Path, when: float, side: int) -> float | None:
+        net = sum(to for at, to in path.passages if at <= when)
+        crossed = path.side == -side and net * side > 0
+        last = max((at for at, to in path.passages if at <= when and to == side), default=when)
+        path.side = side
+        path.passages = [one for one in path.passages if one[0] > when]
+        return last if crossed else None
+
+    def _hindsight(self, path: Path) -> tuple[float, int]:
+        """Where it surely was half a window ago, by a straight line through the window."""
+        seen = path.recent
+        middle = path.at - HINDSIGHT_S
+        if len(seen) < 3 or seen[0][0] > middle:
+            return middle, 0
+        total = mean_t = mean_d = 0.0
+        for at, distance, blur in seen:
+            weight = 1.0 / (blur * blur + 1e-9)
+            total += weight
+            mean_t += weight * (at - middle)
+            mean_d += weight * distance
+        mean_t, mean_d = mean_t / total, mean_d / total
+        spread = slope = 0.0
+        for at, distance, blur in seen:
+            weight = 1.0 / (blur * blur + 1e-9)
+            off = at - middle - mean_t
+            spread += weight * off * off
+            slope += weight * off * (distance - mean_d)
+        slope /= spread
+        there = mean_d - slope * mean_t
+        noise = math.sqrt(1.0 / total + mean_t * mean_t / spread)
+        return middle, self.sure_side(there, noise, path.looks)
 
     def _passage(self, a: Point, b: Point) -> int:
         """1 or -1 if the way from `a` to `b` passes through the segment to that side, else 0."""

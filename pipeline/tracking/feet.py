@@ -87,6 +87,8 @@ class FeetMemory:
             error_top = box[1] - (feet.y - body)
             if abs(error_y) > SURPRISING * spread_y and abs(error_top) < abs(error_y):
                 y, doubt = min(box[1] + body, 1.0), 1.5
+            else:
+                self._measure(at, math.log(height))
         else:
             if not (cut_below or cut_above):
                 if self.odd_since is not None:
@@ -103,12 +105,12 @@ class FeetMemory:
         alike = math.sqrt((1.0 + keep) / (1.0 - keep))
         self.motion = feet.corrected((x, y), noise * doubt * alike)
         self.shape, self.at = shape, at
-        return self.feet(model)
+        return self.feet(model, (x, y), noise * doubt * alike)
 
-    def feet(self, model: MotionModel) -> Feet:
+    def feet(self, model: MotionModel, seen, blur) -> Feet:
         """Where the feet are now."""
         place = (self.motion.x / model.aspect, min(self.motion.y, 1.0))
-        return Feet(place, math.exp(self.shape.x), math.sqrt(self.motion.p_xx))
+        return Feet(place, math.exp(self.shape.x), math.sqrt(self.motion.p_xx), (seen[0]/model.aspect, seen[1]), blur)
 
     def _x(self, box: Box, model: MotionModel) -> float:
         """The middle of the body: half of the usual width from the edge that is not cut."""

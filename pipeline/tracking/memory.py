@@ -79,7 +79,7 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
         last_box=box,
         last_score=score,
         feet=feet,
-        unshown=[Step(at, box, feet.feet(model))],
+        unshown=[Step(at, box, feet.feet(model, (feet.motion.x, feet.motion.y), math.sqrt(feet.motion.p_xx)))],
     )
 
 

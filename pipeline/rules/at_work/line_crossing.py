@@ -95,16 +95,23 @@ class LineCrossing:
         walkers = self._memory.walkers
         for id_, walker in list(walkers.items()):
             if id_ not in present and seen.at - walker.trail.at > max(VANISH_S, 2 * self._context.every_s):
-                direction = self._gate.vanish(walker.path)
-                if direction:
-                    events += self._count(seen, walker, id_, direction)
+                at = self._gate.vanish(walker.path)
+                if at is not None:
+                    events += self._count(seen, walker, id_, at, walker.path.side)
         for id_ in [i for i, walker in walkers.items() if seen.at - walker.trail.at > FORGET_S]:
             del walkers[id_]
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Write the last minute; a crossing never stays open."""
-        return Verdict((), self._minutes.finish(at, why))
+        memory = self._memory
+        seen = Observation(self._context.camera, memory.run, 0, at, Boxes("", (), ()))
+        events: list[Event] = []
+        for id_, walker in sorted(memory.walkers.items()):
+            when = self._gate.vanish(walker.path)
+            if when is not None:
+                events += self._count(seen, walker, id_, when, walker.path.side)
+        return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The current minute so far."""
@@ -139,13 +146,13 @@ class LineCrossing:
         if walker is None:
             walker = self._appear(present, track.id, trail_of(step, aspect))
         xy = walker.trail.go(step, aspect)
-        direction = self._gate.move(walker.path, step.at, xy, walker.trail.noise)
         walker.label, walker.box = track.label, step.box
-        if direction:
-            yield from self._count(seen, walker, track.id, direction)
+        feet = step.feet
+        raw, blur = (xy, walker.trail.noise) if feet is None else (self._gate.place(feet.seen), feet.blur)
+        for at, direction in self._gate.move(walker.path, step.at, xy, walker.trail.noise, raw, blur):
+            yield from self._count(seen, walker, track.id, at, direction)
 
-    def _count(self, seen: Observation, walker: _Walker, id_: int, direction: int) -> Iterator[Event]:
-        at = walker.path.passed_at
+    def _count(self, seen: Observation, walker: _Walker, id_: int, at: float, direction: int) -> Iterator[Event]:
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
@@ -205,7 +212,8 @@ class LineCrossing:
                     break
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
-        side = self._gate.side(self._gate.place(step.anchor), walker.trail.noise)
+        here = trail_of(step, self._context.aspect)
+        side = self._gate.sure_side(self._gate.distance(here.xy), here.noise, walker.path.looks)
         recent = step.at - walker.crossed_at <= self._memory.recent_s
         return walker.crossed_to != 0 and recent and side == -walker.crossed_to
 
