@@ -12,9 +12,12 @@ END_TOLERANCE = 0.01
 the detector's jitter does not decide about a path that touches an end."""
 
 
-DOUBT = 0.01
+DOUBT = 0.05
+FEW = 3.0
+BIRTH = 2.3
+POWER = 2.0
 CLEAR = 6.0
-CALM_S = 0.25
+CALM_S = 0.1
 FORGET_S = 1.0
 HINDSIGHT_S = 0.5
 MOST_PASSAGES = 10
@@ -23,7 +26,7 @@ MOST_PASSAGES = 10
 _NORMAL = NormalDist()
 
 def needed(looks: float) -> float:
-    return _NORMAL.inv_cdf(1.0 - DOUBT / (1.0 + looks))
+    return _NORMAL.inv_cdf(1.0 - DOUBT * min(1.0, FEW / max(looks, 1.0))**POWER)
 
 
 @dataclass(slots=True)
@@ -67,9 +70,9 @@ class Gate:
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
-    def sure_side(self, distance: float, noise: float, looks: float) -> int:
+    def sure_side(self, distance: float, noise: float, looks: float, least: float = 0.0) -> int:
         """1 or -1 where the side is sure after that many looks near the line, 0 elsewhere."""
-        if abs(distance) < max(self._margin, needed(looks) * noise):
+        if abs(distance) < max(self._margin, max(least, needed(looks)) * noise):
             return 0
         return 1 if distance >= 0 else -1
 
@@ -89,14 +92,14 @@ class Gate:
                 del path.passages[:2]
         elapsed = at - path.at
         if abs(distance) < max(self._margin, CLEAR * noise):
-            path.looks += min(1.0, elapsed / (2 * CALM_S))
+            path.looks += min(1.0, elapsed / CALM_S)
         else:
             path.looks *= math.exp(-elapsed / FORGET_S)
         path.at, path.xy, path.noise = at, xy, noise
         path.recent = [one for one in path.recent if at - one[0] <= 2 * HINDSIGHT_S + 1e-3]
         path.recent.append((at, self.distance(raw), blur))
         found = []
-        for when, side in (self._hindsight(path), (at, self.sure_side(distance, noise, path.looks))):
+        for when, side in (self._hindsight(path), (at, self.sure_side(distance, noise, path.looks, 0.0 if path.side else BIRTH))):
             if side:
                 crossed = self._settle(path, when, side)
                 if crossed is not None:
@@ -133,7 +136,7 @@ class Gate:
         slope /= spread
         there = mean_d - slope * mean_t
         noise = math.sqrt(1.0 / total + mean_t * mean_t / spread)
-        return middle, self.sure_side(there, noise, path.looks)
+        return middle, self.sure_side(there, noise, path.looks, 0.0 if path.side else BIRTH)
 
     def _passage(self, a: Point, b: Point) -> int:
         """1 or -1 if the way from `a` to `b` passes through the segment to that side, else 0."""
