@@ -13,13 +13,17 @@ class Feet:
     """Where a thing touches the ground, how tall it is, and how sure that is."""
 
     place: Point
-    """In 0..1 of the frame; below the lower edge, y above 1, where that edge cuts the thing."""
+    """The best estimate from all boxes so far, in 0..1 of the frame. Who is cut by the lower edge
+    stands on that edge."""
+    noise: float
+    """Its standard deviation in picture heights."""
+    seen: Point
+    """What this box alone says, with hidden feet put where they should be, in 0..1."""
+    seen_noise: float
+    """Its standard deviation in picture heights. The errors of a detector last a little, so that
+    looks that follow each other fast are given a larger one."""
     height: float
     """Of the whole thing, in picture heights."""
-    noise: float
-    """Standard deviation of the place in picture heights."""
-    seen: Point
-    blur: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,7 @@ class Step:
     at: float
     box: Box
     feet: Feet | None = None
-    """What the tracker makes of it: hidden or cut feet are put where they should be. None for
-    steps of a tracker that knows boxes alone."""
+    """What the tracker makes of it; None for steps of a tracker that knows boxes alone."""
 
     @property
     def anchor(self) -> Point:

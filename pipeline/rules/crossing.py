@@ -1,32 +1,42 @@
-"""Which side of a line a walker is on, and when it is crossed: geometry without identities."""
+"""Which side of a line a walker is surely on, and when it was crossed: no identities.
+
+A walker's place is known with an error, and whoever lingers near a line is seen on its other side
+sooner or later by chance alone. So this is a sequential test: the side is believed where the
+distance from the line exceeds as many standard deviations as the number of looks near it demands
+(alpha spending, after K. K. G. Lan and D. L. DeMets 1983). A look may be judged half a second later
+too, by all looks around it: hindsight is surer.
+"""
 
 import math
 from dataclasses import dataclass, field
-
 from statistics import NormalDist
+from typing import Any
+
+from pydantic import model_validator
 
 from pipeline.core.geometry import Line, Point
 
 END_TOLERANCE = 0.01
 """Picture heights beyond a segment's ends that still belong to it: about a foot's width, so that
 the detector's jitter does not decide about a path that touches an end."""
-
-
 DOUBT = 0.05
+"""The accepted chance that a look puts a walker on the wrong side: in the first looks, as who goes
+past is seen near the line but a few times."""
 FEW = 3.0
-BIRTH = 2.3
-POWER = 2.0
-CLEAR = 6.0
-CALM_S = 0.1
-FORGET_S = 1.0
+"""Looks near the line after which less is accepted: it falls with the square of their number, so
+that all looks together of somebody who stands on a line for an hour stay below two of the first."""
+FIRST_SURE = 2.3
+"""Standard deviations that the first side takes: a wrong one makes a crossing of no crossing."""
+NEAR = 6.0
+"""Standard deviations within which a look is near the line."""
+APART_S = 0.1
+"""Looks that follow each other faster do not count fully."""
+CALM_S = 1.0
+"""How fast looks near the line are forgotten by one who is clear of it."""
 HINDSIGHT_S = 0.5
+"""A look is judged again when it is this old, by those up to this much older and younger."""
 MOST_PASSAGES = 10
-
-
-_NORMAL = NormalDist()
-
-def needed(looks: float) -> float:
-    return _NORMAL.inv_cdf(1.0 - DOUBT * min(1.0, FEW / max(looks, 1.0))**POWER)
+"""Passages that are remembered of one who wavers on the line; the oldest pair is no news."""
 
 
 @dataclass(slots=True)
@@ -36,21 +46,32 @@ class Path:
     xy: Point
     at: float = 0.0
     noise: float = 0.0
+    """Standard deviation of `xy`."""
     side: int = 0
     """The side on which it last surely was: 1 right (in), -1 left (out), 0 none yet."""
     passages: list[tuple[float, int]] = field(default_factory=list)
     """When it went through the segment since then, and to which side."""
     looks: float = 0.0
-    """Independent looks near the line."""
+    """How many looks near the line there were lately."""
     recent: list[tuple[float, float, float]] = field(default_factory=list)
-    """The last second: (time, distance of the box's foot from the line, standard deviation)."""
+    """Looks for hindsight: time, distance from the line by that box alone, standard deviation."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_passages(cls, state: Any) -> Any:
+        """States of earlier releases keep the balance of the passages alone."""
+        if isinstance(state, dict) and isinstance(state.get("through"), int):
+            to = state["through"]
+            passages = [(0.0, 1 if to > 0 else -1)] if to else []
+            return {"passages": passages, **{k: v for k, v in state.items() if k != "through"}}
+        return state
 
 
 class Gate:
-    """A directed segment with a band of hysteresis around it, in picture heights.
+    """A directed segment, in picture heights.
 
-    A crossing is complete when the walker is clear of the band on the other side and got there
-    through the segment; passing beyond its ends or turning back within the band does not count.
+    A crossing is complete when the walker is surely on the other side and got there through the
+    segment; passing beyond its ends or turning back on it does not count.
     """
 
     def __init__(self, line: Line, aspect: float, margin: float) -> None:
@@ -70,73 +91,93 @@ class Gate:
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
-    def sure_side(self, distance: float, noise: float, looks: float, least: float = 0.0) -> int:
-        """1 or -1 where the side is sure after that many looks near the line, 0 elsewhere."""
-        if abs(distance) < max(self._margin, max(least, needed(looks)) * noise):
+    def is_beside(self, xy: Point, reach: float = END_TOLERANCE) -> bool:
+        """Whether a point is beside the segment, and not beyond its ends by more than `reach`."""
+        x, y = xy[0] - self._start[0], xy[1] - self._start[1]
+        along = (x * self._along[0] + y * self._along[1]) / self._length
+        return -reach <= along <= self._length + reach
+
+    def side(self, xy: Point, noise: float, looks: float = 0.0, least: float = 0.0) -> int:
+        """1 or -1 where the side of `xy` is sure, 0 elsewhere.
+
+        `noise` is its standard deviation, `looks` the number of looks near the line before, and
+        `least` a number of standard deviations that it takes in any case.
+        """
+        return self._side(self.distance(xy), noise, looks, least)
+
+    def move(
+        self, path: Path, at: float, xy: Point, noise: float, seen: Point, seen_noise: float
+    ) -> list[tuple[float, int]]:
+        """Move a walker to `xy`; returns the crossings that are sure now, as (time, side).
+
+        `seen` is what the box of this look alone says. Crossings are dated at the moment when the
+        walker went through the segment.
+        """
+        passed, distance = self._passage(path.xy, xy), self.distance(xy)
+        if passed:
+            before = self.distance(path.xy)
+            moment = path.at + before / (before - distance) * (at - path.at) if path.at else at
+            path.passages.append((moment, passed))
+            if len(path.passages) > MOST_PASSAGES:
+                del path.passages[:2]
+        elapsed_s = max(at - path.at, 0.0)
+        if abs(distance) < max(self._margin, NEAR * noise):
+            path.looks += min(elapsed_s / APART_S, 1.0)
+        else:
+            path.looks *= math.exp(-elapsed_s / CALM_S)
+        path.at, path.xy, path.noise = at, xy, noise
+        path.recent = [one for one in path.recent if at - one[0] <= 2 * HINDSIGHT_S + 1e-3]
+        path.recent.append((at, self.distance(seen), seen_noise))
+        least = 0.0 if path.side else FIRST_SURE
+        crossings = []
+        before_at = at - HINDSIGHT_S
+        for when, side in (
+            (before_at, self._side_then(path, before_at, least)),
+            (at, self._side(distance, noise, path.looks, least)),
+        ):
+            crossed_at = self._settle(path, when, side) if side else None
+            if crossed_at is not None:
+                crossings.append((crossed_at, side))
+        return crossings
+
+    def vanish(self, path: Path) -> tuple[float, int] | None:
+        """The crossing, as (time, side), of one who is seen no more and was likely beyond."""
+        if not path.passages:
+            return None
+        side = self._side(self.distance(path.xy), path.noise, 0.0, 0.0)
+        if side != -path.side or not side:
+            return None
+        crossed_at = self._settle(path, path.at, side)
+        return None if crossed_at is None else (crossed_at, side)
+
+    def _side(self, distance: float, noise: float, looks: float, least: float) -> int:
+        if abs(distance) < max(self._margin, max(_needed(looks), least) * noise):
             return 0
         return 1 if distance >= 0 else -1
 
-    def vanish(self, path: Path) -> float | None:
-        """When a walker who is seen no more has likely crossed; None where it has not."""
-        side = self.sure_side(self.distance(path.xy), path.noise, 0.0)
-        return self._settle(path, path.at, side) if side else None
-
-    def move(self, path: Path, at: float, xy: Point, noise: float, raw: Point, blur: float) -> list[tuple[float, int]]:
-        """Move a walker to `xy`; returns the crossings (time, side) that are sure now."""
-        passed = self._passage(path.xy, xy)
-        distance = self.distance(xy)
-        if passed:
-            before = self.distance(path.xy)
-            path.passages.append((path.at + before / (before - distance) * (at - path.at), passed))
-            if len(path.passages) > MOST_PASSAGES:
-                del path.passages[:2]
-        elapsed = at - path.at
-        if abs(distance) < max(self._margin, CLEAR * noise):
-            path.looks += min(1.0, elapsed / CALM_S)
-        else:
-            path.looks *= math.exp(-elapsed / FORGET_S)
-        path.at, path.xy, path.noise = at, xy, noise
-        path.recent = [one for one in path.recent if at - one[0] <= 2 * HINDSIGHT_S + 1e-3]
-        path.recent.append((at, self.distance(raw), blur))
-        found = []
-        for when, side in (self._hindsight(path), (at, self.sure_side(distance, noise, path.looks, 0.0 if path.side else BIRTH))):
-            if side:
-                crossed = self._settle(path, when, side)
-                if crossed is not None:
-                    found.append((crossed, side))
-        return found
+    def _side_then(self, path: Path, at: float, least: float) -> int:
+        """The side at an earlier moment, by a straight line through the looks around it."""
+        if len(path.recent) < 3 or path.recent[0][0] > at:
+            return 0
+        looks = [(t - at, d, 1.0 / (noise**2 + 1e-9)) for t, d, noise in path.recent]
+        total = sum(weight for _, _, weight in looks)
+        mean_t = sum(weight * t for t, _, weight in looks) / total
+        mean_d = sum(weight * d for _, d, weight in looks) / total
+        spread = sum(weight * (t - mean_t) ** 2 for t, _, weight in looks)
+        slope = sum(weight * (t - mean_t) * (d - mean_d) for t, d, weight in looks) / spread
+        noise = math.sqrt(1.0 / total + mean_t**2 / spread)
+        return self._side(mean_d - slope * mean_t, noise, path.looks, least)
 
     def _settle(self, path: Path, when: float, side: int) -> float | None:
-        net = sum(to for at, to in path.passages if at <= when)
-        crossed = path.side == -side and net * side > 0
-        last = max((at for at, to in path.passages if at <= when and to == side), default=when)
+        """Believe that it was on a side then; returns when it had crossed to it, if it had."""
+        done = [(at, to) for at, to in path.passages if at <= when]
+        crossed = path.side == -side and sum(to for _, to in done) * side > 0
         path.side = side
-        path.passages = [one for one in path.passages if one[0] > when]
-        return last if crossed else None
-
-    def _hindsight(self, path: Path) -> tuple[float, int]:
-        """Where it surely was half a window ago, by a straight line through the window."""
-        seen = path.recent
-        middle = path.at - HINDSIGHT_S
-        if len(seen) < 3 or seen[0][0] > middle:
-            return middle, 0
-        total = mean_t = mean_d = 0.0
-        for at, distance, blur in seen:
-            weight = 1.0 / (blur * blur + 1e-9)
-            total += weight
-            mean_t += weight * (at - middle)
-            mean_d += weight * distance
-        mean_t, mean_d = mean_t / total, mean_d / total
-        spread = slope = 0.0
-        for at, distance, blur in seen:
-            weight = 1.0 / (blur * blur + 1e-9)
-            off = at - middle - mean_t
-            spread += weight * off * off
-            slope += weight * off * (distance - mean_d)
-        slope /= spread
-        there = mean_d - slope * mean_t
-        noise = math.sqrt(1.0 / total + mean_t * mean_t / spread)
-        return middle, self.sure_side(there, noise, path.looks, 0.0 if path.side else BIRTH)
+        path.passages = [(at, to) for at, to in path.passages if at > when]
+        if not crossed:
+            return None
+        # A passage that an earlier release has seen has no time.
+        return max(at for at, to in done if to == side) or when
 
     def _passage(self, a: Point, b: Point) -> int:
         """1 or -1 if the way from `a` to `b` passes through the segment to that side, else 0."""
@@ -144,9 +185,15 @@ class Gate:
         if (before < 0) == (after < 0):
             return 0
         part = before / (before - after)
-        x = a[0] + part * (b[0] - a[0]) - self._start[0]
-        y = a[1] + part * (b[1] - a[1]) - self._start[1]
-        along = (x * self._along[0] + y * self._along[1]) / self._length
-        if not -END_TOLERANCE <= along <= self._length + END_TOLERANCE:
+        there = (a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1]))
+        if not self.is_beside(there):
             return 0
         return 1 if after > before else -1
+
+
+_NORMAL = NormalDist()
+
+
+def _needed(looks: float) -> float:
+    """How many standard deviations off a walker must be after that many looks near the line."""
+    return _NORMAL.inv_cdf(1.0 - DOUBT * min(FEW / max(looks, 1.0), 1.0) ** 2)

@@ -42,8 +42,15 @@ class LineCrossingConfig(RuleBase):
         gt=0,
         le=0.25,
         description=(
-            "How far past the line a person must get to have crossed it, as a share of the "
-            "picture's height."
+            "How far past the line a person must get at least, as a share of the picture's height. "
+            "Where boxes jitter more it takes more, until the side is sure."
+        ),
+    )
+    door: bool = Field(
+        default=False,
+        description=(
+            "For a line where the view ends, such as a door seen from inside: who appears at the "
+            "line and goes away from it has crossed it, and so has who comes to it and vanishes."
         ),
     )
 

@@ -1,8 +1,8 @@
 """Where a thing touches the ground, and how sure that is: from its boxes, with measured noise."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.core.geometry import Box
@@ -10,147 +10,186 @@ from pipeline.core.tracks import Feet
 from pipeline.tracking.motion import Motion, MotionModel, height_of
 
 USUAL_NOISE = 0.03
-"""Standard deviation of a box's lower edge in body heights, before it was measured."""
-LEAST_NOISE = 0.005
-MOST_NOISE = 0.15
-NOISE_BOXES = 8.0
-"""How many measurements the noise that was known before counts for."""
-LONGEST_NOISE_BOXES = 60.0
-"""The memory of the measured noise, in measurements."""
-CALM_S = 0.25
-"""How long a detector's error of a box lasts: looks that follow each other faster say less than
-their number (measured on three detectors: .2 to .3 s)."""
+"""Standard deviation of a box's lower edge in body heights, until it was measured."""
+LEAST_NOISE, MOST_NOISE = 0.005, 0.15
+PRIOR_BOXES, MOST_BOXES = 8.0, 60.0
+"""How many measurements the noise known before counts for, and how many are remembered."""
 APART_S = 0.4
-"""Boxes are compared this far apart to measure their noise."""
+"""Boxes are compared this far apart to measure their noise: closer ones share their errors."""
+OLD_S = 4.0
+"""A body may change its height within this time: boxes farther apart are not compared."""
+CALM_S = 0.25
+"""How long a detector's error lasts. Looks that follow each other faster say less than their number
+(errors of the boxes of three detectors halve within .1 to .3 s)."""
 GROWTH = 0.2
-"""Typical change of the log size per second: somebody who walks towards a near camera."""
+"""Typical change of a body's log height per second: somebody walks towards a near camera."""
 GROWTH_STEADINESS_S = 2.0
 EDGE = 0.01
 """A box this close to an edge of the picture, in 0..1, may be cut off by it."""
 KNOWN_AFTER = 3
-"""Boxes after which a sudden change of the height is taken for hiding."""
+"""Boxes after which an unlikely height is taken for hiding."""
 SURPRISING = 2.5
 """Standard deviations beyond which the lower edge, or the height, is not where it should be."""
 HIDDEN_S = 2.0
-"""A thing whose height stays different for longer than this has another height, as when sitting
+"""A thing whose height stays unlikely for longer than this has another height, as when sitting
 down."""
+HIDDEN_NOISE = 1.5
+"""How much less sure feet are that were put below the head."""
+OUTLIER = 3.0
+"""Feet farther off than this many standard deviations move the estimate no farther than that."""
 
 _SHAPE = MotionModel(speed=GROWTH, aspect=1.0, steadiness_s=GROWTH_STEADINESS_S)
 
 
 @dataclass(slots=True)
 class FeetMemory:
-    """The state of the estimate."""
+    """The state of the estimate: Kalman filters for the feet and for the shape of the body.
 
+    Walking towards a near camera, or away from it, changes a body's height slowly, and the filter
+    follows. A height that is suddenly another one is a body with a hidden or merged part: then the
+    edge that is not where it should be is not believed.
+    """
+
+    at: float
     motion: Motion
     """Of the feet, in picture heights."""
     shape: Motion
-    """Of the logarithms of height (x) and width (y), both in picture heights."""
-    at: float
+    """Of the logarithms of height (x) and width (y) in picture heights."""
     noise: float = USUAL_NOISE
     """Standard deviation of one box's lower edge, in body heights."""
-    weight: float = NOISE_BOXES
+    measured: float = PRIOR_BOXES
     """How many measurements `noise` stands for."""
     seen: int = 1
     odd_since: float | None = None
-    """Since when the height is not what it should be."""
+    """Since when the height is an unlikely one."""
     earlier: list[tuple[float, float]] = field(default_factory=list)
-    """(time, log height) of up to two boxes, APART_S and more apart, to measure the noise with."""
+    """(time, log height) of the last two boxes that are APART_S apart."""
 
     def see(self, at: float, box: Box, model: MotionModel) -> Feet:
-        """Update the estimate with a box; returns where the feet are."""
+        """Update the estimate with the thing's next box; returns where the feet are."""
         elapsed_s = max(at - self.at, 0.0)
         self.seen += 1
-        height, width = height_of(box), max((box[2] - box[0]) * model.aspect, 1e-4)
-        usual = math.exp(self.shape.x)
-        feet = self.motion.predicted(elapsed_s, usual, model)
+        feet = self.motion.predicted(elapsed_s, math.exp(self.shape.x), model)
         shape = self.shape.predicted(elapsed_s, 1.0, _SHAPE)
         body = math.exp(shape.x)
-        cut_below, cut_above = box[3] > 1.0 - EDGE, box[1] < EDGE
         noise = self.noise * body
-        x, y = self._x(box, model), box[3]
-        doubt = 1.0
-        error_y = y - feet.y
-        spread_y = math.sqrt(feet.p_xx + noise**2)
-        error_h = math.log(height / body)
-        spread_h = math.sqrt(shape.p_xx + 2.0 * self.noise**2)
-        odd = (
-            self.seen > KNOWN_AFTER
-            and not (cut_below or cut_above)
-            and abs(error_h) > SURPRISING * spread_h
-        )
-        if odd:
+        log_height, log_width = _shape_of(box, model)
+        x, y, doubt = self._middle(box, model), box[3], 1.0
+        cut = box[1] < EDGE or box[3] > 1.0 - EDGE
+        surprise = abs(log_height - shape.x) / math.sqrt(shape.p_xx + 2.0 * self.noise**2)
+        hidden = False
+        if self.seen <= KNOWN_AFTER or cut or surprise <= SURPRISING:
+            self.odd_since = None
+        else:
             self.odd_since = at if self.odd_since is None else self.odd_since
             if at - self.odd_since > HIDDEN_S:
-                odd = False
-        if odd:
-            error_top = box[1] - (feet.y - body)
-            if abs(error_y) > SURPRISING * spread_y and abs(error_top) < abs(error_y):
-                y, doubt = min(box[1] + body, 1.0), 1.5
+                self.odd_since, shape = None, _first_shape(box, model, self.noise)
             else:
-                self._measure(at, math.log(height))
-        else:
-            if not (cut_below or cut_above):
-                if self.odd_since is not None:
-                    if at - self.odd_since > HIDDEN_S:
-                        shape = _first_shape(height, width, self.noise)
-                self._measure(at, math.log(height))
-            self.odd_since = None
-            shape = shape.corrected((math.log(height), math.log(width)), 1.5 * self.noise)
-        away = math.hypot(x - feet.x, y - feet.y)
-        spread = math.sqrt(feet.p_xx + noise**2)
-        if away > 3.0 * spread:  # an outlier moves the estimate no farther than a likely one
-            doubt *= away / (3.0 * spread)
-        keep = math.exp(-max(elapsed_s, 1e-3) / CALM_S)
-        alike = math.sqrt((1.0 + keep) / (1.0 - keep))
-        self.motion = feet.corrected((x, y), noise * doubt * alike)
-        self.shape, self.at = shape, at
-        return self.feet(model, (x, y), noise * doubt * alike)
+                below_head = box[1] + body
+                off = abs(y - feet.y)
+                unlikely = off > SURPRISING * math.sqrt(feet.p_xx + noise**2)
+                if unlikely and abs(below_head - feet.y) < off:
+                    hidden, y, doubt = True, min(below_head, 1.0), HIDDEN_NOISE
+        if not (hidden or cut):
+            self._measure(at, log_height)
+        if self.odd_since is None:
+            # Strides change the shape, too, more than they move the lower edge.
+            shape = shape.corrected((log_height, log_width), 1.5 * self.noise)
+        away = math.hypot(x - feet.x, y - feet.y) / math.sqrt(feet.p_xx + noise**2)
+        doubt *= max(away / OUTLIER, 1.0)
+        # The variance of a mean over errors that decay like this is larger by (1 + k) / (1 - k).
+        alike = math.exp(-max(elapsed_s, 1e-3) / CALM_S)
+        seen_noise = noise * doubt * math.sqrt((1.0 + alike) / (1.0 - alike))
+        self.at, self.motion, self.shape = at, feet.corrected((x, y), seen_noise), shape
+        return self.feet(model, (x, y), seen_noise)
 
-    def feet(self, model: MotionModel, seen, blur) -> Feet:
-        """Where the feet are now."""
-        place = (self.motion.x / model.aspect, min(self.motion.y, 1.0))
-        return Feet(place, math.exp(self.shape.x), math.sqrt(self.motion.p_xx), (seen[0]/model.aspect, seen[1]), blur)
+    def feet(
+        self,
+        model: MotionModel,
+        seen: tuple[float, float] | None = None,
+        seen_noise: float | None = None,
+    ) -> Feet:
+        """Where the feet are; `seen` is what the last box alone said, in picture heights."""
+        noise = math.sqrt(self.motion.p_xx)
+        x, y = (self.motion.x, self.motion.y) if seen is None else seen
+        return Feet(
+            place=(self.motion.x / model.aspect, min(self.motion.y, 1.0)),
+            noise=noise,
+            seen=(x / model.aspect, y),
+            seen_noise=noise if seen_noise is None else seen_noise,
+            height=math.exp(self.shape.x),
+        )
 
-    def _x(self, box: Box, model: MotionModel) -> float:
-        """The middle of the body: half of the usual width from the edge that is not cut."""
+    def to_json(self) -> dict[str, Any]:
+        """Everything, exactly."""
+        return {
+            "at": self.at,
+            "motion": list(astuple(self.motion)),
+            "shape": list(astuple(self.shape)),
+            "noise": self.noise,
+            "measured": self.measured,
+            "seen": self.seen,
+            "odd_since": self.odd_since,
+            "earlier": [list(one) for one in self.earlier],
+        }
+
+    def _middle(self, box: Box, model: MotionModel) -> float:
+        """The middle of the body in picture heights: half a width from the edge that is seen."""
         left, right = box[0] < EDGE, box[2] > 1.0 - EDGE
         width = math.exp(self.shape.y) / model.aspect
         if left != right and self.seen > KNOWN_AFTER and box[2] - box[0] < width:
-            x = box[2] - width / 2 if left else box[0] + width / 2
-        else:
-            x = (box[0] + box[2]) / 2
-        return x * model.aspect
+            return (box[2] - width / 2 if left else box[0] + width / 2) * model.aspect
+        return (box[0] + box[2]) / 2 * model.aspect
 
     def _measure(self, at: float, log_height: float) -> None:
-        """Learn the noise: how far the middle of three boxes is from between the other two.
+        """Learn the noise: how far the middle one of three boxes is from between the others.
 
-        A body's height changes slowly, whatever its feet do, and both edges jitter: the noise of
-        one is the height's by the square root of 2.
+        A body's height changes slowly whatever its feet do, so this holds for walkers, too, and at
+        any frame rate. Both edges jitter: one has the height's error divided by the root of 2.
         """
         if self.earlier and at - self.earlier[-1][0] < APART_S - 1e-3:
             return
         if len(self.earlier) == 2:
-            (t0, h0), (t1, h1) = self.earlier
-            if at - t0 < 6.0 * APART_S + 2.0:
-                part = (t1 - t0) / (at - t0)
-                error = h1 - (h0 + part * (log_height - h0))
+            (first_at, first), (middle_at, middle) = self.earlier
+            if at - first_at < OLD_S:
+                part = (middle_at - first_at) / (at - first_at)
+                error = middle - (first + part * (log_height - first))
                 variance = error**2 / (1.0 + part**2 + (1.0 - part) ** 2) / 2.0
-                variance = min(variance, (3.0 * self.noise) ** 2)
-                mean = (self.noise**2 * self.weight + variance) / (self.weight + 1.0)
+                variance = min(variance, (OUTLIER * self.noise) ** 2)
+                mean = (self.noise**2 * self.measured + variance) / (self.measured + 1.0)
                 self.noise = min(max(math.sqrt(mean), LEAST_NOISE), MOST_NOISE)
-                self.weight = min(self.weight + 1.0, LONGEST_NOISE_BOXES)
+                self.measured = min(self.measured + 1.0, MOST_BOXES)
             del self.earlier[0]
         self.earlier.append((at, log_height))
 
 
 def first_feet(at: float, box: Box, model: MotionModel, noise: float = USUAL_NOISE) -> FeetMemory:
     """The estimate of a thing that was just seen for the first time."""
-    height, width = height_of(box), max((box[2] - box[0]) * model.aspect, 1e-4)
+    height = height_of(box)
     x, y = (box[0] + box[2]) / 2 * model.aspect, box[3]
     motion = Motion(x, y, 0.0, 0.0, (noise * height) ** 2, 0.0, (model.speed * height) ** 2)
-    return FeetMemory(motion, _first_shape(height, width, noise), at, noise)
+    return FeetMemory(at, motion, _first_shape(box, model, noise), noise)
 
 
-def _first_shape(height: float, width: float, noise: float) -> Motion:
-    return Motion(math.log(height), math.log(width), 0.0, 0.0, 2.0 * noise**2, 0.0, GROWTH**2)
+def feet_from_json(kept: Mapping[str, Any]) -> FeetMemory:
+    """The estimate that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
+    odd_since = kept["odd_since"]
+    return FeetMemory(
+        at=float(kept["at"]),
+        motion=Motion(*map(float, kept["motion"])),
+        shape=Motion(*map(float, kept["shape"])),
+        noise=float(kept["noise"]),
+        measured=float(kept["measured"]),
+        seen=int(kept["seen"]),
+        odd_since=None if odd_since is None else float(odd_since),
+        earlier=[(float(at), float(height)) for at, height in kept["earlier"]],
+    )
+
+
+def _shape_of(box: Box, model: MotionModel) -> tuple[float, float]:
+    """Logarithms of height and width in picture heights."""
+    return math.log(height_of(box)), math.log(max((box[2] - box[0]) * model.aspect, 1e-4))
+
+
+def _first_shape(box: Box, model: MotionModel, noise: float) -> Motion:
+    return Motion(*_shape_of(box, model), 0.0, 0.0, 2.0 * noise**2, 0.0, GROWTH**2)

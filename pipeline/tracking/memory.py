@@ -6,13 +6,14 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.core.geometry import Box
-from pipeline.core.tracks import Step
-from pipeline.tracking.feet import FeetMemory, first_feet
+from pipeline.core.tracks import Feet, Step
+from pipeline.tracking.feet import FeetMemory, feet_from_json, first_feet
 from pipeline.tracking.motion import Motion, MotionModel, centre_of, first_seen, height_of
 
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
 approach the camera."""
+
 
 @dataclass(slots=True)
 class TrackMemory:
@@ -64,7 +65,11 @@ class TrackMemory:
             "id": self.id,
             "seen": self.seen,
             "missed": self.missed,
-            "unshown": [[step.at, *step.box] for step in self.unshown],
+            "feet": self.feet.to_json(),
+            "unshown": [
+                [step.at, *step.box, *(() if step.feet is None else _flat(step.feet))]
+                for step in self.unshown
+            ],
         }
 
 
@@ -79,12 +84,17 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
         last_box=box,
         last_score=score,
         feet=feet,
-        unshown=[Step(at, box, feet.feet(model, (feet.motion.x, feet.motion.y), math.sqrt(feet.motion.p_xx)))],
+        unshown=[Step(at, box, feet.feet(model))],
     )
 
 
-def from_json(kept: Mapping[str, Any]) -> TrackMemory:
-    """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others."""
+def from_json(kept: Mapping[str, Any], model: MotionModel) -> TrackMemory:
+    """The memory that `to_json` wrote; raises TypeError, KeyError or ValueError for others.
+
+    Those of earlier releases know boxes alone: the estimate of the feet begins with the last one.
+    """
+    last_at, last_box = _number(kept["last_at"]), _box(kept["last_box"])
+    feet = kept.get("feet")
     height = _number(kept["height"])
     if height <= 0:
         raise ValueError(f"a height of {height:g} is not above 0")
@@ -92,14 +102,28 @@ def from_json(kept: Mapping[str, Any]) -> TrackMemory:
         motion=Motion(*map(_number, kept["motion"])),
         height=height,
         first_at=_number(kept["first_at"]),
-        last_at=_number(kept["last_at"]),
-        last_box=_box(kept["last_box"]),
+        last_at=last_at,
+        last_box=last_box,
         last_score=_number(kept["last_score"]),
+        feet=first_feet(last_at, last_box, model) if feet is None else feet_from_json(feet),
         id=None if kept["id"] is None else int(kept["id"]),
         seen=int(kept["seen"]),
         missed=int(kept["missed"]),
-        unshown=[Step(_number(step[0]), _box(step[1:])) for step in kept["unshown"]],
+        unshown=[_step(step) for step in kept["unshown"]],
     )
+
+
+def _flat(feet: Feet) -> tuple[float, ...]:
+    return (*feet.place, feet.noise, *feet.seen, feet.seen_noise, feet.height)
+
+
+def _step(values: list[Any]) -> Step:
+    at, *numbers = map(_number, values)
+    feet = None
+    if len(numbers) > 4:
+        x, y, noise, seen_x, seen_y, seen_noise, height = numbers[4:]
+        feet = Feet((x, y), noise, (seen_x, seen_y), seen_noise, height)
+    return Step(at, _box(numbers[:4]), feet)
 
 
 def _box(values: list[Any]) -> Box:

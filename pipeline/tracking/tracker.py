@@ -81,7 +81,7 @@ class BoxTracker:
             kept = _mapping(state)
             _check_numbers(kept)
             _check_version(kept.get("version", 1))  # the first had no number
-            things = [from_json(_mapping(thing)) for thing in kept["things"]]
+            things = [from_json(_mapping(thing), self._model) for thing in kept["things"]]
             self._next_id, self._things = int(kept["next_id"]), things
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not the state of a tracker: {error!r}") from error

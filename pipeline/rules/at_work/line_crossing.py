@@ -22,7 +22,10 @@ from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
 FORGET_S = 120.0
 """Seconds after which an unseen track is forgotten; trackers give up much sooner."""
-VANISH_S = 1.0
+VANISH_S, VANISH_SAMPLES = 1.0, 2.0
+"""Who was not seen for this long, and for this many sampling intervals, has vanished."""
+DOOR_HEIGHTS = 0.5
+"""Who appears or vanishes within this many body heights of a door has come or gone through it."""
 STITCH_HEIGHTS = 1.5
 """Only ids that vanish and appear within this many body heights of the line are stitched; farther
 away it makes no difference."""
@@ -34,6 +37,10 @@ class _Walker:
     path: Path
     label: str = ""
     box: Box | None = None
+    """Where it was seen last."""
+    began_at: float = 0.0
+    off: int = 0
+    """For doors: the side on which it last was well away from the line, 0 before."""
     crossed_to: int = 0
     """Direction of the last crossing counted, 0 for none."""
     crossed_at: float = 0.0
@@ -50,6 +57,7 @@ class _CrossingState:
     walkers: dict[int, _Walker] = field(default_factory=dict)
     run: str = ""
     seen_at: float = 0.0
+    seq: int = 0
     recent_s: float = 0.0
     """How long a vanished id or a crossing currently affects the next one."""
     entered: int = 0
@@ -77,8 +85,9 @@ class LineCrossing:
         memory = self._memory
         if seen.run != memory.run:  # track ids start over with each run
             memory.run, memory.walkers = seen.run, {}
-        memory.recent_s = memory_s(self._context.every_s, seen.at - memory.seen_at)
-        memory.seen_at = seen.at
+        pause_s = seen.at - memory.seen_at
+        memory.recent_s = memory_s(self._context.every_s, pause_s)
+        memory.seen_at, memory.seq = seen.at, seen.seq
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         present = {track.id for track in seen.tracks}
         steps = sorted(
@@ -92,25 +101,24 @@ class LineCrossing:
             self._undo_swaps(group)
             for step, track in group:
                 events += self._step(seen, present, track, step)
-        walkers = self._memory.walkers
-        for id_, walker in list(walkers.items()):
-            if id_ not in present and seen.at - walker.trail.at > max(VANISH_S, 2 * self._context.every_s):
-                at = self._gate.vanish(walker.path)
-                if at is not None:
-                    events += self._count(seen, walker, id_, at, walker.path.side)
-        for id_ in [i for i, walker in walkers.items() if seen.at - walker.trail.at > FORGET_S]:
-            del walkers[id_]
+        every_s = min(self._context.every_s or pause_s, pause_s)
+        gone_s = max(VANISH_S, VANISH_SAMPLES * every_s)
+        for id_, walker in sorted(memory.walkers.items()):
+            if id_ not in present and seen.at - walker.trail.at > gone_s:
+                events += self._vanish(seen, id_, walker)
+                if seen.at - walker.trail.at > FORGET_S:
+                    del memory.walkers[id_]
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
-        """Write the last minute; a crossing never stays open."""
+        """Count who was likely beyond the line at the end, and write the last minute."""
         memory = self._memory
-        seen = Observation(self._context.camera, memory.run, 0, at, Boxes("", (), ()))
+        seen = Observation(self._context.camera, memory.run, memory.seq, at, Boxes("", (), ()))
         events: list[Event] = []
         for id_, walker in sorted(memory.walkers.items()):
-            when = self._gate.vanish(walker.path)
-            if when is not None:
-                events += self._count(seen, walker, id_, when, walker.path.side)
+            crossing = self._gate.vanish(walker.path)
+            if crossing is not None:
+                events += self._count(seen, id_, walker, *crossing)
         return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
@@ -145,14 +153,38 @@ class LineCrossing:
         walker = self._memory.walkers.get(track.id)
         if walker is None:
             walker = self._appear(present, track.id, trail_of(step, aspect))
-        xy = walker.trail.go(step, aspect)
         walker.label, walker.box = track.label, step.box
-        feet = step.feet
-        raw, blur = (xy, walker.trail.noise) if feet is None else (self._gate.place(feet.seen), feet.blur)
-        for at, direction in self._gate.move(walker.path, step.at, xy, walker.trail.noise, raw, blur):
-            yield from self._count(seen, walker, track.id, at, direction)
+        trail, feet = walker.trail, step.feet
+        xy = trail.go(step, aspect)
+        by_box = (xy, trail.noise)
+        if feet is not None:
+            by_box = (self._gate.place(feet.seen), feet.seen_noise)
+        for crossing in self._gate.move(walker.path, step.at, xy, trail.noise, *by_box):
+            yield from self._count(seen, track.id, walker, *crossing)
+            walker.off = crossing[1]
+        if self._config.door and not self._is_at_door(walker):
+            side = 1 if self._gate.distance(xy) >= 0 else -1
+            if walker.off == 0 and walker.began_at:
+                yield from self._count(seen, track.id, walker, walker.began_at, side)
+            walker.off = side
 
-    def _count(self, seen: Observation, walker: _Walker, id_: int, at: float, direction: int) -> Iterator[Event]:
+    def _vanish(self, seen: Observation, id_: int, walker: _Walker) -> Iterator[Event]:
+        """Who was likely beyond the line when it was seen last, or stood in a door, has crossed."""
+        crossing = self._gate.vanish(walker.path)
+        if crossing is not None:
+            yield from self._count(seen, id_, walker, *crossing)
+            walker.off = crossing[1]
+        elif self._config.door and walker.off and self._is_at_door(walker):
+            yield from self._count(seen, id_, walker, walker.trail.at, -walker.off)
+            walker.off = 0
+
+    def _is_at_door(self, walker: _Walker) -> bool:
+        reach, xy = DOOR_HEIGHTS * walker.trail.height, walker.trail.xy
+        return abs(self._gate.distance(xy)) <= reach and self._gate.is_beside(xy, reach)
+
+    def _count(
+        self, seen: Observation, id_: int, walker: _Walker, at: float, direction: int
+    ) -> Iterator[Event]:
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
@@ -160,7 +192,7 @@ class LineCrossing:
         self._memory.left += direction < 0
         self._minutes.count(at, entered=int(direction > 0), left=int(direction < 0))
         if self._may_speak(seen, at):
-            yield self._event(seen, walker, id_, direction)
+            yield self._event(seen, id_, walker, direction)
 
     def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
         """Add a new id: the continuation of one that vanished near the line, or a new person."""
@@ -171,7 +203,9 @@ class LineCrossing:
         }
         old = continued(near, present, here, self._memory.recent_s) if self._is_near(here) else None
         if old is None:
-            walker = _Walker(here, Path(here.xy, here.at))
+            walker = _Walker(here, Path(here.xy, here.at, here.noise))
+            # Only who appears at a door may have come through it.
+            walker.began_at = here.at if self._config.door and self._is_at_door(walker) else 0.0
         else:
             walker = self._memory.walkers.pop(old)
             walker.stitched = True
@@ -213,7 +247,7 @@ class LineCrossing:
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
         here = trail_of(step, self._context.aspect)
-        side = self._gate.sure_side(self._gate.distance(here.xy), here.noise, walker.path.looks)
+        side = self._gate.side(here.xy, here.noise, walker.path.looks)
         recent = step.at - walker.crossed_at <= self._memory.recent_s
         return walker.crossed_to != 0 and recent and side == -walker.crossed_to
 
@@ -240,7 +274,7 @@ class LineCrossing:
         memory.quiet_until = at + cooldown_s if cooldown_s > 0 else None
         return True
 
-    def _event(self, seen: Observation, walker: _Walker, id_: int, direction: int) -> Event:
+    def _event(self, seen: Observation, id_: int, walker: _Walker, direction: int) -> Event:
         at = walker.crossed_at
         memory, names = self._memory, self._config.names
         data: dict[str, JsonValue] = {
@@ -261,7 +295,7 @@ class LineCrossing:
             camera=seen.camera,
             rule=self._context.rule,
             at=at,
-            subject=Subject(walker.label, id_, walker.box),
+            subject=Subject(walker.label or self._context.label or "", id_, walker.box),
             data=data,
             seq=seen.seq,
             run=seen.run,
