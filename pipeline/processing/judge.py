@@ -14,11 +14,13 @@ from pipeline.core.tracks import Track
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.rules.coverage import COVERAGE, Coverage
+from pipeline.tracking.scene import SceneMemory
 
 logger = logging.getLogger(__name__)
 
 # Pictures whose aspects differ by less have the same shape: sizes are rounded to whole pixels.
 _SAME_ASPECT = 0.02
+_SCENE = "scene"
 
 Watcher = Callable[[Observation, str, tuple[int, int]], None]
 """Called with every observation, its task's name and the frame's size: for recording tracks."""
@@ -27,6 +29,7 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
         self.tracker = plan.tracker(aspect) if plan.tracker else None
+        self.scene = SceneMemory(aspect) if plan.tracker else None
         self.coverage = Coverage(max((rule.every_s for rule in plan.rules.values()), default=0.0))
         self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
         self.withheld: dict[str, int] = {}
@@ -35,6 +38,8 @@ class _TaskJudge:
         tracks: tuple[Track, ...] = ()
         if self.tracker is not None and isinstance(answer, Boxes):
             tracks = self.tracker.update(result.captured_at, answer.boxes_xyxy, answer.scores)
+            if self.scene is not None:
+                self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, tracks)
         answered = not isinstance(answer, Failed)
         coverage = self.coverage.see(result.run, result.captured_at, answered=answered)
         return Observation(
@@ -150,6 +155,7 @@ class Judge:
                 "terms": task.terms,
                 "tracker": tracker,
                 "coverage": judge.coverage.state() if judge else None,
+                "scene": _kept_scene(task, judge.scene if judge else None),
                 "rules": rules,
             }
         return {
@@ -203,6 +209,9 @@ class Judge:
             )
             logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
             return False
+        if judge.scene is not None and scene_of(kept.scene) == task.scene:
+            with suppress(ValueError):  # it is learned anew
+                judge.scene.restore(kept.scene)
         return True
 
     def _restore_rule(self, task: TaskPlan, name: str, state: JsonValue) -> bool:
@@ -227,15 +236,31 @@ class Judge:
         """
         verdicts = self._finish_all(last_at)
         before = self._tasks
+        was_alike = self._aspect is not None and abs(aspect / self._aspect - 1.0) <= _SAME_ASPECT
         self._begin(aspect)
         if result.live:
             for task, judge in self._tasks.items():
+                known = before[task].scene
+                if known is not None and was_alike:
+                    known.break_off()
+                    judge.scene = known
                 for name, rule in judge.rules.items():
                     rule.inherit(before[task].rules[name].state(), result.captured_at)
         return verdicts
 
     def _finish_all(self, at: float) -> list[Verdict]:
         return [verdict for judge in self._tasks.values() for verdict in judge.finish(at)]
+
+
+def _kept_scene(task: TaskPlan, scene: SceneMemory | None) -> JsonValue:
+    """What is known of the scene, and of which it is known."""
+    state = scene.state() if scene is not None else None
+    return {**state, _SCENE: task.scene} if isinstance(state, dict) else None
+
+
+def scene_of(state: JsonValue) -> JsonValue:
+    """The scene that a stored memory is about, as the plan of its task named it."""
+    return state.get(_SCENE) if isinstance(state, dict) else None
 
 
 def _is_of_another_question(result: Result, task: TaskPlan) -> bool:

@@ -34,6 +34,8 @@ class KeptTask:
     tracker: JsonValue
     rules: Mapping[str, KeptRule]
     coverage: JsonValue = None
+    scene: JsonValue = None
+    """What is known of the scene; None in checkpoints of releases that learned nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
             )
         terms = kept.get("terms")
         known = terms if isinstance(terms, str) else None
-        tasks[task] = KeptTask(known, kept.get("tracker"), rules, kept.get("coverage"))
+        tasks[task] = KeptTask(
+            known, kept.get("tracker"), rules, kept.get("coverage"), kept.get("scene")
+        )
     return KeptLane(last_at, aspect, tasks)
 
 

@@ -34,6 +34,8 @@ class TaskPlan:
     """A digest of everything that changes its answers or its tracks."""
     question: str = ""
     """The question, as results name it; an answer to another question is not judged."""
+    scene: str = ""
+    """A digest of where the pictures come from: what is known of another scene does not hold."""
 
 
 @dataclass(frozen=True, slots=True)

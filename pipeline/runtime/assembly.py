@@ -135,7 +135,15 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         tracker,
         terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
         question=question_of(config.task(task)),
+        scene=_scene(camera),
     )
+
+
+def _scene(camera: CameraConfig) -> str:
+    """A digest of where a camera's pictures come from; another login is not another scene."""
+    source = camera.source
+    places = [getattr(source, key, None) for key in ("type", "url", "path", "device")]
+    return hashlib.blake2b(str(places).encode(), digest_size=6).hexdigest()
 
 
 def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> RulePlan:
