@@ -1,6 +1,6 @@
 """`moonwatch check`: every mistake of a deployment file at once. Opens no camera or database.
 
-With `--probe` it opens the recordings.
+With `--probe` it opens the recordings, with `--with-memory` the database.
 """
 
 import importlib
@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
-from pipeline.core.errors import ConfigError, Problem
-from pipeline.deployment.loader import missing_here, read
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError, Problem, StoreError
+from pipeline.deployment.loader import Loaded, located, missing_here, read
 
 
 def check(
@@ -22,6 +23,13 @@ def check(
         bool,
         typer.Option(
             "--probe", help="Read all recordings, and show when each begins, and what is in it."
+        ),
+    ] = False,
+    with_memory: Annotated[
+        bool,
+        typer.Option(
+            "--with-memory",
+            help="Also warn of lines and zones in bad places, from what was seen there so far.",
         ),
     ] = False,
 ) -> None:
@@ -42,15 +50,23 @@ def check(
         raise typer.Exit(2) from None
     deployment = loaded.deployment
     found = (*loaded.warnings, *missing_here(loaded))
+    note: str | None = None
+    if with_memory:
+        learned, note = _memory(loaded)
+        found = (*found, *learned)
     if as_json:
         warnings = [_data(warning) for warning in found]
         answer: dict[str, Any] = {"ok": True, "warnings": warnings}
+        if with_memory:
+            answer["memory"] = note
         if probe:
             answer |= _probe().as_json(deployment)
         typer.echo(json.dumps(answer, indent=2))
         raise typer.Exit(0 if answer["ok"] else 1)
     for warning in found:
         typer.echo(f"  warning: {warning}")
+    if note is not None:
+        typer.echo(f"  {note}")
     rules = sum(len(camera.rules) for camera in deployment.cameras.values())
     typer.echo(
         f"{file}: valid. {_number(len(deployment.cameras), 'camera')}, "
@@ -63,6 +79,17 @@ def check(
 def _probe() -> Any:
     """What reads recordings; importing it takes as long as a whole check without it."""
     return importlib.import_module("pipeline.cli.probe_recordings")
+
+
+def _memory(loaded: Loaded) -> tuple[list[Problem], str | None]:
+    """What was learned about the file's lines and zones, and a sentence where nothing was."""
+    doctor = importlib.import_module("pipeline.insight.doctor")
+    try:
+        diagnosis = doctor.diagnose(loaded.deployment, SystemClock())
+    except StoreError as error:
+        return [], f"nothing is known of lines and zones, as the store cannot be read: {error}"
+    found = located(loaded, diagnosis.problems())
+    return found, None if diagnosis.is_learned else doctor.NOT_LEARNED
 
 
 def _data(problem: Problem) -> dict[str, str | int | None]:

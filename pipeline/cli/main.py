@@ -33,6 +33,7 @@ COMMANDS = (
     "deliver",
     "reload",
     "status",
+    "doctor",
     "dead-letters",
     "undelivered",
     "evaluate",

@@ -134,6 +134,11 @@ def missing_here(loaded: Loaded, *, only_fatal: bool = False) -> list[Problem]:
     return _in_order(_at_its_line(loaded.tree, problem) for problem in found)
 
 
+def located(loaded: Loaded, problems: Iterable[Problem]) -> list[Problem]:
+    """Problems that were found elsewhere, each at its line of the file."""
+    return _in_order(_at_its_line(loaded.tree, problem) for problem in problems)
+
+
 def _sets_include(override: str) -> bool:
     return override.partition("=")[0].strip().split(".")[0] == INCLUDE
 

@@ -165,7 +165,8 @@ class SceneMemory:
         if self._is_due(at, look):
             self._burst.append(at)
             self._measure(boxes, scores, tracks)
-            if interval_s > 0:
+            if interval_s > 0 and tracks:
+                # Where nothing moves, some cameras are looked at less often.
                 bin_ = INTERVALS.place(interval_s)
                 self._add(bin_)
                 self._add(bin_ + INTERVALS.bins, round(interval_s * 1000))

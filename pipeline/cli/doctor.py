@@ -1,0 +1,148 @@
+"""`moonwatch doctor`: what is known of each camera's detector, and which lines can be trusted."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.local_time import local_time
+from pipeline.deployment.loader import load
+from pipeline.deployment.model import Deployment
+from pipeline.insight.doctor import DetectorReport, Diagnosis, PlaceReport, diagnose
+from pipeline.telemetry.logs import set_up
+from pipeline.tracking.scene_figures import Noise, SceneFigures
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def doctor(
+    file: File,
+    overrides: Overrides = [],
+    camera: Annotated[
+        list[str], typer.Option("--camera", metavar="NAME", help="Only this camera; repeatable.")
+    ] = [],
+    as_json: AsJson = False,
+) -> None:
+    """Show what each camera's detector does, and where its lines and zones can be trusted.
+
+    Reads the store, also of a run that is at work, and changes nothing. Exits with 1 if a line or
+    zone is in a bad place, or a camera is looked at too rarely.
+    """
+    deployment = load(file, overrides)
+    unknown = [name for name in camera if name not in deployment.cameras]
+    if unknown:
+        names = ", ".join(deployment.cameras)
+        raise ConfigError(
+            [
+                Problem("--camera", f"there is no camera {name!r} in {file}; it has {names}")
+                for name in unknown
+            ]
+        )
+    set_up("text", "CRITICAL")
+    diagnosis = diagnose(deployment, SystemClock(), camera)
+    if as_json:
+        typer.echo(json.dumps(diagnosis.as_json(), indent=2))
+    else:
+        for line in _told(diagnosis, deployment):
+            typer.echo(line)
+    if not diagnosis.ok:
+        raise typer.Exit(1)
+
+
+def _told(diagnosis: Diagnosis, deployment: Deployment) -> Iterator[str]:
+    if not diagnosis.detectors:
+        yield "no camera has a task that detects anything, so there is nothing to know"
+    for report in diagnosis.detectors:
+        yield f"camera {report.camera}, task {report.task} ({report.label}, {report.engine})"
+        if report.scene is None:
+            yield f"  {report.unknown}"
+            continue
+        zone = deployment.site_of(report.camera).timezone
+        for name, said in _detector(report, report.scene, zone):
+            yield f"  {name:13}{said}"
+        for sentence in report.advice:
+            yield f"  ! {sentence}"
+        for place in report.places:
+            yield from _place(place, report.scene)
+
+
+def _detector(
+    report: DetectorReport, scene: SceneFigures, timezone: str
+) -> Iterator[tuple[str, str]]:
+    since = local_time(scene.began_at, timezone) if scene.began_at is not None else "unknown"
+    rate = f", {scene.rate:.1f} a second while somebody is there" if scene.rate else ""
+    yield "looks", f"{scene.looks} since {since}{rate}"
+    if scene.boxes is not None:
+        yield "boxes", f"{scene.boxes:.1f} in a look, {scene.most_boxes} at most"
+    if any(scene.scores):
+        yield "scores", _scores(scene, report.start_score)
+    yield "followed", f"{scene.tracks} things"
+    if scene.heights is not None:
+        low, middle, high = (f"{height * 100:.0f}" for height in scene.heights)
+        yield (
+            "body height",
+            f"{middle} % of the picture; 1 in 10 below {low} %, 1 in 10 above {high} %",
+        )
+    for name, noise in (("feet", scene.feet), ("middle", scene.centre)):
+        if noise is not None:
+            yield name, _noise(noise, scene)
+    if scene.still_feet is not None and scene.moving_feet is not None:
+        yield (
+            "",
+            f"feet of who stands {scene.still_feet.sd:.1%} of a body, of who walks "
+            f"{scene.moving_feet.sd:.1%}",
+        )
+    if scene.misses is not None:
+        yield "misses", f"in {scene.misses:.1%} of looks at a followed thing it is not detected"
+    if scene.seconds is not None:
+        yield "second boxes", f"in {scene.seconds:.1%} of looks another box is on the same body"
+
+
+def _scores(scene: SceneFigures, start_score: float) -> str:
+    """A bar for every twentieth from 0 to 1, and how many are too low to begin a track."""
+    most, total = max(scene.scores), sum(scene.scores)
+    bars = "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in scene.scores)
+    below = sum(scene.scores[: round(start_score * len(scene.scores))]) / total
+    return f"0 |{bars}| 1; {below:.0%} below {start_score:g}, which can only continue a track"
+
+
+def _noise(noise: Noise, scene: SceneFigures) -> str:
+    way = "up and down" if noise is scene.feet else "left and right"
+    height = scene.heights[1] if scene.heights else None
+    share = f" ({noise.sd * height:.2%} of the picture's height)" if height else ""
+    often = f"1 in 20 is off by more than {noise.often:.0%}"
+    return f"jitter {noise.sd:.1%} of a body {way}{share}; {often}"
+
+
+def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
+    known = place.placement
+    facts: list[str] = []
+    if place.per_day is not None:
+        facts.append(f"{place.per_day:.0f} crossings a day here")
+    elif place.crossings is not None:
+        facts.append(f"{place.crossings:.0f} crossings in {place.known_s / 60:.0f} minutes")
+    if known.degrees is not None:
+        facts.append(f"walks cross it at {known.degrees:.0f} degrees")
+    if known.sure_from is not None and known.height is not None:
+        what = "the line" if place.kind == "line" else "its border"
+        facts.append(
+            f"a place is sure {known.sure_from:.2f} body heights "
+            f"({known.sure_from * known.height:.1%} of the picture) beyond {what}"
+        )
+    if known.stride is not None:
+        facts.append(f"{known.stride:.1f} body heights between two looks")
+    if not facts and not known.remarks:
+        facts.append(
+            f"too little was seen to tell: {scene.tracks} things were followed so far"
+            if not known.seen
+            else f"feet were seen {known.seen} times"
+        )
+    if not known.remarks and (known.seen or known.degrees is not None):
+        facts.append("nothing wrong")
+    yield f"  {place.kind} {place.name} ({', '.join(place.rules)}): {'; '.join(facts)}"
+    for remark in known.remarks:
+        yield f"    ! {remark.message}"
