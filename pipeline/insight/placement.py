@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.geometry import Line, Point, Polygon, contains
+from pipeline.rules.crossing import SURE
 from pipeline.tracking.scene import COLUMNS, ROWS
 from pipeline.tracking.scene_figures import SceneCell, SceneFigures
 
@@ -21,8 +22,6 @@ CUT_SHARE = 0.25
 DOOR_SHARE, DOOR_TIMES = 0.2, 2.0
 """Tracks begin or end at a line in more than this share of visits, and so many times as often as
 elsewhere: there is a door, or something people come out from behind."""
-SURE_SDS = 3.0
-"""So many standard deviations beyond a line, a position is on that side in 999 of 1000 looks."""
 NOISY = 0.6
 """Body heights: if whoever crosses has to get further than this to be sure, many turn back, leave
 or are lost before."""
@@ -268,9 +267,12 @@ def _distance(point: Point, start: Point, end: Point) -> float:
 
 
 def _sure_from(scene: SceneFigures, normal: Point) -> float | None:
+    """How far beyond a line a rule takes a side for sure, in body heights."""
+    if scene.doubt is not None:
+        return SURE * scene.doubt
     if scene.feet is None or scene.centre is None:
         return None
-    return SURE_SDS * math.hypot(normal[0] * scene.centre.sd, normal[1] * scene.feet.sd)
+    return SURE * math.hypot(normal[0] * scene.centre.sd, normal[1] * scene.feet.sd)
 
 
 def _stride(scene: SceneFigures, cells: Sequence[SceneCell]) -> float | None:

@@ -71,8 +71,10 @@ class Scale:
 
 
 # The places of the totals among all counts.
-LOOKS, MEASURED, FOLLOWED, SECONDS, SIGHTINGS, MISSES, BEGUN = range(7)
-SCORES = 7
+LOOKS, MEASURED, FOLLOWED, SECONDS, SIGHTINGS, MISSES, BEGUN, FEET, DOUBT = range(9)
+"""`DOUBT` is the sum over `FEET` places of the noise that the tracker gives them, smoothed as they
+are, in ten thousandths of a body."""
+SCORES = 9
 SCORE_BINS = 20
 NUMBERS = SCORES + SCORE_BINS
 """Boxes in a look: none, one, ... and 31 or more."""
@@ -83,10 +85,14 @@ INTERVAL_SUMS = INTERVALS.first + INTERVALS.bins
 HEIGHTS = Scale(INTERVAL_SUMS + INTERVALS.bins, 0.01, 2.0, 40)
 NOISE = {
     kind: Scale(HEIGHTS.first + HEIGHTS.bins + 40 * index, 0.0005, 1.0, 40)
-    for index, kind in enumerate(("still feet", "still centre", "moving feet", "moving centre"))
+    for index, kind in enumerate(
+        ("still feet", "still centre", "moving feet", "moving centre", "height")
+    )
 }
 """How far a lower edge, and a centre from left to right, is from halfway between the positions
-before and after it: as the standard deviation that this is evidence of, in body heights."""
+before and after it: as the standard deviation that this is evidence of, in body heights. The same
+of an edge from the height, which changes slowly whatever the feet do: where looks are far apart,
+the feet are where they are because somebody walks."""
 CELLS = HEIGHTS.first + HEIGHTS.bins + 40 * len(NOISE)
 SEEN, VISITS, BEGINS, ENDS, CUT_LOW, CUT_SIDE, HEIGHT, MOVES, SPEED, VX, VY, COS2, SIN2 = range(13)
 """What is known of a cell: how often feet were there, how often they came to it, how often a track
@@ -98,9 +104,9 @@ PARTS = 100
 """Sums are kept in whole hundredths."""
 COUNTS = CELLS + COLUMNS * ROWS * CELL_FIELDS
 
-_Place = tuple[float, float, int]
-"""x and y of the feet in picture heights, and the edges that cut the box."""
-_LOW, _SIDE = 1, 2
+_Place = tuple[float, float, float, int]
+"""x and y of the feet and the box's height, in picture heights, and the edges that cut it."""
+_LOW, _SIDE, _TOP = 1, 2, 4
 _EMPTY_CELL = ",0" * CELL_FIELDS
 
 
@@ -273,6 +279,10 @@ class SceneMemory:
             if thing is not None:
                 x_min, _, x_max, _ = track.box
                 self._measure_one(detected.get((x_min, x_max), track.box), thing)
+            feet = track.steps[-1].feet
+            if feet is not None and feet.height > 0:
+                self._add(FEET)
+                self._add(DOUBT, min(round(feet.noise / feet.height * 1e4), 10_000))
         for thing in self._followed.values():
             if thing.look != self._look:
                 thing.last = thing.before = None
@@ -301,10 +311,12 @@ class SceneMemory:
         if y_max > 1.0 - AT_EDGE:
             cut = _LOW
             self._add(fields + CUT_LOW)
-        if x_min < AT_EDGE or x_max > 1.0 - AT_EDGE or y_min < AT_EDGE:
+        if x_min < AT_EDGE or x_max > 1.0 - AT_EDGE:
             cut |= _SIDE
             self._add(fields + CUT_SIDE)
-        here: _Place = (round(x * self._aspect, 5), round(y_max, 5), cut)
+        if y_min < AT_EDGE:
+            cut |= _TOP
+        here: _Place = (round(x * self._aspect, 5), round(y_max, 5), round(height, 5), cut)
         burst = len(self._burst)
         if burst >= 3 and thing.last is not None and thing.before is not None:
             self._compare(thing.before, thing.last, here, thing.height)
@@ -317,7 +329,7 @@ class SceneMemory:
         whole_s, early_s = end - begin, between - begin
         dx, dy = (last[0] - first[0]) / height, (last[1] - first[1]) / height
         speed = math.hypot(dx, dy) / whole_s
-        if speed >= STILL_SPEED and not (first[2] | last[2]):
+        if speed >= STILL_SPEED and not (first[3] | last[3]) & (_LOW | _SIDE):
             cell = CELLS + self._cell(middle[0] / self._aspect, middle[1]) * CELL_FIELDS
             angle = 2.0 * math.atan2(dy, dx)
             for field, value in (
@@ -334,13 +346,18 @@ class SceneMemory:
         share = early_s / whole_s
         # Of three equal noises, the middle one against the other two weighted by time.
         spread = height * math.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
-        cut = first[2] | middle[2] | last[2]
+        cut = first[3] | middle[3] | last[3]
         kind = "moving" if speed >= STILL_SPEED else "still"
-        for what, axis, edges in (("centre", 0, _SIDE), ("feet", 1, _LOW)):
+        for what, axis, edges in (
+            (f"{kind} centre", 0, _SIDE),
+            (f"{kind} feet", 1, _LOW),
+            ("height", 2, _LOW | _TOP),
+        ):
             if not cut & edges:
                 straight = first[axis] + share * (last[axis] - first[axis])
                 off = abs(middle[axis] - straight) / spread
-                self._add(NOISE[f"{kind} {what}"].place(off))
+                # Both edges of a height jitter.
+                self._add(NOISE[what].place(off / math.sqrt(2.0) if axis == 2 else off))
 
     def _end(self, interval_s: float) -> None:
         looks = max(ENDED_LOOKS, ENDED_S / interval_s if interval_s > 0 else 0.0)
@@ -424,10 +441,10 @@ def checked(state: JsonValue) -> Mapping[str, Any]:
 
 def _thing(row: Sequence[Any]) -> _Followed:
     look, cell, height, *places = row
-    if len(places) not in (0, 3, 6) or not 0 <= int(cell) < COLUMNS * ROWS or not height > 0:
+    if len(places) not in (0, 4, 8) or not 0 <= int(cell) < COLUMNS * ROWS or not height > 0:
         raise ValueError(f"{row!r} is not a thing that is followed")
     read = [
-        (float(x), float(y), int(cut))
-        for x, y, cut in (places[i : i + 3] for i in range(0, len(places), 3))
+        (float(x), float(y), float(tall), int(cut))
+        for x, y, tall, cut in (places[i : i + 4] for i in range(0, len(places), 4))
     ]
     return _Followed(int(look), int(cell), float(height), *[*read, None, None][:2])

@@ -78,9 +78,12 @@ class SceneFigures:
     heights: tuple[float, float, float] | None
     """The heights below which 10, 50 and 90 % of the boxes are, in picture heights."""
     feet: Noise | None
-    """Of the lower edge, up and down."""
+    """Of the lower edge, up and down: from its own moves, or from those of the height where these
+    are smaller, as a walk adds to the one, and what hides somebody to the other."""
     centre: Noise | None
     """Of the middle between left and right edge, left and right."""
+    doubt: float | None
+    """Mean noise of the feet as the tracker shows them to rules, in body heights: smoothed."""
     still_feet: Noise | None
     moving_feet: Noise | None
     cells: Sequence[SceneCell]
@@ -123,8 +126,9 @@ def _figures(kept: Any, counts: Sequence[int]) -> SceneFigures:
         misses=counts[scene.MISSES] / sightings if sightings else None,
         seconds=counts[scene.SECONDS] / followed if followed else None,
         heights=None if low is None or middle is None or high is None else (low, middle, high),
-        feet=_noise(counts, "still feet", "moving feet"),
+        feet=_least(_noise(counts, "still feet", "moving feet"), _noise(counts, "height")),
         centre=_noise(counts, "still centre", "moving centre"),
+        doubt=counts[scene.DOUBT] / counts[scene.FEET] / 1e4 if counts[scene.FEET] else None,
         still_feet=_noise(counts, "still feet"),
         moving_feet=_noise(counts, "moving feet"),
         cells=tuple(_cells(counts)),
@@ -150,6 +154,12 @@ def _noise(counts: Sequence[int], *kinds: str) -> Noise | None:
     if median is None or often is None:
         return None
     return Noise(samples, median / NORMAL_MEDIAN, often)
+
+
+def _least(one: Noise | None, other: Noise | None) -> Noise | None:
+    if one is None or other is None:
+        return one
+    return min(one, other, key=lambda noise: noise.sd)
 
 
 def _quantile(counts: Sequence[int], scales: Sequence[Scale], part: float) -> float | None:
