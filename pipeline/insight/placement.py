@@ -22,9 +22,8 @@ CUT_SHARE = 0.25
 DOOR_SHARE, DOOR_TIMES = 0.2, 2.0
 """Tracks begin or end at a line in more than this share of visits, and so many times as often as
 elsewhere: there is a door, or something people come out from behind."""
-NOISY = 0.6
-"""Body heights: if whoever crosses has to get further than this to be sure, many turn back, leave
-or are lost before."""
+NOISY = 0.15
+"""Jitter in body heights: beyond this boxes are not where somebody is, and no tracker helps."""
 LONGEST_STRIDE = 1.0
 """Body heights between two looks: whoever moves further can be taken for somebody else."""
 EASY_STRIDE = 0.7
@@ -92,7 +91,7 @@ def of_line(line: Line, scene: SceneFigures) -> Placement:
         *_of_angle(placement),
         *_of_edges("line", near),
         *_of_doors(near, scene),
-        *_of_noise("line", placement),
+        *_of_noise("line", placement, scene),
         *_of_stride("line", placement, scene),
     )
     return _with(placement, remarks)
@@ -118,7 +117,7 @@ def of_zone(zone: Polygon, scene: SceneFigures) -> Placement:
     remarks = (
         *_of_emptiness("zone", placement, scene),
         *_of_edges("zone", cells),
-        *_of_noise("zone", placement),
+        *_of_noise("zone", placement, scene),
         *_of_size(zone, placement, scene),
     )
     return _with(placement, remarks)
@@ -205,13 +204,13 @@ def _of_doors(near: Sequence[SceneCell], scene: SceneFigures) -> Iterator[PlaceR
         )
 
 
-def _of_noise(kind: str, place: Placement) -> Iterator[PlaceRemark]:
-    if place.sure_from is not None and place.sure_from > NOISY and place.seen:
-        beyond = "beyond this line" if kind == "line" else "inside or outside this zone"
+def _of_noise(kind: str, place: Placement, scene: SceneFigures) -> Iterator[PlaceRemark]:
+    noise = max((n.sd for n in (scene.feet, scene.centre) if n is not None), default=0.0)
+    if noise > NOISY and place.seen:
         yield PlaceRemark(
             "noisy",
-            f"boxes jitter so much that a place is sure only {place.sure_from:.1f} body heights "
-            f"{beyond}; a better picture, a larger `max_side` or another engine helps",
+            f"boxes jitter by {noise:.0%} of a body, so a side of this {kind} is seldom sure; a "
+            "sharper picture, a nearer camera or another engine helps",
         )
 
 
