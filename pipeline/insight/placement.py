@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.core.geometry import Line, Point, Polygon, contains
 from pipeline.rules.crossing import SURE
-from pipeline.tracking.scene import COLUMNS, ROWS
+from pipeline.tracking.scene import ANGLES, COLUMNS, ROWS
 from pipeline.tracking.scene_figures import SceneCell, SceneFigures
 
 ENOUGH_TRACKS = 20
@@ -15,8 +15,11 @@ ENOUGH_SEEN = 20
 """The same of positions near a line or in a zone."""
 NEAR = 0.5
 """How near a line feet are at it, in body heights."""
-ALONG_DEGREES = 15.0
-"""Walks at a smaller angle to a line go along it."""
+ALONG_DEGREES = 20.0
+"""Walks at a smaller angle to a line go along it: whoever does is near it for three times as long
+as who crosses it straight."""
+ALONG_SHARE = 0.5
+"""More of the walks along a line than this, and it is in the wrong place."""
 CUT_SHARE = 0.25
 """A larger share of boxes that an edge of the picture cuts makes a place unfit."""
 DOOR_SHARE, DOOR_TIMES = 0.2, 2.0
@@ -50,6 +53,8 @@ class Placement:
     """So far beyond a line, or its border, a side is sure; in body heights."""
     degrees: float | None = None
     """Mean angle between a line and the walks near it: 90 straight across, 0 along."""
+    along: float | None = None
+    """The share of the walks near a line that run along it."""
     stride: float | None = None
     """Body heights that who moves there moves between two looks."""
     remarks: Sequence[PlaceRemark] = ()
@@ -69,21 +74,13 @@ def of_line(line: Line, scene: SceneFigures) -> Placement:
         seen = sum(cell.seen for cell in near)
     length = math.dist(start, end)
     normal = ((start[1] - end[1]) / length, (end[0] - start[0]) / length) if length else (1.0, 0.0)
-    speeds = sum(cell.speed for cell in near)
-    moves = sum(cell.moves for cell in near)
-    degrees = None
-    if moves >= ENOUGH_SEEN and speeds > 0:
-        # cos 2(a - b) = cos 2a cos 2b + sin 2a sin 2b, and sin² = (1 - cos 2) / 2
-        double = 2.0 * math.atan2(end[1] - start[1], end[0] - start[0])
-        cos2 = sum(cell.axis[0] for cell in near) * math.cos(double)
-        sin2 = sum(cell.axis[1] for cell in near) * math.sin(double)
-        square = min(max((1.0 - (cos2 + sin2) / speeds) / 2.0, 0.0), 1.0)
-        degrees = math.degrees(math.asin(math.sqrt(square)))
+    degrees, along = _angles(near, math.atan2(end[1] - start[1], end[0] - start[0]))
     placement = Placement(
         seen=seen,
         height=height,
         sure_from=_sure_from(scene, normal),
         degrees=degrees,
+        along=along,
         stride=_stride(scene, near),
     )
     remarks = (
@@ -94,7 +91,7 @@ def of_line(line: Line, scene: SceneFigures) -> Placement:
         *_of_noise("line", placement, scene),
         *_of_stride("line", placement, scene),
     )
-    return _with(placement, remarks)
+    return replace(placement, remarks=tuple(remarks))
 
 
 def of_zone(zone: Polygon, scene: SceneFigures) -> Placement:
@@ -120,7 +117,7 @@ def of_zone(zone: Polygon, scene: SceneFigures) -> Placement:
         *_of_noise("zone", placement, scene),
         *_of_size(zone, placement, scene),
     )
-    return _with(placement, remarks)
+    return replace(placement, remarks=tuple(remarks))
 
 
 def better_rate(scene: SceneFigures, speed: float) -> str | None:
@@ -139,15 +136,22 @@ def usual_speed(scene: SceneFigures) -> float | None:
     return sum(cell.speed for cell in scene.cells) / moves if moves >= ENOUGH_SEEN else None
 
 
-def _with(placement: Placement, remarks: Sequence[PlaceRemark]) -> Placement:
-    return Placement(
-        placement.seen,
-        placement.height,
-        placement.sure_from,
-        placement.degrees,
-        placement.stride,
-        remarks,
-    )
+def _angles(cells: Sequence[SceneCell], line: float) -> tuple[float | None, float | None]:
+    """The mean angle of the walks to a line at an angle, and the share that runs along it."""
+    moves = sum(cell.moves for cell in cells)
+    if moves < ENOUGH_SEEN:
+        return None, None
+    width = 180.0 / ANGLES
+    total = along = 0.0
+    for index in range(ANGLES):
+        walks = sum(cell.ways[index] for cell in cells)
+        off = (index * width - math.degrees(line)) % 180.0
+        angle = min(off, 180.0 - off)
+        total += walks * angle
+        # The part of the bin that lies within the limit, on either side of the line.
+        reach = min(angle + width / 2, ALONG_DEGREES) - max(angle - width / 2, -ALONG_DEGREES)
+        along += walks * min(max(reach / width, 0.0), 1.0)
+    return total / moves, along / moves
 
 
 def _of_emptiness(kind: str, place: Placement, scene: SceneFigures) -> Iterator[PlaceRemark]:
@@ -161,11 +165,12 @@ def _of_emptiness(kind: str, place: Placement, scene: SceneFigures) -> Iterator[
 
 
 def _of_angle(place: Placement) -> Iterator[PlaceRemark]:
-    if place.degrees is not None and place.degrees < ALONG_DEGREES:
+    if place.along is not None and place.along > ALONG_SHARE:
         yield PlaceRemark(
             "along",
-            f"walks run along this line (at {place.degrees:.0f} degrees on the mean), so whoever "
-            "walks along it may be counted; turn it across the walk, or move it",
+            f"{place.along:.0%} of the walks near this line run along it (within "
+            f"{ALONG_DEGREES:.0f} degrees), so whoever walks along it may be counted; turn it "
+            "across the walk, or move it",
         )
 
 

@@ -94,12 +94,14 @@ before and after it: as the standard deviation that this is evidence of, in body
 of an edge from the height, which changes slowly whatever the feet do: where looks are far apart,
 the feet are where they are because somebody walks."""
 CELLS = HEIGHTS.first + HEIGHTS.bins + 40 * len(NOISE)
-SEEN, VISITS, BEGINS, ENDS, CUT_LOW, CUT_SIDE, HEIGHT, MOVES, SPEED, VX, VY, COS2, SIN2 = range(13)
+SEEN, VISITS, BEGINS, ENDS, CUT_LOW, CUT_SIDE, HEIGHT, SPEED, VX, VY, WAYS = range(11)
 """What is known of a cell: how often feet were there, how often they came to it, how often a track
 began and ended there, how often the lower edge, or another one, cut the box; sums in hundredths of
-the box's height (picture heights), of the speed (body heights a second), of the velocity, and of
-the speed times cosine and sine of twice its angle, in which both ways along a path add up."""
-CELL_FIELDS = 13
+the box's height (picture heights), of the speed (body heights a second), and of the velocity; and
+from `WAYS` on, how often something moved at each angle, whichever way it went."""
+ANGLES = 8
+"""From 0 to 180 degrees: to the right or left, down to the right or up to the left, and so on."""
+CELL_FIELDS = WAYS + ANGLES
 PARTS = 100
 """Sums are kept in whole hundredths."""
 COUNTS = CELLS + COLUMNS * ROWS * CELL_FIELDS
@@ -331,16 +333,10 @@ class SceneMemory:
         speed = math.hypot(dx, dy) / whole_s
         if speed >= STILL_SPEED and not (first[3] | last[3]) & (_LOW | _SIDE):
             cell = CELLS + self._cell(middle[0] / self._aspect, middle[1]) * CELL_FIELDS
-            angle = 2.0 * math.atan2(dy, dx)
-            for field, value in (
-                (SPEED, speed),
-                (VX, dx / whole_s),
-                (VY, dy / whole_s),
-                (COS2, speed * math.cos(angle)),
-                (SIN2, speed * math.sin(angle)),
-            ):
+            for field, value in ((SPEED, speed), (VX, dx / whole_s), (VY, dy / whole_s)):
                 self._add(cell + field, round(min(max(value, -1e3), 1e3) * PARTS))
-            self._add(cell + MOVES)
+            turn = math.atan2(dy, dx) / math.pi % 1.0
+            self._add(cell + WAYS + int(turn * ANGLES + 0.5) % ANGLES)
         if max(early_s, whole_s - early_s) > LONGEST_STEP_S:
             return
         share = early_s / whole_s

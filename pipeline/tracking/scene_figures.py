@@ -43,14 +43,17 @@ class SceneCell:
     """The same for the other edges."""
     height: float
     """Sum of the boxes' heights, in picture heights."""
-    moves: int
     speed: float
     """Sum of the speeds of what moves, in body heights a second."""
     velocity: tuple[float, float]
     """Sum of the velocities: short where as many go one way as the other."""
-    axis: tuple[float, float]
-    """Sum of the speed times cosine and sine of twice its angle: long where all move along one
-    path, whichever way they go."""
+    ways: Sequence[int]
+    """Moves by their angle, whichever way they go: about 0 degrees, 22.5 and so on up to 180."""
+
+    @property
+    def moves(self) -> int:
+        """How often something moved through it."""
+        return sum(self.ways)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +190,7 @@ def _cells(counts: Sequence[int]) -> Iterator[SceneCell]:
             cut_low=cell[scene.CUT_LOW],
             cut_side=cell[scene.CUT_SIDE],
             height=cell[scene.HEIGHT] / scene.PARTS,
-            moves=cell[scene.MOVES],
             speed=cell[scene.SPEED] / scene.PARTS,
             velocity=(cell[scene.VX] / scene.PARTS, cell[scene.VY] / scene.PARTS),
-            axis=(cell[scene.COS2] / scene.PARTS, cell[scene.SIN2] / scene.PARTS),
+            ways=cell[scene.WAYS : scene.WAYS + scene.ANGLES],
         )

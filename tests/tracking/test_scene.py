@@ -101,7 +101,7 @@ def test_where_people_walk_and_how_fast() -> None:
     assert sum(cell.seen for cell in above) == 0
     moves, speed = sum(c.moves for c in street), sum(c.speed for c in street)
     assert speed / moves == pytest.approx(SPEED, rel=0.05)
-    assert sum(cell.axis[0] for cell in street) > 0.98 * speed
+    assert sum(cell.ways[0] for cell in street) > 0.95 * moves
     both_ways = sum(cell.velocity[0] for cell in street)
     assert abs(both_ways) < 0.5 * speed
     at_sides = sum(c.begins + c.ends for c in known.cells if abs(c.centre[0] - 0.5) > 0.4)
