@@ -201,6 +201,9 @@ class Judge:
                 judge.coverage.restore(kept.coverage)
         if judge is None or judge.tracker is None:
             return True
+        if judge.scene is not None and scene_of(kept.scene) == task.scene:
+            with suppress(ValueError):  # it is learned anew
+                judge.scene.restore(kept.scene)
         try:
             judge.tracker.restore(kept.tracker)
         except ValueError as error:
@@ -208,10 +211,9 @@ class Judge:
                 "camera %s: the tracks of task %s begin anew, as the stored ones cannot be read: %s"
             )
             logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
+            if judge.scene is not None:
+                judge.scene.break_off()  # ids start over
             return False
-        if judge.scene is not None and scene_of(kept.scene) == task.scene:
-            with suppress(ValueError):  # it is learned anew
-                judge.scene.restore(kept.scene)
         return True
 
     def _restore_rule(self, task: TaskPlan, name: str, state: JsonValue) -> bool:

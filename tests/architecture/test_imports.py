@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "pipeline.insight": (
         "pipeline.core",
         "pipeline.telemetry",
+        "pipeline.tracking",
         "pipeline.processing",
         "pipeline.rules",
         "pipeline.deployment",
