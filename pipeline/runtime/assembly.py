@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from pipeline.core.address import Address, masked
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
 from pipeline.core.errors import EngineError
@@ -141,8 +142,8 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
 
 def _scene(camera: CameraConfig) -> str:
     """A digest of where a camera's pictures come from; another login is not another scene."""
-    source = camera.source
-    places = [getattr(source, key, None) for key in ("type", "url", "path", "device")]
+    places = [getattr(camera.source, key, None) for key in ("type", "url", "path", "device")]
+    places = [masked(place.bare()) if isinstance(place, Address) else place for place in places]
     return hashlib.blake2b(str(places).encode(), digest_size=6).hexdigest()
 
 
