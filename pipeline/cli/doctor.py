@@ -124,9 +124,11 @@ def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
     if place.per_day is not None:
         facts.append(f"{place.per_day:.0f} crossings a day here")
     elif place.crossings is not None:
-        facts.append(f"{place.crossings:.0f} crossings in {place.known_s / 60:.0f} minutes")
+        long = place.known_s >= 120
+        span = f"{place.known_s / 60:.0f} minutes" if long else f"{place.known_s:.0f} seconds"
+        facts.append(f"{place.crossings:.0f} crossings in {span}")
     if known.degrees is not None:
-        facts.append(f"walks cross it at {known.degrees:.0f} degrees")
+        facts.append(f"walks meet it at {known.degrees:.0f} degrees on the mean")
     if known.sure_from is not None and known.height is not None:
         what = "the line" if place.kind == "line" else "its border"
         facts.append(
@@ -134,7 +136,7 @@ def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
             f"({known.sure_from * known.height:.1%} of the picture) beyond {what}"
         )
     if known.stride is not None:
-        facts.append(f"{known.stride:.1f} body heights between two looks")
+        facts.append(f"things move {known.stride:.2g} body heights between two looks")
     if not facts and not known.remarks:
         facts.append(
             f"too little was seen to tell: {scene.tracks} things were followed so far"

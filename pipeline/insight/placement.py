@@ -29,7 +29,7 @@ NOISY = 0.15
 """Jitter in body heights: beyond this boxes are not where somebody is, and no tracker helps."""
 LONGEST_STRIDE = 1.0
 """Body heights between two looks: whoever moves further can be taken for somebody else."""
-EASY_STRIDE = 0.7
+EASY_STRIDE = 0.75
 """What a better rate would give."""
 
 

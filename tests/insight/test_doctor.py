@@ -19,7 +19,7 @@ from tests.processing.test_life import CAMERA, Site
 from tests.tracking.scenes import Look
 from tests.tracking.street import Detector, across, crowd, seen
 
-SECONDS, RATE = 300.0, 5.0
+SECONDS, RATE = 180.0, 5.0
 LOOKS = list(seen(crowd(SECONDS, across), RATE, SECONDS, Detector(misses=0.1)))
 PLACES: dict[str, Any] = {
     "lines": {
@@ -44,7 +44,7 @@ def result(number: int, look: Look) -> Result:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A street that was watched for five minutes."""
+    """A street that was watched for three minutes."""
     made = Site(tmp_path_factory.mktemp("street"), SCENE)
     made.feed([result(number, look) for number, look in enumerate(LOOKS)])
     yield made
@@ -72,8 +72,8 @@ def test_lines_are_told_apart(site: Site) -> None:
     assert good.rules == ["entrance"]
     assert not good.placement.remarks
     assert good.crossings is not None
-    assert good.crossings > 50
-    assert good.per_day is None  # five minutes say nothing about a day
+    assert good.crossings > 30
+    assert good.per_day is None  # three minutes say nothing about a day
     assert [remark.kind for remark in bad.placement.remarks] == ["empty"]
     problem = next(p for p in diagnosis.problems() if p.path.endswith("till"))
     assert problem.path == "cameras.door.lines.till"

@@ -19,8 +19,8 @@ USUAL = Detector()
 
 @cache
 def street(way: Way, rate: float = 5.0, detector: Detector = USUAL) -> SceneFigures:
-    """What is known after five minutes of people who go one way or another."""
-    return figures_of(learned(list(seen(crowd(300.0, way), rate, 300.0, detector))).state())
+    """What is known after three minutes of people who go one way or another."""
+    return figures_of(learned(list(seen(crowd(180.0, way), rate, 180.0, detector))).state())
 
 
 def along_the_kerb(random: Random) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -25,7 +25,7 @@ from tests.tracking.street import (
 )
 from tests.tracking.street import seen as seen_by
 
-SECONDS = 200.0
+SECONDS = 120.0
 USUAL = Detector()
 PEOPLE = crowd(SECONDS, across)
 
@@ -146,7 +146,7 @@ def test_what_is_known_well_is_measured_less_often(monkeypatch: pytest.MonkeyPat
 
 def test_the_memory_does_not_grow() -> None:
     """Three times as many looks take hardly more room."""
-    shown = looks(5.0, Detector(misses=0.1))
+    shown = looks(2.0, Detector(misses=0.1))
     size = len(json.dumps(learned(shown).state()))
     more = [replace(look, at=look.at + 300 * n) for n in range(3) for look in shown]
     assert size < 12_000
