@@ -93,13 +93,19 @@ def _detector(
     if scene.still_feet is not None and scene.moving_feet is not None:
         yield (
             "",
-            f"feet of who stands {scene.still_feet.sd:.1%} of a body, of who walks "
-            f"{scene.moving_feet.sd:.1%}",
+            f"feet of who stands {_percent(scene.still_feet.sd, 1)} of a body, of who walks "
+            f"{_percent(scene.moving_feet.sd, 1)}",
         )
     if scene.misses is not None:
-        yield "misses", f"in {scene.misses:.1%} of looks at a followed thing it is not detected"
+        yield (
+            "misses",
+            f"in {_percent(scene.misses, 1)} of looks at a followed thing it is not detected",
+        )
     if scene.seconds is not None:
-        yield "second boxes", f"in {scene.seconds:.1%} of looks another box is on the same body"
+        yield (
+            "second boxes",
+            f"in {_percent(scene.seconds, 1)} of looks another box is on the same body",
+        )
 
 
 def _scores(scene: SceneFigures, start_score: float) -> str:
@@ -107,15 +113,17 @@ def _scores(scene: SceneFigures, start_score: float) -> str:
     most, total = max(scene.scores), sum(scene.scores)
     bars = "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in scene.scores)
     below = sum(scene.scores[: round(start_score * len(scene.scores))]) / total
-    return f"0 |{bars}| 1; {below:.0%} below {start_score:g}, which can only continue a track"
+    return (
+        f"0 |{bars}| 1; {_percent(below, 0)} below {start_score:g}, which can only continue a track"
+    )
 
 
 def _noise(noise: Noise, scene: SceneFigures) -> str:
     way = "up and down" if noise is scene.feet else "left and right"
     height = scene.heights[1] if scene.heights else None
-    share = f" ({noise.sd * height:.2%} of the picture's height)" if height else ""
-    often = f"1 in 20 is off by more than {noise.often:.0%}"
-    return f"jitter {noise.sd:.1%} of a body {way}{share}; {often}"
+    share = f" ({_percent(noise.sd * height, 2)} of the picture's height)" if height else ""
+    often = f"1 in 20 is off by more than {_percent(noise.often, 0)}"
+    return f"jitter {_percent(noise.sd, 1)} of a body {way}{share}; {often}"
 
 
 def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
@@ -130,10 +138,11 @@ def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
     if known.degrees is not None:
         facts.append(f"walks meet it at {known.degrees:.0f} degrees on the mean")
     if known.sure_from is not None and known.height is not None:
-        what = "the line" if place.kind == "line" else "its border"
+        what = "past it" if place.kind == "line" else "inside or outside"
+        share = _percent(known.sure_from * known.height, 1)
         facts.append(
-            f"a place is sure {known.sure_from:.2f} body heights "
-            f"({known.sure_from * known.height:.1%} of the picture) beyond {what}"
+            f"who is {known.sure_from:.2f} body heights ({share} of the picture) past "
+            f"{'it' if place.kind == 'line' else 'its border'} is surely {what}"
         )
     if known.stride is not None:
         facts.append(f"things move {known.stride:.2g} body heights between two looks")
@@ -148,3 +157,7 @@ def _place(place: PlaceReport, scene: SceneFigures) -> Iterator[str]:
     yield f"  {place.kind} {place.name} ({', '.join(place.rules)}): {'; '.join(facts)}"
     for remark in known.remarks:
         yield f"    ! {remark.message}"
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{share * 100:.{digits}f} %"

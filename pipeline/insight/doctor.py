@@ -207,7 +207,9 @@ def _places(
         users = [rule for rule, one in rules.items() if name in one.references().lines]
         if users:
             counted, known_s = _crossings(report.camera, users, rules, history)
-            yield PlaceReport("line", name, users, of_line(line.shape(), scene), counted, known_s)
+            margin = max(float(getattr(rules[rule], "margin", 0.0)) for rule in users)
+            placement = of_line(line.shape(), scene, margin)
+            yield PlaceReport("line", name, users, placement, counted, known_s)
     for name, zone in config.zones.items():
         users = [rule for rule, one in rules.items() if name in one.references().zones]
         if users:

@@ -60,8 +60,8 @@ class Placement:
     remarks: Sequence[PlaceRemark] = ()
 
 
-def of_line(line: Line, scene: SceneFigures) -> Placement:
-    """What is known of a line."""
+def of_line(line: Line, scene: SceneFigures, margin: float = 0.0) -> Placement:
+    """What is known of a line, whose rules want a margin in picture heights."""
     if scene.tracks < ENOUGH_TRACKS:
         return Placement(0)
     start, end = (_in_heights(point, scene.aspect) for point in (line.start, line.end))
@@ -78,7 +78,7 @@ def of_line(line: Line, scene: SceneFigures) -> Placement:
     placement = Placement(
         seen=seen,
         height=height,
-        sure_from=_sure_from(scene, normal),
+        sure_from=_sure_from(scene, normal, margin / height if height else 0.0),
         degrees=degrees,
         along=along,
         stride=_stride(scene, near),
@@ -270,13 +270,14 @@ def _distance(point: Point, start: Point, end: Point) -> float:
     return math.dist(point, (start[0] + part * along[0], start[1] + part * along[1]))
 
 
-def _sure_from(scene: SceneFigures, normal: Point) -> float | None:
+def _sure_from(scene: SceneFigures, normal: Point, least: float = 0.0) -> float | None:
     """How far beyond a line a rule takes a side for sure, in body heights."""
     if scene.doubt is not None:
-        return SURE * scene.doubt
+        return max(SURE * scene.doubt, least)
     if scene.feet is None or scene.centre is None:
         return None
-    return SURE * math.hypot(normal[0] * scene.centre.sd, normal[1] * scene.feet.sd)
+    noise = math.hypot(normal[0] * scene.centre.sd, normal[1] * scene.feet.sd)
+    return max(SURE * noise, least)
 
 
 def _stride(scene: SceneFigures, cells: Sequence[SceneCell]) -> float | None:

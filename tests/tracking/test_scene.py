@@ -187,7 +187,8 @@ def test_nothing_is_known_at_first() -> None:
     """And every figure says so."""
     known = figures_of(SceneMemory(ASPECT).state())
     assert (known.looks, known.tracks) == (0, 0)
-    assert known.rate is known.boxes is known.misses is known.heights is known.feet is None
+    figures = (known.rate, known.boxes, known.misses, known.seconds, known.heights, known.feet)
+    assert set(figures) == {None}
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,7 @@ def test_another_state_is_refused(damage: dict[str, JsonValue]) -> None:
     with pytest.raises(ValueError, match=r"."):
         memory.restore({**state, **damage})
     assert memory.state() == state
-    for other in (None, [], "x", {}):
+    others: list[JsonValue] = [None, [], "x", {}]
+    for other in others:
         with pytest.raises(ValueError, match=r"."):
             figures_of(other)
