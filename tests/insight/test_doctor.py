@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from connectors.stores import StoreConfig
 from pipeline.core.answers import Answer, Boxes
 from pipeline.core.errors import StoreError
 from pipeline.core.jobs import Result
+from pipeline.core.store import Commit
 from pipeline.deployment.model import Deployment
 from pipeline.insight.doctor import NOTHING_YET, DetectorReport, Diagnosis, diagnose
 from pipeline.testing import ManualClock
+from tests.connectors.stores.postgres import server_url
 from tests.processing.life_scene import shop
 from tests.processing.test_life import CAMERA, Site
 from tests.tracking.scenes import Look
@@ -155,3 +158,15 @@ def test_a_store_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/torn.db"
     with pytest.raises(StoreError):
         diagnose(Deployment.model_validate({**SCENE, "store": {"url": url}}), ManualClock())
+
+
+@pytest.mark.slow
+def test_postgresql_says_the_same(site: Site) -> None:
+    """What one database has of a scene, another gives back."""
+    with server_url() as url:
+        store = StoreConfig(url=url).build(ManualClock(LOOKS[-1].at))
+        store.commit(Commit(checkpoints=site.store.checkpoints()))
+        store.close()
+        made = Deployment.model_validate({**SCENE, "store": {"url": url}})
+        people = diagnose(made, ManualClock(LOOKS[-1].at)).detectors[0]
+    assert people.scene == found(site)[1].scene
