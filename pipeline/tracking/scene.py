@@ -273,7 +273,7 @@ class SceneMemory:
         self._add(MEASURED)
         self._add(NUMBERS + min(len(boxes), NUMBER_BINS - 1))
         for score in scores:
-            self._add(SCORES + min(max(int(score * SCORE_BINS), 0), SCORE_BINS - 1))
+            self._add(SCORES + int(min(max(0.0, score) * SCORE_BINS, SCORE_BINS - 1)))
         # A tracker may have completed a box that is partly hidden, but only upwards and downwards.
         detected = {(box[0], box[2]): box for box in boxes}
         for track in tracks:

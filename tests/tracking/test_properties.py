@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Track
+from pipeline.tracking.scene import SceneMemory
+from pipeline.tracking.scene_figures import figures_of
 from tests.tracking.scenes import START, Look, ids, person_tracker, run
 
 fractions = st.floats(0.0, 1.0, allow_nan=False, width=32)
@@ -108,3 +110,26 @@ def test_what_is_no_state_is_refused(state: JsonValue) -> None:
     with pytest.raises(ValueError, match="not the state of a tracker"):
         tracker.restore(state)
     assert tracker.state() == before
+
+
+@given(crowds(), st.integers(0, 13))
+@settings(max_examples=40)
+def test_a_scene_is_learned_of_any_boxes(seen: list[Look], broken_at: int) -> None:
+    """Whatever the boxes and times; nothing raises, counts add up, and a restart is exact."""
+    tracker = person_tracker()
+    memory, other = SceneMemory(16 / 9), SceneMemory(16 / 9)
+    for number, look in enumerate(seen):
+        tracks = tracker.update(look.at, look.boxes, look.scores)
+        memory.see(look.at, look.boxes, look.scores, tracks)
+        other.see(look.at, look.boxes, look.scores, tracks)
+        if number == broken_at:
+            restored = SceneMemory(16 / 9)
+            restored.restore(json.loads(json.dumps(other.state())))
+            other = restored
+    assert other.state() == memory.state()
+    known = figures_of(memory.state())
+    assert known.looks == len(seen)
+    assert sum(cell.begins for cell in known.cells) == known.tracks
+    assert sum(cell.ends for cell in known.cells) <= known.tracks
+    assert sum(known.scores) <= sum(len(look.boxes) for look in seen)
+    assert known.misses is None or 0 <= known.misses < 1
