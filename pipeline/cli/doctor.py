@@ -80,7 +80,9 @@ def _detector(
         yield "boxes", f"{scene.boxes:.1f} in a look, {scene.most_boxes} at most"
     if any(scene.scores):
         yield "scores", _scores(scene, report.start_score)
-    yield "followed", f"{scene.tracks} things"
+    loose = scene.unfollowed(report.start_score)
+    of = f"; {_percent(loose)} of the boxes that could begin a track are of none" if loose else ""
+    yield "followed", f"{scene.tracks} things{of}"
     if scene.heights is not None:
         low, middle, high = (f"{height * 100:.0f}" for height in scene.heights)
         yield (

@@ -16,6 +16,7 @@ from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
 from pipeline.insight.placement import (
     Placement,
     better_rate,
+    loose_boxes,
     of_line,
     of_zone,
     usual_speed,
@@ -184,7 +185,8 @@ def _examined(
     assumed = asked.track.speed if isinstance(asked, DetectTask) else 0.0
     speed = usual_speed(scene) or assumed
     rate = better_rate(scene, speed) if scene.tracks else None
-    advice = [rate] if rate else []
+    loose = loose_boxes(scene, report.start_score)
+    advice = [sentence for sentence in (rate, loose) if sentence]
     wanted_s = max(config.sample.interval_s, asked.every.total_seconds() if asked.every else 0.0)
     if scene.interval_s is not None and scene.interval_s > SLOWER * wanted_s:
         advice.append(

@@ -27,6 +27,9 @@ DOOR_SHARE, DOOR_TIMES = 0.2, 2.0
 elsewhere: there is a door, or something people come out from behind."""
 NOISY = 0.15
 """Jitter in body heights: beyond this boxes are not where somebody is, and no tracker helps."""
+LOOSE_SHARE, ENOUGH_BOXES = 0.4, 100
+"""More of at least so many boxes should not be without a track; where all is well it is a tenth,
+and a quarter where a detector often sees a body twice."""
 LONGEST_STRIDE = 1.0
 """Body heights between two looks: whoever moves further can be taken for somebody else."""
 EASY_STRIDE = 0.75
@@ -127,6 +130,18 @@ def better_rate(scene: SceneFigures, speed: float) -> str | None:
     return (
         f"things move {speed * scene.interval_s:.1f} body heights between two looks, so one may be "
         f"taken for another; look every {_neat(EASY_STRIDE / speed)} or more often"
+    )
+
+
+def loose_boxes(scene: SceneFigures, start_score: float) -> str | None:
+    """A sentence on boxes that nothing follows, as where things are too fast for the tracker."""
+    loose = scene.unfollowed(start_score)
+    if loose is None or loose < LOOSE_SHARE or sum(scene.scores) < ENOUGH_BOXES:
+        return None
+    return (
+        f"{loose:.0%} of the boxes with a score of {start_score:g} and more belong to nothing that "
+        "is followed: things may move too far between two looks; look more often, or write "
+        "`track: {speed: 5}` for what is as fast as cars"
     )
 
 

@@ -73,6 +73,8 @@ class SceneFigures:
     scores: Sequence[int]
     """Boxes by score: how many from 0 to .05, from there to .1, and so on."""
     tracks: int
+    followed: int
+    """Boxes, of those in `scores`, that belong to something that is followed."""
     sightings: int
     misses: float | None
     """The share of looks in which a followed thing was not detected, between two sightings."""
@@ -95,6 +97,14 @@ class SceneFigures:
     def rate(self) -> float | None:
         """Looks per second."""
         return 1.0 / self.interval_s if self.interval_s else None
+
+    def unfollowed(self, start_score: float) -> float | None:
+        """The share of the boxes that could begin a track, but belong to nothing that is followed.
+
+        Where many boxes with lower scores continue tracks, it is less than that.
+        """
+        sure = sum(self.scores[round(start_score * len(self.scores)) :])
+        return max(1.0 - self.followed / sure, 0.0) if sure else None
 
 
 def figures_of(state: JsonValue) -> SceneFigures:
@@ -125,6 +135,7 @@ def _figures(kept: Any, counts: Sequence[int]) -> SceneFigures:
         most_boxes=max((number for number, looks in enumerate(numbers) if looks), default=0),
         scores=tuple(counts[scene.SCORES : scene.SCORES + scene.SCORE_BINS]),
         tracks=counts[scene.BEGUN],
+        followed=followed,
         sightings=sightings,
         misses=counts[scene.MISSES] / sightings if sightings else None,
         seconds=counts[scene.SECONDS] / followed if followed else None,

@@ -1,13 +1,14 @@
 """A line or zone in a bad place is told, with the reason, and one in a good place is not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from random import Random
 
 import pytest
 
 from pipeline.core.geometry import Line, Polygon
-from pipeline.insight.placement import Placement, of_line, of_zone
+from pipeline.insight.placement import Placement, loose_boxes, of_line, of_zone
 from pipeline.tracking.scene_figures import SceneFigures, figures_of
 from tests.tracking.street import Detector, across, crowd, learned, seen
 
@@ -95,6 +96,16 @@ def test_a_rate_that_is_too_low_is_told() -> None:
     found = of_line(MIDDLE, street(across, 0.5))
     assert told(found) == {"fast"}
     assert "look every 1s or more often" in found.remarks[0].message
+
+
+def test_boxes_that_nothing_follows_are_told() -> None:
+    """Half of them are too many; those that a detector with misses and second boxes leaves, not."""
+    well = street(across, 5.0, Detector(misses=0.2, seconds=0.2))
+    assert loose_boxes(well, 0.4) is None
+    told = loose_boxes(replace(well, followed=sum(well.scores) // 2), 0.3)
+    assert told is not None
+    assert told.startswith("50% of the boxes with a score of 0.3 and more belong to nothing")
+    assert "write `track: {speed: 5}`" in told
 
 
 def test_a_detector_that_jitters_too_much_is_told() -> None:

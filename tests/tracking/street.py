@@ -101,9 +101,9 @@ def seen(
         yield Look(START + at_s, tuple(b for b, _ in boxes), tuple(score for _, score in boxes))
 
 
-def learned(looks: Sequence[Look], aspect: float = ASPECT) -> SceneMemory:
+def learned(looks: Sequence[Look]) -> SceneMemory:
     """What a memory makes of it, with the tracker as it comes."""
-    tracker, memory = TrackerConfig().build("person", aspect), SceneMemory(aspect)
+    tracker, memory = TrackerConfig().build("person", ASPECT), SceneMemory(ASPECT)
     for look in looks:
         memory.see(look.at, look.boxes, look.scores, tracker.update(*_of(look)))
     return memory
