@@ -139,7 +139,7 @@ def loose_boxes(scene: SceneFigures, start_score: float) -> str | None:
     if loose is None or loose < LOOSE_SHARE or sum(scene.scores) < ENOUGH_BOXES:
         return None
     return (
-        f"{loose:.0%} of the boxes with a score of {start_score:g} and more belong to nothing that "
+        f"{loose * 100:.0f} % of the boxes with a score of {start_score:g} and more belong to nothing that "
         "is followed: things may move too far between two looks; look more often, or write "
         "`track: {speed: 5}` for what is as fast as cars"
     )
@@ -183,7 +183,7 @@ def _of_angle(place: Placement) -> Iterator[PlaceRemark]:
     if place.along is not None and place.along > ALONG_SHARE:
         yield PlaceRemark(
             "along",
-            f"{place.along:.0%} of the walks near this line run along it (within "
+            f"{place.along * 100:.0f} % of the walks near this line run along it (within "
             f"{ALONG_DEGREES:.0f} degrees), so whoever walks along it may be counted; turn it "
             "across the walk, or move it",
         )
@@ -199,13 +199,13 @@ def _of_edges(kind: str, cells: Sequence[SceneCell]) -> Iterator[PlaceRemark]:
     if low > CUT_SHARE:
         yield PlaceRemark(
             "cut",
-            f"the lower edge of the picture cuts {low:.0%} of the bodies {where}, so their feet "
+            f"the lower edge of the picture cuts {low * 100:.0f} % of the bodies {where}, so their feet "
             "are not seen; move it up, or tilt the camera down",
         )
     if side > CUT_SHARE and kind == "line":
         yield PlaceRemark(
             "edge",
-            f"an edge of the picture cuts {side:.0%} of the bodies {where}: they come and go "
+            f"an edge of the picture cuts {side * 100:.0f} % of the bodies {where}: they come and go "
             "before they have crossed it; move it further into the picture",
         )
 
@@ -229,7 +229,7 @@ def _of_noise(kind: str, place: Placement, scene: SceneFigures) -> Iterator[Plac
     if noise > NOISY and place.seen:
         yield PlaceRemark(
             "noisy",
-            f"boxes jitter by {noise:.0%} of a body, so a side of this {kind} is seldom sure; a "
+            f"boxes jitter by {noise * 100:.0f} % of a body, so a side of this {kind} is seldom sure; a "
             "sharper picture, a nearer camera or another engine helps",
         )
 

@@ -104,7 +104,7 @@ def test_boxes_that_nothing_follows_are_told() -> None:
     assert loose_boxes(well, 0.4) is None
     told = loose_boxes(replace(well, followed=sum(well.scores) // 2), 0.3)
     assert told is not None
-    assert told.startswith("50% of the boxes with a score of 0.3 and more belong to nothing")
+    assert told.startswith("50 % of the boxes with a score of 0.3 and more belong to nothing")
     assert "write `track: {speed: 5}`" in told
 
 
