@@ -139,9 +139,9 @@ def loose_boxes(scene: SceneFigures, start_score: float) -> str | None:
     if loose is None or loose < LOOSE_SHARE or sum(scene.scores) < ENOUGH_BOXES:
         return None
     return (
-        f"{loose * 100:.0f} % of the boxes with a score of {start_score:g} and more belong to nothing that "
-        "is followed: things may move too far between two looks; look more often, or write "
-        "`track: {speed: 5}` for what is as fast as cars"
+        f"{loose * 100:.0f} % of the boxes with a score of {start_score:g} and more belong to "
+        "nothing that is followed: things may move too far between two looks; look more often, or "
+        "write `track: {speed: 5}` for what is as fast as cars"
     )
 
 
@@ -199,14 +199,14 @@ def _of_edges(kind: str, cells: Sequence[SceneCell]) -> Iterator[PlaceRemark]:
     if low > CUT_SHARE:
         yield PlaceRemark(
             "cut",
-            f"the lower edge of the picture cuts {low * 100:.0f} % of the bodies {where}, so their feet "
-            "are not seen; move it up, or tilt the camera down",
+            f"the lower edge of the picture cuts {low * 100:.0f} % of the bodies {where}, so "
+            "their feet are not seen; move it up, or tilt the camera down",
         )
     if side > CUT_SHARE and kind == "line":
         yield PlaceRemark(
             "edge",
-            f"an edge of the picture cuts {side * 100:.0f} % of the bodies {where}: they come and go "
-            "before they have crossed it; move it further into the picture",
+            f"an edge of the picture cuts {side * 100:.0f} % of the bodies {where}: they "
+            "come and go before they have crossed it; move it further into the picture",
         )
 
 
@@ -229,8 +229,8 @@ def _of_noise(kind: str, place: Placement, scene: SceneFigures) -> Iterator[Plac
     if noise > NOISY and place.seen:
         yield PlaceRemark(
             "noisy",
-            f"boxes jitter by {noise * 100:.0f} % of a body, so a side of this {kind} is seldom sure; a "
-            "sharper picture, a nearer camera or another engine helps",
+            f"boxes jitter by {noise * 100:.0f} % of a body, so a side of this {kind} is seldom "
+            "sure; a sharper picture, a nearer camera or another engine helps",
         )
 
 
