@@ -79,6 +79,7 @@ def test_a_camera_is_described_in_plain_words(file: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_machines_are_told_the_same(file: Path) -> None:
     """As JSON, for the cameras that are named."""
     code, out, _ = moonwatch("doctor", file, "--json", "--camera", "street")
@@ -106,6 +107,7 @@ def test_check_warns_of_lines_in_bad_places(file: Path) -> None:
     assert said["memory"] is None
 
 
+@pytest.mark.slow
 def test_without_observations_one_sentence_is_said(file: Path, tmp_path: Path) -> None:
     """By both commands, which then have found nothing wrong."""
     store = f"store.url=sqlite:///{tmp_path}/none.db"
@@ -117,6 +119,7 @@ def test_without_observations_one_sentence_is_said(file: Path, tmp_path: Path) -
     assert "nothing is known yet" in out
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_not_there_is_refused(file: Path) -> None:
     """With the names of those that are."""
     code, _, errors = moonwatch("doctor", file, "--camera", "yard")
