@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.core.geometry import Line, Point, Polygon, contains
-from pipeline.rules.crossing import SURE
 from pipeline.tracking.scene import ANGLES, COLUMNS, ROWS
 from pipeline.tracking.scene_figures import SceneCell, SceneFigures
 
@@ -27,6 +26,9 @@ DOOR_SHARE, DOOR_TIMES = 0.2, 2.0
 elsewhere: there is a door, or something people come out from behind."""
 NOISY = 0.15
 """Jitter in body heights: beyond this boxes are not where somebody is, and no tracker helps."""
+SURE_SDS = 3.0
+"""So many standard deviations beyond a line a side is sure: rules ask for 2.3 of somebody who goes
+straight through, and for 3 and more of somebody who stays near the line."""
 LOOSE_SHARE, ENOUGH_BOXES = 0.4, 100
 """More of at least so many boxes should not be without a track; where all is well it is a tenth,
 and a quarter where a detector often sees a body twice."""
@@ -288,11 +290,11 @@ def _distance(point: Point, start: Point, end: Point) -> float:
 def _sure_from(scene: SceneFigures, normal: Point, least: float = 0.0) -> float | None:
     """How far beyond a line a rule takes a side for sure, in body heights."""
     if scene.doubt is not None:
-        return max(SURE * scene.doubt, least)
+        return max(SURE_SDS * scene.doubt, least)
     if scene.feet is None or scene.centre is None:
         return None
     noise = math.hypot(normal[0] * scene.centre.sd, normal[1] * scene.feet.sd)
-    return max(SURE * noise, least)
+    return max(SURE_SDS * noise, least)
 
 
 def _stride(scene: SceneFigures, cells: Sequence[SceneCell]) -> float | None:
