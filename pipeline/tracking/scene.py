@@ -165,6 +165,8 @@ class SceneMemory:
                 sightings += look - thing.look
                 seen += thing.look < look
                 thing.look = look
+            elif len(followed) < MOST_FOLLOWED:  # it was away for long, and is back
+                self._follow(track)
         self._add(LOOKS)
         if sightings:
             self._add(SIGHTINGS, sightings)
@@ -249,8 +251,13 @@ class SceneMemory:
             self._add(CELLS + cell * CELL_FIELDS + BEGINS)
             self._add(CELLS + cell * CELL_FIELDS + VISITS)
             if len(self._followed) < MOST_FOLLOWED:
-                height = round(max(first[3] - first[1], 1e-4), 5)
-                self._followed[track.id] = _Followed(self._look, cell, height)
+                self._follow(track)
+
+    def _follow(self, track: Track) -> None:
+        x_min, y_min, x_max, y_max = track.steps[0].box
+        height = round(max(y_max - y_min, 1e-4), 5)
+        cell = self._cell((x_min + x_max) / 2, y_max)
+        self._followed[track.id] = _Followed(self._look, cell, height)
 
     def _is_due(self, at: float, look: int) -> bool:
         """Whether this look is measured."""
