@@ -17,6 +17,8 @@ do."""
 LEAST_REACH_S = 0.5
 """Where every picture is used, the interval is unknown; half a second suits 2 or more pictures per
 second."""
+RECENT_S = 5.0
+"""How far back a level can be amended: longer than trackers take to confirm or to find again."""
 KEPT_MINUTES = 3
 """How many minutes stay open for late results; trackers confirm within seconds."""
 
@@ -62,6 +64,8 @@ class MinutesMemory:
     minutes: dict[int, Minute] = field(default_factory=dict)
     sampled_at: float | None = None
     level: int | float = 0
+    recent: list[tuple[float, float, float]] = field(default_factory=list)
+    """(from, until, level) of the last seconds, as far as they are covered."""
 
 
 class Minutes:
@@ -91,6 +95,28 @@ class Minutes:
         minute.total += level
         minute.reach(level)
         minute.written = False
+
+    def amend(self, since: float, more: int) -> None:
+        """From `since` to the last sample the level was higher by `more`, as turns out now.
+
+        Only the covered time of the last RECENT_S can be amended. A maximum is never lowered: so
+        many were counted at the time.
+        """
+        recent = []
+        for start, end, level in self.memory.recent:
+            begin = min(max(start, since), end)
+            if start < begin:
+                recent.append((start, begin, level))
+            if begin == end:
+                continue
+            amended = max(0, level + more)
+            recent.append((begin, end, amended))
+            for minute, seconds in self._parts(begin, end):
+                minute.area += seconds * (amended - level)
+                if minute.maximum is not None:
+                    minute.maximum = max(minute.maximum, amended)
+                minute.written = False
+        self.memory.recent = recent
 
     def count(self, at: float, **amounts: float) -> None:
         """Add counts by measure at `at`, which may be a little in the past."""
@@ -152,14 +178,25 @@ class Minutes:
         if sampled_at is None:
             return
         end = min(at, sampled_at + self._reach_s)
-        start = sampled_at
+        level, recent = self.memory.level, self.memory.recent
+        for minute, seconds in self._parts(sampled_at, end):
+            minute.covered_s += seconds
+            minute.area += seconds * level
+            minute.reach(level)
+            minute.written = False
+        if sampled_at < end:
+            if recent and recent[-1][1:] == (sampled_at, level):
+                recent[-1] = (recent[-1][0], end, level)
+            else:
+                recent.append((sampled_at, end, level))
+        while recent and recent[0][1] <= at - RECENT_S:
+            del recent[0]
+
+    def _parts(self, start: float, end: float) -> Iterator[tuple[Minute, float]]:
+        """The minutes of a time, and how much of it is in each."""
         while start < end:
             stop = min(end, minute_of(start) + BUCKET_S)
-            minute = self._minute(start)
-            minute.covered_s += stop - start
-            minute.area += (stop - start) * self.memory.level
-            minute.reach(self.memory.level)
-            minute.written = False
+            yield self._minute(start), stop - start
             start = stop
 
     def _bucket(self, start: int, minute: Minute, *, unfinished: bool = False) -> Bucket:

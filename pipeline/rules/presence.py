@@ -2,75 +2,216 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.core.geometry import Point, Polygon, contains
+from pipeline.core.geometry import Box, Polygon
 from pipeline.core.rules import Observation
-from pipeline.core.tracks import Track
+from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
+from pipeline.rules.zones import BorderCrossing, Stance, ZoneGround
+
+USUAL_NOISE = 0.03
+"""Standard deviation of feet in body heights where the tracker does not tell: detectors are between
+.01 and .04."""
+LEAST_NOISE = 0.01
+"""Nobody stands stiller than this, in body heights."""
+RETURN_S = 4.0
+"""How long a track that is no longer counted can be found again: trackers give up sooner."""
+EDGE = 0.01
+"""A box this close to an edge of the picture, in 0..1, is cut off by it."""
+SEEN_SHARE = 0.4
+"""Whoever should have less than this share of his body in the picture has left it."""
+LEAVING = 0.1
+"""Speed in body heights a second with which somebody at an edge is leaving and not standing."""
+
+
+@dataclass(slots=True)
+class Body:
+    """The box a track was last seen in, and how large it is where no edge cuts it."""
+
+    box: Box
+    width: float
+    height: float
+    """Of the whole body, in 0..1 of the picture."""
+    absent_at: float | None = None
+    """Since when it counts as gone; None while it is present."""
+
+    def see(self, box: Box) -> None:
+        """Update it with the box it was seen in."""
+        width, height = box[2] - box[0], box[3] - box[1]
+        cut_x, cut_y = box[0] < EDGE or box[2] > 1.0 - EDGE, box[1] < EDGE or box[3] > 1.0 - EDGE
+        self.width = max(width, self.width) if cut_x else width
+        self.height = max(height, self.height) if cut_y else height
+        self.box = box
 
 
 @dataclass(slots=True)
 class PresenceMemory:
-    """The trails of all who are present, by track id."""
+    """The trails of all who are present or were a moment ago, by track id."""
 
     trails: dict[int, Trail] = field(default_factory=dict)
     run: str = ""
     seen_at: float = 0.0
     patience_s: float = 0.0
     """How long hidden people currently count as present."""
+    stances: dict[int, Stance] = field(default_factory=dict)
+    bodies: dict[int, Body] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What an earlier count did not know: how many more (or fewer) were inside since then."""
+
+    since: float
+    more: int
 
 
 class ZonePresence:
-    """Keeps track of who is in the picture despite missed detections and changed ids.
+    """Keeps track of who is in a zone, or in the whole picture, despite missed detections and
+    changed ids.
 
     A detector misses a person in about one picture in seven. To count these people too, a track
-    stays for `memory_s` after it was last seen, or for `at_least_s` where that is longer.
+    stays for `memory_s` after it was last seen, or for `at_least_s` where that is longer, unless it
+    walked out of the picture.
     """
 
-    def __init__(self, context: RuleContext, at_least_s: float = 0.0) -> None:
+    def __init__(
+        self, context: RuleContext, zone: Polygon | None = None, at_least_s: float = 0.0
+    ) -> None:
         self.memory = PresenceMemory()
+        self.hindsight: list[Hindsight] = []
+        """What the last frame told of earlier ones: tracks are confirmed late, lost and found
+        again, and judged inside once that is sure."""
+        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
         self._aspect = context.aspect
         self._every_s = context.every_s
         self._at_least_s = at_least_s
 
     def see(self, seen: Observation) -> dict[int, int]:
         """Process a frame; returns the old id of each new id that continues a vanished one."""
-        if seen.run != self.memory.run:  # track ids start over with each run
-            self.memory.run, self.memory.trails = seen.run, {}
-        pause_s, self.memory.seen_at = seen.at - self.memory.seen_at, seen.at
-        patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
-        self.memory.patience_s = patience_s
-        trails = self.memory.trails
+        memory = self.memory
+        if seen.run != memory.run:  # track ids start over with each run
+            memory.run, memory.trails, memory.stances, memory.bodies = seen.run, {}, {}, {}
+        pause_s, memory.seen_at = seen.at - memory.seen_at, seen.at
+        memory.patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
+        self.hindsight = []
         present = {track.id for track in seen.tracks}
         renamed: dict[int, int] = {}
         for track in seen.tracks:
-            if track.id not in trails:
-                old = continued(trails, present, self._first(track), patience_s)
-                if old is None:
-                    trails[track.id] = self._first(track)
-                else:
-                    trails[track.id] = trails.pop(old)
+            if track.id not in memory.trails:
+                old = continued(
+                    memory.trails,
+                    present,
+                    trail_of(track.steps[0], self._aspect),
+                    memory.patience_s,
+                )
+                if old is not None:
                     renamed[track.id] = old
-            for step in track.steps:
-                trails[track.id].go(step, self._aspect)
-        for id_ in [i for i, trail in trails.items() if seen.at - trail.at > patience_s]:
-            del trails[id_]
+                    for kept in (memory.trails, memory.stances, memory.bodies):
+                        if old in kept:
+                            kept[track.id] = kept.pop(old)
+            self._follow(track)
+        self._dismiss(seen.at, present)
         return renamed
 
-    def inside(self, zone: Polygon | None) -> list[int]:
-        """The ids of all who are in a zone or were last seen there; without a zone, of everyone."""
-        trails = self.memory.trails
-        return [i for i in sorted(trails) if is_inside(zone, self.place(i))]
+    def inside(self) -> list[int]:
+        """The ids of all who are in the zone or were last seen there; without one, of everyone."""
+        bodies = self.memory.bodies
+        return [
+            id_
+            for id_, stance in sorted(self.memory.stances.items())
+            if stance.inside and (id_ not in bodies or bodies[id_].absent_at is None)
+        ]
 
-    def place(self, id_: int) -> Point:
-        """Where the feet of a present track are, or were last seen, in 0..1 of the frame."""
-        xy = self.memory.trails[id_].xy
-        return (xy[0] / self._aspect, xy[1])
+    def stance(self, id_: int) -> Stance:
+        """Whether somebody is inside, and since when."""
+        return self.memory.stances[id_]
 
-    def _first(self, track: Track) -> Trail:
-        return trail_of(track.steps[0], self._aspect)
+    def end_stay(self, id_: int) -> None:
+        """What was somebody's stay is over; if he is still there, he begins another."""
+        if id_ in self.memory.stances:
+            self.memory.stances[id_].entered_at = None
+
+    def _follow(self, track: Track) -> None:
+        """Take one track's new steps to its trail, body and stance."""
+        memory, id_ = self.memory, track.id
+        first = track.steps[0]
+        if id_ not in memory.trails:
+            memory.trails[id_] = trail_of(first, self._aspect)
+        if id_ not in memory.stances:
+            memory.stances[id_] = stance = Stance.first(first.at, self._is_inside(id_))
+            if stance.inside:
+                self.hindsight.append(Hindsight(first.at, 1))
+        body = memory.bodies.get(id_)
+        if body is None:
+            body = memory.bodies[id_] = _body(first.box)
+        stance = memory.stances[id_]
+        if body.absent_at is not None:
+            if stance.inside:
+                self.hindsight.append(Hindsight(body.absent_at, 1))
+            body.absent_at = None
+        for step in track.steps:
+            memory.trails[id_].go(step, self._aspect)
+            body.see(step.box)
+            crossed = self._judge(id_, stance, step)
+            if crossed is not None:
+                self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+
+    def _judge(self, id_: int, stance: Stance, step: Step) -> BorderCrossing | None:
+        trail, ground = self.memory.trails[id_], self._ground
+        if ground is None:
+            stance.at = stance.inside_at = step.at
+            return None
+        if step.feet is None:
+            noise = USUAL_NOISE * trail.height
+        else:
+            noise = max(step.feet.noise, LEAST_NOISE * trail.height)
+        place = (trail.xy[0] / self._aspect, trail.xy[1])
+        return stance.see(step.at, ground.depth(place), max(noise, 1e-4), ground.deepest)
+
+    def _is_inside(self, id_: int) -> bool:
+        x, y = self.memory.trails[id_].xy
+        return self._ground is None or self._ground.contains((x / self._aspect, y))
+
+    def _dismiss(self, at: float, present: set[int]) -> None:
+        """Count no longer who is hidden for too long or has left, and forget who stays away."""
+        memory = self.memory
+        for id_, trail in list(memory.trails.items()):
+            if id_ in present:
+                continue
+            hidden_s = at - trail.at
+            if hidden_s > max(memory.patience_s, RETURN_S):
+                for kept in (memory.trails, memory.stances, memory.bodies):
+                    kept.pop(id_, None)
+                continue
+            if id_ not in memory.stances:  # of an earlier release's state
+                memory.stances[id_] = Stance.first(trail.at, self._is_inside(id_))
+            body = memory.bodies.get(id_)
+            if body is None:
+                x, y = trail.xy[0] / self._aspect, trail.xy[1]
+                body = memory.bodies[id_] = _body((x, y - trail.height, x, y))
+            if body.absent_at is None and (
+                hidden_s > memory.patience_s or self._has_left(trail, body, hidden_s)
+            ):
+                body.absent_at = at
+
+    def _has_left(self, trail: Trail, body: Body, hidden_s: float) -> bool:
+        """Whether it was on its way out of the picture, and should be outside by now."""
+        vx, vy = trail.speed[0] / self._aspect, trail.speed[1]
+        least = LEAVING * trail.height
+        for low, high, speed, size, unit in (
+            (body.box[0], body.box[2], vx, body.width, self._aspect),
+            (body.box[1], body.box[3], vy, body.height, 1.0),
+        ):
+            if abs(speed) * unit < least or size <= 0:
+                continue
+            if speed < 0:
+                inside = high + speed * hidden_s
+            else:
+                inside = 1.0 - (low + speed * hidden_s)
+            if inside < SEEN_SHARE * size:
+                return True
+        return False
 
 
-def is_inside(zone: Polygon | None, place: Point) -> bool:
-    """Whether a position in the frame (0..1) is in a zone; without a zone, always."""
-    return zone is None or contains(zone, place)
+def _body(box: Box) -> Body:
+    return Body(box, box[2] - box[0], box[3] - box[1])

@@ -178,8 +178,8 @@ def test_only_the_zone_counts() -> None:
     """Feet decide: a person whose body leans over the border stands where the feet are."""
     rule = occupancy(zone="left", more_than=0)
     frames = [
-        seen(0.0, track(1, 0.0, 0.51, 0.5), track(2, 0.0, 0.9, 0.5)),  # the box reaches over
-        seen(1.0, track(1, 1.0, 0.49, 0.5), track(2, 1.0, 0.9, 0.5)),
+        seen(0.0, track(1, 0.0, 0.53, 0.5), track(2, 0.0, 0.9, 0.5)),  # the box reaches over
+        seen(1.0, track(1, 1.0, 0.46, 0.5), track(2, 1.0, 0.9, 0.5)),
     ]
 
     assert phases(judged(rule, frames)) == [("start", 1.0)]

@@ -77,12 +77,12 @@ def test_presence_remembers_for_a_moment() -> None:
     presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5)))
 
     presence.see(seen(2.5))
-    assert presence.inside(None) == [1]
+    assert presence.inside() == [1]
     presence.see(seen(2.75))
-    assert presence.inside(None) == []
+    assert presence.inside() == []
     presence.see(seen(3.0, track(2, 3.0, 0.2, 0.5)))
     presence.see(seen(4.0, run="r2"))
-    assert presence.inside(None) == []
+    assert presence.inside() == []
 
 
 def test_presence_tells_who_was_renamed() -> None:
@@ -91,7 +91,7 @@ def test_presence_tells_who_was_renamed() -> None:
 
     assert presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5))) == {}
     assert presence.see(seen(0.5, track(7, 0.5, 0.2, 0.5))) == {7: 1}
-    assert presence.inside(None) == [7]
+    assert presence.inside() == [7]
 
 
 def test_in_a_lively_scene_nobody_is_waited_for_long() -> None:
@@ -100,6 +100,6 @@ def test_in_a_lively_scene_nobody_is_waited_for_long() -> None:
     presence.see(seen(0.0, track(1, 0.0, 0.2, 0.5)))
 
     presence.see(seen(10.0))
-    assert presence.inside(None) == [1]
+    assert presence.inside() == [1]
     presence.see(seen(10.5))
-    assert presence.inside(None) == []
+    assert presence.inside() == []

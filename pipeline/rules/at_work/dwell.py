@@ -15,7 +15,7 @@ from pipeline.rules.dwell import DwellConfig
 from pipeline.rules.holding import HoldingTerms, Reason, still_quiet
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
+from pipeline.rules.presence import PresenceMemory, ZonePresence
 from pipeline.rules.schedule import Schedule
 
 
@@ -59,12 +59,11 @@ class Dwell:
     def __init__(self, config: DwellConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._zone = context.zone(config.zone)
         self._schedule = Schedule(config.schedule, context.timezone)
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._minutes = Minutes(context, config.measures)
-        self._presence = ZonePresence(context, terms.gap_s)
+        self._presence = ZonePresence(context, context.zone(config.zone), terms.gap_s)
         self._memory = _DwellState(self._minutes.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
@@ -123,9 +122,10 @@ class Dwell:
             visit = visits.get(track.id)
             if visit is None or self._is_over(visit, seen.at):
                 continue  # a visit that is over ends first, then the next one begins
-            visit.outside = not is_inside(self._zone, self._presence.place(track.id))
-            if not visit.outside:
-                visit.inside_at, visit.box = seen.at, track.box
+            stance = self._presence.stance(track.id)
+            visit.outside, visit.inside_at = not stance.inside, stance.inside_at
+            if stance.inside:
+                visit.box = track.box
 
     def _is_over(self, visit: Visit, at: float, known: bool = True) -> bool:
         patience_s = self._terms.gap_s if visit.outside else self._presence.memory.patience_s
@@ -140,16 +140,12 @@ class Dwell:
             if self._is_over(visit, seen.at, known):
                 yield from self._end(id_, seen.at, "over" if known else "unknown", seen)
         for id_, track in here.items():
-            inside = is_inside(self._zone, self._presence.place(id_))
-            if inside and id_ not in self._memory.visits:
-                self._memory.visits[id_] = self._new_visit(track)
-                self._minutes.count(self._memory.visits[id_].since, entered=1)
-
-    def _new_visit(self, track: Track) -> Visit:
-        """A visit that began with the first position inside that rules have not seen yet."""
-        inside = [step.at for step in track.steps if is_inside(self._zone, step.anchor)]
-        now = track.steps[-1].at
-        return Visit(track.id, track.label, min(inside, default=now), now, track.box)
+            stance = self._presence.stance(id_)
+            if stance.inside and id_ not in self._memory.visits:
+                entered_at, until = stance.entered_at, stance.inside_at
+                since = track.steps[0].at if entered_at is None else entered_at
+                self._memory.visits[id_] = Visit(track.id, track.label, since, until, track.box)
+                self._minutes.count(since, entered=1)
 
     def _veiled(self) -> int:
         return sum(visit.veiled for visit in self._memory.visits.values())
@@ -186,6 +182,7 @@ class Dwell:
     ) -> Iterator[Event]:
         memory = self._memory
         visit = memory.visits.pop(id_)
+        self._presence.end_stay(id_)
         seconds = visit.inside_at - visit.since
         memory.ended += 1
         memory.ended_s += seconds

@@ -10,6 +10,7 @@ from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.limits import LEVEL, LimitFields
 from pipeline.rules.minutes import Minutes, MinutesMemory
+from pipeline.rules.presence import Hindsight
 from pipeline.rules.schedule import Schedule
 
 
@@ -19,6 +20,8 @@ class Reading:
 
     number: int
     at_least: bool = False
+    hindsight: tuple[Hindsight, ...] = ()
+    """What the readings before it did not know."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class Limit:
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
         """Judge one more number; `reading` is None where it is unknown."""
         self._minutes.sample(seen.at, None if reading is None else reading.number)
+        for known in () if reading is None else reading.hindsight:
+            self._minutes.amend(known.since, known.more)
         was_veiled = self._holding.is_veiled
         events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
         withheld = int(self._holding.is_veiled and not was_veiled)

@@ -14,7 +14,8 @@ from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
 from pipeline.rules.context import RuleContext
 from pipeline.rules.memory import dump, load
 from pipeline.rules.occupancy import OccupancyConfig
-from pipeline.rules.presence import PresenceMemory, ZonePresence, is_inside
+from pipeline.rules.presence import PresenceMemory, ZonePresence
+from pipeline.rules.zones import ZoneGround
 
 
 @dataclass(slots=True)
@@ -30,9 +31,10 @@ class Occupancy:
     """Counts feet inside a zone: of tracks where the task is tracked, otherwise of detections."""
 
     def __init__(self, config: OccupancyConfig, context: RuleContext) -> None:
-        self._zone = context.zone(config.zone)
+        zone = context.zone(config.zone)
+        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
         self._limit = Limit(config, context, config.type, config.zone)
-        self._presence = ZonePresence(context)
+        self._presence = ZonePresence(context, zone)
         self._memory = _OccupancyState(self._limit.memory, self._presence.memory)
 
     def judge(self, seen: Observation) -> Verdict:
@@ -66,13 +68,16 @@ class Occupancy:
         if isinstance(answer, Failed | Text):
             return None
         if isinstance(answer, Number):
-            return Reading(answer.value, answer.saturated) if self._zone is None else None
+            return Reading(answer.value, answer.saturated) if self._ground is None else None
         self._memory.tracked = self._memory.tracked or bool(seen.tracks)
         if self._memory.tracked:
             self._presence.see(seen)
-            return Reading(len(self._presence.inside(self._zone)), answer.saturated)
+            number, hindsight = len(self._presence.inside()), tuple(self._presence.hindsight)
+            return Reading(number, answer.saturated, hindsight)
         if isinstance(answer, Points):
             places = list(answer.points_xy)
         else:
             places = [bottom_centre(box) for box in answer.boxes_xyxy]
-        return Reading(sum(is_inside(self._zone, place) for place in places), answer.saturated)
+        if self._ground is not None:
+            places = [place for place in places if self._ground.contains(place)]
+        return Reading(len(places), answer.saturated)

@@ -1,0 +1,158 @@
+"""Whether somebody is in a zone: judged by how sure that is, and dated when he crossed the border."""
+
+from dataclasses import dataclass
+
+from pipeline.core.geometry import Point, Polygon, contains, distance_from_segment
+
+AT_EDGE = 0.01
+"""A corner this close to an edge of the picture, in 0..1, lies on it."""
+WITHIN = 1e-6
+"""How far inside of the picture a place beyond its edge is judged."""
+CALM_S = 0.3
+"""How long a detector's error of a box lasts: looks that follow each other faster tell less each.
+Measured on three detectors: .2 to .3 s."""
+DOUBTFUL = 2.0
+"""Standard deviations beyond the border from which a look speaks for the other side."""
+SURE = 4.0
+"""How much must speak for it. With this and the two above somebody who stands on a border for ten
+minutes is never judged anew, even if his noise is a third larger than assumed; a walker is within
+half a second."""
+MOST_SURPRISING = 8.0
+"""A single look speaks for no more than this many standard deviations: it may be a bad box."""
+EASIEST = 0.5
+"""The least that DOUBTFUL may be for entering a zone that is not much deeper than the noise."""
+BOUND_S = 1.0
+BOUND_LOOKS = 2
+"""Who walks over a border is judged within a second or two looks, whichever is longer; what spoke
+for the other side before that is not the walk over the border."""
+FAR = 100.0
+"""The depth in a zone that has no border within the picture."""
+GRID = 24
+"""In how many places across and down a zone's depth is tried."""
+
+
+class ZoneGround:
+    """A zone as ground to stand on.
+
+    It goes on beyond the edges of the picture that it reaches: feet of people who are cut off
+    there are somewhere below, and nobody can leave the zone there without leaving the picture.
+    """
+
+    def __init__(self, zone: Polygon, aspect: float) -> None:
+        self._aspect = aspect
+        corners = tuple((_snapped(x), _snapped(y)) for x, y in zone.corners)
+        self._zone = Polygon(corners)
+        self._borders = [
+            ((a[0] * aspect, a[1]), (b[0] * aspect, b[1]))
+            for a, b in zip(corners, (*corners[1:], corners[0]), strict=True)
+            if not _on_edge(a, b)
+        ]
+        self.deepest = self._deepest()
+        """How far from the border one can be inside, in picture heights."""
+
+    def contains(self, place: Point) -> bool:
+        """Whether a place (0..1, or beyond the edges of the picture) is inside."""
+        x, y = place
+        return contains(self._zone, (_in_picture(x), _in_picture(y)))
+
+    def depth(self, place: Point) -> float:
+        """How far inside of the border a place is, in picture heights; negative outside."""
+        x, y = _in_picture(place[0]), _in_picture(place[1])
+        here = (x * self._aspect, y)
+        away = min((distance_from_segment(here, a, b) for a, b in self._borders), default=FAR)
+        return away if contains(self._zone, (x, y)) else -away
+
+    def _deepest(self) -> float:
+        xs, ys = zip(*self._zone.corners, strict=True)
+        left, right, upper, lower = min(xs), max(xs), min(ys), max(ys)
+        return max(
+            self.depth((left + (right - left) * i / GRID, upper + (lower - upper) * j / GRID))
+            for i in range(GRID + 1)
+            for j in range(GRID + 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BorderCrossing:
+    """Somebody who was judged inside or outside anew."""
+
+    inside: bool
+    since: float
+    """When he crossed the border: the first look at the new side, or the middle of a gap before."""
+
+
+@dataclass(slots=True)
+class Stance:
+    """On which side of a zone's border somebody is, and what speaks against it.
+
+    A sequential test: looks that put the feet on the other side add evidence, others take it away
+    (a cumulative sum as in E. S. Page, "Continuous inspection schemes", 1954). Only when enough has
+    come together is the side changed, and then the moment when it began is what counts.
+    """
+
+    inside: bool
+    at: float
+    """Time of the last look."""
+    evidence: float = 0.0
+    """What speaks for the other side, in standard deviations."""
+    kept_at: float = 0.0
+    """The last look at which he seemed to be on his side, and the first one after it."""
+    turned_at: float | None = None
+    calm_at: float = 0.0
+    """The last look at which nothing spoke for the other side, and the first one after it."""
+    doubted_at: float | None = None
+    entered_at: float | None = None
+    """The first look of the current stay, or of the last one; None once that was ended."""
+    inside_at: float = 0.0
+    """The last look inside."""
+
+    @classmethod
+    def first(cls, at: float, inside: bool) -> "Stance":
+        """The first judgement: the likelier side."""
+        return cls(inside, at, kept_at=at, calm_at=at, entered_at=at, inside_at=at)
+
+    def see(self, at: float, depth: float, noise: float, deepest: float) -> BorderCrossing | None:
+        """One more look, with the feet's depth in the zone and their noise in picture heights."""
+        pause_s, self.at = at - self.at, at
+        away = (-depth if self.inside else depth) / noise
+        doubtful = DOUBTFUL
+        if not self.inside:  # whoever stands in the middle of a narrow zone is in it
+            doubtful = min(DOUBTFUL, max(EASIEST, deepest / noise / 2))
+        weight = min(1.0, pause_s / CALM_S)
+        self.evidence += weight * (min(away, MOST_SURPRISING) - doubtful)
+        if self.evidence <= 0:
+            self.evidence, self.calm_at, self.doubted_at = 0.0, at, None
+        elif self.doubted_at is None:
+            self.doubted_at = at
+        if away <= 0:
+            self.kept_at, self.turned_at = at, None
+        elif self.turned_at is None:
+            self.turned_at = at
+        if self.inside:
+            self.inside_at = at
+        if self.evidence < SURE or self.turned_at is None or self.doubted_at is None:
+            return None
+        kept_at, turned_at = self.kept_at, self.turned_at
+        if at - kept_at > max(BOUND_S, BOUND_LOOKS * pause_s) and self.calm_at > kept_at:
+            kept_at, turned_at = self.calm_at, self.doubted_at
+        if self.inside:
+            self.inside_at = kept_at
+        else:
+            self.entered_at, self.inside_at = turned_at, at
+        self.inside = not self.inside
+        self.evidence, self.kept_at, self.calm_at = 0.0, at, at
+        self.turned_at = self.doubted_at = None
+        gap = turned_at - kept_at > 1.5 * pause_s
+        return BorderCrossing(self.inside, (kept_at + turned_at) / 2 if gap else turned_at)
+
+
+def _snapped(value: float) -> float:
+    return 0.0 if value < AT_EDGE else 1.0 if value > 1.0 - AT_EDGE else value
+
+
+def _on_edge(a: Point, b: Point) -> bool:
+    return any(a[i] == b[i] and a[i] in (0.0, 1.0) for i in (0, 1))
+
+
+def _in_picture(value: float) -> float:
+    return min(max(value, WITHIN), 1.0 - WITHIN)
