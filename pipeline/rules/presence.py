@@ -7,7 +7,7 @@ from pipeline.core.rules import Observation
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
-from pipeline.rules.zones import BorderCrossing, Stance, ZoneGround
+from pipeline.rules.zones import FAR, BorderCrossing, Stance, ZoneGround
 
 USUAL_NOISE = 0.03
 """Standard deviation of feet in body heights where the tracker does not tell: detectors are between
@@ -22,6 +22,12 @@ SEEN_SHARE = 0.4
 """Whoever should have less than this share of his body in the picture has left it."""
 LEAVING = 0.1
 """Speed in body heights a second with which somebody at an edge is leaving and not standing."""
+USUAL_SHAPES = {"person": 0.38}
+"""Width of things, in their heights, before one was seen that no edge cuts."""
+SHAPE_BOXES = 50.0
+"""How many boxes the usual shape is the mean of."""
+CUT_S = 0.3
+"""Whoever was cut off at the left or right and is not seen for longer than this has left."""
 
 
 @dataclass(slots=True)
@@ -32,16 +38,19 @@ class Body:
     width: float
     height: float
     """Of the whole body, in 0..1 of the picture."""
+    missed_at: float | None = None
+    """The first look without it, since it was last seen."""
     absent_at: float | None = None
     """Since when it counts as gone; None while it is present."""
 
-    def see(self, box: Box) -> None:
-        """Update it with the box it was seen in."""
+    def see(self, box: Box) -> bool:
+        """Update it with the box it was seen in; returns whether that shows all of it."""
         width, height = box[2] - box[0], box[3] - box[1]
         cut_x, cut_y = box[0] < EDGE or box[2] > 1.0 - EDGE, box[1] < EDGE or box[3] > 1.0 - EDGE
         self.width = max(width, self.width) if cut_x else width
         self.height = max(height, self.height) if cut_y else height
         self.box = box
+        return not (cut_x or cut_y)
 
 
 @dataclass(slots=True)
@@ -55,6 +64,10 @@ class PresenceMemory:
     """How long hidden people currently count as present."""
     stances: dict[int, Stance] = field(default_factory=dict)
     bodies: dict[int, Body] = field(default_factory=dict)
+    shape: float | None = None
+    """Usual width of whole bodies, in their heights; None before one was seen."""
+    shaped: float = 0.0
+    """How many boxes that is the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,7 @@ class ZonePresence:
         self.hindsight: list[Hindsight] = []
         """What the last frame told of earlier ones: tracks are confirmed late, lost and found
         again, and judged inside once that is sure."""
+        self._usual_shape = USUAL_SHAPES.get(context.label or "", 0.0)
         self._ground = None if zone is None else ZoneGround(zone, context.aspect)
         self._aspect = context.aspect
         self._every_s = context.every_s
@@ -137,40 +151,58 @@ class ZonePresence:
         first = track.steps[0]
         if id_ not in memory.trails:
             memory.trails[id_] = trail_of(first, self._aspect)
-        if id_ not in memory.stances:
-            memory.stances[id_] = stance = Stance.first(first.at, self._is_inside(id_))
-            if stance.inside:
-                self.hindsight.append(Hindsight(first.at, 1))
         body = memory.bodies.get(id_)
         if body is None:
             body = memory.bodies[id_] = _body(first.box)
-        stance = memory.stances[id_]
-        if body.absent_at is not None:
-            if stance.inside:
-                self.hindsight.append(Hindsight(body.absent_at, 1))
-            body.absent_at = None
+        stance = memory.stances.get(id_)
+        if stance is None:
+            inside = self._depth(memory.trails[id_], body) >= 0
+            memory.stances[id_] = stance = Stance.first(first.at, inside)
+            if inside:
+                self.hindsight.append(Hindsight(first.at, 1))
+        if body.absent_at is not None and stance.inside:
+            self.hindsight.append(Hindsight(body.absent_at, 1))
+        body.missed_at = body.absent_at = None
         for step in track.steps:
             memory.trails[id_].go(step, self._aspect)
-            body.see(step.box)
+            if body.see(step.box):
+                self._learn_shape(step.box)
             crossed = self._judge(id_, stance, step)
             if crossed is not None:
                 self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
 
     def _judge(self, id_: int, stance: Stance, step: Step) -> BorderCrossing | None:
-        trail, ground = self.memory.trails[id_], self._ground
-        if ground is None:
-            stance.at = stance.inside_at = step.at
-            return None
+        trail = self.memory.trails[id_]
         if step.feet is None:
             noise = USUAL_NOISE * trail.height
         else:
             noise = max(step.feet.noise, LEAST_NOISE * trail.height)
-        place = (trail.xy[0] / self._aspect, trail.xy[1])
-        return stance.see(step.at, ground.depth(place), max(noise, 1e-4), ground.deepest)
+        depth = self._depth(trail, self.memory.bodies[id_])
+        deepest = FAR if self._ground is None else self._ground.deepest
+        return stance.see(step.at, depth, max(noise, LEAST_NOISE**2), deepest)
 
-    def _is_inside(self, id_: int) -> bool:
-        x, y = self.memory.trails[id_].xy
-        return self._ground is None or self._ground.contains((x / self._aspect, y))
+    def _depth(self, trail: Trail, body: Body) -> float:
+        """How far inside of the zone somebody is, in picture heights.
+
+        Of a body that the left or right edge of the picture cuts, the middle counts, as far as its
+        width is known: whoever has less than half of himself in the picture is not in it.
+        """
+        place = (trail.xy[0] / self._aspect, trail.xy[1])
+        depth = FAR if self._ground is None else self._ground.depth(place)
+        left, _, right, _ = body.box
+        if (left < EDGE) != (right > 1.0 - EDGE):
+            shape = self._usual_shape if self.memory.shape is None else self.memory.shape
+            width = max(body.width, shape * body.height / self._aspect)
+            seen = right if left < EDGE else 1.0 - left
+            depth = min(depth, (seen - width / 2) * self._aspect)
+        return depth
+
+    def _learn_shape(self, box: Box) -> None:
+        memory = self.memory
+        shape = (box[2] - box[0]) * self._aspect / max(box[3] - box[1], EDGE)
+        memory.shaped = min(memory.shaped + 1.0, SHAPE_BOXES)
+        known = shape if memory.shape is None else memory.shape
+        memory.shape = known + (shape - known) / memory.shaped
 
     def _dismiss(self, at: float, present: set[int]) -> None:
         """Count no longer who is hidden for too long or has left, and forget who stays away."""
@@ -183,19 +215,29 @@ class ZonePresence:
                 for kept in (memory.trails, memory.stances, memory.bodies):
                     kept.pop(id_, None)
                 continue
-            if id_ not in memory.stances:  # of an earlier release's state
-                memory.stances[id_] = Stance.first(trail.at, self._is_inside(id_))
             body = memory.bodies.get(id_)
-            if body is None:
+            if body is None:  # of an earlier release's state
                 x, y = trail.xy[0] / self._aspect, trail.xy[1]
                 body = memory.bodies[id_] = _body((x, y - trail.height, x, y))
-            if body.absent_at is None and (
-                hidden_s > memory.patience_s or self._has_left(trail, body, hidden_s)
-            ):
+                inside = self._depth(trail, body) >= 0
+                memory.stances[id_] = Stance.first(trail.at, inside)
+            if body.missed_at is None:
+                body.missed_at = at
+            if body.absent_at is not None:
+                continue
+            if self._has_left(trail, body, hidden_s):
+                stance = self.memory.stances[id_]
+                turned_at = stance.turned_at
+                body.absent_at = body.missed_at if turned_at is None else turned_at
+                if stance.inside:
+                    self.hindsight.append(Hindsight(body.absent_at, -1))
+            elif hidden_s > memory.patience_s:
                 body.absent_at = at
 
     def _has_left(self, trail: Trail, body: Body, hidden_s: float) -> bool:
         """Whether it was on its way out of the picture, and should be outside by now."""
+        if hidden_s > CUT_S and (body.box[0] < EDGE or body.box[2] > 1.0 - EDGE):
+            return True
         vx, vy = trail.speed[0] / self._aspect, trail.speed[1]
         least = LEAVING * trail.height
         for low, high, speed, size, unit in (
