@@ -14,8 +14,9 @@ USUAL_NOISE = 0.03
 .01 and .04."""
 LEAST_NOISE = 0.01
 """Nobody stands stiller than this, in body heights."""
-RETURN_S = 4.0
-"""How long a track that is no longer counted can be found again: trackers give up sooner."""
+RETURN_S = 5.0
+"""Nobody vanishes in the middle of a picture: whoever is found there again, or appears where he
+should be, within this time was there all the while, as is known then."""
 EDGE = 0.01
 """A box this close to an edge of the picture, in 0..1, is cut off by it."""
 SEEN_SHARE = 0.4
@@ -42,6 +43,8 @@ class Body:
     """The first look without it, since it was last seen."""
     absent_at: float | None = None
     """Since when it counts as gone; None while it is present."""
+    left: bool = False
+    """Whether it walked out of the picture."""
 
     def see(self, box: Box) -> bool:
         """Update it with the box it was seen in; returns whether that shows all of it."""
@@ -112,12 +115,10 @@ class ZonePresence:
         renamed: dict[int, int] = {}
         for track in seen.tracks:
             if track.id not in memory.trails:
-                old = continued(
-                    memory.trails,
-                    present,
-                    trail_of(track.steps[0], self._aspect),
-                    memory.patience_s,
-                )
+                first = trail_of(track.steps[0], self._aspect)
+                hidden = {id_: t for id_, t in memory.trails.items() if not self._left(id_)}
+                within_s = max(memory.patience_s, RETURN_S)
+                old = continued(hidden, present, first, within_s)
                 if old is not None:
                     renamed[track.id] = old
                     for kept in (memory.trails, memory.stances, memory.bodies):
@@ -162,7 +163,7 @@ class ZonePresence:
                 self.hindsight.append(Hindsight(first.at, 1))
         if body.absent_at is not None and stance.inside:
             self.hindsight.append(Hindsight(body.absent_at, 1))
-        body.missed_at = body.absent_at = None
+        body.missed_at, body.absent_at, body.left = None, None, False
         for step in track.steps:
             memory.trails[id_].go(step, self._aspect)
             if body.see(step.box):
@@ -204,6 +205,10 @@ class ZonePresence:
         known = shape if memory.shape is None else memory.shape
         memory.shape = known + (shape - known) / memory.shaped
 
+    def _left(self, id_: int) -> bool:
+        body = self.memory.bodies.get(id_)
+        return body is not None and body.left
+
     def _dismiss(self, at: float, present: set[int]) -> None:
         """Count no longer who is hidden for too long or has left, and forget who stays away."""
         memory = self.memory
@@ -226,6 +231,7 @@ class ZonePresence:
             if body.absent_at is not None:
                 continue
             if self._has_left(trail, body, hidden_s):
+                body.left = True
                 stance = self.memory.stances[id_]
                 turned_at = stance.turned_at
                 body.absent_at = body.missed_at if turned_at is None else turned_at

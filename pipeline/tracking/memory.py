@@ -14,6 +14,7 @@ HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
 approach the camera."""
 
+
 @dataclass(slots=True)
 class TrackMemory:
     """One thing: where it is, how it moves, and which of its steps were not shown yet."""

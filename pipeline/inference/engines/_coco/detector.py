@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from cv2.dnn import Net
     from numpy.typing import NDArray
 
+WIDEST = 1.5
+"""The net was trained on pictures squeezed to a square that were seldom wider (or taller) than this.
+In a picture of 2:1 that is squeezed it finds half of the people, and all of them in one that is
+filled up with black to this shape (benchmarks/counting.md)."""
+MOST_FILLED = 0.5
+"""No more of the net's input than this is filled up: what is very wide needs tiles."""
 NET_ROWS = 100
 """The most objects the net lists in one pass."""
 
@@ -85,9 +91,17 @@ class Coco:
         part = pixels[rows, columns]
         shrinks = part.shape[0] > 2 * SIDE or part.shape[1] > 2 * SIDE
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        squeezed = cv2.resize(part, (SIDE, SIDE), interpolation=how)
-        self._net.setInput(squeezed[None].astype(np.float32))
-        found: NDArray[np.float64] = np.asarray(self._net.forward()[0], np.float64)
+        high, wide = part.shape[:2]
+        columns_used = round(SIDE * min(1.0, max(WIDEST * wide / high, 1.0 - MOST_FILLED)))
+        rows_used = round(SIDE * min(1.0, max(WIDEST * high / wide, 1.0 - MOST_FILLED)))
+        filled = np.zeros((1, SIDE, SIDE, 3), np.float32)
+        filled[0, :rows_used, :columns_used] = cv2.resize(
+            part, (columns_used, rows_used), interpolation=how
+        )
+        self._net.setInput(filled)
+        found: NDArray[np.float64] = np.array(self._net.forward()[0], np.float64)
+        found[:, 0:4:2] *= SIDE / columns_used
+        found[:, 1:4:2] *= SIDE / rows_used
         return found
 
     def _answer(self, found: "_CocoBoxes", task: Task) -> Answer:
