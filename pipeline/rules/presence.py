@@ -121,9 +121,10 @@ class ZonePresence:
                 old = continued(hidden, present, first, within_s)
                 if old is not None:
                     renamed[track.id] = old
-                    for kept in (memory.trails, memory.stances, memory.bodies):
-                        if old in kept:
-                            kept[track.id] = kept.pop(old)
+                    memory.trails[track.id] = memory.trails.pop(old)
+                    if old in memory.bodies:  # not in an earlier release's state
+                        memory.bodies[track.id] = memory.bodies.pop(old)
+                        memory.stances[track.id] = memory.stances.pop(old)
             self._follow(track)
         self._dismiss(seen.at, present)
         return renamed
@@ -217,8 +218,9 @@ class ZonePresence:
                 continue
             hidden_s = at - trail.at
             if hidden_s > max(memory.patience_s, RETURN_S):
-                for kept in (memory.trails, memory.stances, memory.bodies):
-                    kept.pop(id_, None)
+                del memory.trails[id_]
+                memory.bodies.pop(id_, None)
+                memory.stances.pop(id_, None)
                 continue
             body = memory.bodies.get(id_)
             if body is None:  # of an earlier release's state
@@ -252,10 +254,8 @@ class ZonePresence:
         ):
             if abs(speed) * unit < least or size <= 0:
                 continue
-            if speed < 0:
-                inside = high + speed * hidden_s
-            else:
-                inside = 1.0 - (low + speed * hidden_s)
+            moved = speed * hidden_s
+            inside = high + moved if speed < 0 else 1.0 - (low + moved)
             if inside < SEEN_SHARE * size:
                 return True
         return False

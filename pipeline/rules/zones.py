@@ -1,4 +1,4 @@
-"""Whether somebody is in a zone: judged by how sure that is, and dated when he crossed the border."""
+"""Whether somebody is in a zone: judged when it is sure, and dated when the border was crossed."""
 
 from dataclasses import dataclass
 
@@ -95,6 +95,8 @@ class Stance:
     """Time of the last look."""
     evidence: float = 0.0
     """What speaks for the other side, in standard deviations."""
+    away: float = 0.0
+    """How far on the other side the last look was, in standard deviations."""
     kept_at: float = 0.0
     """The last look at which he seemed to be on his side, and the first one after it."""
     turned_at: float | None = None
@@ -119,6 +121,9 @@ class Stance:
         if not self.inside:  # whoever stands in the middle of a narrow zone is in it
             doubtful = min(DOUBTFUL, max(EASIEST, deepest / noise / 2))
         weight = min(1.0, pause_s / CALM_S)
+        if pause_s >= CALM_S and self.away <= -(SURE + DOUBTFUL) and away > doubtful:
+            self.evidence = SURE  # nobody jitters that far: he walked over the border
+        self.away = away
         self.evidence += weight * (min(away, MOST_SURPRISING) - doubtful)
         if self.evidence <= 0:
             self.evidence, self.calm_at, self.doubted_at = 0.0, at, None
@@ -139,7 +144,7 @@ class Stance:
             self.inside_at = kept_at
         else:
             self.entered_at, self.inside_at = turned_at, at
-        self.inside = not self.inside
+        self.inside, self.away = not self.inside, -self.away
         self.evidence, self.kept_at, self.calm_at = 0.0, at, at
         self.turned_at = self.doubted_at = None
         gap = turned_at - kept_at > 1.5 * pause_s

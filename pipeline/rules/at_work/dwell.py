@@ -9,7 +9,6 @@ from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
-from pipeline.core.tracks import Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.dwell import DwellConfig
 from pipeline.rules.holding import HoldingTerms, Reason, still_quiet

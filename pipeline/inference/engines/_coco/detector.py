@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDEST = 1.5
-"""The net was trained on pictures squeezed to a square that were seldom wider (or taller) than this.
+"""The net was trained on pictures squeezed to a square that were seldom wider or taller than this.
 In a picture of 2:1 that is squeezed it finds half of the people, and all of them in one that is
 filled up with black to this shape (benchmarks/counting.md)."""
 MOST_FILLED = 0.5
