@@ -47,7 +47,6 @@ class Crop:
 
 CROPS = (
     Crop("lower 35 % off", (0.0, 0.0, 1.0, 0.65)),
-    Crop("lower 50 % off", (0.0, 0.0, 1.0, 0.5)),
     Crop("left 30 % off", (0.3, 0.0, 1.0, 1.0)),
     Crop("right 30 % off", (0.0, 0.0, 0.7, 1.0)),
     Crop("upper 30 % off", (0.0, 0.3, 1.0, 1.0)),

@@ -93,6 +93,11 @@ def mean(verdict: Verdict) -> float:
     return sum((b.values["mean"] or 0.0) * b.coverage for b in minutes.values()) / covered
 
 
+def feet(place: tuple[float, float], height: float, noise: float) -> Feet:
+    """What a tracker says of feet that are there."""
+    return Feet(place, height, noise, seen=place, blur=noise)
+
+
 @pytest.mark.parametrize("corners", ZONES.values(), ids=ZONES.keys())
 @pytest.mark.parametrize(
     ("fps", "jitter", "calm_s"),
@@ -182,7 +187,7 @@ def test_a_known_noise_decides_how_long_to_wait() -> None:
     corners = ZONES["a border across"]
     for noise, expected in ((0.002, 1), (0.03, 0)):
         steps = [
-            Step(at, (0.45, y - 0.4, 0.55, y), Feet((0.5, y), 0.4, noise))
+            Step(at, (0.45, y - 0.4, 0.55, y), feet((0.5, y), 0.4, noise))
             for at, y in ((0.0, 0.74), (1.0, 0.83))
         ]
         frames = [seen(step.at, Track(1, "person", 0.8, 0.0, (step,))) for step in steps]
@@ -230,7 +235,7 @@ def test_a_zone_that_reaches_an_edge_holds_it(box: Box, corners: Corners) -> Non
 def test_feet_below_the_picture_are_in_a_zone_that_reaches_down(y: float) -> None:
     """And in none that ends before."""
     box: Box = (0.45, y - 0.5, 0.55, 1.0)
-    step = Step(0.0, box, Feet((0.5, y), 0.5, 0.01))
+    step = Step(0.0, box, feet((0.5, y), 0.5, 0.01))
     frame = seen(0.0, Track(1, "person", 0.8, 0.0, (step,)))
     reaching = rule_on(((0.1, 0.5), (0.9, 0.5), (0.9, 1.0), (0.1, 1.0)), 0.2, more_than=0)
     ending = rule_on(((0.1, 0.5), (0.9, 0.5), (0.9, 0.9), (0.1, 0.9)), 0.2, more_than=0)
