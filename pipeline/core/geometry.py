@@ -1,7 +1,6 @@
 """Points, boxes, lines and polygons in frame coordinates: x right, y down, both 0..1."""
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,15 +55,6 @@ def iou(a: Box, b: Box) -> float:
 def cross(origin: Point, a: Point, b: Point) -> float:
     """Twice the signed area of a triangle; positive when `b` is right of `origin`→`a` (y down)."""
     return (a[0] - origin[0]) * (b[1] - origin[1]) - (a[1] - origin[1]) * (b[0] - origin[0])
-
-
-def distance_from_segment(point: Point, start: Point, end: Point) -> float:
-    """How far a point is from the nearest point of a segment, where x and y have one unit."""
-    x, y = point[0] - start[0], point[1] - start[1]
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    squared = dx * dx + dy * dy
-    part = min(1.0, max(0.0, (x * dx + y * dy) / squared)) if squared > 0 else 0.0
-    return math.hypot(x - part * dx, y - part * dy)
 
 
 def segments_touch(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:

@@ -25,8 +25,8 @@ LEAVING = 0.1
 """Speed in body heights a second with which somebody at an edge is leaving and not standing."""
 USUAL_SHAPES = {"person": 0.38}
 """Width of things, in their heights, before one was seen that no edge cuts."""
-SHAPE_BOXES = 50.0
-"""How many boxes the usual shape is the mean of."""
+SHAPES = 50.0
+"""How many bodies the usual shape is the mean of."""
 CUT_S = 0.3
 """Whoever was cut off at the left or right and is not seen for longer than this has left."""
 
@@ -43,6 +43,8 @@ class Body:
     """The first look without it, since it was last seen."""
     absent_at: float | None = None
     """Since when it counts as gone; None while it is present."""
+    shown: bool = False
+    """Whether all of it was seen."""
     left: bool = False
     """Whether it walked out of the picture."""
 
@@ -70,7 +72,7 @@ class PresenceMemory:
     shape: float | None = None
     """Usual width of whole bodies, in their heights; None before one was seen."""
     shaped: float = 0.0
-    """How many boxes that is the mean of."""
+    """How many bodies that is the mean of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,8 @@ class ZonePresence:
         body.missed_at, body.absent_at, body.left = None, None, False
         for step in track.steps:
             memory.trails[id_].go(step, self._aspect)
-            if body.see(step.box):
+            if body.see(step.box) and not body.shown:
+                body.shown = True
                 self._learn_shape(step.box)
             crossed = self._judge(id_, stance, step)
             if crossed is not None:
@@ -202,7 +205,7 @@ class ZonePresence:
     def _learn_shape(self, box: Box) -> None:
         memory = self.memory
         shape = (box[2] - box[0]) * self._aspect / max(box[3] - box[1], EDGE)
-        memory.shaped = min(memory.shaped + 1.0, SHAPE_BOXES)
+        memory.shaped = min(memory.shaped + 1.0, SHAPES)
         known = shape if memory.shape is None else memory.shape
         memory.shape = known + (shape - known) / memory.shaped
 

@@ -1,8 +1,9 @@
 """Whether somebody is in a zone: judged when it is sure, and dated when the border was crossed."""
 
+import math
 from dataclasses import dataclass
 
-from pipeline.core.geometry import Point, Polygon, contains, distance_from_segment
+from pipeline.core.geometry import Point, Polygon
 
 AT_EDGE = 0.01
 """A corner this close to an edge of the picture, in 0..1, lies on it."""
@@ -31,6 +32,20 @@ GRID = 24
 """In how many places across and down a zone's depth is tried."""
 
 
+class _Edge:
+    """One side of the polygon, in picture heights, with what every look needs of it."""
+
+    __slots__ = ("dx", "dy", "end_y", "is_border", "scale", "x", "y")
+
+    def __init__(self, start: Point, end: Point, is_border: bool) -> None:
+        self.x, self.y = start
+        self.dx, self.dy = end[0] - start[0], end[1] - start[1]
+        self.end_y = end[1]
+        squared = self.dx * self.dx + self.dy * self.dy
+        self.scale = 1.0 / squared if squared > 0 else 0.0
+        self.is_border = is_border
+
+
 class ZoneGround:
     """A zone as ground to stand on.
 
@@ -40,30 +55,41 @@ class ZoneGround:
 
     def __init__(self, zone: Polygon, aspect: float) -> None:
         self._aspect = aspect
-        corners = tuple((_snapped(x), _snapped(y)) for x, y in zone.corners)
-        self._zone = Polygon(corners)
-        self._borders = [
-            ((a[0] * aspect, a[1]), (b[0] * aspect, b[1]))
+        corners = [(_snapped(x), _snapped(y)) for x, y in zone.corners]
+        self._corners = corners
+        self._edges = [
+            _Edge((a[0] * aspect, a[1]), (b[0] * aspect, b[1]), not _on_edge(a, b))
             for a, b in zip(corners, (*corners[1:], corners[0]), strict=True)
-            if not _on_edge(a, b)
         ]
         self.deepest = self._deepest()
         """How far from the border one can be inside, in picture heights."""
 
     def contains(self, place: Point) -> bool:
         """Whether a place (0..1, or beyond the edges of the picture) is inside."""
-        x, y = place
-        return contains(self._zone, (_in_picture(x), _in_picture(y)))
+        return self.depth(place) > 0
 
     def depth(self, place: Point) -> float:
         """How far inside of the border a place is, in picture heights; negative outside."""
-        x, y = _in_picture(place[0]), _in_picture(place[1])
-        here = (x * self._aspect, y)
-        away = min((distance_from_segment(here, a, b) for a, b in self._borders), default=FAR)
-        return away if contains(self._zone, (x, y)) else -away
+        x = min(max(place[0], WITHIN), 1.0 - WITHIN) * self._aspect
+        y = min(max(place[1], WITHIN), 1.0 - WITHIN)
+        inside, nearest = False, FAR * FAR
+        for edge in self._edges:
+            from_x, from_y = x - edge.x, y - edge.y
+            if (from_y < 0) != (y < edge.end_y) and from_x < from_y / edge.dy * edge.dx:
+                inside = not inside  # a ray to the right passes through this edge
+            if not edge.is_border:
+                continue
+            part = (from_x * edge.dx + from_y * edge.dy) * edge.scale
+            part = 0.0 if part < 0.0 else 1.0 if part > 1.0 else part
+            off_x, off_y = from_x - part * edge.dx, from_y - part * edge.dy
+            squared = off_x * off_x + off_y * off_y
+            if squared < nearest:
+                nearest = squared
+        away = math.sqrt(nearest)
+        return away if inside else -away
 
     def _deepest(self) -> float:
-        xs, ys = zip(*self._zone.corners, strict=True)
+        xs, ys = zip(*self._corners, strict=True)
         left, right, upper, lower = min(xs), max(xs), min(ys), max(ys)
         return max(
             self.depth((left + (right - left) * i / GRID, upper + (lower - upper) * j / GRID))
@@ -157,7 +183,3 @@ def _snapped(value: float) -> float:
 
 def _on_edge(a: Point, b: Point) -> bool:
     return any(a[i] == b[i] and a[i] in (0.0, 1.0) for i in (0, 1))
-
-
-def _in_picture(value: float) -> float:
-    return min(max(value, WITHIN), 1.0 - WITHIN)

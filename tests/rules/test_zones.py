@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.answers import Boxes
-from pipeline.core.geometry import Box, Polygon
+from pipeline.core.geometry import Box, Polygon, contains
 from pipeline.core.rules import Observation, Rule, Verdict
 from pipeline.core.tracks import Feet, Step, Track
 from pipeline.rules.zones import ZoneGround
@@ -263,6 +263,23 @@ def test_the_depth_of_a_zone() -> None:
     assert ground.deepest == pytest.approx(1.0, abs=0.01)
     assert ground.contains((0.49, 1.2))
     assert not ground.contains((0.51, 1.2))
+
+
+@pytest.mark.parametrize("name", ["an inner corner", "a corner", "a border down"])
+def test_a_place_is_as_deep_as_the_nearest_border_is_far(name: str) -> None:
+    """Found by walking along the border in small steps."""
+    zone = Polygon(ZONES[name])
+    ground = ZoneGround(zone, ASPECT)
+    ends = zip(zone.corners, (*zone.corners[1:], zone.corners[0]), strict=True)
+    steps = np.linspace(0.0, 1.0, 500)[:, None]
+    border = np.concatenate([np.array(a) + steps * (np.array(b) - np.array(a)) for a, b in ends])
+    border = border[((border > 0.0) & (border < 1.0)).all(axis=1)]
+    for x, y in np.random.default_rng(1).uniform(0.02, 0.98, (50, 2)).tolist():
+        away = np.hypot((border[:, 0] - x) * ASPECT, border[:, 1] - y).min()
+        assert ground.contains((x, y)) == contains(zone, (x, y))
+        assert ground.depth((x, y)) == pytest.approx(
+            away if contains(zone, (x, y)) else -away, abs=0.003
+        )
 
 
 def across(begin: float, speed: float, fps: int, seconds: float) -> list[Observation]:
