@@ -12,7 +12,18 @@ from pipeline.core.rules import Observation, Rule, Verdict
 from pipeline.core.tracks import Feet, Step, Track
 from pipeline.rules.zones import ZoneGround
 from pipeline.tracking.config import TrackerConfig
-from tests.rules.scene import ENGINE, LEFT_HALF, config, context, judged, late, people, seen
+from tests.rules.scene import (
+    ENGINE,
+    LEFT_HALF,
+    box,
+    config,
+    context,
+    judged,
+    late,
+    people,
+    seen,
+    track,
+)
 
 ASPECT = 16 / 9
 HEIGHT = 0.42
@@ -64,15 +75,15 @@ def jittered(
 def followed(boxes: Iterator[tuple[float, Box]]) -> Iterator[Observation]:
     """What rules are shown of one person's boxes."""
     tracker = TrackerConfig().build("person", ASPECT)
-    for at, box in boxes:
-        tracks = tracker.update(at, [box], [0.8])
-        yield seen(at, *tracks, answer=Boxes(ENGINE, (box,), (0.8,)))
+    for at, one in boxes:
+        tracks = tracker.update(at, [one], [0.8])
+        yield seen(at, *tracks, answer=Boxes(ENGINE, (one,), (0.8,)))
 
 
 def untracked(boxes: Iterator[tuple[float, Box]]) -> Iterator[Observation]:
     """The same as steps of a tracker that knows boxes alone."""
-    for at, box in boxes:
-        yield seen(at, Track(1, "person", 0.8, 0.0, (Step(at, box),)))
+    for at, one in boxes:
+        yield seen(at, Track(1, "person", 0.8, 0.0, (Step(at, one),)))
 
 
 def rule_on(corners: Corners, every_s: float, kind: str = "occupancy", **fields: object) -> Rule:
@@ -218,10 +229,10 @@ EDGES: dict[str, tuple[Box, Corners]] = {
 }
 
 
-@pytest.mark.parametrize(("box", "corners"), EDGES.values(), ids=EDGES.keys())
-def test_a_zone_that_reaches_an_edge_holds_it(box: Box, corners: Corners) -> None:
+@pytest.mark.parametrize(("shown", "corners"), EDGES.values(), ids=EDGES.keys())
+def test_a_zone_that_reaches_an_edge_holds_it(shown: Box, corners: Corners) -> None:
     """Somebody at the edge counts there as he does without a zone."""
-    frames = [seen(i / 5, Track(1, "person", 0.8, 0.0, (Step(i / 5, box),))) for i in range(100)]
+    frames = [seen(i / 5, Track(1, "person", 0.8, 0.0, (Step(i / 5, shown),))) for i in range(100)]
     without = config(type="occupancy", more_than=0).build(context(0.2, aspect=ASPECT))
 
     expected = judged(without, frames, end=20.0)
@@ -234,8 +245,8 @@ def test_a_zone_that_reaches_an_edge_holds_it(box: Box, corners: Corners) -> Non
 @pytest.mark.parametrize("y", [1.0, 1.05, 1.3])
 def test_feet_below_the_picture_are_in_a_zone_that_reaches_down(y: float) -> None:
     """And in none that ends before."""
-    box: Box = (0.45, y - 0.5, 0.55, 1.0)
-    step = Step(0.0, box, feet((0.5, y), 0.5, 0.01))
+    cut: Box = (0.45, y - 0.5, 0.55, 1.0)
+    step = Step(0.0, cut, feet((0.5, y), 0.5, 0.01))
     frame = seen(0.0, Track(1, "person", 0.8, 0.0, (step,)))
     reaching = rule_on(((0.1, 0.5), (0.9, 0.5), (0.9, 1.0), (0.1, 1.0)), 0.2, more_than=0)
     ending = rule_on(((0.1, 0.5), (0.9, 0.5), (0.9, 0.9), (0.1, 0.9)), 0.2, more_than=0)
@@ -314,8 +325,8 @@ def test_who_walks_out_has_gone(fps: int, zone: str | None) -> None:
 
 def test_who_stands_at_the_edge_is_hidden_like_anybody() -> None:
     """Nobody leaves without moving: a few missed looks change nothing."""
-    box: Box = (0.88, 0.4, 0.985, 0.8)
-    shown = [seen(i / 5, Track(1, "person", 0.8, 0.0, (Step(i / 5, box),))) for i in range(20)]
+    still: Box = (0.88, 0.4, 0.985, 0.8)
+    shown = [seen(i / 5, Track(1, "person", 0.8, 0.0, (Step(i / 5, still),))) for i in range(20)]
     gap = [seen(4.0 + i / 5) for i in range(4)]
     rule = config(type="occupancy", more_than=0).build(context(0.2))
 
@@ -325,10 +336,27 @@ def test_who_stands_at_the_edge_is_hidden_like_anybody() -> None:
 def test_a_late_confirmed_track_was_there_before() -> None:
     """The minute holds him from his first step on, and as many as there were."""
     rule = config(type="occupancy", zone="left").build(context(0.5))
-    frames = [seen(0.0), seen(0.5), seen(1.0, late(1, [(0.0, 0.2, 0.5), (1.0, 0.2, 0.5)]))]
+    steps = [(0.0, 0.2, 0.5), (1.0, 0.2, 0.5)]
+    frames = [seen(at, track(9, at, 0.8, 0.5)) for at in (0.0, 0.5)]
+    frames.append(seen(1.0, late(1, steps), track(9, 1.0, 0.8, 0.5)))
     (bucket,) = judged(rule, frames, end=1.5).buckets
 
     assert (bucket.values["mean"], bucket.values["maximum"]) == (1.0, 1)
+
+
+def test_what_was_counted_before_there_were_tracks_is_not_counted_twice() -> None:
+    """Until a run's first track is confirmed, detections count; its first steps add nothing."""
+    boxes = Boxes(ENGINE, (box(0.2, 0.5), box(0.3, 0.9)), (0.9, 0.9))
+    rule = config(type="occupancy", zone="left").build(context(0.5))
+    both = [(0.0, 0.3, 0.9), (0.5, 0.3, 0.9), (1.0, 0.3, 0.9), (1.5, 0.3, 0.9)]
+    frames = [
+        *(seen(at, answer=boxes) for at in (0.0, 0.5)),
+        seen(1.0, late(1, [(0.0, 0.2, 0.5), (1.0, 0.2, 0.5)])),
+        seen(1.5, track(1, 1.5, 0.2, 0.5), late(2, both)),
+    ]
+    (bucket,) = judged(rule, frames, end=2.0).buckets
+
+    assert (bucket.values["mean"], bucket.values["maximum"]) == (2.0, 2)
 
 
 def test_who_is_found_again_was_there_all_the_while() -> None:
@@ -343,10 +371,11 @@ def test_who_is_found_again_was_there_all_the_while() -> None:
 
 def test_a_minute_that_was_told_is_told_again() -> None:
     """What turns out in the next minute still goes to the one it belongs to."""
-    rule = config(type="occupancy").build(context(0.5))
-    frames = [seen(58.0 + i / 2) for i in range(5)]
+    rule = config(type="occupancy", zone="left").build(context(0.5))
+    frames = [seen(at, track(9, at, 0.8, 0.5)) for at in (58.0, 58.5, 59.0, 59.5, 60.0)]
     steps = [(59.0, 0.2, 0.5), (60.5, 0.2, 0.5)]
-    told = judged(rule, [*frames, seen(60.5, late(1, steps))], end=61.0).buckets
+    frames.append(seen(60.5, late(1, steps), track(9, 60.5, 0.8, 0.5)))
+    told = judged(rule, frames, end=61.0).buckets
 
     assert [(b.minute, b.values["mean"]) for b in told] == [(0, 0.0), (0, 0.5), (60, 1.0)]
 

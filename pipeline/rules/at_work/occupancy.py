@@ -14,7 +14,7 @@ from pipeline.rules.at_work.limits import Limit, LimitMemory, Reading
 from pipeline.rules.context import RuleContext
 from pipeline.rules.memory import dump, load
 from pipeline.rules.occupancy import OccupancyConfig
-from pipeline.rules.presence import PresenceMemory, ZonePresence
+from pipeline.rules.presence import Hindsight, PresenceMemory, ZonePresence
 from pipeline.rules.zones import ZoneGround
 
 
@@ -25,6 +25,8 @@ class _OccupancyState:
     presence: PresenceMemory
     tracked: bool = False
     """Tracks were seen, so a frame without tracks counts as empty, whatever was detected."""
+    tracked_at: float | None = None
+    """When that was so for the first time; before it, detections were counted."""
 
 
 class Occupancy:
@@ -69,11 +71,18 @@ class Occupancy:
             return None
         if isinstance(answer, Number):
             return Reading(answer.value, answer.saturated) if self._ground is None else None
-        self._memory.tracked = self._memory.tracked or bool(seen.tracks)
-        if self._memory.tracked:
+        memory = self._memory
+        if seen.tracks and not memory.tracked:
+            memory.tracked, memory.tracked_at = True, seen.at
+        if memory.tracked:
             self._presence.see(seen)
-            number, hindsight = len(self._presence.inside()), tuple(self._presence.hindsight)
-            return Reading(number, answer.saturated, hindsight)
+            hindsight = self._presence.hindsight
+            if memory.tracked_at is not None:
+                hindsight = [
+                    Hindsight(max(known.since, memory.tracked_at), known.more)
+                    for known in hindsight
+                ]
+            return Reading(len(self._presence.inside()), answer.saturated, tuple(hindsight))
         if isinstance(answer, Points):
             places = list(answer.points_xy)
         else:
