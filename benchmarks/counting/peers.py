@@ -1,5 +1,7 @@
-"""The `trackers` package's ByteTrack and OC-SORT behind our types, and their settings."""
+"""The `trackers` package's ByteTrack and OC-SORT behind our types, and supervision's LineZone."""
 
+import importlib
+import importlib.util
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,17 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.counting_scene import Update
-from pipeline.core.geometry import Box
+from benchmarks.counting.replay import START, Outcome, Update
+from benchmarks.counting.scenes import Crossing, Look, Scene
+from pipeline.core.geometry import Point
 from pipeline.core.tracks import Step, Track
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import supervision as sv
-    from trackers import ByteTrackTracker, OCSORTTracker
-    from trackers.utils import iou as overlaps
+MISSING = (
+    "ByteTrack and OC-SORT are left out: the package `trackers` is not installed "
+    "(`pip install --no-deps trackers==2.6.1 supervision==0.31.2` beside the development environment)"
+)
 
-SIZE = np.array([768.0, 576.0, 768.0, 576.0])
+
+def are_here() -> bool:
+    """Whether the packages of the other trackers are installed; they are no requirement."""
+    return all(importlib.util.find_spec(name) is not None for name in ("trackers", "supervision"))
+
+
+def _package(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +41,17 @@ class Settings:
     overlap: str = "IoU"
     """How boxes are compared; the package's default is plain IoU."""
     keywords: dict[str, Any] = field(default_factory=dict)
+    is_scaled: bool = True
+    """Whether it is told the frame rate."""
 
-    def tracker(self, fps: int) -> Update:
+    def tracker(self, scene: Scene, fps: float) -> Update:
         """A fresh tracker for a frame rate."""
-        make = {"ByteTrack": ByteTrackTracker, "OC-SORT": OCSORTTracker}[self.kind]
-        compare = getattr(overlaps, self.overlap)()
-        return _Adapter(make(frame_rate=float(fps), iou=compare, **self.keywords)).update
+        make = getattr(
+            _package("trackers"), {"ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker"}[self.kind]
+        )
+        compare = getattr(_package("trackers.utils.iou"), self.overlap)()
+        rate = {"frame_rate": float(fps)} if self.is_scaled else {}
+        return _Adapter(make(iou=compare, **rate, **self.keywords), scene, self.min_score).update
 
     def __str__(self) -> str:
         """The settings that differ from run to run, in short."""
@@ -55,33 +71,84 @@ _SHORT = {
 
 
 class _Adapter:
-    def __init__(self, tracker: Any) -> None:
+    def __init__(self, tracker: Any, scene: Scene, min_score: float) -> None:
         self._tracker = tracker
+        self._label, self._min_score = scene.label, min_score
+        self._size = _size(scene)
         self._first: dict[int, float] = {}
+        self._detections = _package("supervision").Detections
 
-    def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> list[Track]:
-        shape = (len(boxes), 4)
-        given = sv.Detections(
-            xyxy=np.array(boxes, float).reshape(shape) * SIZE,
-            confidence=np.array(scores, float),
-            class_id=np.zeros(len(boxes), int),
+    def update(self, look: Look) -> Sequence[Track]:
+        look = look.above(self._min_score)
+        found = self._tracker.update(
+            self._detections(
+                xyxy=np.array(look.boxes, float).reshape(-1, 4) * self._size,
+                confidence=np.array(look.scores, float),
+                class_id=np.zeros(len(look.boxes), int),
+            )
         )
-        found = self._tracker.update(given)
         tracks = []
         for box, id_, score in zip(
-            found.xyxy / SIZE, found.tracker_id, found.confidence, strict=True
+            found.xyxy / self._size, found.tracker_id, found.confidence, strict=True
         ):
             if id_ < 0:
                 continue
+            at = START + look.at
             first = self._first.setdefault(int(id_), at)
             x_min, y_min, x_max, y_max = box.tolist()
             step = Step(at, (x_min, y_min, x_max, y_max))
-            tracks.append(Track(int(id_), "person", float(score), first, (step,)))
+            tracks.append(Track(int(id_), self._label, float(score), first, (step,)))
         return sorted(tracks, key=lambda track: track.id)
 
 
+def _size(scene: Scene) -> Any:
+    return np.array([1000.0 * scene.aspect, 1000.0] * 2)
+
+
+def by_line_zone(scene: Scene, looks: Sequence[Look], update: Update) -> Outcome:
+    """Count with supervision's LineZone, which looks at feet: its own default, whole boxes beyond
+    the line, would miss whoever crosses lengthwise. Zones are not judged.
+    """
+    package = _package("supervision")
+    size = _size(scene)
+
+    def corner(point: Point) -> Any:
+        return package.Point(point[0] * size[0], point[1] * size[1])
+
+    lines = {
+        name: package.LineZone(
+            corner(line.start), corner(line.end), (package.Position.BOTTOM_CENTER,)
+        )
+        for name, line in scene.lines.items()
+    }
+    found: dict[str, list[Crossing]] = {name: [] for name in lines}
+    ids: set[int] = set()
+    for look in looks:
+        tracks = update(look)
+        ids |= {track.id for track in tracks}
+        shown = package.Detections(
+            xyxy=np.array([track.box for track in tracks], float).reshape(-1, 4) * size,
+            tracker_id=np.array([track.id for track in tracks], int),
+            class_id=np.zeros(len(tracks), int),
+        )
+        for name, line in lines.items():
+            # Its `in` ends on the left-hand side, ours on the right.
+            to_left, to_right = line.trigger(shown)
+            for track, left, right in zip(tracks, to_left, to_right, strict=True):
+                if left or right:
+                    found[name].append(Crossing(look.at, track.id, "in" if right else "out"))
+    return Outcome(found, {}, len(ids))
+
+
 def as_it_comes() -> dict[str, Settings]:
-    """Plain IoU, with the thresholds set for this detector's scores and a memory of two seconds."""
+    """With the package's defaults, and not told the frame rate."""
+    return {kind: Settings(kind, 0.0, is_scaled=False) for kind in ("ByteTrack", "OC-SORT")}
+
+
+def scaled() -> dict[str, Settings]:
+    """Plain IoU, told the frame rate, with the thresholds set for usual scores and a memory of two
+    seconds.
+    """
     byte = {
         "track_activation_threshold": 0.4,
         "high_conf_det_threshold": 0.4,
