@@ -1,11 +1,12 @@
 """Every contender on a scene, at a rate, over all phases of sampling."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from benchmarks.counting.peers import Settings, as_it_comes, by_line_zone, scaled
 from benchmarks.counting.replay import Outcome, Update, moonwatch, replay, true_ids
@@ -124,10 +125,22 @@ class Case:
 
 def measured(cases: Sequence[Case], jobs: int = 1) -> list[Figures]:
     """The figures of all cases, in their order, worked out in so many processes."""
+    return spread_over(Case.measure, [(case,) for case in cases], jobs)
+
+
+_T = TypeVar("_T")
+
+
+def spread_over(work: Callable[..., _T], given: Sequence[tuple[Any, ...]], jobs: int) -> list[_T]:
+    """Call a function with each of several arguments, in so many processes."""
     if jobs == 1:
-        return [case.measure() for case in cases]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(Case.measure, cases, chunksize=4))
+        return [work(*arguments) for arguments in given]
+    return list(_pool(jobs).map(work, *zip(*given, strict=True), chunksize=2))
+
+
+@cache
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
 
 
 def at_rates(

@@ -17,13 +17,17 @@ from pipeline.core.tracks import Step, Track
 
 MISSING = (
     "ByteTrack and OC-SORT are left out: the package `trackers` is not installed "
-    "(`pip install --no-deps trackers==2.6.1 supervision==0.31.2` beside the development environment)"
+    "(`pip install --no-deps trackers==2.6.1 supervision==0.31.2` beside the development "
+    "environment)"
 )
 
 
 def are_here() -> bool:
     """Whether the packages of the other trackers are installed; they are no requirement."""
-    return all(importlib.util.find_spec(name) is not None for name in ("trackers", "supervision"))
+    try:
+        return all(importlib.util.find_spec(name) for name in ("trackers", "supervision"))
+    except ValueError:  # its import is forbidden
+        return False
 
 
 def _package(name: str) -> Any:
@@ -47,7 +51,8 @@ class Settings:
     def tracker(self, scene: Scene, fps: float) -> Update:
         """A fresh tracker for a frame rate."""
         make = getattr(
-            _package("trackers"), {"ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker"}[self.kind]
+            _package("trackers"),
+            {"ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker"}[self.kind],
         )
         compare = getattr(_package("trackers.utils.iou"), self.overlap)()
         rate = {"frame_rate": float(fps)} if self.is_scaled else {}

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "configs" / "media" / "plaza.mp4"
 TRUTH: dict[str, Any] = json.loads((ROOT / "tests" / "data" / "plaza.truth.json").read_text())
 CACHE = ROOT / "build" / "counting"
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 FPS = 10
 ASPECT = 768 / 576
 LOWEST_SCORE = 0.1
@@ -54,9 +55,7 @@ def scene(tiles: str = "1x1") -> Scene:
         detections=detections(tiles),
         crossings={
             line["name"]: tuple(
-                Crossing(
-                    made["t"], 0, "in" if made["direction"] == "left_to_right" else "out"
-                )
+                Crossing(made["t"], 0, "in" if made["direction"] == "left_to_right" else "out")
                 for made in line["crossings"]
             )
             for line in TRUTH["lines"]
@@ -68,12 +67,15 @@ def scene(tiles: str = "1x1") -> Scene:
     )
 
 
-def detections(tiles: str) -> Rows:
-    """The engine's persons in every frame of the clip; computed once, then read from `build/`."""
-    path = CACHE / f"plaza_{tiles}.json"
+def detections(tiles: str, kept: Box = WHOLE) -> Rows:
+    """The engine's persons in every frame of the clip, or of what is kept of it; computed once,
+    then read from `build/`.
+    """
+    name = tiles if kept == WHOLE else f"crop_{'_'.join(f'{edge:g}' for edge in kept)}"
+    path = CACHE / f"plaza_{name}.json"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_detect(tiles)))
+        path.write_text(json.dumps(_detect(tiles, kept)))
     rows = [
         (round(at * FPS), score, *box)
         for at, boxes, scores in json.loads(path.read_text())
@@ -82,13 +84,16 @@ def detections(tiles: str) -> Rows:
     return np.array(rows, np.float32).reshape(-1, 6)
 
 
-def _detect(tiles: str) -> list[tuple[float, list[Box], list[float]]]:
+def _detect(tiles: str, kept: Box) -> list[tuple[float, list[Box], list[float]]]:
     net = Coco(CocoConfig(min_score=LOWEST_SCORE, tiles=tiles))
     task = Detect("people", "fast", "person", max_objects=200)
     found = []
     with av.open(str(CLIP)) as container:
         for index, frame in enumerate(container.decode(video=0)):
-            pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            whole = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            left, right = (round(edge * whole.shape[1]) for edge in kept[::2])
+            upper, lower = (round(edge * whole.shape[0]) for edge in kept[1::2])
+            pixels = np.ascontiguousarray(whole[upper:lower, left:right])
             (answer,) = net.answer([(pixels, [task])])[0]
             assert isinstance(answer, Boxes)
             found.append((index / FPS, list(answer.boxes_xyxy), list(answer.scores)))

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.counting.scenes import Crossing, Look, Scene
+from benchmarks.counting.scenes import Crossing, Direction, Look, Scene
 from pipeline.core.answers import Boxes
 from pipeline.core.rules import Observation, Verdict
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
+from pipeline.rules.dwell import DwellConfig
 from pipeline.rules.line_crossing import LineCrossingConfig
 from pipeline.rules.occupancy import OccupancyConfig
 from pipeline.tracking.config import TrackerConfig
@@ -75,7 +76,7 @@ def replay(scene: Scene, looks: Sequence[Look], update: Update, every_s: float) 
     def report(line: str, verdict: Verdict, at: float) -> None:
         for event in verdict.events:
             track = event.subject.track if event.subject else None
-            direction = "in" if event.data["direction"] == "in" else "out"
+            direction: Direction = "in" if event.data["direction"] == "in" else "out"
             found[line].append(Crossing(event.at - START, track or 0, direction))
             delays.append(at - event.at)
 
@@ -108,3 +109,35 @@ def replay(scene: Scene, looks: Sequence[Look], update: Update, every_s: float) 
         ids=len(ids),
         delays_s=tuple(delays),
     )
+
+
+def happenings(scene: Scene, looks: Sequence[Look], update: Update, every_s: float) -> int:
+    """How often something begins in a scene's zones: an occupancy of one and more, or a visit.
+
+    The larger of the two numbers.
+    """
+    context = RuleContext(
+        camera=scene.name,
+        rule="alarm",
+        label=scene.label,
+        every_s=every_s,
+        zones=scene.zones,
+        aspect=scene.aspect,
+    )
+    alarms = [OccupancyConfig(of="t", zone=z, more_than=0).build(context) for z in scene.zones]
+    visits = [DwellConfig(of="t", zone=zone).build(context) for zone in scene.zones]
+    begun = {"alarm": 0, "visit": 0}
+    for seq, look in enumerate(looks):
+        seen = Observation(
+            scene.name,
+            "run",
+            seq,
+            START + look.at,
+            Boxes("scripted", look.boxes, look.scores),
+            tuple(update(look)),
+        )
+        for alarm in alarms:
+            begun["alarm"] += sum(event.phase == "start" for event in alarm.judge(seen).events)
+        for visit in visits:
+            begun["visit"] += sum(event.phase == "start" for event in visit.judge(seen).events)
+    return max(begun.values())

@@ -104,12 +104,12 @@ class Scene:
         for frame, begin, end in zip(frames, begins, ends, strict=True):
             seen: list[list[float]] = rows[begin:end].tolist()
             boxes = tuple((row[2], row[3], row[4], row[5]) for row in seen)
+            at, column = frame / self.fps, tuple(row[1] for row in seen)
             if kind == "detected":
-                scores, ids = tuple(row[1] for row in seen), ()
+                looks.append(Look(at, boxes, column))
             else:
-                scores = (1.0,) * len(seen)
-                ids = tuple(int(row[1]) for row in seen) if kind == "identified" else ()
-            looks.append(Look(frame / self.fps, boxes, scores, ids))
+                ids = tuple(map(int, column)) if kind == "identified" else ()
+                looks.append(Look(at, boxes, (1.0,) * len(seen), ids))
         return looks
 
 

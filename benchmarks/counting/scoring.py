@@ -12,7 +12,7 @@ CLEAR = 8 / 576
 WITHIN_S = 2.0
 """A counted crossing and a true one at most this far apart are taken for the same."""
 _BEYOND = 0.01
-"""Picture heights by which a line is longer than drawn: who walks through its end has crossed it."""
+"""Picture heights by which a line is longer than drawn: who walks through its end crosses it."""
 
 Feet = Mapping[int, Mapping[int, Point]]
 """Where the feet are, by id and frame, as fractions of the picture."""

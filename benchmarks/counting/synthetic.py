@@ -263,13 +263,15 @@ class Standing:
     minutes: float = 10.0
     height: float = 0.4
     where: Literal["line", "border"] = "line"
+    within: float = 0.05
+    """How far within the zone he stands, in body heights."""
     number: ClassVar[int] = 5
     label: ClassVar[str] = "person"
 
     def enact(self, cast: Cast) -> Layout:
         """Let him come, stand and go."""
         x, y = 0.5 * ASPECT, min(0.55 + self.height / 2, 0.98)
-        x -= 0.05 * self.height if self.where == "border" else 0.0
+        x -= self.within * self.height if self.where == "border" else 0.0
         v = 0.7 * self.height
         walk, stay = (x + 0.1) / v, 60 * self.minutes
 
@@ -434,9 +436,7 @@ def _clipped(box: Box) -> Box | None:
     return (x0, y0, x1, y1) if x1 - x0 > 0.001 and y1 - y0 > 0.001 else None
 
 
-def detections(
-    boxes: Mapping[int, Mapping[int, Box]], fps: float, seed: int, noise: Noise
-) -> Rows:
+def detections(boxes: Mapping[int, Mapping[int, Box]], fps: float, seed: int, noise: Noise) -> Rows:
     """What a detector would make of true boxes: rows of frame, score and box, in frame order."""
     rng, halves = np.random.default_rng((seed, 99)), np.random.default_rng((seed, 97))
     keep = math.exp(-1 / (fps * noise.calm_s)) if noise.calm_s else 0.0
