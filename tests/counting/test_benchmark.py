@@ -80,8 +80,8 @@ def test_a_quick_run_prints_tables_and_goals(
     arguments = ["--quick", "--ours", "--scenes", folder, "--only", "perfect", "detected", "delay"]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert "| street (7) | moonwatch | 0.0 (0.0%) |" in said
-    assert "| street (7) | true ids, our rule | 0.0 (0.0%) |" in said
+    assert "| street (5) | moonwatch | 0.0 (0.0%) |" in said
+    assert "| street (5) | true ids, our rule | 0.0 (0.0%) |" in said
     assert "perfect boxes: no scene more than 5 points above its floor | at most +0.0" in said
     assert "at most 1 s or 2 looks after the moment it is dated at | never later | met |" in said
 
