@@ -149,7 +149,7 @@ def _parts(
             extent.most_phases,
             why=options.why,
         ),
-        "crops": lambda: crops(options.min_score),
+        "crops": lambda: crops(options.min_score, only_cached=options.quick),
         "cost": lambda: cost(
             options.against,
             people=(10, 50) if options.quick else (10, 50, 100, 200),

@@ -71,8 +71,7 @@ def detections(tiles: str, kept: Box = WHOLE) -> Rows:
     """The engine's persons in every frame of the clip, or of what is kept of it; computed once,
     then read from `build/`.
     """
-    name = tiles if kept == WHOLE else f"crop_{'_'.join(f'{edge:g}' for edge in kept)}"
-    path = CACHE / f"plaza_{name}.json"
+    path = cached(tiles, kept)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_detect(tiles, kept)))
@@ -82,6 +81,12 @@ def detections(tiles: str, kept: Box = WHOLE) -> Rows:
         for box, score in zip(boxes, scores, strict=True)
     ]
     return np.array(rows, np.float32).reshape(-1, 6)
+
+
+def cached(tiles: str, kept: Box = WHOLE) -> Path:
+    """Where they are kept; after a change of the engine the file has to go."""
+    name = tiles if kept == WHOLE else f"crop_{'_'.join(f'{edge:g}' for edge in kept)}"
+    return CACHE / f"plaza_{name}.json"
 
 
 def _detect(tiles: str, kept: Box) -> list[tuple[float, list[Box], list[float]]]:
