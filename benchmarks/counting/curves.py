@@ -15,7 +15,7 @@ from benchmarks.counting.measuring import (
 )
 from benchmarks.counting.page import Goal, Section, table
 from benchmarks.counting.replay import happenings, moonwatch, replay
-from benchmarks.counting.scene_tables import Extent, share
+from benchmarks.counting.scene_tables import Delays, Extent, share
 from benchmarks.counting.scenes import Scene, Shown
 from benchmarks.counting.scoring import unmatched
 from benchmarks.counting.synthetic import (
@@ -53,6 +53,7 @@ SCENES: Mapping[str, tuple[Kind, Noise]] = {
     "cars, 6 heights a second": (Cars(speed=6.0), CALM),
     "cars, 8 heights a second": (Cars(speed=8.0, gap_s=3.0), CALM),
 }
+MOST_PHASES = 2
 JITTERS = (0.01, 0.02, 0.03, 0.04)
 NOISES: Mapping[str, tuple[tuple[float, ...], Callable[[float], Noise]]] = {
     "jitter, wandering": (
@@ -84,21 +85,22 @@ COURSES: Mapping[str, Kind] = {
 }
 
 
-def synthetic(extent: Extent) -> Section:
-    """One row a kind of scene: means over the seeds, with the spread."""
+def synthetic(extent: Extent) -> tuple[Section, Delays]:
+    """One row a kind of scene: means over the seeds, with the spread; and how late ours counts."""
     contenders: list[Contender] = [
         OURS,
         FLOOR,
-        *(peer for peer in extent.peers if peer.name.endswith("scaled, our rule")),
+        *(peer for peer in extent.peers if peer.name == "ByteTrack scaled, our rule"),
     ]
     rows, of_pairs = [], []
+    late: dict[int, list[float]] = {fps: [] for fps in RATES}
     for name, (kind, noise) in SCENES.items():
         scenes = [make(kind, noise, seed) for seed in _seeds(extent)]
         for contender in contenders:
             shown: Shown = "identified" if contender == FLOOR else "detected"
             by_rate = _by_rate(
                 [
-                    Case(scene, shown, contender, fps, extent.most_phases)
+                    Case(scene, shown, contender, fps, MOST_PHASES)
                     for fps in RATES
                     for scene in scenes
                 ],
@@ -126,6 +128,9 @@ def synthetic(extent: Extent) -> Section:
                     ", ".join(occupancy),
                 ]
             )
+            if contender == OURS:
+                for fps, figures in zip(RATES, by_rate, strict=True):
+                    late[fps] += [delay for of in figures for delay in of.delays_s]
             if contender == OURS and isinstance(kind, Pairs):
                 of_pairs += [
                     share(sum(of.errors for of in figures), sum(of.true for of in figures))
@@ -143,7 +148,7 @@ def synthetic(extent: Extent) -> Section:
         "missed + invented",
         "occupancy at 5/s",
     )
-    return Section("synthetic", table(head, rows), (goal,))
+    return Section("synthetic", table(head, rows), (goal,)), late
 
 
 def _by_rate(cases: Sequence[Case], seeds: int, extent: Extent) -> list[list[Figures]]:

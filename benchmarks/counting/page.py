@@ -1,6 +1,6 @@
 """The page with the tables: every section is kept between two marks and replaced there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +54,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def goals_of(sections: Iterable[Section]) -> Section:
-    """What was to be reached, and whether it is."""
-    goals = [goal for section in sections for goal in section.goals]
-    rows = [(goal.text, goal.measured, "met" if goal.met else "**not met**") for goal in goals]
-    return Section("goals", table(("goal", "measured", ""), rows))
+def goals_table(goals: Mapping[str, Sequence[Goal]]) -> Section:
+    """What was to be reached, by section, and whether it is."""
+    rows = [
+        (name, goal.text, goal.measured, "met" if goal.met else "**not met**")
+        for name, some in goals.items()
+        for goal in some
+    ]
+    return Section("goals", table(("part", "goal", "measured", ""), rows))

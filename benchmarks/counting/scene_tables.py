@@ -27,6 +27,8 @@ MORE_LOOKS = 0.03
 """By how much of the true crossings the error at 10 a second may be above that at 2."""
 
 ByRate = Sequence[Figures]
+Delays = Mapping[int, Sequence[float]]
+"""Seconds, by looks a second."""
 Results = Mapping[str, Mapping[str, ByRate]]
 """By contender and scene."""
 
@@ -241,18 +243,19 @@ def cars(scenes: Sequence[Scene], extent: Extent) -> tuple[Section, Results]:
     return Section("cars", table(HEAD, rows(scenes, both)), goals), both
 
 
-def delays(results: Sequence[Results]) -> Section:
-    """From the moment a crossing is dated at to the frame that reports it."""
+def delays_of(results: Results) -> Delays:
+    """How late ours counted on all scenes."""
+    return {
+        fps: [delay for of in results[OURS.name].values() for delay in of[i].delays_s]
+        for i, fps in enumerate(RATES)
+    }
+
+
+def delays(found: Sequence[Delays]) -> Section:
+    """From the moment a crossing is dated at to the look that reports it."""
     made, late = [], []
-    for i, fps in enumerate(RATES):
-        waits = sorted(
-            delay
-            for of in results
-            for by_rate in of[OURS.name].values()
-            for delay in by_rate[i].delays_s
-        )
-        if not waits:
-            continue
+    for fps in RATES:
+        waits = sorted(delay for one in found for delay in one[fps])
         most, usual = waits[-1], waits[int(0.99 * (len(waits) - 1))]
         bound = max(1.0, 2 / fps)
         late += [] if most <= bound + 1e-3 else [f"{most:.1f} s at {fps}/s"]
