@@ -29,7 +29,7 @@ from benchmarks.counting.two_kinds import judged
 
 NOT_YET = pytest.mark.xfail(strict=False, reason="promised, and not reached in every case yet")
 
-COURSES: tuple[Kind, ...] = (Walkers(seconds=40.0), Walkers(40.0, 0.45, heading="along"))
+COURSES: tuple[Kind, ...] = (Walkers(seconds=32.0), Walkers(32.0, 0.45, heading="along"))
 
 
 def seen(scene: Scene, fps: int, shown: Shown = "detected") -> Outcome:
@@ -62,7 +62,7 @@ def test_who_stands_on_a_line_is_counted_at_most_once(
 @NOT_YET
 @pytest.mark.parametrize(
     ("fps", "jitter", "calm_s", "within"),
-    [(10, 0.02, 0.25, 0.0), (5, 0.04, 0.0, 0.02), (2, 0.04, 0.0, 0.0), (1, 0.01, 0.25, 0.0)],
+    [(10, 0.02, 0.25, 0.0), (2, 0.04, 0.0, 0.02), (1, 0.01, 0.25, 0.0)],
 )
 def test_who_stands_on_the_border_of_a_zone_comes_at_most_twice(
     fps: int, jitter: float, calm_s: float, within: float
@@ -76,7 +76,7 @@ def test_who_stands_on_the_border_of_a_zone_comes_at_most_twice(
 
 
 @NOT_YET
-@pytest.mark.parametrize("fps", [10, 5, 2])
+@pytest.mark.parametrize("fps", [10, 2])
 @pytest.mark.parametrize("calm_s", [0.25, 0.0], ids=["wandering", "white"])
 def test_jitter_at_most_doubles_an_error(calm_s: float, fps: int) -> None:
     """Edges that are off by a twentieth of the box; an error under 2 % is none to be doubled."""
@@ -85,7 +85,7 @@ def test_jitter_at_most_doubles_an_error(calm_s: float, fps: int) -> None:
 
 
 @NOT_YET
-@pytest.mark.parametrize("fps", [10, 5, 2])
+@pytest.mark.parametrize("fps", [10, 2])
 @pytest.mark.parametrize("upper", [0.0, 1.0], ids=["whole", "upper half"])
 def test_second_boxes_on_a_body_are_not_somebody_else(upper: float, fps: int) -> None:
     """A second box in one of five looks adds at most five points to the error."""
@@ -120,7 +120,7 @@ def test_cars_are_counted_with_nothing_said_but_their_name(
     speed: float, fps: int, most: float
 ) -> None:
     """`detect: car` follows what is much faster than a walker."""
-    scene = make(Cars(speed=speed), seed=1)
+    scene = make(Cars(30.0, speed=speed), seed=1)
     wrong, true = errors(scene, seen(scene, fps, "perfect").crossings), scene.crossings_made
     assert wrong <= most * true
 
@@ -138,7 +138,7 @@ def test_who_comes_towards_the_camera_is_counted_where_the_feet_are(fps: int) ->
 @pytest.mark.parametrize("fps", [10, 2])
 def test_a_thing_that_never_moves_is_nobody(fps: int) -> None:
     """A boulder that is taken for a person in two of three looks, with a score near the least."""
-    scene = make(Boulder(), seed=1)
+    scene = make(Boulder(seconds=60.0), seed=1)
     read = seen(scene, fps).occupancy["lawn"]
     assert abs(read - scene.occupancy["lawn"]) <= 0.25
 
@@ -150,3 +150,13 @@ def test_who_is_cut_by_the_lower_edge_is_in_a_zone_that_reaches_it(fps: int) -> 
     scene = make(Edges(seconds=40.0), seed=1)
     read = seen(scene, fps).occupancy["all"]
     assert read == pytest.approx(scene.occupancy["all"], rel=0.15)
+
+
+@NOT_YET
+@pytest.mark.parametrize("fps", [10, 5, 2, 1])
+def test_a_crossing_is_reported_soon_after_the_moment_it_is_dated_at(fps: int) -> None:
+    """A second or two looks later at most, whatever the boxes are like."""
+    noise = Noise(jitter=0.03, miss=0.1, spell_s=0.3)
+    late = [delay for kind in COURSES for delay in seen(make(kind, noise, seed=1), fps).delays_s]
+    assert len(late) > 15
+    assert max(late) <= max(1.0, 2 / fps) + 0.01
