@@ -18,7 +18,7 @@ SURPRISE = 5.0
 """How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
 a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
 height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
-SHAPE_SPREAD = .06
+SHAPE_SPREAD = 0.06
 """How much things at one place differ in log height and log width: a shape known better than this
 says who it is."""
 TOP_SPEED = 4.0
@@ -90,9 +90,25 @@ def costs(
                 * height,
             )
         )
-    x, y, height, variance, loose, log_w, log_h, vague, sharp, as_part, cut_x, cut_y, young, away, x0, y0, reach = (
-        column[:, None] for column in np.array(rows).T
-    )
+    (
+        x,
+        y,
+        height,
+        variance,
+        loose,
+        log_w,
+        log_h,
+        vague,
+        sharp,
+        as_part,
+        cut_x,
+        cut_y,
+        young,
+        away,
+        x0,
+        y0,
+        reach,
+    ) = (column[:, None] for column in np.array(rows).T)
     seen = np.array(
         [
             (

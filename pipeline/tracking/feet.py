@@ -110,7 +110,13 @@ class FeetMemory:
     def feet(self, model: MotionModel, seen, blur) -> Feet:
         """Where the feet are now."""
         place = (self.motion.x / model.aspect, min(self.motion.y, 1.0))
-        return Feet(place, math.exp(self.shape.x), math.sqrt(self.motion.p_xx), (seen[0]/model.aspect, seen[1]), blur)
+        return Feet(
+            place,
+            math.exp(self.shape.x),
+            math.sqrt(self.motion.p_xx),
+            (seen[0] / model.aspect, seen[1]),
+            blur,
+        )
 
     def _x(self, box: Box, model: MotionModel) -> float:
         """The middle of the body: half of the usual width from the edge that is not cut."""

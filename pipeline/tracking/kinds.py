@@ -35,9 +35,7 @@ _WORDS = {
         krankenwagen feuerwehr boot schiff fähre flugzeug
     """,
 }
-_SPEEDS = {
-    word: speed for speed, words in _WORDS.items() for word in words.split()
-}
+_SPEEDS = {word: speed for speed, words in _WORDS.items() for word in words.split()}
 _COMPOUND = tuple(
     sorted(
         (word for word in _SPEEDS if len(word) >= 4 and word not in ("rider", "cycle")),

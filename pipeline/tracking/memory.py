@@ -22,6 +22,7 @@ HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
 approach the camera."""
 
+
 @dataclass(slots=True)
 class TrackMemory:
     """One thing: where it is, how it moves, and which of its steps were not shown yet."""
@@ -97,7 +98,13 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
         last_box=box,
         last_score=score,
         feet=feet,
-        unshown=[Step(at, box, feet.feet(model, (feet.motion.x, feet.motion.y), math.sqrt(feet.motion.p_xx)))],
+        unshown=[
+            Step(
+                at,
+                box,
+                feet.feet(model, (feet.motion.x, feet.motion.y), math.sqrt(feet.motion.p_xx)),
+            )
+        ],
     )
 
 

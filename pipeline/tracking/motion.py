@@ -94,9 +94,7 @@ def first_seen(box: Box, model: MotionModel) -> Motion:
 
 def first_shape(box: Box, model: MotionModel) -> Motion:
     """The shape of a thing that was just seen for the first time, as logarithms."""
-    return Motion(
-        *shape_of(box, model.aspect), 0.0, 0.0, model.shape_blur**2, 0.0, SHAPE_SPEED**2
-    )
+    return Motion(*shape_of(box, model.aspect), 0.0, 0.0, model.shape_blur**2, 0.0, SHAPE_SPEED**2)
 
 
 def centre_of(box: Box, aspect: float) -> tuple[float, float]:

@@ -13,7 +13,15 @@ from pipeline.core.tracks import Track
 from pipeline.tracking.association import TOP_SPEED, Detections, assigned, costs
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
 from pipeline.tracking.kinds import WALKER, usual_speed
-from pipeline.tracking.learning import KIND_HEIGHTS, SOON_S, UNKNOWN_HEIGHTS, Flow, Pace, Spread, speed_in_line
+from pipeline.tracking.learning import (
+    KIND_HEIGHTS,
+    SOON_S,
+    UNKNOWN_HEIGHTS,
+    Flow,
+    Pace,
+    Spread,
+    speed_in_line,
+)
 from pipeline.tracking.memory import TrackMemory, begun, from_json
 from pipeline.tracking.motion import MotionModel, centre_of, shape_of
 
@@ -118,12 +126,13 @@ class BoxTracker:
                 if name in learned:
                     part.resume(learned[name])
             other._model = other._present_model()
-            other._things = [
-                from_json(_mapping(thing), other._model) for thing in kept["things"]
-            ]
+            other._things = [from_json(_mapping(thing), other._model) for thing in kept["things"]]
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not the state of a tracker: {error!r}") from error
-        self.__dict__.update(other.__dict__)
+        self._things, self._next_id = other._things, other._next_id
+        self._last_at, self._model = other._last_at, other._model
+        self._blur, self._shape_blur = other._blur, other._shape_blur
+        self._pace, self._flow = other._pace, other._flow
 
     def _learned(self) -> dict[str, Spread | Pace | Flow]:
         return {
@@ -197,9 +206,7 @@ class BoxTracker:
         ]
         for thing in doubtful:
             box = None if thing.missed else thing.last_box
-            thing.beside = evidence(
-                thing.beside or 0.0, box, thing.last_box, sure, elapsed_s
-            )
+            thing.beside = evidence(thing.beside or 0.0, box, thing.last_box, sure, elapsed_s)
             if thing.beside is not None and thing.beside >= ENOUGH:
                 thing.beside = None
                 sure.append((thing.last_box, True))
