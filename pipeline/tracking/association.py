@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pipeline.core.geometry import Box
 from pipeline.tracking.kinds import WALKER
 from pipeline.tracking.memory import TrackMemory
-from pipeline.tracking.motion import MotionModel, centre_of, height_of, shape_of
+from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height_of, shape_of
 
 NEVER = 1e6
 """The cost of an impossible pair."""
-SURPRISE = 5.0
+SURPRISE = 6.0
 """How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
 a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
 height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
@@ -30,7 +30,7 @@ PART_BLUR = 0.08
 AT_EDGE = 0.01
 CUT = 0.15
 LEAST = 0.1
-AWAY = 1.5
+AWAY = 1.0
 BESIDE = 1.5
 DOUBT = 1.0
 """Added for a thing that is not confirmed yet and for a box with a low score: where two compete for
@@ -127,7 +127,7 @@ def costs(
     square = height**2
     # What an edge of the picture cuts has any width or height, and its middle elsewhere.
     cut_x, cut_y = np.maximum(cut_x, bcx), np.maximum(cut_y, bcy)
-    unsure = (CUT * cut_x * np.exp(log_w)) ** 2 / square + (CUT * cut_y) ** 2
+    unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
     variance, loose = variance + unsure, loose + unsure
     whole = (
         np.log(2.0 * math.pi * variance)
