@@ -8,22 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.geometry import Box
+from pipeline.tracking.kinds import WALKER
 from pipeline.tracking.memory import TrackMemory
-from pipeline.tracking.motion import MotionModel, centre_of, height_of
+from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height_of, shape_of
 
 NEVER = 1e6
 """The cost of an impossible pair."""
-SURPRISE = 7.0
+SURPRISE = 6.0
 """How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
 a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
 height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
+SHAPE_SPREAD = 0.06
+"""How much things at one place differ in log height and log width: a shape known better than this
+says who it is."""
 TOP_SPEED = 4.0
 """The top speed as a multiple of the typical one: walkers at 0.7 heights per second may run at
 2.8."""
-HEIGHT_SPREAD = 0.25
-"""Typical difference of a box's log height from the remembered one."""
-MOST_HEIGHT_COST = 4.0
-"""A half hidden thing may have any height: then only the position counts."""
+PART_COST = 4.0
+"""A half hidden thing may have any height and width: one box in twenty is that of a part."""
+PART_BLUR = 0.08
+AT_EDGE = 0.01
+CUT = 0.15
+LEAST = 0.1
+AWAY = 1.0
+BESIDE = 1.5
 DOUBT = 1.0
 """Added for a thing that is not confirmed yet and for a box with a low score: where two compete for
 the same partner, the certain one wins."""
@@ -47,27 +55,103 @@ def costs(
     Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since
     a thing was seen and with its height.
     """
-    table = np.full((len(things), len(detections.boxes)), NEVER)
-    seen = [(centre_of(box, model.aspect), height_of(box)) for box in detections.boxes]
-    for row, thing in enumerate(things):
+    if not things or not detections.boxes:
+        return np.full((len(things), len(detections.boxes)), NEVER)
+    rows, shapes = [], model.shapes
+    surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
+    for thing in things:
+        elapsed_s = max(detections.at - thing.last_at, 0.0)
         expected = thing.expected(detections.at, model)
+        shape = thing.shape.predicted(elapsed_s, 1.0, shapes)
         height = thing.height
-        variance = expected.p_xx / height**2 + model.blur**2
-        base = math.log(2.0 * math.pi * variance) - SURPRISE + (DOUBT if thing.id is None else 0)
         x0, y0 = centre_of(thing.last_box, model.aspect)
-        farthest = TOP_SPEED * model.speed * (detections.at - thing.last_at) + 3.0 * model.blur
-        for column, ((x, y), box_height) in enumerate(seen):
-            if math.hypot(x - x0, y - y0) > farthest * height:
-                continue
-            away = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / height**2
-            grown = math.log(box_height / height) / HEIGHT_SPREAD
-            table[row, column] = (
-                base
-                + 0.5 * away / variance
-                + min(0.5 * grown**2, MOST_HEIGHT_COST)
-                + (DOUBT if detections.faint[column] else 0.0)
+        known = expected.p_xx / height**2
+        variance, loose = known + model.blur**2, known + max(model.blur, PART_BLUR) ** 2
+        vague = shape.p_xx + model.shape_blur**2
+        rows.append(
+            (
+                expected.x,
+                expected.y,
+                height,
+                variance,
+                loose,
+                shape.x,
+                shape.y,
+                vague,
+                math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0,
+                PART_COST,
+                *_cut(thing.last_box),
+                (DOUBT + (AWAY if thing.missed else 0.0) if thing.id is None else 0.0)
+                + (BESIDE if thing.beside is not None else 0.0),
+                AWAY if thing.missed and thing.id is not None else 0.0,
+                x0,
+                y0,
+                (TOP_SPEED * model.speed * (detections.at - thing.last_at) + 3.0 * model.blur)
+                * height,
             )
-    return table
+        )
+    (
+        x,
+        y,
+        height,
+        variance,
+        loose,
+        log_w,
+        log_h,
+        vague,
+        sharp,
+        as_part,
+        cut_x,
+        cut_y,
+        young,
+        away,
+        x0,
+        y0,
+        reach,
+    ) = (column[:, None] for column in np.array(rows).T)
+    seen = np.array(
+        [
+            (
+                *centre_of(box, model.aspect),
+                height_of(box),
+                *shape_of(box, model.aspect),
+                (DOUBT if faint else 0.0) - surprise,
+                *_cut(box),
+            )
+            for box, faint in zip(detections.boxes, detections.faint, strict=True)
+        ]
+    )
+    bx, by, bh, blw, blh, doubt, bcx, bcy = seen.T[:, None, :]
+    dx, dy = bx - x, by - y
+    across = dx**2
+    square = height**2
+    # What an edge of the picture cuts has any width or height, and its middle elsewhere.
+    cut_x, cut_y = np.maximum(cut_x, bcx), np.maximum(cut_y, bcy)
+    unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
+    variance, loose = variance + unsure, loose + unsure
+    whole = (
+        np.log(2.0 * math.pi * variance)
+        + (across + dy**2) / (2.0 * variance * square)
+        + (1.0 - cut_x) * (sharp + (blw - log_w) ** 2 / (2.0 * vague))
+        + (1.0 - cut_y) * (sharp + (blh - log_h) ** 2 / (2.0 * vague))
+    )
+    # A part of a thing has its upper or lower edge where the whole one's is.
+    off = (bh - np.exp(log_h)) / 2.0
+    ends = np.minimum(np.minimum(np.abs(dy - off), np.abs(dy + off)), np.abs(dy))
+    part = as_part + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
+    table = np.minimum(whole, part) + young + doubt
+    # Who was away gives way to competitors, and is found again where there are none.
+    table = np.where(table < 0.0, np.minimum(table + away, -LEAST), table)
+    far = (bx - x0) ** 2 + (by - y0) ** 2 > reach**2
+    return np.where(far, NEVER, table)
+
+
+def _cut(box: Box) -> tuple[float, float]:
+    """Whether the picture's edge may cut the width and the height of what is in the box."""
+    return (
+        float(box[0] < AT_EDGE or box[2] > 1.0 - AT_EDGE),
+        float(box[1] < AT_EDGE or box[3] > 1.0 - AT_EDGE),
+    )
 
 
 def assigned(table: NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -38,10 +38,14 @@ class TrackerConfig(Config):
             "appears there later is a new one."
         ),
     )
-    speed: float = Field(
-        default=0.7,
+    speed: float | None = Field(
+        default=None,
         gt=0.0,
-        description="Typical speed in body heights per second: 0.7 for walkers, 5 for cars.",
+        description=(
+            "Typical speed in body heights per second. When absent it follows from the word that "
+            "is detected (0.7 for people, 2.5 for bicycles, 5 for cars) and from how fast things "
+            "were seen to move."
+        ),
     )
 
     def build(self, label: str, aspect: float = USUAL_ASPECT) -> "BoxTracker":

@@ -8,7 +8,15 @@ from typing import Any
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Feet, Step
 from pipeline.tracking.feet import FeetMemory, feet_from_json, first_feet
-from pipeline.tracking.motion import Motion, MotionModel, centre_of, first_seen, height_of
+from pipeline.tracking.motion import (
+    Motion,
+    MotionModel,
+    centre_of,
+    first_seen,
+    first_shape,
+    height_of,
+    shape_of,
+)
 
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
@@ -20,6 +28,8 @@ class TrackMemory:
     """One thing: where it is, how it moves, and which of its steps were not shown yet."""
 
     motion: Motion
+    shape: Motion
+    """Logarithms of its box's width and height, and how they change."""
     height: float
     """Smoothed box height in picture heights."""
     first_at: float
@@ -35,6 +45,9 @@ class TrackMemory:
     missed: int = 0
     """Updates without a box since the last one."""
     unshown: list[Step] = field(default_factory=list)
+    beside: float | None = None
+    """While its boxes overlap those of another: the evidence (log-likelihood ratio) that it is a
+    second thing, and not a second box of the first. None for things that stand alone."""
 
     def expected(self, at: float, model: MotionModel) -> Motion:
         """Its motion at a later time."""
@@ -45,6 +58,8 @@ class TrackMemory:
         expected = self.expected(at, model)
         self.motion = expected.corrected(centre_of(box, model.aspect), model.blur * self.height)
         elapsed_s = max(at - self.last_at, 0.0)
+        shape = self.shape.predicted(elapsed_s, 1.0, model.shapes)
+        self.shape = shape.corrected(shape_of(box, model.aspect), model.shape_blur)
         # The first few boxes are averaged.
         share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
         self.height *= (height_of(box) / self.height) ** share
@@ -57,6 +72,7 @@ class TrackMemory:
         """Everything, exactly: floats survive JSON bit for bit."""
         return {
             "motion": list(astuple(self.motion)),
+            "shape": list(astuple(self.shape)),
             "height": self.height,
             "first_at": self.first_at,
             "last_at": self.last_at,
@@ -65,6 +81,7 @@ class TrackMemory:
             "id": self.id,
             "seen": self.seen,
             "missed": self.missed,
+            "beside": self.beside,
             "feet": self.feet.to_json(),
             "unshown": [
                 [step.at, *step.box, *(() if step.feet is None else _flat(step.feet))]
@@ -78,6 +95,7 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
     feet = first_feet(at, box, model)
     return TrackMemory(
         motion=first_seen(box, model),
+        shape=first_shape(box, model),
         height=height_of(box),
         first_at=at,
         last_at=at,
@@ -95,11 +113,13 @@ def from_json(kept: Mapping[str, Any], model: MotionModel) -> TrackMemory:
     """
     last_at, last_box = _number(kept["last_at"]), _box(kept["last_box"])
     feet = kept.get("feet")
+    shape = kept.get("shape")  # not written by the first release
     height = _number(kept["height"])
     if height <= 0:
         raise ValueError(f"a height of {height:g} is not above 0")
     return TrackMemory(
         motion=Motion(*map(_number, kept["motion"])),
+        shape=first_shape(last_box, model) if shape is None else Motion(*map(_number, shape)),
         height=height,
         first_at=_number(kept["first_at"]),
         last_at=last_at,
@@ -109,6 +129,7 @@ def from_json(kept: Mapping[str, Any], model: MotionModel) -> TrackMemory:
         id=None if kept["id"] is None else int(kept["id"]),
         seen=int(kept["seen"]),
         missed=int(kept["missed"]),
+        beside=None if kept.get("beside") is None else _number(kept["beside"]),
         unshown=[_step(step) for step in kept["unshown"]],
     )
 

@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 from pipeline.core.geometry import Box
 
+SHAPE_SPEED = 0.2
+"""How fast the logarithms of a box's width and height change, a second: by a tenth for who comes
+nearer at a walk, by more near the camera."""
+WIDTH_SHARE = 0.5
+"""Strides and turns change a walker's width by a quarter, and the height by a tenth."""
+SHAPE_STEADINESS_S = 2.0
+"""How long they go on so."""
+
 
 @dataclass(frozen=True, slots=True)
 class MotionModel:
@@ -18,6 +26,13 @@ class MotionModel:
     """How long a thing keeps its velocity: walkers turn or stop every few seconds."""
     blur: float = 0.08
     """How far a box's centre typically is from the thing's: a stride moves it that much."""
+    shape_blur: float = 0.15
+    """The same of the logarithms of a box's width and height: strides and turns."""
+
+    @property
+    def shapes(self) -> "MotionModel":
+        """How the logarithms of a box's width and height move, for a height of 1."""
+        return MotionModel(SHAPE_SPEED, 1.0, SHAPE_STEADINESS_S, self.shape_blur)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +94,20 @@ def first_seen(box: Box, model: MotionModel) -> Motion:
     return Motion(x, y, 0.0, 0.0, (model.blur * height) ** 2, 0.0, (model.speed * height) ** 2)
 
 
+def first_shape(box: Box, model: MotionModel) -> Motion:
+    """The shape of a thing that was just seen for the first time, as logarithms."""
+    return Motion(*shape_of(box, model.aspect), 0.0, 0.0, model.shape_blur**2, 0.0, SHAPE_SPEED**2)
+
+
 def centre_of(box: Box, aspect: float) -> tuple[float, float]:
     """A box's centre in picture heights."""
     return ((box[0] + box[2]) / 2 * aspect, (box[1] + box[3]) / 2)
+
+
+def shape_of(box: Box, aspect: float) -> tuple[float, float]:
+    """Logarithms of a box's width and height in picture heights, as exact as each other."""
+    width = max((box[2] - box[0]) * aspect, 1e-4)
+    return (WIDTH_SHARE * math.log(width), math.log(height_of(box)))
 
 
 def height_of(box: Box) -> float:

@@ -1,16 +1,29 @@
 """A tracker for 1 to 10 frames per second that works in seconds and body heights, not in frames."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from pipeline.core.events import JsonValue
-from pipeline.core.geometry import Box, iou
+from pipeline.core.geometry import Box
 from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import Detections, assigned, costs
+from pipeline.tracking.association import TOP_SPEED, Detections, assigned, costs
+from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
+from pipeline.tracking.kinds import WALKER, usual_speed
+from pipeline.tracking.learning import (
+    KIND_HEIGHTS,
+    SOON_S,
+    UNKNOWN_HEIGHTS,
+    Flow,
+    Pace,
+    Spread,
+    speed_in_line,
+)
 from pipeline.tracking.memory import TrackMemory, begun, from_json
-from pipeline.tracking.motion import MotionModel
+from pipeline.tracking.motion import MotionModel, centre_of, shape_of
 
 STATE_VERSION = 1
 """Increased when a field of the state changes its meaning or a new one is needed; a state of
@@ -22,10 +35,12 @@ UNCONFIRMED_SHARE = 0.5
 GONE_S = 0.5
 """A thing is forgotten this long after it left at the edge of the picture: the next one to enter
 there is a different one."""
+RECENT_S = 0.5
+"""Who was not seen for no longer than this may be in the box of who is close to it."""
+MOST_SINGLE = 10
+"""At most so many boxes of a look are compared with those of the two looks before."""
 AT_EDGE = 0.01
 """A box this close to the edge of the picture, in 0..1, touches it."""
-SAME_IOU = 0.5
-"""A box that overlaps a followed one by more than this is a second box of the same thing."""
 TICK_S = 1e-3
 """Times are compared to the millisecond: the last bits of UTC seconds are noise."""
 
@@ -38,7 +53,7 @@ class TrackerSettings:
     start_score: float
     confirm_after_s: float
     forget_after_s: float
-    speed: float
+    speed: float | None
     aspect: float
 
 
@@ -53,9 +68,16 @@ class BoxTracker:
 
     def __init__(self, settings: TrackerSettings) -> None:
         self._settings = settings
-        self._model = MotionModel(settings.speed, settings.aspect)
+        known = settings.speed or usual_speed(settings.label)
+        speed = known or WALKER
+        self._pace = Pace(speed, speed, KIND_HEIGHTS if known else UNKNOWN_HEIGHTS)
+        self._flow = Flow()
+        self._model = MotionModel(speed, settings.aspect)
         self._things: list[TrackMemory] = []
         self._next_id = 1
+        self._last_at: float | None = None
+        self._blur = Spread(0.02, 0.16, self._model.blur)
+        self._shape_blur = Spread(0.04, 0.25, self._model.shape_blur)
 
     def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Track, ...]:
         """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
@@ -64,16 +86,29 @@ class BoxTracker:
         for thing in self._things:
             thing.missed += 1
         for row, column in pairs:
+            self._learn(at, self._things[row], boxes[column])
+        for row, column in pairs:
             self._things[row].see(at, boxes[column], scores[column], self._model)
         followed = {column for _, column in pairs}
+        self._notice_haste(at, boxes, followed)
+        self._model = self._present_model()
         self._things = [thing for thing in self._things if not self._is_over(thing, at)]
+        self._weigh(at)
         self._begin(at, boxes, scores, followed)
+        self._last_at = at
         return self._shown()
 
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""
         things: list[JsonValue] = [thing.to_json() for thing in self._things]
-        return {"version": STATE_VERSION, "next_id": self._next_id, "things": things}
+        learned: dict[str, Any] = {name: part.to_json() for name, part in self._learned().items()}
+        return {
+            "version": STATE_VERSION,
+            "next_id": self._next_id,
+            "last_at": self._last_at,
+            "learned": learned,
+            "things": things,
+        }
 
     def restore(self, state: JsonValue) -> None:
         """Resume from a `state()`; raises ValueError for anything else."""
@@ -81,10 +116,103 @@ class BoxTracker:
             kept = _mapping(state)
             _check_numbers(kept)
             _check_version(kept.get("version", 1))  # the first had no number
-            things = [from_json(_mapping(thing), self._model) for thing in kept["things"]]
-            self._next_id, self._things = int(kept["next_id"]), things
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            other = BoxTracker(self._settings)
+            other._next_id = int(kept["next_id"])
+            # The first release did not learn.
+            last_at = kept.get("last_at")
+            other._last_at = None if last_at is None else float(last_at)
+            learned = _mapping(kept.get("learned", {}))
+            for name, part in other._learned().items():
+                if name in learned:
+                    part.resume(learned[name])
+            other._model = other._present_model()
+            other._things = [from_json(_mapping(thing), other._model) for thing in kept["things"]]
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not the state of a tracker: {error!r}") from error
+        self._things, self._next_id = other._things, other._next_id
+        self._last_at, self._model = other._last_at, other._model
+        self._blur, self._shape_blur = other._blur, other._shape_blur
+        self._pace, self._flow = other._pace, other._flow
+
+    def _learned(self) -> dict[str, Spread | Pace | Flow]:
+        return {
+            "blur": self._blur,
+            "shape_blur": self._shape_blur,
+            "pace": self._pace,
+            "flow": self._flow,
+        }
+
+    def _present_model(self) -> MotionModel:
+        return replace(
+            self._model,
+            speed=self._pace.typical(),
+            blur=self._blur.value,
+            shape_blur=self._shape_blur.value,
+        )
+
+    def _learn(self, at: float, thing: TrackMemory, box: Box) -> None:
+        """What a box that continues a thing says of the scene."""
+        elapsed_s = at - thing.last_at
+        if thing.beside is not None or elapsed_s <= 0.0:
+            return
+        model, height = self._model, thing.height
+        x, y = centre_of(box, model.aspect)
+        if thing.id is not None or thing.seen > 1 or elapsed_s >= self._settings.confirm_after_s:
+            x0, y0 = centre_of(thing.last_box, model.aspect)
+            vx, vy = (x - x0) / elapsed_s / height, (y - y0) / elapsed_s / height
+            self._flow.learn((x0 / model.aspect, y0), (x / model.aspect, y), (vx, vy))
+            if self._settings.speed is None:
+                self._pace.learn(math.hypot(vx, vy), math.hypot(x - x0, y - y0) / height)
+        if thing.seen < 3 or elapsed_s > SOON_S:
+            return
+        expected = thing.expected(at, model)
+        off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
+        self._blur.learn(off, expected.p_xx / height**2)
+        shape = thing.shape.predicted(elapsed_s, 1.0, model.shapes)
+        log_w, log_h = shape_of(box, model.aspect)
+        off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
+        self._shape_blur.learn(off, shape.p_xx)
+
+    def _notice_haste(self, at: float, boxes: Sequence[Box], followed: set[int]) -> None:
+        """Learn of things too fast to be followed: three single boxes, alike and in line."""
+        if self._settings.speed is not None:
+            return
+        once = [t for t in self._things if t.seen == 1 and t.beside is None and t.missed]
+        middles = [thing for thing in once if thing.missed == 1][:MOST_SINGLE]
+        firsts = [thing for thing in once if thing.missed == 2][:MOST_SINGLE]
+        if not (middles and firsts):
+            return
+        new = [box for column, box in enumerate(boxes) if column not in followed]
+        aspect = self._model.aspect
+        for box in new[:MOST_SINGLE]:
+            for first, middle in product(firsts, middles):
+                speed = speed_in_line(
+                    [(first.last_at, first.last_box), (middle.last_at, middle.last_box), (at, box)],
+                    aspect,
+                )
+                if speed > TOP_SPEED * self._model.speed / 2.0:
+                    self._pace.learn(speed, speed * (at - first.last_at))
+
+    def _weigh(self, at: float) -> None:
+        """Drop who turned out to be a second box of another, and free who stands alone."""
+        doubtful = [thing for thing in self._things if thing.beside is not None]
+        if not doubtful:
+            return
+        elapsed_s = at - (self._last_at if self._last_at is not None else at)
+        sure = [
+            (thing.last_box, not thing.missed)
+            for thing in self._things
+            if thing.beside is None and (thing.missed < MISSES or at - thing.last_at < RECENT_S)
+        ]
+        for thing in doubtful:
+            box = None if thing.missed else thing.last_box
+            thing.beside = evidence(thing.beside or 0.0, box, thing.last_box, sure, elapsed_s)
+            if thing.beside is not None and thing.beside >= ENOUGH:
+                thing.beside = None
+                sure.append((thing.last_box, True))
+        self._things = [
+            thing for thing in self._things if thing.beside is None or thing.beside > TOO_LITTLE
+        ]
 
     def _begin(
         self, at: float, boxes: Sequence[Box], scores: Sequence[float], followed: set[int]
@@ -94,10 +222,20 @@ class BoxTracker:
             box, score = boxes[column], scores[column]
             if column in followed or score < self._settings.start_score:
                 continue
-            if any(iou(box, other) > SAME_IOU for other in known):
+            if any(is_part(box, other) for other in known):
                 continue
-            known.append(box)
-            self._things.append(begun(at, box, score, self._model))
+            thing = begun(at, box, score, self._model)
+            x, y = thing.motion.x / self._model.aspect, thing.motion.y
+            (vx, vy), variance = self._flow.at((x, y), self._model.speed)
+            square = thing.height**2
+            thing.motion = replace(
+                thing.motion, vx=vx * thing.height, vy=vy * thing.height, p_vv=variance * square
+            )
+            if any(is_close(box, other) for other in known):
+                thing.beside = 0.0
+            else:
+                known.append(box)
+            self._things.append(thing)
 
     def _is_over(self, thing: TrackMemory, at: float) -> bool:
         if thing.missed < MISSES:
@@ -126,6 +264,8 @@ class BoxTracker:
         tracks = []
         for thing in self._things:
             if thing.missed:
+                continue
+            if thing.beside is not None:
                 continue
             if thing.id is None:
                 seen_for_s = thing.last_at - thing.first_at
