@@ -165,7 +165,10 @@ class Gate:
         mean_d = sum(weight * d for _, d, weight in looks) / total
         spread = sum(weight * (t - mean_t) ** 2 for t, _, weight in looks)
         slope = sum(weight * (t - mean_t) * (d - mean_d) for t, d, weight in looks) / spread
-        noise = math.sqrt(1.0 / total + mean_t**2 / spread)
+        # Where the looks are not on a straight line, there is more than noise in them.
+        misfit = sum(w * (d - mean_d - slope * (t - mean_t)) ** 2 for t, d, w in looks)
+        doubt = max(misfit / (len(looks) - 2), 1.0)
+        noise = math.sqrt(doubt * (1.0 / total + mean_t**2 / spread))
         return self._side(mean_d - slope * mean_t, noise, path.looks, least)
 
     def _settle(self, path: Path, when: float, side: int) -> float | None:

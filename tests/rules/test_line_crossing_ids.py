@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.tracking.config import TrackerConfig
 from tests.rules.scene import Place, directions, down, judged, line_rule, seen, track
 
 SEVERAL_IDS: list[tuple[str, float, dict[int, list[Place | None]], list[str]]] = [
@@ -106,14 +107,14 @@ def test_several_ids(
 
 def test_feet_that_are_hidden_for_a_moment_do_not_cross() -> None:
     """A box cut off at the knees leaps up over the line; the feet below it have not moved."""
-    rule = line_rule(0.1)
+    rule, tracker = line_rule(0.1), TrackerConfig().build("person", 1.0)
     whole, cut = (0.46, 0.35, 0.54, 0.55), (0.46, 0.35, 0.54, 0.48)
     frames = []
-    for index, shown in enumerate([whole] * 5 + [cut] * 4 + [whole] * 3):
-        walker = track(1, index / 10, 0.5, 0.55)
-        step = type(walker.steps[0])(index / 10, shown)
-        frames.append(seen(index / 10, type(walker)(1, "person", 0.9, 0.0, (step,))))
+    for index, shown in enumerate([whole] * 6 + [cut] * 4 + [whole] * 3):
+        tracks = tracker.update(100.0 + index / 10, [shown], [0.9])
+        frames.append(seen(100.0 + index / 10, *tracks))
 
+    assert sum(len(frame.tracks) for frame in frames) > 6
     assert judged(rule, frames).events == ()
 
 
