@@ -57,12 +57,11 @@ def costs(
     """
     if not things or not detections.boxes:
         return np.full((len(things), len(detections.boxes)), NEVER)
-    rows, shapes = [], model.shapes
+    rows = []
     surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
     for thing in things:
-        elapsed_s = max(detections.at - thing.last_at, 0.0)
         expected = thing.expected(detections.at, model)
-        shape = thing.shape.predicted(elapsed_s, 1.0, shapes)
+        shape = thing.expected_shape(detections.at, model)
         height = thing.height
         x0, y0 = centre_of(thing.last_box, model.aspect)
         known = expected.p_xx / height**2

@@ -123,16 +123,20 @@ class Flow:
 
     def learn(self, start: Point, end: Point, velocity: Point) -> None:
         """A thing went from one place to another (0..1 of the picture) at that velocity."""
-        parts = max(abs(end[0] - start[0]) * GRID[0], abs(end[1] - start[1]) * GRID[1])
-        steps = min(math.ceil(parts), max(GRID))
-        cells = {
-            _cell(
-                start[0] + (end[0] - start[0]) * step / max(steps, 1),
-                start[1] + (end[1] - start[1]) * step / max(steps, 1),
+        first, last = _cell(*start), _cell(*end)
+        cells = [first, last] if first != last else [first]
+        if first != last:
+            parts = max(abs(end[0] - start[0]) * GRID[0], abs(end[1] - start[1]) * GRID[1])
+            steps = min(math.ceil(parts), max(GRID))
+            along = (
+                _cell(
+                    start[0] + (end[0] - start[0]) * step / steps,
+                    start[1] + (end[1] - start[1]) * step / steps,
+                )
+                for step in range(1, steps)
             )
-            for step in range(steps + 1)
-        }
-        for cell in sorted(cells):
+            cells = sorted({*cells, *along})
+        for cell in cells:
             kept = self.cells.setdefault(cell, [0.0, 0.0, 0.0, 0.0])
             looks, vx, vy, variance = kept
             looks = min(looks + 1.0, MOST_LOOKS)

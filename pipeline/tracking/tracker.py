@@ -168,7 +168,7 @@ class BoxTracker:
         expected = thing.expected(at, model)
         off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
         self._blur.learn(off, expected.p_xx / height**2)
-        shape = thing.shape.predicted(elapsed_s, 1.0, model.shapes)
+        shape = thing.expected_shape(at, model)
         log_w, log_h = shape_of(box, model.aspect)
         off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
         self._shape_blur.learn(off, shape.p_xx)
