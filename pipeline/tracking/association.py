@@ -124,15 +124,17 @@ def costs(
     dx, dy = bx - x, by - y
     across = dx**2
     square = height**2
-    # What an edge of the picture cuts has any width or height, and its middle elsewhere.
-    cut_x, cut_y = np.maximum(cut_x, bcx), np.maximum(cut_y, bcy)
+    # Who is cut by an edge of the picture may be any wider or taller, and the middle elsewhere.
+    wider, taller = blw - log_w, blh - log_h
+    cut_x = np.where(wider > 0.0, cut_x, bcx)
+    cut_y = np.where(taller > 0.0, cut_y, bcy)
     unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
     variance, loose = variance + unsure, loose + unsure
     whole = (
         np.log(2.0 * math.pi * variance)
         + (across + dy**2) / (2.0 * variance * square)
-        + (1.0 - cut_x) * (sharp + (blw - log_w) ** 2 / (2.0 * vague))
-        + (1.0 - cut_y) * (sharp + (blh - log_h) ** 2 / (2.0 * vague))
+        + (1.0 - cut_x) * (sharp + wider**2 / (2.0 * vague))
+        + (1.0 - cut_y) * (sharp + taller**2 / (2.0 * vague))
     )
     # A part of a thing has its upper or lower edge where the whole one's is.
     off = (bh - np.exp(log_h)) / 2.0
