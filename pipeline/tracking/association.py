@@ -15,26 +15,35 @@ from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height
 NEVER = 1e6
 """The cost of an impossible pair."""
 SURPRISE = 6.0
-"""How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
-a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
-height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
-SHAPE_SPREAD = 0.06
+"""How unlikely (negative log-likelihood per square height, for walkers) a pair may be before a
+missed thing and a new one are more likely. People enter a picture at a rate of about 0.001 per
+square of their height and frame, and are missed once in ten frames: between -log 0.001 = 6.9 and
+4.6. Faster things keep more distance, in proportion to their speed."""
+SHAPE_SPREAD = 0.2
 """How much things at one place differ in log height and log width: a shape known better than this
 says who it is."""
 TOP_SPEED = 4.0
 """The top speed as a multiple of the typical one: walkers at 0.7 heights per second may run at
 2.8."""
 PART_COST = 4.0
-"""A half hidden thing may have any height and width: one box in twenty is that of a part."""
+"""A half hidden thing may have any height and width: one box in fifty is that of a part."""
 PART_BLUR = 0.08
+"""How far the box of a part is typically from where its upper, lower edge or middle should be."""
 AT_EDGE = 0.01
+"""A box this close to an edge of the picture, in 0..1, may be cut by it."""
 CUT = 0.15
-LEAST = 0.1
+"""How far, in widths and heights, the middle of what is cut typically is from where it should
+be."""
 AWAY = 1.0
-BESIDE = 1.5
+"""Added for a thing that was not seen in the last look: whom another hides stays hidden for a
+while, and a box that may be of both is of the one who was there."""
+LEAST = 0.1
+"""A thing that was away is found again at this cost where nobody competes."""
 DOUBT = 1.0
 """Added for a thing that is not confirmed yet and for a box with a low score: where two compete for
 the same partner, the certain one wins."""
+BESIDE = 1.5
+"""Added for what may be a second box of another thing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ to five metres a second, a car of 1.5 m at seven or eight in a town."""
 
 _WORDS = {
     WALKER: """
-        person people human pedestrian man men woman women lady officer child children kid boy girl baby adult
-        visitor customer guest passenger shopper worker employee staff guard driver player athlete
+        person people human pedestrian man men woman women lady officer child children kid boy
+        girl baby adult visitor customer guest passenger shopper worker employee staff guard driver player athlete
         walker face head body crowd wheelchair stroller pram pushchair trolley cart
         mensch menschen mann männer frau frauen kind kinder fußgänger fussgänger passant besucher
         kunde kunden gast gäste mitarbeiter arbeiter fahrer kopf gesicht rollstuhl kinderwagen
         einkaufswagen rollator koffer
     """,
     ANIMAL: """
-        dog cat pony puppy kitten cow sheep goat pig horse deer fox hare rabbit bear boar animal bird
-        duck goose geese chicken hen elephant zebra giraffe hund hündin katze kater kuh kühe schaf
+        dog cat pony puppy kitten cow sheep goat pig horse deer fox hare rabbit bear boar animal
+        bird duck goose geese chicken hen elephant zebra giraffe hund hündin katze kater kuh kühe schaf
         ziege schwein pferd reh hirsch fuchs füchse hase wildschwein tier vogel vögel ente gans
         gänse huhn hühner
     """,
@@ -46,11 +46,13 @@ _COMPOUND = tuple(
 """Words that may end a longer one, as in "Müllwagen" and "firetruck"."""
 _ENDINGS = ("", "s", "es", "n", "en", "e", "innen", "in")
 _ELSEWHERE = frozenset(
-    "in at near with behind beside before by of under next for without who that from outside inside"
-    " im am bei mit hinter neben vor unter ohne aus zwischen der die das".split()
+    """
+        in at near with behind beside before by of under next for without who that from outside
+        inside im am bei mit hinter neben vor unter ohne aus zwischen der die das
+    """.split()
 )
 """After these words comes what the thing is near, and not what it is."""
-_RIDING = frozenset("on riding auf".split())
+_RIDING = frozenset(["on", "riding", "auf"])
 """After these comes what carries it."""
 
 

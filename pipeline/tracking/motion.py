@@ -27,7 +27,7 @@ class MotionModel:
     blur: float = 0.08
     """How far a box's centre typically is from the thing's: a stride moves it that much."""
     shape_blur: float = 0.15
-    """The same of the logarithms of a box's width and height: strides and turns."""
+    """The same of the logarithms of a box's height and width: strides and turns."""
 
 
 SHAPES = MotionModel(SHAPE_SPEED, 1.0, SHAPE_STEADINESS_S)
@@ -42,7 +42,8 @@ class Motion:
     and decays within `steadiness_s`. So a prediction over a long gap says "somewhere
     around here" and not "far ahead", and its uncertainty follows from the time passed, at any
     frame rate. Both axes share one 2 x 2 covariance. (R. E. Kalman 1960; G. E. Uhlenbeck and
-    L. S. Ornstein 1930.) Never changed, but not frozen: that makes a new one in a third of the time.
+    L. S. Ornstein 1930.) Never changed, but not frozen: a new one is then made three times as
+    fast.
     """
 
     x: float
