@@ -87,7 +87,6 @@ def costs(
                 shape.y,
                 vague,
                 math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0,
-                PART_COST,
                 *_cut(thing.last_box),
                 (DOUBT + (AWAY if thing.missed else 0.0) if thing.id is None else 0.0)
                 + (BESIDE if thing.beside is not None else 0.0),
@@ -108,7 +107,6 @@ def costs(
         log_h,
         vague,
         sharp,
-        as_part,
         cut_x,
         cut_y,
         young,
@@ -148,7 +146,7 @@ def costs(
     # A part of a thing has its upper or lower edge where the whole one's is.
     off = (bh - np.exp(log_h)) / 2.0
     ends = np.minimum(np.minimum(np.abs(dy - off), np.abs(dy + off)), np.abs(dy))
-    part = as_part + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
+    part = PART_COST + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
     table = np.minimum(whole, part) + young + doubt
     # Who was away gives way to competitors, and is found again where there are none.
     table = np.where(table < 0.0, np.minimum(table + away, -LEAST), table)
