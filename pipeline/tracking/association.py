@@ -34,6 +34,9 @@ AT_EDGE = 0.01
 CUT = 0.15
 """How far, in widths and heights, the middle of what is cut typically is from where it should
 be."""
+LEFT = 7.0
+"""Added for a box at the edge and a thing that has likely left at one: it is somebody who comes
+in."""
 AWAY = 1.0
 """Added for a thing that was not seen in the last look: whom another hides stays hidden for a
 while, and a box that may be of both is of the one who was there."""
@@ -88,6 +91,7 @@ def costs(
                 vague,
                 math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0,
                 *_cut(thing.last_box),
+                LEFT if _is_leaving(thing, detections.at, model) else 0.0,
                 (DOUBT + (AWAY if thing.missed else 0.0) if thing.id is None else 0.0)
                 + (BESIDE if thing.beside is not None else 0.0),
                 AWAY if thing.missed and thing.id is not None else 0.0,
@@ -109,6 +113,7 @@ def costs(
         sharp,
         cut_x,
         cut_y,
+        left,
         young,
         away,
         x0,
@@ -123,16 +128,18 @@ def costs(
                 *shape_of(box, model.aspect),
                 (DOUBT if faint else 0.0) - surprise,
                 *_cut(box),
+                min(box[0] * model.aspect, (1.0 - box[2]) * model.aspect, box[1], 1.0 - box[3]),
             )
             for box, faint in zip(detections.boxes, detections.faint, strict=True)
         ]
     )
-    bx, by, bh, blw, blh, doubt, bcx, bcy = seen.T[:, None, :]
+    bx, by, bh, blw, blh, doubt, bcx, bcy, edge = seen.T[:, None, :]
     dx, dy = bx - x, by - y
     across = dx**2
     square = height**2
     # Who is cut by an edge of the picture may be any wider or taller, and the middle elsewhere.
     wider, taller = blw - log_w, blh - log_h
+    enters = edge < np.maximum(reach / TOP_SPEED, AT_EDGE)
     cut_x = np.where(wider > 0.0, cut_x, bcx)
     cut_y = np.where(taller > 0.0, cut_y, bcy)
     unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
@@ -147,11 +154,23 @@ def costs(
     off = (bh - np.exp(log_h)) / 2.0
     ends = np.minimum(np.minimum(np.abs(dy - off), np.abs(dy + off)), np.abs(dy))
     part = PART_COST + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
-    table = np.minimum(whole, part) + young + doubt
+    table = np.minimum(whole, part) + young + doubt + left * enters
     # Who was away gives way to competitors, and is found again where there are none.
     table = np.where(table < 0.0, np.minimum(table + away, -LEAST), table)
     far = (bx - x0) ** 2 + (by - y0) ** 2 > reach**2
     return np.where(far, NEVER, table)
+
+
+def _is_leaving(thing: TrackMemory, at: float, model: MotionModel) -> bool:
+    """Whether it was cut by an edge of the picture and has likely gone out there since."""
+    box = thing.last_box
+    cut = any(_cut(box))
+    if cut and thing.missed:
+        return True
+    # The middle of what is cut goes half as fast as what leaves.
+    way = (2.0 if cut else 1.0) * (at - thing.last_at)
+    dx, dy = way * thing.motion.vx / model.aspect, way * thing.motion.vy
+    return box[2] + dx < 0.0 or box[0] + dx > 1.0 or box[3] + dy < 0.0 or box[1] + dy > 1.0
 
 
 def _cut(box: Box) -> tuple[float, float]:
