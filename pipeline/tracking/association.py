@@ -34,6 +34,8 @@ AT_EDGE = 0.01
 CUT = 0.15
 """How far, in widths and heights, the middle of what is cut typically is from where it should
 be."""
+KNOWN_AFTER = 3
+"""After so many boxes it is known which way a thing goes."""
 LEFT = 7.0
 """Added for a box at the edge and a thing that has likely left at one: it is somebody who comes
 in."""
@@ -163,10 +165,10 @@ def costs(
 
 def _is_leaving(thing: TrackMemory, at: float, model: MotionModel) -> bool:
     """Whether it was cut by an edge of the picture and has likely gone out there since."""
+    if thing.seen < KNOWN_AFTER:
+        return False
     box = thing.last_box
     cut = any(_cut(box))
-    if cut and thing.missed:
-        return True
     # The middle of what is cut goes half as fast as what leaves.
     way = (2.0 if cut else 1.0) * (at - thing.last_at)
     dx, dy = way * thing.motion.vx / model.aspect, way * thing.motion.vy
