@@ -15,26 +15,40 @@ from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height
 NEVER = 1e6
 """The cost of an impossible pair."""
 SURPRISE = 6.0
-"""How unlikely (negative log-likelihood per square height) a pair may be before a missed thing and
-a new one are more likely. People enter a picture at a rate of about 0.001 per square of their
-height and frame, and are missed once in ten frames: -log 0.001 = 6.9."""
-SHAPE_SPREAD = 0.06
+"""How unlikely (negative log-likelihood per square height, for walkers) a pair may be before a
+missed thing and a new one are more likely. People enter a picture at a rate of about 0.001 per
+square of their height and frame, and are missed once in ten frames: between -log 0.001 = 6.9 and
+4.6. Faster things keep more distance, in proportion to their speed."""
+SHAPE_SPREAD = 0.2
 """How much things at one place differ in log height and log width: a shape known better than this
 says who it is."""
 TOP_SPEED = 4.0
 """The top speed as a multiple of the typical one: walkers at 0.7 heights per second may run at
 2.8."""
 PART_COST = 4.0
-"""A half hidden thing may have any height and width: one box in twenty is that of a part."""
+"""A half hidden thing may have any height and width: one box in fifty is that of a part."""
 PART_BLUR = 0.08
+"""How far the box of a part is typically from where its upper, lower edge or middle should be."""
 AT_EDGE = 0.01
+"""A box this close to an edge of the picture, in 0..1, may be cut by it."""
 CUT = 0.15
-LEAST = 0.1
+"""How far, in widths and heights, the middle of what is cut typically is from where it should
+be."""
+KNOWN_AFTER = 3
+"""After so many boxes it is known which way a thing goes."""
+LEFT = 7.0
+"""Added for a box at the edge and a thing that has likely left at one: it is somebody who comes
+in."""
 AWAY = 1.0
-BESIDE = 1.5
+"""Added for a thing that was not seen in the last look: whom another hides stays hidden for a
+while, and a box that may be of both is of the one who was there."""
+LEAST = 0.1
+"""A thing that was away is found again at this cost where nobody competes."""
 DOUBT = 1.0
 """Added for a thing that is not confirmed yet and for a box with a low score: where two compete for
 the same partner, the certain one wins."""
+BESIDE = 1.5
+"""Added for what may be a second box of another thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +71,11 @@ def costs(
     """
     if not things or not detections.boxes:
         return np.full((len(things), len(detections.boxes)), NEVER)
-    rows, shapes = [], model.shapes
+    rows = []
     surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
     for thing in things:
-        elapsed_s = max(detections.at - thing.last_at, 0.0)
         expected = thing.expected(detections.at, model)
-        shape = thing.shape.predicted(elapsed_s, 1.0, shapes)
+        shape = thing.expected_shape(detections.at, model)
         height = thing.height
         x0, y0 = centre_of(thing.last_box, model.aspect)
         known = expected.p_xx / height**2
@@ -79,8 +92,8 @@ def costs(
                 shape.y,
                 vague,
                 math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0,
-                PART_COST,
                 *_cut(thing.last_box),
+                LEFT if _is_leaving(thing, detections.at, model) else 0.0,
                 (DOUBT + (AWAY if thing.missed else 0.0) if thing.id is None else 0.0)
                 + (BESIDE if thing.beside is not None else 0.0),
                 AWAY if thing.missed and thing.id is not None else 0.0,
@@ -100,9 +113,9 @@ def costs(
         log_h,
         vague,
         sharp,
-        as_part,
         cut_x,
         cut_y,
+        left,
         young,
         away,
         x0,
@@ -117,33 +130,49 @@ def costs(
                 *shape_of(box, model.aspect),
                 (DOUBT if faint else 0.0) - surprise,
                 *_cut(box),
+                min(box[0] * model.aspect, (1.0 - box[2]) * model.aspect, box[1], 1.0 - box[3]),
             )
             for box, faint in zip(detections.boxes, detections.faint, strict=True)
         ]
     )
-    bx, by, bh, blw, blh, doubt, bcx, bcy = seen.T[:, None, :]
+    bx, by, bh, blw, blh, doubt, bcx, bcy, edge = seen.T[:, None, :]
     dx, dy = bx - x, by - y
     across = dx**2
     square = height**2
-    # What an edge of the picture cuts has any width or height, and its middle elsewhere.
-    cut_x, cut_y = np.maximum(cut_x, bcx), np.maximum(cut_y, bcy)
+    # Who is cut by an edge of the picture may be any wider or taller, and the middle elsewhere.
+    wider, taller = blw - log_w, blh - log_h
+    enters = edge < np.maximum(reach / TOP_SPEED, AT_EDGE)
+    cut_x = np.where(wider > 0.0, cut_x, bcx)
+    cut_y = np.where(taller > 0.0, cut_y, bcy)
     unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
     variance, loose = variance + unsure, loose + unsure
     whole = (
         np.log(2.0 * math.pi * variance)
         + (across + dy**2) / (2.0 * variance * square)
-        + (1.0 - cut_x) * (sharp + (blw - log_w) ** 2 / (2.0 * vague))
-        + (1.0 - cut_y) * (sharp + (blh - log_h) ** 2 / (2.0 * vague))
+        + (1.0 - cut_x) * (sharp + wider**2 / (2.0 * vague))
+        + (1.0 - cut_y) * (sharp + taller**2 / (2.0 * vague))
     )
     # A part of a thing has its upper or lower edge where the whole one's is.
     off = (bh - np.exp(log_h)) / 2.0
     ends = np.minimum(np.minimum(np.abs(dy - off), np.abs(dy + off)), np.abs(dy))
-    part = as_part + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
-    table = np.minimum(whole, part) + young + doubt
+    part = PART_COST + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
+    table = np.minimum(whole, part) + young + doubt + left * enters
     # Who was away gives way to competitors, and is found again where there are none.
     table = np.where(table < 0.0, np.minimum(table + away, -LEAST), table)
     far = (bx - x0) ** 2 + (by - y0) ** 2 > reach**2
     return np.where(far, NEVER, table)
+
+
+def _is_leaving(thing: TrackMemory, at: float, model: MotionModel) -> bool:
+    """Whether it was cut by an edge of the picture and has likely gone out there since."""
+    if thing.seen < KNOWN_AFTER:
+        return False
+    box = thing.last_box
+    cut = any(_cut(box))
+    # The middle of what is cut goes half as fast as what leaves.
+    way = (2.0 if cut else 1.0) * (at - thing.last_at)
+    dx, dy = way * thing.motion.vx / model.aspect, way * thing.motion.vy
+    return box[2] + dx < 0.0 or box[0] + dx > 1.0 or box[3] + dy < 0.0 or box[1] + dy > 1.0
 
 
 def _cut(box: Box) -> tuple[float, float]:

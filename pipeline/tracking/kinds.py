@@ -9,30 +9,30 @@ to five metres a second, a car of 1.5 m at seven or eight in a town."""
 
 _WORDS = {
     WALKER: """
-        person people human pedestrian man men woman women lady officer child children kid boy girl baby adult
-        visitor customer guest passenger shopper worker employee staff guard driver player athlete
-        walker face head body crowd wheelchair stroller pram pushchair trolley cart
-        mensch menschen mann männer frau frauen kind kinder fußgänger fussgänger passant besucher
-        kunde kunden gast gäste mitarbeiter arbeiter fahrer kopf gesicht rollstuhl kinderwagen
-        einkaufswagen rollator koffer
+        person people human pedestrian man men woman women lady officer child children kid boy
+        girl baby adult visitor customer guest passenger shopper worker employee staff guard
+        driver player athlete walker face head body crowd wheelchair stroller pram pushchair
+        trolley cart mensch menschen mann männer frau frauen kind kinder fußgänger fussgänger
+        passant besucher kunde kunden gast gäste mitarbeiter arbeiter fahrer kopf gesicht
+        rollstuhl kinderwagen einkaufswagen rollator koffer
     """,
     ANIMAL: """
-        dog cat pony puppy kitten cow sheep goat pig horse deer fox hare rabbit bear boar animal bird
-        duck goose geese chicken hen elephant zebra giraffe hund hündin katze kater kuh kühe schaf
-        ziege schwein pferd reh hirsch fuchs füchse hase wildschwein tier vogel vögel ente gans
-        gänse huhn hühner
+        dog cat pony puppy kitten cow sheep goat pig horse deer fox hare rabbit bear boar animal
+        bird duck goose geese chicken hen elephant zebra giraffe hund hündin katze kater kuh
+        kühe schaf ziege schwein pferd reh hirsch fuchs füchse hase wildschwein tier vogel vögel
+        ente gans gänse huhn hühner
     """,
     CYCLIST: """
         bicycle bike cycle cyclist biker rider scooter ebike skateboard skateboarder skater
-        rollerblader jogger runner fahrrad fahrräder rad räder radfahrer radler roller scooterfahrer
-        läufer skifahrer skier snowboarder
+        rollerblader jogger runner fahrrad fahrräder rad räder radfahrer radler roller
+        scooterfahrer läufer skifahrer skier snowboarder
     """,
     VEHICLE: """
-        car vehicle automobile suv sedan taxi cab van minivan truck lorry pickup trailer bus buses
-        coach tram train motorcycle motorbike moped ambulance tractor boat ship ferry airplane plane
-        aeroplane kfz pkw lkw auto fahrzeug wagen kombi transporter laster lastwagen lieferwagen
-        sattelzug anhänger busse reisebus straßenbahn bahn zug züge motorrad motorräder mofa traktor
-        krankenwagen feuerwehr boot schiff fähre flugzeug
+        car vehicle automobile suv sedan taxi cab van minivan truck lorry pickup trailer bus
+        buses coach tram train motorcycle motorbike moped ambulance tractor boat ship ferry
+        airplane plane aeroplane kfz pkw lkw auto fahrzeug wagen kombi transporter laster
+        lastwagen lieferwagen sattelzug anhänger busse reisebus straßenbahn bahn zug züge
+        motorrad motorräder mofa traktor krankenwagen feuerwehr boot schiff fähre flugzeug
     """,
 }
 _SPEEDS = {word: speed for speed, words in _WORDS.items() for word in words.split()}
@@ -46,11 +46,43 @@ _COMPOUND = tuple(
 """Words that may end a longer one, as in "Müllwagen" and "firetruck"."""
 _ENDINGS = ("", "s", "es", "n", "en", "e", "innen", "in")
 _ELSEWHERE = frozenset(
-    "in at near with behind beside before by of under next for without who that from outside inside"
-    " im am bei mit hinter neben vor unter ohne aus zwischen der die das".split()
+    (
+        "in",
+        "at",
+        "near",
+        "with",
+        "behind",
+        "beside",
+        "before",
+        "by",
+        "of",
+        "under",
+        "next",
+        "for",
+        "without",
+        "who",
+        "that",
+        "from",
+        "outside",
+        "inside",
+        "im",
+        "am",
+        "bei",
+        "mit",
+        "hinter",
+        "neben",
+        "vor",
+        "unter",
+        "ohne",
+        "aus",
+        "zwischen",
+        "der",
+        "die",
+        "das",
+    )
 )
 """After these words comes what the thing is near, and not what it is."""
-_RIDING = frozenset("on riding auf".split())
+_RIDING = frozenset(["on", "riding", "auf"])
 """After these comes what carries it."""
 
 

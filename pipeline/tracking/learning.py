@@ -1,4 +1,4 @@
-"""What a tracker learns of its scene while it looks: how exact boxes are, and how fast things go."""
+"""What a tracker learns of its scene: how exact boxes are, how fast things go, and which way."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -51,6 +51,7 @@ GRID = (12, 8)
 PRIOR_LOOKS = 2.0
 """The first guess of a place's flow counts as much as this many things that were seen to move."""
 MOST_LOOKS = 50.0
+"""What was learned of a place is forgotten over as many."""
 LEAST_SHARE = 0.7
 """A place's flow is never surer than this share of the typical speed."""
 KIND_HEIGHTS, UNKNOWN_HEIGHTS, MOST_HEIGHTS = 40.0, 10.0, 400.0
@@ -62,6 +63,7 @@ STRAIGHT = 0.08
 """A thing that passes is this close, for each height of its way, to where a straight line at one
 speed puts it."""
 JITTER = 1.25
+"""Boxes that jitter seem to hurry by up to this factor: a mean is not believed to the last."""
 FARTHEST = 8.0
 """A typical speed is learned to at most this multiple of the first guess, or its inverse."""
 
@@ -91,8 +93,7 @@ class Pace:
             raise ValueError(f"a speed of {self.value:g} over {self.way:g} heights")
 
     def typical(self) -> float:
-        """At least the first guess: who stands about may always begin to walk, and boxes that
-        jitter only seem to hurry."""
+        """At least the first guess: who stands about may always begin to walk."""
         return max(self.first, self.value / JITTER)
 
 
@@ -123,16 +124,20 @@ class Flow:
 
     def learn(self, start: Point, end: Point, velocity: Point) -> None:
         """A thing went from one place to another (0..1 of the picture) at that velocity."""
-        parts = max(abs(end[0] - start[0]) * GRID[0], abs(end[1] - start[1]) * GRID[1])
-        steps = min(math.ceil(parts), max(GRID))
-        cells = {
-            _cell(
-                start[0] + (end[0] - start[0]) * step / max(steps, 1),
-                start[1] + (end[1] - start[1]) * step / max(steps, 1),
+        first, last = _cell(*start), _cell(*end)
+        cells = [first, last] if first != last else [first]
+        if first != last:
+            parts = max(abs(end[0] - start[0]) * GRID[0], abs(end[1] - start[1]) * GRID[1])
+            steps = min(math.ceil(parts), max(GRID))
+            along = (
+                _cell(
+                    start[0] + (end[0] - start[0]) * step / steps,
+                    start[1] + (end[1] - start[1]) * step / steps,
+                )
+                for step in range(1, steps)
             )
-            for step in range(steps + 1)
-        }
-        for cell in sorted(cells):
+            cells = sorted({*cells, *along})
+        for cell in cells:
             kept = self.cells.setdefault(cell, [0.0, 0.0, 0.0, 0.0])
             looks, vx, vy, variance = kept
             looks = min(looks + 1.0, MOST_LOOKS)

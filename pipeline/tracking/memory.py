@@ -9,6 +9,7 @@ from pipeline.core.geometry import Box
 from pipeline.core.tracks import Feet, Step
 from pipeline.tracking.feet import FeetMemory, feet_from_json, first_feet
 from pipeline.tracking.motion import (
+    SHAPES,
     Motion,
     MotionModel,
     centre_of,
@@ -48,22 +49,40 @@ class TrackMemory:
     beside: float | None = None
     """While its boxes overlap those of another: the evidence (log-likelihood ratio) that it is a
     second thing, and not a second box of the first. None for things that stand alone."""
+    _ahead: tuple[float, MotionModel, Motion, Motion] | None = None
+    """The last prediction: it is needed several times in a look."""
 
     def expected(self, at: float, model: MotionModel) -> Motion:
         """Its motion at a later time."""
-        return self.motion.predicted(max(at - self.last_at, 0.0), self.height, model)
+        kept = self._ahead
+        if kept is None or kept[0] != at or kept[1] is not model:
+            elapsed_s = max(at - self.last_at, 0.0)
+            self._ahead = kept = (
+                at,
+                model,
+                self.motion.predicted(elapsed_s, self.height, model),
+                self.shape.predicted(elapsed_s, 1.0, SHAPES),
+            )
+        return kept[2]
+
+    def expected_shape(self, at: float, model: MotionModel) -> Motion:
+        """Its shape at a later time."""
+        self.expected(at, model)
+        assert self._ahead is not None
+        return self._ahead[3]
 
     def see(self, at: float, box: Box, score: float, model: MotionModel) -> None:
         """Update it with the box it was seen in."""
         expected = self.expected(at, model)
         self.motion = expected.corrected(centre_of(box, model.aspect), model.blur * self.height)
         elapsed_s = max(at - self.last_at, 0.0)
-        shape = self.shape.predicted(elapsed_s, 1.0, model.shapes)
+        shape = self.expected_shape(at, model)
         self.shape = shape.corrected(shape_of(box, model.aspect), model.shape_blur)
         # The first few boxes are averaged.
         share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
         self.height *= (height_of(box) / self.height) ** share
         self.last_at, self.last_box, self.last_score = at, box, score
+        self._ahead = None
         self.seen += 1
         self.missed = 0
         self.unshown.append(Step(at, box, self.feet.see(at, box, model)))

@@ -27,15 +27,14 @@ class MotionModel:
     blur: float = 0.08
     """How far a box's centre typically is from the thing's: a stride moves it that much."""
     shape_blur: float = 0.15
-    """The same of the logarithms of a box's width and height: strides and turns."""
-
-    @property
-    def shapes(self) -> "MotionModel":
-        """How the logarithms of a box's width and height move, for a height of 1."""
-        return MotionModel(SHAPE_SPEED, 1.0, SHAPE_STEADINESS_S, self.shape_blur)
+    """The same of the logarithms of a box's height and width: strides and turns."""
 
 
-@dataclass(frozen=True, slots=True)
+SHAPES = MotionModel(SHAPE_SPEED, 1.0, SHAPE_STEADINESS_S)
+"""How the logarithms of a box's width and height move, for a height of 1."""
+
+
+@dataclass(slots=True)
 class Motion:
     """Position and velocity of a thing's centre, and their uncertainty, in picture heights.
 
@@ -43,7 +42,8 @@ class Motion:
     and decays within `steadiness_s`. So a prediction over a long gap says "somewhere
     around here" and not "far ahead", and its uncertainty follows from the time passed, at any
     frame rate. Both axes share one 2 x 2 covariance. (R. E. Kalman 1960; G. E. Uhlenbeck and
-    L. S. Ornstein 1930.)
+    L. S. Ornstein 1930.) Never changed, but not frozen: a new one is then made three times as
+    fast.
     """
 
     x: float

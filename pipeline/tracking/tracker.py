@@ -15,6 +15,7 @@ from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is
 from pipeline.tracking.kinds import WALKER, usual_speed
 from pipeline.tracking.learning import (
     KIND_HEIGHTS,
+    MOST_WEIGHT,
     SOON_S,
     UNKNOWN_HEIGHTS,
     Flow,
@@ -37,6 +38,8 @@ GONE_S = 0.5
 there is a different one."""
 RECENT_S = 0.5
 """Who was not seen for no longer than this may be in the box of who is close to it."""
+EVERY = 4
+"""Of looks in a row, every such one teaches how things move."""
 MOST_SINGLE = 10
 """At most so many boxes of a look are compared with those of the two looks before."""
 AT_EDGE = 0.01
@@ -156,22 +159,31 @@ class BoxTracker:
         if thing.beside is not None or elapsed_s <= 0.0:
             return
         model, height = self._model, thing.height
+        in_a_row = elapsed_s < SOON_S and thing.seen > 2
+        if in_a_row and self._blur.weight >= MOST_WEIGHT and thing.seen % EVERY:
+            return  # enough is known, and time is dear
+        expected = thing.expected(at, model)
         x, y = centre_of(box, model.aspect)
-        if thing.id is not None or thing.seen > 1 or elapsed_s >= self._settings.confirm_after_s:
+        if in_a_row:
+            off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
+            self._blur.learn(off, expected.p_xx / height**2)
+            shape = thing.expected_shape(at, model)
+            log_w, log_h = shape_of(box, model.aspect)
+            off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
+            self._shape_blur.learn(off, shape.p_xx)
+        if in_a_row and thing.seen % EVERY:
+            return
+        if thing.seen > 1 or elapsed_s >= self._settings.confirm_after_s:
             x0, y0 = centre_of(thing.last_box, model.aspect)
-            vx, vy = (x - x0) / elapsed_s / height, (y - y0) / elapsed_s / height
+            if in_a_row:  # smooth: boxes that jitter do not hurry
+                vx, vy, way_s = expected.vx / height, expected.vy / height, EVERY * elapsed_s
+            else:
+                vx, vy = (x - x0) / elapsed_s / height, (y - y0) / elapsed_s / height
+                way_s = elapsed_s
             self._flow.learn((x0 / model.aspect, y0), (x / model.aspect, y), (vx, vy))
             if self._settings.speed is None:
-                self._pace.learn(math.hypot(vx, vy), math.hypot(x - x0, y - y0) / height)
-        if thing.seen < 3 or elapsed_s > SOON_S:
-            return
-        expected = thing.expected(at, model)
-        off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
-        self._blur.learn(off, expected.p_xx / height**2)
-        shape = thing.shape.predicted(elapsed_s, 1.0, model.shapes)
-        log_w, log_h = shape_of(box, model.aspect)
-        off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
-        self._shape_blur.learn(off, shape.p_xx)
+                speed = math.hypot(vx, vy)
+                self._pace.learn(speed, speed * way_s)
 
     def _notice_haste(self, at: float, boxes: Sequence[Box], followed: set[int]) -> None:
         """Learn of things too fast to be followed: three single boxes, alike and in line."""
