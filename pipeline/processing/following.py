@@ -15,7 +15,7 @@ SHARED_BY = "shared_by"
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class ShownTracks:
     """What one task is shown in one picture."""
 
     tracks: tuple[Track, ...]
@@ -41,7 +41,7 @@ class Following:
         """The tasks that share the tracker; the first one's state holds it."""
         return self._tasks
 
-    def see(self, at: float, answers: Mapping[str, Boxes]) -> dict[str, Followed]:
+    def see(self, at: float, answers: Mapping[str, Boxes]) -> dict[str, ShownTracks]:
         """What each task that was answered is shown of a picture."""
         own = {task: answers[task] for task in self._labels if task in answers}
         if not own:
@@ -49,7 +49,7 @@ class Following:
         if len(self._tasks) == 1:
             ((task, answer),) = own.items()
             tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores)
-            return {task: Followed(tracks, (), bool(tracks) or self._tracker.withholds)}
+            return {task: ShownTracks(tracks, (), bool(tracks) or self._tracker.withholds)}
         boxes = [box for answer in own.values() for box in answer.boxes_xyxy]
         scores = [score for answer in own.values() for score in answer.scores]
         labels = [self._labels[task] for task, answer in own.items() for _ in answer.boxes_xyxy]
@@ -57,7 +57,7 @@ class Following:
         tracks = self._tracker.update(at, *merged(boxes, scores, labels), asked)
         tracked = bool(tracks) or self._tracker.withholds
         return {
-            task: Followed(
+            task: ShownTracks(
                 tuple(track for track in tracks if track.label == self._labels[task]),
                 tuple(track for track in tracks if track.label != self._labels[task]),
                 tracked,

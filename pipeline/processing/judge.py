@@ -10,7 +10,7 @@ from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
-from pipeline.processing.following import Followed, Following
+from pipeline.processing.following import ShownTracks, Following
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.rules.coverage import COVERAGE, Coverage
@@ -33,7 +33,7 @@ class _TaskJudge:
         self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
         self.withheld: dict[str, int] = {}
 
-    def observe(self, result: Result, answer: Answer, followed: Followed | None) -> Observation:
+    def observe(self, result: Result, answer: Answer, followed: ShownTracks | None) -> Observation:
         if self.scene is not None and isinstance(answer, Boxes) and followed is not None:
             self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, followed.tracks)
         answered = not isinstance(answer, Failed)
@@ -112,7 +112,7 @@ class Judge:
             and not _is_of_another_question(result, task)
         }
         boxes = {task: answer for task, answer in answers.items() if isinstance(answer, Boxes)}
-        followed: dict[str, Followed] = {}
+        followed: dict[str, ShownTracks] = {}
         for following in self._followings:
             followed |= following.see(result.captured_at, boxes)
         for name, answer in answers.items():
