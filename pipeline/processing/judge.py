@@ -10,7 +10,7 @@ from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
-from pipeline.processing.following import ShownTracks, Following
+from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.rules.coverage import COVERAGE, Coverage
