@@ -20,6 +20,11 @@ class Observation:
     """UTC seconds, the frame's captured_at."""
     answer: Answer
     tracks: tuple[Track, ...] = ()
+    others: tuple[Track, ...] = ()
+    """Tracks of the same picture that are of another kind, as far as is known now: what is of this
+    kind may have been taken for another before. They are followed and not counted."""
+    tracked: bool = False
+    """Boxes that are not among the tracks are nothing that counts."""
     coverage: float = 1.0
     """The share of the last minute, 0..1, that answers to the task cover."""
 

@@ -1,6 +1,6 @@
 """A track is one thing seen over time by one camera."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,12 +69,26 @@ class Track:
 
 
 class Tracker(Protocol):
-    """Boxes in, tracks out; one object per camera and task."""
+    """Boxes in, tracks out; one object for each camera and task, or tasks that share it."""
 
     def update(
-        self, at: float, boxes: Sequence[tuple[float, float, float, float]], scores: Sequence[float]
+        self,
+        at: float,
+        boxes: Sequence[tuple[float, float, float, float]],
+        scores: Sequence[float],
+        kinds: Sequence[Mapping[str, float]] = (),
+        asked: Collection[str] = (),
     ) -> tuple[Track, ...]:
-        """The confirmed tracks seen at `at` (UTC seconds, increasing), in order of their ids."""
+        """The confirmed tracks seen at `at` (UTC seconds, increasing), in order of their ids.
+
+        `kinds` and `asked` are for things of several kinds: the scores of each box by kind, and the
+        kinds that were looked for.
+        """
+        ...
+
+    @property
+    def withholds(self) -> bool:
+        """Whether it follows something that it does not show, for lack of evidence."""
         ...
 
     def state(self) -> JsonValue:

@@ -1,7 +1,7 @@
 """Judges the results of one camera and engine: answers become tracks, tracks become verdicts."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from pipeline.core.events import Event, JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
-from pipeline.core.tracks import Track
+from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.rules.coverage import COVERAGE, Coverage
@@ -28,18 +28,14 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
-        self.tracker = plan.tracker(aspect) if plan.tracker else None
         self.scene = SceneMemory(aspect) if plan.tracker else None
         self.coverage = Coverage(max((rule.every_s for rule in plan.rules.values()), default=0.0))
         self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
         self.withheld: dict[str, int] = {}
 
-    def observe(self, result: Result, answer: Answer) -> Observation:
-        tracks: tuple[Track, ...] = ()
-        if self.tracker is not None and isinstance(answer, Boxes):
-            tracks = self.tracker.update(result.captured_at, answer.boxes_xyxy, answer.scores)
-            if self.scene is not None:
-                self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, tracks)
+    def observe(self, result: Result, answer: Answer, followed: ShownTracks | None) -> Observation:
+        if self.scene is not None and isinstance(answer, Boxes) and followed is not None:
+            self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, followed.tracks)
         answered = not isinstance(answer, Failed)
         coverage = self.coverage.see(result.run, result.captured_at, answered=answered)
         return Observation(
@@ -48,7 +44,9 @@ class _TaskJudge:
             seq=result.seq,
             at=result.captured_at,
             answer=answer,
-            tracks=tracks,
+            tracks=followed.tracks if followed else (),
+            others=followed.others if followed else (),
+            tracked=followed is not None and followed.tracked,
             coverage=coverage,
         )
 
@@ -84,6 +82,7 @@ class Judge:
         # Rules measure in picture heights, so they are created when a picture's shape is known.
         self._aspect: float | None = None
         self._tasks: dict[str, _TaskJudge] = {}
+        self._followings: tuple[Following, ...] = ()
 
     def judge(self, result: Result) -> Verdict:
         """The verdict on the camera's next result."""
@@ -105,14 +104,22 @@ class Judge:
         ):
             verdicts += self._begin_again(result, aspect, self._last_at)
         self._last_at = result.captured_at
-        for task in self.plan.tasks:
-            answer = result.answers.get(task.task)
-            if answer is None or _is_of_another_question(result, task):
-                continue  # without an answer, a rule's minutes show the gap
-            judge = self._tasks[task.task]
-            seen = judge.observe(result, answer)
+        answers = {
+            task.task: answer
+            for task in self.plan.tasks
+            # Without an answer, a rule's minutes show the gap.
+            if (answer := result.answers.get(task.task)) is not None
+            and not _is_of_another_question(result, task)
+        }
+        boxes = {task: answer for task, answer in answers.items() if isinstance(answer, Boxes)}
+        followed: dict[str, ShownTracks] = {}
+        for following in self._followings:
+            followed |= following.see(result.captured_at, boxes)
+        for name, answer in answers.items():
+            judge = self._tasks[name]
+            seen = judge.observe(result, answer, followed.get(name))
             if self._watcher is not None:
-                self._watcher(seen, task.task, result.size_wh)
+                self._watcher(seen, name, result.size_wh)
             verdicts += judge.judge(seen)
         return joined(verdicts)
 
@@ -140,6 +147,11 @@ class Judge:
     def state(self) -> JsonValue:
         """Everything needed to resume after a restart, with the terms of each part."""
         tasks: dict[str, JsonValue] = {}
+        trackers = {
+            task: state
+            for following in self._followings
+            for task, state in following.states().items()
+        }
         for task in self.plan.tasks:
             judge = self._tasks.get(task.task)
             rules: dict[str, JsonValue] = {
@@ -150,10 +162,9 @@ class Judge:
                 }
                 for name, rule in task.rules.items()
             }
-            tracker = judge.tracker.state() if judge and judge.tracker else None
             tasks[task.task] = {
                 "terms": task.terms,
-                "tracker": tracker,
+                "tracker": trackers.get(task.task),
                 "coverage": judge.coverage.state() if judge else None,
                 "scene": _kept_scene(task, judge.scene if judge else None),
                 "rules": rules,
@@ -174,16 +185,29 @@ class Judge:
         self._last_at = kept.last_at
         if kept.aspect is not None:
             self._begin(kept.aspect)
+        unchanged = {
+            task.task: before
+            for task in self.plan.tasks
+            if (before := kept.tasks.get(task.task)) is not None and before.terms == task.terms
+        }
+        self._restore_known(unchanged)
+        for following in self._followings:
+            states = {
+                task.label: unchanged[task.task].tracker
+                for task in following.tasks
+                if task.task in unchanged
+            }
+            if states and not self._restore_tracks(following, states):
+                for task in following.tasks:
+                    unchanged.pop(task.task, None)
         return frozenset(
             name
             for task in self.plan.tasks
-            if (before := kept.tasks.get(task.task)) is not None
-            and before.terms == task.terms
-            and self._restore_tracker(task, before)
+            if (known := unchanged.get(task.task)) is not None
             for name, rule in task.rules.items()
-            if name in before.rules
-            and before.rules[name].terms == rule.terms
-            and self._restore_rule(task, name, before.rules[name].state)
+            if name in known.rules
+            and known.rules[name].terms == rule.terms
+            and self._restore_rule(task, name, known.rules[name].state)
         )
 
     def inherit(self, rule: str, state: JsonValue, at: float, aspect: float) -> None:
@@ -194,25 +218,30 @@ class Judge:
             if rule in judge.rules:
                 judge.rules[rule].inherit(state, at)
 
-    def _restore_tracker(self, task: TaskPlan, kept: KeptTask) -> bool:
-        judge = self._tasks.get(task.task)
-        if judge is not None and kept.coverage is not None:
-            with suppress(ValueError):  # it is known again after a minute
-                judge.coverage.restore(kept.coverage)
-        if judge is None or judge.tracker is None:
-            return True
-        if judge.scene is not None and scene_of(kept.scene) == task.scene:
-            with suppress(ValueError):  # it is learned anew
-                judge.scene.restore(kept.scene)
+    def _restore_known(self, kept: Mapping[str, KeptTask]) -> None:
+        for task in self.plan.tasks:
+            before, judge = kept.get(task.task), self._tasks.get(task.task)
+            if before is None or judge is None:
+                continue
+            if before.coverage is not None:
+                with suppress(ValueError):  # it is known again after a minute
+                    judge.coverage.restore(before.coverage)
+            if judge.scene is not None and scene_of(before.scene) == task.scene:
+                with suppress(ValueError):  # it is learned anew
+                    judge.scene.restore(before.scene)
+
+    def _restore_tracks(self, following: Following, states: Mapping[str, JsonValue]) -> bool:
         try:
-            judge.tracker.restore(kept.tracker)
+            following.restore(states)
         except ValueError as error:
+            names = ", ".join(task.task for task in following.tasks)
             text = (
                 "camera %s: the tracks of task %s begin anew, as the stored ones cannot be read: %s"
             )
-            logger.warning(text, self._camera, task.task, error, extra={"camera": self._camera})
-            if judge.scene is not None:
-                judge.scene.break_off()  # ids start over
+            logger.warning(text, self._camera, names, error, extra={"camera": self._camera})
+            for task in following.tasks:
+                if (scene := self._tasks[task.task].scene) is not None:
+                    scene.break_off()  # ids start over
             return False
         return True
 
@@ -229,6 +258,7 @@ class Judge:
     def _begin(self, aspect: float) -> None:
         self._aspect = aspect
         self._tasks = {task.task: _TaskJudge(task, aspect) for task in self.plan.tasks}
+        self._followings = tuple(_followings(self.plan, aspect))
 
     def _begin_again(self, result: Result, aspect: float, last_at: float) -> list[Verdict]:
         """The clock was set back, another recording began, or the picture's shape changed.
@@ -263,6 +293,18 @@ def _kept_scene(task: TaskPlan, scene: SceneMemory | None) -> JsonValue:
 def scene_of(state: JsonValue) -> JsonValue:
     """The scene that a stored memory is about, as the plan of its task named it."""
     return state.get(_SCENE) if isinstance(state, dict) else None
+
+
+def _followings(plan: LanePlan, aspect: float) -> Iterator[Following]:
+    """Tasks that share a tracker, and those that have one of their own."""
+    shared: dict[str, list[TaskPlan]] = {}
+    for task in plan.tasks:
+        if task.tracker is not None:
+            # The names of groups are those of tasks, so that no lone task has one.
+            shared.setdefault(task.together or task.task, []).append(task)
+    for tasks in shared.values():
+        if tasks[0].tracker is not None:
+            yield Following(tasks, tasks[0].tracker(aspect))
 
 
 def _is_of_another_question(result: Result, task: TaskPlan) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.events import JsonValue
 from pipeline.core.ranges import MOST_SIDE, is_finite, is_moment
+from pipeline.processing.following import resolved
 from pipeline.processing.plan import LanePlan
 
 LAYOUT = 2
@@ -72,7 +73,11 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
         raise ValueError(f"it has version {version!r}, but this release reads version {LAYOUT}")
     last_at, aspect = _last_at(state), _aspect(state)
     tasks: dict[str, KeptTask] = {}
-    for task, kept in _map(state, "tasks").items():
+    stored = _map(state, "tasks")
+    trackers = resolved(
+        {task: kept.get("tracker") for task, kept in stored.items() if isinstance(kept, dict)}
+    )
+    for task, kept in stored.items():
         if not isinstance(kept, dict):
             raise ValueError(f"its task {task!r} is not a map")  # noqa: TRY004 - as above
         rules: dict[str, KeptRule] = {}
@@ -86,7 +91,7 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
         terms = kept.get("terms")
         known = terms if isinstance(terms, str) else None
         tasks[task] = KeptTask(
-            known, kept.get("tracker"), rules, kept.get("coverage"), kept.get("scene")
+            known, trackers.get(task), rules, kept.get("coverage"), kept.get("scene")
         )
     return KeptLane(last_at, aspect, tasks)
 

@@ -30,6 +30,10 @@ class TaskPlan:
     rules: Mapping[str, RulePlan]
     tracker: Callable[[float], Tracker] | None = None
     """Creates the tracker from the picture's aspect."""
+    label: str = ""
+    """What it looks for."""
+    together: str = ""
+    """The same for tasks that share a tracker, and nothing for one that shares none."""
     terms: str = ""
     """A digest of everything that changes its answers or its tracks."""
     question: str = ""

@@ -113,6 +113,8 @@ class ZonePresence:
         pause_s, memory.seen_at = seen.at - memory.seen_at, seen.at
         memory.patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
         self.hindsight = []
+        for track in seen.others:  # taken for this kind before
+            self._drop(track.id)
         present = {track.id for track in seen.tracks}
         renamed: dict[int, int] = {}
         for track in seen.tracks:
@@ -213,6 +215,11 @@ class ZonePresence:
         body = self.memory.bodies.get(id_)
         return body is not None and body.left
 
+    def _drop(self, id_: int) -> None:
+        self.memory.trails.pop(id_, None)
+        self.memory.bodies.pop(id_, None)
+        self.memory.stances.pop(id_, None)
+
     def _dismiss(self, at: float, present: set[int]) -> None:
         """Count no longer who is hidden for too long or has left, and forget who stays away."""
         memory = self.memory
@@ -221,9 +228,7 @@ class ZonePresence:
                 continue
             hidden_s = at - trail.at
             if hidden_s > max(memory.patience_s, RETURN_S):
-                del memory.trails[id_]
-                memory.bodies.pop(id_, None)
-                memory.stances.pop(id_, None)
+                self._drop(id_)
                 continue
             body = memory.bodies.get(id_)
             if body is None:  # of an earlier release's state

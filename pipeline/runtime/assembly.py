@@ -17,6 +17,7 @@ from pipeline.core.sources import Source
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
+from pipeline.deployment.together import followed_together
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
 from pipeline.processing.health import ENDED_BY
@@ -120,7 +121,10 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         if config.of == task
     }
     config = camera.tasks[task]
-    tracker = partial(config.track.build, config.detect) if isinstance(config, DetectTask) else None
+    together = followed_together(camera).get(task, "")
+    tracker, label = None, ""
+    if isinstance(config, DetectTask):
+        tracker, label = partial(config.track.build, config.detect), config.detect
     # An engine's name and how often it is asked do not change its answers; what it is shown does.
     answered_by: dict[str, JsonValue] = {
         "task": as_written(config, {"engine", "every"}),
@@ -134,6 +138,8 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         task,
         rules,
         tracker,
+        label,
+        together,
         terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
         question=question_of(config.task(task)),
         scene=_scene(camera),

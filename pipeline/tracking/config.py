@@ -2,9 +2,9 @@
 
 import importlib
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.core.config import Config, Duration, PositiveDuration
 
@@ -15,6 +15,15 @@ USUAL_ASPECT = 16 / 9
 """The shape of nearly every camera's picture, for callers that do not know theirs."""
 
 
+APART = "no"
+"""The name by which a task is followed together with no other."""
+
+
+def _or_no(value: Any) -> Any:
+    """`false` is how JSON says `no`."""
+    return APART if value is False else value
+
+
 class TrackerConfig(Config):
     """How boxes become tracks. The defaults suit people and animals at 1 to 10 frames a second."""
 
@@ -23,6 +32,15 @@ class TrackerConfig(Config):
         ge=0.0,
         le=1.0,
         description="Boxes with this score or more can start a track; others only continue one.",
+    )
+    still_score: float = Field(
+        default=0.56,
+        ge=0.0,
+        le=1.0,
+        description=(
+            "A thing that was never seen to move is shown to rules only if its scores are above "
+            "this on the mean; 0 shows everything. Whoever was seen to move is shown at any score."
+        ),
     )
     confirm_after: Duration = Field(
         default=timedelta(milliseconds=400),
@@ -48,6 +66,18 @@ class TrackerConfig(Config):
         ),
     )
 
+    together: Annotated[str, BeforeValidator(_or_no)] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description=(
+            "Tasks of one camera and engine with the same name here follow the same things, each "
+            "of them of one of their kinds: what is taken for the other now and then is counted "
+            "once. When absent, kinds that exclude each other by their words (`car` and `truck`) "
+            "are followed together where these settings are equal; `no` keeps this task apart."
+        ),
+    )
+
     def build(self, label: str, aspect: float = USUAL_ASPECT) -> "BoxTracker":
         """A tracker for one task of one camera whose picture is `aspect` times as wide as high."""
         # The tracker needs NumPy, which `check` does not.
@@ -56,6 +86,7 @@ class TrackerConfig(Config):
             tracker.TrackerSettings(
                 label=label,
                 start_score=self.start_score,
+                still_score=self.still_score,
                 confirm_after_s=self.confirm_after.total_seconds(),
                 forget_after_s=self.forget_after.total_seconds(),
                 speed=self.speed,

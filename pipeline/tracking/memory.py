@@ -7,6 +7,8 @@ from typing import Any
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Feet, Step
+from pipeline.tracking.classes import Votes, kind_of, voted
+from pipeline.tracking.evidence import Evidence, evidence_from_json
 from pipeline.tracking.feet import FeetMemory, feet_from_json, first_feet
 from pipeline.tracking.motion import (
     SHAPES,
@@ -22,6 +24,10 @@ from pipeline.tracking.motion import (
 HEIGHT_MEMORY_S = 1.0
 """How fast the remembered height follows the boxes: slower than a stride, faster than people
 approach the camera."""
+
+MOST_UNSHOWN = 64
+"""Steps that are kept of a thing that is not shown: a mover is shown within seconds, and what has
+stood still for hours had no other place."""
 
 
 @dataclass(slots=True)
@@ -39,6 +45,7 @@ class TrackMemory:
     """As it was detected."""
     last_score: float
     feet: FeetMemory
+    evidence: Evidence
     id: int | None = None
     """Assigned at confirmation, so that the ids that rules see have no gaps."""
     seen: int = 1
@@ -51,6 +58,16 @@ class TrackMemory:
     second thing, and not a second box of the first. None for things that stand alone."""
     _ahead: tuple[float, MotionModel, Motion, Motion] | None = None
     """The last prediction: it is needed several times in a look."""
+
+    label: str = ""
+    """Its kind; empty in a tracker of one kind."""
+    votes: Votes = field(default_factory=dict)
+    """What speaks for it, by kind."""
+
+    def vote(self, now: Votes) -> None:
+        """Add what it was taken for in one more look."""
+        self.votes = voted(self.votes, now)
+        self.label = kind_of(self.votes, self.label)
 
     def expected(self, at: float, model: MotionModel) -> Motion:
         """Its motion at a later time."""
@@ -86,6 +103,7 @@ class TrackMemory:
         self.seen += 1
         self.missed = 0
         self.unshown.append(Step(at, box, self.feet.see(at, box, model)))
+        del self.unshown[:-MOST_UNSHOWN]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""
@@ -106,10 +124,12 @@ class TrackMemory:
                 [step.at, *step.box, *(() if step.feet is None else _flat(step.feet))]
                 for step in self.unshown
             ],
+            "evidence": self.evidence.to_json(),
+            **({"label": self.label, "votes": dict(self.votes)} if self.votes else {}),
         }
 
 
-def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
+def begun(at: float, box: Box, score: float, model: MotionModel, evidence: Evidence) -> TrackMemory:
     """The memory of a thing that was just seen for the first time."""
     feet = first_feet(at, box, model)
     return TrackMemory(
@@ -121,6 +141,7 @@ def begun(at: float, box: Box, score: float, model: MotionModel) -> TrackMemory:
         last_box=box,
         last_score=score,
         feet=feet,
+        evidence=evidence,
         unshown=[Step(at, box, feet.feet(model))],
     )
 
@@ -150,6 +171,9 @@ def from_json(kept: Mapping[str, Any], model: MotionModel) -> TrackMemory:
         missed=int(kept["missed"]),
         beside=None if kept.get("beside") is None else _number(kept["beside"]),
         unshown=[_step(step) for step in kept["unshown"]],
+        evidence=_evidence(kept),
+        label=str(kept.get("label", "")),
+        votes={str(label): _number(sum_) for label, sum_ in kept.get("votes", {}).items()},
     )
 
 
@@ -164,6 +188,15 @@ def _step(values: list[Any]) -> Step:
         x, y, noise, seen_x, seen_y, seen_noise, height = numbers[4:]
         feet = Feet((x, y), noise, (seen_x, seen_y), seen_noise, height)
     return Step(at, _box(numbers[:4]), feet)
+
+
+def _evidence(kept: Mapping[str, Any]) -> Evidence:
+    """What speaks for it; what an earlier release has shown goes on being shown."""
+    if "evidence" in kept:
+        return evidence_from_json(kept["evidence"])
+    box, at, score = _box(kept["last_box"]), _number(kept["first_at"]), _number(kept["last_score"])
+    shown = kept["id"] is not None
+    return Evidence(box, at, score, score, int(kept["seen"]), moved=shown, counts=shown)
 
 
 def _box(values: list[Any]) -> Box:

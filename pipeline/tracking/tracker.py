@@ -1,9 +1,9 @@
 """A tracker for 1 to 10 frames per second that works in seconds and body heights, not in frames."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import compress, product
 from typing import Any
 
 from pipeline.core.events import JsonValue
@@ -11,7 +11,9 @@ from pipeline.core.geometry import Box
 from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
 from pipeline.tracking.association import TOP_SPEED, Detections, assigned, costs
+from pipeline.tracking.classes import Votes
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
+from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, KnownPlaces
 from pipeline.tracking.kinds import WALKER, usual_speed
 from pipeline.tracking.learning import (
     KIND_HEIGHTS,
@@ -54,6 +56,7 @@ class TrackerSettings:
 
     label: str
     start_score: float
+    still_score: float
     confirm_after_s: float
     forget_after_s: float
     speed: float | None
@@ -77,29 +80,51 @@ class BoxTracker:
         self._flow = Flow()
         self._model = MotionModel(speed, settings.aspect)
         self._things: list[TrackMemory] = []
+        self._places = _places(settings)
         self._next_id = 1
         self._last_at: float | None = None
         self._blur = Spread(0.02, 0.16, self._model.blur)
         self._shape_blur = Spread(0.04, 0.25, self._model.shape_blur)
 
-    def update(self, at: float, boxes: Sequence[Box], scores: Sequence[float]) -> tuple[Track, ...]:
-        """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids."""
+    def update(
+        self,
+        at: float,
+        boxes: Sequence[Box],
+        scores: Sequence[float],
+        kinds: Sequence[Votes] = (),
+        asked: Collection[str] = (),
+    ) -> tuple[Track, ...]:
+        """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids.
+
+        Where things are of several kinds, `kinds` says for each box what it was taken for, and
+        `asked` which kinds were looked for: what is of another is neither missed nor shown.
+        """
         faint = [score < self._settings.start_score for score in scores]
         pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._model))
         for thing in self._things:
-            thing.missed += 1
+            thing.missed += _is_asked(thing, asked)
         for row, column in pairs:
             self._learn(at, self._things[row], boxes[column])
         for row, column in pairs:
-            self._things[row].see(at, boxes[column], scores[column], self._model)
+            thing, box, score = self._things[row], boxes[column], scores[column]
+            lost = thing.missed > GAP_LOOKS + 1 and at - thing.last_at > GAP_S
+            thing.see(at, box, score, self._model)
+            thing.evidence = self._places.see(thing.evidence, at, box, score, lost=lost)
+            if kinds:
+                thing.vote(kinds[column])
         followed = {column for _, column in pairs}
         self._notice_haste(at, boxes, followed)
         self._model = self._present_model()
-        self._things = [thing for thing in self._things if not self._is_over(thing, at)]
+        self._forget(at)
         self._weigh(at)
-        self._begin(at, boxes, scores, followed)
+        self._begin(at, boxes, scores, followed, kinds)
         self._last_at = at
-        return self._shown()
+        return self._shown(at, asked)
+
+    @property
+    def withholds(self) -> bool:
+        """Whether it follows something that was not seen to move, and whose scores are low."""
+        return not all(thing.evidence.counts for thing in self._things)
 
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""
@@ -111,6 +136,7 @@ class BoxTracker:
             "last_at": self._last_at,
             "learned": learned,
             "things": things,
+            "places": self._places.to_json(),
         }
 
     def restore(self, state: JsonValue) -> None:
@@ -130,12 +156,15 @@ class BoxTracker:
                     part.resume(learned[name])
             other._model = other._present_model()
             other._things = [from_json(_mapping(thing), other._model) for thing in kept["things"]]
+            if "places" in kept:  # earlier releases did not remember any
+                other._places.restore(_mapping(kept["places"]))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"not the state of a tracker: {error!r}") from error
         self._things, self._next_id = other._things, other._next_id
         self._last_at, self._model = other._last_at, other._model
         self._blur, self._shape_blur = other._blur, other._shape_blur
         self._pace, self._flow = other._pace, other._flow
+        self._places = other._places
 
     def _learned(self) -> dict[str, Spread | Pace | Flow]:
         return {
@@ -227,7 +256,12 @@ class BoxTracker:
         ]
 
     def _begin(
-        self, at: float, boxes: Sequence[Box], scores: Sequence[float], followed: set[int]
+        self,
+        at: float,
+        boxes: Sequence[Box],
+        scores: Sequence[float],
+        followed: set[int],
+        kinds: Sequence[Votes],
     ) -> None:
         known = [boxes[column] for column in sorted(followed)]
         for column in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
@@ -236,7 +270,9 @@ class BoxTracker:
                 continue
             if any(is_part(box, other) for other in known):
                 continue
-            thing = begun(at, box, score, self._model)
+            thing = begun(at, box, score, self._model, self._places.begin(at, box, score))
+            if kinds:
+                thing.vote(kinds[column])
             x, y = thing.motion.x / self._model.aspect, thing.motion.y
             (vx, vy), variance = self._flow.at((x, y), self._model.speed)
             square = thing.height**2
@@ -249,15 +285,28 @@ class BoxTracker:
                 known.append(box)
             self._things.append(thing)
 
+    def _forget(self, at: float) -> None:
+        over = [self._is_over(thing, at) for thing in self._things]
+        for thing in compress(self._things, over):
+            left = self._has_left(thing, at)
+            self._places.end(thing.evidence, thing.last_at, thing.last_box, left=left)
+        self._things = [
+            thing for thing, is_over in zip(self._things, over, strict=True) if not is_over
+        ]
+
     def _is_over(self, thing: TrackMemory, at: float) -> bool:
         if thing.missed < MISSES:
             return False
         limit_s = self._settings.forget_after_s
-        if thing.id is None:
+        if not self._is_confirmed(thing):
             limit_s *= UNCONFIRMED_SHARE
         elif self._has_left(thing, at):
             limit_s = min(limit_s, GONE_S)
         return at - thing.last_at > limit_s - TICK_S
+
+    def _is_confirmed(self, thing: TrackMemory) -> bool:
+        seen_for_s = thing.last_at - thing.first_at
+        return thing.seen >= 2 and seen_for_s > self._settings.confirm_after_s - TICK_S
 
     def _has_left(self, thing: TrackMemory, at: float) -> bool:
         """Whether it was last seen at an edge of the picture, and should be beyond it by now."""
@@ -272,22 +321,21 @@ class BoxTracker:
             or min(y_max, y + half_height) > 1.0 - AT_EDGE
         )
 
-    def _shown(self) -> tuple[Track, ...]:
+    def _shown(self, at: float, asked: Collection[str]) -> tuple[Track, ...]:
         tracks = []
         for thing in self._things:
-            if thing.missed:
+            if thing.last_at < at or not thing.evidence.counts or not _is_asked(thing, asked):
                 continue
             if thing.beside is not None:
                 continue
             if thing.id is None:
-                seen_for_s = thing.last_at - thing.first_at
-                if thing.seen < 2 or seen_for_s <= self._settings.confirm_after_s - TICK_S:
+                if not self._is_confirmed(thing):
                     continue
                 thing.id, self._next_id = self._next_id, self._next_id + 1
             tracks.append(
                 Track(
                     id=thing.id,
-                    label=self._settings.label,
+                    label=thing.label or self._settings.label,
                     score=thing.last_score,
                     first_seen=thing.first_at,
                     steps=tuple(thing.unshown),
@@ -295,6 +343,14 @@ class BoxTracker:
             )
             thing.unshown.clear()
         return tuple(sorted(tracks, key=lambda track: track.id))
+
+
+def _is_asked(thing: TrackMemory, asked: Collection[str]) -> bool:
+    return not asked or not thing.label or thing.label in asked
+
+
+def _places(settings: TrackerSettings) -> KnownPlaces:
+    return KnownPlaces(settings.start_score, settings.still_score, settings.aspect)
 
 
 def _check_numbers(state: Any) -> None:

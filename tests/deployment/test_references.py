@@ -214,6 +214,12 @@ def test_engines_may_be_left_out() -> None:
             f"{DOOR}.zones.b",
             "this zone",
         ),
+        (
+            "cameras.door.tasks.people.track.together=bodies",
+            f"{DOOR}.tasks.people.track.together",
+            "no other task of this camera and engine is `together: bodies`, so it has no effect: "
+            "write the same name for the tasks that it shares its things with",
+        ),
         ("queue={type: memory, visibility: 60s}", "engines.coco.deadline", "60 s is not shorter"),
         (
             "cameras.door.source.path=nobody.mp4",
@@ -228,6 +234,54 @@ def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) 
     (warning,) = loaded(override).warnings
     assert warning.path == path
     assert part in warning.message
+
+
+@pytest.mark.parametrize(
+    ("cats", "path", "part"),
+    [
+        (
+            "{detect: cat, track: {together: pets, speed: 2}}",
+            "tasks.cats.track",
+            "is `together: pets` with task 'people', but its other settings differ",
+        ),
+        (
+            "{detect: person, track: {together: pets}}",
+            "tasks.cats.detect",
+            "'person' is also what task 'people' looks for",
+        ),
+    ],
+)
+def test_tasks_that_cannot_be_followed_together(cats: str, path: str, part: str) -> None:
+    """They share one tracker, which has one set of settings and tells them apart by their words."""
+    ((told_path, message),) = told(
+        "cameras.door.tasks.people.track.together=pets",
+        f"cameras.door.tasks.cats={cats}",
+        "cameras.door.rules.cats={type: occupancy, of: cats, zone: till}",
+    )
+    assert told_path == f"{DOOR}.{path}"
+    assert part in message
+
+
+def test_companions_of_two_engines_do_not_share_anything() -> None:
+    """Each is told so, and with a name that was mistyped the nearest one."""
+    engines = "engines={coco: {type: coco}, s: {type: scripted, answers: {cats: [[]]}}}"
+    warnings = loaded(
+        engines,
+        "cameras.door.tasks.people={detect: person, engine: coco, track: {together: pets}}",
+        "cameras.door.tasks.cats={detect: cat, engine: s, track: {together: pets}}",
+        "cameras.door.rules.cats={type: occupancy, of: cats, zone: till}",
+    ).warnings
+    assert [warning.path for warning in warnings] == [
+        f"{DOOR}.tasks.people.track.together",
+        f"{DOOR}.tasks.cats.track.together",
+    ]
+    assert all("its companions ask another engine" in warning.message for warning in warnings)
+    warnings = loaded(
+        "cameras.door.tasks.people.track.together=beings",
+        "cameras.door.tasks.cats={detect: cat, track: {together: being}}",
+        "cameras.door.rules.cats={type: occupancy, of: cats, zone: till}",
+    ).warnings
+    assert "did you mean 'being'?" in warnings[0].message
 
 
 def test_a_warning_has_the_line_it_is_about() -> None:

@@ -93,7 +93,7 @@ def test_positions_before_confirmation_come_with_it() -> None:
 )
 def test_confirmation_is_a_matter_of_seconds(fps: float, first_shown_s: float) -> None:
     """Seen twice, at least 0.4 s apart: the second look at 2 a second and below."""
-    shown = run(person_tracker(), looks([walking((0.4, 0.6), (0.0, 0.0))], fps, 8))
+    shown = run(person_tracker(), looks([walking((0.4, 0.6), (0.0, 0.0))], fps, 8, 0.8))
     first = next(index for index, tracks in enumerate(shown) if tracks)
     assert first / fps == pytest.approx(first_shown_s)
 

@@ -17,6 +17,8 @@ from pipeline.deployment.problems.shapes import (
     uncrossable_lines,
     useless_zones,
 )
+from pipeline.deployment.problems.suggestions import hint
+from pipeline.deployment.together import named_together
 from pipeline.deployment.yaml.tree import dotted
 
 
@@ -35,6 +37,30 @@ def idle_tasks(checked: Checked) -> Iterator[Problem]:
             if name not in used and not broken:
                 path = dotted(("cameras", camera, "tasks", name))
                 yield Problem(path, "no rule uses this task, so its answers have no effect")
+
+
+def lone_companions(checked: Checked) -> Iterator[Problem]:
+    """Tasks that want to follow the same things as others, of which there are none."""
+    for camera, config in checked.deployment.cameras.items():
+        if checked.names((), "cameras", camera, "tasks"):
+            continue
+        named = named_together(config)
+        for (engine, together), names in named.items():
+            if len(names) > 1:
+                continue
+            known = sorted({name for _, name in named if name != together})
+            elsewhere = any(name == together for other, name in named if other != engine)
+            why = (
+                "its companions ask another engine; name the same `engine:`"
+                if elsewhere
+                else "write the same name for the tasks that it shares its things with"
+                + (hint(together, known) if known else "")
+            )
+            yield Problem(
+                dotted(("cameras", camera, "tasks", names[0], "track", "together")),
+                f"no other task of this camera and engine is `together: {together}`, so it has no "
+                f"effect: {why}",
+            )
 
 
 def idle_cameras(checked: Checked) -> Iterator[Problem]:
@@ -120,6 +146,7 @@ def absent_recordings(checked: Checked) -> Iterator[Problem]:
 
 _CHECKS: tuple[Check, ...] = (
     idle_tasks,
+    lone_companions,
     idle_cameras,
     idle_engines,
     idle_sites,

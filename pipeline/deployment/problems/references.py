@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pipeline.core import geometry
 from pipeline.core.errors import Problem
 from pipeline.core.tasks import Task
-from pipeline.deployment.model import AskTask, Deployment
+from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask
 from pipeline.deployment.problems.suggestions import hint
+from pipeline.deployment.together import named_together
 from pipeline.deployment.yaml.tree import Path, dotted
+from pipeline.tracking.config import TrackerConfig
 
 CAMERA_TYPES = (
     "camera_offline",
@@ -177,6 +179,37 @@ def unfit_tasks(checked: Checked) -> Iterator[Problem]:
                 yield Problem(dotted((*path, "of")), why)
 
 
+def unequal_companions(checked: Checked) -> Iterator[Problem]:
+    """Tasks that follow the same things by name, but differently, or that look for the same."""
+    for camera, config in checked.deployment.cameras.items():
+        for (_, together), names in named_together(config).items():
+            first, *more = names
+            known = {_plain(config, first)[1]: first}
+            for name in more:
+                settings, label = _plain(config, name)
+                path = dotted(("cameras", camera, "tasks", name))
+                if settings != _plain(config, first)[0]:
+                    yield Problem(
+                        f"{path}.track",
+                        f"is `together: {together}` with task {first!r}, but its other settings "
+                        "differ; things that are followed together are followed alike, so write "
+                        "the same `track` for both",
+                    )
+                if label in known:
+                    yield Problem(
+                        f"{path}.detect",
+                        f"{label!r} is also what task {known[label]!r} looks for, and they are "
+                        f"`together: {together}`; remove one of them, or its `together`",
+                    )
+                known.setdefault(label, name)
+
+
+def _plain(camera: CameraConfig, task: str) -> tuple[TrackerConfig | None, str]:
+    """The settings and the label of a task that is tracked."""
+    config = camera.tasks[task]
+    return (config.track, config.detect) if isinstance(config, DetectTask) else (None, "")
+
+
 def missing_shapes(checked: Checked) -> Iterator[Problem]:
     """Rules that name a line or zone that the camera does not have."""
     for camera, config in checked.deployment.cameras.items():
@@ -279,6 +312,7 @@ _CHECKS: tuple[Check, ...] = (
     yes_no_questions,
     missing_tasks,
     unfit_tasks,
+    unequal_companions,
     missing_shapes,
     pointless_lines,
     crossed_zones,

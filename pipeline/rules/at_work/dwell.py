@@ -117,6 +117,11 @@ class Dwell:
         for new, old in self._presence.see(seen).items():
             if old in visits:
                 visits[new] = visits.pop(old)
+        for track in seen.others:
+            visit = visits.get(track.id)
+            if visit is not None and not visit.told:  # it was never a visit of this kind
+                del visits[track.id]
+                self._minutes.count(visit.since, entered=-1)
         for track in seen.tracks:
             visit = visits.get(track.id)
             if visit is None or self._is_over(visit, seen.at):

@@ -46,6 +46,8 @@ class _Walker:
     crossed_at: float = 0.0
     stitched: bool = False
     """Whether it continues an id that vanished."""
+    other: bool = False
+    """It is of another kind, as far as is known: its crossings are another rule's."""
     owed: bool = False
     """A step back was treated as a wrong box, so the next crossing repeats one already counted."""
 
@@ -89,9 +91,10 @@ class LineCrossing:
         memory.recent_s = memory_s(self._context.every_s, pause_s)
         memory.seen_at, memory.seq = seen.at, seen.seq
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
-        present = {track.id for track in seen.tracks}
+        tracks = (*seen.tracks, *seen.others)
+        present = {track.id for track in tracks}
         steps = sorted(
-            ((step, track) for track in seen.tracks for step in track.steps),
+            ((step, track) for track in tracks for step in track.steps),
             key=lambda pair: (pair[0].at, pair[1].id),
         )
         events: list[Event] = []
@@ -154,6 +157,7 @@ class LineCrossing:
         if walker is None:
             walker = self._appear(present, track.id, trail_of(step, aspect))
         walker.label, walker.box = track.label, step.box
+        walker.other = track in seen.others
         trail, feet = walker.trail, step.feet
         xy = trail.go(step, aspect)
         by_box = (xy, trail.noise)
@@ -188,6 +192,8 @@ class LineCrossing:
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
+        if walker.other:
+            return
         self._memory.entered += direction > 0
         self._memory.left += direction < 0
         self._minutes.count(at, entered=int(direction > 0), left=int(direction < 0))

@@ -24,7 +24,8 @@ class _OccupancyState:
     limit: LimitMemory
     presence: PresenceMemory
     tracked: bool = False
-    """Tracks were seen, so a frame without tracks counts as empty, whatever was detected."""
+    """There were tracks, or boxes of what does not count: without tracks a frame counts as empty,
+    whatever was detected."""
     tracked_at: float | None = None
     """When that was so for the first time; before it, detections were counted."""
 
@@ -72,7 +73,7 @@ class Occupancy:
         if isinstance(answer, Number):
             return Reading(answer.value, answer.saturated) if self._ground is None else None
         memory = self._memory
-        if seen.tracks and not memory.tracked:
+        if (seen.tracked or seen.tracks) and not memory.tracked:
             memory.tracked, memory.tracked_at = True, seen.at
         if memory.tracked:
             self._presence.see(seen)
