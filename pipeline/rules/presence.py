@@ -47,6 +47,13 @@ class Body:
     """Whether all of it was seen."""
     left: bool = False
     """Whether it walked out of the picture."""
+    picture: Stance | None = None
+    """Whether its middle is in the picture; None for what no left or right edge has cut yet."""
+
+    @property
+    def in_picture(self) -> bool:
+        """Whether half of it, or more, is in the picture."""
+        return self.picture is None or self.picture.inside
 
     def see(self, box: Box) -> bool:
         """Update it with the box it was seen in; returns whether that shows all of it."""
@@ -81,6 +88,17 @@ class Hindsight:
 
     since: float
     more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Whether somebody is in the zone; the current stay, or the last one."""
+
+    inside: bool
+    since: float | None
+    """The first look of it; None where it was ended."""
+    until: float
+    """The last look of it so far."""
 
 
 class ZonePresence:
@@ -137,12 +155,20 @@ class ZonePresence:
         return [
             id_
             for id_, stance in sorted(self.memory.stances.items())
-            if stance.inside and (id_ not in bodies or bodies[id_].absent_at is None)
+            if stance.inside and bodies[id_].absent_at is None and bodies[id_].in_picture
         ]
 
-    def stance(self, id_: int) -> Stance:
+    def stay(self, id_: int) -> Stay:
         """Whether somebody is inside, and since when."""
-        return self.memory.stances[id_]
+        stance, picture = self.memory.stances[id_], self.memory.bodies[id_].picture
+        if picture is None:
+            return Stay(stance.inside, stance.entered_at, stance.inside_at)
+        inside = stance.inside and picture.inside
+        since = stance.entered_at
+        if since is not None and picture.entered_at is not None:
+            since = max(since, picture.entered_at)
+        until = max(stance.inside_at, picture.inside_at) if inside else picture.inside_at
+        return Stay(inside, since, until if inside else min(until, stance.inside_at))
 
     def end_stay(self, id_: int) -> None:
         """What was somebody's stay is over; if he is still there, he begins another."""
@@ -160,11 +186,12 @@ class ZonePresence:
             body = memory.bodies[id_] = _body(first.box)
         stance = memory.stances.get(id_)
         if stance is None:
-            inside = self._depth(memory.trails[id_], body) >= 0
+            inside = self._depth(memory.trails[id_]) >= 0
             memory.stances[id_] = stance = Stance.first(first.at, inside)
-            if inside:
+            self._judge_middle(id_, body, first)
+            if inside and body.in_picture:
                 self.hindsight.append(Hindsight(first.at, 1))
-        if body.absent_at is not None and stance.inside:
+        elif body.absent_at is not None and stance.inside and body.in_picture:
             self.hindsight.append(Hindsight(body.absent_at, 1))
         body.missed_at, body.absent_at, body.left = None, None, False
         for step in track.steps:
@@ -172,35 +199,56 @@ class ZonePresence:
             if body.see(step.box) and not body.shown:
                 body.shown = True
                 self._learn_shape(step.box)
-            crossed = self._judge(id_, stance, step)
-            if crossed is not None:
-                self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+            self._judge(id_, stance, step)
 
-    def _judge(self, id_: int, stance: Stance, step: Step) -> BorderCrossing | None:
-        trail = self.memory.trails[id_]
-        if step.feet is None:
-            noise = USUAL_NOISE * trail.height
-        else:
-            noise = max(step.feet.noise, LEAST_NOISE * trail.height)
-        depth = self._depth(trail, self.memory.bodies[id_])
-        deepest = FAR if self._ground is None else self._ground.deepest
-        return stance.see(step.at, depth, max(noise, LEAST_NOISE**2), deepest)
+    def _judge(self, id_: int, stance: Stance, step: Step) -> None:
+        """Judge one step: on which side of the zone's border, and whether in the picture."""
+        body = self.memory.bodies[id_]
+        crossed = self._judge_middle(id_, body, step)
+        if crossed is not None and stance.inside:
+            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+        if self._ground is None:
+            stance.at = stance.inside_at = step.at
+            return
+        depth = self._depth(self.memory.trails[id_])
+        crossed = stance.see(step.at, depth, self._noise(id_, step), self._ground.deepest)
+        if crossed is not None and body.in_picture:
+            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
 
-    def _depth(self, trail: Trail, body: Body) -> float:
-        """How far inside of the zone somebody is, in picture heights.
+    def _judge_middle(self, id_: int, body: Body, step: Step) -> BorderCrossing | None:
+        """Of a body that the left or right edge of the picture cuts, the middle counts.
 
-        Of a body that the left or right edge of the picture cuts, the middle counts, as far as its
-        width is known: whoever has less than half of himself in the picture is not in it.
+        As far as its width is known: whoever has less than half of himself in the picture is not
+        in it.
         """
-        place = (trail.xy[0] / self._aspect, trail.xy[1])
-        depth = FAR if self._ground is None else self._ground.depth(place)
-        left, _, right, _ = body.box
+        left, _, right, _ = step.box
         if (left < EDGE) != (right > 1.0 - EDGE):
             shape = self._usual_shape if self.memory.shape is None else self.memory.shape
             width = max(body.width, shape * body.height / self._aspect)
             seen = right if left < EDGE else 1.0 - left
-            depth = min(depth, (seen - width / 2) * self._aspect)
-        return depth
+            depth = (seen - width / 2) * self._aspect
+        elif body.picture is None:
+            return None
+        elif body.picture.inside:
+            body.picture.stay(step.at)
+            return None
+        else:
+            depth = FAR
+        if body.picture is None:
+            body.picture = Stance.first(step.at, depth >= 0)
+        return body.picture.see(step.at, depth, self._noise(id_, step), FAR)
+
+    def _noise(self, id_: int, step: Step) -> float:
+        height = self.memory.trails[id_].height
+        if step.feet is None:
+            return max(USUAL_NOISE * height, LEAST_NOISE**2)
+        return max(step.feet.noise, LEAST_NOISE * height, LEAST_NOISE**2)
+
+    def _depth(self, trail: Trail) -> float:
+        """How far inside of the zone the feet are, in picture heights."""
+        if self._ground is None:
+            return FAR
+        return self._ground.depth((trail.xy[0] / self._aspect, trail.xy[1]))
 
     def _learn_shape(self, box: Box) -> None:
         memory = self.memory
@@ -229,7 +277,7 @@ class ZonePresence:
             if body is None:  # of an earlier release's state
                 x, y = trail.xy[0] / self._aspect, trail.xy[1]
                 body = memory.bodies[id_] = _body((x, y - trail.height, x, y))
-                inside = self._depth(trail, body) >= 0
+                inside = self._depth(trail) >= 0
                 memory.stances[id_] = Stance.first(trail.at, inside)
             if body.missed_at is None:
                 body.missed_at = at
@@ -238,9 +286,9 @@ class ZonePresence:
             if self._has_left(trail, body, hidden_s):
                 body.left = True
                 stance = self.memory.stances[id_]
-                turned_at = stance.turned_at
+                turned_at = None if body.picture is None else body.picture.turned_at
                 body.absent_at = body.missed_at if turned_at is None else turned_at
-                if stance.inside:
+                if stance.inside and body.in_picture:
                     self.hindsight.append(Hindsight(body.absent_at, -1))
             elif hidden_s > memory.patience_s:
                 body.absent_at = at
