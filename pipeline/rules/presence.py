@@ -7,7 +7,7 @@ from pipeline.core.rules import Observation
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
-from pipeline.rules.zones import FAR, BorderCrossing, Stance, ZoneGround
+from pipeline.rules.zones import CALM_S, FAR, BorderCrossing, Stance, ZoneGround
 
 USUAL_NOISE = 0.03
 """Standard deviation of feet in body heights where the tracker does not tell: detectors are between
@@ -47,6 +47,10 @@ class Body:
     """Whether all of it was seen."""
     left: bool = False
     """Whether it walked out of the picture."""
+    at: float = 0.0
+    """When it was last seen."""
+    moved: Box | None = None
+    """How fast each edge of its box moved before that, in 0..1 a second, if the pause was long."""
     picture: Stance | None = None
     """Whether its middle is in the picture; None for what no left or right edge has cut yet."""
 
@@ -55,8 +59,18 @@ class Body:
         """Whether half of it, or more, is in the picture."""
         return self.picture is None or self.picture.inside
 
-    def see(self, box: Box) -> bool:
+    def see(self, at: float, box: Box) -> bool:
         """Update it with the box it was seen in; returns whether that shows all of it."""
+        pause_s, self.at = at - self.at, at
+        self.moved = None
+        if CALM_S <= pause_s <= RETURN_S:  # less than that tells of jitter more than of motion
+            old = self.box
+            self.moved = (
+                (box[0] - old[0]) / pause_s,
+                (box[1] - old[1]) / pause_s,
+                (box[2] - old[2]) / pause_s,
+                (box[3] - old[3]) / pause_s,
+            )
         width, height = box[2] - box[0], box[3] - box[1]
         cut_x, cut_y = box[0] < EDGE or box[2] > 1.0 - EDGE, box[1] < EDGE or box[3] > 1.0 - EDGE
         self.width = max(width, self.width) if cut_x else width
@@ -183,7 +197,7 @@ class ZonePresence:
             memory.trails[id_] = trail_of(first, self._aspect)
         body = memory.bodies.get(id_)
         if body is None:
-            body = memory.bodies[id_] = _body(first.box)
+            body = memory.bodies[id_] = _body(first.at, first.box)
         stance = memory.stances.get(id_)
         if stance is None:
             inside = self._depth(memory.trails[id_]) >= 0
@@ -196,7 +210,7 @@ class ZonePresence:
         body.missed_at, body.absent_at, body.left = None, None, False
         for step in track.steps:
             memory.trails[id_].go(step, self._aspect)
-            if body.see(step.box) and not body.shown:
+            if body.see(step.at, step.box) and not body.shown:
                 body.shown = True
                 self._learn_shape(step.box)
             self._judge(id_, stance, step)
@@ -276,7 +290,7 @@ class ZonePresence:
             body = memory.bodies.get(id_)
             if body is None:  # of an earlier release's state
                 x, y = trail.xy[0] / self._aspect, trail.xy[1]
-                body = memory.bodies[id_] = _body((x, y - trail.height, x, y))
+                body = memory.bodies[id_] = _body(trail.at, (x, y - trail.height, x, y))
                 inside = self._depth(trail) >= 0
                 memory.stances[id_] = Stance.first(trail.at, inside)
             if body.missed_at is None:
@@ -297,12 +311,16 @@ class ZonePresence:
         """Whether it was on its way out of the picture, and should be outside by now."""
         if hidden_s > CUT_S and (body.box[0] < EDGE or body.box[2] > 1.0 - EDGE):
             return True
-        vx, vy = trail.speed[0] / self._aspect, trail.speed[1]
-        least = LEAVING * trail.height
-        for low, high, speed, size, unit in (
-            (body.box[0], body.box[2], vx, body.width, self._aspect),
-            (body.box[1], body.box[3], vy, body.height, 1.0),
-        ):
+        for axis, size, unit in ((0, body.width, self._aspect), (1, body.height, 1.0)):
+            low, high = body.box[axis], body.box[axis + 2]
+            speed, least = trail.speed[axis] / unit, LEAVING * trail.height
+            if body.moved is not None:  # an edge that is cut does not move
+                low_speed, high_speed = body.moved[axis], body.moved[axis + 2]
+                at_low, at_high = low < EDGE, high > 1.0 - EDGE
+                if at_low != at_high:
+                    speed = high_speed if at_low else low_speed
+                else:
+                    speed = (low_speed + high_speed) / 2
             if abs(speed) * unit < least or size <= 0:
                 continue
             moved = speed * hidden_s
@@ -312,5 +330,5 @@ class ZonePresence:
         return False
 
 
-def _body(box: Box) -> Body:
-    return Body(box, box[2] - box[0], box[3] - box[1])
+def _body(at: float, box: Box) -> Body:
+    return Body(box, box[2] - box[0], box[3] - box[1], at=at)
