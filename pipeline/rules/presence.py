@@ -7,7 +7,7 @@ from pipeline.core.rules import Observation
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
-from pipeline.rules.zones import FAR, BorderCrossing, Stance, ZoneGround
+from pipeline.rules.zones import CALM_S, FAR, BorderCrossing, Stance, ZoneGround
 
 USUAL_NOISE = 0.03
 """Standard deviation of feet in body heights where the tracker does not tell: detectors are between
@@ -47,9 +47,30 @@ class Body:
     """Whether all of it was seen."""
     left: bool = False
     """Whether it walked out of the picture."""
+    at: float = 0.0
+    """When it was last seen."""
+    moved: Box | None = None
+    """How fast each edge of its box moved before that, in 0..1 a second, if the pause was long."""
+    picture: Stance | None = None
+    """Whether its middle is in the picture; None for what no left or right edge has cut yet."""
 
-    def see(self, box: Box) -> bool:
+    @property
+    def in_picture(self) -> bool:
+        """Whether half of it, or more, is in the picture."""
+        return self.picture is None or self.picture.inside
+
+    def see(self, at: float, box: Box) -> bool:
         """Update it with the box it was seen in; returns whether that shows all of it."""
+        pause_s, self.at = at - self.at, at
+        self.moved = None
+        if CALM_S <= pause_s <= RETURN_S:  # less than that tells of jitter more than of motion
+            old = self.box
+            self.moved = (
+                (box[0] - old[0]) / pause_s,
+                (box[1] - old[1]) / pause_s,
+                (box[2] - old[2]) / pause_s,
+                (box[3] - old[3]) / pause_s,
+            )
         width, height = box[2] - box[0], box[3] - box[1]
         cut_x, cut_y = box[0] < EDGE or box[2] > 1.0 - EDGE, box[1] < EDGE or box[3] > 1.0 - EDGE
         self.width = max(width, self.width) if cut_x else width
@@ -81,6 +102,17 @@ class Hindsight:
 
     since: float
     more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Whether somebody is in the zone; the current stay, or the last one."""
+
+    inside: bool
+    since: float | None
+    """The first look of it; None where it was ended."""
+    until: float
+    """The last look of it so far."""
 
 
 class ZonePresence:
@@ -139,12 +171,20 @@ class ZonePresence:
         return [
             id_
             for id_, stance in sorted(self.memory.stances.items())
-            if stance.inside and (id_ not in bodies or bodies[id_].absent_at is None)
+            if stance.inside and bodies[id_].absent_at is None and bodies[id_].in_picture
         ]
 
-    def stance(self, id_: int) -> Stance:
+    def stay(self, id_: int) -> Stay:
         """Whether somebody is inside, and since when."""
-        return self.memory.stances[id_]
+        stance, picture = self.memory.stances[id_], self.memory.bodies[id_].picture
+        if picture is None:
+            return Stay(stance.inside, stance.entered_at, stance.inside_at)
+        inside = stance.inside and picture.inside
+        since = stance.entered_at
+        if since is not None and picture.entered_at is not None:
+            since = max(since, picture.entered_at)
+        until = max(stance.inside_at, picture.inside_at) if inside else picture.inside_at
+        return Stay(inside, since, until if inside else min(until, stance.inside_at))
 
     def end_stay(self, id_: int) -> None:
         """What was somebody's stay is over; if he is still there, he begins another."""
@@ -159,50 +199,72 @@ class ZonePresence:
             memory.trails[id_] = trail_of(first, self._aspect)
         body = memory.bodies.get(id_)
         if body is None:
-            body = memory.bodies[id_] = _body(first.box)
+            body = memory.bodies[id_] = _body(first.at, first.box)
         stance = memory.stances.get(id_)
         if stance is None:
-            inside = self._depth(memory.trails[id_], body) >= 0
+            inside = self._depth(memory.trails[id_]) >= 0
             memory.stances[id_] = stance = Stance.first(first.at, inside)
-            if inside:
+            self._judge_middle(id_, body, first)
+            if inside and body.in_picture:
                 self.hindsight.append(Hindsight(first.at, 1))
-        if body.absent_at is not None and stance.inside:
+        elif body.absent_at is not None and stance.inside and body.in_picture:
             self.hindsight.append(Hindsight(body.absent_at, 1))
         body.missed_at, body.absent_at, body.left = None, None, False
         for step in track.steps:
             memory.trails[id_].go(step, self._aspect)
-            if body.see(step.box) and not body.shown:
+            if body.see(step.at, step.box) and not body.shown:
                 body.shown = True
                 self._learn_shape(step.box)
-            crossed = self._judge(id_, stance, step)
-            if crossed is not None:
-                self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+            self._judge(id_, stance, step)
 
-    def _judge(self, id_: int, stance: Stance, step: Step) -> BorderCrossing | None:
-        trail = self.memory.trails[id_]
-        if step.feet is None:
-            noise = USUAL_NOISE * trail.height
-        else:
-            noise = max(step.feet.noise, LEAST_NOISE * trail.height)
-        depth = self._depth(trail, self.memory.bodies[id_])
-        deepest = FAR if self._ground is None else self._ground.deepest
-        return stance.see(step.at, depth, max(noise, LEAST_NOISE**2), deepest)
+    def _judge(self, id_: int, stance: Stance, step: Step) -> None:
+        """Judge one step: on which side of the zone's border, and whether in the picture."""
+        body = self.memory.bodies[id_]
+        crossed = self._judge_middle(id_, body, step)
+        if crossed is not None and stance.inside:
+            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+        if self._ground is None:
+            stance.at = stance.inside_at = step.at
+            return
+        depth = self._depth(self.memory.trails[id_])
+        crossed = stance.see(step.at, depth, self._noise(id_, step), self._ground.deepest)
+        if crossed is not None and body.in_picture:
+            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
 
-    def _depth(self, trail: Trail, body: Body) -> float:
-        """How far inside of the zone somebody is, in picture heights.
+    def _judge_middle(self, id_: int, body: Body, step: Step) -> BorderCrossing | None:
+        """Of a body that the left or right edge of the picture cuts, the middle counts.
 
-        Of a body that the left or right edge of the picture cuts, the middle counts, as far as its
-        width is known: whoever has less than half of himself in the picture is not in it.
+        As far as its width is known: whoever has less than half of himself in the picture is not
+        in it.
         """
-        place = (trail.xy[0] / self._aspect, trail.xy[1])
-        depth = FAR if self._ground is None else self._ground.depth(place)
-        left, _, right, _ = body.box
+        left, _, right, _ = step.box
         if (left < EDGE) != (right > 1.0 - EDGE):
             shape = self._usual_shape if self.memory.shape is None else self.memory.shape
             width = max(body.width, shape * body.height / self._aspect)
             seen = right if left < EDGE else 1.0 - left
-            depth = min(depth, (seen - width / 2) * self._aspect)
-        return depth
+            depth = (seen - width / 2) * self._aspect
+        elif body.picture is None:
+            return None
+        elif body.picture.inside:
+            body.picture.stay(step.at)
+            return None
+        else:
+            depth = FAR
+        if body.picture is None:
+            body.picture = Stance.first(step.at, depth >= 0)
+        return body.picture.see(step.at, depth, self._noise(id_, step), FAR)
+
+    def _noise(self, id_: int, step: Step) -> float:
+        height = self.memory.trails[id_].height
+        if step.feet is None:
+            return max(USUAL_NOISE * height, LEAST_NOISE**2)
+        return max(step.feet.noise, LEAST_NOISE * height, LEAST_NOISE**2)
+
+    def _depth(self, trail: Trail) -> float:
+        """How far inside of the zone the feet are, in picture heights."""
+        if self._ground is None:
+            return FAR
+        return self._ground.depth((trail.xy[0] / self._aspect, trail.xy[1]))
 
     def _learn_shape(self, box: Box) -> None:
         memory = self.memory
@@ -233,8 +295,8 @@ class ZonePresence:
             body = memory.bodies.get(id_)
             if body is None:  # of an earlier release's state
                 x, y = trail.xy[0] / self._aspect, trail.xy[1]
-                body = memory.bodies[id_] = _body((x, y - trail.height, x, y))
-                inside = self._depth(trail, body) >= 0
+                body = memory.bodies[id_] = _body(trail.at, (x, y - trail.height, x, y))
+                inside = self._depth(trail) >= 0
                 memory.stances[id_] = Stance.first(trail.at, inside)
             if body.missed_at is None:
                 body.missed_at = at
@@ -243,9 +305,9 @@ class ZonePresence:
             if self._has_left(trail, body, hidden_s):
                 body.left = True
                 stance = self.memory.stances[id_]
-                turned_at = stance.turned_at
+                turned_at = None if body.picture is None else body.picture.turned_at
                 body.absent_at = body.missed_at if turned_at is None else turned_at
-                if stance.inside:
+                if stance.inside and body.in_picture:
                     self.hindsight.append(Hindsight(body.absent_at, -1))
             elif hidden_s > memory.patience_s:
                 body.absent_at = at
@@ -254,12 +316,16 @@ class ZonePresence:
         """Whether it was on its way out of the picture, and should be outside by now."""
         if hidden_s > CUT_S and (body.box[0] < EDGE or body.box[2] > 1.0 - EDGE):
             return True
-        vx, vy = trail.speed[0] / self._aspect, trail.speed[1]
-        least = LEAVING * trail.height
-        for low, high, speed, size, unit in (
-            (body.box[0], body.box[2], vx, body.width, self._aspect),
-            (body.box[1], body.box[3], vy, body.height, 1.0),
-        ):
+        for axis, size, unit in ((0, body.width, self._aspect), (1, body.height, 1.0)):
+            low, high = body.box[axis], body.box[axis + 2]
+            speed, least = trail.speed[axis] / unit, LEAVING * trail.height
+            if body.moved is not None:  # an edge that is cut does not move
+                low_speed, high_speed = body.moved[axis], body.moved[axis + 2]
+                at_low, at_high = low < EDGE, high > 1.0 - EDGE
+                if at_low != at_high:
+                    speed = high_speed if at_low else low_speed
+                else:
+                    speed = (low_speed + high_speed) / 2
             if abs(speed) * unit < least or size <= 0:
                 continue
             moved = speed * hidden_s
@@ -269,5 +335,5 @@ class ZonePresence:
         return False
 
 
-def _body(box: Box) -> Body:
-    return Body(box, box[2] - box[0], box[3] - box[1])
+def _body(at: float, box: Box) -> Body:
+    return Body(box, box[2] - box[0], box[3] - box[1], at=at)

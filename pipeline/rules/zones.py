@@ -22,10 +22,10 @@ MOST_SURPRISING = 8.0
 """A single look speaks for no more than this many standard deviations: it may be a bad box."""
 EASIEST = 0.5
 """The least that DOUBTFUL may be for entering a zone that is not much deeper than the noise."""
-BOUND_S = 1.0
-BOUND_LOOKS = 2
-"""Who walks over a border is judged within a second or two looks, whichever is longer; what spoke
-for the other side before that is not the walk over the border."""
+WALK_S = 2.0
+WALK_LOOKS = 2
+"""Who walks over a border is clear of it within two seconds or looks, whichever is longer; whoever
+seemed to be beyond it for longer before that stood on it."""
 FAR = 100.0
 """The depth in a zone that has no border within the picture."""
 GRID = 24
@@ -139,6 +139,14 @@ class Stance:
         """The first judgement: the likelier side."""
         return cls(inside, at, kept_at=at, calm_at=at, entered_at=at, inside_at=at)
 
+    def stay(self, at: float) -> None:
+        """One more look that leaves no doubt that he is on his side."""
+        self.at = self.kept_at = self.calm_at = at
+        self.evidence, self.away = 0.0, -MOST_SURPRISING
+        self.turned_at = self.doubted_at = None
+        if self.inside:
+            self.inside_at = at
+
     def see(self, at: float, depth: float, noise: float, deepest: float) -> BorderCrossing | None:
         """One more look, with the feet's depth in the zone and their noise in picture heights."""
         pause_s, self.at = at - self.at, at
@@ -164,7 +172,8 @@ class Stance:
         if self.evidence < SURE or self.turned_at is None or self.doubted_at is None:
             return None
         kept_at, turned_at = self.kept_at, self.turned_at
-        if at - kept_at > max(BOUND_S, BOUND_LOOKS * pause_s) and self.calm_at > kept_at:
+        dithered_s = self.doubted_at - turned_at
+        if dithered_s > max(WALK_S, WALK_LOOKS * pause_s) and self.calm_at > kept_at:
             kept_at, turned_at = self.calm_at, self.doubted_at
         if self.inside:
             self.inside_at = kept_at

@@ -106,7 +106,7 @@ def mean(verdict: Verdict) -> float:
 
 def feet(place: tuple[float, float], height: float, noise: float) -> Feet:
     """What a tracker says of feet that are there."""
-    return Feet(place, height, noise, seen=place, blur=noise)
+    return Feet(place, noise, seen=place, seen_noise=noise, height=height)
 
 
 @pytest.mark.parametrize("corners", ZONES.values(), ids=ZONES.keys())

@@ -126,9 +126,9 @@ class Dwell:
             visit = visits.get(track.id)
             if visit is None or self._is_over(visit, seen.at):
                 continue  # a visit that is over ends first, then the next one begins
-            stance = self._presence.stance(track.id)
-            visit.outside, visit.inside_at = not stance.inside, stance.inside_at
-            if stance.inside:
+            stay = self._presence.stay(track.id)
+            visit.outside, visit.inside_at = not stay.inside, stay.until
+            if stay.inside:
                 visit.box = track.box
 
     def _is_over(self, visit: Visit, at: float, known: bool = True) -> bool:
@@ -144,11 +144,11 @@ class Dwell:
             if self._is_over(visit, seen.at, known):
                 yield from self._end(id_, seen.at, "over" if known else "unknown", seen)
         for id_, track in here.items():
-            stance = self._presence.stance(id_)
-            if stance.inside and id_ not in self._memory.visits:
-                entered_at, until = stance.entered_at, stance.inside_at
-                since = track.steps[0].at if entered_at is None else entered_at
-                self._memory.visits[id_] = Visit(track.id, track.label, since, until, track.box)
+            stay = self._presence.stay(id_)
+            if stay.inside and id_ not in self._memory.visits:
+                since = track.steps[0].at if stay.since is None else stay.since
+                visit = Visit(track.id, track.label, since, stay.until, track.box)
+                self._memory.visits[id_] = visit
                 self._minutes.count(since, entered=1)
 
     def _veiled(self) -> int:
