@@ -26,6 +26,9 @@ HEAD = (
 MORE_LOOKS = 0.03
 """By how much of the true crossings the error at 10 a second may be above that at 2."""
 
+PEERS_PHASES = 5
+"""Of the other trackers not all phases are run, where there are 15 or 30."""
+
 ByRate = Sequence[Figures]
 Delays = Mapping[int, Sequence[float]]
 """Seconds, by looks a second."""
@@ -57,7 +60,7 @@ def run(
             scene,
             "identified" if contender == FLOOR else shown,
             contender,
-            most_phases=extent.most_phases,
+            most_phases=extent.most_phases or (PEERS_PHASES if contender.settings else None),
         )
     ]
     figures = measured(cases, extent.jobs)

@@ -58,7 +58,6 @@ def test_who_stands_on_a_line_is_counted_at_most_once(
     assert max(len(made) for made in outcome.crossings.values()) <= 1
 
 
-@NOT_YET
 @pytest.mark.parametrize(
     ("fps", "jitter", "calm_s", "within"),
     [(10, 0.02, 0.25, 0.0), (2, 0.04, 0.0, 0.02), (1, 0.01, 0.25, 0.0)],
@@ -91,7 +90,6 @@ def test_second_boxes_on_a_body_are_not_somebody_else(upper: float, fps: int) ->
     assert share_wrong(Noise(second=0.2, upper=upper), fps) <= single + 0.05
 
 
-@NOT_YET
 @pytest.mark.parametrize("fps", [10, 5, 2])
 @pytest.mark.parametrize("overlap", [0.5, 0.6, 0.7])
 def test_two_who_walk_abreast_are_two(overlap: float, fps: int) -> None:
@@ -111,7 +109,6 @@ def test_a_thing_that_changes_its_class_is_counted_once(fps: int) -> None:
     assert invented == ()
 
 
-@NOT_YET
 @pytest.mark.parametrize(("fps", "most"), [(10, 0.05), (5, 0.05), (2, 0.15), (1, 0.30)])
 @pytest.mark.parametrize("speed", [2.0, 4.0])
 def test_cars_are_counted_with_nothing_said_but_their_name(
@@ -140,7 +137,6 @@ def test_a_thing_that_never_moves_is_nobody(fps: int) -> None:
     assert abs(read - scene.occupancy["lawn"]) <= 0.25
 
 
-@NOT_YET
 @pytest.mark.parametrize("fps", [10, 5, 2])
 def test_who_is_cut_by_the_lower_edge_is_in_a_zone_that_reaches_it(fps: int) -> None:
     """People whose legs are under the picture's edge are there all the same."""
