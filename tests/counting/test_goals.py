@@ -81,7 +81,6 @@ def test_jitter_at_most_doubles_an_error(calm_s: float, fps: int) -> None:
     assert share_wrong(Noise(jitter=0.05, calm_s=calm_s), fps) <= 2 * max(still, 0.01)
 
 
-@NOT_YET
 @pytest.mark.parametrize("fps", [10, 2])
 @pytest.mark.parametrize("upper", [0.0, 1.0], ids=["whole", "upper half"])
 def test_second_boxes_on_a_body_are_not_somebody_else(upper: float, fps: int) -> None:
@@ -99,7 +98,6 @@ def test_two_who_walk_abreast_are_two(overlap: float, fps: int) -> None:
     assert wrong <= 0.05 * true
 
 
-@NOT_YET
 @pytest.mark.parametrize("fps", [10, 5, 2, 1])
 def test_a_thing_that_changes_its_class_is_counted_once(fps: int) -> None:
     """A detector that takes a car for a truck in one of five looks; both are counted."""
@@ -128,7 +126,6 @@ def test_who_comes_towards_the_camera_is_counted_where_the_feet_are(fps: int) ->
     assert wrong <= 0.05 * true
 
 
-@NOT_YET
 @pytest.mark.parametrize("fps", [10, 2])
 def test_a_thing_that_never_moves_is_nobody(fps: int) -> None:
     """A boulder that is taken for a person in two of three looks, with a score near the least."""
