@@ -14,6 +14,8 @@ USUAL_NOISE = 0.03
 LEAST_NOISE, MOST_NOISE = 0.005, 0.15
 PRIOR_BOXES, MOST_BOXES = 8.0, 60.0
 """How many measurements the noise known before counts for, and how many are remembered."""
+POOLED_BOXES = 100.0
+"""How many measurements of things that have gone the camera's own noise stands for."""
 APART_S = 0.4
 """Boxes are compared this far apart to measure their noise: closer ones share their errors."""
 OLD_S = 4.0
@@ -169,6 +171,12 @@ def first_feet(at: float, box: Box, model: MotionModel, noise: float = USUAL_NOI
     x, y = (box[0] + box[2]) / 2 * model.aspect, box[3]
     motion = Motion(x, y, 0.0, 0.0, (noise * height) ** 2, 0.0, (model.speed * height) ** 2)
     return FeetMemory(at, motion, _first_shape(box, model, noise), noise)
+
+
+def pooled(noise: float, ended: FeetMemory) -> float:
+    """The camera's noise after a thing has gone of which some boxes were measured."""
+    share = min((ended.measured - PRIOR_BOXES) / POOLED_BOXES, 0.25)
+    return noise + share * (ended.noise - noise)
 
 
 def feet_from_json(kept: Mapping[str, Any]) -> FeetMemory:

@@ -9,7 +9,7 @@ from pipeline.core.geometry import Box
 from pipeline.core.tracks import Feet, Step
 from pipeline.tracking.classes import Votes, kind_of, voted
 from pipeline.tracking.evidence import Evidence, evidence_from_json
-from pipeline.tracking.feet import FeetMemory, feet_from_json, first_feet
+from pipeline.tracking.feet import USUAL_NOISE, FeetMemory, feet_from_json, first_feet
 from pipeline.tracking.motion import (
     SHAPES,
     Motion,
@@ -129,9 +129,19 @@ class TrackMemory:
         }
 
 
-def begun(at: float, box: Box, score: float, model: MotionModel, evidence: Evidence) -> TrackMemory:
-    """The memory of a thing that was just seen for the first time."""
-    feet = first_feet(at, box, model)
+def begun(
+    at: float,
+    box: Box,
+    score: float,
+    model: MotionModel,
+    evidence: Evidence,
+    noise: float = USUAL_NOISE,
+) -> TrackMemory:
+    """The memory of a thing that was just seen for the first time.
+
+    `noise` is that of the lower edge in body heights, as far as the camera is known.
+    """
+    feet = first_feet(at, box, model, noise)
     return TrackMemory(
         motion=first_seen(box, model),
         shape=first_shape(box, model),

@@ -14,6 +14,7 @@ from pipeline.tracking.association import TOP_SPEED, Detections, assigned, costs
 from pipeline.tracking.classes import Votes
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
 from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, KnownPlaces
+from pipeline.tracking.feet import LEAST_NOISE, MOST_NOISE, USUAL_NOISE, pooled
 from pipeline.tracking.kinds import WALKER, usual_speed
 from pipeline.tracking.learning import (
     KIND_HEIGHTS,
@@ -83,6 +84,7 @@ class BoxTracker:
         self._places = _places(settings)
         self._next_id = 1
         self._last_at: float | None = None
+        self._feet_noise = USUAL_NOISE
         self._blur = Spread(0.02, 0.16, self._model.blur)
         self._shape_blur = Spread(0.04, 0.25, self._model.shape_blur)
 
@@ -135,6 +137,7 @@ class BoxTracker:
             "next_id": self._next_id,
             "last_at": self._last_at,
             "learned": learned,
+            "feet_noise": self._feet_noise,
             "things": things,
             "places": self._places.to_json(),
         }
@@ -154,6 +157,8 @@ class BoxTracker:
             for name, part in other._learned().items():
                 if name in learned:
                     part.resume(learned[name])
+            noise = float(kept.get("feet_noise", USUAL_NOISE))
+            other._feet_noise = min(max(noise, LEAST_NOISE), MOST_NOISE)
             other._model = other._present_model()
             other._things = [from_json(_mapping(thing), other._model) for thing in kept["things"]]
             if "places" in kept:  # earlier releases did not remember any
@@ -162,6 +167,7 @@ class BoxTracker:
             raise ValueError(f"not the state of a tracker: {error!r}") from error
         self._things, self._next_id = other._things, other._next_id
         self._last_at, self._model = other._last_at, other._model
+        self._feet_noise = other._feet_noise
         self._blur, self._shape_blur = other._blur, other._shape_blur
         self._pace, self._flow = other._pace, other._flow
         self._places = other._places
@@ -270,7 +276,8 @@ class BoxTracker:
                 continue
             if any(is_part(box, other) for other in known):
                 continue
-            thing = begun(at, box, score, self._model, self._places.begin(at, box, score))
+            evidence = self._places.begin(at, box, score)
+            thing = begun(at, box, score, self._model, evidence, self._feet_noise)
             if kinds:
                 thing.vote(kinds[column])
             x, y = thing.motion.x / self._model.aspect, thing.motion.y
@@ -287,6 +294,9 @@ class BoxTracker:
 
     def _forget(self, at: float) -> None:
         over = [self._is_over(thing, at) for thing in self._things]
+        for thing, ended in zip(self._things, over, strict=True):
+            if ended:
+                self._feet_noise = pooled(self._feet_noise, thing.feet)
         for thing in compress(self._things, over):
             left = self._has_left(thing, at)
             self._places.end(thing.evidence, thing.last_at, thing.last_box, left=left)

@@ -22,8 +22,9 @@ from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
 
 FORGET_S = 120.0
 """Seconds after which an unseen track is forgotten; trackers give up much sooner."""
-VANISH_S, VANISH_SAMPLES = 1.0, 2.0
-"""Who was not seen for this long, and for this many sampling intervals, has vanished."""
+BOUND_S, BOUND_SAMPLES = 1.0, 2.0
+"""Who was not seen for this long, or for this many sampling intervals, has vanished. And a crossing
+is dated no farther back than this: who has lingered on the line has crossed it when he left it."""
 DOOR_HEIGHTS = 0.5
 """Who appears or vanishes within this many body heights of a door has come or gone through it."""
 STITCH_HEIGHTS = 1.5
@@ -81,6 +82,7 @@ class LineCrossing:
         self._minutes = Minutes(context, config.measures)
         self._memory = _CrossingState(self._minutes.memory)
         self._withheld = 0
+        self._bound_s = BOUND_S
 
     def judge(self, seen: Observation) -> Verdict:
         """The crossings that this frame completes, in time order."""
@@ -89,6 +91,8 @@ class LineCrossing:
             memory.run, memory.walkers = seen.run, {}
         pause_s = seen.at - memory.seen_at
         memory.recent_s = memory_s(self._context.every_s, pause_s)
+        every_s = min(self._context.every_s or pause_s, pause_s)
+        self._bound_s = max(BOUND_S, BOUND_SAMPLES * every_s)
         memory.seen_at, memory.seq = seen.at, seen.seq
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         tracks = (*seen.tracks, *seen.others)
@@ -104,8 +108,7 @@ class LineCrossing:
             self._undo_swaps(group)
             for step, track in group:
                 events += self._step(seen, present, track, step)
-        every_s = min(self._context.every_s or pause_s, pause_s)
-        gone_s = max(VANISH_S, VANISH_SAMPLES * every_s)
+        gone_s = self._bound_s
         for id_, walker in sorted(memory.walkers.items()):
             if id_ not in present and seen.at - walker.trail.at > gone_s:
                 events += self._vanish(seen, id_, walker)
@@ -121,7 +124,7 @@ class LineCrossing:
         for id_, walker in sorted(memory.walkers.items()):
             crossing = self._gate.vanish(walker.path)
             if crossing is not None:
-                events += self._count(seen, id_, walker, *crossing)
+                events += self._count(seen, id_, walker, at, *crossing)
         return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
@@ -164,22 +167,22 @@ class LineCrossing:
         if feet is not None:
             by_box = (self._gate.place(feet.seen), feet.seen_noise)
         for crossing in self._gate.move(walker.path, step.at, xy, trail.noise, *by_box):
-            yield from self._count(seen, track.id, walker, *crossing)
+            yield from self._count(seen, track.id, walker, step.at, *crossing)
             walker.off = crossing[1]
         if self._config.door and not self._is_at_door(walker):
             side = 1 if self._gate.distance(xy) >= 0 else -1
             if walker.off == 0 and walker.began_at:
-                yield from self._count(seen, track.id, walker, walker.began_at, side)
+                yield from self._count(seen, track.id, walker, step.at, walker.began_at, side)
             walker.off = side
 
     def _vanish(self, seen: Observation, id_: int, walker: _Walker) -> Iterator[Event]:
         """Who was likely beyond the line when it was seen last, or stood in a door, has crossed."""
         crossing = self._gate.vanish(walker.path)
         if crossing is not None:
-            yield from self._count(seen, id_, walker, *crossing)
+            yield from self._count(seen, id_, walker, seen.at, *crossing)
             walker.off = crossing[1]
         elif self._config.door and walker.off and self._is_at_door(walker):
-            yield from self._count(seen, id_, walker, walker.trail.at, -walker.off)
+            yield from self._count(seen, id_, walker, seen.at, walker.trail.at, -walker.off)
             walker.off = 0
 
     def _is_at_door(self, walker: _Walker) -> bool:
@@ -187,8 +190,9 @@ class LineCrossing:
         return abs(self._gate.distance(xy)) <= reach and self._gate.is_beside(xy, reach)
 
     def _count(
-        self, seen: Observation, id_: int, walker: _Walker, at: float, direction: int
+        self, seen: Observation, id_: int, walker: _Walker, now: float, at: float, direction: int
     ) -> Iterator[Event]:
+        at = max(at, now - self._bound_s)
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
