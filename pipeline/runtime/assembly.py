@@ -184,6 +184,9 @@ def _first_fingerprint(deployment: Deployment, camera: CameraConfig, engine: str
     for section in ("tasks", "lines", "zones", "rules"):
         parts[section] = {name: _as_of_then(part) for name, part in parts[section].items()}
     parts["sample"] = _as_of_then(parts["sample"])
+    for task in parts["tasks"].values():
+        if "track" in task and task["track"]["speed"] is None:
+            task["track"]["speed"] = _SPEED_THEN
     parts["engine"] = _as_of_then(deployment.engines[engine].model_dump(mode="json"))
     site = deployment.sites[camera.site] if camera.site is not None else deployment.site
     parts["timezone"] = site.timezone
@@ -200,6 +203,9 @@ more_than motion names of offline_after out point polygon revision schedule sens
 snapshot speed stale_after start_score tiles to track type update_every variant zone
 """
 """Every field of a camera and an engine in the release that wrote the first layout."""
+
+_SPEED_THEN = 0.7
+"""What `track.speed` was in that release where the file did not say; today it is learned."""
 
 
 def _as_of_then(part: Any) -> Any:

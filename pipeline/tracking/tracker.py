@@ -101,6 +101,13 @@ class BoxTracker:
         Where things are of several kinds, `kinds` says for each box what it was taken for, and
         `asked` which kinds were looked for: what is of another is neither missed nor shown.
         """
+        # Detectors list boxes in any order, and nothing may depend on it.
+        order = sorted(
+            range(len(boxes)),
+            key=lambda i: (boxes[i], scores[i], sorted(kinds[i].items()) if kinds else ()),
+        )
+        boxes, scores = [boxes[i] for i in order], [scores[i] for i in order]
+        kinds = [kinds[i] for i in order] if kinds else ()
         faint = [score < self._settings.start_score for score in scores]
         pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._model))
         for thing in self._things:

@@ -648,10 +648,35 @@ def old_site(site: Site) -> None:
     )
 
 
+OF_TRACKS = {"entrance", "paid", "stay"}
+
+
+def one_behind(event: Event) -> Event:
+    """The event of a release that has taken one track, and one visit, for another."""
+    assert event.subject is not None
+    assert event.subject.track is not None
+    subject = replace(event.subject, track=event.subject.track - 1)
+    visits = event.data.get("visits")
+    behind = {"visits": int(str(visits)) - 1} if visits is not None else {}
+    return unnumbered(replace(event, subject=subject, data={**event.data, **behind}))
+
+
+def unnumbered(event: Event) -> Event:
+    """The event without its id, which follows from track and time, and without other visits."""
+    data = {name: value for name, value in event.data.items() if name != "mean_seconds"}
+    return replace(event, id="", at=0.0, data=data)
+
+
 def test_checkpoints_of_the_first_layout_are_resumed(
     sites: Callable[[], Site], undisturbed: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the file they were judged by, everything goes on as if nothing had been."""
+    """With the file they were judged by, everything goes on as if nothing had been.
+
+    Tracks are followed better now than by the release that wrote them: of the nine people before
+    the break it had taken two for one. So ids and visits are one behind for good, and a crossing
+    may be dated some milliseconds off, as the tracker has learned less of the boxes. All else is
+    equal.
+    """
     site = sites()
     old_site(site)
     with caplog.at_level(logging.INFO):
@@ -664,8 +689,20 @@ def test_checkpoints_of_the_first_layout_are_resumed(
     since = START + OLD["looks"] * EVERY_S
     for rule in ALL:
         later = [event for event in undisturbed.of(rule) if event.at >= since]
-        assert site.of(rule) == later
-        assert site.minutes(rule) == undisturbed.minutes(rule)
+        if rule not in OF_TRACKS:
+            assert site.of(rule) == later
+            assert site.minutes(rule) == undisturbed.minutes(rule)
+            continue
+        assert [one_behind(event) for event in later] == [unnumbered(e) for e in site.of(rule)]
+        times = [event.at for event in later]
+        assert [event.at for event in site.of(rule)] == pytest.approx(times, rel=0, abs=0.005)
+        missing = {"entered": 1, "left": 1} if rule == "stay" else {}
+        assert site.minutes(rule) == [
+            replace(minute, values={n: v - missing.get(n, 0) for n, v in minute.values.items()})
+            if minute.minute < since
+            else minute
+            for minute in undisturbed.minutes(rule)
+        ]
     (end,) = site.of("camera")
     assert (end.phase, end.data["seconds"]) == ("end", 30.0)
 
