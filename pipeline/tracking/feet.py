@@ -95,6 +95,8 @@ class FeetMemory:
         if not (hidden or cut):
             self._measure(at, log_height)
         if self.odd_since is None:
+            if self.seen > KNOWN_AFTER and (box[0] < EDGE or box[2] > 1.0 - EDGE):
+                log_width = max(log_width, shape.y)  # the rest of it is beyond the edge
             # Strides change the shape, too, more than they move the lower edge.
             shape = shape.corrected((log_height, log_width), 1.5 * self.noise)
         away = math.hypot(x - feet.x, y - feet.y) / math.sqrt(feet.p_xx + noise**2)

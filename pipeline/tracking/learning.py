@@ -18,7 +18,7 @@ much."""
 
 
 @dataclass(slots=True)
-class Spread:
+class LearnedBlur:
     """A standard deviation, learned from how far predictions were off."""
 
     least: float
@@ -69,7 +69,7 @@ FARTHEST = 8.0
 
 
 @dataclass(slots=True)
-class Pace:
+class TypicalSpeed:
     """The typical speed in own heights a second: the mean over the way that things went."""
 
     first: float
@@ -116,7 +116,7 @@ def speed_in_line(seen: Sequence[tuple[float, Box]], aspect: float) -> float:
 
 
 @dataclass(slots=True)
-class Flow:
+class Currents:
     """Which way things go where, in own heights a second, at the places of a coarse grid."""
 
     cells: dict[int, list[float]] = field(default_factory=dict)

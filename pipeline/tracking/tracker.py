@@ -21,9 +21,9 @@ from pipeline.tracking.learning import (
     MOST_WEIGHT,
     SOON_S,
     UNKNOWN_HEIGHTS,
-    Flow,
-    Pace,
-    Spread,
+    Currents,
+    LearnedBlur,
+    TypicalSpeed,
     speed_in_line,
 )
 from pipeline.tracking.memory import TrackMemory, begun, from_json
@@ -77,16 +77,16 @@ class BoxTracker:
         self._settings = settings
         known = settings.speed or usual_speed(settings.label)
         speed = known or WALKER
-        self._pace = Pace(speed, speed, KIND_HEIGHTS if known else UNKNOWN_HEIGHTS)
-        self._flow = Flow()
+        self._pace = TypicalSpeed(speed, speed, KIND_HEIGHTS if known else UNKNOWN_HEIGHTS)
+        self._flow = Currents()
         self._model = MotionModel(speed, settings.aspect)
         self._things: list[TrackMemory] = []
         self._places = _places(settings)
         self._next_id = 1
         self._last_at: float | None = None
         self._feet_noise = USUAL_NOISE
-        self._blur = Spread(0.02, 0.16, self._model.blur)
-        self._shape_blur = Spread(0.04, 0.25, self._model.shape_blur)
+        self._blur = LearnedBlur(0.02, 0.16, self._model.blur)
+        self._shape_blur = LearnedBlur(0.04, 0.25, self._model.shape_blur)
 
     def update(
         self,
@@ -179,7 +179,7 @@ class BoxTracker:
         self._pace, self._flow = other._pace, other._flow
         self._places = other._places
 
-    def _learned(self) -> dict[str, Spread | Pace | Flow]:
+    def _learned(self) -> dict[str, LearnedBlur | TypicalSpeed | Currents]:
         return {
             "blur": self._blur,
             "shape_blur": self._shape_blur,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import pytest
-from pytest import approx
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import event_id
@@ -173,7 +172,7 @@ def test_a_cooldown_silences_but_counts() -> None:
 
     assert [(event.at, event.data["in"], event.data["out"]) for event in events] == [
         (0.5, 1, 0),
-        (approx(2.25), 2, 2),
+        (pytest.approx(2.25), 2, 2),
     ]
     assert events[1].data["suppressed"] == 2
 

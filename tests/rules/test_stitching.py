@@ -1,9 +1,11 @@
 """Feet that are hidden, ids that change, and who is still there."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.core.geometry import Box
-from pipeline.core.tracks import Step
+from pipeline.core.tracks import Feet, Step
 from pipeline.rules.presence import ZonePresence
 from pipeline.rules.stitching import Trail, continued, trail_of
 from tests.rules.scene import context, seen, track
@@ -20,29 +22,24 @@ def walked(*boxes: Box, every_s: float = 0.1) -> Trail:
     return trail
 
 
-FEET: list[tuple[str, list[Box], float]] = [
-    ("whole", [WHOLE] * 3, 0.6),
-    ("the lower half is hidden", [*[WHOLE] * 3, UPPER_HALF], 0.6),
-    ("the head is hidden", [*[WHOLE] * 3, (0.4, 0.45, 0.5, 0.6)], 0.6),
-    ("a stride shorter", [*[WHOLE] * 3, (0.4, 0.3, 0.5, 0.56)], 0.56),
-    ("sat down: believed after two seconds", [*[WHOLE] * 3, *[UPPER_HALF] * 25], 0.45),
-    ("half out of the picture", [*[(0.4, 0.7, 0.5, 1.0)] * 3, (0.4, 0.8, 0.5, 1.0)], 1.0),
-    ("half hidden from the beginning", [UPPER_HALF] * 3, 0.45),
-]
+def test_feet_are_where_the_tracker_says() -> None:
+    """With their noise and the body's whole height, whatever the box shows of it."""
+    feet = Feet((0.45, 0.6), 0.004, (0.45, 0.61), 0.01, 0.3)
+    trail = trail_of(Step(0.0, UPPER_HALF, feet), 2.0)
+
+    assert (trail.xy, trail.noise, trail.height) == ((0.9, 0.6), 0.004, 0.3)
+    moved = replace(feet, place=(0.5, 0.6))
+    assert trail.go(Step(0.5, UPPER_HALF, moved), 2.0) == (1.0, 0.6)
+    assert trail.speed == pytest.approx((0.1, 0.0))  # half of the way, as the smoothing is .5 s
 
 
-@pytest.mark.parametrize(("boxes", "feet"), [row[1:] for row in FEET], ids=[row[0] for row in FEET])
-def test_where_the_feet_are(boxes: list[Box], feet: float) -> None:
-    """At the bottom of the box, or a body's height below the head where that is more likely."""
-    assert walked(*boxes).xy == pytest.approx((0.45, feet), abs=0.01)
+def test_feet_of_a_tracker_that_does_not_tell_are_below_the_box() -> None:
+    """Steps of other trackers, and of earlier releases, know boxes alone."""
+    trail = walked(WHOLE, UPPER_HALF)
 
-
-def test_hidden_feet_go_on_with_the_head() -> None:
-    """Who walks on behind a counter keeps his feet below his head."""
-    visible = [(0.40 + i / 100, 0.3, 0.5 + i / 100, 0.6) for i in range(10)]
-    hidden = [(0.50 + i / 100, 0.3 + i / 100, 0.6 + i / 100, 0.45) for i in range(8)]
-
-    assert walked(*visible, *hidden).xy == pytest.approx((0.62, 0.67), abs=0.01)
+    assert trail.xy == pytest.approx((0.45, 0.45))
+    assert trail.height == pytest.approx(0.15)
+    assert 0.0 < trail.noise < 0.02 * trail.height
 
 
 @pytest.mark.parametrize(
