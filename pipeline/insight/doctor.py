@@ -27,6 +27,7 @@ from pipeline.processing.plan import TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.record import RuleRecord
 from pipeline.runtime.assembly import plans_of
+from pipeline.tracking.kinds import usual_speed as word_speed
 from pipeline.tracking.scene_figures import SceneFigures, figures_of
 
 NOT_LEARNED = (
@@ -182,9 +183,9 @@ def _examined(
     if isinstance(scene, str):
         return DetectorReport(*base, unknown=scene)
     asked = config.tasks[report.task]
-    assumed = asked.track.speed if isinstance(asked, DetectTask) else 0.0
-    speed = usual_speed(scene) or assumed
-    rate = better_rate(scene, speed) if scene.tracks else None
+    assumed = asked.track.speed if isinstance(asked, DetectTask) else None
+    speed = usual_speed(scene) or assumed or word_speed(report.label)
+    rate = better_rate(scene, speed) if scene.tracks and speed else None
     loose = loose_boxes(scene, report.start_score)
     advice = [sentence for sentence in (rate, loose) if sentence]
     wanted_s = max(config.sample.interval_s, asked.every.total_seconds() if asked.every else 0.0)
@@ -210,7 +211,8 @@ def _places(
         if users:
             counted, known_s = _crossings(report.camera, users, rules, history)
             margin = max(float(getattr(rules[rule], "margin", 0.0)) for rule in users)
-            placement = of_line(line.shape(), scene, margin)
+            is_door = all(getattr(rules[rule], "door", False) for rule in users)
+            placement = of_line(line.shape(), scene, margin, is_door)
             yield PlaceReport("line", name, users, placement, counted, known_s)
     for name, zone in config.zones.items():
         users = [rule for rule, one in rules.items() if name in one.references().zones]

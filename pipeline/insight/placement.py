@@ -65,8 +65,13 @@ class Placement:
     remarks: Sequence[PlaceRemark] = ()
 
 
-def of_line(line: Line, scene: SceneFigures, margin: float = 0.0) -> Placement:
-    """What is known of a line, whose rules want a margin in picture heights."""
+def of_line(
+    line: Line, scene: SceneFigures, margin: float = 0.0, is_door: bool = False
+) -> Placement:
+    """What is known of a line, whose rules want a margin in picture heights.
+
+    `is_door`: they know that people appear and vanish there.
+    """
     if scene.tracks < ENOUGH_TRACKS:
         return Placement(0)
     start, end = (_in_heights(point, scene.aspect) for point in (line.start, line.end))
@@ -92,7 +97,7 @@ def of_line(line: Line, scene: SceneFigures, margin: float = 0.0) -> Placement:
         *_of_emptiness("line", placement, scene),
         *_of_angle(placement),
         *_of_edges("line", near),
-        *_of_doors(near, scene),
+        *(() if is_door else _of_doors(near, scene)),
         *_of_noise("line", placement, scene),
         *_of_stride("line", placement, scene),
     )
@@ -221,8 +226,9 @@ def _of_doors(near: Sequence[SceneCell], scene: SceneFigures) -> Iterator[PlaceR
         yield PlaceRemark(
             "door",
             f"people appear or vanish near this line ({ends} of {visits} times), as at a door, and "
-            "who is not seen on both sides has not crossed it; move it half a body away from where "
-            "they do",
+            "who is not seen on both sides has not crossed it; give its line_crossing rule "
+            "`door: true` if they go through a door there, or move it half a body away from where "
+            "they appear",
         )
 
 

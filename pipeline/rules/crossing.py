@@ -199,4 +199,4 @@ _NORMAL = NormalDist()
 
 def _needed(looks: float) -> float:
     """How many standard deviations off a walker must be after that many looks near the line."""
-    return _NORMAL.inv_cdf(1.0 - DOUBT * min(FEW / max(looks, 1.0), 1.0) ** 2)
+    return -_NORMAL.inv_cdf(DOUBT * min(FEW / max(looks, 1.0), 1.0) ** 2)

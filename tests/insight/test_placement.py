@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from pipeline.core.geometry import Line, Polygon
-from pipeline.insight.placement import Placement, loose_boxes, of_line, of_zone
+from pipeline.insight.placement import SURE_SDS, Placement, loose_boxes, of_line, of_zone
+from pipeline.rules.crossing import FIRST_SURE, Gate
 from pipeline.tracking.scene_figures import SceneFigures, figures_of
 from tests.tracking.street import Detector, across, crowd, learned, seen
 
@@ -82,6 +83,23 @@ def test_a_line_across_the_walk_is_good(rate: float) -> None:
 def test_lines_in_bad_places_are_told(line: Line, way: Way, kinds: set[str]) -> None:
     """Each with its own reason, and no other."""
     assert told(of_line(line, street(way))) == kinds
+
+
+def test_a_door_has_its_key() -> None:
+    """The remark names the key of the rule that counts who appears at the line and vanishes."""
+    at_door = Line((0.4, 0.42), (0.6, 0.42))
+    (remark,) = of_line(at_door, street(through_a_door)).remarks
+    assert "give its line_crossing rule `door: true`" in remark.message
+    assert told(of_line(at_door, street(through_a_door), is_door=True)) == set()
+
+
+def test_what_is_told_of_a_sure_side_is_what_rules_ask_for() -> None:
+    """At the first look less will do; after a second and a half beside the line it just does."""
+    gate, noise = Gate(Line((0.0, 0.5), (1.0, 0.5)), 1.0, margin=0.01), 0.02
+    sure = (0.5, 0.5 + SURE_SDS * noise)
+    assert gate.side(sure, noise, looks=0.0, least=FIRST_SURE) == 1
+    assert gate.side(sure, noise, looks=15.0, least=FIRST_SURE) == 1
+    assert gate.side(sure, noise, looks=30.0, least=FIRST_SURE) == 0
 
 
 def test_a_line_of_an_oblique_walk() -> None:

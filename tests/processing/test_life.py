@@ -661,6 +661,11 @@ def one_behind(event: Event) -> Event:
     return unnumbered(replace(event, subject=subject, data={**event.data, **behind}))
 
 
+def _less(minute: Bucket, missing: Mapping[str, int]) -> Bucket:
+    values = {name: (value or 0) - missing.get(name, 0) for name, value in minute.values.items()}
+    return replace(minute, values=values)
+
+
 def unnumbered(event: Event) -> Event:
     """The event without its id, which follows from track and time, and without other visits."""
     data = {name: value for name, value in event.data.items() if name != "mean_seconds"}
@@ -698,7 +703,9 @@ def test_checkpoints_of_the_first_layout_are_resumed(
         assert [event.at for event in site.of(rule)] == pytest.approx(times, rel=0, abs=0.005)
         missing = {"entered": 1, "left": 1} if rule == "stay" else {}
         assert site.minutes(rule) == [
-            replace(minute, values={n: v - missing.get(n, 0) for n, v in minute.values.items()})
+            replace(
+                minute, values={n: (v or 0) - missing.get(n, 0) for n, v in minute.values.items()}
+            )
             if minute.minute < since
             else minute
             for minute in undisturbed.minutes(rule)
