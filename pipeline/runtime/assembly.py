@@ -16,7 +16,7 @@ from pipeline.core.sinks import Sink
 from pipeline.core.sources import Source
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
-from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
+from pipeline.deployment.model import CameraConfig, Deployment, DetectTask, TaskConfig
 from pipeline.deployment.together import followed_together
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
@@ -127,7 +127,7 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         tracker, label = partial(config.track.build, config.detect), config.detect
     # An engine's name and how often it is asked do not change its answers; what it is shown does.
     answered_by: dict[str, JsonValue] = {
-        "task": as_written(config, {"engine", "every"}),
+        "task": _asked(config),
         "kind": type(config).__name__,
         "engine": deployment.engines[config.engine or ""].identity(),
         "masks": [[list(corner) for corner in mask] for mask in camera.sample.masks],
@@ -144,6 +144,21 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         question=question_of(config.task(task)),
         scene=_scene(camera),
     )
+
+
+def _asked(config: TaskConfig) -> dict[str, JsonValue]:
+    """What a task asks, as earlier releases wrote it, too.
+
+    They left out a stated speed that was their default. Whether a file states it or not, the
+    tracker resumes, as it takes a stated speed for what it is, whatever was learned.
+    """
+    asked = as_written(config, {"engine", "every"})
+    track = asked.get("track")
+    if isinstance(track, dict) and track.get("speed") == _SPEED_THEN:
+        rest = {name: value for name, value in track.items() if name != "speed"}
+        asked = {name: value for name, value in asked.items() if name != "track"}
+        asked |= {"track": rest} if rest else {}
+    return asked
 
 
 def _scene(camera: CameraConfig) -> str:

@@ -162,7 +162,8 @@ class BoxTracker:
             other._last_at = None if last_at is None else float(last_at)
             learned = _mapping(kept.get("learned", {}))
             for name, part in other._learned().items():
-                if name in learned:
+                # A stated speed is not learned, and may not have been stated before.
+                if name in learned and not (name == "pace" and self._settings.speed is not None):
                     part.resume(learned[name])
             noise = float(kept.get("feet_noise", USUAL_NOISE))
             other._feet_noise = min(max(noise, LEAST_NOISE), MOST_NOISE)

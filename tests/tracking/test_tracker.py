@@ -238,6 +238,17 @@ def test_a_stated_speed_is_kept_to() -> None:
     assert ids(run(person_tracker(TrackerConfig(speed=0.7)), seen)) == set()
 
 
+def test_a_speed_that_is_stated_later_replaces_what_was_learned() -> None:
+    """A tracker that goes on from another's state takes its own settings for true."""
+    fast = looks([walking((0.0, 0.6), (0.42, 0.0))], fps=2, seconds=2)
+    learned = TrackerConfig().build("car")
+    run(learned, fast)
+    stated = person_tracker(TrackerConfig(speed=0.7))
+    stated.restore(learned.state())
+    later = [Look(look.at + 60, look.boxes, look.scores) for look in fast]
+    assert ids(run(stated, later)) == set()
+
+
 def test_an_empty_picture_has_no_tracks() -> None:
     """Nothing seen is nothing shown, at the beginning and in between."""
     tracker = person_tracker()
