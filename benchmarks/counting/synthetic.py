@@ -75,6 +75,9 @@ class Cast:
     fps: float
     feet: dict[int, dict[int, Point]] = field(default_factory=dict)
     boxes: dict[int, dict[int, Box]] = field(default_factory=dict)
+    """Who is hidden has feet and no box."""
+    doubt: dict[int, dict[int, float]] = field(default_factory=dict)
+    """What a detector takes off its scores: of small and half hidden ones."""
 
     def add(
         self,
@@ -436,12 +439,20 @@ def _clipped(box: Box) -> Box | None:
     return (x0, y0, x1, y1) if x1 - x0 > 0.001 and y1 - y0 > 0.001 else None
 
 
-def detections(boxes: Mapping[int, Mapping[int, Box]], fps: float, seed: int, noise: Noise) -> Rows:
+def detections(
+    boxes: Mapping[int, Mapping[int, Box]],
+    fps: float,
+    seed: int,
+    noise: Noise,
+    doubt: Mapping[int, Mapping[int, float]] | None = None,
+) -> Rows:
     """What a detector would make of true boxes: rows of frame, score and box, in frame order."""
+    doubt = doubt or {}
     rng, halves = np.random.default_rng((seed, 99)), np.random.default_rng((seed, 97))
     keep = math.exp(-1 / (fps * noise.calm_s)) if noise.calm_s else 0.0
     rows: list[tuple[float, ...]] = []
-    for path in boxes.values():
+    for id_, path in boxes.items():
+        unsure = doubt.get(id_, {})
         off, missing = rng.normal(0, 1, 4), bool(rng.random() < noise.miss)
         for frame, (x0, y0, x1, y1) in sorted(path.items()):
             off = keep * off + math.sqrt(1 - keep**2) * rng.normal(0, 1, 4)
@@ -456,7 +467,8 @@ def detections(boxes: Mapping[int, Mapping[int, Box]], fps: float, seed: int, no
                 continue
             size = np.array((x1 - x0, y1 - y0, x1 - x0, y1 - y0))
             edges = np.array((x0, y0, x1, y1)) + noise.jitter * size * off
-            seen = [(edges, rng.normal(noise.score, noise.score_sd))]
+            score = rng.normal(noise.score, noise.score_sd) - unsure.get(frame, 0.0)
+            seen = [(edges, score)]
             if rng.random() < noise.second:
                 other = edges + noise.second_sd * size * rng.normal(0, 1, 4)
                 if noise.upper and halves.random() < noise.upper:
@@ -479,8 +491,10 @@ def make(
     layout = kind.enact(cast)
     frames = round(layout.seconds * fps)
     feet = {i: {f: p for f, p in path.items() if f < frames} for i, path in cast.feet.items()}
-    boxes = {i: {f: cast.boxes[i][f] for f in path} for i, path in feet.items()}
-    seen = detections(boxes, fps, seed, noise)
+    boxes = {
+        i: {f: cast.boxes[i][f] for f in path if f in cast.boxes[i]} for i, path in feet.items()
+    }
+    seen = detections(boxes, fps, seed, noise, cast.doubt)
     flips = np.random.default_rng((seed, 98)).random(len(seen)) < noise.flip
     classes = flips.astype(np.uint8)
     if isinstance(kind, Boulder):
