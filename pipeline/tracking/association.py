@@ -14,7 +14,7 @@ from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height
 
 NEVER = 1e6
 """The cost of an impossible pair."""
-SURPRISE = 6.0
+SURPRISE = 5.0
 """How unlikely (negative log-likelihood per square height, for walkers) a pair may be before a
 missed thing and a new one are more likely. People enter a picture at a rate of about 0.001 per
 square of their height and frame, and are missed once in ten frames: between -log 0.001 = 6.9 and
