@@ -8,9 +8,13 @@ from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box, Point, bottom_centre
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Feet:
-    """Where a thing touches the ground, how tall it is, and how sure that is."""
+    """Where a thing touches the ground, how tall it is, and how sure that is.
+
+    Never changed, but neither this nor Step nor Track is frozen: one of each is made for every
+    thing in every look, and that is then three times as fast.
+    """
 
     place: Point
     """The best estimate from all boxes so far, in 0..1 of the frame. Who is cut by the lower edge
@@ -26,7 +30,7 @@ class Feet:
     """Of the whole thing, in picture heights."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Step:
     """Where a track was seen at one moment, `at` UTC seconds: its box, as it was detected."""
 
@@ -41,7 +45,7 @@ class Step:
         return bottom_centre(self.box)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Track:
     """A confirmed track that was seen in the current frame.
 

@@ -8,7 +8,9 @@ too, by all looks around it: hindsight is surer.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from statistics import NormalDist
 from typing import Any
 
@@ -113,21 +115,24 @@ class Gate:
         `seen` is what the box of this look alone says. Crossings are dated at the moment when the
         walker went through the segment.
         """
-        passed, distance = self._passage(path.xy, xy), self.distance(xy)
-        if passed:
-            before = self.distance(path.xy)
+        before, distance = self.distance(path.xy), self.distance(xy)
+        if (before < 0) != (distance < 0) and self._is_through(path.xy, before, xy, distance):
             moment = path.at + before / (before - distance) * (at - path.at) if path.at else at
-            path.passages.append((moment, passed))
+            path.passages.append((moment, 1 if distance > before else -1))
             if len(path.passages) > MOST_PASSAGES:
                 del path.passages[:2]
         elapsed_s = max(at - path.at, 0.0)
-        if abs(distance) < max(self._margin, NEAR * noise):
+        if -(near := max(self._margin, NEAR * noise)) < distance < near:
             path.looks += min(elapsed_s / APART_S, 1.0)
-        else:
+        elif path.looks:
             path.looks *= math.exp(-elapsed_s / CALM_S)
         path.at, path.xy, path.noise = at, xy, noise
-        path.recent = [one for one in path.recent if at - one[0] <= 2 * HINDSIGHT_S + 1e-3]
-        path.recent.append((at, self.distance(seen), seen_noise))
+        recent = path.recent
+        while recent and at - recent[0][0] > 2 * HINDSIGHT_S + 1e-3:
+            del recent[0]
+        recent.append((at, self.distance(seen), seen_noise))
+        if path.side and not path.passages and _is_settled(path.side, distance, recent):
+            return []
         least = 0.0 if path.side else FIRST_SURE
         crossings = []
         before_at = at - HINDSIGHT_S
@@ -151,7 +156,11 @@ class Gate:
         return None if crossed_at is None else (crossed_at, side)
 
     def _side(self, distance: float, noise: float, looks: float, least: float) -> int:
-        if abs(distance) < max(self._margin, max(_needed(looks), least) * noise):
+        away = abs(distance)
+        # What the first looks demand is the least of all, and soon found.
+        if away < self._margin or away < max(_LEAST_NEEDED, least) * noise:
+            return 0
+        if looks > FEW and away < _needed(looks) * noise:
             return 0
         return 1 if distance >= 0 else -1
 
@@ -182,21 +191,26 @@ class Gate:
         # A passage that an earlier release has seen has no time.
         return max(at for at, to in done if to == side) or when
 
-    def _passage(self, a: Point, b: Point) -> int:
-        """1 or -1 if the way from `a` to `b` passes through the segment to that side, else 0."""
-        before, after = self.distance(a), self.distance(b)
-        if (before < 0) == (after < 0):
-            return 0
+    def _is_through(self, a: Point, before: float, b: Point, after: float) -> bool:
+        """Whether the way from `a` to `b`, at these distances, passes through the segment."""
         part = before / (before - after)
-        there = (a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1]))
-        if not self.is_beside(there):
-            return 0
-        return 1 if after > before else -1
+        return self.is_beside((a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])))
 
 
+def _is_settled(side: int, distance: float, recent: Sequence[tuple[float, float, float]]) -> bool:
+    """Whether nothing puts a walker on another side: neither the place nor any recent look."""
+    if side > 0:
+        return distance >= 0 and min(recent, key=_DISTANCE)[1] >= 0
+    return distance < 0 and max(recent, key=_DISTANCE)[1] < 0
+
+
+_DISTANCE = itemgetter(1)
 _NORMAL = NormalDist()
 
 
 def _needed(looks: float) -> float:
     """How many standard deviations off a walker must be after that many looks near the line."""
     return -_NORMAL.inv_cdf(DOUBT * min(FEW / max(looks, 1.0), 1.0) ** 2)
+
+
+_LEAST_NEEDED = _needed(0.0)

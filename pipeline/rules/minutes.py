@@ -170,7 +170,9 @@ class Minutes:
         start = minute_of(at)
         if start not in minutes and minutes and start < min(minutes):
             start = min(minutes)  # too late for its own minute, which was already closed
-        return minutes.setdefault(start, Minute())
+        if start not in minutes:
+            minutes[start] = Minute()
+        return minutes[start]
 
     def _cover_until(self, at: float) -> None:
         """Spread the last sample over the time it covers, minute by minute."""

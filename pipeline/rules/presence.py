@@ -168,11 +168,10 @@ class ZonePresence:
     def inside(self) -> list[int]:
         """The ids of all who are in the zone or were last seen there; without one, of everyone."""
         bodies = self.memory.bodies
-        return [
-            id_
-            for id_, stance in sorted(self.memory.stances.items())
-            if stance.inside and bodies[id_].absent_at is None and bodies[id_].in_picture
-        ]
+        ids = [id_ for id_, stance in self.memory.stances.items() if stance.inside]
+        return sorted(
+            id_ for id_ in ids if bodies[id_].absent_at is None and bodies[id_].in_picture
+        )
 
     def stay(self, id_: int) -> Stay:
         """Whether somebody is inside, and since when."""
@@ -204,34 +203,37 @@ class ZonePresence:
         if stance is None:
             inside = self._depth(memory.trails[id_]) >= 0
             memory.stances[id_] = stance = Stance.first(first.at, inside)
-            self._judge_middle(id_, body, first)
+            self._judge_middle(memory.trails[id_], body, first)
             if inside and body.in_picture:
                 self.hindsight.append(Hindsight(first.at, 1))
         elif body.absent_at is not None and stance.inside and body.in_picture:
             self.hindsight.append(Hindsight(body.absent_at, 1))
         body.missed_at, body.absent_at, body.left = None, None, False
+        trail = memory.trails[id_]
         for step in track.steps:
-            memory.trails[id_].go(step, self._aspect)
+            trail.go(step, self._aspect)
             if body.see(step.at, step.box) and not body.shown:
                 body.shown = True
                 self._learn_shape(step.box)
-            self._judge(id_, stance, step)
+            self._judge(trail, body, stance, step)
 
-    def _judge(self, id_: int, stance: Stance, step: Step) -> None:
+    def _judge(self, trail: Trail, body: Body, stance: Stance, step: Step) -> None:
         """Judge one step: on which side of the zone's border, and whether in the picture."""
-        body = self.memory.bodies[id_]
-        crossed = self._judge_middle(id_, body, step)
-        if crossed is not None and stance.inside:
-            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
-        if self._ground is None:
+        box = step.box
+        if body.picture is not None or box[0] < EDGE or box[2] > 1.0 - EDGE:
+            crossed = self._judge_middle(trail, body, step)
+            if crossed is not None and stance.inside:
+                self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+        ground = self._ground
+        if ground is None:
             stance.at = stance.inside_at = step.at
             return
-        depth = self._depth(self.memory.trails[id_])
-        crossed = stance.see(step.at, depth, self._noise(id_, step), self._ground.deepest)
+        depth = ground.depth((trail.xy[0] / self._aspect, trail.xy[1]))
+        crossed = stance.see(step.at, depth, _noise(trail, step), ground.deepest)
         if crossed is not None and body.in_picture:
             self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
 
-    def _judge_middle(self, id_: int, body: Body, step: Step) -> BorderCrossing | None:
+    def _judge_middle(self, trail: Trail, body: Body, step: Step) -> BorderCrossing | None:
         """Of a body that the left or right edge of the picture cuts, the middle counts.
 
         As far as its width is known: whoever has less than half of himself in the picture is not
@@ -252,13 +254,7 @@ class ZonePresence:
             depth = FAR
         if body.picture is None:
             body.picture = Stance.first(step.at, depth >= 0)
-        return body.picture.see(step.at, depth, self._noise(id_, step), FAR)
-
-    def _noise(self, id_: int, step: Step) -> float:
-        height = self.memory.trails[id_].height
-        if step.feet is None:
-            return max(USUAL_NOISE * height, LEAST_NOISE**2)
-        return max(step.feet.noise, LEAST_NOISE * height, LEAST_NOISE**2)
+        return body.picture.see(step.at, depth, _noise(trail, step), FAR)
 
     def _depth(self, trail: Trail) -> float:
         """How far inside of the zone the feet are, in picture heights."""
@@ -285,9 +281,8 @@ class ZonePresence:
     def _dismiss(self, at: float, present: set[int]) -> None:
         """Count no longer who is hidden for too long or has left, and forget who stays away."""
         memory = self.memory
-        for id_, trail in list(memory.trails.items()):
-            if id_ in present:
-                continue
+        for id_ in [one for one in memory.trails if one not in present]:
+            trail = memory.trails[id_]
             hidden_s = at - trail.at
             if hidden_s > max(memory.patience_s, RETURN_S):
                 self._drop(id_)
@@ -333,6 +328,14 @@ class ZonePresence:
             if inside < SEEN_SHARE * size:
                 return True
         return False
+
+
+def _noise(trail: Trail, step: Step) -> float:
+    """Standard deviation of the feet in picture heights."""
+    feet = step.feet
+    if feet is None:
+        return max(USUAL_NOISE * trail.height, LEAST_NOISE**2)
+    return max(feet.noise, LEAST_NOISE * trail.height, LEAST_NOISE**2)
 
 
 def _body(at: float, box: Box) -> Body:

@@ -46,15 +46,19 @@ class Trail:
 
     def go(self, step: Step, aspect: float) -> Point:
         """Add one more step, and return where the feet are."""
-        passed_s = step.at - self.at
-        now = trail_of(step, aspect)
-        xy, self.height, self.noise = now.xy, now.height, now.noise
+        passed_s, feet = step.at - self.at, step.feet
+        if feet is None:
+            now = trail_of(step, aspect)
+            xy, self.height, self.noise = now.xy, now.height, now.noise
+        else:
+            xy = (feet.place[0] * aspect, feet.place[1])
+            self.height, self.noise = feet.height, feet.noise
         if passed_s > 0:
             weight = passed_s / (passed_s + SPEED_MEMORY_S)
-            moved = ((xy[0] - self.xy[0]) / passed_s, (xy[1] - self.xy[1]) / passed_s)
+            (x, y), (old_x, old_y), (vx, vy) = xy, self.xy, self.speed
             self.speed = (
-                self.speed[0] + weight * (moved[0] - self.speed[0]),
-                self.speed[1] + weight * (moved[1] - self.speed[1]),
+                vx + weight * ((x - old_x) / passed_s - vx),
+                vy + weight * ((y - old_y) / passed_s - vy),
             )
         self.at, self.xy = step.at, xy
         return xy

@@ -32,20 +32,6 @@ GRID = 24
 """In how many places across and down a zone's depth is tried."""
 
 
-class _Edge:
-    """One side of the polygon, in picture heights, with what every look needs of it."""
-
-    __slots__ = ("dx", "dy", "end_y", "is_border", "scale", "x", "y")
-
-    def __init__(self, start: Point, end: Point, is_border: bool) -> None:
-        self.x, self.y = start
-        self.dx, self.dy = end[0] - start[0], end[1] - start[1]
-        self.end_y = end[1]
-        squared = self.dx * self.dx + self.dy * self.dy
-        self.scale = 1.0 / squared if squared > 0 else 0.0
-        self.is_border = is_border
-
-
 class ZoneGround:
     """A zone as ground to stand on.
 
@@ -57,10 +43,18 @@ class ZoneGround:
         self._aspect = aspect
         corners = [(_snapped(x), _snapped(y)) for x, y in zone.corners]
         self._corners = corners
-        self._edges = [
-            _Edge((a[0] * aspect, a[1]), (b[0] * aspect, b[1]), not _on_edge(a, b))
-            for a, b in zip(corners, (*corners[1:], corners[0]), strict=True)
-        ]
+        self._edges: list[tuple[float, float, float, float, float]] = []
+        """x, y, the way to the end, and the end's y, of each side that is not level."""
+        self._borders: list[tuple[float, float, float, float, float]] = []
+        """The same with 1 / length squared, of each side within the picture."""
+        for a, b in zip(corners, (*corners[1:], corners[0]), strict=True):
+            x, y = a[0] * aspect, a[1]
+            dx, dy = b[0] * aspect - x, b[1] - y
+            if dy:  # a ray to the right never passes through a level one
+                self._edges.append((x, y, dx, dy, b[1]))
+            squared = dx * dx + dy * dy
+            if not _on_edge(a, b):
+                self._borders.append((x, y, dx, dy, 1.0 / squared if squared > 0 else 0.0))
         self.deepest = self._deepest()
         """How far from the border one can be inside, in picture heights."""
 
@@ -70,18 +64,18 @@ class ZoneGround:
 
     def depth(self, place: Point) -> float:
         """How far inside of the border a place is, in picture heights; negative outside."""
-        x = min(max(place[0], WITHIN), 1.0 - WITHIN) * self._aspect
-        y = min(max(place[1], WITHIN), 1.0 - WITHIN)
+        x, y = place
+        x = (WITHIN if x < WITHIN else 1.0 - WITHIN if x > 1.0 - WITHIN else x) * self._aspect
+        y = WITHIN if y < WITHIN else 1.0 - WITHIN if y > 1.0 - WITHIN else y
         inside, nearest = False, FAR * FAR
-        for edge in self._edges:
-            from_x, from_y = x - edge.x, y - edge.y
-            if (from_y < 0) != (y < edge.end_y) and from_x < from_y / edge.dy * edge.dx:
+        for start_x, start_y, dx, dy, end_y in self._edges:
+            if (y < start_y) != (y < end_y) and x - start_x < (y - start_y) / dy * dx:
                 inside = not inside  # a ray to the right passes through this edge
-            if not edge.is_border:
-                continue
-            part = (from_x * edge.dx + from_y * edge.dy) * edge.scale
+        for start_x, start_y, dx, dy, scale in self._borders:
+            from_x, from_y = x - start_x, y - start_y
+            part = (from_x * dx + from_y * dy) * scale
             part = 0.0 if part < 0.0 else 1.0 if part > 1.0 else part
-            off_x, off_y = from_x - part * edge.dx, from_y - part * edge.dy
+            off_x, off_y = from_x - part * dx, from_y - part * dy
             squared = off_x * off_x + off_y * off_y
             if squared < nearest:
                 nearest = squared
@@ -141,8 +135,11 @@ class Stance:
 
     def stay(self, at: float) -> None:
         """One more look that leaves no doubt that he is on his side."""
+        self._rest(at, -MOST_SURPRISING)
+
+    def _rest(self, at: float, away: float) -> None:
         self.at = self.kept_at = self.calm_at = at
-        self.evidence, self.away = 0.0, -MOST_SURPRISING
+        self.evidence, self.away = 0.0, away
         self.turned_at = self.doubted_at = None
         if self.inside:
             self.inside_at = at
@@ -151,6 +148,9 @@ class Stance:
         """One more look, with the feet's depth in the zone and their noise in picture heights."""
         pause_s, self.at = at - self.at, at
         away = (-depth if self.inside else depth) / noise
+        if away <= 0 and not self.evidence:  # as in most looks: on his side, and never in doubt
+            self._rest(at, away)
+            return None
         doubtful = DOUBTFUL
         if not self.inside:  # whoever stands in the middle of a narrow zone is in it
             doubtful = min(DOUBTFUL, max(EASIEST, deepest / noise / 2))

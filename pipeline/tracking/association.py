@@ -1,16 +1,19 @@
 """Which box is which thing: the likelihood of each pair, and the best assignment over all."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.geometry import Box
 from pipeline.tracking.kinds import WALKER
 from pipeline.tracking.memory import TrackMemory
-from pipeline.tracking.motion import WIDTH_SHARE, MotionModel, centre_of, height_of, shape_of
+from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, shape_of
 
 NEVER = 1e6
 """The cost of an impossible pair."""
@@ -49,6 +52,8 @@ DOUBT = 1.0
 the same partner, the certain one wins."""
 BESIDE = 1.5
 """Added for what may be a second box of another thing."""
+ROUNDED = 1.0 + 1e-9
+"""A search goes this much farther, lest rounding decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,132 +66,160 @@ class Detections:
     """Which of them have a score too low to begin a track."""
 
 
+def paired(
+    things: Sequence[TrackMemory], detections: Detections, model: MotionModel
+) -> list[tuple[int, int]]:
+    """The pairs (thing, box) of the cheapest assignment; both may stay unpaired."""
+    prices = costs(things, detections, model)
+    choices, suitors = [0] * len(things), [0] * len(detections.boxes)
+    for row, column in prices:
+        choices[row] += 1
+        suitors[column] += 1
+    # Nobody competes for most pairs: only the rest has to be weighed against each other.
+    rivals = {pair for pair in prices if choices[pair[0]] > 1 or suitors[pair[1]] > 1}
+    if not rivals:
+        return list(prices)
+    rows, columns = (sorted({pair[axis] for pair in rivals}) for axis in (0, 1))
+    table = np.array(
+        [[prices.get((row, column), NEVER) for column in columns] for row in rows], np.float64
+    )
+    best = [(rows[row], columns[column]) for row, column in assigned(table)]
+    return sorted([*best, *(pair for pair in prices if pair not in rivals)])
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A box, as every thing near it needs it; lengths are picture heights."""
+
+    x: float
+    y: float
+    column: int
+    height: float
+    log_w: float
+    log_h: float
+    doubt: float
+    cut_x: bool
+    cut_y: bool
+    edge: float
+    """How far it is from the nearest edge of the picture."""
+
+
 def costs(
     things: Sequence[TrackMemory], detections: Detections, model: MotionModel
-) -> NDArray[np.float64]:
-    """Costs (things, boxes): below 0 a pair is more likely than a missed thing and a new one.
+) -> dict[tuple[int, int], float]:
+    """The costs below 0, by (thing, box): a pair more likely than a missed thing and a new one.
 
-    Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since
-    a thing was seen and with its height.
+    Position is judged by the Kalman filter's own uncertainty, so gates grow with the time since a
+    thing was seen and with its height. There are few boxes within the reach of a thing, so that
+    plain numbers cost less than whole tables, in which most would be far apart.
     """
-    if not things or not detections.boxes:
-        return np.full((len(things), len(detections.boxes)), NEVER)
-    rows = []
-    surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
-    for thing in things:
-        expected = thing.expected(detections.at, model)
-        shape = thing.expected_shape(detections.at, model)
-        height = thing.height
-        x0, y0 = centre_of(thing.last_box, model.aspect)
-        known = expected.p_xx / height**2
-        variance, loose = known + model.blur**2, known + max(model.blur, PART_BLUR) ** 2
+    at, aspect = detections.at, model.aspect
+    boxes = _candidates(detections, model)
+    xs = [box.x for box in boxes]
+    found: dict[tuple[int, int], float] = {}
+    least, part_least = model.blur**2, max(model.blur, PART_BLUR) ** 2
+    for row, thing in enumerate(things):
+        expected, shape = thing.ahead(at, model)
+        height, last = thing.height, thing.last_box
+        elapsed_s = at - thing.last_at
+        reach = (TOP_SPEED * model.speed * elapsed_s + 3.0 * model.blur) * height
+        x0, y0 = (last[0] + last[2]) / 2 * aspect, (last[1] + last[3]) / 2
+        first = bisect_left(xs, x0 - reach * ROUNDED)
+        near = [
+            box
+            for box in boxes[first : bisect_right(xs, x0 + reach * ROUNDED, first)]
+            if (box.x - x0) ** 2 + (box.y - y0) ** 2 <= reach * reach
+        ]
+        if not near:
+            continue
+        x, y, log_w, log_h = expected.x, expected.y, shape.x, shape.y
+        square = height * height
+        known = expected.p_xx / square
         vague = shape.p_xx + model.shape_blur**2
-        rows.append(
-            (
-                expected.x,
-                expected.y,
-                height,
-                variance,
-                loose,
-                shape.x,
-                shape.y,
-                vague,
-                math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0,
-                *_cut(thing.last_box),
-                LEFT if _is_leaving(thing, detections.at, model) else 0.0,
-                (DOUBT + (AWAY if thing.missed else 0.0) if thing.id is None else 0.0)
-                + (BESIDE if thing.beside is not None else 0.0),
-                AWAY if thing.missed and thing.id is not None else 0.0,
-                x0,
-                y0,
-                (TOP_SPEED * model.speed * (detections.at - thing.last_at) + 3.0 * model.blur)
-                * height,
+        sharp = math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0
+        usual = math.log(2.0 * math.pi * (known + least))
+        # A part costs no less than this, so that few have to be tried.
+        part_usual = PART_COST + math.log(2.0 * math.pi * (known + part_least))
+        cut_thing_x = last[0] < AT_EDGE or last[2] > 1.0 - AT_EDGE
+        cut_thing_y = last[1] < AT_EDGE or last[3] > 1.0 - AT_EDGE
+        young = (0.0 if thing.id is not None else DOUBT + (AWAY if thing.missed else 0.0)) + (
+            BESIDE if thing.beside is not None else 0.0
+        )
+        away = AWAY if thing.missed and thing.id is not None else 0.0
+        leaves = _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y)
+        for box in near:
+            dx, dy = box.x - x, box.y - y
+            across = dx * dx
+            unsure = 0.0
+            # Who is cut by an edge of the picture may be any wider or taller, and the middle
+            # elsewhere.
+            unlike, wider, taller = 0.0, box.log_w - log_w, box.log_h - log_h
+            if cut_thing_x if wider > 0.0 else box.cut_x:
+                unsure = (CUT * math.exp(log_w / WIDTH_SHARE)) ** 2 / square
+            else:
+                unlike = sharp + wider * wider / (2.0 * vague)
+            if cut_thing_y if taller > 0.0 else box.cut_y:
+                unsure += CUT**2
+            else:
+                unlike += sharp + taller * taller / (2.0 * vague)
+            variance = known + least + unsure
+            whole = math.log(2.0 * math.pi * variance) if unsure else usual
+            cost = whole + (across + dy * dy) / (2.0 * variance * square) + unlike
+            if cost > part_usual:
+                # A part of a thing has its upper or lower edge where the whole one's is.
+                off = (box.height - math.exp(log_h)) / 2.0
+                ends = min(abs(dy - off), abs(dy + off), abs(dy))
+                loose = known + part_least + unsure
+                part = PART_COST + math.log(2.0 * math.pi * loose)
+                cost = min(cost, part + (across + ends * ends) / (2.0 * loose * square))
+            cost += young + box.doubt
+            if leaves and box.edge < max(reach / TOP_SPEED, AT_EDGE):
+                cost += LEFT
+            if cost < 0.0:
+                # Who was away gives way to competitors, and is found again where there are none.
+                found[row, box.column] = min(cost + away, -LEAST) if away else cost
+    return found
+
+
+def _candidates(detections: Detections, model: MotionModel) -> list[_Candidate]:
+    """The boxes, from left to right."""
+    surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
+    aspect = model.aspect
+    found = []
+    for column, (box, faint) in enumerate(zip(detections.boxes, detections.faint, strict=True)):
+        left, top, right, bottom = box
+        log_w, log_h = shape_of(box, aspect)
+        found.append(
+            _Candidate(
+                (left + right) / 2 * aspect,
+                (top + bottom) / 2,
+                column,
+                max(bottom - top, LEAST_SIDE),
+                log_w,
+                log_h,
+                (DOUBT if faint else 0.0) - surprise,
+                left < AT_EDGE or right > 1.0 - AT_EDGE,
+                top < AT_EDGE or bottom > 1.0 - AT_EDGE,
+                min(left * aspect, (1.0 - right) * aspect, top, 1.0 - bottom),
             )
         )
-    (
-        x,
-        y,
-        height,
-        variance,
-        loose,
-        log_w,
-        log_h,
-        vague,
-        sharp,
-        cut_x,
-        cut_y,
-        left,
-        young,
-        away,
-        x0,
-        y0,
-        reach,
-    ) = (column[:, None] for column in np.array(rows).T)
-    seen = np.array(
-        [
-            (
-                *centre_of(box, model.aspect),
-                height_of(box),
-                *shape_of(box, model.aspect),
-                (DOUBT if faint else 0.0) - surprise,
-                *_cut(box),
-                min(box[0] * model.aspect, (1.0 - box[2]) * model.aspect, box[1], 1.0 - box[3]),
-            )
-            for box, faint in zip(detections.boxes, detections.faint, strict=True)
-        ]
-    )
-    bx, by, bh, blw, blh, doubt, bcx, bcy, edge = seen.T[:, None, :]
-    dx, dy = bx - x, by - y
-    across = dx**2
-    square = height**2
-    # Who is cut by an edge of the picture may be any wider or taller, and the middle elsewhere.
-    wider, taller = blw - log_w, blh - log_h
-    enters = edge < np.maximum(reach / TOP_SPEED, AT_EDGE)
-    cut_x = np.where(wider > 0.0, cut_x, bcx)
-    cut_y = np.where(taller > 0.0, cut_y, bcy)
-    unsure = (CUT * cut_x * np.exp(log_w / WIDTH_SHARE)) ** 2 / square + (CUT * cut_y) ** 2
-    variance, loose = variance + unsure, loose + unsure
-    whole = (
-        np.log(2.0 * math.pi * variance)
-        + (across + dy**2) / (2.0 * variance * square)
-        + (1.0 - cut_x) * (sharp + wider**2 / (2.0 * vague))
-        + (1.0 - cut_y) * (sharp + taller**2 / (2.0 * vague))
-    )
-    # A part of a thing has its upper or lower edge where the whole one's is.
-    off = (bh - np.exp(log_h)) / 2.0
-    ends = np.minimum(np.minimum(np.abs(dy - off), np.abs(dy + off)), np.abs(dy))
-    part = PART_COST + np.log(2.0 * math.pi * loose) + (across + ends**2) / (2.0 * loose * square)
-    table = np.minimum(whole, part) + young + doubt + left * enters
-    # Who was away gives way to competitors, and is found again where there are none.
-    table = np.where(table < 0.0, np.minimum(table + away, -LEAST), table)
-    far = (bx - x0) ** 2 + (by - y0) ** 2 > reach**2
-    return np.where(far, NEVER, table)
+    found.sort(key=attrgetter("x"))
+    return found
 
 
-def _is_leaving(thing: TrackMemory, at: float, model: MotionModel) -> bool:
-    """Whether it was cut by an edge of the picture and has likely gone out there since."""
+def _is_leaving(thing: TrackMemory, at: float, model: MotionModel, *, cut: bool) -> bool:
+    """Whether it, perhaps cut by an edge of the picture, has likely gone out there since."""
     if thing.seen < KNOWN_AFTER:
         return False
-    box = thing.last_box
-    cut = any(_cut(box))
+    left, top, right, bottom = thing.last_box
     # The middle of what is cut goes half as fast as what leaves.
     way = (2.0 if cut else 1.0) * (at - thing.last_at)
     dx, dy = way * thing.motion.vx / model.aspect, way * thing.motion.vy
-    return box[2] + dx < 0.0 or box[0] + dx > 1.0 or box[3] + dy < 0.0 or box[1] + dy > 1.0
-
-
-def _cut(box: Box) -> tuple[float, float]:
-    """Whether the picture's edge may cut the width and the height of what is in the box."""
-    return (
-        float(box[0] < AT_EDGE or box[2] > 1.0 - AT_EDGE),
-        float(box[1] < AT_EDGE or box[3] > 1.0 - AT_EDGE),
-    )
+    return right + dx < 0.0 or left + dx > 1.0 or bottom + dy < 0.0 or top + dy > 1.0
 
 
 def assigned(table: NDArray[np.float64]) -> list[tuple[int, int]]:
     """The pairs (row, column) of the cheapest assignment; rows and columns may stay unpaired."""
-    from scipy.optimize import linear_sum_assignment
-
     rows, columns = linear_sum_assignment(np.minimum(table, 0.0))
     return [
         (int(row), int(column))

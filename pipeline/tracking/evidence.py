@@ -67,12 +67,19 @@ def shift(before: Box, after: Box, aspect: float) -> float:
     body with its neighbour, has one edge where it was. Of what the edge of the picture cuts, the
     other edge says it alone. What comes nearer grows in both directions.
     """
-    width, height = _sides(before, aspect)
-    new_width, new_height = _sides(after, aspect)
-    across = _moved((before[0], before[2]), (after[0], after[2])) * aspect
-    down = _moved((before[1], before[3]), (after[1], after[3]))
-    grown = _agreed(math.log(new_width / width), math.log(new_height / height))
-    return math.hypot(across, down) / height + GROWN * abs(grown)
+    left, top, right, bottom = before
+    new_left, new_top, new_right, new_bottom = after
+    width, height = max((right - left) * aspect, 1e-4), max(bottom - top, 1e-4)
+    wider, taller = (
+        max((new_right - new_left) * aspect, 1e-4) / width,
+        max(new_bottom - new_top, 1e-4) / height,
+    )
+    across = _moved(left, right, new_left, new_right) * aspect
+    down = _moved(top, bottom, new_top, new_bottom)
+    moved = math.hypot(across, down) / height
+    if (wider < 1.0) != (taller < 1.0):
+        return moved
+    return moved + GROWN * min(abs(math.log(wider)), abs(math.log(taller)))
 
 
 def _alike(before: Box, after: Box) -> bool:
@@ -80,26 +87,18 @@ def _alike(before: Box, after: Box) -> bool:
     return 1.0 / ALIKE < ratio < ALIKE
 
 
-def _sides(box: Box, aspect: float) -> tuple[float, float]:
-    return max((box[2] - box[0]) * aspect, 1e-4), max(box[3] - box[1], 1e-4)
-
-
-def _moved(before: tuple[float, float], after: tuple[float, float]) -> float:
+def _moved(low: float, high: float, new_low: float, new_high: float) -> float:
     """How far both ends of a side moved, or the one that was in the picture all the time."""
-    low, high = after[0] - before[0], after[1] - before[1]
-    low_cut = min(before[0], after[0]) < AT_EDGE
-    high_cut = max(before[1], after[1]) > 1.0 - AT_EDGE
-    if low_cut and high_cut:
-        return 0.0
+    by_low, by_high = new_low - low, new_high - high
+    low_cut = low < AT_EDGE or new_low < AT_EDGE
+    high_cut = high > 1.0 - AT_EDGE or new_high > 1.0 - AT_EDGE
     if low_cut or high_cut:
-        return high if low_cut else low
-    return _agreed(low, high)
-
-
-def _agreed(a: float, b: float) -> float:
-    if (a < 0.0) != (b < 0.0):
+        if low_cut and high_cut:
+            return 0.0
+        return by_high if low_cut else by_low
+    if (by_low < 0.0) != (by_high < 0.0):
         return 0.0
-    return min(a, b, key=abs)
+    return by_low if abs(by_low) <= abs(by_high) else by_high
 
 
 @dataclass(slots=True)
@@ -134,10 +133,13 @@ class Evidence:
         self.score += (score - self.score) / min(self.looks, MOST_LOOKS)
         self.best = max(self.best, score)
         if gone < SAME_PLACE and self.looks <= SETTLED_LOOKS:
-            x_min, y_min, x_max, y_max = (
-                old + (new - old) / self.looks for old, new in zip(self.place, box, strict=True)
+            (left, top, right, bottom), looks = self.place, self.looks
+            self.place = (
+                left + (box[0] - left) / looks,
+                top + (box[1] - top) / looks,
+                right + (box[2] - right) / looks,
+                bottom + (box[3] - bottom) / looks,
             )
-            self.place = (x_min, y_min, x_max, y_max)
         if self.moved:
             return
         if lost and gone >= SAME_PLACE:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from pipeline.core.geometry import Box
 from pipeline.core.tracks import Feet
-from pipeline.tracking.motion import Motion, MotionModel, height_of
+from pipeline.tracking.motion import WIDTH_SHARE, Motion, MotionModel, height_of, shape_of
 
 USUAL_NOISE = 0.03
 """Standard deviation of a box's lower edge in body heights, until it was measured."""
@@ -67,20 +68,27 @@ class FeetMemory:
     earlier: list[tuple[float, float]] = field(default_factory=list)
     """(time, log height) of the last two boxes that are APART_S apart."""
 
-    def see(self, at: float, box: Box, model: MotionModel) -> Feet:
-        """Update the estimate with the thing's next box; returns where the feet are."""
+    def see(self, at: float, box: Box, size: tuple[float, float], model: MotionModel) -> Feet:
+        """Update the estimate with the thing's next box; returns where the feet are.
+
+        `size` is that box's `shape_of`.
+        """
         elapsed_s = max(at - self.at, 0.0)
         self.seen += 1
         feet = self.motion.predicted(elapsed_s, math.exp(self.shape.x), model)
         shape = self.shape.predicted(elapsed_s, 1.0, _SHAPE)
         body = math.exp(shape.x)
         noise = self.noise * body
-        log_height, log_width = _shape_of(box, model)
+        log_height, log_width = size[1], size[0] / WIDTH_SHARE
         x, y, doubt = self._middle(box, model), box[3], 1.0
         cut = box[1] < EDGE or box[3] > 1.0 - EDGE
-        surprise = abs(log_height - shape.x) / math.sqrt(shape.p_xx + 2.0 * self.noise**2)
         hidden = False
-        if self.seen <= KNOWN_AFTER or cut or surprise <= SURPRISING:
+        if (
+            self.seen <= KNOWN_AFTER
+            or cut
+            or abs(log_height - shape.x)
+            <= SURPRISING * math.sqrt(shape.p_xx + 2.0 * self.noise * self.noise)
+        ):
             self.odd_since = None
         else:
             self.odd_since = at if self.odd_since is None else self.odd_since
@@ -92,18 +100,18 @@ class FeetMemory:
                 unlikely = off > SURPRISING * math.sqrt(feet.p_xx + noise**2)
                 if unlikely and abs(below_head - feet.y) < off:
                     hidden, y, doubt = True, min(below_head, 1.0), HIDDEN_NOISE
-        if not (hidden or cut):
+        earlier = self.earlier
+        if not (hidden or cut or (earlier and at - earlier[-1][0] < APART_S - 1e-3)):
             self._measure(at, log_height)
         if self.odd_since is None:
             if self.seen > KNOWN_AFTER and (box[0] < EDGE or box[2] > 1.0 - EDGE):
                 log_width = max(log_width, shape.y)  # the rest of it is beyond the edge
             # Strides change the shape, too, more than they move the lower edge.
             shape = shape.corrected((log_height, log_width), 1.5 * self.noise)
-        away = math.hypot(x - feet.x, y - feet.y) / math.sqrt(feet.p_xx + noise**2)
-        doubt *= max(away / OUTLIER, 1.0)
-        # The variance of a mean over errors that decay like this is larger by (1 + k) / (1 - k).
-        alike = math.exp(-max(elapsed_s, 1e-3) / CALM_S)
-        seen_noise = noise * doubt * math.sqrt((1.0 + alike) / (1.0 - alike))
+        away = math.hypot(x - feet.x, y - feet.y) / math.sqrt(feet.p_xx + noise * noise)
+        if away > OUTLIER:
+            doubt *= away / OUTLIER
+        seen_noise = noise * doubt * _alike(elapsed_s)
         self.at, self.motion, self.shape = at, feet.corrected((x, y), seen_noise), shape
         return self.feet(model, (x, y), seen_noise)
 
@@ -114,14 +122,15 @@ class FeetMemory:
         seen_noise: float | None = None,
     ) -> Feet:
         """Where the feet are; `seen` is what the last box alone said, in picture heights."""
-        noise = math.sqrt(self.motion.p_xx)
-        x, y = (self.motion.x, self.motion.y) if seen is None else seen
+        motion, aspect = self.motion, model.aspect
+        noise = math.sqrt(motion.p_xx)
+        x, y = (motion.x, motion.y) if seen is None else seen
         return Feet(
-            place=(self.motion.x / model.aspect, min(self.motion.y, 1.0)),
-            noise=noise,
-            seen=(x / model.aspect, y),
-            seen_noise=noise if seen_noise is None else seen_noise,
-            height=math.exp(self.shape.x),
+            (motion.x / aspect, min(motion.y, 1.0)),
+            noise,
+            (x / aspect, y),
+            noise if seen_noise is None else seen_noise,
+            math.exp(self.shape.x),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -140,9 +149,10 @@ class FeetMemory:
     def _middle(self, box: Box, model: MotionModel) -> float:
         """The middle of the body in picture heights: half a width from the edge that is seen."""
         left, right = box[0] < EDGE, box[2] > 1.0 - EDGE
-        width = math.exp(self.shape.y) / model.aspect
-        if left != right and self.seen > KNOWN_AFTER and box[2] - box[0] < width:
-            return (box[2] - width / 2 if left else box[0] + width / 2) * model.aspect
+        if left != right and self.seen > KNOWN_AFTER:
+            width = math.exp(self.shape.y) / model.aspect
+            if box[2] - box[0] < width:
+                return (box[2] - width / 2 if left else box[0] + width / 2) * model.aspect
         return (box[0] + box[2]) / 2 * model.aspect
 
     def _measure(self, at: float, log_height: float) -> None:
@@ -151,8 +161,6 @@ class FeetMemory:
         A body's height changes slowly whatever its feet do, so this holds for walkers, too, and at
         any frame rate. Both edges jitter: one has the height's error divided by the root of 2.
         """
-        if self.earlier and at - self.earlier[-1][0] < APART_S - 1e-3:
-            return
         if len(self.earlier) == 2:
             (first_at, first), (middle_at, middle) = self.earlier
             if at - first_at < OLD_S:
@@ -196,10 +204,16 @@ def feet_from_json(kept: Mapping[str, Any]) -> FeetMemory:
     )
 
 
-def _shape_of(box: Box, model: MotionModel) -> tuple[float, float]:
-    """Logarithms of height and width in picture heights."""
-    return math.log(height_of(box)), math.log(max((box[2] - box[0]) * model.aspect, 1e-4))
+@lru_cache(maxsize=256)
+def _alike(elapsed_s: float) -> float:
+    """How much less a box says that is so close to the one before.
+
+    The variance of a mean over errors that decay like this is larger by (1 + k) / (1 - k).
+    """
+    alike = math.exp(-max(elapsed_s, 1e-3) / CALM_S)
+    return math.sqrt((1.0 + alike) / (1.0 - alike))
 
 
 def _first_shape(box: Box, model: MotionModel, noise: float) -> Motion:
-    return Motion(*_shape_of(box, model), 0.0, 0.0, 2.0 * noise**2, 0.0, GROWTH**2)
+    log_width, log_height = shape_of(box, model.aspect)
+    return Motion(log_height, log_width / WIDTH_SHARE, 0.0, 0.0, 2.0 * noise**2, 0.0, GROWTH**2)

@@ -38,12 +38,13 @@ class LearnedBlur:
 
     def learn(self, off_square: float, predicted: float) -> None:
         """A prediction whose own variance was `predicted` was off by this in the square mean."""
-        variance = self.value**2
+        variance = self.value * self.value
         total = predicted + variance
         surprise = min(off_square, OUTLIER * total) - total
-        self.weight = min(self.weight + 1.0, MOST_WEIGHT)
-        variance += surprise * (variance / total) * 2.0 / self.weight
-        self.value = math.sqrt(min(max(variance, self.least**2), self.most**2))
+        weight = self.weight + 1.0
+        self.weight = weight = weight if weight < MOST_WEIGHT else MOST_WEIGHT
+        value = math.sqrt(max(variance + surprise * (variance / total) * 2.0 / weight, 0.0))
+        self.value = min(max(value, self.least), self.most)
 
 
 GRID = (12, 8)

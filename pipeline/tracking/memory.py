@@ -69,8 +69,8 @@ class TrackMemory:
         self.votes = voted(self.votes, now)
         self.label = kind_of(self.votes, self.label)
 
-    def expected(self, at: float, model: MotionModel) -> Motion:
-        """Its motion at a later time."""
+    def ahead(self, at: float, model: MotionModel) -> tuple[Motion, Motion]:
+        """Its motion and its shape at a later time."""
         kept = self._ahead
         if kept is None or kept[0] != at or kept[1] is not model:
             elapsed_s = max(at - self.last_at, 0.0)
@@ -80,21 +80,15 @@ class TrackMemory:
                 self.motion.predicted(elapsed_s, self.height, model),
                 self.shape.predicted(elapsed_s, 1.0, SHAPES),
             )
-        return kept[2]
-
-    def expected_shape(self, at: float, model: MotionModel) -> Motion:
-        """Its shape at a later time."""
-        self.expected(at, model)
-        assert self._ahead is not None
-        return self._ahead[3]
+        return kept[2], kept[3]
 
     def see(self, at: float, box: Box, score: float, model: MotionModel) -> None:
         """Update it with the box it was seen in."""
-        expected = self.expected(at, model)
+        expected, shape = self.ahead(at, model)
         self.motion = expected.corrected(centre_of(box, model.aspect), model.blur * self.height)
         elapsed_s = max(at - self.last_at, 0.0)
-        shape = self.expected_shape(at, model)
-        self.shape = shape.corrected(shape_of(box, model.aspect), model.shape_blur)
+        new_shape = shape_of(box, model.aspect)
+        self.shape = shape.corrected(new_shape, model.shape_blur)
         # The first few boxes are averaged.
         share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
         self.height *= (height_of(box) / self.height) ** share
@@ -102,8 +96,10 @@ class TrackMemory:
         self._ahead = None
         self.seen += 1
         self.missed = 0
-        self.unshown.append(Step(at, box, self.feet.see(at, box, model)))
-        del self.unshown[:-MOST_UNSHOWN]
+        unshown = self.unshown
+        unshown.append(Step(at, box, self.feet.see(at, box, new_shape, model)))
+        if len(unshown) > MOST_UNSHOWN:
+            del unshown[:-MOST_UNSHOWN]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""

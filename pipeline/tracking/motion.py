@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.core.geometry import Box
 
@@ -12,6 +13,8 @@ WIDTH_SHARE = 0.5
 """Strides and turns change a walker's width by a quarter, and the height by a tenth."""
 SHAPE_STEADINESS_S = 2.0
 """How long they go on so."""
+LEAST_SIDE = 1e-4
+"""No box is narrower or lower than this, in picture heights, lest something be divided by 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +59,53 @@ class Motion:
 
     def predicted(self, elapsed_s: float, height: float, model: MotionModel) -> "Motion":
         """The motion `elapsed_s` later, for a thing of that height."""
-        tau = model.steadiness_s
-        keep = math.exp(-elapsed_s / tau)
-        reach = tau * (1.0 - keep)
-        power = (model.speed * height) ** 2
-        wander = power * tau**2 * (2.0 * elapsed_s / tau - 3.0 + 4.0 * keep - keep**2)
+        keep, reach, wander, drift, stir = _passage(elapsed_s, model.steadiness_s)
+        power = model.speed * height
+        power *= power
+        vx, vy, p_xv, p_vv = self.vx, self.vy, self.p_xv, self.p_vv
         return Motion(
-            x=self.x + self.vx * reach,
-            y=self.y + self.vy * reach,
-            vx=self.vx * keep,
-            vy=self.vy * keep,
-            p_xx=self.p_xx + 2.0 * reach * self.p_xv + reach**2 * self.p_vv + max(wander, 0.0),
-            p_xv=keep * (self.p_xv + reach * self.p_vv) + power * tau * (1.0 - keep) ** 2,
-            p_vv=keep**2 * self.p_vv + power * (1.0 - keep**2),
+            self.x + vx * reach,
+            self.y + vy * reach,
+            vx * keep,
+            vy * keep,
+            self.p_xx + 2.0 * reach * p_xv + reach * reach * p_vv + power * wander,
+            keep * (p_xv + reach * p_vv) + power * drift,
+            keep * keep * p_vv + power * stir,
         )
 
     def corrected(self, seen: tuple[float, float], noise: float) -> "Motion":
         """The motion after it was seen at `seen`, with that standard deviation."""
-        total = self.p_xx + noise**2
-        gain_x, gain_v = self.p_xx / total, self.p_xv / total
-        dx, dy = seen[0] - self.x, seen[1] - self.y
+        x, y, p_xx, p_xv = self.x, self.y, self.p_xx, self.p_xv
+        total = p_xx + noise * noise
+        gain_x, gain_v = p_xx / total, p_xv / total
+        dx, dy, rest = seen[0] - x, seen[1] - y, 1.0 - gain_x
         return Motion(
-            x=self.x + gain_x * dx,
-            y=self.y + gain_x * dy,
-            vx=self.vx + gain_v * dx,
-            vy=self.vy + gain_v * dy,
-            p_xx=(1.0 - gain_x) * self.p_xx,
-            p_xv=(1.0 - gain_x) * self.p_xv,
-            p_vv=self.p_vv - gain_v * self.p_xv,
+            x + gain_x * dx,
+            y + gain_x * dy,
+            self.vx + gain_v * dx,
+            self.vy + gain_v * dy,
+            rest * p_xx,
+            rest * p_xv,
+            self.p_vv - gain_v * p_xv,
         )
+
+
+@lru_cache(maxsize=256)
+def _passage(elapsed_s: float, tau: float) -> tuple[float, float, float, float, float]:
+    """What the time passed does to any motion; most things were last seen in the same look.
+
+    The share of the velocity that is kept, for how many seconds the velocity carries, and the
+    growth of p_xx, p_xv and p_vv for a variance of the velocity of 1.
+    """
+    keep = math.exp(-elapsed_s / tau)
+    wander = tau**2 * (2.0 * elapsed_s / tau - 3.0 + 4.0 * keep - keep**2)
+    return (
+        keep,
+        tau * (1.0 - keep),
+        max(wander, 0.0),
+        tau * (1.0 - keep) ** 2,
+        1.0 - keep**2,
+    )
 
 
 def first_seen(box: Box, model: MotionModel) -> Motion:
@@ -106,10 +127,13 @@ def centre_of(box: Box, aspect: float) -> tuple[float, float]:
 
 def shape_of(box: Box, aspect: float) -> tuple[float, float]:
     """Logarithms of a box's width and height in picture heights, as exact as each other."""
-    width = max((box[2] - box[0]) * aspect, 1e-4)
-    return (WIDTH_SHARE * math.log(width), math.log(height_of(box)))
+    width, height = (box[2] - box[0]) * aspect, box[3] - box[1]
+    return (
+        WIDTH_SHARE * math.log(width if width > LEAST_SIDE else LEAST_SIDE),
+        math.log(height if height > LEAST_SIDE else LEAST_SIDE),
+    )
 
 
 def height_of(box: Box) -> float:
     """A box's height in picture heights; never 0, so that it can be a divisor."""
-    return max(box[3] - box[1], 1e-4)
+    return max(box[3] - box[1], LEAST_SIDE)

@@ -4,13 +4,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, product
+from operator import attrgetter
 from typing import Any
 
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import TOP_SPEED, Detections, assigned, costs
+from pipeline.tracking.association import TOP_SPEED, Detections, paired
 from pipeline.tracking.classes import Votes
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
 from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, KnownPlaces
@@ -109,9 +110,9 @@ class BoxTracker:
         boxes, scores = [boxes[i] for i in order], [scores[i] for i in order]
         kinds = [kinds[i] for i in order] if kinds else ()
         faint = [score < self._settings.start_score for score in scores]
-        pairs = assigned(costs(self._things, Detections(at, boxes, faint), self._model))
+        pairs = paired(self._things, Detections(at, boxes, faint), self._model)
         for thing in self._things:
-            thing.missed += _is_asked(thing, asked)
+            thing.missed += not asked or _is_asked(thing, asked)
         for row, column in pairs:
             self._learn(at, self._things[row], boxes[column])
         for row, column in pairs:
@@ -189,12 +190,11 @@ class BoxTracker:
         }
 
     def _present_model(self) -> MotionModel:
-        return replace(
-            self._model,
-            speed=self._pace.typical(),
-            blur=self._blur.value,
-            shape_blur=self._shape_blur.value,
-        )
+        old = self._model
+        speed, blur, shape_blur = self._pace.typical(), self._blur.value, self._shape_blur.value
+        if (speed, blur, shape_blur) == (old.speed, old.blur, old.shape_blur):
+            return old  # and what was predicted with it still holds
+        return MotionModel(speed, old.aspect, old.steadiness_s, blur, shape_blur)
 
     def _learn(self, at: float, thing: TrackMemory, box: Box) -> None:
         """What a box that continues a thing says of the scene."""
@@ -205,12 +205,11 @@ class BoxTracker:
         in_a_row = elapsed_s < SOON_S and thing.seen > 2
         if in_a_row and self._blur.weight >= MOST_WEIGHT and thing.seen % EVERY:
             return  # enough is known, and time is dear
-        expected = thing.expected(at, model)
+        expected, shape = thing.ahead(at, model)
         x, y = centre_of(box, model.aspect)
         if in_a_row:
             off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
             self._blur.learn(off, expected.p_xx / height**2)
-            shape = thing.expected_shape(at, model)
             log_w, log_h = shape_of(box, model.aspect)
             off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
             self._shape_blur.learn(off, shape.p_xx)
@@ -277,11 +276,16 @@ class BoxTracker:
         followed: set[int],
         kinds: Sequence[Votes],
     ) -> None:
+        new = [
+            column
+            for column, score in enumerate(scores)
+            if score >= self._settings.start_score and column not in followed
+        ]
+        if not new:
+            return
         known = [boxes[column] for column in sorted(followed)]
-        for column in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
+        for column in sorted(new, key=lambda index: -scores[index]):
             box, score = boxes[column], scores[column]
-            if column in followed or score < self._settings.start_score:
-                continue
             if any(is_part(box, other) for other in known):
                 continue
             evidence = self._places.begin(at, box, score)
@@ -301,11 +305,11 @@ class BoxTracker:
             self._things.append(thing)
 
     def _forget(self, at: float) -> None:
-        over = [self._is_over(thing, at) for thing in self._things]
-        for thing, ended in zip(self._things, over, strict=True):
-            if ended:
-                self._feet_noise = pooled(self._feet_noise, thing.feet)
+        over = [thing.missed >= MISSES and self._is_over(thing, at) for thing in self._things]
+        if not any(over):
+            return
         for thing in compress(self._things, over):
+            self._feet_noise = pooled(self._feet_noise, thing.feet)
             left = self._has_left(thing, at)
             self._places.end(thing.evidence, thing.last_at, thing.last_box, left=left)
         self._things = [
@@ -313,8 +317,7 @@ class BoxTracker:
         ]
 
     def _is_over(self, thing: TrackMemory, at: float) -> bool:
-        if thing.missed < MISSES:
-            return False
+        """Whether it, missed in enough looks, is given up."""
         limit_s = self._settings.forget_after_s
         if not self._is_confirmed(thing):
             limit_s *= UNCONFIRMED_SHARE
@@ -328,7 +331,7 @@ class BoxTracker:
 
     def _has_left(self, thing: TrackMemory, at: float) -> bool:
         """Whether it was last seen at an edge of the picture, and should be beyond it by now."""
-        expected = thing.expected(at, self._model)
+        expected, _ = thing.ahead(at, self._model)
         x, y = expected.x / self._model.aspect, expected.y
         x_min, y_min, x_max, y_max = thing.last_box
         half_width, half_height = (x_max - x_min) / 2, (y_max - y_min) / 2
@@ -342,9 +345,9 @@ class BoxTracker:
     def _shown(self, at: float, asked: Collection[str]) -> tuple[Track, ...]:
         tracks = []
         for thing in self._things:
-            if thing.last_at < at or not thing.evidence.counts or not _is_asked(thing, asked):
+            if thing.last_at < at or not thing.evidence.counts or thing.beside is not None:
                 continue
-            if thing.beside is not None:
+            if asked and not _is_asked(thing, asked):
                 continue
             if thing.id is None:
                 if not self._is_confirmed(thing):
@@ -352,15 +355,15 @@ class BoxTracker:
                 thing.id, self._next_id = self._next_id, self._next_id + 1
             tracks.append(
                 Track(
-                    id=thing.id,
-                    label=thing.label or self._settings.label,
-                    score=thing.last_score,
-                    first_seen=thing.first_at,
-                    steps=tuple(thing.unshown),
+                    thing.id,
+                    thing.label or self._settings.label,
+                    thing.last_score,
+                    thing.first_at,
+                    tuple(thing.unshown),
                 )
             )
             thing.unshown.clear()
-        return tuple(sorted(tracks, key=lambda track: track.id))
+        return tuple(sorted(tracks, key=attrgetter("id")))
 
 
 def _is_asked(thing: TrackMemory, asked: Collection[str]) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from pipeline.core.answers import Boxes
@@ -97,20 +98,20 @@ class LineCrossing:
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         tracks = (*seen.tracks, *seen.others)
         present = {track.id for track in tracks}
-        steps = sorted(
-            ((step, track) for track in tracks for step in track.steps),
-            key=lambda pair: (pair[0].at, pair[1].id),
-        )
+        others = {track.id for track in seen.others}
+        steps = [(step.at, track.id, step, track) for track in tracks for step in track.steps]
+        steps.sort(key=itemgetter(0, 1))
         events: list[Event] = []
         self._withheld = 0
-        for _, together in groupby(steps, key=lambda pair: pair[0].at):
-            group = list(together)
+        for _, together in groupby(steps, key=itemgetter(0)):
+            group = [(step, track) for _, _, step, track in together]
             self._undo_swaps(group)
             for step, track in group:
-                events += self._step(seen, present, track, step)
+                events += self._step(seen, present, track, step, other=track.id in others)
         gone_s = self._bound_s
-        for id_, walker in sorted(memory.walkers.items()):
-            if id_ not in present and seen.at - walker.trail.at > gone_s:
+        for id_ in sorted(memory.walkers.keys() - present):
+            walker = memory.walkers[id_]
+            if seen.at - walker.trail.at > gone_s:
                 events += self._vanish(seen, id_, walker)
                 if seen.at - walker.trail.at > FORGET_S:
                     del memory.walkers[id_]
@@ -153,27 +154,29 @@ class LineCrossing:
         memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
 
     def _step(
-        self, seen: Observation, present: set[int], track: Track, step: Step
-    ) -> Iterator[Event]:
+        self, seen: Observation, present: set[int], track: Track, step: Step, *, other: bool
+    ) -> list[Event]:
         aspect = self._context.aspect
         walker = self._memory.walkers.get(track.id)
         if walker is None:
             walker = self._appear(present, track.id, trail_of(step, aspect))
         walker.label, walker.box = track.label, step.box
-        walker.other = track in seen.others
+        walker.other = other
         trail, feet = walker.trail, step.feet
         xy = trail.go(step, aspect)
-        by_box = (xy, trail.noise)
+        there, noise = xy, trail.noise
         if feet is not None:
-            by_box = (self._gate.place(feet.seen), feet.seen_noise)
-        for crossing in self._gate.move(walker.path, step.at, xy, trail.noise, *by_box):
-            yield from self._count(seen, track.id, walker, step.at, *crossing)
+            there, noise = (feet.seen[0] * aspect, feet.seen[1]), feet.seen_noise
+        events: list[Event] = []
+        for crossing in self._gate.move(walker.path, step.at, xy, trail.noise, there, noise):
+            events += self._count(seen, track.id, walker, step.at, *crossing)
             walker.off = crossing[1]
         if self._config.door and not self._is_at_door(walker):
             side = 1 if self._gate.distance(xy) >= 0 else -1
             if walker.off == 0 and walker.began_at:
-                yield from self._count(seen, track.id, walker, step.at, walker.began_at, side)
+                events += self._count(seen, track.id, walker, step.at, walker.began_at, side)
             walker.off = side
+        return events
 
     def _vanish(self, seen: Observation, id_: int, walker: _Walker) -> Iterator[Event]:
         """Who was likely beyond the line when it was seen last, or stood in a door, has crossed."""
@@ -206,12 +209,14 @@ class LineCrossing:
 
     def _appear(self, present: set[int], id_: int, here: Trail) -> _Walker:
         """Add a new id: the continuation of one that vanished near the line, or a new person."""
-        near = {
-            other: walker.trail
-            for other, walker in self._memory.walkers.items()
-            if self._is_near(walker.trail)
-        }
-        old = continued(near, present, here, self._memory.recent_s) if self._is_near(here) else None
+        old = None
+        if self._is_near(here):
+            near = {
+                other: walker.trail
+                for other, walker in self._memory.walkers.items()
+                if other not in present and self._is_near(walker.trail)
+            }
+            old = continued(near, present, here, self._memory.recent_s)
         if old is None:
             walker = _Walker(here, Path(here.xy, here.at, here.noise))
             # Only who appears at a door may have come through it.
@@ -256,10 +261,10 @@ class LineCrossing:
                     break
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
+        if walker.crossed_to == 0 or step.at - walker.crossed_at > self._memory.recent_s:
+            return False
         here = trail_of(step, self._context.aspect)
-        side = self._gate.side(here.xy, here.noise, walker.path.looks)
-        recent = step.at - walker.crossed_at <= self._memory.recent_s
-        return walker.crossed_to != 0 and recent and side == -walker.crossed_to
+        return self._gate.side(here.xy, here.noise, walker.path.looks) == -walker.crossed_to
 
     def _is_swap(self, a: tuple[_Walker, Trail], b: tuple[_Walker, Trail]) -> bool:
         (walker_a, here_a), (walker_b, here_b) = a, b
