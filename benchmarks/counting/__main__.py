@@ -24,6 +24,7 @@ from benchmarks.counting.curves import curves, flips, standing, synthetic
 from benchmarks.counting.measuring import MIN_SCORE, peers
 from benchmarks.counting.page import PAGE, Goal, Section, goals_table, replaced
 from benchmarks.counting.peers import MISSING, are_here
+from benchmarks.counting.place_tables import places
 from benchmarks.counting.plaza import scene as plaza_scene
 from benchmarks.counting.scene_tables import (
     Delays,
@@ -46,6 +47,7 @@ PARTS = (
     "detected",
     "cars",
     "synthetic",
+    "places",
     "delay",
     "curves",
     "standing",
@@ -169,6 +171,7 @@ def _parts(
         "detected": lambda: with_scenes(detected, people),
         "cars": lambda: with_scenes(cars, vehicles),
         "synthetic": on_synthetic_ones,
+        "places": lambda: places(extent),
         "delay": lambda: delays(waits) if waits else None,
         "curves": lambda: curves(extent),
         "standing": lambda: standing(extent),

@@ -133,9 +133,9 @@ def _ground(name: PlaceName) -> Ground:
             Camera(2.2, 2, 70),
             gates=((-1, 0.5, 1, 0.5), (-1.2, 22, 1.2, 22), (-9, 11, -9, 12.5), (9, 11, 9, 12.5)),
             stops=((-1.3, 7, 1.3, 16),),
-            lines={"corridor": (-2.5, 9, 2.5, 9), "corner": (-2.6, 10, -2.6, 14)},
+            lines={"corridor": (-2.5, 9, 2.5, 9), "corner": (-1.9, 10, -1.9, 14)},
             zones={"near": (-1.6, 6.5, 1.6, 9.5), "far": (-1.6, 10, 1.6, 17)},
-            blocks=(Block(-3.6, -1.9, 7, 10, 1.7), Block(1.9, 3.6, 7, 10, 1.7)),
+            blocks=(Block(-3.6, -2.2, 5, 8, 1.7), Block(2.2, 3.6, 5, 8, 1.7)),
             every_s=2.2,
         )
     if name == "foyer":  # a door in the far wall, two pillars

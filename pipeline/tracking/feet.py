@@ -67,6 +67,9 @@ class FeetMemory:
     """Since when the height is an unlikely one."""
     earlier: list[tuple[float, float]] = field(default_factory=list)
     """(time, log height) of the last two boxes that are APART_S apart."""
+    whole: bool = True
+    """Whether a box was seen that neither the upper nor the lower edge cuts: before, the height is
+    how much has come into the picture, and grows as no body does."""
 
     def see(self, at: float, box: Box, size: tuple[float, float], model: MotionModel) -> Feet:
         """Update the estimate with the thing's next box; returns where the feet are.
@@ -83,6 +86,8 @@ class FeetMemory:
         x, y, doubt = self._middle(box, model), box[3], 1.0
         cut = box[1] < EDGE or box[3] > 1.0 - EDGE
         hidden = False
+        if not (cut or self.whole):
+            self.whole, shape = True, _first_shape(box, model, self.noise)
         if (
             self.seen <= KNOWN_AFTER
             or cut
@@ -144,6 +149,7 @@ class FeetMemory:
             "seen": self.seen,
             "odd_since": self.odd_since,
             "earlier": [list(one) for one in self.earlier],
+            "whole": self.whole,
         }
 
     def _middle(self, box: Box, model: MotionModel) -> float:
@@ -180,7 +186,8 @@ def first_feet(at: float, box: Box, model: MotionModel, noise: float = USUAL_NOI
     height = height_of(box)
     x, y = (box[0] + box[2]) / 2 * model.aspect, box[3]
     motion = Motion(x, y, 0.0, 0.0, (noise * height) ** 2, 0.0, (model.speed * height) ** 2)
-    return FeetMemory(at, motion, _first_shape(box, model, noise), noise)
+    whole = box[1] >= EDGE and box[3] <= 1.0 - EDGE
+    return FeetMemory(at, motion, _first_shape(box, model, noise), noise, whole=whole)
 
 
 def pooled(noise: float, ended: FeetMemory) -> float:
@@ -201,6 +208,7 @@ def feet_from_json(kept: Mapping[str, Any]) -> FeetMemory:
         seen=int(kept["seen"]),
         odd_since=None if odd_since is None else float(odd_since),
         earlier=[(float(at), float(height)) for at, height in kept["earlier"]],
+        whole=bool(kept.get("whole", True)),  # earlier releases did not ask
     )
 
 

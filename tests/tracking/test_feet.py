@@ -17,7 +17,7 @@ from pipeline.tracking.feet import (
     feet_from_json,
     first_feet,
 )
-from pipeline.tracking.motion import MotionModel
+from pipeline.tracking.motion import MotionModel, shape_of
 
 HEIGHT = 0.3
 SQUARE = MotionModel(speed=0.7, aspect=1.0)
@@ -33,7 +33,9 @@ def body(x: float, feet: float, height: float = HEIGHT) -> Box:
 def followed(boxes: Sequence[Box], every_s: float = 0.1) -> tuple[FeetMemory, list[Feet]]:
     """The memory after boxes in a row, and where the feet were at each but the first."""
     memory = first_feet(0.0, boxes[0], SQUARE)
-    seen = [memory.see(n * every_s, box, SQUARE) for n, box in enumerate(boxes) if n]
+    seen = [
+        memory.see(n * every_s, box, shape_of(box, 1.0), SQUARE) for n, box in enumerate(boxes) if n
+    ]
     return memory, seen
 
 
@@ -183,7 +185,9 @@ def test_the_memory_goes_on_through_json() -> None:
         memory, before = followed(boxes[:cut], 0.2)
         text = json.dumps(memory.to_json(), allow_nan=False)
         other = feet_from_json(json.loads(text))
-        after = [other.see(n * 0.2, boxes[n], SQUARE) for n in range(cut, 60)]
+        after = [
+            other.see(n * 0.2, boxes[n], shape_of(boxes[n], 1.0), SQUARE) for n in range(cut, 60)
+        ]
         assert [*before, *after] == seen
         assert other == whole
     assert all(a != b for a, b in pairwise(seen))
@@ -196,3 +200,34 @@ def test_what_is_no_memory_is_refused(missing: str) -> None:
     del kept[missing]
     with pytest.raises(KeyError):
         feet_from_json(kept)
+
+
+def entering(seconds: float) -> Box:
+    """Somebody of half the picture's height who comes up from under its lower edge."""
+    bottom = 1.35 - 0.35 * seconds
+    return (0.45, bottom - 0.5, 0.55, min(bottom, 1.0))
+
+
+@pytest.mark.parametrize("fps", [10, 5, 2])
+def test_who_comes_in_over_the_lower_edge_has_feet_where_the_box_ends(fps: int) -> None:
+    """The height of what has come into the picture grows fast: it tells nothing of the body's."""
+    feet = first_feet(0.0, entering(0.0), SQUARE)
+    whole = 0
+    for look in range(1, 2 * fps + 1):
+        at = look / fps
+        box = entering(at)
+        seen = feet.see(at, box, shape_of(box, 1.0), SQUARE)
+        if box[3] < 0.98:
+            whole += 1
+            assert seen.seen[1] == pytest.approx(box[3])
+            assert seen.place[1] == pytest.approx(box[3], abs=0.05)
+            assert seen.height == pytest.approx(0.5, abs=0.02)
+    assert whole >= fps / 2
+
+
+def test_whether_it_was_whole_is_kept() -> None:
+    """A state resumes with it, and one of an earlier release stands for somebody seen whole."""
+    kept = first_feet(0.0, entering(0.0), SQUARE).to_json()
+    assert not feet_from_json(kept).whole
+    del kept["whole"]
+    assert feet_from_json(kept).whole
