@@ -21,7 +21,7 @@ from pipeline.core.geometry import Line, Point
 END_TOLERANCE = 0.01
 """Picture heights beyond a segment's ends that still belong to it: about a foot's width, so that
 the detector's jitter does not decide about a path that touches an end."""
-DOUBT = 0.05
+DOUBT = 0.07
 """The accepted chance that a look puts a walker on the wrong side: in the first looks, as who goes
 past is seen near the line but a few times."""
 FEW = 3.0
