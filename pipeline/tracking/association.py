@@ -118,25 +118,27 @@ def costs(
     xs = [box.x for box in boxes]
     found: dict[tuple[int, int], float] = {}
     least, part_least = model.blur**2, max(model.blur, PART_BLUR) ** 2
+    shape_least, shape_spread = model.shape_blur**2, SHAPE_SPREAD**2
+    farthest, blurred = TOP_SPEED * model.speed, 3.0 * model.blur
     for row, thing in enumerate(things):
         expected, shape = thing.ahead(at, model)
         height, last = thing.height, thing.last_box
-        elapsed_s = at - thing.last_at
-        reach = (TOP_SPEED * model.speed * elapsed_s + 3.0 * model.blur) * height
+        reach = (farthest * (at - thing.last_at) + blurred) * height
         x0, y0 = (last[0] + last[2]) / 2 * aspect, (last[1] + last[3]) / 2
-        first = bisect_left(xs, x0 - reach * ROUNDED)
+        wide, square = reach * ROUNDED, reach * reach
+        first = bisect_left(xs, x0 - wide)
         near = [
             box
-            for box in boxes[first : bisect_right(xs, x0 + reach * ROUNDED, first)]
-            if (box.x - x0) ** 2 + (box.y - y0) ** 2 <= reach * reach
+            for box in boxes[first : bisect_right(xs, x0 + wide, first)]
+            if (off := box.x - x0) * off + (down := box.y - y0) * down <= square
         ]
         if not near:
             continue
         x, y, log_w, log_h = expected.x, expected.y, shape.x, shape.y
         square = height * height
         known = expected.p_xx / square
-        vague = shape.p_xx + model.shape_blur**2
-        sharp = math.log(min(vague / SHAPE_SPREAD**2, 1.0)) / 2.0
+        vague = shape.p_xx + shape_least
+        sharp = math.log(vague / shape_spread) / 2.0 if vague < shape_spread else 0.0
         usual = math.log(2.0 * math.pi * (known + least))
         # A part costs no less than this, so that few have to be tried.
         part_usual = PART_COST + math.log(2.0 * math.pi * (known + part_least))
@@ -146,7 +148,7 @@ def costs(
             BESIDE if thing.beside is not None else 0.0
         )
         away = AWAY if thing.missed and thing.id is not None else 0.0
-        leaves = _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y)
+        entry = max(reach / TOP_SPEED, AT_EDGE)
         for box in near:
             dx, dy = box.x - x, box.y - y
             across = dx * dx
@@ -173,7 +175,7 @@ def costs(
                 part = PART_COST + math.log(2.0 * math.pi * loose)
                 cost = min(cost, part + (across + ends * ends) / (2.0 * loose * square))
             cost += young + box.doubt
-            if leaves and box.edge < max(reach / TOP_SPEED, AT_EDGE):
+            if box.edge < entry and _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y):
                 cost += LEFT
             if cost < 0.0:
                 # Who was away gives way to competitors, and is found again where there are none.

@@ -208,8 +208,9 @@ class BoxTracker:
         expected, shape = thing.ahead(at, model)
         x, y = centre_of(box, model.aspect)
         if in_a_row:
-            off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * height**2)
-            self._blur.learn(off, expected.p_xx / height**2)
+            square = height * height
+            off = ((x - expected.x) ** 2 + (y - expected.y) ** 2) / (2.0 * square)
+            self._blur.learn(off, expected.p_xx / square)
             log_w, log_h = shape_of(box, model.aspect)
             off = ((log_w - shape.x) ** 2 + (log_h - shape.y) ** 2) / 2.0
             self._shape_blur.learn(off, shape.p_xx)
