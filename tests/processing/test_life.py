@@ -663,7 +663,7 @@ def one_behind(event: Event) -> Event:
 
 def unnumbered(event: Event) -> Event:
     """The event without what follows from the numbers of tracks, and from the very look."""
-    timed = {"until", "seconds"} if event.type == "occupancy" else set()
+    timed = {"since", "until", "seconds"} if event.type == "occupancy" else set()
     data = {n: value for n, value in event.data.items() if n not in {"mean_seconds", *timed}}
     subject = event.subject if event.subject is None else replace(event.subject, box=None)
     return replace(event, id="", at=0.0, seq=0, subject=subject, data=data)
