@@ -435,13 +435,13 @@ def _watch(cast: Cast, ground: Ground, bodies: Sequence[_Body]) -> None:
     standing = [(block.near, block.box(ground.camera)) for block in ground.blocks]
     for frame, there in sorted(by_frame.items()):
         there.sort()
-        for number, (far, id_, box, foot) in enumerate(there):
+        for number, (away, id_, box, foot) in enumerate(there):
             if _visible(box, [])[0] < SEEN:
                 continue  # out of the picture
             cast.feet.setdefault(id_, {})[frame] = (foot[0], min(foot[1], CROPPED_FOOT))
             cast.boxes.setdefault(id_, {})
             z = math.sqrt(
-                max(far**2 - bodies[id_ - 1].xz[frame - bodies[id_ - 1].first, 0] ** 2, 0)
+                max(away**2 - bodies[id_ - 1].xz[frame - bodies[id_ - 1].first, 0] ** 2, 0)
             )
             covers = [_slim(other) for _, _, other, _ in there[:number] if _meet(box, other)]
             covers += [other for near, other in standing if near < z and _meet(box, other)]

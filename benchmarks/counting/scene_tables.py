@@ -71,7 +71,7 @@ def run(
     return results
 
 
-def share(errors: float, true: int) -> float:
+def share(errors: float, true: float) -> float:
     """Errors as a share of true crossings; of none, an error is one whole."""
     return errors / true if true else errors
 

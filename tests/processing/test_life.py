@@ -648,28 +648,30 @@ def old_site(site: Site) -> None:
     )
 
 
-OF_TRACKS = {"entrance", "paid", "stay"}
+OF_TRACKS = {"entrance", "paid", "stay", "crowd"}
 
 
 def one_behind(event: Event) -> Event:
     """The event of a release that has taken one track, and one visit, for another."""
-    assert event.subject is not None
-    assert event.subject.track is not None
-    subject = replace(event.subject, track=event.subject.track - 1)
-    visits = event.data.get("visits")
-    behind = {"visits": int(str(visits)) - 1} if visits is not None else {}
-    return unnumbered(replace(event, subject=subject, data={**event.data, **behind}))
+    subject, data = event.subject, dict(event.data)
+    if subject is not None and subject.track is not None:
+        subject = replace(subject, track=subject.track - 1)
+    if "visits" in data:
+        data["visits"] = int(str(data["visits"])) - 1
+    return unnumbered(replace(event, subject=subject, data=data))
+
+
+def unnumbered(event: Event) -> Event:
+    """The event without what follows from the numbers of tracks, and from the very look."""
+    timed = {"since", "until", "seconds"} if event.type == "occupancy" else set()
+    data = {n: value for n, value in event.data.items() if n not in {"mean_seconds", *timed}}
+    subject = event.subject if event.subject is None else replace(event.subject, box=None)
+    return replace(event, id="", at=0.0, seq=0, subject=subject, data=data)
 
 
 def _less(minute: Bucket, missing: Mapping[str, int]) -> Bucket:
     values = {name: (value or 0) - missing.get(name, 0) for name, value in minute.values.items()}
     return replace(minute, values=values)
-
-
-def unnumbered(event: Event) -> Event:
-    """The event without its id, which follows from track and time, and without other visits."""
-    data = {name: value for name, value in event.data.items() if name != "mean_seconds"}
-    return replace(event, id="", at=0.0, data=data)
 
 
 def test_checkpoints_of_the_first_layout_are_resumed(
@@ -679,8 +681,8 @@ def test_checkpoints_of_the_first_layout_are_resumed(
 
     Tracks are followed better now than by the release that wrote them: of the nine people before
     the break it had taken two for one. So ids and visits are one behind for good, and a crossing
-    may be dated some milliseconds off, as the tracker has learned less of the boxes. All else is
-    equal.
+    may be dated some milliseconds off, and the end of an occupancy a look, as the tracker that went
+    on has learned less of the boxes' jitter. All else is equal.
     """
     site = sites()
     old_site(site)
@@ -700,16 +702,15 @@ def test_checkpoints_of_the_first_layout_are_resumed(
             continue
         assert [one_behind(event) for event in later] == [unnumbered(e) for e in site.of(rule)]
         times = [event.at for event in later]
-        assert [event.at for event in site.of(rule)] == pytest.approx(times, rel=0, abs=0.005)
+        off_s = EVERY_S if rule == "crowd" else 0.005
+        assert [event.at for event in site.of(rule)] == pytest.approx(times, rel=0, abs=off_s)
         missing = {"entered": 1, "left": 1} if rule == "stay" else {}
-        assert site.minutes(rule) == [
-            replace(
-                minute, values={n: (v or 0) - missing.get(n, 0) for n, v in minute.values.items()}
-            )
-            if minute.minute < since
-            else minute
-            for minute in undisturbed.minutes(rule)
-        ]
+        for minute, expected in zip(site.minutes(rule), undisturbed.minutes(rule), strict=True):
+            if minute.minute < since:
+                expected = _less(expected, missing)
+            assert minute == replace(expected, values=minute.values)
+            off = 0.02 if rule == "crowd" else 0.0
+            assert minute.values == pytest.approx(expected.values, rel=0, abs=off)
     (end,) = site.of("camera")
     assert (end.phase, end.data["seconds"]) == ("end", 30.0)
 
