@@ -63,6 +63,6 @@ def places(extent: Extent) -> Section:
 
 def _off(zone: str, scenes: list[Scene], by_rate: list[list[Figures]]) -> str:
     """How far the mean of a zone is from the truth, at each rate."""
-    true = sum(scene.occupancy[zone] for scene in scenes)
+    true = sum(scene.occupancy[zone] for scene in scenes) or 1.0
     read = (sum(of.occupancy[zone] for of in some) for some in by_rate)
-    return "/".join(f"{(share(value, true) - 1) * 100:+.0f}" for value in read) + " %"
+    return "/".join(f"{(value / true - 1) * 100:+.0f}" for value in read) + " %"
