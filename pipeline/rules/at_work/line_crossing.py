@@ -62,6 +62,8 @@ class _CrossingState:
     run: str = ""
     seen_at: float = 0.0
     seq: int = 0
+    bound_s: float = BOUND_S
+    """How far back a crossing is dated at most; BOUND_SAMPLES looks where they are rare."""
     recent_s: float = 0.0
     """How long a vanished id or a crossing currently affects the next one."""
     entered: int = 0
@@ -83,7 +85,6 @@ class LineCrossing:
         self._minutes = Minutes(context, config.measures)
         self._memory = _CrossingState(self._minutes.memory)
         self._withheld = 0
-        self._bound_s = BOUND_S
 
     def judge(self, seen: Observation) -> Verdict:
         """The crossings that this frame completes, in time order."""
@@ -93,7 +94,7 @@ class LineCrossing:
         pause_s = seen.at - memory.seen_at
         memory.recent_s = memory_s(self._context.every_s, pause_s)
         every_s = min(self._context.every_s or pause_s, pause_s)
-        self._bound_s = max(BOUND_S, BOUND_SAMPLES * every_s)
+        memory.bound_s = max(BOUND_S, BOUND_SAMPLES * every_s)
         memory.seen_at, memory.seq = seen.at, seen.seq
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         tracks = (*seen.tracks, *seen.others)
@@ -108,7 +109,7 @@ class LineCrossing:
             self._undo_swaps(group)
             for step, track in group:
                 events += self._step(seen, present, track, step, other=track.id in others)
-        gone_s = self._bound_s
+        gone_s = self._memory.bound_s
         for id_ in sorted(memory.walkers.keys() - present):
             walker = memory.walkers[id_]
             if seen.at - walker.trail.at > gone_s:
@@ -195,7 +196,7 @@ class LineCrossing:
     def _count(
         self, seen: Observation, id_: int, walker: _Walker, now: float, at: float, direction: int
     ) -> Iterator[Event]:
-        at = max(at, now - self._bound_s)
+        at = max(at, now - self._memory.bound_s)
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
