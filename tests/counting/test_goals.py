@@ -27,7 +27,6 @@ from benchmarks.counting.synthetic import (
 )
 from benchmarks.counting.two_kinds import judged
 
-
 COURSES: tuple[Kind, ...] = (Walkers(seconds=32.0), Walkers(32.0, 0.45, heading="along"))
 
 
