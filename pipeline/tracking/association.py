@@ -21,7 +21,10 @@ SURPRISE = 5.0
 """How unlikely (negative log-likelihood per square height, for walkers) a pair may be before a
 missed thing and a new one are more likely. People enter a picture at a rate of about 0.001 per
 square of their height and frame, and are missed once in ten frames: between -log 0.001 = 6.9 and
-4.6. Faster things keep more distance, in proportion to their speed."""
+4.6."""
+HASTE = 2.5
+"""Faster things keep more distance, in proportion to their speed: the area of a step grows with its
+square (2), and so does the length of a queue of cars (a half)."""
 SHAPE_SPREAD = 0.2
 """How much things at one place differ in log height and log width: a shape known better than this
 says who it is."""
@@ -185,7 +188,7 @@ def costs(
 
 def _candidates(detections: Detections, model: MotionModel) -> list[_Candidate]:
     """The boxes, from left to right."""
-    surprise = SURPRISE + 2.0 * math.log(model.speed / WALKER)
+    surprise = SURPRISE + HASTE * math.log(model.speed / WALKER)
     aspect = model.aspect
     found = []
     for column, (box, faint) in enumerate(zip(detections.boxes, detections.faint, strict=True)):

@@ -69,9 +69,9 @@ class BoxTracker:
     """Boxes in, tracks out, from position and size alone; one object for each camera and task.
 
     Every box is compared with every thing by how likely the thing is there after the time that has
-    passed, and the best overall assignment is used. The steps that rules see are boxes of whole
-    things: hidden feet are assumed to be a body's height below the head. The same boxes at the same
-    times always give the same tracks.
+    passed, and the best overall assignment is used. A step that rules see is a box as it was
+    detected, and where the feet are (`pipeline.tracking.feet`). The same boxes at the same times
+    always give the same tracks, in whatever order they are listed.
     """
 
     def __init__(self, settings: TrackerSettings) -> None:

@@ -179,8 +179,7 @@ def test_a_rule_may_ask_for_a_minimum(store: SqlStore, caplog: pytest.LogCapture
     (event,) = desk.events
     assert event.phase == "start"
     assert float(str(event.data["coverage"])) >= 0.5
-    # The last of them has gone on, and is this one.
-    assert event.data["withheld"] == 11
+    assert event.data["withheld"] == 12
     desk.clock.advance(601.0)
     assert desk.processor.troubles == []
 
