@@ -26,7 +26,7 @@ DOUBT = 0.07
 past is seen near the line but a few times."""
 FEW = 3.0
 """Looks near the line after which less is accepted: it falls with the square of their number, so
-that all looks together of somebody who stands on a line for an hour stay below two of the first."""
+that all looks together of somebody who stands on a line for an hour stay below six of the first."""
 FIRST_SURE = 2.3
 """Standard deviations that the first side takes: a wrong one makes a crossing of no crossing."""
 NEAR = 6.0

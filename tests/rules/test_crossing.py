@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -161,6 +162,22 @@ def test_the_end_of_a_stream_counts_who_is_likely_beyond() -> None:
             assert all(event.at <= shown[last - 1].at for event in after)
             at_the_end += len(after)
     assert at_the_end > 5
+
+
+def test_the_end_of_a_stream_reports_nothing_below_the_minimum_coverage() -> None:
+    """What is sure at the end alone is not reported where too few frames were answered."""
+    withheld = 0
+    for seed in range(10):
+        shown = looks([dithering], 5, 8.0, jitter=0.05, seed=seed)
+        for last in range(30, len(shown)):
+            free, bound = rule_on_line(5), rule_on_line(5, min_coverage=0.5)
+            few = [replace(look, coverage=0.2) for look in shown[:last]]
+            judged(free, shown[:last])
+            judged(bound, few)
+            end = shown[last - 1].at
+            withheld += len(free.finish(end).events)
+            assert bound.finish(end).events == ()
+    assert withheld > 5
 
 
 def dithering(at: float) -> tuple[float, float]:

@@ -62,6 +62,8 @@ class _CrossingState:
     run: str = ""
     seen_at: float = 0.0
     seq: int = 0
+    coverage: float = 1.0
+    """As of the last frame, for what is only sure at the end."""
     bound_s: float = BOUND_S
     """How far back a crossing is dated at most; BOUND_SAMPLES looks where they are rare."""
     recent_s: float = 0.0
@@ -95,7 +97,7 @@ class LineCrossing:
         memory.recent_s = memory_s(self._context.every_s, pause_s)
         every_s = min(self._context.every_s or pause_s, pause_s)
         memory.bound_s = max(BOUND_S, BOUND_SAMPLES * every_s)
-        memory.seen_at, memory.seq = seen.at, seen.seq
+        memory.seen_at, memory.seq, memory.coverage = seen.at, seen.seq, seen.coverage
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         tracks = (*seen.tracks, *seen.others)
         present = {track.id for track in tracks}
@@ -121,7 +123,14 @@ class LineCrossing:
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Count who was likely beyond the line at the end, and write the last minute."""
         memory = self._memory
-        seen = Observation(self._context.camera, memory.run, memory.seq, at, Boxes("", (), ()))
+        seen = Observation(
+            self._context.camera,
+            memory.run,
+            memory.seq,
+            at,
+            Boxes("", (), ()),
+            coverage=memory.coverage,
+        )
         events: list[Event] = []
         for id_, walker in sorted(memory.walkers.items()):
             crossing = self._gate.vanish(walker.path)
