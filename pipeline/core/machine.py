@@ -31,6 +31,18 @@ class Lack:
     """Whether the settings cannot work here until it is there."""
 
 
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processor cores this process may use: by its affinity and its container's limit."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        limit = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no limit is written "max"
+        return cores
+    return max(1, min(cores, round(limit)))
+
+
 def missing_libraries(
     user: str, libraries: Sequence[str], extra: str, key: str = "type"
 ) -> Iterator[Lack]:

@@ -3,7 +3,7 @@
 import difflib
 import importlib
 import re
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -47,6 +47,11 @@ class CocoConfig(EngineConfigBase):
     tiles: Annotated[str, AfterValidator(_tiles)] = "1x1"
     """Columns x rows of overlapping parts that are examined in addition to the whole picture, to
     find small objects; `2x1` costs three times as much as `1x1`."""
+    threads: int | None = Field(default=None, ge=1, le=256)
+    """How many processor cores it may use, each for a picture or a tile; by default all that the
+    process may use."""
+
+    operating: ClassVar[frozenset[str]] = EngineConfigBase.operating | {"threads"}
 
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task, with the way out; None when it can."""
