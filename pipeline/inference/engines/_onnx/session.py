@@ -5,16 +5,15 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.core.errors import EngineError
 from pipeline.core.machine import usable_cores
+from pipeline.inference.engines._onnx.file import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +36,6 @@ _BUILDS = {
 }
 # What is logged by the library itself; its exceptions come to us and are said once.
 _ERRORS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """An input or output of a net; a size that is not fixed is None."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    type: str
-    """As the library names it, such as `float`, `float16` or `uint8`."""
 
 
 class Net:
@@ -109,8 +98,8 @@ def _session(path: Path, providers: Sequence[str]) -> tuple[Any, str, str | None
             session = _opened(path, wanted)
         except Exception as error:  # its errors have no common class
             if provider == "cpu":
-                raise EngineError(f"{path} cannot be loaded: {plain(error)}") from error
-            passed_over.append(f"{provider} cannot load it: {plain(error)}")
+                raise EngineError(f"{path} cannot be loaded: {plain_error(error)}") from error
+            passed_over.append(f"{provider} cannot load it: {plain_error(error)}")
             continue
         # What cannot load its libraries is left out of a session without an exception.
         if wanted not in session.get_providers():
@@ -139,7 +128,7 @@ def _opened(path: Path, provider: str) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=order, enable_fallback=0)
 
 
-def plain(error: Exception) -> str:
+def plain_error(error: Exception) -> str:
     """What an exception of the library says, in one line and without its own marks."""
     said = " ".join(str(error).split())
     said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", said)
@@ -149,8 +138,3 @@ def plain(error: Exception) -> str:
 def _tensor(given: Any) -> Tensor:
     shape = tuple(size if isinstance(size, int) and size > 0 else None for size in given.shape)
     return Tensor(given.name, shape, given.type.removeprefix("tensor(").removesuffix(")"))
-
-
-def as_float(values: Array) -> NDArray[np.float64]:
-    """An output for calculating with."""
-    return np.asarray(values, np.float64)
