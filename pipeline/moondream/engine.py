@@ -13,6 +13,7 @@ import torch
 from pipeline.moondream.cache import KvCache, free_bytes, plan_cache
 from pipeline.moondream.crops import Picture
 from pipeline.moondream.errors import PictureError, RequestError
+from pipeline.moondream.graphs import GraphCounts
 from pipeline.moondream.network import Network
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
@@ -95,6 +96,10 @@ class MoondreamBatcher:
     def in_use(self) -> InUse:
         """Return how much of the batch and the memory is in use, and how many wait."""
         return self._scheduler.in_use()
+
+    def graph_counts(self) -> GraphCounts:
+        """Return how many cycles ran as captured graphs, and what became of the others."""
+        return self._runner.graph_counts()
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None

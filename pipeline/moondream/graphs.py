@@ -7,6 +7,8 @@ only that it reads and writes fixed addresses and never waits for the host.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
@@ -28,6 +30,22 @@ ROUND_BLOCKS_TO = 16
 Run = Callable[[Program, Shape], None]
 Work = Callable[[], None]
 Key = tuple[Program, Shape]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCounts:
+    """What became of all cycles since loading: `replays` + `eager` is how many there were.
+
+    `captures` succeeded and took `capture_seconds`, with those that failed (`failures`);
+    `evictions` are captures given up for newer ones.
+    """
+
+    replays: int = 0
+    eager: int = 0
+    captures: int = 0
+    capture_seconds: float = 0.0
+    evictions: int = 0
+    failures: int = 0
 
 
 class CudaCapture:
@@ -66,6 +84,20 @@ class CapturedCycles:
         self._capture: Callable[[Work], Work] | None = capture
         self._captured: OrderedDict[Key, Work] = OrderedDict()
         self._seen: set[Key] = set()
+        self._replays = self._eager = 0
+        self._captures = self._evictions = self._failures = 0
+        self._capture_seconds = 0.0
+
+    def counts(self) -> GraphCounts:
+        """Return what became of the cycles so far."""
+        return GraphCounts(
+            self._replays,
+            self._eager,
+            self._captures,
+            self._capture_seconds,
+            self._evictions,
+            self._failures,
+        )
 
     def round_up(self, shape: Shape) -> Shape:
         """Return the shape whose capture serves `shape`, within the limits."""
@@ -85,8 +117,10 @@ class CapturedCycles:
         if replay is not None:
             self._captured.move_to_end(key)
             replay()
+            self._replays += 1
             return
         self._run(program, shape)
+        self._eager += 1
         if key in self._seen:
             self._keep(key)
         else:
@@ -97,15 +131,21 @@ class CapturedCycles:
     def _keep(self, key: Key) -> None:
         if self._capture is None:
             return
+        started = perf_counter()
         try:
             self._captured[key] = self._capture(lambda: self._run(*key))
+            self._captures += 1
         # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
         except RuntimeError as error:
             self._capture = None
+            self._failures += 1
             _log.warning("capturing a CUDA graph failed; cycles run without graphs: %s", error)
             return
+        finally:
+            self._capture_seconds += perf_counter() - started
         if len(self._captured) > MAX_GRAPHS:
             self._captured.popitem(last=False)
+            self._evictions += 1
 
 
 def _round(count: int, multiple: int) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.crops import make_crops
 from pipeline.moondream.cycle import Cycle, Program
-from pipeline.moondream.graphs import CapturedCycles, CudaCapture
+from pipeline.moondream.graphs import CapturedCycles, CudaCapture, GraphCounts
 from pipeline.moondream.network import Network
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
@@ -50,7 +50,14 @@ class Runner:
         if limits.graphs:
             most = Shape(limits.max_batch, cache.page_k.shape[1], LANES, n_blocks, row_blocks)
             self._cycle = CapturedCycles(self._cycle, most, CudaCapture(network.device))
+        self._n_cycles = 0
         self.stages = Stages(network.device)
+
+    def graph_counts(self) -> GraphCounts:
+        """Return how many cycles ran as captured graphs, and what became of the others."""
+        if isinstance(self._cycle, CapturedCycles):
+            return self._cycle.counts()
+        return GraphCounts(eager=self._n_cycles)
 
     def on_device(self) -> AbstractContextManager[object]:
         """Make the network's device the current one, which graphs are captured on."""
@@ -89,6 +96,7 @@ class Runner:
             if program.random:
                 self._buffers.upload_draws(rows)
             self._cycle(program, shape)
+            self._n_cycles += 1
             values = self._buffers.read_back(program.steps, shape.rows)
         return {index: [Read(*step[index].tolist()) for step in values] for index in rows}
 

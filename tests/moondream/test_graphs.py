@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pipeline.moondream.cycle import Program
-from pipeline.moondream.graphs import MAX_GRAPHS, CapturedCycles, Work
+from pipeline.moondream.graphs import MAX_GRAPHS, CapturedCycles, GraphCounts, Work
 from pipeline.moondream.rows import Shape
 
 DETECT = Program(detect=True, point=False, text=False, reason=False, random=False)
@@ -53,6 +53,9 @@ def test_a_shape_is_captured_after_its_second_run_and_replayed_from_then_on() ->
     assert device.done == [
         "run 2", "run 2", "capture", "replay 0", "replay 0", "run 4", "replay 0"
     ]  # fmt: skip
+    counts = cycles.counts()
+    assert counts == GraphCounts(3, 3, 1, counts.capture_seconds, 0, 0)
+    assert counts.capture_seconds > 0
 
 
 def test_the_capture_used_longest_ago_goes_first() -> None:
@@ -67,6 +70,7 @@ def test_the_capture_used_longest_ago_goes_first() -> None:
     cycles(DETECT, shape_of(2))
     cycles(DETECT, shape_of(1))
     assert device.done == ["replay 1", "run 1", "capture"]
+    assert cycles.counts().evictions == 2
 
 
 def test_where_capturing_fails_cycles_go_on_without(caplog: pytest.LogCaptureFixture) -> None:
@@ -79,6 +83,8 @@ def test_where_capturing_fails_cycles_go_on_without(caplog: pytest.LogCaptureFix
     assert device.done == ["run 1"] * 3 + ["run 2"] * 2
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "run without graphs" in caplog.text
+    counts = cycles.counts()
+    assert (counts.failures, counts.captures, counts.replays, counts.eager) == (1, 0, 0, 5)
 
 
 @pytest.mark.parametrize(
