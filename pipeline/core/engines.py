@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Pixels
@@ -113,4 +113,28 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Fail everything outstanding and free the model. Safe to repeat."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWork:
+    """What a model has done on its device since it was loaded; every number only grows."""
+
+    cycles_replayed: int = 0
+    """Steps of the running batch that were replays of a captured graph."""
+    cycles_eager: int = 0
+    """The others, whose operations were launched one by one."""
+    graphs_captured: int = 0
+    graphs_failed: int = 0
+    """Captures that the device refused; such steps are launched one by one."""
+    graphs_evicted: int = 0
+    capture_seconds: float = 0.0
+
+
+@runtime_checkable
+class ReportsDeviceWork(Protocol):
+    """An engine that keeps account of its device. The method may be called from any thread."""
+
+    def device_work(self) -> DeviceWork:
+        """What has been done so far."""
         ...

@@ -13,7 +13,13 @@ from itertools import takewhile
 
 from pipeline.core.answers import Answer, Failed, checked
 from pipeline.core.clock import Clock
-from pipeline.core.engines import Engine, EngineRequest, Ticket
+from pipeline.core.engines import (
+    DeviceWork,
+    Engine,
+    EngineRequest,
+    ReportsDeviceWork,
+    Ticket,
+)
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.queues import Claim, JobQueue
 from pipeline.inference.condition import EngineCondition
@@ -75,6 +81,7 @@ class Worker:
         self._in_hand: dict[str, list[_InHand]] = {}
         self._busy_since = 0.0
         self._s_per_frame: float | None = None
+        self._work_reported = DeviceWork()
         self._stop = threading.Event()
         self._fed = threading.Event()
         self._given_up = threading.Event()
@@ -165,6 +172,25 @@ class Worker:
                     del self._in_hand[camera]
             self._changed.notify_all()
         return len(together)
+
+    def report_device_work(self) -> None:
+        """Add what the engine did on its device since the last time to the metrics."""
+        engine, name, metrics = self._lane.engine, self._lane.name, self._metrics
+        if not isinstance(engine, ReportsDeviceWork):
+            return
+        before, work = self._work_reported, engine.device_work()
+        self._work_reported = work
+        for counter, label, now, then in (
+            (metrics.engine_cycles, "replayed", work.cycles_replayed, before.cycles_replayed),
+            (metrics.engine_cycles, "eager", work.cycles_eager, before.cycles_eager),
+            (metrics.engine_graphs, "captured", work.graphs_captured, before.graphs_captured),
+            (metrics.engine_graphs, "failed", work.graphs_failed, before.graphs_failed),
+            (metrics.engine_graphs, "evicted", work.graphs_evicted, before.graphs_evicted),
+        ):
+            counter.labels(name, label).inc(now - then)
+        metrics.engine_capture_seconds.labels(name).inc(
+            work.capture_seconds - before.capture_seconds
+        )
 
     def _note(self, done: _InHand, _ticket: Ticket) -> None:
         self._answered.put(done)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PictureError,
         RequestError,
     )
+    from pipeline.moondream.graphs import GraphCounts
     from pipeline.moondream.types import (
         CaptionRequest,
         CountRequest,
@@ -48,6 +49,7 @@ __all__ = [
     "DetectResult",
     "EngineOptions",
     "FailedResult",
+    "GraphCounts",
     "Grounding",
     "Moondream",
     "MoondreamError",
@@ -66,6 +68,7 @@ _HOMES = {
     "api": ("Moondream",),
     "engine": ("EngineOptions",),
     "errors": ("CheckpointError", "MoondreamError", "PictureError", "RequestError"),
+    "graphs": ("GraphCounts",),
     "types": (
         "CaptionRequest",
         "CountRequest",
@@ -86,7 +89,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: two of them need torch, most of them NumPy."""
+    """Import a public name when it is first used: three of them need torch, most of them NumPy."""
     for module, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f"{__name__}.{module}"), name)

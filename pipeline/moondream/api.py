@@ -14,6 +14,7 @@ import torch
 from pipeline.moondream.checkpoint import open_checkpoint
 from pipeline.moondream.engine import EngineOptions, MoondreamBatcher
 from pipeline.moondream.errors import MoondreamError, RequestError
+from pipeline.moondream.graphs import GraphCounts
 from pipeline.moondream.models import DEFAULT_MODEL
 from pipeline.moondream.network import Network
 from pipeline.moondream.skills.base import Language
@@ -122,6 +123,10 @@ class Moondream:
                     ticket.cancel()
             raise
         return [[_result_of(ticket) for ticket in tickets] for tickets in receipts]
+
+    def graph_counts(self) -> GraphCounts:
+        """Return how many cycles ran as captured CUDA graphs since loading, and the rest."""
+        return self.engine.graph_counts()
 
     def stream(
         self,

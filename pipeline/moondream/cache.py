@@ -133,6 +133,28 @@ class KvCache:
         for block in taken:
             self.blocks.give(block)
 
+    def lower_block(self, block: int) -> int:
+        """Move a block to the lowest free place, and return this."""
+        to = self.blocks.take()
+        for tensor in (self.block_k, self.block_v):
+            tensor[:, to] = tensor[:, block]
+        self.blocks.give(block)
+        return to
+
+    def move_page(self, page: int, to: int) -> None:
+        """Move a page to a free place."""
+        self.pages.take_one(to)
+        for tensor in (self.page_k, self.page_v):
+            tensor[:, to] = tensor[:, page]
+        self.pages.give(page)
+
+    def swap_pages(self, one: int, other: int) -> None:
+        """Exchange two pages that are in use."""
+        for tensor in (self.page_k, self.page_v):
+            first = tensor[:, one].clone()
+            tensor[:, one] = tensor[:, other]
+            tensor[:, other] = first
+
     def scrub(self, page: int | None, blocks: list[int]) -> None:
         """Zero memory that a failed request may have left not-a-number in, the spare block too."""
         places = torch.tensor([SPARE_BLOCK, *blocks], dtype=torch.long, device=self.block_k.device)

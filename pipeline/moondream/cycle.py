@@ -47,6 +47,10 @@ class Program(NamedTuple):
             random=random,
         )
 
+    def serves(self, other: "Program") -> bool:
+        """Whether rows of the other program can run in this one; what it has more is masked out."""
+        return all(mine or not theirs for mine, theirs in zip(self, other, strict=True))
+
     @property
     def steps(self) -> int:
         """Steps of the cycle: as many as its longest skill needs for one object or token."""
@@ -74,6 +78,22 @@ class Program(NamedTuple):
         return self.point and step >= COORD_STEPS
 
 
+# The programs that graphs are made of: every other one is served by one of these. The three that
+# are met at once are captured at start, the others when they are first needed.
+OBJECTS = Program(detect=True, point=True, text=False, reason=False, random=False)
+TEXT = Program(detect=False, point=False, text=True, reason=True, random=False)
+MIXED = Program(detect=True, point=True, text=True, reason=True, random=False)
+PREPARED = (OBJECTS, TEXT, MIXED)
+CAPTURED = (
+    Program(detect=False, point=True, text=False, reason=False, random=False),
+    OBJECTS,
+    TEXT,
+    TEXT._replace(random=True),
+    MIXED,
+    MIXED._replace(random=True),
+)
+
+
 class Cycle:
     """Runs cycles over the buffers; the output is in `buffers.out` and `.hidden_BC`."""
 
@@ -90,7 +110,8 @@ class Cycle:
         kind_B = buffers.ints("kind", shape.rows)
         token_B = buffers.ints("token", shape.rows)
         position_B = buffers.ints("start", shape.rows) + buffers.ints("length", shape.rows)
-        hidden_BC = buffers.hidden_BC[: shape.rows]
+        slot_B = buffers.ints("slot", shape.rows)
+        hidden_BC = buffers.hidden_BC[slot_B]
         is_point_B1 = (kind_B == RowKind.POINT)[:, None]
         for step in range(program.steps):
             feed_BC = self._feed(program, step, kind_B, token_B, hidden_BC)
@@ -103,7 +124,7 @@ class Cycle:
             if program.gives_token(step):
                 token_B = self._token(program, step, kind_B, hidden_BC)
                 kind_B = kind_B.masked_fill(kind_B == RowKind.START, RowKind.TEXT)
-        buffers.hidden_BC[: shape.rows] = hidden_BC
+        buffers.hidden_BC[slot_B] = hidden_BC
 
     def _token(self, program: Program, step: int, kind_B: Tensor, hidden_BC: Tensor) -> Tensor:
         count = len(kind_B)

@@ -13,10 +13,11 @@ import torch
 from pipeline.moondream.cache import KvCache, free_bytes, plan_cache
 from pipeline.moondream.crops import Picture
 from pipeline.moondream.errors import PictureError, RequestError
+from pipeline.moondream.graphs import Capture, CudaCapture, GraphCounts
 from pipeline.moondream.network import Network
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
-from pipeline.moondream.runner import Runner, RunnerLimits, draws_of, program_of
+from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
 from pipeline.moondream.scheduler import InUse, Scheduler
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
@@ -41,7 +42,8 @@ OVERFLOW = (
 class EngineOptions:
     """The engine's options; None means what suits the device.
 
-    `kv_bytes` limits the memory of keys and values, `graphs` replays captured cycles (CUDA only).
+    `kv_bytes` limits the memory of keys and values. `graphs` replays captured cycles (CUDA only);
+    with `warm_up` they are captured at once, which takes some seconds, without it when first met.
     """
 
     max_batch: int | None = None
@@ -49,16 +51,24 @@ class EngineOptions:
     crops_per_chunk: int | None = None
     pictures_per_prefill: int | None = None
     graphs: bool = True
+    warm_up: bool = True
 
 
 class MoondreamBatcher:
     """Answers requests in steps; every step is a prefill of newcomers or a cycle of all."""
 
     def __init__(
-        self, network: Network, language: Language, options: EngineOptions | None = None
+        self,
+        network: Network,
+        language: Language,
+        options: EngineOptions | None = None,
+        capture: Capture | None = None,
     ) -> None:
+        """`capture` says how cycles are captured; None for the device's own way, if it has one."""
         options = options or EngineOptions()
         is_cuda = network.device.type == "cuda"
+        if capture is None and options.graphs and is_cuda:
+            capture = CudaCapture(network.device)
         max_batch = options.max_batch or (BATCH_CUDA if is_cuda else BATCH_HOST)
         kv_bytes = options.kv_bytes or free_bytes(network.device)
         memory = plan_cache(network.dims, network.dtype.itemsize, max_batch, kv_bytes)
@@ -67,19 +77,24 @@ class MoondreamBatcher:
         limits = RunnerLimits(
             max_batch=max_batch,
             crops_per_chunk=options.crops_per_chunk or (CROPS_CUDA if is_cuda else CROPS_HOST),
-            graphs=options.graphs and is_cuda,
         )
         self.max_batch = max_batch
         self._pictures_ahead = options.pictures_per_prefill or (
             PICTURES_CUDA if is_cuda else PICTURES_HOST
         )
         with torch.inference_mode():
-            self._runner = Runner(network, cache, reader, limits)
+            self._runner = Runner(network, cache, reader, limits, capture)
+            if options.warm_up:
+                with self._runner.on_device():
+                    self._runner.capture_graphs()
         self._scheduler = Scheduler(cache, max_batch, self._pictures_ahead)
         self._cache, self._language = cache, language
+        graphs = self._runner.graph_counts()
         _log.info(
-            "engine ready on %s: %d rows, %d pictures, %.2f GB for keys and values",
+            "engine ready on %s: %d rows, %d pictures, %.2f GB for keys and values, "
+            "%d graphs captured in %.1f s",
             network.device, max_batch, memory.pages, memory.bytes_total / 1e9,
+            graphs.captures, graphs.capture_seconds,
         )  # fmt: skip
 
     @property
@@ -95,6 +110,10 @@ class MoondreamBatcher:
     def in_use(self) -> InUse:
         """Return how much of the batch and the memory is in use, and how many wait."""
         return self._scheduler.in_use()
+
+    def graph_counts(self) -> GraphCounts:
+        """Return how many cycles ran as captured graphs, and what became of the others."""
+        return self._runner.graph_counts()
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
@@ -157,14 +176,21 @@ class MoondreamBatcher:
             self._go_on(strand, reads, is_first=True)
 
     def _cycle(self) -> None:
-        running = self._scheduler.running
-        self._scheduler.grow(program_of(running).steps)
-        for strand in running.values():
+        scheduler, runner = self._scheduler, self._runner
+        strands = list(scheduler.running.values())
+        program = runner.program(strands)
+        scheduler.grow(program.steps)
+        for strand in strands:
             if strand.skill.temperature > 0 and strand.row is not None:
                 strand.row.draws = draws_of(strand)
-        for index, reads in self._runner.cycle(running).items():
-            if index in running:  # a neighbour's overflow may have ended it
-                self._go_on(running[index], reads, is_first=False)
+        least = scheduler.least_shape()
+        shape = runner.graph_shape(program, least)
+        if shape is None:
+            shape = scheduler.present_shape(least)
+        else:
+            scheduler.move_within(shape)
+        for strand, reads in zip(strands, runner.cycle(strands, program, shape), strict=True):
+            self._go_on(strand, reads, is_first=False)
 
     def _go_on(self, strand: Strand, reads: Sequence[Read], is_first: bool) -> None:
         """Give a skill its reads, and do what it asks for next."""

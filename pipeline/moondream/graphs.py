@@ -1,33 +1,64 @@
 """Cycles captured once for a program and a shape, then replayed: on CUDA as graphs.
 
-Shapes are rounded up so that few captures serve all batches. Knows nothing of what a cycle does,
-only that it reads and writes fixed addresses and never waits for the host.
+A graph reads and writes as much as it did when it was captured, so shapes come off a ladder that
+is fixed at start: a cycle takes the lowest rung that covers it, and what is in use is moved to the
+low places where it lies above the rung. Everything else (which pages, whose blocks, how long a
+row is) is data on the device. Knows nothing of what a cycle does, only that it reads and writes
+fixed addresses and never waits for the host.
 """
 
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
-from pipeline.moondream.cycle import Program
+from pipeline.moondream.cycle import CAPTURED, Program
 from pipeline.moondream.rows import Shape
 
 _log = logging.getLogger(__name__)
 
 # Graphs kept; the one used longest ago goes first. Each holds some megabytes of kernel arguments.
 MAX_GRAPHS = 96
-# Shapes remembered as seen once; they start over beyond it, which only delays captures.
-MAX_SEEN = 4096
-# Up to here counts are rounded to the next power of two, above to multiples: decoding costs grow
-# with rows, so rounding 33 rows up to 64 would cost a third of the speed.
-POWER_OF_TWO_UP_TO = 8
-ROUND_TO = 8
-ROUND_BLOCKS_TO = 16
+# A capture that was refused, as for lack of memory, is tried again after so many cycles without
+# it, and so often in all.
+RETRY_AFTER = 1000
+MAX_TRIES = 3
+# Rows of the rungs up to eight, and then in steps that double after every 32, 64, 128 …: costs grow
+# with rows, so rounding 33 up to 64 would cost a third of the speed.
+FIRST_ROWS, STEP_ROWS = (1, 2, 4, 8), 8
+# Rows that share pictures are expected to be four of each, as an engine of a deployment has them.
+ROWS_PER_PICTURE = 4
+# Blocks of a rung: two for each row, and some for a long answer among them. One row may have as
+# many as leave its table small; longer ones use a higher rung.
+BLOCKS_PER_ROW, MORE_BLOCKS = 2, 8
+TABLE_CELLS, LEAST_ROW_BLOCKS = 256, 8
+# What a rung costs beside its pages: a page of 730 positions is read as long as twelve blocks,
+# and the scores of ten lanes cost about as much as a page.
+CELLS_OF_A_PAGE, BLOCKS_OF_A_PAGE, ROWS_OF_A_PAGE = 10, 12, 20
 
 Run = Callable[[Program, Shape], None]
 Work = Callable[[], None]
+Capture = Callable[[Work], Work]
 Key = tuple[Program, Shape]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCounts:
+    """What became of all cycles since loading: `replays` + `eager` is how many there were.
+
+    `captures` succeeded and took `capture_seconds`, with those that failed (`failures`);
+    `evictions` are captures given up for newer ones.
+    """
+
+    replays: int = 0
+    eager: int = 0
+    captures: int = 0
+    capture_seconds: float = 0.0
+    evictions: int = 0
+    failures: int = 0
 
 
 class CudaCapture:
@@ -53,62 +84,155 @@ class CudaCapture:
         return replay
 
 
-class CapturedCycles:
-    """Runs cycles, from the third time of a shape on as captured.
+def ladder(most: Shape) -> tuple[Shape, ...]:
+    """Return the shapes that graphs are made of, from the cheapest to one that covers all.
 
-    The first two runs are eager. The second is captured right after it, by the same thread: so
-    the libraries have loaded their kernels and made this thread's handles, which is not allowed
-    while capturing. Where a capture fails, everything runs eagerly from then on.
+    Plain operations read what their shapes say, so a graph of R rows reads all of the lowest
+    pages it was made for, whether in use or not. So there are two for each R: one of R pages with
+    a lane each, for rows that have pictures of their own, and one of R/4 pages with all lanes, for
+    rows that share them. Each page is read once for all of its lanes. Rows that have more pages or
+    longer answers than that use a rung of more rows, and at last one of everything.
+    """
+    rungs = []
+    for rows in _row_counts(most.rows):
+        row_blocks = min(max(LEAST_ROW_BLOCKS, TABLE_CELLS // rows), most.row_blocks)
+        blocks = max(BLOCKS_PER_ROW * rows + MORE_BLOCKS, row_blocks) + 1
+        rungs.append(Shape(rows, rows, 1, blocks, row_blocks))
+        if rows > 1:
+            rungs.append(Shape(rows, -(-rows // ROWS_PER_PICTURE), rows, blocks, row_blocks))
+    usual = rungs[-1]
+    rungs.append(most._replace(pages=-(-most.rows // 2), blocks=usual.blocks))
+    rungs.append(most._replace(blocks=4 * usual.blocks))
+    rungs.append(most)
+    within = {Shape(*map(min, rung, most)): None for rung in rungs}
+    return tuple(sorted(within, key=_cost))
+
+
+class GraphedCycles:
+    """Runs cycles, from the second time of a program and a rung on as captured.
+
+    The first run is eager, and is captured right after it by the same thread: so the libraries
+    have loaded their kernels and made this thread's handles, which is not allowed while capturing.
+    A capture that fails costs this one graph: its cycles stay eager, the others keep theirs.
     """
 
-    def __init__(self, run: Run, limits: Shape, capture: Callable[[Work], Work]) -> None:
-        self._run, self._limits = run, limits
-        self._capture: Callable[[Work], Work] | None = capture
+    def __init__(self, run: Run, most: Shape, capture: Capture | None) -> None:
+        """Without a `capture` every cycle is eager."""
+        self._run, self._capture = run, capture
+        self.rungs = ladder(most) if capture else ()
         self._captured: OrderedDict[Key, Work] = OrderedDict()
-        self._seen: set[Key] = set()
+        self._refused: dict[Key, _Refusal] = {}
+        self._said: set[type[RuntimeError]] = set()
+        self._replays = self._eager = 0
+        self._captures = self._evictions = self._failures = 0
+        self._capture_seconds = 0.0
 
-    def round_up(self, shape: Shape) -> Shape:
-        """Return the shape whose capture serves `shape`, within the limits."""
-        rounded = (
-            _round(shape.rows, ROUND_TO),
-            _round(shape.pages, ROUND_TO),
-            _round(shape.lanes, ROUND_TO),
-            _round(shape.blocks, ROUND_BLOCKS_TO),
-            _round(shape.row_blocks, ROUND_TO),
+    def counts(self) -> GraphCounts:
+        """Return what became of the cycles so far."""
+        return GraphCounts(
+            self._replays,
+            self._eager,
+            self._captures,
+            self._capture_seconds,
+            self._evictions,
+            self._failures,
         )
-        return Shape(*map(min, rounded, self._limits))
+
+    def program(self, wanted: Program) -> Program:
+        """Return the program to run: what is captured serves several, at equal results."""
+        if self._capture is None:
+            return wanted
+        return next(program for program in CAPTURED if program.serves(wanted))
+
+    def rung(self, program: Program, least: Shape) -> Shape | None:
+        """Return the rung for what is in use, counted; None where the cycle is better run as it is.
+
+        That is where nothing is captured, and where this graph was refused.
+        """
+        if self._capture is None:
+            return None
+        rung = next(rung for rung in self.rungs if rung.covers(least))
+        refusal = self._refused.get((program, rung))
+        if refusal is None or refusal.has_waited():
+            return rung
+        return None
 
     def __call__(self, program: Program, shape: Shape) -> None:
-        """Run one cycle; `shape` must come from `round_up`."""
+        """Run one cycle of any shape; one of a rung is captured after it."""
         key = (program, shape)
         replay = self._captured.get(key)
         if replay is not None:
             self._captured.move_to_end(key)
             replay()
+            self._replays += 1
             return
         self._run(program, shape)
-        if key in self._seen:
-            self._keep(key)
-        else:
-            if len(self._seen) >= MAX_SEEN:
-                self._seen.clear()
-            self._seen.add(key)
+        self._eager += 1
+        if self._capture is not None and shape in self.rungs:
+            self._keep(key, self._capture)
 
-    def _keep(self, key: Key) -> None:
-        if self._capture is None:
-            return
+    def _keep(self, key: Key, capture: Capture) -> None:
+        started = perf_counter()
         try:
-            self._captured[key] = self._capture(lambda: self._run(*key))
+            self._captured[key] = capture(lambda: self._run(*key))
         # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
         except RuntimeError as error:
-            self._capture = None
-            _log.warning("capturing a CUDA graph failed; cycles run without graphs: %s", error)
+            self._failures += 1
+            self._refused.setdefault(key, _Refusal()).again()
+            self._say(key, error)
             return
+        finally:
+            self._capture_seconds += perf_counter() - started
+        self._captures += 1
+        self._refused.pop(key, None)
         if len(self._captured) > MAX_GRAPHS:
             self._captured.popitem(last=False)
+            self._evictions += 1
+
+    def _say(self, key: Key, error: RuntimeError) -> None:
+        """Say a kind of failure when it is first met: what refuses one graph may refuse all."""
+        if type(error) in self._said:
+            return
+        self._said.add(type(error))
+        _log.warning(
+            "capturing a CUDA graph of %d rows failed, so its cycles run without one; further "
+            "failures of this kind are only counted. The reason: %s: %s",
+            key[1].rows, type(error).__name__, error,
+        )  # fmt: skip
 
 
-def _round(count: int, multiple: int) -> int:
-    if count <= POWER_OF_TWO_UP_TO:
-        return 1 << max(count - 1, 0).bit_length() if count else 0
-    return -(-count // multiple) * multiple
+@dataclass(slots=True)
+class _Refusal:
+    """How often a capture failed, and how many cycles it has been left alone since."""
+
+    tries: int = 0
+    cycles: int = 0
+
+    def again(self) -> None:
+        """Count a failure."""
+        self.tries, self.cycles = self.tries + 1, 0
+
+    def has_waited(self) -> bool:
+        """Count a cycle, and return whether it is time to try again."""
+        self.cycles += 1
+        return self.tries < MAX_TRIES and self.cycles > RETRY_AFTER
+
+
+def _row_counts(most: int) -> list[int]:
+    counts, step = list(FIRST_ROWS), STEP_ROWS
+    while counts[-1] < most:
+        counts.append(counts[-1] + step)
+        if counts[-1] == 4 * step:
+            step *= 2
+    return [*(rows for rows in counts if rows < most), most]
+
+
+def _cost(shape: Shape) -> float:
+    """Return what a rung takes, in readings of a page; all of it counts a little, to break ties."""
+    cells = shape.pages * shape.lanes
+    return (
+        shape.pages
+        + cells / CELLS_OF_A_PAGE
+        + shape.blocks / BLOCKS_OF_A_PAGE
+        + shape.rows / ROWS_OF_A_PAGE
+    )

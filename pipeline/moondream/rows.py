@@ -1,10 +1,14 @@
 """The rows of the running batch: what the host knows of them, laid out for the device.
 
 Everything a step needs but hidden states, keys and values is uploaded before it in one copy, so
-the host can change any row between steps and captured graphs find it at the same place. Knows
-nothing of skills. Letters: B rows, P pages, Q lanes of a page, N blocks, M blocks of a row.
+the host can change any row between steps and captured graphs find it at the same place. Rows lie
+one after the other in a cycle, whichever are left: a row's hidden state stays where it is and is
+found by its slot. Knows nothing of skills. Letters: B rows, P pages, Q lanes of a page, N blocks,
+M blocks of a row.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,12 +27,12 @@ UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ev
 class Row:
     """One row. `length` counts its positions after `start`; `blocks` hold their keys."""
 
+    slot: int
     kind: RowKind
     token: int
     start: int
     length: int
     page: int | None
-    lane: int
     blocks: list[int] = field(default_factory=list)
     temperature: float = 0.0
     top_p: float = 1.0
@@ -36,7 +40,7 @@ class Row:
 
 
 class Shape(NamedTuple):
-    """How much of the rows, pages, lanes and blocks a cycle touches."""
+    """How much of the rows, pages, lanes and blocks a cycle touches: so many, the lowest ones."""
 
     rows: int
     pages: int
@@ -44,19 +48,24 @@ class Shape(NamedTuple):
     blocks: int
     row_blocks: int
 
+    def covers(self, other: "Shape") -> bool:
+        """Whether a cycle of this shape touches all that one of the other does."""
+        return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
+
 
 class RowBuffers:
     """The tensors a cycle reads and writes, at fixed addresses."""
 
     def __init__(self, max_blocks: int, row_blocks: int, hidden_BC: Tensor) -> None:
-        """`hidden_BC` is claimed by the caller and has a place for every row there can be."""
-        max_rows, device = hidden_BC.shape[0], hidden_BC.device
+        """`hidden_BC` has a place for every slot, and one more at the end, for idle rows."""
+        max_rows, device = hidden_BC.shape[0] - 1, hidden_BC.device
         pinned = device.type == "cuda"
         counts = {
             "kind": max_rows,
             "token": max_rows,
             "length": max_rows,
             "start": max_rows,
+            "slot": max_rows,
             "cell": max_rows,
             "table": max_rows * row_blocks,
             "owner": max_blocks,
@@ -79,35 +88,39 @@ class RowBuffers:
         self.hidden_BC = hidden_BC
         self.out = torch.zeros(MAX_FORWARDS, max_rows, N_FIELDS, device=device)
 
-    def upload(self, rows: dict[int, Row], shape: Shape) -> None:
+    def upload(self, rows: Sequence[Row], shape: Shape) -> None:
         """Lay the rows out for one cycle."""
         host = self._host_views
         host["kind"][:] = RowKind.IDLE
         host["length"][:] = 0
         host["start"][:] = 0
+        host["slot"][:] = self._max_rows
         host["cell"][:] = shape.pages * shape.lanes
         host["owner"][:] = 0
         host["base"][:] = UNSEEN
         table = host["table"].reshape(-1, self._row_blocks)
         table[:] = SPARE_BLOCK
-        for index, row in rows.items():
+        lanes: Counter[int] = Counter()
+        for index, row in enumerate(rows):
             host["kind"][index] = row.kind
             host["token"][index] = row.token
             host["length"][index] = row.length
             host["start"][index] = row.start
+            host["slot"][index] = row.slot
             if row.page is not None:
-                host["cell"][index] = row.page * shape.lanes + row.lane
+                host["cell"][index] = row.page * shape.lanes + lanes[row.page]
+                lanes[row.page] += 1
             for number, block in enumerate(row.blocks):
                 table[index, number] = block
                 host["owner"][block] = index
                 host["base"][block] = number * BLOCK_LEN
         self._ints.copy_(self._host, non_blocking=True)
 
-    def upload_draws(self, rows: dict[int, Row]) -> None:
+    def upload_draws(self, rows: Sequence[Row]) -> None:
         """Lay out how rows draw their tokens; only needed where some row is not greedy."""
         floats = self._host_floats.numpy().reshape(2 + MAX_FORWARDS, self._max_rows)
         floats[:] = 0
-        for index, row in rows.items():
+        for index, row in enumerate(rows):
             floats[0, index], floats[1, index] = row.temperature, row.top_p
             floats[2:, index] = row.draws
         self._floats.copy_(self._host_floats, non_blocking=True)

@@ -3,7 +3,7 @@
 Knows which strand has which row, but makes no decisions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.crops import make_crops
-from pipeline.moondream.cycle import Cycle, Program
-from pipeline.moondream.graphs import CapturedCycles, CudaCapture
+from pipeline.moondream.cycle import PREPARED, Cycle, Program
+from pipeline.moondream.graphs import Capture, GraphCounts, GraphedCycles
 from pipeline.moondream.network import Network
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
@@ -29,28 +29,47 @@ class RunnerLimits:
 
     max_batch: int
     crops_per_chunk: int
-    graphs: bool
 
 
 class Runner:
     """The network with its cache and buffers; rows in, reads out."""
 
     def __init__(
-        self, network: Network, cache: KvCache, reader: TokenReader, limits: RunnerLimits
+        self,
+        network: Network,
+        cache: KvCache,
+        reader: TokenReader,
+        limits: RunnerLimits,
+        capture: Capture | None,
     ) -> None:
         self._network, self._cache, self._reader = network, cache, reader
         self._crops_per_chunk = limits.crops_per_chunk
         row_blocks = blocks_for(network.dims.text.max_context)
         hidden_BC = torch.zeros(
-            limits.max_batch, network.dims.text.dim, device=network.device, dtype=network.dtype
+            limits.max_batch + 1, network.dims.text.dim, device=network.device, dtype=network.dtype
         )
-        n_blocks = cache.block_k.shape[1]
+        n_pages, n_blocks = cache.page_k.shape[1], cache.block_k.shape[1]
         self._buffers = RowBuffers(n_blocks, row_blocks, hidden_BC)
-        self._cycle: Cycle | CapturedCycles = Cycle(network, cache, self._buffers, reader)
-        if limits.graphs:
-            most = Shape(limits.max_batch, cache.page_k.shape[1], LANES, n_blocks, row_blocks)
-            self._cycle = CapturedCycles(self._cycle, most, CudaCapture(network.device))
+        self._cycles = GraphedCycles(
+            Cycle(network, cache, self._buffers, reader),
+            Shape(limits.max_batch, n_pages, LANES, n_blocks, row_blocks),
+            capture,
+        )
         self.stages = Stages(network.device)
+
+    def graph_counts(self) -> GraphCounts:
+        """Return how many cycles ran as captured graphs, and what became of the others."""
+        return self._cycles.counts()
+
+    def capture_graphs(self) -> None:
+        """Run the usual cycles without rows, in all their sizes, so that they are captured.
+
+        The largest come first: what they need of memory serves all others.
+        """
+        for shape in reversed(self._cycles.rungs):
+            self._buffers.upload([], shape)
+            for program in PREPARED:
+                self._cycles(program, shape)
 
     def on_device(self) -> AbstractContextManager[object]:
         """Make the network's device the current one, which graphs are captured on."""
@@ -76,27 +95,35 @@ class Runner:
             picture.is_filled = True
         return reads
 
-    def cycle(self, strands: Mapping[int, Strand]) -> dict[int, list[Read]]:
-        """Run one cycle and return each row's reads, one for each step it took part in."""
-        rows: dict[int, Row] = {}
-        for index, strand in strands.items():
+    def program(self, strands: Sequence[Strand]) -> Program:
+        """Return the program that serves running strands."""
+        kinds = [strand.row.kind for strand in strands if strand.row is not None]
+        is_random = any(strand.skill.temperature > 0 for strand in strands)
+        return self._cycles.program(Program.of(kinds, is_random))
+
+    def graph_shape(self, program: Program, least: Shape) -> Shape | None:
+        """Return the shape of the graph that serves what is in use; None where there is none."""
+        return self._cycles.rung(program, least)
+
+    def cycle(self, strands: Sequence[Strand], program: Program, shape: Shape) -> list[list[Read]]:
+        """Run one cycle and return each strand's reads, one for each step it took part in."""
+        rows: list[Row] = []
+        for strand in strands:
             assert strand.row is not None
-            rows[index] = strand.row
-        program = program_of(strands)
-        shape = self._shape(rows)
+            rows.append(strand.row)
         with self.stages.timed("decode"):
             self._buffers.upload(rows, shape)
             if program.random:
                 self._buffers.upload_draws(rows)
-            self._cycle(program, shape)
-            values = self._buffers.read_back(program.steps, shape.rows)
-        return {index: [Read(*step[index].tolist()) for step in values] for index in rows}
+            self._cycles(program, shape)
+            values = self._buffers.read_back(program.steps, len(rows))
+        return [[Read(*step[number].tolist()) for step in values] for number in range(len(rows))]
 
     def scrub(self, strand: Strand, row: Row) -> None:
         """Zero what a strand whose numbers overflowed has left behind."""
         self._cache.scrub(row.page, row.blocks)
         self._buffers.hidden_BC[strand.index] = 0
-        self._buffers.out[:, strand.index] = 0
+        self._buffers.out.zero_()
 
     def _encode(self, pictures: Sequence[PictureState]) -> PrefixBatch:
         """Return the tokens of cut pictures; crops of all go through the encoder in chunks."""
@@ -144,23 +171,6 @@ class Runner:
         for number, values in zip(owner, out.cpu().tolist(), strict=True):
             reads[number].append(Read(*values))
         return reads
-
-    def _shape(self, rows: Mapping[int, Row]) -> Shape:
-        pages = [row.page for row in rows.values() if row.page is not None]
-        shape = Shape(
-            rows=max(rows) + 1,
-            pages=max(pages, default=-1) + 1,
-            lanes=max((row.lane for row in rows.values() if row.page is not None), default=-1) + 1,
-            blocks=self._cache.blocks.top,
-            row_blocks=max(len(row.blocks) for row in rows.values()),
-        )
-        return self._cycle.round_up(shape) if isinstance(self._cycle, CapturedCycles) else shape
-
-
-def program_of(strands: Mapping[int, Strand]) -> Program:
-    """Return the cycle that serves running strands."""
-    kinds = [strand.row.kind for strand in strands.values() if strand.row is not None]
-    return Program.of(kinds, any(strand.skill.temperature > 0 for strand in strands.values()))
 
 
 def _prompt_row(strand: Strand) -> PromptRow:

@@ -3,15 +3,15 @@
 Knows nothing of the model; the cache keeps account of the memory it assigns.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.reads import RowKind
-from pipeline.moondream.rows import Row, blocks_wanted
+from pipeline.moondream.rows import Row, Shape, blocks_wanted
 from pipeline.moondream.slots import Slots
-from pipeline.moondream.strands import PictureState, Strand
+from pipeline.moondream.strands import LANES, PictureState, Strand
 
 # Prompt tokens are laid out as a table, pages by tokens or prompts by longest; this bounds it.
 MAX_PREFILL_CELLS = 8192
@@ -101,6 +101,61 @@ class Scheduler:
             for _ in range(blocks_wanted(strand.row, forwards, strand.reserved) - len(blocks)):
                 blocks.append(self._cache.blocks.take())
 
+    def least_shape(self) -> Shape:
+        """Return what the running rows have in use, counted as if it lay close together."""
+        rows = self._running_rows()
+        lanes = Counter(row.page for row in rows if row.page is not None)
+        return Shape(
+            rows=len(rows),
+            pages=len(lanes),
+            lanes=max(lanes.values(), default=0),
+            blocks=self._cache.blocks.used + 1,  # and the spare one
+            row_blocks=max(len(row.blocks) for row in rows),
+        )
+
+    def present_shape(self, least: Shape) -> Shape:
+        """Return what a cycle of the running rows touches where it lies now."""
+        pages = [row.page for row in self._running_rows() if row.page is not None]
+        return least._replace(pages=max(pages, default=-1) + 1, blocks=self._cache.blocks.top)
+
+    def move_within(self, shape: Shape) -> None:
+        """Move what running rows have in use to the low places that a shape touches.
+
+        The shape must cover the least shape. Moving a page costs about as much as reading it in
+        one step of a cycle, and it then stays where it is.
+        """
+        cache = self._cache
+        for row in self._running_rows():
+            for number, block in enumerate(row.blocks):
+                if block >= shape.blocks:
+                    row.blocks[number] = cache.lower_block(block)
+        owners = {
+            strand.picture.page: strand.picture
+            for strand in self.live()
+            if strand.picture is not None and strand.picture.page is not None
+        }
+        fixed = {page for page, picture in owners.items() if picture.running}
+        low = (page for page in range(shape.pages) if page not in fixed)
+        for page, picture in owners.items():
+            if page >= shape.pages and picture.running:
+                self._exchange(picture, owners.get(to := next(low)), to)
+
+    def _exchange(self, picture: PictureState, other: PictureState | None, to: int) -> None:
+        """Give a picture the page `to`, and who had that one the picture's."""
+        page = picture.page_in_use
+        if other is None:
+            self._cache.move_page(page, to)
+        else:
+            self._cache.swap_pages(page, to)
+            other.page = page
+        picture.page = to
+        for strand in self.running.values():
+            if strand.picture is picture and strand.row is not None:
+                strand.row.page = to
+
+    def _running_rows(self) -> list[Row]:
+        return [strand.row for strand in self.running.values() if strand.row is not None]
+
     def retire(self, strand: Strand) -> None:
         """Take a strand out of the line or the batch, and its places back."""
         if strand.row is None:
@@ -113,7 +168,7 @@ class Scheduler:
         if picture is None:
             return
         if strand.row is not None:
-            picture.lanes.give(strand.row.lane)
+            picture.running -= 1
         picture.waiting_for -= 1
         if not picture.waiting_for and picture.page is not None:
             self._cache.pages.give(picture.page)
@@ -125,9 +180,9 @@ class Scheduler:
         return has_page and self._rows.free > 0 and self._cache.can_reserve(_most_blocks(strand))
 
     def _start(self, strand: Strand) -> None:
-        picture, lane = strand.picture, 0
+        picture = strand.picture
         if picture is not None:
-            lane = picture.lanes.take()
+            picture.running += 1
             if picture.page is None:
                 picture.page = self._cache.pages.take()
         strand.reserved = _most_blocks(strand)
@@ -135,12 +190,12 @@ class Scheduler:
         strand.index = self._rows.take()
         prompt = strand.skill.prompt
         strand.row = Row(
+            slot=strand.index,
             kind=RowKind.IDLE,
             token=0,
             start=0 if picture is None else self._cache.prefix_len,
             length=len(prompt.ids),
             page=None if picture is None else picture.page,
-            lane=lane,
             blocks=[self._cache.blocks.take() for _ in range(blocks_for(len(prompt.ids)))],
             temperature=strand.skill.temperature,
             top_p=strand.skill.top_p,
@@ -182,7 +237,7 @@ class _PrefillLoad:
 
 
 def _has_lane(strand: Strand) -> bool:
-    return strand.picture is None or strand.picture.lanes.free > 0
+    return strand.picture is None or strand.picture.running < LANES
 
 
 def _most_blocks(strand: Strand) -> int:

@@ -3,27 +3,26 @@
 Knows nothing of tensors but a picture's crops.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.moondream.crops import Crops, Picture
 from pipeline.moondream.plan import Plan
 from pipeline.moondream.rows import Row
 from pipeline.moondream.skills.base import Skill
-from pipeline.moondream.slots import Slots
 from pipeline.moondream.types import FailedResult, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Requests of one picture that run at the same time; more of them wait for one to end. A page is
-# asked by all lanes up to the highest in use on any page, so one crowded page costs all others.
+# asked by as many lanes as the most crowded page has, so one crowded page costs all others.
 LANES = 8
 
 
 @dataclass(eq=False)
 class PictureState:
-    """A picture that strands still need; `waiting_for` counts them.
+    """A picture that strands still need: `waiting_for` counts them, `running` those with a row.
 
     `crops` are set when it is cut and dropped when they are encoded; `page` is set by the
     scheduler and filled by the runner, which says so.
@@ -32,10 +31,10 @@ class PictureState:
     source: Picture
     max_crops: int | None
     waiting_for: int = 0
+    running: int = 0
     crops: Crops | None = None
     page: int | None = None
     is_filled: bool = False
-    lanes: Slots = field(default_factory=lambda: Slots(LANES))
 
     @property
     def page_in_use(self) -> int:

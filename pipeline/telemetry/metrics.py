@@ -96,6 +96,15 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     engine_busy_seconds = _CounterOf("Seconds in which an engine had jobs in progress.", "engine")
+    engine_cycles = _CounterOf(
+        "Steps of an engine's running batch: replayed as a captured graph, or eager.",
+        "engine",
+        "outcome",
+    )
+    engine_graphs = _CounterOf(
+        "Captures of an engine's steps as graphs: captured, failed or evicted.", "engine", "outcome"
+    )
+    engine_capture_seconds = _CounterOf("Seconds spent capturing graphs.", "engine")
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(

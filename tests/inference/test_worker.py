@@ -9,7 +9,7 @@ import pytest
 
 from connectors.queues.memory import MemoryConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number
-from pipeline.core.engines import Engine, EngineRequest, Ticket
+from pipeline.core.engines import DeviceWork, Engine, EngineRequest, Ticket
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
 from pipeline.core.queues import Queues
@@ -422,3 +422,32 @@ def test_an_engine_that_answers_nothing_is_said_once(caplog: pytest.LogCaptureFi
         "engine fast is failing on every frame: out of memory",
         "engine fast is answering again",
     ]
+
+
+class Accountable(ByHand):
+    """An engine that says what it did on a device."""
+
+    work = DeviceWork()
+
+    def device_work(self) -> DeviceWork:
+        """What the test says."""
+        return self.work
+
+
+def test_the_work_of_the_device_is_in_the_metrics() -> None:
+    """Graphs, and captures that failed, are added as they grow; other engines have none."""
+    engine = Accountable()
+    bench = Bench(engine)
+    engine.work = DeviceWork(5, 2, 1, 1, 0, 0.5)
+    bench.worker.report_device_work()
+    engine.work = DeviceWork(9, 2, 2, 1, 0, 0.75)
+    bench.worker.report_device_work()
+    value = bench.metrics.value
+    assert value("moonwatch_engine_cycles_total", engine="fast", outcome="replayed") == 9
+    assert value("moonwatch_engine_cycles_total", engine="fast", outcome="eager") == 2
+    assert value("moonwatch_engine_graphs_total", engine="fast", outcome="captured") == 2
+    assert value("moonwatch_engine_graphs_total", engine="fast", outcome="failed") == 1
+    assert value("moonwatch_engine_capture_seconds_total", engine="fast") == 0.75
+    plain = Bench(ByHand())
+    plain.worker.report_device_work()
+    assert "moonwatch_engine_cycles_total{" not in plain.metrics.exposition().decode()

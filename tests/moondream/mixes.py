@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from pipeline.moondream import (
     TextResult,
 )
 from pipeline.moondream.engine import MoondreamBatcher
+from pipeline.moondream.graphs import Capture
 from pipeline.moondream.strands import RequestTicket
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
@@ -51,10 +53,16 @@ CASES: tuple[Case, ...] = (
 ENGINES = ((1, 1.0), (8, 0.2), (5, 20.0), (24, 20.0))
 
 
-def build(max_batch: int = 24, megabytes: float = 20.0, per_prefill: int = 3) -> MoondreamBatcher:
+def build(
+    max_batch: int = 24,
+    megabytes: float = 20.0,
+    per_prefill: int = 3,
+    capture: Capture | None = None,
+    **options: Any,
+) -> MoondreamBatcher:
     """Return an engine around the tiny network."""
-    options = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill)
-    return MoondreamBatcher(tiny_network(), tiny_language(), options)
+    chosen = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill, **options)
+    return MoondreamBatcher(tiny_network(), tiny_language(), chosen, capture)
 
 
 def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[RequestTicket]:

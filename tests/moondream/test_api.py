@@ -11,6 +11,7 @@ from pipeline.moondream import (
     CaptionRequest,
     DetectRequest,
     FailedResult,
+    GraphCounts,
     Moondream,
     MoondreamError,
     PointRequest,
@@ -173,3 +174,13 @@ def test_devices_and_dtypes() -> None:
         choose_dtype("float16", cpu, torch.bfloat16)
     with pytest.raises(MoondreamError, match="not known"):
         choose_dtype("int8", cpu, torch.bfloat16)
+
+
+def test_cycles_are_counted(model: Moondream) -> None:
+    """Where nothing is captured every cycle counts as eager, and more of them are more."""
+    assert model.graph_counts() == GraphCounts()
+    model.detect(pictures()[0], "person", max_objects=3)
+    first = model.graph_counts()
+    model.detect(pictures()[0], "person", max_objects=3)
+    assert first.eager >= 1
+    assert model.graph_counts() == GraphCounts(eager=2 * first.eager)

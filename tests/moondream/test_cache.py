@@ -1,11 +1,13 @@
 """Memory for keys and values: planned within a budget, handed out lowest first."""
 
 import pytest
+import torch
 
-from pipeline.moondream.cache import BLOCK_LEN, blocks_for, plan_cache
+from pipeline.moondream.cache import BLOCK_LEN, KvCache, blocks_for, plan_cache
 from pipeline.moondream.dims import DIMS_2B
 from pipeline.moondream.errors import MoondreamError
 from pipeline.moondream.slots import Slots
+from tests.moondream.tiny import TINY
 
 BYTES_BF16 = 2
 BYTES_PER_POSITION = 196_608  # of the 2B model in half precision
@@ -43,3 +45,25 @@ def test_slots_are_taken_lowest_first() -> None:
     slots.give(3)
     assert (slots.top, slots.free, slots.used) == (2, 2, 1)
     assert slots.take() == 2
+
+
+def test_what_is_moved_keeps_its_numbers() -> None:
+    """A block goes to the lowest free place, a page where it is told; two pages change places."""
+    plan = plan_cache(TINY, 4, 4, 10**7)
+    cache = KvCache(TINY, plan, torch.device("cpu"), torch.float32)
+    pages, blocks = [cache.pages.take() for _ in range(3)], [cache.blocks.take() for _ in range(3)]
+    for place in pages:
+        cache.page_k[:, place] = cache.page_v[:, place] = 10 + place
+    for place in blocks:
+        cache.block_k[:, place] = cache.block_v[:, place] = 10 + place
+    cache.blocks.give(1)
+    assert cache.lower_block(3) == 1
+    assert (cache.blocks.used, cache.blocks.top) == (2, 3)
+    assert cache.block_k[:, 1].unique().tolist() == [13]
+    assert cache.block_v[:, 1].unique().tolist() == [13]
+    cache.pages.give(0)
+    cache.move_page(2, 0)
+    assert (cache.pages.used, cache.pages.top) == (2, 2)
+    cache.swap_pages(0, 1)
+    for tensor in (cache.page_k, cache.page_v):
+        assert [tensor[:, page].unique().tolist() for page in (0, 1)] == [[11], [12]]

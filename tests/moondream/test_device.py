@@ -121,7 +121,7 @@ def cache_of(network: Network, device: str) -> KvCache:
 def cycle() -> Cycle:
     """The cycle of a tiny engine, its cache and its buffers, without their numbers."""
     network = tiny_network(dtype=torch.bfloat16)
-    hidden = torch.zeros(ROWS, TINY.text.dim, dtype=torch.bfloat16)
+    hidden = torch.zeros(ROWS + 1, TINY.text.dim, dtype=torch.bfloat16)
     buffers = RowBuffers(BLOCKS, 2, hidden)
     reader = TokenReader(
         tiny_language().release.ids, *yes_no_tokens(tiny_language()), torch.device("cpu")

@@ -21,8 +21,9 @@ from pipeline.moondream import (
     QueryRequest,
     Request,
     TextResult,
+    graphs,
 )
-from pipeline.moondream.runner import RunnerLimits
+from pipeline.moondream.graphs import Capture, Work
 from tests.moondream.mixes import (
     CASES,
     ENGINES,
@@ -133,21 +134,53 @@ def test_choices_follow_the_chain_rule() -> None:
     assert found.text == max(logs, key=lambda words: logs[words])
 
 
-def test_rounded_shapes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_it_again(work: Work) -> Work:
+    """Capture nothing, as a CPU does not: what would be replayed is run."""
+    return work
+
+
+def refuse_some(seed: int) -> Capture:
+    """Return captures of which every other one fails, at random."""
+    rng = random.Random(seed)
+
+    def capture(work: Work) -> Work:
+        if rng.random() < 0.5:
+            raise RuntimeError("no memory for this one")
+        return work
+
+    return capture
+
+
+@pytest.mark.parametrize(("max_batch", "megabytes"), ENGINES)
+def test_graphs_of_a_ladder_change_nothing(max_batch: int, megabytes: float) -> None:
     """Rows, pages, lanes and blocks a graph has beyond those in use do no harm."""
-    # A CPU captures nothing: what would be replayed is run.
-    monkeypatch.setattr("pipeline.moondream.runner.CudaCapture", lambda device: lambda work: work)
-    monkeypatch.setattr(
-        "pipeline.moondream.engine.RunnerLimits",
-        lambda max_batch, crops_per_chunk, graphs: RunnerLimits(
-            max_batch, crops_per_chunk, not graphs
-        ),
-    )
-    engine = build()
+    engine = build(max_batch, megabytes, capture=run_it_again)
+    assert engine.graph_counts().captures > 0
+    warm = engine.graph_counts().eager
     tickets = submit(engine, CASES)
     engine.run(tickets)
     for case, ticket in zip(CASES, tickets, strict=True):
         assert_same(ticket.result, expected(case))
+    assert_clean(engine)
+    # Only programs that draw at random, or point alone, are met unprepared.
+    assert engine.graph_counts().eager - warm <= 3 * len(engine._runner._cycles.rungs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_mixes_in_graphs(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same mixes where what runs is moved to the low places, and where captures fail."""
+    # So tight that whatever lies high has to move.
+    for name in ("BLOCKS_PER_ROW", "TABLE_CELLS", "LEAST_ROW_BLOCKS"):
+        monkeypatch.setattr(graphs, name, 1)
+    monkeypatch.setattr(graphs, "MORE_BLOCKS", 0)
+    rng = random.Random(40 + seed)
+    capture = refuse_some(seed) if seed % 2 else run_it_again
+    engine = build(*ENGINES[seed], capture=capture)
+    for _ in range(15):
+        run_mix(engine, rng)
+    counts = engine.graph_counts()
+    assert counts.replays > 0
+    assert (counts.failures > 0) == bool(seed % 2)
 
 
 def test_more_requests_than_lanes() -> None:

@@ -1,98 +1,190 @@
-"""Captured cycles: which shapes are captured, when, and what if that fails."""
+"""Captured cycles: which are captured, when, and what if that fails."""
 
 import logging
+import random
+from itertools import product
 
 import pytest
+import torch
 
-from pipeline.moondream.cycle import Program
-from pipeline.moondream.graphs import MAX_GRAPHS, CapturedCycles, Work
+from pipeline.moondream import graphs
+from pipeline.moondream.cycle import PREPARED, TEXT, Program
+from pipeline.moondream.graphs import (
+    MAX_TRIES,
+    RETRY_AFTER,
+    GraphCounts,
+    GraphedCycles,
+    Work,
+    ladder,
+)
 from pipeline.moondream.rows import Shape
 
 DETECT = Program(detect=True, point=False, text=False, reason=False, random=False)
-LIMITS = Shape(4096, 64, 8, 2113, 32)
+# A batch of 64 rows of the 2B model.
+MOST = Shape(64, 64, 8, 1345, 32)
 
 
 class Device:
     """Runs cycles and captures them, and keeps a list of what it did."""
 
-    def __init__(self, refuses: bool = False) -> None:
+    def __init__(self, refusals: dict[int, list[RuntimeError]] | None = None) -> None:
+        """`refusals` are errors to raise, by rows, one for each capture."""
         self.done: list[str] = []
-        self._refuses = refuses
+        self._refusals = refusals or {}
         self._is_capturing = False
+        self._last_rows = 0
 
     def run(self, program: Program, shape: Shape) -> None:
         """Run a cycle, or only record it while capturing."""
+        self._last_rows = shape.rows
         if not self._is_capturing:
             self.done.append(f"run {shape.rows}")
 
     def capture(self, work: Work) -> Work:
         """Record a cycle."""
-        if self._refuses:
-            raise RuntimeError("operation not permitted when stream is capturing")
         self._is_capturing = True
-        work()
-        self._is_capturing = False
+        try:
+            work()
+        finally:
+            self._is_capturing = False
+        if waiting := self._refusals.get(self._last_rows):
+            raise waiting.pop(0)
         number = self.done.count("capture")
         self.done.append("capture")
         return lambda: self.done.append(f"replay {number}")
 
 
-def shape_of(rows: int) -> Shape:
-    """Return the shape of so many rows."""
-    return Shape(rows, 1, 1, 2, 1)
+def own(rows: int) -> Shape:
+    """Return what so many rows use that have a picture and a block each."""
+    return Shape(rows, rows, 1, rows + 1, 1)
 
 
-def test_a_shape_is_captured_after_its_second_run_and_replayed_from_then_on() -> None:
+def cycle(cycles: GraphedCycles, rows: int, program: Program = TEXT) -> None:
+    """Run a cycle the way the engine does."""
+    program, least = cycles.program(program), own(rows)
+    cycles(program, cycles.rung(program, least) or least)
+
+
+def test_a_rung_is_captured_after_its_first_run_and_replayed_from_then_on() -> None:
     """Every call runs the cycle exactly once, and captures run nothing themselves."""
     device = Device()
-    cycles = CapturedCycles(device.run, LIMITS, device.capture)
-    for _ in range(4):
-        cycles(DETECT, shape_of(2))
-    cycles(DETECT, shape_of(4))
-    cycles(DETECT, shape_of(2))
+    cycles = GraphedCycles(device.run, MOST, device.capture)
+    for rows in (2, 2, 2, 4, 3, 2):
+        cycle(cycles, rows)
     assert device.done == [
-        "run 2", "run 2", "capture", "replay 0", "replay 0", "run 4", "replay 0"
+        "run 2", "capture", "replay 0", "replay 0", "run 4", "capture", "replay 1", "replay 0"
     ]  # fmt: skip
+    counts = cycles.counts()
+    assert counts == GraphCounts(4, 2, 2, counts.capture_seconds, 0, 0)
+    assert counts.capture_seconds > 0
 
 
-def test_the_capture_used_longest_ago_goes_first() -> None:
-    """Beyond the most that are kept, the oldest shape starts over and the others stay."""
+def test_without_graphs_everything_runs_as_it_is() -> None:
+    """No shape is rounded, no program widened, and every cycle counts as eager."""
     device = Device()
-    cycles = CapturedCycles(device.run, LIMITS, device.capture)
-    for rows in range(1, MAX_GRAPHS + 2):
-        cycles(DETECT, shape_of(rows))
-        cycles(DETECT, shape_of(rows))
-        cycles(DETECT, shape_of(2 if rows > 1 else 1))
-    device.done.clear()
-    cycles(DETECT, shape_of(2))
-    cycles(DETECT, shape_of(1))
-    assert device.done == ["replay 1", "run 1", "capture"]
+    cycles = GraphedCycles(device.run, MOST, None)
+    for _ in range(3):
+        cycle(cycles, 3, DETECT)
+    assert cycles.program(DETECT) == DETECT
+    assert device.done == ["run 3"] * 3
+    assert cycles.counts() == GraphCounts(eager=3)
 
 
-def test_where_capturing_fails_cycles_go_on_without(caplog: pytest.LogCaptureFixture) -> None:
-    """The failure is said once, and every cycle still runs once."""
-    device = Device(refuses=True)
-    cycles = CapturedCycles(device.run, LIMITS, device.capture)
+def test_the_capture_used_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most that are kept, the oldest starts over and the others stay."""
+    monkeypatch.setattr(graphs, "MAX_GRAPHS", 2)
+    device = Device()
+    cycles = GraphedCycles(device.run, MOST, device.capture)
+    for rows in (1, 2, 1, 4, 1, 2):
+        cycle(cycles, rows)
+    assert device.done == [
+        "run 1", "capture", "run 2", "capture", "replay 0", "run 4", "capture", "replay 0",
+        "run 2", "capture",
+    ]  # fmt: skip
+    assert cycles.counts().evictions == 2
+
+
+def test_a_failed_capture_costs_one_graph(caplog: pytest.LogCaptureFixture) -> None:
+    """Its cycles run as they are, the others keep theirs; each kind of failure is said once."""
+    full = [torch.OutOfMemoryError("CUDA out of memory") for _ in range(2)]
+    device = Device({2: full, 4: [RuntimeError("not permitted when capturing")]})
+    cycles = GraphedCycles(device.run, MOST, device.capture)
     with caplog.at_level(logging.WARNING):
-        for rows in (1, 1, 1, 2, 2):
-            cycles(DETECT, shape_of(rows))
-    assert device.done == ["run 1"] * 3 + ["run 2"] * 2
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "run without graphs" in caplog.text
+        for rows in (1, 2, 2, 4, 4, 1):
+            cycle(cycles, rows)
+        cycle(cycles, 2, DETECT)
+    assert device.done == [
+        "run 1", "capture", "run 2", "run 2", "run 4", "run 4", "replay 0", "run 2"
+    ]  # fmt: skip
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "of 2 rows failed" in caplog.messages[0]
+    assert "OutOfMemoryError: CUDA out of memory" in caplog.messages[0]
+    assert "RuntimeError: not permitted" in caplog.messages[1]
+    counts = cycles.counts()
+    assert (counts.failures, counts.captures, counts.replays, counts.eager) == (3, 1, 1, 6)
+
+
+def test_a_failed_capture_is_tried_again_after_a_while() -> None:
+    """When memory is free again the graph is made; one that always fails is let be at last."""
+    device = Device({2: [RuntimeError("full")], 4: [RuntimeError("never")] * 99})
+    cycles = GraphedCycles(device.run, MOST, device.capture)
+    for _ in range(RETRY_AFTER + 2):
+        cycle(cycles, 2)
+    assert cycles.counts().captures == 1
+    cycle(cycles, 2)
+    assert device.done[-1] == "replay 0"
+    for _ in range((MAX_TRIES + 2) * (RETRY_AFTER + 1)):
+        cycle(cycles, 4)
+    assert cycles.counts().failures == 1 + MAX_TRIES
+
+
+def test_every_program_is_served_by_a_captured_one() -> None:
+    """What is captured has all that rows ask for, and is drawn at random only where one asks."""
+    cycles = GraphedCycles(Device().run, MOST, Device().capture)
+    for wanted in map(Program._make, product((False, True), repeat=5)):
+        if not any(wanted[:3]) or (not wanted.text and any(wanted[3:])):
+            continue  # an empty batch, or thinking that is no text
+        served = cycles.program(wanted)
+        assert served.serves(wanted)
+        assert served.random == wanted.random
+        if not (wanted.detect or wanted.point):
+            assert served.steps == wanted.steps
+        if wanted.detect and not wanted.random:
+            assert served in PREPARED
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_rung_covers_what_is_in_use(seed: int) -> None:
+    """Whatever the engine's size and what is in use, there is a rung; and few of them in all."""
+    rng = random.Random(seed)
+    rows = rng.randint(1, 130)
+    most = Shape(rows, rng.randint(1, rows), 8, rng.randint(34, 21 * rows + 34), 32)
+    cycles = GraphedCycles(Device().run, most, Device().capture)
+    assert len(cycles.rungs) * len(PREPARED) <= graphs.MAX_GRAPHS
+    for _ in range(50):
+        least = Shape(*(rng.randint(1, limit) for limit in most))
+        rung = cycles.rung(TEXT, least)
+        assert rung is not None
+        assert rung.covers(least)
+        assert most.covers(rung)
 
 
 @pytest.mark.parametrize(
-    ("shape", "rounded"),
+    ("least", "rung"),
     [
-        ((1, 1, 1, 2, 1), (1, 1, 1, 2, 1)),
-        ((3, 3, 1, 5, 3), (4, 4, 1, 8, 4)),  # powers of two while small
-        ((33, 17, 5, 70, 9), (40, 24, 8, 80, 16)),  # multiples above
-        ((63, 64, 8, 1300, 30), (64, 64, 8, 1312, 32)),
-        ((9, 0, 0, 20, 1), (16, 0, 0, 32, 1)),  # questions without pictures
+        ((1, 1, 1, 2, 1), (1, 1, 1, 33, 32)),
+        ((1, 0, 0, 33, 32), (1, 1, 1, 33, 32)),  # a long answer, without a picture
+        ((8, 2, 4, 9, 1), (8, 2, 8, 33, 32)),  # two pictures with four questions each
+        ((30, 30, 1, 40, 2), (32, 32, 1, 73, 8)),  # a picture each
+        ((32, 8, 4, 33, 1), (32, 8, 8, 73, 8)),
+        ((32, 10, 4, 33, 1), (48, 12, 8, 105, 8)),  # more pages than four rows a picture have
+        ((64, 30, 3, 65, 2), (64, 32, 8, 137, 32)),
+        ((64, 60, 2, 500, 20), (64, 64, 8, 548, 32)),
+        ((64, 64, 8, 1345, 32), MOST),
     ],
 )
-def test_graph_shapes_round_up(shape: tuple[int, ...], rounded: tuple[int, ...]) -> None:
-    """Few shapes serve all batches, each at least as large as what it serves."""
-    device = Device()
-    cycles = CapturedCycles(device.run, Shape(64, 64, 8, 2113, 32), device.capture)
-    assert cycles.round_up(Shape(*shape)) == Shape(*rounded)
+def test_rungs_of_the_large_model(least: tuple[int, ...], rung: tuple[int, ...]) -> None:
+    """No more than R pages are read for R rows, and a fourth of it where rows share pictures."""
+    cycles = GraphedCycles(Device().run, MOST, Device().capture)
+    assert cycles.rung(TEXT, Shape(*least)) == Shape(*rung)
+    assert all(one.pages <= one.rows for one in ladder(MOST))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pipeline.moondream as moondream
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.clock import Clock
-from pipeline.core.engines import EngineRequest, Ticket
+from pipeline.core.engines import DeviceWork, EngineRequest, Ticket
 from pipeline.core.errors import EngineError
 from pipeline.core.machine import how_to_install
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
@@ -76,6 +76,7 @@ class MoondreamEngine:
         self._in_hand: list[_AskedFrame] = []
         self._again: deque[Ticket] = deque()
         self._has_raised = False
+        self._work_done = DeviceWork()
         self._line = RequestLine(self._work, self._let_go, clock)
 
     @property
@@ -86,6 +87,21 @@ class MoondreamEngine:
     def submit(self, request: EngineRequest) -> Ticket:
         """Put a request in line; returns at once."""
         return self._line.submit(request)
+
+    def device_work(self) -> DeviceWork:
+        """What the model has done on its device so far; the last known once it is closed."""
+        model = self._model
+        if model is not None:
+            graphs = model.graph_counts()
+            self._work_done = DeviceWork(
+                graphs.replays,
+                graphs.eager,
+                graphs.captures,
+                graphs.failures,
+                graphs.evictions,
+                graphs.capture_seconds,
+            )
+        return self._work_done
 
     def close(self) -> None:
         """Fail everything outstanding and free the model. Safe to repeat."""

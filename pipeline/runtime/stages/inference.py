@@ -75,11 +75,13 @@ class InferenceStage:
         return tuple(self._at_work)
 
     def poll(self) -> None:
-        """Measure the queues."""
+        """Measure the queues and the engines."""
         now = self._context.clock.monotonic()
         if now - self._measured_at < _MEASURE_EVERY_S:
             return
         self._measured_at = now
+        for one in self._at_work.values():
+            one.worker.report_device_work()
         with suppress(QueueError):  # the queue reports it
             self._measure(self._context.queues.jobs.backlog())
 
