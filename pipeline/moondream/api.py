@@ -3,10 +3,11 @@
 It chooses a device and a precision; the engine does the work.
 """
 
+import logging
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from pipeline.moondream.errors import MoondreamError, RequestError
 from pipeline.moondream.graphs import GraphCounts
 from pipeline.moondream.models import DEFAULT_MODEL
 from pipeline.moondream.network import Network
+from pipeline.moondream.resize import has_vips
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.strands import RequestTicket
+from pipeline.moondream.templates import Release, Resizer
 from pipeline.moondream.types import (
     MAX_OBJECTS,
     CaptionRequest,
@@ -35,6 +38,7 @@ from pipeline.moondream.types import (
     TextResult,
 )
 from pipeline.moondream.variant import read_variant
+from pipeline.moondream.weights import DTYPES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
     OnePicture = NDArray[np.uint8] | Image
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_log = logging.getLogger(__name__)
 
 _ResultT = TypeVar("_ResultT", DetectResult, PointResult, CountResult, TextResult)
 
@@ -61,6 +65,7 @@ class Moondream:
         self.language = language
         self.dims = network.dims
         self.device, self.dtype = network.device, network.dtype
+        self.resizer = network.resizer
         self.engine = MoondreamBatcher(network, language, options)
         self._lock = threading.Lock()
 
@@ -72,23 +77,30 @@ class Moondream:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         variant: str | Path | None = None,
+        *,
+        release: str | None = None,
+        resizer: Literal["auto", "pillow", "vips"] = "auto",
         **options: Any,
     ) -> Self:
         """Load a Hugging Face repository or a local folder.
 
         Args:
             model: a repository name, or a folder with model.safetensors and tokenizer.json.
-            revision: a release such as "2025-06-21" (the default), or a commit.
+            revision: a release such as "2025-06-21" (the default), or RELEASE@COMMIT.
             device: "auto" uses CUDA, else Apple's mps, else the CPU.
-            dtype: "auto" keeps the file's precision on an accelerator, float32 on a CPU.
+            dtype: "auto" keeps the file's precision on an accelerator that has it, else takes
+                float16 or float32; float32 on a CPU.
             variant: a LoRA file to apply.
+            release: the release the files are of, where `revision` does not say it.
+            resizer: "auto" is what the release's own code resizes pictures with.
             options: the fields of EngineOptions, such as `max_batch`.
 
         Raises:
             CheckpointError: with a sentence about what does not fit.
         """
         place = choose_device(device)
-        checkpoint = open_checkpoint(model, revision)
+        checkpoint = open_checkpoint(model, revision, release=release)
+        resized_by = choose_resizer(resizer, checkpoint.release)
         precision = choose_dtype(dtype, place, checkpoint.stored_dtype)
         state = checkpoint.read(place, precision)
         extra = None
@@ -97,7 +109,9 @@ class Moondream:
                 raise RequestError(f"release {checkpoint.release.name} takes no variant")
             extra = read_variant(Path(variant), checkpoint.dims.text, place, precision)
         with torch.inference_mode():
-            network = Network.from_state(state, checkpoint.dims, checkpoint.release, extra)
+            network = Network.from_state(
+                state, checkpoint.dims, checkpoint.release, extra, resized_by
+            )
         language = Language(checkpoint.release, checkpoint.tokenizer, checkpoint.dims)
         return cls(network, language, EngineOptions(**options))
 
@@ -243,20 +257,102 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_dtype(
-    dtype: str | torch.dtype, device: torch.device, stored: torch.dtype
+    dtype: str | torch.dtype,
+    device: torch.device,
+    stored: torch.dtype,
+    fast: Callable[[torch.device], frozenset[torch.dtype]] | None = None,
 ) -> torch.dtype:
-    """Return the precision; "auto" is the file's on an accelerator, float32 on a CPU."""
-    if isinstance(dtype, torch.dtype):
-        chosen = dtype
-    elif dtype == "auto":
-        chosen = torch.float32 if device.type == "cpu" else stored
-    elif dtype in DTYPES:
-        chosen = DTYPES[dtype]
-    else:
+    """Return the precision; "auto" is the file's on an accelerator, float32 on a CPU.
+
+    Where the device only emulates the file's precision (`fast` says which half precisions it
+    computes in), the other half is taken, else float32, and the log says so.
+    """
+    if not isinstance(dtype, torch.dtype) and dtype != "auto" and dtype not in DTYPES:
         raise MoondreamError(f"dtype {dtype!r} is not known; use auto, {', '.join(DTYPES)}")
-    if chosen is torch.float16 and device.type == "cpu":
-        raise MoondreamError("float16 needs an accelerator; use bfloat16 or float32 on the CPU")
-    return chosen
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if device.type == "cpu":
+        if chosen is torch.float16:
+            raise MoondreamError("float16 needs an accelerator; use bfloat16 or float32 on the CPU")
+        return chosen or torch.float32
+    halves = (fast or fast_halves)(device)
+    if chosen is not None:
+        if chosen is not torch.float32 and chosen not in halves:
+            _log.warning("%s computes slowly in %s; dtype auto avoids it", device, _named(chosen))
+        return chosen
+    if stored is torch.float32 or stored in halves:
+        if stored is torch.float16:
+            _log.info(
+                "the weights are stored in float16 and run in it, as they were published; if "
+                "requests fail because their numbers overflow, use dtype bfloat16 or float32"
+            )
+        return stored
+    if halves:
+        other = next(iter(halves))
+        risk = "numbers may overflow, in which case a request fails and says so"
+        cost = risk if other is torch.float16 else "answers differ a little from the published ones"
+        _log.warning(
+            "%s does not compute in %s, which the weights are stored in: %s is used, and %s; "
+            "dtype float32 is exact, slower and takes twice the memory",
+            device, _named(stored), _named(other), cost,
+        )  # fmt: skip
+        return other
+    _log.warning(
+        "%s computes slowly in half precision: float32 is used, which takes twice the memory of "
+        "the file", device,
+    )  # fmt: skip
+    return torch.float32
+
+
+def fast_halves(device: torch.device) -> frozenset[torch.dtype]:
+    """Return the half precisions a device computes in, rather than emulates."""
+    if device.type == "cuda" and torch.cuda.is_available():
+        return halves_of_cuda(
+            torch.cuda.get_device_capability(device),
+            has_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
+        )
+    # Apple's mps has bfloat16 from macOS 14 on.
+    mps = torch.backends.mps
+    if device.type == "mps" and mps.is_available() and not mps.is_macos_or_newer(14, 0):
+        return frozenset({torch.float16})
+    return frozenset({torch.bfloat16, torch.float16})
+
+
+def halves_of_cuda(capability: tuple[int, int], *, has_bf16: bool) -> frozenset[torch.dtype]:
+    """Return the fast half precisions of an NVIDIA GPU: float16 is one from Volta (7.0) on."""
+    halves = {torch.float16} if capability >= (7, 0) else set()
+    return frozenset(halves | {torch.bfloat16}) if has_bf16 else frozenset(halves)
+
+
+def choose_resizer(
+    resizer: str, release: Release, has_vips: Callable[[], bool] = has_vips
+) -> Resizer:
+    """Return what resizes pictures; "auto" is what the release's own code does it with.
+
+    Where that is libvips and the library is not here, pictures are resized as Pillow does, and the
+    log says so; asked for by name it must be here.
+    """
+    if resizer not in ("auto", "pillow", "vips"):
+        raise MoondreamError(f"resizer {resizer!r} is not known; use auto, pillow or vips")
+    if resizer == "pillow" or (resizer == "auto" and release.resizer == "pillow"):
+        return "pillow"
+    if has_vips():
+        return "vips"
+    if resizer == "vips":
+        raise MoondreamError(
+            "resizer vips needs the library pyvips, which is not installed here; install the extra "
+            "`vips` (pyvips and pyvips-binary), or use resizer pillow"
+        )
+    _log.warning(
+        "release %s was published with libvips, which is not installed here: pictures are resized "
+        "as Pillow does it, whose enlarged pictures differ by 3 to 4 of 255 grey levels on "
+        "average; install the extra `vips` (pyvips and pyvips-binary), or write resizer: pillow to "
+        "say that this is meant", release.name,
+    )  # fmt: skip
+    return "pillow"
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _result_of(ticket: RequestTicket) -> Result:

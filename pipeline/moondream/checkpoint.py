@@ -1,6 +1,6 @@
 """A checkpoint: finds and checks weights, sizes, release and tokenizer that belong together."""
 
-import json
+import logging
 import re
 import shutil
 import sys
@@ -12,25 +12,37 @@ from typing import Any
 import torch
 
 from pipeline.moondream import hub
-from pipeline.moondream.dims import Dims, config_groups
+from pipeline.moondream.dims import Dims
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.hub import HubFile
-from pipeline.moondream.models import DEFAULT_MODEL, TOKENIZERS, KnownModel, find_model
+from pipeline.moondream.models import (
+    DEFAULT_MODEL,
+    KnownModel,
+    fetch_config,
+    find_model,
+    model_at,
+    read_config,
+)
 from pipeline.moondream.releases import (
     LATEST_RELEASE,
     RELEASES,
-    is_early_config,
     release_from_config,
     release_named,
+)
+from pipeline.moondream.revisions import (
+    NO_SMALL_MODEL,
+    Wanted,
+    stated_release,
+    wanted,
+    wanted_of_folder,
 )
 from pipeline.moondream.templates import Release
 from pipeline.moondream.tensors import tensor_table
 from pipeline.moondream.tokenizer import TextTokenizer
-from pipeline.moondream.weights import WeightFile, open_weights
+from pipeline.moondream.weights import DTYPES, WeightFile, open_weights
+
+_log = logging.getLogger(__name__)
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
-# The newest release with the tokenizer and prompts that a config without an answer token means.
-_EARLY_RELEASE = "2025-04-14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,92 +71,120 @@ def open_checkpoint(
     model: str | Path = DEFAULT_MODEL,
     revision: str | None = None,
     cache_dir: Path | None = None,
+    release: str | None = None,
 ) -> CheckpointFile:
     """Find a model by repository or folder, and check that its parts belong together.
 
     A folder has `model.safetensors`, `tokenizer.json` and, where it differs from the release,
     `config.json`. `revision` is the name of a release; for a repository also a commit, tag or
-    branch, or `RELEASE@COMMIT` to say both. Raises CheckpointError with one sentence.
+    branch, or `RELEASE@COMMIT` to say both. `release` says the release apart from that. Files
+    whose release is neither said nor known are refused. Raises CheckpointError with one sentence.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return _from_folder(folder, revision)
+        return _from_folder(folder, revision, release)
     if folder.exists():
         raise CheckpointError(f"{model} is a file; give the folder that contains it")
     if not _REPOSITORY.fullmatch(str(model)):
         raise CheckpointError(
             f"{model} is neither a folder nor a repository name such as {DEFAULT_MODEL}"
         )
-    return _from_hub(str(model), revision, cache_dir)
+    return _from_hub(str(model), wanted(str(model), revision, release), cache_dir)
 
 
-def _from_folder(folder: Path, revision: str | None) -> CheckpointFile:
+def _from_folder(folder: Path, revision: str | None, release: str | None) -> CheckpointFile:
+    said = wanted_of_folder(folder, revision, release)
     path = folder / "config.json"
-    config = _config(path) if path.is_file() else {}
-    release = _release(revision, config)
+    config = read_config(path) if path.is_file() else {}
+    dims = Dims.from_config(config)
+    tokenizer = TextTokenizer.open(folder / "tokenizer.json")
+    weights = _open_weights(folder, dims)
+    name = said.release or stated_release(config) or _release_of_files(folder, weights, tokenizer)
+    _check_stored(str(folder), release_named(name), weights, said)
     return _assembled(
-        str(folder), config, release, (folder / "model.safetensors", folder / "tokenizer.json")
+        str(folder), release_from_config(release_named(name), config), dims, tokenizer, weights
     )
 
 
-def _from_hub(model: str, revision: str | None, cache_dir: Path | None) -> CheckpointFile:
-    name, _, commit = (revision or "").rpartition("@")
-    if not name and (revision is None or revision in RELEASES):
-        known = find_model(model, revision)
-        if known is not None:
-            try:
-                weights, tokenizer = (hub.fetch(file, cache_dir) for file in known.files)
-            except hub.NotDownloadedError as error:
-                raise CheckpointError(_not_downloaded(known, error.why)) from error
-            release = release_named(known.release)
-            return _assembled(f"{model} {release.name}", {}, release, (weights, tokenizer))
-    if revision is None:
-        raise CheckpointError(
-            f"{model} needs a revision: give a commit, so that its files cannot change unnoticed"
-        )
+def _open_weights(folder: Path, dims: Dims) -> WeightFile:
+    path = folder / "model.safetensors"
+    others = sorted(folder.glob("*.mf*")) if not path.is_file() else []
+    if others:
+        raise CheckpointError(f"{others[0]} cannot be loaded: {NO_SMALL_MODEL}")
+    return open_weights(path, tensor_table(dims))
+
+
+def _from_hub(model: str, asked: Wanted, cache_dir: Path | None) -> CheckpointFile:
+    config: Mapping[str, Any] = {}
+    if asked.files is None:
+        found = find_model(model, asked.release)
+        assert found is not None, "only known repositories need no revision"
+        name = f"{model} {found.release}"
+    else:
+        config = fetch_config(model, asked.files, cache_dir)
+        found = model_at(model, asked, config)
+        name = f"{model} at {asked.files}"
     try:
-        config = _config(hub.fetch(HubFile(model, commit, "config.json"), cache_dir))
-    except hub.MissingFileError:
-        config = {}
-    release = _release(name or None, config)
-    # A repository without ids of its own has weights for the release's tokenizer, and often an
-    # older tokenizer beside them.
-    own = "tokenizer" in config_groups(config)
-    tokenizer_file = (
-        HubFile(model, commit, "tokenizer.json") if own else TOKENIZERS[release.tokenizer]
-    )
-    weights = hub.fetch(HubFile(model, commit, "model.safetensors"), cache_dir)
-    tokenizer = hub.fetch(tokenizer_file, cache_dir)
-    return _assembled(f"{model} at {commit}", config, release, (weights, tokenizer))
+        weights, tokenizer = (hub.fetch(file, cache_dir) for file in found.files)
+    except hub.NotDownloadedError as error:
+        raise CheckpointError(_not_downloaded(found, asked, error)) from error
+    release = release_from_config(release_named(found.release), config)
+    dims = Dims.from_config(config)
+    opened = open_weights(weights, tensor_table(dims))
+    _check_stored(name, release, opened, asked, is_official=model == DEFAULT_MODEL)
+    return _assembled(name, release, dims, TextTokenizer.open(tokenizer), opened)
 
 
-def _not_downloaded(known: KnownModel, why: str) -> str:
+def _not_downloaded(found: KnownModel, asked: Wanted, error: hub.NotDownloadedError) -> str:
     moonwatch = "moonwatch" if shutil.which("moonwatch") else f"{sys.executable} -m pipeline"
-    pull = f"{moonwatch} models pull {known.model} --revision {known.release}"
-    return f"release {known.release} of {known.model} is not downloaded: run `{pull}` ({why})"
+    revision = found.release if asked.files is None else f"{found.release}@{asked.files}"
+    pull = f"{moonwatch} models pull {found.model} --revision {revision}"
+    if asked.files is not None:
+        return f"{error}; fetch it with `{pull}`"
+    return f"release {found.release} of {found.model} is not downloaded: run `{pull}` ({error.why})"
 
 
-def _release(name: str | None, config: Mapping[str, Any]) -> Release:
-    if name is None:
-        name = _EARLY_RELEASE if is_early_config(config) else LATEST_RELEASE
-    return release_from_config(release_named(name), config)
+def _release_of_files(folder: Path, weights: WeightFile, tokenizer: TextTokenizer) -> str:
+    """Return the release that nobody states, where the files allow a single one."""
+    latest = RELEASES[LATEST_RELEASE]
+    is_latest = tokenizer.has_special(latest.ids.known())
+    if is_latest and weights.stored_dtype != torch.float16 and not weights.is_packed:
+        return latest.name
+    if weights.is_packed:
+        why = "its layers are in 4 bits, as only release 2025-04-14 was published"
+    elif weights.stored_dtype == torch.float16:
+        why = f"its weights are stored in float16, and those of {LATEST_RELEASE} are in bfloat16"
+    else:
+        why = f"its tokenizer is not that of {LATEST_RELEASE}"
+    raise CheckpointError(
+        f"{folder} does not say which release of Moondream 2 it is: {why}; give the release, with "
+        f'`revision:`, `release:` or as "release" in config.json; known releases: '
+        f"{', '.join(RELEASES)}"
+    )
+
+
+def _check_stored(
+    place: str, release: Release, weights: WeightFile, asked: Wanted, *, is_official: bool = False
+) -> None:
+    """Compare the precision of the weights with the one the release was published in."""
+    published = DTYPES[release.stored]
+    if weights.is_packed or weights.stored_dtype in (published, torch.float32):
+        return
+    stored = str(weights.stored_dtype).removeprefix("torch.")
+    said = (
+        f"the weights of {place} are stored in {stored}, but release {release.name} was published "
+        f"in {release.stored}"
+    )
+    if is_official and (release.stored == "bfloat16" or not asked.is_certain):
+        raise CheckpointError(
+            f"{said}: they are of another release; give the name of that release as the revision"
+        )
+    if asked.release is not None:
+        _log.warning("%s; if they are of another release, its answers are fluent nonsense", said)
 
 
 def _assembled(
-    name: str, config: Mapping[str, Any], release: Release, paths: tuple[Path, Path]
+    name: str, release: Release, dims: Dims, tokenizer: TextTokenizer, weights: WeightFile
 ) -> CheckpointFile:
-    dims = Dims.from_config(config)
-    tokenizer = TextTokenizer.open(paths[1])
     tokenizer.check(release, dims.text.vocab_size)
-    weights = open_weights(paths[0], tensor_table(dims))
     return CheckpointFile(name, dims, release, tokenizer, weights)
-
-
-def _config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a JSON file: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} must hold a mapping with text, vision and region")
-    return config

@@ -1,6 +1,7 @@
 """Pictures to the crops the vision encoder sees: one global view and overlapping local windows."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.errors import PictureError
-from pipeline.moondream.resize import resize
+from pipeline.moondream.resize import resize, resize_with_vips
+from pipeline.moondream.templates import PixelPrecision, Resizer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,26 +47,24 @@ def make_crops(
     vision: VisionDims,
     max_crops: int | None = None,
     device: torch.device | str = "cpu",
+    resizer: Resizer = "pillow",
 ) -> Crops:
     """Return the crops of a uint8 RGB array (H, W, 3) or a PIL image, made on `device`.
 
     `max_crops` limits the local crops below what the model was trained with; 1 leaves only the
-    global view. Raises PictureError for anything that is not a picture.
+    global view. The resizer `vips` works on the CPU. Raises PictureError for anything that is not
+    a picture.
     """
     rgb = to_rgb(picture)
     height, width = rgb.shape[:2]
     rows, cols = tiling(height, width, vision, max_crops)
     side, step = vision.crop_size, vision.window_patches * vision.enc_patch_size
-    device = torch.device(device)
-    # Elsewhere torch may lack what resizing needs, as on Apple's mps.
-    place = device if device.type in RESIZES_ON else torch.device("cpu")
-    # torch warns about an array it may not write to, as frames shared by tasks are.
-    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(place)
-    if rows * cols == 1:
-        (overview,) = resize(whole, [(side, side)])
+    device, border = torch.device(device), side - step
+    sizes = [(side, side), (cols * step + border, rows * step + border)]
+    overview, *rest = _resized(rgb, sizes if rows * cols > 1 else sizes[:1], device, resizer)
+    if not rest:
         return Crops(overview[None].to(device), 1, 1, (width, height))
-    border = side - step
-    overview, large = resize(whole, [(side, side), (cols * step + border, rows * step + border)])
+    (large,) = rest
     local = [
         large[row * step : row * step + side, col * step : col * step + side]
         for row in range(rows)
@@ -72,6 +72,18 @@ def make_crops(
     ]
     pixels = torch.stack([overview, *local]).to(device)
     return Crops(pixels, rows, cols, (width, height))
+
+
+def _resized(
+    rgb: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]], device: torch.device, by: Resizer
+) -> list[torch.Tensor]:
+    if by == "vips":
+        return resize_with_vips(rgb, sizes_wh)
+    # Elsewhere torch may lack what resizing needs, as on Apple's mps.
+    place = device if device.type in RESIZES_ON else torch.device("cpu")
+    # torch warns about an array it may not write to, as frames shared by tasks are.
+    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(place)
+    return resize(whole, sizes_wh)
 
 
 def tiling(
@@ -141,11 +153,13 @@ def _from_pil(picture: Any) -> NDArray[np.uint8]:
         raise PictureError(f"the picture cannot be read: {error}") from error
 
 
-@lru_cache(maxsize=1)
-def pixel_lut() -> torch.Tensor:
-    """Return the normalised value of each byte, float32 (256,), as bfloat16 arithmetic gives it.
+@lru_cache(maxsize=2)
+def pixel_lut(precision: PixelPrecision = "bfloat16") -> torch.Tensor:
+    """Return the normalised value of each byte, float32 (256,), as a release's code computes it.
 
-    Every step is rounded to bfloat16, whatever the dtype of the model. Do not write to it.
+    Every step is rounded to `precision`, whatever the dtype of the model: up to 0.0039 from the
+    exact value in bfloat16, and 0.0005 in float16. Do not write to it.
     """
-    values = torch.arange(256, dtype=torch.uint8).to(torch.bfloat16)
+    dtype = torch.float16 if precision == "float16" else torch.bfloat16
+    values = torch.arange(256, dtype=torch.uint8).to(dtype)
     return values.div(255).sub(0.5).div(0.5).to(torch.float32)

@@ -3,7 +3,6 @@
 The cache, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` are those of the huggingface_hub library.
 """
 
-import hashlib
 import re
 import socket
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from pipeline.moondream import first_seen
 from pipeline.moondream.errors import CheckpointError
+from pipeline.moondream.first_seen import Sight, sha256_of
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_BLOCK = 1 << 20
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _REACH_S = 5.0
 
@@ -72,8 +72,8 @@ def fetch(file: HubFile, cache_dir: Path | None = None) -> Path:
     """Return a local copy, fetching it where the cache has none.
 
     A file that was just fetched is hashed; of a cached one only the size is checked, as hashing
-    takes longer than loading. Raises CheckpointError, and MissingFileError where only the file is
-    missing.
+    takes longer than loading. A file whose hash is not known must be what it was when it was first
+    seen. Raises CheckpointError, and MissingFileError where only the file is missing.
     """
     cached = _cached(file, cache_dir)
     if cached is _CACHED_NO_EXIST:
@@ -84,7 +84,36 @@ def fetch(file: HubFile, cache_dir: Path | None = None) -> Path:
         raise CheckpointError(
             f"{file} is damaged: {problem}; delete {path.resolve()} and fetch it again"
         )
+    if file.sha256 is None:
+        now = Sight.of(path, deep=cached is None)
+        before = sight_of(file, cache_dir)
+        if before is None:
+            first_seen.write(file.repo, file.revision, file.path, now, cache_dir)
+        elif changed := change(file, before, now):
+            raise CheckpointError(changed)
     return path
+
+
+def sight_of(file: HubFile, cache_dir: Path | None = None) -> Sight | None:
+    """Return what an unpinned file was when it was first fetched here, or None."""
+    return first_seen.recorded(file.repo, file.revision, file.path, cache_dir)
+
+
+def change(file: HubFile, before: Sight, now: Sight) -> str | None:
+    """Return a sentence about what has changed since a file was first seen, or None."""
+    difference = before.difference(now)
+    if difference is None:
+        return None
+    commit = (
+        f" the first was at commit {before.commit}, which can be given as the revision;"
+        if before.commit and before.commit != file.revision
+        else ""
+    )
+    return (
+        f"{file} has changed since it was first seen on {before.seen}: {difference};{commit} if "
+        f"you trust the new file, run `moonwatch models pull {file.repo} --revision "
+        f"{file.revision} --trust-changed`"
+    )
 
 
 def damage(path: Path, file: HubFile, *, deep: bool) -> str | None:
@@ -101,15 +130,6 @@ def damage(path: Path, file: HubFile, *, deep: bool) -> str | None:
     if deep and (found := sha256_of(path)) != file.sha256:
         return f"its sha256 is {found} and should be {file.sha256}"
     return None
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _cached(file: HubFile, cache_dir: Path | None) -> object:

@@ -11,20 +11,24 @@ import torch
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.layers import State
 from pipeline.moondream.region import RegionModel
-from pipeline.moondream.templates import Release
+from pipeline.moondream.templates import Release, Resizer
 from pipeline.moondream.text import TextModel
 from pipeline.moondream.vision import VisionModel
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Vision, text and region model; all tensors share one device and dtype."""
+    """Vision, text and region model; all tensors share one device and dtype.
+
+    `resizer` is what its pictures are resized with before they are encoded.
+    """
 
     dims: Dims
     bos: int
     vision: VisionModel
     text: TextModel
     region: RegionModel
+    resizer: Resizer = "pillow"
 
     @classmethod
     def from_state(
@@ -33,14 +37,16 @@ class Network:
         dims: Dims,
         release: Release,
         variant: State | None = None,
+        resizer: Resizer = "pillow",
     ) -> Self:
         """Build the parts around the tensors of `state`; nothing is copied but small tables."""
         return cls(
             dims=dims,
             bos=release.ids.bos,
-            vision=VisionModel(state, dims.vision),
+            vision=VisionModel(state, dims.vision, release.pixels),
             text=TextModel(state, dims.text, variant),
             region=RegionModel(state, dims.region, release.size_decoding),
+            resizer=resizer,
         )
 
     @property

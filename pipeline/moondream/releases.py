@@ -137,6 +137,11 @@ _APRIL = Release(
     ),
     tokenizer="codegen",
     question_space=True,
+    # The code of the four early checkpoints, the 4-bit one included, normalises in float16 and
+    # cannot do without libvips; that of June uses bfloat16, and libvips only where it finds it.
+    stored="float16",
+    pixels="float16",
+    resizer="vips",
 )
 _MARCH = replace(_APRIL, name="2025-03-27", temperature=0.0)
 _JANUARY = replace(

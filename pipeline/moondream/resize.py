@@ -6,6 +6,7 @@ their sums stay below 2^24, where float32 arithmetic on whole numbers is exact i
 lets a fast float32 kernel (a weighted bag of rows) do an integer's work.
 """
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -151,3 +152,34 @@ def pillow_weights(n_in: int, n_out: int) -> tuple[NDArray[np.int64], NDArray[np
 
 def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(x) < _LOBES, np.sinc(x) * np.sinc(x / _LOBES), 0.0)
+
+
+def has_vips() -> bool:
+    """Whether libvips can be used here; nothing is imported to find out."""
+    return importlib.util.find_spec("pyvips") is not None
+
+
+def resize_with_vips(
+    picture: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]]
+) -> list[torch.Tensor]:
+    """Return `picture` (H, W, 3) in each of the sizes as libvips resizes it, on the CPU.
+
+    It shrinks with Lanczos as Pillow does, but enlarges with a cubic filter and half a pixel
+    further. Needs the library pyvips.
+    """
+    import pyvips
+
+    # Its cache of results would keep the last hundred frames alive.
+    pyvips.cache_set_max(0)
+    image = pyvips.Image.new_from_array(picture)
+    resized = []
+    for width, height in sizes_wh:
+        now = image.resize(width / image.width, vscale=height / image.height).numpy()
+        if now.shape[:2] != (height, width):
+            raise PictureError(
+                f"libvips made {now.shape[1]} x {now.shape[0]} of a picture of {image.width} x "
+                f"{image.height} pixels instead of {width} x {height}; use the resizer pillow"
+            )
+        # Where no size changes it is the frame itself, which is shared.
+        resized.append(torch.from_numpy(np.array(now, np.uint8, order="C")))
+    return resized

@@ -80,7 +80,11 @@ class Runner:
         """Make the crops of a picture; raises PictureError for anything else."""
         with self.stages.timed("resize"):
             picture.crops = make_crops(
-                picture.source, self._network.dims.vision, picture.max_crops, self._network.device
+                picture.source,
+                self._network.dims.vision,
+                picture.max_crops,
+                self._network.device,
+                self._network.resizer,
             )
 
     def prefill(self, strands: Sequence[Strand]) -> list[list[Read]]:

@@ -10,6 +10,8 @@ Ids = tuple[int, ...]
 PointRef = tuple[float, float]
 BoxRef = tuple[float, float, float, float]
 SpatialRef = PointRef | BoxRef
+Resizer = Literal["pillow", "vips"]
+PixelPrecision = Literal["bfloat16", "float16"]
 
 
 class Encoder(Protocol):
@@ -70,7 +72,9 @@ class Release:
     `size_decoding`: "log" is 2^(10 bin/1023 - 10), "linear" is bin/1024. `temperature`, `top_p`
     and `max_tokens` are what the release itself defaults to. `streaming`: "words" holds a word
     back until it is complete, "tokens" gives every token on its own. `extras`: reasoning, spatial
-    references, text-only questions and variants, which came together.
+    references, text-only questions and variants, which came together. `stored` is the precision
+    its weights were published in, `pixels` the one in which its code normalises pictures whatever
+    the precision of the model, `resizer` the library its code resizes them with.
     """
 
     name: str
@@ -86,6 +90,9 @@ class Release:
     max_tokens: int = 768
     streaming: Literal["words", "tokens"] = "words"
     extras: bool = False
+    stored: Literal["bfloat16", "float16"] = "bfloat16"
+    pixels: PixelPrecision = "bfloat16"
+    resizer: Resizer = "pillow"
 
     @property
     def caption_lengths(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Text to ids and back, and the pieces in which generated text is streamed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -14,12 +15,28 @@ if TYPE_CHECKING:
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x2F800, 0x2FA1F))
 
 
+# What both tokenizers call their control tokens, such as <|endoftext|>.
+_CONTROL = re.compile(r"<\|\w+\|>")
+
+
 class TextTokenizer:
-    """A `tokenizer.json` file; special tokens are never written out and never added."""
+    """A `tokenizer.json` file. Control tokens come from prompts alone: never from anybody's words.
+
+    Whoever writes <|endoftext|> into a question asks about these letters, and cannot end the
+    prompt with them. Control tokens are never written out either.
+    """
 
     def __init__(self, tokenizer: "Tokenizer", place: str) -> None:
         self._tokenizer = tokenizer
         self._place = place
+        control = {
+            token: added.content
+            for token, added in tokenizer.get_added_tokens_decoder().items()
+            if added.special or _CONTROL.fullmatch(added.content)
+        }
+        self._control = frozenset(control)
+        spellings = sorted(control.values(), key=len, reverse=True)
+        self._spelt_out = re.compile("|".join(map(re.escape, filter(None, spellings))) or r"(?!)")
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -35,17 +52,38 @@ class TextTokenizer:
             raise CheckpointError(f"{path} is not a tokenizer file: {error}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # as the text they are spelt with
         return cls(tokenizer, str(path))
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text."""
+        """Return the ids of a text; never a control token, whatever the text spells."""
+        ids = self._ids(text)
+        if self._control.isdisjoint(ids):
+            return ids
+        # Files that do not mark their control tokens as special: cut inside the spelling of one,
+        # both halves are ordinary text.
+        ids = [token for piece in self._cut(text) for token in self._ids(piece)]
+        return [token for token in ids if token not in self._control]
+
+    def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
+    def _cut(self, text: str) -> Iterator[str]:
+        start = 0
+        for found in self._spelt_out.finditer(text):
+            yield text[start : found.start() + 1]
+            start = found.start() + 1
+        yield text[start:]
+
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids; an incomplete character shows as U+FFFD."""
-        text: str = self._tokenizer.decode(list(ids))
+        """Return the text of ids, without control tokens; half a character shows as U+FFFD."""
+        text: str = self._tokenizer.decode([i for i in ids if i not in self._control])
         return text
+
+    def has_special(self, ids: Iterable[int]) -> bool:
+        """Whether all of these are special tokens here."""
+        return all(token in self._control for token in ids)
 
     def check(self, release: Release, vocab_size: int) -> None:
         """Raise CheckpointError unless this is a tokenizer for the release and the model."""
@@ -55,9 +93,8 @@ class TextTokenizer:
                 f"{self._place} has {size} tokens but the model's table has {vocab_size} rows; "
                 "give the tokenizer the model was trained with"
             )
-        added = self._tokenizer.get_added_tokens_decoder()
         for token in release.ids.known():
-            if token not in added or not added[token].special:
+            if token not in self._control:
                 raise CheckpointError(
                     f"{self._place} is not the tokenizer of release {release.name}: id {token} is "
                     f"{self._tokenizer.id_to_token(token)!r} there, not a special token; "

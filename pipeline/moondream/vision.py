@@ -18,6 +18,7 @@ from torch import Tensor
 from pipeline.moondream.crops import pixel_lut
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.layers import Linear, Mlp, Norm, State
+from pipeline.moondream.templates import PixelPrecision
 
 ROUND_INPUTS = 8  # half-precision matrix kernels are fast for multiples of it (588 becomes 592)
 
@@ -75,7 +76,7 @@ class VisionBlock:
 class VisionModel:
     """The picture encoder with its projection into the language model's space."""
 
-    def __init__(self, state: State, dims: VisionDims) -> None:
+    def __init__(self, state: State, dims: VisionDims, pixels: PixelPrecision = "bfloat16") -> None:
         self.dims = dims
         self._pos_emb = state["vision.pos_emb"]
         self._patch_emb = Linear.of(state, "vision.patch_emb")
@@ -86,7 +87,7 @@ class VisionModel:
         ]
         self._post_ln = Norm.of(state, "vision.post_ln")
         self._proj = Mlp.of(state, "vision.proj_mlp")
-        self._pixel_lut = pixel_lut().to(self._pos_emb)
+        self._pixel_lut = pixel_lut(pixels).to(self._pos_emb)
 
     def encode(self, crops_Nyxc: Tensor) -> Tensor:
         """Return the features (N, 729, E) of uint8 crops (N, 378, 378, 3)."""

@@ -11,8 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.tensors import Shape, canonical_name
+from pipeline.moondream.tensors import Shape, canonical_name, is_buffer
 
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _PACKED_PARTS = ("packed", "scale", "zero_point")
 # The file is mapped again after this many bytes, so that pages already copied are released.
@@ -134,6 +135,8 @@ def _grouped(header: list[tuple[str, Shape, str]]) -> dict[str, list[_TensorEntr
     tensors: dict[str, list[_TensorEntry]] = {}
     for stored_as, shape, dtype in header:
         name, transposed = canonical_name(stored_as)
+        if is_buffer(name):
+            continue
         base, _, part = name.rpartition(".")
         if part in _PACKED_PARTS and base.endswith(".weight"):
             tensors.setdefault(base, []).append(_TensorEntry(stored_as, shape, dtype, part=part))

@@ -13,9 +13,13 @@ from pipeline.testing import patience
 
 @dataclass
 class Hub:
-    """What the server has, `files[repo, revision][path]`, and what it was asked for."""
+    """What the server has, `files[repo, revision][path]`, and what it was asked for.
+
+    `commits` says which commit a tag or branch is at; a made-up one unless it is given.
+    """
 
     files: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -43,14 +47,14 @@ def serving() -> Iterator[Hub]:
             if content is None:
                 self.send_response(404)
                 self.send_header("X-Error-Code", _missing(hub, repo, revision))
-                self.send_header("X-Repo-Commit", _commit(revision))
+                self.send_header("X-Repo-Commit", _commit(hub, revision))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", _commit(revision))
+            self.send_header("X-Repo-Commit", _commit(hub, revision))
             self.end_headers()
             if body:
                 self.wfile.write(content)
@@ -67,7 +71,9 @@ def serving() -> Iterator[Hub]:
         server.server_close()
 
 
-def _commit(revision: str) -> str:
+def _commit(hub: Hub, revision: str) -> str:
+    if revision in hub.commits:
+        return hub.commits[revision]
     is_commit = len(revision) == 40 and set(revision) <= set("0123456789abcdef")
     return revision if is_commit else hashlib.sha1(revision.encode()).hexdigest()
 

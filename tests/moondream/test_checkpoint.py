@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,13 +38,133 @@ def test_a_folder_can_be_read_as_another_release(tmp_path: Path) -> None:
     assert open_checkpoint(folder, "2025-01-09").release.size_decoding == "linear"
 
 
+def early_config(**captions: list[int]) -> dict[str, Any]:
+    """A config with the special ids of the early releases, and these captions besides."""
+    group = {k: v for k, v in TINY["tokenizer"].items() if k != "answer_id"}
+    known = group["templates"]
+    templates = {**known, "caption": {**known["caption"], **captions}}
+    return {**TINY, "tokenizer": {**group, "eos_id": 0, "templates": templates}}
+
+
 def test_a_config_without_an_answer_token_is_read_as_an_early_release(tmp_path: Path) -> None:
-    """Its prompts have no closing id that comes twice."""
-    tokenizer = {k: v for k, v in TINY["tokenizer"].items() if k != "answer_id"}
-    config = {**TINY, "tokenizer": {**tokenizer, "eos_id": 0}}
+    """Its prompts have no closing id that comes twice; long captions came in March."""
+    config = early_config(long=[1, 22, 2, 3])
     checkpoint = open_checkpoint(write_folder(tmp_path, random_weights(), config=config))
     assert checkpoint.release.name == "2025-04-14"
     assert not checkpoint.release.extras
+
+
+def test_an_early_config_that_could_be_either_is_asked_for_its_release(tmp_path: Path) -> None:
+    """January reads sizes on another scale than March and April, with the same ids."""
+    folder = write_folder(tmp_path, random_weights(), config=early_config())
+    with pytest.raises(CheckpointError, match=r"read sizes differently; give the release"):
+        open_checkpoint(folder)
+    assert open_checkpoint(folder, release="2025-03-27").release.size_decoding == "log"
+
+
+def unmarked(**also: Any) -> dict[str, Any]:
+    """A config of tiny sizes that says nothing of prompts or a release, as published ones do."""
+    return {**{name: TINY[name] for name in ("text", "vision", "region")}, **also}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "special", "said"),
+    [
+        (torch.float16, 21, "its weights are stored in float16, and those of 2025-06-21 are in"),
+        (torch.float16, 0, "its weights are stored in float16"),
+        (torch.bfloat16, 0, "its tokenizer is not that of 2025-06-21"),  # the published folder
+        (torch.float32, 0, "its tokenizer is not that of 2025-06-21"),
+    ],
+)
+def test_a_folder_that_may_be_any_release_is_asked_for_it(
+    tmp_path: Path, dtype: torch.dtype, special: int, said: str
+) -> None:
+    """An old copy has the tensors of the newest release, and is never read as that."""
+    tokenizer = byte_tokenizer(special=special)
+    folder = write_folder(tmp_path, random_weights(dtype=dtype), unmarked(), tokenizer)
+    with pytest.raises(CheckpointError, match=said) as refused:
+        open_checkpoint(folder)
+    assert "give the release, with `revision:`, `release:`" in str(refused.value)
+
+
+def test_the_newest_tokenizer_beside_unmarked_weights_says_the_release(tmp_path: Path) -> None:
+    """Only the newest release has such special tokens; the sizes then lack its prompts' ids."""
+    folder = write_folder(tmp_path, random_weights(dtype=torch.bfloat16), unmarked())
+    with pytest.raises(CheckpointError, match="the prompts of release 2025-06-21 use id 32708"):
+        open_checkpoint(folder)
+
+
+def test_a_folder_can_name_its_release_itself(tmp_path: Path) -> None:
+    """A key in config.json marks a folder for good; a name that is none is refused."""
+    tokenizer = {**TINY["tokenizer"], "eos_id": 0}
+    marked = {**TINY, "tokenizer": tokenizer, "release": "2025-01-09"}
+    folder = write_folder(tmp_path, random_weights(dtype=torch.float16), marked)
+    assert open_checkpoint(folder).release.name == "2025-01-09"
+    (folder / "config.json").write_text(json.dumps({**marked, "release": "2025-02-30"}))
+    with pytest.raises(CheckpointError, match="release '2025-02-30' is not known"):
+        open_checkpoint(folder)
+
+
+JANUARY_COMMIT = "adcbcd1a6d27fc19974b18dc128eb51ef6837879"
+
+
+def early_folder(place: Path) -> Path:
+    """Weights of an early release under tiny sizes, with ids that a tiny tokenizer has."""
+    tokenizer = {**TINY["tokenizer"], "eos_id": 0}
+    return write_folder(
+        place, random_weights(dtype=torch.float16), {**TINY, "tokenizer": tokenizer}
+    )
+
+
+def test_a_snapshot_in_the_cache_is_known_by_its_commit(tmp_path: Path) -> None:
+    """The folder's own path says what it is, whatever is said beside it."""
+    repository = tmp_path / "models--vikhyatk--moondream2"
+    folder = early_folder(repository / "snapshots" / JANUARY_COMMIT)
+    assert open_checkpoint(folder).release.name == "2025-01-09"
+    with pytest.raises(CheckpointError, match=r"which is release 2025-01-09, not 2025-06-21"):
+        open_checkpoint(folder, "2025-06-21")
+    unknown = folder.rename(folder.with_name("a" * 40))
+    with pytest.raises(CheckpointError, match=r"cannot be told.*2025-06-21@aaaa"):
+        open_checkpoint(unknown)
+    assert open_checkpoint(unknown, "2025-03-27").release.name == "2025-03-27"
+
+
+def test_a_downloaded_folder_is_known_by_the_note_beside_it(tmp_path: Path) -> None:
+    """`hf download --local-dir` notes the commit; a file changed since is another one."""
+    folder = early_folder(tmp_path / "model")
+    note = folder / ".cache" / "huggingface" / "download" / "model.safetensors.metadata"
+    note.parent.mkdir(parents=True)
+    written = (folder / "model.safetensors").stat().st_mtime
+    note.write_text(f"{JANUARY_COMMIT}\n{'0' * 64}\n{written}\n")
+    assert open_checkpoint(folder).release.name == "2025-01-09"
+    note.write_text(f"{JANUARY_COMMIT}\n{'0' * 64}\n{written - 60}\n")
+    assert open_checkpoint(folder, "2025-03-27").release.name == "2025-03-27"
+
+
+def test_a_precision_that_does_not_fit_what_is_said_is_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever says the release is believed, and told what speaks against it."""
+    folder = write_folder(tmp_path, random_weights(dtype=torch.float16))
+    assert open_checkpoint(folder, "2025-06-21").release.name == "2025-06-21"
+    assert "stored in float16, but release 2025-06-21 was published in bfloat16" in caplog.text
+
+
+def test_the_small_model_is_said_to_be_nowhere(tmp_path: Path) -> None:
+    """By name, and as the file it was published as."""
+    said = "the 0.5B model was published only as .mf files"
+    for model in ("moondream/moondream-0.5b", "vikhyatk/moondream-0_5b-int8"):
+        with pytest.raises(CheckpointError, match=said):
+            open_checkpoint(model)
+    (tmp_path / "moondream-0_5b-int8.mf.gz").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(write_tokenizer(tmp_path))
+
+
+def write_tokenizer(folder: Path) -> Path:
+    """Write a tokenizer without weights."""
+    byte_tokenizer().save(str(folder / "tokenizer.json"))
+    return folder
 
 
 def test_a_folder_without_config_is_the_2b_model(tmp_path: Path) -> None:

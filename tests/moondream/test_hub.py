@@ -102,7 +102,8 @@ def test_weights_without_a_tokenizer_of_their_own_take_the_pinned_one(
     folder = write_folder(tmp_path / "model", random_weights(), config={"config": {}})
     server.files["someone/finetune", COMMIT] = contents(folder)
     server.files[STARMIE.repo, STARMIE.revision] = {"tokenizer.json": b"{}"}
-    said = ask(_OPEN, ["someone/finetune", COMMIT], server.url, tmp_path / "home")
+    revision = f"2025-06-21@{COMMIT}"
+    said = ask(_OPEN, ["someone/finetune", revision], server.url, tmp_path / "home")
     assert "moondream/starmie-v1/tokenizer.json" in said
     assert "is damaged: it has 2 bytes and should have 3694206" in said
 

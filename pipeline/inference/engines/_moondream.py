@@ -39,6 +39,8 @@ def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
             config.device,
             config.dtype,
             config.variant,
+            release=config.release,
+            resizer=config.resizer,
             max_batch=config.max_batch * TASKS_SIDE_BY_SIDE,
         )
     except ImportError as error:

@@ -4,13 +4,14 @@ import importlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.core.config import PositiveDuration
 from pipeline.core.machine import (
     Lack,
+    how_to_install,
     is_folder,
     is_there,
     missing_gpu,
@@ -24,6 +25,7 @@ from pipeline.inference.engines.base import EngineConfigBase, snapshots
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.inference.engines._moondream import MoondreamEngine
+    from pipeline.moondream.revisions import Wanted
     from pipeline.moondream.templates import Release
 
 LIBRARIES = ("torch", "safetensors", "tokenizers", "huggingface_hub")
@@ -33,7 +35,9 @@ SIDE_OF_CROPS, SIDE_OF_OVERVIEW = 2 * 1176, 2 * 378
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads an unquoted release as a date."""
+    """YAML reads an unquoted release as a date, and some commits as numbers."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"YAML reads it as the number {value}; put it in quotes")  # noqa: TRY004
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -52,7 +56,19 @@ class MoondreamConfig(EngineConfigBase):
         "tokenizer.json and config.json.",
     )
     revision: Annotated[str | None, BeforeValidator(_as_text)] = Field(
-        None, description="A release such as 2025-06-21, or a commit; the newest when left out."
+        None,
+        description="A release such as 2025-06-21, or RELEASE@COMMIT for the files of a commit; "
+        "the newest release of `vikhyatk/moondream2` when left out.",
+    )
+    release: Annotated[str | None, BeforeValidator(_as_text)] = Field(
+        None,
+        description="The release the files are of, where neither `revision` nor the files say it: "
+        "a folder, a fine-tuned model. Read as another release, they answer fluently and wrongly.",
+    )
+    resizer: Literal["auto", "pillow", "vips"] = Field(
+        "auto",
+        description="What pictures are resized with; auto is what the release's own code uses: "
+        "Pillow's way for 2025-06-21, libvips (the extra `vips`) for the earlier ones.",
     )
     device: str = Field(
         "auto",
@@ -81,14 +97,47 @@ class MoondreamConfig(EngineConfigBase):
         if not isinstance(task, Caption):
             return None
         known = importlib.import_module("pipeline.moondream.releases")
-        name = (self.revision or known.LATEST_RELEASE).partition("@")[0]
-        release: Release | None = known.RELEASES.get(name)
+        release = self._release_said()
         if release and task.length not in release.caption_lengths:
             return (
                 f"release {release.name} writes no {task.length} captions; "
                 f"use {' or '.join(release.caption_lengths)}, or release {known.LATEST_RELEASE}"
             )
         return None
+
+    @model_validator(mode="after")
+    def _names_one_release(self) -> Self:
+        """Refuse what can be told without looking at any file."""
+        revisions = importlib.import_module("pipeline.moondream.revisions")
+        errors = importlib.import_module("pipeline.moondream.errors")
+        try:
+            if self.model in revisions.KNOWN_REPOSITORIES:
+                revisions.wanted(self.model, self.revision, self.release)
+            else:
+                revisions.check_names(self.revision, self.release)
+        except errors.CheckpointError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def _wanted(self) -> "Wanted":
+        """What is asked for, on this machine; raises CheckpointError."""
+        revisions = importlib.import_module("pipeline.moondream.revisions")
+        folder = Path(self.model).expanduser()
+        understood: Wanted = (
+            revisions.wanted_of_folder(folder, self.revision, self.release)
+            if is_folder(folder)
+            else revisions.wanted(self.model, self.revision, self.release)
+        )
+        return understood
+
+    def _release_said(self) -> "Release | None":
+        releases = importlib.import_module("pipeline.moondream.releases")
+        errors = importlib.import_module("pipeline.moondream.errors")
+        try:
+            found: Release | None = releases.RELEASES.get(self._wanted().release)
+        except errors.CheckpointError:
+            return None  # what is wrong is said where the machine is looked at
+        return found
 
     def lacks(self) -> Iterator[Lack]:
         """Whether libraries, model and device are here."""
@@ -97,18 +146,46 @@ class MoondreamConfig(EngineConfigBase):
         yield from missing_gpu(self.device)
         if self.variant is not None:
             yield from unreadable_file("variant", Path(self.variant).expanduser())
+        yield from self._missing_resizer()
         folder = Path(self.model).expanduser()
         if is_folder(folder):
             for name in ("model.safetensors", "tokenizer.json"):
                 yield from unreadable_file("model", Path(folder, name))
+            yield from self._unclear_release()
         elif is_there(folder) or self.model.startswith(("/", ".", "~")):
             yield Lack("model", f"there is no folder {self.model} on this machine")
+        elif unclear := list(self._unclear_release()):
+            yield from unclear
         elif not self._is_downloaded(libraries_are_here=not missing):
-            revision = f" --revision {self.revision}" if self.revision else ""
+            asked = self._wanted()
+            parts = [part for part in (asked.release, asked.files) if part]
+            revision = f" --revision {'@'.join(parts)}" if self.revision or self.release else ""
             yield Lack(
                 "model",
                 f"{self.model} is not on this machine; download it with: "
                 f"{own_command()} models pull {self.model}{revision}",
+                is_fatal=False,
+            )
+
+    def _unclear_release(self) -> Iterator[Lack]:
+        errors = importlib.import_module("pipeline.moondream.errors")
+        try:
+            self._wanted()
+        except errors.CheckpointError as error:
+            yield Lack("revision", str(error))
+
+    def _missing_resizer(self) -> Iterator[Lack]:
+        release = self._release_said()
+        is_wanted = release is not None and release.resizer == "vips" and self.resizer == "auto"
+        if self.resizer == "vips":
+            yield from missing_libraries("resizer vips", ("pyvips",), "vips", "resizer")
+        elif is_wanted and list(missing_libraries("", ("pyvips",), "vips")):
+            yield Lack(
+                "resizer",
+                f"release {release.name} was published with libvips, which is not installed on "
+                "this machine: pictures will be resized as Pillow does it, and answers may differ "
+                f"from the published ones; install it with: {how_to_install('vips')}, or write "
+                "`resizer: pillow`",
                 is_fatal=False,
             )
 
@@ -120,7 +197,10 @@ class MoondreamConfig(EngineConfigBase):
         # Takes a while to import, so only where something is there.
         models = importlib.import_module("pipeline.moondream.models")
         hub = importlib.import_module("pipeline.moondream.hub")
-        known = models.find_model(self.model, self.revision)
+        asked = self._wanted()
+        if asked.files is not None:
+            return hub.locate(models.weights_file(self.model, asked.files)) is not None
+        known = models.find_model(self.model, asked.release)
         return known is None or all(hub.locate(file) is not None for file in known.files)
 
     def build(self, clock: "Clock | None" = None) -> "MoondreamEngine":
