@@ -142,9 +142,9 @@ def costs(
         known = expected.p_xx / square
         vague = shape.p_xx + shape_least
         sharp = math.log(vague / shape_spread) / 2.0 if vague < shape_spread else 0.0
-        usual = math.log(2.0 * math.pi * (known + least))
+        usual = math.log(math.tau * (known + least))
         # A part costs no less than this, so that few have to be tried.
-        part_usual = PART_COST + math.log(2.0 * math.pi * (known + part_least))
+        part_usual = PART_COST + math.log(math.tau * (known + part_least))
         cut_thing_x = last[0] < AT_EDGE or last[2] > 1.0 - AT_EDGE
         cut_thing_y = last[1] < AT_EDGE or last[3] > 1.0 - AT_EDGE
         young = (0.0 if thing.id is not None else DOUBT + (AWAY if thing.missed else 0.0)) + (
@@ -168,14 +168,14 @@ def costs(
             else:
                 unlike += sharp + taller * taller / (2.0 * vague)
             variance = known + least + unsure
-            whole = math.log(2.0 * math.pi * variance) if unsure else usual
+            whole = math.log(math.tau * variance) if unsure else usual
             cost = whole + (across + dy * dy) / (2.0 * variance * square) + unlike
             if cost > part_usual:
                 # A part of a thing has its upper or lower edge where the whole one's is.
                 off = (box.height - math.exp(log_h)) / 2.0
                 ends = min(abs(dy - off), abs(dy + off), abs(dy))
                 loose = known + part_least + unsure
-                part = PART_COST + math.log(2.0 * math.pi * loose)
+                part = PART_COST + math.log(math.tau * loose)
                 cost = min(cost, part + (across + ends * ends) / (2.0 * loose * square))
             cost += young + box.doubt
             if box.edge < entry and _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y):

@@ -69,17 +69,22 @@ def shift(before: Box, after: Box, aspect: float) -> float:
     """
     left, top, right, bottom = before
     new_left, new_top, new_right, new_bottom = after
-    width, height = max((right - left) * aspect, 1e-4), max(bottom - top, 1e-4)
-    wider, taller = (
-        max((new_right - new_left) * aspect, 1e-4) / width,
-        max(new_bottom - new_top, 1e-4) / height,
-    )
+    width, height = (right - left) * aspect, bottom - top
+    new_width, new_height = (new_right - new_left) * aspect, new_bottom - new_top
+    # For every thing in every look: plain comparisons take a third of the time of max() and min().
+    width, height = width if width > 1e-4 else 1e-4, height if height > 1e-4 else 1e-4
+    wider = (new_width if new_width > 1e-4 else 1e-4) / width
+    taller = (new_height if new_height > 1e-4 else 1e-4) / height
     across = _moved(left, right, new_left, new_right) * aspect
     down = _moved(top, bottom, new_top, new_bottom)
     moved = math.hypot(across, down) / height
-    if (wider < 1.0) != (taller < 1.0):
+    if wider < 1.0:
+        if taller >= 1.0:
+            return moved
+        return moved - GROWN * math.log(wider if wider > taller else taller)
+    if taller < 1.0:
         return moved
-    return moved + GROWN * min(abs(math.log(wider)), abs(math.log(taller)))
+    return moved + GROWN * math.log(wider if wider < taller else taller)
 
 
 def _alike(before: Box, after: Box) -> bool:
@@ -91,14 +96,13 @@ def _moved(low: float, high: float, new_low: float, new_high: float) -> float:
     """How far both ends of a side moved, or the one that was in the picture all the time."""
     by_low, by_high = new_low - low, new_high - high
     low_cut = low < AT_EDGE or new_low < AT_EDGE
-    high_cut = high > 1.0 - AT_EDGE or new_high > 1.0 - AT_EDGE
-    if low_cut or high_cut:
-        if low_cut and high_cut:
-            return 0.0
-        return by_high if low_cut else by_low
-    if (by_low < 0.0) != (by_high < 0.0):
-        return 0.0
-    return by_low if abs(by_low) <= abs(by_high) else by_high
+    if high > 1.0 - AT_EDGE or new_high > 1.0 - AT_EDGE:
+        return 0.0 if low_cut else by_low
+    if low_cut:
+        return by_high
+    if by_low < 0.0:
+        return 0.0 if by_high >= 0.0 else by_low if by_low >= by_high else by_high
+    return 0.0 if by_high < 0.0 else by_low if by_low <= by_high else by_high
 
 
 @dataclass(slots=True)
@@ -130,10 +134,12 @@ class Evidence:
             self._rest_at(at, box, score)
             return
         self.looks += 1
-        self.score += (score - self.score) / min(self.looks, MOST_LOOKS)
-        self.best = max(self.best, score)
-        if gone < SAME_PLACE and self.looks <= SETTLED_LOOKS:
-            (left, top, right, bottom), looks = self.place, self.looks
+        looks = self.looks
+        self.score += (score - self.score) / (looks if looks < MOST_LOOKS else MOST_LOOKS)
+        if score > self.best:
+            self.best = score
+        if gone < SAME_PLACE and looks <= SETTLED_LOOKS:
+            left, top, right, bottom = self.place
             self.place = (
                 left + (box[0] - left) / looks,
                 top + (box[1] - top) / looks,

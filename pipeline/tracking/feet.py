@@ -76,15 +76,20 @@ class FeetMemory:
 
         `size` is that box's `shape_of`.
         """
-        elapsed_s = max(at - self.at, 0.0)
+        elapsed_s = at - self.at
+        if elapsed_s < 0.0:
+            elapsed_s = 0.0
         self.seen += 1
         feet = self.motion.predicted(elapsed_s, math.exp(self.shape.x), model)
         shape = self.shape.predicted(elapsed_s, 1.0, _SHAPE)
         body = math.exp(shape.x)
         noise = self.noise * body
         log_height, log_width = size[1], size[0] / WIDTH_SHARE
-        x, y, doubt = self._middle(box, model), box[3], 1.0
-        cut = box[1] < EDGE or box[3] > 1.0 - EDGE
+        left, top, right, y = box
+        cut = top < EDGE or y > 1.0 - EDGE
+        cut_x = left < EDGE or right > 1.0 - EDGE
+        x = self._middle(box, model) if cut_x else (left + right) / 2 * model.aspect
+        doubt = 1.0
         hidden = False
         if not (cut or self.whole):
             self.whole, shape = True, _first_shape(box, model, self.noise)
@@ -100,7 +105,7 @@ class FeetMemory:
             if at - self.odd_since > HIDDEN_S:
                 self.odd_since, shape = None, _first_shape(box, model, self.noise)
             else:
-                below_head = box[1] + body
+                below_head = top + body
                 off = abs(y - feet.y)
                 unlikely = off > SURPRISING * math.sqrt(feet.p_xx + noise**2)
                 if unlikely and abs(below_head - feet.y) < off:
@@ -109,16 +114,17 @@ class FeetMemory:
         if not (hidden or cut or (earlier and at - earlier[-1][0] < APART_S - 1e-3)):
             self._measure(at, log_height)
         if self.odd_since is None:
-            if self.seen > KNOWN_AFTER and (box[0] < EDGE or box[2] > 1.0 - EDGE):
+            if cut_x and self.seen > KNOWN_AFTER:
                 log_width = max(log_width, shape.y)  # the rest of it is beyond the edge
             # Strides change the shape, too, more than they move the lower edge.
-            shape = shape.corrected((log_height, log_width), 1.5 * self.noise)
+            shape.correct((log_height, log_width), 1.5 * self.noise)
         away = math.hypot(x - feet.x, y - feet.y) / math.sqrt(feet.p_xx + noise * noise)
         if away > OUTLIER:
             doubt *= away / OUTLIER
-        seen_noise = noise * doubt * _alike(elapsed_s)
-        self.at, self.motion, self.shape = at, feet.corrected((x, y), seen_noise), shape
-        return self.feet(model, (x, y), seen_noise)
+        seen_noise, seen = noise * doubt * _alike(elapsed_s), (x, y)
+        feet.correct(seen, seen_noise)
+        self.at, self.motion, self.shape = at, feet, shape
+        return self.feet(model, seen, seen_noise)
 
     def feet(
         self,
@@ -128,10 +134,10 @@ class FeetMemory:
     ) -> Feet:
         """Where the feet are; `seen` is what the last box alone said, in picture heights."""
         motion, aspect = self.motion, model.aspect
-        noise = math.sqrt(motion.p_xx)
-        x, y = (motion.x, motion.y) if seen is None else seen
+        noise, y_now = math.sqrt(motion.p_xx), motion.y
+        x, y = (motion.x, y_now) if seen is None else seen
         return Feet(
-            (motion.x / aspect, min(motion.y, 1.0)),
+            (motion.x / aspect, y_now if y_now < 1.0 else 1.0),
             noise,
             (x / aspect, y),
             noise if seen_noise is None else seen_noise,

@@ -40,11 +40,14 @@ class LearnedBlur:
         """A prediction whose own variance was `predicted` was off by this in the square mean."""
         variance = self.value * self.value
         total = predicted + variance
-        surprise = min(off_square, OUTLIER * total) - total
+        outlying = OUTLIER * total
+        surprise = (off_square if off_square < outlying else outlying) - total
         weight = self.weight + 1.0
         self.weight = weight = weight if weight < MOST_WEIGHT else MOST_WEIGHT
-        value = math.sqrt(max(variance + surprise * (variance / total) * 2.0 / weight, 0.0))
-        self.value = min(max(value, self.least), self.most)
+        variance += surprise * (variance / total) * 2.0 / weight
+        value = math.sqrt(variance) if variance > 0.0 else 0.0
+        least, most = self.least, self.most
+        self.value = least if value < least else most if value > most else value
 
 
 GRID = (12, 8)

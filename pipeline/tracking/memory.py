@@ -84,17 +84,18 @@ class TrackMemory:
 
     def see(self, at: float, box: Box, score: float, model: MotionModel) -> None:
         """Update it with the box it was seen in."""
-        expected, shape = self.ahead(at, model)
-        self.motion = expected.corrected(centre_of(box, model.aspect), model.blur * self.height)
-        elapsed_s = max(at - self.last_at, 0.0)
-        new_shape = shape_of(box, model.aspect)
-        self.shape = shape.corrected(new_shape, model.shape_blur)
-        # The first few boxes are averaged.
-        share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / (self.seen + 1))
-        self.height *= (height_of(box) / self.height) ** share
-        self.last_at, self.last_box, self.last_score = at, box, score
+        self.motion, self.shape = motion, shape = self.ahead(at, model)
         self._ahead = None
+        aspect, height = model.aspect, self.height
+        motion.correct(centre_of(box, aspect), model.blur * height)
+        elapsed_s = max(at - self.last_at, 0.0)
+        new_shape = shape_of(box, aspect)
+        shape.correct(new_shape, model.shape_blur)
         self.seen += 1
+        # The first few boxes are averaged.
+        share = max(1.0 - math.exp(-elapsed_s / HEIGHT_MEMORY_S), 1.0 / self.seen)
+        self.height = height * (height_of(box) / height) ** share
+        self.last_at, self.last_box, self.last_score = at, box, score
         self.missed = 0
         unshown = self.unshown
         unshown.append(Step(at, box, self.feet.see(at, box, new_shape, model)))

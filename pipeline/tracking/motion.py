@@ -45,8 +45,8 @@ class Motion:
     and decays within `steadiness_s`. So a prediction over a long gap says "somewhere
     around here" and not "far ahead", and its uncertainty follows from the time passed, at any
     frame rate. Both axes share one 2 x 2 covariance. (R. E. Kalman 1960; G. E. Uhlenbeck and
-    L. S. Ornstein 1930.) Never changed, but not frozen: a new one is then made three times as
-    fast.
+    L. S. Ornstein 1930.) A prediction is a new one, which its correction changes in place: each of
+    a thing's filters then makes one object in a look, and not two.
     """
 
     x: float
@@ -73,21 +73,17 @@ class Motion:
             keep * keep * p_vv + power * stir,
         )
 
-    def corrected(self, seen: tuple[float, float], noise: float) -> "Motion":
-        """The motion after it was seen at `seen`, with that standard deviation."""
+    def correct(self, seen: tuple[float, float], noise: float) -> None:
+        """It was seen at `seen`, with that standard deviation."""
         x, y, p_xx, p_xv = self.x, self.y, self.p_xx, self.p_xv
         total = p_xx + noise * noise
         gain_x, gain_v = p_xx / total, p_xv / total
         dx, dy, rest = seen[0] - x, seen[1] - y, 1.0 - gain_x
-        return Motion(
-            x + gain_x * dx,
-            y + gain_x * dy,
-            self.vx + gain_v * dx,
-            self.vy + gain_v * dy,
-            rest * p_xx,
-            rest * p_xv,
-            self.p_vv - gain_v * p_xv,
-        )
+        self.x, self.y = x + gain_x * dx, y + gain_x * dy
+        self.vx += gain_v * dx
+        self.vy += gain_v * dy
+        self.p_xx, self.p_xv = rest * p_xx, rest * p_xv
+        self.p_vv -= gain_v * p_xv
 
 
 @lru_cache(maxsize=256)
@@ -136,4 +132,5 @@ def shape_of(box: Box, aspect: float) -> tuple[float, float]:
 
 def height_of(box: Box) -> float:
     """A box's height in picture heights; never 0, so that it can be a divisor."""
-    return max(box[3] - box[1], LEAST_SIDE)
+    height = box[3] - box[1]
+    return height if height > LEAST_SIDE else LEAST_SIDE

@@ -103,23 +103,25 @@ class BoxTracker:
         `asked` which kinds were looked for: what is of another is neither missed nor shown.
         """
         # Detectors list boxes in any order, and nothing may depend on it.
-        order = sorted(
-            range(len(boxes)),
-            key=lambda i: (boxes[i], scores[i], sorted(kinds[i].items()) if kinds else ()),
-        )
-        boxes, scores = [boxes[i] for i in order], [scores[i] for i in order]
-        kinds = [kinds[i] for i in order] if kinds else ()
+        if kinds:
+            order = sorted(
+                range(len(boxes)), key=lambda i: (boxes[i], scores[i], sorted(kinds[i].items()))
+            )
+            boxes, scores = [boxes[i] for i in order], [scores[i] for i in order]
+            kinds = [kinds[i] for i in order]
+        elif boxes:
+            boxes, scores = zip(*sorted(zip(boxes, scores, strict=True)), strict=True)
         faint = [score < self._settings.start_score for score in scores]
         pairs = paired(self._things, Detections(at, boxes, faint), self._model)
         for thing in self._things:
             thing.missed += not asked or _is_asked(thing, asked)
-        for row, column in pairs:
-            self._learn(at, self._things[row], boxes[column])
+        model, places = self._model, self._places
         for row, column in pairs:
             thing, box, score = self._things[row], boxes[column], scores[column]
+            self._learn(at, thing, box)
             lost = thing.missed > GAP_LOOKS + 1 and at - thing.last_at > GAP_S
-            thing.see(at, box, score, self._model)
-            thing.evidence = self._places.see(thing.evidence, at, box, score, lost=lost)
+            thing.see(at, box, score, model)
+            thing.evidence = places.see(thing.evidence, at, box, score, lost=lost)
             if kinds:
                 thing.vote(kinds[column])
         followed = {column for _, column in pairs}

@@ -45,7 +45,7 @@ def test_a_steady_walker_is_understood() -> None:
         motion = Motion(0.0, 0.5, 0.0, 0.0, 0.0001, 0.0, 0.01)
         for look in range(1, looks + 1):
             motion = motion.predicted(1 / fps, 0.15, WALKER)
-            motion = motion.corrected((0.1 * look / fps, 0.5), 0.15 * WALKER.blur)
+            motion.correct((0.1 * look / fps, 0.5), 0.15 * WALKER.blur)
         assert motion.vx == pytest.approx(0.1, rel=0.15)
         assert motion.vy == pytest.approx(0.0, abs=1e-6)
 

@@ -260,7 +260,7 @@ class LineCrossing:
         turning = [
             (track.id, trail_of(step, self._context.aspect))
             for step, track in group
-            if track.id in walkers and self._turns(walkers[track.id], step)
+            if (walker := walkers.get(track.id)) and walker.crossed_to and self._turns(walker, step)
         ]
         while turning:
             id_, here = turning.pop(0)
@@ -271,7 +271,7 @@ class LineCrossing:
                     break
 
     def _turns(self, walker: _Walker, step: Step) -> bool:
-        if walker.crossed_to == 0 or step.at - walker.crossed_at > self._memory.recent_s:
+        if step.at - walker.crossed_at > self._memory.recent_s:
             return False
         here = trail_of(step, self._context.aspect)
         return self._gate.side(here.xy, here.noise, walker.path.looks) == -walker.crossed_to
