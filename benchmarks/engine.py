@@ -8,46 +8,29 @@ Examples:
 import argparse
 import resource
 import statistics
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
 
-from benchmarks.plain_loop import PlainLoop
+from benchmarks.plain_loop import PlainLoop, all_of
+from benchmarks.random_model import (
+    DIMS,
+    LABELS,
+    SIZE_BY_CROPS,
+    frames,
+    language,
+    make_fresh,
+    random_network,
+)
 from benchmarks.roofline import Rates, Workload, least_seconds, measure
 from pipeline.moondream import DetectRequest, DetectResult, EngineOptions
 from pipeline.moondream.api import choose_device
-from pipeline.moondream.dims import DIMS_05B, DIMS_2B, Dims, RegionDims, TextDims, VisionDims
 from pipeline.moondream.engine import MoondreamBatcher
 from pipeline.moondream.network import Network
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
-from pipeline.moondream.skills.base import Language
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.tokenizer import TextTokenizer
 
-SMALL = Dims(
-    text=TextDims(dim=256, ff_dim=1024, n_layers=6, vocab_size=8192, n_heads=4, n_kv_heads=4),
-    vision=VisionDims(
-        enc_dim=192,
-        enc_ff_dim=768,
-        enc_n_layers=6,
-        enc_n_heads=4,
-        proj_inner_dim=512,
-        proj_out_dim=256,
-    ),
-    region=RegionDims(dim=256, inner_dim=512, coord_feat_dim=64, size_feat_dim=64),
-)
-DIMS = {"2b": DIMS_2B, "0.5b": DIMS_05B, "small": SMALL}
-# Width and height of pictures whose tiling gives so many crops, the global one counted.
-SIZE_BY_CROPS = {1: (320, 240), 9: (1280, 720), 10: (640, 640), 13: (1024, 768)}
-LABELS = ("person", "car", "bicycle", "dog", "bag", "door", "fire", "helmet")
-NEVER, ALWAYS = -1e4, 1e4  # logits that decide
-WEIGHT_STD = 0.02
-SEED = 0
+WARM_ROUNDS = 3
 
 
 def parse() -> argparse.Namespace:
@@ -62,36 +45,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks-per-frame", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="of torch on the CPU; 0: its own")
-    parser.add_argument("--compare", action="store_true", help="also one picture at a time")
+    parser.add_argument("--compare", action="store_true", help="also the plain loops")
     return parser.parse_args()
-
-
-def random_network(dims: Dims, device: torch.device, dtype: torch.dtype, objects: int) -> Network:
-    """Return random weights that never end a list, or end every list at once for 0 objects."""
-    torch.manual_seed(SEED)
-    state = {}
-    for name, shape in tensor_table(dims).items():
-        values = torch.empty(shape, device=device, dtype=dtype)
-        state[name] = values.fill_(1) if ".ln" in name else values.normal_(std=WEIGHT_STD)
-    release = RELEASES[LATEST_RELEASE]
-    state["text.lm_head.bias"][release.ids.eos] = NEVER if objects else ALWAYS
-    with torch.inference_mode():
-        return Network.from_state(state, dims, release)
-
-
-def language(dims: Dims) -> Language:
-    """Return a language of whole words; the prompts are as long as those of the real one."""
-    words = {word: 10 + number for number, word in enumerate(LABELS)}
-    tokenizer = Tokenizer(WordLevel({**words, "?": 9}, unk_token="?"))
-    tokenizer.pre_tokenizer = Whitespace()
-    return Language(RELEASES[LATEST_RELEASE], TextTokenizer(tokenizer, "in memory"), dims)
-
-
-def frames(crops: int, count: int) -> list[NDArray[np.uint8]]:
-    """Return pictures of noise."""
-    width, height = SIZE_BY_CROPS[crops]
-    noise = np.random.default_rng(SEED)
-    return [noise.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
 
 
 def run_engine(
@@ -120,13 +75,15 @@ def measure_engine(
     rounds: int,
 ) -> tuple[float, list[float]]:
     """Return seconds a round and the latencies of all frames; the first rounds warm up."""
-    for _ in range(3):  # graphs are captured in the second
-        run_engine(engine, pictures, tasks)
-    engine.stages.clear()
-    started, latencies = perf_counter(), []
-    for _ in range(rounds):
-        latencies += run_engine(engine, pictures, tasks)[0]
-    return (perf_counter() - started) / rounds, latencies
+    seconds, latencies = 0.0, []
+    for number in range(WARM_ROUNDS + rounds):
+        make_fresh(pictures)
+        started = perf_counter()
+        found, _ = run_engine(engine, pictures, tasks)
+        if number >= WARM_ROUNDS:
+            seconds += perf_counter() - started
+            latencies += found
+    return seconds / rounds, latencies
 
 
 def peak_gigabytes(device: torch.device) -> float:
@@ -140,17 +97,18 @@ def report(
     args: argparse.Namespace, engine: MoondreamBatcher, network: Network, rates: Rates
 ) -> float:
     """Measure, print a table, and return seconds a round."""
-    pictures = frames(args.crops, args.batch)
+    pictures = frames(args.crops, args.batch, network.dims.vision)
     tasks = tasks_of(args)
     seconds, latencies = measure_engine(engine, pictures, tasks, args.rounds)
     engine.stages.is_on = True
     engine.stages.clear()
     for _ in range(args.rounds):
+        make_fresh(pictures)
         run_engine(engine, pictures, tasks)
     stages = {name: total / args.rounds for name, total in engine.stages.seconds.items()}
     engine.stages.is_on = False
     prompt_len = len(network_prompt(network))
-    work = Workload(args.batch, args.crops, args.tasks_per_frame, args.objects, prompt_len)
+    work = Workload.of_boxes(args.batch, args.crops, args.tasks_per_frame, args.objects, prompt_len)
     least = least_seconds(network.dims, work, rates, network.dtype.itemsize)
     ordered = sorted(latencies)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
@@ -169,7 +127,8 @@ def report(
 
 def network_prompt(network: Network) -> list[int]:
     """Return a prompt as the tasks have it."""
-    return RELEASES[LATEST_RELEASE].detect_prompt(language(network.dims).tokenizer, LABELS[0])
+    spoken = language(network.dims)
+    return spoken.release.detect_prompt(spoken.tokenizer, LABELS[0])
 
 
 def tasks_of(args: argparse.Namespace) -> list[DetectRequest]:
@@ -182,28 +141,51 @@ def tasks_of(args: argparse.Namespace) -> list[DetectRequest]:
 
 
 def compare(args: argparse.Namespace, engine: MoondreamBatcher, network: Network) -> None:
-    """Run the plain loop and the engine side by side on the same frames and tasks."""
-    pictures, tasks = frames(args.crops, args.batch), tasks_of(args)
+    """Run both plain loops and the engine in turns on the same frames and tasks.
+
+    Processor time is printed beside the time that passed: other work on the machine disturbs it
+    less, and on a device it says nothing.
+    """
+    pictures, tasks = frames(args.crops, args.batch, network.dims.vision), tasks_of(args)
     loop = PlainLoop(network, language(network.dims))
     loop.answer(pictures[0], tasks[0])
-    plain_times, engine_times = [], []
+    took: dict[str, list[tuple[float, float]]] = {"every": [], "once": [], "engine": []}
+    same = dict.fromkeys(("every", "once"), 0)
     for _ in range(args.rounds):
-        started = perf_counter()
-        plain = [[loop.answer(picture, task) for task in tasks] for picture in pictures]
-        plain_times.append(perf_counter() - started)
-        started = perf_counter()
-        _, found = run_engine(engine, pictures, tasks)
-        engine_times.append(perf_counter() - started)
-    same = [
-        one.bins.tolist() == other.bins
-        for ours, theirs in zip(found, plain, strict=True)
-        for one, other in zip(ours, theirs, strict=True)
-    ]
-    slow, fast = statistics.median(plain_times), statistics.median(engine_times)
-    print(f"| one picture at a time | {args.batch / slow:.2f} frames a second |")
-    print(f"| engine, in turns with it | {args.batch / fast:.2f} frames a second |")
-    print(f"| ratio | {slow / fast:.1f} × |")
-    print(f"| same bins | {sum(same)} of {len(same)} answers |")
+        make_fresh(pictures)
+        bins = {}
+        for who in took:
+            started, worked = perf_counter(), process_time()
+            if who == "engine":
+                _, found = run_engine(engine, pictures, tasks)
+                bins[who] = [[one.bins.tolist() for one in own] for own in found]
+            else:
+                plain = all_of(loop, pictures, tasks, encode_once=who == "once")
+                bins[who] = [[one.bins for one in own] for own in plain]
+            took[who].append((perf_counter() - started, process_time() - worked))
+        for who in same:
+            same[who] += sum(
+                ours == theirs
+                for own, other in zip(bins["engine"], bins[who], strict=True)
+                for ours, theirs in zip(own, other, strict=True)
+            )
+    passed = {who: [one[0] for one in times] for who, times in took.items()}
+    worked_by = {who: [one[1] for one in times] for who, times in took.items()}
+    answers = args.rounds * args.batch * args.tasks_per_frame
+    engine_rate = args.batch / statistics.median(passed["engine"])
+    print(f"| engine, in turns with the loops | {engine_rate:.2f} frames a second |")
+    for who, name in (("every", "encodes for every request"), ("once", "encodes once a frame")):
+        rate = args.batch / statistics.median(passed[who])
+        print(f"| loop that {name} | {rate:.2f} frames a second |")
+        print(f"| ratio of processor time | {_ratios(worked_by[who], worked_by['engine'])} |")
+        print(f"| ratio of time | {_ratios(passed[who], passed['engine'])} |")
+        print(f"| same bins | {same[who]} of {answers} answers |")
+
+
+def _ratios(theirs: list[float], ours: list[float]) -> str:
+    """Return the median ratio of the turns, with the least and the most."""
+    ratios = [slow / fast for slow, fast in zip(theirs, ours, strict=True)]
+    return f"{statistics.median(ratios):.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def main() -> None:
@@ -215,7 +197,9 @@ def main() -> None:
     default = torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype = getattr(torch, args.dtype) if args.dtype else default
     dims = DIMS[args.dims]
-    network = random_network(dims, device, dtype, args.objects)
+    made = random_network(dims, device, dtype)
+    made.end_at_once(args.objects == 0)
+    network = made.network
     rows = args.batch * args.tasks_per_frame
     options = EngineOptions(max_batch=rows, pictures_per_prefill=min(args.batch, 16))
     engine = MoondreamBatcher(network, language(dims), options)

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 
-from benchmarks.engine import DIMS, SEED
+from benchmarks.random_model import DIMS, SEED
 from pipeline.moondream import Moondream
 from pipeline.moondream.api import choose_device
 from pipeline.moondream.checkpoint import open_checkpoint

@@ -1,8 +1,9 @@
 """One picture and one request at a time over the same modules: what batching is measured against.
 
-Built like the published code: batch 1, every request encodes its picture, prefix and prompt are
-two prefills, attention reads all 2048 cache slots behind a mask, the output head runs at every
-step, the host waits for each step. Tests use it as the second opinion on the engine.
+Built like the published code: batch 1, prefix and prompt are two prefills, attention reads all
+2048 cache slots behind a mask, the output head runs at every step, the host waits for each step.
+A picture is encoded for every request, or once for all of its requests, as the published code can
+be used in both ways. Tests use it as the second opinion on the engine.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,14 @@ class Found:
     token_ids: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """Keys and values of a picture's prefix, all layers."""
+
+    k: Tensor
+    v: Tensor
+
+
 class PlainLoop:
     """Answers detect, point, caption and plain queries, one after the other."""
 
@@ -51,8 +60,31 @@ class PlainLoop:
         request: DetectRequest | PointRequest | CaptionRequest | QueryRequest,
     ) -> Found:
         """Return what a request gives about a picture."""
-        (skill,) = plan(request, self._language, has_picture=True).skills
         self._prefill(self._encode(picture), 0)
+        return self._go_on(request)
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture) -> EncodedPicture:
+        """Return what `answer_encoded` needs of a picture: a copy of its keys and values."""
+        self._prefill(self._encode(picture), 0)
+        prefix = slice(0, self._network.dims.prefix_len)
+        return EncodedPicture(self._k[..., prefix, :].clone(), self._v[..., prefix, :].clone())
+
+    @torch.inference_mode()
+    def answer_encoded(
+        self,
+        encoded: EncodedPicture,
+        request: DetectRequest | PointRequest | CaptionRequest | QueryRequest,
+    ) -> Found:
+        """Return what a request gives about a picture that was encoded before."""
+        prefix = slice(0, self._network.dims.prefix_len)
+        self._k[..., prefix, :], self._v[..., prefix, :] = encoded.k, encoded.v
+        return self._go_on(request)
+
+    def _go_on(
+        self, request: DetectRequest | PointRequest | CaptionRequest | QueryRequest
+    ) -> Found:
+        (skill,) = plan(request, self._language, has_picture=True).skills
         ids = torch.tensor(skill.prompt.ids, device=self._network.device)
         start = self._network.dims.prefix_len
         hidden = self._prefill(self._network.text.embed(ids), start)
@@ -145,9 +177,17 @@ class PlainLoop:
 
 def all_of(
     loop: PlainLoop,
-    work: Sequence[
-        tuple[Picture, Sequence[DetectRequest | PointRequest | CaptionRequest | QueryRequest]]
-    ],
+    pictures: Sequence[Picture],
+    requests: Sequence[DetectRequest | PointRequest | CaptionRequest | QueryRequest],
+    *,
+    encode_once: bool,
 ) -> list[list[Found]]:
     """Answer every request about every picture, in order."""
-    return [[loop.answer(picture, request) for request in requests] for picture, requests in work]
+    found = []
+    for picture in pictures:
+        if encode_once:
+            encoded = loop.encode(picture)
+            found.append([loop.answer_encoded(encoded, request) for request in requests])
+        else:
+            found.append([loop.answer(picture, request) for request in requests])
+    return found

@@ -1,5 +1,6 @@
 """What the hardware allows: rates measured now, and the least time a piece of work can take."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -21,38 +22,53 @@ class Rates:
     bandwidth: float
 
 
-def measure(device: torch.device, dtype: torch.dtype) -> Rates:
+def measure(
+    device: torch.device, dtype: torch.dtype, side: int | None = None, n_bytes: int | None = None
+) -> Rates:
     """Time a large matrix product and a large copy, and keep the best of some rounds."""
     is_cuda = device.type == "cuda"
-    side = LARGE_CUDA if is_cuda else LARGE_HOST
+    side = side or (LARGE_CUDA if is_cuda else LARGE_HOST)
+    n_bytes = n_bytes or (COPY_CUDA if is_cuda else COPY_HOST)
     a, b = torch.randn(2, side, side, device=device).to(dtype)
-    source = torch.zeros(COPY_CUDA if is_cuda else COPY_HOST, dtype=torch.uint8, device=device)
+    source = torch.zeros(n_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
+    product = best_seconds(lambda: torch.matmul(a, b), device)
+    copy = best_seconds(lambda: target.copy_(source), device)
+    return Rates(MULTIPLY_ADD * side**3 / product, 2 * n_bytes / copy)
 
-    def best(work: object) -> float:
-        times = []
-        for _ in range(ROUNDS):
-            started = perf_counter()
-            work()  # type: ignore[operator]
-            if is_cuda:
-                torch.cuda.synchronize(device)
-            times.append(perf_counter() - started)
-        return min(times)
 
-    product = best(lambda: torch.matmul(a, b))
-    copy = best(lambda: target.copy_(source))
-    return Rates(MULTIPLY_ADD * side**3 / product, 2 * len(source) / copy)
+def best_seconds(work: Callable[[], object], device: torch.device, rounds: int = ROUNDS) -> float:
+    """Return the least time of some rounds, each to the end of its work on the device."""
+    times = []
+    for _ in range(rounds):
+        started = perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(perf_counter() - started)
+    return min(times)
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One batch: frames of so many crops, tasks on each, objects in each, prompt lengths."""
+    """One batch: frames of so many crops, tasks on each, and the length of a task's prompt.
+
+    Each task decodes `steps` tokens after its prompt, and chooses a word after `heads` of them.
+    """
 
     frames: int
     crops: int
     tasks: int
-    objects: int
+    steps: int
+    heads: int
     prompt_len: int
+
+    @classmethod
+    def of_boxes(
+        cls, frames: int, crops: int, tasks: int, objects: int, prompt_len: int
+    ) -> "Workload":
+        """Return the work of detecting so many objects in each task: three steps an object."""
+        return cls(frames, crops, tasks, 3 * objects, objects, prompt_len)
 
 
 def least_seconds(dims: Dims, work: Workload, rates: Rates, itemsize: int) -> dict[str, float]:
@@ -66,16 +82,17 @@ def least_seconds(dims: Dims, work: Workload, rates: Rates, itemsize: int) -> di
     prompts = text.n_layers * token_flops * work.prompt_len * work.tasks
     rows = work.frames * work.tasks
     head = text.dim * text.vocab_size
-    step_flops = rows * (text.n_layers * token_flops + MULTIPLY_ADD * head / 3)
+    head_share = work.heads / max(work.steps, 1)
+    step_flops = rows * (text.n_layers * token_flops + MULTIPLY_ADD * head * head_share)
     kv = 2 * text.n_layers * text.n_kv_heads * text.head_dim * itemsize
-    own = work.prompt_len + 3 * work.objects / 2
+    own = work.prompt_len + work.steps / 2
     kv_bytes = kv * (work.frames * dims.prefix_len + rows * own)
-    step_bytes = itemsize * (text.n_layers * block_weights + head / 3) + kv_bytes
+    step_bytes = itemsize * (text.n_layers * block_weights + head * head_share) + kv_bytes
     step = max(step_flops / rates.flops, step_bytes / rates.bandwidth)
     return {
         "vision": work.frames * _vision_flops(dims, work.crops) / rates.flops,
         "prefill": work.frames * (prefix + prompts) / rates.flops,
-        "decode": 3 * work.objects * step,
+        "decode": work.steps * step,
     }
 
 
