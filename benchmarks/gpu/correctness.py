@@ -1,0 +1,339 @@
+"""Section 3: whether the answers are right here, on this device, before any figure of speed.
+
+In float32 the recorded results of the golden set have to come out exactly, however requests are
+batched and whether cycles run as captured graphs or not; in half precision all but a few of the
+first bins. Resizing gives Pillow's bytes. What cannot be right to the last bit, half precision
+in another batch, is compared where both sides run the same kernels on the same shapes.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.gpu.bench import NEEDS_CUDA, NO_TIME, Bench, Json
+from benchmarks.gpu.running import Allowance, sentence
+from benchmarks.random_model import LABELS, frames
+from pipeline.moondream import (
+    CaptionRequest,
+    DetectRequest,
+    DetectResult,
+    FailedResult,
+    Moondream,
+    PointRequest,
+    PointResult,
+    QueryRequest,
+    Request,
+    Result,
+    TextResult,
+)
+from pipeline.moondream.graphs import CudaCapture
+from pipeline.moondream.resize import resize
+from pipeline.moondream.strands import RequestTicket
+from tests.golden import golden_set
+
+LEAST_FIRST_BINS = 0.95
+GOLDEN_ROWS = 128
+# The second time a shape comes it is captured, the third time replayed.
+GRAPH_ROUNDS = 3
+SIZES = (
+    ((320, 240), (378, 378)),
+    ((640, 480), (378, 378)),
+    ((640, 480), (1176, 644)),
+    ((1280, 720), (378, 378)),
+    ((1280, 720), (1176, 644)),
+    ((1920, 1080), (1176, 644)),
+    ((3840, 2160), (1176, 644)),
+    ((300, 900), (644, 378)),
+    ((378, 500), (378, 378)),
+    ((500, 378), (378, 378)),
+    ((1, 1), (378, 378)),
+    ((9000, 3), (378, 20)),
+)
+MIX_ROWS = 24
+# A bad check ends with this many differences told.
+TOLD = 3
+
+
+def correctness(bench: Bench, allowance: Allowance, found: Json) -> None:
+    """Run every check, each by itself: one that cannot run fails, and the others go on."""
+    if not __debug__:
+        raise RuntimeError("the golden set is compared by assertions: run python without -O")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    checks: dict[str, Callable[[], Json]] = {
+        "resize_bytes": partial(_resize_bytes, bench),
+        "golden_float32_eager": partial(_golden, bench, graphs=False),
+        "golden_float32_graphs": partial(_golden, bench, graphs=True),
+        "golden_after_failed_captures": partial(_golden_without_captures, bench),
+        "golden_bfloat16_first_bins": partial(_first_bins, bench, torch.bfloat16),
+        "golden_float16_first_bins": partial(_first_bins, bench, torch.float16),
+        "golden_float32_mixes": partial(_golden_mixes, bench, allowance),
+        "graphs_against_eager_mixes": partial(_graphs_against_eager, bench, allowance),
+    }
+    on_cuda_alone = {
+        "golden_float32_graphs",
+        "golden_after_failed_captures",
+        "golden_float16_first_bins",
+        "graphs_against_eager_mixes",
+    }
+    for name, check in checks.items():
+        if name in on_cuda_alone and not bench.is_cuda:
+            found[name] = dict(NEEDS_CUDA)
+            continue
+        if allowance.left() <= 0:
+            found[name] = dict(NO_TIME)
+            continue
+        try:
+            found[name] = check()
+        # A check that cannot run is a check that failed; the reason goes into the file.
+        except Exception as error:  # noqa: BLE001
+            found[name] = {"ok": False, "error": sentence(error)}
+        allowance.save()
+
+
+def is_right(found: Any) -> bool:
+    """Return whether nothing was wrong in a correctness section, as far as it was run."""
+    if not isinstance(found, dict) or "error" in found:
+        return False
+    return all(check.get("ok", True) for check in found.values() if isinstance(check, dict))
+
+
+def _share(equal: int, of: int, differences: Sequence[str] = ()) -> Json:
+    """Return the outcome of an exact check; checking nothing is a failure too."""
+    row: Json = {"equal": equal, "of": of, "ok": equal == of and of > 0}
+    if differences:
+        row["differences"] = [one[:300] for one in differences[:TOLD]]
+    return row
+
+
+def _resize_bytes(bench: Bench) -> Json:
+    """Compare with Pillow, one axis after the other so that it cannot choose the order."""
+    noise = np.random.default_rng(0)
+    wrong = []
+    for (width, height), (to_width, to_height) in SIZES:
+        picture = noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        picture[: height // 2] = picture[: height // 2] // 128 * 255  # overshoots at the edges
+        image = Image.fromarray(picture)
+        image = image.resize((to_width, height), Image.Resampling.LANCZOS)
+        wanted = np.asarray(image.resize((to_width, to_height), Image.Resampling.LANCZOS))
+        there = torch.from_numpy(picture).to(bench.device)
+        (ours,) = resize(there, [(to_width, to_height)])
+        if not np.array_equal(ours.cpu().numpy(), wanted):
+            wrong.append(f"{width}x{height} to {to_width}x{to_height}")
+    return _share(len(SIZES) - len(wrong), len(SIZES), wrong)
+
+
+def _load(bench: Bench, **options: Any) -> Moondream:
+    """Return the golden network on the device."""
+    options = {"dtype": "float32", "max_batch": GOLDEN_ROWS, **options}
+    return Moondream.load(golden_set.GOLDEN, device=bench.device, **options)
+
+
+def _golden(bench: Bench, graphs: bool) -> Json:
+    """Compare all recorded results: in one batch, and one by one; then those of the adapter."""
+    plain, adapted = golden_set.entries("results.json"), golden_set.entries("results_lora.json")
+    wrong: dict[str, str] = {}
+    model = _load(bench, graphs=graphs)
+    for _ in range(GRAPH_ROUNDS if graphs else 1):
+        _note(wrong, plain, golden_set.answer(model, plain))
+        for entry in plain:
+            _note(wrong, [entry], golden_set.answer(model, [entry]))
+    counts = model.graph_counts()
+    del model
+    bench.tidy()
+    model = _load(bench, graphs=graphs, variant=golden_set.GOLDEN / "lora.safetensors")
+    for _ in range(GRAPH_ROUNDS if graphs else 1):
+        _note(wrong, adapted, golden_set.answer(model, adapted), "with the adapter: ")
+    of = len(plain) + len(adapted)
+    row = _share(of - len(wrong), of, list(wrong.values()))
+    if graphs:
+        row["replays"], row["failures"] = counts.replays, counts.failures
+        row["ok"] = row["ok"] and counts.replays > 0
+    return row
+
+
+def _note(
+    wrong: dict[str, str],
+    entries: Sequence[golden_set.Entry],
+    results: Sequence[Result],
+    where: str = "",
+) -> None:
+    """Note every entry whose result is not the recorded one, by what was asked."""
+    for entry, result in zip(entries, results, strict=True):
+        try:
+            golden_set.compare(entry, result)
+        except AssertionError as error:
+            wrong[where + json.dumps(entry, sort_keys=True)] = where + sentence(error)
+
+
+def _golden_without_captures(bench: Bench) -> Json:
+    """Let every capture fail, and compare all recorded results."""
+    plain = golden_set.entries("results.json")
+    wrong: dict[str, str] = {}
+    with captures_fail():
+        model = _load(bench, graphs=True)
+        for _ in range(GRAPH_ROUNDS):
+            _note(wrong, plain, golden_set.answer(model, plain))
+        counts = model.graph_counts()
+    row = _share(len(plain) - len(wrong), len(plain), list(wrong.values()))
+    row["failures"], row["captures"] = counts.failures, counts.captures
+    row["ok"] = row["ok"] and counts.failures > 0 and counts.captures == 0
+    return row
+
+
+@contextmanager
+def captures_fail() -> Iterator[None]:
+    """Make every capture inside fail as one for lack of memory does."""
+    whole = CudaCapture.__call__
+
+    def refuse(self: CudaCapture, work: object) -> Any:
+        del self, work
+        raise RuntimeError("no captures: this failure was asked for")
+
+    CudaCapture.__call__ = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CudaCapture.__call__ = whole  # type: ignore[method-assign]
+
+
+def _first_bins(bench: Bench, dtype: torch.dtype) -> Json:
+    """Compare the first coordinate of each list in half precision."""
+    entries = [e for e in golden_set.entries("results.json") if e["kind"] in ("detect", "point")]
+    names = sorted({entry["image"] for entry in entries})
+    model = _load(bench, dtype=dtype)
+    equal = of = 0
+    for name in names:
+        asked = [entry for entry in entries if entry["image"] == name]
+        requests = []
+        for entry in asked:
+            request = golden_set.request(entry)
+            assert isinstance(request, DetectRequest | PointRequest)
+            requests.append(replace(request, max_objects=1))
+        (results,) = model.answer([(golden_set.picture(name), requests)])
+        for entry, result in zip(asked, results, strict=True):
+            of += 1
+            if isinstance(result, DetectResult | PointResult):
+                wanted = [step["x_bin"] for step in entry["steps"][:1]]
+                equal += result.bins[:, 0].tolist() == wanted
+    share = equal / of
+    return {"share": share, "equal": equal, "of": of, "ok": share >= LEAST_FIRST_BINS}
+
+
+def _golden_mixes(bench: Bench, allowance: Allowance) -> Json:
+    """Send random mixes in at random moments, cancel some, and compare all the others."""
+    plain = golden_set.entries("results.json")
+    model = _load(bench, max_batch=MIX_ROWS, graphs=bench.is_cuda)
+    wrong: list[str] = []
+    equal = done = cancelled = 0
+    for seed in range(bench.scale.mixes):
+        if done and allowance.left() < allowance.seconds * 0.3:
+            break
+        rng = random.Random(seed)
+        chosen = rng.choices(plain, k=rng.randint(1, 10))
+        requests = [golden_set.request(entry) for entry in chosen]
+        pictures = [e["image"] and golden_set.picture(e["image"]) for e in chosen]
+        tickets = _sent_at_random(model, list(zip(pictures, requests, strict=True)), rng)
+        differs: dict[str, str] = {}
+        for entry, ticket in zip(chosen, tickets, strict=True):
+            if ticket.is_cancelled and isinstance(ticket.result, FailedResult):
+                cancelled += 1
+                continue
+            assert ticket.result is not None
+            _note(differs, [entry], [ticket.result], f"mix {seed}: ")
+        use = model.engine.in_use()
+        if use.rows or use.blocks or use.reserved_blocks:
+            differs["left"] = f"mix {seed}: rows or blocks were not given back: {use}"
+        wrong += differs.values()
+        equal += not differs
+        done += 1
+    return {**_share(equal, done, wrong), "cancelled": cancelled}
+
+
+def _sent_at_random(
+    model: Moondream, cases: Sequence[tuple[Any, Request]], rng: random.Random
+) -> list[RequestTicket]:
+    """Send cases in waves with steps in between, give some up, and finish the others."""
+    tickets: list[RequestTicket] = []
+    at = 0
+    while at < len(cases):
+        count = rng.randint(1, len(cases) - at)
+        for picture, request in cases[at : at + count]:
+            tickets += model.engine.submit(picture, [request])
+        at += count
+        for _ in range(rng.randint(0, 6)):
+            model.engine.step()
+        if rng.random() < 0.3:
+            rng.choice(tickets).cancel()
+    model.engine.run(tickets)
+    model.engine.step()
+    return tickets
+
+
+def _graphs_against_eager(bench: Bench, allowance: Allowance) -> Json:
+    """Run the same mixes replayed and eagerly, in the dtype and sizes of the figures.
+
+    The eager side is an engine whose captures all fail: it runs the same kernels on the same
+    rounded shapes, so not one token may differ. An engine without graphs may choose other kernels
+    for other shapes, and in half precision another rounding is another token.
+    """
+    bench.made().end_at_once(False)
+    pictures = [frames(crops, 3, bench.dims.vision) for crops in (1, 1, 9)]
+    flat = [picture for own in pictures for picture in own]
+    replayed = bench.model(max_batch=MIX_ROWS)
+    with captures_fail():
+        eager = bench.model(max_batch=MIX_ROWS)
+    wrong: list[str] = []
+    equal = done = 0
+    for seed in range(bench.scale.mixes):
+        if done and allowance.left() <= 0:
+            break
+        sides: list[list[RequestTicket]] = []
+        for model in (replayed, eager):
+            rng = random.Random(seed)
+            cases = [
+                (rng.choice(flat), _random_request(rng)) for _ in range(rng.randint(1, 10))
+            ]
+            if model is eager:
+                with captures_fail():
+                    sides.append(_sent_at_random(model, cases, rng))
+            else:
+                sides.append(_sent_at_random(model, cases, rng))
+        ours, theirs = ([_content(ticket.result) for ticket in side] for side in sides)
+        if ours != theirs:
+            number = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+            wrong.append(f"mix {seed}, request {number}: {ours[number]} but {theirs[number]}")
+        equal += ours == theirs
+        done += 1
+    row = _share(equal, done, wrong)
+    row["replays"] = replayed.graph_counts().replays
+    row["ok"] = row["ok"] and row["replays"] > 0
+    return row
+
+
+def _random_request(rng: random.Random) -> Request:
+    label, most = rng.choice(LABELS), rng.randint(1, 3)
+    return rng.choice(
+        [
+            DetectRequest(label, max_objects=most, raw=True),
+            PointRequest(label, max_objects=most),
+            QueryRequest(label, max_tokens=2 * most),
+            CaptionRequest("short", max_tokens=3 * most),
+        ]
+    )
+
+
+def _content(result: Result | None) -> object:
+    """Return the bins or tokens of a result, or why there are none."""
+    if isinstance(result, DetectResult | PointResult):
+        return result.bins.tolist()
+    if isinstance(result, TextResult):
+        return list(result.token_ids)
+    return result.reason if isinstance(result, FailedResult) else None

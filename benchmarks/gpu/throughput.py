@@ -1,0 +1,210 @@
+"""Section 4: frames a second of every kind of work, by crops and batch, with what bounds it."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, WrongAnswerError, answer, counted
+from benchmarks.gpu.running import Allowance
+from benchmarks.random_model import LABELS, frames, make_fresh
+from benchmarks.roofline import Workload, least_seconds
+from pipeline.moondream import (
+    CaptionRequest,
+    DetectRequest,
+    DetectResult,
+    Moondream,
+    PointRequest,
+    PointResult,
+    QueryRequest,
+    Request,
+    Result,
+    TextResult,
+)
+from pipeline.moondream.plan import plan
+
+QUESTION = "person car dog"
+# Rounds that may go by until one of them captures nothing.
+MOST_WARM_ROUNDS = 12
+STAGE_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One row of the grid: what is asked of each frame, and how long the answers are."""
+
+    task: str
+    crops: int
+    batch: int
+    tasks_per_frame: int = 1
+    objects: int | None = None
+    tokens: int | None = None
+    repeated: bool = False  # the same pictures in every round
+
+    def requests(self) -> list[Request]:
+        """Return what is asked of each frame."""
+        return [self._request(number) for number in range(self.tasks_per_frame)]
+
+    def _request(self, number: int) -> Request:
+        label = LABELS[number % len(LABELS)]
+        if self.task == "detect":
+            return DetectRequest(label, max_objects=max(1, self.objects or 0), raw=True)
+        if self.task == "point":
+            return PointRequest(label, max_objects=max(1, self.objects or 0))
+        assert self.tokens is not None
+        if self.task == "query":
+            return QueryRequest(QUESTION, max_tokens=self.tokens)
+        return CaptionRequest("normal", max_tokens=self.tokens)
+
+    def check(self, found: Sequence[Sequence[Result]]) -> None:
+        """Raise WrongAnswerError unless every answer is as long as was forced."""
+        wanted = self.objects if self.tokens is None else self.tokens
+        for results in found:
+            for result in results:
+                if isinstance(result, DetectResult | PointResult):
+                    length = len(result)
+                else:
+                    assert isinstance(result, TextResult)
+                    length = len(result.token_ids)
+                if length != wanted:
+                    raise WrongAnswerError(f"a {self.task} gave {length} instead of {wanted}")
+
+    def load(self, model: Moondream) -> Workload:
+        """Return the work in operations."""
+        request = self.requests()[0]
+        prompt = len(plan(request, model.language, has_picture=True).skills[0].prompt.ids)
+        if self.tokens is not None:
+            steps = heads = self.tokens - 1  # the first comes with the prompt
+        else:
+            heads = self.objects or 0
+            steps = heads * (3 if self.task == "detect" else 2)
+        return Workload(self.batch, self.crops, self.tasks_per_frame, steps, heads, prompt)
+
+
+def grid(bench: Bench) -> list[Work]:
+    """Return all rows, those that goals are about first: the time may not suffice for all."""
+    scale = bench.scale
+    most = max(scale.batches)
+    main = scale.batches[0]
+    cells = [
+        Work("detect", crops, batch, objects=objects)
+        for objects in (5, 0)
+        for batch in scale.batches
+        for crops in scale.crops
+    ]
+    shared = [Work("detect", 1, batch, 4, objects=5) for batch in (8, main) if batch * 4 <= most]
+    others = [
+        *shared,
+        Work("detect", 1, main // 4, 4, objects=5),
+        Work("detect", 1, main, objects=20),
+        Work("point", 1, main, objects=5),
+        Work("query", 1, main, tokens=3),
+        Work("query", 1, main, tokens=20),
+        Work("caption", 1, main, tokens=60),
+        Work("detect", 1, main, objects=5, repeated=True),
+        Work("detect", max(scale.crops[:2]), main, objects=5, repeated=True),
+    ]
+    goals = [cell for cell in cells if cell.batch == main and cell.objects and cell.crops < 10]
+    ordered = [*goals, *others, *cells]
+    if main * 4 > most:  # more rows than the engine has: they take turns
+        ordered.append(Work("detect", 1, main, 4, objects=5))
+    return list(dict.fromkeys(ordered))
+
+
+def throughput(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
+    """Measure the rows in one engine, as many as there is time for."""
+    bench.rates()
+    model = bench.model(max_batch=bench.scale.max_batch)
+    pictures: dict[int, Pictures] = {}
+    for work in grid(bench):
+        row: Json = {
+            "task": work.task,
+            "crops": work.crops,
+            "batch": work.batch,
+            "tasks_per_frame": work.tasks_per_frame,
+            "objects": work.objects,
+            "tokens": work.tokens,
+            "repeated_pictures": work.repeated,
+        }
+        found.append(row)
+        if allowance.left() <= 0:
+            row.update(NO_TIME)
+            continue
+        if work.crops not in pictures:
+            count = max(bench.scale.batches)
+            pictures[work.crops] = frames(work.crops, count, bench.dims.vision)
+        row.update(measured(bench, model, work, pictures[work.crops][: work.batch], allowance))
+        allowance.save()
+
+
+def measured(
+    bench: Bench, model: Moondream, work: Work, pictures: Pictures, allowance: Allowance
+) -> Json:
+    """Return the figures of one row: rates, stages, share of the roofline, memory and graphs."""
+    bench.made().end_at_once(work.objects == 0)
+    requests = work.requests()
+
+    def one_round() -> float:
+        if not work.repeated:
+            make_fresh(pictures)
+        started = perf_counter()
+        found = answer(model, pictures, requests)
+        seconds = perf_counter() - started
+        work.check(found)
+        return seconds
+
+    warm = warm_up(model, one_round)
+    bench.begin_peak()
+    before = model.graph_counts()
+    times: list[float] = []
+    while not times or (
+        (len(times) < bench.scale.least_rounds or sum(times) < bench.scale.least_seconds)
+        and allowance.left() > 0
+    ):
+        times.append(one_round())
+    row: Json = {
+        "frames_per_second": {
+            "median": work.batch / statistics.median(times),
+            "min": work.batch / max(times),
+            "max": work.batch / min(times),
+        },
+        "rounds": len(times),
+        "warm_rounds": warm,
+        **bench.peak_memory(),
+        "graphs": counted(before, model.graph_counts()),
+    }
+    # With a wait after each stage: what overlaps otherwise does not here.
+    stages = model.engine.stages
+    stages.is_on = True
+    stages.clear()
+    rounds = STAGE_ROUNDS if bench.is_cuda else 1
+    whole = sum(one_round() for _ in range(rounds)) / rounds
+    spent = {name: seconds / rounds for name, seconds in stages.seconds.items()}
+    stages.is_on = False
+    load = work.load(model)
+    least = least_seconds(bench.dims, load, bench.rates(), bench.dtype.itemsize)
+    row["stages_ms"] = {name: seconds * 1e3 for name, seconds in spent.items()}
+    row["stages_ms"]["host"] = (whole - sum(spent.values())) * 1e3
+    row["roofline"] = {
+        name: least[name] / seconds for name, seconds in spent.items() if name in least and seconds
+    }
+    row["roofline"]["whole"] = sum(least.values()) / statistics.median(times)
+    decode = spent.get("decode", 0.0)
+    row["steps_per_second"] = load.steps / decode if decode and load.steps else None
+    return row
+
+
+def warm_up(model: Moondream, one_round: object) -> int:
+    """Run rounds until one of them captured nothing; return how many that were."""
+    assert callable(one_round)
+    for number in range(1, MOST_WARM_ROUNDS + 1):
+        before = model.graph_counts()
+        one_round()
+        after = model.graph_counts()
+        if (after.captures, after.failures, after.eager) == (
+            before.captures, before.failures, before.eager,
+        ):  # fmt: skip
+            return number
+        if after.captures == before.captures and number > 1 and after.replays == before.replays:
+            return number  # nothing is captured here at all
+    return MOST_WARM_ROUNDS
