@@ -165,9 +165,7 @@ class Bench:
         return {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
 
 
-def answer(
-    model: Moondream, pictures: Pictures, requests: Sequence[Request]
-) -> list[list[Result]]:
+def answer(model: Moondream, pictures: Pictures, requests: Sequence[Request]) -> list[list[Result]]:
     """Answer all requests on all pictures; WrongAnswerError where one fails."""
     found = model.answer([(picture, requests) for picture in pictures])
     for results in found:

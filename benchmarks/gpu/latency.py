@@ -108,5 +108,3 @@ def percentiles(seconds: Sequence[float]) -> Json:
     """Return the middle and the tail of some times, in milliseconds."""
     values = np.percentile(np.array(seconds) * 1e3, (50, 95, 99))
     return {f"p{at}_ms": float(value) for at, value in zip((50, 95, 99), values, strict=True)}
-
-

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,8 @@ CLOCKS = "clocks.sm,clocks.mem,temperature.gpu,power.draw,utilization.gpu,pstate
 SMI_TIMEOUT = 10.0
 FRAME_BYTES = 1080 * 1920 * 3
 LAUNCHES = 2000
+ON_THE_HOST = {"float32": torch.float32}
+PRODUCTS = {"bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32, **ON_THE_HOST}
 
 
 def machine(bench: Bench, allowance: Allowance, found: Json) -> None:
@@ -55,18 +58,8 @@ def machine(bench: Bench, allowance: Allowance, found: Json) -> None:
 
 def ceilings(bench: Bench, allowance: Allowance, found: Json) -> None:
     """Measure products, copies, uploads and launches, each the best of some rounds."""
-    side = bench.scale.matrix_side
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16} if bench.is_cuda else {}
-    for name, dtype in {**kinds, "float32": torch.float32}.items():
-        a, b = torch.randn(2, side, side, device=bench.device).to(dtype)
-        seconds = best_seconds(lambda a=a, b=b: torch.matmul(a, b), bench.device)
-        found[f"{name}_tflop_per_s"] = MULTIPLY_ADD * side**3 / seconds / 1e12
-    if bench.is_cuda:
-        with _tf32():
-            seconds = best_seconds(lambda: torch.matmul(a, b), bench.device)
-        found["tf32_tflop_per_s"] = MULTIPLY_ADD * side**3 / seconds / 1e12
-    del a, b
-    bench.tidy()
+    for name, dtype in (PRODUCTS if bench.is_cuda else ON_THE_HOST).items():
+        found[f"{name}_tflop_per_s"] = _product(bench, dtype, tf32=name == "tf32")
     found["copy_gb_per_s"] = bench.rates().bandwidth / 1e9
     allowance.save()
     if bench.is_cuda:
@@ -74,14 +67,25 @@ def ceilings(bench: Bench, allowance: Allowance, found: Json) -> None:
         _launches(bench, found)
 
 
+def _product(bench: Bench, dtype: torch.dtype, *, tf32: bool) -> float:
+    """Return the rate of a large product of random matrices."""
+    side = bench.scale.matrix_side
+    a, b = torch.randn(2, side, side, device=bench.device).to(dtype)
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        seconds = best_seconds(partial(torch.matmul, a, b), bench.device)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return MULTIPLY_ADD * side**3 / seconds / 1e12
+
+
 def _uploads(bench: Bench, found: Json) -> None:
     pageable = torch.zeros(FRAME_BYTES, dtype=torch.uint8)
     pinned = pageable.pin_memory()
     there = torch.empty(FRAME_BYTES, dtype=torch.uint8, device=bench.device)
     for name, source in (("pageable", pageable), ("pinned", pinned)):
-        seconds = best_seconds(
-            lambda source=source: there.copy_(source, non_blocking=True), bench.device, rounds=20
-        )
+        upload = partial(there.copy_, source, non_blocking=True)
+        seconds = best_seconds(upload, bench.device, rounds=20)
         found[f"upload_{name}_ms"] = seconds * 1e3
         found[f"upload_{name}_gb_per_s"] = FRAME_BYTES / seconds / 1e9
 
@@ -105,16 +109,6 @@ def _launches(bench: Bench, found: Json) -> None:
     with torch.cuda.graph(graph):
         many()
     found["graph_node_us"] = best_seconds(graph.replay, bench.device) / LAUNCHES * 1e6
-
-
-class _tf32:  # noqa: N801
-    """Allow TF32 inside."""
-
-    def __enter__(self) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = True
-
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def card(bench: Bench) -> str:

@@ -91,9 +91,7 @@ def _times(bench: Bench, crops: int, tasks: int, allowance: Allowance) -> Json:
     return row
 
 
-def _engine_seconds(
-    model: Moondream, pictures: Pictures, requests: list[DetectRequest]
-) -> float:
+def _engine_seconds(model: Moondream, pictures: Pictures, requests: list[DetectRequest]) -> float:
     make_fresh(pictures)
     started = perf_counter()
     answer(model, pictures, requests)
