@@ -12,6 +12,7 @@ written all the same), 2 where there is no CUDA or the command line cannot be fo
 
 import argparse
 import datetime
+import faulthandler
 import sys
 from pathlib import Path
 
@@ -34,6 +35,9 @@ from benchmarks.gpu.throughput import throughput
 from benchmarks.random_model import DIMS
 
 RIGHT, WRONG, CANNOT = 0, 1, 2
+# So long after the whole budget something hangs: the process says where, and ends.
+HANGS_AFTER = 1.3
+HANGS_AFTER_SECONDS = 60.0
 # The weights are what each section takes on a large card, in seconds.
 SECTIONS = (
     GpuSection(1, "machine", 5, machine),
@@ -93,27 +97,42 @@ def main() -> int:
                 check_same_card(name, old, args.against, anyway=args.anyway)
                 print(against(report, old))
             return RIGHT
-        if torch.device(args.device).type == "cuda" and not torch.cuda.is_available():
-            print(
-                "there is no CUDA here; --device cpu --dims small tries the script itself",
-                file=sys.stderr,
-            )
+        device = device_named(args.device)
+        if device is None:
             return CANNOT
-        device = torch.device(args.device)
         bench = Bench(device, args.dims, ON_A_DEVICE if device.type == "cuda" else ON_A_CPU)
         if old is not None:
             check_same_card(card(bench), old, args.against, anyway=args.anyway)
     except ReportError as error:
         print(error, file=sys.stderr)
         return CANNOT
-    if bench.is_cuda:
-        torch.cuda.set_device(device)
-    report = run(bench, args.sections, args.out, args.seconds)
+    faulthandler.dump_traceback_later(
+        args.seconds * HANGS_AFTER + HANGS_AFTER_SECONDS, exit=True, file=sys.__stderr__
+    )
+    try:
+        report = run(bench, args.sections, args.out, args.seconds)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     print()
     if old is not None:
         print(against(report, old), end="\n\n")
     print(summary(report))
     return RIGHT if is_right(report.get("correctness", {})) else WRONG
+
+
+def device_named(name: str) -> torch.device | None:
+    """Return the device, with its number where it is a GPU; None, and a sentence, without CUDA."""
+    device = torch.device(name)
+    if device.type != "cuda":
+        return device
+    if not torch.cuda.is_available():
+        print(
+            "there is no CUDA here; --device cpu --dims small tries the script itself",
+            file=sys.stderr,
+        )
+        return None
+    torch.cuda.set_device(device.index or 0)
+    return torch.device("cuda", device.index or 0)
 
 
 def run(bench: Bench, sections: list[GpuSection], path: Path | None, seconds: float) -> Json:

@@ -93,7 +93,9 @@ def _fp8(bench: Bench) -> Json:
         weight = torch.randn(n_out, n_in, device=bench.device, dtype=torch.bfloat16) * n_in**-0.5
         scale_x = x.abs().amax(dim=1, keepdim=True).float() / most
         scale_w = weight.abs().amax(dim=1, keepdim=True).float() / most
-        x8, w8 = (x / scale_x).to(eight), (weight / scale_w).to(eight)
+        x8, w8 = (
+            (a / s).clamp(-most, most).to(eight) for a, s in ((x, scale_x), (weight, scale_w))
+        )
         product = partial(
             torch._scaled_mm,
             x8, w8.t(), scale_a=scale_x, scale_b=scale_w.t(), out_dtype=torch.bfloat16,

@@ -3,7 +3,6 @@
 Knows nothing of what a section measures.
 """
 
-import faulthandler
 import json
 import os
 import sys
@@ -18,9 +17,6 @@ from benchmarks.gpu.bench import NO_TIME, Bench, Json
 
 # A section starts only if this share of its time is left, and ends with what it had so far.
 LEAST_SHARE = 0.5
-# After this much more than the whole budget something hangs: the process says where and ends.
-HANGS_AFTER = 1.5
-HANGS_AFTER_SECONDS = 60.0
 
 Clock = Callable[[], float]
 
@@ -75,40 +71,35 @@ def run_sections(
         if path is not None:
             write_json(path, report)
 
-    if seconds > 0:
-        faulthandler.dump_traceback_later(seconds * HANGS_AFTER + HANGS_AFTER_SECONDS, exit=True)
-    try:
-        for section in sections:
-            share = seconds * section.weight / whole
-            left = seconds - (clock() - started)
-            if left < share * LEAST_SHARE:
-                report[section.key] = dict(NO_TIME)
-                print(f"{section.number:2} {section.key}: left out, {left:.0f} s are left")
-                save()
-                continue
-            report["running"] = section.key
-            found: Any = [] if section.is_list else {}
-            report[section.key] = found
+    for section in sections:
+        share = seconds * section.weight / whole
+        left = seconds - (clock() - started)
+        if left < share * LEAST_SHARE:
+            report[section.key] = dict(NO_TIME)
+            print(f"{section.number:2} {section.key}: left out, {left:.0f} s are left")
             save()
-            began = clock()
-            allowance = Allowance(min(share, left), clock, save)
-            try:
-                section.run(bench, allowance, found)
-            # Whatever goes wrong in one section, the others go on and the file says it.
-            except Exception as error:  # noqa: BLE001
-                traceback.print_exc(file=sys.stderr)
-                said = {"error": sentence(error)}
-                if isinstance(found, list):
-                    found.append(said)
-                else:
-                    found.update(said)
-            bench.tidy()
-            report["section_seconds"][section.key] = round(clock() - began, 2)
-            print(f"{section.number:2} {section.key}: {clock() - began:.1f} s of {share:.0f} s")
-            del report["running"]
-            save()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+            continue
+        report["running"] = section.key
+        found: Any = [] if section.is_list else {}
+        report[section.key] = found
+        save()
+        began = clock()
+        allowance = Allowance(min(share, left), clock, save)
+        try:
+            section.run(bench, allowance, found)
+        # Whatever goes wrong in one section, the others go on and the file says it.
+        except Exception as error:  # noqa: BLE001
+            traceback.print_exc(file=sys.stderr)
+            said = {"error": sentence(error)}
+            if isinstance(found, list):
+                found.append(said)
+            else:
+                found.update(said)
+        bench.tidy()
+        report["section_seconds"][section.key] = round(clock() - began, 2)
+        print(f"{section.number:2} {section.key}: {clock() - began:.1f} s of {share:.0f} s")
+        del report["running"]
+        save()
 
 
 def sentence(error: BaseException) -> str:

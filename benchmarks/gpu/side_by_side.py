@@ -32,6 +32,7 @@ def side_by_side(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
             row.update(NO_TIME)
             continue
         row.update(_times(bench, crops, tasks, allowance))
+        bench.tidy()
         allowance.save()
     # Equal bins, in the precision where another order of sums is not another answer.
     row = {"task": "equal bins in float32", "crops": 1, "frames": FRAMES, "tasks_per_frame": 4}

@@ -68,12 +68,13 @@ def _facts(report: Json) -> Iterator[tuple[str, str]]:
     for name, said in _check_rows(report):
         yield f"right: {name}", said
     plain = [f"{name} {shown(value)}" for name, value in _plain(report, "ceilings")]
-    yield "ceilings", ", ".join(plain) or _missing(report, "ceilings")
+    if "ceilings" in report:
+        yield "ceilings", _missing(report, "ceilings") or ", ".join(plain)
     for work, by_batch in _by_batch(report).items():
         said = ", ".join(f"{batch}: {rate}" for batch, rate in sorted(by_batch.items()))
         yield f"frames a second by batch, {work}", said
     for row in _latency_rows(report):
-        yield f"ms p50/p95/p99, {row[0]}, {row[1]} crops, {row[2]} beside", "/".join(row[3:6])
+        yield f"ms p50/p95/p99, {row[0]}, {row[1]}, {row[2]} beside", "/".join(row[3:6])
     for name, said in _live_rows(report)[:6]:
         yield f"live: {name}", said
     for row in _side_rows(report):
@@ -159,8 +160,11 @@ def _work(row: Json) -> str:
         length = f"{row.get('tokens')} tokens"
     tasks = f", {row['tasks_per_frame']} tasks a frame" if row.get("tasks_per_frame", 1) > 1 else ""
     again = ", the same pictures again" if row.get("repeated_pictures") else ""
-    crops = f"{row.get('crops')} crop{'' if row.get('crops') == 1 else 's'}"
-    return f"{row.get('task')}, {crops}, {length}{tasks}{again}"
+    return f"{row.get('task')}, {_crops(row)}, {length}{tasks}{again}"
+
+
+def _crops(row: Json) -> str:
+    return f"{row.get('crops')} crop{'' if row.get('crops') == 1 else 's'}"
 
 
 def _by_batch(report: Json) -> dict[str, dict[int, str]]:
@@ -213,7 +217,7 @@ def _latency_rows(report: Json) -> list[tuple[str, ...]]:
     return [
         (
             row["task"],
-            str(row["crops"]),
+            _crops(row),
             str(row["other_rows"]),
             *(shown(row[name]) for name in ("p50_ms", "p95_ms", "p99_ms", "first_ms")),
         )
@@ -226,7 +230,7 @@ def _live_rows(report: Json) -> list[tuple[str, str]]:
     found = report.get("live", {})
     if missing := _missing(report, "live"):
         return [("live mix", missing)]
-    if not found:
+    if "graphs" not in found:
         return []
     graphs = found["graphs"]
     busy = found["gpu_busy_share"]
@@ -250,13 +254,13 @@ def _live_rows(report: Json) -> list[tuple[str, str]]:
 def _side_rows(report: Json) -> list[tuple[str, str, str, str]]:
     made = []
     for row in rows(report, "side_by_side"):
-        name = f"{row.get('tasks_per_frame')} tasks a frame, {row.get('crops')} crops"
+        name = f"{row.get('tasks_per_frame')} a frame, {_crops(row)}"
         for engine in ("engine_eager", "engine_graphs"):
             ratio = [row.get(f"{engine}_over_{loop}") for loop in LOOP_NAMES]
             if all(ratio):
                 every, once = (f"{one['median']:.2f} ×" for one in ratio if one)
                 made.append((name, engine.replace("_", ", "), every, once))
-        if "encode_once" in row:
+        if all(loop in row for loop in LOOP_NAMES):
             equal = [f"{row[loop]['equal']} of {row[loop]['of']} equal" for loop in LOOP_NAMES]
             made.append((str(row["task"]), "", *equal))  # type: ignore[arg-type]
     return made
