@@ -29,9 +29,12 @@ def latency(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
         ("first token of a caption", first_token, bench.scale.neighbours),
     ]
     for crops in bench.scale.crops[:2]:
+        started = perf_counter()
         model = bench.model(max_batch=bench.scale.neighbours + 1)
+        ready, at_start = perf_counter() - started, model.graph_counts()
         for name, request, neighbours in cases:
             row: Json = {"task": name, "crops": crops, "other_rows": neighbours}
+            row["engine_ready_s"], row["graphs_at_start"] = ready, at_start.captures
             found.append(row)
             if allowance.left() <= 0:
                 row.update(NO_TIME)

@@ -70,6 +70,15 @@ def _facts(report: Json) -> Iterator[tuple[str, str]]:
     plain = [f"{name} {shown(value)}" for name, value in _plain(report, "ceilings")]
     if "ceilings" in report:
         yield "ceilings", _missing(report, "ceilings") or ", ".join(plain)
+    yield from _figures_of_speed(report)
+    for name, said in [*_loading_rows(report)[:4], *_option_rows(report)]:
+        yield name, said
+    for key in ("throughput", "latency", "side_by_side"):
+        for said in _wrongs(report, key):
+            yield key, said
+
+
+def _figures_of_speed(report: Json) -> Iterator[tuple[str, str]]:
     for work, by_batch in _by_batch(report).items():
         said = ", ".join(f"{batch}: {rate}" for batch, rate in sorted(by_batch.items()))
         yield f"frames a second by batch, {work}", said
@@ -81,11 +90,6 @@ def _facts(report: Json) -> Iterator[tuple[str, str]]:
         yield f"side by side, {row[0]}", f"{row[1]}; {row[2]} over every, {row[3]} over once"
     for name, kernels, device, host, passed, _ in _profile_rows(report):
         yield name, f"{kernels} kernels, {device} ms on the device, {host} host, {passed} passed"
-    for name, said in [*_loading_rows(report)[:4], *_option_rows(report)]:
-        yield name, said
-    for key in ("throughput", "latency", "side_by_side"):
-        for said in _wrongs(report, key):
-            yield key, said
 
 
 def _wrongs(report: Json, key: str) -> list[str]:
