@@ -33,6 +33,10 @@ BATCH_CUDA, BATCH_HOST = 64, 16
 # device, little enough that activations stay small beside the weights.
 CROPS_CUDA, CROPS_HOST = 64, 4
 PICTURES_CUDA, PICTURES_HOST = 16, 4
+# What is prefilled at most while rows are running, before they get their next cycle: four pictures
+# of nine crops or twelve of one. Prefills are then about three fourths of the time of a GPU, by
+# estimate; less would leave the batch half empty, more would make running rows wait longer.
+CROPS_BETWEEN_CYCLES = 56
 OVERFLOW = (
     "the numbers of this picture or request overflowed; load the model in bfloat16 or float32"
 )
@@ -44,18 +48,23 @@ class EngineOptions:
 
     `kv_bytes` limits the memory of keys and values. `graphs` replays captured cycles (CUDA only);
     with `warm_up` they are captured at once, which takes some seconds, without it when first met.
+    `crops_between_cycles` limits how long running requests wait while new ones are prefilled.
     """
 
     max_batch: int | None = None
     kv_bytes: int | None = None
     crops_per_chunk: int | None = None
     pictures_per_prefill: int | None = None
+    crops_between_cycles: int | None = None
     graphs: bool = True
     warm_up: bool = True
 
 
 class MoondreamBatcher:
-    """Answers requests in steps; every step is a prefill of newcomers or a cycle of all."""
+    """Answers requests in steps; every step is a prefill of newcomers or a cycle of all.
+
+    They take turns where there is work for both.
+    """
 
     def __init__(
         self,
@@ -87,7 +96,12 @@ class MoondreamBatcher:
             if options.warm_up:
                 with self._runner.on_device():
                     self._runner.capture_graphs()
-        self._scheduler = Scheduler(cache, max_batch, self._pictures_ahead)
+        self._scheduler = Scheduler(
+            cache,
+            max_batch,
+            self._pictures_ahead,
+            options.crops_between_cycles or CROPS_BETWEEN_CYCLES,
+        )
         self._cache, self._language = cache, language
         graphs = self._runner.graph_counts()
         _log.info(
@@ -179,7 +193,7 @@ class MoondreamBatcher:
         scheduler, runner = self._scheduler, self._runner
         strands = list(scheduler.running.values())
         program = runner.program(strands)
-        scheduler.grow(program.steps)
+        scheduler.begin_cycle(program.steps)
         for strand in strands:
             if strand.skill.temperature > 0 and strand.row is not None:
                 strand.row.draws = draws_of(strand)

@@ -13,6 +13,9 @@ from pipeline.moondream.rows import Row, Shape, blocks_wanted
 from pipeline.moondream.slots import Slots
 from pipeline.moondream.strands import LANES, PictureState, Strand
 
+# What a prefill costs, in crops through the encoder: the crops of its new pictures, about three for
+# each one's prefix of 730 positions through the language model, and what launching it takes.
+PREFIX_AS_CROPS, PREFILL_AS_CROPS = 3, 8
 # Prompt tokens are laid out as a table, pages by tokens or prompts by longest; this bounds it.
 MAX_PREFILL_CELLS = 8192
 
@@ -30,9 +33,13 @@ class InUse(NamedTuple):
 class Scheduler:
     """Lines up strands, gives them their places and takes these back."""
 
-    def __init__(self, cache: KvCache, max_batch: int, pages_per_prefill: int) -> None:
+    def __init__(
+        self, cache: KvCache, max_batch: int, pages_per_prefill: int, crops_between_cycles: int
+    ) -> None:
+        """Between two cycles of running rows, prefills cost at most `crops_between_cycles`."""
         self._cache = cache
         self._pages_per_prefill = pages_per_prefill
+        self._crops_between_cycles = self._crops_left = crops_between_cycles
         self._rows = Slots(max_batch)
         self._waiting: deque[Strand] = deque()
         self.running: dict[int, Strand] = {}
@@ -75,26 +82,34 @@ class Scheduler:
     def admit(self) -> list[Strand]:
         """Take the strands that can start together from the head of the line, with their places.
 
-        The line keeps its order, but those whose picture has all its lanes taken are passed.
+        The line keeps its order, but those whose picture has all its lanes taken are passed. While
+        others run there are none once the crops between two cycles are used up, so that newcomers
+        never keep the others waiting for long; after a cycle newcomers have their turn, so that
+        the others never keep them in line while there is room. A picture with more crops than that
+        goes alone.
         """
         admitted: list[Strand] = []
         passed: list[Strand] = []
-        load = _PrefillLoad()
+        crops = self._crops_left if self.running else None
+        is_fresh = self._crops_left == self._crops_between_cycles
+        load = _PrefillLoad(self._pages_per_prefill, crops, is_fresh)
         while self._waiting:
             strand = self._waiting[0]
             if not _has_lane(strand):
                 passed.append(self._waiting.popleft())
                 continue
-            if not self._can_start(strand) or not load.can_add(strand, self._pages_per_prefill):
+            if not self._can_start(strand) or not load.can_add(strand):
                 break
+            load.add(self._waiting[0])
             self._start(self._waiting.popleft())
-            load.add(strand)
             admitted.append(strand)
         self._waiting.extendleft(reversed(passed))
+        self._crops_left -= load.crops
         return admitted
 
-    def grow(self, forwards: int) -> None:
-        """Give every running row the blocks its coming steps write to."""
+    def begin_cycle(self, forwards: int) -> None:
+        """Give every running row the blocks its coming steps write to; newcomers may follow."""
+        self._crops_left = self._crops_between_cycles
         for strand in self.running.values():
             assert strand.row is not None
             blocks = strand.row.blocks
@@ -176,7 +191,9 @@ class Scheduler:
 
     def _can_start(self, strand: Strand) -> bool:
         picture = strand.picture
-        has_page = picture is None or picture.page is not None or self._cache.pages.free > 0
+        has_page = picture is None or picture.page is not None
+        if not has_page and picture is not None and picture.crops is not None:
+            has_page = self._cache.pages.free > 0
         return has_page and self._rows.free > 0 and self._cache.can_reserve(_most_blocks(strand))
 
     def _start(self, strand: Strand) -> None:
@@ -204,20 +221,25 @@ class Scheduler:
 
 
 class _PrefillLoad:
-    """How large the next prefill would be."""
+    """How large the next prefill would be, and how large it may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_new_pages: int, most_crops: int | None, may_exceed: bool) -> None:
+        """`most_crops` None means any number; a first picture of more `may_exceed` them."""
+        self._most_new_pages, self._most_crops = most_new_pages, most_crops
+        self._may_exceed = may_exceed
+        self.crops = 0
         self._new_pages = 0
         self._tokens: dict[PictureState | None, int] = {}
         self._prompts = 0
         self._longest = 0
 
-    def can_add(self, strand: Strand, most_new_pages: int) -> bool:
-        """Return whether a strand fits next to the others; the first always does."""
+    def can_add(self, strand: Strand) -> bool:
+        """Return whether a strand fits next to the others."""
+        if not self._has_time_for(strand):
+            return False
         if not self._prompts:
             return True
-        is_new = strand.picture is not None and strand.picture.page is None
-        if is_new and self._new_pages >= most_new_pages:
+        if _cost(strand) and self._new_pages >= self._most_new_pages:
             return False
         tokens = len(strand.skill.prompt.ids)
         own = self._tokens.get(strand.picture, 0) + tokens
@@ -226,14 +248,31 @@ class _PrefillLoad:
         by_prompt = (self._prompts + 1) * max(self._longest, tokens)
         return max(by_page, by_prompt) <= MAX_PREFILL_CELLS
 
+    def _has_time_for(self, strand: Strand) -> bool:
+        if self._most_crops is None or (self._may_exceed and not self._prompts):
+            return True
+        launching = 0 if self._prompts else PREFILL_AS_CROPS
+        return self.crops + launching + _cost(strand) <= self._most_crops
+
     def add(self, strand: Strand) -> None:
-        """Count a strand that has its places."""
+        """Count a strand that can be added; it has no places yet."""
         picture, tokens = strand.picture, len(strand.skill.prompt.ids)
-        if picture is not None and picture not in self._tokens and not picture.is_filled:
+        if not self._prompts:
+            self.crops += PREFILL_AS_CROPS
+        if cost := _cost(strand):
             self._new_pages += 1
+            self.crops += cost
         self._tokens[picture] = self._tokens.get(picture, 0) + tokens
         self._prompts += 1
         self._longest = max(self._longest, tokens)
+
+
+def _cost(strand: Strand) -> int:
+    """Return what encoding a strand's picture costs, in crops; 0 where it has its page already."""
+    picture = strand.picture
+    if picture is None or picture.page is not None or picture.crops is None:
+        return 0
+    return len(picture.crops.pixels) + PREFIX_AS_CROPS
 
 
 def _has_lane(strand: Strand) -> bool:
