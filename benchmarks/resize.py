@@ -4,12 +4,18 @@ Both make what the model needs of a picture: the global view and the enlarged pi
 crops are cut from. Pillow starts from an array too and gives arrays back. Run it with
 `OMP_NUM_THREADS=1` to compare one core with one core (Pillow resizes on one), and on an idle
 machine: the best of many turns is less touched by other load than the median.
+
+`--resizers` measures what the two resizers of the engine, Pillow's way and libvips, make of frames
+of the bundled clip: how far apart the bytes are, and their processor time.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
+import cv2
 import numpy as np
 import PIL
 import torch
@@ -18,7 +24,9 @@ from PIL import Image
 
 from pipeline.moondream.crops import make_crops, tiling
 from pipeline.moondream.dims import VisionDims
+from pipeline.moondream.resize import resize, resize_with_vips
 
+_CLIP = Path("configs/media/plaza.mp4")
 _SIZES = ((640, 480), (1280, 720), (1920, 1080))
 
 
@@ -27,7 +35,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--turns", type=int, default=30)
     arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--resizers", action="store_true")
     options = arguments.parse_args()
+    if options.resizers:
+        _resizers(options.turns)
+        return
     print(
         f"Pillow {PIL.__version__}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} thread(s), {options.device}, random pictures (seed 0)"
@@ -36,6 +48,43 @@ def main() -> None:
     for width, height in _SIZES:
         picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         _compare(picture, options.device, options.turns)
+
+
+def _resizers(turns: int) -> None:
+    """Print a table row for each size and kind of picture, over five frames of the clip."""
+    import av
+    import pyvips
+
+    print(f"libvips {'.'.join(str(pyvips.version(part)) for part in range(3))}")
+    with av.open(str(_CLIP)) as container:
+        decoded = islice(container.decode(video=0), 0, 200, 40)
+        frames = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in decoded]
+    for width, height in ((320, 240), *_SIZES):
+        rows, cols = tiling(height, width, VisionDims())
+        sizes = [(378, 378)] + ([(266 * cols + 112, 266 * rows + 112)] if rows * cols > 1 else [])
+        for size in sizes:
+            means, most, seconds = [], 0, [[0.0], [0.0]]
+            for frame in frames:
+                given = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
+                tensor = torch.from_numpy(given)
+                ways = (
+                    lambda tensor=tensor, size=size: resize(tensor, [size]),
+                    lambda given=given, size=size: resize_with_vips(given, [size]),
+                )
+                made = [way()[0].int() for way in ways]
+                difference = (made[0] - made[1]).abs()
+                means.append(difference.float().mean().item())
+                most = max(most, int(difference.max()))
+                for _ in range(max(1, turns // 5)):
+                    for way, taken in zip(ways, seconds, strict=True):
+                        start = time.process_time()
+                        way()
+                        taken.append(time.process_time() - start)
+            ours, theirs = (sorted(taken[1:])[len(taken) // 2] * 1000 for taken in seconds)
+            print(
+                f"| {width}×{height} → {size[0]}×{size[1]} | {np.mean(means):.2f} | {most} | "
+                f"{ours:.1f} ms | {theirs:.1f} ms |"
+            )
 
 
 def _compare(picture: NDArray[np.uint8], device: str, turns: int) -> None:

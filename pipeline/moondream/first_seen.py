@@ -64,7 +64,7 @@ def recorded(repo: str, revision: str, path: str, cache_dir: Path | None = None)
     place = record(repo, revision, path, cache_dir)
     try:
         return Sight(**json.loads(place.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(

@@ -96,7 +96,7 @@ _TURNED = re.compile(r"^region\.(coord|size)_features\.weight$")
 
 # What wrappers of a network put in front of its names or between them: compilation, data
 # parallelism, and the class that is published.
-_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module)\.")
+_WRAPPERS = re.compile(r"^(?:(?:model|module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
 # Memory that training scripts save with the weights: keys and values, masks, rotary tables.
 _BUFFERS = re.compile(
     r"text\.blocks\.\d+\.(?:attn\.)?kv_cache\.[kv]_cache|(?:text\.)?(?:attn_mask|freqs_cis)"
@@ -110,7 +110,7 @@ def is_buffer(name: str) -> bool:
 
 def canonical_name(name: str) -> tuple[str, bool]:
     """Return the name a tensor has in `tensor_table`, and whether the file has it transposed."""
-    name = _WRAPPERS.sub("", name).removeprefix("model.")
+    name = _WRAPPERS.sub("", name)
     for pattern, replacement in _TRAINING_NAMES:
         name = pattern.sub(replacement, name)
     if _TURNED.match(name):

@@ -63,15 +63,34 @@ def test_the_known_models_are_listed(tmp_path: Path) -> None:
     assert listed[0]["model"] == "vikhyatk/moondream2"
     assert listed[0]["revision"] == "2025-06-21"
     assert {file["state"] for entry in listed for file in entry["files"]} == {"missing"}
+    said = {
+        (
+            entry["release"],
+            entry["stored"],
+            entry["tokenizer"],
+            entry["pixels"],
+            entry["resizer"],
+        ): [file["hash"] for file in entry["files"]]
+        for entry in listed
+    }
+    assert said == {
+        ("2025-06-21", "bfloat16", "starmie-v1", "bfloat16", "pillow"): ["pinned", "pinned"],
+        ("2025-04-14", "float16", "codegen", "float16", "vips"): ["unchecked", "pinned"],
+        ("2025-03-27", "float16", "codegen", "float16", "vips"): ["unchecked", "pinned"],
+        ("2025-01-09", "float16", "codegen", "float16", "vips"): ["unchecked", "pinned"],
+        ("2025-04-14", "4-bit", "codegen", "float16", "vips"): ["unchecked", "pinned"],
+    }
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("verify",), 0, "missing"),
+        (("list",), 0, "pinned = known to moonwatch"),
+        (("verify",), 0, "there is no 0.5b model"),
         (("verify", "vikhyatk/moondream2"), 1, "missing"),
         (("verify", "somebody/else"), 1, "is not a known model"),
         (("pull",), 1, "offline"),
+        (("pull", "vikhyatk/moondream2", "--revision", "main"), 1, "is not a release"),
     ],
 )
 def test_models_say_what_they_find(
@@ -80,5 +99,5 @@ def test_models_say_what_they_find(
     """All of an empty cache is fine; the one named must be there, and cannot come offline."""
     done = moonwatch(tmp_path, "models", *arguments)
     assert done.returncode == code, done.stderr
-    assert words in (done.stdout + done.stderr).lower()
+    assert words in " ".join((done.stdout + done.stderr).lower().split())
     assert "Traceback" not in done.stderr

@@ -252,6 +252,55 @@ def test_a_release_without_quotes_is_understood() -> None:
     assert MoondreamConfig.model_validate({"revision": date(2025, 6, 21)}).revision == "2025-06-21"
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"revision": "main"}, "main of vikhyatk/moondream2 is not a release"),
+        ({"revision": "0" * 40}, "say it as RELEASE@COMMIT"),
+        ({"revision": "2025-06-21", "release": "2025-04-14"}, "leave one of them out"),
+        ({"release": "2025-4-14"}, "release '2025-4-14' is not known"),
+        ({"model": "some/folder", "release": "April"}, "release 'April' is not known"),
+        ({"revision": 1234567}, "YAML reads it as the number 1234567; put it in quotes"),
+        ({"resizer": "lanczos"}, "resizer"),
+    ],
+)
+def test_a_revision_that_names_no_release_is_said_by_check(
+    fields: dict[str, object], said: str
+) -> None:
+    """Whatever can be told without the files is told with the file of settings."""
+    with pytest.raises(ValidationError, match=said):
+        MoondreamConfig.model_validate(fields)
+
+
+def test_what_only_the_machine_can_tell_is_said_when_it_is_looked_at(tmp_path: Path) -> None:
+    """A fine-tuned model without a commit, and a release said of a folder of another one."""
+    (lack,) = [lack for lack in MoondreamConfig(model="a/b").lacks() if lack.key == "revision"]
+    assert "a/b needs a revision" in lack.message
+    assert lack.is_fatal
+    commit = "adcbcd1a6d27fc19974b18dc128eb51ef6837879"
+    folder = tmp_path / "models--vikhyatk--moondream2" / "snapshots" / commit
+    folder.mkdir(parents=True)
+    config = MoondreamConfig(model=str(folder), release="2025-06-21")
+    assert any("which is release 2025-01-09" in lack.message for lack in config.lacks())
+
+
+def test_the_resizer_and_the_release_reach_the_model() -> None:
+    """What is set in the file is what the model works with, and part of what its answers are."""
+    pytest.importorskip("pyvips")
+    vips = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1, resizer="vips")
+    engine = vips.build()
+    assert engine._model is not None
+    assert engine._model.resizer == "vips"
+    engine.close()
+    plain = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1)
+    assert vips.identity() != plain.identity()
+    with pytest.raises(EngineError, match="release 2025-01-09 takes no variant"):
+        MoondreamConfig(
+            model=str(GOLDEN), device="cpu", release="2025-01-09",
+            variant=str(GOLDEN / "lora.safetensors"),
+        ).build()  # fmt: skip
+
+
 def test_a_device_that_does_not_exist_is_refused() -> None:
     """The pattern is checked with the file, before anything is loaded."""
     with pytest.raises(ValidationError, match="device"):

@@ -1,5 +1,6 @@
 """The class users hold: one or many pictures, streaming, threads, errors."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,9 +19,15 @@ from pipeline.moondream import (
     QueryRequest,
     TextResult,
 )
-from pipeline.moondream.api import choose_device, choose_dtype
+from pipeline.moondream.api import (
+    choose_device,
+    choose_dtype,
+    choose_resizer,
+    halves_of_cuda,
+)
 from pipeline.moondream.engine import EngineOptions
 from pipeline.moondream.numbers import number_in
+from pipeline.moondream.releases import RELEASES
 from pipeline.moondream.skills.objects import distinct
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
@@ -161,6 +168,94 @@ def test_global_view_alone_when_asked(model: Moondream) -> None:
     ((fast,),) = model.answer([(large, [QueryRequest("what", max_tokens=8)])], max_crops=1)
     assert isinstance(fast, TextResult)
     assert fast.token_ids != model.query(large, "what", max_tokens=8).token_ids
+
+
+BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
+
+
+@pytest.mark.parametrize(
+    ("stored", "halves", "chosen", "said"),
+    [
+        (BF16, {BF16, F16}, BF16, ""),  # A100, H100, RTX 30 and later
+        (BF16, {F16}, F16, "does not compute in bfloat16.*float16 is used, and numbers may overf"),
+        (BF16, set(), F32, "computes slowly in half precision: float32 is used"),  # Pascal
+        (F16, {BF16, F16}, F16, "stored in float16 and run in it, as they were published"),
+        (F16, {F16}, F16, "stored in float16 and run in it"),
+        (F16, {BF16}, BF16, "does not compute in float16.*bfloat16 is used, and answers differ"),
+        (F16, set(), F32, "float32 is used"),
+        (F32, {BF16, F16}, F32, ""),
+    ],
+)
+def test_a_device_is_asked_what_it_computes_in(
+    stored: torch.dtype,
+    halves: set[torch.dtype],
+    chosen: torch.dtype,
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Emulated precisions are avoided, and what is taken instead is said with its price."""
+    caplog.set_level("INFO")
+    cuda = torch.device("cuda")
+    assert choose_dtype("auto", cuda, stored, lambda _: frozenset(halves)) is chosen
+    assert re.search(said, caplog.text) if said else not caplog.text
+
+
+def test_a_slow_precision_that_is_asked_for_is_kept_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever names a precision gets it."""
+    cuda = torch.device("cuda")
+    assert choose_dtype("bfloat16", cuda, F16, lambda _: frozenset({F16})) is BF16
+    assert "cuda computes slowly in bfloat16; dtype auto avoids it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("capability", "has_bf16", "halves"),
+    [
+        ((6, 1), False, set()),  # GTX 10, P40
+        ((7, 0), False, {F16}),  # V100
+        ((7, 5), False, {F16}),  # T4
+        ((8, 0), True, {F16, BF16}),
+        ((9, 0), True, {F16, BF16}),
+    ],
+)
+def test_what_gpus_compute_in(
+    capability: tuple[int, int], has_bf16: bool, halves: set[torch.dtype]
+) -> None:
+    """From Volta on float16 is fast, from Ampere on bfloat16 too."""
+    assert halves_of_cuda(capability, has_bf16=has_bf16) == halves
+
+
+@pytest.mark.parametrize(
+    ("resizer", "release", "has_vips", "chosen", "said"),
+    [
+        ("auto", "2025-06-21", True, "pillow", ""),
+        ("auto", "2025-06-21", False, "pillow", ""),
+        ("auto", "2025-04-14", True, "vips", ""),
+        ("auto", "2025-04-14", False, "pillow", "published with libvips, which is not installed"),
+        ("pillow", "2025-01-09", False, "pillow", ""),
+        ("vips", "2025-06-21", True, "vips", ""),
+    ],
+)
+def test_the_resizer_is_the_releases_unless_it_is_named(
+    resizer: str,
+    release: str,
+    has_vips: bool,
+    chosen: str,
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A release that was published with libvips says so where the library is missing."""
+    assert choose_resizer(resizer, RELEASES[release], lambda: has_vips) == chosen
+    assert said in caplog.text if said else not caplog.text
+
+
+def test_a_resizer_that_is_not_here_is_refused() -> None:
+    """Asked for by name it must be there, and a name that is none is refused."""
+    with pytest.raises(MoondreamError, match=r"needs the library pyvips.*or use resizer pillow"):
+        choose_resizer("vips", RELEASES["2025-06-21"], lambda: False)
+    with pytest.raises(MoondreamError, match="use auto, pillow or vips"):
+        choose_resizer("lanczos", RELEASES["2025-06-21"])
 
 
 def test_devices_and_dtypes() -> None:

@@ -13,6 +13,9 @@ from PIL import Image
 from pipeline.moondream.crops import make_crops, pixel_lut, tiling, to_rgb
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.errors import PictureError
+from pipeline.moondream.network import Network
+from pipeline.moondream.releases import RELEASES
+from tests.moondream.checkpoints import TINY_DIMS, random_weights
 
 VISION = VisionDims()
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -134,3 +137,74 @@ def test_normalised_values_are_the_recorded_ones() -> None:
     assert len(set(pixel_lut().tolist())) == 256
     assert (pixel_lut() - exact).abs().max() < 0.004
     np.testing.assert_array_equal(pixel_lut().numpy(), np.load(GOLDEN / "pixel_lut.npy"))
+
+
+@pytest.mark.parametrize(
+    ("release", "precision", "black", "one", "hundred", "white", "furthest"),
+    [
+        ("2025-06-21", "bfloat16", -1.0, -0.9921875, -0.21484375, 1.0, 0.0039),
+        ("2025-04-14", "float16", -1.0, -0.9921875, -0.2158203125, 1.0, 0.0005),
+        ("2025-03-27", "float16", -1.0, -0.9921875, -0.2158203125, 1.0, 0.0005),
+        ("2025-01-09", "float16", -1.0, -0.9921875, -0.2158203125, 1.0, 0.0005),
+    ],
+)
+def test_each_release_has_its_own_precision_of_pixels(
+    release: str,
+    precision: str,
+    black: float,
+    one: float,
+    hundred: float,
+    white: float,
+    furthest: float,
+) -> None:
+    """The four early checkpoints were normalised in float16, the 4-bit one as its release."""
+    assert RELEASES[release].pixels == precision
+    table = pixel_lut(RELEASES[release].pixels)
+    assert [table[value].item() for value in (0, 1, 100, 255)] == [black, one, hundred, white]
+    distance = (table - (torch.arange(256) / 127.5 - 1)).abs().max().item()
+    assert furthest * 0.9 < distance <= furthest * 1.01
+
+
+def test_a_network_normalises_as_its_release(tmp_path: Path) -> None:
+    """The same weights and picture give other features where the pixels are rounded otherwise."""
+    weights = random_weights()
+    crops = make_crops(np.full((20, 20, 3), 100, np.uint8), TINY_DIMS.vision).pixels
+    june, april = (
+        Network.from_state(weights, TINY_DIMS, RELEASES[name]).vision.encode(crops)
+        for name in ("2025-06-21", "2025-04-14")
+    )
+    assert not torch.equal(june, april)
+    assert torch.allclose(june, april, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "bound"),
+    [
+        ((320, 240), 6.0),  # enlarged: another filter, half a pixel further
+        ((1280, 720), 0.5),  # shrunk: the same filter
+    ],
+)
+def test_libvips_makes_other_pictures_of_the_same_shape(
+    size_wh: tuple[int, int], bound: float
+) -> None:
+    """Close where it shrinks, visibly different where it enlarges, for every crop."""
+    pytest.importorskip("pyvips")
+    generator = np.random.default_rng(3)
+    coarse = generator.integers(0, 256, (size_wh[1] // 16, size_wh[0] // 16, 3), dtype=np.uint8)
+    picture = np.asarray(Image.fromarray(coarse).resize(size_wh, Image.Resampling.BICUBIC))
+    ours = make_crops(picture, VISION)
+    theirs = make_crops(picture, VISION, resizer="vips")
+    assert theirs.pixels.shape == ours.pixels.shape
+    assert theirs.pixels.dtype == torch.uint8
+    difference = (ours.pixels.int() - theirs.pixels.int()).abs().float().mean().item()
+    assert 0 < difference < bound
+
+
+def test_libvips_leaves_a_frame_of_the_right_size_alone() -> None:
+    """Nothing is resized, and the frame that tasks share is copied, not handed out."""
+    pytest.importorskip("pyvips")
+    picture = np.random.default_rng(4).integers(0, 256, (378, 378, 3), dtype=np.uint8)
+    crops = make_crops(picture, VISION, resizer="vips")
+    assert torch.equal(crops.pixels[0], torch.from_numpy(picture))
+    crops.pixels.zero_()
+    assert picture.any()

@@ -5,15 +5,19 @@ library reads where the hub is when it is imported.
 """
 
 import hashlib
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from pipeline.moondream import hub, models
+from pipeline.moondream import first_seen, hub, models
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.hub import HubFile
 from pipeline.moondream.models import TOKENIZERS, find_model, known_models, pull, verify
@@ -33,6 +37,18 @@ try:
     print(checkpoint.name, checkpoint.release.name, len(checkpoint.read("cpu")))
 except CheckpointError as error:
     print("refused:", error)
+"""
+
+_OPEN_EACH = """
+import sys
+from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.errors import CheckpointError
+for revision in sys.argv[2:]:
+    try:
+        checkpoint = open_checkpoint(sys.argv[1], revision)
+        print(checkpoint.name, checkpoint.release.name, len(checkpoint.read("cpu")))
+    except CheckpointError as error:
+        print("refused:", error)
 """
 
 _FETCH = """
@@ -151,6 +167,126 @@ def test_a_hub_that_is_down_is_a_sentence(tmp_path: Path) -> None:
     )
 
 
+OFFICIAL = models.DEFAULT_MODEL
+JANUARY = "adcbcd1a6d27fc19974b18dc128eb51ef6837879"
+LATER_JUNE = "6b714b26eea5cbd9f31e4edb2541c170afa935ba"
+
+
+def release_files(folder: Path, dtype: torch.dtype = torch.float16) -> dict[str, bytes]:
+    """A repository with tiny sizes and a tokenizer of its own, whose config names no release."""
+    tokenizer = {**TINY["tokenizer"], "eos_id": 0}
+    return contents(
+        write_folder(folder, random_weights(dtype=dtype), {**TINY, "tokenizer": tokenizer})
+    )
+
+
+def test_a_commit_of_an_old_release_is_never_read_as_the_newest(
+    server: Hub, tmp_path: Path
+) -> None:
+    """Recognised by its commit, said with it, or refused; the precision is a second net."""
+    early = release_files(tmp_path / "early", torch.float16)
+    late = release_files(tmp_path / "late", torch.bfloat16)
+    for at, files in ((JANUARY, early), (LATER_JUNE, late), (COMMIT, early), ("main", late)):
+        server.files[OFFICIAL, at] = files
+    server.files[OFFICIAL, "5" * 40] = late
+    untold = "refused: which release vikhyatk/moondream2 is at"
+    expected = {
+        JANUARY: f"{OFFICIAL} at {JANUARY} 2025-01-09 ",
+        JANUARY[:9]: f"{OFFICIAL} at {JANUARY} 2025-01-09 ",
+        LATER_JUNE: f"{OFFICIAL} at {LATER_JUNE} 2025-06-21 ",
+        f"2025-04-14@{COMMIT}": f"{OFFICIAL} at {COMMIT} 2025-04-14 ",
+        f"2025-06-21@{'5' * 40}": f"{OFFICIAL} at {'5' * 40} 2025-06-21 ",
+        # Nothing says which release it is.
+        COMMIT: f"{untold} {COMMIT} cannot be told",
+        "5" * 40: f"{untold} {'5' * 40} cannot be told",
+        "main": f"refused: main of {OFFICIAL} is not a release",
+        # Something is said that the precision does not bear out.
+        f"2025-06-21@{COMMIT}": "refused: the weights of .* stored in float16, but release 2025-06",
+        f"2025-04-14@{'5' * 40}": "refused: the weights of .* in bfloat16, but release 2025-04-14",
+        "2025-01-09@main": "refused: the weights of .* in bfloat16, but release 2025-01-09",
+    }
+    answers = ask(_OPEN_EACH, [OFFICIAL, *expected], server.url, tmp_path / "home").splitlines()
+    for revision, answer in zip(expected, answers, strict=True):
+        assert re.match(expected[revision], answer), (revision, answer)
+
+
+def test_a_fine_tuned_model_says_what_it_was_made_from(server: Hub, tmp_path: Path) -> None:
+    """A config without ids names no release: its commit alone is not enough."""
+    folder = write_folder(tmp_path / "m", random_weights(), {"config": {}})
+    server.files["someone/finetune", COMMIT] = contents(folder)
+    answer = ask(_OPEN, ["someone/finetune", COMMIT], server.url, tmp_path / "home")
+    assert answer.startswith(f"refused: someone/finetune at {COMMIT} does not say which release")
+    assert f"give revision RELEASE@{COMMIT}, or `release:`" in answer
+    assert not any("safetensors" in asked for asked in server.asked)
+
+
+_PULL = """
+import sys
+from pipeline.moondream.errors import CheckpointError
+from pipeline.moondream.models import pull, verify
+try:
+    work = verify if sys.argv[1] == "verify" else pull
+    how = {"trust_changed": True} if sys.argv[1] == "trust" else {}
+    found = work(sys.argv[2], sys.argv[3], **how)
+    for file in (found[0] if sys.argv[1] == "verify" else found).files:
+        print(file.file.path, file.state, file.detail)
+except CheckpointError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.slow
+def test_a_tag_that_moves_is_noticed(server: Hub, tmp_path: Path) -> None:
+    """What was first seen is recorded, outlives the cache, and can be trusted anew."""
+    revision, home = "2025-04-14@v1", tmp_path / "home"
+    asked = ["someone/finetune", revision]
+    server.files["someone/finetune", "v1"] = release_files(tmp_path / "first")
+    server.commits["v1"] = COMMIT
+    first = ask(_PULL, ["pull", *asked], server.url, home)
+    assert re.search(rf"^model\.safetensors first seen on 20.* at commit {COMMIT}$", first, re.M)
+    shutil.rmtree(home / "hub")  # what another day, or a full disk, does
+
+    server.commits["v1"] = "b" * 40  # only a page of the repository changed
+    assert "first seen" in ask(_PULL, ["pull", *asked], server.url, home)
+    shutil.rmtree(home / "hub")
+
+    other = write_folder(tmp_path / "second", random_weights(dtype=torch.float16, seed=1))
+    server.files["someone/finetune", "v1"] |= {
+        "model.safetensors": (other / "model.safetensors").read_bytes()
+    }
+    server.commits["v1"] = "c" * 40
+    for script in (_OPEN, _PULL):  # fetched, then cached
+        before = ["pull"] if script == _PULL else []
+        refused = ask(script, [*before, *asked], server.url, home)
+        assert refused.startswith("refused: someone/finetune/model.safetensors at v1 has changed")
+        assert f"the first was at commit {COMMIT}, which can be given as the revision" in refused
+        assert "models pull someone/finetune --revision v1 --trust-changed" in refused
+    verified = ask(_PULL, ["verify", *asked], server.url, home, offline=True)
+    assert "model.safetensors changed" in verified
+    assert "model.safetensors first seen" in ask(_PULL, ["trust", *asked], server.url, home)
+    assert ask(_OPEN, asked, server.url, home, offline=True).startswith("someone/finetune at v1 ")
+
+
+def test_a_cache_that_cannot_be_written_to_is_used_all_the_same(tmp_path: Path) -> None:
+    """A file can be read though what it is cannot be recorded."""
+    file = HubFile("a/b", COMMIT, "x")
+    link = cache(tmp_path, file, b"hello")
+    (tmp_path / ".moonwatch").write_text("in the way")
+    assert hub.fetch(file, tmp_path) == link
+
+
+def test_a_broken_record_is_a_sentence(tmp_path: Path) -> None:
+    """It names the file that can be deleted."""
+    file = HubFile("a/b", COMMIT, "x")
+    cache(tmp_path, file, b"hello")
+    hub.fetch(file, tmp_path)
+    place = first_seen.record(file.repo, file.revision, file.path, tmp_path)
+    assert json.loads(place.read_text())["commit"] == COMMIT
+    place.write_text("{")
+    with pytest.raises(CheckpointError, match=re.escape(str(place)) + ".*delete it to trust"):
+        hub.fetch(file, tmp_path)
+
+
 def cache(folder: Path, file: HubFile, content: bytes, blob: str = "") -> Path:
     """Put a file into a cache as the library lays it out."""
     root = folder / f"models--{file.repo.replace('/', '--')}"
@@ -219,6 +355,7 @@ def test_pins_of_the_default_are_complete() -> None:
     """Nobody can change the default's files unseen; entries differ from each other."""
     default = known_models()[0]
     assert default.is_pinned
+    assert all(file.sha256 and file.size for file in TOKENIZERS.values())
     assert all(len(file.revision) == 40 and file.size for file in default.files)
     entries = [(known.model, known.release) for known in known_models()]
     assert len(set(entries)) == len(entries)

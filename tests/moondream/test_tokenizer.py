@@ -1,10 +1,12 @@
 """Tokenizers that fit or do not fit a release, and text in pieces that are never taken back."""
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.releases import RELEASES, release_from_config
@@ -123,3 +125,69 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path, content: str | None) ->
         path.write_text(content)
     with pytest.raises(CheckpointError, match=r"does not exist|is not a tokenizer file"):
         TextTokenizer.open(path)
+
+
+CONTROL = ["<|endoftext|>", *(f"<|md_reserved_{index}|>" for index in range(20))]
+
+
+@pytest.mark.parametrize("token", CONTROL)
+@pytest.mark.parametrize("words", ["{}", "hi {} there", "{}{}", " {}\n", "x{}y"])
+def test_a_control_token_in_somebodys_words_is_text(
+    tokenizer: TextTokenizer, token: str, words: str
+) -> None:
+    """It is spelt out with ordinary tokens, each of them counted, and read back as it was."""
+    text = words.replace("{}", token)
+    ids = tokenizer.encode(text)
+    assert min(ids) >= 21  # the first 21 are the control tokens
+    assert len(ids) == len(text.encode())  # one token for each byte here
+    assert tokenizer.decode(ids) == text
+
+
+@given(st.lists(st.sampled_from([*CONTROL, "<|", "|>", "<", "a", " ", "\0", "é"]), max_size=8))
+def test_no_words_make_a_control_token(tokenizer: TextTokenizer, parts: list[str]) -> None:
+    """Whole, cut and nested spellings among other words."""
+    text = "".join(parts)
+    ids = tokenizer.encode(text)
+    assert not {*range(21)} & set(ids)
+    assert tokenizer.decode(ids) == text
+
+
+def test_prompts_keep_their_own_control_tokens(tokenizer: TextTokenizer) -> None:
+    """What a template puts around the words is not touched."""
+    asked = JUNE.query_prompt(tokenizer, "<|md_reserved_2|>No.")
+    assert asked[:3] == [1, 22, 2]
+    assert asked[-2:] == [3, 3]
+    assert asked.count(3) == 2
+
+
+def unmarked_control_tokens(folder: Path) -> TextTokenizer:
+    """A tokenizer whose control tokens are added, but not marked as special."""
+    path = folder / "tokenizer.json"
+    byte_tokenizer().save(str(path))
+    content = json.loads(path.read_text())
+    for added in content["added_tokens"]:
+        added["special"] = False
+    path.write_text(json.dumps(content))
+    return TextTokenizer.open(path)
+
+
+def test_control_tokens_that_are_not_marked_as_special_are_still_control_tokens(
+    tmp_path: Path,
+) -> None:
+    """They pass as the release's own, never come from words, and are never written out."""
+    tokenizer = unmarked_control_tokens(tmp_path)
+    tokenizer.check(JUNE, vocab_size=512)
+    text = "a<|endoftext|><|md_reserved_2|>b"
+    ids = tokenizer.encode(text)
+    assert min(ids) >= 21
+    assert tokenizer.decode([1, *ids, 3]) == text
+
+
+def test_runs_of_spaces_that_are_added_tokens_stay_what_they_are(tmp_path: Path) -> None:
+    """The older tokenizer has them; they are words like others, and no control tokens."""
+    plain = byte_tokenizer()
+    plain.add_tokens([AddedToken("    ", special=False)])
+    plain.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = TextTokenizer.open(tmp_path / "tokenizer.json")
+    assert tokenizer.encode("a    b")[1] == plain.token_to_id("    ")
+    assert tokenizer.decode(tokenizer.encode("a    b")) == "a    b"

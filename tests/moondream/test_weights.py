@@ -65,8 +65,13 @@ def in_training_names(weights: Weights) -> Weights:
         lambda weights: weights,  # plain names
         lambda weights: {f"model.{name}": tensor for name, tensor in weights.items()},
         in_training_names,
+        lambda weights: {f"_orig_mod.{name}": tensor for name, tensor in weights.items()},
+        lambda weights: {f"module._orig_mod.model.{n}": tensor for n, tensor in weights.items()},
+        lambda weights: {
+            re.sub(r"(blocks\.\d+)", r"\1._orig_mod", n): t for n, t in weights.items()
+        },
     ],
-    ids=["plain", "prefixed", "training"],
+    ids=["plain", "prefixed", "training", "compiled", "wrapped", "compiled blocks"],
 )
 def test_every_layout_is_the_same_network(
     tmp_path: Path, layout: Callable[[Weights], Weights]
@@ -76,6 +81,36 @@ def test_every_layout_is_the_same_network(
     read = open_weights(write(tmp_path, layout(weights)), TABLE).read("cpu")
     assert read.keys() == weights.keys()
     assert all(torch.equal(read[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("block", ["text.blocks.{}", "text.blocks.{}._orig_mod"])
+def test_caches_that_training_saved_with_the_weights_are_left_alone(
+    tmp_path: Path, prefix: str, block: str
+) -> None:
+    """Upstream's scripts save keys and values of a run; neither names nor precision count."""
+    weights = random_weights(dtype=torch.bfloat16)
+    saved = {f"{prefix}{name}": tensor for name, tensor in weights.items()}
+    for index in range(3):  # one block more than the network has
+        for kind in ("k", "v"):
+            name = f"{prefix}{block.format(index)}.kv_cache.{kind}_cache"
+            saved[name] = torch.zeros(1, 4, 2048, 64, dtype=torch.float16)
+    saved[f"{prefix}text.freqs_cis"] = torch.zeros(8, 2)
+    saved[f"{prefix}attn_mask"] = torch.zeros(4, 4, dtype=torch.bool)
+    opened = open_weights(write(tmp_path, saved), TABLE)
+    assert opened.stored_dtype is torch.bfloat16
+    read = opened.read("cpu")
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    "name", ["text.blocks.0.kv_cache.bias", "vision.blocks.0.kv_cache.k_cache"]
+)
+def test_what_only_looks_like_a_cache_is_unexpected(tmp_path: Path, name: str) -> None:
+    """A tensor the network would need is not passed over."""
+    with pytest.raises(CheckpointError, match=f"it has unexpected {re.escape(name)}"):
+        open_weights(write(tmp_path, {**random_weights(), name: torch.zeros(2)}), TABLE)
 
 
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16, torch.float32])
