@@ -86,7 +86,9 @@ def write_net(
     return path
 
 
-def ultralytics(names: Sequence[str], task: str = "detect", model: str = "YOLOv8n") -> dict[str, str]:
+def ultralytics(
+    names: Sequence[str], task: str = "detect", model: str = "YOLOv8n"
+) -> dict[str, str]:
     """The metadata that Ultralytics writes."""
     return {
         "description": f"Ultralytics {model} model trained on coco.yaml",

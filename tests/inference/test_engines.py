@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.core.answers import Answer, Boxes, Number
@@ -10,15 +11,18 @@ from pipeline.core.frames import Pixels
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.inference.engines._coco.detector import Coco
 from pipeline.inference.engines._moondream import MoondreamEngine
+from pipeline.inference.engines._onnx.detector import OnnxDetector
 from pipeline.inference.engines.batching import BatchingEngine
 from pipeline.inference.engines.coco import CocoConfig
 from pipeline.inference.engines.moondream import MoondreamConfig
+from pipeline.inference.engines.onnx import OnnxConfig
 from pipeline.inference.engines.scripted import Scripted
 from pipeline.inference.engines.transformers import TransformersConfig
 from pipeline.moondream import Moondream
 from pipeline.testing import ManualClock
 from tests.contracts.engines import EngineContract, Gate, GatedModel
 from tests.inference.detectors import write_rt_detr
+from tests.inference.onnx_nets import write_net
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -29,6 +33,26 @@ class TestCoco(EngineContract):
     def build(self, clock: ManualClock, gate: Gate) -> Engine:
         """As its config builds it, with a gate before the net."""
         return BatchingEngine(GatedModel(Coco(CocoConfig()), gate), 1, 0.0, clock)
+
+
+class TestOnnx(EngineContract):
+    """A net in an ONNX file that takes any number of pictures at a time."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def file(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """Its scores and boxes depend on how bright a picture is."""
+        cls.model = tmp_path_factory.mktemp("net") / "net.onnx"
+        rows = np.array([[8.0, 8, 24, 24, 0.2, 0], [30, 30, 60, 60, 0.1, 0]])
+        slopes = {"output0": np.array([0.0, 0, 9, 9, 1, 0])}
+        write_net(cls.model, {"output0": rows}, slopes, batch="batch")
+
+    model: Path
+
+    def build(self, clock: ManualClock, gate: Gate) -> Engine:
+        """As its config builds it, with a gate before the net."""
+        config = OnnxConfig(model=self.model, classes=("person",))
+        return BatchingEngine(GatedModel(OnnxDetector(config), gate), 3, 0.01, clock)
 
 
 class TestScripted(EngineContract):

@@ -67,16 +67,24 @@ def _sides(size: str) -> tuple[int, int] | None:
 
 
 def _class_list(value: Any) -> Any:
-    if isinstance(value, str):
-        if value not in TABLES:
-            raise ValueError(
-                f"{value!r} is not valid; list the names in the net's order, or write coco"
-            )
+    if value is None or (isinstance(value, str) and value in TABLES):
         return value
-    names = list(value.values() if isinstance(value, Mapping) else value)
-    if not names or any(not name.strip() for name in names):
-        raise ValueError("a class needs a name, and a net at least one class")
-    return value
+    if not isinstance(value, list | tuple | dict):
+        raise ValueError(  # noqa: TRY004 - pydantic passes on ValueErrors alone
+            f"{value!r} is not valid; list the names in the net's order, or write coco or coco91"
+        )
+    names = list(value.values()) if isinstance(value, dict) else value
+    if not names:
+        raise ValueError("a net has at least one class")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{name!r} is not a name; put names in quotes, such as 'person'")
+    if isinstance(value, dict):
+        for number in value:
+            if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+                raise ValueError(f"{number!r} is not a class's number; the first class is 0")
+        return value
+    return tuple(names)
 
 
 class OnnxConfig(EngineConfigBase):
@@ -92,7 +100,7 @@ class OnnxConfig(EngineConfigBase):
     )
     classes: Annotated[
         Literal["coco", "coco91"] | tuple[str, ...] | dict[int, str] | None,
-        AfterValidator(_class_list),
+        BeforeValidator(_class_list),
     ] = Field(
         None,
         description="The names of the net's classes in its order, or by number; `coco` and "

@@ -433,8 +433,11 @@ def _yolov10(seen: _Seen) -> _Found:
     if table is None or table[2] is None:
         return
     number, boxes, columns = table
-    is_more = columns > 6 and seen.task in ("segment", "pose") and not seen.is_grid(boxes)
-    if columns != 6 and not (is_more and boxes is not None and boxes <= _MOST_QUERIES):
+    is_more = not seen.is_grid(columns) and (
+        (seen.task == "segment" and columns == 6 + _MASKS)
+        or (seen.task == "pose" and columns > 6 and 0 in ((columns - 6) % 2, (columns - 6) % 3))
+    )
+    if columns != 6 and not is_more:
         return
     if seen.is_stated or not (seen.is_grid(boxes) or boxes is None or "rt-detr" in seen.maker):
         yield Layout("yolov10", "corner_rows", (number,))
@@ -482,7 +485,7 @@ def _rf_detr(seen: _Seen) -> _Found:
 
 def _detr(seen: _Seen) -> _Found:
     if seen.is_stated:
-        yield from _logits_and_boxes(seen, "detr", ())
+        yield from _logits_and_boxes(seen, "detr", ("logit",))
 
 
 def _logits_and_boxes(
