@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -48,6 +48,7 @@ in."""
 AWAY = 1.0
 """Added for a thing that was not seen in the last look: whom another hides stays hidden for a
 while, and a box that may be of both is of the one who was there."""
+HANDED = 0.98
 LEAST = 0.1
 """A thing that was away is found again at this cost where nobody competes."""
 DOUBT = 1.0
@@ -87,7 +88,39 @@ def paired(
         [[prices.get((row, column), NEVER) for column in columns] for row in rows], np.float64
     )
     best = [(rows[row], columns[column]) for row, column in assigned(table)]
-    return sorted([*best, *(pair for pair in prices if pair not in rivals)])
+    return sorted([*_for_the_sure(best, things, prices), *(p for p in prices if p not in rivals)])
+
+
+def _for_the_sure(
+    pairs: Sequence[tuple[int, int]],
+    things: Sequence[TrackMemory],
+    prices: Mapping[tuple[int, int], float],
+) -> list[tuple[int, int]]:
+    """The pairs, but no second box of a thing goes on with the boxes that are due to that thing.
+
+    After a look with two boxes of one body the thing itself may have followed the worse one. If the
+    second then took the next box of that body, the thing would be lost, and the second be taken
+    for somebody who stands alone: one body, and two tracks.
+    """
+    kept = list(pairs)
+    followed = {row for row, _ in pairs}
+    for index, (row, column) in enumerate(pairs):
+        second = things[row]
+        if second.beside is None or second.beside >= HANDED:
+            continue
+        heirs = [
+            (price, other)
+            for (other, box), price in prices.items()
+            if box == column
+            and other not in followed
+            and things[other].beside is None
+            and things[other].last_at >= second.last_at
+        ]
+        if heirs:
+            heir = min(heirs)[1]
+            kept[index] = (heir, column)
+            followed.add(heir)
+    return kept
 
 
 @dataclass(slots=True)

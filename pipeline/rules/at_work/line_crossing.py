@@ -25,7 +25,10 @@ FORGET_S = 120.0
 """Seconds after which an unseen track is forgotten; trackers give up much sooner."""
 BOUND_S, BOUND_SAMPLES = 1.0, 2.0
 """Who was not seen for this long, or for this many sampling intervals, has vanished. And a crossing
-is dated no farther back than this: who has lingered on the line has crossed it when he left it."""
+is dated no farther back than this when it is reported: who has lingered on the line has crossed it
+when he left it, and what was shown late, because it might have been a second box, not before."""
+APART_S = 0.01
+"""Two crossings of one walker are dated at least this far apart."""
 DOOR_HEIGHTS = 0.5
 """Who appears or vanishes within this many body heights of a door has come or gone through it."""
 STITCH_HEIGHTS = 1.5
@@ -135,7 +138,7 @@ class LineCrossing:
         for id_, walker in sorted(memory.walkers.items()):
             crossing = self._gate.vanish(walker.path)
             if crossing is not None:
-                events += self._count(seen, id_, walker, at, *crossing)
+                events += self._count(seen, id_, walker, *crossing)
         return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
@@ -179,12 +182,12 @@ class LineCrossing:
             there, noise = (feet.seen[0] * aspect, feet.seen[1]), feet.seen_noise
         events: list[Event] = []
         for crossing in self._gate.move(walker.path, step.at, xy, trail.noise, there, noise):
-            events += self._count(seen, track.id, walker, step.at, *crossing)
+            events += self._count(seen, track.id, walker, *crossing)
             walker.off = crossing[1]
         if self._config.door and not self._is_at_door(walker):
             side = 1 if self._gate.distance(xy) >= 0 else -1
             if walker.off == 0 and walker.began_at:
-                events += self._count(seen, track.id, walker, step.at, walker.began_at, side)
+                events += self._count(seen, track.id, walker, walker.began_at, side)
             walker.off = side
         return events
 
@@ -192,10 +195,10 @@ class LineCrossing:
         """Who was likely beyond the line when it was seen last, or stood in a door, has crossed."""
         crossing = self._gate.vanish(walker.path)
         if crossing is not None:
-            yield from self._count(seen, id_, walker, seen.at, *crossing)
+            yield from self._count(seen, id_, walker, *crossing)
             walker.off = crossing[1]
         elif self._config.door and walker.off and self._is_at_door(walker):
-            yield from self._count(seen, id_, walker, seen.at, walker.trail.at, -walker.off)
+            yield from self._count(seen, id_, walker, walker.trail.at, -walker.off)
             walker.off = 0
 
     def _is_at_door(self, walker: _Walker) -> bool:
@@ -203,9 +206,10 @@ class LineCrossing:
         return abs(self._gate.distance(xy)) <= reach and self._gate.is_beside(xy, reach)
 
     def _count(
-        self, seen: Observation, id_: int, walker: _Walker, now: float, at: float, direction: int
+        self, seen: Observation, id_: int, walker: _Walker, at: float, direction: int
     ) -> Iterator[Event]:
-        at = max(at, now - self._memory.bound_s)
+        # Two that are as late as that are still two events, with dates of their own.
+        at = max(at, seen.at - self._memory.bound_s, walker.crossed_at + APART_S)
         if self._is_repetition(walker, direction, at):
             return
         walker.crossed_to, walker.crossed_at = direction, at
