@@ -201,7 +201,9 @@ def main() -> None:
     made.end_at_once(args.objects == 0)
     network = made.network
     rows = args.batch * args.tasks_per_frame
-    options = EngineOptions(max_batch=rows, pictures_per_prefill=min(args.batch, 16))
+    options = EngineOptions(
+        max_batch=rows, pictures_per_prefill=min(args.batch, 16), keep_pictures=False
+    )
     engine = MoondreamBatcher(network, language(dims), options)
     settings = ", ".join(
         f"{key} {value}" for key, value in vars(replace_device(args, device)).items()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RequestError,
     )
     from pipeline.moondream.graphs import GraphCounts
+    from pipeline.moondream.pages import PictureCounts
     from pipeline.moondream.types import (
         CaptionRequest,
         CountRequest,
@@ -53,6 +54,7 @@ __all__ = [
     "Grounding",
     "Moondream",
     "MoondreamError",
+    "PictureCounts",
     "PictureError",
     "PointRequest",
     "PointResult",
@@ -69,6 +71,7 @@ _HOMES = {
     "engine": ("EngineOptions",),
     "errors": ("CheckpointError", "MoondreamError", "PictureError", "RequestError"),
     "graphs": ("GraphCounts",),
+    "pages": ("PictureCounts",),
     "types": (
         "CaptionRequest",
         "CountRequest",

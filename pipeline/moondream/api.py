@@ -18,6 +18,7 @@ from pipeline.moondream.errors import MoondreamError, RequestError
 from pipeline.moondream.graphs import GraphCounts
 from pipeline.moondream.models import DEFAULT_MODEL
 from pipeline.moondream.network import Network
+from pipeline.moondream.pages import PictureCounts
 from pipeline.moondream.resize import has_vips
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.strands import RequestTicket
@@ -141,6 +142,10 @@ class Moondream:
     def graph_counts(self) -> GraphCounts:
         """Return how many cycles ran as captured CUDA graphs since loading, and the rest."""
         return self.engine.graph_counts()
+
+    def picture_counts(self) -> PictureCounts:
+        """Return how many pictures were encoded since loading, and how many were still there."""
+        return self.engine.picture_counts()
 
     def stream(
         self,

@@ -2,7 +2,8 @@
 
 All requests of a picture read its page; each has its own blocks, taken as it grows. Memory is
 allocated once, and the most that a request may need is reserved before it starts, so a running
-request never lacks a block. Knows nothing of requests. Letters: K key heads, D head width.
+request never lacks a block. What lies where may change between steps: it is moved so that what is
+in use lies close together. Knows nothing of requests. Letters: K key heads, D head width.
 """
 
 import math
@@ -14,6 +15,7 @@ import torch
 
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.errors import MoondreamError
+from pipeline.moondream.pages import Pages
 from pipeline.moondream.slots import Slots
 
 BLOCK_LEN = 64  # positions of a block: a detection of a few objects fits one
@@ -94,8 +96,15 @@ class KvCache:
     """The tensors of all layers, and which pages and blocks are in use or reserved."""
 
     def __init__(
-        self, dims: Dims, plan: CachePlan, device: torch.device, dtype: torch.dtype
+        self,
+        dims: Dims,
+        plan: CachePlan,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        keep_pages: bool = False,
     ) -> None:
+        """With `keep_pages` a page that is not in use any more is kept until it is needed."""
         text = dims.text
         head = (text.n_kv_heads, dims.prefix_len, text.head_dim)
         block = (text.n_kv_heads, BLOCK_LEN, text.head_dim)
@@ -106,7 +115,7 @@ class KvCache:
 
         self.page_k, self.page_v = claim(plan.pages, head), claim(plan.pages, head)
         self.block_k, self.block_v = claim(plan.blocks, block), claim(plan.blocks, block)
-        self.pages = Slots(plan.pages)
+        self.pages = Pages(plan.pages, self, keep=keep_pages)
         self.blocks = Slots(plan.blocks - 1, first=SPARE_BLOCK + 1)
         self.prefix_len = dims.prefix_len
         self.most_blocks = plan.blocks - 1
@@ -141,15 +150,13 @@ class KvCache:
         self.blocks.give(block)
         return to
 
-    def move_page(self, page: int, to: int) -> None:
-        """Move a page to a free place."""
-        self.pages.take_one(to)
+    def move_page(self, place: int, to: int) -> None:
+        """Copy a page to a place whose content is not wanted any more."""
         for tensor in (self.page_k, self.page_v):
-            tensor[:, to] = tensor[:, page]
-        self.pages.give(page)
+            tensor[:, to] = tensor[:, place]
 
     def swap_pages(self, one: int, other: int) -> None:
-        """Exchange two pages that are in use."""
+        """Exchange two pages."""
         for tensor in (self.page_k, self.page_v):
             first = tensor[:, one].clone()
             tensor[:, one] = tensor[:, other]

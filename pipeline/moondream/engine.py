@@ -15,6 +15,7 @@ from pipeline.moondream.crops import Picture
 from pipeline.moondream.errors import PictureError, RequestError
 from pipeline.moondream.graphs import Capture, CudaCapture, GraphCounts
 from pipeline.moondream.network import Network
+from pipeline.moondream.pages import Page, PictureCounts, PictureKey
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
 from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
@@ -49,6 +50,8 @@ class EngineOptions:
     `kv_bytes` limits the memory of keys and values. `graphs` replays captured cycles (CUDA only);
     with `warm_up` they are captured at once, which takes some seconds, without it when first met.
     `crops_between_cycles` limits how long running requests wait while new ones are prefilled.
+    With `keep_pictures` what was encoded is kept for later questions about an equal picture, as
+    long as its memory is not needed.
     """
 
     max_batch: int | None = None
@@ -58,6 +61,7 @@ class EngineOptions:
     crops_between_cycles: int | None = None
     graphs: bool = True
     warm_up: bool = True
+    keep_pictures: bool = True
 
 
 class MoondreamBatcher:
@@ -81,7 +85,14 @@ class MoondreamBatcher:
         max_batch = options.max_batch or (BATCH_CUDA if is_cuda else BATCH_HOST)
         kv_bytes = options.kv_bytes or free_bytes(network.device)
         memory = plan_cache(network.dims, network.dtype.itemsize, max_batch, kv_bytes)
-        cache = KvCache(network.dims, memory, network.device, network.dtype)
+        cache = KvCache(
+            network.dims,
+            memory,
+            network.device,
+            network.dtype,
+            keep_pages=options.keep_pictures,
+        )
+        self._keeps_pictures = options.keep_pictures
         reader = TokenReader(language.release.ids, *yes_no_tokens(language), network.device)
         limits = RunnerLimits(
             max_batch=max_batch,
@@ -128,6 +139,10 @@ class MoondreamBatcher:
     def graph_counts(self) -> GraphCounts:
         """Return how many cycles ran as captured graphs, and what became of the others."""
         return self._runner.graph_counts()
+
+    def picture_counts(self) -> PictureCounts:
+        """Return how many pictures were encoded, and how many had not to be."""
+        return self._cache.pages.counts()
 
     def submit(
         self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
@@ -176,17 +191,39 @@ class MoondreamBatcher:
                 self._fail(strand, "the request was cancelled")
 
     def _cut_next_pictures(self) -> None:
+        """Cut the pictures in line that start next, but none that is there already."""
+        ahead: set[PictureKey] = set()
+
+        def is_there(picture: PictureState) -> bool:
+            return picture.key in ahead or self._cache.pages.find(picture.key) is not None
+
         for picture in self._scheduler.next_pictures(self._pictures_ahead):
-            if picture.crops is not None:
-                continue
-            try:
-                self._runner.cut(picture)
-            except PictureError as error:
-                for strand in self._strands_of(picture):
-                    self._fail(strand, str(error))
+            if picture.crops is None and not is_there(picture):
+                try:
+                    if self._keeps_pictures:
+                        self._runner.look_at(picture)
+                    if not is_there(picture):
+                        self._runner.cut(picture)
+                except PictureError as error:
+                    for strand in [one for one in self._scheduler.live() if one.picture is picture]:
+                        self._fail(strand, str(error))
+            if picture.key is not None:
+                ahead.add(picture.key)
 
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
-        for strand, reads in zip(newcomers, self._runner.prefill(newcomers), strict=True):
+        try:
+            found = self._runner.prefill(newcomers)
+        except BaseException as error:
+            # What they have in the cache is half filled, and nobody may go on with it.
+            reason = f"reading the prompt failed: {type(error).__name__}: {error}"
+            pages = {strand.row.page for strand in newcomers if strand.row and strand.row.page}
+            for strand in newcomers:
+                self._fail(strand, reason)
+            for page in pages:
+                if not page.is_filled:
+                    self._fail_page(page, reason)
+            raise
+        for strand, reads in zip(newcomers, found, strict=True):
             self._go_on(strand, reads, is_first=True)
 
     def _cycle(self) -> None:
@@ -222,17 +259,22 @@ class MoondreamBatcher:
         strand.row.length += turn.fed
 
     def _fail_overflow(self, strand: Strand) -> None:
-        """Fail a strand and all others of its picture, whose page may be corrupt; clean up."""
-        picture = strand.picture
-        spoilt = [strand] if picture is None else self._strands_of(picture)
-        for one in spoilt:
-            if one.row is not None:
+        """Fail a strand and all others of its page, which may be corrupt; clean up."""
+        assert strand.row is not None
+        page = strand.row.page
+        for one in self._scheduler.running.values():
+            if one.row is not None and (one is strand or (page and one.row.page is page)):
                 self._runner.scrub(one, one.row)
-        for one in spoilt:
-            self._fail(one, OVERFLOW)
+        self._fail(strand, OVERFLOW)
+        if page is not None:
+            self._fail_page(page, OVERFLOW)
 
-    def _strands_of(self, picture: PictureState) -> list[Strand]:
-        return [strand for strand in self._scheduler.live() if strand.picture is picture]
+    def _fail_page(self, page: Page, reason: str) -> None:
+        """Fail all that have a page, and let nobody find it again."""
+        self._cache.pages.disown(page)
+        for strand in list(self._scheduler.live()):
+            if strand.picture is not None and strand.picture.page is page:
+                self._fail(strand, reason)
 
     def _fail(self, failed: Strand, reason: str) -> None:
         """Fail a request with a reason, and end all its strands."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
+from pipeline.moondream.pages import Page
 from pipeline.moondream.reads import N_FIELDS, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
@@ -32,7 +33,7 @@ class Row:
     token: int
     start: int
     length: int
-    page: int | None
+    page: Page | None
     blocks: list[int] = field(default_factory=list)
     temperature: float = 0.0
     top_p: float = 1.0
@@ -108,8 +109,9 @@ class RowBuffers:
             host["start"][index] = row.start
             host["slot"][index] = row.slot
             if row.page is not None:
-                host["cell"][index] = row.page * shape.lanes + lanes[row.page]
-                lanes[row.page] += 1
+                place = row.page.place
+                host["cell"][index] = place * shape.lanes + lanes[place]
+                lanes[place] += 1
             for number, block in enumerate(row.blocks):
                 table[index, number] = block
                 host["owner"][block] = index

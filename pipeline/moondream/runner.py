@@ -3,7 +3,7 @@
 Knows which strand has which row, but makes no decisions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from pipeline.moondream.cache import KvCache, blocks_for
-from pipeline.moondream.crops import make_crops
+from pipeline.moondream.crops import make_crops, tiling, to_rgb
 from pipeline.moondream.cycle import PREPARED, Cycle, Program
 from pipeline.moondream.graphs import Capture, GraphCounts, GraphedCycles
 from pipeline.moondream.network import Network
+from pipeline.moondream.pages import Page, PictureKey
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
 from pipeline.moondream.rows import MAX_FORWARDS, Row, RowBuffers, Shape
@@ -76,6 +77,12 @@ class Runner:
         device = self._network.device
         return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
+    def look_at(self, picture: PictureState) -> None:
+        """Set a picture's key, under which its page is kept; raises PictureError for others."""
+        rgb = picture.source = to_rgb(picture.source)
+        rows, cols = tiling(*rgb.shape[:2], self._network.dims.vision, picture.max_crops)
+        picture.key = PictureKey.of(rgb, rows, cols)
+
     def cut(self, picture: PictureState) -> None:
         """Make the crops of a picture; raises PictureError for anything else."""
         with self.stages.timed("resize"):
@@ -89,14 +96,18 @@ class Runner:
 
     def prefill(self, strands: Sequence[Strand]) -> list[list[Read]]:
         """Encode new pictures and read all prompts; one list of reads for each strand."""
-        pictures = {s.picture: None for s in strands if s.picture and not s.picture.is_filled}
-        prefixes = self._encode(list(pictures)) if pictures else None
+        new: dict[Page, PictureState] = {}
+        for strand in strands:
+            picture = strand.picture
+            if picture is not None and picture.page is not None and not picture.page.is_filled:
+                new.setdefault(picture.page, picture)
+        prefixes = self._encode(new) if new else None
         with self.stages.timed("prefill"):
             rows = [_prompt_row(strand) for strand in strands]
             hidden_TC = prefill(self._network, self._cache, prefixes, rows)
             reads = self._read_prompts(strands, hidden_TC)
-        for picture in pictures:
-            picture.is_filled = True
+        for page in new:
+            page.is_filled = True
         return reads
 
     def program(self, strands: Sequence[Strand]) -> Program:
@@ -125,17 +136,17 @@ class Runner:
 
     def scrub(self, strand: Strand, row: Row) -> None:
         """Zero what a strand whose numbers overflowed has left behind."""
-        self._cache.scrub(row.page, row.blocks)
+        self._cache.scrub(None if row.page is None else row.page.place, row.blocks)
         self._buffers.hidden_BC[strand.index] = 0
         self._buffers.out.zero_()
 
-    def _encode(self, pictures: Sequence[PictureState]) -> PrefixBatch:
+    def _encode(self, new: Mapping[Page, PictureState]) -> PrefixBatch:
         """Return the tokens of cut pictures; crops of all go through the encoder in chunks."""
         with self.stages.timed("vision"):
             pixels: list[Tensor] = []
             tiles: list[Tiles] = []
             first = 0
-            for picture in pictures:
+            for picture in new.values():
                 assert picture.crops is not None
                 pixels.append(picture.crops.pixels)
                 tiles.append(Tiles(first, picture.crops.rows, picture.crops.cols))
@@ -144,9 +155,9 @@ class Runner:
             chunks = torch.split(torch.cat(pixels), self._crops_per_chunk)
             features_NSE = torch.cat([vision.encode(chunk) for chunk in chunks])
             tokens_PSC = vision.project(features_NSE, tiles)
-            for picture in pictures:
+            for picture in new.values():
                 picture.crops = None
-        return PrefixBatch(tokens_PSC, [picture.page_in_use for picture in pictures])
+        return PrefixBatch(tokens_PSC, [page.place for page in new])
 
     def _read_prompts(self, strands: Sequence[Strand], hidden_TC: Tensor) -> list[list[Read]]:
         """Read the tokens after each prompt's last token, or after each token to be judged."""
@@ -179,7 +190,8 @@ class Runner:
 
 def _prompt_row(strand: Strand) -> PromptRow:
     assert strand.row is not None
-    return PromptRow(strand.skill.prompt, strand.row.page, strand.row.blocks)
+    page = strand.row.page
+    return PromptRow(strand.skill.prompt, None if page is None else page.place, strand.row.blocks)
 
 
 def _first_draws(strands: Sequence[Strand], device: torch.device) -> Nucleus | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipeline.moondream.cache import KvCache, blocks_for
+from pipeline.moondream.pages import Page
 from pipeline.moondream.reads import RowKind
 from pipeline.moondream.rows import Row, Shape, blocks_wanted
 from pipeline.moondream.slots import Slots
@@ -28,6 +29,7 @@ class InUse(NamedTuple):
     pages: int
     blocks: int
     reserved_blocks: int
+    kept_pages: int
 
 
 class Scheduler:
@@ -58,6 +60,7 @@ class Scheduler:
             pages=cache.pages.used,
             blocks=cache.blocks.used,
             reserved_blocks=cache.reserved,
+            kept_pages=cache.pages.kept,
         )
 
     def add(self, strands: Iterable[Strand]) -> None:
@@ -95,12 +98,13 @@ class Scheduler:
         load = _PrefillLoad(self._pages_per_prefill, crops, is_fresh)
         while self._waiting:
             strand = self._waiting[0]
-            if not _has_lane(strand):
+            if not self._has_lane(strand):
                 passed.append(self._waiting.popleft())
                 continue
-            if not self._can_start(strand) or not load.can_add(strand):
+            cost = self._cost(strand)
+            if not self._can_start(strand) or not load.can_add(strand, cost):
                 break
-            load.add(self._waiting[0])
+            load.add(strand, cost)
             self._start(self._waiting.popleft())
             admitted.append(strand)
         self._waiting.extendleft(reversed(passed))
@@ -119,7 +123,7 @@ class Scheduler:
     def least_shape(self) -> Shape:
         """Return what the running rows have in use, counted as if it lay close together."""
         rows = self._running_rows()
-        lanes = Counter(row.page for row in rows if row.page is not None)
+        lanes = Counter(row.page.place for row in rows if row.page is not None)
         return Shape(
             rows=len(rows),
             pages=len(lanes),
@@ -130,7 +134,7 @@ class Scheduler:
 
     def present_shape(self, least: Shape) -> Shape:
         """Return what a cycle of the running rows touches where it lies now."""
-        pages = [row.page for row in self._running_rows() if row.page is not None]
+        pages = [row.page.place for row in self._running_rows() if row.page is not None]
         return least._replace(pages=max(pages, default=-1) + 1, blocks=self._cache.blocks.top)
 
     def move_within(self, shape: Shape) -> None:
@@ -139,34 +143,11 @@ class Scheduler:
         The shape must cover the least shape. Moving a page costs about as much as reading it in
         one step of a cycle, and it then stays where it is.
         """
-        cache = self._cache
         for row in self._running_rows():
             for number, block in enumerate(row.blocks):
                 if block >= shape.blocks:
-                    row.blocks[number] = cache.lower_block(block)
-        owners = {
-            strand.picture.page: strand.picture
-            for strand in self.live()
-            if strand.picture is not None and strand.picture.page is not None
-        }
-        fixed = {page for page, picture in owners.items() if picture.running}
-        low = (page for page in range(shape.pages) if page not in fixed)
-        for page, picture in owners.items():
-            if page >= shape.pages and picture.running:
-                self._exchange(picture, owners.get(to := next(low)), to)
-
-    def _exchange(self, picture: PictureState, other: PictureState | None, to: int) -> None:
-        """Give a picture the page `to`, and who had that one the picture's."""
-        page = picture.page_in_use
-        if other is None:
-            self._cache.move_page(page, to)
-        else:
-            self._cache.swap_pages(page, to)
-            other.page = page
-        picture.page = to
-        for strand in self.running.values():
-            if strand.picture is picture and strand.row is not None:
-                strand.row.page = to
+                    row.blocks[number] = self._cache.lower_block(block)
+        self._cache.pages.move_within(shape.pages)
 
     def _running_rows(self) -> list[Row]:
         return [strand.row for strand in self.running.values() if strand.row is not None]
@@ -182,8 +163,8 @@ class Scheduler:
         picture = strand.picture
         if picture is None:
             return
-        if strand.row is not None:
-            picture.running -= 1
+        if strand.row is not None and picture.page is not None:
+            picture.page.running -= 1
         picture.waiting_for -= 1
         if not picture.waiting_for and picture.page is not None:
             self._cache.pages.give(picture.page)
@@ -191,17 +172,16 @@ class Scheduler:
 
     def _can_start(self, strand: Strand) -> bool:
         picture = strand.picture
-        has_page = picture is None or picture.page is not None
+        has_page = picture is None or self._page(picture) is not None
         if not has_page and picture is not None and picture.crops is not None:
             has_page = self._cache.pages.free > 0
         return has_page and self._rows.free > 0 and self._cache.can_reserve(_most_blocks(strand))
 
     def _start(self, strand: Strand) -> None:
-        picture = strand.picture
+        picture, page = strand.picture, None
         if picture is not None:
-            picture.running += 1
-            if picture.page is None:
-                picture.page = self._cache.pages.take()
+            page = picture.page = self._page_to_use(picture)
+            page.running += 1
         strand.reserved = _most_blocks(strand)
         self._cache.reserve(strand.reserved)
         strand.index = self._rows.take()
@@ -212,12 +192,38 @@ class Scheduler:
             token=0,
             start=0 if picture is None else self._cache.prefix_len,
             length=len(prompt.ids),
-            page=None if picture is None else picture.page,
+            page=page,
             blocks=[self._cache.blocks.take() for _ in range(blocks_for(len(prompt.ids)))],
             temperature=strand.skill.temperature,
             top_p=strand.skill.top_p,
         )
         self.running[strand.index] = strand
+
+    def _page(self, picture: PictureState) -> Page | None:
+        """Return the page of a picture or of an equal one."""
+        return picture.page or self._cache.pages.find(picture.key)
+
+    def _page_to_use(self, picture: PictureState) -> Page:
+        if picture.page is not None:
+            return picture.page
+        pages = self._cache.pages
+        page = pages.find(picture.key)
+        if page is None:
+            return pages.take(picture.key)
+        pages.use(page)
+        picture.crops = None
+        return page
+
+    def _has_lane(self, strand: Strand) -> bool:
+        page = None if strand.picture is None else self._page(strand.picture)
+        return page is None or page.running < LANES
+
+    def _cost(self, strand: Strand) -> int:
+        """Return what encoding a strand's picture costs, in crops; 0 where there is its page."""
+        picture = strand.picture
+        if picture is None or self._page(picture) is not None or picture.crops is None:
+            return 0
+        return len(picture.crops.pixels) + PREFIX_AS_CROPS
 
 
 class _PrefillLoad:
@@ -229,54 +235,47 @@ class _PrefillLoad:
         self._may_exceed = may_exceed
         self.crops = 0
         self._new_pages = 0
-        self._tokens: dict[PictureState | None, int] = {}
+        self._tokens: dict[object, int] = {}
         self._prompts = 0
         self._longest = 0
 
-    def can_add(self, strand: Strand) -> bool:
-        """Return whether a strand fits next to the others."""
-        if not self._has_time_for(strand):
+    def can_add(self, strand: Strand, cost: int) -> bool:
+        """Return whether a strand fits next to the others; `cost` is its picture's, in crops."""
+        if not self._has_time_for(cost):
             return False
         if not self._prompts:
             return True
-        if _cost(strand) and self._new_pages >= self._most_new_pages:
+        if cost and self._new_pages >= self._most_new_pages:
             return False
         tokens = len(strand.skill.prompt.ids)
-        own = self._tokens.get(strand.picture, 0) + tokens
-        pages = len(self._tokens.keys() | {strand.picture})
+        own = self._tokens.get(_page_of(strand), 0) + tokens
+        pages = len(self._tokens.keys() | {_page_of(strand)})
         by_page = pages * max(own, *self._tokens.values())
         by_prompt = (self._prompts + 1) * max(self._longest, tokens)
         return max(by_page, by_prompt) <= MAX_PREFILL_CELLS
 
-    def _has_time_for(self, strand: Strand) -> bool:
+    def _has_time_for(self, cost: int) -> bool:
         if self._most_crops is None or (self._may_exceed and not self._prompts):
             return True
         launching = 0 if self._prompts else PREFILL_AS_CROPS
-        return self.crops + launching + _cost(strand) <= self._most_crops
+        return self.crops + launching + cost <= self._most_crops
 
-    def add(self, strand: Strand) -> None:
+    def add(self, strand: Strand, cost: int) -> None:
         """Count a strand that can be added; it has no places yet."""
-        picture, tokens = strand.picture, len(strand.skill.prompt.ids)
+        page, tokens = _page_of(strand), len(strand.skill.prompt.ids)
         if not self._prompts:
             self.crops += PREFILL_AS_CROPS
-        if cost := _cost(strand):
+        if cost:
             self._new_pages += 1
             self.crops += cost
-        self._tokens[picture] = self._tokens.get(picture, 0) + tokens
+        self._tokens[page] = self._tokens.get(page, 0) + tokens
         self._prompts += 1
         self._longest = max(self._longest, tokens)
 
 
-def _cost(strand: Strand) -> int:
-    """Return what encoding a strand's picture costs, in crops; 0 where it has its page already."""
-    picture = strand.picture
-    if picture is None or picture.page is not None or picture.crops is None:
-        return 0
-    return len(picture.crops.pixels) + PREFIX_AS_CROPS
-
-
-def _has_lane(strand: Strand) -> bool:
-    return strand.picture is None or strand.picture.running < LANES
+def _page_of(strand: Strand) -> object:
+    """Return what strands have in common that share a page; there may be none yet."""
+    return strand.picture and (strand.picture.key or strand.picture)
 
 
 def _most_blocks(strand: Strand) -> int:

@@ -32,12 +32,6 @@ class Slots:
         self._used.add(place)
         return place
 
-    def take_one(self, place: int) -> None:
-        """Take a certain place, which must be free."""
-        self._free.remove(place)
-        heapq.heapify(self._free)
-        self._used.add(place)
-
     def give(self, place: int) -> None:
         """Give a place back."""
         self._used.remove(place)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.moondream.crops import Crops, Picture
+from pipeline.moondream.pages import Page, PictureKey
 from pipeline.moondream.plan import Plan
 from pipeline.moondream.rows import Row
 from pipeline.moondream.skills.base import Skill
@@ -22,25 +23,18 @@ LANES = 8
 
 @dataclass(eq=False)
 class PictureState:
-    """A picture that strands still need: `waiting_for` counts them, `running` those with a row.
+    """A picture that strands still need; `waiting_for` counts them.
 
-    `crops` are set when it is cut and dropped when they are encoded; `page` is set by the
-    scheduler and filled by the runner, which says so.
+    `key` is set when its pixels are looked at, where pages are kept. `crops` are set when it is cut
+    and dropped when they are encoded; `page` is set by the scheduler.
     """
 
     source: Picture
     max_crops: int | None
     waiting_for: int = 0
-    running: int = 0
+    key: PictureKey | None = None
     crops: Crops | None = None
-    page: int | None = None
-    is_filled: bool = False
-
-    @property
-    def page_in_use(self) -> int:
-        """The page, of a picture that has one."""
-        assert self.page is not None
-        return self.page
+    page: Page | None = None
 
 
 class RequestTicket:

@@ -77,9 +77,10 @@ def test_all_cases_side_by_side(max_batch: int, megabytes: float) -> None:
 def test_random_mixes(seed: int) -> None:
     """Order, batch, mix, arrival in mid-flight and cancellation change no answer."""
     rng = random.Random(seed)
-    engine = build(*ENGINES[seed])
+    engine = build(*ENGINES[seed], keep_pictures=False)
     for _ in range(15):
         run_mix(engine, rng)
+    assert engine.picture_counts().reused == engine.in_use().kept_pages == 0
 
 
 @pytest.mark.slow
@@ -88,7 +89,8 @@ def test_random_mixes(seed: int) -> None:
 def test_two_thousand_random_mixes(seed: int) -> None:
     """The same, two thousand times."""
     rng = random.Random(1000 + seed)
-    engine = build(*ENGINES[seed % len(ENGINES)])
+    capture = (None, run_it_again, refuse_some(seed))[seed % 3]
+    engine = build(*ENGINES[seed % len(ENGINES)], capture=capture, keep_pictures=seed % 2 == 0)
     for _ in range(100):
         run_mix(engine, rng)
 
@@ -246,6 +248,7 @@ def test_overflow_fails_the_picture_alone() -> None:
         assert_same(ticket.result, expected(case))
     again = submit(engine, CASES[: len(REQUESTS)])
     engine.run(again)
+    assert engine.picture_counts() == (3, 0, 0)  # the spoilt page is not kept
     for case, ticket in zip(CASES, again, strict=False):
         assert_same(ticket.result, expected(case))
 

@@ -36,8 +36,12 @@ class Diary:
         prefill, cycle = runner.prefill, runner.cycle
 
         def prefill_noted(strands, *rest):  # type: ignore[no-untyped-def]
-            pictures = {s.picture for s in strands if s.picture and not s.picture.is_filled}
-            crops = sum(len(one.crops.pixels) + PREFIX_AS_CROPS for one in pictures)
+            new = {
+                s.picture.page: s.picture.crops
+                for s in strands
+                if s.picture and not s.picture.page.is_filled and s.picture.crops
+            }
+            crops = sum(len(cut.pixels) + PREFIX_AS_CROPS for cut in new.values())
             self.steps.append(PREFILL_AS_CROPS + crops)
             self.n_running.append(len(scheduler.running) - len(strands))
             return prefill(strands, *rest)

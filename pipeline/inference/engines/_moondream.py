@@ -42,6 +42,8 @@ def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
             release=config.release,
             resizer=config.resizer,
             max_batch=config.max_batch * TASKS_SIDE_BY_SIDE,
+            # A camera's frame comes once, with all its tasks.
+            keep_pictures=False,
         )
     except ImportError as error:
         way_out = how_to_install("moondream")
