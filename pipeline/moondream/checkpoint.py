@@ -5,14 +5,14 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.moondream import hub
-from pipeline.moondream.dims import Dims
+from pipeline.moondream.dims import Dims, config_groups
 from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.models import (
     DEFAULT_MODEL,
@@ -47,13 +47,17 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
-    """Everything that makes up a model; the weights are still in their file."""
+    """Everything that makes up a model; the weights are still in their file.
+
+    `config` are the groups of its config file, empty where all of them have the release's values.
+    """
 
     name: str
     dims: Dims
     release: Release
     tokenizer: TextTokenizer
     weights: WeightFile
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stored_dtype(self) -> torch.dtype:
@@ -96,14 +100,12 @@ def _from_folder(folder: Path, revision: str | None, release: str | None) -> Che
     said = wanted_of_folder(folder, revision, release)
     path = folder / "config.json"
     config = read_config(path) if path.is_file() else {}
-    dims = Dims.from_config(config)
     tokenizer = TextTokenizer.open(folder / "tokenizer.json")
-    weights = _open_weights(folder, dims)
+    weights = _open_weights(folder, Dims.from_config(config))
     name = said.release or stated_release(config) or _release_of_files(folder, weights, tokenizer)
     _check_stored(str(folder), release_named(name), weights, said)
-    return _assembled(
-        str(folder), release_from_config(release_named(name), config), dims, tokenizer, weights
-    )
+    release_ = release_from_config(release_named(name), config)
+    return _assembled(str(folder), config, release_, tokenizer, weights)
 
 
 def _open_weights(folder: Path, dims: Dims) -> WeightFile:
@@ -129,10 +131,9 @@ def _from_hub(model: str, asked: Wanted, cache_dir: Path | None) -> CheckpointFi
     except hub.NotDownloadedError as error:
         raise CheckpointError(_not_downloaded(found, asked, error)) from error
     release = release_from_config(release_named(found.release), config)
-    dims = Dims.from_config(config)
-    opened = open_weights(weights, tensor_table(dims))
+    opened = open_weights(weights, tensor_table(Dims.from_config(config)))
     _check_stored(name, release, opened, asked, is_official=model == DEFAULT_MODEL)
-    return _assembled(name, release, dims, TextTokenizer.open(tokenizer), opened)
+    return _assembled(name, config, release, TextTokenizer.open(tokenizer), opened)
 
 
 def _not_downloaded(found: KnownModel, asked: Wanted, error: hub.NotDownloadedError) -> str:
@@ -184,7 +185,12 @@ def _check_stored(
 
 
 def _assembled(
-    name: str, release: Release, dims: Dims, tokenizer: TextTokenizer, weights: WeightFile
+    name: str,
+    config: Mapping[str, Any],
+    release: Release,
+    tokenizer: TextTokenizer,
+    weights: WeightFile,
 ) -> CheckpointFile:
+    dims = Dims.from_config(config)
     tokenizer.check(release, dims.text.vocab_size)
-    return CheckpointFile(name, dims, release, tokenizer, weights)
+    return CheckpointFile(name, dims, release, tokenizer, weights, config_groups(config))

@@ -28,7 +28,7 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: "Tokenizer", place: str) -> None:
         self._tokenizer = tokenizer
-        self._place = place
+        self.place = place
         control = {
             token: added.content
             for token, added in tokenizer.get_added_tokens_decoder().items()
@@ -90,13 +90,13 @@ class TextTokenizer:
         size = self._tokenizer.get_vocab_size()
         if size > vocab_size:
             raise CheckpointError(
-                f"{self._place} has {size} tokens but the model's table has {vocab_size} rows; "
+                f"{self.place} has {size} tokens but the model's table has {vocab_size} rows; "
                 "give the tokenizer the model was trained with"
             )
         for token in release.ids.known():
             if token not in self._control:
                 raise CheckpointError(
-                    f"{self._place} is not the tokenizer of release {release.name}: id {token} is "
+                    f"{self.place} is not the tokenizer of release {release.name}: id {token} is "
                     f"{self._tokenizer.id_to_token(token)!r} there, not a special token; "
                     + _TOKENIZER_HELP[release.tokenizer]
                 )
