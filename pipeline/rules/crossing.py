@@ -115,14 +115,21 @@ class Gate:
         `seen` is what the box of this look alone says. Crossings are dated at the moment when the
         walker went through the segment.
         """
-        before, distance = self.distance(path.xy), self.distance(xy)
+        # As `distance` has it: this is done for everybody in every look.
+        (start_x, start_y), (along_x, along_y), length = self._start, self._along, self._length
+        old_x, old_y = path.xy
+        before = (along_x * (old_y - start_y) - along_y * (old_x - start_x)) / length
+        distance = (along_x * (xy[1] - start_y) - along_y * (xy[0] - start_x)) / length
+        seen_away = (along_x * (seen[1] - start_y) - along_y * (seen[0] - start_x)) / length
         if (before < 0) != (distance < 0) and self._is_through(path.xy, before, xy, distance):
             moment = path.at + before / (before - distance) * (at - path.at) if path.at else at
             path.passages.append((moment, 1 if distance > before else -1))
             if len(path.passages) > MOST_PASSAGES:
                 del path.passages[:2]
-        elapsed_s = max(at - path.at, 0.0)
-        if -(near := max(self._margin, NEAR * noise)) < distance < near:
+        elapsed_s, near = max(at - path.at, 0.0), NEAR * noise
+        if near < self._margin:
+            near = self._margin
+        if -near < distance < near:
             path.looks += min(elapsed_s / APART_S, 1.0)
         elif path.looks:
             path.looks *= math.exp(-elapsed_s / CALM_S)
@@ -130,7 +137,7 @@ class Gate:
         recent = path.recent
         while recent and at - recent[0][0] > 2 * HINDSIGHT_S + 1e-3:
             del recent[0]
-        recent.append((at, self.distance(seen), seen_noise))
+        recent.append((at, seen_away, seen_noise))
         if path.side and not path.passages and _is_settled(path.side, distance, recent):
             return []
         least = 0.0 if path.side else FIRST_SURE

@@ -73,8 +73,10 @@ class Body:
             )
         width, height = box[2] - box[0], box[3] - box[1]
         cut_x, cut_y = box[0] < EDGE or box[2] > 1.0 - EDGE, box[1] < EDGE or box[3] > 1.0 - EDGE
-        self.width = max(width, self.width) if cut_x else width
-        self.height = max(height, self.height) if cut_y else height
+        if not (cut_x and width < self.width):
+            self.width = width
+        if not (cut_y and height < self.height):
+            self.height = height
         self.box = box
         return not (cut_x or cut_y)
 
@@ -194,22 +196,22 @@ class ZonePresence:
         """Take one track's new steps to its trail, body and stance."""
         memory, id_ = self.memory, track.id
         first = track.steps[0]
-        if id_ not in memory.trails:
-            memory.trails[id_] = trail_of(first, self._aspect)
+        trail = memory.trails.get(id_)
+        if trail is None:
+            trail = memory.trails[id_] = trail_of(first, self._aspect)
         body = memory.bodies.get(id_)
         if body is None:
             body = memory.bodies[id_] = _body(first.at, first.box)
         stance = memory.stances.get(id_)
         if stance is None:
-            inside = self._depth(memory.trails[id_]) >= 0
+            inside = self._depth(trail) >= 0
             memory.stances[id_] = stance = Stance.first(first.at, inside)
-            self._judge_middle(memory.trails[id_], body, first)
+            self._judge_middle(trail, body, first)
             if inside and body.in_picture:
                 self.hindsight.append(Hindsight(first.at, 1))
         elif body.absent_at is not None and stance.inside and body.in_picture:
             self.hindsight.append(Hindsight(body.absent_at, 1))
         body.missed_at, body.absent_at, body.left = None, None, False
-        trail = memory.trails[id_]
         for step in track.steps:
             trail.go(step, self._aspect)
             if body.see(step.at, step.box) and not body.shown:
@@ -335,7 +337,10 @@ def _noise(trail: Trail, step: Step) -> float:
     feet = step.feet
     if feet is None:
         return max(USUAL_NOISE * trail.height, LEAST_NOISE**2)
-    return max(feet.noise, LEAST_NOISE * trail.height, LEAST_NOISE**2)
+    noise, least = feet.noise, LEAST_NOISE * trail.height
+    if noise < least:
+        noise = least
+    return noise if noise > LEAST_NOISE**2 else LEAST_NOISE**2
 
 
 def _body(at: float, box: Box) -> Body:
