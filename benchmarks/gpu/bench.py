@@ -7,6 +7,7 @@ import gc
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,9 @@ class Bench:
     scale: Scale
     _networks: dict[torch.dtype, RandomNetwork] = field(default_factory=dict)
     _rates: dict[torch.dtype, Rates] = field(default_factory=dict)
+    _engine: Moondream | None = None
+    # What became of making the engine that sections share.
+    engine_facts: Json = field(default_factory=dict)
 
     @property
     def is_cuda(self) -> bool:
@@ -125,6 +129,28 @@ class Bench:
         network = self.made(dtype).network
         return Moondream(network, language(self.dims), EngineOptions(**options))
 
+    def engine(self) -> Moondream:
+        """Return the engine of the figures, which sections share: its captures take seconds."""
+        if self._engine is None:
+            self.begin_peak()
+            started = perf_counter()
+            self._engine = self.model(max_batch=self.scale.max_batch)
+            graphs = self._engine.graph_counts()
+            self.engine_facts.update(
+                rows=self.scale.max_batch,
+                ready_s=perf_counter() - started,
+                captures=graphs.captures,
+                capture_seconds=graphs.capture_seconds,
+                failures=graphs.failures,
+                **self.peak_memory(),
+            )
+        return self._engine
+
+    def forget_engine(self) -> None:
+        """Drop the engine of the figures, for work that needs its memory."""
+        self._engine = None
+        self.tidy()
+
     def rates(self, dtype: torch.dtype | None = None) -> Rates:
         """Return how fast the device multiplies and copies, measured once."""
         wanted = dtype or self.dtype
@@ -146,9 +172,9 @@ class Bench:
             torch.cuda.empty_cache()
 
     def forget_networks(self) -> None:
-        """Drop all networks, for a section that needs the memory."""
+        """Drop all networks and the engine, for a section that needs the memory."""
         self._networks = {}
-        self.tidy()
+        self.forget_engine()
 
     def begin_peak(self) -> None:
         """Start to watch the most memory in use."""

@@ -333,7 +333,7 @@ def _graphs_against_eager(bench: Bench, allowance: Allowance) -> Json:
     flat = [picture for own in pictures for picture in own]
     network, spoken = bench.made().network, language(bench.dims)
     replayed, eager = (
-        _captured(network, spoken, capture, MIX_ROWS, warm_up=bench.is_cuda)
+        _captured(network, spoken, capture, MIX_ROWS, warm_up=False)
         for capture in (_capture(bench), run_again)
     )
     wrong: list[str] = []

@@ -18,7 +18,7 @@ LONG_TEXT = 600
 
 
 def latency(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
-    """Measure each case in an engine of its own, since the first run is a figure too."""
+    """Measure each case with its first run apart, and as many others as there is time for."""
     bench.made().end_at_once(False)
     question = QueryRequest(QUESTION, max_tokens=ANSWER_TOKENS)
     first_token = CaptionRequest("normal", max_tokens=1)
@@ -28,21 +28,16 @@ def latency(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
         ("question of 3 tokens", question, bench.scale.neighbours),
         ("first token of a caption", first_token, bench.scale.neighbours),
     ]
+    model = bench.engine()
     for crops in bench.scale.crops[:2]:
-        started = perf_counter()
-        model = bench.model(max_batch=bench.scale.neighbours + 1)
-        ready, at_start = perf_counter() - started, model.graph_counts()
         for name, request, neighbours in cases:
             row: Json = {"task": name, "crops": crops, "other_rows": neighbours}
-            row["engine_ready_s"], row["graphs_at_start"] = ready, at_start.captures
             found.append(row)
             if allowance.left() <= 0:
                 row.update(NO_TIME)
                 continue
             row.update(_measured(bench, model, request, crops, neighbours, allowance))
             allowance.save()
-        del model
-        bench.tidy()
 
 
 def _measured(

@@ -47,7 +47,7 @@ def live(bench: Bench, allowance: Allowance, found: Json) -> None:
     """Hand frames in when they are due, step in between, and note how old answers are."""
     scale = bench.scale
     bench.made().end_at_once(False)
-    model = bench.model(max_batch=scale.max_batch)
+    model = bench.engine()
     width, height = scale.live_size_wh
     noise = np.random.default_rng(SEED)
     pictures = [

@@ -53,14 +53,17 @@ def profiles(bench: Bench, allowance: Allowance, found: Json) -> None:
 
 def _cycle(bench: Bench, rows: int, graphs: bool) -> Json:
     """Profile one cycle of `rows` pictures with one detection each."""
-    model = bench.model(max_batch=rows, graphs=graphs)
+    model = bench.engine() if graphs else bench.model(max_batch=rows, graphs=False)
     pictures = frames(1, rows, bench.dims.vision)
     _submit(model, pictures)
     while model.engine.in_use().waiting:
         model.engine.step()
     for _ in range(WARM_CYCLES):
         model.engine.step()
-    return _profiled(bench, model.engine.step)
+    found = _profiled(bench, model.engine.step)
+    while not model.engine.is_idle:
+        model.engine.step()
+    return found
 
 
 def _prefill(bench: Bench, count: int, crops: int) -> Json:

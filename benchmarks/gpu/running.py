@@ -68,6 +68,7 @@ def run_sections(
 
     def save() -> None:
         report["seconds"] = round(clock() - started, 1)
+        report["engine"] = bench.engine_facts
         if path is not None:
             write_json(path, report)
 

@@ -40,6 +40,7 @@ def side_by_side(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
     if allowance.left() <= 0:
         row.update(NO_TIME)
         return
+    bench.forget_engine()
     bench.made(torch.float32).end_at_once(False)
     loop = PlainLoop(bench.made(torch.float32).network, language(bench.dims))
     model = bench.model(torch.float32, max_batch=FRAMES * 4, graphs=False)
@@ -60,7 +61,7 @@ def _times(bench: Bench, crops: int, tasks: int, allowance: Allowance) -> Json:
     loop = PlainLoop(bench.made().network, language(bench.dims))
     engines = {"engine_eager": bench.model(max_batch=FRAMES * tasks, graphs=False)}
     if bench.is_cuda:
-        engines["engine_graphs"] = bench.model(max_batch=FRAMES * tasks)
+        engines["engine_graphs"] = bench.engine()
     loop.answer(pictures[0], requests[0])
     for model in engines.values():
         for _ in range(3 if bench.is_cuda else 1):

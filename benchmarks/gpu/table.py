@@ -33,12 +33,13 @@ def page(report: Json) -> str:
         _table(("goal", "at least or at most", "got", "met"), _goal_rows(report)),
         _table(("check", "right"), _check_rows(report)),
         _table(("ceiling", "value"), [(k, shown(v)) for k, v in _plain(report, "ceilings")]),
+        _table(("engine", "value"), [(k, shown(v)) for k, v in _plain(report, "engine")]),
         _throughput_table(report),
         _table(
             ("latency", "crops", "other rows", "p50", "p95", "p99", "first run"),
             _latency_rows(report),
         ),
-        _table(("30 cameras on a clock", "value"), _live_rows(report)),
+        _table(("cameras on a clock", "value"), _live_rows(report)),
         _table(
             (
                 "8 frames, detect, 5 objects",
@@ -70,6 +71,8 @@ def _facts(report: Json) -> Iterator[tuple[str, str]]:
     plain = [f"{name} {shown(value)}" for name, value in _plain(report, "ceilings")]
     if "ceilings" in report:
         yield "ceilings", _missing(report, "ceilings") or ", ".join(plain)
+    if engine := report.get("engine"):
+        yield "engine", ", ".join(f"{name} {shown(value)}" for name, value in engine.items())
     yield from _figures_of_speed(report)
     for name, said in [*_loading_rows(report)[:4], *_option_rows(report)]:
         yield name, said

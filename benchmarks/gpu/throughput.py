@@ -107,7 +107,7 @@ def grid(bench: Bench) -> list[Work]:
 def throughput(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
     """Measure the rows in one engine, as many as there is time for."""
     bench.rates()
-    model = bench.model(max_batch=bench.scale.max_batch)
+    model = bench.engine()
     pictures: dict[int, Pictures] = {}
     for work in grid(bench):
         row: Json = {
