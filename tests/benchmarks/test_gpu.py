@@ -259,6 +259,7 @@ def test_a_wrong_answer_is_exit_code_1(
     monkeypatch.setattr(golden_set, "GOLDEN", damaged(tmp_path / "golden", harm=harm))
     monkeypatch.setattr(command, "ON_A_CPU", quick().scale)
     monkeypatch.setattr(right, "SIZES", right.SIZES[-3:])
+    monkeypatch.setattr(right, "GOLDEN_ROWS", 8)
     path = tmp_path / "gpu.json"
     monkeypatch.setattr(
         sys, "argv",
