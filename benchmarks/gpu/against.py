@@ -17,7 +17,17 @@ NAMES = (
 )  # fmt: skip
 COMPARED = ("ceilings", "throughput", "latency", "live", "side_by_side", "profile", "loading")
 # Parts of these that are no speeds: how often, how many, what for.
-LEFT_OUT = ("graphs", "top", "launches", "rounds", "warm_rounds", "runs", "answered", "roofline")
+LEFT_OUT = (
+    "graphs",
+    "top",
+    "launches",
+    "rounds",
+    "warm_rounds",
+    "runs",
+    "answered",
+    "roofline",
+    "pictures_reused",
+)
 
 
 class ReportError(Exception):

@@ -148,13 +148,17 @@ def measured(
 
     warm = warm_up(model, one_round)
     bench.begin_peak()
-    before = model.graph_counts()
+    before, encoded = model.graph_counts(), model.picture_counts()
     times: list[float] = []
     while not times or (
         (len(times) < bench.scale.least_rounds or sum(times) < bench.scale.least_seconds)
         and allowance.left() > 0
     ):
         times.append(one_round())
+    now = model.picture_counts()
+    reused = now.reused - encoded.reused
+    if not work.repeated and (reused or now.encoded - encoded.encoded != len(times) * work.batch):
+        raise WrongAnswerError(f"{reused} pictures were not encoded, though each of them was new")
     row: Json = {
         "frames_per_second": {
             "median": work.batch / statistics.median(times),
@@ -162,6 +166,7 @@ def measured(
             "max": work.batch / min(times),
         },
         "rounds": len(times),
+        "pictures_reused": reused,
         "warm_rounds": warm,
         **bench.peak_memory(),
         "graphs": counted(before, model.graph_counts()),

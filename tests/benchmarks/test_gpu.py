@@ -337,6 +337,9 @@ def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
         assert 0 < row["roofline"]["vision"] < 1
         assert (row["steps_per_second"] is None) == (work.objects == 0)
         assert row["graphs"]["replays"] == 0
+        assert row["pictures_reused"] == 0
+    again = measured(bench, model, replace(work, repeated=True), pictures, allowance)
+    assert again["pictures_reused"] == 2 * again["rounds"]
     assert work.load(model).steps == 3  # the first token comes with the prompt
 
 
