@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.forced_work import PlainRequest, Work
 from benchmarks.plain_loop import PlainLoop, all_of
 from benchmarks.random_model import (
     DIMS,
-    LABELS,
     SIZE_BY_CROPS,
     frames,
     language,
     make_fresh,
     random_network,
 )
-from benchmarks.roofline import Rates, Workload, least_seconds, measure
-from pipeline.moondream import DetectRequest, DetectResult, EngineOptions
+from benchmarks.roofline import Rates, least_seconds, measure
+from pipeline.moondream import DetectResult, EngineOptions, PointResult, Result, TextResult
 from pipeline.moondream.api import choose_device
 from pipeline.moondream.engine import MoondreamBatcher
 from pipeline.moondream.network import Network
@@ -40,7 +40,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", default=None, help="bfloat16 on CUDA, float32 on a CPU")
     parser.add_argument("--dims", choices=DIMS, default="small")
     parser.add_argument("--crops", type=int, choices=SIZE_BY_CROPS, default=1)
-    parser.add_argument("--objects", type=int, default=5)
+    parser.add_argument("--task", choices=("detect", "point", "query", "caption"), default="detect")
+    parser.add_argument("--objects", type=int, default=5, help="of a detect or point task")
+    parser.add_argument("--tokens", type=int, default=20, help="of a query or caption task")
     parser.add_argument("--batch", type=int, default=8, help="frames answered together")
     parser.add_argument("--tasks-per-frame", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
@@ -50,8 +52,8 @@ def parse() -> argparse.Namespace:
 
 
 def run_engine(
-    engine: MoondreamBatcher, pictures: list[NDArray[np.uint8]], tasks: list[DetectRequest]
-) -> tuple[list[float], list[list[DetectResult]]]:
+    engine: MoondreamBatcher, pictures: list[NDArray[np.uint8]], tasks: list[PlainRequest]
+) -> tuple[list[float], list[list[Result]]]:
     """Answer all tasks on all pictures; return each picture's latency and its results."""
     started = perf_counter()
     tickets = [engine.submit(picture, tasks) for picture in pictures]
@@ -61,17 +63,14 @@ def run_engine(
         for number, own in enumerate(tickets):
             if number not in latency and all(ticket.is_done for ticket in own):
                 latency[number] = perf_counter() - started
-    found = []
-    for own in tickets:
-        results = [ticket.result for ticket in own]
-        found.append([result for result in results if isinstance(result, DetectResult)])
+    found = [[ticket.result for ticket in own if ticket.result is not None] for own in tickets]
     return [latency[number] for number in range(len(pictures))], found
 
 
 def measure_engine(
     engine: MoondreamBatcher,
     pictures: list[NDArray[np.uint8]],
-    tasks: list[DetectRequest],
+    tasks: list[PlainRequest],
     rounds: int,
 ) -> tuple[float, list[float]]:
     """Return seconds a round and the latencies of all frames; the first rounds warm up."""
@@ -98,7 +97,9 @@ def report(
 ) -> float:
     """Measure, print a table, and return seconds a round."""
     pictures = frames(args.crops, args.batch, network.dims.vision)
-    tasks = tasks_of(args)
+    asked = work_of(args)
+    tasks = asked.requests()
+    asked.check(run_engine(engine, pictures, tasks)[1])
     seconds, latencies = measure_engine(engine, pictures, tasks, args.rounds)
     engine.stages.is_on = True
     engine.stages.clear()
@@ -107,9 +108,8 @@ def report(
         run_engine(engine, pictures, tasks)
     stages = {name: total / args.rounds for name, total in engine.stages.seconds.items()}
     engine.stages.is_on = False
-    prompt_len = len(network_prompt(network))
-    work = Workload.of_boxes(args.batch, args.crops, args.tasks_per_frame, args.objects, prompt_len)
-    least = least_seconds(network.dims, work, rates, network.dtype.itemsize)
+    load = asked.load(language(network.dims))
+    least = least_seconds(network.dims, load, rates, network.dtype.itemsize)
     ordered = sorted(latencies)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     print("| figure | value |\n|---|---|")
@@ -125,19 +125,26 @@ def report(
     return seconds
 
 
-def network_prompt(network: Network) -> list[int]:
-    """Return a prompt as the tasks have it."""
-    spoken = language(network.dims)
-    return spoken.release.detect_prompt(spoken.tokenizer, LABELS[0])
+def work_of(args: argparse.Namespace) -> Work:
+    """Return what is asked of each frame, and how long the answers are."""
+    is_text = args.task in ("query", "caption")
+    return Work(
+        args.task,
+        args.crops,
+        args.batch,
+        args.tasks_per_frame,
+        objects=None if is_text else args.objects,
+        tokens=args.tokens if is_text else None,
+    )
 
 
-def tasks_of(args: argparse.Namespace) -> list[DetectRequest]:
-    """Return the tasks of each frame."""
-    most = max(1, args.objects)
-    return [
-        DetectRequest(LABELS[i % len(LABELS)], max_objects=most, raw=True)
-        for i in range(args.tasks_per_frame)
-    ]
+def content(result: Result) -> list[list[int]] | list[int]:
+    """Return bins or tokens."""
+    if isinstance(result, DetectResult | PointResult):
+        bins: list[list[int]] = result.bins.tolist()
+        return bins
+    assert isinstance(result, TextResult)
+    return list(result.token_ids)
 
 
 def compare(args: argparse.Namespace, engine: MoondreamBatcher, network: Network) -> None:
@@ -146,32 +153,33 @@ def compare(args: argparse.Namespace, engine: MoondreamBatcher, network: Network
     Processor time is printed beside the time that passed: other work on the machine disturbs it
     less, and on a device it says nothing.
     """
-    pictures, tasks = frames(args.crops, args.batch, network.dims.vision), tasks_of(args)
+    pictures = frames(args.crops, args.batch, network.dims.vision)
+    tasks = work_of(args).requests()
     loop = PlainLoop(network, language(network.dims))
     loop.answer(pictures[0], tasks[0])
     took: dict[str, list[tuple[float, float]]] = {"every": [], "once": [], "engine": []}
     same = dict.fromkeys(("every", "once"), 0)
     for _ in range(args.rounds):
         make_fresh(pictures)
-        bins = {}
+        answers: dict[str, list[list[object]]] = {}
         for who in took:
             started, worked = perf_counter(), process_time()
             if who == "engine":
                 _, found = run_engine(engine, pictures, tasks)
-                bins[who] = [[one.bins.tolist() for one in own] for own in found]
+                answers[who] = [[content(one) for one in own] for own in found]
             else:
                 plain = all_of(loop, pictures, tasks, encode_once=who == "once")
-                bins[who] = [[one.bins for one in own] for own in plain]
+                answers[who] = [[one.bins or one.token_ids for one in own] for own in plain]
             took[who].append((perf_counter() - started, process_time() - worked))
         for who in same:
             same[who] += sum(
                 ours == theirs
-                for own, other in zip(bins["engine"], bins[who], strict=True)
+                for own, other in zip(answers["engine"], answers[who], strict=True)
                 for ours, theirs in zip(own, other, strict=True)
             )
     passed = {who: [one[0] for one in times] for who, times in took.items()}
     worked_by = {who: [one[1] for one in times] for who, times in took.items()}
-    answers = args.rounds * args.batch * args.tasks_per_frame
+    total = args.rounds * args.batch * args.tasks_per_frame
     engine_rate = args.batch / statistics.median(passed["engine"])
     print(f"| engine, in turns with the loops | {engine_rate:.2f} frames a second |")
     for who, name in (("every", "encodes for every request"), ("once", "encodes once a frame")):
@@ -179,7 +187,7 @@ def compare(args: argparse.Namespace, engine: MoondreamBatcher, network: Network
         print(f"| loop that {name} | {rate:.2f} frames a second |")
         print(f"| ratio of processor time | {_ratios(worked_by[who], worked_by['engine'])} |")
         print(f"| ratio of time | {_ratios(passed[who], passed['engine'])} |")
-        print(f"| same bins | {same[who]} of {answers} answers |")
+        print(f"| same bins or tokens | {same[who]} of {total} answers |")
 
 
 def _ratios(theirs: list[float], ours: list[float]) -> str:
@@ -198,7 +206,7 @@ def main() -> None:
     dtype = getattr(torch, args.dtype) if args.dtype else default
     dims = DIMS[args.dims]
     made = random_network(dims, device, dtype)
-    made.end_at_once(args.objects == 0)
+    made.end_at_once(args.task in ("detect", "point") and args.objects == 0)
     network = made.network
     rows = args.batch * args.tasks_per_frame
     options = EngineOptions(

@@ -63,13 +63,6 @@ class Workload:
     heads: int
     prompt_len: int
 
-    @classmethod
-    def of_boxes(
-        cls, frames: int, crops: int, tasks: int, objects: int, prompt_len: int
-    ) -> "Workload":
-        """Return the work of detecting so many objects in each task: three steps an object."""
-        return cls(frames, crops, tasks, 3 * objects, objects, prompt_len)
-
 
 def least_seconds(dims: Dims, work: Workload, rates: Rates, itemsize: int) -> dict[str, float]:
     """Return the least time of each stage; decoding is bound by reading or by products."""

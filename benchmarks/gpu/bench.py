@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.forced_work import WrongAnswerError
 from benchmarks.random_model import DIMS, RandomNetwork, language, random_network
 from benchmarks.roofline import Rates, measure
 from pipeline.moondream import EngineOptions, FailedResult, Moondream, Request, Result
@@ -25,10 +26,6 @@ NO_TIME = {"skipped": "time"}
 
 Json = dict[str, Any]
 Pictures = list[NDArray[np.uint8]]
-
-
-class WrongAnswerError(Exception):
-    """The engine gave something other than what was forced, so a figure would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)

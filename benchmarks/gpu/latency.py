@@ -5,9 +5,9 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, WrongAnswerError, counted
+from benchmarks.forced_work import QUESTION, WrongAnswerError
+from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, counted
 from benchmarks.gpu.running import Allowance
-from benchmarks.gpu.throughput import QUESTION
 from benchmarks.random_model import frames, make_fresh
 from pipeline.moondream import CaptionRequest, FailedResult, Moondream, QueryRequest, Request
 from pipeline.moondream.strands import RequestTicket

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.gpu.bench import Bench, Json, WrongAnswerError, counted
+from benchmarks.forced_work import WrongAnswerError
+from benchmarks.gpu.bench import Bench, Json, counted
 from benchmarks.gpu.latency import percentiles
 from benchmarks.gpu.running import Allowance
 from benchmarks.random_model import LABELS, SEED, make_fresh

@@ -1,84 +1,20 @@
 """Section 4: frames a second of every kind of work, by crops and batch, with what bounds it."""
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
-from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, WrongAnswerError, answer, counted
+from benchmarks.forced_work import Work, WrongAnswerError
+from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, answer, counted
 from benchmarks.gpu.running import Allowance
-from benchmarks.random_model import LABELS, frames, make_fresh
-from benchmarks.roofline import Workload, least_seconds
-from pipeline.moondream import (
-    CaptionRequest,
-    DetectRequest,
-    DetectResult,
-    Moondream,
-    PointRequest,
-    PointResult,
-    QueryRequest,
-    Request,
-    Result,
-    TextResult,
-)
-from pipeline.moondream.plan import plan
+from benchmarks.random_model import frames, make_fresh
+from benchmarks.roofline import least_seconds
+from pipeline.moondream import Moondream
 
-QUESTION = "person car dog"
 # Rounds that may go by until one of them captures nothing.
 MOST_WARM_ROUNDS = 12
 STAGE_ROUNDS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One row of the grid: what is asked of each frame, and how long the answers are."""
-
-    task: str
-    crops: int
-    batch: int
-    tasks_per_frame: int = 1
-    objects: int | None = None
-    tokens: int | None = None
-    repeated: bool = False  # the same pictures in every round
-
-    def requests(self) -> list[Request]:
-        """Return what is asked of each frame."""
-        return [self._request(number) for number in range(self.tasks_per_frame)]
-
-    def _request(self, number: int) -> Request:
-        label = LABELS[number % len(LABELS)]
-        if self.task == "detect":
-            return DetectRequest(label, max_objects=max(1, self.objects or 0), raw=True)
-        if self.task == "point":
-            return PointRequest(label, max_objects=max(1, self.objects or 0))
-        assert self.tokens is not None
-        if self.task == "query":
-            return QueryRequest(QUESTION, max_tokens=self.tokens)
-        return CaptionRequest("normal", max_tokens=self.tokens)
-
-    def check(self, found: Sequence[Sequence[Result]]) -> None:
-        """Raise WrongAnswerError unless every answer is as long as was forced."""
-        wanted = self.objects if self.tokens is None else self.tokens
-        for results in found:
-            for result in results:
-                if isinstance(result, DetectResult | PointResult):
-                    length = len(result)
-                else:
-                    assert isinstance(result, TextResult)
-                    length = len(result.token_ids)
-                if length != wanted:
-                    raise WrongAnswerError(f"a {self.task} gave {length} instead of {wanted}")
-
-    def load(self, model: Moondream) -> Workload:
-        """Return the work in operations."""
-        request = self.requests()[0]
-        prompt = len(plan(request, model.language, has_picture=True).skills[0].prompt.ids)
-        if self.tokens is not None:
-            steps = heads = self.tokens - 1  # the first comes with the prompt
-        else:
-            heads = self.objects or 0
-            steps = heads * (3 if self.task == "detect" else 2)
-        return Workload(self.batch, self.crops, self.tasks_per_frame, steps, heads, prompt)
 
 
 def grid(bench: Bench) -> list[Work]:
@@ -179,7 +115,7 @@ def measured(
     whole = sum(one_round() for _ in range(rounds)) / rounds
     spent = {name: seconds / rounds for name, seconds in stages.seconds.items()}
     stages.is_on = False
-    load = work.load(model)
+    load = work.load(model.language)
     least = least_seconds(bench.dims, load, bench.rates(), bench.dtype.itemsize)
     row["stages_ms"] = {name: seconds * 1e3 for name, seconds in spent.items()}
     row["stages_ms"]["host"] = (whole - sum(spent.values())) * 1e3

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.forced_work import Work, WrongAnswerError
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import correctness as right
 from benchmarks.gpu.against import ReportError, against, check_same_card
-from benchmarks.gpu.bench import NO_TIME, ON_A_CPU, Bench, WrongAnswerError
+from benchmarks.gpu.bench import NO_TIME, ON_A_CPU, Bench
 from benchmarks.gpu.correctness import is_right
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.running import Allowance, GpuSection, run_sections
 from benchmarks.gpu.table import MOST_LINES, page, summary
-from benchmarks.gpu.throughput import Work, measured, warm_up
+from benchmarks.gpu.throughput import measured, warm_up
 from benchmarks.random_model import DIMS, SIZE_BY_CROPS, frames, make_fresh, size_for
 from pipeline.moondream import DetectRequest
 from pipeline.moondream.crops import make_crops
@@ -340,7 +341,7 @@ def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
         assert row["pictures_reused"] == 0
     again = measured(bench, model, replace(work, repeated=True), pictures, allowance)
     assert again["pictures_reused"] == 2 * again["rounds"]
-    assert work.load(model).steps == 3  # the first token comes with the prompt
+    assert work.load(model.language).steps == 3  # the first token comes with the prompt
 
 
 def test_answers_of_another_length_are_no_figure() -> None:
