@@ -63,6 +63,7 @@ class MoondreamModel:
         return ["text.blocks.0.kv_cache.k_cache"], [name for name in state if name not in names]
 
     def encode_image(self, image, settings=None):
+        assert torch.zeros(1, dtype=torch.float16).dtype is torch.float32
         assert prepare_crops(image, None, "cpu")[0].dtype is torch.float32
         return image
 
