@@ -88,8 +88,8 @@ class OfficialCode:
 
     def model(self, checkpoint: CheckpointFile, config: Mapping[str, Any]) -> "OfficialModel":
         """Return its network with the weights and the tokenizer of a checkpoint."""
-        main = self.main
-        main.Tokenizer = _TokenizerOf(checkpoint.tokenizer.place)  # type: ignore[attr-defined]
+        main: Any = self.main
+        main.Tokenizer = _TokenizerOf(checkpoint.tokenizer.place)
         if hasattr(main, "prepare_crops"):
             main.prepare_crops = _in_float32(main.prepare_crops)
         # Not its vision module: what pixels are rounded to is part of the release.
