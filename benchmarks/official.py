@@ -1,8 +1,9 @@
 """The official code of Moondream 2 on the CPU in float32, one question at a time.
 
 It is Python from the model's repository, fetched file by file at the commit of the weights, or from
-a folder. What is changed of it is little: weights and tokenizer are the files already here, and
-the normalised pictures, which it casts to half precision whatever the model is in, are cast on to
+a folder. What is changed of it is little: weights and tokenizer are the files already here; the
+normalised pictures, which it casts to half precision whatever the model is in, are cast on to
+float32; and where it names a half precision besides (the caches of January, coordinates), it gets
 float32. Nothing of it is part of this project.
 """
 
@@ -74,6 +75,7 @@ class OfficialCode:
             ) from error
         finally:
             sys.dont_write_bytecode = writes
+        self._name = name
         self._crops = sys.modules.get(f"{name}.image_crops")
 
     @property
@@ -86,10 +88,15 @@ class OfficialCode:
 
     def model(self, checkpoint: CheckpointFile, config: Mapping[str, Any]) -> "OfficialModel":
         """Return its network with the weights and the tokenizer of a checkpoint."""
-        main = self.main
-        main.Tokenizer = _TokenizerOf(checkpoint.tokenizer.place)  # type: ignore[attr-defined]
+        main: Any = self.main
+        main.Tokenizer = _TokenizerOf(checkpoint.tokenizer.place)
         if hasattr(main, "prepare_crops"):
             main.prepare_crops = _in_float32(main.prepare_crops)
+        # Not its vision module: what pixels are rounded to is part of the release.
+        for name in ("moondream", "text", "region", "layers", "rope"):
+            module = sys.modules.get(f"{self._name}.{name}")
+            if module is not None and getattr(module, "torch", None) is torch:
+                module.torch = _TorchInFloat32()  # type: ignore[attr-defined]
         network = main.MoondreamModel(main.MoondreamConfig.from_dict(config), dtype=torch.float32)
         left, unknown = network.load_state_dict(
             checkpoint.read("cpu", torch.float32), strict=False, assign=True
@@ -140,6 +147,15 @@ class _TokenizerOf:
         from tokenizers import Tokenizer
 
         return Tokenizer.from_file(self._path)
+
+
+class _TorchInFloat32:
+    """The library torch, whose half precisions are float32."""
+
+    float16 = bfloat16 = half = torch.float32
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
 
 
 def _in_float32(prepare: Any) -> Any:

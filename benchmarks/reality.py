@@ -251,7 +251,8 @@ def _request(asked: Question) -> Request:
         case "query":
             return QueryRequest(asked.words, max_tokens=asked.limit)
         case _:
-            return CaptionRequest(asked.words, max_tokens=asked.limit)
+            length: Any = asked.words
+            return CaptionRequest(length, max_tokens=asked.limit)
 
 
 def _answer(asked: Question, result: Result) -> Answer:

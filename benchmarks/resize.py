@@ -63,28 +63,35 @@ def _resizers(turns: int) -> None:
         rows, cols = tiling(height, width, VisionDims())
         sizes = [(378, 378)] + ([(266 * cols + 112, 266 * rows + 112)] if rows * cols > 1 else [])
         for size in sizes:
-            means, most, seconds = [], 0, [[0.0], [0.0]]
+            means, most, seconds = [], 0, ([0.0], [0.0])
             for frame in frames:
-                given = np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))
+                small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+                given = np.asarray(small, np.uint8)
                 tensor = torch.from_numpy(given)
-                ways = (
-                    lambda tensor=tensor, size=size: resize(tensor, [size]),
-                    lambda given=given, size=size: resize_with_vips(given, [size]),
-                )
-                made = [way()[0].int() for way in ways]
+                made = [_ours(tensor, size).int(), _theirs(given, size).int()]
                 difference = (made[0] - made[1]).abs()
                 means.append(difference.float().mean().item())
                 most = max(most, int(difference.max()))
                 for _ in range(max(1, turns // 5)):
-                    for way, taken in zip(ways, seconds, strict=True):
-                        start = time.process_time()
-                        way()
-                        taken.append(time.process_time() - start)
+                    start = time.process_time()
+                    _ours(tensor, size)
+                    between = time.process_time()
+                    _theirs(given, size)
+                    seconds[0].append(between - start)
+                    seconds[1].append(time.process_time() - between)
             ours, theirs = (sorted(taken[1:])[len(taken) // 2] * 1000 for taken in seconds)
             print(
                 f"| {width}×{height} → {size[0]}×{size[1]} | {np.mean(means):.2f} | {most} | "
                 f"{ours:.1f} ms | {theirs:.1f} ms |"
             )
+
+
+def _ours(picture: torch.Tensor, size_wh: tuple[int, int]) -> torch.Tensor:
+    return resize(picture, [size_wh])[0]
+
+
+def _theirs(picture: NDArray[np.uint8], size_wh: tuple[int, int]) -> torch.Tensor:
+    return resize_with_vips(picture, [size_wh])[0]
 
 
 def _compare(picture: NDArray[np.uint8], device: str, turns: int) -> None:

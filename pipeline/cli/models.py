@@ -53,6 +53,10 @@ def pull(
     A file whose hash is not known here is recorded, and refused if it differs later.
     """
     state = _translated(lambda: pull_model(model, revision, trust_changed=trust_changed))
+    # Reads headers only: whatever a worker would refuse is said now. It needs torch.
+    from pipeline.moondream.checkpoint import open_checkpoint
+
+    _translated(lambda: open_checkpoint(model, revision))
     _say([state], as_json=as_json)
 
 

@@ -22,16 +22,12 @@ from pipeline.moondream.models import (
     model_at,
     read_config,
 )
-from pipeline.moondream.releases import (
-    LATEST_RELEASE,
-    RELEASES,
-    release_from_config,
-    release_named,
-)
+from pipeline.moondream.releases import release_from_config, release_named
 from pipeline.moondream.revisions import (
     NO_SMALL_MODEL,
+    FolderSigns,
     Wanted,
-    stated_release,
+    release_of_folder,
     wanted,
     wanted_of_folder,
 )
@@ -102,7 +98,9 @@ def _from_folder(folder: Path, revision: str | None, release: str | None) -> Che
     config = read_config(path) if path.is_file() else {}
     tokenizer = TextTokenizer.open(folder / "tokenizer.json")
     weights = _open_weights(folder, Dims.from_config(config))
-    name = said.release or stated_release(config) or _release_of_files(folder, weights, tokenizer)
+    stored = str(weights.stored_dtype).removeprefix("torch.")
+    signs = FolderSigns(stored, weights.is_packed, tokenizer.control)
+    name = release_of_folder(folder, config, said, signs)
     _check_stored(str(folder), release_named(name), weights, said)
     release_ = release_from_config(release_named(name), config)
     return _assembled(str(folder), config, release_, tokenizer, weights)
@@ -143,25 +141,6 @@ def _not_downloaded(found: KnownModel, asked: Wanted, error: hub.NotDownloadedEr
     if asked.files is not None:
         return f"{error}; fetch it with `{pull}`"
     return f"release {found.release} of {found.model} is not downloaded: run `{pull}` ({error.why})"
-
-
-def _release_of_files(folder: Path, weights: WeightFile, tokenizer: TextTokenizer) -> str:
-    """Return the release that nobody states, where the files allow a single one."""
-    latest = RELEASES[LATEST_RELEASE]
-    is_latest = tokenizer.has_special(latest.ids.known())
-    if is_latest and weights.stored_dtype != torch.float16 and not weights.is_packed:
-        return latest.name
-    if weights.is_packed:
-        why = "its layers are in 4 bits, as only release 2025-04-14 was published"
-    elif weights.stored_dtype == torch.float16:
-        why = f"its weights are stored in float16, and those of {LATEST_RELEASE} are in bfloat16"
-    else:
-        why = f"its tokenizer is not that of {LATEST_RELEASE}"
-    raise CheckpointError(
-        f"{folder} does not say which release of Moondream 2 it is: {why}; give the release, with "
-        f'`revision:`, `release:` or as "release" in config.json; known releases: '
-        f"{', '.join(RELEASES)}"
-    )
 
 
 def _check_stored(

@@ -40,11 +40,10 @@ class Sight:
     def of(cls, path: Path, *, deep: bool) -> "Sight":
         """Look at a local copy; only `deep` reads all of a large one."""
         size, blob = path.stat().st_size, path.resolve().name
+        # Large files are cached under their own hash.
+        sha256 = blob if _SHA256.fullmatch(blob) else None
         if deep or size < _SMALL_BYTES:
             sha256 = sha256_of(path)
-        else:
-            # Large files are cached under their own hash.
-            sha256 = blob if _SHA256.fullmatch(blob) else None
         parts = path.absolute().parts
         at = parts.index("snapshots") + 1 if "snapshots" in parts else len(parts)
         commit = parts[at] if at < len(parts) and _COMMIT.fullmatch(parts[at]) else None

@@ -12,7 +12,14 @@ from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.first_seen import Sight
 from pipeline.moondream.hub import HubFile
 from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
-from pipeline.moondream.revisions import FOUR_BIT, OFFICIAL, Wanted, stated_release, wanted
+from pipeline.moondream.revisions import (
+    FOUR_BIT,
+    OFFICIAL,
+    Wanted,
+    check_config,
+    stated_release,
+    wanted,
+)
 
 DEFAULT_MODEL = OFFICIAL
 
@@ -125,6 +132,7 @@ def model_at(model: str, asked: Wanted, config: Mapping[str, Any]) -> KnownModel
             "from, and read as another one it gives fluent nonsense; give revision "
             f"RELEASE@{asked.files}, or `release:`; known releases: {', '.join(RELEASES)}"
         )
+    check_config(f"{model} at {asked.files}", config, release)
     own = "tokenizer" in config_groups(config)
     tokenizer = TOKENIZERS[RELEASES[release].tokenizer]
     return KnownModel(

@@ -6,7 +6,6 @@ their sums stay below 2^24, where float32 arithmetic on whole numbers is exact i
 lets a fast float32 kernel (a weighted bag of rows) do an integer's work.
 """
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -155,8 +154,12 @@ def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def has_vips() -> bool:
-    """Whether libvips can be used here; nothing is imported to find out."""
-    return importlib.util.find_spec("pyvips") is not None
+    """Whether libvips can be used here: its Python library may be there without it."""
+    try:
+        import pyvips  # noqa: F401 - asked whether it can be
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def resize_with_vips(
@@ -174,7 +177,10 @@ def resize_with_vips(
     image = pyvips.Image.new_from_array(picture)
     resized = []
     for width, height in sizes_wh:
-        now = image.resize(width / image.width, vscale=height / image.height).numpy()
+        try:
+            now = image.resize(width / image.width, vscale=height / image.height).numpy()
+        except pyvips.Error as error:
+            raise PictureError(f"libvips cannot resize the picture: {error}") from error
         if now.shape[:2] != (height, width):
             raise PictureError(
                 f"libvips made {now.shape[1]} x {now.shape[0]} of a picture of {image.width} x "

@@ -6,6 +6,8 @@ Knows nothing of torch or of the network, so that a file can be checked without 
 """
 
 import difflib
+import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,6 +45,10 @@ _OLD_RELEASE = re.compile(r"2024-\d\d-\d\d")
 _SNAPSHOT = re.compile(
     r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})"
 )
+_HEADER_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+_MOST_HEADER = 100 << 20
+# What both tokenizers call their control tokens, such as <|endoftext|>.
+CONTROL_TOKEN = re.compile(r"<\|\w+\|>")
 _DOWNLOADED = ".cache/huggingface/download/model.safetensors.metadata"
 
 
@@ -220,6 +226,94 @@ def stated_release(config: Mapping[str, Any]) -> str | None:
             '`release:` or as "release" in config.json: 2025-04-14, 2025-03-27 or 2025-01-09'
         )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSigns:
+    """What a folder's files show: how weights are stored, in 4 bits, and its control tokens."""
+
+    stored: str
+    is_packed: bool
+    control: frozenset[int]
+
+
+def release_of_folder(
+    folder: Path, config: Mapping[str, Any], asked: Wanted, signs: FolderSigns
+) -> str:
+    """Return the release that is said, stated by the config, or the only one the files allow."""
+    if asked.release is not None:
+        check_config(str(folder), config, asked.release)
+        return asked.release
+    stated = stated_release(config)
+    if stated is not None:
+        return stated
+    latest = RELEASES[LATEST_RELEASE]
+    if signs.is_packed:
+        why = "its layers are in 4 bits, as only release 2025-04-14 was published"
+    elif signs.stored == "float16":
+        why = f"its weights are stored in float16, and those of {latest.name} are in bfloat16"
+    elif not signs.control.issuperset(latest.ids.known()):
+        why = f"its tokenizer is not that of {latest.name}"
+    else:
+        return latest.name
+    raise CheckpointError(
+        f"{folder} does not say which release of Moondream 2 it is: {why}; give the release, with "
+        f'`revision:`, `release:` or as "release" in config.json; known releases: '
+        f"{', '.join(RELEASES)}"
+    )
+
+
+def check_config(place: str, config: Mapping[str, Any], said: str) -> None:
+    """Refuse a release that the config rules out."""
+    named = config.get("release")
+    if named is not None and named != said:
+        raise CheckpointError(
+            f"config.json of {place} says release {named}, but release {said} is given; "
+            "leave one of them out"
+        )
+    if said == LATEST_RELEASE and is_early_config(config):
+        raise CheckpointError(
+            f"config.json of {place} has the special ids of the releases up to April 2025, but "
+            f"release {said} is given; give the release it was made from"
+        )
+
+
+def unclear_folder(folder: Path, revision: str | None, release: str | None) -> str | None:
+    """Return why a folder's release cannot be told, from its headers alone; None where it can.
+
+    What cannot be read is no reason: it is said when the model is loaded.
+    """
+    try:
+        asked = wanted_of_folder(folder, revision, release)
+        path = folder / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        release_of_folder(folder, config, asked, _signs(folder))
+    except CheckpointError as error:
+        return str(error)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return None
+
+
+def _signs(folder: Path) -> FolderSigns:
+    """Read the header of the weights and the list of added tokens."""
+    with (folder / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER)))
+    stored: dict[str, int] = {}
+    for name, tensor in header.items():
+        if name != "__metadata__" and "kv_cache" not in name and tensor["dtype"] in _HEADER_NAMES:
+            size = math.prod(tensor["shape"])
+            stored[tensor["dtype"]] = stored.get(tensor["dtype"], 0) + size
+    tokens = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    return FolderSigns(
+        _HEADER_NAMES[max(stored, key=lambda dtype: stored[dtype])],
+        any(name.endswith(".weight.packed") for name in header),
+        frozenset(
+            token["id"]
+            for token in tokens
+            if token["special"] or CONTROL_TOKEN.fullmatch(token["content"])
+        ),
+    )
 
 
 def downloaded_from(folder: Path) -> tuple[str | None, str] | None:

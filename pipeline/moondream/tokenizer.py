@@ -1,11 +1,12 @@
 """Text to ids and back, and the pieces in which generated text is streamed."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from pipeline.moondream.errors import CheckpointError
+from pipeline.moondream.revisions import CONTROL_TOKEN
 from pipeline.moondream.templates import Release
 
 if TYPE_CHECKING:
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
 
 # Ideographs are complete words on their own, so nothing is held back after them.
 _IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x2F800, 0x2FA1F))
-
-
-# What both tokenizers call their control tokens, such as <|endoftext|>.
-_CONTROL = re.compile(r"<\|\w+\|>")
 
 
 class TextTokenizer:
@@ -32,7 +29,7 @@ class TextTokenizer:
         control = {
             token: added.content
             for token, added in tokenizer.get_added_tokens_decoder().items()
-            if added.special or _CONTROL.fullmatch(added.content)
+            if added.special or CONTROL_TOKEN.fullmatch(added.content)
         }
         self._control = frozenset(control)
         spellings = sorted(control.values(), key=len, reverse=True)
@@ -81,9 +78,10 @@ class TextTokenizer:
         text: str = self._tokenizer.decode([i for i in ids if i not in self._control])
         return text
 
-    def has_special(self, ids: Iterable[int]) -> bool:
-        """Whether all of these are special tokens here."""
-        return all(token in self._control for token in ids)
+    @property
+    def control(self) -> frozenset[int]:
+        """The ids of all control tokens."""
+        return self._control
 
     def check(self, release: Release, vocab_size: int) -> None:
         """Raise CheckpointError unless this is a tokenizer for the release and the model."""

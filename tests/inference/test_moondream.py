@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from connectors.queues.memory import MemoryConfig
@@ -28,6 +29,7 @@ from pipeline.inference.worker import EngineLane, Worker
 from pipeline.moondream import Moondream
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
+from tests.moondream.checkpoints import TINY, random_weights, write_folder
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -282,6 +284,19 @@ def test_what_only_the_machine_can_tell_is_said_when_it_is_looked_at(tmp_path: P
     folder.mkdir(parents=True)
     config = MoondreamConfig(model=str(folder), release="2025-06-21")
     assert any("which is release 2025-01-09" in lack.message for lack in config.lacks())
+
+
+def test_an_old_copy_without_a_mark_is_noticed_by_check(tmp_path: Path) -> None:
+    """Its headers are enough: float16 weights are of an early release, and of which is asked."""
+    weights = random_weights(dtype=torch.float16)
+    sizes = {name: TINY[name] for name in ("text", "vision", "region")}
+    folder = write_folder(tmp_path, weights, sizes)
+    (lack,) = MoondreamConfig(model=str(folder)).lacks()
+    assert lack.key == "revision"
+    assert "stored in float16" in lack.message
+    assert not list(
+        MoondreamConfig(model=str(folder), release="2025-04-14", resizer="pillow").lacks()
+    )
 
 
 def test_the_resizer_and_the_release_reach_the_model() -> None:

@@ -1,6 +1,8 @@
 """A folder becomes a checkpoint whose parts belong together, or a sentence."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import torch
 from pipeline.moondream.checkpoint import open_checkpoint
 from pipeline.moondream.dims import DIMS_2B
 from pipeline.moondream.errors import CheckpointError
+from pipeline.moondream.revisions import unclear_folder
+from pipeline.testing import patience
 from tests.moondream.checkpoints import (
     TINY,
     TINY_DIMS,
@@ -84,6 +88,8 @@ def test_a_folder_that_may_be_any_release_is_asked_for_it(
     folder = write_folder(tmp_path, random_weights(dtype=dtype), unmarked(), tokenizer)
     with pytest.raises(CheckpointError, match=said) as refused:
         open_checkpoint(folder)
+    assert unclear_folder(folder, None, None) == str(refused.value)  # as a check of the file says
+    assert unclear_folder(folder, None, "2025-06-21") is None
     assert "give the release, with `revision:`, `release:`" in str(refused.value)
 
 
@@ -92,6 +98,45 @@ def test_the_newest_tokenizer_beside_unmarked_weights_says_the_release(tmp_path:
     folder = write_folder(tmp_path, random_weights(dtype=torch.bfloat16), unmarked())
     with pytest.raises(CheckpointError, match="the prompts of release 2025-06-21 use id 32708"):
         open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "release", "said"),
+    [
+        (
+            {**TINY, "release": "2025-04-14"},
+            "2025-06-21",
+            "says release 2025-04-14, but release 2025-",
+        ),
+        (early_config(), "2025-06-21", "has the special ids of the releases up to April 2025"),
+    ],
+)
+def test_a_release_that_the_config_rules_out_is_refused(
+    tmp_path: Path, config: dict[str, Any], release: str, said: str
+) -> None:
+    """Of two statements one is wrong, and neither is taken."""
+    folder = write_folder(tmp_path, random_weights(), config)
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(folder, release)
+
+
+def test_a_look_at_a_folder_needs_no_torch(tmp_path: Path) -> None:
+    """A check of a file tells the same without it; what it cannot read it leaves to loading."""
+    folder = write_folder(tmp_path / "m", random_weights(dtype=torch.float16), unmarked())
+    script = (
+        "import sys; from pathlib import Path; from pipeline.moondream import revisions;"
+        "print(revisions.unclear_folder(Path(sys.argv[1]), None, None));"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        capture_output=True, text=True, timeout=patience(30), check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert "its weights are stored in float16" in done.stdout
+    assert done.stdout.endswith("False\n")
+    (folder / "model.safetensors").write_bytes(b"x")
+    assert unclear_folder(folder, None, None) is None
 
 
 def test_a_folder_can_name_its_release_itself(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 
 from benchmarks.official import OfficialCode, OfficialError, fetch_code
 from benchmarks.reality import ASKED, frames, main, parting, questions, releases_of
-from pipeline.moondream import hub
 from pipeline.moondream.models import DEFAULT_MODEL
 from tests.golden.golden_set import GOLDEN
 
@@ -63,6 +63,7 @@ class MoondreamModel:
         return ["text.blocks.0.kv_cache.k_cache"], [name for name in state if name not in names]
 
     def encode_image(self, image, settings=None):
+        assert torch.zeros(1, dtype=torch.float16).dtype is torch.float32
         assert prepare_crops(image, None, "cpu")[0].dtype is torch.float32
         return image
 
@@ -237,7 +238,7 @@ def test_code_is_fetched_with_what_it_imports(
     folder = cache / "models--a--b" / "snapshots" / commit
     shutil.copytree(stand_in(tmp_path / "code"), folder)
     (folder / "unused.py").write_text("raise SystemExit")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     assert fetch_code("a/b", commit) == folder
     looked_at = {path.stem for path in (cache / ".moonwatch").rglob("*.json")}
     assert looked_at == {"config.py", "image_crops.py", "moondream.py", "vision.py"}

@@ -168,18 +168,26 @@ class MoondreamConfig(EngineConfigBase):
             )
 
     def _unclear_release(self) -> Iterator[Lack]:
+        revisions = importlib.import_module("pipeline.moondream.revisions")
         errors = importlib.import_module("pipeline.moondream.errors")
+        folder, said = Path(self.model).expanduser(), None
         try:
-            self._wanted()
+            if is_folder(folder):
+                said = revisions.unclear_folder(folder, self.revision, self.release)
+            else:
+                self._wanted()
         except errors.CheckpointError as error:
-            yield Lack("revision", str(error))
+            said = str(error)
+        if said is not None:
+            yield Lack("revision", said)
 
     def _missing_resizer(self) -> Iterator[Lack]:
         release = self._release_said()
-        is_wanted = release is not None and release.resizer == "vips" and self.resizer == "auto"
         if self.resizer == "vips":
             yield from missing_libraries("resizer vips", ("pyvips",), "vips", "resizer")
-        elif is_wanted and list(missing_libraries("", ("pyvips",), "vips")):
+        if release is None or release.resizer != "vips" or self.resizer != "auto":
+            return
+        if list(missing_libraries("", ("pyvips",), "vips")):
             yield Lack(
                 "resizer",
                 f"release {release.name} was published with libvips, which is not installed on "
