@@ -127,20 +127,20 @@ class CocoBoxes:
         classes: NDArray[np.int64],
         full: bool,
     ) -> None:
-        self._boxes, self._scores, self._classes, self._full = boxes, scores, classes, full
+        self.boxes, self.scores, self.classes, self.full = boxes, scores, classes, full
 
     def of(
         self, label: str, limit: int, min_score: float
     ) -> tuple[tuple[Box, ...], tuple[float, ...], bool]:
         """Boxes and scores of a label, best first, and whether there may be more."""
-        wanted = (self._classes == class_of(label)) & (self._scores >= min_score)
+        wanted = (self.classes == class_of(label)) & (self.scores >= min_score)
         indices = np.flatnonzero(wanted)
         boxes: list[Box] = []
         for index in indices[:limit]:
-            x_min, y_min, x_max, y_max = self._boxes[index].tolist()
+            x_min, y_min, x_max, y_max = self.boxes[index].tolist()
             boxes.append((x_min, y_min, x_max, y_max))
-        scores = tuple(self._scores[indices[:limit]].tolist())
-        return tuple(boxes), scores, self._full or len(indices) > limit
+        scores = tuple(self.scores[indices[:limit]].tolist())
+        return tuple(boxes), scores, self.full or len(indices) > limit
 
 
 def look(
