@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Pixels
@@ -113,4 +113,19 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Fail everything outstanding and free the model. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class RunsSomewhere(Protocol):
+    """An engine that says what its net runs on."""
+
+    @property
+    def provider(self) -> str:
+        """Such as cpu or cuda."""
+        ...
+
+    @property
+    def fell_back(self) -> str | None:
+        """Why it is not what was preferred, in a sentence; None if it is."""
         ...

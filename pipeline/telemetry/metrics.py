@@ -96,6 +96,11 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     engine_busy_seconds = _CounterOf("Seconds in which an engine had jobs in progress.", "engine")
+    engine_provider = _Measured(
+        "1 for what an engine's net runs on, such as cpu or cuda, where the engine says so.",
+        "engine",
+        "provider",
+    )
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(

@@ -785,15 +785,15 @@ def test_the_next_provider_runs_what_the_first_cannot(
     detector = OnnxDetector(preferred)
     assert detector.provider == "cpu"
     said = "net.onnx runs on cpu: tensorrt is not in this build of ONNX Runtime"
-    assert detector.remark is not None
-    assert detector.remark.startswith(said)
-    assert "onnxruntime-gpu" in detector.remark
+    assert detector.fell_back is not None
+    assert detector.fell_back.startswith(said)
+    assert "onnxruntime-gpu" in detector.fell_back
     assert [said in record.message for record in caplog.records].count(True) == 1
     assert mean_of(preferred, level(102)) == mean_of(net, level(102))
     alone = refused(net.model_copy(update={"providers": ("cuda",)}))
     assert "net.onnx cannot run: cuda is not in this build" in alone
     assert "add cpu to `providers`" in alone
-    assert OnnxDetector(net).remark is None
+    assert OnnxDetector(net).fell_back is None
 
 
 def test_the_bundled_net_finds_the_same(engine: Coco) -> None:
