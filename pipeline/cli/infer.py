@@ -42,6 +42,6 @@ def infer(
 
     def make(_: Reporter) -> tuple[Stage, Facts]:
         stage = InferenceStage(process_context.context, engine)
-        return stage, lambda: {"engines": sorted(stage.engines)}
+        return stage, lambda: {"engines": sorted(stage.engines), "notes": stage.notes}
 
     serve("inference", make, process_context)

@@ -138,3 +138,18 @@ class ReportsDeviceWork(Protocol):
     def device_work(self) -> DeviceWork:
         """What has been done so far."""
         ...
+
+
+@runtime_checkable
+class RunsSomewhere(Protocol):
+    """An engine that says what its net runs on."""
+
+    @property
+    def provider(self) -> str:
+        """Such as cpu or cuda."""
+        ...
+
+    @property
+    def fell_back(self) -> str | None:
+        """Why it is not what was preferred, in a sentence; None if it is."""
+        ...

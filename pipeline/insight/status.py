@@ -214,6 +214,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
             f"every user of this machine can read {file}, which holds what cameras saw; "
             f"`chmod o= {file}*` changes that"
         )
+    notes += [f"{one.stage} on {one.place}: {note}" for one in seen.reports for note in one.notes]
     status = DeploymentStatus(
         run=_run(kept, deployment),
         processes=seen.reports,

@@ -89,6 +89,8 @@ class Report:
     """The outcome: a value of `pipeline.runtime.reload.Outcome`."""
     said: Sequence[str] = ()
     """Why, if the change was not applied."""
+    notes: Sequence[str] = ()
+    """What is worth knowing of it but not a problem, as sentences."""
 
     @property
     def place(self) -> str:
@@ -239,6 +241,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "request": readable,
     "outcome": readable,
     "said": _sentences,
+    "notes": _sentences,
 }
 
 

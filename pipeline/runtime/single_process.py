@@ -217,6 +217,7 @@ class Run:
             "wellness": self._sampling.watches.wellness,
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
+            "notes": self._inference.notes,
             "troubles": [*self._processing.troubles, *self._sampling.troubles],
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }

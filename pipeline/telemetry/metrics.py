@@ -105,6 +105,11 @@ class Metrics:
         "Captures of an engine's steps as graphs: captured, failed or evicted.", "engine", "outcome"
     )
     engine_capture_seconds = _CounterOf("Seconds spent capturing graphs.", "engine")
+    engine_provider = _Measured(
+        "1 for what an engine's net runs on, such as cpu or cuda, where the engine says so.",
+        "engine",
+        "provider",
+    )
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(

@@ -70,7 +70,18 @@ TABLE: dict[str, tuple[str, ...]] = {
 }
 """Each part and the parts it may import, beside itself. The first name that fits counts."""
 
-HEAVY = ("torch", "transformers", "av", "cv2", "sqlalchemy", "httpx", "scipy", "rich", "redis")
+HEAVY = (
+    "torch",
+    "transformers",
+    "av",
+    "cv2",
+    "onnxruntime",
+    "sqlalchemy",
+    "httpx",
+    "scipy",
+    "rich",
+    "redis",
+)
 
 
 def part_of(module: str) -> str:

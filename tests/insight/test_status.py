@@ -84,6 +84,21 @@ def at_work(file: Path, *stages: str) -> None:
 
 
 @pytest.mark.redis
+def test_a_note_of_a_process_is_shown_and_is_no_trouble(tmp_path: Path, server: Redis) -> None:
+    """Such as a net that runs on something else than what was preferred."""
+    file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))
+    deliver(tmp_path)
+    at_work(file, *STAGES)
+    queues = shared_queues(load(file, []), SystemClock())
+    report = Report("inference", "there", 2, 1.0, notes=["engine net: it runs on cpu"])
+    queues.presence.say(new_member("inference"), report.to_bytes(), timedelta(minutes=1))
+    queues.close()
+    found = seen(file)
+    assert "inference on there (2): engine net: it runs on cpu" in found.notes
+    assert found.ok
+
+
+@pytest.mark.redis
 def test_all_is_well_where_everything_answers(tmp_path: Path, server: Redis) -> None:
     """With all stages alive and the sink past everything: said, with code 0 and `ok`."""
     file = deployed(tmp_path, queue=redis_at(server.url, tmp_path))

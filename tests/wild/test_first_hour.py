@@ -436,7 +436,7 @@ def test_a_picture_that_is_masked_as_a_whole(shop: str) -> None:
         ("cameras.door.rules.footfall.margin=1%", "1 % is 0.01"),
         ("cameras.door.rules.footfall.names=in", "{in: "),
         ("engines={fast: {type: coco, min_score: 30%}}", "30 % is 0.3"),
-        ("engines={fast: {type: yolo}}", "did you mean 'coco'?"),
+        ("engines={fast: {type: yolo}}", "did you mean 'onnx'?"),
         ("sinks=stdout", "{log: {type: stdout}}"),
         ("sinks.log=stdout", "write it like {type: stdout}"),
         ("sinks.log=alarms.jsonl", "{type: jsonl, path: alarms.jsonl}"),

@@ -18,7 +18,11 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "http": ("mjpeg", "mjpg", "jpeg", "jpg", "snapshot", "https", "image"),
     "webcam": ("usb", "v4l2", "uvc", "device"),
     "file": ("video", "mp4", "recording", "clip", "folder", "images"),
-    "coco": ("yolo", "ssd", "detector", "default"),
+    "coco": ("ssd", "detector", "default"),
+    "onnx": (
+        *("yolo", "ultralytics", "onnxruntime", "yolox", "yolov5", "yolov8", "yolo11", "rfdetr"),
+        *("rf-detr", "dfine", "d-fine", "deim"),
+    ),
     "moondream": ("vlm", "llm", "moondream2", "vision", "gpt"),
     "transformers": ("detr", "rtdetr", "rt-detr", "huggingface", "hf", "owlv2"),
     "redis": ("valkey", "shared", "network"),

@@ -12,9 +12,12 @@ from pipeline.core.config import Config, Duration, PositiveDuration, as_written
 from pipeline.core.tasks import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.core.clock import Clock
     from pipeline.core.engines import Engine
     from pipeline.core.events import JsonValue
+    from pipeline.core.machine import Lack
 
 
 def snapshots(model: str) -> list[Path]:
@@ -61,6 +64,10 @@ class EngineConfigBase(Config):
     @abstractmethod
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task and what to do about it; None when it can."""
+
+    def lacks_for(self, task: Task) -> "Iterable[Lack]":
+        """What this machine lacks for a task, where only files that are here can say."""
+        return ()
 
     @abstractmethod
     def build(self, clock: "Clock | None" = None) -> "Engine":

@@ -229,7 +229,7 @@ class OnnxConfig(EngineConfigBase):
             return
         problem = unknown_label(label, list(names.values()), self.model.name) if names else None
         if problem is not None:
-            yield Lack("", problem)
+            yield Lack(type(task).__name__.lower(), problem)
 
     def build(self, clock: "Clock | None" = None) -> "BatchingEngine":
         """Load the net; raises EngineError with what is wrong."""

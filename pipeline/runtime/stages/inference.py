@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from pipeline.core.engines import RunsSomewhere
 from pipeline.core.errors import QueueError
 from pipeline.core.queues import Backlog
 from pipeline.deployment.model import Deployment
@@ -68,6 +69,9 @@ class InferenceStage:
         self._end(idle, _GIVE_UP_S)
         for one in idle:
             del self._at_work[one.lane.name]
+            if isinstance(one.lane.engine, RunsSomewhere):
+                provider = one.lane.engine.provider
+                self._context.metrics.engine_provider.remove(one.lane.name, provider)
 
     @property
     def engines(self) -> Collection[str]:
@@ -99,12 +103,23 @@ class InferenceStage:
         """Always ready: the engines were started when this was created."""
         return None
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Engines that run on something else than what was preferred, and why."""
+        return [
+            f"engine {name}: {engine.fell_back}"
+            for name, engine in ((name, one.lane.engine) for name, one in self._at_work.items())
+            if isinstance(engine, RunsSomewhere) and engine.fell_back
+        ]
+
     def remark(self) -> str | None:
-        """Nothing: what is wrong makes it not ready."""
-        return None
+        """The notes: everything that is wrong makes it not ready."""
+        return "; ".join(self.notes) or None
 
     def _made(self, lane: EngineLane) -> _AtWork:
         context = self._context
+        if isinstance(lane.engine, RunsSomewhere):
+            context.metrics.engine_provider.labels(lane.name, lane.engine.provider).set(1)
         worker = Worker(lane, context.queues.jobs, context.metrics, context.clock)
         thread = StageThread(f"inference {lane.name}", worker.run, worker.stop)
         return _AtWork(lane, worker, thread)

@@ -15,9 +15,9 @@ from pipeline.core.geometry import Box, centre
 from pipeline.core.tasks import Count, Detect, Point, Task
 from pipeline.inference.engines._coco import SIDE, WEIGHTS
 from pipeline.inference.engines._coco.tiles import Tile, kept, placed, tiles_of
+from pipeline.inference.engines._onnx.engine import NetEngine
 from pipeline.inference.engines._onnx.pictures import problem_with_pixels
 from pipeline.inference.engines._onnx.session import Net
-from pipeline.inference.engines.batching import BatchingEngine
 from pipeline.inference.engines.coco import CocoConfig, class_of, columns_rows
 
 WIDEST = 1.5
@@ -30,11 +30,11 @@ NET_ROWS = 100
 """The most objects the net lists in one pass."""
 
 
-def build(config: CocoConfig, clock: Clock | None) -> BatchingEngine:
+def build(config: CocoConfig, clock: Clock | None) -> NetEngine:
     """The engine, with its net loaded; raises EngineError when it cannot be read."""
     coco = Coco(config)
     # The net takes one picture at a time, so the first of a batch need not wait for others.
-    return BatchingEngine(coco, coco.at_once, 0.0, clock)
+    return NetEngine(coco, coco.at_once, 0.0, clock)
 
 
 class Coco:
@@ -57,6 +57,16 @@ class Coco:
     def max_side(self) -> int:
         """Longest picture side in pixels that the net makes use of."""
         return self._config.max_side
+
+    @property
+    def provider(self) -> str:
+        """What runs the net."""
+        return self._net.provider
+
+    @property
+    def fell_back(self) -> str | None:
+        """Nothing: every build of the library has it."""
+        return self._net.fell_back
 
     @property
     def at_once(self) -> int:
@@ -127,20 +137,20 @@ class CocoBoxes:
         classes: NDArray[np.int64],
         full: bool,
     ) -> None:
-        self._boxes, self._scores, self._classes, self._full = boxes, scores, classes, full
+        self.boxes, self.scores, self.classes, self.full = boxes, scores, classes, full
 
     def of(
         self, label: str, limit: int, min_score: float
     ) -> tuple[tuple[Box, ...], tuple[float, ...], bool]:
         """Boxes and scores of a label, best first, and whether there may be more."""
-        wanted = (self._classes == class_of(label)) & (self._scores >= min_score)
+        wanted = (self.classes == class_of(label)) & (self.scores >= min_score)
         indices = np.flatnonzero(wanted)
         boxes: list[Box] = []
         for index in indices[:limit]:
-            x_min, y_min, x_max, y_max = self._boxes[index].tolist()
+            x_min, y_min, x_max, y_max = self.boxes[index].tolist()
             boxes.append((x_min, y_min, x_max, y_max))
-        scores = tuple(self._scores[indices[:limit]].tolist())
-        return tuple(boxes), scores, self._full or len(indices) > limit
+        scores = tuple(self.scores[indices[:limit]].tolist())
+        return tuple(boxes), scores, self.full or len(indices) > limit
 
 
 def look(

@@ -16,6 +16,7 @@ from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box, centre
 from pipeline.core.tasks import Count, Detect, Point, Task, subject_label
 from pipeline.inference.engines._onnx.classes import plain
+from pipeline.inference.engines._onnx.engine import NetEngine
 from pipeline.inference.engines._onnx.file import Surface
 from pipeline.inference.engines._onnx.formats import (
     FORMATS,
@@ -42,7 +43,6 @@ from pipeline.inference.engines._onnx.heads import (
 )
 from pipeline.inference.engines._onnx.pictures import Feed, problem_with_pixels
 from pipeline.inference.engines._onnx.session import Net, plain_error
-from pipeline.inference.engines.batching import BatchingEngine
 from pipeline.inference.engines.onnx import OnnxConfig, unknown_label
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ _LEAST_SIDE = 1e-6
 """Of the picture; a box beside the picture has a side of nothing once it is cut."""
 
 
-def build(config: OnnxConfig, clock: Clock | None) -> BatchingEngine:
+def build(config: OnnxConfig, clock: Clock | None) -> NetEngine:
     """The engine, with its net loaded; raises EngineError with what is wrong."""
     detector = OnnxDetector(config)
     # A net of one picture at a time gains nothing from waiting for others.
     wait_s = config.max_wait.total_seconds() if detector.batch != 1 else 0.0
-    return BatchingEngine(detector, config.max_batch, wait_s, clock)
+    return NetEngine(detector, config.max_batch, wait_s, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class OnnxDetector:
         return self._net.provider
 
     @property
-    def remark(self) -> str | None:
+    def fell_back(self) -> str | None:
         """Why what runs the net is not what was wanted first."""
         return self._net.fell_back
 
