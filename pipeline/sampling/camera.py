@@ -84,6 +84,8 @@ class Camera:
     judged: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """For each engine, the run and the last job that were processed before a restart: jobs of that
     run up to there are numbered, but not sent again."""
+    confirm_s: Mapping[str, float] = field(default_factory=dict)
+    """For each task that looks where it moves, how often it looks at the whole picture."""
 
 
 @dataclass(frozen=True, slots=True)
