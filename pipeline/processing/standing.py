@@ -1,9 +1,10 @@
 """Remembers what stands still where an engine is shown only the moving parts of a picture.
 
 A box that was seen at the same place in two looks is carried through the frames in which nobody
-looks there, until it was missed in two looks in a row. Who walks off leaves no ghost: the sampler
-has every place looked at several times more after motion in it has ended, and where so many results
-in a row are missing that this may not have happened, nothing is carried before it is seen again.
+looks there, until it was missed in two close looks in a row. Who walks off leaves no ghost: the
+sampler has every place looked at several times more after motion in it has ended, and where so many
+results in a row are missing that this may not have happened, nothing is carried before it is seen
+again.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ LOOKED_AT = 0.75
 PART = 0.6
 """A box at the border of what was shown is of the thing whose box holds this share of it."""
 SEEN_TWICE, MISSED_TWICE = 2, 2
+AS_CLOSE = 4.0
+"""A thing was looked for in a part of the picture up to so many times as large as the one it was
+seen in; in larger ones it may be too small to be seen."""
 MOST_LOST = 3
 """So many results without an answer in a row may hide that something walked off."""
 _EDGE = 0.004
@@ -40,6 +44,9 @@ class _Stander:
     """In how many looks, at this place."""
     missed: int = 0
     """Looks at its place in a row without it."""
+    shown: float = 1.0
+    """How large the part of the picture was that it was seen in, 0..1: it may be too small to be
+    seen in a larger one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +97,10 @@ class StandingMemory:
                 if _is_part(box, stander.box, shown):
                     box = stander.box  # the rest of it lies where nobody looked
                     boxes[pairs[index]] = (box, score)
-                kept.append(_Stander(box, score, stander.seen + 1))
+                kept.append(_Stander(box, score, stander.seen + 1, 0, _size_shown(box, shown)))
                 continue
-            if _share_in(stander.box, shown) >= LOOKED_AT:
+            close = [one for one in shown if _area(one) <= AS_CLOSE * stander.shown]
+            if _share_in(stander.box, close) >= LOOKED_AT:
                 stander.missed += 1
                 if stander.missed < MISSED_TWICE:
                     kept.append(stander)
@@ -110,7 +118,11 @@ class StandingMemory:
             if not any(iou(stander.box, box) > SAME_IOU for box, _ in boxes.values()):
                 carried.append(stander)
         known = set(pairs.values())
-        kept += [_Stander(*boxes[number]) for number in boxes if number not in known]
+        kept += [
+            _Stander(box, score, shown=_size_shown(box, shown))
+            for number, (box, score) in boxes.items()
+            if number not in known
+        ]
         self._standing = kept[:_MOST_STANDING]
         given = [*boxes.values(), *((one.box, one.score) for one in carried)]
         return WithStanding(
@@ -125,7 +137,7 @@ class StandingMemory:
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""
         standing: list[JsonValue] = [
-            [*one.box, one.score, one.seen, one.missed] for one in self._standing
+            [*one.box, one.score, one.shown, one.seen, one.missed] for one in self._standing
         ]
         return {
             "version": STANDING_VERSION,
@@ -179,17 +191,26 @@ def _whole(value: object) -> int:
 
 
 def _read(row: Sequence[Any]) -> _Stander:
-    x_min, y_min, x_max, y_max, score = map(float, row[:5])
-    seen, missed = map(int, row[5:])
+    x_min, y_min, x_max, y_max, score, shown = map(float, row[:6])
+    seen, missed = map(int, row[6:])
     box = (x_min, y_min, x_max, y_max)
     if not all(within(value, PLACES) for value in box) or not within(score, SCORES):
         raise ValueError(f"{row!r} is not a box with its score")
-    return _Stander(box, score, seen, missed)
+    return _Stander(box, score, seen, missed, shown)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _size_shown(box: Box, shown: Sequence[Box]) -> float:
+    """How large the smallest part is in which a box lies."""
+    return min((_area(one) for one in shown if _share_in(box, [one]) > LOOKED_AT), default=1.0)
 
 
 def _share_in(box: Box, regions: Sequence[Box]) -> float:
     """The largest share of a box that lies in one of some regions."""
-    area = (box[2] - box[0]) * (box[3] - box[1])
+    area = _area(box)
     if area <= 0:
         return 0.0
     shares = [

@@ -25,7 +25,7 @@ from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.terms import terms_of
-from pipeline.sampling.camera import Camera
+from pipeline.sampling.camera import Camera, Looking
 
 
 def plans_of(deployment: Deployment) -> list[CameraPlan]:
@@ -263,7 +263,7 @@ def camera_of(
         tasks=tuple(_tasks(camera)),
         max_side=_max_side(deployment, camera),
         judged=judged,
-        confirm_s=_confirm_s(camera),
+        looking=_looking(deployment, camera),
     )
 
 
@@ -283,14 +283,14 @@ def _sampling(deployment: Deployment, name: str) -> tuple[object, ...]:
     camera = deployment.cameras[name]
     # Names of recordings hold local times.
     zone = deployment.site_of(name).timezone if camera.source.is_recording else None
-    tasks, confirm_s = tuple(_tasks(camera)), _confirm_s(camera)
-    return camera.source, zone, camera.sample, tasks, confirm_s, _max_side(deployment, camera)
+    tasks, looking = tuple(_tasks(camera)), _looking(deployment, camera)
+    return camera.source, zone, camera.sample, tasks, looking, _max_side(deployment, camera)
 
 
-def _confirm_s(camera: CameraConfig) -> dict[str, float]:
-    """For each task that looks where it moves, how often it looks at the whole picture."""
+def _looking(deployment: Deployment, camera: CameraConfig) -> dict[str, Looking]:
+    """How each of the tasks looks that look where something moves."""
     return {
-        name: task.confirm_s
+        name: Looking(task.confirm_s, deployment.engines[task.engine or ""].cut_side)
         for name, task in camera.tasks.items()
         if isinstance(task, DetectTask) and task.confirm_s is not None
     }

@@ -42,7 +42,7 @@ _NOISE_AT_FIRST, _MOST_NOISE = 2.0, 40.0
 # What differs from the background and has not changed for so long is background from then on.
 _ABSORBED_S = 8.0
 # A place where something was absorbed may hold a thing that stands there, for so long.
-_RESTS_S = 1800.0
+_RESTS_S = 600.0
 # Above this share of moving pixels it is worth knowing whether the camera itself was shaken.
 _SHAKEN_SHARE = 0.01
 # The farthest shake in pixels of the map, and how much of the motion it has to explain.
@@ -100,7 +100,7 @@ class MotionMap:
         return SeenMotion(moving, not is_settling)
 
     def resting(self) -> Mask:
-        """Where something came to a stop within the last half hour, and may still be."""
+        """Where something came to a stop within the last ten minutes, and may still be."""
         return np.asarray(self._at - self._rests_since < _RESTS_S, np.bool_)
 
     def _start(self, plane: Plane, at: float) -> SeenMotion:

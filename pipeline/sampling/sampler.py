@@ -46,7 +46,7 @@ class Sampler:
         self._dropped = context.metrics.frames_dropped
         self._age = context.metrics.frame_age_seconds.labels("sampled")
         self._masks = Masks(sample.mask_polygons)
-        self._focus = CameraFocus(camera.confirm_s, self._masks)
+        self._focus = CameraFocus(camera.looking, self._masks, sample.max_side)
         self._outbox = Outbox(camera.name, context, stop, self._focus.lost)
         self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
