@@ -140,6 +140,10 @@ class MotionMap:
         # What is shifted by a part of a pixel is blurred a little: edges may be off by that.
         edges = cv2.morphologyEx(moved, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         difference = np.maximum(np.abs(plane - moved) - 0.25 * edges, 0.0)
+        # What came into the picture at its border is not known.
+        across, down = math.ceil(2.0 * abs(dx)) + 1, math.ceil(2.0 * abs(dy)) + 1
+        difference[:, :across] = difference[:, -across:] = 0.0
+        difference[:down] = difference[-down:] = 0.0
         return self._flagged(np.asarray(difference, np.float32), hidden)
 
     def _shaken(self, plane: Plane, moving: Mask, at: float) -> SeenMotion:
