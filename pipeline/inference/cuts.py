@@ -22,7 +22,7 @@ _LEAST_AROUND = 1 / 16
 _JOINED_SIDES = 1.5
 """Parts are joined where what holds both is no larger than so many sides of the net's input."""
 _JOINED_AREA = 1.1
-"""They are also joined where that is no larger than so many times both: they overlap."""
+"""They are also joined where one holds nearly all of the other: that is hardly any larger."""
 _DUPLICATE_IOU = 0.6
 """Two boxes that overlap more are the same thing, seen in two parts."""
 _CUT_COVERED = 0.6
@@ -132,29 +132,28 @@ def _span(low: float, high: float, length: int, side: int) -> tuple[int, int]:
 
 
 def _joined(cuts: Sequence[Cut], side: int) -> list[Cut]:
-    """Join parts, the ones that fit best first, until nothing is gained by joining more."""
+    """Join parts, the ones that fit best first, as long as what is in them is not shown smaller.
+
+    Only where there are too many of them, it is.
+    """
     joined = sorted(set(cuts))
     while len(joined) > 1:
-        _, first, second = min(
-            (_area(_both(a, b)) / (_area(a) + _area(b)), a, b) for a, b in combinations(joined, 2)
+        _, _, first, second = min(
+            (not _fit(a, b, side), _area(_both(a, b)) / (_area(a) + _area(b)), a, b)
+            for a, b in combinations(joined, 2)
         )
+        if not _fit(first, second, side) and len(joined) <= MOST_CUTS:
+            break
         both = _both(first, second)
-        fits = max(both[2] - both[0], both[3] - both[1]) <= _JOINED_SIDES * side
-        overlaps = _area(both) <= _JOINED_AREA * (_area(first) + _area(second))
-        if not (fits or overlaps or len(joined) > MOST_CUTS):
-            # The best pair by area may be too long where another one fits.
-            fitting = [
-                (a, b)
-                for a, b in combinations(joined, 2)
-                if max(_both(a, b)[2] - _both(a, b)[0], _both(a, b)[3] - _both(a, b)[1])
-                <= _JOINED_SIDES * side
-            ]
-            if not fitting:
-                break
-            first, second = fitting[0]
-            both = _both(first, second)
         joined = sorted({cut for cut in joined if not _holds(both, cut)} | {both})
     return joined
+
+
+def _fit(a: Cut, b: Cut, side: int) -> bool:
+    """Whether both are shown in one part as they are in two."""
+    both = _both(a, b)
+    is_small = max(both[2] - both[0], both[3] - both[1]) <= _JOINED_SIDES * side
+    return is_small or _area(both) <= _JOINED_AREA * max(_area(a), _area(b))
 
 
 def _both(a: Cut, b: Cut) -> Cut:

@@ -55,7 +55,7 @@ class WithStanding:
 
     answer: Boxes
     carried: frozenset[Box]
-    """Those of its boxes that were not seen in this picture."""
+    """Those of its boxes that are from an earlier picture."""
 
 
 class StandingMemory:
@@ -90,12 +90,14 @@ class StandingMemory:
         pairs = self._paired(answer.boxes_xyxy)
         boxes = dict(enumerate(zip(answer.boxes_xyxy, answer.scores, strict=True)))
         carried: list[_Stander] = []
+        repeated: set[Box] = set()
         kept: list[_Stander] = []
         for index, stander in enumerate(self._standing):
             if index in pairs:
                 box, score = boxes[pairs[index]]
                 if _is_part(box, stander.box, shown):
                     box = stander.box  # the rest of it lies where nobody looked
+                    repeated.add(box)
                     boxes[pairs[index]] = (box, score)
                 kept.append(_Stander(box, score, stander.seen + 1, 0, _size_shown(box, shown)))
                 continue
@@ -131,7 +133,7 @@ class StandingMemory:
                 boxes_xyxy=tuple(box for box, _ in given),
                 scores=tuple(score for _, score in given),
             ),
-            frozenset(one.box for one in carried),
+            frozenset(one.box for one in carried) | repeated,
         )
 
     def state(self) -> JsonValue:
