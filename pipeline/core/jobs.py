@@ -5,8 +5,22 @@ from dataclasses import dataclass, field
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Frame
+from pipeline.core.geometry import Box
 from pipeline.core.measures import Health
 from pipeline.core.tasks import Task, question_of
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+"""The region that is the whole picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where some of a job's tasks look: at these parts of the picture, and nowhere else."""
+
+    regions: tuple[Box, ...]
+    """What moves, or WHOLE, or both; nothing where nothing moves."""
+    tasks: tuple[str, ...]
+    """The ids of those tasks; all others look at the whole picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +38,8 @@ class Job:
     tasks: tuple[Task, ...]
     live: bool
     """Live jobs may be dropped in favour of newer ones; a file's jobs are all answered."""
+    focus: Focus | None = None
+    """Where those of its tasks look that do not look at the whole picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,8 @@ class Result:
     asked: Mapping[str, str] = field(default_factory=dict)
     """The question behind each answer, by task id, as `question_of` gives it, to recognise answers
     to a task that was edited meanwhile. Empty where a worker does not send it."""
+    looked: tuple[Box, ...] | None = None
+    """Where a job's `focus` led to; None where all of its tasks saw the whole picture."""
     unjudgeable: bool = False
     """The rest of it could not be read: only its place in the order is known."""
 

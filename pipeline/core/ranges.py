@@ -24,6 +24,8 @@ MOST_DIGITS = 30
 MOST_NUMBER = 10**MOST_DIGITS
 MOST_FOUND = 10_000
 """Boxes or points in one answer."""
+MOST_REGIONS = 256
+"""Parts of one picture that are looked at."""
 MOST_ANSWERS = 1000
 """Answers about one picture."""
 LONGEST_NAME = 8192

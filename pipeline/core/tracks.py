@@ -82,11 +82,13 @@ class Tracker(Protocol):
         scores: Sequence[float],
         kinds: Sequence[Mapping[str, float]] = (),
         asked: Collection[str] = (),
+        carried: Collection[Box] = (),
     ) -> tuple[Track, ...]:
         """The confirmed tracks seen at `at` (UTC seconds, increasing), in order of their ids.
 
         `kinds` and `asked` are for things of several kinds: the scores of each box by kind, and the
-        kinds that were looked for.
+        kinds that were looked for. Boxes that are `carried` over from an earlier look keep a track
+        where it is, and nothing is learned from them.
         """
         ...
 

@@ -20,7 +20,8 @@ import msgspec
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame, Pixels
-from pipeline.core.jobs import Job, Result, unjudgeable_result
+from pipeline.core.geometry import Box
+from pipeline.core.jobs import Focus, Job, Result, unjudgeable_result
 from pipeline.core.measures import Health
 from pipeline.core.ranges import (
     EARLIEST,
@@ -32,6 +33,7 @@ from pipeline.core.ranges import (
     MOST_FOUND,
     MOST_NUMBER,
     MOST_ORDINAL,
+    MOST_REGIONS,
     MOST_SIDE,
     PLACES,
     SCORES,
@@ -144,6 +146,10 @@ class _HealthOnWire(msgspec.Struct, array_like=True):
     rate: _Rate | None = None
 
 
+_Regions = Annotated[list[_Place], msgspec.Meta(max_length=4 * MOST_REGIONS)]
+"""Four numbers a region."""
+
+
 class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
     camera: _Name
     run: _Name
@@ -155,6 +161,9 @@ class _JobOnWire(msgspec.Struct, array_like=True, tag="job"):
     live: bool
     tasks: bytes
     """A camera's jobs all have the same few tasks, so these are packed separately and cached."""
+    regions: _Regions | None = None
+    looking: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=_MOST_TASKS)] = ()
+    """The tasks that look at the regions alone."""
 
 
 _AnswerOnWire = _BoxesOnWire | _PointsOnWire | _NumberOnWire | _TextOnWire | _FailedOnWire
@@ -175,6 +184,7 @@ class _ResultOnWire(msgspec.Struct, array_like=True, tag="result"):
     last: bool = False
     health: _HealthOnWire | None = None
     asked: Annotated[dict[_Name, _Words], msgspec.Meta(max_length=MOST_ANSWERS)] = {}
+    looked: _Regions | None = None
 
 
 class _ResultsPlaceOnWire(msgspec.Struct, array_like=True, tag="result"):
@@ -217,6 +227,8 @@ def encode_job(job: Job) -> bytes:
             ordinal=job.ordinal,
             live=job.live,
             tasks=_encoded([_task_to_wire(task) for task in job.tasks], "job"),
+            regions=None if job.focus is None else list(chain.from_iterable(job.focus.regions)),
+            looking=() if job.focus is None else job.focus.tasks,
         ),
         "job",
     )
@@ -236,7 +248,10 @@ def decode_job(data: bytes, pixels: Pixels) -> Job:
     )
     # What is remembered is bounded, in number and in length.
     tasks_of = _unpacked_tasks if len(read.tasks) <= _LONG else _unpacked_tasks.__wrapped__
-    return Job(frame, read.engine, read.ordinal, tasks_of(read.tasks), read.live)
+    focus = None
+    if read.regions is not None:
+        focus = Focus(_regions("regions", read.regions), read.looking)
+    return Job(frame, read.engine, read.ordinal, tasks_of(read.tasks), read.live, focus)
 
 
 def encode_result(result: Result) -> bytes:
@@ -258,6 +273,7 @@ def encode_result(result: Result) -> bytes:
             if health is None
             else _HealthOnWire(health.camera, health.at, health.state, health.detail, health.rate),
             asked=dict(result.asked),
+            looked=None if result.looked is None else list(chain.from_iterable(result.looked)),
         ),
         "result",
     )
@@ -289,6 +305,7 @@ def decode_result(data: bytes) -> Result:
         if health is None
         else Health(health.camera, health.at, health.state, health.detail, health.rate),
         asked=read.asked,
+        looked=None if read.looked is None else _regions("looked", read.looked),
     )
 
 
@@ -361,6 +378,17 @@ def _places(
             f"`{task}` cannot be read: {len(flat)} numbers are not {len(scores)} places of {size}"
         )
     return tuple(zip(*[iter(flat)] * size, strict=True))
+
+
+def _regions(name: str, flat: list[float]) -> tuple[Box, ...]:
+    if len(flat) % 4:
+        raise QueueError(f"`{name}` cannot be read: {len(flat)} numbers are not places of 4")
+    regions: Any = tuple(zip(*[iter(flat)] * 4, strict=True))
+    for x_min, y_min, x_max, y_max in regions:
+        if not (x_min < x_max and y_min < y_max):
+            raise QueueError(f"`{name}` cannot be read: a region has no area")
+    checked: tuple[Box, ...] = regions
+    return checked
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -5,6 +5,7 @@ moonwatch is started in, not to the file.
 """
 
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import TZPATH, ZoneInfo, available_timezones
@@ -110,6 +111,10 @@ class ZoneConfig(Config):
         return geometry.Polygon(self.polygon)
 
 
+CONFIRM_EVERY = timedelta(seconds=5)
+"""How often a task with `where: motion` looks at the whole picture, unless it says otherwise."""
+
+
 class TaskBase(Config):
     """Settings that every task has."""
 
@@ -126,6 +131,20 @@ class DetectTask(TaskBase):
     """Find boxes of something, and track them."""
 
     detect: Words = Field(description="What to find, such as `person`.")
+    where: Literal["picture", "motion"] = Field(
+        "picture",
+        description=(
+            "Where to look in each frame: at the whole `picture`, or only where there is `motion`, "
+            "at full resolution; what stands still is remembered in between."
+        ),
+    )
+    confirm_every: PositiveDuration | None = Field(
+        None,
+        description=(
+            "With `where: motion`, how often the whole picture is looked at all the same; 5s when "
+            "absent. What was missed twice in a row where it stood is forgotten."
+        ),
+    )
     max_objects: int = Field(
         50, ge=1, le=1000, description="Maximum number of boxes in one answer."
     )
@@ -134,6 +153,22 @@ class DetectTask(TaskBase):
         validate_default=True,
         description="How boxes become tracks over time.",
     )
+
+    @model_validator(mode="after")
+    def _confirms_motion(self) -> Self:
+        if self.confirm_every is not None and self.where != "motion":
+            raise ValueError(
+                "`confirm_every` is for `where: motion`; without it every frame is looked at as a "
+                "whole, so remove `confirm_every` or write `where: motion`"
+            )
+        return self
+
+    @property
+    def confirm_s(self) -> float | None:
+        """How often the whole picture is looked at, in seconds; None if in every frame."""
+        if self.where != "motion":
+            return None
+        return (self.confirm_every or CONFIRM_EVERY).total_seconds()
 
     def task(self, name: str) -> core.Task:
         """The task as engines see it."""

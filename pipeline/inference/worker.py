@@ -7,7 +7,7 @@ one takes over its jobs, and no job is answered twice.
 import queue
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 
@@ -16,13 +16,13 @@ from pipeline.core.clock import Clock
 from pipeline.core.engines import (
     DeviceWork,
     Engine,
-    EngineRequest,
     ReportsDeviceWork,
     Ticket,
 )
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.queues import Claim, JobQueue
 from pipeline.inference.condition import EngineCondition
+from pipeline.inference.looking import Asked, ask
 from pipeline.telemetry.metrics import Metrics
 
 # How long a worker waits for a job, an answer or room before it checks whether to stop.
@@ -50,6 +50,8 @@ class EngineLane:
     """How long it may take for each."""
     snapshot_cameras: Collection[str] = field(default_factory=frozenset)
     """Cameras whose frames may be needed as pictures of events."""
+    cut_side: int = 640
+    """The side in pixels of the smallest part of a picture that is worth a look by itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +59,12 @@ class _InHand:
     """A claimed job and the engine's receipt for it."""
 
     claim: Claim
-    ticket: Ticket
+    asked: Asked
     submitted_at: float
+
+    @property
+    def ticket(self) -> Ticket:
+        return self.asked.ticket
 
 
 class Worker:
@@ -135,12 +141,12 @@ class Worker:
                 self._busy_since = now
             self._in_engine += len(claims)
         for claim in claims:
-            asked = EngineRequest(claim.job.frame.pixels, claim.job.tasks, self._lane.deadline_s)
-            ticket = self._lane.engine.submit(asked)
-            in_hand = _InHand(claim, ticket, now)
+            lane = self._lane
+            asked = ask(lane.engine, claim.job, lane.deadline_s, lane.cut_side)
+            in_hand = _InHand(claim, asked, now)
             with self._changed:
                 self._in_hand.setdefault(claim.job.frame.camera, []).append(in_hand)
-            ticket.add_done_callback(partial(self._note, in_hand))
+            asked.ticket.add_done_callback(partial(self._note, in_hand))
         return len(claims)
 
     def hand_on(self, wait_s: float) -> int:
@@ -255,7 +261,11 @@ class Worker:
             self._metrics.jobs_retried.labels(name).inc()
         if failed := sum(isinstance(answer, Failed) for answer in answers):
             self._metrics.tasks_failed.labels(camera, name).inc(failed)
-        return result_of(job, dict(zip((task.id for task in job.tasks), answers, strict=True)))
+        if job.focus is not None:
+            self._metrics.focused_jobs.labels(camera, name).inc()
+            self._metrics.pictures_looked_at.labels(camera, name).inc(done.asked.share)
+        result = result_of(job, dict(zip((task.id for task in job.tasks), answers, strict=True)))
+        return replace(result, looked=done.asked.looked)
 
     def _checked(self, answers: Sequence[Answer], wanted: int) -> Sequence[Answer]:
         """One usable answer for each task; what an engine made of it is the frame's failure."""

@@ -1,10 +1,11 @@
 """Follows what the boxes of one task show, or of several tasks that look for kinds of one thing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import JsonValue
+from pipeline.core.geometry import Box
 from pipeline.core.tracks import Track, Tracker
 from pipeline.processing.plan import TaskPlan
 from pipeline.tracking.classes import merged
@@ -41,20 +42,25 @@ class Following:
         """The tasks that share the tracker; the first one's state holds it."""
         return self._tasks
 
-    def see(self, at: float, answers: Mapping[str, Boxes]) -> dict[str, ShownTracks]:
-        """What each task that was answered is shown of a picture."""
+    def see(
+        self, at: float, answers: Mapping[str, Boxes], carried: Collection[Box] = ()
+    ) -> dict[str, ShownTracks]:
+        """What each task that was answered is shown of a picture.
+
+        `carried` are the boxes that were seen in an earlier one, and stand since.
+        """
         own = {task: answers[task] for task in self._labels if task in answers}
         if not own:
             return {}
         if len(self._tasks) == 1:
             ((task, answer),) = own.items()
-            tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores)
+            tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores, carried=carried)
             return {task: ShownTracks(tracks, (), bool(tracks) or self._tracker.withholds)}
         boxes = [box for answer in own.values() for box in answer.boxes_xyxy]
         scores = [score for answer in own.values() for score in answer.scores]
         labels = [self._labels[task] for task, answer in own.items() for _ in answer.boxes_xyxy]
         asked = frozenset(self._labels[task] for task in own)
-        tracks = self._tracker.update(at, *merged(boxes, scores, labels), asked)
+        tracks = self._tracker.update(at, *merged(boxes, scores, labels), asked, carried)
         tracked = bool(tracks) or self._tracker.withholds
         return {
             task: ShownTracks(

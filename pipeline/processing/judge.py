@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from pipeline.core.answers import Answer, Boxes, Failed
 from pipeline.core.events import Event, JsonValue
+from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Verdict
 from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
+from pipeline.processing.standing import StandingMemory
 from pipeline.rules.coverage import COVERAGE, Coverage
 from pipeline.tracking.scene import SceneMemory
 
@@ -29,12 +31,21 @@ Watcher = Callable[[Observation, str, tuple[int, int]], None]
 class _TaskJudge:
     def __init__(self, plan: TaskPlan, aspect: float) -> None:
         self.scene = SceneMemory(aspect) if plan.tracker else None
+        self.standing = StandingMemory() if plan.stands else None
         self.coverage = Coverage(max((rule.every_s for rule in plan.rules.values()), default=0.0))
         self.rules = {name: rule.make(aspect) for name, rule in plan.rules.items()}
         self.withheld: dict[str, int] = {}
 
-    def observe(self, result: Result, answer: Answer, followed: ShownTracks | None) -> Observation:
-        if self.scene is not None and isinstance(answer, Boxes) and followed is not None:
+    def observe(
+        self, result: Result, answer: Answer, followed: ShownTracks | None, *, carries: bool
+    ) -> Observation:
+        # Boxes that are carried over say nothing of the detector.
+        if (
+            self.scene is not None
+            and isinstance(answer, Boxes)
+            and followed is not None
+            and not carries
+        ):
             self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, followed.tracks)
         answered = not isinstance(answer, Failed)
         coverage = self.coverage.see(result.run, result.captured_at, answered=answered)
@@ -95,7 +106,7 @@ class Judge:
                 self._last_at = known
             return joined(verdicts)
         if result.unjudgeable:
-            return Verdict()
+            return Verdict()  # whoever remembers what stands notices the gap
         aspect = result.size_wh[0] / result.size_wh[1]
         if self._aspect is None:
             self._begin(aspect)
@@ -111,17 +122,34 @@ class Judge:
             if (answer := result.answers.get(task.task)) is not None
             and not _is_of_another_question(result, task)
         }
+        carried = self._complete(result, answers)
         boxes = {task: answer for task, answer in answers.items() if isinstance(answer, Boxes)}
         followed: dict[str, ShownTracks] = {}
         for following in self._followings:
-            followed |= following.see(result.captured_at, boxes)
+            followed |= following.see(result.captured_at, boxes, carried)
         for name, answer in answers.items():
             judge = self._tasks[name]
-            seen = judge.observe(result, answer, followed.get(name))
+            seen = judge.observe(result, answer, followed.get(name), carries=bool(carried))
             if self._watcher is not None:
                 self._watcher(seen, name, result.size_wh)
             verdicts += judge.judge(seen)
         return joined(verdicts)
+
+    def _complete(self, result: Result, answers: dict[str, Answer]) -> frozenset[Box]:
+        """Add what stands where nobody looked to the answers; returns those boxes."""
+        carried: frozenset[Box] = frozenset()
+        for name, judge in self._tasks.items():
+            if judge.standing is None:
+                continue
+            judge.standing.note(result)
+            answer = answers.get(name)
+            if isinstance(answer, Boxes):
+                complete = judge.standing.see(answer, result.looked)
+                answers[name] = complete.answer
+                carried |= complete.carried
+            elif answer is not None:
+                judge.standing.failed()
+        return carried
 
     def unfinished(self) -> list[Bucket]:
         """What is known so far of minutes that are not over, to be stored with the state."""
@@ -146,7 +174,7 @@ class Judge:
 
     def state(self) -> JsonValue:
         """Everything needed to resume after a restart, with the terms of each part."""
-        tasks: dict[str, JsonValue] = {}
+        tasks: dict[str, dict[str, JsonValue]] = {}
         trackers = {
             task: state
             for following in self._followings
@@ -169,11 +197,13 @@ class Judge:
                 "scene": _kept_scene(task, judge.scene if judge else None),
                 "rules": rules,
             }
+            if judge and judge.standing is not None:
+                tasks[task.task] |= {"standing": judge.standing.state()}
         return {
             "version": LAYOUT,
             "last_at": self._last_at,
             "aspect": self._aspect,
-            "tasks": tasks,
+            "tasks": {**tasks},
         }
 
     def resume(self, kept: KeptLane) -> frozenset[str]:
@@ -229,6 +259,9 @@ class Judge:
             if judge.scene is not None and scene_of(before.scene) == task.scene:
                 with suppress(ValueError):  # it is learned anew
                     judge.scene.restore(before.scene)
+            if judge.standing is not None and before.standing is not None:
+                with suppress(ValueError):  # it is seen again within seconds
+                    judge.standing.restore(before.standing)
 
     def _restore_tracks(self, following: Following, states: Mapping[str, JsonValue]) -> bool:
         try:
@@ -309,6 +342,12 @@ def _followings(plan: LanePlan, aspect: float) -> Iterator[Following]:
 
 def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
     """Whether it was asked before the task was edited; unknown in results of older releases."""
+    if (
+        result.looked is not None
+        and not task.stands
+        and isinstance(result.answers.get(task.task), Boxes)
+    ):
+        return True  # it may be about a part of the picture
     asked = result.asked.get(task.task, "")
     return bool(asked) and bool(task.question) and asked != task.question
 

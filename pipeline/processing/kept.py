@@ -37,6 +37,8 @@ class KeptTask:
     coverage: JsonValue = None
     scene: JsonValue = None
     """What is known of the scene; None in checkpoints of releases that learned nothing."""
+    standing: JsonValue = None
+    """What stands still, of a task that looks where it moves; None for all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,10 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
         terms = kept.get("terms")
         known = terms if isinstance(terms, str) else None
         tasks[task] = KeptTask(
-            known, trackers.get(task), rules, kept.get("coverage"), kept.get("scene")
+            *(known, trackers.get(task), rules),
+            coverage=kept.get("coverage"),
+            scene=kept.get("scene"),
+            standing=kept.get("standing"),
         )
     return KeptLane(last_at, aspect, tasks)
 

@@ -40,6 +40,8 @@ class TaskPlan:
     """The question, as results name it; an answer to another question is not judged."""
     scene: str = ""
     """A digest of where the pictures come from: what is known of another scene does not hold."""
+    stands: bool = False
+    """Its answers may be about parts of the picture; what stands elsewhere is remembered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.terms import terms_of
-from pipeline.sampling.camera import Camera
+from pipeline.sampling.camera import Camera, Looking
 
 
 def plans_of(deployment: Deployment) -> list[CameraPlan]:
@@ -67,7 +67,9 @@ def lanes_of(
             for lane in lanes:
                 lane.engine.close()
             raise EngineError(f"engine {name!r} could not be started: {error}") from error
-        lanes.append(EngineLane(name, engine, config.max_batch, deadline_s, cameras))
+        lanes.append(
+            EngineLane(name, engine, config.max_batch, deadline_s, cameras, config.cut_side)
+        )
     return lanes
 
 
@@ -122,9 +124,10 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
     }
     config = camera.tasks[task]
     together = followed_together(camera).get(task, "")
-    tracker, label = None, ""
+    tracker, label, stands = None, "", False
     if isinstance(config, DetectTask):
         tracker, label = partial(config.track.build, config.detect), config.detect
+        stands = config.where == "motion"
     # An engine's name and how often it is asked do not change its answers; what it is shown does.
     answered_by: dict[str, JsonValue] = {
         "task": _asked(config),
@@ -143,6 +146,7 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
         question=question_of(config.task(task)),
         scene=_scene(camera),
+        stands=stands,
     )
 
 
@@ -152,7 +156,7 @@ def _asked(config: TaskConfig) -> dict[str, JsonValue]:
     They left out a stated speed that was their default. Whether a file states it or not, the
     tracker resumes, as it takes a stated speed for what it is, whatever was learned.
     """
-    asked = as_written(config, {"engine", "every"})
+    asked = as_written(config, {"engine", "every", "confirm_every"})
     track = asked.get("track")
     if isinstance(track, dict) and track.get("speed") == _SPEED_THEN:
         rest = {name: value for name, value in track.items() if name != "speed"}
@@ -259,6 +263,7 @@ def camera_of(
         tasks=tuple(_tasks(camera)),
         max_side=_max_side(deployment, camera),
         judged=judged,
+        looking=_looking(deployment, camera),
     )
 
 
@@ -278,8 +283,17 @@ def _sampling(deployment: Deployment, name: str) -> tuple[object, ...]:
     camera = deployment.cameras[name]
     # Names of recordings hold local times.
     zone = deployment.site_of(name).timezone if camera.source.is_recording else None
-    tasks = tuple(_tasks(camera))
-    return camera.source, zone, camera.sample, tasks, _max_side(deployment, camera)
+    tasks, looking = tuple(_tasks(camera)), _looking(deployment, camera)
+    return camera.source, zone, camera.sample, tasks, looking, _max_side(deployment, camera)
+
+
+def _looking(deployment: Deployment, camera: CameraConfig) -> dict[str, Looking]:
+    """How each of the tasks looks that look where something moves."""
+    return {
+        name: Looking(task.confirm_s, deployment.engines[task.engine or ""].cut_side)
+        for name, task in camera.tasks.items()
+        if isinstance(task, DetectTask) and task.confirm_s is not None
+    }
 
 
 def _tasks(camera: CameraConfig) -> Iterator[tuple[Task, float | None]]:

@@ -72,6 +72,16 @@ def rests_of(source: Source) -> Rests:
 
 
 @dataclass(frozen=True, slots=True)
+class Looking:
+    """How a task looks that looks where something moves."""
+
+    confirm_s: float
+    """How often it looks at the whole picture."""
+    side: int
+    """The side in pixels of the smallest part that its engine is shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Camera:
     """A source, what to sample of it, and the tasks with their own seconds (None: every frame)."""
 
@@ -84,6 +94,8 @@ class Camera:
     judged: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """For each engine, the run and the last job that were processed before a restart: jobs of that
     run up to there are numbered, but not sent again."""
+    looking: Mapping[str, Looking] = field(default_factory=dict)
+    """How each of the tasks looks that look where it moves."""
 
 
 @dataclass(frozen=True, slots=True)

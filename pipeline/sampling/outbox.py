@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from pipeline.core.errors import CameraTakenError, QueueError
 from pipeline.core.jobs import Job, Result, failed_result
@@ -18,7 +19,15 @@ _RETRY_S = 1.0
 class Outbox:
     """Sends one camera's jobs to the queue, and survives a queue that is out of reach."""
 
-    def __init__(self, camera: str, context: SamplerContext, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        camera: str,
+        context: SamplerContext,
+        stop: threading.Event,
+        on_dropped: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_dropped` is called when an earlier job of the camera was dropped for a newer one."""
+        self._on_dropped = on_dropped
         self._camera = camera
         self._context = context
         self._stop = stop
@@ -53,6 +62,7 @@ class Outbox:
             self._reached()
             if receipt.dropped:
                 self._count(len(receipt.dropped))
+                self._on_dropped()
                 if not receipt.answered:
                     # So that the processor does not wait for them; without room for the answers it
                     # finds out by itself.

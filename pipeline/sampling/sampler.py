@@ -5,14 +5,15 @@ The pixels of a frame are converted, resized and masked once and shared by its j
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pipeline.core.frames import Frame, Picture
-from pipeline.core.jobs import Job, Result
+from pipeline.core.jobs import WHOLE, Focus, Job, Result
 from pipeline.core.ranges import fault_of_picture
 from pipeline.core.sources import Need
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Camera, SamplerContext
+from pipeline.sampling.focus import CameraFocus
 from pipeline.sampling.glance import Glance, alike, glance_at
 from pipeline.sampling.health import CameraHealth
 from pipeline.sampling.masks import Masks
@@ -44,12 +45,13 @@ class Sampler:
         self._sent = context.metrics.jobs_sent
         self._dropped = context.metrics.frames_dropped
         self._age = context.metrics.frame_age_seconds.labels("sampled")
-        self._outbox = Outbox(camera.name, context, stop)
+        self._masks = Masks(sample.mask_polygons)
+        self._focus = CameraFocus(camera.looking, self._masks, sample.max_side)
+        self._outbox = Outbox(camera.name, context, stop, self._focus.lost)
         self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
         self._quiet_s = sample.offline_after.total_seconds()
         self._grid = Grid(self._interval_s)
-        self._masks = Masks(sample.mask_polygons)
         self._watch = PictureWatch(sample.frozen, sample.black)
         self._stillness = _Stillness(camera)
         self._glance: Glance | None = None
@@ -199,6 +201,8 @@ class Sampler:
         if self._is_stale(at):
             return "stale"
         self._grid.take(at)
+        if self._focus.is_on:
+            self._focus.look(picture)
         self._glance = None
         if not (self._watch.is_on or self._stillness.is_on):
             return None if self._schedule.is_due(at) else "rate"
@@ -221,17 +225,21 @@ class Sampler:
     def _send(self, picture: Picture) -> None:
         at = picture.captured_at
         due = self._schedule.due(at)
+        focus = {engine: self._focus.focus(tasks) for engine, tasks in due.items()}
         wanted = {engine: tasks for engine, tasks in due.items() if not self._is_judged(engine)}
         for engine in due.keys() - wanted.keys():
             self._numbers.advance(engine)
             self._schedule.take(engine, at)
+            self._focus.take(due[engine], focus[engine])
         if not wanted:
             self._numbers.seq += 1
             self._heed_likeness()
             return
         self._is_repeat = False
-        frame = self._frame(picture)
-        sent = [self._send_job(frame, engine, tasks) for engine, tasks in wanted.items()]
+        frame = self._frame(picture, [focus[engine] for engine in wanted])
+        sent = [
+            self._send_job(frame, engine, tasks, focus[engine]) for engine, tasks in wanted.items()
+        ]
         # What the queue did not take stays due. Where the next frame is a long time off, an earlier
         # one replaces it, and the time to the next is counted from that.
         if not all(sent) and self._interval_s > self._retry_s:
@@ -258,19 +266,27 @@ class Sampler:
         run, ordinal = self._camera.judged.get(engine, ("", -1))
         return run == self._numbers.run and self._numbers.ordinals.get(engine, 0) <= ordinal
 
-    def _send_job(self, frame: Frame, engine: str, tasks: tuple[Task, ...]) -> bool:
+    def _send_job(
+        self, frame: Frame, engine: str, tasks: tuple[Task, ...], focus: Focus | None
+    ) -> bool:
         """Send a job; only accepted jobs use up a number, so that there are no gaps."""
         ordinal = self._numbers.ordinals.get(engine, 0)
-        job = Job(frame, engine, ordinal, tasks, self._camera.source.live)
+        job = Job(frame, engine, ordinal, tasks, self._camera.source.live, focus)
         if not self._outbox.put(job):
             return False
         self._numbers.advance(engine)
+        self._focus.take(tasks, focus)
         self._schedule.take(engine, frame.captured_at)
         self._sent.labels(self._camera.name, engine).inc()
         return True
 
-    def _frame(self, picture: Picture) -> Frame:
-        size_wh = fitted(picture.size_wh, self._max_side)
+    def _frame(self, picture: Picture, focuses: Iterable[Focus | None]) -> Frame:
+        # Parts are cut from the full picture; of the whole one, engines use only so much.
+        is_cut = any(
+            region != WHOLE for focus in focuses if focus is not None for region in focus.regions
+        )
+        limit = self._camera.sample.max_side if is_cut else self._max_side
+        size_wh = fitted(picture.size_wh, limit)
         pixels = picture.rgb(size_wh if size_wh != picture.size_wh else None)
         return Frame(
             camera=self._camera.name,

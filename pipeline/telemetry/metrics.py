@@ -79,6 +79,16 @@ class Metrics:
     )
     jobs_sent = _CounterOf("Jobs put on the queue for an engine.", "camera", "engine")
     jobs_answered = _CounterOf("Jobs answered by an engine.", "camera", "engine")
+    focused_jobs = _CounterOf(
+        "Jobs with a task that looks only where something moves (`where: motion`), answered.",
+        "camera",
+        "engine",
+    )
+    pictures_looked_at = _CounterOf(
+        "Sum over these jobs of the share of the picture that was looked at, 0 to 1.",
+        "camera",
+        "engine",
+    )
     tasks_failed = _CounterOf("Tasks an engine could not answer.", "camera", "engine")
     jobs_retried = _CounterOf(
         "Jobs retried: alone after their batch failed, or after their worker disappeared.",

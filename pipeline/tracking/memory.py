@@ -102,6 +102,18 @@ class TrackMemory:
         if len(unshown) > MOST_UNSHOWN:
             del unshown[:-MOST_UNSHOWN]
 
+    def stay(self, at: float, box: Box, model: MotionModel) -> None:
+        """It stands in this box, in which it was seen before: nothing moves there."""
+        self.motion, self.shape = motion, shape = self.ahead(at, model)
+        motion.correct(centre_of(box, model.aspect), model.blur * self.height)
+        shape.correct(shape_of(box, model.aspect), model.shape_blur)
+        self.last_at, self.last_box = at, box
+        self._ahead = None
+        self.missed = 0
+        self.unshown.append(Step(at, box, self.feet.feet(model)))
+        if len(self.unshown) > MOST_UNSHOWN:
+            del self.unshown[:-MOST_UNSHOWN]
+
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""
         return {

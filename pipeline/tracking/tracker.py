@@ -96,11 +96,14 @@ class BoxTracker:
         scores: Sequence[float],
         kinds: Sequence[Votes] = (),
         asked: Collection[str] = (),
+        carried: Collection[Box] = (),
     ) -> tuple[Track, ...]:
         """The confirmed tracks seen at `at` (UTC seconds, rising), in order of their ids.
 
         Where things are of several kinds, `kinds` says for each box what it was taken for, and
-        `asked` which kinds were looked for: what is of another is neither missed nor shown.
+        `asked` which kinds were looked for: what is of another is neither missed nor shown. Boxes
+        that are `carried` over from an earlier look, because nothing moves there, keep a thing
+        where it is; they neither begin one nor teach anything.
         """
         # Detectors list boxes in any order, and nothing may depend on it.
         if kinds:
@@ -118,6 +121,9 @@ class BoxTracker:
         model, places = self._model, self._places
         for row, column in pairs:
             thing, box, score = self._things[row], boxes[column], scores[column]
+            if box in carried:
+                thing.stay(at, box, model)
+                continue
             self._learn(at, thing, box)
             lost = thing.missed > GAP_LOOKS + 1 and at - thing.last_at > GAP_S
             thing.see(at, box, score, model)
@@ -125,6 +131,7 @@ class BoxTracker:
             if kinds:
                 thing.vote(kinds[column])
         followed = {column for _, column in pairs}
+        followed |= {column for column, box in enumerate(boxes) if box in carried}
         self._notice_haste(at, boxes, followed)
         self._model = self._present_model()
         self._forget(at)

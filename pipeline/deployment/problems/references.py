@@ -13,7 +13,7 @@ from pipeline.core.errors import Problem
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask
 from pipeline.deployment.problems.suggestions import hint
-from pipeline.deployment.together import named_together
+from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
 from pipeline.tracking.config import TrackerConfig
 
@@ -204,6 +204,33 @@ def unequal_companions(checked: Checked) -> Iterator[Problem]:
                 known.setdefault(label, name)
 
 
+def divided_looks(checked: Checked) -> Iterator[Problem]:
+    """Tasks that follow the same things and look at different places, or whose engine has tiles."""
+    engines = checked.deployment.engines
+    for camera, config in checked.deployment.cameras.items():
+        detecting = {name: t for name, t in config.tasks.items() if isinstance(t, DetectTask)}
+        for name, first in followed_together(config).items():
+            where = detecting[name].where
+            if where != detecting[first].where:
+                yield Problem(
+                    dotted(("cameras", camera, "tasks", name, "where")),
+                    f"is `where: {where}`, and task {first!r}, with which it is followed together, "
+                    f"is `where: {detecting[first].where}`; write the same for both, or keep them "
+                    "apart by `track: {together: no}`",
+                )
+        for name, task in detecting.items():
+            engine = engines.get(task.engine or "")
+            if task.engine is None and len(engines) == 1:
+                engine = next(iter(engines.values()))
+            parts = engine.looks_at_parts if engine is not None else None
+            if task.where == "motion" and parts is not None:
+                yield Problem(
+                    dotted(("cameras", camera, "tasks", name, "where")),
+                    f"its engine has `{parts}`, and looks at all parts of each picture anyway; "
+                    "remove that from the engine, or use another engine for this task",
+                )
+
+
 def _plain(camera: CameraConfig, task: str) -> tuple[TrackerConfig | None, str]:
     """The settings and the label of a task that is tracked."""
     config = camera.tasks[task]
@@ -313,6 +340,7 @@ _CHECKS: tuple[Check, ...] = (
     missing_tasks,
     unfit_tasks,
     unequal_companions,
+    divided_looks,
     missing_shapes,
     pointless_lines,
     crossed_zones,

@@ -61,6 +61,16 @@ class EngineConfigBase(Config):
         """Longest picture side in pixels that the engine can make use of; None for no limit."""
         return None
 
+    @property
+    def cut_side(self) -> int:
+        """The side in pixels of the smallest part that is worth a look by itself: the net's."""
+        return 640
+
+    @property
+    def looks_at_parts(self) -> str | None:
+        """The setting by which it already looks at parts of each picture; None without one."""
+        return None
+
     @abstractmethod
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task and what to do about it; None when it can."""

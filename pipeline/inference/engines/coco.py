@@ -82,6 +82,16 @@ class CocoConfig(EngineConfigBase):
         """Twice the net's side for each tile, so the short side still fills the net up to 2:1."""
         return 2 * SIDE * max(columns_rows(self.tiles))
 
+    @property
+    def cut_side(self) -> int:
+        """The side of the net's input."""
+        return SIDE
+
+    @property
+    def looks_at_parts(self) -> str | None:
+        """Its tiles, where there are several."""
+        return None if self.tiles == "1x1" else f"tiles: {self.tiles}"
+
     def build(self, clock: "Clock | None" = None) -> "BatchingEngine":
         """Load the net; raises EngineError when it cannot be read."""
         # Imported by name, so that a check of a file need not wait for what it takes to answer.

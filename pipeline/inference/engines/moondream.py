@@ -92,6 +92,11 @@ class MoondreamConfig(EngineConfigBase):
         """Longest picture side in pixels that the model can make use of."""
         return SIDE_OF_OVERVIEW if self.max_crops == 1 else SIDE_OF_CROPS
 
+    @property
+    def cut_side(self) -> int:
+        """The side of one crop: a part of this size takes no more than the overview."""
+        return SIDE_OF_OVERVIEW // 2
+
     def problem_with(self, task: Task) -> str | None:
         """Why this engine cannot answer a task, with the way out; None when it can."""
         if not isinstance(task, Caption):
