@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -70,19 +71,13 @@ class Detections:
     """Which of them have a score too low to begin a track."""
 
 
-def paired(
-    things: Sequence[TrackMemory], detections: Detections, model: MotionModel
-) -> list[tuple[int, int]]:
-    """The pairs (thing, box) of the cheapest assignment; both may stay unpaired."""
-    prices = costs(things, detections, model)
-    choices, suitors = [0] * len(things), [0] * len(detections.boxes)
-    for row, column in prices:
-        choices[row] += 1
-        suitors[column] += 1
+def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
+    """The pairs of the cheapest assignment at these costs, in order."""
+    choices, suitors = Counter(row for row, _ in prices), Counter(column for _, column in prices)
     # Nobody competes for most pairs: only the rest has to be weighed against each other.
     rivals = {pair for pair in prices if choices[pair[0]] > 1 or suitors[pair[1]] > 1}
     if not rivals:
-        return list(prices)
+        return sorted(prices)
     rows, columns = (sorted({pair[axis] for pair in rivals}) for axis in (0, 1))
     table = np.array(
         [[prices.get((row, column), NEVER) for column in columns] for row in rows], np.float64

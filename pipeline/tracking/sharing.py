@@ -11,7 +11,8 @@ def adapted(states: Mapping[str, JsonValue], labels: Sequence[str]) -> JsonValue
 
     `labels` is empty for a tracker of one kind, which gets what is of that kind. Things keep their
     ids, except where two trackers have used the same ones: then those of the second get new ones,
-    and rules see them vanish and appear. Raises ValueError for what is no state of a tracker.
+    and rules see them vanish and appear. Doubts about the last look are not carried over. Raises
+    ValueError for what is no state of a tracker.
     """
     if len(labels) == 0:
         ((label, state),) = states.items()
@@ -19,7 +20,7 @@ def adapted(states: Mapping[str, JsonValue], labels: Sequence[str]) -> JsonValue
         things = [
             _of_one_kind(t) for t in _things(kept) if _mapping(t).get("label", label) == label
         ]
-        return {**kept, "things": things}
+        return {**kept, "things": things, "doubts": []}
     distinct: list[tuple[str, Mapping[str, Any]]] = []
     for label, state in states.items():
         kept = _mapping(state)
@@ -35,7 +36,7 @@ def adapted(states: Mapping[str, JsonValue], labels: Sequence[str]) -> JsonValue
                 labelled["id"], next_id = next_id, next_id + 1
             joined.append(labelled)
     known = [thing for thing in joined if thing["label"] in labels]
-    return {**first, "next_id": next_id, "things": known}
+    return {**first, "next_id": next_id, "things": known, "doubts": []}
 
 
 def _is_shared(kept: Mapping[str, Any]) -> bool:

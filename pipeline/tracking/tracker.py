@@ -11,11 +11,19 @@ from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import TOP_SPEED, Detections, paired
+from pipeline.tracking.association import TOP_SPEED, Detections, costs, matched
 from pipeline.tracking.classes import Votes
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
-from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, KnownPlaces
+from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, Evidence, KnownPlaces
 from pipeline.tracking.feet import LEAST_NOISE, MOST_NOISE, USUAL_NOISE, pooled
+from pipeline.tracking.hindsight import (
+    APART_S,
+    Doubt,
+    copied,
+    doubt_from_json,
+    exchanges,
+    judged_again,
+)
 from pipeline.tracking.kinds import WALKER, usual_speed
 from pipeline.tracking.learning import (
     KIND_HEIGHTS,
@@ -85,6 +93,7 @@ class BoxTracker:
         self._places = _places(settings)
         self._next_id = 1
         self._last_at: float | None = None
+        self._doubts: list[Doubt] = []
         self._feet_noise = USUAL_NOISE
         self._blur = LearnedBlur(0.02, 0.16, self._model.blur)
         self._shape_blur = LearnedBlur(0.04, 0.25, self._model.shape_blur)
@@ -115,7 +124,14 @@ class BoxTracker:
         elif boxes:
             boxes, scores = zip(*sorted(zip(boxes, scores, strict=True)), strict=True)
         faint = [score < self._settings.start_score for score in scores]
-        pairs = paired(self._things, Detections(at, boxes, faint), self._model)
+        detections = Detections(at, boxes, faint)
+        prices = costs(self._things, detections, self._model)
+        if self._doubts:
+            self._things, prices = judged_again(
+                self._doubts, self._things, prices, detections, self._model
+            )
+        pairs = matched(prices)
+        doubts = self._doubted(detections, pairs, prices, scores, kinds, asked)
         for thing in self._things:
             thing.missed += not asked or _is_asked(thing, asked)
         model, places = self._model, self._places
@@ -136,7 +152,8 @@ class BoxTracker:
         self._model = self._present_model()
         self._forget(at)
         self._weigh(at)
-        self._begin(at, boxes, scores, followed, kinds)
+        new = self._begin(at, boxes, scores, followed, kinds)
+        self._doubts = [doubt for doubt in doubts if doubt.is_of(new)]
         self._last_at = at
         return self._shown(at, asked)
 
@@ -148,6 +165,7 @@ class BoxTracker:
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""
         things: list[JsonValue] = [thing.to_json() for thing in self._things]
+        doubts = [kept for doubt in self._doubts if (kept := doubt.to_json(self._things))]
         learned: dict[str, Any] = {name: part.to_json() for name, part in self._learned().items()}
         return {
             "version": STATE_VERSION,
@@ -157,6 +175,7 @@ class BoxTracker:
             "feet_noise": self._feet_noise,
             "things": things,
             "places": self._places.to_json(),
+            "doubts": doubts,
         }
 
     def restore(self, state: JsonValue) -> None:
@@ -179,6 +198,10 @@ class BoxTracker:
             other._feet_noise = min(max(noise, LEAST_NOISE), MOST_NOISE)
             other._model = other._present_model()
             other._things = [from_json(_mapping(thing), other._model) for thing in kept["things"]]
+            other._doubts = [
+                doubt_from_json(doubt, other._things, other._model)
+                for doubt in kept.get("doubts", ())  # earlier releases had none
+            ]
             if "places" in kept:  # earlier releases did not remember any
                 other._places.restore(_mapping(kept["places"]))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -188,7 +211,7 @@ class BoxTracker:
         self._feet_noise = other._feet_noise
         self._blur, self._shape_blur = other._blur, other._shape_blur
         self._pace, self._flow = other._pace, other._flow
-        self._places = other._places
+        self._places, self._doubts = other._places, other._doubts
 
     def _learned(self) -> dict[str, LearnedBlur | TypicalSpeed | Currents]:
         return {
@@ -285,34 +308,98 @@ class BoxTracker:
         scores: Sequence[float],
         followed: set[int],
         kinds: Sequence[Votes],
-    ) -> None:
+    ) -> dict[int, TrackMemory]:
+        """Begin a thing at each box that nothing was followed to; returns them by column."""
+        begun_at: dict[int, TrackMemory] = {}
         new = [
             column
             for column, score in enumerate(scores)
             if score >= self._settings.start_score and column not in followed
         ]
         if not new:
-            return
+            return begun_at
         known = [boxes[column] for column in sorted(followed)]
         for column in sorted(new, key=lambda index: -scores[index]):
             box, score = boxes[column], scores[column]
             if any(is_part(box, other) for other in known):
                 continue
-            evidence = self._places.begin(at, box, score)
-            thing = begun(at, box, score, self._model, evidence, self._feet_noise)
+            thing = self._begun(at, box, score, self._places.begin(at, box, score))
             if kinds:
                 thing.vote(kinds[column])
-            x, y = thing.motion.x / self._model.aspect, thing.motion.y
-            (vx, vy), variance = self._flow.at((x, y), self._model.speed)
-            square = thing.height**2
-            thing.motion = replace(
-                thing.motion, vx=vx * thing.height, vy=vy * thing.height, p_vv=variance * square
-            )
             if any(is_close(box, other) for other in known):
                 thing.beside = 0.0
             else:
                 known.append(box)
             self._things.append(thing)
+            begun_at[column] = thing
+        return begun_at
+
+    def _begun(self, at: float, box: Box, score: float, evidence: Evidence) -> TrackMemory:
+        """A thing that appears, going as others go there."""
+        thing = begun(at, box, score, self._model, evidence, self._feet_noise)
+        x, y = thing.motion.x / self._model.aspect, thing.motion.y
+        (vx, vy), variance = self._flow.at((x, y), self._model.speed)
+        square = thing.height**2
+        thing.motion = replace(
+            thing.motion, vx=vx * thing.height, vy=vy * thing.height, p_vv=variance * square
+        )
+        return thing
+
+    def _doubted(
+        self,
+        detections: Detections,
+        pairs: Sequence[tuple[int, int]],
+        prices: Mapping[tuple[int, int], float],
+        scores: Sequence[float],
+        kinds: Sequence[Votes],
+        asked: Collection[str],
+    ) -> list[Doubt]:
+        """The exchanges to think of again, and what both things then are."""
+        at, boxes = detections.at, detections.boxes
+        if self._last_at is None or at - self._last_at < APART_S:
+            return []
+        followed = {column for _, column in pairs}
+        beginning = {
+            column
+            for column, faint in enumerate(detections.faint)
+            if not faint and column not in followed
+        }
+        still_score, aspect = self._settings.still_score, self._settings.aspect
+
+        def moved_on(thing: TrackMemory, column: int | None) -> TrackMemory:
+            other = copied(thing)
+            other.missed += _is_asked(other, asked)
+            if column is None:
+                return other
+            box, score = boxes[column], scores[column]
+            other.see(at, box, score, self._model)
+            other.evidence.see(at, box, score, aspect)
+            other.evidence.weigh(still_score)
+            if kinds:
+                other.vote(kinds[column])
+            return other
+
+        doubts = []
+        for exchange in exchanges(prices, pairs, beginning):
+            first, column = self._things[exchange.row], exchange.column
+            if first.beside is not None:
+                continue
+            other_first = moved_on(first, exchange.other_column)
+            if exchange.other is None:
+                box, score = boxes[column], scores[column]
+                evidence = Evidence(box, at, score, score)
+                evidence.weigh(still_score)
+                second, other_second = None, self._begun(at, box, score, evidence)
+                if kinds:
+                    other_second.vote(kinds[column])
+            else:
+                second = self._things[exchange.other]
+                if second.beside is not None:
+                    continue
+                other_second = moved_on(second, column)
+            begins = exchange.other_column if second is None else None
+            doubts.append(Doubt(exchange.cost, first, second, other_first, other_second, begins))
+        return doubts
 
     def _forget(self, at: float) -> None:
         over = [thing.missed >= MISSES and self._is_over(thing, at) for thing in self._things]
