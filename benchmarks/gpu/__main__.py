@@ -107,7 +107,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return CANNOT
     faulthandler.dump_traceback_later(
-        args.seconds * HANGS_AFTER + HANGS_AFTER_SECONDS, exit=True, file=sys.__stderr__
+        args.seconds * HANGS_AFTER + HANGS_AFTER_SECONDS,
+        exit=True,
+        file=sys.__stderr__ or sys.stderr,
     )
     try:
         report = run(bench, args.sections, args.out, args.seconds)

@@ -362,14 +362,13 @@ def _graphs_against_eager(bench: Bench, allowance: Allowance) -> Json:
 
 def _random_request(rng: random.Random) -> Request:
     label, most = rng.choice(LABELS), rng.randint(1, 3)
-    return rng.choice(
-        [
-            DetectRequest(label, max_objects=most, raw=True),
-            PointRequest(label, max_objects=most),
-            QueryRequest(label, max_tokens=2 * most),
-            CaptionRequest("short", max_tokens=3 * most),
-        ]
-    )
+    kinds: list[Request] = [
+        DetectRequest(label, max_objects=most, raw=True),
+        PointRequest(label, max_objects=most),
+        QueryRequest(label, max_tokens=2 * most),
+        CaptionRequest("short", max_tokens=3 * most),
+    ]
+    return rng.choice(kinds)
 
 
 def _content(result: Result | None) -> object:

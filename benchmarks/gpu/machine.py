@@ -38,19 +38,20 @@ def machine(bench: Bench, allowance: Allowance, found: Json) -> None:
     )
     if not bench.is_cuda:
         return
+    backends: Any = torch.backends
     about = torch.cuda.get_device_properties(bench.device)
     found.update(
         memory_gb=about.total_memory / 1e9,
         sm_count=about.multi_processor_count,
         capability=f"{about.major}.{about.minor}",
         cuda=torch.version.cuda,
-        cudnn=torch.backends.cudnn.version(),
+        cudnn=backends.cudnn.version(),
         triton=_triton(),
         sdpa_backends={
-            "flash": torch.backends.cuda.flash_sdp_enabled(),
-            "efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
-            "cudnn": torch.backends.cuda.cudnn_sdp_enabled(),
-            "math": torch.backends.cuda.math_sdp_enabled(),
+            "flash": backends.cuda.flash_sdp_enabled(),
+            "efficient": backends.cuda.mem_efficient_sdp_enabled(),
+            "cudnn": backends.cuda.cudnn_sdp_enabled(),
+            "math": backends.cuda.math_sdp_enabled(),
         },
         clocks_before=clocks(),
     )

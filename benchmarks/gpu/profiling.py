@@ -5,10 +5,10 @@ cutting one picture takes is profiled by itself.
 """
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures
@@ -30,12 +30,12 @@ def profiles(bench: Bench, allowance: Allowance, found: Json) -> None:
     ahead = bench.scale.pictures_in_prefill
     kinds = {"cycle_eager": False, **({"cycle_replayed": True} if bench.is_cuda else {})}
     pieces: dict[str, Callable[[], Json]] = {
-        name: lambda graphs=graphs: _cycle(bench, rows, graphs) for name, graphs in kinds.items()
+        name: partial(_cycle, bench, rows, graphs) for name, graphs in kinds.items()
     }
-    pieces[f"prefill_of_{ahead}_pictures"] = lambda: _prefill(bench, ahead, 1)
-    pieces["prefill_of_1_picture"] = lambda: _prefill(bench, 1, 1)
+    pieces[f"prefill_of_{ahead}_pictures"] = partial(_prefill, bench, ahead, 1)
+    pieces["prefill_of_1_picture"] = partial(_prefill, bench, 1, 1)
     for crops in bench.scale.crops[:2]:
-        pieces[f"cut_into_{crops}"] = lambda crops=crops: _cut(bench, crops)
+        pieces[f"cut_into_{crops}"] = partial(_cut, bench, crops)
     if not bench.is_cuda:
         found["cycle_replayed"] = {"skipped": "needs CUDA"}
     for name, piece in pieces.items():
@@ -106,8 +106,8 @@ def _profiled(bench: Bench, work: Callable[[], object]) -> Json:
         bench.wait()
         passed = perf_counter() - started
     averages: Any = seen.key_averages()
-    on_device = [one for one in averages if one.device_type != DeviceType.CPU]
-    on_host = [one for one in averages if one.device_type == DeviceType.CPU]
+    on_host = [one for one in averages if one.device_type.name == "CPU"]
+    on_device = [one for one in averages if one.device_type.name != "CPU"]
     if bench.is_cuda:
         longest = sorted(on_device, key=lambda one: -float(one.self_device_time_total))
     else:

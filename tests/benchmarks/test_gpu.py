@@ -310,8 +310,8 @@ def test_command_lines_that_cannot_be_followed_are_exit_code_2(
         monkeypatch.setattr(sys, "argv", ["gpu", *words])
         assert command.main() == 2
         assert wanted in capsys.readouterr().err
-    for words in ("11", "3,x", ""):
-        monkeypatch.setattr(sys, "argv", ["gpu", "--sections", words])
+    for numbers in ("11", "3,x", ""):
+        monkeypatch.setattr(sys, "argv", ["gpu", "--sections", numbers])
         with pytest.raises(SystemExit) as ended:
             command.main()
         assert ended.value.code == 2
