@@ -1,5 +1,6 @@
 """`moonwatch models`: list, download and verify Moondream checkpoints."""
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
@@ -53,10 +54,9 @@ def pull(
     A file whose hash is not known here is recorded, and refused if it differs later.
     """
     state = _translated(lambda: pull_model(model, revision, trust_changed=trust_changed))
-    # Reads headers only: whatever a worker would refuse is said now. It needs torch.
-    from pipeline.moondream.checkpoint import open_checkpoint
-
-    _translated(lambda: open_checkpoint(model, revision))
+    # Reads headers only: whatever a worker would refuse is said now. By name, as it needs torch.
+    checkpoint = importlib.import_module("pipeline.moondream.checkpoint")
+    _translated(lambda: checkpoint.open_checkpoint(model, revision))
     _say([state], as_json=as_json)
 
 
