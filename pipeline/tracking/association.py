@@ -83,10 +83,10 @@ def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
         [[prices.get((row, column), NEVER) for column in columns] for row in rows], np.float64
     )
     best = [(rows[row], columns[column]) for row, column in assigned(table)]
-    return sorted([*_for_the_sure(best, things, prices), *(p for p in prices if p not in rivals)])
+    return sorted([*best, *(pair for pair in prices if pair not in rivals)])
 
 
-def _for_the_sure(
+def handed_back(
     pairs: Sequence[tuple[int, int]],
     things: Sequence[TrackMemory],
     prices: Mapping[tuple[int, int], float],
@@ -115,7 +115,7 @@ def _for_the_sure(
             heir = min(heirs)[1]
             kept[index] = (heir, column)
             followed.add(heir)
-    return kept
+    return sorted(kept)
 
 
 @dataclass(slots=True)

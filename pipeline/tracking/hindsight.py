@@ -7,7 +7,6 @@ of D. B. Reid's multiple hypotheses, 1979, with two of them and a depth of one l
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,15 +142,6 @@ def judged_again(
             for row, other in ((first, doubt.other_first), (second, doubt.other_second)):
                 things[row] = _in_place_of(things[row], other)
     return things, prices
-
-
-def copied(thing: TrackMemory) -> TrackMemory:
-    """The memory of a thing, to go on with independently."""
-    other = copy(thing)
-    other.feet, other.evidence = copy(thing.feet), copy(thing.evidence)
-    other.feet.earlier = list(thing.feet.earlier)
-    other.unshown, other.votes = list(thing.unshown), dict(thing.votes)
-    return other
 
 
 def _rows(doubt: Doubt, things: Sequence[TrackMemory]) -> tuple[int, int] | None:

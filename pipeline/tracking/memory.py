@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -113,6 +114,15 @@ class TrackMemory:
         self.unshown.append(Step(at, box, self.feet.feet(model)))
         if len(self.unshown) > MOST_UNSHOWN:
             del self.unshown[:-MOST_UNSHOWN]
+
+    def copied(self) -> "TrackMemory":
+        """The same memory, to go on with independently."""
+        other = copy(self)
+        other.feet, other.evidence = copy(self.feet), copy(self.evidence)
+        other.feet.earlier = list(self.feet.earlier)
+        other.unshown, other.votes = list(self.unshown), dict(self.votes)
+        other._ahead = None  # whoever is seen goes on with the prediction itself
+        return other
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""

@@ -11,7 +11,7 @@ from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.ranges import holds_finite
 from pipeline.core.tracks import Track
-from pipeline.tracking.association import TOP_SPEED, Detections, costs, matched
+from pipeline.tracking.association import TOP_SPEED, Detections, costs, handed_back, matched
 from pipeline.tracking.classes import Votes
 from pipeline.tracking.doubles import ENOUGH, TOO_LITTLE, evidence, is_close, is_part
 from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, Evidence, KnownPlaces
@@ -19,7 +19,6 @@ from pipeline.tracking.feet import LEAST_NOISE, MOST_NOISE, USUAL_NOISE, pooled
 from pipeline.tracking.hindsight import (
     APART_S,
     Doubt,
-    copied,
     doubt_from_json,
     exchanges,
     judged_again,
@@ -130,7 +129,7 @@ class BoxTracker:
             self._things, prices = judged_again(
                 self._doubts, self._things, prices, detections, self._model
             )
-        pairs = matched(prices)
+        pairs = handed_back(matched(prices), self._things, prices)
         doubts = self._doubted(detections, pairs, prices, scores, kinds, asked)
         for thing in self._things:
             thing.missed += not asked or _is_asked(thing, asked)
@@ -165,7 +164,9 @@ class BoxTracker:
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""
         things: list[JsonValue] = [thing.to_json() for thing in self._things]
-        doubts = [kept for doubt in self._doubts if (kept := doubt.to_json(self._things))]
+        doubts: list[JsonValue] = [
+            kept for doubt in self._doubts if (kept := doubt.to_json(self._things))
+        ]
         learned: dict[str, Any] = {name: part.to_json() for name, part in self._learned().items()}
         return {
             "version": STATE_VERSION,
@@ -367,7 +368,7 @@ class BoxTracker:
         still_score, aspect = self._settings.still_score, self._settings.aspect
 
         def moved_on(thing: TrackMemory, column: int | None) -> TrackMemory:
-            other = copied(thing)
+            other = thing.copied()
             other.missed += _is_asked(other, asked)
             if column is None:
                 return other
