@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.gpu.against import SCHEMA, ReportError, against, check_same_card, read_report
 from benchmarks.gpu.bench import ON_A_CPU, ON_A_DEVICE, Bench, Json
-from benchmarks.gpu.correctness import correctness, is_right
+from benchmarks.gpu.correctness import correctness, gave_wrong_answers, is_right
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.latency import latency
 from benchmarks.gpu.live import live
 from benchmarks.gpu.load_times import loading
-from benchmarks.gpu.machine import card, ceilings, clocks, commit, machine
+from benchmarks.gpu.machine import card, ceilings, clocks, commit, machine, source_hash
 from benchmarks.gpu.options_tried import options_tried
 from benchmarks.gpu.profiling import profiles
 from benchmarks.gpu.running import GpuSection, run_sections, write_json
@@ -79,6 +79,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sections", type=chosen, default=list(SECTIONS), metavar="3,4")
     parser.add_argument("--against", type=Path, metavar="OLD.json", help="print ratios to it")
     parser.add_argument("--anyway", action="store_true", help="compare different cards too")
+    parser.add_argument("--commit", help="of this copy, where it is no checkout of git")
     parser.add_argument("--table", type=Path, metavar="GPU.json", help="print a file's tables")
     return parser.parse_args()
 
@@ -112,14 +113,15 @@ def main() -> int:
         file=sys.__stderr__ or sys.stderr,
     )
     try:
-        report = run(bench, args.sections, args.out, args.seconds)
+        report = run(bench, args.sections, args.out, args.seconds, args.commit or commit())
     finally:
         faulthandler.cancel_dump_traceback_later()
     print()
     if old is not None:
         print(against(report, old), end="\n\n")
     print(summary(report))
-    return RIGHT if is_right(report.get("correctness", {})) else WRONG
+    is_good = is_right(report.get("correctness", {})) and not gave_wrong_answers(report)
+    return RIGHT if is_good else WRONG
 
 
 def device_named(name: str) -> torch.device | None:
@@ -137,12 +139,19 @@ def device_named(name: str) -> torch.device | None:
     return torch.device("cuda", device.index or 0)
 
 
-def run(bench: Bench, sections: list[GpuSection], path: Path | None, seconds: float) -> Json:
+def run(
+    bench: Bench,
+    sections: list[GpuSection],
+    path: Path | None,
+    seconds: float,
+    of_commit: str | None,
+) -> Json:
     """Run the sections and return the report, which `path` holds too."""
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     report: Json = {
         "schema": SCHEMA,
-        "commit": commit(),
+        "commit": of_commit,
+        "source_sha256": source_hash(),
         "started": started,
         "seconds": 0.0,
         "section_seconds": {},

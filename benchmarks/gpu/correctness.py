@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.forced_work import WrongAnswerError
 from benchmarks.gpu.bench import NEEDS_CUDA, NO_TIME, Bench, Json
 from benchmarks.gpu.running import Allowance, sentence
 from benchmarks.random_model import LABELS, frames, language
@@ -110,6 +111,16 @@ def is_right(found: Any) -> bool:
     if not isinstance(found, dict) or "error" in found:
         return False
     return all(check.get("ok", True) for check in found.values() if isinstance(check, dict))
+
+
+def gave_wrong_answers(report: Any) -> bool:
+    """Return whether some figure of a report ended in answers that were not those forced."""
+    if isinstance(report, dict):
+        error = str(report.get("error", ""))
+        return error.startswith(WrongAnswerError.__name__) or any(
+            map(gave_wrong_answers, report.values())
+        )
+    return isinstance(report, list) and any(map(gave_wrong_answers, report))
 
 
 def _share(equal: int, of: int, differences: Sequence[str] = ()) -> Json:

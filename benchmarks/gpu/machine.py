@@ -1,5 +1,6 @@
 """Sections 1 and 2: what the machine is, and what it can do at most."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -144,6 +145,15 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return said[0] + ("+" if said[1] else "")
+
+
+def source_hash() -> str:
+    """Return the SHA-256 of the engine's and the benchmark's files: a copy may have no commit."""
+    whole = hashlib.sha256()
+    for folder in ("pipeline/moondream", "benchmarks/gpu"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            whole.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    return whole.hexdigest()
 
 
 def _cpu_model() -> str:

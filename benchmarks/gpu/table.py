@@ -100,7 +100,8 @@ def _wrongs(report: Json, key: str) -> list[str]:
     missing = _missing(report, key)
     if missing:
         return [missing]
-    return [f"ended early: {row['error']}" for row in rows(report, key) if "error" in row]
+    wrong = [row for row in rows(report, key) if "error" in row]
+    return [f"{_work(row) if 'batch' in row else 'the section'}: {row['error']}" for row in wrong]
 
 
 def _missing(report: Json, key: str) -> str:
@@ -179,7 +180,7 @@ def _by_batch(report: Json) -> dict[str, dict[int, str]]:
     for row in rows(report, "throughput"):
         if "batch" in row:
             rate = row.get("frames_per_second")
-            said = shown(rate["median"]) if rate else f"left out ({row.get('skipped', 'error')})"
+            said = shown(rate["median"]) if rate else f"none ({row.get('skipped', 'error')})"
             table.setdefault(_work(row), {})[row["batch"]] = said
     return table
 

@@ -7,7 +7,7 @@ from time import perf_counter
 
 from benchmarks.forced_work import Work, WrongAnswerError
 from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, answer, counted
-from benchmarks.gpu.running import Allowance
+from benchmarks.gpu.running import Allowance, sentence
 from benchmarks.random_model import frames, make_fresh
 from benchmarks.roofline import least_seconds
 from pipeline.moondream import Moondream
@@ -43,7 +43,7 @@ def grid(bench: Bench) -> list[Work]:
 def throughput(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
     """Measure the rows in one engine, as many as there is time for."""
     bench.rates()
-    model = bench.engine()
+    bench.engine()
     pictures: dict[int, Pictures] = {}
     for work in grid(bench):
         row: Json = {
@@ -62,14 +62,18 @@ def throughput(bench: Bench, allowance: Allowance, found: list[Json]) -> None:
         if work.crops not in pictures:
             count = max(bench.scale.batches)
             pictures[work.crops] = frames(work.crops, count, bench.dims.vision)
-        row.update(measured(bench, model, work, pictures[work.crops][: work.batch], allowance))
+        try:
+            row.update(measured(bench, work, pictures[work.crops][: work.batch], allowance))
+        # Memory may be short for the largest rows alone; what state the engine is in is not known.
+        except (RuntimeError, WrongAnswerError) as error:
+            row["error"] = sentence(error)
+            bench.forget_engine()
         allowance.save()
 
 
-def measured(
-    bench: Bench, model: Moondream, work: Work, pictures: Pictures, allowance: Allowance
-) -> Json:
+def measured(bench: Bench, work: Work, pictures: Pictures, allowance: Allowance) -> Json:
     """Return the figures of one row: rates, stages, share of the roofline, memory and graphs."""
+    model = bench.engine()
     bench.made().end_at_once(work.objects == 0)
     requests = work.requests()
 

@@ -17,9 +17,10 @@ import torch
 from benchmarks.forced_work import Work, WrongAnswerError
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import correctness as right
+from benchmarks.gpu import throughput
 from benchmarks.gpu.against import ReportError, against, check_same_card
 from benchmarks.gpu.bench import NO_TIME, ON_A_CPU, Bench
-from benchmarks.gpu.correctness import is_right
+from benchmarks.gpu.correctness import gave_wrong_answers, is_right
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.running import Allowance, GpuSection, run_sections
 from benchmarks.gpu.table import MOST_LINES, page, summary
@@ -321,7 +322,6 @@ def test_command_lines_that_cannot_be_followed_are_exit_code_2(
 def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
     """One row of each kind of work, with the answers as long as they are forced to be."""
     bench = quick()
-    model = bench.model(max_batch=4)
     pictures = frames(1, 2, bench.dims.vision)
     allowance = Allowance(60, time.perf_counter, lambda: None)
     for work in (
@@ -331,7 +331,7 @@ def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
         Work("query", 1, 2, tokens=3),
         Work("caption", 1, 2, tokens=4),
     ):
-        row = measured(bench, model, work, pictures, allowance)
+        row = measured(bench, work, pictures, allowance)
         rate = row["frames_per_second"]
         assert 0 < rate["min"] <= rate["median"] <= rate["max"]
         assert {"resize", "vision", "prefill", "decode", "host"} <= set(row["stages_ms"])
@@ -339,9 +339,9 @@ def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
         assert (row["steps_per_second"] is None) == (work.objects == 0)
         assert row["graphs"]["replays"] == 0
         assert row["pictures_reused"] == 0
-    again = measured(bench, model, replace(work, repeated=True), pictures, allowance)
+    again = measured(bench, replace(work, repeated=True), pictures, allowance)
     assert again["pictures_reused"] == 2 * again["rounds"]
-    assert work.load(model.language).steps == 3  # the first token comes with the prompt
+    assert work.load(bench.engine().language).steps == 3  # the first token comes with the prompt
 
 
 def test_answers_of_another_length_are_no_figure() -> None:
@@ -353,6 +353,22 @@ def test_answers_of_another_length_are_no_figure() -> None:
     Work("detect", 1, 1, objects=0).check(found)
     with pytest.raises(WrongAnswerError, match="a detect gave 0 instead of 3"):
         Work("detect", 1, 1, objects=3).check(found)
+
+
+def test_a_row_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too large a batch, or a wrong answer, is told in its row; only the latter is exit code 1."""
+    bench = quick()
+    one, other = Work("detect", 1, 2, objects=1), Work("point", 1, 2, objects=1)
+    monkeypatch.setattr(throughput, "grid", lambda bench: [replace(one, objects=-1), other])
+    found: list[dict[str, Any]] = []
+    allowance = Allowance(60, time.perf_counter, lambda: None)
+    throughput.throughput(bench, allowance, found)
+    assert found[0]["error"] == "WrongAnswerError: a detect gave 1 instead of -1"
+    assert found[1]["frames_per_second"]["median"] > 0
+    assert gave_wrong_answers({"throughput": found})
+    assert not gave_wrong_answers({"throughput": found[1:], "live": {"error": "OSError: no"}})
+    said = summary({"throughput": found})
+    assert "-1 objects: WrongAnswerError: a detect gave 1 instead of -1" in said
 
 
 def test_pictures_are_cut_as_asked_and_never_come_twice() -> None:
