@@ -84,7 +84,8 @@ def write(folder: Path, dims: Dims, dtype: torch.dtype, device: torch.device | s
     ask = {"prefix": [1, 2], "suffix": [3]}
     captions = {"short": [1, 2, 3]}
     config["tokenizer"] = {
-        "templates": {"caption": captions, **dict.fromkeys(("query", "detect", "point"), ask)}
+        "answer_id": RELEASES[LATEST_RELEASE].ids.answer,
+        "templates": {"caption": captions, **dict.fromkeys(("query", "detect", "point"), ask)},
     }
     (folder / "config.json").write_text(json.dumps(config))
     most = max(RELEASES[LATEST_RELEASE].ids.known()) + 1

@@ -311,10 +311,9 @@ def choose_dtype(
 def fast_halves(device: torch.device) -> frozenset[torch.dtype]:
     """Return the half precisions a device computes in, rather than emulates."""
     if device.type == "cuda" and torch.cuda.is_available():
-        return halves_of_cuda(
-            torch.cuda.get_device_capability(device),
-            has_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
-        )
+        with torch.cuda.device(device):  # the question is about the current one
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return halves_of_cuda(torch.cuda.get_device_capability(device), has_bf16=has_bf16)
     # Apple's mps has bfloat16 from macOS 14 on.
     mps = torch.backends.mps
     if device.type == "mps" and mps.is_available() and not mps.is_macos_or_newer(14, 0):

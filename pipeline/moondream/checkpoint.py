@@ -108,9 +108,17 @@ def _from_folder(folder: Path, revision: str | None, release: str | None) -> Che
 
 def _open_weights(folder: Path, dims: Dims) -> WeightFile:
     path = folder / "model.safetensors"
-    others = sorted(folder.glob("*.mf*")) if not path.is_file() else []
-    if others:
-        raise CheckpointError(f"{others[0]} cannot be loaded: {NO_SMALL_MODEL}")
+    if not path.is_file():
+        if others := sorted(folder.glob("*.mf*")):
+            raise CheckpointError(f"{others[0]} cannot be loaded: {NO_SMALL_MODEL}")
+        others = sorted(folder.glob("*.safetensors"))
+        if len(others) == 1:
+            raise CheckpointError(f"{path} does not exist; rename {others[0].name} to that")
+        if others:
+            raise CheckpointError(
+                f"{path} does not exist; join the {len(others)} safetensors files of {folder} "
+                "into one of that name"
+            )
     return open_weights(path, tensor_table(dims))
 
 

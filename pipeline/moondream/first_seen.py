@@ -39,9 +39,7 @@ class Sight:
     @classmethod
     def of(cls, path: Path, *, deep: bool) -> "Sight":
         """Look at a local copy; only `deep` reads all of a large one."""
-        size, blob = path.stat().st_size, path.resolve().name
-        # Large files are cached under their own hash.
-        sha256 = blob if _SHA256.fullmatch(blob) else None
+        size, sha256 = path.stat().st_size, cached_sha256(path)
         if deep or size < _SMALL_BYTES:
             sha256 = sha256_of(path)
         parts = path.absolute().parts
@@ -99,6 +97,16 @@ def record(repo: str, revision: str, path: str, cache_dir: Path | None = None) -
     root = home / "moonwatch" if cache == home / "hub" else cache / ".moonwatch"
     names = [quote(part, safe="") for part in (repo, revision, path)]
     return root.joinpath("first-seen", *names[:-1], f"{names[-1]}.json")
+
+
+def cached_sha256(path: Path) -> str | None:
+    """Return the hash that a large file is cached under, or None for others.
+
+    A snapshot links to the repository's own blob, which is named after its sha256. That may be a
+    link itself, into a store shared by all repositories, where names are hashes of another kind.
+    """
+    name = path.readlink().name if path.is_symlink() else path.name
+    return name if _SHA256.fullmatch(name) else None
 
 
 def sha256_of(path: Path) -> str:

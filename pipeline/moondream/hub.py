@@ -3,7 +3,6 @@
 The cache, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` are those of the huggingface_hub library.
 """
 
-import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,8 @@ from huggingface_hub.errors import (
 
 from pipeline.moondream import first_seen
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.first_seen import Sight, sha256_of
+from pipeline.moondream.first_seen import Sight, cached_sha256, sha256_of
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _REACH_S = 5.0
 
@@ -123,9 +121,9 @@ def damage(path: Path, file: HubFile, *, deep: bool) -> str | None:
         return f"it has {size} bytes and should have {file.size}"
     if file.sha256 is None:
         return None
-    # Large files are cached under their own hash: a name that differs is another file.
-    blob = path.resolve().name
-    if _SHA256.fullmatch(blob) and blob != file.sha256:
+    # A name that differs is another file.
+    blob = cached_sha256(path)
+    if blob is not None and blob != file.sha256:
         return f"it is {blob} and should be {file.sha256}"
     if deep and (found := sha256_of(path)) != file.sha256:
         return f"its sha256 is {found} and should be {file.sha256}"

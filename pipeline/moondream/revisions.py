@@ -243,6 +243,15 @@ def release_of_folder(
     """Return the release that is said, stated by the config, or the only one the files allow."""
     if asked.release is not None:
         check_config(str(folder), config, asked.release)
+        is_marked = config.get("release") is not None or "tokenizer" in config_groups(config)
+        is_june = RELEASES[asked.release].stored == "bfloat16" and not signs.is_packed
+        if is_june and signs.stored == "float16" and not is_marked:
+            raise CheckpointError(
+                f"the weights of {folder} are stored in float16, but release {asked.release} was "
+                "published in bfloat16, and earlier ones in float16; give the release they are "
+                f'of, or, where they were converted, write "release": "{asked.release}" into '
+                "config.json there"
+            )
         return asked.release
     stated = stated_release(config)
     if stated is not None:

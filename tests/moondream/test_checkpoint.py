@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline.moondream.checkpoint import open_checkpoint
 from pipeline.moondream.dims import DIMS_2B
@@ -89,7 +90,7 @@ def test_a_folder_that_may_be_any_release_is_asked_for_it(
     with pytest.raises(CheckpointError, match=said) as refused:
         open_checkpoint(folder)
     assert unclear_folder(folder, None, None) == str(refused.value)  # as a check of the file says
-    assert unclear_folder(folder, None, "2025-06-21") is None
+    assert unclear_folder(folder, None, "2025-04-14") is None
     assert "give the release, with `revision:`, `release:`" in str(refused.value)
 
 
@@ -193,6 +194,36 @@ def test_a_precision_that_does_not_fit_what_is_said_is_in_the_log(
     folder = write_folder(tmp_path, random_weights(dtype=torch.float16))
     assert open_checkpoint(folder, "2025-06-21").release.name == "2025-06-21"
     assert "stored in float16, but release 2025-06-21 was published in bfloat16" in caplog.text
+
+
+def test_old_weights_that_are_called_the_newest_are_refused(tmp_path: Path) -> None:
+    """A word alone does not make them so; weights that were converted are marked as such."""
+    weights = random_weights(dtype=torch.float16)
+    folder = write_folder(tmp_path, weights, unmarked())
+    said = "stored in float16, but release 2025-06-21 was published in bfloat16, and earlier ones"
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(folder, "2025-06-21")
+    assert said in (unclear_folder(folder, "2025-06-21", None) or "")
+    write_folder(tmp_path, weights, unmarked(release="2025-06-21"))
+    with pytest.raises(CheckpointError, match="use id 32708"):  # accepted, but for the tiny table
+        open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("moondream_finetune",), "rename moondream_finetune.safetensors to that"),
+        (("model-00001-of-00002", "model-00002-of-00002"), "join the 2 safetensors files"),
+    ],
+)
+def test_weights_under_another_name_are_noticed(
+    tmp_path: Path, names: tuple[str, ...], said: str
+) -> None:
+    """As training scripts save them, and in parts."""
+    for name in names:
+        save_file(random_weights(), tmp_path / f"{name}.safetensors")
+    with pytest.raises(CheckpointError, match=f"model.safetensors does not exist; {said}"):
+        open_checkpoint(write_tokenizer(tmp_path))
 
 
 def test_the_small_model_is_said_to_be_nowhere(tmp_path: Path) -> None:

@@ -312,6 +312,25 @@ def test_a_cached_file_is_found_and_checked(tmp_path: Path) -> None:
             hub.fetch(HubFile("a/b", COMMIT, "x", size=size, sha256=sha256), tmp_path)
 
 
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_files_in_a_store_that_repositories_share_are_known(
+    tmp_path: Path, is_pinned: bool
+) -> None:
+    """There a blob is a link to a file whose name is a hash of another kind."""
+    sha256 = hashlib.sha256(b"hello").hexdigest()
+    file = HubFile("a/b", COMMIT, "x", size=5, sha256=sha256 if is_pinned else None)
+    link = cache(tmp_path, file, b"hello")
+    blob, shared = link.resolve(), tmp_path / "blobs" / "ab" / f"ab{'0' * 62}"
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(os.path.relpath(shared, blob.parent))
+    for _ in range(2):
+        assert hub.fetch(file, tmp_path).read_bytes() == b"hello"
+    assert hub.damage(link, file, deep=True) is None
+    seen = first_seen.recorded("a/b", COMMIT, "x", tmp_path)
+    assert seen is None if is_pinned else (seen and seen.sha256) == sha256
+
+
 def test_a_file_known_to_be_absent_is_not_asked_for_again(tmp_path: Path) -> None:
     """A host without net can still open a repository that has no config.json."""
     (tmp_path / "models--a--b" / ".no_exist" / COMMIT).mkdir(parents=True)
