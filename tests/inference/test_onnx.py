@@ -1,13 +1,18 @@
 """Detectors in ONNX files: nets of every layout, written here, against a plain calculation."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import torch
+import transformers
 from numpy.typing import NDArray
 from onnx import TensorProto
 from pydantic import ValidationError
@@ -20,8 +25,10 @@ from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.inference.engines._coco import WEIGHTS
 from pipeline.inference.engines._coco.detector import Coco
 from pipeline.inference.engines._onnx.detector import OnnxDetector
+from pipeline.inference.engines._onnx.session import Net
 from pipeline.inference.engines.coco import CocoConfig
 from pipeline.inference.engines.onnx import OnnxConfig
+from tests.inference.detectors import write_rt_detr
 from tests.inference.onnx_nets import ultralytics, write_net
 from tests.inference.test_coco import first_frame
 
@@ -814,3 +821,53 @@ def test_the_bundled_net_finds_the_same(engine: Coco) -> None:
 def engine() -> Coco:
     """The bundled engine."""
     return Coco(CocoConfig(threads=1))
+
+
+@pytest.mark.slow
+def test_an_exported_rt_detr_is_read_as_its_library_reads_it(tmp_path: Path) -> None:
+    """Written by torch, as users export it; the library makes boxes of the same outputs."""
+    folder = write_rt_detr(tmp_path / "rt_detr")
+    model = transformers.RTDetrForObjectDetection.from_pretrained(folder).eval()
+
+    class Exported(torch.nn.Module):
+        """The two outputs that the exporters of Hugging Face keep."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            given = self.model(pixel_values=pixel_values)
+            return given.logits, given.pred_boxes
+
+    file = tmp_path / "rt_detr.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the older exporter, which needs no other package
+        torch.onnx.export(
+            Exported(),
+            (torch.zeros(1, 3, 96, 96),),
+            str(file),
+            input_names=["pixel_values"],
+            output_names=["logits", "pred_boxes"],
+            dynamo=False,
+        )
+    pixels = np.asarray(np.random.default_rng(4).integers(0, 256, (60, 90, 3)), np.uint8)
+    config = OnnxConfig(model=file, classes=("person", "Car"), min_score=0.02)
+    tasks = [Detect("p", "fast", "person"), Detect("c", "fast", "car")]
+    found = ask(OnnxDetector(config), pixels, *tasks)
+
+    processor = transformers.RTDetrImageProcessorPil.from_pretrained(folder)
+    fed = cv2.resize(pixels, (96, 96)).transpose(2, 0, 1)[None].astype(np.float32) / 255
+    given = Net(file, threads=1).run(pixel_values=fed)
+    outputs = SimpleNamespace(logits=torch.tensor(given[0]), pred_boxes=torch.tensor(given[1]))
+    (read,) = processor.post_process_object_detection(outputs, 0.02, target_sizes=[(60, 90)])
+    assert len(read["scores"]) > 4
+    for number, answer in enumerate(found):
+        # The library looks at its best twenty pairs of a query and a class, here all are.
+        of_class = read["labels"] == number
+        one, kept = boxes_of(answer), int(of_class.sum())
+        assert len(one.scores) >= kept
+        np.testing.assert_allclose(one.scores[:kept], read["scores"][of_class], atol=1e-5)
+        boxes = np.clip(read["boxes"][of_class].numpy() / [90, 60, 90, 60], 0, 1)
+        given_boxes = np.reshape(one.boxes_xyxy[:kept], (-1, 4))
+        np.testing.assert_allclose(given_boxes, boxes, atol=1e-5)
