@@ -105,6 +105,26 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
             "tasks.n.ask",
             "`answers: number`",
         ),
+        # where it looks
+        (
+            ["cameras.door.tasks.people.confirm_every=5s"],
+            "tasks.people",
+            "write `where: motion`",
+        ),
+        (
+            ["cameras.door.tasks.people.where=motion", "engines.coco={type: coco, tiles: 2x1}"],
+            "tasks.people.where",
+            "`tiles: 2x1`, and looks at all parts",
+        ),
+        (
+            [
+                "cameras.door.tasks.cars={detect: car}",
+                "cameras.door.tasks.trucks={detect: truck, where: motion}",
+                "cameras.door.tasks.people.track.together=no",
+            ],
+            "tasks.trucks.where",
+            "and task 'cars', with which it is followed together, is `where: picture`",
+        ),
         # shapes
         (
             ["cameras.door.lines.step.to=[0.1, 0.6]"],
