@@ -256,6 +256,16 @@ def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) 
     assert part in warning.message
 
 
+def test_a_queue_that_shrinks_what_is_looked_at_closely_is_a_warning() -> None:
+    """Small people would be as small as in the whole picture."""
+    (warning,) = loaded(
+        "cameras.door.tasks.people.where=motion",
+        "queue={type: redis, url: 'redis://localhost:6379/0', max_side: 1280}",
+    ).warnings
+    assert warning.path == f"{DOOR}.tasks.people.where"
+    assert "`queue.max_side` (1280)" in warning.message
+
+
 @pytest.mark.parametrize(
     ("cats", "path", "part"),
     [
