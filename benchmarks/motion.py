@@ -104,7 +104,8 @@ class Tally:
 def clip_frames() -> Sequence[Pixels]:
     """The clip, decoded."""
     with av.open(str(CLIP)) as clip:
-        return [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+        frames = clip.decode(video=0)
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in frames]
 
 
 def ground(size_wh: tuple[int, int]) -> Pixels:

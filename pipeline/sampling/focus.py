@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.core.frames import Picture
 from pipeline.core.geometry import Box
@@ -11,7 +12,7 @@ from pipeline.core.jobs import WHOLE, Focus
 from pipeline.core.tasks import Task
 from pipeline.sampling.camera import Looking
 from pipeline.sampling.masks import Masks
-from pipeline.sampling.moving import MAP_SIDE, Mask, MotionMap, places_of
+from pipeline.sampling.moving import MAP_SIDE, MotionMap, places_of
 from pipeline.sampling.resize import fitted
 
 _LOOKS_AFTER = 3
@@ -35,8 +36,8 @@ class _Debt:
         self.confirm_s, self.side = looking.confirm_s, looking.side
         self.whole_at: float | None = None
         """When it last looked at the whole picture; None before the first time."""
-        self.looks: Mask | None = None
-        """(h, w) of the map, uint8: how often each place has yet to be looked at."""
+        self.looks: NDArray[np.uint8] | None = None
+        """(h, w) of the map: how often each place has yet to be looked at."""
         self.confirms = 0
         """How often it looked at the whole picture."""
         self.parts: dict[Box, int] = {}

@@ -80,7 +80,7 @@ class MotionMap:
         """Compare a small grey picture with the background, and learn from it."""
         import cv2
 
-        plane: Plane = cv2.GaussianBlur(grey.astype(np.float32), (3, 3), 0)
+        plane = np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (3, 3), 0), np.float32)
         if self._background.shape != plane.shape or at < self._at:
             return self._start(plane, at)
         expected = _in_this_light(self._background, plane, hidden)
@@ -134,9 +134,8 @@ class MotionMap:
         if not 0.1 < way <= _FARTHEST_PX:
             return None
         by = np.array([[1, 0, 2.0 * dx], [0, 1, 2.0 * dy]], np.float32)
-        moved: Plane = cv2.warpAffine(
-            expected, by, plane.shape[::-1], borderMode=cv2.BORDER_REPLICATE
-        )
+        size_wh = (plane.shape[1], plane.shape[0])
+        moved = cv2.warpAffine(expected, by, size_wh, borderMode=cv2.BORDER_REPLICATE)
         # What is shifted by a part of a pixel is blurred a little: edges may be off by that.
         edges = cv2.morphologyEx(moved, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         difference = np.maximum(np.abs(plane - moved) - 0.25 * edges, 0.0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.core.answers import ANSWER_TYPES, Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import QueueError
 from pipeline.core.frames import Frame
-from pipeline.core.jobs import Job, Result, health_result
+from pipeline.core.jobs import Focus, Job, Result, health_result
 from pipeline.core.measures import Health
 from pipeline.core.ranges import EARLIEST, LATEST, MOST_SIDE, PLACES, SCORES
 from pipeline.core.tasks import (
@@ -73,12 +73,17 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Failed, texts, texts),
 )
 sizes = st.tuples(st.integers(1, MOST_SIDE), st.integers(1, MOST_SIDE))
+regions = st.lists(
+    st.sampled_from(((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 1 / 3, 0.4), (-0.5, 0.0, 0.1, 1.5))),
+    max_size=4,
+).map(tuple)
 jobs = st.builds(
-    lambda camera, run, seq, at, size, engine, ordinal, asked, live: Job(
-        Frame(camera, run, seq, at, NO_PIXELS, size), engine, ordinal, tuple(asked), live
+    lambda camera, run, seq, at, size, engine, ordinal, asked, live, focus: Job(
+        Frame(camera, run, seq, at, NO_PIXELS, size), engine, ordinal, tuple(asked), live, focus
     ),
     *(texts, names, wholes, times, sizes, texts, wholes, st.lists(tasks, max_size=4)),
     st.booleans(),
+    st.none() | st.builds(Focus, regions, st.lists(texts, max_size=3).map(tuple)),
 )
 results = st.builds(
     Result,
@@ -86,6 +91,7 @@ results = st.builds(
     st.dictionaries(texts, answers, max_size=4),
     st.booleans(),
     st.none() | st.builds(Health, texts, times, names, texts),
+    looked=st.none() | regions,
 )
 
 
@@ -97,6 +103,7 @@ def test_a_job_comes_back_as_it_was(job: Job) -> None:
     assert (got.engine, got.ordinal, got.tasks, got.live) == (
         *(job.engine, job.ordinal, job.tasks, job.live),
     )
+    assert got.focus == job.focus
     assert (frame.camera, frame.run, frame.seq, frame.size_wh) == (
         *(put.camera, put.run, put.seq, put.size_wh),
     )
@@ -110,6 +117,20 @@ def test_a_result_comes_back_as_it_was(result: Result) -> None:
     got = decode_result(encode_result(result))
     assert got == result
     assert repr(got.captured_at) == repr(result.captured_at)
+
+
+@pytest.mark.parametrize("flat", [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5, 0.6], [0.1, 0.2, 7.0, 0.3]])
+def test_a_region_that_is_none_is_refused(flat: list[float]) -> None:
+    """Three numbers, no area, or far outside the picture."""
+    job = Job(
+        Frame("c", "r", 0, 0.0, NO_PIXELS, (1, 1)),
+        *("e", 0, (), True),
+        focus=Focus(((0.0, 0.0, 1.0, 1.0),), ("t",)),
+    )
+    message = msgpack.unpackb(encode_job(job)[1:])
+    message[message.index([0.0, 0.0, 1.0, 1.0])] = flat
+    with pytest.raises(QueueError, match="`regions`"):
+        decode_job(bytes([VERSION]) + msgpack.packb(message), NO_PIXELS)
 
 
 def test_half_a_character_is_replaced() -> None:

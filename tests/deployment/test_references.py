@@ -105,6 +105,26 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
             "tasks.n.ask",
             "`answers: number`",
         ),
+        # where it looks
+        (
+            ["cameras.door.tasks.people.confirm_every=5s"],
+            "tasks.people",
+            "write `where: motion`",
+        ),
+        (
+            ["cameras.door.tasks.people.where=motion", "engines.coco={type: coco, tiles: 2x1}"],
+            "tasks.people.where",
+            "`tiles: 2x1`, and looks at all parts",
+        ),
+        (
+            [
+                "cameras.door.tasks.cars={detect: car}",
+                "cameras.door.tasks.trucks={detect: truck, where: motion}",
+                "cameras.door.tasks.people.track.together=no",
+            ],
+            "tasks.trucks.where",
+            "and task 'cars', with which it is followed together, is `where: picture`",
+        ),
         # shapes
         (
             ["cameras.door.lines.step.to=[0.1, 0.6]"],
@@ -234,6 +254,16 @@ def test_what_is_hardly_meant_is_a_warning(override: str, path: str, part: str) 
     (warning,) = loaded(override).warnings
     assert warning.path == path
     assert part in warning.message
+
+
+def test_a_queue_that_shrinks_what_is_looked_at_closely_is_a_warning() -> None:
+    """Small people would be as small as in the whole picture."""
+    (warning,) = loaded(
+        "cameras.door.tasks.people.where=motion",
+        "queue={type: redis, url: 'redis://localhost:6379/0', max_side: 1280}",
+    ).warnings
+    assert warning.path == f"{DOOR}.tasks.people.where"
+    assert "`queue.max_side` (1280)" in warning.message
 
 
 @pytest.mark.parametrize(

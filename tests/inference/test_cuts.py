@@ -34,11 +34,11 @@ def test_every_place_is_shown_whole(places: list[Box], size_wh: tuple[int, int],
     shown = [as_region(cut, size_wh) for cut in cuts]
     assert len(cuts) <= MOST_CUTS + 1
     assert bool(cuts) == bool(places)
-    for x_min, y_min, x_max, y_max in cuts:
-        assert 0 <= x_min < x_max <= size_wh[0]
-        assert 0 <= y_min < y_max <= size_wh[1]
-        assert x_max - x_min >= min(side, size_wh[0])
-        assert y_max - y_min >= min(side, size_wh[1])
+    for left, top, right, bottom in cuts:
+        assert 0 <= left < right <= size_wh[0]
+        assert 0 <= top < bottom <= size_wh[1]
+        assert right - left >= min(side, size_wh[0])
+        assert bottom - top >= min(side, size_wh[1])
     slack_x, slack_y = 1 / size_wh[0], 1 / size_wh[1]
     for x_min, y_min, x_max, y_max in places:
         assert any(

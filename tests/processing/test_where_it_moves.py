@@ -17,7 +17,7 @@ from pipeline.inference.worker import EngineLane, Worker
 from pipeline.processing.judge import Judge
 from pipeline.processing.kept import read_lane
 from pipeline.processing.plan import LanePlan
-from pipeline.runtime.assembly import plans_of
+from pipeline.runtime.assembly import camera_of, is_sampled_alike, plans_of
 from pipeline.sampling.camera import Looking
 from pipeline.sampling.config import SampleConfig
 from pipeline.telemetry.metrics import Metrics
@@ -106,8 +106,8 @@ def test_everybody_is_seen_in_every_picture_and_nobody_else(looked_at: list[Resu
 
 def test_little_of_the_picture_is_looked_at(looked_at: list[Result]) -> None:
     """Nothing where he stands and nobody else moves, and a small part where somebody passes."""
-    assert all(result.looked == () for result in looked_at[57:60])
-    shares = [1.0 if one.looked is None else share_of(one.looked) for one in looked_at[57:89]]
+    assert all(result.looked == () for result in looked_at[58:60])
+    shares = [1.0 if one.looked is None else share_of(one.looked) for one in looked_at[58:89]]
     assert sum(shares) / len(shares) < 0.3
 
 
@@ -162,6 +162,21 @@ def test_failures_end_in_nobody_and_not_in_a_ghost(looked_at: list[Result]) -> N
         answer = seen[n].answer
         assert isinstance(answer, Boxes)
         assert max((iou(box(people(STOPS)[0]), one) for one in answer.boxes_xyxy), default=0) == 0
+
+
+def test_how_often_it_confirms_is_a_matter_of_the_sampler_alone() -> None:
+    """Another pace begins nothing anew, and the sampler is told it, with the net's own size."""
+    text = TEXT.replace("where: WHERE", "where: motion, confirm_every: 8s")
+    deployment = parse(text).deployment
+    (made,) = plans_of(deployment)
+    assert made.lanes[0].terms() == plan().terms()
+    camera_ = camera_of(deployment, "door", ManualClock(), {})
+    assert camera_.looking == {"people": Looking(8.0, 512)}
+    other = parse(TEXT.replace("WHERE", "motion")).deployment
+    assert not is_sampled_alike("door", deployment, other)
+    assert camera_of(other, "door", ManualClock(), {}).looking["people"].confirm_s == 5.0
+    plain = parse(TEXT.replace("WHERE", "picture")).deployment
+    assert camera_of(plain, "door", ManualClock(), {}).looking == {}
 
 
 def test_tasks_without_it_keep_the_checkpoints_that_they_had() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,13 +29,13 @@ from tests.sampling.test_outbox import Unreliable, unreliable
 CONFIRM_S = 5.0
 
 
-def hall(script: Iterable[Picture] = (), *, live: bool = False, **sample: object) -> Camera:
+def hall(script: Iterable[Picture] = (), *, live: bool = False, **sample: Any) -> Camera:
     """A camera in the hall that looks where it moves."""
     made = camera(ScriptedSource(list(script), live=live), max_side=240, **sample)
     return replace(made, looking={"people": Looking(CONFIRM_S, SIDE)})
 
 
-def jobs_of(count: int, people: People, **sample: object) -> list[Job]:
+def jobs_of(count: int, people: People, **sample: Any) -> list[Job]:
     """The jobs of a recording of the hall."""
     bench = Bench()
     sampled(bench, hall(pictures(count, people), **sample))

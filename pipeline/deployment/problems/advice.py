@@ -10,7 +10,7 @@ from pathlib import Path
 
 from connectors.sources.recordings.paths import find_files
 from pipeline.core.errors import Problem, SourceError
-from pipeline.deployment.model import CameraConfig
+from pipeline.deployment.model import CameraConfig, DetectTask
 from pipeline.deployment.problems.references import Check, Checked, able_engines
 from pipeline.deployment.problems.shapes import (
     hidden_pictures,
@@ -126,6 +126,21 @@ def _shapes(config: CameraConfig) -> Iterator[tuple[str, Iterable[str], set[str]
     yield "zone", config.zones, {name for references in named for name in references.zones}
 
 
+def shrunk_parts(checked: Checked) -> Iterator[Problem]:
+    """A queue that shrinks the frames of which parts are to be looked at closely."""
+    most = getattr(checked.deployment.queue, "max_side", None)
+    if most is None or checked.is_broken("queue"):
+        return
+    for camera, config in checked.deployment.cameras.items():
+        for name, task in config.tasks.items():
+            if isinstance(task, DetectTask) and task.where == "motion":
+                yield Problem(
+                    dotted(("cameras", camera, "tasks", name, "where")),
+                    f"the parts that move are cut from frames that `queue.max_side` ({most}) has "
+                    "shrunk; without it they are seen as the camera sends them",
+                )
+
+
 def absent_recordings(checked: Checked) -> Iterator[Problem]:
     """File sources without a file."""
     for camera, config in checked.deployment.cameras.items():
@@ -152,6 +167,7 @@ _CHECKS: tuple[Check, ...] = (
     idle_sites,
     long_deadlines,
     idle_shapes,
+    shrunk_parts,
     uncrossable_lines,
     useless_zones,
     hidden_pictures,

@@ -172,6 +172,12 @@ class OnnxConfig(EngineConfigBase):
         return 2 * max(sides) if sides else None
 
     @property
+    def cut_side(self) -> int:
+        """The net's longer side where the settings give it, and else what most nets have."""
+        sides = _sides(self.size) if self.size else None
+        return max(sides) if sides else super().cut_side
+
+    @property
     def sides(self) -> tuple[int, int] | None:
         """Width and height of the net's input where the settings give it."""
         return _sides(self.size) if self.size else None
