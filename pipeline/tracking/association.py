@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from pipeline.core.geometry import Box
 from pipeline.tracking.kinds import WALKER
 from pipeline.tracking.memory import TrackMemory
-from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, shape_of
+from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, height_of, shape_of
 
 NEVER = 1e6
 """The cost of an impossible pair."""
@@ -49,7 +49,6 @@ in."""
 AWAY = 1.0
 """Added for a thing that was not seen in the last look: whom another hides stays hidden for a
 while, and a box that may be of both is of the one who was there."""
-HANDED = 0.98
 LEAST = 0.1
 """A thing that was away is found again at this cost where nobody competes."""
 DOUBT = 1.0
@@ -57,6 +56,8 @@ DOUBT = 1.0
 the same partner, the certain one wins."""
 BESIDE = 1.5
 """Added for what may be a second box of another thing."""
+ALIKE = 0.25
+"""A box whose log height differs by less may be due to a thing that a second box competes with."""
 ROUNDED = 1.0 + 1e-9
 """A search goes this much farther, lest rounding decides."""
 
@@ -89,6 +90,7 @@ def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
 def handed_back(
     pairs: Sequence[tuple[int, int]],
     things: Sequence[TrackMemory],
+    boxes: Sequence[Box],
     prices: Mapping[tuple[int, int], float],
 ) -> list[tuple[int, int]]:
     """The pairs, but no second box of a thing goes on with the boxes that are due to that thing.
@@ -101,7 +103,7 @@ def handed_back(
     followed = {row for row, _ in pairs}
     for index, (row, column) in enumerate(pairs):
         second = things[row]
-        if second.beside is None or second.beside >= HANDED:
+        if second.beside is None:
             continue
         heirs = [
             (price, other)
@@ -110,6 +112,7 @@ def handed_back(
             and other not in followed
             and things[other].beside is None
             and things[other].last_at >= second.last_at
+            and abs(math.log(height_of(boxes[column])) - things[other].shape.y) < ALIKE
         ]
         if heirs:
             heir = min(heirs)[1]

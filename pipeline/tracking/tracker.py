@@ -129,7 +129,7 @@ class BoxTracker:
             self._things, prices = judged_again(
                 self._doubts, self._things, prices, detections, self._model
             )
-        pairs = handed_back(matched(prices), self._things, prices)
+        pairs = handed_back(matched(prices), self._things, boxes, prices)
         doubts = self._doubted(detections, pairs, prices, scores, kinds, asked)
         for thing in self._things:
             thing.missed += not asked or _is_asked(thing, asked)
