@@ -68,7 +68,7 @@ ON_A_DEVICE = Scale(
 )
 ON_A_CPU = Scale(
     max_batch=8,
-    batches=(8, 1),
+    batches=(4, 1),
     crops=(1, 9),
     least_rounds=1,
     least_seconds=0.0,
