@@ -40,7 +40,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.checkpoint import open_checkpoint
 from pipeline.moondream.models import DEFAULT_MODEL, KnownModel, find_model, known_models
-from pipeline.moondream.revisions import FOUR_BIT
+from pipeline.moondream.revisions import FOUR_BIT, wanted
 
 CLIP = Path("configs/media/plaza.mp4")
 TOLERANCE = 1e-6  # the last digit of a power differs between scalar and vector code
@@ -204,12 +204,13 @@ def consented(options: argparse.Namespace, revision: str | None) -> Path:
 def _code_of(model: str, revision: str | None, known: KnownModel | None) -> tuple[str, str]:
     if known is not None:
         return known.weights.repo, known.weights.revision
-    files = (revision or "").rpartition("@")[2]
-    if not files or Path(model).expanduser().is_dir():
+    if Path(model).expanduser().is_dir():
         raise OfficialError(
             f"{model} is a folder, whose weights say nothing of the code they belong to; give "
             "--official FOLDER, or --recorded FOLDER"
         )
+    files = wanted(model, revision).files
+    assert files is not None, "only known repositories need no revision"
     return model, files
 
 

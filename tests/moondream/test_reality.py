@@ -226,6 +226,11 @@ def test_what_cannot_be_compared_is_said(
     assert "has no moondream.py" in capsys.readouterr().out
     assert main(["--model", str(GOLDEN), "--recorded", str(tmp_path)]) == 2
     assert "has no recorded answers" in capsys.readouterr().out
+    assert main(["--model", "someone/finetune"]) == 2
+    assert "needs a revision: give a commit" in capsys.readouterr().out
+    at = ["--revision", f"2025-06-21@{'f' * 40}"]
+    assert main(["--model", "someone/finetune", *at]) == 2
+    assert f"runs Python code of someone/finetune at {'f' * 40}" in capsys.readouterr().out
     assert main(["--model", "moondream/moondream-2b-2025-04-14-4bit"]) == 2
     assert "packs 4-bit weights anew" in capsys.readouterr().out
 
