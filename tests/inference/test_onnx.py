@@ -21,6 +21,7 @@ from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box, centre, iou
+from pipeline.core.machine import missing_gpu
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.inference.engines._coco import WEIGHTS
 from pipeline.inference.engines._coco.detector import Coco
@@ -837,6 +838,19 @@ def test_the_next_provider_runs_what_the_first_cannot(
     assert "net.onnx cannot run: cuda is not in this build" in alone
     assert "add cpu to `providers`" in alone
     assert OnnxDetector(net).fell_back is None
+
+
+def test_a_check_knows_of_a_missing_gpu(tmp_path: Path) -> None:
+    """A warning where another provider follows, and reason enough not to start where none does."""
+    if not list(missing_gpu("cuda")):
+        pytest.skip("this machine has a GPU")
+    net = bright_net(tmp_path / "net.onnx")
+    (lack,) = net.model_copy(update={"providers": ("cuda", "cpu")}).lacks()
+    assert (lack.key, lack.is_fatal) == ("providers", False)
+    assert lack.message.endswith("cuda cannot be used; cpu is tried after it")
+    (alone,) = net.model_copy(update={"providers": ("tensorrt",)}).lacks()
+    assert alone.is_fatal
+    assert "add cpu" in alone.message
 
 
 def test_the_bundled_net_finds_the_same(engine: Coco) -> None:

@@ -430,9 +430,11 @@ def _yolov8(seen: _Seen) -> _Found:
 
 def _yolov10(seen: _Seen) -> _Found:
     table = _one_table(seen)
-    if table is None or table[2] is None:
+    if table is None:
         return
     number, boxes, columns = table
+    if columns is None:
+        return
     is_more = not seen.is_grid(columns) and (
         (seen.task == "segment" and columns == 6 + _MASKS)
         or (seen.task == "pose" and columns > 6 and 0 in ((columns - 6) % 2, (columns - 6) % 3))
