@@ -21,7 +21,7 @@ Size = int | str
 def write_net(
     path: Path,
     tables: Mapping[str, Array],
-    slopes: Mapping[str, float] | None = None,
+    slopes: Mapping[str, float | Array] | None = None,
     *,
     side: tuple[int, int] = (64, 64),
     batch: Size = 1,

@@ -182,7 +182,7 @@ def test_a_box_cut_by_a_tile_gives_way_to_the_whole_one() -> None:
 
 
 def test_many_threads_get_the_same_answer(engine: Coco) -> None:
-    """The net's one picture at a time is guarded: concurrent callers do not mix pictures."""
+    """Concurrent callers do not mix pictures."""
     pictures = [first_frame(), np.ascontiguousarray(first_frame()[:, ::-1])]
     alone = [answer(engine, picture, PEOPLE) for picture in pictures]
     together: dict[int, list[Answer]] = {}
@@ -197,6 +197,16 @@ def test_many_threads_get_the_same_answer(engine: Coco) -> None:
         thread.join()
     assert all(together[index] == alone[index % 2] for index in range(6))
     assert alone[0] != alone[1]
+
+
+def test_pictures_side_by_side_are_seen_as_alone() -> None:
+    """However many cores there are for them, tiles included."""
+    pictures = [first_frame(), np.ascontiguousarray(first_frame()[:, ::-1]), first_frame()[:300]]
+    batch = [(pixels, [PEOPLE]) for pixels in pictures]
+    one, three = (Coco(CocoConfig(threads=threads, tiles="2x1")) for threads in (1, 3))
+    assert three.answer(batch) == [one.answer([asked])[0] for asked in batch]
+    assert (one.at_once, three.at_once) == (1, 3)
+    assert (one.provider, one.fell_back) == ("cpu", None)
 
 
 def test_the_bundle_is_complete() -> None:

@@ -21,6 +21,7 @@ from pipeline.core.answers import Answer, Boxes, Failed, Number, Points
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box, centre, iou
+from pipeline.core.machine import missing_gpu
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.inference.engines._coco import WEIGHTS
 from pipeline.inference.engines._coco.detector import Coco
@@ -738,13 +739,49 @@ def test_values_that_are_not_numbers_are_said(
         name: np.full_like(table, np.nan) if np.issubdtype(table.dtype, np.floating) else table
         for name, table in net.tables.items()
     }
-    if layout is end2end:
-        tables["output"][:, 0] = 0
     config = written(tmp_path / "net.onnx", Written(tables, (), net.options, net.settings))
     (failed,) = ask(OnnxDetector(config), blank(), Detect("c", "fast", "car"))
     assert isinstance(failed, Failed)
     assert "net.onnx: the net gives " in failed.reason
     assert "that are not numbers (NaN)" in failed.reason
+
+
+def test_a_class_that_nobody_named_is_said(tmp_path: Path) -> None:
+    """A net that lists classes by number alone, with fewer names than it has; not by number."""
+    file = write_net(tmp_path / "net.onnx", yolov10().tables, side=SIDE_WH)
+    people = Detect("p", "fast", "person")
+    (failed,) = ask(
+        OnnxDetector(OnnxConfig(model=file, classes=("person", "car"), format="yolov10")),
+        blank(),
+        people,
+    )
+    assert isinstance(failed, Failed)
+    assert "the net found class number 2, and 2 are named" in failed.reason
+    chosen = OnnxConfig(model=file, classes={0: "person"})
+    (found,) = ask(OnnxDetector(chosen), blank(), people)
+    assert boxes_of(found) == seen(OnnxConfig(model=file, classes=NAMES), blank())["person"]
+
+
+def test_outputs_that_are_not_needed_are_left_aside(tmp_path: Path) -> None:
+    """Outlines and inner layers beside a query's logits and boxes."""
+    more = {**rf_detr().tables, "masks": random(1, 30, 16, 24), "hidden": random(2, 30, 8)}
+    file = write_net(tmp_path / "net.onnx", more, side=SIDE_WH)
+    plain = write_net(tmp_path / "plain.onnx", rf_detr().tables, side=SIDE_WH)
+    found, wanted = (seen(OnnxConfig(model=f, classes=NAMES), blank()) for f in (file, plain))
+    assert found == wanted
+
+
+def test_as_many_pictures_are_taken_as_there_are_cores(tmp_path: Path) -> None:
+    """More would wait for each other; a batch that is asked for, or the net's own, is filled."""
+    for batch, asked, at_once, waits in (
+        (1, {}, 2, False),
+        (4, {}, 8, True),
+        ("batch", {}, 2, False),
+        ("batch", {"max_batch": 6}, 6, False),
+    ):
+        net = bright_net(tmp_path / "net.onnx", batch=batch)
+        detector = OnnxDetector(OnnxConfig(model=net.model, classes=NAMES, threads=2, **asked))
+        assert (detector.at_once, detector.gains_by_waiting) == (at_once, waits)
 
 
 def test_scores_that_are_no_scores_are_said(tmp_path: Path) -> None:
@@ -801,6 +838,19 @@ def test_the_next_provider_runs_what_the_first_cannot(
     assert "net.onnx cannot run: cuda is not in this build" in alone
     assert "add cpu to `providers`" in alone
     assert OnnxDetector(net).fell_back is None
+
+
+def test_a_check_knows_of_a_missing_gpu(tmp_path: Path) -> None:
+    """A warning where another provider follows, and reason enough not to start where none does."""
+    if not list(missing_gpu("cuda")):
+        pytest.skip("this machine has a GPU")
+    net = bright_net(tmp_path / "net.onnx")
+    (lack,) = net.model_copy(update={"providers": ("cuda", "cpu")}).lacks()
+    assert (lack.key, lack.is_fatal) == ("providers", False)
+    assert lack.message.endswith("cuda cannot be used; cpu is tried after it")
+    (alone,) = net.model_copy(update={"providers": ("tensorrt",)}).lacks()
+    assert alone.is_fatal
+    assert "add cpu" in alone.message
 
 
 def test_the_bundled_net_finds_the_same(engine: Coco) -> None:

@@ -21,9 +21,9 @@ def lacks(deployment: Deployment) -> Iterator[tuple[Path, Lack]]:
     for name, camera in deployment.cameras.items():
         yield from ((("cameras", name, "source"), lack) for lack in camera.source.lacks())
         for key, task in camera.tasks.items():
-            engine = deployment.engines.get(task.engine or "")
-            if engine is not None:
-                found = engine.lacks_for(task.task(key))
+            asked = deployment.engines.get(task.engine or "")
+            if asked is not None:
+                found = asked.lacks_for(task.task(key))
                 yield from ((("cameras", name, "tasks", key), lack) for lack in found)
     for name, sink in deployment.sinks.items():
         yield from ((("sinks", name), lack) for lack in sink.lacks())

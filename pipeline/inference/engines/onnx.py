@@ -202,10 +202,18 @@ class OnnxConfig(EngineConfigBase):
 
     def lacks(self) -> Iterator[Lack]:
         """Whether the file is here and is a detector, and what runs it; nothing is loaded."""
-        for provider in self.providers:
-            if provider in ("cuda", "tensorrt"):
-                for lack in missing_gpu("cuda", "providers"):
-                    yield Lack(lack.key, lack.message, is_fatal=len(self.providers) == 1)
+        for place, provider in enumerate(self.providers, 1):
+            if provider in ("cuda", "tensorrt") and list(missing_gpu("cuda")):
+                after = self.providers[place:]
+                way_out = (
+                    f"{after[0]} is tried after it"
+                    if after
+                    else "install the driver, pass the GPU to the container, or add cpu"
+                )
+                message = "no GPU driver was found on this machine, so"
+                yield Lack(
+                    "providers", f"{message} {provider} cannot be used; {way_out}", not after
+                )
         missing = list(unreadable_file("model", self.model))
         yield from missing
         if missing:

@@ -59,9 +59,8 @@ _LEAST_SIDE = 1e-6
 def build(config: OnnxConfig, clock: Clock | None) -> NetEngine:
     """The engine, with its net loaded; raises EngineError with what is wrong."""
     detector = OnnxDetector(config)
-    # A net of one picture at a time gains nothing from waiting for others.
-    wait_s = config.max_wait.total_seconds() if detector.batch != 1 else 0.0
-    return NetEngine(detector, config.max_batch, wait_s, clock)
+    wait_s = config.max_wait.total_seconds() if detector.gains_by_waiting else 0.0
+    return NetEngine(detector, detector.at_once, wait_s, clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class OnnxDetector:
         except BaseException:
             self._net.close()
             raise
+        self._names_by_number = names
         self._names = [names[number] for number in sorted(names)]
         self._numbers: dict[str, list[int]] = {}
         for number, name in names.items():
@@ -100,6 +100,25 @@ class OnnxDetector:
     def batch(self) -> int | None:
         """How many pictures a pass takes; None for any number."""
         return self._image.batch
+
+    @property
+    def gains_by_waiting(self) -> bool:
+        """Whether several pictures take less time together than one after the other."""
+        is_fixed = self.batch is not None and self.batch > 1
+        return is_fixed or (self.batch is None and self._net.provider != "cpu")
+
+    @property
+    def at_once(self) -> int:
+        """How many pictures are worth being taken together.
+
+        On the CPU a picture for each core: more would only make the first ones wait for the last.
+        """
+        if self._net.provider != "cpu":
+            return self._config.max_batch
+        is_asked_for = "max_batch" in self._config.model_fields_set
+        if self.batch is None and is_asked_for:
+            return self._config.max_batch
+        return self._net.threads * (self.batch or 1)
 
     @property
     def provider(self) -> str:
@@ -265,6 +284,14 @@ class OnnxDetector:
         most = self._config.max_detections
         is_full = found.is_full or len(order) > most
         order = order[:most]
+        if self._layout.width is None and not isinstance(self._config.classes, Mapping):
+            # Its outputs do not tell how many classes it has: here it shows.
+            astray = classes[order][~np.isin(classes[order], list(self._names_by_number))]
+            if len(astray):
+                raise BadOutputError(
+                    f"the net found class number {astray[0]}, and {len(self._names)} are named, "
+                    "the first as 0; list all of them in its order with `classes`"
+                )
         return _Sought(boxes[order], scores[order], classes[order], is_full)
 
     def _problem_with(self, task: Task) -> str | None:

@@ -99,7 +99,8 @@ def _surface(data: mmap.mmap) -> Surface:
 
 
 def _tensor(data: mmap.mmap, span: Span) -> Tensor:
-    name, kind, shape = "", "", ()
+    name, kind = "", ""
+    shape: Shape = ()
     for number, value in _fields(data, span):
         if number == 1:
             name = _text(data, value)

@@ -414,7 +414,7 @@ def _yolov8(seen: _Seen) -> _Found:
     across = _columns(seen, first, 4)
     down = _columns(seen, second, 4)
     if seen.is_stated:
-        is_down = seen.grid(first) or (first is not None and second is not None and first > second)
+        is_down = bool(seen.grid(first)) or (first or 0) > (second or 0) > 0
         width = down if is_down else across
         if width is not None:
             yield Layout("yolov8", "score_rows" if is_down else "score_columns", (number,), width)
@@ -430,9 +430,11 @@ def _yolov8(seen: _Seen) -> _Found:
 
 def _yolov10(seen: _Seen) -> _Found:
     table = _one_table(seen)
-    if table is None or table[2] is None:
+    if table is None:
         return
     number, boxes, columns = table
+    if columns is None:
+        return
     is_more = not seen.is_grid(columns) and (
         (seen.task == "segment" and columns == 6 + _MASKS)
         or (seen.task == "pose" and columns > 6 and 0 in ((columns - 6) % 2, (columns - 6) % 3))
@@ -491,26 +493,29 @@ def _detr(seen: _Seen) -> _Found:
 def _logits_and_boxes(
     seen: _Seen, name: str, logits: Sequence[str], boxes: Sequence[str] = ("box",)
 ) -> _Found:
-    """Two outputs with a row for each query."""
-    if len(seen.outputs) != 2:
+    """Two outputs with a row for each query, among others for outlines or inner layers."""
+    tables = [(n, t) for n, t in enumerate(seen.outputs) if len(t.shape) == 3]
+    scores = [(n, t) for n, t in tables if any(word in t.name.lower() for word in logits)]
+    corners = [
+        (n, t)
+        for n, t in tables
+        if t.shape[2] == 4 and any(word in t.name.lower() for word in boxes)
+    ]
+    if (len(scores), len(corners)) != (1, 1) and seen.is_stated and len(tables) == 2:
+        # By other names: the one with four columns, if it is only one, has the boxes.
+        corners = [(n, t) for n, t in tables if t.shape[2] == 4]
+        scores = [(n, t) for n, t in tables if t.shape[2] != 4]
+    if (len(scores), len(corners)) != (1, 1):
         return
-    for one, other in ((0, 1), (1, 0)):
-        scores, corners = seen.outputs[one], seen.outputs[other]
-        if len(scores.shape) != 3 or len(corners.shape) != 3 or corners.shape[2] != 4:
-            continue
-        is_named = any(word in scores.name.lower() for word in logits) and any(
-            word in corners.name.lower() for word in boxes
-        )
-        # Where both have four columns, the names alone tell them apart.
-        is_told = is_named or (seen.is_stated and scores.shape[2] != 4)
-        width = scores.shape[2]
-        if is_told and width is not None:
-            # The first DETR has one column more than COCO has numbers.
-            if name == "detr" or (name == "rt-detr" and not seen.is_stated and width == 92):
-                yield Layout("detr", "no_object_queries", (one, other), width - 1)
-            else:
-                yield Layout(name, "logit_queries", (one, other), width)
-            return
+    ((one, table),), ((other, _),) = scores, corners
+    width = table.shape[2]
+    if width is None:
+        return
+    # The first DETR has one column more than COCO has numbers.
+    if name == "detr" or (name == "rt-detr" and not seen.is_stated and width == 92):
+        yield Layout("detr", "no_object_queries", (one, other), width - 1)
+    else:
+        yield Layout(name, "logit_queries", (one, other), width)
 
 
 def _d_fine(seen: _Seen) -> _Found:

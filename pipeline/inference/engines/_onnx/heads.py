@@ -173,6 +173,8 @@ def _corner_rows(given: Pass, index: int) -> Found:
 def _batched_rows(given: Pass, index: int) -> Found:
     """The picture's number, corners in pixels, class, score."""
     rows = _numbers(given.outputs[0])
+    if not np.isfinite(rows[:, 0]).all():
+        raise BadOutputError("the net gives pictures' numbers that are not numbers (NaN)")
     rows = rows[rows[:, 0].round() == index]
     found = _listed(given, rows[:, 1:5], rows[:, 6], rows[:, 5], given.size_wh)
     return Found(found.boxes_xyxy, found.scores, found.classes)  # as many rows as there are boxes
