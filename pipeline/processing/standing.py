@@ -94,31 +94,27 @@ class StandingMemory:
         kept: list[_Stander] = []
         for index, stander in enumerate(self._standing):
             if index in pairs:
-                box, score = boxes[pairs[index]]
+                number = pairs[index]
+                box, score = boxes[number]
+                stander.seen, stander.missed = stander.seen + 1, 0
                 if _is_part(box, stander.box, shown):
-                    box = stander.box  # the rest of it lies where nobody looked
-                    repeated.add(box)
-                    boxes[pairs[index]] = (box, score)
-                kept.append(_Stander(box, score, stander.seen + 1, 0, _size_shown(box, shown)))
+                    # The rest of it lies where nobody looked.
+                    boxes[number] = (stander.box, score)
+                    repeated.add(stander.box)
+                elif iou(stander.box, box) > SAME_IOU:
+                    stander.box, stander.score = box, score
+                    stander.shown = _size_shown(box, shown)
+                kept.append(stander)
                 continue
             close = [one for one in shown if _area(one) <= AS_CLOSE * stander.shown]
-            if _share_in(stander.box, close) >= LOOKED_AT:
-                stander.missed += 1
-                if stander.missed < MISSED_TWICE:
-                    kept.append(stander)
+            if _share_in(stander.box, close) < LOOKED_AT:
+                kept.append(stander)
+                if stander.seen >= SEEN_TWICE:
+                    carried.append(stander)
                 continue
-            parts = [
-                number
-                for number, (box, _) in boxes.items()
-                if number not in pairs.values() and _is_part(box, stander.box, shown)
-            ]
-            for number in parts:
-                del boxes[number]
-            kept.append(stander)
-            if stander.seen < SEEN_TWICE:
-                continue
-            if not any(iou(stander.box, box) > SAME_IOU for box, _ in boxes.values()):
-                carried.append(stander)
+            stander.missed += 1
+            if stander.missed < MISSED_TWICE:
+                kept.append(stander)
         known = set(pairs.values())
         kept += [
             _Stander(box, score, shown=_size_shown(box, shown))
@@ -170,16 +166,23 @@ class StandingMemory:
             one.seen = min(one.seen, SEEN_TWICE - 1)
 
     def _paired(self, boxes: Sequence[Box]) -> dict[int, int]:
-        """Which stander was seen in which box, the best pairs first."""
+        """Which stander was seen in which box, the best pairs first.
+
+        A box that only overlaps one shows it as well: seen small, or in part, it is not exact.
+        """
         candidates = sorted(
-            (-overlap, stander.box, box, index, number)
+            (overlap <= SAME_IOU, -overlap, stander.box, box, index, number)
             for index, stander in enumerate(self._standing)
             for number, box in enumerate(boxes)
             if (overlap := iou(stander.box, box)) > SAME_IOU
+            or (
+                overlap > 0
+                and max(_share_in(box, [stander.box]), _share_in(stander.box, [box])) > PART
+            )
         )
         pairs: dict[int, int] = {}
         taken: set[int] = set()
-        for _, _, _, index, number in candidates:
+        for *_, index, number in candidates:
             if index not in pairs and number not in taken:
                 pairs[index] = number
                 taken.add(number)

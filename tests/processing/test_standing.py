@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.core.answers import Boxes
-from pipeline.core.geometry import Box
+from pipeline.core.geometry import Box, iou
 from pipeline.core.jobs import Result
-from pipeline.processing.standing import StandingMemory
+from pipeline.processing.standing import SAME_IOU, StandingMemory
 
 HERE: Box = (0.40, 0.40, 0.45, 0.55)
 THERE: Box = (0.80, 0.40, 0.85, 0.55)
@@ -35,6 +35,7 @@ class Camera:
         self.result(lost)
         given = self.memory.see(Boxes("e", boxes, (0.9,) * len(boxes)), looked)
         assert given.carried == set(given.answer.boxes_xyxy) - set(boxes)
+        assert len(set(given.answer.boxes_xyxy)) == len(given.answer.boxes_xyxy)
         assert len(given.answer.scores) == len(given.answer.boxes_xyxy)
         return set(given.answer.boxes_xyxy)
 
@@ -106,6 +107,20 @@ def test_a_look_at_part_of_him_shows_no_second_one(camera: Camera) -> None:
     small_part = (0.44, 0.3, 0.7, 0.7)
     assert camera.sees((small_part,), (0.44, 0.40, 0.45, 0.55)) == {HERE}
     assert camera.sees(()) == {HERE}
+
+
+def test_a_box_that_is_not_exact_shows_no_second_one() -> None:
+    """Who is seen small in the whole picture is seen somewhere about there, and is one."""
+    camera = Camera()
+    exact, close = (0.41, 0.41, 0.415, 0.43), (0.35, 0.35, 0.5, 0.5)
+    camera.sees((close,), exact)
+    camera.sees((close,), exact)
+    about = (0.408, 0.404, 0.419, 0.432)
+    assert iou(exact, about) < SAME_IOU
+    assert camera.sees(ALL, about) == {about}
+    assert camera.sees(()) == {exact}
+    assert camera.sees(ALL, about) == {about}
+    assert camera.sees(()) == {exact}
 
 
 def test_a_look_that_shows_him_small_does_not_miss_him() -> None:
