@@ -2,7 +2,6 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -74,7 +73,11 @@ class Detections:
 
 def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
     """The pairs of the cheapest assignment at these costs, in order."""
-    choices, suitors = Counter(row for row, _ in prices), Counter(column for _, column in prices)
+    choices: dict[int, int] = {}
+    suitors: dict[int, int] = {}
+    for row, column in prices:
+        choices[row] = choices.get(row, 0) + 1
+        suitors[column] = suitors.get(column, 0) + 1
     # Nobody competes for most pairs: only the rest has to be weighed against each other.
     rivals = {pair for pair in prices if choices[pair[0]] > 1 or suitors[pair[1]] > 1}
     if not rivals:

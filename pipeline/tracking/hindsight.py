@@ -39,7 +39,7 @@ class Exchange:
 
 
 @dataclass(slots=True)
-class Doubt:
+class SecondThought:
     """Two things after a look, and what they are if they were exchanged in it."""
 
     cost: float
@@ -70,13 +70,13 @@ class Doubt:
 
 def doubt_from_json(
     kept: Sequence[Any], things: Sequence[TrackMemory], model: MotionModel
-) -> Doubt:
-    """The doubt that `to_json` wrote; raises KeyError, TypeError or ValueError for others."""
+) -> SecondThought:
+    """The second thought that `to_json` wrote; raises KeyError, TypeError or ValueError for others."""
     first, second, cost, *others = kept
     if not 0 <= min(first, second) <= max(first, second) < len(things):
         raise ValueError(f"a doubt about things {first} and {second} of {len(things)}")
     other_first, other_second = (from_json(other, model) for other in others)
-    return Doubt(float(cost), things[first], things[second], other_first, other_second)
+    return SecondThought(float(cost), things[first], things[second], other_first, other_second)
 
 
 def exchanges(
@@ -111,7 +111,7 @@ def exchanges(
 
 
 def judged_again(
-    doubts: Sequence[Doubt],
+    doubts: Sequence[SecondThought],
     things: Sequence[TrackMemory],
     prices: dict[tuple[int, int], float],
     detections: Detections,
@@ -144,7 +144,7 @@ def judged_again(
     return things, prices
 
 
-def _rows(doubt: Doubt, things: Sequence[TrackMemory]) -> tuple[int, int] | None:
+def _rows(doubt: SecondThought, things: Sequence[TrackMemory]) -> tuple[int, int] | None:
     """Where both things of a doubt are among the things that are followed."""
     rows = {id(thing): row for row, thing in enumerate(things)}
     first, second = rows.get(id(doubt.first)), rows.get(id(doubt.second))

@@ -18,7 +18,7 @@ from pipeline.tracking.evidence import GAP_LOOKS, GAP_S, Evidence, KnownPlaces
 from pipeline.tracking.feet import LEAST_NOISE, MOST_NOISE, USUAL_NOISE, pooled
 from pipeline.tracking.hindsight import (
     APART_S,
-    Doubt,
+    SecondThought,
     doubt_from_json,
     exchanges,
     judged_again,
@@ -92,7 +92,7 @@ class BoxTracker:
         self._places = _places(settings)
         self._next_id = 1
         self._last_at: float | None = None
-        self._doubts: list[Doubt] = []
+        self._doubts: list[SecondThought] = []
         self._feet_noise = USUAL_NOISE
         self._blur = LearnedBlur(0.02, 0.16, self._model.blur)
         self._shape_blur = LearnedBlur(0.04, 0.25, self._model.shape_blur)
@@ -354,7 +354,7 @@ class BoxTracker:
         scores: Sequence[float],
         kinds: Sequence[Votes],
         asked: Collection[str],
-    ) -> list[Doubt]:
+    ) -> list[SecondThought]:
         """The exchanges to think of again, and what both things then are."""
         at, boxes = detections.at, detections.boxes
         if self._last_at is None or at - self._last_at < APART_S:
@@ -399,7 +399,9 @@ class BoxTracker:
                     continue
                 other_second = moved_on(second, column)
             begins = exchange.other_column if second is None else None
-            doubts.append(Doubt(exchange.cost, first, second, other_first, other_second, begins))
+            doubts.append(
+                SecondThought(exchange.cost, first, second, other_first, other_second, begins)
+            )
         return doubts
 
     def _forget(self, at: float) -> None:
