@@ -23,7 +23,7 @@ def regions(draw: st.DrawFn) -> Box:
     return (max(0.0, x - w), max(0.0, y - h), min(1.0, x + w), min(1.0, y + h))
 
 
-many = st.lists(regions(), max_size=30)
+many = st.lists(regions(), max_size=14)
 sizes = st.tuples(st.integers(16, 4000), st.integers(16, 3000))
 
 

@@ -84,8 +84,11 @@ def test_a_still_hall_is_confirmed_and_never_skipped() -> None:
 
 def test_each_part_is_looked_at_closely_in_turns() -> None:
     """Within twelve looks at the whole, and in two jobs in a row."""
-    jobs = jobs_of(150, nobody)
-    middles = [(x, y) for x in range(5, SIZE_WH[0] - 10, 31) for y in range(5, SIZE_WH[1] - 20, 31)]
+    bench = Bench()
+    door = hall(pictures(36, nobody))
+    sampled(bench, replace(door, looking={"people": Looking(1.5, SIDE)}))
+    jobs = bench.jobs()
+    middles = [(x, y) for x in range(5, SIZE_WH[0] - 10, 45) for y in range(5, SIZE_WH[1] - 20, 45)]
     for place in middles:
         seen = [n for n, job in enumerate(jobs) if looks_at(job, place)]
         assert seen
@@ -157,19 +160,19 @@ def test_a_dropped_frame_is_made_up_for_by_a_look_at_the_whole() -> None:
     assert is_whole(bench.jobs()[-1])
 
 
-@pytest.mark.parametrize("judged", [0, 7, 24, 40])
+@pytest.mark.parametrize("judged", [7, 24])
 def test_a_recording_that_goes_on_looks_where_it_would_have(judged: int) -> None:
     """After a restart, the jobs that follow are the same as without it."""
 
     def walks(n: int) -> Sequence[Place]:
         return ((20 + 10 * (n - 15), 150), (400, 80)) if n >= 15 else ((400, 80),)
 
-    whole = jobs_of(48, walks)
+    whole = jobs_of(40, walks)
     bench = Bench()
-    again = hall(pictures(48, walks))
+    again = hall(pictures(40, walks))
     sampled(bench, replace(again, judged={"fast": ("file", judged)}))
     rest = bench.jobs()
-    assert [job.ordinal for job in rest] == list(range(judged + 1, 48))
+    assert [job.ordinal for job in rest] == list(range(judged + 1, 40))
     assert [job.focus for job in rest] == [job.focus for job in whole[judged + 1 :]]
 
 

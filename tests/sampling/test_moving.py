@@ -147,15 +147,15 @@ def test_what_stands_becomes_background_and_its_leaving_is_motion() -> None:
 
     map_, base = MotionMap(), ground()
     moving, resting = {}, {}
-    for n in range(-LEARN, 100):
+    for n in range(-8, 96):
         grey = np.clip(van(base, n) if n >= 0 else noisy(base, n), 0, 255).astype(np.uint8)
-        found = map_.look(grey, 1000.0 + (n + LEARN) * EVERY_S, None)
+        found = map_.look(grey, 1000.0 + (n + 8) * EVERY_S, None)
         moving[n] = bool(found.moving[160:180, 320:350].all())
         resting[n] = bool(map_.resting()[160:180, 320:350].all())
     assert all(moving[n] for n in range(15))
     assert not any(moving[n] for n in range(30, 60))
     assert all(moving[n] for n in range(60, 75))
-    assert not any(moving[n] for n in range(90, 100))
+    assert not any(moving[n] for n in range(90, 96))
     assert not resting[10]
     assert resting[40]
 
