@@ -90,7 +90,8 @@ def _figures_of_speed(report: Json) -> Iterator[tuple[str, str]]:
     for name, said in _live_rows(report)[:6]:
         yield f"live: {name}", said
     for row in _side_rows(report):
-        yield f"side by side, {row[0]}", f"{row[1]}; {row[2]} over every, {row[3]} over once"
+        said = f"{row[1]}: {row[2]} over encoding for every request, {row[3]} over once a frame"
+        yield f"side by side, {row[0]}", said if row[1] else f"{row[2]}, {row[3]}"
     for name, kernels, device, host, passed, _ in _profile_rows(report):
         yield name, f"{kernels} kernels, {device} ms on the device, {host} host, {passed} passed"
 

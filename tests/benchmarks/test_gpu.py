@@ -319,6 +319,22 @@ def test_command_lines_that_cannot_be_followed_are_exit_code_2(
         assert "from 1 to 10" in capsys.readouterr().err
 
 
+def test_two_files_are_compared_without_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of two cards only with --anyway."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(json.dumps(report_of("NVIDIA H100", 100.0, 30.0)))
+    new.write_text(json.dumps(report_of("NVIDIA H200", 150.0, 15.0)))
+    words = ["gpu", "--table", str(new), "--against", str(old)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert command.main() == 2
+    assert "add --anyway" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*words, "--anyway"])
+    assert command.main() == 0
+    assert "| 1.500 |" in capsys.readouterr().out
+
+
 def test_a_row_has_its_rate_stages_and_share_of_the_roofline() -> None:
     """One row of each kind of work, with the answers as long as they are forced to be."""
     bench = quick()
@@ -499,7 +515,7 @@ def test_every_section_has_its_figures(tmp_path: Path) -> None:
     assert len(report["latency"]) == 8
     assert all(row["p50_ms"] <= row["p99_ms"] for row in report["latency"])
     assert report["live"]["answers"] > 0
-    assert report["side_by_side"][-1]["encode_once"] == {"equal": 32, "of": 32}
+    assert report["side_by_side"][1]["encode_once"] == {"equal": 32, "of": 32}
     assert report["side_by_side"][0]["engine_eager_over_encode_once"]["median"] > 0
     assert report["profile"]["cycle_eager"]["operations"] > 100
     assert report["profile"]["cycle_eager"]["top"]
