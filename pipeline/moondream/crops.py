@@ -1,7 +1,7 @@
 """Pictures to the crops the vision encoder sees: one global view and overlapping local windows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RESIZES_ON = ("cpu", "cuda")
 
 Picture: TypeAlias = "NDArray[np.uint8] | Image"
+# Gets pixels from the host to a device.
+Send: TypeAlias = Callable[[NDArray[np.uint8]], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ def make_crops(
     max_crops: int | None = None,
     device: torch.device | str = "cpu",
     resizer: Resizer = "pillow",
+    send: Send | None = None,
 ) -> Crops:
     """Return the crops of a uint8 RGB array (H, W, 3) or a PIL image, made on `device`.
 
     `max_crops` limits the local crops below what the model was trained with; 1 leaves only the
-    global view. The resizer `vips` works on the CPU. Raises PictureError for anything that is not
-    a picture.
+    global view. The resizer `vips` works on the CPU. `send` gets pixels to the device, where there
+    is a better way than a plain copy. Raises PictureError for anything that is not a picture.
     """
     rgb = to_rgb(picture)
     height, width = rgb.shape[:2]
@@ -61,29 +64,48 @@ def make_crops(
     side, step = vision.crop_size, vision.window_patches * vision.enc_patch_size
     device, border = torch.device(device), side - step
     sizes = [(side, side), (cols * step + border, rows * step + border)]
-    overview, *rest = _resized(rgb, sizes if rows * cols > 1 else sizes[:1], device, resizer)
+    send = send or (lambda pixels: torch.from_numpy(_as_writeable(pixels)).to(device))
+    sizes = sizes if rows * cols > 1 else sizes[:1]
+    if resizer == "pillow" and device.type in RESIZES_ON:
+        overview, *rest = resize(send(rgb), sizes)
+    else:  # what resizes on the host alone; nor has torch what it takes on Apple's mps
+        overview, *rest = _resized_on_host(rgb, sizes, resizer)
     if not rest:
-        return Crops(overview[None].to(device), 1, 1, (width, height))
+        return Crops(_there(overview[None], device, send), 1, 1, (width, height))
     (large,) = rest
     local = [
         large[row * step : row * step + side, col * step : col * step + side]
         for row in range(rows)
         for col in range(cols)
     ]
-    pixels = torch.stack([overview, *local]).to(device)
+    pixels = _there(torch.stack([overview, *local]), device, send)
     return Crops(pixels, rows, cols, (width, height))
 
 
-def _resized(
-    rgb: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]], device: torch.device, by: Resizer
+def _resized_on_host(
+    rgb: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]], by: Resizer
 ) -> list[torch.Tensor]:
     if by == "vips":
         return resize_with_vips(rgb, sizes_wh)
-    # Elsewhere torch may lack what resizing needs, as on Apple's mps.
-    place = device if device.type in RESIZES_ON else torch.device("cpu")
-    # torch warns about an array it may not write to, as frames shared by tasks are.
-    whole = torch.from_numpy(rgb if rgb.flags.writeable else rgb.copy()).to(place)
-    return resize(whole, sizes_wh)
+    return resize(torch.from_numpy(_as_writeable(rgb)), sizes_wh)
+
+
+def _there(pixels: torch.Tensor, device: torch.device, send: Send) -> torch.Tensor:
+    return pixels if pixels.device.type == device.type else send(pixels.numpy())
+
+
+class _Lent:
+    """Lends the memory of an array as if it might be written to."""
+
+    def __init__(self, array: NDArray[np.uint8]) -> None:
+        self._array = array
+        lent = array.__array_interface__
+        self.__array_interface__ = {**lent, "data": (lent["data"][0], False)}
+
+
+def _as_writeable(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the same memory to torch, which warns about read-only frames; it is only read."""
+    return rgb if rgb.flags.writeable else np.asarray(_Lent(rgb))
 
 
 def tiling(

@@ -19,11 +19,12 @@ from pipeline.moondream.pages import Page, PictureCounts, PictureKey
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
 from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
-from pipeline.moondream.scheduler import InUse, Scheduler
+from pipeline.moondream.scheduler import InUse, Scheduler, picture_cost
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.stages import Stages
 from pipeline.moondream.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.types import Request
+from pipeline.moondream.uploads import CudaSideLane, PictureUploads, SideLane
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ PICTURES_CUDA, PICTURES_HOST = 16, 4
 # of nine crops or twelve of one. Prefills are then about three fourths of the time of a GPU, by
 # estimate; less would leave the batch half empty, more would make running rows wait longer.
 CROPS_BETWEEN_CYCLES = 56
+# Pictures that are cut while the device is busy with one step. Each takes the host milliseconds, so
+# more of them could outlast a cycle.
+CUT_MEANWHILE = 4
 OVERFLOW = (
     "the numbers of this picture or request overflowed; load the model in bfloat16 or float32"
 )
@@ -76,12 +80,20 @@ class MoondreamBatcher:
         language: Language,
         options: EngineOptions | None = None,
         capture: Capture | None = None,
+        side_lane: SideLane | None = None,
     ) -> None:
-        """`capture` says how cycles are captured; None for the device's own way, if it has one."""
+        """`capture` says how cycles are captured, `side_lane` where pictures are cut.
+
+        None stands for the device's own way, if it has one.
+        """
         options = options or EngineOptions()
         is_cuda = network.device.type == "cuda"
         if capture is None and options.graphs and is_cuda:
             capture = CudaCapture(network.device)
+        if side_lane is None and is_cuda:
+            side_lane = CudaSideLane(network.device)
+        uploads = None if side_lane is None else PictureUploads(side_lane)
+        self._has_side_lane = uploads is not None
         max_batch = options.max_batch or (BATCH_CUDA if is_cuda else BATCH_HOST)
         kv_bytes = options.kv_bytes or free_bytes(network.device)
         memory = plan_cache(network.dims, network.dtype.itemsize, max_batch, kv_bytes)
@@ -103,15 +115,16 @@ class MoondreamBatcher:
             PICTURES_CUDA if is_cuda else PICTURES_HOST
         )
         with torch.inference_mode():
-            self._runner = Runner(network, cache, reader, limits, capture)
+            self._runner = Runner(network, cache, reader, limits, capture, uploads)
             if options.warm_up:
                 with self._runner.on_device():
                     self._runner.capture_graphs()
+        self._crops_between_cycles = options.crops_between_cycles or CROPS_BETWEEN_CYCLES
         self._scheduler = Scheduler(
             cache,
             max_batch,
             self._pictures_ahead,
-            options.crops_between_cycles or CROPS_BETWEEN_CYCLES,
+            self._crops_between_cycles,
         )
         self._cache, self._language = cache, language
         graphs = self._runner.graph_counts()
@@ -190,29 +203,48 @@ class MoondreamBatcher:
             if strand.job.ticket.is_cancelled:
                 self._fail(strand, "the request was cancelled")
 
-    def _cut_next_pictures(self) -> None:
-        """Cut the pictures in line that start next, but none that is there already."""
+    def _cut_next_pictures(self, most: int | None = None) -> None:
+        """Cut the pictures in line that start next, `most` of them, but none that is there already.
+
+        While others run, that is as many as may be prefilled before their next cycle.
+        """
         ahead: set[PictureKey] = set()
+        crops = 0
 
         def is_there(picture: PictureState) -> bool:
             return picture.key in ahead or self._cache.pages.find(picture.key) is not None
 
         for picture in self._scheduler.next_pictures(self._pictures_ahead):
+            if most == 0 or (self._scheduler.running and crops >= self._crops_between_cycles):
+                break
             if picture.crops is None and not is_there(picture):
+                most = None if most is None else most - 1
                 try:
                     if self._keeps_pictures:
                         self._runner.look_at(picture)
                     if not is_there(picture):
                         self._runner.cut(picture)
-                except PictureError as error:
+                # torch raises RuntimeError for a lack of memory, pinned or not.
+                except (PictureError, RuntimeError) as error:
+                    is_said = isinstance(error, PictureError)
+                    reason = str(error) if is_said else f"cutting the picture failed: {error}"
                     for strand in [one for one in self._scheduler.live() if one.picture is picture]:
-                        self._fail(strand, str(error))
+                        self._fail(strand, reason)
+            crops += picture_cost(picture)
             if picture.key is not None:
                 ahead.add(picture.key)
 
+    def _prepare_meanwhile(self) -> None:
+        """While the device works: cut pictures beside it, where it can do both.
+
+        Not while stages are timed, as each is to be timed alone.
+        """
+        if self._has_side_lane and not self.stages.is_on:
+            self._cut_next_pictures(CUT_MEANWHILE)
+
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
         try:
-            found = self._runner.prefill(newcomers)
+            found = self._runner.prefill(newcomers, self._prepare_meanwhile)
         except BaseException as error:
             # What they have in the cache is half filled, and nobody may go on with it.
             reason = f"reading the prompt failed: {type(error).__name__}: {error}"
@@ -240,7 +272,8 @@ class MoondreamBatcher:
             shape = scheduler.present_shape(least)
         else:
             scheduler.move_within(shape)
-        for strand, reads in zip(strands, runner.cycle(strands, program, shape), strict=True):
+        found = runner.cycle(strands, program, shape, self._prepare_meanwhile)
+        for strand, reads in zip(strands, found, strict=True):
             self._go_on(strand, reads, is_first=False)
 
     def _go_on(self, strand: Strand, reads: Sequence[Read], is_first: bool) -> None:

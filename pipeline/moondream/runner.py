@@ -3,7 +3,7 @@
 Knows which strand has which row, but makes no decisions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -21,7 +21,12 @@ from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write
 from pipeline.moondream.rows import MAX_FORWARDS, Row, RowBuffers, Shape
 from pipeline.moondream.stages import Stages
 from pipeline.moondream.strands import LANES, PictureState, Strand
+from pipeline.moondream.uploads import PictureUploads
 from pipeline.moondream.vision import Tiles
+
+
+def _nothing() -> None:
+    """Do nothing meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ class Runner:
         reader: TokenReader,
         limits: RunnerLimits,
         capture: Capture | None,
+        uploads: PictureUploads | None,
     ) -> None:
+        """Without `uploads` pictures are cut where they are met, and the device's work waits."""
         self._network, self._cache, self._reader = network, cache, reader
         self._crops_per_chunk = limits.crops_per_chunk
         row_blocks = blocks_for(network.dims.text.max_context)
@@ -56,6 +63,7 @@ class Runner:
             Shape(limits.max_batch, n_pages, LANES, n_blocks, row_blocks),
             capture,
         )
+        self._uploads = uploads
         self.stages = Stages(network.device)
 
     def graph_counts(self) -> GraphCounts:
@@ -85,17 +93,27 @@ class Runner:
 
     def cut(self, picture: PictureState) -> None:
         """Make the crops of a picture; raises PictureError for anything else."""
+        network, uploads = self._network, self._uploads
+        vision, device, resizer = network.dims.vision, network.device, network.resizer
         with self.stages.timed("resize"):
-            picture.crops = make_crops(
-                picture.source,
-                self._network.dims.vision,
-                picture.max_crops,
-                self._network.device,
-                self._network.resizer,
-            )
+            if uploads is None:
+                picture.crops = make_crops(
+                    picture.source, vision, picture.max_crops, device, resizer
+                )
+            else:
+                picture.crops, picture.cut = uploads.cut(
+                    lambda: make_crops(
+                        picture.source, vision, picture.max_crops, device, resizer, uploads.send
+                    )
+                )
 
-    def prefill(self, strands: Sequence[Strand]) -> list[list[Read]]:
-        """Encode new pictures and read all prompts; one list of reads for each strand."""
+    def prefill(
+        self, strands: Sequence[Strand], meanwhile: Callable[[], None] = _nothing
+    ) -> list[list[Read]]:
+        """Encode new pictures and read all prompts; one list of reads for each strand.
+
+        The host does what it can do `meanwhile` while the device works.
+        """
         new: dict[Page, PictureState] = {}
         for strand in strands:
             picture = strand.picture
@@ -105,7 +123,7 @@ class Runner:
         with self.stages.timed("prefill"):
             rows = [_prompt_row(strand) for strand in strands]
             hidden_TC = prefill(self._network, self._cache, prefixes, rows)
-            reads = self._read_prompts(strands, hidden_TC)
+            reads = self._read_prompts(strands, hidden_TC, meanwhile)
         for page in new:
             page.is_filled = True
         return reads
@@ -120,7 +138,13 @@ class Runner:
         """Return the shape of the graph that serves what is in use; None where there is none."""
         return self._cycles.rung(program, least)
 
-    def cycle(self, strands: Sequence[Strand], program: Program, shape: Shape) -> list[list[Read]]:
+    def cycle(
+        self,
+        strands: Sequence[Strand],
+        program: Program,
+        shape: Shape,
+        meanwhile: Callable[[], None] = _nothing,
+    ) -> list[list[Read]]:
         """Run one cycle and return each strand's reads, one for each step it took part in."""
         rows: list[Row] = []
         for strand in strands:
@@ -131,6 +155,7 @@ class Runner:
             if program.random:
                 self._buffers.upload_draws(rows)
             self._cycles(program, shape)
+            meanwhile()
             values = self._buffers.read_back(program.steps, len(rows))
         return [[Read(*step[number].tolist()) for step in values] for number in range(len(rows))]
 
@@ -148,6 +173,8 @@ class Runner:
             first = 0
             for picture in new.values():
                 assert picture.crops is not None
+                if picture.cut is not None:
+                    picture.cut.precede([picture.crops.pixels])
                 pixels.append(picture.crops.pixels)
                 tiles.append(Tiles(first, picture.crops.rows, picture.crops.cols))
                 first += len(picture.crops.pixels)
@@ -156,10 +183,12 @@ class Runner:
             features_NSE = torch.cat([vision.encode(chunk) for chunk in chunks])
             tokens_PSC = vision.project(features_NSE, tiles)
             for picture in new.values():
-                picture.crops = None
+                picture.crops = picture.cut = None
         return PrefixBatch(tokens_PSC, [page.place for page in new])
 
-    def _read_prompts(self, strands: Sequence[Strand], hidden_TC: Tensor) -> list[list[Read]]:
+    def _read_prompts(
+        self, strands: Sequence[Strand], hidden_TC: Tensor, meanwhile: Callable[[], None]
+    ) -> list[list[Read]]:
         """Read the tokens after each prompt's last token, or after each token to be judged."""
         chosen: list[int] = []
         targets: list[int] = []
@@ -182,6 +211,7 @@ class Runner:
         if any(strand.skill.prompt.targets for strand in strands):
             write_targets(logits, torch.tensor(targets, device=device), out)
         self._reader.read(logits, out, None, _first_draws([strands[i] for i in owner], device))
+        meanwhile()
         reads: list[list[Read]] = [[] for _ in strands]
         for number, values in zip(owner, out.cpu().tolist(), strict=True):
             reads[number].append(Read(*values))

@@ -211,7 +211,7 @@ class Scheduler:
         if page is None:
             return pages.take(picture.key)
         pages.use(page)
-        picture.crops = None
+        picture.crops = picture.cut = None
         return page
 
     def _has_lane(self, strand: Strand) -> bool:
@@ -221,9 +221,9 @@ class Scheduler:
     def _cost(self, strand: Strand) -> int:
         """Return what encoding a strand's picture costs, in crops; 0 where there is its page."""
         picture = strand.picture
-        if picture is None or self._page(picture) is not None or picture.crops is None:
+        if picture is None or self._page(picture) is not None:
             return 0
-        return len(picture.crops.pixels) + PREFIX_AS_CROPS
+        return picture_cost(picture)
 
 
 class _PrefillLoad:
@@ -271,6 +271,11 @@ class _PrefillLoad:
         self._tokens[page] = self._tokens.get(page, 0) + tokens
         self._prompts += 1
         self._longest = max(self._longest, tokens)
+
+
+def picture_cost(picture: PictureState) -> int:
+    """Return what encoding a picture that is cut costs, in crops."""
+    return 0 if picture.crops is None else len(picture.crops.pixels) + PREFIX_AS_CROPS
 
 
 def _page_of(strand: Strand) -> object:

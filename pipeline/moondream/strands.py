@@ -12,6 +12,7 @@ from pipeline.moondream.plan import Plan
 from pipeline.moondream.rows import Row
 from pipeline.moondream.skills.base import Skill
 from pipeline.moondream.types import FailedResult, Result
+from pipeline.moondream.uploads import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,8 @@ class PictureState:
     """A picture that strands still need; `waiting_for` counts them.
 
     `key` is set when its pixels are looked at, where pages are kept. `crops` are set when it is cut
-    and dropped when they are encoded; `page` is set by the scheduler.
+    and dropped when they are encoded; where that is done beside the main work of the device, they
+    are there when it has come to `cut`. `page` is set by the scheduler.
     """
 
     source: Picture
@@ -34,6 +36,7 @@ class PictureState:
     waiting_for: int = 0
     key: PictureKey | None = None
     crops: Crops | None = None
+    cut: Mark | None = None
     page: Page | None = None
 
 

@@ -54,12 +54,22 @@ def test_bfloat16_starts_as_float32() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("default")  # of whatever torch such a machine has
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("graphs", [False, True])
 def test_cuda_in_float32(graphs: bool) -> None:
-    """On CUDA, eager and in captured graphs, float32 gives the recorded results in one batch."""
+    """On CUDA, eager and in captured graphs, float32 gives the recorded results in one batch.
+
+    Pictures are encoded the first time, and found in their pages after that.
+    """
     torch.backends.cuda.matmul.allow_tf32 = False
     model = Moondream.load(GOLDEN, device="cuda", dtype="float32", max_batch=128, graphs=graphs)
-    for _ in range(3):  # a shape is captured the second time it comes
+    eager = model.graph_counts().eager
+    for _ in range(3):
         for entry, result in zip(RESULTS, answer(model, RESULTS), strict=True):
             compare(entry, result)
+    counts = model.graph_counts()
+    assert counts.failures == 0
+    assert (counts.replays > counts.eager - eager) == graphs
+    assert model.picture_counts().reused > 0

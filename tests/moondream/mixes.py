@@ -25,6 +25,7 @@ from pipeline.moondream import (
 from pipeline.moondream.engine import MoondreamBatcher
 from pipeline.moondream.graphs import Capture
 from pipeline.moondream.strands import RequestTicket
+from pipeline.moondream.uploads import SideLane
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
 REQUESTS: tuple[Request, ...] = (
@@ -58,11 +59,12 @@ def build(
     megabytes: float = 20.0,
     per_prefill: int = 3,
     capture: Capture | None = None,
+    side_lane: SideLane | None = None,
     **options: Any,
 ) -> MoondreamBatcher:
     """Return an engine around the tiny network."""
     chosen = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill, **options)
-    return MoondreamBatcher(tiny_network(), tiny_language(), chosen, capture)
+    return MoondreamBatcher(tiny_network(), tiny_language(), chosen, capture, side_lane)
 
 
 def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[RequestTicket]:

@@ -12,6 +12,7 @@ from pipeline.moondream.cycle import PREPARED, TEXT, Program
 from pipeline.moondream.graphs import (
     MAX_TRIES,
     RETRY_AFTER,
+    CudaCapture,
     GraphCounts,
     GraphedCycles,
     Work,
@@ -188,3 +189,29 @@ def test_rungs_of_the_large_model(least: tuple[int, ...], rung: tuple[int, ...])
     cycles = GraphedCycles(Device().run, MOST, Device().capture)
     assert cycles.rung(TEXT, Shape(*least)) == Shape(*rung)
     assert all(one.pages <= one.rows for one in ladder(MOST))
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # of whatever torch such a machine has
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_refused_capture_spoils_no_later_one() -> None:
+    """On a device: what waits for the host cannot be captured, and what comes after it can."""
+    device = torch.device("cuda", torch.cuda.current_device())
+    capture = CudaCapture(device)
+    numbers = torch.zeros(4, device=device)
+
+    def add() -> None:
+        numbers.add_(1)
+
+    def add_and_wait() -> None:
+        numbers.add_(1)
+        numbers.sum().item()
+
+    add()
+    with pytest.raises(RuntimeError):
+        capture(add_and_wait)
+    replay = capture(add)
+    before = numbers.tolist()
+    replay()
+    replay()
+    assert numbers.tolist() == [number + 2 for number in before]
