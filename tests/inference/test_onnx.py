@@ -628,6 +628,16 @@ def test_coco_by_its_width_and_by_its_numbers(tmp_path: Path) -> None:
         assert boxes_of(person).scores == ()
 
 
+def test_keys_by_their_other_names() -> None:
+    """`labels` and `provider` are understood, and refused beside the keys themselves."""
+    given: dict[str, Any] = {"model": Path("net.onnx"), "labels": ["a", "b"], "provider": "cuda"}
+    config = OnnxConfig(**given)
+    assert (config.classes, config.providers) == (("a", "b"), ("cuda",))
+    for other in ({"classes": "coco"}, {"providers": ["cpu"]}):
+        with pytest.raises(ValidationError, match="are the same; give one of them"):
+            OnnxConfig(**given, **other)
+
+
 def test_classes_by_number(tmp_path: Path) -> None:
     """Those that matter alone, where a net has more."""
     file = write_net(tmp_path / "net.onnx", rf_detr().tables, side=SIDE_WH)
