@@ -351,6 +351,21 @@ def test_doubles_of_one_class_are_one(layout: Callable[[], Written], tmp_path: P
     assert 0 < sum(len(one.boxes_xyxy) for one in found.values()) < every
 
 
+def test_yolox_is_told_from_its_decoded_self_whatever_its_boxes(tmp_path: Path) -> None:
+    """Boxes anywhere in the picture, and the smallest of nets."""
+    anywhere = np.concatenate([centres_and_sizes(20, CELLS), random(21, CELLS, 4)], axis=1)
+    found = seen(written(tmp_path / "a.onnx", Written({"output": anywhere}, ())), blank())
+    stated = Written({"output": anywhere}, (), settings={"format": "yolox-decoded"})
+    assert found == seen(written(tmp_path / "a.onnx", stated), blank())
+    tiny = np.zeros((4 * 4 + 2 * 2 + 1, 8))
+    tiny[:, 4:6] = 1.0
+    file = write_net(tmp_path / "tiny.onnx", {"output": tiny}, side=(32, 32))
+    config = OnnxConfig(model=file, classes=NAMES)
+    (people,) = ask(OnnxDetector(config), blank(32, 32), Detect("p", "fast", "person"))
+    assert (0.0, 0.0, 0.125, 0.125) in boxes_of(people).boxes_xyxy
+    assert len(boxes_of(people).boxes_xyxy) == len(tiny)
+
+
 # What the net is given.
 
 
@@ -626,6 +641,16 @@ def test_coco_by_its_width_and_by_its_numbers(tmp_path: Path) -> None:
         )
         assert len(boxes_of(car).scores) == 1
         assert boxes_of(person).scores == ()
+
+
+def test_keys_by_their_other_names() -> None:
+    """`labels` and `provider` are understood, and refused beside the keys themselves."""
+    given: dict[str, Any] = {"model": Path("net.onnx"), "labels": ["a", "b"], "provider": "cuda"}
+    config = OnnxConfig(**given)
+    assert (config.classes, config.providers) == (("a", "b"), ("cuda",))
+    for other in ({"classes": "coco"}, {"providers": ["cpu"]}):
+        with pytest.raises(ValidationError, match="are the same; give one of them"):
+            OnnxConfig(**given, **other)
 
 
 def test_classes_by_number(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from connectors.queues.memory import MemoryConfig
+from pipeline.core.errors import ConfigError
 from pipeline.core.machine import usable_cores
 from pipeline.deployment.loader import load, missing_here, read
 from pipeline.runtime.reports import Report
@@ -69,6 +70,15 @@ def test_a_check_says_what_the_file_is_not(
     (problem,) = missing_here(read(file), only_fatal=True)
     assert problem.path == place
     assert said in problem.message
+
+
+def test_classes_by_number_are_read_from_a_file(tmp_path: Path, net: Path) -> None:
+    """Keys of YAML are text; another label is refused before the net is looked at."""
+    engine = {"type": "onnx", "model": str(net), "labels": {1: "van"}, "provider": "cpu"}
+    file = deployed(tmp_path, engine, "van")
+    assert missing_here(read(file)) == []
+    with pytest.raises(ConfigError, match="'car' is not the only class of `classes`, which is van"):
+        read(deployed(tmp_path, engine, "car"))
 
 
 def test_a_check_of_it_loads_no_library_of_the_work(tmp_path: Path, net: Path) -> None:

@@ -7,9 +7,9 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pipeline.core.machine import Lack, missing_gpu, unreadable_file
 from pipeline.core.tasks import Task, subject_label
@@ -79,12 +79,12 @@ def _class_list(value: Any) -> Any:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{name!r} is not a name; put names in quotes, such as 'person'")
-    if isinstance(value, dict):
-        for number in value:
-            if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-                raise ValueError(f"{number!r} is not a class's number; the first class is 0")
-        return value
-    return tuple(names)
+    if not isinstance(value, dict):
+        return tuple(names)
+    for number in value:
+        if isinstance(number, bool) or not re.fullmatch(r"\d{1,5}", str(number)):
+            raise ValueError(f"{number!r} is not a class's number; the first class is 0")
+    return {int(number): name for number, name in value.items()}
 
 
 class OnnxConfig(EngineConfigBase):
@@ -108,7 +108,20 @@ class OnnxConfig(EngineConfigBase):
         "net has 80 or 91 classes.",
     )
     providers: Annotated[
-        tuple[Provider, ...], BeforeValidator(_listed), AfterValidator(_each_once)
+        tuple[Provider, ...],
+        BeforeValidator(_listed),
+        AfterValidator(_each_once),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "enum": list(get_args(Provider))},
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "enum": list(get_args(Provider))},
+                    },
+                ]
+            }
+        ),
     ] = Field(
         ("cpu",),
         description="What runs the net, in order of preference: cpu, cuda, tensorrt, openvino or "
@@ -164,6 +177,20 @@ class OnnxConfig(EngineConfigBase):
     )
 
     operating: ClassVar[frozenset[str]] = EngineConfigBase.operating | {"providers", "threads"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_other_names(cls, data: Any) -> Any:
+        """What people also call two of the keys."""
+        if not isinstance(data, dict):
+            return data
+        said = dict(data)
+        for other, name in (("labels", "classes"), ("provider", "providers")):
+            if other in said and name in said:
+                raise ValueError(f"`{other}` and `{name}` are the same; give one of them")
+            if other in said:
+                said[name] = said.pop(other)
+        return said
 
     @property
     def max_side(self) -> int | None:
@@ -271,5 +298,6 @@ def unknown_label(label: str, names: list[str], where: str) -> str | None:
     else:
         shown = list(known.values())
         hint = f"there are: {', '.join(shown[:20])}{', ...' if len(shown) > 20 else ''}"
-    number = "only class" if len(known) == 1 else f"{len(known)} classes"
-    return f"{label!r} is not one of the {number} of {where}; {hint}"
+    if len(known) == 1:
+        return f"{label!r} is not the only class of {where}, which is {names[0]}"
+    return f"{label!r} is not one of the {len(known)} classes of {where}; {hint}"

@@ -98,9 +98,10 @@ def _yolox(given: Pass, index: int) -> Found:
     """The same relative to a grid, unless the file decodes it itself."""
     rows = _numbers(given.outputs[0][index])
     centres, strides = _grid(given.size_wh, given.layout.strides)
-    # Decoded boxes lie about their places of the grid, others all near the upper left corner.
-    off = np.abs(rows[:, :2] - centres * strides).max(axis=1) / strides[:, 0]
-    if np.median(off) < 3.0:
+    # Decoded, a box is nearer to its place of the grid; not decoded, to the grid's corner.
+    from_place = np.abs(rows[:, :2] - centres * strides) / strides
+    from_corner = np.abs(rows[:, :2] - 0.5)
+    if np.median(from_place.max(axis=1)) < np.median(from_corner.max(axis=1)):
         return _of_best_class(given, rows, given.size_wh)
     decoded = rows.copy()
     # The grid counts from the corner of each place.
