@@ -21,6 +21,10 @@ taken for someone who stands there, even where two of the looks fail."""
 _SWEEP_CONFIRMS = 12
 """In so many looks at the whole picture, every part of it is looked at closely as well: what is
 small and stands still is seen in no other way."""
+_FIRST_SWEEP_CONFIRMS = 3
+"""The same while the scene is not known: who stands there from the first is soon found."""
+_MOST_AT_ONCE = 4
+"""Parts that are begun in one look: each of them is a pass."""
 _SWEEP_LOOKS = 2
 """How often in a row: what is seen once may be nothing."""
 _PART_SIDES, _STEP_SIDES = 1.5, 1.2
@@ -38,6 +42,8 @@ class _Debt:
         """When it last looked at the whole picture; None before the first time."""
         self.looks: NDArray[np.uint8] | None = None
         """(h, w) of the map: how often each place has yet to be looked at."""
+        self.is_known = False
+        """Whether the scene is known to the map."""
         self.confirms = 0
         """How often it looked at the whole picture."""
         self.parts: dict[Box, int] = {}
@@ -78,6 +84,7 @@ class CameraFocus:
             if debt.looks is None or debt.looks.shape != seen.moving.shape:
                 debt.looks = np.zeros(seen.moving.shape, np.uint8)
                 debt.parts.clear()
+            debt.is_known = seen.is_known
             if seen.is_known:
                 debt.looks[seen.moving] = _LOOKS_AFTER + 1
             else:
@@ -144,7 +151,9 @@ class CameraFocus:
             for y in down
             for x in across
         ]
-        return set(every[debt.confirms % _SWEEP_CONFIRMS :: _SWEEP_CONFIRMS])
+        least = _SWEEP_CONFIRMS if debt.is_known else _FIRST_SWEEP_CONFIRMS
+        turns = max(least, math.ceil(len(every) / _MOST_AT_ONCE))
+        return set(every[debt.confirms % turns :: turns])
 
 
 def _middles(length: int, side: int) -> list[float]:
