@@ -27,7 +27,7 @@ def followed_together(camera: CameraConfig) -> Mapping[str, str]:
     alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, task in camera.tasks.items():
         if isinstance(task, DetectTask) and task.track.together is None:
-            key = (task.engine or "", task.track.model_dump_json())
+            key = (task.engine or "", repr(task.track))  # no serializer is built for it
             alike.setdefault(key, []).append((name, task.detect))
     for tasks in alike.values():
         groups += [

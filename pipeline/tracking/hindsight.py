@@ -71,7 +71,7 @@ class SecondThought:
 def doubt_from_json(
     kept: Sequence[Any], things: Sequence[TrackMemory], model: MotionModel
 ) -> SecondThought:
-    """The second thought that `to_json` wrote; raises KeyError, TypeError or ValueError for others."""
+    """What `to_json` wrote; raises KeyError, TypeError or ValueError for anything else."""
     first, second, cost, *others = kept
     if not 0 <= min(first, second) <= max(first, second) < len(things):
         raise ValueError(f"a doubt about things {first} and {second} of {len(things)}")
