@@ -137,9 +137,7 @@ def warm_up(model: Moondream, one_round: Callable[[], object]) -> int:
     for number in range(1, MOST_WARM_ROUNDS + 1):
         before = model.graph_counts()
         one_round()
-        after = model.graph_counts()
-        # A cycle that ran eagerly is captured the next time; without graphs all of them do.
-        has_graphs = after.captures > 0
-        if after.captures == before.captures and not (has_graphs and after.eager > before.eager):
+        # What runs eagerly is captured right after it, or never will be.
+        if model.graph_counts().captures == before.captures:
             return number
     return MOST_WARM_ROUNDS

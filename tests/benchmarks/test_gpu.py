@@ -421,17 +421,15 @@ class CountedModel:
 
 
 def test_warming_up_ends_with_the_round_that_captured_nothing() -> None:
-    """Eager rounds, a round of captures, one that captures a little more, and one of replays."""
+    """Two rounds of captures, and one of replays; a graph that was refused does not delay it."""
     counts = [
-        GraphCounts(eager=5, captures=1),
-        GraphCounts(eager=9, captures=5),
-        GraphCounts(eager=10, captures=5, replays=4),  # to be captured the next time
-        GraphCounts(eager=10, captures=6, replays=8),
-        GraphCounts(eager=10, captures=6, replays=13),
-        GraphCounts(eager=10, captures=6, replays=18),
+        GraphCounts(eager=5, captures=5),
+        GraphCounts(eager=6, captures=6, replays=4),
+        GraphCounts(eager=7, captures=6, replays=8, failures=1),
+        GraphCounts(eager=8, captures=6, replays=12, failures=1),
     ]
     graphs: Any = CountedModel(counts)
-    assert warm_up(graphs, graphs.one_round) == 5
+    assert warm_up(graphs, graphs.one_round) == 3
     without: Any = CountedModel([GraphCounts(eager=5), GraphCounts(eager=10)])
     assert warm_up(without, without.one_round) == 1
 
