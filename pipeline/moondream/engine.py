@@ -15,7 +15,7 @@ from pipeline.moondream.crops import Picture
 from pipeline.moondream.errors import PictureError, RequestError
 from pipeline.moondream.graphs import Capture, CudaCapture, GraphCounts
 from pipeline.moondream.network import Network
-from pipeline.moondream.pages import Page, PictureCounts, PictureKey
+from pipeline.moondream.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
 from pipeline.moondream.reads import Read, TokenReader
 from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
@@ -302,7 +302,7 @@ class MoondreamBatcher:
         if page is not None:
             self._fail_page(page, OVERFLOW)
 
-    def _fail_page(self, page: Page, reason: str) -> None:
+    def _fail_page(self, page: PicturePage, reason: str) -> None:
         """Fail all that have a page, and let nobody find it again."""
         self._cache.pages.disown(page)
         for strand in list(self._scheduler.live()):

@@ -121,7 +121,7 @@ class GraphedCycles:
         self._run, self._capture = run, capture
         self.rungs = ladder(most) if capture else ()
         self._captured: OrderedDict[Key, Work] = OrderedDict()
-        self._refused: dict[Key, _Refusal] = {}
+        self._refused: dict[Key, _FailedCapture] = {}
         self._said: set[type[RuntimeError]] = set()
         self._replays = self._eager = 0
         self._captures = self._evictions = self._failures = 0
@@ -178,7 +178,7 @@ class GraphedCycles:
         # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
         except RuntimeError as error:
             self._failures += 1
-            self._refused.setdefault(key, _Refusal()).again()
+            self._refused.setdefault(key, _FailedCapture()).again()
             self._say(key, error)
             return
         finally:
@@ -202,7 +202,7 @@ class GraphedCycles:
 
 
 @dataclass(slots=True)
-class _Refusal:
+class _FailedCapture:
     """How often a capture failed, and how many cycles it has been left alone since."""
 
     tries: int = 0

@@ -31,7 +31,7 @@ class PictureKey(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Page:
+class PicturePage:
     """A picture's page. `users` are pictures in line or in work, `running` the rows that read it.
 
     Several pictures use one page where they are equal; it is theirs together, and so are its lanes.
@@ -69,9 +69,9 @@ class Pages:
 
     def __init__(self, count: int, memory: PageMemory, *, keep: bool) -> None:
         self._memory, self._keep = memory, keep
-        self._at: list[Page | None] = [None] * count
-        self._by_key: dict[PictureKey, Page] = {}
-        self._kept: OrderedDict[PictureKey, Page] = OrderedDict()
+        self._at: list[PicturePage | None] = [None] * count
+        self._by_key: dict[PictureKey, PicturePage] = {}
+        self._kept: OrderedDict[PictureKey, PicturePage] = OrderedDict()
         self._encoded = self._reused = self._given_up = 0
 
     def counts(self) -> PictureCounts:
@@ -93,11 +93,11 @@ class Pages:
         """How many pages could be taken, those that are only kept among them."""
         return len(self._at) - self.used
 
-    def find(self, key: PictureKey | None) -> Page | None:
+    def find(self, key: PictureKey | None) -> PicturePage | None:
         """Return the page of a picture, if it has one."""
         return None if key is None else self._by_key.get(key)
 
-    def take(self, key: PictureKey | None) -> Page:
+    def take(self, key: PictureKey | None) -> PicturePage:
         """Give a picture that has none an empty page; one must be free."""
         place = self._lowest()
         occupant = self._at[place]
@@ -110,23 +110,24 @@ class Pages:
                 self._given_up += 1
                 if oldest is not occupant:
                     self._move(occupant, oldest.place)
-        page = Page(place, key, users=1)
+        page = PicturePage(place, key, users=1)
         self._at[place] = page
         if key is not None:
             self._by_key[key] = page
         self._encoded += 1
         return page
 
-    def use(self, page: Page) -> None:
+    def use(self, page: PicturePage) -> None:
         """Let one more picture use a page."""
         self._reused += 1
         page.users += 1
-        if page.key is not None and self._kept.pop(page.key, None):
+        if page.key is not None and page.key in self._kept:
+            del self._kept[page.key]
             lowest = self._lowest(below=page.place)
             if lowest < page.place:
                 self._move(page, lowest)
 
-    def give(self, page: Page) -> None:
+    def give(self, page: PicturePage) -> None:
         """Note that a picture does not use its page any more."""
         page.users -= 1
         if page.users:
@@ -136,7 +137,7 @@ class Pages:
         else:
             self._forget(page)
 
-    def disown(self, page: Page) -> None:
+    def disown(self, page: PicturePage) -> None:
         """Let nobody find a page again: what it holds is not its picture's prefix."""
         if page.key is not None:
             self._by_key.pop(page.key, None)
@@ -158,7 +159,7 @@ class Pages:
         assert below is not None
         return below
 
-    def _move(self, page: Page, to: int) -> None:
+    def _move(self, page: PicturePage, to: int) -> None:
         place, other = page.place, self._at[to]
         if other is None:
             self._memory.move_page(place, to)
@@ -168,7 +169,7 @@ class Pages:
         self._at[place], self._at[to] = other, page
         page.place = to
 
-    def _forget(self, page: Page) -> None:
+    def _forget(self, page: PicturePage) -> None:
         if page.key is not None:
             self._kept.pop(page.key, None)
         self.disown(page)

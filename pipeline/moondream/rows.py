@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
-from pipeline.moondream.pages import Page
+from pipeline.moondream.pages import PicturePage
 from pipeline.moondream.reads import N_FIELDS, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
@@ -33,7 +33,7 @@ class Row:
     token: int
     start: int
     length: int
-    page: Page | None
+    page: PicturePage | None
     blocks: list[int] = field(default_factory=list)
     temperature: float = 0.0
     top_p: float = 1.0

@@ -15,7 +15,7 @@ from pipeline.moondream.crops import make_crops, tiling, to_rgb
 from pipeline.moondream.cycle import PREPARED, Cycle, Program
 from pipeline.moondream.graphs import Capture, GraphCounts, GraphedCycles
 from pipeline.moondream.network import Network
-from pipeline.moondream.pages import Page, PictureKey
+from pipeline.moondream.pages import PictureKey, PicturePage
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
 from pipeline.moondream.rows import MAX_FORWARDS, Row, RowBuffers, Shape
@@ -88,7 +88,8 @@ class Runner:
     def look_at(self, picture: PictureState) -> None:
         """Set a picture's key, under which its page is kept; raises PictureError for others."""
         rgb = picture.source = to_rgb(picture.source)
-        rows, cols = tiling(*rgb.shape[:2], self._network.dims.vision, picture.max_crops)
+        height, width = rgb.shape[:2]
+        rows, cols = tiling(height, width, self._network.dims.vision, picture.max_crops)
         picture.key = PictureKey.of(rgb, rows, cols)
 
     def cut(self, picture: PictureState) -> None:
@@ -114,7 +115,7 @@ class Runner:
 
         The host does what it can do `meanwhile` while the device works.
         """
-        new: dict[Page, PictureState] = {}
+        new: dict[PicturePage, PictureState] = {}
         for strand in strands:
             picture = strand.picture
             if picture is not None and picture.page is not None and not picture.page.is_filled:
@@ -165,7 +166,7 @@ class Runner:
         self._buffers.hidden_BC[strand.index] = 0
         self._buffers.out.zero_()
 
-    def _encode(self, new: Mapping[Page, PictureState]) -> PrefixBatch:
+    def _encode(self, new: Mapping[PicturePage, PictureState]) -> PrefixBatch:
         """Return the tokens of cut pictures; crops of all go through the encoder in chunks."""
         with self.stages.timed("vision"):
             pixels: list[Tensor] = []

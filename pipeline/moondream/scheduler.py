@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipeline.moondream.cache import KvCache, blocks_for
-from pipeline.moondream.pages import Page
+from pipeline.moondream.pages import PicturePage
 from pipeline.moondream.reads import RowKind
 from pipeline.moondream.rows import Row, Shape, blocks_wanted
 from pipeline.moondream.slots import Slots
@@ -199,11 +199,11 @@ class Scheduler:
         )
         self.running[strand.index] = strand
 
-    def _page(self, picture: PictureState) -> Page | None:
+    def _page(self, picture: PictureState) -> PicturePage | None:
         """Return the page of a picture or of an equal one."""
         return picture.page or self._cache.pages.find(picture.key)
 
-    def _page_to_use(self, picture: PictureState) -> Page:
+    def _page_to_use(self, picture: PictureState) -> PicturePage:
         if picture.page is not None:
             return picture.page
         pages = self._cache.pages

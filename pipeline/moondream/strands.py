@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.moondream.crops import Crops, Picture
-from pipeline.moondream.pages import Page, PictureKey
+from pipeline.moondream.pages import PictureKey, PicturePage
 from pipeline.moondream.plan import Plan
 from pipeline.moondream.rows import Row
 from pipeline.moondream.skills.base import Skill
@@ -37,7 +37,7 @@ class PictureState:
     key: PictureKey | None = None
     crops: Crops | None = None
     cut: Mark | None = None
-    page: Page | None = None
+    page: PicturePage | None = None
 
 
 class RequestTicket:

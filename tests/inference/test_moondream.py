@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from connectors.queues.memory import MemoryConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
-from pipeline.core.engines import EngineRequest
+from pipeline.core.engines import DeviceWork, EngineRequest
 from pipeline.core.errors import EngineError
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job
@@ -171,6 +171,18 @@ def test_rows_of_the_model_follow_the_frames_of_a_batch(engine: MoondreamEngine)
     asked = (pictures()[0], TASKS[:3])
     assert ask(small, asked) == ask(engine, asked)
     small.close()
+
+
+def test_the_work_of_the_device_is_reported() -> None:
+    """Cycles are counted while frames are answered, and still known when the model is freed."""
+    own = MoondreamConfig(model=str(GOLDEN), device="cpu", max_crops=1, max_batch=2).build()
+    assert own.device_work() == DeviceWork()
+    ask(own, (pictures()[0], TASKS[:2]))
+    work = own.device_work()
+    assert work.cycles_eager > 0
+    assert work == DeviceWork(cycles_eager=work.cycles_eager)
+    own.close()
+    assert own.device_work() == work
 
 
 def test_a_short_answer_does_not_wait_for_a_long_one_that_began_before(

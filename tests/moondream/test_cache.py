@@ -59,9 +59,10 @@ def test_what_is_moved_keeps_its_numbers() -> None:
     cache.blocks.give(1)
     assert cache.lower_block(3) == 1
     assert (cache.blocks.used, cache.blocks.top) == (2, 3)
-    assert cache.block_k[:, 1].unique().tolist() == [13]
-    assert cache.block_v[:, 1].unique().tolist() == [13]
+    assert bool((cache.block_k[:, 1] == 13).all())
+    assert bool((cache.block_v[:, 1] == 13).all())
     cache.move_page(2, 0)
     cache.swap_pages(0, 1)
     for tensor in (cache.page_k, cache.page_v):
-        assert [tensor[:, page].unique().tolist() for page in (0, 1)] == [[11], [12]]
+        assert bool((tensor[:, 0] == 11).all())
+        assert bool((tensor[:, 1] == 12).all())

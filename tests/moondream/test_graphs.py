@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Mapping
 from itertools import product
 
 import pytest
@@ -28,7 +29,7 @@ MOST = Shape(64, 64, 8, 1345, 32)
 class Device:
     """Runs cycles and captures them, and keeps a list of what it did."""
 
-    def __init__(self, refusals: dict[int, list[RuntimeError]] | None = None) -> None:
+    def __init__(self, refusals: Mapping[int, list[RuntimeError]] | None = None) -> None:
         """`refusals` are errors to raise, by rows, one for each capture."""
         self.done: list[str] = []
         self._refusals = refusals or {}
@@ -107,7 +108,7 @@ def test_the_capture_used_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch
 
 def test_a_failed_capture_costs_one_graph(caplog: pytest.LogCaptureFixture) -> None:
     """Its cycles run as they are, the others keep theirs; each kind of failure is said once."""
-    full = [torch.OutOfMemoryError("CUDA out of memory") for _ in range(2)]
+    full: list[RuntimeError] = [torch.OutOfMemoryError("CUDA out of memory") for _ in range(2)]
     device = Device({2: full, 4: [RuntimeError("not permitted when capturing")]})
     cycles = GraphedCycles(device.run, MOST, device.capture)
     with caplog.at_level(logging.WARNING):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.moondream import DetectRequest, FailedResult, Moondream, PictureCounts
 from pipeline.moondream.engine import EngineOptions
-from pipeline.moondream.pages import Page, Pages, PictureKey
+from pipeline.moondream.pages import Pages, PictureKey, PicturePage
 from tests.moondream.mixes import (
     CASES,
     ENGINES,
@@ -57,7 +57,7 @@ def key(word: str) -> PictureKey:
     return PictureKey(word.encode(), 1, 1, 1, 1)
 
 
-def ask(pages: Pages, memory: Memory, word: str) -> Page:
+def ask(pages: Pages, memory: Memory, word: str) -> PicturePage:
     """Use the page of a picture, filling it where it is new."""
     page = pages.find(key(word))
     if page is not None:
@@ -77,7 +77,7 @@ def test_a_page_always_holds_its_picture(seed: int) -> None:
     memory = Memory(count)
     pages = Pages(count, memory, keep=True)
     words = [str(number) for number in range(9)]
-    users: list[tuple[str, Page]] = []
+    users: list[tuple[str, PicturePage]] = []
     for _ in range(400):
         word = rng.choice(words)
         if pages.free or any(used == word for used, _ in users):
