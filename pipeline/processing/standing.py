@@ -25,7 +25,7 @@ LOOKED_AT = 0.75
 PART = 0.6
 """A box at the border of what was shown is of the thing whose box holds this share of it."""
 SEEN_TWICE, MISSED_TWICE = 2, 2
-AS_CLOSE = 4.0
+AS_CLOSE = 2.5
 """A thing was looked for in a part of the picture up to so many times as large as the one it was
 seen in; in larger ones it may be too small to be seen."""
 MOST_LOST = 3
