@@ -64,13 +64,15 @@ def make_crops(
     side, step = vision.crop_size, vision.window_patches * vision.enc_patch_size
     device, border = torch.device(device), side - step
     sizes = [(side, side), (cols * step + border, rows * step + border)]
-    send = send or (lambda pixels: torch.from_numpy(_as_writeable(pixels)).to(device))
+    send = send or (lambda pixels: torch.from_numpy(as_writeable(pixels)).to(device))
     sizes = sizes if rows * cols > 1 else sizes[:1]
     if resizer == "pillow" and device.type in RESIZES_ON:
         overview, *rest = resize(send(rgb), sizes)
     else:  # what resizes on the host alone; nor has torch what it takes on Apple's mps
         overview, *rest = _resized_on_host(rgb, sizes, resizer)
     if not rest:
+        if (height, width) == (side, side):
+            overview = overview.clone()  # not resized: these are the caller's own pixels
         return Crops(_there(overview[None], device, send), 1, 1, (width, height))
     (large,) = rest
     local = [
@@ -87,7 +89,7 @@ def _resized_on_host(
 ) -> list[torch.Tensor]:
     if by == "vips":
         return resize_with_vips(rgb, sizes_wh)
-    return resize(torch.from_numpy(_as_writeable(rgb)), sizes_wh)
+    return resize(torch.from_numpy(as_writeable(rgb)), sizes_wh)
 
 
 def _there(pixels: torch.Tensor, device: torch.device, send: Send) -> torch.Tensor:
@@ -103,7 +105,7 @@ class _Lent:
         self.__array_interface__ = {**lent, "data": (lent["data"][0], False)}
 
 
-def _as_writeable(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def as_writeable(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the same memory to torch, which warns about read-only frames; it is only read."""
     return rgb if rgb.flags.writeable else np.asarray(_Lent(rgb))
 

@@ -3,9 +3,9 @@
 Knows nothing of pictures, prompts or caches; shapes are whatever the last dimension says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +101,13 @@ class Mlp:
     def __call__(self, x: Tensor) -> Tensor:
         """Apply both layers to the last dimension."""
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+def to_device(values: Sequence[Any], device: torch.device) -> Tensor:
+    """Return numbers of the host as a tensor; the host does not wait until a GPU has read them."""
+    if device.type != "cuda":
+        return torch.tensor(values, device=device)
+    return torch.tensor(values, pin_memory=True).to(device, non_blocking=True)
 
 
 def long_range(count: int, device: torch.device) -> Tensor:

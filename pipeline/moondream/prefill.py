@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.moondream.attention import HIDDEN_SCORE, Partial, merge, partial_attention
 from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.decode import lanes_as_queries, queries_as_cells
-from pipeline.moondream.layers import long_range
+from pipeline.moondream.layers import long_range, to_device
 from pipeline.moondream.network import Network
 from pipeline.moondream.prompts import Prompt
 
@@ -48,7 +48,7 @@ def prefill(
     x_TC = _embed_prompts(network, rows)
     position_T = place.position_T
     if prefixes is not None:
-        bos_PSC = network.text.embed(torch.tensor([network.bos], device=device))
+        bos_PSC = network.text.embed(to_device([network.bos], device))
         prefix_PSC = torch.cat(
             [bos_PSC.expand(n_pages, 1, -1), prefixes.tokens_PSC.to(x_TC.dtype)], dim=1
         )
@@ -103,7 +103,7 @@ def _places(rows: Sequence[PromptRow], prefix_len: int, device: torch.device) ->
                 start, cell = prefix_len, number[row.page] * lanes + used[row.page]
                 used[row.page] += 1
             table.append((start + at, cell, index * longest + at, block, at % BLOCK_LEN))
-    columns = torch.tensor(table, dtype=torch.long).to(device).unbind(1)
+    columns = to_device(table, device).unbind(1)
     position_T, cell_T, padded_T, block_T, slot_T = columns
     no_page_T = (cell_T >= len(pages) * lanes)[:, None, None, None]
     return _Places(
@@ -121,11 +121,12 @@ def _embed_prompts(network: Network, rows: Sequence[PromptRow]) -> Tensor:
         size_at += [len(ids) + at for at, _ in row.prompt.sizes]
         sizes += [value for _, value in row.prompt.sizes]
         ids += row.prompt.ids
-    x_TC = network.text.embed(torch.tensor(ids, device=device))
+    x_TC = network.text.embed(to_device(ids, device))
     if coords:
-        x_TC[coord_at] = region.encode_coord(torch.tensor(coords, device=device)[:, None])
+        encoded = region.encode_coord(to_device(coords, device)[:, None])
+        x_TC[to_device(coord_at, device)] = encoded
     if sizes:
-        x_TC[size_at] = region.encode_size(torch.tensor(sizes, device=device))
+        x_TC[to_device(size_at, device)] = region.encode_size(to_device(sizes, device))
     return x_TC
 
 
@@ -217,4 +218,4 @@ def _index(pages: Sequence[int], device: torch.device) -> slice | Tensor:
     """Return what picks these pages: neighbours in order where they lie, others one by one."""
     if pages and list(pages) == list(range(pages[0], pages[0] + len(pages))):
         return slice(pages[0], pages[0] + len(pages))
-    return torch.tensor(list(pages), dtype=torch.long, device=device)
+    return to_device(list(pages), device)

@@ -14,6 +14,7 @@ from pipeline.moondream.cache import KvCache, blocks_for
 from pipeline.moondream.crops import make_crops, tiling, to_rgb
 from pipeline.moondream.cycle import PREPARED, Cycle, Program
 from pipeline.moondream.graphs import Capture, GraphCounts, GraphedCycles
+from pipeline.moondream.layers import to_device
 from pipeline.moondream.network import Network
 from pipeline.moondream.pages import PictureKey, PicturePage
 from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
@@ -79,6 +80,8 @@ class Runner:
             self._buffers.upload([], shape)
             for program in PREPARED:
                 self._cycles(program, shape)
+            # The next upload must find this one done, as it does after every cycle with rows.
+            self._buffers.read_back(1, 1)
 
     def on_device(self) -> AbstractContextManager[object]:
         """Make the network's device the current one, which graphs are captured on."""
@@ -205,12 +208,12 @@ class Runner:
             owner += [number] * len(judged)
             ends.append(end - 1)
         device = hidden_TC.device
-        index = torch.tensor([s.index for s in strands], device=device)
-        self._buffers.hidden_BC[index] = hidden_TC[torch.tensor(ends, device=device)]
-        logits = self._network.text.logits(hidden_TC[torch.tensor(chosen, device=device)])
+        index = to_device([strand.index for strand in strands], device)
+        self._buffers.hidden_BC[index] = hidden_TC[to_device(ends, device)]
+        logits = self._network.text.logits(hidden_TC[to_device(chosen, device)])
         out = torch.zeros(len(chosen), N_FIELDS, device=device)
         if any(strand.skill.prompt.targets for strand in strands):
-            write_targets(logits, torch.tensor(targets, device=device), out)
+            write_targets(logits, to_device(targets, device), out)
         self._reader.read(logits, out, None, _first_draws([strands[i] for i in owner], device))
         meanwhile()
         reads: list[list[Read]] = [[] for _ in strands]
@@ -230,9 +233,9 @@ def _first_draws(strands: Sequence[Strand], device: torch.device) -> Nucleus | N
     if not any(skill.temperature > 0 for skill in skills):
         return None
     return Nucleus(
-        torch.tensor([skill.temperature for skill in skills], device=device),
-        torch.tensor([skill.top_p for skill in skills], device=device),
-        torch.tensor([skill.draw(0) for skill in skills], device=device),
+        to_device([skill.temperature for skill in skills], device),
+        to_device([skill.top_p for skill in skills], device),
+        to_device([skill.draw(0) for skill in skills], device),
     )
 
 

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.moondream import FailedResult, QueryRequest
-from pipeline.moondream.crops import Crops, make_crops
+from pipeline.moondream.crops import Crops, as_writeable, make_crops
 from pipeline.moondream.engine import CUT_MEANWHILE
 from pipeline.moondream.strands import RequestTicket
 from pipeline.moondream.uploads import RING, CudaSideLane, Mark, PictureUploads
@@ -128,11 +129,20 @@ def test_buffers_are_used_again() -> None:
 
 
 def test_read_only_frames_are_not_copied_on_a_cpu() -> None:
-    """A picture that is not resized is cut where it lies, though it may not be written to."""
+    """A picture is read where it lies, though it may not be written to; its crops are their own."""
     (frame,) = noise(1, 42, 42)
-    crops = make_crops(frame, TINY.vision)
-    assert np.shares_memory(crops.pixels.numpy(), frame)
+    seen: list[NDArray[np.uint8]] = []
+
+    def send(pixels: NDArray[np.uint8]) -> Tensor:
+        seen.append(pixels)
+        return torch.from_numpy(as_writeable(pixels))
+
+    crops = make_crops(frame, TINY.vision, send=send)
+    assert seen[0] is frame
+    assert np.shares_memory(as_writeable(frame), frame)
     assert not frame.flags.writeable
+    assert np.array_equal(crops.pixels[0].numpy(), frame)
+    assert not np.shares_memory(crops.pixels.numpy(), frame)
 
 
 def test_pictures_are_cut_while_the_batch_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
