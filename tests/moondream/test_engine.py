@@ -178,7 +178,7 @@ def test_random_mixes_in_graphs(seed: int, monkeypatch: pytest.MonkeyPatch) -> N
     rng = random.Random(40 + seed)
     capture = refuse_some(seed) if seed % 2 else run_it_again
     engine = build(*ENGINES[seed], capture=capture)
-    for _ in range(15):
+    for _ in range(8):
         run_mix(engine, rng)
     counts = engine.graph_counts()
     assert counts.replays > 0

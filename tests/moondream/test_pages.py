@@ -200,7 +200,7 @@ def test_random_mixes_with_kept_pages(seed: int) -> None:
     """Reuse, giving up and moving change no answer."""
     rng = random.Random(70 + seed)
     engine = build(*ENGINES[seed])
-    for _ in range(15):
+    for _ in range(8):
         run_mix(engine, rng)
     counts = engine.picture_counts()
     assert counts.reused > 0
