@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 import transformers
@@ -26,6 +27,8 @@ from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.inference.engines._coco import WEIGHTS
 from pipeline.inference.engines._coco.detector import Coco
 from pipeline.inference.engines._onnx.detector import OnnxDetector
+from pipeline.inference.engines._onnx.file import surface_of
+from pipeline.inference.engines._onnx.formats import net_size
 from pipeline.inference.engines._onnx.session import Net
 from pipeline.inference.engines.coco import CocoConfig
 from pipeline.inference.engines.onnx import OnnxConfig
@@ -679,8 +682,11 @@ def refused(config: OnnxConfig) -> str:
         (b"", "cannot be loaded"),
         (b"not a net at all, but text", "cannot be loaded"),
         (WEIGHTS.read_bytes()[:2_000_000], "cannot be loaded"),
+        (b"PK\x03\x04 and so on", "cannot be loaded"),
+        (b"<!DOCTYPE html>", "cannot be loaded"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "cannot be loaded"),
     ],
-    ids=["missing", "empty", "text", "truncated"],
+    ids=["missing", "empty", "text", "truncated", "archive", "page", "pointer"],
 )
 def test_files_that_are_no_nets(tmp_path: Path, content: bytes | None, said: str) -> None:
     """Each with its name and what is wrong, at a check and at the start."""
@@ -693,6 +699,70 @@ def test_files_that_are_no_nets(tmp_path: Path, content: bytes | None, said: str
     for sentence in (lack.message, refused(config)):
         assert str(file) in sentence
         assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "copy or export it again"),
+        (b"not a net at all, but text", "export the model as ONNX"),
+        (WEIGHTS.read_bytes()[:2_000_000], "its end is missing; copy it again"),
+        (b"PK\x03\x04 and so on", "a model that PyTorch saved; export that as ONNX"),
+        (b"<!DOCTYPE html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\nsize 3\n", "`git lfs pull` fetches"),
+    ],
+    ids=["empty", "text", "truncated", "archive", "page", "pointer"],
+)
+def test_what_people_take_for_a_net_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    """A check says what the file is instead, and what to do about it."""
+    file = tmp_path / "net.onnx"
+    file.write_bytes(content)
+    (lack,) = OnnxConfig(model=file, classes="coco").lacks()
+    assert said in lack.message
+
+
+def test_weights_that_were_left_behind_are_named(tmp_path: Path) -> None:
+    """A check says which file is missing beside a net that keeps its weights in another."""
+    whole = onnx.load(write_net(tmp_path / "whole.onnx", yolov8().tables, side=SIDE_WH))
+    file = tmp_path / "net.onnx"
+    onnx.save(whole, file, save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    config = OnnxConfig(model=file, classes=NAMES)
+    assert list(config.lacks()) == []
+    (tmp_path / "net.onnx.data").unlink()
+    (lack,) = config.lacks()
+    assert (lack.key, lack.is_fatal) == ("model", True)
+    assert f"{file} keeps its weights in net.onnx.data, which is not beside it" in lack.message
+
+
+def test_a_net_that_is_too_new_is_said_in_a_sentence(tmp_path: Path) -> None:
+    """Without the library's own places in its code, and with the way out."""
+    newer = onnx.load(write_net(tmp_path / "net.onnx", yolov8().tables, side=SIDE_WH))
+    newer.ir_version = 99
+    file = tmp_path / "newer.onnx"
+    file.write_bytes(newer.SerializeToString())
+    said = refused(OnnxConfig(model=file, classes=NAMES))
+    assert f"{file} cannot be loaded: Unsupported model IR version: 99" in said
+    assert "install a newer onnxruntime, or export it with an older opset" in said
+
+
+@pytest.mark.parametrize(
+    ("imgsz", "wanted"),
+    [
+        ("[384, 640]", (640, 384)),
+        ("320", (320, 320)),
+        ("[0, 0]", (640, 640)),
+        ("[640000, 640000]", (640, 640)),
+        ("[64]", (640, 640)),
+    ],
+)
+def test_a_size_in_the_metadata_is_a_hint(
+    tmp_path: Path, imgsz: str, wanted: tuple[int, int]
+) -> None:
+    """One that no picture can have is not taken."""
+    file = write_net(
+        tmp_path / "net.onnx", yolov8().tables, open_sides=True, metadata={"imgsz": imgsz}
+    )
+    assert net_size(surface_of(file), None) == wanted
 
 
 NO_DETECTORS: dict[str, tuple[dict[str, NDArray[Any]], dict[str, Any], str]] = {
@@ -714,6 +784,26 @@ NO_DETECTORS: dict[str, tuple[dict[str, NDArray[Any]], dict[str, Any], str]] = {
         "map4 [1, 3, 2, 3, 8]; say what they mean with `format` (yolov5, ",
     ),
     "grey": ({"o": random(1, 7, CELLS)}, {"extra_inputs": {"z": ((1, 9), 1)}}, "wants more than"),
+    "two pictures": (
+        {"o": random(1, 7, CELLS)},
+        {"extra_inputs": {"before": ((1, 3, 64, 96), 1)}},
+        "takes 2 pictures at once: its inputs are images [1, 3, 64, 96], before [1, 3, 64, 96]",
+    ),
+    "other numbers": (
+        {"o": random(1, 7, CELLS)},
+        {"input_type": TensorProto.INT8},
+        "takes pictures as int8, which they cannot be given as; export it with an input of ",
+    ),
+    "names from one": (
+        {"output0": random(1, 4 + 3, CELLS)},
+        {"metadata": {"names": "{1: 'a', 2: 'b', 3: 'c'}"}},
+        "names class number 3 in its metadata, but the first is 0 and the last 2; list them",
+    ),
+    "names below nothing": (
+        {"output0": random(1, 4 + 3, CELLS)},
+        {"metadata": {"names": "{-1: 'a', 1: 'b', 2: 'c'}"}},
+        "names class number -1 in its metadata, but the first is 0 and the last 2; list them",
+    ),
     "two that fit": (
         {"out": random(1, CELLS, 9)},
         {},

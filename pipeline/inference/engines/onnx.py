@@ -253,6 +253,13 @@ class OnnxConfig(EngineConfigBase):
         except NotOnnxError as error:
             yield Lack("model", f"{self.model} cannot be loaded: {error}")
             return
+        for name in surface.data_files:
+            if not (self.model.parent / name).is_file():
+                yield Lack(
+                    "model",
+                    f"{self.model} keeps its weights in {name}, which is not beside it; copy "
+                    "that file there too, or export the model as one file",
+                )
         try:
             self._check(surface)
         except FormatError as problem:

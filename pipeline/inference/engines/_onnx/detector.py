@@ -27,6 +27,7 @@ from pipeline.inference.engines._onnx.formats import (
     ImageInput,
     Layout,
     class_names,
+    counted,
     image_input,
     net_size,
     recognised,
@@ -159,8 +160,6 @@ class OnnxDetector:
         config, net = self._config, self._net
         surface = Surface(net.inputs, net.outputs, net.metadata)
         self._image = image_input(surface)
-        if self._image.type not in _TYPES:
-            raise FormatError("model", f"takes pictures of {self._image.type}, not of numbers")
         size_wh = net_size(surface, config.sides)
         # Refused before it is run: not a detector, or not the one that was stated.
         recognised(surface, config.format, config.classes, config.sides)
@@ -181,10 +180,10 @@ class OnnxDetector:
         self._feed = self._feed_of(layout.format, size_wh)
         batch = "any number of pictures" if self._image.batch is None else self._image.batch
         logger.info(
-            "%s is %s with %d classes, %dx%d, %s at a time, on %s",
+            "%s is %s with %s, %dx%d, %s at a time, on %s",
             config.model.name,
             layout.format,
-            len(names),
+            counted(len(names)),
             *size_wh,
             batch,
             net.provider,

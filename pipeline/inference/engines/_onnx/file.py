@@ -35,6 +35,8 @@ class Surface:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    data_files: tuple[str, ...] = ()
+    """Files beside this one that hold its weights."""
 
 
 class NotOnnxError(ValueError):
@@ -55,8 +57,16 @@ _TYPES = {
 # Field numbers of onnx.proto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
-_TENSOR_NAME = 8
+_TENSOR_NAME, _TENSOR_EXTERNAL = 8, 13
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5
+_CUT_OFF = "it is not an ONNX model, or not all of one: its end is missing; copy it again"
+_OTHERS = {
+    b"version https://git-lfs": "it is only a pointer of Git LFS; `git lfs pull` fetches the model",
+    b"PK": "it is an archive, such as a model that PyTorch saved; export that as ONNX",
+    b"\x89HDF": "it is an HDF5 file, such as a model that Keras saved; convert that to ONNX",
+    b"<": "it is a web page or XML and no ONNX model; download the model again",
+}
+"""How files that people take for an ONNX model begin, and what to do."""
 
 
 def surface_of(path: Path) -> Surface:
@@ -65,8 +75,11 @@ def surface_of(path: Path) -> Surface:
         try:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError:
-            raise NotOnnxError("it is empty") from None
+            raise NotOnnxError("it is empty; copy or export it again") from None
         with data:
+            for beginning, problem in _OTHERS.items():
+                if data[: len(beginning)] == beginning:
+                    raise NotOnnxError(problem)
             return _surface(data)
 
 
@@ -80,8 +93,9 @@ def _surface(data: mmap.mmap) -> Surface:
             pair = dict(_fields(data, value))
             metadata[_text(data, pair.get(1))] = _text(data, pair.get(2))
     if graph is None:
-        raise NotOnnxError("it holds no net")
+        raise NotOnnxError("it is not an ONNX model: it holds no net; export the model as ONNX")
     inputs, outputs, weights = [], [], set()
+    data_files: dict[str, None] = {}
     for number, value in _fields(data, graph):
         if not isinstance(value, tuple):
             continue
@@ -90,12 +104,28 @@ def _surface(data: mmap.mmap) -> Surface:
         elif number == _GRAPH_OUTPUT:
             outputs.append(_tensor(data, value))
         elif number == _GRAPH_INITIALIZER:
-            weights.add(_text(data, dict(_fields(data, value)).get(_TENSOR_NAME)))
+            name, location = _weight(data, value)
+            weights.add(name)
+            if location:
+                data_files[location] = None
     # Old files list their weights as inputs too.
     fed = tuple(tensor for tensor in inputs if tensor.name not in weights)
     if not fed or not outputs:
         raise NotOnnxError("its net has no input or no output")
-    return Surface(fed, tuple(outputs), metadata)
+    return Surface(fed, tuple(outputs), metadata, tuple(data_files))
+
+
+def _weight(data: mmap.mmap, span: Span) -> tuple[str, str]:
+    """The name of a weight, and the file that holds it; empty where this one does."""
+    name, location = "", ""
+    for number, value in _fields(data, span):
+        if number == _TENSOR_NAME:
+            name = _text(data, value)
+        elif number == _TENSOR_EXTERNAL and isinstance(value, tuple):
+            pair = dict(_fields(data, value))
+            if _text(data, pair.get(1)) == "location":
+                location = _text(data, pair.get(2))
+    return name, location
 
 
 def _tensor(data: mmap.mmap, span: Span) -> Tensor:
@@ -138,9 +168,9 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
         elif wire in (_FIXED_32, _FIXED_64):
             length = 4 if wire == _FIXED_32 else 8
         else:
-            raise NotOnnxError("it is not an ONNX model")
+            raise NotOnnxError("it is not an ONNX model; export the model as ONNX")
         if at + length > end:
-            raise NotOnnxError("it is not an ONNX model, or not all of one: its end is missing")
+            raise NotOnnxError(_CUT_OFF)
         yield number, (at, at + length)
         at += length
 
@@ -149,13 +179,13 @@ def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= end:
-            raise NotOnnxError("it is not an ONNX model, or not all of one: its end is missing")
+            raise NotOnnxError(_CUT_OFF)
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise NotOnnxError("it is not an ONNX model")
+    raise NotOnnxError("it is not an ONNX model; export the model as ONNX")
 
 
 def _text(data: mmap.mmap, value: int | Span | None) -> str:

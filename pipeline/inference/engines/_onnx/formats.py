@@ -140,6 +140,9 @@ class _Seen:
         return bool(self.grid(boxes) or self.grid(boxes, 3))
 
 
+_LARGEST_SIDE = 8192
+IMAGE_TYPES = ("float", "float16", "uint8", "double")
+"""What pictures can be given as."""
 SIZES = ("orig_target_sizes", "orig_target_size", "orig_sizes", "orig_size", "target_sizes")
 PADDLE_SIZES = ("im_shape", "scale_factor")
 MASK = "pixel_mask"
@@ -149,12 +152,19 @@ def image_input(surface: Surface) -> ImageInput:
     """The input for pictures; raises FormatError where there is none, or one it cannot feed."""
     pictures = [tensor for tensor in surface.inputs if len(tensor.shape) == 4]
     if len(pictures) != 1:
+        several = f"{len(pictures)} pictures at once" if pictures else "no picture"
         raise FormatError(
             "model",
-            f"takes no picture: its inputs are {_listed(surface.inputs)}, and one of "
+            f"takes {several}: its inputs are {_listed(surface.inputs)}, and one of "
             "[batch, 3, height, width] is needed",
         )
     (tensor,) = pictures
+    if tensor.type not in IMAGE_TYPES:
+        raise FormatError(
+            "model",
+            f"takes pictures as {tensor.type}, which they cannot be given as; export it with an "
+            "input of float32, float16 or uint8",
+        )
     batch, *others = tensor.shape
     if others[0] != 3 and others[2] == 3:
         sides, channels_first = (others[1], others[0]), False
@@ -192,9 +202,11 @@ def net_size(surface: Surface, wanted: tuple[int, int] | None) -> tuple[int, int
     try:
         said = ast.literal_eval(surface.metadata.get("imgsz", ""))
         height, width = (said, said) if isinstance(said, int) else said
-        return int(width), int(height)
+        if 1 <= int(width) <= _LARGEST_SIDE and 1 <= int(height) <= _LARGEST_SIDE:
+            return int(width), int(height)
     except (ValueError, SyntaxError, TypeError):
-        return DEFAULT_SIDE, DEFAULT_SIDE
+        pass  # written by whoever made the file, and only a hint
+    return DEFAULT_SIDE, DEFAULT_SIDE
 
 
 def recognised(
@@ -237,7 +249,7 @@ def _not_recognised(seen: _Seen, stated: str, found: Sequence[Layout]) -> Format
     outputs = f"its output{'s are' if len(seen.outputs) > 1 else ' is'} {_listed(seen.outputs)}"
     if found and stated == "auto":
         choices = " or ".join(
-            f"{layout.format}" + (f" with {layout.width} classes" if layout.width else "")
+            f"{layout.format}" + (f" with {counted(layout.width)}" if layout.width else "")
             for layout in found
         )
         return FormatError("format", f"may be {choices}: {outputs}; say which with `format`")
@@ -268,10 +280,18 @@ def class_names(surface: Surface, layout: Layout, classes: Classes) -> Mapping[i
         return names
     said = in_metadata(surface.metadata)
     if said is not None:
-        if width is not None and (max(said) >= width or _is_short(layout, len(said), width)):
+        if width is not None and (len(said) > width or _is_short(layout, len(said), width)):
             raise FormatError(
                 "classes",
-                f"names {len(said)} classes in its metadata, but its net has {width}; "
+                f"names {counted(len(said))} in its metadata, but its net has {width}; "
+                "list them in the net's order with `classes`",
+            )
+        if min(said) < 0 or (width is not None and max(said) >= width):
+            number = min(said) if min(said) < 0 else max(said)
+            last = "" if width is None else f" and the last {width - 1}"
+            raise FormatError(
+                "classes",
+                f"names class number {number} in its metadata, but the first is 0{last}; "
                 "list them in the net's order with `classes`",
             )
         return said
@@ -287,9 +307,14 @@ def class_names(surface: Surface, layout: Layout, classes: Classes) -> Mapping[i
         )
     raise FormatError(
         "classes",
-        f"does not name its {width} class{'es' if width > 1 else ''}; list "
+        f"does not name its {counted(width)}; list "
         f"{'them in the net' + chr(39) + 's order' if width > 1 else 'it'} with `classes`",
     )
+
+
+def counted(classes: int) -> str:
+    """So many classes, in words."""
+    return "1 class" if classes == 1 else f"{classes} classes"
 
 
 def _is_short(layout: Layout, named: int, width: int) -> bool:
@@ -307,11 +332,11 @@ def _misfit(names: Mapping[int, str], width: int | None, classes: Classes) -> st
     if width is None:
         return None
     if max(names) >= width or min(names) < 0:
-        return f"has {width} classes, but `classes` names number {max(names)}; the first is 0"
+        return f"has {counted(width)}, but `classes` names number {max(names)}; the first is 0"
     if isinstance(classes, Mapping) or len(names) == width or max(names) == width - 1:
         return None
     return (
-        f"has {width} classes, but `classes` names {len(names)}; list all of them in the net's "
+        f"has {counted(width)}, but `classes` names {len(names)}; list all of them in the net's "
         f"order, or those that matter by number, such as {{1: {next(iter(names.values()))}}}"
     )
 

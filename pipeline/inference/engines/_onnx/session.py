@@ -134,7 +134,15 @@ def plain_error(error: Exception) -> str:
     """What an exception of the library says, in one line and without its own marks."""
     said = " ".join(str(error).split())
     said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", said)
-    return re.sub(r"^Load model from \S+ failed:\s*", "", said)[:300] or type(error).__name__
+    said = re.sub(r"^Load model from \S+ failed:\s*", "", said)
+    # Where in its own code it stood, up to the end of the function's signature.
+    said = re.sub(r"^/\S+\.(?:h|cc|cpp|cu):\d+ [^()]*\([^()]*\) (?=\S)", "", said)
+    too_new = re.search(
+        r"Unsupported model IR version|under development and support for this", said
+    )
+    if too_new:
+        return f"{said[:200]}; install a newer onnxruntime, or export it with an older opset"
+    return said[:300] or type(error).__name__
 
 
 def _tensor(given: Any) -> Tensor:
