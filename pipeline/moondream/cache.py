@@ -157,8 +157,10 @@ class KvCache:
 
     def swap_pages(self, one: int, other: int) -> None:
         """Exchange two pages."""
-        for tensor in (self.page_k, self.page_v):
-            first = tensor[:, one].clone()
+        tensors = self.page_k, self.page_v
+        # Both first: without the memory for them nothing is exchanged, rather than a half.
+        firsts = [tensor[:, one].clone() for tensor in tensors]
+        for tensor, first in zip(tensors, firsts, strict=True):
             tensor[:, one] = tensor[:, other]
             tensor[:, other] = first
 

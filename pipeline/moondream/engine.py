@@ -17,7 +17,7 @@ from pipeline.moondream.graphs import Capture, CudaCapture, GraphCounts
 from pipeline.moondream.network import Network
 from pipeline.moondream.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.plan import Plan, plan, yes_no_tokens
-from pipeline.moondream.reads import Read, TokenReader
+from pipeline.moondream.reads import Read, RowKind, TokenReader
 from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
 from pipeline.moondream.scheduler import InUse, Scheduler, picture_cost
 from pipeline.moondream.skills.base import Language
@@ -177,7 +177,7 @@ class MoondreamBatcher:
         with torch.inference_mode(), self._runner.on_device():
             self._drop_cancelled()
             self._cut_next_pictures()
-            newcomers = self._scheduler.admit()
+            newcomers = self._admit()
             if newcomers:
                 self._prefill(newcomers)
             elif self._scheduler.running:
@@ -224,10 +224,15 @@ class MoondreamBatcher:
                         self._runner.look_at(picture)
                     if not is_there(picture):
                         self._runner.cut(picture)
-                # torch raises RuntimeError for a lack of memory, pinned or not.
-                except (PictureError, RuntimeError) as error:
+                # Whatever it is, as a lack of memory or what a library says of a broken file: it is
+                # this picture's alone.
+                except Exception as error:  # noqa: BLE001 - see above
                     is_said = isinstance(error, PictureError)
-                    reason = str(error) if is_said else f"cutting the picture failed: {error}"
+                    if most is not None and not is_said:
+                        break  # there may be memory for it when the device is at rest
+                    reason = f"cutting the picture failed: {type(error).__name__}: {error}"
+                    if is_said:
+                        reason = str(error)
                     for strand in [one for one in self._scheduler.live() if one.picture is picture]:
                         self._fail(strand, reason)
             crops += picture_cost(picture)
@@ -242,9 +247,21 @@ class MoondreamBatcher:
         if self._has_side_lane and not self.stages.is_on:
             self._cut_next_pictures(CUT_MEANWHILE)
 
+    def _admit(self) -> list[Strand]:
+        try:
+            return self._scheduler.admit()
+        except BaseException as error:
+            # Those that have their places already would wait in them for ever.
+            for strand in list(self._scheduler.running.values()):
+                if strand.row is not None and strand.row.kind is RowKind.IDLE:
+                    self._fail(strand, f"starting failed: {type(error).__name__}: {error}")
+            raise
+
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
         try:
             found = self._runner.prefill(newcomers, self._prepare_meanwhile)
+            for strand, reads in zip(newcomers, found, strict=True):
+                self._go_on(strand, reads, is_first=True)
         except BaseException as error:
             # What they have in the cache is half filled, and nobody may go on with it.
             reason = f"reading the prompt failed: {type(error).__name__}: {error}"
@@ -255,12 +272,20 @@ class MoondreamBatcher:
                 if not page.is_filled:
                     self._fail_page(page, reason)
             raise
-        for strand, reads in zip(newcomers, found, strict=True):
-            self._go_on(strand, reads, is_first=True)
 
     def _cycle(self) -> None:
+        strands = list(self._scheduler.running.values())
+        try:
+            for strand, reads in zip(strands, self._run_cycle(strands), strict=True):
+                self._go_on(strand, reads, is_first=False)
+        except BaseException as error:
+            # The device may have gone a step further than what is known of them here.
+            for strand in strands:
+                self._fail(strand, f"a step failed: {type(error).__name__}: {error}")
+            raise
+
+    def _run_cycle(self, strands: Sequence[Strand]) -> list[list[Read]]:
         scheduler, runner = self._scheduler, self._runner
-        strands = list(scheduler.running.values())
         program = runner.program(strands)
         scheduler.begin_cycle(program.steps)
         for strand in strands:
@@ -272,9 +297,7 @@ class MoondreamBatcher:
             shape = scheduler.present_shape(least)
         else:
             scheduler.move_within(shape)
-        found = runner.cycle(strands, program, shape, self._prepare_meanwhile)
-        for strand, reads in zip(strands, found, strict=True):
-            self._go_on(strand, reads, is_first=False)
+        return runner.cycle(strands, program, shape, self._prepare_meanwhile)
 
     def _go_on(self, strand: Strand, reads: Sequence[Read], is_first: bool) -> None:
         """Give a skill its reads, and do what it asks for next."""

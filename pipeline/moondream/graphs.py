@@ -8,6 +8,7 @@ fixed addresses and never waits for the host.
 """
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class GraphCounts:
     failures: int = 0
 
 
+# torch captures one graph at a time in a process: it waits for the whole device first, which spoils
+# what another engine captures there just then.
+_CAPTURING = threading.Lock()
+
+
 class CudaCapture:
     """Records work as a CUDA graph and returns what replays it; the work does not run meanwhile.
 
@@ -70,18 +76,39 @@ class CudaCapture:
     """
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Work) -> Work:
         """Capture on the current device, which must be the one this was made for."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-        ):
-            work()
+        with _CAPTURING:
+            graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._device)
+            try:
+                with torch.cuda.graph(
+                    graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+                ):
+                    work()
+            except BaseException:
+                self._leave(current)
+                raise
         replay: Work = graph.replay
         return replay
+
+    def _leave(self, stream: torch.cuda.Stream) -> None:
+        """Undo what torch leaves behind when a capture fails.
+
+        It stays on the stream of the capture. Its allocator, before torch 2.13, goes on as if that
+        still captured: it refuses all later captures with this pool, and never frees what several
+        streams have used, as pictures that were cut on the side.
+        """
+        torch.cuda.set_stream(stream)
+        try:
+            torch._C._cuda_endAllocateToPool(self._device.index, self._pool)
+        except RuntimeError:
+            return  # it had ended
+        # Its allocator of pinned memory has no such way out, but a pool of another name is free.
+        self._pool = torch.cuda.graph_pool_handle()
 
 
 def ladder(most: Shape) -> tuple[Shape, ...]:
@@ -169,7 +196,10 @@ class GraphedCycles:
         self._run(program, shape)
         self._eager += 1
         if self._capture is not None and shape in self.rungs:
-            self._keep(key, self._capture)
+            refusal = self._refused.get(key)
+            # What lies in use may have the shape of a rung by chance, also of one that was refused.
+            if refusal is None or refusal.is_due:
+                self._keep(key, self._capture)
 
     def _keep(self, key: Key, capture: Capture) -> None:
         started = perf_counter()
@@ -215,6 +245,11 @@ class _FailedCapture:
     def has_waited(self) -> bool:
         """Count a cycle, and return whether it is time to try again."""
         self.cycles += 1
+        return self.is_due
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to try again."""
         return self.tries < MAX_TRIES and self.cycles > RETRY_AFTER
 
 

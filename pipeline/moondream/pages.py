@@ -119,13 +119,13 @@ class Pages:
 
     def use(self, page: PicturePage) -> None:
         """Let one more picture use a page."""
-        self._reused += 1
-        page.users += 1
         if page.key is not None and page.key in self._kept:
-            del self._kept[page.key]
             lowest = self._lowest(below=page.place)
             if lowest < page.place:
                 self._move(page, lowest)
+            del self._kept[page.key]
+        self._reused += 1
+        page.users += 1
 
     def give(self, page: PicturePage) -> None:
         """Note that a picture does not use its page any more."""

@@ -73,13 +73,14 @@ class Scheduler:
         yield from self.running.values()
 
     def next_pictures(self, count: int) -> list[PictureState]:
-        """Return the pictures in line that start next, `count` at most."""
+        """Return the pictures in line that start next, `count` at most, as `admit` would."""
         pictures: dict[PictureState, None] = {}
         for strand in self._waiting:
             if len(pictures) >= count:
                 break
-            if strand.picture is not None and strand.picture.page is None:
-                pictures[strand.picture] = None
+            picture = strand.picture
+            if picture is not None and picture.page is None and self._has_lane(strand):
+                pictures[picture] = None
         return list(pictures)
 
     def admit(self) -> list[Strand]:
@@ -96,19 +97,22 @@ class Scheduler:
         crops = self._crops_left if self.running else None
         is_fresh = self._crops_left == self._crops_between_cycles
         load = _PrefillLoad(self._pages_per_prefill, crops, is_fresh)
-        while self._waiting:
-            strand = self._waiting[0]
-            if not self._has_lane(strand):
-                passed.append(self._waiting.popleft())
-                continue
-            cost = self._cost(strand)
-            if not self._can_start(strand) or not load.can_add(strand, cost):
-                break
-            load.add(strand, cost)
-            self._start(self._waiting.popleft())
-            admitted.append(strand)
-        self._waiting.extendleft(reversed(passed))
-        self._crops_left -= load.crops
+        try:
+            while self._waiting:
+                strand = self._waiting[0]
+                if not self._has_lane(strand):
+                    passed.append(self._waiting.popleft())
+                    continue
+                cost = self._cost(strand)
+                if not self._can_start(strand) or not load.can_add(strand, cost):
+                    break
+                load.add(strand, cost)
+                self._start(strand)
+                self._waiting.popleft()
+                admitted.append(strand)
+        finally:  # moving a page may fail, and then all others keep their places in line
+            self._waiting.extendleft(reversed(passed))
+            self._crops_left -= load.crops
         return admitted
 
     def begin_cycle(self, forwards: int) -> None:

@@ -66,3 +66,25 @@ def test_what_is_moved_keeps_its_numbers() -> None:
     for tensor in (cache.page_k, cache.page_v):
         assert bool((tensor[:, 0] == 11).all())
         assert bool((tensor[:, 1] == 12).all())
+
+
+def test_pages_are_exchanged_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the memory lacks on the way no page has another's values."""
+    cache = KvCache(TINY, plan_cache(TINY, 4, 4, 10**7), torch.device("cpu"), torch.float32)
+    for place in (0, 1):
+        cache.page_k[:, place] = cache.page_v[:, place] = 10 + place
+    clone, clones = torch.Tensor.clone, 0
+
+    def second_refused(self: torch.Tensor) -> torch.Tensor:
+        nonlocal clones
+        clones += 1
+        if clones == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return clone(self)
+
+    monkeypatch.setattr(torch.Tensor, "clone", second_refused)
+    with pytest.raises(torch.OutOfMemoryError):
+        cache.swap_pages(0, 1)
+    for tensor in (cache.page_k, cache.page_v):
+        assert bool((tensor[:, 0] == 10).all())
+        assert bool((tensor[:, 1] == 11).all())

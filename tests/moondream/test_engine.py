@@ -37,6 +37,7 @@ from tests.moondream.mixes import (
     run_mix,
     submit,
 )
+from tests.moondream.test_uploads import LateLane
 from tests.moondream.tiny import TINY, pictures, tiny_language, tiny_network, tiny_release
 
 
@@ -279,4 +280,60 @@ def test_objects_stop_at_the_last_position() -> None:
     for ticket in tickets:
         assert isinstance(ticket.result, DetectResult | PointResult)
         assert len(ticket.result) < TINY.text.max_context
+    assert_clean(engine)
+
+
+class BrokenFile:
+    """A picture whose library raises what no picture of ours knows of."""
+
+    def convert(self, _: str) -> Any:
+        """Refuse to be read."""
+        raise KeyError("no such plugin")
+
+
+def test_a_picture_that_raises_anything_fails_alone() -> None:
+    """Whatever a library says of a broken file: others, running or in line, are answered."""
+    engine = build(side_lane=LateLane())
+    (text,) = submit(engine, CASES[-2:-1])
+    engine.step()
+    broken: Any = BrokenFile()
+    (bad,) = engine.submit(broken, [REQUESTS[0]])
+    (good,) = engine.submit(pictures()[0], [REQUESTS[0]])
+    engine.run([bad, good, text])
+    assert isinstance(bad.result, FailedResult)
+    assert "cutting the picture failed: KeyError: 'no such plugin'" in bad.result.reason
+    assert_same(good.result, expected((0, REQUESTS[0])))
+    assert_same(text.result, expected(CASES[-2]))
+    assert_clean(engine)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_step_that_breaks_off_is_not_gone_on_with(
+    is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows may be a step further on the device than here: they fail, and no answer is wrong."""
+    engine = build()
+    cases = [CASES[0], CASES[4], CASES[6]]
+    tickets = submit(engine, cases)
+    for _ in range(3):
+        engine.step()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if is_read:
+            patched.setattr(engine._runner._buffers, "read_back", interrupted)
+        else:
+            patched.setattr("pipeline.moondream.skills.text.TextSkill.advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.step()
+    waiting = submit(engine, cases)
+    engine.run([*tickets, *waiting])
+    for case, ticket in zip(cases * 2, [*tickets, *waiting], strict=True):
+        if isinstance(ticket.result, FailedResult):
+            assert ticket in tickets
+            assert "a step failed: KeyboardInterrupt" in ticket.result.reason
+        else:
+            assert_same(ticket.result, expected(case))
     assert_clean(engine)

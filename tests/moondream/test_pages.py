@@ -15,6 +15,7 @@ from tests.moondream.mixes import (
     CASES,
     ENGINES,
     REQUESTS,
+    WITHOUT_PICTURE,
     assert_clean,
     assert_same,
     build,
@@ -239,3 +240,33 @@ def test_a_prefill_that_raises_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     (ticket,) = engine.submit(pictures()[0], [REQUESTS[0]])
     engine.run([ticket])
     assert_same(ticket.result, expected((0, REQUESTS[0])))
+
+
+def test_a_page_that_cannot_be_moved_loses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is about to start keeps the place in line, and the page stays one to be taken."""
+    engine = build()
+    for number in (0, 1):
+        engine.run(engine.submit(pictures()[number], [REQUESTS[0]]))
+    pages = engine._cache.pages
+    occupants = {pages._at[0], pages._at[1]}
+    assert pages.kept == len(occupants) == 2
+
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    # The first starts beside it, the second has to move down where the other is kept.
+    asked = [(None, WITHOUT_PICTURE[0]), *((number, REQUESTS[0]) for number in (0, 1))]
+    tickets = [submit(engine, [case])[0] for case in asked]
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._cache, "swap_pages", no_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            engine.run(tickets)
+    engine.run(tickets)
+    for case, ticket in zip(asked, tickets, strict=True):
+        if isinstance(ticket.result, FailedResult):
+            assert "starting failed: OutOfMemoryError" in ticket.result.reason
+        else:
+            assert_same(ticket.result, expected(case))
+    assert not isinstance(tickets[-1].result, FailedResult)
+    assert_clean(engine)
+    assert pages.free == pages.kept + pages._at.count(None)

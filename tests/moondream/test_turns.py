@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.moondream import CaptionRequest, DetectRequest, QueryRequest, Request
 from pipeline.moondream.engine import CROPS_BETWEEN_CYCLES, MoondreamBatcher
 from pipeline.moondream.scheduler import PREFILL_AS_CROPS, PREFIX_AS_CROPS
+from pipeline.moondream.strands import LANES
 from tests.moondream.mixes import assert_clean, build
 
 ENDLESS = QueryRequest("go on", max_tokens=140, temperature=50.0, top_p=1.0, seed=0)
@@ -142,4 +143,22 @@ def test_neither_starves(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = PREFILL_AS_CROPS + PREFIX_AS_CROPS + 13
     assert largest > budget or budget == CROPS_BETWEEN_CYCLES
     assert all(wait <= max(budget, alone) for wait in diary.longest_waits())
+    assert_clean(engine)
+
+
+def test_a_crowd_about_one_picture_blocks_no_other() -> None:
+    """Many that ask about equal pictures wait for a lane; whoever has another picture does not."""
+    engine = build(max_batch=24, per_prefill=3)
+    crowded, other = noise(42, 42, 2)
+    crowd = [engine.submit(crowded.copy(), [ENDLESS])[0] for _ in range(LANES + 6)]
+    while engine.in_use().rows < LANES:
+        engine.step()
+    (ticket,) = engine.submit(other, [ONE_BOX])
+    for _ in range(8):
+        engine.step()
+    assert ticket.is_done
+    assert not any(one.is_done for one in crowd)
+    for one in crowd:
+        one.cancel()
+    engine.run(crowd)
     assert_clean(engine)

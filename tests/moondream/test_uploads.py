@@ -203,8 +203,39 @@ def test_a_picture_without_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -
     bad, good = (engine.submit(one, [REQUESTS[0]])[0] for one in (large, small))
     engine.run([bad, good])
     assert isinstance(bad.result, FailedResult)
-    assert "cutting the picture failed: CUDA error" in bad.result.reason
+    assert "cutting the picture failed: RuntimeError: CUDA error" in bad.result.reason
     assert_same(good.result, expected((0, REQUESTS[0])))
+
+
+def test_memory_that_lacks_only_while_the_device_works_fails_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A picture that cannot be cut ahead of time is cut in its turn."""
+    lane = LateLane()
+    engine = build(side_lane=lane)
+    endless = QueryRequest("go on", max_tokens=40, temperature=50.0, top_p=1.0, seed=0)
+    (text,) = engine.submit(None, [endless])
+    engine.step()
+    pinned, tickets, refused = lane.pinned, [], []
+    cut = type(engine)._cut_next_pictures
+
+    def arriving(self: Any, most: int | None = None) -> None:
+        if most is not None and not tickets:
+            tickets.extend(engine.submit(pictures()[1], [REQUESTS[0]]))
+
+            def short_of_memory(n_bytes: int) -> Tensor:
+                refused.append(n_bytes)
+                raise RuntimeError("CUDA error: out of memory")
+
+            monkeypatch.setattr(lane, "pinned", short_of_memory)
+        cut(self, most)
+        monkeypatch.setattr(lane, "pinned", pinned)
+
+    monkeypatch.setattr(type(engine), "_cut_next_pictures", arriving)
+    engine.step()
+    assert refused
+    engine.run([*tickets, text])
+    assert_same(tickets[0].result, expected((1, REQUESTS[0])))
 
 
 @pytest.mark.gpu
