@@ -216,7 +216,9 @@ def test_memory_that_lacks_only_while_the_device_works_fails_nobody(
     endless = QueryRequest("go on", max_tokens=40, temperature=50.0, top_p=1.0, seed=0)
     (text,) = engine.submit(None, [endless])
     engine.step()
-    pinned, tickets, refused = lane.pinned, [], []
+    pinned = lane.pinned
+    tickets: list[RequestTicket] = []
+    refused: list[int] = []
     cut = type(engine)._cut_next_pictures
 
     def arriving(self: Any, most: int | None = None) -> None:
