@@ -46,7 +46,9 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 def main() -> None:
     """Print all tables."""
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--frames", type=int, default=24, help="for each side of a round")
     arguments.add_argument("--worker", type=int, help=argparse.SUPPRESS)

@@ -125,8 +125,14 @@ def main() -> int:
 
 
 def device_named(name: str) -> torch.device | None:
-    """Return the device, with its number where it is a GPU; None, and a sentence, without CUDA."""
-    device = torch.device(name)
+    """Return the device, with its number where it is a GPU; None, and a sentence, without it."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:  # what the library says lists all that it was ever built for
+        device = torch.device("meta")
+    if device.type not in ("cuda", "cpu"):
+        print(f"device {name!r} is not valid; write cuda, cuda:1 or cpu", file=sys.stderr)
+        return None
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
@@ -134,6 +140,10 @@ def device_named(name: str) -> torch.device | None:
             "there is no CUDA here; --device cpu --dims small tries the script itself",
             file=sys.stderr,
         )
+        return None
+    if (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        print(f"there is no {name} here; the last is cuda:{count - 1}", file=sys.stderr)
         return None
     torch.cuda.set_device(device.index or 0)
     return torch.device("cuda", device.index or 0)

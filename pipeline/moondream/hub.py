@@ -173,7 +173,10 @@ def _absent(file: HubFile) -> str:
 def _unreachable() -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set; fetch it while online"
-    return f"{constants.ENDPOINT} could not be reached"
+    return (
+        f"{constants.ENDPOINT} could not be reached; connect this machine, or download the model "
+        "on another one and give its folder here as `model`"
+    )
 
 
 def _is_reachable(endpoint: str) -> bool:

@@ -205,6 +205,11 @@ def verify(
 
 def _asked(model: str, revision: str | None) -> Wanted:
     """Understand a revision; an unknown repository without one is told which are known."""
+    if Path(model).expanduser().is_dir() or model.startswith(("/", ".", "~")):
+        raise CheckpointError(
+            f"{model} is a folder of this machine and no repository: an engine reads it as it is, "
+            f"with `model: {model}`, and `moonwatch check` says what it lacks"
+        )
     if revision is None and find_model(model) is None:
         return Wanted(None, None)
     return wanted(model, revision)

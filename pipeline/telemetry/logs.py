@@ -62,8 +62,8 @@ def set_up(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "libav", "urllib3", "huggingface_hub"):
-        # Their per-request lines can carry URLs; our own lines say what matters.
+    for chatty in ("httpx", "httpcore", "libav", "urllib3", "huggingface_hub", "pyvips"):
+        # Their lines for every request or picture can carry URLs; our own say what matters.
         logging.getLogger(chatty).setLevel(logging.ERROR)
     return handler
 

@@ -304,6 +304,8 @@ def test_command_lines_that_cannot_be_followed_are_exit_code_2(
     cases = [
         (["--against", str(tmp_path / "none.json")], "none.json cannot be read"),
         (["--table", str(tmp_path / "other.json")], "other.json is no report"),
+        (["--device", "tpu"], "device 'tpu' is not valid; write cuda, cuda:1 or cpu"),
+        (["--device", "mps"], "device 'mps' is not valid"),
     ]
     if not torch.cuda.is_available():
         cases.append(([], "there is no CUDA here"))

@@ -89,6 +89,8 @@ def test_the_known_models_are_listed(tmp_path: Path) -> None:
         (("verify",), 0, "there is no 0.5b model"),
         (("verify", "vikhyatk/moondream2"), 1, "missing"),
         (("verify", "somebody/else"), 1, "is not a known model"),
+        (("verify", "./my-model"), 1, "an engine reads it as it is, with `model: ./my-model`"),
+        (("pull", "/models/my-model"), 1, "is a folder of this machine and no repository"),
         (("pull",), 1, "offline"),
         (("pull", "vikhyatk/moondream2", "--revision", "main"), 1, "is not a release"),
     ],

@@ -86,6 +86,6 @@ def test_setting_up_again_says_nothing_twice() -> None:
 def test_libraries_that_tell_addresses_are_kept_quiet() -> None:
     """A line for each request would hold URLs, and with them tokens."""
     stream = logged("text")
-    for name in ("httpx", "httpcore.connection", "urllib3.connectionpool"):
+    for name in ("httpx", "httpcore.connection", "urllib3.connectionpool", "pyvips"):
         logging.getLogger(name).info("GET https://hook.example/?token=abc")
     assert stream.getvalue() == ""
