@@ -173,10 +173,10 @@ def _untold(model: str, files: str) -> str:
             f"{LATEST_RELEASE}@{files}, or with `release:`; known releases: {', '.join(RELEASES)}"
         )
     close = difflib.get_close_matches(files, RELEASES, n=1, cutoff=0.8)
-    hint = f"did you mean {close[0]}? K" if close else "k"
+    hint = f"did you mean {close[0]}? Known releases" if close else "known releases"
     return (
         f"{files} of {model} is not a release, and a tag or branch may hold any of them; give a "
-        f"release, or RELEASE@{files}; {hint}nown releases: {', '.join(RELEASES)}"
+        f"release, or RELEASE@{files}; {hint}: {', '.join(RELEASES)}"
     )
 
 
