@@ -27,8 +27,8 @@ from benchmarks.random_model import (
 from benchmarks.roofline import Rates, least_seconds, measure
 from pipeline.moondream import DetectResult, EngineOptions, PointResult, Result, TextResult
 from pipeline.moondream.api import choose_device
-from pipeline.moondream.engine import MoondreamBatcher
-from pipeline.moondream.network import Network
+from pipeline.moondream.batch.engine import MoondreamBatcher
+from pipeline.moondream.network.network import Network
 
 WARM_ROUNDS = 3
 

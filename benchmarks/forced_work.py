@@ -16,7 +16,7 @@ from pipeline.moondream import (
     Result,
     TextResult,
 )
-from pipeline.moondream.plan import plan
+from pipeline.moondream.batch.plan import plan
 from pipeline.moondream.skills.base import Language
 
 QUESTION = "person car dog"

@@ -28,11 +28,11 @@ from tokenizers.models import WordLevel
 from benchmarks.random_model import DIMS, SEED
 from pipeline.moondream import Moondream
 from pipeline.moondream.api import choose_device
-from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.releases import LATEST_RELEASE, RELEASES
+from pipeline.moondream.checkpoints.tensors import tensor_table
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network import Network
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
-from pipeline.moondream.tensors import tensor_table
+from pipeline.moondream.network.network import Network
 
 STATUS = Path("/proc/self/status")
 # Rows of the batch: keys and values are claimed at loading and are no part of the figure.

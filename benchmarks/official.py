@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from pipeline.moondream import hub
-from pipeline.moondream.checkpoint import CheckpointFile
-from pipeline.moondream.hub import HubFile
+from pipeline.moondream.checkpoints import hub
+from pipeline.moondream.checkpoints.checkpoint import CheckpointFile
+from pipeline.moondream.checkpoints.hub import HubFile
 
 ENTRY = "moondream.py"
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from pipeline.moondream.crops import Picture, make_crops
-from pipeline.moondream.network import Network
-from pipeline.moondream.plan import plan
+from pipeline.moondream.batch.plan import plan
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.vision import Tiles
+from pipeline.moondream.pictures.crops import Picture, make_crops
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.types import CaptionRequest, DetectRequest, PointRequest, QueryRequest
-from pipeline.moondream.vision import Tiles
 
 XY_STEPS = 2
 

@@ -14,14 +14,14 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from pipeline.moondream.crops import tiling
+from pipeline.moondream.checkpoints.releases import LATEST_RELEASE, RELEASES
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
 from pipeline.moondream.dims import DIMS_05B, DIMS_2B, Dims, RegionDims, TextDims, VisionDims
-from pipeline.moondream.network import Network
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.crops import tiling
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.templates import Ids, Release, Template
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.tokenizer import TextTokenizer
 
 SMALL = Dims(
     text=TextDims(dim=256, ff_dim=1024, n_layers=6, vocab_size=8192, n_heads=4, n_kv_heads=4),

@@ -38,9 +38,14 @@ from pipeline.moondream import (
     Request,
     Result,
 )
-from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.models import DEFAULT_MODEL, KnownModel, find_model, known_models
-from pipeline.moondream.revisions import FOUR_BIT, wanted
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.models import (
+    DEFAULT_MODEL,
+    KnownModel,
+    find_model,
+    known_models,
+)
+from pipeline.moondream.checkpoints.revisions import FOUR_BIT, wanted
 
 CLIP = Path("configs/media/plaza.mp4")
 TOLERANCE = 1e-6  # the last digit of a power differs between scalar and vector code

@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.moondream.crops import make_crops, tiling
 from pipeline.moondream.dims import VisionDims
-from pipeline.moondream.resize import resize, resize_with_vips
+from pipeline.moondream.pictures.crops import make_crops, tiling
+from pipeline.moondream.pictures.resize import resize, resize_with_vips
 
 _CLIP = Path("configs/media/plaza.mp4")
 _SIZES = ((640, 480), (1280, 720), (1920, 1080))

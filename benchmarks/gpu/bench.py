@@ -18,8 +18,8 @@ from benchmarks.forced_work import WrongAnswerError
 from benchmarks.random_model import DIMS, RandomNetwork, language, random_network
 from benchmarks.roofline import Rates, measure
 from pipeline.moondream import EngineOptions, FailedResult, Moondream, Request, Result
+from pipeline.moondream.device.graphs import GraphCounts
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.graphs import GraphCounts
 
 NEEDS_CUDA = {"skipped": "needs CUDA"}
 NO_TIME = {"skipped": "time"}

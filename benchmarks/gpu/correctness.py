@@ -38,14 +38,14 @@ from pipeline.moondream import (
     Result,
     TextResult,
 )
-from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.engine import MoondreamBatcher
-from pipeline.moondream.graphs import Capture, CudaCapture, Work
-from pipeline.moondream.network import Network
-from pipeline.moondream.resize import resize
+from pipeline.moondream.batch.engine import MoondreamBatcher
+from pipeline.moondream.batch.strands import RequestTicket
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.variant import read_variant
+from pipeline.moondream.device.graphs import Capture, CudaCapture, Work
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.resize import resize
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.strands import RequestTicket
-from pipeline.moondream.variant import read_variant
 from tests.golden import golden_set
 
 LEAST_FIRST_BINS = 0.95

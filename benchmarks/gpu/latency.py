@@ -10,7 +10,7 @@ from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures, counted
 from benchmarks.gpu.running import Allowance
 from benchmarks.random_model import frames, make_fresh
 from pipeline.moondream import CaptionRequest, FailedResult, Moondream, QueryRequest, Request
-from pipeline.moondream.strands import RequestTicket
+from pipeline.moondream.batch.strands import RequestTicket
 
 ANSWER_TOKENS = 3
 # Neighbours write until they are replaced.

@@ -21,7 +21,7 @@ from pipeline.moondream import (
     QueryRequest,
     Request,
 )
-from pipeline.moondream.strands import RequestTicket
+from pipeline.moondream.batch.strands import RequestTicket
 
 DETECT_OBJECTS = 3
 CAPTION_TOKENS = 30

@@ -14,9 +14,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.gpu.bench import NEEDS_CUDA, NO_TIME, Bench, Json
 from benchmarks.gpu.running import Allowance, sentence
 from benchmarks.roofline import best_seconds
-from pipeline.moondream.layers import Mlp, Norm
-from pipeline.moondream.tensors import block_linears, tensor_table
-from pipeline.moondream.vision import VisionBlock
+from pipeline.moondream.checkpoints.tensors import block_linears, tensor_table
+from pipeline.moondream.network.layers import Mlp, Norm
+from pipeline.moondream.network.vision import VisionBlock
 
 CROPS = 16
 TOKENS = 16 * 730

@@ -15,7 +15,7 @@ from benchmarks.gpu.bench import NO_TIME, Bench, Json, Pictures
 from benchmarks.gpu.running import Allowance, sentence
 from benchmarks.random_model import LABELS, frames, make_fresh
 from pipeline.moondream import DetectRequest, Moondream
-from pipeline.moondream.crops import make_crops
+from pipeline.moondream.pictures.crops import make_crops
 
 TOP = 25
 OBJECTS = 20  # enough cycles to warm up and to profile one

@@ -12,13 +12,13 @@ from pipeline.cli.options import AsJson
 from pipeline.cli.tables import print_tables
 from pipeline.core.errors import EngineError
 from pipeline.core.machine import how_to_install
+from pipeline.moondream.checkpoints.models import DEFAULT_MODEL, FileState, ModelState
+from pipeline.moondream.checkpoints.models import pull as pull_model
+from pipeline.moondream.checkpoints.models import verify as verify_models
+from pipeline.moondream.checkpoints.releases import RELEASES
+from pipeline.moondream.checkpoints.revisions import NO_SMALL_MODEL
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.models import DEFAULT_MODEL, FileState, ModelState
-from pipeline.moondream.models import pull as pull_model
-from pipeline.moondream.models import verify as verify_models
-from pipeline.moondream.releases import RELEASES
-from pipeline.moondream.resize import has_vips
-from pipeline.moondream.revisions import NO_SMALL_MODEL
+from pipeline.moondream.pictures.resize import has_vips
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def pull(
     """
     state = _translated(lambda: pull_model(model, revision, trust_changed=trust_changed))
     # Reads headers only: whatever a worker would refuse is said now. By name, as it needs torch.
-    checkpoint = importlib.import_module("pipeline.moondream.checkpoint")
+    checkpoint = importlib.import_module("pipeline.moondream.checkpoints.checkpoint")
     _translated(lambda: checkpoint.open_checkpoint(model, revision))
     _say([state], as_json=as_json)
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.moondream.api import Moondream
-    from pipeline.moondream.engine import EngineOptions
+    from pipeline.moondream.batch.engine import EngineOptions
+    from pipeline.moondream.device.graphs import GraphCounts
+    from pipeline.moondream.device.pages import PictureCounts
     from pipeline.moondream.errors import (
         CheckpointError,
         MoondreamError,
         PictureError,
         RequestError,
     )
-    from pipeline.moondream.graphs import GraphCounts
-    from pipeline.moondream.pages import PictureCounts
     from pipeline.moondream.types import (
         CaptionRequest,
         CountRequest,
@@ -68,10 +68,10 @@ __all__ = [
 
 _HOMES = {
     "api": ("Moondream",),
-    "engine": ("EngineOptions",),
+    "batch.engine": ("EngineOptions",),
     "errors": ("CheckpointError", "MoondreamError", "PictureError", "RequestError"),
-    "graphs": ("GraphCounts",),
-    "pages": ("PictureCounts",),
+    "device.graphs": ("GraphCounts",),
+    "device.pages": ("PictureCounts",),
     "types": (
         "CaptionRequest",
         "CountRequest",

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import numpy as np
 import torch
 
-from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.engine import EngineOptions, MoondreamBatcher
+from pipeline.moondream.batch.engine import EngineOptions, MoondreamBatcher
+from pipeline.moondream.batch.strands import RequestTicket
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.models import DEFAULT_MODEL
+from pipeline.moondream.checkpoints.variant import read_variant
+from pipeline.moondream.checkpoints.weights import DTYPES
+from pipeline.moondream.device.graphs import GraphCounts
+from pipeline.moondream.device.pages import PictureCounts
 from pipeline.moondream.errors import MoondreamError, RequestError
-from pipeline.moondream.graphs import GraphCounts
-from pipeline.moondream.models import DEFAULT_MODEL
-from pipeline.moondream.network import Network
-from pipeline.moondream.pages import PictureCounts
-from pipeline.moondream.resize import has_vips
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.resize import has_vips
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.strands import RequestTicket
 from pipeline.moondream.templates import Release, Resizer
 from pipeline.moondream.types import (
     MAX_OBJECTS,
@@ -38,8 +40,6 @@ from pipeline.moondream.types import (
     Result,
     TextResult,
 )
-from pipeline.moondream.variant import read_variant
-from pipeline.moondream.weights import DTYPES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

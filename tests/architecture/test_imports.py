@@ -70,6 +70,9 @@ TABLE: dict[str, tuple[str, ...]] = {
 }
 """Each part and the parts it may import, beside itself. The first name that fits counts."""
 
+OF_THE_MODEL = ("pictures", "network", "checkpoints", "device", "skills", "batch")
+"""Folders of `pipeline.moondream`, each of which imports only those before it."""
+
 HEAVY = (
     "torch",
     "transformers",
@@ -101,6 +104,21 @@ def test_every_part_imports_only_what_it_may() -> None:
         part = part_of(found.module)
         allowed = (part, *TABLE[part])
         if not any(found.imported == a or found.imported.startswith(a + ".") for a in allowed):
+            breaches.append(f"{found.module} imports {found.imported}")
+    assert breaches == []
+
+
+def test_folders_of_the_model_lie_upon_each_other() -> None:
+    """Layers do not know that requests share them, and nobody below knows the front door."""
+    breaches = []
+    for found in imported_everywhere():
+        folder, other = (
+            name.split(".")[2] if name.startswith("pipeline.moondream.") else ""
+            for name in (found.module, found.imported)
+        )
+        if folder in OF_THE_MODEL and (
+            other == "api" or other in OF_THE_MODEL[OF_THE_MODEL.index(folder) + 1 :]
+        ):
             breaches.append(f"{found.module} imports {found.imported}")
     assert breaches == []
 

@@ -27,8 +27,8 @@ from benchmarks.gpu.table import MOST_LINES, page, summary
 from benchmarks.gpu.throughput import measured, warm_up
 from benchmarks.random_model import DIMS, SIZE_BY_CROPS, frames, make_fresh, size_for
 from pipeline.moondream import DetectRequest
-from pipeline.moondream.crops import make_crops
-from pipeline.moondream.graphs import GraphCounts
+from pipeline.moondream.device.graphs import GraphCounts
+from pipeline.moondream.pictures.crops import make_crops
 from tests.golden import golden_set
 
 ROOT = Path(__file__).parents[2]

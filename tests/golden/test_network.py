@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.moondream.cache import KvCache, plan_cache
-from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.crops import make_crops
-from pipeline.moondream.network import Network
-from pipeline.moondream.prefill import PrefixBatch, PromptRow, last_tokens, prefill
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.device.cache import KvCache, plan_cache
+from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, last_tokens, prefill
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.vision import Tiles
+from pipeline.moondream.pictures.crops import make_crops
 from pipeline.moondream.prompts import Prompt, spatial_prompt
-from pipeline.moondream.vision import Tiles
 from tests.golden.golden_set import GOLDEN, arrays, entries, picture
 
 EMBEDDING_TOLERANCE = 1e-5

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipeline.moondream import Moondream
-from pipeline.moondream.cache import plan_cache
+from pipeline.moondream.device.cache import plan_cache
 from tests.golden.golden_set import GOLDEN, answer, compare, entries, load
 
 RESULTS = entries("results.json")

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from pipeline.moondream.checkpoints.tensors import tensor_table
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.tensors import tensor_table
 
 TINY: dict[str, Any] = {
     "text": {

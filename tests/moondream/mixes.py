@@ -22,10 +22,10 @@ from pipeline.moondream import (
     Result,
     TextResult,
 )
-from pipeline.moondream.engine import MoondreamBatcher
-from pipeline.moondream.graphs import Capture
-from pipeline.moondream.strands import RequestTicket
-from pipeline.moondream.uploads import SideLane
+from pipeline.moondream.batch.engine import MoondreamBatcher
+from pipeline.moondream.batch.strands import RequestTicket
+from pipeline.moondream.device.graphs import Capture
+from pipeline.moondream.pictures.uploads import SideLane
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
 REQUESTS: tuple[Request, ...] = (

@@ -25,9 +25,9 @@ from pipeline.moondream.api import (
     choose_resizer,
     halves_of_cuda,
 )
-from pipeline.moondream.engine import EngineOptions
+from pipeline.moondream.batch.engine import EngineOptions
+from pipeline.moondream.checkpoints.releases import RELEASES
 from pipeline.moondream.numbers import number_in
-from pipeline.moondream.releases import RELEASES
 from pipeline.moondream.skills.objects import distinct
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 

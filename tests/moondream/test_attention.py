@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.moondream.attention import merge, merge_over, partial_attention
+from pipeline.moondream.device.attention import merge, merge_over, partial_attention
 
 
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pipeline.moondream.cache import BLOCK_LEN, KvCache, blocks_for, plan_cache
+from pipeline.moondream.device.cache import BLOCK_LEN, KvCache, blocks_for, plan_cache
+from pipeline.moondream.device.slots import Slots
 from pipeline.moondream.dims import DIMS_2B
 from pipeline.moondream.errors import MoondreamError
-from pipeline.moondream.slots import Slots
 from tests.moondream.tiny import TINY
 
 BYTES_BF16 = 2

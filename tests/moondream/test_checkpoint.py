@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.revisions import unclear_folder
 from pipeline.moondream.dims import DIMS_2B
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.revisions import unclear_folder
 from pipeline.testing import patience
 from tests.moondream.checkpoints import (
     TINY,
@@ -125,7 +125,8 @@ def test_a_look_at_a_folder_needs_no_torch(tmp_path: Path) -> None:
     """A check of a file tells the same without it; what it cannot read it leaves to loading."""
     folder = write_folder(tmp_path / "m", random_weights(dtype=torch.float16), unmarked())
     script = (
-        "import sys; from pathlib import Path; from pipeline.moondream import revisions;"
+        "import sys; from pathlib import Path;"
+        "from pipeline.moondream.checkpoints import revisions;"
         "print(revisions.unclear_folder(Path(sys.argv[1]), None, None));"
         "print('torch' in sys.modules)"
     )

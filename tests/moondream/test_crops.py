@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.moondream.crops import make_crops, pixel_lut, tiling, to_rgb
+from pipeline.moondream.checkpoints.releases import RELEASES
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.errors import PictureError
-from pipeline.moondream.network import Network
-from pipeline.moondream.releases import RELEASES
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.crops import make_crops, pixel_lut, tiling, to_rgb
 from tests.moondream.checkpoints import TINY_DIMS, random_weights
 
 VISION = VisionDims()

@@ -16,15 +16,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pipeline.moondream.cache import KvCache, plan_cache
-from pipeline.moondream.cycle import Cycle, Program
-from pipeline.moondream.network import Network
-from pipeline.moondream.plan import yes_no_tokens
-from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
+from pipeline.moondream.batch.plan import yes_no_tokens
+from pipeline.moondream.device.cache import KvCache, plan_cache
+from pipeline.moondream.device.cycle import Cycle, Program
+from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
+from pipeline.moondream.device.reads import TokenReader
+from pipeline.moondream.device.rows import RowBuffers, Shape
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.vision import Tiles
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import TokenReader
-from pipeline.moondream.rows import RowBuffers, Shape
-from pipeline.moondream.vision import Tiles
 from tests.moondream.tiny import TINY, tiny_language, tiny_network
 
 PAGES, ROWS, BLOCKS = 4, 8, 12
@@ -182,7 +182,7 @@ def test_prompts_are_read_on_one_device(network: Network, monkeypatch: pytest.Mo
         kind = torch.long if numbers.dtype.kind == "i" else torch.float32
         return torch.zeros(numbers.shape, dtype=kind, device=device)
 
-    monkeypatch.setattr("pipeline.moondream.prefill.to_device", sent)
+    monkeypatch.setattr("pipeline.moondream.device.prefill.to_device", sent)
     rows = [
         PromptRow(Prompt((1, 2, 3)), 0, [1]),
         PromptRow(Prompt((1, 5, 5, 6, 3), ((1, 0.5), (2, 0.5)), ((3, (0.1, 0.2)),)), 2, [2]),

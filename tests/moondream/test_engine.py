@@ -21,9 +21,9 @@ from pipeline.moondream import (
     QueryRequest,
     Request,
     TextResult,
-    graphs,
 )
-from pipeline.moondream.graphs import Capture, Work
+from pipeline.moondream.device import graphs
+from pipeline.moondream.device.graphs import Capture, Work
 from tests.moondream.mixes import (
     CASES,
     ENGINES,

@@ -10,9 +10,9 @@ from itertools import product
 import pytest
 import torch
 
-from pipeline.moondream import graphs
-from pipeline.moondream.cycle import PREPARED, TEXT, Program
-from pipeline.moondream.graphs import (
+from pipeline.moondream.device import graphs
+from pipeline.moondream.device.cycle import PREPARED, TEXT, Program
+from pipeline.moondream.device.graphs import (
     MAX_TRIES,
     RETRY_AFTER,
     CudaCapture,
@@ -21,7 +21,7 @@ from pipeline.moondream.graphs import (
     Work,
     ladder,
 )
-from pipeline.moondream.rows import Shape
+from pipeline.moondream.device.rows import Shape
 
 DETECT = Program(detect=True, point=False, text=False, reason=False, random=False)
 # A batch of 64 rows of the 2B model.

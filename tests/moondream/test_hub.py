@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.moondream import first_seen, hub, models
+from pipeline.moondream.checkpoints import first_seen, hub, models
+from pipeline.moondream.checkpoints.hub import HubFile
+from pipeline.moondream.checkpoints.models import TOKENIZERS, find_model, known_models, pull, verify
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.hub import HubFile
-from pipeline.moondream.models import TOKENIZERS, find_model, known_models, pull, verify
 from pipeline.testing import patience
 from tests.moondream.checkpoints import TINY, random_weights, write_folder
 from tests.moondream.hub_server import Hub, serving
@@ -30,7 +30,7 @@ STARMIE = TOKENIZERS["starmie-v1"]
 
 _OPEN = """
 import sys
-from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
 from pipeline.moondream.errors import CheckpointError
 try:
     checkpoint = open_checkpoint(sys.argv[1], sys.argv[2] or None)
@@ -41,7 +41,7 @@ except CheckpointError as error:
 
 _OPEN_EACH = """
 import sys
-from pipeline.moondream.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
 from pipeline.moondream.errors import CheckpointError
 for revision in sys.argv[2:]:
     try:
@@ -54,7 +54,7 @@ for revision in sys.argv[2:]:
 _FETCH = """
 import sys
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.hub import HubFile, fetch
+from pipeline.moondream.checkpoints.hub import HubFile, fetch
 try:
     print(fetch(HubFile("a/b", sys.argv[1], sys.argv[2], sha256=sys.argv[3] or None)).read_text())
 except CheckpointError as error:
@@ -223,7 +223,7 @@ def test_a_fine_tuned_model_says_what_it_was_made_from(server: Hub, tmp_path: Pa
 _PULL = """
 import sys
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.models import pull, verify
+from pipeline.moondream.checkpoints.models import pull, verify
 try:
     work = verify if sys.argv[1] == "verify" else pull
     how = {"trust_changed": True} if sys.argv[1] == "trust" else {}

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.moondream.next_token import Draws, greedy, nucleus
+from pipeline.moondream.device.next_token import Draws, greedy, nucleus
 
 PROBS = torch.tensor([0.1, 0.5, 0.05, 0.3, 0.05])
 

@@ -22,11 +22,11 @@ from pipeline.moondream import (
     Request,
     TextResult,
 )
-from pipeline.moondream.checkpoint import open_checkpoint
-from pipeline.moondream.crops import make_crops
+from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
+from pipeline.moondream.checkpoints.releases import LATEST_RELEASE, RELEASES, release_from_config
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network import Network
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES, release_from_config
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.crops import make_crops
 from tests.moondream.checkpoints import byte_tokenizer, write_folder
 from tests.moondream.mixes import assert_same
 from tests.moondream.tiny import random_state

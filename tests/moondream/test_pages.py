@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from pipeline.moondream import DetectRequest, FailedResult, Moondream, PictureCounts
-from pipeline.moondream.engine import EngineOptions
-from pipeline.moondream.pages import Pages, PictureKey, PicturePage
+from pipeline.moondream.batch.engine import EngineOptions
+from pipeline.moondream.device.pages import Pages, PictureKey, PicturePage
 from tests.moondream.mixes import (
     CASES,
     ENGINES,

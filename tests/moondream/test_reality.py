@@ -16,7 +16,7 @@ from huggingface_hub import constants
 
 from benchmarks.official import OfficialCode, OfficialError, fetch_code
 from benchmarks.reality import ASKED, frames, main, parting, questions, releases_of
-from pipeline.moondream.models import DEFAULT_MODEL
+from pipeline.moondream.checkpoints.models import DEFAULT_MODEL
 from tests.golden.golden_set import GOLDEN
 
 STAND_IN = {
@@ -40,12 +40,12 @@ from tokenizers import Tokenizer
 from benchmarks.plain_loop import PlainLoop
 from pipeline.moondream import CaptionRequest, DetectRequest, PointRequest, QueryRequest
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network import Network
-from pipeline.moondream.region import coord_values, size_values
-from pipeline.moondream.releases import RELEASES, release_from_config
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.region import coord_values, size_values
+from pipeline.moondream.checkpoints.releases import RELEASES, release_from_config
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.tokenizer import TextTokenizer
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
 from .config import MoondreamConfig
 from .vision import prepare_crops
 

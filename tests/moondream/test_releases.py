@@ -2,14 +2,14 @@
 
 import pytest
 
-from pipeline.moondream.errors import CheckpointError, RequestError
-from pipeline.moondream.releases import (
+from pipeline.moondream.checkpoints.releases import (
     LATEST_RELEASE,
     RELEASES,
     is_early_config,
     release_from_config,
     release_named,
 )
+from pipeline.moondream.errors import CheckpointError, RequestError
 from pipeline.moondream.templates import SpatialRef
 
 LATEST = RELEASES[LATEST_RELEASE]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.moondream.errors import PictureError
-from pipeline.moondream.resize import resize
+from pipeline.moondream.pictures.resize import resize
 
 
 def pillow(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

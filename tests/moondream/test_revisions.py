@@ -2,9 +2,15 @@
 
 import pytest
 
+from pipeline.moondream.checkpoints.releases import RELEASES
+from pipeline.moondream.checkpoints.revisions import (
+    FOUR_BIT,
+    KNOWN_COMMITS,
+    OFFICIAL,
+    Wanted,
+    wanted,
+)
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.releases import RELEASES
-from pipeline.moondream.revisions import FOUR_BIT, KNOWN_COMMITS, OFFICIAL, Wanted, wanted
 
 UNKNOWN = "0123456789abcdef0123456789abcdef01234567"
 JUNE, JANUARY = (

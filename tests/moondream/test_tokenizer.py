@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken
 
+from pipeline.moondream.checkpoints.releases import RELEASES, release_from_config
+from pipeline.moondream.checkpoints.tokenizer import TextStream, TextTokenizer
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.releases import RELEASES, release_from_config
-from pipeline.moondream.tokenizer import TextStream, TextTokenizer
 from tests.moondream.checkpoints import TINY, byte_tokenizer
 
 JUNE = release_from_config(RELEASES["2025-06-21"], TINY)

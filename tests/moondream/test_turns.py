@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.moondream import CaptionRequest, DetectRequest, QueryRequest, Request
-from pipeline.moondream.engine import CROPS_BETWEEN_CYCLES, MoondreamBatcher
-from pipeline.moondream.scheduler import PREFILL_AS_CROPS, PREFIX_AS_CROPS
-from pipeline.moondream.strands import LANES
+from pipeline.moondream.batch.engine import CROPS_BETWEEN_CYCLES, MoondreamBatcher
+from pipeline.moondream.batch.scheduler import PREFILL_AS_CROPS, PREFIX_AS_CROPS
+from pipeline.moondream.batch.strands import LANES
 from tests.moondream.mixes import assert_clean, build
 
 ENDLESS = QueryRequest("go on", max_tokens=140, temperature=50.0, top_p=1.0, seed=0)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.moondream import FailedResult, QueryRequest
-from pipeline.moondream.crops import Crops, as_writeable, make_crops
-from pipeline.moondream.engine import CUT_MEANWHILE
-from pipeline.moondream.strands import RequestTicket
-from pipeline.moondream.uploads import RING, CudaSideLane, Mark, PictureUploads
+from pipeline.moondream.batch.engine import CUT_MEANWHILE
+from pipeline.moondream.batch.strands import RequestTicket
+from pipeline.moondream.pictures.crops import Crops, as_writeable, make_crops
+from pipeline.moondream.pictures.uploads import RING, CudaSideLane, Mark, PictureUploads
 from tests.moondream.mixes import ENGINES, REQUESTS, assert_same, build, expected, run_mix
 from tests.moondream.tiny import TINY, pictures
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipeline.moondream.checkpoints.tensors import block_linears
+from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.tensors import block_linears
-from pipeline.moondream.variant import read_variant
 from tests.moondream.checkpoints import TINY_DIMS
 
 TEXT = TINY_DIMS.text

@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.weights import open_weights
 from pipeline.moondream.dims import DIMS_05B, DIMS_2B
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.weights import open_weights
 from pipeline.testing import patience
 from tests.moondream.checkpoints import TINY_DIMS, packed, random_weights
 
@@ -250,8 +250,8 @@ _PEAK = """
 import json, pathlib, re, sys
 import torch
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.weights import open_weights
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.weights import open_weights
 
 def resident(field):
     status = pathlib.Path("/proc/self/status").read_text()

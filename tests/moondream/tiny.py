@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.moondream.checkpoints.releases import LATEST_RELEASE, RELEASES, release_from_config
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
 from pipeline.moondream.dims import Dims, RegionDims, TextDims, VisionDims
-from pipeline.moondream.network import Network
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES, release_from_config
+from pipeline.moondream.network.network import Network
 from pipeline.moondream.skills.base import Language
 from pipeline.moondream.templates import Release, SpecialIds
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.tokenizer import TextTokenizer
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Nine patches a crop, grouped key heads, and little room after the prompt.

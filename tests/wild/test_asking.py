@@ -206,7 +206,7 @@ def test_a_hub_out_of_reach_is_asked_once(
     endpoint: str, proxy: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Directly or by a proxy, there is nothing to retry for half a minute."""
-    hub = pytest.importorskip("pipeline.moondream.hub")
+    hub = pytest.importorskip("pipeline.moondream.checkpoints.hub")
     port = free_port()
     monkeypatch.setattr(hub.constants, "ENDPOINT", endpoint.format(port=port))
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -19,7 +19,7 @@ from pipeline.moondream.numbers import number_in
 
 if TYPE_CHECKING:
     from pipeline.moondream import Moondream
-    from pipeline.moondream.strands import RequestTicket
+    from pipeline.moondream.batch.strands import RequestTicket
 
 logger = logging.getLogger(__name__)
 

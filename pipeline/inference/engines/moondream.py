@@ -25,7 +25,7 @@ from pipeline.inference.engines.base import EngineConfigBase, snapshots
 if TYPE_CHECKING:
     from pipeline.core.clock import Clock
     from pipeline.inference.engines._moondream import MoondreamEngine
-    from pipeline.moondream.revisions import Wanted
+    from pipeline.moondream.checkpoints.revisions import Wanted
     from pipeline.moondream.templates import Release
 
 LIBRARIES = ("torch", "safetensors", "tokenizers", "huggingface_hub")
@@ -101,7 +101,7 @@ class MoondreamConfig(EngineConfigBase):
         """Why this engine cannot answer a task, with the way out; None when it can."""
         if not isinstance(task, Caption):
             return None
-        known = importlib.import_module("pipeline.moondream.releases")
+        known = importlib.import_module("pipeline.moondream.checkpoints.releases")
         release = self._release_said()
         if release and task.length not in release.caption_lengths:
             return (
@@ -113,7 +113,7 @@ class MoondreamConfig(EngineConfigBase):
     @model_validator(mode="after")
     def _names_one_release(self) -> Self:
         """Refuse what can be told without looking at any file."""
-        revisions = importlib.import_module("pipeline.moondream.revisions")
+        revisions = importlib.import_module("pipeline.moondream.checkpoints.revisions")
         errors = importlib.import_module("pipeline.moondream.errors")
         try:
             if self.model in revisions.KNOWN_REPOSITORIES:
@@ -126,7 +126,7 @@ class MoondreamConfig(EngineConfigBase):
 
     def _wanted(self) -> "Wanted":
         """What is asked for, on this machine; raises CheckpointError."""
-        revisions = importlib.import_module("pipeline.moondream.revisions")
+        revisions = importlib.import_module("pipeline.moondream.checkpoints.revisions")
         folder = Path(self.model).expanduser()
         understood: Wanted = (
             revisions.wanted_of_folder(folder, self.revision, self.release)
@@ -136,7 +136,7 @@ class MoondreamConfig(EngineConfigBase):
         return understood
 
     def _release_said(self) -> "Release | None":
-        releases = importlib.import_module("pipeline.moondream.releases")
+        releases = importlib.import_module("pipeline.moondream.checkpoints.releases")
         errors = importlib.import_module("pipeline.moondream.errors")
         try:
             found: Release | None = releases.RELEASES.get(self._wanted().release)
@@ -173,7 +173,7 @@ class MoondreamConfig(EngineConfigBase):
             )
 
     def _unclear_release(self) -> Iterator[Lack]:
-        revisions = importlib.import_module("pipeline.moondream.revisions")
+        revisions = importlib.import_module("pipeline.moondream.checkpoints.revisions")
         errors = importlib.import_module("pipeline.moondream.errors")
         folder, said = Path(self.model).expanduser(), None
         try:
@@ -208,8 +208,8 @@ class MoondreamConfig(EngineConfigBase):
         if not libraries_are_here:
             return True  # which files are needed cannot be told
         # Takes a while to import, so only where something is there.
-        models = importlib.import_module("pipeline.moondream.models")
-        hub = importlib.import_module("pipeline.moondream.hub")
+        models = importlib.import_module("pipeline.moondream.checkpoints.models")
+        hub = importlib.import_module("pipeline.moondream.checkpoints.hub")
         asked = self._wanted()
         if asked.files is not None:
             return hub.locate(models.weights_file(self.model, asked.files)) is not None

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
+from pipeline.moondream.device.reads import Read, RowKind
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.errors import RequestError
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import Read, RowKind
 from pipeline.moondream.templates import Release
-from pipeline.moondream.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.moondream.device.reads import Read
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import Read
 from pipeline.moondream.skills.base import Language, Skill, Turn
 
 

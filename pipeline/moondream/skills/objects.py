@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.moondream.device.reads import Read, RowKind
 from pipeline.moondream.errors import RequestError
+from pipeline.moondream.network.region import coord_values, size_values
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import Read, RowKind
-from pipeline.moondream.region import coord_values, size_values
 from pipeline.moondream.skills.base import Language, Skill, Turn, need_count, need_words
 from pipeline.moondream.types import DetectRequest, DetectResult, PointRequest, PointResult
 

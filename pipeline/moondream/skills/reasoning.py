@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from pipeline.moondream.device.next_token import Draws
+from pipeline.moondream.device.reads import Read, RowKind
 from pipeline.moondream.errors import RequestError
-from pipeline.moondream.next_token import Draws
+from pipeline.moondream.network.region import coord_values
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import Read, RowKind
-from pipeline.moondream.region import coord_values
 from pipeline.moondream.skills.base import Language, Skill, Turn
 from pipeline.moondream.skills.text import TextSkill
 from pipeline.moondream.types import Grounding, QueryRequest, Reasoning

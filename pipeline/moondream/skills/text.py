@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
+from pipeline.moondream.checkpoints.tokenizer import TextStream
+from pipeline.moondream.device.next_token import Draws
+from pipeline.moondream.device.reads import Read, RowKind
 from pipeline.moondream.errors import RequestError
-from pipeline.moondream.next_token import Draws
 from pipeline.moondream.prompts import Prompt
-from pipeline.moondream.reads import Read, RowKind
 from pipeline.moondream.skills.base import Language, Skill, Turn, need_count
-from pipeline.moondream.tokenizer import TextStream
 from pipeline.moondream.types import CaptionRequest, Finish, QueryRequest, TextResult
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.errors import PictureError
-from pipeline.moondream.resize import resize, resize_with_vips
+from pipeline.moondream.pictures.resize import resize, resize_with_vips
 from pipeline.moondream.templates import PixelPrecision, Resizer
 
 if TYPE_CHECKING:

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.moondream import first_seen, hub
-from pipeline.moondream.dims import config_groups
-from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.first_seen import Sight
-from pipeline.moondream.hub import HubFile
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES
-from pipeline.moondream.revisions import (
+from pipeline.moondream.checkpoints import first_seen, hub
+from pipeline.moondream.checkpoints.first_seen import Sight
+from pipeline.moondream.checkpoints.hub import HubFile
+from pipeline.moondream.checkpoints.releases import LATEST_RELEASE, RELEASES
+from pipeline.moondream.checkpoints.revisions import (
     FOUR_BIT,
     OFFICIAL,
     Wanted,
@@ -20,6 +18,8 @@ from pipeline.moondream.revisions import (
     stated_release,
     wanted,
 )
+from pipeline.moondream.dims import config_groups
+from pipeline.moondream.errors import CheckpointError
 
 DEFAULT_MODEL = OFFICIAL
 

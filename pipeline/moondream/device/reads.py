@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.moondream.next_token import greedy, nucleus
-from pipeline.moondream.region import Choice
+from pipeline.moondream.device.next_token import greedy, nucleus
+from pipeline.moondream.network.region import Choice
 from pipeline.moondream.templates import SpecialIds
 
 

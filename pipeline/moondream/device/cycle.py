@@ -10,17 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.moondream.cache import KvCache
-from pipeline.moondream.decode import DecodeAttend
-from pipeline.moondream.network import Network
-from pipeline.moondream.reads import (
+from pipeline.moondream.device.cache import KvCache
+from pipeline.moondream.device.decode import DecodeAttend
+from pipeline.moondream.device.reads import (
     Nucleus,
     RowKind,
     TokenReader,
     write_coord,
     write_size,
 )
-from pipeline.moondream.rows import RowBuffers, Shape
+from pipeline.moondream.device.rows import RowBuffers, Shape
+from pipeline.moondream.network.network import Network
 
 COORD_STEPS = 2  # an object starts with x and y
 SIZE_STEP = 2  # and a box goes on with its size

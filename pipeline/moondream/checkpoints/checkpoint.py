@@ -11,10 +11,8 @@ from typing import Any
 
 import torch
 
-from pipeline.moondream import hub
-from pipeline.moondream.dims import Dims, config_groups
-from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.models import (
+from pipeline.moondream.checkpoints import hub
+from pipeline.moondream.checkpoints.models import (
     DEFAULT_MODEL,
     KnownModel,
     fetch_config,
@@ -22,8 +20,8 @@ from pipeline.moondream.models import (
     model_at,
     read_config,
 )
-from pipeline.moondream.releases import release_from_config, release_named
-from pipeline.moondream.revisions import (
+from pipeline.moondream.checkpoints.releases import release_from_config, release_named
+from pipeline.moondream.checkpoints.revisions import (
     NO_SMALL_MODEL,
     FolderSigns,
     Wanted,
@@ -31,10 +29,12 @@ from pipeline.moondream.revisions import (
     wanted,
     wanted_of_folder,
 )
+from pipeline.moondream.checkpoints.tensors import tensor_table
+from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
+from pipeline.moondream.checkpoints.weights import DTYPES, WeightFile, open_weights
+from pipeline.moondream.dims import Dims, config_groups
+from pipeline.moondream.errors import CheckpointError
 from pipeline.moondream.templates import Release
-from pipeline.moondream.tensors import tensor_table
-from pipeline.moondream.tokenizer import TextTokenizer
-from pipeline.moondream.weights import DTYPES, WeightFile, open_weights
 
 _log = logging.getLogger(__name__)
 

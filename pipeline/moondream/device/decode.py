@@ -8,10 +8,16 @@ heads of a key head, D head width, L positions of a block.
 
 from torch import Tensor
 
-from pipeline.moondream.attention import HIDDEN_SCORE, Partial, merge, merge_over, partial_attention
-from pipeline.moondream.cache import BLOCK_LEN, KvCache
-from pipeline.moondream.layers import long_range
-from pipeline.moondream.rows import RowBuffers, Shape
+from pipeline.moondream.device.attention import (
+    HIDDEN_SCORE,
+    Partial,
+    merge,
+    merge_over,
+    partial_attention,
+)
+from pipeline.moondream.device.cache import BLOCK_LEN, KvCache
+from pipeline.moondream.device.rows import RowBuffers, Shape
+from pipeline.moondream.network.layers import long_range
 
 
 class DecodeAttend:

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from pipeline.moondream.checkpoints.tensors import block_linears, canonical_name
 from pipeline.moondream.dims import TextDims
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.tensors import block_linears, canonical_name
 
 # What training puts between a layer's name and A or B.
 _TRAINING_INFIX = ".parametrizations.weight.0"

@@ -16,8 +16,8 @@ from time import perf_counter
 
 import torch
 
-from pipeline.moondream.cycle import CAPTURED, Program
-from pipeline.moondream.rows import Shape
+from pipeline.moondream.device.cycle import CAPTURED, Program
+from pipeline.moondream.device.rows import Shape
 
 _log = logging.getLogger(__name__)
 

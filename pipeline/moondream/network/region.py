@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.moondream.dims import RegionDims
-from pipeline.moondream.layers import Linear, Mlp, State, long_range
+from pipeline.moondream.network.layers import Linear, Mlp, State, long_range
 
 # A size bin is a step on a log scale that spans ten octaves, 1/1024 to 1.
 SIZE_OCTAVES = 10

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.moondream.cache import KvCache, free_bytes, plan_cache
-from pipeline.moondream.crops import Picture
+from pipeline.moondream.batch.plan import Plan, plan, yes_no_tokens
+from pipeline.moondream.batch.runner import Runner, RunnerLimits, draws_of
+from pipeline.moondream.batch.scheduler import InUse, Scheduler, picture_cost
+from pipeline.moondream.batch.strands import PictureState, RequestTicket, Strand, StrandJob
+from pipeline.moondream.device.cache import KvCache, free_bytes, plan_cache
+from pipeline.moondream.device.graphs import Capture, CudaCapture, GraphCounts
+from pipeline.moondream.device.pages import PictureCounts, PictureKey, PicturePage
+from pipeline.moondream.device.reads import Read, RowKind, TokenReader
+from pipeline.moondream.device.stages import Stages
 from pipeline.moondream.errors import PictureError, RequestError
-from pipeline.moondream.graphs import Capture, CudaCapture, GraphCounts
-from pipeline.moondream.network import Network
-from pipeline.moondream.pages import PictureCounts, PictureKey, PicturePage
-from pipeline.moondream.plan import Plan, plan, yes_no_tokens
-from pipeline.moondream.reads import Read, RowKind, TokenReader
-from pipeline.moondream.runner import Runner, RunnerLimits, draws_of
-from pipeline.moondream.scheduler import InUse, Scheduler, picture_cost
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.pictures.crops import Picture
+from pipeline.moondream.pictures.uploads import CudaSideLane, PictureUploads, SideLane
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.stages import Stages
-from pipeline.moondream.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.types import Request
-from pipeline.moondream.uploads import CudaSideLane, PictureUploads, SideLane
 
 _log = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.moondream.cache import KvCache, blocks_for
-from pipeline.moondream.crops import make_crops, tiling, to_rgb
-from pipeline.moondream.cycle import PREPARED, Cycle, Program
-from pipeline.moondream.graphs import Capture, GraphCounts, GraphedCycles
-from pipeline.moondream.layers import to_device
-from pipeline.moondream.network import Network
-from pipeline.moondream.pages import PictureKey, PicturePage
-from pipeline.moondream.prefill import PrefixBatch, PromptRow, prefill
-from pipeline.moondream.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
-from pipeline.moondream.rows import MAX_FORWARDS, Row, RowBuffers, Shape
-from pipeline.moondream.stages import Stages
-from pipeline.moondream.strands import LANES, PictureState, Strand
-from pipeline.moondream.uploads import PictureUploads
-from pipeline.moondream.vision import Tiles
+from pipeline.moondream.batch.strands import LANES, PictureState, Strand
+from pipeline.moondream.device.cache import KvCache, blocks_for
+from pipeline.moondream.device.cycle import PREPARED, Cycle, Program
+from pipeline.moondream.device.graphs import Capture, GraphCounts, GraphedCycles
+from pipeline.moondream.device.pages import PictureKey, PicturePage
+from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
+from pipeline.moondream.device.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
+from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape
+from pipeline.moondream.device.stages import Stages
+from pipeline.moondream.network.layers import to_device
+from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.vision import Tiles
+from pipeline.moondream.pictures.crops import make_crops, tiling, to_rgb
+from pipeline.moondream.pictures.uploads import PictureUploads
 
 
 def _nothing() -> None:

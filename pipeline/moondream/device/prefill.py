@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.moondream.attention import HIDDEN_SCORE, Partial, merge, partial_attention
-from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
-from pipeline.moondream.decode import lanes_as_queries, queries_as_cells
-from pipeline.moondream.layers import long_range, to_device
-from pipeline.moondream.network import Network
+from pipeline.moondream.device.attention import HIDDEN_SCORE, Partial, merge, partial_attention
+from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
+from pipeline.moondream.device.decode import lanes_as_queries, queries_as_cells
+from pipeline.moondream.network.layers import long_range, to_device
+from pipeline.moondream.network.network import Network
 from pipeline.moondream.prompts import Prompt
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.moondream.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
-from pipeline.moondream.pages import PicturePage
-from pipeline.moondream.reads import N_FIELDS, RowKind
+from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
+from pipeline.moondream.device.pages import PicturePage
+from pipeline.moondream.device.reads import N_FIELDS, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
 UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ever visible

@@ -9,11 +9,11 @@ from typing import Self
 import torch
 
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.layers import State
-from pipeline.moondream.region import RegionModel
+from pipeline.moondream.network.layers import State
+from pipeline.moondream.network.region import RegionModel
+from pipeline.moondream.network.text import TextModel
+from pipeline.moondream.network.vision import VisionModel
 from pipeline.moondream.templates import Release, Resizer
-from pipeline.moondream.text import TextModel
-from pipeline.moondream.vision import VisionModel
 
 
 @dataclass(frozen=True, slots=True)

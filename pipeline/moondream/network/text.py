@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.moondream.dims import TextDims
-from pipeline.moondream.layers import Adapter, Linear, Mlp, Norm, State
+from pipeline.moondream.network.layers import Adapter, Linear, Mlp, Norm, State
 
 ROTARY_BASE = 10000.0
 

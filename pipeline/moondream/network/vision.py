@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.moondream.crops import pixel_lut
 from pipeline.moondream.dims import VisionDims
-from pipeline.moondream.layers import Linear, Mlp, Norm, State
+from pipeline.moondream.network.layers import Linear, Mlp, Norm, State
+from pipeline.moondream.pictures.crops import pixel_lut
 from pipeline.moondream.templates import PixelPrecision
 
 ROUND_INPUTS = 8  # half-precision matrix kernels are fast for multiples of it (588 becomes 592)

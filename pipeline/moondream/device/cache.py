@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
+from pipeline.moondream.device.pages import Pages
+from pipeline.moondream.device.slots import Slots
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.errors import MoondreamError
-from pipeline.moondream.pages import Pages
-from pipeline.moondream.slots import Slots
 
 BLOCK_LEN = 64  # positions of a block: a detection of a few objects fits one
 # Where memory is short: blocks given to each page, about what a request asks for by default.

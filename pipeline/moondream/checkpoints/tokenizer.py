@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from pipeline.moondream.checkpoints.revisions import CONTROL_TOKEN
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.revisions import CONTROL_TOKEN
 from pipeline.moondream.templates import Release
 
 if TYPE_CHECKING:

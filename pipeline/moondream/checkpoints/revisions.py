@@ -15,9 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pipeline.moondream.checkpoints.releases import (
+    LATEST_RELEASE,
+    RELEASES,
+    is_early_config,
+    release_named,
+)
 from pipeline.moondream.dims import config_groups
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.releases import LATEST_RELEASE, RELEASES, is_early_config, release_named
 
 OFFICIAL = "vikhyatk/moondream2"
 FOUR_BIT = "moondream/moondream-2b-2025-04-14-4bit"

@@ -7,12 +7,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.moondream.cache import KvCache, blocks_for
-from pipeline.moondream.pages import PicturePage
-from pipeline.moondream.reads import RowKind
-from pipeline.moondream.rows import Row, Shape, blocks_wanted
-from pipeline.moondream.slots import Slots
-from pipeline.moondream.strands import LANES, PictureState, Strand
+from pipeline.moondream.batch.strands import LANES, PictureState, Strand
+from pipeline.moondream.device.cache import KvCache, blocks_for
+from pipeline.moondream.device.pages import PicturePage
+from pipeline.moondream.device.reads import RowKind
+from pipeline.moondream.device.rows import Row, Shape, blocks_wanted
+from pipeline.moondream.device.slots import Slots
 
 # What a prefill costs, in crops through the encoder: the crops of its new pictures, about three for
 # each one's prefix of 730 positions through the language model, and what launching it takes.

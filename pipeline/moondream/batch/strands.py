@@ -6,13 +6,13 @@ Knows nothing of tensors but a picture's crops.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.moondream.crops import Crops, Picture
-from pipeline.moondream.pages import PictureKey, PicturePage
-from pipeline.moondream.plan import Plan
-from pipeline.moondream.rows import Row
+from pipeline.moondream.batch.plan import Plan
+from pipeline.moondream.device.pages import PictureKey, PicturePage
+from pipeline.moondream.device.rows import Row
+from pipeline.moondream.pictures.crops import Crops, Picture
+from pipeline.moondream.pictures.uploads import Mark
 from pipeline.moondream.skills.base import Skill
 from pipeline.moondream.types import FailedResult, Result
-from pipeline.moondream.uploads import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

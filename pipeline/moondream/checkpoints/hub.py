@@ -26,9 +26,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from pipeline.moondream import first_seen
+from pipeline.moondream.checkpoints import first_seen
+from pipeline.moondream.checkpoints.first_seen import Sight, cached_sha256, sha256_of
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.first_seen import Sight, cached_sha256, sha256_of
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _REACH_S = 5.0

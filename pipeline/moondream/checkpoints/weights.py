@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from pipeline.moondream.checkpoints.tensors import Shape, canonical_name, is_buffer
 from pipeline.moondream.errors import CheckpointError
-from pipeline.moondream.tensors import Shape, canonical_name, is_buffer
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}

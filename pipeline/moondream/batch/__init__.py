@@ -1,0 +1,1 @@
+"""The running batch: requests become rows, and take turns on the device."""

@@ -1,0 +1,1 @@
+"""Which weights are loaded: releases, where they come from, and how they are checked."""

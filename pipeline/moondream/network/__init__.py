@@ -1,0 +1,1 @@
+"""The layers of the model, without any order of work."""
