@@ -3,12 +3,14 @@
 The model is the small random one of the golden set: its answers are noise, but always the same.
 """
 
+import json
 import threading
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -309,6 +311,27 @@ def test_an_old_copy_without_a_mark_is_noticed_by_check(tmp_path: Path) -> None:
     assert not list(
         MoondreamConfig(model=str(folder), release="2025-04-14", resizer="pillow").lacks()
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "config", "sign"),
+    [
+        (torch.float16, {**TINY, "tokenizer": {**TINY["tokenizer"], "answer_id": 3}}, "answer_id"),
+        (torch.bfloat16, {name: TINY[name] for name in ("text", "vision", "region")}, "bfloat16"),
+    ],
+)
+def test_a_release_that_the_files_speak_against_is_doubted(
+    tmp_path: Path, dtype: torch.dtype, config: dict[str, Any], sign: str
+) -> None:
+    """Who says it may know better, so it is a warning, and can be written down for good."""
+    folder = write_folder(tmp_path / "m", random_weights(dtype=dtype), config)
+    asked = MoondreamConfig(model=str(folder), release="2025-04-14", resizer="pillow")
+    (lack,) = asked.lacks()
+    assert not lack.is_fatal
+    assert sign in lack.message
+    assert "read as release 2025-04-14" in lack.message
+    (folder / "config.json").write_text(json.dumps({**config, "release": "2025-04-14"}))
+    assert not list(asked.lacks())
 
 
 def test_the_resizer_and_the_release_reach_the_model() -> None:

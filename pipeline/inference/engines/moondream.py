@@ -185,6 +185,10 @@ class MoondreamConfig(EngineConfigBase):
             said = str(error)
         if said is not None:
             yield Lack("revision", said)
+        elif is_folder(folder) and (
+            doubt := revisions.doubt_of_folder(folder, self.revision, self.release)
+        ):
+            yield Lack("release" if self.release else "revision", doubt, is_fatal=False)
 
     def _missing_resizer(self) -> Iterator[Lack]:
         release = self._release_said()

@@ -309,6 +309,35 @@ def unclear_folder(folder: Path, revision: str | None, release: str | None) -> s
     return None
 
 
+def doubt_of_folder(folder: Path, revision: str | None, release: str | None) -> str | None:
+    """Return what speaks against the release that is said of a folder; None where nothing does.
+
+    It is read as that release all the same: whoever says it may have made the folder.
+    """
+    try:
+        said = wanted_of_folder(folder, revision, release).release
+        path = folder / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if said is None or config.get("release") is not None:
+            return None
+        has_answer_id = config_groups(config).get("tokenizer", {}).get("answer_id") is not None
+        if has_answer_id and said != LATEST_RELEASE:
+            sign = "its config.json has `answer_id`, a token that"
+        else:
+            signs = _signs(folder)
+            if signs.is_packed or (signs.stored, RELEASES[said].stored) != ("bfloat16", "float16"):
+                return None
+            sign = "its weights are stored in bfloat16, in which"
+    except (CheckpointError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    verb = "has" if has_answer_id else "was published"
+    return (
+        f"{folder} is read as release {said}, but {sign} only {LATEST_RELEASE} {verb}; as the "
+        "wrong release it answers fluent nonsense. If it is right, write "
+        f'"release": "{said}" into config.json there'
+    )
+
+
 def _signs(folder: Path) -> FolderSigns:
     """Read the header of the weights and the list of added tokens."""
     with (folder / "model.safetensors").open("rb") as file:
