@@ -128,6 +128,26 @@ def test_a_failed_capture_costs_one_graph(caplog: pytest.LogCaptureFixture) -> N
     assert (counts.failures, counts.captures, counts.replays, counts.eager) == (3, 1, 1, 6)
 
 
+def test_a_warm_up_that_is_too_large_costs_one_graph(caplog: pytest.LogCaptureFixture) -> None:
+    """Loading goes on with the smaller ones; a cycle with rows says what it lacks."""
+    device = Device()
+
+    def run(program: Program, shape: Shape) -> None:
+        if shape.rows > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        device.run(program, shape)
+
+    cycles = GraphedCycles(run, MOST, device.capture)
+    for rows in (4, 2):
+        cycles.warm_up(TEXT, cycles.rung(TEXT, own(rows)) or own(rows))
+    assert "of 4 rows failed" in caplog.text
+    assert (cycles.counts().failures, cycles.counts().captures) == (1, 1)
+    cycle(cycles, 2)
+    assert device.done[-1] == "replay 0"
+    with pytest.raises(torch.OutOfMemoryError):
+        cycle(cycles, 4)
+
+
 def test_a_failed_capture_is_tried_again_after_a_while() -> None:
     """When memory is free again the graph is made; one that always fails is let be at last."""
     device = Device({2: [RuntimeError("full")], 4: [RuntimeError("never")] * 99})

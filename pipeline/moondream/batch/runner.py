@@ -79,7 +79,7 @@ class Runner:
         for shape in reversed(self._cycles.rungs):
             self._buffers.upload([], shape)
             for program in PREPARED:
-                self._cycles(program, shape)
+                self._cycles.warm_up(program, shape)
             # The next upload must find this one done, as it does after every cycle with rows.
             self._buffers.read_back(1, 1)
 

@@ -201,15 +201,24 @@ class GraphedCycles:
             if refusal is None or refusal.is_due:
                 self._keep(key, self._capture)
 
+    def warm_up(self, program: Program, shape: Shape) -> None:
+        """Run and capture a cycle in which there are no rows.
+
+        Where the device has too little memory for it, that costs this graph, and not the loading:
+        it may never be as much that is asked at once.
+        """
+        try:
+            self(program, shape)
+        except torch.OutOfMemoryError as error:
+            self._refuse((program, shape), error)
+
     def _keep(self, key: Key, capture: Capture) -> None:
         started = perf_counter()
         try:
             self._captured[key] = capture(lambda: self._run(*key))
         # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
         except RuntimeError as error:
-            self._failures += 1
-            self._refused.setdefault(key, _FailedCapture()).again()
-            self._say(key, error)
+            self._refuse(key, error)
             return
         finally:
             self._capture_seconds += perf_counter() - started
@@ -218,6 +227,11 @@ class GraphedCycles:
         if len(self._captured) > MAX_GRAPHS:
             self._captured.popitem(last=False)
             self._evictions += 1
+
+    def _refuse(self, key: Key, error: RuntimeError) -> None:
+        self._failures += 1
+        self._refused.setdefault(key, _FailedCapture()).again()
+        self._say(key, error)
 
     def _say(self, key: Key, error: RuntimeError) -> None:
         """Say a kind of failure when it is first met: what refuses one graph may refuse all."""
