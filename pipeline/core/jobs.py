@@ -67,6 +67,8 @@ class Result:
     to a task that was edited meanwhile. Empty where a worker does not send it."""
     looked: tuple[Box, ...] | None = None
     """Where a job's `focus` led to; None where all of its tasks saw the whole picture."""
+    looking: tuple[str, ...] = ()
+    """The tasks that saw only what was `looked` at; all others saw the whole picture."""
     unjudgeable: bool = False
     """The rest of it could not be read: only its place in the order is known."""
 

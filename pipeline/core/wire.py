@@ -185,6 +185,7 @@ class _ResultOnWire(msgspec.Struct, array_like=True, tag="result"):
     health: _HealthOnWire | None = None
     asked: Annotated[dict[_Name, _Words], msgspec.Meta(max_length=MOST_ANSWERS)] = {}
     looked: _Regions | None = None
+    looking: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=_MOST_TASKS)] = ()
 
 
 class _ResultsPlaceOnWire(msgspec.Struct, array_like=True, tag="result"):
@@ -274,6 +275,7 @@ def encode_result(result: Result) -> bytes:
             else _HealthOnWire(health.camera, health.at, health.state, health.detail, health.rate),
             asked=dict(result.asked),
             looked=None if result.looked is None else list(chain.from_iterable(result.looked)),
+            looking=result.looking,
         ),
         "result",
     )
@@ -306,6 +308,7 @@ def decode_result(data: bytes) -> Result:
         else Health(health.camera, health.at, health.state, health.detail, health.rate),
         asked=read.asked,
         looked=None if read.looked is None else _regions("looked", read.looked),
+        looking=read.looking,
     )
 
 

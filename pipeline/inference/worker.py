@@ -265,7 +265,9 @@ class Worker:
             self._metrics.focused_jobs.labels(camera, name).inc()
             self._metrics.pictures_looked_at.labels(camera, name).inc(done.asked.share)
         result = result_of(job, dict(zip((task.id for task in job.tasks), answers, strict=True)))
-        return replace(result, looked=done.asked.looked)
+        if job.focus is None or done.asked.looked is None:
+            return result
+        return replace(result, looked=done.asked.looked, looking=job.focus.tasks)
 
     def _checked(self, answers: Sequence[Answer], wanted: int) -> Sequence[Answer]:
         """One usable answer for each task; what an engine made of it is the frame's failure."""

@@ -144,7 +144,8 @@ class Judge:
             judge.standing.note(result)
             answer = answers.get(name)
             if isinstance(answer, Boxes):
-                complete = judge.standing.see(answer, result.looked)
+                looked = result.looked if name in result.looking else None
+                complete = judge.standing.see(answer, looked)
                 answers[name] = complete.answer
                 carried |= complete.carried
             elif answer is not None:
@@ -342,11 +343,7 @@ def _followings(plan: LanePlan, aspect: float) -> Iterator[Following]:
 
 def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
     """Whether it was asked before the task was edited; unknown in results of older releases."""
-    if (
-        result.looked is not None
-        and not task.stands
-        and isinstance(result.answers.get(task.task), Boxes)
-    ):
+    if task.task in result.looking and not task.stands:
         return True  # it may be about a part of the picture
     asked = result.asked.get(task.task, "")
     return bool(asked) and bool(task.question) and asked != task.question

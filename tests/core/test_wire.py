@@ -92,6 +92,7 @@ results = st.builds(
     st.booleans(),
     st.none() | st.builds(Health, texts, times, names, texts),
     looked=st.none() | regions,
+    looking=st.lists(texts, max_size=3).map(tuple),
 )
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from pipeline.core.answers import Boxes, Failed
 from pipeline.core.events import Event
+from pipeline.core.frames import Frame
 from pipeline.core.geometry import iou
-from pipeline.core.jobs import Result
+from pipeline.core.jobs import WHOLE, Focus, Job, Result
 from pipeline.core.rules import Observation
+from pipeline.core.tasks import Detect
 from pipeline.deployment.loader import parse
 from pipeline.inference.cuts import share_of
 from pipeline.inference.worker import EngineLane, Worker
@@ -23,7 +25,7 @@ from pipeline.sampling.config import SampleConfig
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, patience
 from tests.sampling.fakes import Bench, ScriptedSource, camera, offered
-from tests.sampling.hall import PERSON_WH, SIDE, SIZE_WH, Place, SmallNet, pictures
+from tests.sampling.hall import PERSON_WH, SIDE, SIZE_WH, Place, SmallNet, picture, pictures
 
 PICTURES = 115
 COMES, STOPS, GOES = 20, 38, 90
@@ -147,6 +149,32 @@ def test_a_part_is_not_judged_as_the_whole(looked_at: list[Result]) -> None:
     for result in looked_at:
         judge.judge(result)
     assert len(seen) == sum(result.looked is None for result in looked_at)
+
+
+def test_a_task_beside_it_is_judged_in_every_frame() -> None:
+    """One engine, two tasks: the one that sees whole pictures loses none of its answers."""
+    text = TEXT.replace("WHERE}", "motion}, cars: {detect: car}")
+    (made,) = plans_of(parse(text).deployment)
+    (cars,) = [task for task in made.lanes[0].tasks if task.task == "cars"]
+    tasks = (Detect("people", "fast", "person"), Detect("cars", "fast", cars.label))
+    bench = Bench()
+    clock = ManualClock()
+    lane = EngineLane("fast", SmallNet().engine(), 8, 60.0, cut_side=SIDE)
+    worker = Worker(lane, bench.queues.jobs, Metrics(), clock)
+    seen: list[tuple[str, Observation]] = []
+    judge = Judge("door", made.lanes[0], lambda one, task, _size: seen.append((task, one)))
+    focuses = ((), ((0.1, 0.1, 0.2, 0.2),), (WHOLE,), (WHOLE, (0.1, 0.1, 0.2, 0.2)))
+    for n, regions in enumerate(focuses):
+        shown = picture(n, people(30))
+        frame = Frame("door", "run", n, shown.captured_at, shown.pixels, SIZE_WH)
+        job = Job(frame, "fast", n, tasks, live=False, focus=Focus(regions, ("people",)))
+        bench.queues.jobs.put(job, 0.0)
+        assert worker.feed(0.0) == 1
+        assert worker.hand_on(patience(5.0)) == 1
+        (delivered,) = bench.queues.results.take(10, 0.0)
+        judge.judge(delivered.result)
+    assert [task for task, _ in seen].count("cars") == len(focuses)
+    assert [task for task, _ in seen].count("people") == len(focuses)
 
 
 def test_failures_end_in_nobody_and_not_in_a_ghost(looked_at: list[Result]) -> None:
