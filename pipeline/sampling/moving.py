@@ -128,6 +128,8 @@ class MotionMap:
         import cv2
 
         half = (plane.shape[1] // 2, plane.shape[0] // 2)
+        if min(half) < 2:
+            return None  # a strip, in which no shift is seen
         small, before = cv2.resize(plane, half), cv2.resize(expected, half)
         (dx, dy), _ = cv2.phaseCorrelate(before, small, cv2.createHanningWindow(half, cv2.CV_32F))
         way = 2.0 * math.hypot(dx, dy)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,6 +92,21 @@ def rows_with_objectness(table: NDArray[Any]) -> list[Row]:
         best = scores.index(max(scores))
         rows.append((*corners(x, y, w, h), sure * scores[best], best))
     return rows
+
+
+def yolov5_segment() -> Written:
+    """Numbers for outlines follow; its own exporter does not say what task it is for."""
+    columns = yolov5()
+    table = np.concatenate([columns.tables["output0"], random(5, 3 * CELLS, 32) * 9], axis=1)
+    tables = {"output0": table, "output1": random(6, 32, 16, 24)}
+    return Written(tables, columns.rows, has_nms=False)
+
+
+def yolov5_with_grids() -> Written:
+    """What the table was made of is listed as well, as older exporters of YOLOv5 and YOLOv7 do."""
+    columns = yolov5()
+    grids = {"350": random(5, 3, 8, 12, 8), "498": random(6, 3, 4, 6, 8)}
+    return Written({**columns.tables, **grids}, columns.rows, has_nms=False)
 
 
 def yolov6() -> Written:
@@ -214,6 +229,19 @@ def rt_detr_ultralytics() -> Written:
     return Written({"output0": np.concatenate([boxes, scores], 1)}, rows, {"metadata": metadata})
 
 
+def rt_detr_without_a_hyphen() -> Written:
+    """By the name of the file that Ultralytics trains it from."""
+    layout = rt_detr_ultralytics()
+    metadata = {**ultralytics(NAMES, model="rtdetr-l"), "imgsz": "[64, 96]"}
+    return replace(layout, options={"metadata": metadata})
+
+
+def detr_with_a_small_mask() -> Written:
+    """A mask of 64 by 64 whatever the picture's size, as some converted files want."""
+    options = {"extra_inputs": {"pixel_mask": ((1, 64, 64), TensorProto.INT64)}}
+    return replace(detr(), options=options)
+
+
 def rt_detr_paddle() -> Written:
     """Paddle's rows of all pictures and their numbers."""
     said = yolov10().rows
@@ -257,9 +285,9 @@ def detr() -> Written:
 
 
 LAYOUTS: list[Callable[[], Written]] = [
-    yolov5, yolov6, yolov8, yolov8_rows, yolov8_segment, yolov10, yolox, yolox_decoded,
-    yolox_stated, end2end, efficient_nms, rt_detr_hf, rt_detr_ultralytics, rt_detr_paddle, d_fine,
-    rf_detr, detr,
+    yolov5, yolov5_segment, yolov5_with_grids, yolov6, yolov8, yolov8_rows, yolov8_segment, yolov10, yolox, yolox_decoded,
+    yolox_stated, end2end, efficient_nms, rt_detr_hf, rt_detr_ultralytics,
+    rt_detr_without_a_hyphen, rt_detr_paddle, d_fine, rf_detr, detr, detr_with_a_small_mask,
 ]  # fmt: skip
 
 

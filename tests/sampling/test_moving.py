@@ -182,6 +182,17 @@ def test_more_places_than_can_be_meant_are_none() -> None:
     assert places_of(mask) is None
 
 
+@pytest.mark.parametrize("size_wh", [(640, 1), (640, 3), (2, 640)])
+def test_a_strip_of_a_picture_is_looked_at_as_any_other(size_wh: tuple[int, int]) -> None:
+    """A line scan, or a camera's test picture: what moves there moves, and nothing fails."""
+    scene = MotionMap()
+    ground = np.full(size_wh[::-1], 90, np.uint8)
+    for n in range(LEARN):
+        scene.look(ground, n * EVERY_S, None)
+    ground[: size_wh[1] // 4 + 1, : size_wh[0] // 4 + 1] = 250
+    assert scene.look(ground, LEARN * EVERY_S, None).moving.any()
+
+
 def test_a_clock_that_is_set_back_begins_anew() -> None:
     """And so does a picture of another size."""
     map_ = MotionMap()

@@ -268,7 +268,9 @@ class OnnxDetector:
                 values = (height, width) if tensor.name == "im_shape" else (1, 1)
                 inputs[tensor.name] = np.full((count, 2), values, dtype)
             elif tensor.name == MASK:
-                inputs[tensor.name] = np.ones((count, height, width), dtype)
+                # Some files leave the picture's size open, and the mask's not.
+                down, across = (tensor.shape[1:] + (None, None))[:2]
+                inputs[tensor.name] = np.ones((count, down or height, across or width), dtype)
         return self._net.run(**inputs)
 
     def _sought(self, found: Found, pixels: Pixels) -> _Sought:

@@ -126,6 +126,7 @@ class _Seen:
     is_stated: bool
     task: str
     maker: str
+    """In small letters, without hyphens: RT-DETR is spelt with one and without."""
 
     def grid(self, boxes: int | None, anchors: int = 1) -> tuple[int, ...]:
         """The strides of the grid that has so many places; empty if none has."""
@@ -217,7 +218,7 @@ def recognised(
     Raises FormatError where it is none of a detector's, or may be more than one.
     """
     pictures = image_input(surface)
-    task = surface.metadata.get("task", "").lower()
+    task = surface.metadata.get("task", "").lower() or _task_by_shapes(surface)
     if task in ("classify", "semantic", "obb"):
         raise FormatError("model", f"is not a detector: its metadata says `task: {task}`")
     maker = f"{surface.metadata.get('author', '')} {surface.metadata.get('description', '')}"
@@ -228,7 +229,7 @@ def recognised(
         _known(surface, classes),
         stated != "auto",
         task,
-        maker.lower(),
+        maker.lower().replace("-", ""),
     )
     wanted_format = ALIASES.get(stated, stated)
     formats = list(_RECOGNISERS) if stated == "auto" else [wanted_format]
@@ -243,6 +244,12 @@ def recognised(
     if is_open or not all(tensor.shape for tensor in surface.outputs):
         return None
     raise _not_recognised(seen, wanted_format, found)
+
+
+def _task_by_shapes(surface: Surface) -> str:
+    """What a net does besides, of which nothing is said: YOLOv5 writes only names and stride."""
+    outlines = [t for t in surface.outputs if len(t.shape) == 4 and t.shape[1] == _MASKS]
+    return "segment" if len(outlines) == 1 and len(surface.outputs) == 2 else ""
 
 
 def _not_recognised(seen: _Seen, stated: str, found: Sequence[Layout]) -> FormatError:
@@ -360,7 +367,9 @@ def _one_table(seen: _Seen) -> tuple[int, int | None, int | None] | None:
     """The number of the output with a table of boxes, and its two sizes."""
     tables = [(n, t.shape) for n, t in enumerate(seen.outputs) if len(t.shape) == 3]
     masks = sum(len(tensor.shape) == 4 for tensor in seen.outputs)
-    if len(tables) != 1 or len(seen.outputs) - masks != 1:
+    # YOLOv5 and YOLOv7 may list what the table was made of as well, grid by grid.
+    grids = sum(len(tensor.shape) == 5 for tensor in seen.outputs)
+    if len(tables) != 1 or len(seen.outputs) - masks - grids != 1:
         return None
     if masks and seen.task != "segment":
         return None
@@ -375,6 +384,8 @@ def _columns(seen: _Seen, columns: int | None, before: int) -> int | None:
     more = _more_columns(seen)
     if more and seen.known is not None:
         return seen.known if columns >= before + seen.known + more else None
+    if seen.task == "segment":
+        return columns - before - _MASKS if columns > before + _MASKS else None
     return columns - before
 
 
@@ -466,7 +477,7 @@ def _yolov10(seen: _Seen) -> _Found:
     )
     if columns != 6 and not is_more:
         return
-    if seen.is_stated or not (seen.is_grid(boxes) or boxes is None or "rt-detr" in seen.maker):
+    if seen.is_stated or not (seen.is_grid(boxes) or boxes is None or "rtdetr" in seen.maker):
         yield Layout("yolov10", "corner_rows", (number,))
 
 
@@ -492,7 +503,7 @@ def _rt_detr(seen: _Seen) -> _Found:
     if table is None or width < 1:
         return
     few = table[1] is not None and table[1] <= _MOST_QUERIES and not seen.is_grid(table[1])
-    is_other = "ultralytics" in seen.maker and "rt-detr" not in seen.maker
+    is_other = "ultralytics" in seen.maker and "rtdetr" not in seen.maker
     if seen.is_stated or (few and not is_other and _agrees(seen, width)):
         yield Layout("rt-detr", "queries", (table[0],), width)
 
