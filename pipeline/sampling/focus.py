@@ -39,7 +39,7 @@ class _Debt:
     def __init__(self, looking: Looking) -> None:
         self.confirm_s, self.side = looking.confirm_s, looking.side
         self.whole_at: float | None = None
-        """When it last looked at the whole picture; None before the first time."""
+        """When it last confirmed the whole picture; None before the first time."""
         self.looks: NDArray[np.uint8] | None = None
         """(h, w) of the map: how often each place has yet to be looked at."""
         self.is_known = False
@@ -116,13 +116,17 @@ class CameraFocus:
         """A job with these tasks looks there."""
         if focus is None:
             return
+        # In rain every look is one at the whole; the parts have their turns at the usual pace.
+        is_confirmed = WHOLE in focus.regions and any(
+            self._is_due(self._debts[task.id]) for task in tasks if task.id in self._debts
+        )
         for task in tasks:
             debt = self._debts.get(task.id)
             if debt is None or debt.looks is None:
                 continue
             debt.looks[debt.looks > 0] -= 1
             debt.parts = {part: looks - 1 for part, looks in debt.parts.items() if looks > 1}
-            if WHOLE in focus.regions:
+            if is_confirmed:
                 begun = self._swept(debt).intersection(focus.regions)
                 debt.parts |= dict.fromkeys(begun, _SWEEP_LOOKS - 1)
                 debt.confirms += 1

@@ -285,9 +285,10 @@ def detr() -> Written:
 
 
 LAYOUTS: list[Callable[[], Written]] = [
-    yolov5, yolov5_segment, yolov5_with_grids, yolov6, yolov8, yolov8_rows, yolov8_segment, yolov10, yolox, yolox_decoded,
-    yolox_stated, end2end, efficient_nms, rt_detr_hf, rt_detr_ultralytics,
-    rt_detr_without_a_hyphen, rt_detr_paddle, d_fine, rf_detr, detr, detr_with_a_small_mask,
+    yolov5, yolov5_segment, yolov5_with_grids, yolov6, yolov8, yolov8_rows, yolov8_segment,
+    yolov10, yolox, yolox_decoded, yolox_stated, end2end, efficient_nms, rt_detr_hf,
+    rt_detr_ultralytics, rt_detr_without_a_hyphen, rt_detr_paddle, d_fine, rf_detr, detr,
+    detr_with_a_small_mask,
 ]  # fmt: skip
 
 

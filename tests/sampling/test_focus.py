@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from connectors.queues.memory import MemoryConfig
@@ -93,6 +95,30 @@ def test_each_part_is_looked_at_closely_in_turns() -> None:
         seen = [n for n, job in enumerate(jobs) if looks_at(job, place)]
         assert seen
         assert seen[1] == seen[0] + 1
+
+
+def test_rain_does_not_end_the_close_looks() -> None:
+    """Where more moves than can be meant, every part still has its turn: who left leaves no ghost,
+    and who stands there is seen.
+    """
+    rng = np.random.default_rng(3)
+    bench = Bench()
+
+    def rain(n: int) -> Picture:
+        pixels = picture(n, ()).pixels.copy()
+        for x in range(0, SIZE_WH[0], 30):
+            for y in range(0, SIZE_WH[1], 30):
+                left, top = x + rng.integers(20), y + rng.integers(20)
+                pixels[top : top + 4, left : left + 4] = 250
+        return replace(picture(n, ()), pixels=pixels)
+
+    sampled(bench, hall(rain(n) for n in range(180)))
+    jobs = bench.jobs()[20:]
+    assert sum(is_whole(job) for job in jobs) > 150
+    for x in range(30, SIZE_WH[0], 60):
+        for y in range(30, SIZE_WH[1] - PERSON_WH[1], 60):
+            seen = [n for n, job in enumerate(jobs) if looks_at(job, (x, y))]
+            assert any(b == a + 1 for a, b in pairwise(seen)), (x, y)
 
 
 def test_who_walks_is_looked_at_and_so_is_where_he_was() -> None:

@@ -269,7 +269,7 @@ class OnnxDetector:
                 inputs[tensor.name] = np.full((count, 2), values, dtype)
             elif tensor.name == MASK:
                 # Some files leave the picture's size open, and the mask's not.
-                down, across = (tensor.shape[1:] + (None, None))[:2]
+                down, across = (*tensor.shape[1:], None, None)[:2]
                 inputs[tensor.name] = np.ones((count, down or height, across or width), dtype)
         return self._net.run(**inputs)
 
