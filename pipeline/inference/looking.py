@@ -23,6 +23,8 @@ class Asked:
     """The parts that tasks with `where: motion` see; None where they see all of it."""
     share: float = 1.0
     """The share of the picture that lies in them."""
+    is_shown: bool = True
+    """Whether the engine was asked at all: where nothing moves there may be nothing to ask."""
 
 
 def ask(engine: Engine, job: Job, within_s: float, side: int) -> Asked:
@@ -55,7 +57,7 @@ def ask(engine: Engine, job: Job, within_s: float, side: int) -> Asked:
         else:
             parts.append((WHOLE, pixels, others))
     together.submit(engine, parts, looked)
-    return Asked(together.ticket, looked, share)
+    return Asked(together.ticket, looked, share, bool(parts))
 
 
 class _Together:

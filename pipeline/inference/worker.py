@@ -249,7 +249,8 @@ class Worker:
     def _result(self, done: _InHand) -> Result:
         job, ticket, name = done.claim.job, done.ticket, self._lane.name
         answers = self._checked(ticket.result(0.0), len(job.tasks))
-        self._condition.answered(answers)
+        if done.asked.is_shown:  # else it says nothing of the engine
+            self._condition.answered(answers)
         camera = job.frame.camera
         self._metrics.answer_seconds.labels(name).observe(
             self._clock.monotonic() - done.submitted_at

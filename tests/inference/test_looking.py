@@ -1,5 +1,7 @@
 """A worker shows its engine the parts of a picture in which something moves."""
 
+import logging
+
 import pytest
 
 from connectors.queues.memory import MemoryConfig
@@ -121,6 +123,24 @@ def test_one_part_that_fails_fails_the_task() -> None:
     (answer,) = desk.answer(Focus((BOX, far), ("people",)), PEOPLE).answers.values()
     assert isinstance(answer, Failed)
     assert "no memory left" in answer.reason
+
+
+def test_an_engine_that_fails_is_said_to_fail_where_little_moves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Pictures that it is not asked about are not answers of its own."""
+
+    def script(_pixels: Pixels, _task: Task) -> Answer:
+        raise RuntimeError("no memory left")
+
+    desk = Desk(BatchingEngine(Scripted(script), 8, 0.0))
+    with caplog.at_level(logging.INFO, "pipeline.inference.condition"):
+        for _ in range(3):
+            desk.answer(Focus((WHOLE,), ("people",)), PEOPLE)
+            desk.answer(Focus((), ("people",)), PEOPLE)
+    said = [record.message for record in caplog.records if "condition" in record.name]
+    (only,) = said
+    assert "engine fast is failing on every frame" in only
 
 
 def test_an_engine_that_miscounts_fails_and_does_not_hang() -> None:
