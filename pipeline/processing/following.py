@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import JsonValue
@@ -43,24 +44,29 @@ class Following:
         return self._tasks
 
     def see(
-        self, at: float, answers: Mapping[str, Boxes], carried: Collection[Box] = ()
+        self,
+        at: float,
+        answers: Mapping[str, Boxes],
+        carried: Mapping[str, Collection[Box]] = MappingProxyType({}),
     ) -> dict[str, ShownTracks]:
         """What each task that was answered is shown of a picture.
 
-        `carried` are the boxes that were seen in an earlier one, and stand since.
+        `carried` are the boxes of each task that were seen in an earlier one, and stand since.
         """
         own = {task: answers[task] for task in self._labels if task in answers}
         if not own:
             return {}
         if len(self._tasks) == 1:
             ((task, answer),) = own.items()
-            tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores, carried=carried)
+            stands = carried.get(task, ())
+            tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores, carried=stands)
             return {task: ShownTracks(tracks, (), bool(tracks) or self._tracker.withholds)}
         boxes = [box for answer in own.values() for box in answer.boxes_xyxy]
         scores = [score for answer in own.values() for score in answer.scores]
         labels = [self._labels[task] for task, answer in own.items() for _ in answer.boxes_xyxy]
         asked = frozenset(self._labels[task] for task in own)
-        tracks = self._tracker.update(at, *merged(boxes, scores, labels), asked, carried)
+        stands = frozenset(box for task in own for box in carried.get(task, ()))
+        tracks = self._tracker.update(at, *merged(boxes, scores, labels), asked, stands)
         tracked = bool(tracks) or self._tracker.withholds
         return {
             task: ShownTracks(

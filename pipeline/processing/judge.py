@@ -129,15 +129,17 @@ class Judge:
             followed |= following.see(result.captured_at, boxes, carried)
         for name, answer in answers.items():
             judge = self._tasks[name]
-            seen = judge.observe(result, answer, followed.get(name), carries=bool(carried))
+            seen = judge.observe(
+                result, answer, followed.get(name), carries=bool(carried.get(name))
+            )
             if self._watcher is not None:
                 self._watcher(seen, name, result.size_wh)
             verdicts += judge.judge(seen)
         return joined(verdicts)
 
-    def _complete(self, result: Result, answers: dict[str, Answer]) -> frozenset[Box]:
-        """Add what stands where nobody looked to the answers; returns those boxes."""
-        carried: frozenset[Box] = frozenset()
+    def _complete(self, result: Result, answers: dict[str, Answer]) -> Mapping[str, frozenset[Box]]:
+        """Add what stands where nobody looked to the answers; returns those boxes by task."""
+        carried: dict[str, frozenset[Box]] = {}
         for name, judge in self._tasks.items():
             if judge.standing is None:
                 continue
@@ -147,7 +149,7 @@ class Judge:
                 looked = result.looked if name in result.looking else None
                 complete = judge.standing.see(answer, looked)
                 answers[name] = complete.answer
-                carried |= complete.carried
+                carried[name] = complete.carried
             elif answer is not None:
                 judge.standing.failed()
         return carried

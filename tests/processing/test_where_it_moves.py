@@ -9,7 +9,7 @@ import pytest
 from pipeline.core.answers import Boxes, Failed
 from pipeline.core.events import Event
 from pipeline.core.frames import Frame
-from pipeline.core.geometry import iou
+from pipeline.core.geometry import Box, iou
 from pipeline.core.jobs import WHOLE, Focus, Job, Result
 from pipeline.core.rules import Observation
 from pipeline.core.tasks import Detect
@@ -175,6 +175,38 @@ def test_a_task_beside_it_is_judged_in_every_frame() -> None:
         judge.judge(delivered.result)
     assert [task for task, _ in seen].count("cars") == len(focuses)
     assert [task for task, _ in seen].count("people") == len(focuses)
+
+
+def test_who_stands_says_nothing_of_another_task() -> None:
+    """A box of one task that is carried on keeps no thing of another one from beginning, nor from
+    being learned of.
+    """
+    (made,) = plans_of(parse(TEXT.replace("WHERE}", "motion}, cars: {detect: car}")).deployment)
+    place = box((100, 60))
+
+    def cars_of(*stands: Box) -> tuple[Judge, list[Observation]]:
+        seen: list[tuple[str, Observation]] = []
+        judge = Judge("door", made.lanes[0], lambda one, task, _size: seen.append((task, one)))
+        for n in range(20):
+            people = Boxes("fast", stands if n < 3 else (), (0.9,) * (len(stands) if n < 3 else 0))
+            cars = Boxes("fast", (place,), (0.9,)) if n >= 5 else Boxes("fast", (), ())
+            result = Result("door", "run", "fast", n, n, 1000.0 + n / 2, SIZE_WH, live=False)
+            judge.judge(
+                replace(
+                    result,
+                    answers={"people": people, "cars": cars},
+                    looked=None if n < 3 else (),
+                    looking=() if n < 3 else ("people",),
+                )
+            )
+        return judge, [one for task, one in seen if task == "cars"]
+
+    (judge, seen), (alone, seen_alone) = cars_of(place), cars_of()
+    assert seen[-1].tracks == seen_alone[-1].tracks != ()
+    scenes = [
+        json.loads(json.dumps(one.state()))["tasks"]["cars"]["scene"] for one in (judge, alone)
+    ]
+    assert scenes[0] == scenes[1]
 
 
 def test_failures_end_in_nobody_and_not_in_a_ghost(looked_at: list[Result]) -> None:
