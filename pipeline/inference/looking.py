@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.core.answers import Answer, Boxes, Failed
+from pipeline.core.answers import Answer, Boxes, Failed, checked
 from pipeline.core.engines import Engine, EngineRequest, Ticket
 from pipeline.core.frames import Pixels
 from pipeline.core.geometry import Box
@@ -104,7 +104,12 @@ class _Together:
             if len(answers) != len(tasks):
                 reason = f"the engine gave {len(answers)} answers for {len(tasks)} tasks"
                 return Failed(task.engine, reason)
-            looks += [(region, a) for of, a in zip(tasks, answers, strict=True) if of == task]
+            # What an engine makes of it may be anything, and nothing may keep this from an end.
+            looks += [
+                (region, checked(answer, task.engine))
+                for of, answer in zip(tasks, answers, strict=True)
+                if of == task
+            ]
         if not isinstance(task, Detect):
             return looks[0][1]
         if not looks:  # nothing moves

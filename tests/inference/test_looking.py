@@ -125,6 +125,15 @@ def test_one_part_that_fails_fails_the_task() -> None:
     assert "no memory left" in answer.reason
 
 
+def test_an_answer_that_cannot_be_used_fails_and_does_not_hang() -> None:
+    """Boxes without their scores, about two parts of a picture."""
+    desk = Desk(BatchingEngine(Scripted(lambda _, __: Boxes("fast", (BOX,), ())), 8, 0.0))
+    far = (0.9, 0.8, 0.92, 0.9)
+    (answer,) = desk.answer(Focus((BOX, far), ("people",)), PEOPLE).answers.values()
+    assert isinstance(answer, Failed)
+    assert "the engine's answer cannot be used" in answer.reason
+
+
 def test_an_engine_that_fails_is_said_to_fail_where_little_moves(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
