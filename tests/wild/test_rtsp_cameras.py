@@ -614,7 +614,8 @@ def test_nothing_is_doubted_where_nothing_is_lost(film: tuple[str, list[Unit]]) 
     """Over UDP, too."""
     codec, units = film
     with RtspCamera(units[:100], codec, rate=100) as server:
-        source = camera(server.url(), transport="udp", read_timeout="500ms")
+        # Long enough for a busy machine to stop sending for a while without being given up.
+        source = camera(server.url(), transport="udp", read_timeout="2s")
         source.open(Need())
         seen: list[int | None] = []
         with pytest.raises(SourceError, match="no picture data"):
