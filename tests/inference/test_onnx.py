@@ -685,6 +685,25 @@ def test_keys_by_their_other_names() -> None:
             OnnxConfig(**given, **other)
 
 
+@pytest.mark.parametrize(
+    ("given", "place", "said"),
+    [
+        ({"provider": "gpu"}, ("provider",), "write cuda"),
+        ({"providers": ["GPU", "cpu"]}, ("providers",), "write cuda"),
+        ({"provider": "cdua"}, ("provider", 0), "'cuda'"),
+        ({"labels": [1]}, ("labels",), "1 is not a name"),
+        ({"std": [0, 1, 1]}, ("std", 0), "greater than 0"),
+    ],
+)
+def test_a_mistake_is_said_at_the_key_that_was_written(
+    given: dict[str, Any], place: tuple[str | int, ...], said: str
+) -> None:
+    """Also where the key has another name, and a colour is never divided by nothing."""
+    with pytest.raises(ValidationError, match=said) as error:
+        OnnxConfig(model=Path("net.onnx"), **given)
+    assert error.value.errors()[0]["loc"] == place
+
+
 def test_classes_by_number(tmp_path: Path) -> None:
     """Those that matter alone, where a net has more."""
     file = write_net(tmp_path / "net.onnx", rf_detr().tables, side=SIDE_WH)

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pipeline.core.machine import Lack, missing_gpu, unreadable_file
 from pipeline.core.tasks import Task, subject_label
@@ -33,7 +41,12 @@ _LARGEST_SIDE = 8192
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list | tuple):
+        for name in names:
+            if isinstance(name, str) and name.casefold() in ("gpu", "nvidia"):
+                raise ValueError(f"{name!r} is not a provider; write cuda for a GPU of NVIDIA")
+    return names
 
 
 def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,6 +116,7 @@ class OnnxConfig(EngineConfigBase):
         BeforeValidator(_class_list),
     ] = Field(
         None,
+        validation_alias=AliasChoices("classes", "labels"),
         description="The names of the net's classes in its order, or by number; `coco` and "
         "`coco91` are COCO's tables. By default those of the file's metadata, or COCO's where the "
         "net has 80 or 91 classes.",
@@ -124,6 +138,7 @@ class OnnxConfig(EngineConfigBase):
         ),
     ] = Field(
         ("cpu",),
+        validation_alias=AliasChoices("providers", "provider"),
         description="What runs the net, in order of preference: cpu, cuda, tensorrt, openvino or "
         "coreml. Where one cannot, the next one does, and the log and the metrics say so.",
     )
@@ -159,7 +174,7 @@ class OnnxConfig(EngineConfigBase):
     mean: tuple[float, float, float] | None = Field(
         None, description="Subtracted from the three colours, in `pixel_range`."
     )
-    std: tuple[float, float, float] | None = Field(
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
         None, description="The three colours are divided by it after that."
     )
     min_score: float = Field(
@@ -180,17 +195,11 @@ class OnnxConfig(EngineConfigBase):
 
     @model_validator(mode="before")
     @classmethod
-    def _by_other_names(cls, data: Any) -> Any:
-        """What people also call two of the keys."""
-        if not isinstance(data, dict):
-            return data
-        said = dict(data)
+    def _says_each_once(cls, data: Any) -> Any:
         for other, name in (("labels", "classes"), ("provider", "providers")):
-            if other in said and name in said:
+            if isinstance(data, dict) and other in data and name in data:
                 raise ValueError(f"`{other}` and `{name}` are the same; give one of them")
-            if other in said:
-                said[name] = said.pop(other)
-        return said
+        return data
 
     @property
     def max_side(self) -> int | None:
