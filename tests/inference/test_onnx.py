@@ -339,7 +339,7 @@ def test_every_layout_is_recognised_and_read(layout: Callable[[], Written], tmp_
     """What a plain calculation makes of the same table, box for box and class for class."""
     net = layout()
     config = written(tmp_path / "net.onnx", net)
-    assert list(config.lacks()) == []
+    assert not [lack for lack in config.lacks() if lack.is_fatal]
     found = seen(config, blank())
     for number, name in enumerate(NAMES):
         wanted = expected(net.rows, number)
@@ -713,6 +713,16 @@ def test_classes_by_number(tmp_path: Path) -> None:
     assert boxes_of(found) == seen(every, blank())["car"]
 
 
+def test_a_net_known_by_a_common_shape_alone_is_doubted() -> None:
+    """The bundled net has YOLOv10's output and wants other pictures: it would find nothing."""
+    config = OnnxConfig(model=WEIGHTS, classes="coco")
+    (lack,) = config.lacks()
+    assert (lack.key, lack.is_fatal) == ("format", False)
+    assert "is taken for yolov10 by the shape of its output alone" in lack.message
+    for told in ({"format": "yolov10"}, {"pixel_range": "0..255"}):
+        assert not list(OnnxConfig(**{"model": WEIGHTS, "classes": "coco", **told}).lacks())
+
+
 # What cannot be used.
 
 
@@ -1007,7 +1017,7 @@ def test_a_check_knows_of_a_missing_gpu(tmp_path: Path) -> None:
     """A warning where another provider follows, and reason enough not to start where none does."""
     if not list(missing_gpu("cuda")):
         pytest.skip("this machine has a GPU")
-    net = bright_net(tmp_path / "net.onnx")
+    net = bright_net(tmp_path / "net.onnx").model_copy(update={"format": "yolov10"})
     (lack,) = net.model_copy(update={"providers": ("cuda", "cpu")}).lacks()
     assert (lack.key, lack.is_fatal) == ("providers", False)
     assert lack.message.endswith("cuda cannot be used; cpu is tried after it")

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.core.machine import Lack, missing_gpu, unreadable_file
+from pipeline.core.machine import Lack, missing_gpu, own_command, unreadable_file
 from pipeline.core.tasks import Task, subject_label
 from pipeline.inference.engines._onnx.classes import TABLES, plain
 from pipeline.inference.engines._onnx.file import NotOnnxError, Surface, surface_of
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "coreml"]
 _LARGEST_SIDE = 8192
+_FEEDING = frozenset(("fit", "colour", "pixel_range", "mean", "std"))
+"""Keys that say how a picture is given to the net."""
 
 
 def _listed(value: Any) -> Any:
@@ -271,8 +273,23 @@ class OnnxConfig(EngineConfigBase):
                 )
         try:
             self._check(surface)
+            layout = recognised(surface, self.format, self.classes, self.sides)
         except FormatError as problem:
             yield Lack(problem.key, f"{self.model.name} {problem}")
+            return
+        # Other nets have this output too. Shown pictures as YOLO wants them they find nothing,
+        # and that looks like an empty scene.
+        is_told = self.format != "auto" or surface.metadata or self.model_fields_set & _FEEDING
+        if layout is not None and layout.format == "yolov10" and not is_told:
+            yield Lack(
+                "format",
+                f"{self.model.name} is taken for yolov10 by the shape of its output alone, which "
+                "other nets have too; see whether it finds what a picture shows, with "
+                f"{own_command()} ask PICTURE --engine onnx --option model={self.model} --detect "
+                "WHAT; then write `format: yolov10`, or how pictures are given to it: `colour`, "
+                "`pixel_range`, `mean`, `std`",
+                is_fatal=False,
+            )
 
     def lacks_for(self, task: Task) -> Iterator[Lack]:
         """Whether the file that is here knows what a task looks for."""
