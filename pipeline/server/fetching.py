@@ -16,12 +16,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import httpx
-from pydantic import AfterValidator, Field
 
-from pipeline.core.config import Config
+from pipeline.server.fetch_config import FetchConfig
 
 logger = logging.getLogger(__name__)
 
@@ -82,51 +81,6 @@ class PictureRefused(Exception):  # noqa: N818 - it is an answer to the caller, 
         self.message, self.code, self.is_transient = message, code, is_transient
 
 
-def _is_domain(value: str) -> str:
-    name = value.strip().rstrip(".").lower()
-    bare = name.removeprefix("*.")
-    if name == "any":
-        return name
-    if not bare or any(sign in bare for sign in "/:*@ ") or ".." in bare:
-        raise ValueError(
-            f"{value!r} is not a domain; write example.com, *.example.com for all below it, or any"
-        )
-    return name
-
-
-def _is_network(value: str) -> str:
-    try:
-        return str(ipaddress.ip_network(value))
-    except ValueError as error:
-        raise ValueError(
-            f"{value!r} is not a network; write it like 10.0.5.0/24 ({error})"
-        ) from None
-
-
-class FetchConfig(Config):
-    """Which pictures may be fetched that callers name by their address."""
-
-    domains: tuple[Annotated[str, AfterValidator(_is_domain)], ...] = Field(
-        (),
-        description="The servers pictures may be fetched from: example.com, *.example.com for all "
-        "names below it, or any. Empty, pictures come in the request alone.",
-    )
-    networks: tuple[Annotated[str, AfterValidator(_is_network)], ...] = Field(
-        (),
-        description="Private networks that may be fetched from all the same, such as "
-        "10.0.5.0/24; all others are refused whatever a name resolves to.",
-    )
-    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
-        (80, 443), description="The ports that may be used."
-    )
-    at_most_bytes: int = Field(
-        20_000_000, ge=1000, le=200_000_000, description="The largest file that is read."
-    )
-    deadline: Annotated[float, Field(gt=0, le=120)] = Field(
-        10.0, description="Seconds a picture may take to arrive, redirects included."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Hop:
     """One address on the way to a picture, judged."""
@@ -176,7 +130,7 @@ class Fetcher:
             )
         with self._place(caller):
             try:
-                async with asyncio.timeout(self._config.deadline):
+                async with asyncio.timeout(self._config.deadline.total_seconds()):
                     return await self._follow(_parsed(address))
             except TimeoutError:
                 logger.info("a picture of %s did not arrive in time", _loggable(address))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.server.fetch_config import FetchConfig
 from pipeline.server.fetching import (
     UNREACHABLE,
-    FetchConfig,
     Fetcher,
     PictureRefused,
     Resolve,
@@ -375,7 +375,7 @@ def test_a_server_that_drips_is_left_at_the_deadline(part: str) -> None:
     with raw_camera(answers, stays=True) as address:
         port = port_of(address)
         started = time.monotonic()
-        fetcher = fetcher_to(port, resolve=resolve, deadline=0.5)
+        fetcher = fetcher_to(port, resolve=resolve, deadline="500ms")
         refused = refusal(fetcher, f"http://pictures.example:{port}/")
     assert refused.is_transient
     assert time.monotonic() - started < patience(10)
@@ -388,7 +388,7 @@ def test_a_name_server_that_hangs_is_left_at_the_deadline() -> None:
         await asyncio.sleep(3600)
         return []
 
-    refused = refusal(fetcher_to(80, resolve=hangs, deadline=0.2), "http://pictures.example/")
+    refused = refusal(fetcher_to(80, resolve=hangs, deadline="200ms"), "http://pictures.example/")
     assert refused.message == UNREACHABLE
 
 
@@ -474,7 +474,7 @@ def test_one_caller_cannot_take_all_places() -> None:
         resolve, _ = names(pictures_example="127.0.0.1")
         with raw_camera(lambda *_: (), stays=True) as silent, raw_camera(lambda *_: [ok()]) as well:
             ports = port_of(silent), port_of(well)
-            fetcher = fetcher_to(*ports, resolve=resolve, deadline=60)
+            fetcher = fetcher_to(*ports, resolve=resolve, deadline="60s")
             waiting = [
                 asyncio.create_task(fetcher.fetch(f"http://pictures.example:{ports[0]}/", "one"))
                 for _ in range(4)
