@@ -141,6 +141,11 @@ class MoondreamBatcher:
         return self._runner.stages
 
     @property
+    def pictures_ahead(self) -> int:
+        """How many pictures of the line are worth having there, to be cut ahead of their turn."""
+        return self._pictures_ahead
+
+    @property
     def is_idle(self) -> bool:
         """Whether there is no work."""
         return self._scheduler.is_idle
@@ -158,10 +163,19 @@ class MoondreamBatcher:
         return self._cache.pages.counts()
 
     def submit(
-        self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
+        self,
+        picture: "Picture | None",
+        requests: Sequence[Request],
+        max_crops: int | None = None,
+        *,
+        keep: bool = True,
     ) -> list[RequestTicket]:
-        """Queue requests about one picture, or about none, and return their tickets."""
-        state = None if picture is None else PictureState(picture, max_crops)
+        """Queue requests about one picture, or about none, and return their tickets.
+
+        With `keep` False the picture is not looked for among those that were kept, nor kept: for
+        one that does not come again.
+        """
+        state = None if picture is None else PictureState(picture, max_crops, may_be_kept=keep)
         tickets = []
         for request in requests:
             job = StrandJob(self._plan(request, state is not None))
@@ -220,7 +234,7 @@ class MoondreamBatcher:
             if picture.crops is None and not is_there(picture):
                 most = None if most is None else most - 1
                 try:
-                    if self._keeps_pictures:
+                    if self._keeps_pictures and picture.may_be_kept:
                         self._runner.look_at(picture)
                     if not is_there(picture):
                         self._runner.cut(picture)

@@ -33,6 +33,7 @@ class PictureState:
 
     source: Picture
     max_crops: int | None
+    may_be_kept: bool = True
     waiting_for: int = 0
     key: PictureKey | None = None
     crops: Crops | None = None
