@@ -119,7 +119,7 @@ class Runner:
                         picture.source, vision, picture.max_crops, device, resizer, uploads.send
                     )
                 )
-        picture.n_crops = len(picture.crops.pixels)
+        picture.n_crops = crop_count(picture.crops.rows, picture.crops.cols)
 
     def prefill(
         self, strands: Sequence[Strand], meanwhile: Callable[[], None] = _nothing
@@ -247,10 +247,10 @@ class Runner:
         reads: list[list[Read]] = [[] for _ in strands]
         found = out.cpu().tolist()
         others = None if likely is None else likely.tolist()
-        for index, number in enumerate(owner):
-            read = Read(*found[index])
+        for place, number in enumerate(owner):
+            read = Read(*found[place])
             if others is not None and strands[number].skill.wants_likely:
-                read = read._replace(likely=tuple(others[index]))
+                read = read._replace(likely=tuple(others[place]))
             reads[number].append(read)
         return reads
 

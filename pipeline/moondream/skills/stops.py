@@ -71,9 +71,9 @@ def last_certain(text: str, stops: Sequence[str]) -> int:
     return len(text)
 
 
-def checked_stops(stops: Sequence[str]) -> tuple[str, ...]:
+def checked_stops(stops: object) -> tuple[str, ...]:
     """Return stop words as they were given, or raise RequestError."""
-    if isinstance(stops, str) or len(stops) > MAX_STOPS:
+    if not isinstance(stops, list | tuple) or len(stops) > MAX_STOPS:
         raise RequestError(f"stop is {stops!r:.200}; give a list of at most {MAX_STOPS} texts")
     for stop in stops:
         if not isinstance(stop, str) or not 1 <= len(stop) <= MAX_STOP_LETTERS:

@@ -179,15 +179,17 @@ def check_warmth(request: QueryRequest | CaptionRequest) -> None:
         raise RequestError(f"top_p is {request.top_p}; it must be 0 to 1")
 
 
-def check_seed(seed: int | None) -> None:
+def check_seed(seed: object) -> None:
     """Raise RequestError for a seed that is no 64-bit number."""
     if seed is not None and not (isinstance(seed, int) and -(2**63) <= seed < 2**63):
         raise RequestError(f"seed is {seed!r:.40}; it must be a whole number of at most 64 bits")
 
 
-def checked_logprobs(count: int | None) -> int | None:
+def checked_logprobs(count: object) -> int | None:
     """Return how many alternatives are asked for, or raise RequestError."""
-    if count is None or (isinstance(count, int) and 0 <= count <= MAX_LOGPROBS):
+    if count is None:
+        return None
+    if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_LOGPROBS:
         return count
     raise RequestError(f"logprobs is {count!r:.40}; it must be 0 to {MAX_LOGPROBS} alternatives")
 
