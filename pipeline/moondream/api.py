@@ -5,7 +5,7 @@ It chooses a device and a precision; the engine does the work.
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -20,7 +20,13 @@ from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.checkpoints.weights import DTYPES
 from pipeline.moondream.device.graphs import GraphCounts
 from pipeline.moondream.device.pages import PictureCounts
-from pipeline.moondream.errors import MoondreamError, RequestError
+from pipeline.moondream.errors import (
+    MaskError,
+    MoondreamError,
+    PictureError,
+    RequestError,
+    TooLongError,
+)
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.resize import has_vips
 from pipeline.moondream.skills.base import Language
@@ -33,6 +39,7 @@ from pipeline.moondream.types import (
     DetectRequest,
     DetectResult,
     FailedResult,
+    FailureCode,
     PointRequest,
     PointResult,
     QueryRequest,
@@ -171,7 +178,7 @@ class Moondream:
         finally:
             ticket.cancel()
         if isinstance(ticket.result, FailedResult):
-            raise MoondreamError(ticket.result.reason)
+            raise _error_of(ticket.result)
 
     @overload
     def detect(
@@ -366,6 +373,19 @@ def _result_of(ticket: RequestTicket) -> Result:
 
 def _expect(kind: type[_ResultT], result: Result) -> _ResultT:
     if isinstance(result, FailedResult):
-        raise MoondreamError(result.reason)
+        raise _error_of(result)
     assert isinstance(result, kind)
     return result
+
+
+def _error_of(failed: FailedResult) -> MoondreamError:
+    """Return the error that says the kind of a failure, where one does."""
+    return _ERRORS.get(failed.code, MoondreamError)(failed.reason)
+
+
+_ERRORS: Mapping[FailureCode, Callable[[str], MoondreamError]] = {
+    "bad_request": RequestError,
+    "too_long": TooLongError,
+    "mask": MaskError,
+    "bad_picture": PictureError,
+}

@@ -4,9 +4,9 @@ Knows nothing of files; it is given a network, a language and memory. One thread
 """
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
@@ -19,12 +19,12 @@ from pipeline.moondream.device.graphs import Capture, CudaCapture, GraphCounts
 from pipeline.moondream.device.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.device.reads import Read, RowKind, TokenReader
 from pipeline.moondream.device.stages import Stages
-from pipeline.moondream.errors import PictureError, RequestError
+from pipeline.moondream.errors import MaskError, PictureError, RequestError, TooLongError
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.crops import Picture
 from pipeline.moondream.pictures.uploads import CudaSideLane, PictureUploads, SideLane
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.types import Request
+from pipeline.moondream.types import FailureCode, Request
 
 _log = logging.getLogger(__name__)
 
@@ -81,11 +81,14 @@ class MoondreamBatcher:
         options: EngineOptions | None = None,
         capture: Capture | None = None,
         side_lane: SideLane | None = None,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         """`capture` says how cycles are captured, `side_lane` where pictures are cut.
 
-        None stands for the device's own way, if it has one.
+        None stands for the device's own way, if it has one. `clock` gives the seconds of the facts
+        about requests.
         """
+        self._clock = clock
         options = options or EngineOptions()
         is_cuda = network.device.type == "cuda"
         if capture is None and options.graphs and is_cuda:
@@ -178,7 +181,10 @@ class MoondreamBatcher:
         state = None if picture is None else PictureState(picture, max_crops, may_be_kept=keep)
         tickets = []
         for request in requests:
-            job = StrandJob(self._plan(request, state is not None))
+            image_tokens = 0 if state is None else self._language.dims.prefix_len
+            job = StrandJob(
+                self._plan(request, state is not None), state, image_tokens, self._clock
+            )
             strands = [Strand(job, skill, state) for skill in job.skills]
             if state is not None:
                 state.waiting_for += len(strands)
@@ -205,6 +211,10 @@ class MoondreamBatcher:
     def _plan(self, request: Request, has_picture: bool) -> Plan:
         try:
             plan_ = plan(request, self._language, has_picture)
+        except TooLongError as error:
+            return Plan.failed(str(error), "too_long")
+        except MaskError as error:
+            return Plan.failed(str(error), "mask")
         except RequestError as error:
             return Plan.failed(str(error))
         except (TypeError, ValueError, AttributeError) as error:
@@ -215,7 +225,7 @@ class MoondreamBatcher:
     def _drop_cancelled(self) -> None:
         for strand in list(self._scheduler.live()):
             if strand.job.ticket.is_cancelled:
-                self._fail(strand, "the request was cancelled")
+                self._fail(strand, "the request was cancelled", "cancelled")
 
     def _cut_next_pictures(self, most: int | None = None) -> None:
         """Cut the pictures in line that start next, `most` of them, but none that is there already.
@@ -248,7 +258,7 @@ class MoondreamBatcher:
                     if is_said:
                         reason = str(error)
                     for strand in [one for one in self._scheduler.live() if one.picture is picture]:
-                        self._fail(strand, reason)
+                        self._fail(strand, reason, "bad_picture" if is_said else "engine")
             crops += picture_cost(picture)
             if picture.key is not None:
                 ahead.add(picture.key)
@@ -272,9 +282,13 @@ class MoondreamBatcher:
             raise
 
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
+        for strand in newcomers:
+            page = None if strand.row is None else strand.row.page
+            strand.job.start(picture_was_kept=page is not None and page.is_filled)
         try:
             found = self._runner.prefill(newcomers, self._prepare_meanwhile)
             for strand, reads in zip(newcomers, found, strict=True):
+                strand.job.note_prefilled()
                 self._go_on(strand, reads, is_first=True)
         except BaseException as error:
             # What they have in the cache is half filled, and nobody may go on with it.
@@ -317,10 +331,14 @@ class MoondreamBatcher:
         """Give a skill its reads, and do what it asks for next."""
         if strand.row is None or strand.job.ticket.is_done:
             return
-        if any(math.isnan(value) for read in reads for value in read):
+        if any(read.is_broken for read in reads):
             self._fail_overflow(strand)
             return
-        turn = strand.skill.begin(reads) if is_first else strand.skill.advance(reads)
+        try:
+            turn = strand.skill.begin(reads) if is_first else strand.skill.advance(reads)
+        except MaskError as error:  # the form of its answer is this request's alone
+            self._fail(strand, str(error), "mask")
+            return
         if turn is None:
             self._scheduler.retire(strand)
             strand.job.finish_one()
@@ -335,20 +353,20 @@ class MoondreamBatcher:
         for one in self._scheduler.running.values():
             if one.row is not None and (one is strand or (page and one.row.page is page)):
                 self._runner.scrub(one, one.row)
-        self._fail(strand, OVERFLOW)
+        self._fail(strand, OVERFLOW, "overflow")
         if page is not None:
-            self._fail_page(page, OVERFLOW)
+            self._fail_page(page, OVERFLOW, "overflow")
 
-    def _fail_page(self, page: PicturePage, reason: str) -> None:
+    def _fail_page(self, page: PicturePage, reason: str, code: FailureCode = "engine") -> None:
         """Fail all that have a page, and let nobody find it again."""
         self._cache.pages.disown(page)
         for strand in list(self._scheduler.live()):
             if strand.picture is not None and strand.picture.page is page:
-                self._fail(strand, reason)
+                self._fail(strand, reason, code)
 
-    def _fail(self, failed: Strand, reason: str) -> None:
+    def _fail(self, failed: Strand, reason: str, code: FailureCode = "engine") -> None:
         """Fail a request with a reason, and end all its strands."""
-        failed.job.fail(reason)
+        failed.job.fail(reason, code)
         for strand in list(self._scheduler.live()):
             if strand.job is failed.job:
                 self._scheduler.retire(strand)

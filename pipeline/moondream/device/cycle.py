@@ -5,6 +5,7 @@ as it stands and captured in a CUDA graph. Knows nothing of requests. Letters: B
 """
 
 from collections.abc import Iterable
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -27,16 +28,23 @@ SIZE_STEP = 2  # and a box goes on with its size
 
 
 class Program(NamedTuple):
-    """Which skills a cycle serves, and whether any row draws its tokens at random."""
+    """Which skills a cycle serves, and what any row needs of its tokens.
+
+    That is: to be drawn at random, to know how likely others were, and to keep to a mask.
+    """
 
     detect: bool
     point: bool
     text: bool
     reason: bool
     random: bool
+    likely: bool = False
+    masked: bool = False
 
     @classmethod
-    def of(cls, kinds: Iterable[RowKind], random: bool) -> "Program":
+    def of(
+        cls, kinds: Iterable[RowKind], random: bool, likely: bool = False, masked: bool = False
+    ) -> "Program":
         """Return the cycle for rows of these kinds."""
         present = frozenset(kinds)
         return cls(
@@ -45,6 +53,8 @@ class Program(NamedTuple):
             text=bool(present & {RowKind.START, RowKind.TEXT, RowKind.REASON}),
             reason=RowKind.REASON in present,
             random=random,
+            likely=likely,
+            masked=masked,
         )
 
     def serves(self, other: "Program") -> bool:
@@ -87,10 +97,11 @@ PREPARED = (OBJECTS, TEXT, MIXED)
 CAPTURED = (
     Program(detect=False, point=True, text=False, reason=False, random=False),
     OBJECTS,
-    TEXT,
-    TEXT._replace(random=True),
-    MIXED,
-    MIXED._replace(random=True),
+    *(
+        skills._replace(random=random, likely=likely, masked=masked)
+        for skills in (TEXT, MIXED)
+        for random, likely, masked in product((False, True), repeat=3)
+    ),
 )
 
 
@@ -131,7 +142,15 @@ class Cycle:
         drawn = Nucleus(*self._buffers.draws(step, count)) if program.random else None
         logits_BV = self._network.text.logits(hidden_BC)
         out_BF = self._buffers.out[step, :count]
-        return self._reader.read(logits_BV, out_BF, kind_B if program.text else None, drawn)
+        return self._reader.read(
+            logits_BV,
+            out_BF,
+            kind_B if program.text else None,
+            drawn,
+            # A mask is for the first step: of what comes after it the host does not know the start.
+            self._buffers.allowed(count) if program.masked and step == 0 else None,
+            self._buffers.likely[step, :count] if program.likely else None,
+        )
 
     def _feed(
         self, program: Program, step: int, kind_B: Tensor, token_B: Tensor, hidden_BC: Tensor

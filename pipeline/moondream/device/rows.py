@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
 from pipeline.moondream.device.pages import PicturePage
-from pipeline.moondream.device.reads import N_FIELDS, RowKind
+from pipeline.moondream.device.reads import N_FIELDS, N_LIKELY, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
 UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ever visible
@@ -57,7 +58,9 @@ class Shape(NamedTuple):
 class RowBuffers:
     """The tensors a cycle reads and writes, at fixed addresses."""
 
-    def __init__(self, max_blocks: int, row_blocks: int, hidden_BC: Tensor) -> None:
+    def __init__(
+        self, max_blocks: int, row_blocks: int, hidden_BC: Tensor, vocab_size: int
+    ) -> None:
         """`hidden_BC` has a place for every slot, and one more at the end, for idle rows."""
         max_rows, device = hidden_BC.shape[0] - 1, hidden_BC.device
         pinned = device.type == "cuda"
@@ -88,6 +91,10 @@ class RowBuffers:
         self._max_rows = max_rows
         self.hidden_BC = hidden_BC
         self.out = torch.zeros(MAX_FORWARDS, max_rows, N_FIELDS, device=device)
+        self.likely = torch.zeros(MAX_FORWARDS, max_rows, N_LIKELY, device=device)
+        words = mask_words(vocab_size)
+        self._host_allowed = torch.full((max_rows, words), -1, dtype=torch.int32, pin_memory=pinned)
+        self._allowed = torch.full((max_rows, words), -1, dtype=torch.int32, device=device)
 
     def upload(self, rows: Sequence[Row], shape: Shape) -> None:
         """Lay the rows out for one cycle."""
@@ -127,6 +134,22 @@ class RowBuffers:
             floats[2:, index] = row.draws
         self._floats.copy_(self._host_floats, non_blocking=True)
 
+    def upload_allowed(self, allowed: Sequence[NDArray[np.int32] | None]) -> None:
+        """Lay out which tokens may come next; only needed where some row keeps to a mask.
+
+        Rows without a mask (None), and those after the last one, may take any token.
+        """
+        host = self._host_allowed.numpy()
+        host[:] = -1
+        for index, words in enumerate(allowed):
+            if words is not None:
+                host[index] = words
+        self._allowed.copy_(self._host_allowed, non_blocking=True)
+
+    def allowed(self, count: int) -> Tensor:
+        """Return the bits of the tokens that may come next, for `count` rows."""
+        return self._allowed[:count]
+
     def ints(self, name: str, count: int) -> Tensor:
         """Return the first `count` entries of a per-row or per-block list, on the device."""
         return self._views[name][:count]
@@ -149,6 +172,16 @@ class RowBuffers:
             self.out[:steps, :count].cpu().numpy()
         )
         return values
+
+    def read_likely(self, steps: int, count: int) -> list[list[list[float]]]:
+        """Return how likely tokens were (steps, rows, numbers); the device must be done."""
+        values: list[list[list[float]]] = self.likely[:steps, :count].tolist()
+        return values
+
+
+def mask_words(vocab_size: int) -> int:
+    """Return how many words of 32 bits have a bit for every token."""
+    return -(-vocab_size // 32)
 
 
 def blocks_wanted(row: Row, forwards: int, most: int) -> int:
