@@ -1,7 +1,7 @@
 """Rows of Parquet files, one at a time: a whole data set never is in memory."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,11 @@ def _files_at(place: Path, split: str) -> list[Path]:
             )
         files = [file for file, found in numbered.items() if found and found["split"] == split]
         _check_complete(files)
-    if len({file.parent for file in files}) > 1:
+    folders = {str(file.parent) for file in files}
+    if len(folders) > 1:
         raise BenchmarkError(
-            f"{place} has Parquet files in several folders ({_named(str(file.parent) for file in files)}); "
-            "give the one that is meant"
+            f"{place} has Parquet files in several folders ({_named(folders)}); give the one that "
+            "is meant"
         )
     return files
 
@@ -130,5 +131,5 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path} cannot be read as a Parquet file: {error}"
 
 
-def _named(names: Any) -> str:
+def _named(names: Iterable[str]) -> str:
     return ", ".join(sorted(set(names)))

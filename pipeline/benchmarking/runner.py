@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.benchmarking.items import (
@@ -18,6 +19,7 @@ from pipeline.benchmarking.prompts import PromptForm, PromptStyle, prompt_form
 from pipeline.benchmarking.record import AnswerRecord, open_record
 from pipeline.benchmarking.suite import Asking, Benchmark, read_items
 from pipeline.benchmarking.summary import metric_totals, summarise
+from pipeline.core.machine import how_to_install
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class BenchmarkRun:
         except BenchmarkError as error:
             raise BenchmarkError(f"{error}; {benchmark.data.where}") from error
         benchmark.data.form_of(shards, benchmark.name)
+        if benchmark.name == "coco" and find_spec("pycocotools") is None:
+            way_out = how_to_install("benchmark")
+            raise BenchmarkError(f"coco needs pycocotools; install it with: {way_out}")
         return shards
 
     def check(self) -> None:
@@ -144,7 +149,7 @@ def _unanswered(
 
 
 def _seeded(item: BenchmarkItem, seed: int) -> BenchmarkItem:
-    """The item with a seed of its own for each round: equal draws would tie its answers together."""
+    """The item with a seed of its own: items that draw equal numbers would not be independent."""
     own = zlib.crc32(f"{seed} {item.id}".encode()) & 0x7FFFFFFF
     asks = tuple(replace(a, seed=own) if isinstance(a, Question) else a for a in item.asks)
     return replace(item, asks=asks)

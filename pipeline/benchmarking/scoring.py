@@ -69,7 +69,8 @@ def mean_of_parts(totals: Totals) -> Totals:
 
 def _share(of: Any, whole: Any) -> Totals:
     whole = np.asarray(whole, dtype=np.float64)
-    return np.divide(of, whole, out=np.zeros_like(whole), where=whole > 0)
+    shares: Totals = np.divide(of, whole, out=np.zeros_like(whole), where=whole > 0)
+    return shares
 
 
 def _of_text(score: Callable[[str, Given], float]) -> Callable[..., Sums]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 PEOPLE_NEEDED = 3
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _ARTICLES = frozenset({"a", "an", "the"})
-_DIGITS = {
-    word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
-} | {"none": "0"}
+_DIGITS_IN_WORDS = "zero one two three four five six seven eight nine ten"
+_DIGITS = {word: str(number) for number, word in enumerate(_DIGITS_IN_WORDS.split())} | {
+    "none": "0"
+}
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
 # The rules pass a flag of `re` where a count is expected, whose value is 32: no more periods than
@@ -28,16 +28,16 @@ o'clock oughtn't shan't should've shouldn't somebody'll somebody's someone'd som
 something'd something'll that's there'd there're there's they'd they'll they're they've 'twas wasn't
 we've weren't what'll what're what's what've when's where'd where's where've who'd who'll who's
 who've why'll why're why's won't would've wouldn't y'all you'd you'll you're you've
-""".split()
+"""
 _TWO_APOSTROPHES = """
 couldn't've hadn't've he'd've I'd've it'd've mightn't've she'd've shouldn't've somebody'd've
 someone'd've something'd've there'd've they'd've we'd've who'd've wouldn't've y'all'll you'd've
-""".split()
+"""
 
 
 def _contractions() -> dict[str, str]:
-    spelled = {word.replace("'", ""): word for word in _ONE_APOSTROPHE}
-    for word in _TWO_APOSTROPHES:
+    spelled = {word.replace("'", ""): word for word in _ONE_APOSTROPHE.split()}
+    for word in _TWO_APOSTROPHES.split():
         first, second = word.index("'"), word.rindex("'")
         spelled[word[:first] + word[first + 1 :]] = word
         spelled[word[:second] + word[second + 1 :]] = word
