@@ -37,6 +37,7 @@ COMMANDS = (
     "dead-letters",
     "undelivered",
     "evaluate",
+    "benchmark",
     "render",
     "ask",
     "models",
