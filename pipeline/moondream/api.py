@@ -19,6 +19,7 @@ from pipeline.moondream.checkpoints.models import DEFAULT_MODEL
 from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.checkpoints.weights import DTYPES
 from pipeline.moondream.device.graphs import GraphCounts
+from pipeline.moondream.device.kernels.loading import StepKernels
 from pipeline.moondream.device.pages import PictureCounts
 from pipeline.moondream.errors import (
     MaskError,
@@ -149,6 +150,11 @@ class Moondream:
     def graph_counts(self) -> GraphCounts:
         """Return how many cycles ran as captured CUDA graphs since loading, and the rest."""
         return self.engine.graph_counts()
+
+    @property
+    def kernels(self) -> StepKernels:
+        """Which kernels of our own decode, and why others do not."""
+        return self.engine.kernels
 
     def picture_counts(self) -> PictureCounts:
         """Return how many pictures were encoded since loading, and how many were still there."""

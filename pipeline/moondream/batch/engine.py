@@ -16,6 +16,7 @@ from pipeline.moondream.batch.scheduler import InUse, Scheduler, picture_cost
 from pipeline.moondream.batch.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.device.cache import KvCache, free_bytes, plan_cache
 from pipeline.moondream.device.graphs import Capture, CudaCapture, GraphCounts
+from pipeline.moondream.device.kernels.loading import KernelChoice, StepKernels, load_kernels
 from pipeline.moondream.device.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.device.reads import Read, RowKind, TokenReader
 from pipeline.moondream.device.stages import Stages
@@ -55,7 +56,9 @@ class EngineOptions:
     with `warm_up` they are captured at once, which takes some seconds, without it when first met.
     `crops_between_cycles` limits how long running requests wait while new ones are prefilled.
     With `keep_pictures` what was encoded is kept for later questions about an equal picture, as
-    long as its memory is not needed.
+    long as its memory is not needed. `kernels` decode with kernels of our own (CUDA only): "auto"
+    where they work and the precision is a half one, True in float32 too, whose results then differ
+    from the published ones by rounding.
     """
 
     max_batch: int | None = None
@@ -66,6 +69,7 @@ class EngineOptions:
     graphs: bool = True
     warm_up: bool = True
     keep_pictures: bool = True
+    kernels: KernelChoice = "auto"
 
 
 class MoondreamBatcher:
@@ -81,6 +85,7 @@ class MoondreamBatcher:
         options: EngineOptions | None = None,
         capture: Capture | None = None,
         side_lane: SideLane | None = None,
+        kernels: StepKernels | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         """`capture` says how cycles are captured, `side_lane` where pictures are cut.
@@ -117,8 +122,11 @@ class MoondreamBatcher:
         self._pictures_ahead = options.pictures_per_prefill or (
             PICTURES_CUDA if is_cuda else PICTURES_HOST
         )
+        self.kernels = kernels or load_kernels(
+            network.dims, network.device, network.dtype, options.kernels
+        )
         with torch.inference_mode():
-            self._runner = Runner(network, cache, reader, limits, capture, uploads)
+            self._runner = Runner(network, cache, reader, limits, capture, uploads, self.kernels)
             if options.warm_up:
                 with self._runner.on_device():
                     self._runner.capture_graphs()
@@ -133,9 +141,9 @@ class MoondreamBatcher:
         graphs = self._runner.graph_counts()
         _log.info(
             "engine ready on %s: %d rows, %d pictures, %.2f GB for keys and values, "
-            "%d graphs captured in %.1f s",
+            "%d graphs captured in %.1f s, kernels of our own: %s",
             network.device, max_batch, memory.pages, memory.bytes_total / 1e9,
-            graphs.captures, graphs.capture_seconds,
+            graphs.captures, graphs.capture_seconds, ", ".join(self.kernels.in_use) or "none",
         )  # fmt: skip
 
     @property

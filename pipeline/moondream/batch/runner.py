@@ -14,7 +14,14 @@ from torch import Tensor
 from pipeline.moondream.batch.strands import LANES, PictureState, Strand
 from pipeline.moondream.device.cache import KvCache, blocks_for
 from pipeline.moondream.device.cycle import PREPARED, Cycle, Program
-from pipeline.moondream.device.graphs import Capture, GraphCounts, GraphedCycles
+from pipeline.moondream.device.graphs import (
+    Capture,
+    GraphCounts,
+    GraphedCycles,
+    ladder,
+    ladder_of_rows,
+)
+from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
 from pipeline.moondream.device.pages import PictureKey, PicturePage
 from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
 from pipeline.moondream.device.reads import (
@@ -57,6 +64,7 @@ class Runner:
         limits: RunnerLimits,
         capture: Capture | None,
         uploads: PictureUploads | None,
+        kernels: StepKernels = PLAIN,
     ) -> None:
         """Without `uploads` pictures are cut where they are met, and the device's work waits."""
         self._network, self._cache, self._reader = network, cache, reader
@@ -68,9 +76,10 @@ class Runner:
         n_pages, n_blocks = cache.page_k.shape[1], cache.block_k.shape[1]
         self._buffers = RowBuffers(n_blocks, row_blocks, hidden_BC, network.dims.text.vocab_size)
         self._cycles = GraphedCycles(
-            Cycle(network, cache, self._buffers, reader),
+            Cycle(network, cache, self._buffers, reader, kernels),
             Shape(limits.max_batch, n_pages, LANES, n_blocks, row_blocks),
             capture,
+            ladder if kernels.attend is None else ladder_of_rows,
         )
         self._uploads = uploads
         self.stages = Stages(network.device)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.moondream.device.cache import KvCache
 from pipeline.moondream.device.decode import DecodeAttend
+from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
 from pipeline.moondream.device.reads import (
     Nucleus,
     RowKind,
@@ -22,6 +23,7 @@ from pipeline.moondream.device.reads import (
 )
 from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.text import Mix, plain_add_norm
 
 COORD_STEPS = 2  # an object starts with x and y
 SIZE_STEP = 2  # and a box goes on with its size
@@ -109,15 +111,21 @@ class Cycle:
     """Runs cycles over the buffers; the output is in `buffers.out` and `.hidden_BC`."""
 
     def __init__(
-        self, network: Network, cache: KvCache, buffers: RowBuffers, reader: TokenReader
+        self,
+        network: Network,
+        cache: KvCache,
+        buffers: RowBuffers,
+        reader: TokenReader,
+        kernels: StepKernels = PLAIN,
     ) -> None:
+        self._kernels = kernels
         self._network, self._cache = network, cache
         self._buffers, self._reader = buffers, reader
         self._coord_id = reader.coord_id
 
     def __call__(self, program: Program, shape: Shape) -> None:
         """Run all steps of a cycle for the rows that were uploaded."""
-        buffers, text = self._buffers, self._network.text
+        buffers = self._buffers
         kind_B = buffers.ints("kind", shape.rows)
         token_B = buffers.ints("token", shape.rows)
         position_B = buffers.ints("start", shape.rows) + buffers.ints("length", shape.rows)
@@ -126,9 +134,7 @@ class Cycle:
         is_point_B1 = (kind_B == RowKind.POINT)[:, None]
         for step in range(program.steps):
             feed_BC = self._feed(program, step, kind_B, token_B, hidden_BC)
-            attend = DecodeAttend(self._cache, buffers, shape, step)
-            place_B = (position_B + step).clamp(max=text.dims.max_context - 1)
-            new_BC = text.forward(feed_BC, place_B, attend)
+            new_BC = self._forward(feed_BC, position_B, shape, step)
             if program.rests_points(step):
                 new_BC = torch.where(is_point_B1, hidden_BC, new_BC)
             hidden_BC = new_BC
@@ -136,6 +142,19 @@ class Cycle:
                 token_B = self._token(program, step, kind_B, hidden_BC)
                 kind_B = kind_B.masked_fill(kind_B == RowKind.START, RowKind.TEXT)
         buffers.hidden_BC[slot_B] = hidden_BC
+
+    def _forward(self, feed_BC: Tensor, position_B: Tensor, shape: Shape, step: int) -> Tensor:
+        text, kernels = self._network.text, self._kernels
+        mix: Mix
+        if kernels.attend is not None:
+            mix = kernels.attend(self._cache, self._buffers, shape, step, text.dims, text.turns)
+        else:
+            attend = DecodeAttend(self._cache, self._buffers, shape, step)
+            place_B = (position_B + step).clamp(max=text.dims.max_context - 1)
+            if kernels.add_norm is None:
+                return text.forward(feed_BC, place_B, attend)
+            mix = text.mixing(attend, place_B)
+        return text.step(feed_BC, mix, kernels.add_norm or plain_add_norm)
 
     def _token(self, program: Program, step: int, kind_B: Tensor, hidden_BC: Tensor) -> Tensor:
         count = len(kind_B)

@@ -22,6 +22,7 @@ from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import N_FIELDS, N_LIKELY, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
+NO_PAGE = -1  # of a row that follows no picture
 UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ever visible
 
 
@@ -71,6 +72,7 @@ class RowBuffers:
             "start": max_rows,
             "slot": max_rows,
             "cell": max_rows,
+            "page": max_rows,
             "table": max_rows * row_blocks,
             "owner": max_blocks,
             "base": max_blocks,
@@ -104,6 +106,7 @@ class RowBuffers:
         host["start"][:] = 0
         host["slot"][:] = self._max_rows
         host["cell"][:] = shape.pages * shape.lanes
+        host["page"][:] = NO_PAGE
         host["owner"][:] = 0
         host["base"][:] = UNSEEN
         table = host["table"].reshape(-1, self._row_blocks)
@@ -116,7 +119,7 @@ class RowBuffers:
             host["start"][index] = row.start
             host["slot"][index] = row.slot
             if row.page is not None:
-                place = row.page.place
+                place = host["page"][index] = row.page.place
                 host["cell"][index] = place * shape.lanes + lanes[place]
                 lanes[place] += 1
             for number, block in enumerate(row.blocks):
@@ -153,6 +156,10 @@ class RowBuffers:
     def ints(self, name: str, count: int) -> Tensor:
         """Return the first `count` entries of a per-row or per-block list, on the device."""
         return self._views[name][:count]
+
+    def table(self) -> tuple[Tensor, int]:
+        """Return the blocks of all rows, row after row, and how many entries a row has."""
+        return self._views["table"], self._row_blocks
 
     def table_BM(self, shape: Shape) -> Tensor:
         """Return the blocks of each row, the spare one where there are no more."""
