@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from pipeline.moondream.device.pages import PictureCounts
     from pipeline.moondream.errors import (
         CheckpointError,
+        MaskError,
         MoondreamError,
         PictureError,
         RequestError,
+        TooLongError,
     )
     from pipeline.moondream.types import (
         CaptionRequest,
@@ -32,13 +34,18 @@ if TYPE_CHECKING:
         DetectResult,
         FailedResult,
         Grounding,
+        LikelyToken,
+        MaskState,
         PointRequest,
         PointResult,
         QueryRequest,
         Reasoning,
         Request,
+        RequestFacts,
         Result,
         TextResult,
+        TokenLogprob,
+        TokenMask,
     )
 
 __all__ = [
@@ -52,6 +59,9 @@ __all__ = [
     "FailedResult",
     "GraphCounts",
     "Grounding",
+    "LikelyToken",
+    "MaskError",
+    "MaskState",
     "Moondream",
     "MoondreamError",
     "PictureCounts",
@@ -62,14 +72,25 @@ __all__ = [
     "Reasoning",
     "Request",
     "RequestError",
+    "RequestFacts",
     "Result",
     "TextResult",
+    "TokenLogprob",
+    "TokenMask",
+    "TooLongError",
 ]
 
 _HOMES = {
     "api": ("Moondream",),
     "batch.engine": ("EngineOptions",),
-    "errors": ("CheckpointError", "MoondreamError", "PictureError", "RequestError"),
+    "errors": (
+        "CheckpointError",
+        "MaskError",
+        "MoondreamError",
+        "PictureError",
+        "RequestError",
+        "TooLongError",
+    ),
     "device.graphs": ("GraphCounts",),
     "device.pages": ("PictureCounts",),
     "types": (
@@ -80,13 +101,18 @@ _HOMES = {
         "DetectResult",
         "FailedResult",
         "Grounding",
+        "LikelyToken",
+        "MaskState",
         "PointRequest",
         "PointResult",
         "QueryRequest",
         "Reasoning",
         "Request",
+        "RequestFacts",
         "Result",
         "TextResult",
+        "TokenLogprob",
+        "TokenMask",
     ),
 }
 

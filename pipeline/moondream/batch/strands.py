@@ -12,7 +12,7 @@ from pipeline.moondream.device.rows import Row
 from pipeline.moondream.pictures.crops import Crops, Picture
 from pipeline.moondream.pictures.uploads import Mark
 from pipeline.moondream.skills.base import Skill
-from pipeline.moondream.types import FailedResult, Result
+from pipeline.moondream.types import FailedResult, RequestFacts, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +41,15 @@ class PictureState:
 
 
 class RequestTicket:
-    """The handle of one request: its result once it is done, its text while it is generated."""
+    """The handle of one request: its result once it is done, its text while it is generated.
+
+    `facts` are what it took so far, for accounts.
+    """
 
     def __init__(self, pieces: "Sequence[str]" = ()) -> None:
         self.pieces = pieces
         self.result: Result | None = None
+        self.facts = RequestFacts()
         self.is_cancelled = False
 
     def cancel(self) -> None:
