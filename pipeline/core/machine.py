@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = "moonwatch"
@@ -225,3 +226,11 @@ def _installed_from(direct_url: str) -> str | None:
     folder = Path(unquote(url.path))
     is_there = url.scheme == "file" and (folder / "pyproject.toml").is_file()
     return str(folder) if is_there else None
+
+
+def installed_version() -> str:
+    """The version of moonwatch that is installed here."""
+    try:
+        return metadata.version("moonwatch")
+    except metadata.PackageNotFoundError:
+        return "from a checkout, not installed"

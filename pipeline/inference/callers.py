@@ -91,7 +91,10 @@ class CallTicket:
         """The text so far; only ever grows, so that it is safe to read at any time."""
         self.fault: CallFault | None = None
         """Whose doing it is that it failed; None where it has not."""
+        self.asked_alone = False
+        """Whether it was retried by itself because a step of the model had failed."""
         self._facts = CallFacts()
+        self._told = 0
         self._result: Result | None = None
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
@@ -127,17 +130,28 @@ class CallTicket:
                 return
         self._tell([call])
 
-    def grow(self, pieces: Sequence[str], facts: CallFacts) -> None:
-        """For engines: note what it took so far, and more of its text."""
+    def grow(self, pieces: Sequence[str], facts: CallFacts) -> bool:
+        """For engines: note what it took so far, and its text, a list that only grows.
+
+        When it is retried, the text begins again, and counts from where it had come to; False where
+        that is another text, which must not be joined to the first.
+        """
         with self._lock:
             if self._result is not None:
-                return
+                return True
             self._facts = facts
-            if len(pieces) == len(self.pieces):
-                return
-            self.pieces = tuple(pieces)
+            if pieces is not self.pieces:
+                if len(pieces) < self._told:
+                    return True
+                if list(pieces[: self._told]) != list(self.pieces[: self._told]):
+                    return False
+                self.pieces = pieces
+            if len(pieces) == self._told:
+                return True
+            self._told = len(pieces)
             listeners = list(self._listeners)
         self._tell(listeners)
+        return True
 
     def settle(self, result: Result, fault: CallFault | None = None) -> bool:
         """For engines: set the result; False when there was one already."""
@@ -152,10 +166,6 @@ class CallTicket:
     def fail(self, fault: CallFault, reason: str) -> bool:
         """For engines: set the failure as its result; False when there was a result already."""
         return self.settle(FailedResult(reason), fault)
-
-    def note_facts(self, facts: CallFacts) -> None:
-        """For engines: what it took in all, where it was settled before that was known."""
-        self._facts = facts
 
     def _tell(self, listeners: Sequence[Callable[[], None]]) -> None:
         for call in listeners:

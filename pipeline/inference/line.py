@@ -60,21 +60,40 @@ class RequestLine:
         ticket.add_done_callback(self._forget)
         return ticket
 
-    def take(self, most: int, gather_s: float) -> list[Ticket]:
+    @property
+    def waiting(self) -> int:
+        """How many requests nobody has taken yet."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Start the threads before the first request, for work that comes from elsewhere."""
+        with self._changed:
+            if not self._closed:
+                self._start()
+
+    def wake(self) -> None:
+        """Let `take` look at `or_when` again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def take(
+        self, most: int, gather_s: float, or_when: Callable[[], bool] = lambda: False
+    ) -> list[Ticket]:
         """Wait for the next requests, then up to `gather_s` longer until there are `most`.
 
-        Empty only when the line is closed.
+        Empty only when the line is closed, or when `or_when` says that there is other work: then
+        nothing is waited for. It is called with the line's lock held.
         """
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
+                self._changed.wait_for(lambda: self._waiting or self._closed or or_when())
                 until = time.monotonic() + gather_s
-                while 0 < len(self._waiting) < most and not self._closed:
+                while 0 < len(self._waiting) < most and not self._closed and not or_when():
                     left_s = until - time.monotonic()
                     if left_s <= 0 or not self._changed.wait(left_s):
                         break
                 # Those that were cancelled meanwhile have left the line.
-                if self._waiting or self._closed:
+                if self._waiting or self._closed or or_when():
                     return self._taken(most)
 
     def take_now(self, most: int) -> list[Ticket]:

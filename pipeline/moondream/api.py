@@ -5,7 +5,7 @@ It chooses a device and a precision; the engine does the work.
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -19,8 +19,15 @@ from pipeline.moondream.checkpoints.models import DEFAULT_MODEL
 from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.checkpoints.weights import DTYPES
 from pipeline.moondream.device.graphs import GraphCounts
+from pipeline.moondream.device.kernels.loading import StepKernels
 from pipeline.moondream.device.pages import PictureCounts
-from pipeline.moondream.errors import MoondreamError, RequestError
+from pipeline.moondream.errors import (
+    MaskError,
+    MoondreamError,
+    PictureError,
+    RequestError,
+    TooLongError,
+)
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.resize import has_vips
 from pipeline.moondream.skills.base import Language
@@ -33,6 +40,7 @@ from pipeline.moondream.types import (
     DetectRequest,
     DetectResult,
     FailedResult,
+    FailureCode,
     PointRequest,
     PointResult,
     QueryRequest,
@@ -143,6 +151,11 @@ class Moondream:
         """Return how many cycles ran as captured CUDA graphs since loading, and the rest."""
         return self.engine.graph_counts()
 
+    @property
+    def kernels(self) -> StepKernels:
+        """Which kernels of our own decode, and why others do not."""
+        return self.engine.kernels
+
     def picture_counts(self) -> PictureCounts:
         """Return how many pictures were encoded since loading, and how many were still there."""
         return self.engine.picture_counts()
@@ -171,7 +184,7 @@ class Moondream:
         finally:
             ticket.cancel()
         if isinstance(ticket.result, FailedResult):
-            raise MoondreamError(ticket.result.reason)
+            raise _error_of(ticket.result)
 
     @overload
     def detect(
@@ -366,6 +379,19 @@ def _result_of(ticket: RequestTicket) -> Result:
 
 def _expect(kind: type[_ResultT], result: Result) -> _ResultT:
     if isinstance(result, FailedResult):
-        raise MoondreamError(result.reason)
+        raise _error_of(result)
     assert isinstance(result, kind)
     return result
+
+
+def _error_of(failed: FailedResult) -> MoondreamError:
+    """Return the error that says the kind of a failure, where one does."""
+    return _ERRORS.get(failed.code, MoondreamError)(failed.reason)
+
+
+_ERRORS: Mapping[FailureCode, Callable[[str], MoondreamError]] = {
+    "bad_request": RequestError,
+    "too_long": TooLongError,
+    "mask": MaskError,
+    "bad_picture": PictureError,
+}

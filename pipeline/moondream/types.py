@@ -26,7 +26,6 @@ TOP_P = 0.3
 MAX_STOPS = 4
 MAX_STOP_LETTERS = 256
 MAX_LOGPROBS = 20
-MAX_TEMPERATURE = 2.0
 
 
 class MaskState(Protocol):

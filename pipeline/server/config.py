@@ -6,7 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.config import Config, PositiveDuration, all_left_out
+from pipeline.server.fetch_config import FetchConfig
 
 LOOPBACK = "127.0.0.1"
 
@@ -73,6 +74,12 @@ class ServeConfig(Config):
     finish_within: PositiveDuration = Field(
         timedelta(seconds=30),
         description="How long running requests may take to finish when the server is stopped.",
+    )
+    pictures: FetchConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="Which pictures are fetched that callers name by their address; none by "
+        "default.",
     )
     cors: tuple[str, ...] = Field(
         (), description="Origins whose pages may ask from a browser; none by default."

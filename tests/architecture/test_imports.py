@@ -15,6 +15,12 @@ TABLE: dict[str, tuple[str, ...]] = {
     "pipeline.telemetry": ("pipeline.core",),
     "pipeline.sampling": ("pipeline.core", "pipeline.telemetry"),
     "pipeline.inference": ("pipeline.core", "pipeline.telemetry", "pipeline.moondream"),
+    "pipeline.benchmarking": (
+        "pipeline.core",
+        "pipeline.inference",
+        "pipeline.moondream",
+        "pipeline.deployment",
+    ),
     "pipeline.tracking": ("pipeline.core",),
     "pipeline.rules": ("pipeline.core",),
     "pipeline.processing": (

@@ -25,6 +25,7 @@ from pipeline.moondream import (
 from pipeline.moondream.batch.engine import MoondreamBatcher
 from pipeline.moondream.batch.strands import RequestTicket
 from pipeline.moondream.device.graphs import Capture
+from pipeline.moondream.device.kernels.loading import StepKernels
 from pipeline.moondream.pictures.uploads import SideLane
 from tests.moondream.tiny import pictures, tiny_language, tiny_network
 
@@ -60,11 +61,12 @@ def build(
     per_prefill: int = 3,
     capture: Capture | None = None,
     side_lane: SideLane | None = None,
+    kernels: StepKernels | None = None,
     **options: Any,
 ) -> MoondreamBatcher:
     """Return an engine around the tiny network."""
     chosen = EngineOptions(max_batch, int(megabytes * 1e6), 2, per_prefill, **options)
-    return MoondreamBatcher(tiny_network(), tiny_language(), chosen, capture, side_lane)
+    return MoondreamBatcher(tiny_network(), tiny_language(), chosen, capture, side_lane, kernels)
 
 
 def submit(engine: MoondreamBatcher, cases: Sequence[Case]) -> list[RequestTicket]:

@@ -34,10 +34,10 @@ SHAPES = (
     Shape(rows=2, pages=0, lanes=0, blocks=4, row_blocks=2),
 )
 PROGRAMS = tuple(
-    Program(detect, point, text, reason, random)
-    for detect, point, text, reason, random in product((False, True), repeat=5)
-    # Reasoning is text too, and only text is drawn at random.
-    if (detect or point or text) and (text or not (reason or random))
+    Program(detect, point, text, reason, random, likely, masked)
+    for detect, point, text, reason, random, likely, masked in product((False, True), repeat=7)
+    # Reasoning is text too, and only text is drawn at random, judged or masked.
+    if (detect or point or text) and (text or not (reason or random or likely or masked))
 )
 # What needs the host: a value read, or a shape that depends on values.
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero")
@@ -123,7 +123,7 @@ def cycle() -> Cycle:
     """The cycle of a tiny engine, its cache and its buffers, without their numbers."""
     network = tiny_network(dtype=torch.bfloat16)
     hidden = torch.zeros(ROWS + 1, TINY.text.dim, dtype=torch.bfloat16)
-    buffers = RowBuffers(BLOCKS, 2, hidden)
+    buffers = RowBuffers(BLOCKS, 2, hidden, TINY.text.vocab_size)
     reader = TokenReader(
         tiny_language().release.ids, *yes_no_tokens(tiny_language()), torch.device("cpu")
     )

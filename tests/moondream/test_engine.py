@@ -210,7 +210,7 @@ def test_bad_ones_fail_alone() -> None:
         PointRequest("car", 0),
         QueryRequest("x " * 300),
         QueryRequest("x", temperature=-1),
-        QueryRequest("x", top_p=0),
+        QueryRequest("x", top_p=-0.1),
         QueryRequest("x", choices=("one",)),
         QueryRequest("x", choices=("a", "b"), reasoning=True),
         QueryRequest("x", spatial_refs=((0.5, 1.5),)),

@@ -8,11 +8,17 @@ if TYPE_CHECKING:
     from pipeline.inference.engines.coco import CocoConfig
     from pipeline.inference.engines.moondream import MoondreamConfig
     from pipeline.inference.engines.onnx import OnnxConfig
+    from pipeline.inference.engines.remote import RemoteConfig
     from pipeline.inference.engines.scripted import ScriptedConfig
     from pipeline.inference.engines.transformers import TransformersConfig
 
     EngineConfig: TypeAlias = (
-        CocoConfig | MoondreamConfig | OnnxConfig | ScriptedConfig | TransformersConfig
+        CocoConfig
+        | MoondreamConfig
+        | OnnxConfig
+        | RemoteConfig
+        | ScriptedConfig
+        | TransformersConfig
     )
     """Any engine a deployment can name."""
 else:
@@ -21,6 +27,7 @@ else:
         coco="CocoConfig",
         moondream="MoondreamConfig",
         onnx="OnnxConfig",
+        remote="RemoteConfig",
         scripted="ScriptedConfig",
         transformers="TransformersConfig",
     )

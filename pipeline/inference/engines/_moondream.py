@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import pipeline.moondream as moondream
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
-from pipeline.core.clock import Clock
+from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.engines import DeviceWork, EngineRequest, Ticket
 from pipeline.core.errors import EngineError
-from pipeline.core.machine import how_to_install
+from pipeline.core.machine import how_to_install, installed_version
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
+from pipeline.inference.call_line import CLOSED, CallLimits, CallLine
+from pipeline.inference.callers import Call, CallFacts, CallFault, CallTicket, ModelFacts
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.line import RequestLine
 from pipeline.moondream.numbers import number_in
 
 if TYPE_CHECKING:
     from pipeline.moondream import Moondream
+    from pipeline.moondream.batch.engine import MoondreamBatcher
     from pipeline.moondream.batch.strands import RequestTicket
 
 logger = logging.getLogger(__name__)
@@ -28,6 +33,10 @@ NUMBER_TOKENS = 16
 # Rows of the model's running batch for each frame of a batch: so many of its tasks are answered at
 # the same time, and more of them wait for a row.
 TASKS_SIDE_BY_SIDE = 4
+MODEL_FAILED = "the model failed at this request"
+# Steps that raise one after the other until the engine counts as broken.
+_MANY_FAILURES = 3
+_PROBE = "Is this a picture?"
 
 
 def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
@@ -42,8 +51,6 @@ def build(config: MoondreamConfig, clock: Clock | None) -> "MoondreamEngine":
             release=config.release,
             resizer=config.resizer,
             max_batch=config.max_batch * TASKS_SIDE_BY_SIDE,
-            # A camera's frame comes once, with all its tasks.
-            keep_pictures=False,
         )
     except ImportError as error:
         way_out = how_to_install("moondream")
@@ -63,13 +70,37 @@ class _AskedFrame:
     ticket: Ticket
     receipts: "Sequence[RequestTicket]"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.ticket.done
+
+
+@dataclass(slots=True, eq=False)
+class _AskedCall:
+    """A caller's request the model is working on."""
+
+    ticket: CallTicket
+    receipt: "RequestTicket"
+
+    @property
+    def receipts(self) -> "Sequence[RequestTicket]":
+        """The model's tickets."""
+        return (self.receipt,)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.ticket.is_done
+
 
 class MoondreamEngine:
     """Feeds the model from its own thread: frames join its running batch as they arrive.
 
     A frame is answered as soon as its own tasks are, whatever else the model is busy with, and is
     encoded once for all of them. When a step of the model raises, its frames are retried one by
-    one, so that only the faulty one fails.
+    one, so that only the faulty one fails. Once `open_callers` was called, requests of callers join
+    the same batch: each side has its share of the rows, and what it does not use is the other's.
     """
 
     def __init__(
@@ -77,11 +108,17 @@ class MoondreamEngine:
     ) -> None:
         self._config = config
         self._model: Moondream | None = model
-        self._in_hand: list[_AskedFrame] = []
-        self._again: deque[Ticket] = deque()
+        self._clock = clock or SystemClock()
+        self._in_hand: list[_AskedFrame | _AskedCall] = []
+        self._again: deque[Ticket | CallTicket] = deque()
         self._has_raised = False
         self._work_done = DeviceWork()
         self._line = RequestLine(self._work, self._let_go, clock)
+        self._limits = CallLimits()
+        self._calls: CallLine | None = None
+        self._step_began: float | None = None
+        self._failures = 0
+        self._has_answered = False
 
     @property
     def max_side(self) -> int:
@@ -91,6 +128,27 @@ class MoondreamEngine:
     def submit(self, request: EngineRequest) -> Ticket:
         """Put a request in line; returns at once."""
         return self._line.submit(request)
+
+    def open_callers(self, limits: CallLimits) -> "MoondreamCallers":
+        """Let callers ask beside the frames, within these limits; once, while it is open."""
+        assert self._model is not None
+        facts = _facts_of(self._model, self._config)
+        self._limits = limits
+        self._calls = calls = CallLine(limits, self._clock, self._line.wake)
+        self._line.start()
+        return MoondreamCallers(self, calls, facts)
+
+    def trouble(self) -> str | None:
+        """Why the model cannot be said to answer, in a sentence; None when it does."""
+        if self._line.is_closed:
+            return "the engine has stopped"
+        began = self._step_began
+        stuck_s = 0.0 if began is None else self._clock.monotonic() - began
+        if stuck_s > self._limits.stalled_after_s:
+            return f"the model has been busy with one step for {stuck_s:.0f} s"
+        if self._failures >= _MANY_FAILURES:
+            return f"the last {self._failures} steps of the model failed; the log says why"
+        return None if self._has_answered else "the model has not answered its first request yet"
 
     def device_work(self) -> DeviceWork:
         """What the model has done on its device so far; the last known once it is closed."""
@@ -109,57 +167,160 @@ class MoondreamEngine:
 
     def close(self) -> None:
         """Fail everything outstanding and free the model. Safe to repeat."""
+        if self._calls is not None:
+            self._calls.close()
         self._line.close()
 
     def _work(self) -> None:
         assert self._model is not None
         batcher = self._model.engine
         while not self._line.is_closed:
-            for ticket in self._next(is_idle=batcher.is_idle):
-                asked = ticket.request
-                requests = [_request(task) for task in asked.tasks]
-                receipts = batcher.submit(asked.pixels, requests, self._config.max_crops)
-                self._in_hand.append(_AskedFrame(ticket, receipts))
+            for ticket in self._next(batcher):
+                self._begin(batcher, ticket)
+            # What was cancelled meanwhile gives its rows back in this very step.
+            for asked in self._in_hand:
+                if asked.is_over:
+                    for receipt in asked.receipts:
+                        receipt.cancel()
+            self._step_began = self._clock.monotonic()
             try:
                 batcher.step()
+                self._failures = 0
             except Exception as error:
                 if not self._in_hand:
                     raise
+                self._failures += 1
                 self._ask_again(error)
+            finally:
+                self._step_began = None
             self._settle()
 
-    def _next(self, *, is_idle: bool) -> list[Ticket]:
-        """The frames that join the running batch now; waits for one when nothing is running."""
+    def _begin(self, batcher: "MoondreamBatcher", ticket: Ticket | CallTicket) -> None:
+        """Let the model work on a frame or on a call."""
+        if isinstance(ticket, Ticket):
+            asked = ticket.request
+            requests = [_request(task) for task in asked.tasks]
+            # A camera's frame comes once, with all its tasks.
+            receipts = batcher.submit(asked.pixels, requests, self._config.max_crops, keep=False)
+            self._in_hand.append(_AskedFrame(ticket, receipts))
+            return
+        call = ticket.call
+        limits = [most for most in (call.max_crops, self._config.max_crops) if most is not None]
+        (receipt,) = batcher.submit(call.pixels, [call.request], min(limits, default=None))
+        if isinstance(receipt.result, moondream.FailedResult):
+            ticket.settle(receipt.result, "request")  # it cannot be understood
+            return
+        self._in_hand.append(_AskedCall(ticket, receipt))
+
+    def _next(self, batcher: "MoondreamBatcher") -> list[Ticket | CallTicket]:
+        """What joins the running batch now; waits for something when nothing is running."""
         if self._in_hand and self._in_hand[0].ticket.asked_alone:
             return []
         while self._again:
             ticket = self._again.popleft()
-            if not ticket.done:
+            if not (ticket.done if isinstance(ticket, Ticket) else ticket.is_done):
                 return [ticket]
-        most = self._config.max_batch
-        if self._in_hand or not is_idle:
-            return self._line.take_now(most)
-        return self._line.take(most, self._config.max_wait.total_seconds())
+        most, calls = self._config.max_batch, self._calls
+        is_running = self._in_hand or not batcher.is_idle
+        if calls is None:
+            if is_running:
+                return list(self._line.take_now(most))
+            return list(self._line.take(most, self._config.max_wait.total_seconds(), self._called))
+        if not is_running:
+            gather_s = self._config.max_wait.total_seconds()
+            taken = self._line.take(most, gather_s, self._called)
+            for frame in taken:
+                self._begin(batcher, frame)
+        return self._shared_out(batcher, calls)
+
+    def _called(self) -> bool:
+        return self._calls is not None and self._calls.waiting > 0
+
+    def _shared_out(
+        self, batcher: "MoondreamBatcher", calls: CallLine
+    ) -> list[Ticket | CallTicket]:
+        """The frames and calls that there is room for, each side up to its share.
+
+        A side that does not want its share leaves it to the other; when it wants it again, the next
+        rows that are freed are its own. Some more than there are rows are given to the model, so
+        that it can cut their pictures ahead.
+        """
+        room = batcher.max_batch + batcher.pictures_ahead
+        of_callers = min(max(1, round(room * self._limits.share)), room - 1)
+        frames = called = 0
+        for asked in self._in_hand:
+            rows = sum(not receipt.is_done for receipt in asked.receipts)
+            if isinstance(asked, _AskedCall):
+                called += rows
+            else:
+                frames += rows
+        found: list[Ticket | CallTicket] = []
+        while frames + called < room:
+            has_frame = self._line.waiting > 0
+            ticket = calls.take() if called < of_callers or not has_frame else None
+            if ticket is not None:
+                found.append(ticket)
+                called += 1
+                continue
+            taken = self._line.take_now(1)
+            if not taken:
+                break
+            found += taken
+            frames += len(taken[0].request.tasks)
+        return found
 
     def _settle(self) -> None:
-        """Settle the frames that are answered, and drop those that were cancelled."""
-        together, left = len(self._in_hand), []
-        for frame in self._in_hand:
-            results = [receipt.result for receipt in frame.receipts]
-            if frame.ticket.done:
-                for receipt in frame.receipts:
+        """Settle the frames and calls that are answered, and drop those that were cancelled."""
+        together = len(self._in_hand)
+        left: list[_AskedFrame | _AskedCall] = []
+        for asked in self._in_hand:
+            if asked.is_over:
+                for receipt in asked.receipts:
                     receipt.cancel()
-            elif None in results:
-                left.append(frame)
+                continue
+            if isinstance(asked, _AskedCall):
+                is_over = self._settle_call(asked.ticket, asked.receipt)
             else:
-                tasks = frame.ticket.request.tasks
-                answers = [
-                    _answer(task, result)
-                    for task, result in zip(tasks, results, strict=True)
-                    if result is not None
-                ]
-                frame.ticket.settle(answers, together)
+                is_over = self._settle_frame(asked, together)
+            if not is_over:
+                left.append(asked)
         self._in_hand = left
+
+    def _settle_frame(self, frame: _AskedFrame, together: int) -> bool:
+        """Settle a frame if all its tasks are answered; return whether they are."""
+        results = [receipt.result for receipt in frame.receipts]
+        if None in results:
+            return False
+        tasks = frame.ticket.request.tasks
+        answers = [
+            _answer(task, result)
+            for task, result in zip(tasks, results, strict=True)
+            if result is not None
+        ]
+        self._has_answered = True
+        frame.ticket.settle(answers, together)
+        return True
+
+    def _settle_call(self, ticket: CallTicket, receipt: "RequestTicket") -> bool:
+        """Pass a call's text and result on; return whether it is over."""
+        result = receipt.result
+        is_same_text = ticket.grow(receipt.pieces, _call_facts(receipt))
+        if not is_same_text or (result is not None and ticket.pieces is not receipt.pieces):
+            # It was retried, and wrote something else than what its caller has read already.
+            ticket.fail("model", MODEL_FAILED)
+            receipt.cancel()
+            return True
+        if result is None:
+            return False
+        if not isinstance(result, moondream.FailedResult):
+            self._has_answered = True
+            ticket.settle(result)
+        elif (fault := _fault_of(result)) == "model":
+            logger.error("the model failed at a caller's request: %s", result.reason)
+            ticket.fail(fault, MODEL_FAILED)
+        else:
+            ticket.settle(result, fault)
+        return True
 
     def _ask_again(self, error: Exception) -> None:
         """Empty the model after a failed step, and queue what it held to be retried one by one."""
@@ -168,19 +329,84 @@ class MoondreamEngine:
             logger.error(
                 "a step of the model failed; retrying its frames one by one", exc_info=error
             )
-        for frame in self._in_hand:
-            for receipt in frame.receipts:
+        for asked in self._in_hand:
+            for receipt in asked.receipts:
                 receipt.cancel()
-            if frame.ticket.asked_alone:
-                frame.ticket.fail(f"{type(error).__name__}: {error}", batch=1)
-            elif not frame.ticket.done:
-                frame.ticket.asked_alone = True
-                self._again.append(frame.ticket)
+            ticket = asked.ticket
+            if not ticket.asked_alone:
+                if not asked.is_over:
+                    ticket.asked_alone = True
+                    self._again.append(ticket)
+            elif isinstance(ticket, CallTicket):
+                logger.error("the model failed at a caller's request", exc_info=error)
+                ticket.fail("model", MODEL_FAILED)
+            else:
+                ticket.fail(f"{type(error).__name__}: {error}", batch=1)
         self._in_hand = []
 
     def _let_go(self) -> None:
         self._model = None
         self._in_hand, self._again = [], deque()
+        if self._calls is not None:
+            self._calls.close(CLOSED)
+
+
+class MoondreamCallers:
+    """The callers of an engine. Every method may be called from any thread."""
+
+    def __init__(self, engine: MoondreamEngine, calls: CallLine, facts: ModelFacts) -> None:
+        self._engine, self._calls, self._facts = engine, calls, facts
+        # The first request is our own: only an answer shows that the model answers.
+        picture = np.zeros((32, 32, 3), np.uint8)
+        request = moondream.QueryRequest(_PROBE, max_tokens=1)
+        calls.submit(Call(request, picture, max_crops=1))
+
+    def submit(self, call: Call) -> CallTicket:
+        """Put a call in line; returns at once. Raises OverloadedError where the line is full."""
+        return self._calls.submit(call)
+
+    @property
+    def ready(self) -> str | None:
+        """None when the model answers, else why it does not, in a sentence."""
+        return self._engine.trouble()
+
+    @property
+    def model_facts(self) -> ModelFacts:
+        """What answers."""
+        return self._facts
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are in line."""
+        return self._calls.waiting
+
+    @property
+    def running(self) -> int:
+        """How many calls the model is working on."""
+        return self._calls.running
+
+
+def _facts_of(model: "Moondream", config: MoondreamConfig) -> ModelFacts:
+    release = model.language.release
+    return ModelFacts(
+        name=config.model,
+        release=release.name,
+        commit=config.commit(),
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        resizer=model.resizer,
+        max_context=model.dims.text.max_context,
+        engine_version=installed_version(),
+        caption_lengths=tuple(release.caption_lengths),
+    )
+
+
+def _call_facts(receipt: "RequestTicket") -> CallFacts:
+    return CallFacts()
+
+
+def _fault_of(result: "moondream.FailedResult") -> CallFault:
+    return "model"
 
 
 def _request(task: Task) -> "moondream.Request":

@@ -135,6 +135,17 @@ class MoondreamConfig(EngineConfigBase):
         )
         return understood
 
+    def commit(self) -> str:
+        """The revision of the repository that its files are at; empty for a folder."""
+        if is_folder(Path(self.model).expanduser()):
+            return ""
+        asked = self._wanted()
+        if asked.files is not None:
+            return asked.files
+        models = importlib.import_module("pipeline.moondream.checkpoints.models")
+        known = models.find_model(self.model, asked.release)
+        return known.weights.revision if known is not None else ""
+
     def _release_said(self) -> "Release | None":
         releases = importlib.import_module("pipeline.moondream.checkpoints.releases")
         errors = importlib.import_module("pipeline.moondream.errors")

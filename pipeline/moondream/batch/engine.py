@@ -4,9 +4,9 @@ Knows nothing of files; it is given a network, a language and memory. One thread
 """
 
 import logging
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
@@ -16,15 +16,16 @@ from pipeline.moondream.batch.scheduler import InUse, Scheduler, picture_cost
 from pipeline.moondream.batch.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.device.cache import KvCache, free_bytes, plan_cache
 from pipeline.moondream.device.graphs import Capture, CudaCapture, GraphCounts
+from pipeline.moondream.device.kernels.loading import KernelChoice, StepKernels, load_kernels
 from pipeline.moondream.device.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.device.reads import Read, RowKind, TokenReader
 from pipeline.moondream.device.stages import Stages
-from pipeline.moondream.errors import PictureError, RequestError
+from pipeline.moondream.errors import MaskError, PictureError, RequestError, TooLongError
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.crops import Picture
 from pipeline.moondream.pictures.uploads import CudaSideLane, PictureUploads, SideLane
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.types import Request
+from pipeline.moondream.types import FailureCode, Request
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ class EngineOptions:
     with `warm_up` they are captured at once, which takes some seconds, without it when first met.
     `crops_between_cycles` limits how long running requests wait while new ones are prefilled.
     With `keep_pictures` what was encoded is kept for later questions about an equal picture, as
-    long as its memory is not needed.
+    long as its memory is not needed. `kernels` decode with kernels of our own (CUDA only): "auto"
+    where they work and the precision is a half one, True in float32 too, whose results then differ
+    from the published ones by rounding.
     """
 
     max_batch: int | None = None
@@ -66,6 +69,7 @@ class EngineOptions:
     graphs: bool = True
     warm_up: bool = True
     keep_pictures: bool = True
+    kernels: KernelChoice = "auto"
 
 
 class MoondreamBatcher:
@@ -81,11 +85,15 @@ class MoondreamBatcher:
         options: EngineOptions | None = None,
         capture: Capture | None = None,
         side_lane: SideLane | None = None,
+        kernels: StepKernels | None = None,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         """`capture` says how cycles are captured, `side_lane` where pictures are cut.
 
-        None stands for the device's own way, if it has one.
+        None stands for the device's own way, if it has one. `clock` gives the seconds of the facts
+        about requests.
         """
+        self._clock = clock
         options = options or EngineOptions()
         is_cuda = network.device.type == "cuda"
         if capture is None and options.graphs and is_cuda:
@@ -114,8 +122,11 @@ class MoondreamBatcher:
         self._pictures_ahead = options.pictures_per_prefill or (
             PICTURES_CUDA if is_cuda else PICTURES_HOST
         )
+        self.kernels = kernels or load_kernels(
+            network.dims, network.device, network.dtype, options.kernels
+        )
         with torch.inference_mode():
-            self._runner = Runner(network, cache, reader, limits, capture, uploads)
+            self._runner = Runner(network, cache, reader, limits, capture, uploads, self.kernels)
             if options.warm_up:
                 with self._runner.on_device():
                     self._runner.capture_graphs()
@@ -130,15 +141,20 @@ class MoondreamBatcher:
         graphs = self._runner.graph_counts()
         _log.info(
             "engine ready on %s: %d rows, %d pictures, %.2f GB for keys and values, "
-            "%d graphs captured in %.1f s",
+            "%d graphs captured in %.1f s, kernels of our own: %s",
             network.device, max_batch, memory.pages, memory.bytes_total / 1e9,
-            graphs.captures, graphs.capture_seconds,
+            graphs.captures, graphs.capture_seconds, ", ".join(self.kernels.in_use) or "none",
         )  # fmt: skip
 
     @property
     def stages(self) -> Stages:
         """The stopwatches of the stages."""
         return self._runner.stages
+
+    @property
+    def pictures_ahead(self) -> int:
+        """How many pictures of the line are worth having there, to be cut ahead of their turn."""
+        return self._pictures_ahead
 
     @property
     def is_idle(self) -> bool:
@@ -158,13 +174,25 @@ class MoondreamBatcher:
         return self._cache.pages.counts()
 
     def submit(
-        self, picture: "Picture | None", requests: Sequence[Request], max_crops: int | None = None
+        self,
+        picture: "Picture | None",
+        requests: Sequence[Request],
+        max_crops: int | None = None,
+        *,
+        keep: bool = True,
     ) -> list[RequestTicket]:
-        """Queue requests about one picture, or about none, and return their tickets."""
-        state = None if picture is None else PictureState(picture, max_crops)
+        """Queue requests about one picture, or about none, and return their tickets.
+
+        With `keep` False the picture is not looked for among those that were kept, nor kept: for
+        one that does not come again.
+        """
+        state = None if picture is None else PictureState(picture, max_crops, may_be_kept=keep)
         tickets = []
         for request in requests:
-            job = StrandJob(self._plan(request, state is not None))
+            image_tokens = 0 if state is None else self._language.dims.prefix_len
+            job = StrandJob(
+                self._plan(request, state is not None), state, image_tokens, self._clock
+            )
             strands = [Strand(job, skill, state) for skill in job.skills]
             if state is not None:
                 state.waiting_for += len(strands)
@@ -191,6 +219,10 @@ class MoondreamBatcher:
     def _plan(self, request: Request, has_picture: bool) -> Plan:
         try:
             plan_ = plan(request, self._language, has_picture)
+        except TooLongError as error:
+            return Plan.failed(str(error), "too_long")
+        except MaskError as error:
+            return Plan.failed(str(error), "mask")
         except RequestError as error:
             return Plan.failed(str(error))
         except (TypeError, ValueError, AttributeError) as error:
@@ -201,7 +233,7 @@ class MoondreamBatcher:
     def _drop_cancelled(self) -> None:
         for strand in list(self._scheduler.live()):
             if strand.job.ticket.is_cancelled:
-                self._fail(strand, "the request was cancelled")
+                self._fail(strand, "the request was cancelled", "cancelled")
 
     def _cut_next_pictures(self, most: int | None = None) -> None:
         """Cut the pictures in line that start next, `most` of them, but none that is there already.
@@ -220,7 +252,7 @@ class MoondreamBatcher:
             if picture.crops is None and not is_there(picture):
                 most = None if most is None else most - 1
                 try:
-                    if self._keeps_pictures:
+                    if self._keeps_pictures and picture.may_be_kept:
                         self._runner.look_at(picture)
                     if not is_there(picture):
                         self._runner.cut(picture)
@@ -234,7 +266,7 @@ class MoondreamBatcher:
                     if is_said:
                         reason = str(error)
                     for strand in [one for one in self._scheduler.live() if one.picture is picture]:
-                        self._fail(strand, reason)
+                        self._fail(strand, reason, "bad_picture" if is_said else "engine")
             crops += picture_cost(picture)
             if picture.key is not None:
                 ahead.add(picture.key)
@@ -258,9 +290,13 @@ class MoondreamBatcher:
             raise
 
     def _prefill(self, newcomers: Sequence[Strand]) -> None:
+        for strand in newcomers:
+            page = None if strand.row is None else strand.row.page
+            strand.job.start(picture_was_kept=page is not None and page.is_filled)
         try:
             found = self._runner.prefill(newcomers, self._prepare_meanwhile)
             for strand, reads in zip(newcomers, found, strict=True):
+                strand.job.note_prefilled()
                 self._go_on(strand, reads, is_first=True)
         except BaseException as error:
             # What they have in the cache is half filled, and nobody may go on with it.
@@ -303,10 +339,14 @@ class MoondreamBatcher:
         """Give a skill its reads, and do what it asks for next."""
         if strand.row is None or strand.job.ticket.is_done:
             return
-        if any(math.isnan(value) for read in reads for value in read):
+        if any(read.is_broken for read in reads):
             self._fail_overflow(strand)
             return
-        turn = strand.skill.begin(reads) if is_first else strand.skill.advance(reads)
+        try:
+            turn = strand.skill.begin(reads) if is_first else strand.skill.advance(reads)
+        except MaskError as error:  # the form of its answer is this request's alone
+            self._fail(strand, str(error), "mask")
+            return
         if turn is None:
             self._scheduler.retire(strand)
             strand.job.finish_one()
@@ -321,20 +361,20 @@ class MoondreamBatcher:
         for one in self._scheduler.running.values():
             if one.row is not None and (one is strand or (page and one.row.page is page)):
                 self._runner.scrub(one, one.row)
-        self._fail(strand, OVERFLOW)
+        self._fail(strand, OVERFLOW, "overflow")
         if page is not None:
-            self._fail_page(page, OVERFLOW)
+            self._fail_page(page, OVERFLOW, "overflow")
 
-    def _fail_page(self, page: PicturePage, reason: str) -> None:
+    def _fail_page(self, page: PicturePage, reason: str, code: FailureCode = "engine") -> None:
         """Fail all that have a page, and let nobody find it again."""
         self._cache.pages.disown(page)
         for strand in list(self._scheduler.live()):
             if strand.picture is not None and strand.picture.page is page:
-                self._fail(strand, reason)
+                self._fail(strand, reason, code)
 
-    def _fail(self, failed: Strand, reason: str) -> None:
+    def _fail(self, failed: Strand, reason: str, code: FailureCode = "engine") -> None:
         """Fail a request with a reason, and end all its strands."""
-        failed.job.fail(reason)
+        failed.job.fail(reason, code)
         for strand in list(self._scheduler.live()):
             if strand.job is failed.job:
                 self._scheduler.retire(strand)

@@ -22,6 +22,7 @@ from pipeline.moondream.types import (
     CountResult,
     DetectRequest,
     FailedResult,
+    FailureCode,
     PointRequest,
     QueryRequest,
     Request,
@@ -45,9 +46,9 @@ class Plan:
     pieces: Sequence[str] = ()
 
     @classmethod
-    def failed(cls, reason: str) -> "Plan":
+    def failed(cls, reason: str, code: FailureCode = "bad_request") -> "Plan":
         """Return the plan of a request that cannot be answered."""
-        return cls([], lambda: FailedResult(reason))
+        return cls([], lambda: FailedResult(reason, code))
 
 
 def plan(request: Request, language: Language, has_picture: bool) -> Plan:
@@ -89,7 +90,7 @@ def _plan_query(request: QueryRequest, language: Language, has_picture: bool) ->
     need_words("question", request.question)
     prompt = _query_prompt(request, language, has_picture)
     if request.choices is not None:
-        _check_choices(request.choices, request.reasoning)
+        _check_choices(request, request.choices)
         lead = " " if language.release.question_space else ""
         judges = [
             JudgeSkill(language, prompt, lead + words, has_picture)
@@ -120,9 +121,16 @@ def _query_prompt(request: QueryRequest, language: Language, has_picture: bool) 
     return Prompt(tuple(release.text_only_prompt(language.tokenizer, request.question)))
 
 
-def _check_choices(choices: Sequence[str], reasoning: bool) -> None:
-    if reasoning:
-        raise RequestError("choices cannot be combined with reasoning; leave one of them out")
+def _check_choices(request: QueryRequest, choices: Sequence[str]) -> None:
+    others = {
+        "reasoning": request.reasoning,
+        "stop": request.stop,
+        "logprobs": request.logprobs is not None,
+        "mask": request.mask is not None,
+    }
+    for other, is_given in others.items():
+        if is_given:
+            raise RequestError(f"choices cannot be combined with {other}; leave one of them out")
     if len(set(choices)) < 2 or isinstance(choices, str):
         raise RequestError(f"choices are {choices!r}; give a list of at least two different words")
     for words in choices:

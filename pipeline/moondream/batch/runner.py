@@ -7,22 +7,37 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.moondream.batch.strands import LANES, PictureState, Strand
 from pipeline.moondream.device.cache import KvCache, blocks_for
 from pipeline.moondream.device.cycle import PREPARED, Cycle, Program
-from pipeline.moondream.device.graphs import Capture, GraphCounts, GraphedCycles
+from pipeline.moondream.device.graphs import (
+    Capture,
+    GraphCounts,
+    GraphedCycles,
+    ladder,
+    ladder_of_rows,
+)
+from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
 from pipeline.moondream.device.pages import PictureKey, PicturePage
 from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
-from pipeline.moondream.device.reads import N_FIELDS, Nucleus, Read, TokenReader, write_targets
-from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape
+from pipeline.moondream.device.reads import (
+    N_FIELDS,
+    N_LIKELY,
+    Nucleus,
+    Read,
+    TokenReader,
+    write_targets,
+)
+from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape, mask_words
 from pipeline.moondream.device.stages import Stages
 from pipeline.moondream.network.layers import to_device
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.vision import Tiles
-from pipeline.moondream.pictures.crops import make_crops, tiling, to_rgb
+from pipeline.moondream.pictures.crops import crop_count, make_crops, tiling, to_rgb
 from pipeline.moondream.pictures.uploads import PictureUploads
 
 
@@ -49,6 +64,7 @@ class Runner:
         limits: RunnerLimits,
         capture: Capture | None,
         uploads: PictureUploads | None,
+        kernels: StepKernels = PLAIN,
     ) -> None:
         """Without `uploads` pictures are cut where they are met, and the device's work waits."""
         self._network, self._cache, self._reader = network, cache, reader
@@ -58,11 +74,12 @@ class Runner:
             limits.max_batch + 1, network.dims.text.dim, device=network.device, dtype=network.dtype
         )
         n_pages, n_blocks = cache.page_k.shape[1], cache.block_k.shape[1]
-        self._buffers = RowBuffers(n_blocks, row_blocks, hidden_BC)
+        self._buffers = RowBuffers(n_blocks, row_blocks, hidden_BC, network.dims.text.vocab_size)
         self._cycles = GraphedCycles(
-            Cycle(network, cache, self._buffers, reader),
+            Cycle(network, cache, self._buffers, reader, kernels),
             Shape(limits.max_batch, n_pages, LANES, n_blocks, row_blocks),
             capture,
+            ladder if kernels.attend is None else ladder_of_rows,
         )
         self._uploads = uploads
         self.stages = Stages(network.device)
@@ -94,6 +111,7 @@ class Runner:
         height, width = rgb.shape[:2]
         rows, cols = tiling(height, width, self._network.dims.vision, picture.max_crops)
         picture.key = PictureKey.of(rgb, rows, cols)
+        picture.n_crops = crop_count(rows, cols)
 
     def cut(self, picture: PictureState) -> None:
         """Make the crops of a picture; raises PictureError for anything else."""
@@ -110,6 +128,7 @@ class Runner:
                         picture.source, vision, picture.max_crops, device, resizer, uploads.send
                     )
                 )
+        picture.n_crops = crop_count(picture.crops.rows, picture.crops.cols)
 
     def prefill(
         self, strands: Sequence[Strand], meanwhile: Callable[[], None] = _nothing
@@ -135,8 +154,11 @@ class Runner:
     def program(self, strands: Sequence[Strand]) -> Program:
         """Return the program that serves running strands."""
         kinds = [strand.row.kind for strand in strands if strand.row is not None]
-        is_random = any(strand.skill.temperature > 0 for strand in strands)
-        return self._cycles.program(Program.of(kinds, is_random))
+        skills = [strand.skill for strand in strands]
+        is_random = any(skill.temperature > 0 for skill in skills)
+        is_likely = any(skill.wants_likely for skill in skills)
+        is_masked = any(skill.allowed is not None for skill in skills)
+        return self._cycles.program(Program.of(kinds, is_random, is_likely, is_masked))
 
     def graph_shape(self, program: Program, least: Shape) -> Shape | None:
         """Return the shape of the graph that serves what is in use; None where there is none."""
@@ -158,16 +180,26 @@ class Runner:
             self._buffers.upload(rows, shape)
             if program.random:
                 self._buffers.upload_draws(rows)
+            if program.masked:
+                self._buffers.upload_allowed([strand.skill.allowed for strand in strands])
             self._cycles(program, shape)
             meanwhile()
             values = self._buffers.read_back(program.steps, len(rows))
-        return [[Read(*step[number].tolist()) for step in values] for number in range(len(rows))]
+        reads = [[Read(*step[number].tolist()) for step in values] for number in range(len(rows))]
+        if program.likely:
+            for step, rows_ in enumerate(self._buffers.read_likely(program.steps, len(rows))):
+                for number, strand in enumerate(strands):
+                    if strand.skill.wants_likely:
+                        likely = tuple(rows_[number])
+                        reads[number][step] = reads[number][step]._replace(likely=likely)
+        return reads
 
     def scrub(self, strand: Strand, row: Row) -> None:
         """Zero what a strand whose numbers overflowed has left behind."""
         self._cache.scrub(None if row.page is None else row.page.place, row.blocks)
         self._buffers.hidden_BC[strand.index] = 0
         self._buffers.out.zero_()
+        self._buffers.likely.zero_()
 
     def _encode(self, new: Mapping[PicturePage, PictureState]) -> PrefixBatch:
         """Return the tokens of cut pictures; crops of all go through the encoder in chunks."""
@@ -214,12 +246,30 @@ class Runner:
         out = torch.zeros(len(chosen), N_FIELDS, device=device)
         if any(strand.skill.prompt.targets for strand in strands):
             write_targets(logits, to_device(targets, device), out)
-        self._reader.read(logits, out, None, _first_draws([strands[i] for i in owner], device))
+        owners = [strands[number] for number in owner]
+        likely = None
+        if any(strand.skill.wants_likely for strand in strands):
+            likely = torch.zeros(len(chosen), N_LIKELY, device=device)
+        allowed = self._first_allowed(owners, device)
+        self._reader.read(logits, out, None, _first_draws(owners, device), allowed, likely)
         meanwhile()
         reads: list[list[Read]] = [[] for _ in strands]
-        for number, values in zip(owner, out.cpu().tolist(), strict=True):
-            reads[number].append(Read(*values))
+        found = out.cpu().tolist()
+        others = None if likely is None else likely.tolist()
+        for place, number in enumerate(owner):
+            read = Read(*found[place])
+            if others is not None and strands[number].skill.wants_likely:
+                read = read._replace(likely=tuple(others[place]))
+            reads[number].append(read)
         return reads
+
+    def _first_allowed(self, strands: Sequence[Strand], device: torch.device) -> Tensor | None:
+        masks = [strand.skill.allowed for strand in strands]
+        if all(mask is None for mask in masks):
+            return None
+        free = np.full(mask_words(self._network.dims.text.vocab_size), -1, dtype=np.int32)
+        rows = np.stack([free if mask is None else mask for mask in masks])
+        return torch.from_numpy(rows).to(device)
 
 
 def _prompt_row(strand: Strand) -> PromptRow:

@@ -33,6 +33,9 @@ class TextTokenizer:
         }
         self._control = frozenset(control)
         spellings = sorted(control.values(), key=len, reverse=True)
+        self._added = {
+            token: added.content for token, added in tokenizer.get_added_tokens_decoder().items()
+        }
         self._spelt_out = re.compile("|".join(map(re.escape, filter(None, spellings))) or r"(?!)")
 
     @classmethod
@@ -78,6 +81,36 @@ class TextTokenizer:
         text: str = self._tokenizer.decode([i for i in ids if i not in self._control])
         return text
 
+    def token_bytes(self, token: int) -> bytes:
+        """Return what a token adds to a text, in UTF-8: half a character has bytes too.
+
+        None of a control token, nor of an id that is no token.
+        """
+        if token in self._control:
+            return b""
+        spelling = self._added.get(token)
+        if spelling is not None:
+            return spelling.encode()
+        spelling = self._tokenizer.id_to_token(token)
+        if spelling is None:
+            return b""
+        try:
+            return bytes(_BYTE_OF[letter] for letter in spelling)
+        except KeyError:  # not spelt in bytes
+            text: str = self._tokenizer.decode([token])
+            return text.encode()
+
+    def token_text(self, token: int) -> str:
+        """Return a token as text: U+FFFD for half a character, a control token spelt out."""
+        if token in self._control:
+            return self._added[token]
+        return self.token_bytes(token).decode(errors="replace")
+
+    def to_json(self) -> str:
+        """Return the file."""
+        text: str = self._tokenizer.to_str()
+        return text
+
     @property
     def control(self) -> frozenset[int]:
         """The ids of all control tokens."""
@@ -107,6 +140,21 @@ class TextTokenizer:
                 f"has {vocab_size} rows; give config.json with the group 'tokenizer'"
             )
 
+
+def _byte_letters() -> dict[str, int]:
+    """Return the byte that each letter stands for in the vocabulary of a byte-level tokenizer.
+
+    Printable Latin-1 stands for itself, the other bytes for the letters from U+0100 on, in order.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {
+        **{chr(byte): byte for byte in printable},
+        **{chr(0x100 + place): byte for place, byte in enumerate(others)},
+    }
+
+
+_BYTE_OF = _byte_letters()
 
 _TOKENIZER_HELP = {
     "starmie-v1": "this release needs tokenizer.json of moondream/starmie-v1, and the file beside "
@@ -145,9 +193,14 @@ class TextStream:
             return self._up_to(text, len(text))
         return self._up_to(text, text.rfind(" ", self._given) + 1)
 
+    @property
+    def pending(self) -> str:
+        """What is held back, as far as it is known: half a character shows as U+FFFD."""
+        return self._tokenizer.decode(self._ids)[self._given :] if self._ids else ""
+
     def finish(self) -> str:
         """Return what was held back; the stream can be used for a new text afterwards."""
-        piece = self._tokenizer.decode(self._ids)[self._given :] if self._ids else ""
+        piece = self.pending
         self._ids, self._given = [], 0
         return piece
 

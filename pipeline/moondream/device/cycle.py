@@ -5,6 +5,7 @@ as it stands and captured in a CUDA graph. Knows nothing of requests. Letters: B
 """
 
 from collections.abc import Iterable
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pipeline.moondream.device.cache import KvCache
 from pipeline.moondream.device.decode import DecodeAttend
+from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
 from pipeline.moondream.device.reads import (
     Nucleus,
     RowKind,
@@ -21,22 +23,30 @@ from pipeline.moondream.device.reads import (
 )
 from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.text import Mix, plain_add_norm
 
 COORD_STEPS = 2  # an object starts with x and y
 SIZE_STEP = 2  # and a box goes on with its size
 
 
 class Program(NamedTuple):
-    """Which skills a cycle serves, and whether any row draws its tokens at random."""
+    """Which skills a cycle serves, and what any row needs of its tokens.
+
+    That is: to be drawn at random, to know how likely others were, and to keep to a mask.
+    """
 
     detect: bool
     point: bool
     text: bool
     reason: bool
     random: bool
+    likely: bool = False
+    masked: bool = False
 
     @classmethod
-    def of(cls, kinds: Iterable[RowKind], random: bool) -> "Program":
+    def of(
+        cls, kinds: Iterable[RowKind], random: bool, likely: bool = False, masked: bool = False
+    ) -> "Program":
         """Return the cycle for rows of these kinds."""
         present = frozenset(kinds)
         return cls(
@@ -45,6 +55,8 @@ class Program(NamedTuple):
             text=bool(present & {RowKind.START, RowKind.TEXT, RowKind.REASON}),
             reason=RowKind.REASON in present,
             random=random,
+            likely=likely,
+            masked=masked,
         )
 
     def serves(self, other: "Program") -> bool:
@@ -87,10 +99,11 @@ PREPARED = (OBJECTS, TEXT, MIXED)
 CAPTURED = (
     Program(detect=False, point=True, text=False, reason=False, random=False),
     OBJECTS,
-    TEXT,
-    TEXT._replace(random=True),
-    MIXED,
-    MIXED._replace(random=True),
+    *(
+        skills._replace(random=random, likely=likely, masked=masked)
+        for skills in (TEXT, MIXED)
+        for random, likely, masked in product((False, True), repeat=3)
+    ),
 )
 
 
@@ -98,15 +111,21 @@ class Cycle:
     """Runs cycles over the buffers; the output is in `buffers.out` and `.hidden_BC`."""
 
     def __init__(
-        self, network: Network, cache: KvCache, buffers: RowBuffers, reader: TokenReader
+        self,
+        network: Network,
+        cache: KvCache,
+        buffers: RowBuffers,
+        reader: TokenReader,
+        kernels: StepKernels = PLAIN,
     ) -> None:
+        self._kernels = kernels
         self._network, self._cache = network, cache
         self._buffers, self._reader = buffers, reader
         self._coord_id = reader.coord_id
 
     def __call__(self, program: Program, shape: Shape) -> None:
         """Run all steps of a cycle for the rows that were uploaded."""
-        buffers, text = self._buffers, self._network.text
+        buffers = self._buffers
         kind_B = buffers.ints("kind", shape.rows)
         token_B = buffers.ints("token", shape.rows)
         position_B = buffers.ints("start", shape.rows) + buffers.ints("length", shape.rows)
@@ -115,9 +134,7 @@ class Cycle:
         is_point_B1 = (kind_B == RowKind.POINT)[:, None]
         for step in range(program.steps):
             feed_BC = self._feed(program, step, kind_B, token_B, hidden_BC)
-            attend = DecodeAttend(self._cache, buffers, shape, step)
-            place_B = (position_B + step).clamp(max=text.dims.max_context - 1)
-            new_BC = text.forward(feed_BC, place_B, attend)
+            new_BC = self._forward(feed_BC, position_B, shape, step)
             if program.rests_points(step):
                 new_BC = torch.where(is_point_B1, hidden_BC, new_BC)
             hidden_BC = new_BC
@@ -126,12 +143,33 @@ class Cycle:
                 kind_B = kind_B.masked_fill(kind_B == RowKind.START, RowKind.TEXT)
         buffers.hidden_BC[slot_B] = hidden_BC
 
+    def _forward(self, feed_BC: Tensor, position_B: Tensor, shape: Shape, step: int) -> Tensor:
+        text, kernels = self._network.text, self._kernels
+        mix: Mix
+        if kernels.attend is not None:
+            mix = kernels.attend(self._cache, self._buffers, shape, step, text.dims, text.turns)
+        else:
+            attend = DecodeAttend(self._cache, self._buffers, shape, step)
+            place_B = (position_B + step).clamp(max=text.dims.max_context - 1)
+            if kernels.add_norm is None:
+                return text.forward(feed_BC, place_B, attend)
+            mix = text.mixing(attend, place_B)
+        return text.step(feed_BC, mix, kernels.add_norm or plain_add_norm)
+
     def _token(self, program: Program, step: int, kind_B: Tensor, hidden_BC: Tensor) -> Tensor:
         count = len(kind_B)
         drawn = Nucleus(*self._buffers.draws(step, count)) if program.random else None
         logits_BV = self._network.text.logits(hidden_BC)
         out_BF = self._buffers.out[step, :count]
-        return self._reader.read(logits_BV, out_BF, kind_B if program.text else None, drawn)
+        return self._reader.read(
+            logits_BV,
+            out_BF,
+            kind_B if program.text else None,
+            drawn,
+            # A mask is for the first step: of what comes after it the host does not know the start.
+            self._buffers.allowed(count) if program.masked and step == 0 else None,
+            self._buffers.likely[step, :count] if program.likely else None,
+        )
 
     def _feed(
         self, program: Program, step: int, kind_B: Tensor, token_B: Tensor, hidden_BC: Tensor

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -79,6 +80,9 @@ class CudaCapture:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
+        # Once all graphs of a pool are gone, torch refuses every further capture with it for as
+        # long as anything else lies there, such as a workspace of cuBLAS. So one is held.
+        self._held: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, work: Work) -> Work:
         """Capture on the current device, which must be the one this was made for."""
@@ -92,6 +96,7 @@ class CudaCapture:
             except BaseException:
                 self._leave(current)
                 raise
+            self._held = graph
         replay: Work = graph.replay
         return replay
 
@@ -103,12 +108,19 @@ class CudaCapture:
         streams have used, as pictures that were cut on the side.
         """
         torch.cuda.set_stream(stream)
-        try:
+        with suppress(RuntimeError):  # it had ended
             torch._C._cuda_endAllocateToPool(self._device.index, self._pool)
-        except RuntimeError:
-            return  # it had ended
-        # Its allocator of pinned memory has no such way out, but a pool of another name is free.
-        self._pool = torch.cuda.graph_pool_handle()
+            # Its allocator of pinned memory has no such way out, but a pool of another name is
+            # free.
+            self._held = None
+        # The failed graph was perhaps the only one of its pool.
+        if self._held is None:
+            self._pool = torch.cuda.graph_pool_handle()
+
+
+def ladder_of_rows(most: Shape) -> tuple[Shape, ...]:
+    """Return the shapes of graphs whose kernels read nothing but what the rows in them have."""
+    return tuple(most._replace(rows=rows) for rows in _row_counts(most.rows))
 
 
 def ladder(most: Shape) -> tuple[Shape, ...]:
@@ -143,10 +155,16 @@ class GraphedCycles:
     A capture that fails costs this one graph: its cycles stay eager, the others keep theirs.
     """
 
-    def __init__(self, run: Run, most: Shape, capture: Capture | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        most: Shape,
+        capture: Capture | None,
+        rungs: Callable[[Shape], tuple[Shape, ...]] = ladder,
+    ) -> None:
         """Without a `capture` every cycle is eager."""
         self._run, self._capture = run, capture
-        self.rungs = ladder(most) if capture else ()
+        self.rungs = rungs(most) if capture else ()
         self._captured: OrderedDict[Key, Work] = OrderedDict()
         self._refused: dict[Key, _FailedCapture] = {}
         self._said: set[type[RuntimeError]] = set()

@@ -3,6 +3,7 @@
 Knows nothing of requests. Letters: B rows, V vocabulary, F fields.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -41,6 +42,12 @@ class Read(NamedTuple):
     height_bin: float
     width_mass: float
     height_mass: float
+    likely: tuple[float, ...] = ()  # as `N_LIKELY` says, where it was asked for
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a number overflowed on its way here."""
+        return any(math.isnan(number) for number in self[:-1])
 
     @property
     def next_token(self) -> int:
@@ -48,7 +55,9 @@ class Read(NamedTuple):
         return int(self.token)
 
 
-N_FIELDS = len(Read._fields)
+N_FIELDS = len(Read._fields) - 1  # those that every row has
+LIKELY = 20  # alternatives to a token at most
+N_LIKELY = 1 + 2 * LIKELY  # the chosen token's log-probability, then ids, then theirs
 _TARGET = Read._fields.index("target")
 _COORD = slice(Read._fields.index("coord_bin"), Read._fields.index("coord_mass") + 1)
 _SIZE = slice(Read._fields.index("width_bin"), Read._fields.index("height_mass") + 1)
@@ -81,17 +90,35 @@ class TokenReader:
         out_BF: Tensor,
         kind_B: Tensor | None = None,
         nucleus_B: Nucleus | None = None,
+        allowed_BW: Tensor | None = None,
+        likely_BF: Tensor | None = None,
     ) -> Tensor:
-        """Return the next tokens and write the first four fields; bans follow `kind_B`."""
+        """Return the next tokens and write the first four fields; bans follow `kind_B`.
+
+        `allowed_BW` has a bit for each token that may come next. How likely the token chosen and
+        others were is written to `likely_BF`: to the model itself, before bans and masks.
+        """
         log_sum_B1 = logits_BV.float().logsumexp(dim=-1, keepdim=True)
         end = logits_BV[:, self._ids.eos, None].float()
         out_BF[:, 1:2] = 1 - (end - log_sum_B1).exp()
         for field, ids in ((2, self._yes), (3, self._no)):
             out_BF[:, field] = (logits_BV[:, ids].float() - log_sum_B1).exp().sum(dim=-1)
+        if likely_BF is not None:
+            best = logits_BV.float().topk(min(LIKELY, logits_BV.shape[-1]), dim=-1)
         if kind_B is not None:
             self._ban(logits_BV, kind_B)
-        token_B = greedy(logits_BV) if nucleus_B is None else _draw(logits_BV, nucleus_B)
+        choice_BV = logits_BV
+        if allowed_BW is not None:
+            choice_BV = logits_BV.masked_fill(~_bits(allowed_BW, logits_BV.shape[-1]), -torch.inf)
+        token_B = greedy(choice_BV) if nucleus_B is None else _draw(choice_BV, nucleus_B)
         out_BF[:, 0] = token_B
+        if likely_BF is not None:
+            chosen_B1 = logits_BV.gather(1, token_B[:, None]).float()
+            log_probs = torch.cat([chosen_B1, best.values], dim=-1) - log_sum_B1
+            n_best = best.values.shape[-1]
+            likely_BF[:, :1] = log_probs[:, :1]
+            likely_BF[:, 1 : 1 + n_best] = best.indices
+            likely_BF[:, 1 + LIKELY : 1 + LIKELY + n_best] = log_probs[:, 1:]
         return token_B
 
     def _ban(self, logits_BV: Tensor, kind_B: Tensor) -> None:
@@ -103,6 +130,13 @@ class TokenReader:
         for kind, token in bans:
             if token is not None:
                 logits_BV[:, token].masked_fill_(kind_B == kind, -torch.inf)
+
+
+def _bits(words_BW: Tensor, count: int) -> Tensor:
+    """Return the first `count` bits of 32-bit words, the lowest of each word first."""
+    place_32 = torch.arange(32, dtype=torch.int32, device=words_BW.device)
+    bits = words_BW[:, :, None].bitwise_right_shift(place_32).bitwise_and(1)
+    return bits.flatten(1)[:, :count].bool()
 
 
 def write_targets(logits_BV: Tensor, target_B: Tensor, out_BF: Tensor) -> None:

@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, blocks_for
 from pipeline.moondream.device.pages import PicturePage
-from pipeline.moondream.device.reads import N_FIELDS, RowKind
+from pipeline.moondream.device.reads import N_FIELDS, N_LIKELY, RowKind
 
 MAX_FORWARDS = 3  # steps of the longest cycle: x, y, size of one object
+NO_PAGE = -1  # of a row that follows no picture
 UNSEEN = 1 << 30  # start of a block that belongs to no row: nothing in it is ever visible
 
 
@@ -57,7 +59,9 @@ class Shape(NamedTuple):
 class RowBuffers:
     """The tensors a cycle reads and writes, at fixed addresses."""
 
-    def __init__(self, max_blocks: int, row_blocks: int, hidden_BC: Tensor) -> None:
+    def __init__(
+        self, max_blocks: int, row_blocks: int, hidden_BC: Tensor, vocab_size: int
+    ) -> None:
         """`hidden_BC` has a place for every slot, and one more at the end, for idle rows."""
         max_rows, device = hidden_BC.shape[0] - 1, hidden_BC.device
         pinned = device.type == "cuda"
@@ -68,6 +72,7 @@ class RowBuffers:
             "start": max_rows,
             "slot": max_rows,
             "cell": max_rows,
+            "page": max_rows,
             "table": max_rows * row_blocks,
             "owner": max_blocks,
             "base": max_blocks,
@@ -88,6 +93,10 @@ class RowBuffers:
         self._max_rows = max_rows
         self.hidden_BC = hidden_BC
         self.out = torch.zeros(MAX_FORWARDS, max_rows, N_FIELDS, device=device)
+        self.likely = torch.zeros(MAX_FORWARDS, max_rows, N_LIKELY, device=device)
+        words = mask_words(vocab_size)
+        self._host_allowed = torch.full((max_rows, words), -1, dtype=torch.int32, pin_memory=pinned)
+        self._allowed = torch.full((max_rows, words), -1, dtype=torch.int32, device=device)
 
     def upload(self, rows: Sequence[Row], shape: Shape) -> None:
         """Lay the rows out for one cycle."""
@@ -97,6 +106,7 @@ class RowBuffers:
         host["start"][:] = 0
         host["slot"][:] = self._max_rows
         host["cell"][:] = shape.pages * shape.lanes
+        host["page"][:] = NO_PAGE
         host["owner"][:] = 0
         host["base"][:] = UNSEEN
         table = host["table"].reshape(-1, self._row_blocks)
@@ -109,7 +119,7 @@ class RowBuffers:
             host["start"][index] = row.start
             host["slot"][index] = row.slot
             if row.page is not None:
-                place = row.page.place
+                place = host["page"][index] = row.page.place
                 host["cell"][index] = place * shape.lanes + lanes[place]
                 lanes[place] += 1
             for number, block in enumerate(row.blocks):
@@ -127,9 +137,29 @@ class RowBuffers:
             floats[2:, index] = row.draws
         self._floats.copy_(self._host_floats, non_blocking=True)
 
+    def upload_allowed(self, allowed: Sequence[NDArray[np.int32] | None]) -> None:
+        """Lay out which tokens may come next; only needed where some row keeps to a mask.
+
+        Rows without a mask (None), and those after the last one, may take any token.
+        """
+        host = self._host_allowed.numpy()
+        host[:] = -1
+        for index, words in enumerate(allowed):
+            if words is not None:
+                host[index] = words
+        self._allowed.copy_(self._host_allowed, non_blocking=True)
+
+    def allowed(self, count: int) -> Tensor:
+        """Return the bits of the tokens that may come next, for `count` rows."""
+        return self._allowed[:count]
+
     def ints(self, name: str, count: int) -> Tensor:
         """Return the first `count` entries of a per-row or per-block list, on the device."""
         return self._views[name][:count]
+
+    def table(self) -> tuple[Tensor, int]:
+        """Return the blocks of all rows, row after row, and how many entries a row has."""
+        return self._views["table"], self._row_blocks
 
     def table_BM(self, shape: Shape) -> Tensor:
         """Return the blocks of each row, the spare one where there are no more."""
@@ -149,6 +179,16 @@ class RowBuffers:
             self.out[:steps, :count].cpu().numpy()
         )
         return values
+
+    def read_likely(self, steps: int, count: int) -> list[list[list[float]]]:
+        """Return how likely tokens were (steps, rows, numbers); the device must be done."""
+        values: list[list[list[float]]] = self.likely[:steps, :count].tolist()
+        return values
+
+
+def mask_words(vocab_size: int) -> int:
+    """Return how many words of 32 bits have a bit for every token."""
+    return -(-vocab_size // 32)
 
 
 def blocks_wanted(row: Row, forwards: int, most: int) -> int:

@@ -29,6 +29,24 @@ class Attend(Protocol):
         ...
 
 
+class Mix(Protocol):
+    """Attends too, from what the first product of a block gave: queries, keys and values as one."""
+
+    def __call__(self, layer: int, qkv_TE: Tensor, /) -> Tensor:
+        """Return the mixed values (T, K * G * D)."""
+        ...
+
+
+class AddNorm(Protocol):
+    """Ends one block and begins the next."""
+
+    def __call__(
+        self, x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor, norm: Norm, /
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sum of the three, and the same normed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TextBlock:
     """One block: attention and the wide layer read the same normed input, both are added."""
@@ -53,10 +71,14 @@ class TextBlock:
 
     def add_to(self, x_TC: Tensor, normed_TC: Tensor, mixed: Tensor) -> Tensor:
         """Return the block's output from its input, that input normed, and the mixed values."""
+        return x_TC + self.attended(normed_TC, mixed) + self.mlp(normed_TC)
+
+    def attended(self, normed_TC: Tensor, mixed: Tensor) -> Tensor:
+        """Return what attention adds to the block's input."""
         attended_TC = self.proj(mixed)
-        if self.proj_adapter is not None:
-            attended_TC = attended_TC + self.proj_adapter(normed_TC)
-        return x_TC + attended_TC + self.mlp(normed_TC)
+        if self.proj_adapter is None:
+            return attended_TC
+        return attended_TC + self.proj_adapter(normed_TC)
 
 
 class TextModel:
@@ -70,7 +92,7 @@ class TextModel:
         ]
         self._post_ln = Norm.of(state, "text.post_ln")
         self._lm_head = Linear.of(state, "text.lm_head")
-        self._cos, self._sin = _rotary_table(dims, self.wte.device)
+        self.turns = rotary_table(dims, self.wte.device)
 
     def embed(self, ids_T: Tensor) -> Tensor:
         """Return the embeddings of token ids."""
@@ -88,22 +110,47 @@ class TextModel:
         Of the first `n_prefix` tokens only keys and values are wanted afterwards, so the last
         block computes nothing else for them.
         """
-        turn = self._cos[position_T, None], self._sin[position_T, None]
+        turn = self._turn(position_T)
         *body, last = self._blocks
         for layer, block in enumerate(body):
             normed_TC = block.ln(x_TC)
-            q_TKGD, k_TKD, v_TKD = self._heads(block.qkv(normed_TC), *turn)
+            q_TKGD, k_TKD, v_TKD = split_heads(self.dims, block.qkv(normed_TC), *turn)
             x_TC = block.add_to(x_TC, normed_TC, attend(layer, q_TKGD, k_TKD, v_TKD))
         normed_TC = last.ln(x_TC)
         q_TKGD, k_TKD, v_TKD = self._last_heads(last, normed_TC, turn, n_prefix)
         mixed = attend(len(body), q_TKGD, k_TKD, v_TKD)
         return last.add_to(x_TC[n_prefix:], normed_TC[n_prefix:], mixed)
 
+    def step(self, x_BC: Tensor, mix: Mix, add_norm: AddNorm) -> Tensor:
+        """Run all blocks as `forward` does, with parts that may be kernels of their own."""
+        normed_BC = self._blocks[0].ln(x_BC)
+        norms = [block.ln for block in self._blocks[1:]] + [self._post_ln]
+        for layer, (block, norm) in enumerate(zip(self._blocks, norms, strict=True)):
+            mixed = mix(layer, block.qkv(normed_BC))
+            attended_BC = block.attended(normed_BC, mixed)
+            x_BC, normed_BC = add_norm(x_BC, attended_BC, block.mlp(normed_BC), norm)
+        return x_BC
+
+    def mixing(self, attend: Attend, position_T: Tensor) -> Mix:
+        """Return what splits and turns the heads by plain operations before it attends."""
+        turn = self._turn(position_T)
+
+        def mix(layer: int, qkv_TE: Tensor) -> Tensor:
+            return attend(layer, *split_heads(self.dims, qkv_TE, *turn))
+
+        return mix
+
+    def _turn(self, position_T: Tensor) -> tuple[Tensor, Tensor]:
+        cos, sin = self.turns
+        return cos[position_T, None], sin[position_T, None]
+
     def _last_heads(
         self, block: TextBlock, normed_TC: Tensor, turn: tuple[Tensor, Tensor], n_prefix: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         cos, sin = turn
-        q, k, v = self._heads(block.qkv(normed_TC[n_prefix:]), cos[n_prefix:], sin[n_prefix:])
+        q, k, v = split_heads(
+            self.dims, block.qkv(normed_TC[n_prefix:]), cos[n_prefix:], sin[n_prefix:]
+        )
         if not n_prefix:
             return q, k, v
         dims = self.dims
@@ -113,20 +160,31 @@ class TextModel:
         prefix_k = _rotate(prefix_k, cos[:n_prefix], sin[:n_prefix])
         return q, torch.cat([prefix_k, k]), torch.cat([prefix_v, v])
 
-    def _heads(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        dims = self.dims
-        heads = qkv.view(-1, dims.n_heads + 2 * dims.n_kv_heads, dims.head_dim)
-        turned = _rotate(heads[:, : dims.n_heads + dims.n_kv_heads], cos, sin)
-        groups = dims.n_heads // dims.n_kv_heads
-        q = turned[:, : dims.n_heads] * dims.head_dim**-0.5
-        return (
-            q.view(-1, dims.n_kv_heads, groups, dims.head_dim),
-            turned[:, dims.n_heads :],
-            heads[:, dims.n_heads + dims.n_kv_heads :],
-        )
+
+def split_heads(
+    dims: TextDims, qkv: Tensor, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, turned and scaled, turned keys, and values."""
+    heads = qkv.view(-1, dims.n_heads + 2 * dims.n_kv_heads, dims.head_dim)
+    turned = _rotate(heads[:, : dims.n_heads + dims.n_kv_heads], cos, sin)
+    groups = dims.n_heads // dims.n_kv_heads
+    q = turned[:, : dims.n_heads] * dims.head_dim**-0.5
+    return (
+        q.view(-1, dims.n_kv_heads, groups, dims.head_dim),
+        turned[:, dims.n_heads :],
+        heads[:, dims.n_heads + dims.n_kv_heads :],
+    )
 
 
-def _rotary_table(dims: TextDims, device: torch.device) -> tuple[Tensor, Tensor]:
+def plain_add_norm(
+    x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor, norm: Norm
+) -> tuple[Tensor, Tensor]:
+    """End a block and begin the next by plain operations."""
+    added_TC = x_TC + attended_TC + wide_TC
+    return added_TC, norm(added_TC)
+
+
+def rotary_table(dims: TextDims, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return cosines and sines (max_context, rotary_dim / 2) in float32."""
     steps = torch.arange(0, dims.rotary_dim, 2, dtype=torch.float32) / dims.rotary_dim
     frequency = 1.0 / (ROTARY_BASE**steps)

@@ -84,6 +84,11 @@ def make_crops(
     return Crops(pixels, rows, cols, (width, height))
 
 
+def crop_count(rows: int, cols: int) -> int:
+    """Return how many crops a tiling has: the global view, and the local ones beside it."""
+    return 1 if rows * cols == 1 else rows * cols + 1
+
+
 def _resized_on_host(
     rgb: NDArray[np.uint8], sizes_wh: Sequence[tuple[int, int]], by: Resizer
 ) -> list[torch.Tensor]:

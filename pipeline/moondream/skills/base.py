@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.moondream.checkpoints.tokenizer import TextTokenizer
 from pipeline.moondream.device.reads import Read, RowKind
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.errors import RequestError
+from pipeline.moondream.errors import RequestError, TooLongError
 from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.templates import Release
 
@@ -26,12 +29,23 @@ class Language:
         before = self.dims.prefix_len if has_picture else 0
         room = self.dims.text.max_context - before - len(prompt.ids)
         if room < 1:
-            raise RequestError(
-                f"the prompt has {len(prompt.ids)} tokens, but the model has "
-                f"{self.dims.text.max_context} positions, {before} of them for the picture; "
-                "use fewer words"
-            )
+            raise self.too_long(prompt, has_picture, "an answer")
         return room
+
+    def too_long(
+        self, prompt: Prompt, has_picture: bool, what: str, least: int = 1
+    ) -> TooLongError:
+        """Return the error of a prompt that leaves fewer positions than the `least` of a thing."""
+        before = self.dims.prefix_len if has_picture else 0
+        most, tokens = self.dims.text.max_context, len(prompt.ids)
+        room = most - before - least
+        return TooLongError(
+            f"the prompt has {tokens} tokens, {tokens - room} too many: of the model's {most} "
+            f"positions {before} are for the picture and at least {least} for {what}; "
+            "use fewer words",
+            tokens,
+            room,
+        )
 
 
 class Turn(NamedTuple):
@@ -63,6 +77,26 @@ class Skill(ABC):
     @abstractmethod
     def advance(self, reads: Sequence[Read]) -> Turn | None:
         """Take what each step of a cycle read, in order."""
+
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens were generated so far, the end not counted."""
+        return 0
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many of them in thinking."""
+        return 0
+
+    @property
+    def wants_likely(self) -> bool:
+        """Whether the next reads are to say how likely tokens were."""
+        return False
+
+    @property
+    def allowed(self) -> NDArray[np.int32] | None:
+        """Which tokens may come next, as `MaskState.allowed` says; None where any may."""
+        return None
 
     def draw(self, ahead: int) -> float:
         """Return the uniform number for the token `ahead` of the next one."""

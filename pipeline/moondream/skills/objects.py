@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.moondream.device.reads import Read, RowKind
-from pipeline.moondream.errors import RequestError
 from pipeline.moondream.network.region import coord_values, size_values
 from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.skills.base import Language, Skill, Turn, need_count, need_words
@@ -35,7 +34,7 @@ class ObjectSkill(Skill):
         self._steps = BOX_STEPS if kind is RowKind.DETECT else POINT_STEPS
         fitting = language.room(prompt, has_picture=True) // self._steps
         if fitting < 1:
-            raise RequestError("the label leaves no room for an object; use fewer words")
+            raise language.too_long(prompt, True, "an object", self._steps)
         self._most = min(need_count("max_objects", max_objects), fitting)
         super().__init__(prompt, self._most * self._steps)
         self._end = language.release.ids.eos
@@ -59,6 +58,11 @@ class ObjectSkill(Skill):
         self._bins.append(tuple(bins))
         self._scores.append(self._more * math.prod(masses) ** (1 / len(masses)))
         return self._next(reads[-1], self._steps)
+
+    @property
+    def completion_tokens(self) -> int:
+        """The coordinates and sizes so far."""
+        return len(self._bins) * self._steps
 
     @property
     def _saturated(self) -> bool:

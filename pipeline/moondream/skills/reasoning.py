@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.moondream.device.next_token import Draws
 from pipeline.moondream.device.reads import Read, RowKind
-from pipeline.moondream.errors import RequestError
 from pipeline.moondream.network.region import coord_values
 from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.skills.base import Language, Skill, Turn
@@ -27,7 +29,8 @@ class ReasoningSkill(Skill):
         self._room = language.room(prompt, has_picture)
         most = self._room - len(self._call) - 1  # the answer is one token at least
         if most < 1:
-            raise RequestError("the question leaves no room for reasoning; use fewer words")
+            least = len(self._call) + 2
+            raise language.too_long(prompt, has_picture, "reasoning and an answer", least)
         super().__init__(prompt, min(2 * request.max_tokens + len(self._call), self._room))
         self.temperature, self.top_p = request.temperature, request.top_p
         # Thoughts draw other numbers than the answer of the same seed.
@@ -58,6 +61,26 @@ class ReasoningSkill(Skill):
             if turn.kind is RowKind.START:
                 break  # what the later steps fed was not the call
         return turn
+
+    @property
+    def completion_tokens(self) -> int:
+        """The thoughts so far, and the tokens of the answer."""
+        return self.reasoning_tokens + self.answer.completion_tokens
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """The thoughts so far."""
+        return len(self._thoughts.ids)
+
+    @property
+    def wants_likely(self) -> bool:
+        """Whether the answer has begun and log-probabilities were asked for."""
+        return not self._is_thinking and self.answer.wants_likely
+
+    @property
+    def allowed(self) -> NDArray[np.int32] | None:
+        """What the answer's mask lets come next; thoughts are free."""
+        return None if self._is_thinking else self.answer.allowed
 
     def draw(self, ahead: int) -> float:
         """Return the uniform number for the token `ahead` of the next one."""

@@ -1,0 +1,1 @@
+"""A model elsewhere: what is sent to it, what it answers, and what it may cost."""

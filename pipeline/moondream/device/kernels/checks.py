@@ -1,0 +1,140 @@
+"""Compares each kernel with the plain operations it stands for, on random numbers.
+
+The plain side computes in float32 on the same numbers, so what differs is the kernel's rounding.
+Imports Triton.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.moondream.device.cache import SPARE_BLOCK, CachePlan, KvCache
+from pipeline.moondream.device.decode import DecodeAttend
+from pipeline.moondream.device.kernels.add_norm import add_norm
+from pipeline.moondream.device.kernels.attend import TILING, FusedAttend, Tiling
+from pipeline.moondream.device.pages import PicturePage
+from pipeline.moondream.device.reads import RowKind
+from pipeline.moondream.device.rows import Row, RowBuffers, Shape
+from pipeline.moondream.dims import Dims
+from pipeline.moondream.network.layers import Norm
+from pipeline.moondream.network.text import plain_add_norm, rotary_table, split_heads
+
+# Roundings that results may be off by, as shares of the largest one.
+ROUNDINGS = 4
+# A float32 sum of hundreds of products in another order.
+FLOAT32_ALLOWED = 2e-5
+ROWS, PAGES, LANES, BLOCKS, ROW_BLOCKS = 6, 2, 2, 10, 4
+
+
+class Difference(NamedTuple):
+    """The largest difference, as a share of the largest result, and what is allowed."""
+
+    largest: float
+    allowed: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the difference is rounding (not-a-number is not)."""
+        return self.largest <= self.allowed
+
+
+Check = Callable[[Dims, torch.device, torch.dtype], Difference]
+
+
+def check_add_norm(dims: Dims, device: torch.device, dtype: torch.dtype) -> Difference:
+    """Compare sum and norm."""
+    width = dims.text.dim
+    numbers = _random((3 * ROWS + 2, width), device, dtype)
+    x, attended, wide = numbers[: 3 * ROWS].view(3, ROWS, width).unbind()
+    norm = Norm(1 + numbers[-2] / 8, numbers[-1] / 8)
+    ours = add_norm(x, attended, wide, norm)
+    exact = Norm(norm.weight.float(), norm.bias.float())
+    plain = plain_add_norm(x.float(), attended.float(), wide.float(), exact)
+    return _difference(ours, plain, dtype)
+
+
+def check_attend(
+    dims: Dims,
+    device: torch.device,
+    dtype: torch.dtype,
+    splits: int = 1,
+    tiling: Tiling = TILING,
+) -> Difference:
+    """Compare what is mixed, and what is kept, over two steps of rows of every kind."""
+    text = replace(dims.text, n_layers=1)
+    small = replace(dims, text=text)
+    plan = CachePlan(PAGES, BLOCKS, 0)
+    cache, exact = (KvCache(small, plan, device, kind) for kind in (dtype, torch.float32))
+    for name in ("page_k", "page_v", "block_k", "block_v"):
+        ours = getattr(cache, name)
+        ours.copy_(_random(tuple(ours.shape), device, dtype))
+        getattr(exact, name).copy_(ours)
+    hidden = torch.zeros(ROWS + 1, text.dim, device=device, dtype=dtype)
+    buffers = RowBuffers(BLOCKS, ROW_BLOCKS, hidden)
+    shape = Shape(ROWS, PAGES, LANES, BLOCKS, ROW_BLOCKS)
+    rows = _rows(dims.prefix_len)
+    buffers.upload(rows, shape)
+    turns = rotary_table(text, device)
+    place = buffers.ints("start", ROWS) + buffers.ints("length", ROWS)
+    found: list[Tensor] = []
+    wanted: list[Tensor] = []
+    for step in range(2):
+        qkv = _random((ROWS, text.qkv_dim), device, dtype, seed=step)
+        mixed = FusedAttend(cache, buffers, shape, step, text, turns, tiling, splits)(0, qkv)
+        found.append(mixed[: len(rows)])
+        cos, sin = (table[place + step, None] for table in turns)
+        plain = DecodeAttend(exact, buffers, shape, step)
+        wanted.append(plain(0, *split_heads(text, qkv.float(), cos, sin))[: len(rows)])
+    for name in ("block_k", "block_v"):
+        for kept, one in ((found, cache), (wanted, exact)):
+            kept.append(getattr(one, name)[:, SPARE_BLOCK + 1 :])
+    return _difference(found, wanted, dtype)
+
+
+CHECKS: Mapping[str, Mapping[str, Check]] = {
+    "attend": {f"{splits} to a row": partial(check_attend, splits=splits) for splits in (1, 2, 8)},
+    "add_norm": {"a row each": check_add_norm},
+}
+
+
+def _rows(prefix_len: int) -> list[Row]:
+    """Return rows that share a page, have one, have none, and are of all lengths; one is idle."""
+    pages = [PicturePage(place, None) for place in range(PAGES)]
+
+    def row(page: PicturePage | None, length: int, blocks: list[int]) -> Row:
+        start = 0 if page is None else prefix_len
+        return Row(0, RowKind.TEXT, 0, start, length, page, blocks)
+
+    return [
+        row(pages[1], 0, [1]),
+        row(pages[0], 63, [2, 5]),  # ends one block with the first step, and begins another
+        row(pages[1], 70, [4, 3]),
+        row(None, 129, [6, 8, 7]),
+        row(None, 0, [9]),
+    ]
+
+
+def _random(
+    shape: tuple[int, ...], device: torch.device, dtype: torch.dtype, seed: int = 0
+) -> Tensor:
+    generator = torch.Generator(device).manual_seed(seed)
+    return torch.randn(shape, generator=generator, device=device).to(dtype)
+
+
+def _difference(
+    ours: tuple[Tensor, ...] | list[Tensor],
+    plain: tuple[Tensor, ...] | list[Tensor],
+    dtype: torch.dtype,
+) -> Difference:
+    """Compare pairs, each by its own largest number; one value is read from the device."""
+    shares = [
+        (one.float() - other).abs().max() / other.abs().max()
+        for one, other in zip(ours, plain, strict=True)
+    ]
+    largest = torch.stack(shares).max().item()
+    allowed = ROUNDINGS * torch.finfo(dtype).eps
+    return Difference(largest, FLOAT32_ALLOWED if dtype is torch.float32 else allowed)

@@ -1,0 +1,83 @@
+"""What requests cost, exactly: sums of whole billionths, never of floats."""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from pipeline.core.config import Config
+
+BILLION: Final = 10**9
+_HIGHEST = Decimal(100_000)
+# So that one picture, or one token, costs whole billionths.
+_PICTURE_PLACES, _TOKEN_PLACES = 6, 3
+
+
+def _price(places: int) -> Callable[[Any], Decimal]:
+    def check(value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+            raise ValueError("is not a price; write a number, such as 0.626")  # noqa: TRY004
+        try:
+            # The text of a float is what was written in the file.
+            price = Decimal(str(value).strip())
+        except InvalidOperation as error:
+            raise ValueError("is not a price; write a number, such as 0.626") from error
+        if not price.is_finite() or not 0 <= price <= _HIGHEST:
+            raise ValueError(f"{value} is not a price from 0 to {_HIGHEST}")
+        if price != round(price, places):
+            raise ValueError(
+                f"{value} has more than {places} digits after the point, and would have to be "
+                "rounded for each request; write fewer"
+            )
+        return price
+
+    return check
+
+
+_NUMBER = WithJsonSchema({"type": "number", "minimum": 0, "maximum": int(_HIGHEST)})
+PicturePrice = Annotated[Decimal, BeforeValidator(_price(_PICTURE_PLACES)), _NUMBER]
+"""A price for 1000 pictures."""
+TokenPrice = Annotated[Decimal, BeforeValidator(_price(_TOKEN_PLACES)), _NUMBER]
+"""A price for a million tokens."""
+
+
+class PricesConfig(Config):
+    """What callers are charged. Prices are those of the moment a request ends: what was charged
+    before does not change when they do.
+    """
+
+    per_1000_pictures: PicturePrice | None = None
+    """For every 1000 pictures. Without it, tokens of pictures are paid like those of texts."""
+    per_million_input_tokens: TokenPrice | None = None
+    """For every million tokens of prompts."""
+    per_million_output_tokens: TokenPrice | None = None
+    """For every million tokens of answers, reasoning included."""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    """Three capital letters, as in ISO 4217."""
+
+    def cost(
+        self, pictures: int, image_tokens: int, prompt_tokens: int, completion_tokens: int
+    ) -> int:
+        """Billionths of the currency; `prompt_tokens` include those of the picture."""
+        cost = Decimal(0)
+        paid_tokens = prompt_tokens
+        if self.per_1000_pictures is not None:
+            cost += self.per_1000_pictures * BILLION / 1000 * pictures
+            paid_tokens = max(0, prompt_tokens - image_tokens)
+        million = BILLION // 1_000_000
+        cost += (self.per_million_input_tokens or 0) * million * paid_tokens
+        cost += (self.per_million_output_tokens or 0) * million * completion_tokens
+        return int(cost)
+
+
+def as_money(cost: int) -> Decimal:
+    """Billionths as an exact amount, without needless zeros but with two digits at least."""
+    exact = Decimal(cost).scaleb(-9)
+    short = exact.normalize()
+    return exact.quantize(Decimal("0.01")) if _places(short) < 2 else short
+
+
+def _places(amount: Decimal) -> int:
+    exponent = amount.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
