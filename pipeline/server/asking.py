@@ -1,0 +1,386 @@
+"""One request to the model, from the door to the ledger, whichever interface it came by."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from pipeline import moondream
+from pipeline.core.frames import Pixels
+from pipeline.inference.callers import Call, CallFacts, CallTicket, ModelFacts, OverloadedError
+from pipeline.moondream.errors import MaskError
+from pipeline.server.app import ServerState, state_of
+from pipeline.server.errors import ApiError, overloaded
+from pipeline.server.fetching import PictureRefused
+from pipeline.server.model_names import ServedSkill, exact_name
+from pipeline.server.streaming import KEEP_ALIVE_S, gone
+
+logger = logging.getLogger(__name__)
+
+# The engine holds a request to its time; this is for an engine that does not get to it.
+OVERTIME_S = 5.0
+NOT_READY_S = 5.0
+GONE = 499
+"""The status of a request whose caller went away, as nginx has it; nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller wants of the model.
+
+    `times` asks for so many answers. `picture` is as the caller wrote it, in the field `param`.
+    """
+
+    skill: ServedSkill
+    request: moondream.Request
+    picture: str | None = None
+    max_crops: int | None = None
+    param: str = "image_url"
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What all answers of a request took together."""
+
+    crops: int = 0
+    image_tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    queued_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    picture_was_kept: bool = False
+
+
+class Visit:
+    """A caller's request: let in, asked, answered, accounted for.
+
+    Whatever becomes of it, its place is free afterwards and the ledger knows how it ended.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.state: ServerState = state_of(request)
+        self.id: str = getattr(request.state, "request_id", "") or f"req_{time.time_ns():x}"
+        self.skill: ServedSkill = "query"
+        self.pictures = 0
+        self.bytes_in = 0
+        self.tickets: list[CallTicket] = []
+        self.stack = AsyncExitStack()
+        self.began = time.monotonic()
+        self.error: ApiError | None = None
+        self._pass: Any = None
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What answers; raises ApiError while there is nothing."""
+        sentence, facts = self.state.callers.ready, self.state.callers.model_facts
+        if sentence is not None or facts is None:
+            raise ApiError(
+                503,
+                "the model is not ready; try again in a moment",
+                "server_error",
+                code="not_ready",
+                retry_after_s=NOT_READY_S,
+                should_retry=True,
+            )
+        return facts
+
+    async def enter(self, wish: Wish) -> None:
+        """Let the caller in, by key and limits; raises ApiError."""
+        self.skill, self.pictures = wish.skill, int(wish.picture is not None)
+        headers, client = self.request.headers, self.request.client
+        self._pass = self.state.gate.enter(
+            headers.get("authorization"),
+            headers.get("x-moondream-auth"),
+            pictures=self.pictures,
+            client_host=client.host if client else "",
+        )
+        await self.stack.enter_async_context(self._pass)
+
+    async def ask(self, wish: Wish) -> None:
+        """Read the picture and put the request in line; raises ApiError."""
+        pixels = None if wish.picture is None else await self._pixels(wish.picture, wish.param)
+        settings = self.state.settings
+        for number in range(wish.times):
+            call = Call(
+                _numbered(wish.request, number),
+                pixels,
+                wish.max_crops,
+                self._pass.key_name,
+                settings.timeout.total_seconds(),
+            )
+            try:
+                ticket = self.state.callers.submit(call)
+            except OverloadedError as error:
+                raise overloaded(error.retry_after_s) from None
+            self.tickets.append(ticket)
+            ticket.listen(self._tell)
+
+    async def _pixels(self, picture: str, param: str) -> Pixels:
+        try:
+            found = await self.state.pictures.read(picture, self._pass.key_name)
+        except PictureRefused as error:
+            transient = error.is_transient
+            raise ApiError(
+                502 if transient else 400,
+                error.message,
+                "server_error" if transient else "invalid_request_error",
+                param=param,
+                code=error.code,
+                should_retry=transient,
+            ) from None
+        self.bytes_in = found.bytes_in
+        pixels: Pixels = found.pixels
+        return pixels
+
+    def _tell(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:  # the loop ended with the server
+            logger.debug("nobody is there to be told of an answer")
+
+    async def finished(self) -> list[moondream.Result]:
+        """Wait for all answers; raises ApiError for one that failed, or when the caller goes."""
+        leaving = asyncio.create_task(gone(self.request.receive))
+        try:
+            while not all(ticket.is_done for ticket in self.tickets):
+                self._news.clear()
+                if all(ticket.is_done for ticket in self.tickets):
+                    break
+                arriving = asyncio.create_task(self._news.wait())
+                try:
+                    await asyncio.wait(
+                        {arriving, leaving},
+                        timeout=self._time_left(),
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+                finally:
+                    arriving.cancel()
+                if leaving.done():
+                    raise ApiError(GONE, "the caller has gone", code="cancelled")
+                if self._time_left() <= 0:
+                    raise _late()
+        finally:
+            leaving.cancel()
+        return [self._result(ticket) for ticket in self.tickets]
+
+    async def started(self) -> None:
+        """Wait until something can be sent, or for as long as nothing need be.
+
+        Raises ApiError where it fails before that: as an answer of its own, with its status.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(KEEP_ALIVE_S, max(0.0, self._time_left()))
+        while not any(ticket.is_done or ticket.pieces for ticket in self.tickets):
+            self._news.clear()
+            if any(ticket.is_done or ticket.pieces for ticket in self.tickets):
+                break
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+        for ticket in self.tickets:
+            if ticket.is_done:
+                self._result(ticket)
+
+    async def pieces(self) -> AsyncIterator[tuple[int, str] | None]:
+        """Yield the number of an answer and more of its text; None when nothing came for a while.
+
+        Ends when all are done; raises ApiError where one failed.
+        """
+        given = [0] * len(self.tickets)
+        while True:
+            self._news.clear()
+            are_done = [ticket.is_done for ticket in self.tickets]
+            for number, ticket in enumerate(self.tickets):
+                pieces = ticket.pieces
+                for piece in pieces[given[number] :]:
+                    yield number, piece
+                given[number] = len(pieces)
+            if all(are_done):
+                break
+            try:
+                async with asyncio.timeout(min(KEEP_ALIVE_S, max(0.0, self._time_left()))):
+                    await self._news.wait()
+            except TimeoutError:
+                if self._time_left() <= 0:
+                    raise _late() from None
+                yield None
+        for ticket in self.tickets:
+            self._result(ticket)
+
+    def _time_left(self) -> float:
+        allowed = self.state.settings.timeout.total_seconds() + OVERTIME_S
+        return self.began + allowed - time.monotonic()
+
+    def _result(self, ticket: CallTicket) -> moondream.Result:
+        result = ticket.result
+        assert result is not None
+        if isinstance(result, moondream.FailedResult):
+            raise _failure(ticket, result)
+        return result
+
+    def results(self) -> list[moondream.Result]:
+        """What was answered, once all is done; raises ApiError for one that failed."""
+        return [self._result(ticket) for ticket in self.tickets]
+
+    def spent(self) -> Spent:
+        """What was spent so far: the prompt once, as it was read once, and every answer."""
+        facts = [ticket.facts for ticket in self.tickets] or [CallFacts()]
+        return Spent(
+            crops=max(one.crops for one in facts),
+            image_tokens=max(one.image_tokens for one in facts),
+            prompt_tokens=max(one.prompt_tokens for one in facts),
+            completion_tokens=sum(one.completion_tokens for one in facts),
+            reasoning_tokens=sum(one.reasoning_tokens for one in facts),
+            queued_ms=max(one.queued_ms for one in facts),
+            prefill_ms=max(one.prefill_ms for one in facts),
+            decode_ms=max(one.decode_ms for one in facts),
+            picture_was_kept=all(one.picture_was_kept for one in facts),
+        )
+
+    def headers(self) -> dict[str, str]:
+        """What is said beside an answer: what it used, and what is left of the key's limits."""
+        spent = self.spent()
+        return {
+            **(self._pass.headers() if self._pass is not None else {}),
+            "x-moonwatch-images": str(self.pictures),
+            "x-moonwatch-crops": str(spent.crops),
+            "openai-processing-ms": str(int((time.monotonic() - self.began) * 1000)),
+        }
+
+    async def close(self) -> None:
+        """Free everything it holds, and note in the ledger how it ended."""
+        # A caller that goes away leaves its tickets behind: their rows are freed.
+        were_done = bool(self.tickets) and all(ticket.is_done for ticket in self.tickets)
+        for ticket in self.tickets:
+            ticket.cancel()
+        error = self.error
+        if error is None and not were_done:
+            error = ApiError(GONE, "the caller has gone", code="cancelled")
+        if self._pass is not None:
+            self._note(error)
+        await self.stack.aclose()
+
+    def _note(self, error: ApiError | None) -> None:
+        del error
+
+
+async def _visit(request: Request) -> AsyncIterator[Visit]:
+    visit = Visit(request)
+    try:
+        yield visit
+    except ApiError as error:
+        visit.error = error
+        raise
+    except Exception:
+        visit.error = ApiError(500, "the server failed", "server_error", code="internal")
+        raise
+    finally:
+        await visit.close()
+
+
+# Closed after the answer is sent, however long it takes and however it ends.
+Visiting = Annotated[Visit, Depends(_visit, scope="request")]
+
+
+async def mask_of(visit: Visit, schema: dict[str, Any] | None, param: str) -> moondream.TokenMask:
+    """Return what an answer in JSON must look like; raises ApiError for a schema that cannot be."""
+    from pipeline.moondream.structured import json_mask
+
+    language = visit.state.callers.language
+    if language is None:
+        raise ApiError(400, f"{param}: this server gives no answers in JSON", param=param)
+    try:
+        async with asyncio.timeout(OVERTIME_S):
+            return await asyncio.to_thread(json_mask, schema, language)
+    except MaskError as error:
+        raise ApiError(400, f"{param}: {error}", param=param, code="unsupported_value") from None
+    except TimeoutError:
+        raise ApiError(
+            400, f"{param}: the schema takes too long to read", param=param, code="unsupported_value"
+        ) from None
+
+
+def finish_reason(results: Sequence[moondream.Result]) -> str:
+    """Why the first of these ended, as clients call it."""
+    first = results[0]
+    ended = isinstance(first, moondream.TextResult) and first.finish in ("length", "context")
+    return "length" if ended else "stop"
+
+
+def answered_by(visit: Visit) -> str:
+    """The exact model that answers."""
+    return exact_name(visit.facts)
+
+
+def _numbered(request: moondream.Request, number: int) -> moondream.Request:
+    """The same request with a seed of its own, where it has one."""
+    from dataclasses import replace
+
+    seed = getattr(request, "seed", None)
+    if not number or seed is None:
+        return request
+    assert isinstance(request, moondream.QueryRequest | moondream.CaptionRequest)
+    return replace(request, seed=seed + number)
+
+
+def _late() -> ApiError:
+    return ApiError(
+        504,
+        "the answer took longer than this server allows; ask for fewer tokens",
+        "server_error",
+        code="timeout",
+        should_retry=False,
+    )
+
+
+def _failure(ticket: CallTicket, result: moondream.FailedResult) -> ApiError:
+    """What a caller is told of a failure: all about what they did, nothing about our insides."""
+    match result.code:
+        case "too_long":
+            return ApiError(400, result.reason, param="messages", code="context_length_exceeded")
+        case "bad_request":
+            return ApiError(400, result.reason, code="invalid_value")
+        case "bad_picture":
+            return ApiError(400, result.reason, param="image_url", code="invalid_image_url")
+        case "mask":
+            return ApiError(400, result.reason, param="response_format", code="unsupported_value")
+        case _:
+            pass
+    match ticket.fault:
+        case "request":
+            return ApiError(400, result.reason, code="invalid_value")
+        case "picture":
+            return ApiError(400, result.reason, param="image_url", code="invalid_image_url")
+        case "overloaded":
+            return overloaded(NOT_READY_S)
+        case "late":
+            return _late()
+        case "cancelled":
+            return ApiError(GONE, "the request was cancelled", code="cancelled")
+        case "stopped":
+            return ApiError(
+                503,
+                "the server is stopping; try again in a moment",
+                "server_error",
+                code="not_ready",
+                retry_after_s=NOT_READY_S,
+                should_retry=True,
+            )
+        case _:
+            logger.warning("the model failed at a request: %s", result.reason)
+            return ApiError(
+                500, "the model failed at this request", "server_error", code="model_failed"
+            )

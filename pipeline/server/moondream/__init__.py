@@ -1,0 +1,1 @@
+"""The interface that Moondream's clients speak: query, caption, detect and point."""

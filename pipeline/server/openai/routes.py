@@ -1,0 +1,9 @@
+"""The routes of this interface."""
+
+from fastapi import APIRouter
+
+from pipeline.server.openai import chat, models, responses
+
+router = APIRouter(tags=["openai"])
+for part in (chat, models, responses):
+    router.include_router(part.router)
