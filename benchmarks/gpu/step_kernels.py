@@ -200,7 +200,7 @@ def attention(timer: Timer, failed: list[str], until: float) -> None:
     turns = rotary_table(text, device)
     qkv = torch.randn(MOST_ROWS, text.qkv_dim, device=device, dtype=DTYPE)
     hidden = torch.zeros(MOST_ROWS + 1, text.dim, device=device, dtype=DTYPE)
-    buffers = RowBuffers(BLOCKS, 32, hidden)
+    buffers = RowBuffers(BLOCKS, 32, hidden, text.vocab_size)
     pages = [PicturePage(place, None) for place in range(PAGES)]
     for tiling in tilings:
         for rows, of_picture in BATCHES:
