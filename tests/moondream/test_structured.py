@@ -238,7 +238,7 @@ def defined(inner: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:
     )
 
 
-within = st.recursive(
+within: st.SearchStrategy[Schema] = st.recursive(
     leaves, lambda inner: objects(inner) | arrays(inner) | unions(inner), max_leaves=6
 )
 schemas = within | defined(within)
