@@ -16,6 +16,7 @@ from pipeline.moondream import (
     MoondreamError,
     PointRequest,
     QueryRequest,
+    Request,
     RequestError,
     RequestFacts,
     TextResult,
@@ -44,7 +45,7 @@ class Clock:
 def test_prompt_and_generated_tokens_are_counted() -> None:
     """Positions of the picture with its start token, words with their template, tokens written."""
     engine = build()
-    requests = (
+    requests: tuple[Request, ...] = (
         QUESTION,
         QueryRequest("is it?", reasoning=True, max_tokens=10),
         CaptionRequest("short", max_tokens=9),
@@ -93,7 +94,7 @@ def test_crops_of_a_picture(number: int, crops: int, keep: bool) -> None:
     assert coarse.facts.picture_was_kept == (keep and crops == 1)
 
 
-def test_where_the_time_went() -> None:
+def test_where_the_time_went(monkeypatch: pytest.MonkeyPatch) -> None:
     """In line, in the prefill, and in cycles; then it stands still."""
     clock = Clock()
     engine = MoondreamBatcher(tiny_network(), tiny_language(), clock=clock)
@@ -106,7 +107,7 @@ def test_where_the_time_went() -> None:
         clock.now += 3
         return prefill(*args)
 
-    engine._runner.prefill = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(engine._runner, "prefill", slow)
     engine.step()
     clock.now += 5
     facts = ticket.facts
