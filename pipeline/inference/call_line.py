@@ -69,7 +69,7 @@ class CallLine:
 
     def submit(self, call: Call, *, is_first: bool = False) -> CallTicket:
         """Put a call in line, `is_first` at the head; raises OverloadedError."""
-        ticket = CallTicket(call)
+        ticket = CallTicket(call, self._clock.monotonic())
         pushed_out: CallTicket | None = None
         with self._changed:
             if self._closed:
@@ -82,7 +82,7 @@ class CallLine:
                         f"{self._count} requests are waiting already", self._retry_after_s()
                     )
                 self._leave(pushed_out)
-            now = self._clock.monotonic()
+            now = ticket.submitted_at
             due = float("inf") if call.within_s is None else now + call.within_s
             self._outstanding[ticket] = _Times(now, due)
             own = self._waiting.setdefault(call.caller, deque())

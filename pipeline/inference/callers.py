@@ -88,8 +88,10 @@ class CallTicket:
     engine; what comes later is dropped.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, submitted_at: float = 0.0) -> None:
         self.call = call
+        self.submitted_at = submitted_at
+        """Seconds on the line's clock."""
         self.pieces: Sequence[str] = ()
         """The text so far; only ever grows, so that it is safe to read at any time."""
         self.fault: CallFault | None = None

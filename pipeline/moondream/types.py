@@ -198,9 +198,9 @@ class LikelyToken:
 class TokenLogprob:
     """A token of an answer, how likely it was, and the likeliest at its place, best first.
 
-    `token` is its text, with U+FFFD for half a character; `bytes` are what it adds to the answer
-    (a control token is spelt out in both). `logprob` is the natural logarithm of the probability
-    the model itself gave it: before temperature, top_p and masks.
+    `token` is its text, with U+FFFD for half a character; `bytes` are what it adds to the answer:
+    none for a control token, whose `token` is its name. `logprob` is the natural logarithm of the
+    probability that the model itself gave it: before temperature, top_p and masks.
     """
 
     token: str

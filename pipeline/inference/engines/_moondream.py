@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,8 @@ class _AskedCall:
 
     ticket: CallTicket
     receipt: "RequestTicket"
+    before_ms: float
+    """How long it stood in line before the model had it."""
 
     @property
     def receipts(self) -> "Sequence[RequestTicket]":
@@ -211,7 +213,8 @@ class MoondreamEngine:
         if isinstance(receipt.result, moondream.FailedResult):
             ticket.settle(receipt.result, "request")  # it cannot be understood
             return
-        self._in_hand.append(_AskedCall(ticket, receipt))
+        before_ms = (self._clock.monotonic() - ticket.submitted_at) * 1000
+        self._in_hand.append(_AskedCall(ticket, receipt, before_ms))
 
     def _next(self, batcher: "MoondreamBatcher") -> list[Ticket | CallTicket]:
         """What joins the running batch now; waits for something when nothing is running."""
@@ -280,7 +283,7 @@ class MoondreamEngine:
                     receipt.cancel()
                 continue
             if isinstance(asked, _AskedCall):
-                is_over = self._settle_call(asked.ticket, asked.receipt)
+                is_over = self._settle_call(asked)
             else:
                 is_over = self._settle_frame(asked, together)
             if not is_over:
@@ -302,10 +305,11 @@ class MoondreamEngine:
         frame.ticket.settle(answers, together)
         return True
 
-    def _settle_call(self, ticket: CallTicket, receipt: "RequestTicket") -> bool:
+    def _settle_call(self, call: _AskedCall) -> bool:
         """Pass a call's text and result on; return whether it is over."""
+        ticket, receipt = call.ticket, call.receipt
         result = receipt.result
-        is_same_text = ticket.grow(receipt.pieces, _call_facts(receipt))
+        is_same_text = ticket.grow(receipt.pieces, _call_facts(receipt, call.before_ms))
         if not is_same_text or (result is not None and ticket.pieces is not receipt.pieces):
             # It was retried, and wrote something else than what its caller has read already.
             ticket.fail("model", MODEL_FAILED)
@@ -316,7 +320,7 @@ class MoondreamEngine:
         if not isinstance(result, moondream.FailedResult):
             self._has_answered = True
             ticket.settle(result)
-        elif (fault := _fault_of(result)) == "model":
+        elif (fault := _FAULTS[result.code]) == "model":
             logger.error("the model failed at a caller's request: %s", result.reason)
             ticket.fail(fault, MODEL_FAILED)
         else:
@@ -410,12 +414,31 @@ def _facts_of(model: "Moondream", config: MoondreamConfig) -> ModelFacts:
     )
 
 
-def _call_facts(receipt: "RequestTicket") -> CallFacts:
-    return CallFacts()
+def _call_facts(receipt: "RequestTicket", before_ms: float) -> CallFacts:
+    """What a call took so far, `before_ms` of it in line before the model had it."""
+    facts = receipt.facts
+    return CallFacts(
+        crops=facts.crops,
+        image_tokens=facts.image_tokens,
+        prompt_tokens=facts.prompt_tokens,
+        completion_tokens=facts.completion_tokens,
+        reasoning_tokens=facts.reasoning_tokens,
+        queued_ms=before_ms + facts.queued_ms,
+        prefill_ms=facts.prefill_ms,
+        decode_ms=facts.decode_ms,
+        picture_was_kept=facts.picture_was_kept,
+    )
 
 
-def _fault_of(result: "moondream.FailedResult") -> CallFault:
-    return "model"
+_FAULTS: Mapping[str, CallFault] = {
+    "bad_request": "request",
+    "too_long": "request",
+    "mask": "request",
+    "bad_picture": "picture",
+    "cancelled": "cancelled",
+    "overflow": "model",
+    "engine": "model",
+}
 
 
 def _request(task: Task) -> "moondream.Request":

@@ -128,7 +128,8 @@ class Runner:
                         picture.source, vision, picture.max_crops, device, resizer, uploads.send
                     )
                 )
-        picture.n_crops = crop_count(picture.crops.rows, picture.crops.cols)
+        assert picture.crops is not None
+        picture.n_crops = len(picture.crops.pixels)
 
     def prefill(
         self, strands: Sequence[Strand], meanwhile: Callable[[], None] = _nothing

@@ -96,15 +96,13 @@ class TokenReader:
         """Return the next tokens and write the first four fields; bans follow `kind_B`.
 
         `allowed_BW` has a bit for each token that may come next. How likely the token chosen and
-        others were is written to `likely_BF`: to the model itself, before bans and masks.
+        others were is written to `likely_BF`: to the model itself, before masks and temperature.
         """
         log_sum_B1 = logits_BV.float().logsumexp(dim=-1, keepdim=True)
         end = logits_BV[:, self._ids.eos, None].float()
         out_BF[:, 1:2] = 1 - (end - log_sum_B1).exp()
         for field, ids in ((2, self._yes), (3, self._no)):
             out_BF[:, field] = (logits_BV[:, ids].float() - log_sum_B1).exp().sum(dim=-1)
-        if likely_BF is not None:
-            best = logits_BV.float().topk(min(LIKELY, logits_BV.shape[-1]), dim=-1)
         if kind_B is not None:
             self._ban(logits_BV, kind_B)
         choice_BV = logits_BV
@@ -113,12 +111,7 @@ class TokenReader:
         token_B = greedy(choice_BV) if nucleus_B is None else _draw(choice_BV, nucleus_B)
         out_BF[:, 0] = token_B
         if likely_BF is not None:
-            chosen_B1 = logits_BV.gather(1, token_B[:, None]).float()
-            log_probs = torch.cat([chosen_B1, best.values], dim=-1) - log_sum_B1
-            n_best = best.values.shape[-1]
-            likely_BF[:, :1] = log_probs[:, :1]
-            likely_BF[:, 1 : 1 + n_best] = best.indices
-            likely_BF[:, 1 + LIKELY : 1 + LIKELY + n_best] = log_probs[:, 1:]
+            _write_likely(logits_BV, token_B, likely_BF)
         return token_B
 
     def _ban(self, logits_BV: Tensor, kind_B: Tensor) -> None:
@@ -130,6 +123,14 @@ class TokenReader:
         for kind, token in bans:
             if token is not None:
                 logits_BV[:, token].masked_fill_(kind_B == kind, -torch.inf)
+
+
+def _write_likely(logits_BV: Tensor, token_B: Tensor, likely_BF: Tensor) -> None:
+    log_probs_BV = logits_BV.float().log_softmax(dim=-1)
+    best = log_probs_BV.topk(LIKELY, dim=-1)
+    likely_BF[:, :1] = log_probs_BV.gather(1, token_B[:, None])
+    likely_BF[:, 1 : 1 + LIKELY] = best.indices
+    likely_BF[:, 1 + LIKELY :] = best.values
 
 
 def _bits(words_BW: Tensor, count: int) -> Tensor:

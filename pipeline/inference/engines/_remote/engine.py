@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pipeline.core.answers import Answer, Failed
@@ -55,7 +56,7 @@ class RemoteEngine:
         self._fallback: tuple[str, Engine] | None = None
         self._owns_fallback = False
         self._counts: Counter[str] = Counter()
-        self._spent_out: str | None = None
+        self._spent_out: tuple[str, float] | None = None
         self._line = RequestLine(self._work, lambda: None, self._clock)
         self._encoding: ThreadPoolExecutor | None = None
         self._turns = asyncio.Semaphore(config.concurrency)
@@ -68,10 +69,10 @@ class RemoteEngine:
     @property
     def trouble(self) -> str | None:
         """Why it cannot be asked now, in a sentence; None while it can."""
-        reason = self._breaker.reason
-        if reason is None:
-            return self._spent_out
-        return f"{reason}; it is left alone and tried again once a minute or sooner"
+        reason, spent_out = self._breaker.reason, self._spent_out
+        if reason is not None:
+            return f"{reason}; it is left alone and tried again once a minute or sooner"
+        return spent_out[0] if spent_out and self._clock.now() < spent_out[1] else None
 
     @property
     def requests(self) -> Mapping[str, int]:
@@ -133,7 +134,7 @@ class RemoteEngine:
                         at_work.add(going)
                         going.add_done_callback(at_work.discard)
                         # Settled by its deadline, or cancelled: nobody waits for it any more.
-                        ticket.add_done_callback(lambda _, going=going: _end(loop, going))
+                        ticket.add_done_callback(partial(_end, loop, going))
             finally:
                 for going in at_work:
                     going.cancel()
@@ -323,15 +324,12 @@ class RemoteEngine:
             self._spent_out = None
             return None
         until = local_time(short.ends_at, self._timezone)
-        said = (
-            f"the budget of {short.most} {kind} an hour is spent until {until}"
-            if short.period == "hour"
-            else f"the budget of {short.most} {kind} a day is spent until {until}"
-        )
+        period = "an hour" if short.period == "hour" else "a day"
+        said = f"the budget of {short.most} {kind} {period} is spent until {until}"
         self._counts["unpaid"] += 1
-        if self._spent_out != said:
+        if self._spent_out != (said, short.ends_at):
             logger.warning("engine %s: %s", self._name or "remote", said)
-        self._spent_out = said
+        self._spent_out = (said, short.ends_at)
         return said
 
     def _problem_of(self, task: Task) -> str | None:
@@ -346,7 +344,7 @@ def build(config: RemoteConfig, clock: Clock | None) -> RemoteEngine:
     return RemoteEngine(config, clock)
 
 
-def _end(loop: asyncio.AbstractEventLoop, going: "asyncio.Task[None]") -> None:
+def _end(loop: asyncio.AbstractEventLoop, going: "asyncio.Task[None]", _: Ticket) -> None:
     with suppress(RuntimeError):  # the loop has ended
         loop.call_soon_threadsafe(going.cancel)
 

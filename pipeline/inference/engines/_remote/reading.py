@@ -7,11 +7,11 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.geometry import Box
-from pipeline.core.ranges import LONGEST_TEXT, one_line
+from pipeline.core.ranges import LONGEST_TEXT, is_finite, one_line
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.moondream.numbers import number_in
 
@@ -179,12 +179,13 @@ def _listed(read: dict[str, Any], name: str, most: int) -> list[Any]:
 
 
 def _coordinates(one: Any, names: Sequence[str]) -> list[float]:
-    values = [one.get(name) for name in names] if isinstance(one, dict) else []
-    if not values or not all(_is_number(value) for value in values):
+    given = [one.get(name) for name in names] if isinstance(one, dict) else []
+    values = [float(value) for value in given if _is_number(value)]
+    if len(values) != len(names):
         raise UnusableError(f"{_shown(one)} instead of {', '.join(names)}")
     if not all(_LEAST <= value <= _GREATEST for value in values):
         raise UnusableError(f"a place outside the picture, which is 0 to 1: {_shown(one)}")
-    return [float(value) for value in values]
+    return values
 
 
 def _scores(read: dict[str, Any], count: int) -> list[float]:
@@ -210,9 +211,8 @@ def _inside(value: float) -> float:
     return min(1.0, max(0.0, value))
 
 
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) if isinstance(value, float) else is_number
+def _is_number(value: Any) -> TypeGuard[float]:
+    return is_finite(value)
 
 
 def _shown(value: Any) -> str:

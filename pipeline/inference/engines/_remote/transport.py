@@ -5,6 +5,8 @@ Knows HTTP and nothing of questions. No sentence holds the key, or a path of the
 
 import asyncio
 import json
+import os
+import socket
 import ssl
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -115,13 +117,15 @@ class Transport:
     async def _ask(
         self, method: str, path: str, content: bytes | None, within_s: float | None = None
     ) -> dict[str, Any]:
-        limit_s = self._timeout_s if within_s is None else min(within_s, self._timeout_s)
+        limit_s = self._timeout_s
+        if within_s is not None and within_s > 0:  # else whoever asks is about to give it up
+            limit_s = min(within_s, limit_s)
         try:
-            async with asyncio.timeout(max(0.0, limit_s)):
+            async with asyncio.timeout(limit_s):
                 answer, body = await self._exchange(method, path, content)
         except TimeoutError:
             # It may still be at work on it: asking again would only give it more to do.
-            sentence = f"{self._place} did not answer within {max(0.0, limit_s):.3g} s"
+            sentence = f"{self._place} did not answer within {limit_s:.3g} s"
             had_time = limit_s >= min(_SHORT_S, self._timeout_s)
             raise RefusedError(sentence, Blame.SERVER if had_time else Blame.NOBODY) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -226,7 +230,10 @@ class Transport:
                     why = "does not speak TLS as it should; is it http:// that is meant?"
                     return RefusedError(f"{self._place} {why}", Blame.SERVER)
                 case OSError() if seen.strerror:
-                    why = f"cannot be reached: {seen.strerror}"
+                    # Python's own words for a connection quote the address.
+                    is_name = isinstance(seen, socket.gaierror)
+                    words = seen.strerror if is_name else os.strerror(seen.errno)
+                    why = f"cannot be reached: {words}"
                     return RefusedError(f"{self._place} {why}", Blame.SERVER, can_repeat=True)
             seen = seen.__cause__ or seen.__context__
         if isinstance(error, httpx.ConnectTimeout):
