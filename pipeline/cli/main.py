@@ -41,6 +41,8 @@ COMMANDS = (
     "render",
     "ask",
     "models",
+    "token",
+    "usage",
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
 EXTRAS = {"render": "render", "models": "moondream"}

@@ -32,6 +32,7 @@ from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.rules import RuleConfig
 from pipeline.sampling.config import SampleConfig
+from pipeline.server.config import ServeConfig
 from pipeline.tracking.config import TrackerConfig
 
 
@@ -373,6 +374,11 @@ class Deployment(Config):
         validate_default=True,
         description="Who can read what is written.",
     )
+    server: ServeConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="How `moonwatch serve` and `infer --serve` answer callers over HTTP.",
+    )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
@@ -398,6 +404,7 @@ PARTS = RemovableParts(
         ("queue",),
         ("store",),
         ("files",),
+        ("server",),
         ("engines",),
         ("engines", "*"),
         ("sinks",),

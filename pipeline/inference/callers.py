@@ -7,11 +7,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.frames import Pixels
 from pipeline.moondream import FailedResult, Request, Result
+
+if TYPE_CHECKING:
+    from pipeline.moondream.skills.base import Language
 
 logger = logging.getLogger(__name__)
 
@@ -193,6 +196,11 @@ class Callers(Protocol):
     @property
     def model_facts(self) -> ModelFacts | None:
         """What answers; None until it is loaded."""
+        ...
+
+    @property
+    def language(self) -> "Language | None":
+        """How the model is addressed, for forms of answers; None until it is loaded."""
         ...
 
     @property

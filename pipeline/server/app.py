@@ -1,33 +1,18 @@
-"""The application: the frame around all routes, and what they share."""
+"""The application: all routes within their frame."""
 
-from dataclasses import dataclass
-from typing import Any
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from fastapi import FastAPI, Request
-
-from pipeline.core.clock import Clock
-from pipeline.inference.callers import Callers
-from pipeline.server.config import ServeConfig
+from pipeline.server import health
 from pipeline.server.errors import add_error_handlers
-from pipeline.telemetry.metrics import Metrics
+from pipeline.server.frame import RequestFrame
+from pipeline.server.moondream import routes as moondream_routes
+from pipeline.server.openai import routes as openai_routes
+from pipeline.server.state import ServerState
 
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """What all routes share."""
-
-    callers: Callers
-    gate: Any
-    fetcher: Any
-    settings: ServeConfig
-    metrics: Metrics
-    clock: Clock
-
-
-def state_of(request: Request) -> ServerState:
-    """What the routes share, from any request."""
-    state: ServerState = request.app.state.server
-    return state
+# What a page in a browser may send and read.
+_HEADERS = ["authorization", "content-type", "x-moondream-auth", "x-request-id"]
+_READABLE = ["x-request-id", "retry-after", "openai-processing-ms"]
 
 
 def create_app(state: ServerState) -> FastAPI:
@@ -35,4 +20,16 @@ def create_app(state: ServerState) -> FastAPI:
     app = FastAPI(title="moonwatch", docs_url=None, redoc_url=None)
     app.state.server = state
     add_error_handlers(app)
+    app.include_router(openai_routes.router)
+    app.include_router(moondream_routes.router)
+    app.include_router(health.router)
+    app.add_middleware(RequestFrame, state=state)
+    if state.settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(state.settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=_HEADERS,
+            expose_headers=_READABLE,
+        )
     return app

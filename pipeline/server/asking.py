@@ -4,8 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -14,10 +13,12 @@ from pipeline import moondream
 from pipeline.core.frames import Pixels
 from pipeline.inference.callers import Call, CallFacts, CallTicket, ModelFacts, OverloadedError
 from pipeline.moondream.errors import MaskError
-from pipeline.server.app import ServerState, state_of
 from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.fetching import PictureRefused
+from pipeline.server.limits import GatePass
+from pipeline.server.metrics import count_request
 from pipeline.server.model_names import ServedSkill, exact_name
+from pipeline.server.state import ServerState, state_of
 from pipeline.server.streaming import KEEP_ALIVE_S, gone
 
 logger = logging.getLogger(__name__)
@@ -73,10 +74,10 @@ class Visit:
         self.pictures = 0
         self.bytes_in = 0
         self.tickets: list[CallTicket] = []
-        self.stack = AsyncExitStack()
         self.began = time.monotonic()
         self.error: ApiError | None = None
-        self._pass: Any = None
+        """Why there is no whole answer; None where there is one, or the caller went away."""
+        self._pass: GatePass | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -95,29 +96,31 @@ class Visit:
             )
         return facts
 
-    async def enter(self, wish: Wish) -> None:
+    def admit(self) -> None:
+        """Let in a caller who asks the model nothing; raises ApiError."""
+        check_key(self.request)
+
+    def enter(self, wish: Wish) -> None:
         """Let the caller in, by key and limits; raises ApiError."""
         self.skill, self.pictures = wish.skill, int(wish.picture is not None)
-        headers, client = self.request.headers, self.request.client
         self._pass = self.state.gate.enter(
-            headers.get("authorization"),
-            headers.get("x-moondream-auth"),
-            pictures=self.pictures,
-            client_host=client.host if client else "",
+            **_credentials(self.request), pictures=self.pictures, client_host=_host(self.request)
         )
-        await self.stack.enter_async_context(self._pass)
 
     async def ask(self, wish: Wish) -> None:
         """Read the picture and put the request in line; raises ApiError."""
-        pixels = None if wish.picture is None else await self._pixels(wish.picture, wish.param)
-        settings = self.state.settings
+        assert self._pass is not None
+        caller, within_s = self._pass.key_name, self.state.settings.timeout.total_seconds()
+        pixels = None
+        if wish.picture is not None:
+            pixels = await self._pixels(wish.picture, wish.param, caller)
         for number in range(wish.times):
             call = Call(
                 _numbered(wish.request, number),
                 pixels,
                 wish.max_crops,
-                self._pass.key_name,
-                settings.timeout.total_seconds(),
+                caller,
+                within_s,
             )
             try:
                 ticket = self.state.callers.submit(call)
@@ -126,9 +129,9 @@ class Visit:
             self.tickets.append(ticket)
             ticket.listen(self._tell)
 
-    async def _pixels(self, picture: str, param: str) -> Pixels:
+    async def _pixels(self, picture: str, param: str, caller: str) -> Pixels:
         try:
-            found = await self.state.pictures.read(picture, self._pass.key_name)
+            found = await self.state.pictures.read(picture, caller)
         except PictureRefused as error:
             transient = error.is_transient
             raise ApiError(
@@ -140,8 +143,7 @@ class Visit:
                 should_retry=transient,
             ) from None
         self.bytes_in = found.bytes_in
-        pixels: Pixels = found.pixels
-        return pixels
+        return found.pixels
 
     def _tell(self) -> None:
         try:
@@ -260,21 +262,33 @@ class Visit:
             "openai-processing-ms": str(int((time.monotonic() - self.began) * 1000)),
         }
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Free everything it holds, and note in the ledger how it ended."""
-        # A caller that goes away leaves its tickets behind: their rows are freed.
-        were_done = bool(self.tickets) and all(ticket.is_done for ticket in self.tickets)
+        # What a caller who went away left behind: their rows are freed.
+        is_whole = bool(self.tickets) and all(ticket.is_done for ticket in self.tickets)
         for ticket in self.tickets:
             ticket.cancel()
-        error = self.error
-        if error is None and not were_done:
-            error = ApiError(GONE, "the caller has gone", code="cancelled")
-        if self._pass is not None:
-            self._note(error)
-        await self.stack.aclose()
+        if self._pass is None:
+            return
+        facts, error = self.state.callers.model_facts, self.error
+        entry = self._pass.finish(
+            request_id=self.id,
+            skill=self.skill,
+            model="" if facts is None else exact_name(facts),
+            status=200 if error is None else error.status,
+            error="" if error is None else error.code or error.type,
+            is_cancelled=(error and error.status) == GONE or (error is None and not is_whole),
+            bytes_in=self.bytes_in,
+            costs=self.spent(),
+        )
+        count_request(self.state.metrics, entry)
+        self._pass.release()
 
-    def _note(self, error: ApiError | None) -> None:
-        del error
+
+def check_key(request: Request) -> None:
+    """Refuse whoever has no key, before anything they sent is looked at; raises ApiError."""
+    gate = state_of(request).gate
+    gate.identify(**_credentials(request), client_host=_host(request))
 
 
 async def _visit(request: Request) -> AsyncIterator[Visit]:
@@ -288,7 +302,7 @@ async def _visit(request: Request) -> AsyncIterator[Visit]:
         visit.error = ApiError(500, "the server failed", "server_error", code="internal")
         raise
     finally:
-        await visit.close()
+        visit.close()
 
 
 # Closed after the answer is sent, however long it takes and however it ends.
@@ -309,7 +323,10 @@ async def mask_of(visit: Visit, schema: dict[str, Any] | None, param: str) -> mo
         raise ApiError(400, f"{param}: {error}", param=param, code="unsupported_value") from None
     except TimeoutError:
         raise ApiError(
-            400, f"{param}: the schema takes too long to read", param=param, code="unsupported_value"
+            400,
+            f"{param}: the schema takes too long to read",
+            param=param,
+            code="unsupported_value",
         ) from None
 
 
@@ -327,13 +344,24 @@ def answered_by(visit: Visit) -> str:
 
 def _numbered(request: moondream.Request, number: int) -> moondream.Request:
     """The same request with a seed of its own, where it has one."""
-    from dataclasses import replace
-
     seed = getattr(request, "seed", None)
     if not number or seed is None:
         return request
     assert isinstance(request, moondream.QueryRequest | moondream.CaptionRequest)
     return replace(request, seed=seed + number)
+
+
+def _credentials(request: Request) -> dict[str, str | None]:
+    """Both ways to send a key, on every path."""
+    headers = request.headers
+    return {
+        "authorization": headers.get("authorization"),
+        "moondream_auth": headers.get("x-moondream-auth"),
+    }
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _late() -> ApiError:

@@ -1,9 +1,9 @@
 """What models are called over HTTP: the model, its release as a tag, and a skill.
 
-    moondream2                        what is served
-    vikhyatk/moondream2@2025-06-21    the same, only while it is this release
-    moondream2:2025-06-21@COMMIT      and this commit, as answers call it
-    moondream2:detect                 boxes as JSON: the user's text is the name of an object
+moondream2                        what is served
+vikhyatk/moondream2@2025-06-21    the same, only while it is this release
+moondream2:2025-06-21@COMMIT      and this commit, as answers call it
+moondream2:detect                 boxes as JSON: the user's text is the name of an object
 """
 
 import re

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from pipeline.core.config import Config
+from pipeline.core.config import Config, PositiveDuration, parse_duration
 
 BILLION: Final = 10**9
 _HIGHEST = Decimal(100_000)
@@ -69,6 +69,13 @@ class PricesConfig(Config):
         cost += (self.per_million_input_tokens or 0) * million * paid_tokens
         cost += (self.per_million_output_tokens or 0) * million * completion_tokens
         return int(cost)
+
+
+class LedgerConfig(Config):
+    """The list of all requests, of which the totals of each day are made."""
+
+    keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("400d"))
+    """How long each request is kept; the totals of each day are kept without end."""
 
 
 def as_money(cost: int) -> Decimal:

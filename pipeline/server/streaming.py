@@ -36,7 +36,9 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncIterator[str], headers: Mapping[str, str]) -> None:
-        super().__init__(headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"})
+        super().__init__(
+            headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"}
+        )
         del self.headers["content-length"]
         self._events = events
 
@@ -50,18 +52,16 @@ class EventStream(Response):
             for task in (writer, watcher):
                 task.cancel()
             await asyncio.wait({writer, watcher})
-        if not writer.cancelled() and (error := writer.exception()) is not None:
-            # A client that does not read has gone for all we know; the server cuts the connection
-            # of an answer that was not finished.
-            if not isinstance(error, TimeoutError | CutShort):
-                raise error
+        error = None if writer.cancelled() else writer.exception()
+        # A client that does not read has gone for all we know; and the server cuts the connection
+        # of an answer that was not finished.
+        if error is not None and not isinstance(error, TimeoutError | CutShort):
+            raise error
 
     async def _write(self, send: Send) -> None:
         events = self._events
         try:
-            await send(
-                {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            )
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for text in events:
                 async with asyncio.timeout(SEND_S):
                     await send(

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from pipeline.server.asking import check_key
 from pipeline.server.errors import ApiError
 
 # Objects, lists and their parts in one body: pictures and texts are long, but they are few. Memory
@@ -47,11 +48,17 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler of FastAPI."""
-        handle, has_body, hints = super().get_route_handler(), self.body_field is not None, self.hints
+        handle, has_body, hints = (
+            super().get_route_handler(),
+            self.body_field is not None,
+            self.hints,
+        )
 
         async def strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
             if has_body:
+                # Strangers' bodies are not even read.
+                check_key(strict)
                 _check_headers(strict)
                 await strict.json()
             try:
@@ -96,7 +103,9 @@ def said(errors: Sequence[Any], hints: Mapping[str, str]) -> ApiError:
     # What is missing or misspelt says more than what its value is not.
     order = {"extra_forbidden": 0, "missing": 1}
     first = min(errors, key=lambda error: order.get(error["type"], 2))
-    path = [part for part in first["loc"] if part not in ("body", "query", "path") and part not in TAGS]
+    path = [
+        part for part in first["loc"] if part not in ("body", "query", "path") and part not in TAGS
+    ]
     param = _path(path) or None
     kind, message = first["type"], str(first["msg"])
     if path and path[0] in hints:
@@ -209,6 +218,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, int | float):
-        text = str(value) if abs(value) < 1e18 else f"{float(min(max(value, -1e300), 1e300)):.3g}"
-        return text
+        return str(value) if abs(value) < 1e18 else f"{float(min(max(value, -1e300), 1e300)):.3g}"
     return _kind(value)

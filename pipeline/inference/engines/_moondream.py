@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.moondream import Moondream
     from pipeline.moondream.batch.engine import MoondreamBatcher
     from pipeline.moondream.batch.strands import RequestTicket
+    from pipeline.moondream.skills.base import Language
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class MoondreamEngine:
         self._limits = limits
         self._calls = calls = CallLine(limits, self._clock, self._line.wake)
         self._line.start()
-        return MoondreamCallers(self, calls, facts)
+        return MoondreamCallers(self, calls, facts, self._model.language)
 
     def trouble(self) -> str | None:
         """Why the model cannot be said to answer, in a sentence; None when it does."""
@@ -358,8 +359,11 @@ class MoondreamEngine:
 class MoondreamCallers:
     """The callers of an engine. Every method may be called from any thread."""
 
-    def __init__(self, engine: MoondreamEngine, calls: CallLine, facts: ModelFacts) -> None:
+    def __init__(
+        self, engine: MoondreamEngine, calls: CallLine, facts: ModelFacts, language: "Language"
+    ) -> None:
         self._engine, self._calls, self._facts = engine, calls, facts
+        self._language = language
         # The first request is our own: only an answer shows that the model answers.
         picture = np.zeros((32, 32, 3), np.uint8)
         request = moondream.QueryRequest(_PROBE, max_tokens=1)
@@ -378,6 +382,11 @@ class MoondreamCallers:
     def model_facts(self) -> ModelFacts:
         """What answers."""
         return self._facts
+
+    @property
+    def language(self) -> "Language":
+        """How the model is addressed, for the forms that answers can have."""
+        return self._language
 
     @property
     def waiting(self) -> int:

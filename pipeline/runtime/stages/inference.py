@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pipeline.core.engines import RunsSomewhere
+from pipeline.core.engines import Engine, RunsSomewhere
 from pipeline.core.errors import QueueError
 from pipeline.core.queues import Backlog
 from pipeline.deployment.model import Deployment
@@ -77,6 +77,10 @@ class InferenceStage:
     def engines(self) -> Collection[str]:
         """The engines that are loaded, by name."""
         return tuple(self._at_work)
+
+    def engine(self, name: str) -> Engine:
+        """The engine of a name that this stage has loaded."""
+        return self._at_work[name].lane.engine
 
     def poll(self) -> None:
         """Measure the queues and the engines."""

@@ -32,7 +32,7 @@ async def create_chat_completion(asked: ChatRequest, visit: Visiting) -> Respons
     manner = _manner(asked)
     chat = chat_of(asked.messages, "messages", None)
     wish = await wish_of(visit, chat, model, asked.moondream, manner)
-    await visit.enter(wish)
+    visit.enter(wish)
     await visit.ask(wish)
     answer = ChatAnswer(visit)
     if not asked.stream:
@@ -91,13 +91,15 @@ def _manner(asked: ChatRequest) -> Manner:
         if asked.reasoning_effort is not None and thinks != asked.reasoning:
             raise ApiError(
                 400,
-                f"reasoning and reasoning_effort {asked.reasoning_effort!r} differ; give one of them",
+                f"reasoning and reasoning_effort {asked.reasoning_effort!r} differ; give one",
                 param="reasoning",
                 code="invalid_value",
             )
         thinks = asked.reasoning
     form = asked.response_format or AnswerFormat(type="text")
-    if form.type == "json_schema" and (form.json_schema is None or form.json_schema.schema_ is None):
+    if form.type == "json_schema" and (
+        form.json_schema is None or form.json_schema.schema_ is None
+    ):
         raise ApiError(
             400,
             "response_format of type json_schema needs json_schema.schema",

@@ -14,9 +14,13 @@ from pipeline.server.asking import Spent, Visit, Visiting, finish_reason
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model, exact_name
 from pipeline.server.openai.answers import content_of
-from pipeline.server.openai.schemas import RESPONSES_HINTS, ResponsesRequest, TextFormat
+from pipeline.server.openai.schemas import (
+    RESPONSES_HINTS,
+    InputMessage,
+    ResponsesRequest,
+    TextFormat,
+)
 from pipeline.server.openai.wishes import Manner, chat_of, wish_of
-from pipeline.server.openai.schemas import InputMessage
 from pipeline.server.streaming import KEEP_ALIVE, EventStream, event
 from pipeline.server.strict import StrictRoute
 
@@ -40,7 +44,7 @@ async def create_response(asked: ResponsesRequest, visit: Visiting) -> Response:
         messages = asked.input
     chat = chat_of(messages, "input", asked.instructions)
     wish = await wish_of(visit, chat, model, asked.moondream, _manner(asked))
-    await visit.enter(wish)
+    visit.enter(wish)
     await visit.ask(wish)
     answer = _Answer(visit, asked)
     if not asked.stream:

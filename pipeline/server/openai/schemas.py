@@ -14,11 +14,11 @@ from pipeline.moondream.types import (
     MAX_OBJECTS,
     MAX_STOP_LETTERS,
     MAX_STOPS,
-    MAX_TEMPERATURE,
 )
 
 MOST_ANSWERS = 8
 LARGEST_SEED = 2**63 - 1
+HIGHEST_TEMPERATURE = 2.0
 MOST_TOKENS = 1_000_000
 MOST_OBJECTS = 1000
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
@@ -166,7 +166,7 @@ class ChatRequest(Body):
     model: str = Field(min_length=1, max_length=256, examples=["moondream2"])
     messages: list[ChatMessage] = Field(min_length=1, max_length=256)
     temperature: float | None = Field(
-        None, ge=0, le=MAX_TEMPERATURE, description="0, which is the default, is greedy."
+        None, ge=0, le=HIGHEST_TEMPERATURE, description="0, which is the default, is greedy."
     )
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
@@ -274,7 +274,7 @@ class ResponsesRequest(Body):
         Discriminator(lambda value: "items" if isinstance(value, list) else "words"),
     ]
     instructions: str | None = None
-    temperature: float | None = Field(None, ge=0, le=MAX_TEMPERATURE)
+    temperature: float | None = Field(None, ge=0, le=HIGHEST_TEMPERATURE)
     top_p: float | None = Field(None, gt=0, le=1)
     max_output_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     stream: bool | None = None

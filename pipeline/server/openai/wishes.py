@@ -13,7 +13,6 @@ from pipeline.moondream import (
     TokenMask,
 )
 from pipeline.moondream.conversation import ChatTurn, chat_words
-from pipeline.moondream.templates import SpatialRef
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
 from pipeline.server.asking import Visit, Wish, mask_of
 from pipeline.server.errors import ApiError
@@ -25,6 +24,7 @@ from pipeline.server.openai.schemas import (
     SkillOptions,
     TextPart,
 )
+from pipeline.server.spatial import spatial_refs
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def chat_of(messages: Sequence[ChatMessage | InputMessage], field: str, system: 
                 else:
                     raise ApiError(
                         400,
-                        f"{param}[{at}] is a picture of the {message.role}; only users send pictures",
+                        f"{param}[{at}] is a picture of the {message.role}; only users send them",
                         param=f"{param}[{at}]",
                         code="invalid_value",
                     )
@@ -119,7 +119,10 @@ async def wish_of(
     _check_fits(skill, given, manner)
     if skill in ("detect", "point", "caption") and chat.picture is None:
         raise ApiError(
-            400, f"{skill} needs a picture; send it as image_url", param=chat.param, code="invalid_value"
+            400,
+            f"{skill} needs a picture; send it as image_url",
+            param=chat.param,
+            code="invalid_value",
         )
     request: Request
     if skill == "detect":
@@ -135,7 +138,14 @@ async def wish_of(
         most = min(manner.max_tokens or MAX_TOKENS, visit.facts.max_context)
         if skill == "caption":
             request = CaptionRequest(
-                options.length, most, temperature, top_p, manner.seed, manner.stop, manner.logprobs, mask
+                options.length,
+                most,
+                temperature,
+                top_p,
+                manner.seed,
+                manner.stop,
+                manner.logprobs,
+                mask,
             )
         else:
             request = QueryRequest(
@@ -161,35 +171,6 @@ async def wish_of(
     )
 
 
-def spatial_refs(refs: Sequence[Sequence[float]] | None, param: str) -> tuple[SpatialRef, ...] | None:
-    """Return points and boxes; raises ApiError for what is neither, or outside of the picture."""
-    if not refs:
-        return None
-    found: list[SpatialRef] = []
-    for number, ref in enumerate(refs):
-        if not all(0 <= value <= 1 for value in ref):
-            raise ApiError(
-                400,
-                f"{param}[{number}] reaches out of the picture; coordinates are fractions 0 to 1",
-                param=f"{param}[{number}]",
-                code="invalid_value",
-            )
-        match ref:
-            case [x, y]:
-                found.append((x, y))
-            case [left, top, right, bottom] if left <= right and top <= bottom:
-                found.append((left, top, right, bottom))
-            case _:
-                raise ApiError(
-                    400,
-                    f"{param}[{number}] is neither a point [x, y] nor a box "
-                    "[x_min, y_min, x_max, y_max]",
-                    param=f"{param}[{number}]",
-                    code="invalid_value",
-                )
-    return tuple(found)
-
-
 def _top_p(manner: Manner) -> float:
     # Who samples with OpenAI's fields means OpenAI's defaults.
     return 1.0 if manner.temperature else TOP_P
@@ -207,7 +188,9 @@ def _question(chat: Chat) -> str:
 def _label(chat: Chat, options: SkillOptions) -> str:
     said = [turn for turn in chat.turns if turn.text.strip()]
     if options.object is not None and not options.object.strip():
-        raise ApiError(400, "moondream.object is empty", param="moondream.object", code="invalid_value")
+        raise ApiError(
+            400, "moondream.object is empty", param="moondream.object", code="invalid_value"
+        )
     if options.object is not None:
         return options.object.strip()
     if len(said) != 1 or not chat.turns[-1].text.strip():
