@@ -1,19 +1,21 @@
 """The store in PostgreSQL keeps the same contracts, in a schema of its own for each test."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
+from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
 from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.connectors.stores.postgres import server_url
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.stores import StoreContract
@@ -65,6 +67,15 @@ class TestStore(_Postgresql, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestAccounts(_Postgresql, AccountsContract):
+    """Keys and what their requests took."""
+
+    def opened_accounts(self) -> tuple[AccountStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url)
+        return store.accounts, store.close
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -1,7 +1,7 @@
 """The store in an SQLite file keeps the contracts, and survives what happens to files."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from sqlalchemy.pool import Pool
 
 from connectors.stores import _database
 from connectors.stores.sql import SqlStore
+from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
 from pipeline.core.store import (
@@ -23,6 +24,7 @@ from pipeline.core.store import (
     StoredEvent,
     UnreadableEvent,
 )
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.stores import ME, StoreContract, numbers
@@ -55,6 +57,15 @@ class TestStore(_Sqlite, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestAccounts(_Sqlite, AccountsContract):
+    """Keys and what their requests took."""
+
+    def opened_accounts(self) -> tuple[AccountStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url)
+        return store.accounts, store.close
 
 
 class TestHistory(_Sqlite, HistoryContract):
