@@ -96,7 +96,7 @@ undelivered = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
-# These five are in no release's way that does not know them, so they came without a new version.
+# These six are in no release's way that does not know them, so they came without a new version.
 leases = sa.Table(
     "moonwatch_leases",
     _tables,
@@ -125,6 +125,14 @@ requests = sa.Table(
     sa.Column("until", sa.Double, nullable=False),
 )
 
+spending = sa.Table(
+    "moonwatch_spending",
+    _tables,
+    sa.Column("who", sa.Text, primary_key=True),
+    sa.Column("period", sa.Text, primary_key=True),
+    sa.Column("begins_at", sa.Double, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),
+)
 pictures = sa.Table(
     "moonwatch_pictures",
     _tables,
@@ -179,7 +187,7 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
-    for table in (leases, presence, requests, pictures, marks):
+    for table in (leases, presence, requests, spending, pictures, marks):
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)
