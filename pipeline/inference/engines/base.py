@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.engines import Engine
     from pipeline.core.events import JsonValue
     from pipeline.core.machine import Lack
+    from pipeline.core.spending import Allowance
 
 
 def snapshots(model: str) -> list[Path]:
@@ -65,6 +66,15 @@ class EngineConfigBase(Config):
     def cut_side(self) -> int:
         """The side in pixels of the smallest part that is worth a look by itself: the net's."""
         return 640
+
+    @property
+    def falls_back_to(self) -> str | None:
+        """The engine that answers what this one cannot, by its name; None without one."""
+        return None
+
+    def allowances(self, now: float, timezone: str) -> "list[Allowance]":
+        """What it may cost in the hour and day of the site that contain `now`; none without limit."""
+        return []
 
     @property
     def looks_at_parts(self) -> str | None:
