@@ -78,11 +78,11 @@ class DataSet:
         for form in self.forms:
             if shards.columns.issuperset(form.columns):
                 return form
-        nearest = max(self.forms, key=lambda form: len(shards.columns & {*form.columns}))
-        missing = [name for name in nearest.columns if name not in shards.columns]
+        meant = self.forms[0]
+        missing = [name for name in meant.columns if name not in shards.columns]
         raise BenchmarkError(
             f"{shards.files[0]} is not a file of {benchmark}: it lacks the column"
-            f"{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {nearest.dataset} "
+            f"{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {meant.dataset} "
             f"(it has {', '.join(sorted(shards.columns))}); {self.where}"
         )
 
