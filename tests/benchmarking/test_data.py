@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -215,7 +216,7 @@ def test_files_of_different_data_sets_in_a_folder_are_refused(tmp_path: Path) ->
     ],
 )
 def test_a_row_that_is_not_of_the_form_is_refused(
-    tmp_path: Path, name: str, change: made_up.Rows, why: str
+    tmp_path: Path, name: str, change: dict[str, Any], why: str
 ) -> None:
     """With its number, its column and its value."""
     rows = made_up.PUBLISHED[name]()
