@@ -28,11 +28,10 @@ from pipeline.moondream.prompts import Prompt
 
 # Rows of a mask start at multiples of so many numbers, as its kernels want.
 MASK_STEP = 8
-# Tokens that prompts are filled up to where a pass is captured, and how many prompts are: exactly
-# as many as there are up to the first number, and then multiples of the second. Longer prompts, and
-# more tokens in all, are read as they are.
+# Where a pass is captured, tokens that prompts are filled up to, and numbers that prompts are, unless
+# they are one for each new picture. Longer prompts, and more tokens in all, are read as they are.
 TOKENS_OF_PROMPTS = (16, 32, 64, 128)
-EXACT_PROMPTS, PROMPTS_STEP = 16, 8
+NUMBERS_OF_PROMPTS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 MOST_TOKENS = 4096
 # Captured when the engine is made, where there is room for so many: new pictures with one prompt.
 PREPARED_PICTURES = (16, 12, 8, 4, 3, 2, 1)
@@ -198,12 +197,12 @@ class Prefills:
             return None
         longest = max(len(row.prompt.ids) for row in rows)
         filled = next((size for size in TOKENS_OF_PROMPTS if size >= longest), None)
-        prompts = len(rows)
-        if prompts > EXACT_PROMPTS:
-            prompts += -prompts % PROMPTS_STEP
-        if filled is None or prompts * filled > MOST_TOKENS:
+        is_paired = _are_paired(pages, rows)
+        numbers = (len(rows),) if is_paired else NUMBERS_OF_PROMPTS
+        prompts = next((number for number in numbers if number >= len(rows)), None)
+        if filled is None or prompts is None or prompts * filled > MOST_TOKENS:
             return None
-        return PassShape(len(pages), prompts, filled, _are_paired(pages, rows), _following(rows))
+        return PassShape(len(pages), prompts, filled, is_paired, _following(rows))
 
     def _fill(
         self, prefixes: PrefixBatch | None, rows: Sequence[PromptRow], shape: PassShape
@@ -340,9 +339,7 @@ def _pass(
     x_NC, normed_NC = layout.prompts(x_TC), layout.prompts(normed_TC)
     queries = block_heads(last.qkv.outputs(0, width)(normed_NC), dims.head_dim)
     turn_in_place(queries, layout.prompts(cos), layout.prompts(sin))
-    mixed_NE = attend(
-        len(body), queries, keys[:, : dims.n_kv_heads], keys[:, dims.n_kv_heads :]
-    )
+    mixed_NE = attend(len(body), queries, keys[:, : dims.n_kv_heads], keys[:, dims.n_kv_heads :])
     return last.add_to(x_NC, normed_NC, mixed_NE)
 
 

@@ -6,7 +6,7 @@ Knows nothing of pictures, prompts or caches; shapes are whatever the last dimen
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, Self
 
 import torch
@@ -126,7 +126,7 @@ def _gelu_of(layer: Linear, x: Tensor) -> Tensor:
     return F.gelu(layer(x), approximate="tanh")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _can_fuse_gelu(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether torch's fused product gives the same approximation here; tried once.
 

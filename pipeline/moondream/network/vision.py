@@ -8,7 +8,7 @@ R and W rows and columns of tiles, y and x patches along a crop (27).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Self
 
 import torch
@@ -138,7 +138,7 @@ def _patches(crops_Nyxc: Tensor, dims: VisionDims) -> Tensor:
     return cut.permute(0, 1, 3, 5, 2, 4).reshape(-1, dims.n_patches, dims.patch_dim)
 
 
-@lru_cache(maxsize=None)  # for good, as captured graphs read them; there are few
+@cache  # for good, as captured graphs read them; there are few
 def _pool_matrix(tiles: int, dims: VisionDims, device: torch.device) -> Tensor:
     """Return (27, tiles * 27): means over the stitched line, zero where a margin is dropped."""
     grid, margin = dims.grid, dims.overlap_margin
