@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from pipeline.server import health
+from pipeline.server import health, usage
 from pipeline.server.errors import add_error_handlers
 from pipeline.server.frame import RequestFrame
 from pipeline.server.moondream import routes as moondream_routes
@@ -22,6 +22,7 @@ def create_app(state: ServerState) -> FastAPI:
     add_error_handlers(app)
     app.include_router(openai_routes.router)
     app.include_router(moondream_routes.router)
+    app.include_router(usage.router)
     app.include_router(health.router)
     app.add_middleware(RequestFrame, state=state)
     if state.settings.cors:

@@ -159,9 +159,7 @@ class RequestFrame:
             should_retry=False,
         )
 
-    async def _refuse(
-        self, error: ApiError, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _refuse(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer before the body was read, let it run out, and close the connection."""
         response = error.response()
         is_whole = scope["method"] not in _BODY_METHODS or not _has_body(scope["headers"])

@@ -81,7 +81,8 @@ class GuardedProtocol(H11Protocol):
     def handle_events(self) -> None:
         """Note when a request begins."""
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
+        # Before the first request there is no cycle.
+        if getattr(self.cycle, "response_complete", True) is False:
             self.bounds.idle.pop(self, None)
             if self._headers_due is not None:
                 self._headers_due.cancel()

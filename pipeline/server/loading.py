@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import MoonwatchError
-from pipeline.inference.callers import Call, CallTicket, Callers, ModelFacts, OverloadedError
+from pipeline.inference.callers import Call, Callers, CallTicket, ModelFacts, OverloadedError
 
 if TYPE_CHECKING:
     from pipeline.moondream.skills.base import Language

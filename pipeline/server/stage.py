@@ -5,8 +5,11 @@ from collections.abc import Collection, Sequence
 from pipeline.core.errors import EngineError
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import used_engines
+from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.inference import InferenceStage
-from pipeline.server.run import ModelServer
+from pipeline.server.accounts import Accounts
+from pipeline.server.config import ServeConfig
+from pipeline.server.run import ModelServer, open_callers, served_engine, settings_of
 
 
 class ServingStage:
@@ -14,9 +17,12 @@ class ServingStage:
 
     name = "inference"
 
-    def __init__(self, inference: InferenceStage, server: ModelServer, engine: str) -> None:
-        """`engine` is the name of the one that answers callers."""
+    def __init__(
+        self, inference: InferenceStage, server: ModelServer, engine: str, settings: ServeConfig
+    ) -> None:
+        """`engine` is the name of the one that answers callers, `settings` what the file says."""
         self._inference, self._server, self._engine = inference, server, engine
+        self._settings = settings
 
     @property
     def finished(self) -> bool:
@@ -41,6 +47,8 @@ class ServingStage:
                 "of the new file uses it; restart this process without --serve, or let a task use "
                 "it"
             )
+        if deployment.server != self._settings:
+            raise EngineError("server: has changed; restart the process that answers callers")
         self._inference.update(deployment)
 
     def poll(self) -> None:
@@ -72,3 +80,33 @@ class ServingStage:
         """What is wrong although it is ready; None if nothing is."""
         found = (self._inference.remark(), self._server.remark())
         return "; ".join(one for one in found if one) or None
+
+
+def serving_stage(
+    inference: InferenceStage, context: StageContext, listen: str | None, *, no_auth: bool
+) -> ServingStage:
+    """The stage with a server in front of one of its engines.
+
+    Raises ConfigError, EngineError and StoreError; then the engines are closed.
+    """
+    deployment = context.deployment
+    try:
+        settings = settings_of(deployment, listen, no_auth=no_auth)
+        name = served_engine(deployment, None, inference.engines)
+        accounts = Accounts(
+            deployment.store,
+            context.clock,
+            prices=settings.prices,
+            ledger=settings.ledger,
+            wants_keys=not no_auth,
+        )
+        try:
+            callers = open_callers(inference.engine(name), name, settings)
+            server = ModelServer(callers, accounts, settings, context.metrics, context.clock)
+        except BaseException:
+            accounts.close()
+            raise
+    except BaseException:
+        inference.stop(0.0)
+        raise
+    return ServingStage(inference, server, name, deployment.server)

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from pipeline.core.accounts import KeyScope
 from pipeline.core.errors import StoreError
 from pipeline.core.events import JsonValue
-from pipeline.server.app import state_of
 from pipeline.server.errors import ApiError
 from pipeline.server.limits import KeyGate
+from pipeline.server.state import state_of
 from pipeline.server.sums import sum_as_json, usage_question
 
 router = APIRouter()
