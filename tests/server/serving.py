@@ -3,7 +3,7 @@
 import base64
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +20,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import KeyLimits, KeyScope, UsageBy, UsageQuestion, UsageSum
 from pipeline.core.clock import SystemClock
 from pipeline.inference.call_line import CallLimits
+from pipeline.inference.callers import Callers
 from pipeline.inference.engines._moondream import MoondreamCallers, MoondreamEngine
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.server.app import create_app
@@ -63,14 +64,27 @@ class Serving:
         self.ledger.write()
         return list(self.store.accounts.usage(UsageQuestion(by or (UsageBy.KEY,))))
 
-    def post(self, path: str, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
+    def post(self, path: str, body: Any) -> httpx.Response:
         """Post JSON as a plain client."""
+        return self.post_as(path, body, {"authorization": f"Bearer {self.key}"})
+
+    def post_as(self, path: str, body: Any, headers: Mapping[str, str]) -> httpx.Response:
+        """Post JSON with these headers."""
         return httpx.post(
-            self.url + path,
-            json=body,
-            headers={"authorization": f"Bearer {key or self.key}", **headers},
-            timeout=PATIENCE_S,
-            trust_env=False,
+            self.url + path, json=body, headers=headers, timeout=PATIENCE_S, trust_env=False
+        )
+
+    def send(
+        self, content: bytes, path: str = "/chat/completions", **headers: str
+    ) -> httpx.Response:
+        """Post any bytes, as JSON unless the headers say otherwise."""
+        given = {
+            "authorization": f"Bearer {self.key}",
+            "content-type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        return httpx.post(
+            self.url + path, content=content, headers=given, timeout=PATIENCE_S, trust_env=False
         )
 
     @property
@@ -95,16 +109,20 @@ def data_uri(seed: int = 0, size: tuple[int, int] = (96, 64)) -> str:
 
 
 @contextmanager
-def serving(folder: Path, limits: CallLimits | None = None, **settings: Any) -> Iterator[Serving]:
-    """Serve the golden model until the end of the block."""
+def serving(
+    folder: Path,
+    *,
+    around: Callable[[Callers], Callers] = lambda callers: callers,
+    limits: CallLimits | None = None,
+    **settings: Any,
+) -> Iterator[Serving]:
+    """Serve the golden model until the end of the block; `around` stands before its callers."""
     torch.set_num_threads(1)
     clock = SystemClock()
     config = ServeConfig(**settings)
     store = SqlStore(f"sqlite:///{folder / 'accounts.db'}", clock)
     ledger = Ledger(store.accounts, clock)
-    secret, record = make_key(
-        "tests", clock.now(), scopes=(KeyScope.ADMIN,), limits=KeyLimits()
-    )
+    secret, record = make_key("tests", clock.now(), scopes=(KeyScope.ADMIN,), limits=KeyLimits())
     store.accounts.add_key(record)
     gate = KeyGate(store.accounts, ledger, clock)
     engine = MoondreamConfig(model=str(GOLDEN), device="cpu", max_batch=8).build()
@@ -112,13 +130,13 @@ def serving(folder: Path, limits: CallLimits | None = None, **settings: Any) -> 
     callers = engine.open_callers(limits or CallLimits())
     fetcher = Fetcher()
     reader = PictureReader(fetcher)
-    state = ServerState(
-        callers, gate, reader, config, Metrics(), clock
-    )
+    state = ServerState(around(callers), gate, reader, config, Metrics(), clock)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(create_app(state), log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            create_app(state), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
