@@ -10,12 +10,14 @@ from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
 from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.connectors.stores.postgres import server_url
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 
 _names = itertools.count()
@@ -65,6 +67,14 @@ class TestStore(_Postgresql, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestSpending(_Postgresql, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -13,6 +13,7 @@ from connectors.stores import _database
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import (
     RUN,
     Checkpoint,
@@ -25,6 +26,7 @@ from pipeline.core.store import (
 )
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
 
 POINT = Checkpoint("door", "fast", "run-1", 1, None)
@@ -55,6 +57,14 @@ class TestStore(_Sqlite, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestSpending(_Sqlite, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same file."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Sqlite, HistoryContract):
