@@ -73,8 +73,8 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             spent = "; ".join(
                 f"{one.used} of {one.most} {one.of} this {one.period}" for one in engine.budget
             )
-            cells = [spent] if has_budget else []
-            table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"), *cells)
+            waiting = (_known(engine.waiting), _known(engine.oldest_s, " s"))
+            table.add_row(name, *waiting, *[spent] * has_budget)
         yield table
     if found.sinks:
         states = ["state"] if found.unseen is None else []

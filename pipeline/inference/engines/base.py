@@ -73,7 +73,7 @@ class EngineConfigBase(Config):
         return None
 
     def allowances(self, now: float, timezone: str) -> "list[Allowance]":
-        """What it may cost in the hour and day of the site that contain `now`; none without limit."""
+        """What it may cost in this hour and day of the site; nothing where there is no limit."""
         return []
 
     @property
@@ -88,6 +88,12 @@ class EngineConfigBase(Config):
     def lacks_for(self, task: Task) -> "Iterable[Lack]":
         """What this machine lacks for a task, where only files that are here can say."""
         return ()
+
+    def probe(self) -> "Iterable[str] | None":
+        """Try what it needs from elsewhere: what is wrong, as sentences; None if there is nothing
+        to try.
+        """
+        return None
 
     @abstractmethod
     def build(self, clock: "Clock | None" = None) -> "Engine":

@@ -11,6 +11,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
 from tests.connectors.stores.golden import dump, summary_now, summary_then
@@ -18,6 +19,7 @@ from tests.connectors.stores.postgres import server_url
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 
 _names = itertools.count()
@@ -76,6 +78,14 @@ class TestAccounts(_Postgresql, AccountsContract):
         """Other connections to the same database."""
         store = SqlStore(self.url)
         return store.accounts, store.close
+
+
+class TestSpending(_Postgresql, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Postgresql, HistoryContract):

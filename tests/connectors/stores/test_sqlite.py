@@ -14,6 +14,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import (
     RUN,
     Checkpoint,
@@ -27,6 +28,7 @@ from pipeline.core.store import (
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
 
 POINT = Checkpoint("door", "fast", "run-1", 1, None)
@@ -66,6 +68,14 @@ class TestAccounts(_Sqlite, AccountsContract):
         """Other connections to the same database."""
         store = SqlStore(self.url)
         return store.accounts, store.close
+
+
+class TestSpending(_Sqlite, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same file."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Sqlite, HistoryContract):
