@@ -42,7 +42,7 @@ class Encoder:
             most_pictures, vision.n_patches, network.dims.text.dim,
             device=device, dtype=network.dtype,
         )  # fmt: skip
-        self._graphs = KeyedGraphs(self._run, capture, "the encoding of pictures tiled")
+        self._graphs = KeyedGraphs(self.run, capture, "the encoding of pictures tiled")
 
     def counts(self) -> GraphCounts:
         """Return what became of all runs that could be captured."""
@@ -82,7 +82,8 @@ class Encoder:
             crops += own
         yield slice(first, len(tilings))
 
-    def _run(self, tilings: tuple[Tiling, ...]) -> None:
+    def run(self, tilings: tuple[Tiling, ...]) -> None:
+        """Encode what lies where crops are read."""
         crops = self._pixels[: sum(map(n_crops, tilings))]
         self._tokens_PSC[: len(tilings)].copy_(self._encoded(crops, tilings))
 

@@ -394,7 +394,7 @@ class KeyedGraphs(Generic[K]):
     def _count(self, **more: float) -> None:
         had = self._counts
         changed = {name: getattr(had, name) + count for name, count in more.items()}
-        self._counts = replace(had, **changed)  # type: ignore[arg-type]
+        self._counts = replace(had, **changed)
 
 
 def _row_counts(most: int) -> list[int]:

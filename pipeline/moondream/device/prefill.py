@@ -28,8 +28,9 @@ from pipeline.moondream.prompts import Prompt
 
 # Rows of a mask start at multiples of so many numbers, as its kernels want.
 MASK_STEP = 8
-# Where a pass is captured, tokens that prompts are filled up to, and numbers that prompts are, unless
-# they are one for each new picture. Longer prompts, and more tokens in all, are read as they are.
+# Where a pass is captured, how many tokens prompts are filled up to, and how many prompts there
+# are, unless they are one for each new picture. Longer prompts, and more tokens in all, are read as
+# they are.
 TOKENS_OF_PROMPTS = (16, 32, 64, 128)
 NUMBERS_OF_PROMPTS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 MOST_TOKENS = 4096
@@ -162,7 +163,7 @@ class Prefills:
         self._hidden_NC = room(MOST_TOKENS, dims.text.dim)
         n_ints = self._most_pages + 2 * MOST_TOKENS + 3 * MOST_TOKENS
         self._ints = torch.zeros(n_ints, dtype=torch.long, device=device)
-        self._graphs = KeyedGraphs(self._run, capture, "a prefill")
+        self._graphs = KeyedGraphs(self.run, capture, "a prefill")
 
     def counts(self) -> GraphCounts:
         """Return what became of all passes."""
@@ -237,10 +238,11 @@ class Prefills:
             embedded, 0, to_device(chosen, device), out=self._prompt_NC[: len(chosen)]
         )
 
-    def _run(self, shape: PassShape) -> None:
+    def run(self, shape: PassShape) -> None:
+        """Run a pass over what lies where it is read."""
         count = shape.prompts * shape.longest
         sizes = [shape.pages, shape.prompts, shape.prompts, count, count, count]
-        parts = self._ints[: sum(sizes)].split(sizes)
+        parts = torch.split(self._ints[: sum(sizes)], sizes)
         given = _Given(
             self.tokens_PSC[: shape.pages] if shape.pages else None,
             self._prompt_NC[:count],
