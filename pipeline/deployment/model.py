@@ -387,6 +387,18 @@ class Deployment(Config):
         config = self.cameras.get(camera)
         return self.sites[config.site] if config and config.site is not None else self.site
 
+    def fallbacks_of(self, engine: str) -> list[str]:
+        """The engine that stands in for another one, the one that stands in for that, and so on.
+
+        Each once, and none that does not exist; what leads back to itself is among its own.
+        """
+        found: list[str] = []
+        config = self.engines.get(engine)
+        while config is not None and (name := config.falls_back_to) and name not in found:
+            config = self.engines.get(name)
+            found += [name] if config is not None else []
+        return found
+
     def site_names(self) -> dict[str, str]:
         """The name of each camera's site, for those that are not at the deployment's own."""
         return {

@@ -60,6 +60,6 @@ def sum_as_json(total: UsageSum, by: Sequence[UsageBy]) -> dict[str, JsonValue]:
         "prefill_ms": total.prefill_ms,
         "decode_ms": total.decode_ms,
         "request_ms": total.request_ms,
-        "cost": str(as_money(total.cost)),
+        "cost": as_money(total.cost),
         "currency": total.currency or None,
     }

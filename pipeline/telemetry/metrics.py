@@ -120,6 +120,23 @@ class Metrics:
         "engine",
         "provider",
     )
+    engine_requests = _CounterOf(
+        "Requests to an engine elsewhere: answered, refused (that request alone), failed or "
+        "repeated; spared while it is left alone, or unpaid as its budget is spent.",
+        "engine",
+        "outcome",
+    )
+    engine_reachable = _Measured(
+        "1 while an engine elsewhere can be asked, 0 while it is left alone or its budget is "
+        "spent.",
+        "engine",
+    )
+    engine_budget_left = _Measured(
+        "What is left of an engine's budget in this hour or day.", "engine", "period"
+    )
+    tasks_stood_in = _CounterOf(
+        "Tasks that the `fallback` of an engine elsewhere was asked in its place.", "engine"
+    )
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(
