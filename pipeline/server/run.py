@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -128,9 +129,10 @@ class ModelServer:
         self._socket = _listening(settings)
         self.address = _shown(self._socket, settings)
         """Where it answers, such as http://127.0.0.1:8080."""
+        self.bounds = ConnectionBounds(settings.connections)
         config = uvicorn.Config(
             create_app(self.state),
-            http=ConnectionBounds(settings.connections).protocol(),
+            http=self.bounds.protocol(),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -219,7 +221,9 @@ def _listening(settings: ServeConfig) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or error
+        # Python adds the address once more to the text of the system.
+        number = getattr(error, "errno", None)
+        said = os.strerror(number) if number is not None and number > 0 else error
         way_out = "; another process uses it, so choose another port with --listen"
         in_use = way_out if "in use" in str(said) else ""
         raise ConfigError(
