@@ -35,6 +35,8 @@ def places() -> dict[str, str]:
         if path.suffix in {".md", ".jpg", ".png", ".svg"}:
             inside = path.relative_to(ROOT / "docs").as_posix()
             found[f"docs/{inside}"] = inside.removeprefix("site/")
+    # `benchmarks/` is the address of the folder of that name.
+    found["docs/benchmarks.md"] = "model_benchmarks.md"
     return found
 
 

@@ -139,6 +139,8 @@ class Bench:
                 captures=graphs.captures,
                 capture_seconds=graphs.capture_seconds,
                 failures=graphs.failures,
+                kernels=list(self._engine.kernels.in_use),
+                refused=dict(self._engine.kernels.refused),
                 **self.peak_memory(),
             )
         return self._engine

@@ -11,6 +11,8 @@ checks say that shapes and programs of graphs change no answer, and `stand_in` s
 
 import json
 import random
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,6 +45,7 @@ from pipeline.moondream.batch.strands import RequestTicket
 from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
 from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.device.graphs import Capture, CudaCapture, Work
+from pipeline.moondream.device.kernels.loading import KERNELS, KernelChoice, why_plain
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.resize import resize
 from pipeline.moondream.skills.base import Language
@@ -72,6 +75,7 @@ MIX_ROWS = 24
 # to what comes after them.
 KEPT_FROM_ALONE = {False: 0.7, True: 0.5}
 KEPT_FROM_MIXES = 0.3
+ON_CUDA_ALONE = ("kernels", "golden_float32_kernels", "golden_float16_first_bins")
 # A bad check ends with this many differences told.
 TOLD = 3
 
@@ -82,9 +86,11 @@ def correctness(bench: Bench, allowance: Allowance, found: Json) -> None:
         raise RuntimeError("the golden set is compared by assertions: run python without -O")
     torch.backends.cuda.matmul.allow_tf32 = False
     checks: dict[str, Callable[[], Json]] = {
+        "kernels": partial(_kernels, bench),
         "resize_bytes": partial(_resize_bytes, bench),
         "golden_float32_eager": partial(_golden, bench, allowance, graphs=False),
         "golden_float32_graphs": partial(_golden, bench, allowance, graphs=True),
+        "golden_float32_kernels": partial(_golden, bench, allowance, graphs=True, kernels=True),
         "golden_after_failed_captures": partial(_golden_without_captures, bench),
         "golden_bfloat16_first_bins": partial(_first_bins, bench, torch.bfloat16),
         "golden_float16_first_bins": partial(_first_bins, bench, torch.float16),
@@ -92,7 +98,7 @@ def correctness(bench: Bench, allowance: Allowance, found: Json) -> None:
         "graphs_against_eager_mixes": partial(_graphs_against_eager, bench, allowance),
     }
     for name, check in checks.items():
-        if name == "golden_float16_first_bins" and not bench.is_cuda:
+        if name in ON_CUDA_ALONE and not bench.is_cuda:
             found[name] = dict(NEEDS_CUDA)
             continue
         if allowance.left() <= 0:
@@ -131,6 +137,38 @@ def _share(equal: int, of: int, differences: Sequence[str] = ()) -> Json:
     return row
 
 
+def _kernels(bench: Bench) -> Json:
+    """Compare each kernel of ours with the plain operations it stands for, in each precision.
+
+    What an engine would find out by itself when it is loaded, told for every case.
+    """
+    reason = why_plain(bench.dims.text, bench.device)
+    if reason is not None:
+        return {"skipped": reason}
+    from pipeline.moondream.device.kernels.checks import CHECKS  # needs Triton
+
+    wrong: list[str] = []
+    cases: Json = {}
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        for kernel, of_kernel in CHECKS.items():
+            for case, check in of_kernel.items():
+                name = f"{kernel}, {case}, {str(dtype).removeprefix('torch.')}"
+                try:
+                    with torch.inference_mode():
+                        found = check(bench.dims, bench.device, dtype)
+                # The others are to be checked all the same, and what failed is told whole.
+                except Exception as error:  # noqa: BLE001
+                    traceback.print_exc(file=sys.stderr)
+                    cases[name] = {"error": sentence(error)}
+                    wrong.append(f"{name}: {sentence(error)}")
+                    continue
+                # Not-a-number is no JSON.
+                cases[name] = {"largest": str(found.largest), "allowed": found.allowed}
+                if not found.is_right:
+                    wrong.append(f"{name}: {found.largest:.2g} where {found.allowed:.2g} may be")
+    return {**_share(len(cases) - len(wrong), len(cases), wrong), "cases": cases}
+
+
 def _resize_bytes(bench: Bench) -> Json:
     """Compare with Pillow, one axis after the other so that it cannot choose the order."""
     noise = np.random.default_rng(0)
@@ -165,11 +203,17 @@ def _capture(bench: Bench) -> Capture:
 
 
 def _captured(
-    network: Network, spoken: Language, capture: Capture, max_batch: int, *, warm_up: bool
+    network: Network,
+    spoken: Language,
+    capture: Capture,
+    max_batch: int,
+    *,
+    warm_up: bool,
+    kernels: KernelChoice = "auto",
 ) -> Moondream:
     """Return a model whose cycles are captured in a way of ours."""
     model = Moondream(network, spoken, EngineOptions(max_batch=1, graphs=False))
-    options = EngineOptions(max_batch=max_batch, warm_up=warm_up)
+    options = EngineOptions(max_batch=max_batch, warm_up=warm_up, kernels=kernels)
     model.engine = MoondreamBatcher(network, spoken, options, capture)
     return model
 
@@ -182,7 +226,11 @@ def _load(bench: Bench, **options: Any) -> Moondream:
 
 
 def _load_captured(
-    bench: Bench, capture: Capture, adapter: str | None = None, max_batch: int = GOLDEN_ROWS
+    bench: Bench,
+    capture: Capture,
+    adapter: str | None = None,
+    max_batch: int = GOLDEN_ROWS,
+    kernels: KernelChoice = "auto",
 ) -> Moondream:
     """Return the golden network in float32 with its cycles captured."""
     checkpoint = open_checkpoint(golden_set.GOLDEN)
@@ -192,33 +240,36 @@ def _load_captured(
     with torch.inference_mode():
         network = Network.from_state(state, checkpoint.dims, checkpoint.release, extra or None)
     spoken = Language(checkpoint.release, checkpoint.tokenizer, checkpoint.dims)
-    return _captured(network, spoken, capture, max_batch, warm_up=bench.is_cuda)
+    return _captured(network, spoken, capture, max_batch, warm_up=bench.is_cuda, kernels=kernels)
 
 
-def _golden(bench: Bench, allowance: Allowance, graphs: bool) -> Json:
+def _golden(
+    bench: Bench, allowance: Allowance, graphs: bool, kernels: KernelChoice = "auto"
+) -> Json:
     """Compare all recorded results in one batch, those of the adapter, and then one by one.
 
-    One by one as far as a share of the section's time goes: `alone` says how many.
+    One by one as far as a share of the section's time goes: `alone` says how many; with kernels
+    of our own, which are not what float32 usually runs, that is one.
     """
     plain, adapted = golden_set.entries("results.json"), golden_set.entries("results_lora.json")
     wrong: dict[str, str] = {}
     rounds = GRAPH_ROUNDS if graphs else 1
     capture = _capture(bench)
     if graphs:
-        model = _load_captured(bench, capture, ADAPTER)
+        model = _load_captured(bench, capture, ADAPTER, kernels=kernels)
     else:
         model = _load(bench, variant=golden_set.GOLDEN / ADAPTER)
     for _ in range(rounds):
         _note(wrong, adapted, golden_set.answer(model, adapted), "with the adapter: ")
     del model
     bench.tidy()
-    model = _load_captured(bench, capture) if graphs else _load(bench)
+    model = _load_captured(bench, capture, kernels=kernels) if graphs else _load(bench)
     for _ in range(rounds):
         _note(wrong, plain, golden_set.answer(model, plain))
     keep = KEPT_FROM_ALONE[graphs] * allowance.seconds
     alone = 0
     for entry in plain:
-        if alone and allowance.left() < keep:
+        if alone and (kernels is True or allowance.left() < keep):
             break
         _note(wrong, [entry], golden_set.answer(model, [entry]))
         alone += 1
@@ -229,6 +280,9 @@ def _golden(bench: Bench, allowance: Allowance, graphs: bool) -> Json:
         row["replays"], row["failures"] = counts.replays, counts.failures
         row["ok"] = row["ok"] and counts.replays > 0 and counts.failures == 0
         row["stand_in"] = not bench.is_cuda
+        row["kernels"] = list(model.kernels.in_use)
+        row["refused"] = dict(model.kernels.refused)
+        row["ok"] = row["ok"] and (kernels is not True or set(row["kernels"]) == set(KERNELS))
     return row
 
 
@@ -280,7 +334,14 @@ def _first_bins(bench: Bench, dtype: torch.dtype) -> Json:
                 wanted = [step["x_bin"] for step in entry["steps"][:1]]
                 equal += result.bins[:, 0].tolist() == wanted
     share = equal / of
-    return {"share": share, "equal": equal, "of": of, "ok": share >= LEAST_FIRST_BINS}
+    kernels = list(model.kernels.in_use)
+    return {
+        "share": share,
+        "equal": equal,
+        "of": of,
+        "ok": share >= LEAST_FIRST_BINS,
+        "kernels": kernels,
+    }
 
 
 def _golden_mixes(bench: Bench, allowance: Allowance) -> Json:

@@ -37,6 +37,7 @@ def options_tried(bench: Bench, allowance: Allowance, found: Json) -> None:
         return
     tries: list[tuple[str, float, Callable[[], Json]]] = [
         ("vision_attention", 0, partial(_attention, bench)),
+        ("fused_gelu", 0, partial(_gelu, bench)),
         ("fp8_text_products", 0, partial(_fp8, bench)),
         ("compiled_vision_block", COMPILE_SECONDS, partial(_compiled_vision, bench)),
         ("compiled_text_mlp", COMPILE_SECONDS, partial(_compiled_text, bench)),
@@ -81,6 +82,35 @@ def _attention(bench: Bench) -> Json:
         except RuntimeError as error:
             row[name] = {"error": sentence(error)}
     return row
+
+
+def _gelu(bench: Bench) -> Json:
+    """Compare the wide layers' first product with the GELU inside it and behind it."""
+    rows: Json = {}
+    text, vision = bench.dims.text, bench.dims.vision
+    shapes = {
+        "text": (TOKENS, text.dim, text.ff_dim),
+        "text of one picture": (TOKENS // 16, text.dim, text.ff_dim),
+        "vision": (CROPS * vision.n_patches, vision.enc_dim, vision.enc_ff_dim),
+        "vision of one crop": (vision.n_patches, vision.enc_dim, vision.enc_ff_dim),
+    }
+    for name, (n_rows, n_in, n_out) in shapes.items():
+        x = torch.randn(n_rows, n_in, device=bench.device, dtype=bench.dtype)
+        weight = torch.randn(n_out, n_in, device=bench.device, dtype=bench.dtype) * n_in**-0.5
+        bias = torch.randn(n_out, device=bench.device, dtype=bench.dtype)
+
+        def apart(x: Tensor = x, weight: Tensor = weight, bias: Tensor = bias) -> Tensor:
+            return functional.gelu(functional.linear(x, weight, bias), approximate="tanh")
+
+        fused = partial(torch._addmm_activation, bias, x, weight.t(), use_gelu=True)
+        product = partial(functional.linear, x, weight, bias)
+        rows[name] = {
+            "product_ms": _milliseconds(bench, product),
+            "behind_ms": _milliseconds(bench, apart),
+            "inside_ms": _milliseconds(bench, fused),
+            "error": _error(fused(), apart()),
+        }
+    return rows
 
 
 def _fp8(bench: Bench) -> Json:

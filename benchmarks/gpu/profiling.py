@@ -34,6 +34,9 @@ def profiles(bench: Bench, allowance: Allowance, found: Json) -> None:
     }
     pieces[f"prefill_of_{ahead}_pictures"] = partial(_prefill, bench, ahead, 1)
     pieces["prefill_of_1_picture"] = partial(_prefill, bench, 1, 1)
+    if bench.is_cuda:
+        pieces[f"prefill_of_{ahead}_pictures_replayed"] = partial(_prefill, bench, ahead, 1, True)
+        pieces["prefill_of_1_picture_replayed"] = partial(_prefill, bench, 1, 1, True)
     for crops in bench.scale.crops[:2]:
         pieces[f"cut_into_{crops}"] = partial(_cut, bench, crops)
     if not bench.is_cuda:
@@ -66,16 +69,23 @@ def _cycle(bench: Bench, rows: int, graphs: bool) -> Json:
     return found
 
 
-def _prefill(bench: Bench, count: int, crops: int) -> Json:
-    model = bench.model(max_batch=count, graphs=False, pictures_per_prefill=count)
+def _prefill(bench: Bench, count: int, crops: int, graphs: bool = False) -> Json:
+    """Profile one prefill of new pictures; a shape is captured when it is met again."""
+    if graphs:
+        model = bench.engine()
+    else:
+        model = bench.model(max_batch=count, graphs=False, pictures_per_prefill=count)
     pictures = frames(crops, count, bench.dims.vision)
-    for _ in range(2):
+    for _ in range(3):
         _submit(model, pictures, objects=1)
         while not model.engine.is_idle:
             model.engine.step()
         make_fresh(pictures)
     _submit(model, pictures, objects=1)
-    return _profiled(bench, model.engine.step)
+    found = _profiled(bench, model.engine.step)
+    while not model.engine.is_idle:
+        model.engine.step()
+    return found
 
 
 def _cut(bench: Bench, crops: int) -> Json:

@@ -16,7 +16,7 @@ from pipeline.core.accounts import (
     KeyRecord,
     KeyScope,
     LedgerEntry,
-    Outcome,
+    RequestOutcome,
     Spending,
     UsageBy,
     UsageQuestion,
@@ -230,7 +230,7 @@ def _totals(rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _counted(row: Mapping[str, Any]) -> dict[str, int]:
     """What one entry adds to the total of its day."""
-    failed = row["outcome"] == Outcome.FAILED
+    failed = row["outcome"] == RequestOutcome.FAILED
     billed = {
         name: 0 if failed else row[name]
         for name in (
@@ -245,7 +245,7 @@ def _counted(row: Mapping[str, Any]) -> dict[str, int]:
     return {
         "requests": 1,
         "failed": int(failed),
-        "cancelled": int(row["outcome"] == Outcome.CANCELLED),
+        "cancelled": int(row["outcome"] == RequestOutcome.CANCELLED),
         **billed,
         "bytes_in": row["bytes_in"],
         "queued_ms": round(row["queued_ms"]),
@@ -296,11 +296,12 @@ def _of_entries(question: UsageQuestion, part: Span) -> sa.Select[Any]:
         for by, name in _COLUMNS.items()
         if by in question.by and by is not UsageBy.DAY
     }
-    failed = table.c.outcome == Outcome.FAILED
+    failed = table.c.outcome == RequestOutcome.FAILED
+    cancelled = table.c.outcome == RequestOutcome.CANCELLED
     sums: dict[str, sa.ColumnElement[Any]] = {
         "requests": sa.func.count(),
         "failed": sa.func.sum(sa.case((failed, 1), else_=0)),
-        "cancelled": sa.func.sum(sa.case((table.c.outcome == Outcome.CANCELLED, 1), else_=0)),
+        "cancelled": sa.func.sum(sa.case((cancelled, 1), else_=0)),
     }
     for name in ("bytes_in", "cost"):
         sums[name] = sa.func.sum(table.c[name])

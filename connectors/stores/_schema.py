@@ -126,6 +126,14 @@ requests = sa.Table(
     sa.Column("until", sa.Double, nullable=False),
 )
 
+spending = sa.Table(
+    "moonwatch_spending",
+    _tables,
+    sa.Column("who", sa.Text, primary_key=True),
+    sa.Column("period", sa.Text, primary_key=True),
+    sa.Column("begins_at", sa.Double, nullable=False),
+    sa.Column("used", sa.BigInteger, nullable=False),
+)
 pictures = sa.Table(
     "moonwatch_pictures",
     _tables,
@@ -267,7 +275,9 @@ def prepare(
             f"the store {place} has version {found} of the tables and this moonwatch knows "
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
-    for table in (leases, presence, requests, pictures, marks, keys, spent, ledger, usage):
+    for table in (
+        leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage
+    ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)

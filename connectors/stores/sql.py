@@ -17,6 +17,7 @@ from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
+from connectors.stores._spending import SqlSpending
 from pipeline.core.address import Address
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
@@ -67,6 +68,7 @@ class SqlStore(SqlPictures):
         self.presence = SqlPresence(self._database, self._clock)
         self.requests = SqlRequests(self._database, self._clock)
         self.accounts = SqlAccounts(self._database)
+        self.spending = SqlSpending(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""

@@ -1,4 +1,7 @@
-"""Moondream in this process, answering a benchmark in one running batch."""
+"""Moondream in this process, answering a benchmark in one running batch.
+
+Imported only when it is used: it needs torch.
+"""
 
 import hashlib
 import time
@@ -22,7 +25,8 @@ from pipeline.benchmarking.items import (
     Question,
 )
 from pipeline.benchmarking.pictures import PictureDataError, decoded
-from pipeline.core.machine import how_to_install
+from pipeline.moondream.checkpoints.models import find_model
+from pipeline.moondream.skills.objects import distinct
 
 if TYPE_CHECKING:
     from pipeline.moondream.batch.strands import RequestTicket
@@ -138,8 +142,6 @@ def _found(one: _AskedItem) -> dict[str, Json]:
 
 def _both_ways(result: "moondream.DetectResult") -> dict[str, Json]:
     """The boxes as the model gave them, and as `detect` gives them without `raw`."""
-    from pipeline.moondream.skills.objects import distinct
-
     clamped = result.boxes_xyxy.clip(0, 1)
     kept = distinct(clamped, result.scores)
     raw = np.column_stack([result.boxes_xyxy, result.scores])
@@ -162,11 +164,6 @@ def load_local(
         loaded = moondream.Moondream.load(
             model, revision, device, dtype, resizer=resizer, max_batch=batch
         )
-    except ImportError as error:
-        raise BenchmarkError(
-            f"the local engine needs {error.name or 'torch'}; install it with: "
-            f"{how_to_install('moondream')}, or measure a server with --engine remote"
-        ) from error
     # torch says RuntimeError or AssertionError for a device it does not have.
     except (moondream.MoondreamError, RuntimeError, AssertionError) as error:
         raise BenchmarkError(f"the model {model} cannot be loaded: {error}") from error
@@ -189,8 +186,6 @@ def _weights(model: str, revision: str | None, release: str) -> str:
     if folder.is_dir():
         with (folder / "model.safetensors").open("rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    from pipeline.moondream.checkpoints.models import find_model
-
     commit = (revision or "").partition("@")[2]
     known = find_model(model, release)
     return commit or (known.weights.revision if known else revision or "unknown")

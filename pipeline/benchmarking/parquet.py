@@ -16,7 +16,7 @@ _LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
-class Shards:
+class ParquetShards:
     """The Parquet files of one split, in order, and what they hold together."""
 
     files: tuple[Path, ...]
@@ -49,7 +49,7 @@ class Shards:
                 raise BenchmarkError(f"{path} cannot be read: {error}") from error
 
 
-def open_shards(place: Path, split: str) -> Shards:
+def open_shards(place: Path, split: str) -> ParquetShards:
     """The files at a path: one Parquet file, or those of the split in a folder and below it.
 
     Raises BenchmarkError where there are none, where one of a numbered series is missing, or where
@@ -80,7 +80,7 @@ def open_shards(place: Path, split: str) -> Shards:
         columns = here
     if not rows:
         raise BenchmarkError(f"{place} has no rows")
-    return Shards(tuple(files), columns or frozenset(), rows)
+    return ParquetShards(tuple(files), columns or frozenset(), rows)
 
 
 def _files_at(place: Path, split: str) -> list[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.benchmarking.items import BenchmarkError, Json
-from pipeline.benchmarking.parquet import Shards
+from pipeline.benchmarking.parquet import ParquetShards
 
 Row = Mapping[str, Any]
 
@@ -73,16 +73,16 @@ class DataSet:
     expected: int | None = None
     """How many questions the whole of it has, where that is known."""
 
-    def form_of(self, shards: Shards, benchmark: str) -> PublishedForm:
+    def form_of(self, shards: ParquetShards, benchmark: str) -> PublishedForm:
         """The form that the files have; raises BenchmarkError naming what is missing."""
         for form in self.forms:
             if shards.columns.issuperset(form.columns):
                 return form
-        nearest = max(self.forms, key=lambda form: len(shards.columns & {*form.columns}))
-        missing = [name for name in nearest.columns if name not in shards.columns]
+        meant = self.forms[0]
+        missing = [name for name in meant.columns if name not in shards.columns]
         raise BenchmarkError(
             f"{shards.files[0]} is not a file of {benchmark}: it lacks the column"
-            f"{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {nearest.dataset} "
+            f"{'s' if len(missing) > 1 else ''} {', '.join(missing)} of {meant.dataset} "
             f"(it has {', '.join(sorted(shards.columns))}); {self.where}"
         )
 
@@ -105,7 +105,7 @@ class PictureRow:
     drafts: tuple[ItemDraft, ...]
 
 
-def read_rows(shards: Shards, form: PublishedForm) -> Iterator[PictureRow]:
+def read_rows(shards: ParquetShards, form: PublishedForm) -> Iterator[PictureRow]:
     """Each row of the files; raises BenchmarkError at one that is not of the form."""
     extra = [name for name in form.optional if name in shards.columns]
     for number, row in shards.read([*form.columns, *extra]):

@@ -14,7 +14,7 @@ from pipeline.benchmarking.items import (
     Question,
     by_picture,
 )
-from pipeline.benchmarking.parquet import Shards, open_shards
+from pipeline.benchmarking.parquet import ParquetShards, open_shards
 from pipeline.benchmarking.prompts import PromptForm, PromptStyle, prompt_form
 from pipeline.benchmarking.record import AnswerRecord, open_record
 from pipeline.benchmarking.suite import Asking, Benchmark, read_items
@@ -45,7 +45,7 @@ class BenchmarkRun:
         """The form in which its questions are put."""
         return prompt_form(self.benchmark.name, self.prompts)
 
-    def open_data(self) -> Shards:
+    def open_data(self) -> ParquetShards:
         """Its files; raises BenchmarkError, and says where the data is to be had."""
         benchmark = self.benchmark
         try:
@@ -115,7 +115,7 @@ def run_benchmark(
         )
 
 
-def settings_of(run: BenchmarkRun, shards: Shards, answerer: Answerer) -> dict[str, Json]:
+def settings_of(run: BenchmarkRun, shards: ParquetShards, answerer: Answerer) -> dict[str, Json]:
     """Everything that decides the answers. Runs with other settings are not mixed."""
     return {
         "benchmark": run.benchmark.name,
@@ -134,7 +134,7 @@ def settings_of(run: BenchmarkRun, shards: Shards, answerer: Answerer) -> dict[s
 
 def _unanswered(
     run: BenchmarkRun,
-    shards: Shards,
+    shards: ParquetShards,
     seed: int,
     done: Mapping[tuple[int, str], AnswerRecord],
     wanted: set[tuple[int, str]],

@@ -24,7 +24,7 @@ SCREEN_PARTS = tuple(f"{d} {k}" for d in ("mobile", "desktop", "web") for k in (
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class BenchmarkMetric:
     """A figure from 0 to 100.
 
     `sums` gives an item's part from its answer, what is right and its parts, or None where the
@@ -82,58 +82,58 @@ def _of_text(score: Callable[[str, Given], float]) -> Callable[..., Sums]:
 
 
 CHARTQA_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "relaxed_accuracy_official", "official",
         "numbers within 5 %, else equal; stripped, small letters, lists element by element",
         _of_text(lambda text, gold: on_text.relaxed_match_official(text, gold["answer"])), mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "relaxed_accuracy", "literature",
         "numbers within 5 %, else equal but for case; nothing is stripped (lmms-eval)",
         _of_text(lambda text, gold: on_text.relaxed_match(text, gold["answer"])), mean_of,
     ),
 )  # fmt: skip
 DOCVQA_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "anls_official", "official",
         "best 1 - edits / longer length over the gold answers, 0 below 0.5; stripped, small "
         "letters",
         _of_text(lambda text, gold: on_text.anls_official(text, gold["answers"])), mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "anls_lmms", "lmms-eval",
         "the same with inner white space collapsed, and the lengths of the unchanged texts",
         _of_text(lambda text, gold: on_text.anls_lmms(text, gold["answers"])), mean_of,
     ),
 )  # fmt: skip
 TEXTVQA_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "vqa_official", "official",
         "min(1, people who agree / 3), nobody left out; up to a tenth above the other for a "
         "borderline answer",
         _of_text(lambda text, gold: vqa.vqa_official(text, gold["answers"])), mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "vqa_accuracy", "literature",
         "the mean of min(1, others who agree / 3) over the ten ways to leave one out (EvalAI)",
         _of_text(lambda text, gold: vqa.vqa_accuracy(text, gold["answers"])), mean_of,
     ),
 )  # fmt: skip
 COUNTBENCHQA_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "exact_match", "official", "the answer is the number in digits and nothing else",
         _of_text(lambda text, gold: on_text.same_count(text, gold["number"])), mean_of,
     ),
 )  # fmt: skip
 OCRBENCH_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "contains_gold", "literature",
         "a gold text is part of the answer, small letters; of handwritten maths without blanks "
         "and with case; 61.2 are 612 of 1,000 points",
         _of_text(lambda text, gold: on_text.contains(text, gold["answers"], gold["dataset"])),
         mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "contains_gold_lmms", "lmms-eval", "the same with full-width letters made ordinary ones",
         _of_text(
             lambda text, gold: on_text.contains_lmms(text, gold["answers"], gold["dataset"])
@@ -177,7 +177,7 @@ def _eleven_points(kind: str) -> Callable[..., Sums | None]:
     return sums
 
 
-def _box_metrics(prefix: Definition, told: str) -> tuple[Metric, ...]:
+def _box_metrics(prefix: Definition, told: str) -> tuple[BenchmarkMetric, ...]:
     """F1, precision and recall, of the model's boxes and of those that users get."""
     made = []
     for kind, suffix, of in (
@@ -188,20 +188,22 @@ def _box_metrics(prefix: Definition, told: str) -> tuple[Metric, ...]:
         for name, value in (("f1", f1_of), ("precision", precision_of), ("recall", recall_of)):
             said = f"{told}; boxes {of}" if name == "f1" else f"of the same boxes as f1_50{suffix}"
             made.append(
-                Metric(f"{name}_50{suffix}", whose, said, _matched(kind), value, kind == "raw")
+                BenchmarkMetric(
+                    f"{name}_50{suffix}", whose, said, _matched(kind), value, kind == "raw"
+                )
             )
     return tuple(made)
 
 
 _GREEDY = "greedy one-to-one matching at IoU 0.5 in the model's order, summed over the set"
 COCO_METRICS = (
-    Metric(
+    BenchmarkMetric(
         "ap11_50_raw", "official",
         "not COCO's AP: of each class that is in a picture, the 11-point AP at IoU 0.5 by the "
         "model's order; mean over all pairs of picture and class; boxes as the model gave them",
         _eleven_points("raw"), mean_of, needs_raw=True,
     ),
-    Metric(
+    BenchmarkMetric(
         "ap11_50", "moonwatch", "the same of boxes as users get them",
         _eleven_points("boxes"), mean_of,
     ),
@@ -240,21 +242,21 @@ def _over_parts(score: Callable[[Given, Given], float]) -> Callable[..., Sums]:
 
 SCREENSPOT_METRICS = (
     *_box_metrics("official", f"{_GREEDY} (the card says F1@0.5; no script is published)"),
-    Metric(
+    BenchmarkMetric(
         "click_accuracy", "literature",
         "the first point is inside the gold box, all instructions alike",
         _over_all(_click), mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "click_accuracy_parts", "literature",
         "the same as the mean over mobile, desktop and web, text and icon (SeeClick's average)",
         _over_parts(_click), mean_of_parts,
     ),
-    Metric(
+    BenchmarkMetric(
         "box_click_accuracy", "lmms-eval", "the centre of the first box is inside the gold box",
         _over_all(_click_on_box), mean_of,
     ),
-    Metric(
+    BenchmarkMetric(
         "first_box_50", "lmms-eval", "the first box has IoU 0.5 or more (ACC@0.5)",
         _over_all(_first_box), mean_of,
     ),

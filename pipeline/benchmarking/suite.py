@@ -13,9 +13,9 @@ from pipeline.benchmarking.items import (
     FindPoints,
     Question,
 )
-from pipeline.benchmarking.parquet import Shards
+from pipeline.benchmarking.parquet import ParquetShards
 from pipeline.benchmarking.prompts import PromptForm
-from pipeline.benchmarking.scoring import Metric
+from pipeline.benchmarking.scoring import BenchmarkMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Benchmark:
     name: str
     title: str
     data: files.DataSet
-    metrics: tuple[Metric, ...]
+    metrics: tuple[BenchmarkMetric, ...]
     published: PublishedFigure
     finds: tuple[type[FindBoxes] | type[FindPoints], ...] = ()
     """What is looked for; empty where questions are asked in words."""
@@ -116,7 +116,7 @@ def benchmark_named(name: str) -> Benchmark:
 
 def read_items(
     benchmark: Benchmark,
-    shards: Shards,
+    shards: ParquetShards,
     prompt: PromptForm,
     how: Asking,
     *,

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.benchmarking.items import Json
 from pipeline.benchmarking.metrics.coco import FoundBox, coco_average_precision
 from pipeline.benchmarking.record import AnswerRecord
-from pipeline.benchmarking.scoring import Metric, Totals, found_boxes
+from pipeline.benchmarking.scoring import BenchmarkMetric, Totals, found_boxes
 from pipeline.benchmarking.suite import Benchmark
 
 RESAMPLES = 2000
@@ -26,7 +26,7 @@ _WHOLE_NUMBER = re.compile(r"\s*\d+\s*")
 class MetricTotals:
     """One metric's sums: the whole, by seed, and by picture, which is what is resampled."""
 
-    metric: Metric
+    metric: BenchmarkMetric
     by_seed: Mapping[int, Totals]
     by_picture: Totals
 
@@ -59,7 +59,7 @@ def bootstrap_interval(totals: MetricTotals) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def metric_totals(metric: Metric, records: Sequence[AnswerRecord]) -> MetricTotals | None:
+def metric_totals(metric: BenchmarkMetric, records: Sequence[AnswerRecord]) -> MetricTotals | None:
     """A metric's sums over answers; None where none of them is asked for it."""
     by_seed: dict[int, list[tuple[float, ...]]] = {}
     by_picture: dict[str, list[tuple[float, ...]]] = {}
@@ -110,7 +110,7 @@ def summarise(
     return summary
 
 
-def _told(metric: Metric, records: Sequence[AnswerRecord]) -> dict[str, Json] | None:
+def _told(metric: BenchmarkMetric, records: Sequence[AnswerRecord]) -> dict[str, Json] | None:
     totals = metric_totals(metric, records)
     if totals is None:
         return None
@@ -128,7 +128,7 @@ def _told(metric: Metric, records: Sequence[AnswerRecord]) -> dict[str, Json] | 
 
 
 def _parts(
-    metrics: Sequence[Metric], records: Sequence[AnswerRecord]
+    metrics: Sequence[BenchmarkMetric], records: Sequence[AnswerRecord]
 ) -> dict[str, dict[str, Json]]:
     parts: dict[str, dict[str, Json]] = {}
     for name in sorted({part for record in records for part in record.parts}):

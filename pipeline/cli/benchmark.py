@@ -1,5 +1,6 @@
 """`moonwatch benchmark`: published benchmarks, measured with the model here or with a server."""
 
+import importlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ import typer
 from rich.table import Table
 
 from pipeline.benchmarking.items import Answerer, BenchmarkError
-from pipeline.benchmarking.local import load_local
 from pipeline.benchmarking.prompts import PromptStyle
 from pipeline.benchmarking.remote import Interface, open_remote
 from pipeline.benchmarking.runner import BenchmarkRun, run_benchmark
@@ -19,6 +19,8 @@ from pipeline.benchmarking.suite import BENCHMARKS, benchmark_named
 from pipeline.cli.options import AsJson
 from pipeline.cli.tables import print_tables
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.machine import how_to_install
+from pipeline.moondream.checkpoints.revisions import OFFICIAL
 
 _NAMES = "|".join(benchmark.name for benchmark in BENCHMARKS)
 
@@ -110,8 +112,8 @@ def benchmark(
     answerer: Answerer
     if _one_of("--engine", engine, ("local", "remote")) == "local":
         _not_for("local", {"--url": url, "--key-file": key_file})
-        answerer = load_local(
-            *((model,) if model else (_default_model(),)),
+        answerer = _local().load_local(
+            model or OFFICIAL,
             revision,
             device=device,
             dtype=dtype,
@@ -127,7 +129,7 @@ def benchmark(
             url, model or "", key_file, batch, _one_of("--api", interface, get_args(Interface))
         )
     with closing(answerer):
-        summary = run_benchmark(run, answerer, _Progress(quiet=as_json))
+        summary = run_benchmark(run, answerer, _AnswerProgress(quiet=as_json))
     if out is not None:
         _keep(out.with_name(f"{out.stem}.summary.json"), summary)
     if as_json:
@@ -138,7 +140,7 @@ def benchmark(
         typer.echo(f"note: {note}")
 
 
-class _Progress:
+class _AnswerProgress:
     """A line on standard error for every hundred answers; a log keeps them all."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -244,10 +246,15 @@ def _made_with(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _default_model() -> str:
-    from pipeline.moondream.checkpoints.revisions import OFFICIAL
-
-    return OFFICIAL
+def _local() -> Any:
+    """The module of the model in this process, which needs torch."""
+    try:
+        return importlib.import_module("pipeline.benchmarking.local")
+    except ImportError as error:
+        raise BenchmarkError(
+            f"the local engine needs {error.name or 'torch'}; install it with: "
+            f"{how_to_install('moondream')}, or measure a server with --engine remote"
+        ) from error
 
 
 def _one_of(option: str, value: str, known: tuple[Any, ...]) -> Any:

@@ -1,6 +1,7 @@
 """`moonwatch check`: every mistake of a deployment file at once. Opens no camera or database.
 
-With `--probe` it opens the recordings, with `--with-memory` the database.
+With `--probe` it opens the recordings and asks engines elsewhere, with `--with-memory` it opens the
+database.
 """
 
 import importlib
@@ -22,7 +23,9 @@ def check(
     probe: Annotated[
         bool,
         typer.Option(
-            "--probe", help="Read all recordings, and show when each begins, and what is in it."
+            "--probe",
+            help="Read all recordings, show when each begins and what is in it, and see whether "
+            "engines elsewhere are there.",
         ),
     ] = False,
     with_memory: Annotated[
@@ -35,7 +38,7 @@ def check(
 ) -> None:
     """Report everything wrong with a deployment file. Exits with 2 if anything is.
 
-    With --probe it exits with 1 if a recording cannot be played.
+    With --probe it exits with 1 if a recording cannot be played, or an engine not be asked.
     """
     try:
         loaded = read(file, overrides)

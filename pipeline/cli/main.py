@@ -41,9 +41,12 @@ COMMANDS = (
     "render",
     "ask",
     "models",
+    "serve",
+    "token",
+    "usage",
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
-EXTRAS = {"render": "render", "models": "moondream"}
+EXTRAS = {"render": "render", "models": "moondream", "serve": "server"}
 """Commands that need more than the core install, and the extra that installs it."""
 
 

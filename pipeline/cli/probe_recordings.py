@@ -1,24 +1,30 @@
-"""What `moonwatch check --probe` prints about the recordings of a deployment."""
+"""What `moonwatch check --probe` prints about a deployment's recordings and engines elsewhere."""
 
 import typer
 
 from pipeline.cli.tables import print_tables, probed_table
 from pipeline.core.events import JsonValue
 from pipeline.deployment.model import Deployment
-from pipeline.insight.probing import probe
+from pipeline.insight.probing import probe, probe_engines
 
 
 def as_json(deployment: Deployment) -> dict[str, JsonValue]:
-    """The recordings, and whether all of them can be played, for machines."""
+    """What was found, and whether all of it can be used, for machines."""
     probed = list(probe(deployment))
-    return {
-        "ok": not any(one.failure for one in probed),
+    engines: dict[str, JsonValue] = {}
+    for name, problems in probe_engines(deployment):
+        engines[name] = [*problems]
+    answer: dict[str, JsonValue] = {
+        "ok": not any(one.failure for one in probed) and not any(engines.values()),
         "recordings": [one.as_json() for one in probed],
     }
+    if engines:
+        answer["engines"] = engines
+    return answer
 
 
 def show(deployment: Deployment) -> bool:
-    """Print a table for each camera; whether all recordings can be played."""
+    """Print a table for each camera; whether all recordings and engines can be used."""
     is_well = True
     for one in probe(deployment):
         if one.is_live:
@@ -31,4 +37,10 @@ def show(deployment: Deployment) -> bool:
         if one.failure is not None:
             is_well = False
             typer.echo(f"  camera {one.camera}: {one.failure}", err=True)
+    for name, problems in probe_engines(deployment):
+        for problem in problems:
+            is_well = False
+            typer.echo(f"  engine {name}: {problem}", err=True)
+        if not problems:
+            typer.echo(f"engine {name}: is there, and has the model")
     return is_well

@@ -65,10 +65,16 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             )
         yield table
     yield _cameras(found)
-    if found.unseen is None:
-        table = _table("engines", "engine", "waiting", "oldest")
+    # What was spent is known also while nothing runs.
+    has_budget = any(engine.budget for engine in found.engines.values())
+    if found.unseen is None or has_budget:
+        table = _table("engines", "engine", "waiting", "oldest", *["spent"] * has_budget)
         for name, engine in found.engines.items():
-            table.add_row(name, _known(engine.waiting), _known(engine.oldest_s, " s"))
+            spent = "; ".join(
+                f"{one.used} of {one.most} {one.of} this {one.period}" for one in engine.budget
+            )
+            waiting = (_known(engine.waiting), _known(engine.oldest_s, " s"))
+            table.add_row(name, *waiting, *[spent] * has_budget)
         yield table
     if found.sinks:
         states = ["state"] if found.unseen is None else []

@@ -19,7 +19,7 @@ class KeyScope(StrEnum):
     ADMIN = "admin"
 
 
-class Outcome(StrEnum):
+class RequestOutcome(StrEnum):
     """How a request ended."""
 
     DONE = "done"
@@ -80,7 +80,7 @@ class LedgerEntry:
     key_name: str
     skill: str
     model: str
-    outcome: Outcome
+    outcome: RequestOutcome
     status: int
     """Of HTTP; 499 for a caller that went away."""
     error: str = ""

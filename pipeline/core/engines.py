@@ -2,12 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Pixels
+from pipeline.core.spending import Spending, Spent
 from pipeline.core.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -152,4 +153,42 @@ class RunsSomewhere(Protocol):
     @property
     def fell_back(self) -> str | None:
         """Why it is not what was preferred, in a sentence; None if it is."""
+        ...
+
+
+@runtime_checkable
+class AsksElsewhere(Protocol):
+    """An engine whose model is on another machine. Every method may be called from any thread."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot be asked now, in a sentence; None while it can."""
+        ...
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """How many requests had which outcome; every number only grows."""
+        ...
+
+    @property
+    def stood_in(self) -> int:
+        """How many tasks the engine was asked that stands in for it; only grows."""
+        ...
+
+    def name_as(self, name: str, timezone: str, spending: Spending | None) -> None:
+        """Count what is spent under a name, by the site's time, where workers share it.
+
+        Without a place it is counted in this process alone. To be called before the first request.
+        """
+        ...
+
+    def fall_back_to(self, name: str, engine: Engine, *, owned: bool) -> None:
+        """Ask another engine what this one cannot answer; one that is `owned` is closed with it.
+
+        To be called before the first request.
+        """
+        ...
+
+    def spent(self) -> Sequence[Spent]:
+        """What is spent of its budget; raises QueueError or StoreError."""
         ...

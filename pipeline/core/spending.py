@@ -21,6 +21,8 @@ class Allowance:
     begins_at: float
     """The start of the hour or day at the site, in UTC seconds: what counts as one period."""
     ends_at: float
+    of: str = "pictures"
+    """What is counted: pictures or requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class SpendingHere:
         return used if begins_at == allowance.begins_at else 0
 
 
-def allowance(period: Period, most: int, now: float, timezone: str) -> Allowance:
+def allowance(
+    period: Period, most: int, now: float, timezone: str, of: str = "pictures"
+) -> Allowance:
     """The allowance of the hour or day at the site that contains `now`, in UTC seconds.
 
     A day is the site's calendar day: 23 or 25 hours where the clocks change.
@@ -92,7 +96,7 @@ def allowance(period: Period, most: int, now: float, timezone: str) -> Allowance
     if period == "hour":
         past_hour_s = here.minute * 60 + here.second + here.microsecond / 1e6
         begins_at = float(round(here.timestamp() - past_hour_s))
-        return Allowance(period, most, begins_at, begins_at + 3600.0)
+        return Allowance(period, most, begins_at, begins_at + 3600.0, of)
     begins = here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     tomorrow = (begins.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=zone)
-    return Allowance(period, most, begins.timestamp(), tomorrow.timestamp())
+    return Allowance(period, most, begins.timestamp(), tomorrow.timestamp(), of)

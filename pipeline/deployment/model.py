@@ -32,6 +32,7 @@ from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.rules import RuleConfig
 from pipeline.sampling.config import SampleConfig
+from pipeline.server.config import ServeConfig
 from pipeline.tracking.config import TrackerConfig
 
 
@@ -373,6 +374,11 @@ class Deployment(Config):
         validate_default=True,
         description="Who can read what is written.",
     )
+    server: ServeConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="How `moonwatch serve` and `infer --serve` answer callers over HTTP.",
+    )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
@@ -380,6 +386,18 @@ class Deployment(Config):
         """Where a camera is; the deployment's own site for one that it does not have."""
         config = self.cameras.get(camera)
         return self.sites[config.site] if config and config.site is not None else self.site
+
+    def fallbacks_of(self, engine: str) -> list[str]:
+        """The engine that stands in for another one, the one that stands in for that, and so on.
+
+        Each once, and none that does not exist; what leads back to itself is among its own.
+        """
+        found: list[str] = []
+        config = self.engines.get(engine)
+        while config is not None and (name := config.falls_back_to) and name not in found:
+            config = self.engines.get(name)
+            found += [name] if config is not None else []
+        return found
 
     def site_names(self) -> dict[str, str]:
         """The name of each camera's site, for those that are not at the deployment's own."""
@@ -398,6 +416,7 @@ PARTS = RemovableParts(
         ("queue",),
         ("store",),
         ("files",),
+        ("server",),
         ("engines",),
         ("engines", "*"),
         ("sinks",),

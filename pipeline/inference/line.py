@@ -38,6 +38,8 @@ class RequestLine:
         self._due: dict[Ticket, float] = {}
         self._closed = False
         self._threads: list[threading.Thread] = []
+        self.failure: str | None = None
+        """Why its thread has ended by itself; None if it has not."""
 
     @property
     def is_closed(self) -> bool:
@@ -135,6 +137,7 @@ class RequestLine:
         except Exception:
             # A dead engine must be noticed: all that waits for it fails, and so do later requests.
             logger.exception("an engine's thread failed")
+            self.failure = "the engine's thread failed; the log says why"
             with self._changed:
                 self._closed = True
                 outstanding = list(self._due)

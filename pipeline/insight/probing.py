@@ -1,4 +1,6 @@
-"""What the recordings of a deployment are, and when: `moonwatch check --probe`."""
+"""What the recordings of a deployment are, and whether engines elsewhere are there:
+`moonwatch check --probe`.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +65,14 @@ def probe(deployment: Deployment) -> Iterator[ProbedCamera]:
             remarks=source.troubles,
             failure=failure,
         )
+
+
+def probe_engines(deployment: Deployment) -> Iterator[tuple[str, list[str]]]:
+    """Each engine elsewhere, and what is wrong with it; nothing is asked about a picture."""
+    for name, engine in deployment.engines.items():
+        problems = engine.probe()
+        if problems is not None:
+            yield name, list(problems)
 
 
 def _file_json(file: ProbedFile) -> JsonValue:

@@ -12,6 +12,7 @@ from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
+from pipeline.core.spending import Spending, Spent
 from pipeline.core.store import RUN, LeaseRecord, StoredEvent
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
@@ -67,11 +68,26 @@ class CameraStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """What is spent of what an engine may cost in this hour or day."""
+
+    period: str
+    used: int
+    most: int
+    of: str
+    """What is counted: pictures or requests."""
+    until: float
+    """When it begins anew, in UTC seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStatus:
     """What waits for one engine."""
 
     waiting: int | None = None
     oldest_s: float | None = None
+    budget: Sequence[BudgetStatus] = ()
+    """What is spent of its budget; empty without one, or if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,10 @@ class DeploymentStatus:
         return said
 
 
+Spendings = Mapping[str, Sequence[Spent]]
+"""What is spent of the budget of each engine that has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class _QueueFacts:
     """What the queue knows."""
@@ -153,6 +173,7 @@ class _QueueFacts:
     trouble: str | None = None
     server: Sequence[str] = ()
     """What its server says of itself that is wrong."""
+    spent: Spendings = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -178,6 +199,7 @@ class _StoreFacts:
     run: LeaseRecord | None = None
     reports: Sequence[Report] = ()
     """Of the run that uses it, with a queue in memory."""
+    spent: Spendings = field(default_factory=dict)
     trouble: str | None = None
 
 
@@ -192,7 +214,10 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     figures = added([report.figures for report in seen.reports])
     now = clock.now()
     cameras = {name: _camera(name, seen, kept, figures, now) for name in deployment.cameras}
-    engines = {name: _engine(name, seen, now) for name in used_engines(deployment)}
+    spent = {**seen.spent, **kept.spent}
+    engines = {
+        name: _engine(name, seen, spent.get(name, ()), now) for name in used_engines(deployment)
+    }
     sinks = {name: _sink(name, seen, kept, now) for name in deployment.sinks}
     is_unseen = not deployment.queue.is_shared and not kept.reports
     notes = []
@@ -251,6 +276,7 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
             dead_letters=len(queues.jobs.dead_letters()),
             unowned=[p for p in range(queues.results.partitions) if p not in owned],
             server=list(queues.link.condition().values()),
+            spent=_spent(deployment, queues.spending, clock.now()),
         )
     except QueueError as error:
         return _QueueFacts(trouble=str(error))
@@ -284,6 +310,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),
             reports=_reports_in(store),
+            spent={} if deployment.queue.is_shared else _spent_in(deployment, store, clock.now()),
         )
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
@@ -297,6 +324,19 @@ def _reports_in(store: "SqlStore") -> list[Report]:
     except StoreError:
         return []  # a store of a release without reports
     return [report for report in reports if not report.is_last]
+
+
+def _spent(deployment: Deployment, spending: Spending, now: float) -> Spendings:
+    zone = deployment.site.timezone
+    limited = {n: deployment.engines[n].allowances(now, zone) for n in used_engines(deployment)}
+    return {name: spending.spent(name, limits) for name, limits in limited.items() if limits}
+
+
+def _spent_in(deployment: Deployment, store: "SqlStore", now: float) -> Spendings:
+    try:
+        return _spent(deployment, store.spending, now)
+    except StoreError:
+        return {}  # a store of a release without budgets
 
 
 def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
@@ -369,12 +409,22 @@ def _number(value: JsonValue) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _engine(name: str, seen: _QueueFacts, now: float) -> EngineStatus:
+def _engine(name: str, seen: _QueueFacts, spent: Sequence[Spent], now: float) -> EngineStatus:
+    budget = [
+        BudgetStatus(
+            one.allowance.period,
+            one.used,
+            one.allowance.most,
+            one.allowance.of,
+            one.allowance.ends_at,
+        )
+        for one in spent
+    ]
     if not seen.is_known:
-        return EngineStatus()
+        return EngineStatus(budget=budget)
     waiting = seen.waiting.get(name, Backlog(0, None))
     oldest_s = None if waiting.oldest is None else round(max(0.0, now - waiting.oldest), 3)
-    return EngineStatus(waiting.length, oldest_s)
+    return EngineStatus(waiting.length, oldest_s, budget)
 
 
 def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkStatus:

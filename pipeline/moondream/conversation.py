@@ -13,12 +13,11 @@ goes into the question:
 A single question without anything before it stays as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.moondream.errors import RequestError, TooLongError
-from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.skills.base import Language, need_words
 
 ChatRole = Literal["system", "user", "assistant"]
@@ -55,14 +54,13 @@ def question_of(
         ids = release.query_prompt(language.tokenizer, question)
     else:
         ids = release.text_only_prompt(language.tokenizer, question)
-    before = dims.prefix_len if has_picture else 0
-    room = dims.text.max_context - before - max(answer_tokens, 1)
-    tokens = len(Prompt(tuple(ids)).ids)
+    before, answer = dims.prefix_len if has_picture else 0, max(answer_tokens, 1)
+    room, tokens = dims.text.max_context - before - answer, len(ids)
     if tokens > room:
         raise TooLongError(
-            f"the conversation has {tokens} tokens, {tokens - room} too many: the model has "
-            f"{dims.text.max_context} positions, {before} of them for the picture and "
-            f"{max(answer_tokens, 1)} for the answer; leave out earlier turns or use fewer words",
+            f"the conversation has {tokens} tokens, {tokens - room} too many: of the model's "
+            f"{dims.text.max_context} positions {before} are for the picture and {answer} for the "
+            "answer; leave out earlier turns or use fewer words",
             tokens,
             room,
         )
@@ -70,28 +68,19 @@ def question_of(
 
 
 def chat_words(turns: Sequence[ChatTurn]) -> str:
-    """Return the turns as one text; the last one is the question."""
+    """Return the turns as one text; the last one is the question, and empty ones are left out."""
     *earlier, last = turns
-    if not earlier:
+    said = [turn for turn in earlier if turn.text.strip()]
+    if not said:
         return last.text
-    parts: list[str] = []
-    for turn in earlier:
-        text = turn.text.strip()
-        if not text:
-            continue
-        match turn.role:
-            case "system":
-                parts.append(text)
-            case "user":
-                parts.append(f"Question: {text}")
-            case "assistant":
-                parts.append(f"Answer: {text}")
-    if not parts:
-        return last.text
-    is_chat = any(turn.role != "system" for turn in earlier if turn.text.strip())
-    parts.append(f"Question: {last.text.strip()}" if is_chat else last.text.strip())
-    joined = parts[0]
-    for text in parts[1:]:
+    is_chat = any(turn.role != "system" for turn in said)
+    words = ""
+    for turn in (*said, last):
+        lead = _LEADS[turn.role] if is_chat else ""
         # An answer stands right below its question, and everything else apart.
-        joined += ("\n" if text.startswith("Answer: ") else "\n\n") + text
-    return joined
+        gap = "\n" if turn.role == "assistant" else "\n\n"
+        words += (gap if words else "") + lead + turn.text.strip()
+    return words
+
+
+_LEADS: Mapping[ChatRole, str] = {"system": "", "user": "Question: ", "assistant": "Answer: "}

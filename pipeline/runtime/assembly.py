@@ -5,15 +5,18 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.core.address import Address, masked
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
+from pipeline.core.engines import AsksElsewhere, Engine
 from pipeline.core.errors import EngineError
 from pipeline.core.events import JsonValue
 from pipeline.core.sinks import Sink
 from pipeline.core.sources import Source
+from pipeline.core.spending import Spending
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask, TaskConfig
@@ -27,6 +30,8 @@ from pipeline.rules.context import RuleContext
 from pipeline.rules.terms import terms_of
 from pipeline.sampling.camera import Camera, Looking
 
+NONE_RUNNING: Mapping[str, Engine] = MappingProxyType({})
+
 
 def plans_of(deployment: Deployment) -> list[CameraPlan]:
     """The judging plan of each camera."""
@@ -39,8 +44,14 @@ def engines_of(camera: CameraConfig) -> list[str]:
 
 
 def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
-    """The engines that cameras use, or `only` some of them; other engines are not started."""
-    used = {engine for camera in deployment.cameras.values() for engine in engines_of(camera)}
+    """The engines that cameras use, and those that stand in for them; or `only` some of these.
+
+    Other engines are not started.
+    """
+    used: set[str] = set()
+    for camera in deployment.cameras.values():
+        for engine in engines_of(camera):
+            used |= {engine, *deployment.fallbacks_of(engine)}
     wanted = used & set(only) if only else used
     return {name: config for name, config in deployment.engines.items() if name in wanted}
 
@@ -49,28 +60,60 @@ def lanes_of(
     deployment: Deployment,
     clock: Clock,
     only: Collection[str] = (),
-    but: Collection[str] = (),
+    running: Mapping[str, Engine] = NONE_RUNNING,
+    spending: Spending | None = None,
 ) -> list[EngineLane]:
-    """Start the engines, except those in `but`.
+    """Start the engines, except those that are `running`.
 
     If one cannot be started, stops the others and raises EngineError with its name and the reason.
+    `spending` is where workers count together what engines elsewhere cost.
     """
     cameras = snapshot_cameras(deployment)
-    lanes: list[EngineLane] = []
-    for name, config in used_engines(deployment, only).items():
-        if name in but:
-            continue
-        deadline_s = config.deadline.total_seconds()
+    started: dict[str, Engine] = {}
+
+    def start(name: str) -> Engine:
         try:
-            engine = config.build(clock)
+            engine = deployment.engines[name].build(clock)
         except EngineError as error:
-            for lane in lanes:
-                lane.engine.close()
             raise EngineError(f"engine {name!r} could not be started: {error}") from error
-        lanes.append(
-            EngineLane(name, engine, config.max_batch, deadline_s, cameras, config.cut_side)
+        if isinstance(engine, AsksElsewhere):
+            engine.name_as(name, deployment.site.timezone, spending)
+        return engine
+
+    def give_fallback(name: str, engine: Engine) -> None:
+        other = deployment.engines[name].falls_back_to
+        if other is None or not isinstance(engine, AsksElsewhere):
+            return
+        shared = started.get(other) or running.get(other)
+        if shared is not None:
+            engine.fall_back_to(other, shared, owned=False)
+            return
+        own = start(other)  # jobs of its own are answered elsewhere
+        engine.fall_back_to(other, own, owned=True)
+        give_fallback(other, own)
+
+    wanted = used_engines(deployment, only)
+    try:
+        for name in [name for name in wanted if name not in running]:
+            started[name] = start(name)
+        for name, engine in started.items():
+            give_fallback(name, engine)
+    except EngineError:
+        for engine in started.values():
+            engine.close()
+        raise
+    return [
+        EngineLane(
+            name,
+            started[name],
+            config.max_batch,
+            config.deadline.total_seconds(),
+            cameras,
+            config.cut_side,
         )
-    return lanes
+        for name, config in wanted.items()
+        if name in started
+    ]
 
 
 def snapshot_cameras(deployment: Deployment) -> frozenset[str]:
@@ -132,7 +175,7 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
     answered_by: dict[str, JsonValue] = {
         "task": _asked(config),
         "kind": type(config).__name__,
-        "engine": deployment.engines[config.engine or ""].identity(),
+        "engine": _identity(deployment, config.engine or ""),
         "masks": [[list(corner) for corner in mask] for mask in camera.sample.masks],
         "max_side": camera.sample.max_side,
     }
@@ -148,6 +191,13 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         scene=_scene(camera),
         stands=stands,
     )
+
+
+def _identity(deployment: Deployment, engine: str) -> JsonValue:
+    """What an engine's answers depend on: itself, and those that stand in for it."""
+    own = deployment.engines[engine].identity()
+    others = [deployment.engines[name].identity() for name in deployment.fallbacks_of(engine)]
+    return {"engine": own, "fallbacks": others} if others else own
 
 
 def _asked(config: TaskConfig) -> dict[str, JsonValue]:

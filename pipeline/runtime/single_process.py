@@ -51,7 +51,8 @@ class Run:
         self._ownership = ownership
         self._clock = ownership.clock
         self._queues = deployment.queue.build(self._clock)
-        context = StageContext(deployment, self._queues, self.metrics, self._clock)
+        spending = ownership.store.spending
+        context = StageContext(deployment, self._queues, self.metrics, self._clock, spending)
         self._inference = InferenceStage(context)
         self.store = ownership.store
         self._processing = ProcessingStage(context, self.store, record, ownership.proof)

@@ -169,7 +169,7 @@ def process_context_of(
     clock = SystemClock()
     deployment = file.deployment
     queues = shared_queues(deployment, clock)
-    context = StageContext(deployment, queues, Metrics(), clock)
+    context = StageContext(deployment, queues, Metrics(), clock, queues.spending)
     return ProcessContext(context, queues, http, stop, file, hang_up)
 
 

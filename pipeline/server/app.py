@@ -1,11 +1,18 @@
-"""The application: the frame around all routes."""
+"""The application: all routes within their frame."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from pipeline.server import health, usage
 from pipeline.server.errors import add_error_handlers
+from pipeline.server.frame import RequestFrame
 from pipeline.server.moondream import routes as moondream_routes
 from pipeline.server.openai import routes as openai_routes
 from pipeline.server.state import ServerState
+
+# What a page in a browser may send and read.
+_HEADERS = ["authorization", "content-type", "x-moondream-auth", "x-request-id"]
+_READABLE = ["x-request-id", "retry-after", "openai-processing-ms"]
 
 
 def create_app(state: ServerState) -> FastAPI:
@@ -15,4 +22,15 @@ def create_app(state: ServerState) -> FastAPI:
     add_error_handlers(app)
     app.include_router(openai_routes.router)
     app.include_router(moondream_routes.router)
+    app.include_router(usage.router)
+    app.include_router(health.router)
+    app.add_middleware(RequestFrame, state=state)
+    if state.settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(state.settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=_HEADERS,
+            expose_headers=_READABLE,
+        )
     return app

@@ -16,6 +16,7 @@ from pipeline.moondream.errors import MaskError
 from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.fetching import PictureRefused
 from pipeline.server.limits import GatePass
+from pipeline.server.metrics import count_request
 from pipeline.server.model_names import ServedSkill, exact_name
 from pipeline.server.state import ServerState, state_of
 from pipeline.server.streaming import KEEP_ALIVE_S, gone
@@ -270,7 +271,7 @@ class Visit:
         if self._pass is None:
             return
         facts, error = self.state.callers.model_facts, self.error
-        self._pass.finish(
+        entry = self._pass.finish(
             request_id=self.id,
             skill=self.skill,
             model="" if facts is None else exact_name(facts),
@@ -280,6 +281,7 @@ class Visit:
             bytes_in=self.bytes_in,
             costs=self.spent(),
         )
+        count_request(self.state.metrics, entry)
         self._pass.release()
 
 

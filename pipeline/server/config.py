@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.core.config import Config, PositiveDuration, all_left_out
 from pipeline.server.fetch_config import FetchConfig
+from pipeline.server.prices import LedgerConfig, PricesConfig
 
 LOOPBACK = "127.0.0.1"
 
@@ -80,6 +81,16 @@ class ServeConfig(Config):
         validate_default=True,
         description="Which pictures are fetched that callers name by their address; none by "
         "default.",
+    )
+    prices: PricesConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="What callers are charged, for `moonwatch usage`; nothing by default.",
+    )
+    ledger: LedgerConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="The list of all requests, of which the totals of each day are made.",
     )
     cors: tuple[str, ...] = Field(
         (), description="Origins whose pages may ask from a browser; none by default."

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,8 @@ logger = logging.getLogger(__name__)
 class ApiError(Exception):
     """Why a request is not answered, as its caller is told: one sentence, with no internals.
 
-    `param` is the field it is about. `retry_after_s` and `should_retry` say whether to try again.
+    `param` is the field it is about. `retry_after_s` and `should_retry` say whether to try again;
+    `also` are more headers of the answer.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class ApiError(Exception):
         code: str | None = None,
         retry_after_s: float | None = None,
         should_retry: bool | None = None,
+        also: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
         self.message = message
@@ -37,6 +40,7 @@ class ApiError(Exception):
         self.code = code
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
+        self.also = dict(also or {})
         super().__init__(message)
 
     def body(self) -> dict[str, Any]:
@@ -52,7 +56,7 @@ class ApiError(Exception):
 
     def headers(self) -> dict[str, str]:
         """When to try again, if that helps."""
-        headers = {}
+        headers = dict(self.also)
         if self.retry_after_s is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
             headers["retry-after-ms"] = str(max(1, math.ceil(self.retry_after_s * 1000)))

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
-from pipeline.core.accounts import AccountStore, LedgerEntry, Outcome
+from pipeline.core.accounts import AccountStore, LedgerEntry, RequestOutcome
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.private_files import make_folder, opened
@@ -306,7 +306,7 @@ def _entry(line: bytes) -> LedgerEntry | None:
     try:
         read = json.loads(line)
         made = {field.name: read[field.name] for field in fields(LedgerEntry)}
-        made["outcome"] = Outcome(made["outcome"])
+        made["outcome"] = RequestOutcome(made["outcome"])
     except (ValueError, TypeError, KeyError):
         return None
     for field in fields(LedgerEntry):

@@ -2,7 +2,8 @@
 
 Everything is decided from memory, in microseconds, so that the event loop never waits for the
 store. A thread follows the store: keys that were made, changed or revoked, and what all servers
-together took of the limits of a day. Requests a second and requests at once are counted in each process.
+together took of the limits of a day. Requests a second and requests at once are counted in each
+process.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import math
 import threading
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -25,7 +26,9 @@ from pipeline.core.accounts import (
     KeyRecord,
     KeyScope,
     LedgerEntry,
-    Outcome,
+    RequestOutcome,
+    UsageQuestion,
+    UsageSum,
     day_of,
 )
 from pipeline.core.clock import Clock
@@ -195,16 +198,24 @@ class KeyGate:
         pictures: int,
         client_host: str,
         scope: KeyScope = KeyScope.SERVE,
+        is_noted: bool = True,
     ) -> "GatePass":
-        """Let a request in and take its place; `async with` frees that. Raises ApiError."""
+        """Let a request in and take its place; `async with` frees that. Raises ApiError.
+
+        What asks nothing of the model need not be `is_noted` in the ledger.
+        """
         key = self.identify(authorization, moondream_auth, client_host=client_host, scope=scope)
         now, monotonic = self._clock.now(), self._clock.monotonic()
         day = day_of(now)
         with self._lock:
             standing = self._standing_of(key, monotonic)
-            self._check_running(key, standing)
-            self._check_rate(key, standing)
-            self._check_day(key, pictures, now)
+            try:
+                self._check_running(key, standing)
+                self._check_rate(key, standing)
+                self._check_day(key, pictures, now)
+            except ApiError as error:
+                error.also = self._headers(key, standing, now)
+                raise
             if key.limits.requests_per_second is not None:
                 standing.tokens -= 1
             standing.running += 1
@@ -212,7 +223,11 @@ class KeyGate:
             self.let_in[key.name] += 1
             self._used[key.id] = now
             headers = self._headers(key, standing, now)
-        return GatePass(self, key, self._clock, pictures, day, headers)
+        return GatePass(self, key, self._clock, pictures, day, headers, is_noted=is_noted)
+
+    def usage(self, question: UsageQuestion) -> Sequence[UsageSum]:
+        """Accounts added up, which may take a moment. Raises StoreError."""
+        return self._accounts.usage(question)
 
     def leave(self, name: str) -> None:
         """For passes: free a place."""
@@ -324,6 +339,7 @@ class KeyGate:
             "authentication_error",
             code="invalid_api_key",
             should_retry=False,
+            also={"www-authenticate": "Bearer"},
         )
 
     def _slow_down(self, client_host: str) -> None:
@@ -478,6 +494,8 @@ class GatePass:
         pictures: int,
         day: int,
         headers: Mapping[str, str],
+        *,
+        is_noted: bool = True,
     ) -> None:
         self.key = key
         self.entry: LedgerEntry | None = None
@@ -490,6 +508,7 @@ class GatePass:
         self._since = clock.monotonic()
         self._headers = headers
         self._is_inside = True
+        self._is_noted = is_noted
 
     @property
     def key_name(self) -> str:
@@ -519,21 +538,23 @@ class GatePass:
         """
         if self.entry is not None:
             return self.entry
-        outcome = Outcome.DONE
+        outcome = RequestOutcome.DONE
         if is_cancelled:
-            outcome, status = Outcome.CANCELLED, 499
+            outcome, status = RequestOutcome.CANCELLED, 499
         elif status >= 400:
-            outcome = Outcome.FAILED
+            outcome = RequestOutcome.FAILED
         pictures = self._pictures
-        if outcome is Outcome.FAILED or (is_cancelled and (costs is None or not costs.crops)):
+        if outcome is RequestOutcome.FAILED or (
+            is_cancelled and (costs is None or not costs.crops)
+        ):
             pictures = 0
         cost = tokens = 0
-        if costs is not None and outcome is not Outcome.FAILED:
+        if costs is not None and outcome is not RequestOutcome.FAILED:
             tokens = costs.prompt_tokens + costs.completion_tokens
             cost = self._gate.prices.cost(
                 pictures, costs.image_tokens, costs.prompt_tokens, costs.completion_tokens
             )
-        elif outcome is Outcome.DONE:
+        elif outcome is RequestOutcome.DONE:
             cost = self._gate.prices.cost(pictures, 0, 0, 0)
         self.entry = LedgerEntry(
             id=_new_id(self._at),
@@ -581,7 +602,7 @@ class GatePass:
         trace: TracebackType | None,
     ) -> None:
         self.release()
-        if self.entry is None:
+        if self.entry is None and self._is_noted:
             # Whoever forgot to finish it: it was a request all the same.
             status = error.status if isinstance(error, ApiError) else 500
             code = error.code or "" if isinstance(error, ApiError) else ""

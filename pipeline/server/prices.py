@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from pipeline.core.config import Config
+from pipeline.core.config import Config, PositiveDuration, parse_duration
 
 BILLION: Final = 10**9
 _HIGHEST = Decimal(100_000)
@@ -71,13 +71,15 @@ class PricesConfig(Config):
         return int(cost)
 
 
-def as_money(cost: int) -> Decimal:
+class LedgerConfig(Config):
+    """The list of all requests, of which the totals of each day are made."""
+
+    keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("400d"))
+    """How long each request is kept; the totals of each day are kept without end."""
+
+
+def as_money(cost: int) -> str:
     """Billionths as an exact amount, without needless zeros but with two digits at least."""
-    exact = Decimal(cost).scaleb(-9)
-    short = exact.normalize()
-    return exact.quantize(Decimal("0.01")) if _places(short) < 2 else short
-
-
-def _places(amount: Decimal) -> int:
-    exponent = amount.as_tuple().exponent
-    return -exponent if isinstance(exponent, int) else 0
+    whole, rest = divmod(abs(cost), BILLION)
+    digits = f"{rest:09}".rstrip("0").ljust(2, "0")
+    return f"{'-' if cost < 0 else ''}{whole}.{digits}"

@@ -1,6 +1,6 @@
 """What all routes share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -9,6 +9,7 @@ from pipeline.inference.callers import Callers
 from pipeline.server.config import ServeConfig
 from pipeline.server.limits import KeyGate
 from pipeline.server.pictures import PictureReader
+from pipeline.server.work import WorkInHand
 from pipeline.telemetry.metrics import Metrics
 
 
@@ -22,6 +23,7 @@ class ServerState:
     settings: ServeConfig
     metrics: Metrics
     clock: Clock
+    work: WorkInHand = field(default_factory=WorkInHand)
 
 
 def state_of(request: Request) -> ServerState:

@@ -120,6 +120,23 @@ class Metrics:
         "engine",
         "provider",
     )
+    engine_requests = _CounterOf(
+        "Requests to an engine elsewhere: answered, refused (that request alone), failed or "
+        "repeated; spared while it is left alone, or unpaid as its budget is spent.",
+        "engine",
+        "outcome",
+    )
+    engine_reachable = _Measured(
+        "1 while an engine elsewhere can be asked, 0 while it is left alone or its budget is "
+        "spent.",
+        "engine",
+    )
+    engine_budget_left = _Measured(
+        "What is left of an engine's budget in this hour or day.", "engine", "period"
+    )
+    tasks_stood_in = _CounterOf(
+        "Tasks that the `fallback` of an engine elsewhere was asked in its place.", "engine"
+    )
     queue_length = _Measured("Jobs waiting.", "engine")
     queue_oldest_seconds = _Measured("Age of the oldest waiting frame, in seconds.", "engine")
     frame_age_seconds = _Spread(
@@ -164,6 +181,38 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     sink_behind = _Measured("Events waiting for a sink.", "sink")
+    server_responses = _CounterOf(
+        "HTTP answers of the model server, by route and status; 499 is a client that left.",
+        "route",
+        "status",
+    )
+    server_requests = _CounterOf(
+        "Requests to the model by skill, name of the key and status; 499 is a client that left.",
+        "skill",
+        "key",
+        "status",
+    )
+    server_pictures = _CounterOf("Pictures that callers asked about.", "key")
+    server_crops = _CounterOf("Parts of callers' pictures that the model looked at.", "key")
+    server_tokens = _CounterOf(
+        "Tokens of callers' requests: of pictures, texts, reasoning and answers.", "key", "kind"
+    )
+    server_seconds = _Spread(
+        "Seconds from a request's arrival to the end of its answer.",
+        "skill",
+        buckets=LATENCY_BUCKETS,
+    )
+    server_queue_seconds = _Spread(
+        "Seconds that a request waited for the model.", "skill", buckets=LATENCY_BUCKETS
+    )
+    server_first_token_seconds = _Spread(
+        "Seconds from putting a request in line to the first token of its answer.",
+        "skill",
+        buckets=LATENCY_BUCKETS,
+    )
+    server_waiting = _Measured("Requests of callers that wait for the model.")
+    server_running = _Measured("Requests of callers that the model is working on.")
+    server_overloads = _CounterOf("Requests refused because the model had too much to do.")
     stage_restarts = _Measured("Times `run` has restarted a stage's process.", "stage")
 
     def __init__(self) -> None:

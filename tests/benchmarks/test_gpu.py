@@ -20,7 +20,7 @@ from benchmarks.gpu import correctness as right
 from benchmarks.gpu import throughput
 from benchmarks.gpu.against import ReportError, against, check_same_card
 from benchmarks.gpu.bench import NO_TIME, ON_A_CPU, Bench
-from benchmarks.gpu.correctness import gave_wrong_answers, is_right
+from benchmarks.gpu.correctness import ON_CUDA_ALONE, gave_wrong_answers, is_right
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.running import Allowance, GpuSection, run_sections
 from benchmarks.gpu.table import MOST_LINES, page, summary
@@ -282,7 +282,8 @@ def test_a_wrong_answer_is_exit_code_1(
     assert (refused["ok"], refused["captures"]) == (not harm, 0)
     assert refused["failures"] > 0
     assert checks["graphs_against_eager_mixes"]["ok"]
-    assert checks["golden_float16_first_bins"] == {"skipped": "needs CUDA"}
+    for name in ON_CUDA_ALONE:
+        assert checks[name] == {"skipped": "needs CUDA"}
     said = capsys.readouterr().out
     assert ("WRONG: 3 of 4; AssertionError: " in said) == harm
     assert set(read(path)) & set(KEYS) == {"machine", "correctness"}
@@ -506,7 +507,8 @@ def test_every_section_has_its_figures(tmp_path: Path) -> None:
     assert '"time"' not in text
     report = read(path)
     checks = report["correctness"]
-    assert checks.pop("golden_float16_first_bins") == {"skipped": "needs CUDA"}
+    for name in ON_CUDA_ALONE:
+        assert checks.pop(name) == {"skipped": "needs CUDA"}
     assert all(check["ok"] for check in checks.values())
     for name in ("golden_float32_eager", "golden_float32_graphs"):
         assert (checks[name]["equal"], checks[name]["of"]) == (111, 111)

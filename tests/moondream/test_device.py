@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_leaves
 from pipeline.moondream.batch.plan import yes_no_tokens
 from pipeline.moondream.device.cache import KvCache, plan_cache
 from pipeline.moondream.device.cycle import Cycle, Program
-from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
+from pipeline.moondream.device.encoding import Encoder
+from pipeline.moondream.device.prefill import PassShape, Prefills, PrefixBatch, PromptRow, prefill
 from pipeline.moondream.device.reads import TokenReader
 from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.network.network import Network
@@ -199,3 +200,33 @@ def test_prompts_are_read_on_one_device(network: Network, monkeypatch: pytest.Mo
             assert hidden.device.type == "meta"
             assert hidden.shape == (78, TINY.text.dim)
             assert hidden.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        PassShape(2, 2, 16, is_paired=True, following=True),
+        PassShape(2, 4, 16, is_paired=False, following=True),
+        PassShape(2, 4, 16, is_paired=False, following=None),
+        PassShape(0, 4, 32, is_paired=False, following=True),
+        PassShape(0, 1, 16, is_paired=False, following=False),
+    ],
+)
+def test_no_pass_waits_for_the_host(network: Network, shape: PassShape) -> None:
+    """Whatever its prompts follow, a pass of one shape does the same each time, on the device."""
+    with torch.inference_mode():
+        prefills = Prefills(network, cache_of(network, "meta"), lambda work: work, PAGES)
+        with NoCopies(), OneDevice() as watch:
+            prefills.run(shape)
+    assert watch.n_operations > 50
+
+
+def test_no_run_of_the_encoder_waits_for_the_host(network: Network) -> None:
+    """Pictures of one crop and of several are encoded by the device alone."""
+    with torch.inference_mode():
+        encoder = Encoder(network, 16, lambda work: work, PAGES)
+        for tilings in (((1, 1),) * 3, ((1, 1), (2, 3))):
+            encoder.run(tilings)  # what is made of a tiling once is kept
+            with NoCopies(), OneDevice() as watch:
+                encoder.run(tilings)
+            assert watch.n_operations > 20

@@ -189,7 +189,10 @@ numbers = st.one_of(
         st.integers(1, 99),
     ),
 )
-leaves = strings | numbers | st.sampled_from([{"type": "boolean"}, {"type": "null"}, {"const": 3}])
+others: st.SearchStrategy[Schema] = st.sampled_from(
+    [{"type": "boolean"}, {"type": "null"}, {"const": 3}]
+)
+leaves: st.SearchStrategy[Schema] = st.one_of(strings, numbers, others)
 
 
 def objects(inner: st.SearchStrategy[Schema]) -> st.SearchStrategy[Schema]:

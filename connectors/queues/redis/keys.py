@@ -148,6 +148,13 @@ KINDS = (
         "one",
     ),
     Kind(
+        "spent",
+        "string",
+        "`engine:hour|day:begin`: what an engine elsewhere has cost since then, in UTC seconds",
+        Life.EXPIRES,
+        "two for each engine with a budget, of this hour and day and of those before",
+    ),
+    Kind(
         "bell",
         "stream",
         "`room:lane`, `room:results:partition`: rung for those who wait for room",

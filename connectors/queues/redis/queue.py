@@ -10,6 +10,7 @@ from connectors.queues.redis.limits import Limits
 from connectors.queues.redis.membership import RedisAgreement, RedisPresence, RedisRequests
 from connectors.queues.redis.pictures import Codec, RedisShelf
 from connectors.queues.redis.results import RedisResults
+from connectors.queues.redis.spending import RedisSpending
 from pipeline.core.clock import Clock
 from pipeline.core.queues import Queues
 
@@ -25,6 +26,7 @@ class RedisQueues(Queues):
     presence: RedisPresence
     agreement: RedisAgreement
     requests: RedisRequests
+    spending: RedisSpending
     link: Link
 
     def of_camera(self, camera: str, token: int) -> Queues:
@@ -51,5 +53,6 @@ def build(target: Target, limits: Limits, codec: Codec, clock: Clock) -> RedisQu
         presence=RedisPresence(link),
         agreement=RedisAgreement(link),
         requests=RedisRequests(link),
+        spending=RedisSpending(link),
         link=link,
     )

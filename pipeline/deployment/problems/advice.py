@@ -78,6 +78,7 @@ def idle_engines(checked: Checked) -> Iterator[Problem]:
     used = {task.engine for _, task in checked.tasks() if task.engine}
     for _, task in checked.tasks():
         used.update(() if task.engine else able_engines(deployment, task))
+    used.update(e.falls_back_to for e in deployment.engines.values() if e.falls_back_to)
     if checked.broken or "engines" not in deployment.model_fields_set:
         return
     for name in deployment.engines:

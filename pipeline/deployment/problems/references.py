@@ -118,6 +118,26 @@ def unanswerable_tasks(checked: Checked) -> Iterator[Problem]:
             yield Problem(dotted(path), f"engine {task.engine!r} cannot answer this: {why}")
 
 
+def impossible_fallbacks(checked: Checked) -> Iterator[Problem]:
+    """Engines that stand in for others and do not exist, lead back, or cannot answer the tasks."""
+    engines = checked.deployment.engines
+    known = checked.names(engines, "engines")
+    for name, engine in engines.items():
+        other, path = engine.falls_back_to, ("engines", name, "fallback")
+        if other is not None and other not in known:
+            yield _problem(path, f"there is no engine {other!r}", other, known)
+        elif name in (chain := checked.deployment.fallbacks_of(name)):
+            way = " to ".join([name, *chain])
+            yield Problem(dotted(path), f"leads back to itself ({way}); the last needs none")
+    for task_path, task in checked.tasks():
+        for other in checked.deployment.fallbacks_of(task.engine or ""):
+            if why := engines[other].problem_with(task):
+                yield Problem(
+                    dotted(task_path),
+                    f"engine {other!r}, the fallback of {task.engine!r}, cannot answer this: {why}",
+                )
+
+
 def open_engines(checked: Checked) -> Iterator[Problem]:
     """Tasks without an engine that several engines, or none, could answer."""
     if any(path[0] == "engines" for path in checked.broken):
@@ -335,6 +355,7 @@ _CHECKS: tuple[Check, ...] = (
     impossible_renames,
     missing_engines,
     unanswerable_tasks,
+    impossible_fallbacks,
     open_engines,
     yes_no_questions,
     missing_tasks,

@@ -141,6 +141,11 @@ class MoondreamEngine:
         self._line.start()
         return MoondreamCallers(self, calls, facts, self._model.language)
 
+    @property
+    def failure(self) -> str | None:
+        """Why it has stopped by itself, and answers nothing any more; None if it has not."""
+        return self._line.failure
+
     def trouble(self) -> str | None:
         """Why the model cannot be said to answer, in a sentence; None when it does."""
         if self._line.is_closed:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.engines import Engine
     from pipeline.core.events import JsonValue
     from pipeline.core.machine import Lack
+    from pipeline.core.spending import Allowance
 
 
 def snapshots(model: str) -> list[Path]:
@@ -67,6 +68,15 @@ class EngineConfigBase(Config):
         return 640
 
     @property
+    def falls_back_to(self) -> str | None:
+        """The engine that answers what this one cannot, by its name; None without one."""
+        return None
+
+    def allowances(self, now: float, timezone: str) -> "list[Allowance]":
+        """What it may cost in this hour and day of the site; nothing where there is no limit."""
+        return []
+
+    @property
     def looks_at_parts(self) -> str | None:
         """The setting by which it already looks at parts of each picture; None without one."""
         return None
@@ -78,6 +88,12 @@ class EngineConfigBase(Config):
     def lacks_for(self, task: Task) -> "Iterable[Lack]":
         """What this machine lacks for a task, where only files that are here can say."""
         return ()
+
+    def probe(self) -> "Iterable[str] | None":
+        """Try what it needs from elsewhere: what is wrong, as sentences; None if there is nothing
+        to try.
+        """
+        return None
 
     @abstractmethod
     def build(self, clock: "Clock | None" = None) -> "Engine":

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.core.address import Address, Secret, scheme_check
 from pipeline.core.config import Config, PositiveDuration
 from pipeline.core.machine import Lack, unreadable_file
+from pipeline.core.spending import Allowance, Period, allowance
 from pipeline.core.tasks import Detect, Point, Task
 from pipeline.inference.engines.base import EngineConfigBase
 
@@ -189,6 +190,22 @@ class RemoteConfig(EngineConfigBase):
     def cut_side(self) -> int:
         """The side of a crop, for Moondream; what most nets have for others."""
         return _CROP_SIDE if self.api == "moondream" else super().cut_side
+
+    @property
+    def falls_back_to(self) -> str | None:
+        """The engine that answers what this one cannot, by its name; None without one."""
+        return self.fallback
+
+    def allowances(self, now: float, timezone: str) -> list[Allowance]:
+        """What its budget allows in the hour and day of the site that contain `now`."""
+        budget = self.budget
+        if budget is None:
+            return []
+        limits: tuple[tuple[Period, int | None], ...]
+        limits = (("hour", budget.per_hour), ("day", budget.per_day))
+        return [
+            allowance(period, most, now, timezone, budget.of) for period, most in limits if most
+        ]
 
     @property
     def is_instructing(self) -> bool:

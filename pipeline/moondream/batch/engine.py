@@ -114,14 +114,16 @@ class MoondreamBatcher:
         )
         self._keeps_pictures = options.keep_pictures
         reader = TokenReader(language.release.ids, *yes_no_tokens(language), network.device)
+        pictures_ahead = options.pictures_per_prefill or (
+            PICTURES_CUDA if is_cuda else PICTURES_HOST
+        )
         limits = RunnerLimits(
             max_batch=max_batch,
             crops_per_chunk=options.crops_per_chunk or (CROPS_CUDA if is_cuda else CROPS_HOST),
+            pictures_per_prefill=pictures_ahead,
         )
         self.max_batch = max_batch
-        self._pictures_ahead = options.pictures_per_prefill or (
-            PICTURES_CUDA if is_cuda else PICTURES_HOST
-        )
+        self._pictures_ahead = pictures_ahead
         self.kernels = kernels or load_kernels(
             network.dims, network.device, network.dtype, options.kernels
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.moondream.batch.strands import LANES, PictureState, Strand
 from pipeline.moondream.device.cache import KvCache, blocks_for
 from pipeline.moondream.device.cycle import PREPARED, Cycle, Program
+from pipeline.moondream.device.encoding import Encoder
 from pipeline.moondream.device.graphs import (
     Capture,
     GraphCounts,
@@ -23,7 +24,7 @@ from pipeline.moondream.device.graphs import (
 )
 from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
 from pipeline.moondream.device.pages import PictureKey, PicturePage
-from pipeline.moondream.device.prefill import PrefixBatch, PromptRow, prefill
+from pipeline.moondream.device.prefill import Prefills, PrefixBatch, PromptRow
 from pipeline.moondream.device.reads import (
     N_FIELDS,
     N_LIKELY,
@@ -36,7 +37,7 @@ from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape,
 from pipeline.moondream.device.stages import Stages
 from pipeline.moondream.network.layers import to_device
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.network.vision import Tiles
+from pipeline.moondream.network.text import plain_add_norm
 from pipeline.moondream.pictures.crops import crop_count, make_crops, tiling, to_rgb
 from pipeline.moondream.pictures.uploads import PictureUploads
 
@@ -51,6 +52,7 @@ class RunnerLimits:
 
     max_batch: int
     crops_per_chunk: int
+    pictures_per_prefill: int
 
 
 class Runner:
@@ -68,7 +70,6 @@ class Runner:
     ) -> None:
         """Without `uploads` pictures are cut where they are met, and the device's work waits."""
         self._network, self._cache, self._reader = network, cache, reader
-        self._crops_per_chunk = limits.crops_per_chunk
         row_blocks = blocks_for(network.dims.text.max_context)
         hidden_BC = torch.zeros(
             limits.max_batch + 1, network.dims.text.dim, device=network.device, dtype=network.dtype
@@ -81,18 +82,26 @@ class Runner:
             capture,
             ladder if kernels.attend is None else ladder_of_rows,
         )
+        pictures = min(limits.pictures_per_prefill, n_pages)
+        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures)
+        self._prefills = Prefills(
+            network, cache, capture, pictures, kernels.add_norm or plain_add_norm
+        )
         self._uploads = uploads
         self.stages = Stages(network.device)
 
     def graph_counts(self) -> GraphCounts:
-        """Return how many cycles ran as captured graphs, and what became of the others."""
-        return self._cycles.counts()
+        """Return how much ran as captured graphs, and what became of the rest."""
+        counts = self._cycles.counts().with_prepared(self._prefills.counts())
+        return counts.with_prepared(self._encoder.counts())
 
     def capture_graphs(self) -> None:
-        """Run the usual cycles without rows, in all their sizes, so that they are captured.
+        """Run what is usual without pictures and rows, in all its sizes, so that it is captured.
 
         The largest come first: what they need of memory serves all others.
         """
+        self._encoder.warm_up()
+        self._prefills.warm_up()
         for shape in reversed(self._cycles.rungs):
             self._buffers.upload([], shape)
             for program in PREPARED:
@@ -146,7 +155,7 @@ class Runner:
         prefixes = self._encode(new) if new else None
         with self.stages.timed("prefill"):
             rows = [_prompt_row(strand) for strand in strands]
-            hidden_TC = prefill(self._network, self._cache, prefixes, rows)
+            hidden_TC = self._prefills(prefixes, rows)
             reads = self._read_prompts(strands, hidden_TC, meanwhile)
         for page in new:
             page.is_filled = True
@@ -206,19 +215,14 @@ class Runner:
         """Return the tokens of cut pictures; crops of all go through the encoder in chunks."""
         with self.stages.timed("vision"):
             pixels: list[Tensor] = []
-            tiles: list[Tiles] = []
-            first = 0
+            tilings: list[tuple[int, int]] = []
             for picture in new.values():
                 assert picture.crops is not None
                 if picture.cut is not None:
                     picture.cut.precede([picture.crops.pixels])
                 pixels.append(picture.crops.pixels)
-                tiles.append(Tiles(first, picture.crops.rows, picture.crops.cols))
-                first += len(picture.crops.pixels)
-            vision = self._network.vision
-            chunks = torch.split(torch.cat(pixels), self._crops_per_chunk)
-            features_NSE = torch.cat([vision.encode(chunk) for chunk in chunks])
-            tokens_PSC = vision.project(features_NSE, tiles)
+                tilings.append((picture.crops.rows, picture.crops.cols))
+            tokens_PSC = self._encoder(pixels, tilings)
             for picture in new.values():
                 picture.crops = picture.cut = None
         return PrefixBatch(tokens_PSC, [page.place for page in new])

@@ -9,11 +9,12 @@ fixed addresses and never waits for the host.
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Generic, TypeVar
 
 import torch
 
@@ -52,7 +53,9 @@ class GraphCounts:
     """What became of all cycles since loading: `replays` + `eager` is how many there were.
 
     `captures` succeeded and took `capture_seconds`, with those that failed (`failures`);
-    `evictions` are captures given up for newer ones.
+    `evictions` are captures given up for newer ones. These count runs of the encoder and prefills
+    too, of which `prepared_replays` were replayed and `prepared_eager` ran as they are, though they
+    could have been captured.
     """
 
     replays: int = 0
@@ -61,6 +64,21 @@ class GraphCounts:
     capture_seconds: float = 0.0
     evictions: int = 0
     failures: int = 0
+    prepared_replays: int = 0
+    prepared_eager: int = 0
+
+    def with_prepared(self, other: "GraphCounts") -> "GraphCounts":
+        """Return these counts of cycles with those of what comes before them."""
+        return GraphCounts(
+            self.replays,
+            self.eager,
+            self.captures + other.captures,
+            self.capture_seconds + other.capture_seconds,
+            self.evictions + other.evictions,
+            self.failures + other.failures,
+            self.prepared_replays + other.replays,
+            self.prepared_eager + other.eager,
+        )
 
 
 # torch captures one graph at a time in a process: it waits for the whole device first, which spoils
@@ -283,6 +301,100 @@ class _FailedCapture:
     def is_due(self) -> bool:
         """Whether it is time to try again."""
         return self.tries < MAX_TRIES and self.cycles > RETRY_AFTER
+
+
+# Graphs of pieces that come in many sizes are kept up to so many, and each is made when its size is
+# met for the second time: one that comes only once would cost more than it saves.
+MAX_KEYED_GRAPHS = 64
+MEETINGS = 2
+MANY_KEYS = 4096  # when so many sizes were met, counting starts over
+
+K = TypeVar("K", bound=Hashable)
+
+
+class KeyedGraphs(Generic[K]):
+    """Runs work of many sizes, each captured right after its second run and then replayed.
+
+    The work reads and writes fixed addresses, and depends on nothing but its key and what lies
+    there. A capture that fails costs this one graph: the work of its key goes on as it is.
+    """
+
+    def __init__(self, run: Callable[[K], None], capture: Capture, name: str) -> None:
+        """`name` is what the work is called where a failure is told."""
+        self._run, self._capture, self._name = run, capture, name
+        self._captured: OrderedDict[K, Work] = OrderedDict()
+        self._met: Counter[K] = Counter()
+        self._refused: dict[K, _FailedCapture] = {}
+        self._said: set[type[RuntimeError]] = set()
+        self._counts = GraphCounts()
+
+    def counts(self) -> GraphCounts:
+        """Return what became of the runs so far."""
+        return self._counts
+
+    def __call__(self, key: K) -> None:
+        """Do the work of a key once."""
+        replay = self._captured.get(key)
+        if replay is not None:
+            self._captured.move_to_end(key)
+            replay()
+            self._count(replays=1)
+            return
+        self._run(key)
+        self._count(eager=1)
+        refusal = self._refused.get(key)
+        if refusal is not None:
+            if refusal.has_waited():
+                self._keep(key)
+            return
+        if len(self._met) > MANY_KEYS:
+            self._met.clear()
+        self._met[key] += 1
+        if self._met[key] >= MEETINGS:
+            self._keep(key)
+
+    def warm_up(self, key: K) -> None:
+        """Do the work of a key and capture it; a lack of memory costs this graph alone."""
+        try:
+            self._run(key)
+        except torch.OutOfMemoryError as error:
+            self._refuse(key, error)
+            return
+        self._keep(key)
+
+    def _keep(self, key: K) -> None:
+        started = perf_counter()
+        try:
+            self._captured[key] = self._capture(lambda: self._run(key))
+        # torch raises RuntimeError for whatever cannot be captured, and for a lack of memory.
+        except RuntimeError as error:
+            self._refuse(key, error)
+            return
+        finally:
+            self._count(capture_seconds=perf_counter() - started)
+        self._refused.pop(key, None)
+        evicted = len(self._captured) > MAX_KEYED_GRAPHS
+        if evicted:
+            gone, _ = self._captured.popitem(last=False)
+            self._met.pop(gone, None)
+        self._count(captures=1, evictions=int(evicted))
+
+    def _refuse(self, key: K, error: RuntimeError) -> None:
+        self._count(failures=1)
+        self._refused.setdefault(key, _FailedCapture()).again()
+        if type(error) in self._said:
+            return
+        self._said.add(type(error))
+        _log.warning(
+            "capturing %s as a CUDA graph failed (%s), so it runs without one; further failures of "
+            "this kind are only counted. The reason: %s: %s",
+            self._name, key, type(error).__name__, error,
+        )  # fmt: skip
+
+    def _count(self, **more: float) -> None:
+        had = self._counts
+        changed = {name: getattr(had, name) + count for name, count in more.items()}
+        self._counts = replace(had, **changed)
 
 
 def _row_counts(most: int) -> list[int]:

@@ -6,12 +6,19 @@ Pages in use lie at the low end, so that a step which reads the lowest few reads
 """
 
 import hashlib
+import os
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Bytes of a picture that one thread hashes, about a fifth of a millisecond, and how many of them.
+HASHED_AT_ONCE = 1 << 18
+HASHERS = 8
 
 
 class PictureKey(NamedTuple):
@@ -25,9 +32,29 @@ class PictureKey(NamedTuple):
 
     @classmethod
     def of(cls, rgb: NDArray[np.uint8], rows: int, cols: int) -> "PictureKey":
-        """Return the key of contiguous pixels (H, W, 3) that are cut into `rows` x `cols` crops."""
-        digest = hashlib.sha256(rgb.reshape(-1).data).digest()
+        """Return the key of contiguous pixels (H, W, 3) that are cut into `rows` x `cols` crops.
+
+        Pixels of a large picture are hashed in parts, several at a time: hashing one after the
+        other takes milliseconds, in which a GPU has nothing to do.
+        """
+        pixels = rgb.reshape(-1)
+        parts = [
+            pixels[start : start + HASHED_AT_ONCE]
+            for start in range(0, len(pixels), HASHED_AT_ONCE)
+        ]
+        digests = _hashers().map(_digest, parts) if len(parts) > 1 else map(_digest, parts)
+        digest = hashlib.sha256(b"".join(digests)).digest()
         return cls(digest, rgb.shape[0], rgb.shape[1], rows, cols)
+
+
+def _digest(part: NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(part.data).digest()
+
+
+@lru_cache(maxsize=1)
+def _hashers() -> ThreadPoolExecutor:
+    """Return threads that hash: Python lets others run meanwhile."""
+    return ThreadPoolExecutor(min(HASHERS, os.cpu_count() or 1), "picture-hash")
 
 
 @dataclass(slots=True, eq=False)

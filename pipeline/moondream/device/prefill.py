@@ -1,24 +1,42 @@
 """Prefixes of new pictures and prompts of any pictures, in one pass through the language model.
 
 Every picture's prefix sees itself both ways and nothing else; every prompt sees its picture's
-prefix and itself up to each token. Knows nothing of skills. Letters: P pages, S positions of a
-prefix (730), T tokens, R prompts, J longest prompt, Q prompt tokens of a page, K key heads,
-G query heads of a key head, D head width, C width.
+prefix and itself up to each token. Where each new picture has one prompt, as is usual, a prompt
+lies right behind its prefix, and keys are read where they were computed; otherwise all prefixes lie
+before all prompts, and each prompt's keys are put together from its picture's page and its own.
+Everything but sizes is data on the device, so a pass can be captured. Knows nothing of skills.
+Letters: P new pictures, S positions of a prefix (730), R prompts, J tokens of the longest prompt,
+N prompt tokens, T all tokens, K key heads, H query heads, D head width, C width, E of all heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pipeline.moondream.device.attention import HIDDEN_SCORE, Partial, merge, partial_attention
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
-from pipeline.moondream.device.decode import lanes_as_queries, queries_as_cells
+from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
 from pipeline.moondream.network.layers import long_range, to_device
 from pipeline.moondream.network.network import Network
+from pipeline.moondream.network.text import AddNorm, plain_add_norm, turn_in_place
 from pipeline.moondream.prompts import Prompt
+
+# Rows of a mask start at multiples of so many numbers, as its kernels want.
+MASK_STEP = 8
+# Where a pass is captured, how many tokens prompts are filled up to, and how many prompts there
+# are, unless they are one for each new picture. Longer prompts, and more tokens in all, are read as
+# they are.
+TOKENS_OF_PROMPTS = (16, 32, 64, 128)
+NUMBERS_OF_PROMPTS = (1, 2, 4, 8, 16, 24, 32, 48, 64)
+MOST_TOKENS = 4096
+# Captured when the engine is made, where there is room for so many: new pictures with one prompt.
+PREPARED_PICTURES = (16, 12, 8, 4, 3, 2, 1)
+PREPARED_TOKENS = (16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +56,200 @@ class PrefixBatch:
     pages: Sequence[int]
 
 
+class PassShape(NamedTuple):
+    """The sizes of a pass: new pictures, prompts, tokens of each prompt.
+
+    `is_paired`: each new picture has one prompt, in the same order. `following`: whether all
+    prompts follow a page, or none, or some (None).
+    """
+
+    pages: int
+    prompts: int
+    longest: int
+    is_paired: bool
+    following: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a pass reads: tensors on the device, of sizes that its shape says.
+
+    `padded_N` says where each token stands among prompts that are filled up to the longest; None
+    where they are as long as that.
+    """
+
+    tokens_PSC: Tensor | None
+    prompt_NC: Tensor
+    page_P: Tensor
+    page_R: Tensor
+    alone_R: Tensor
+    position_N: Tensor
+    block_N: Tensor
+    slot_N: Tensor
+    padded_N: Tensor | None = None
+
+
 def prefill(
-    network: Network, cache: KvCache, prefixes: PrefixBatch | None, rows: Sequence[PromptRow]
+    network: Network,
+    cache: KvCache,
+    prefixes: PrefixBatch | None,
+    rows: Sequence[PromptRow],
+    add_norm: AddNorm = plain_add_norm,
 ) -> Tensor:
-    """Fill pages and blocks and return the hidden states (T, C) of all prompt tokens in a row."""
-    device, dims = network.device, network.dims
-    n_pages = 0 if prefixes is None else len(prefixes.pages)
-    place = _places(rows, dims.prefix_len, device)
-    x_TC = _embed_prompts(network, rows)
-    position_T = place.position_T
-    if prefixes is not None:
-        bos_PSC = network.text.embed(to_device([network.bos], device))
-        prefix_PSC = torch.cat(
-            [bos_PSC.expand(n_pages, 1, -1), prefixes.tokens_PSC.to(x_TC.dtype)], dim=1
+    """Fill pages and blocks and return the hidden states (N, C) of all prompt tokens in a row."""
+    device = network.device
+    lengths = [len(row.prompt.ids) for row in rows]
+    longest = max(lengths)
+    is_even = min(lengths) == longest
+    pages = [] if prefixes is None else list(prefixes.pages)
+    shape = PassShape(
+        len(pages), len(rows), longest, is_even and _are_paired(pages, rows), _following(rows)
+    )
+    table = [
+        (position, block, slot)
+        for row in rows
+        for position, block, slot in _places(row, network.dims.prefix_len)
+    ]
+    position_N, block_N, slot_N = to_device(table, device).unbind(1)
+    padded_N = None
+    if not is_even:
+        at = [
+            number * longest + token for number, length in enumerate(lengths)
+            for token in range(length)
+        ]  # fmt: skip
+        padded_N = to_device(at, device)
+    given = _Given(
+        None if prefixes is None else prefixes.tokens_PSC,
+        _embed_prompts(network, rows),
+        to_device(pages or [0], device),
+        to_device([_page_to_read(row) for row in rows], device),
+        to_device([int(row.page is None) for row in rows], device),
+        position_N,
+        block_N,
+        slot_N,
+        padded_N,
+    )
+    return _pass(network, cache, shape, given, add_norm)
+
+
+class Prefills:
+    """Runs passes, from the second of a shape on as captured.
+
+    Prompts are filled up to sizes of a ladder for it: by repeating the last token, whose states
+    nobody reads and whose keys go to the spare block; and whole prompts by repeating the first.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        cache: KvCache,
+        capture: Capture | None,
+        most_pages: int,
+        add_norm: AddNorm = plain_add_norm,
+    ) -> None:
+        """`most_pages` limits the new pictures of a captured pass; without `capture` none is."""
+        self._network, self._cache, self._add_norm = network, cache, add_norm
+        self._graphs: KeyedGraphs[PassShape] | None = None
+        if capture is None:
+            return
+        device, dims = network.device, network.dims
+
+        def room(*sizes: int) -> Tensor:
+            return torch.zeros(*sizes, device=device, dtype=network.dtype)
+
+        self._most_pages = min(most_pages, cache.page_k.shape[1])
+        self.tokens_PSC = room(self._most_pages, dims.prefix_len - 1, dims.text.dim)
+        self._prompt_NC = room(MOST_TOKENS, dims.text.dim)
+        self._hidden_NC = room(MOST_TOKENS, dims.text.dim)
+        n_ints = self._most_pages + 2 * MOST_TOKENS + 3 * MOST_TOKENS
+        self._ints = torch.zeros(n_ints, dtype=torch.long, device=device)
+        self._graphs = KeyedGraphs(self.run, capture, "a prefill")
+
+    def counts(self) -> GraphCounts:
+        """Return what became of all passes."""
+        return GraphCounts() if self._graphs is None else self._graphs.counts()
+
+    def warm_up(self) -> None:
+        """Capture passes of usual sizes; they read what is not there, and nothing reads theirs."""
+        if self._graphs is None:
+            return
+        for longest in PREPARED_TOKENS:
+            for pages in PREPARED_PICTURES:
+                if pages <= self._most_pages and (longest == PREPARED_TOKENS[0] or pages == 1):
+                    self._graphs.warm_up(PassShape(pages, pages, longest, True, True))
+
+    def __call__(self, prefixes: PrefixBatch | None, rows: Sequence[PromptRow]) -> Tensor:
+        """Fill pages and blocks and return the hidden states (N, C) of all prompt tokens."""
+        pages = [] if prefixes is None else list(prefixes.pages)
+        shape = self._captured_shape(pages, rows)
+        if shape is None or self._graphs is None:
+            return prefill(self._network, self._cache, prefixes, rows, self._add_norm)
+        self._fill(prefixes, rows, shape)
+        self._graphs(shape)
+        lengths = [len(row.prompt.ids) for row in rows]
+        kept = [
+            number * shape.longest + at for number, length in enumerate(lengths)
+            for at in range(length)
+        ]  # fmt: skip
+        return self._hidden_NC[to_device(kept, self._network.device)]
+
+    def _captured_shape(self, pages: Sequence[int], rows: Sequence[PromptRow]) -> PassShape | None:
+        if self._graphs is None or len(pages) > self._most_pages:
+            return None
+        longest = max(len(row.prompt.ids) for row in rows)
+        filled = next((size for size in TOKENS_OF_PROMPTS if size >= longest), None)
+        is_paired = _are_paired(pages, rows)
+        numbers = (len(rows),) if is_paired else NUMBERS_OF_PROMPTS
+        prompts = next((number for number in numbers if number >= len(rows)), None)
+        if filled is None or prompts is None or prompts * filled > MOST_TOKENS:
+            return None
+        return PassShape(len(pages), prompts, filled, is_paired, _following(rows))
+
+    def _fill(
+        self, prefixes: PrefixBatch | None, rows: Sequence[PromptRow], shape: PassShape
+    ) -> None:
+        """Put what a captured pass reads where it reads it."""
+        device, longest = self._network.device, shape.longest
+        if prefixes is not None and prefixes.tokens_PSC.data_ptr() != self.tokens_PSC.data_ptr():
+            self.tokens_PSC[: shape.pages].copy_(prefixes.tokens_PSC)
+        filled = [*rows, *[rows[0]] * (shape.prompts - len(rows))]
+        places: list[tuple[int, int, int]] = []
+        chosen: list[int] = []
+        first = 0
+        for number, row in enumerate(filled):
+            own = list(_places(row, self._cache.prefix_len))
+            if number >= len(rows):
+                own = [(position, SPARE_BLOCK, 0) for position, _, _ in own]
+                first = 0
+            last, missing = len(own) - 1, longest - len(own)
+            places += own + [(own[-1][0], SPARE_BLOCK, 0)] * missing
+            chosen += [*range(first, first + len(own)), *[first + last] * missing]
+            first += len(own)
+        pages = [] if prefixes is None else list(prefixes.pages)
+        ints = [
+            *pages,
+            *(_page_to_read(row) for row in filled),
+            *(int(row.page is None) for row in filled),
+            *(number for column in zip(*places, strict=True) for number in column),
+        ]
+        self._ints[: len(ints)].copy_(to_device(ints, device))
+        embedded = _embed_prompts(self._network, rows)
+        torch.index_select(
+            embedded, 0, to_device(chosen, device), out=self._prompt_NC[: len(chosen)]
         )
-        x_TC = torch.cat([prefix_PSC.flatten(0, 1), x_TC])
-        position_T = torch.cat([long_range(dims.prefix_len, device).repeat(n_pages), position_T])
-    attend = _PrefillAttend(cache, place, [] if prefixes is None else prefixes.pages)
-    return network.text.forward(x_TC, position_T, attend, n_pages * dims.prefix_len)
+
+    def run(self, shape: PassShape) -> None:
+        """Run a pass over what lies where it is read."""
+        count = shape.prompts * shape.longest
+        sizes = [shape.pages, shape.prompts, shape.prompts, count, count, count]
+        parts = torch.split(self._ints[: sum(sizes)], sizes)
+        given = _Given(
+            self.tokens_PSC[: shape.pages] if shape.pages else None,
+            self._prompt_NC[:count],
+            *parts,
+        )
+        hidden_NC = _pass(self._network, self._cache, shape, given, self._add_norm)
+        self._hidden_NC[:count].copy_(hidden_NC)
 
 
 def last_tokens(rows: Sequence[PromptRow]) -> list[int]:
@@ -67,48 +261,25 @@ def last_tokens(rows: Sequence[PromptRow]) -> list[int]:
     return ends
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where every prompt token stands: in its picture, its page's lanes, its prompt, its blocks."""
-
-    position_T: Tensor
-    pages: list[int]
-    lanes: int
-    cell_T: Tensor
-    no_page_T: Tensor
-    padded_T: Tensor
-    n_prompts: int
-    longest: int
-    block_T: Tensor
-    slot_T: Tensor
+def _are_paired(pages: Sequence[int], rows: Sequence[PromptRow]) -> bool:
+    return bool(pages) and [row.page for row in rows] == list(pages)
 
 
-def _places(rows: Sequence[PromptRow], prefix_len: int, device: torch.device) -> _Places:
-    pages = sorted({row.page for row in rows if row.page is not None})
-    used = dict.fromkeys(pages, 0)
-    for row in rows:
-        if row.page is not None:
-            used[row.page] += len(row.prompt.ids)
-    lanes = max(used.values(), default=0)
-    number = {page: index for index, page in enumerate(pages)}
-    longest = max(len(row.prompt.ids) for row in rows)
-    table: list[tuple[int, ...]] = []
-    used = dict.fromkeys(pages, 0)
-    for index, row in enumerate(rows):
-        for at in range(len(row.prompt.ids)):
-            block = row.blocks[at // BLOCK_LEN] if row.blocks else SPARE_BLOCK
-            if row.page is None:
-                start, cell = 0, len(pages) * lanes
-            else:
-                start, cell = prefix_len, number[row.page] * lanes + used[row.page]
-                used[row.page] += 1
-            table.append((start + at, cell, index * longest + at, block, at % BLOCK_LEN))
-    columns = to_device(table, device).unbind(1)
-    position_T, cell_T, padded_T, block_T, slot_T = columns
-    no_page_T = (cell_T >= len(pages) * lanes)[:, None, None, None]
-    return _Places(
-        position_T, pages, lanes, cell_T, no_page_T, padded_T, len(rows), longest, block_T, slot_T
-    )
+def _following(rows: Sequence[PromptRow]) -> bool | None:
+    follow = {row.page is not None for row in rows}
+    return follow.pop() if len(follow) == 1 else None
+
+
+def _page_to_read(row: PromptRow) -> int:
+    return 0 if row.page is None else row.page
+
+
+def _places(row: PromptRow, prefix_len: int) -> Iterator[tuple[int, int, int]]:
+    """Return position, block and place in it of each token of a prompt."""
+    start = 0 if row.page is None else prefix_len
+    for at in range(len(row.prompt.ids)):
+        block = row.blocks[at // BLOCK_LEN] if row.blocks else SPARE_BLOCK
+        yield start + at, block, at % BLOCK_LEN
 
 
 def _embed_prompts(network: Network, rows: Sequence[PromptRow]) -> Tensor:
@@ -130,92 +301,194 @@ def _embed_prompts(network: Network, rows: Sequence[PromptRow]) -> Tensor:
     return x_TC
 
 
-class _PrefillAttend:
-    """Attends for one prefill: new prefixes among themselves, prompts to prefix and self."""
+def _pass(
+    network: Network, cache: KvCache, shape: PassShape, given: _Given, add_norm: AddNorm
+) -> Tensor:
+    """Run one pass and return the hidden states (N, C) of the prompt tokens.
 
-    def __init__(self, cache: KvCache, place: _Places, new_pages: Sequence[int]) -> None:
-        device = place.position_T.device
-        self._cache, self._place = cache, place
-        self._n_new = len(new_pages)
-        self._new_pages = _index(new_pages, device)
-        self._pages = _index(place.pages, device)
-        ahead = long_range(place.longest, device)
-        self._causal_JJ = ahead[None, :] <= ahead[:, None]
+    Of prefixes only keys and values are wanted in the end, so the last block computes nothing else
+    for them.
+    """
+    text, dims = network.text, network.dims.text
+    layout = _Layout(shape, network.dims.prefix_len)
+    x_TC, position_T = given.prompt_NC, given.position_N
+    if given.tokens_PSC is not None:
+        bos_11C = text.wte[network.bos].expand(1, 1, -1)
+        prefix_PSC = torch.cat(
+            [bos_11C.expand(shape.pages, 1, -1), given.tokens_PSC.to(x_TC.dtype)], dim=1
+        )
+        position_PS = long_range(network.dims.prefix_len, x_TC.device).expand(shape.pages, -1)
+        x_TC = layout.joined(prefix_PSC, x_TC)
+        position_T = layout.joined(position_PS, position_T)
+    attend = _PassAttend(cache, layout, given, dims.head_dim)
+    cos, sin = (table[position_T, None] for table in text.turns)
+    n_turned, n_queries = dims.n_heads + dims.n_kv_heads, dims.n_heads
+    *body, last = text.blocks
+    normed_TC = text.blocks[0].ln(x_TC)
+    for layer, block in enumerate(body):
+        heads = block.qkv(normed_TC).view(len(x_TC), -1, dims.head_dim)
+        turn_in_place(heads[:, :n_turned], cos, sin)
+        mixed_TE = attend(
+            layer, heads[:, :n_queries], heads[:, n_queries:n_turned], heads[:, n_turned:]
+        )
+        attended_TC = block.attended(normed_TC, mixed_TE)
+        x_TC, normed_TC = add_norm(
+            x_TC, attended_TC, block.mlp(normed_TC), text.blocks[layer + 1].ln
+        )
+    width = dims.n_heads * dims.head_dim
+    keys = block_heads(last.qkv.outputs(width, None)(normed_TC), dims.head_dim)
+    turn_in_place(keys[:, : dims.n_kv_heads], cos, sin)
+    x_NC, normed_NC = layout.prompts(x_TC), layout.prompts(normed_TC)
+    queries = block_heads(last.qkv.outputs(0, width)(normed_NC), dims.head_dim)
+    turn_in_place(queries, layout.prompts(cos), layout.prompts(sin))
+    mixed_NE = attend(len(body), queries, keys[:, : dims.n_kv_heads], keys[:, dims.n_kv_heads :])
+    return last.add_to(x_NC, normed_NC, mixed_NE)
 
-    def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
-        """Keep the new keys and values and return the mixed values (T, K * G * D)."""
-        cache, place = self._cache, self._place
-        n_prompt = len(place.position_T)
-        n_prefix = len(k_TKD) - n_prompt
-        mixed: list[Tensor] = []
-        if n_prefix:
-            k_PKSD, v_PKSD = (self._by_page(part[:n_prefix]) for part in (k_TKD, v_TKD))
-            cache.page_k[layer][self._new_pages] = k_PKSD
-            cache.page_v[layer][self._new_pages] = v_PKSD
-            if len(q_TKGD) > n_prompt:
-                mixed.append(self._prefix(q_TKGD[:n_prefix], k_PKSD, v_PKSD))
-        q_TKGD, k_TKD, v_TKD = q_TKGD[-n_prompt:], k_TKD[n_prefix:], v_TKD[n_prefix:]
-        cache.block_k[layer][place.block_T, :, place.slot_T] = k_TKD
-        cache.block_v[layer][place.block_T, :, place.slot_T] = v_TKD
-        segments = [self._own(q_TKGD, k_TKD, v_TKD)]
-        if place.pages:
-            segments.append(self._over_pages(layer, q_TKGD))
-        mixed.append(merge(segments).to(q_TKGD.dtype).flatten(1))
-        return torch.cat(mixed) if len(mixed) > 1 else mixed[0]
 
-    def _by_page(self, part_TKD: Tensor) -> Tensor:
-        n_heads, width = part_TKD.shape[1:]
-        return part_TKD.reshape(self._n_new, -1, n_heads, width).transpose(1, 2)
+def block_heads(part: Tensor, width: int) -> Tensor:
+    """Return (T, heads, D) of (T, heads * D)."""
+    return part.view(len(part), -1, width)
 
-    def _prefix(self, q_TKGD: Tensor, k_PKSD: Tensor, v_PKSD: Tensor) -> Tensor:
-        groups, width = q_TKGD.shape[2:]
+
+class _Layout:
+    """How tokens of prefixes and prompts lie in one row: paired, or first all and then all."""
+
+    def __init__(self, shape: PassShape, prefix_len: int) -> None:
+        self.shape, self.prefix_len = shape, prefix_len
+        self.n_prefix = shape.pages * prefix_len
+
+    def joined(self, prefix_PS: Tensor, prompt_N: Tensor) -> Tensor:
+        """Return all tokens (T, any) of prefixes (P, S, any) and prompts (N, any)."""
+        if self.shape.is_paired:
+            prompt_PJ = prompt_N.view(self.shape.pages, -1, *prompt_N.shape[1:])
+            return torch.cat([prefix_PS, prompt_PJ], dim=1).flatten(0, 1)
+        return torch.cat([prefix_PS.flatten(0, 1), prompt_N])
+
+    def prefixes(self, part_T: Tensor) -> Tensor:
+        """Return what belongs to prefixes (P, S, any), as a view."""
+        if self.shape.is_paired:
+            return self.by_picture(part_T)[:, : self.prefix_len]
+        return part_T[: self.n_prefix].view(self.shape.pages, self.prefix_len, *part_T.shape[1:])
+
+    def prompts(self, part_T: Tensor) -> Tensor:
+        """Return what belongs to prompts (N, any)."""
+        if self.shape.is_paired:
+            return self.by_picture(part_T)[:, self.prefix_len :].flatten(0, 1)
+        return part_T[self.n_prefix :]
+
+    def by_picture(self, part_T: Tensor) -> Tensor:
+        """Return all tokens of each picture, as a view; only where they are paired."""
+        return part_T.view(self.shape.pages, -1, *part_T.shape[1:])
+
+
+class _PassAttend:
+    """Attends for one pass: new prefixes among themselves, prompts to prefix and self."""
+
+    def __init__(self, cache: KvCache, layout: _Layout, given: _Given, width: int) -> None:
+        self._cache, self._layout, self._given = cache, layout, given
+        self._scale = width**-0.5
+        self._mask = self._hidden_keys()
+
+    def __call__(self, layer: int, q: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
+        """Keep keys and values and return the mixed values, of as many tokens as there are queries.
+
+        Queries are those of all tokens, or of the prompts alone.
+        """
+        cache, layout, given = self._cache, self._layout, self._given
+        shape = layout.shape
+        pages = cache.page_k[layer], cache.page_v[layer]
+        blocks = cache.block_k[layer], cache.block_v[layer]
+        for page, block, part_TKD in zip(pages, blocks, (k_TKD, v_TKD), strict=True):
+            if shape.pages:
+                page.index_copy_(0, given.page_P, layout.prefixes(part_TKD).transpose(1, 2))
+            block[given.block_N, :, given.slot_N] = layout.prompts(part_TKD)
+        mixed_PSHD = None
+        is_last = len(q) < len(k_TKD) or not shape.pages
+        if not is_last:
+            q_PSHD, k_PSKD, v_PSKD = (layout.prefixes(part) for part in (q, k_TKD, v_TKD))
+            mixed_PSHD = self._mixed(q_PSHD, k_PSKD, v_PSKD)
+        q_NHD = q if is_last else layout.prompts(q)
+        if shape.is_paired:
+            keys = layout.by_picture(k_TKD), layout.by_picture(v_TKD)
+        else:
+            keys = self._keys(layer, layout.prompts(k_TKD), layout.prompts(v_TKD))
+        mixed_RJHD = self._mixed(self._padded(q_NHD), *keys, self._mask)
+        mixed_NE = self._unpadded(mixed_RJHD)
+        if mixed_PSHD is None:
+            return mixed_NE
+        return layout.joined(mixed_PSHD.flatten(2), mixed_NE)
+
+    def _mixed(
+        self, q_BQHD: Tensor, k_BLKD: Tensor, v_BLKD: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return what queries (B, Q, H, D) mix of values (B, L, K, D), as (B, Q, H, D)."""
+        q, k, v = (part.transpose(1, 2) for part in (q_BQHD, k_BLKD, v_BLKD))
+        groups = q.shape[1] // k.shape[1]
         if groups > 1:
-            k_PKSD, v_PKSD = (x.repeat_interleave(groups, dim=1) for x in (k_PKSD, v_PKSD))
-        q_PHSD = self._by_page(q_TKGD.flatten(1, 2))
-        mixed = F.scaled_dot_product_attention(q_PHSD, k_PKSD, v_PKSD, scale=1.0)
-        return mixed.transpose(1, 2).reshape(-1, k_PKSD.shape[1] * width)
+            k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
+        if mask is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, scale=self._scale)
+        else:
+            mask = mask.expand(*q.shape[:2], -1, -1)
+            with _with_masks(q.device):
+                mixed = F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
+        return mixed.transpose(1, 2)
 
-    def _own(self, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Partial:
-        """Attend to the prompt's own tokens up to each; prompts are padded to the longest."""
-        place = self._place
-        n_cells = place.n_prompts * place.longest
+    def _keys(self, layer: int, k_NKD: Tensor, v_NKD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values (R, L, K, D) of each prompt: those of its page and its own."""
+        k_RJKD, v_RJKD = self._padded(k_NKD), self._padded(v_NKD)
+        following, given = self._layout.shape.following, self._given
+        if following is False:
+            return k_RJKD, v_RJKD
 
-        def pad(part: Tensor) -> Tensor:
-            padded = part.new_zeros(n_cells, *part.shape[1:])
-            padded[place.padded_T] = part
-            return padded.view(place.n_prompts, place.longest, *part.shape[1:])
+        def behind_page(page: Tensor, own_RJKD: Tensor) -> Tensor:
+            pages_RKSD = page.index_select(0, given.page_R)
+            if following is None:
+                # What is hidden is weighted by zero, and may be not-a-number: then it is not zero.
+                pages_RKSD.masked_fill_((given.alone_R > 0)[:, None, None, None], 0)
+            return torch.cat([pages_RKSD, own_RJKD.transpose(1, 2)], dim=2).transpose(1, 2)
 
-        groups = q_TKGD.shape[2]
-        partial = partial_attention(
-            pad(q_TKGD).permute(0, 2, 3, 1, 4).flatten(2, 3),
-            pad(k_TKD).transpose(1, 2),
-            pad(v_TKD).transpose(1, 2),
-            self._causal_JJ.repeat(groups, 1),
-        )
+        cache = self._cache
+        return behind_page(cache.page_k[layer], k_RJKD), behind_page(cache.page_v[layer], v_RJKD)
 
-        def unpad(part: Tensor) -> Tensor:
-            rows = part.view(*part.shape[:2], groups, place.longest, -1).permute(0, 3, 1, 2, 4)
-            return rows.reshape(n_cells, *rows.shape[2:])[place.padded_T]
+    def _padded(self, part_N: Tensor) -> Tensor:
+        """Return (R, J, any) of (N, any)."""
+        shape, at = self._layout.shape, self._given.padded_N
+        if at is not None:
+            padded = part_N.new_zeros(shape.prompts * shape.longest, *part_N.shape[1:])
+            padded[at] = part_N
+            part_N = padded
+        return part_N.view(shape.prompts, shape.longest, *part_N.shape[1:])
 
-        return Partial(*(unpad(part) for part in partial))
+    def _unpadded(self, mixed_RJHD: Tensor) -> Tensor:
+        """Return (N, E) of (R, J, H, D)."""
+        flat = mixed_RJHD.flatten(2).flatten(0, 1)
+        return flat if self._given.padded_N is None else flat[self._given.padded_N]
 
-    def _over_pages(self, layer: int, q_TKGD: Tensor) -> Partial:
-        place, cache = self._place, self._cache
-        n_pages, lanes = len(place.pages), place.lanes
-        cells = q_TKGD.new_zeros(n_pages * lanes + 1, *q_TKGD.shape[1:])
-        cells[place.cell_T] = q_TKGD
-        partial = partial_attention(
-            lanes_as_queries(cells[:-1], n_pages, lanes),
-            cache.page_k[layer][self._pages],
-            cache.page_v[layer][self._pages],
-        )
-        safe_T = place.cell_T.clamp(max=n_pages * lanes - 1)
-        out, peak, mass = (queries_as_cells(part, n_pages, lanes)[safe_T] for part in partial)
-        return Partial(out, peak.masked_fill(place.no_page_T, HIDDEN_SCORE), mass)
+    def _hidden_keys(self) -> Tensor:
+        """Return what is added to the scores of each prompt (R or 1, 1, J, L).
+
+        A token sees its page, and its own prompt up to itself.
+        """
+        shape, given = self._layout.shape, self._given
+        device = given.position_N.device
+        n_page = 0 if shape.following is False else self._layout.prefix_len
+        n_keys = n_page + shape.longest
+        key_L = long_range(n_keys + -n_keys % MASK_STEP, device)
+        hidden = key_L[None, :] > n_page + long_range(shape.longest, device)[:, None]
+        if shape.following is None:
+            of_page_1L = (key_L < n_page)[None]
+            hidden = hidden | ((given.alone_R > 0)[:, None, None, None] & of_page_1L)
+        mask = torch.zeros(hidden.shape, device=device, dtype=given.prompt_NC.dtype)
+        mask = mask.masked_fill(hidden, -torch.inf)[..., :n_keys]
+        return mask if mask.dim() == 4 else mask[None, None]
 
 
-def _index(pages: Sequence[int], device: torch.device) -> slice | Tensor:
-    """Return what picks these pages: neighbours in order where they lie, others one by one."""
-    if pages and list(pages) == list(range(pages[0], pages[0] + len(pages))):
-        return slice(pages[0], pages[0] + len(pages))
-    return to_device(list(pages), device)
+@contextmanager
+def _with_masks(device: torch.device) -> Iterator[None]:
+    """Choose among kernels that take any mask; on CUDA one of them refuses some when it runs."""
+    if device.type != "cuda":
+        yield
+        return
+    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        yield

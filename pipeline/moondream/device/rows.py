@@ -60,9 +60,12 @@ class RowBuffers:
     """The tensors a cycle reads and writes, at fixed addresses."""
 
     def __init__(
-        self, max_blocks: int, row_blocks: int, hidden_BC: Tensor, vocab_size: int
+        self, max_blocks: int, row_blocks: int, hidden_BC: Tensor, vocab_size: int = 0
     ) -> None:
-        """`hidden_BC` has a place for every slot, and one more at the end, for idle rows."""
+        """`hidden_BC` has a place for every slot, and one more at the end, for idle rows.
+
+        Without a `vocab_size` no row can keep to a mask.
+        """
         max_rows, device = hidden_BC.shape[0] - 1, hidden_BC.device
         pinned = device.type == "cuda"
         counts = {

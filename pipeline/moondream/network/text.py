@@ -19,10 +19,7 @@ ROTARY_BASE = 10000.0
 
 
 class Attend(Protocol):
-    """Keeps new keys and values, and mixes values for the queries.
-
-    There may be fewer queries than keys: then they are those of the last tokens.
-    """
+    """Keeps new keys and values, and mixes values for the queries."""
 
     def __call__(self, layer: int, q_TKGD: Tensor, k_TKD: Tensor, v_TKD: Tensor, /) -> Tensor:
         """Return the mixed values (T, K * G * D) of the queries, which come scaled."""
@@ -87,7 +84,7 @@ class TextModel:
     def __init__(self, state: State, dims: TextDims, variant: State | None = None) -> None:
         self.dims = dims
         self.wte = state["text.wte"]
-        self._blocks = [
+        self.blocks = [
             TextBlock.of(state, f"text.blocks.{i}", variant or {}) for i in range(dims.n_layers)
         ]
         self._post_ln = Norm.of(state, "text.post_ln")
@@ -102,30 +99,20 @@ class TextModel:
         """Return logits (T, V) of the token that follows each hidden state."""
         return self._lm_head(self._post_ln(hidden_TC))
 
-    def forward(
-        self, x_TC: Tensor, position_T: Tensor, attend: Attend, n_prefix: int = 0
-    ) -> Tensor:
-        """Run all blocks over `x_TC` and return the hidden states of the tokens after `n_prefix`.
-
-        Of the first `n_prefix` tokens only keys and values are wanted afterwards, so the last
-        block computes nothing else for them.
-        """
+    def forward(self, x_TC: Tensor, position_T: Tensor, attend: Attend) -> Tensor:
+        """Run all blocks over `x_TC` and return the hidden states."""
         turn = self._turn(position_T)
-        *body, last = self._blocks
-        for layer, block in enumerate(body):
+        for layer, block in enumerate(self.blocks):
             normed_TC = block.ln(x_TC)
             q_TKGD, k_TKD, v_TKD = split_heads(self.dims, block.qkv(normed_TC), *turn)
             x_TC = block.add_to(x_TC, normed_TC, attend(layer, q_TKGD, k_TKD, v_TKD))
-        normed_TC = last.ln(x_TC)
-        q_TKGD, k_TKD, v_TKD = self._last_heads(last, normed_TC, turn, n_prefix)
-        mixed = attend(len(body), q_TKGD, k_TKD, v_TKD)
-        return last.add_to(x_TC[n_prefix:], normed_TC[n_prefix:], mixed)
+        return x_TC
 
     def step(self, x_BC: Tensor, mix: Mix, add_norm: AddNorm) -> Tensor:
         """Run all blocks as `forward` does, with parts that may be kernels of their own."""
-        normed_BC = self._blocks[0].ln(x_BC)
-        norms = [block.ln for block in self._blocks[1:]] + [self._post_ln]
-        for layer, (block, norm) in enumerate(zip(self._blocks, norms, strict=True)):
+        normed_BC = self.blocks[0].ln(x_BC)
+        norms = [block.ln for block in self.blocks[1:]] + [self._post_ln]
+        for layer, (block, norm) in enumerate(zip(self.blocks, norms, strict=True)):
             mixed = mix(layer, block.qkv(normed_BC))
             attended_BC = block.attended(normed_BC, mixed)
             x_BC, normed_BC = add_norm(x_BC, attended_BC, block.mlp(normed_BC), norm)
@@ -144,22 +131,6 @@ class TextModel:
         cos, sin = self.turns
         return cos[position_T, None], sin[position_T, None]
 
-    def _last_heads(
-        self, block: TextBlock, normed_TC: Tensor, turn: tuple[Tensor, Tensor], n_prefix: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        cos, sin = turn
-        q, k, v = split_heads(
-            self.dims, block.qkv(normed_TC[n_prefix:]), cos[n_prefix:], sin[n_prefix:]
-        )
-        if not n_prefix:
-            return q, k, v
-        dims = self.dims
-        keys_only = block.qkv.outputs_from(dims.n_heads * dims.head_dim)
-        kv = keys_only(normed_TC[:n_prefix]).view(-1, 2, dims.n_kv_heads, dims.head_dim)
-        prefix_k, prefix_v = kv.unbind(1)
-        prefix_k = _rotate(prefix_k, cos[:n_prefix], sin[:n_prefix])
-        return q, torch.cat([prefix_k, k]), torch.cat([prefix_v, v])
-
 
 def split_heads(
     dims: TextDims, qkv: Tensor, cos: Tensor, sin: Tensor
@@ -174,6 +145,18 @@ def split_heads(
         turned[:, dims.n_heads :],
         heads[:, dims.n_heads + dims.n_kv_heads :],
     )
+
+
+def turn_in_place(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Rotate the leading dimensions of every head (T, any, D) by its position, in float32."""
+    half = cos.shape[-1]
+    first, second = heads[..., :half], heads[..., half : 2 * half]
+    # Products with float32 are float32, and sums are rounded once where they are written.
+    first_cos, first_sin, second_cos, second_sin = (
+        first * cos, first * sin, second * cos, second * sin
+    )  # fmt: skip
+    torch.sub(first_cos, second_sin, out=first)
+    torch.add(first_sin, second_cos, out=second)
 
 
 def plain_add_norm(

@@ -8,7 +8,7 @@ R and W rows and columns of tiles, y and x patches along a crop (27).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Self
 
 import torch
@@ -103,6 +103,9 @@ class VisionModel:
 
     def project(self, features_NSE: Tensor, pictures: Sequence[Tiles]) -> Tensor:
         """Return the tokens (P, 729, C) of the pictures whose crops were encoded."""
+        if all(tiles.is_single for tiles in pictures) and len(pictures) == len(features_NSE):
+            # Each picture's only crop is both of its views.
+            return self._proj(torch.cat([features_NSE, features_NSE], dim=-1))
         both = [
             torch.cat([features_NSE[tiles.first], self.pool(features_NSE, tiles)], dim=-1)
             for tiles in pictures
@@ -135,7 +138,7 @@ def _patches(crops_Nyxc: Tensor, dims: VisionDims) -> Tensor:
     return cut.permute(0, 1, 3, 5, 2, 4).reshape(-1, dims.n_patches, dims.patch_dim)
 
 
-@lru_cache(maxsize=64)
+@cache  # for good, as captured graphs read them; there are few
 def _pool_matrix(tiles: int, dims: VisionDims, device: torch.device) -> Tensor:
     """Return (27, tiles * 27): means over the stitched line, zero where a margin is dropped."""
     grid, margin = dims.grid, dims.overlap_margin

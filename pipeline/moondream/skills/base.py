@@ -15,6 +15,9 @@ from pipeline.moondream.errors import RequestError, TooLongError
 from pipeline.moondream.prompts import Prompt
 from pipeline.moondream.templates import Release
 
+# Longer words than these are not even counted in tokens, which would take long.
+MAX_LETTERS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Language:
@@ -114,5 +117,10 @@ def need_count(name: str, value: int) -> int:
 def need_words(name: str, words: object) -> str:
     """Return words that are not empty, or raise RequestError."""
     if not isinstance(words, str) or not words.strip():
-        raise RequestError(f"{name} is {words!r}; it must be a text that is not empty")
+        raise RequestError(f"{name} is {words!r:.60}; it must be a text that is not empty")
+    if len(words) > MAX_LETTERS:
+        raise TooLongError(
+            f"{name} has {len(words)} letters; more than {MAX_LETTERS} do not fit the model's "
+            "positions whatever they are; use fewer words"
+        )
     return words

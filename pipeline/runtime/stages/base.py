@@ -9,6 +9,7 @@ from typing import Protocol
 from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.queues import Queues
+from pipeline.core.spending import Spending
 from pipeline.deployment.model import Deployment
 from pipeline.telemetry.metrics import Metrics
 
@@ -21,6 +22,8 @@ class StageContext:
     queues: Queues
     metrics: Metrics
     clock: Clock
+    spending: Spending | None = None
+    """Where what engines elsewhere cost is counted; None where nothing outlives the process."""
 
 
 class Stage(Protocol):

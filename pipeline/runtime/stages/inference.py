@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from pipeline.core.engines import RunsSomewhere
-from pipeline.core.errors import QueueError
+from pipeline.core.engines import AsksElsewhere, Engine, RunsSomewhere
+from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.queues import Backlog
 from pipeline.deployment.model import Deployment
 from pipeline.inference.worker import EngineLane, Worker
@@ -17,6 +17,7 @@ from pipeline.runtime.stages.base import StageContext, StageThread
 logger = logging.getLogger(__name__)
 
 _MEASURE_EVERY_S = 1.0
+_STOOD_IN = "stood in"
 # Longer than a worker waits for anything before it checks whether to stop.
 _GIVE_UP_S = 2.0
 
@@ -39,9 +40,10 @@ class InferenceStage:
         """Start the engines, all or `only` some; raises EngineError."""
         self._context = context
         self._only = only
-        lanes = lanes_of(context.deployment, context.clock, only)
+        lanes = lanes_of(context.deployment, context.clock, only, spending=context.spending)
         self._at_work = {lane.name: self._made(lane) for lane in lanes}
         self._measured_at = float("-inf")
+        self._reported: dict[str, Mapping[str, int]] = {}
 
     finished = False
 
@@ -56,7 +58,9 @@ class InferenceStage:
         A running engine stays as it is: what it has loaded cannot change. Raises EngineError; then
         everything is as before.
         """
-        fresh = lanes_of(deployment, self._context.clock, self._only, self._at_work.keys())
+        running = {name: one.lane.engine for name, one in self._at_work.items()}
+        context = self._context
+        fresh = lanes_of(deployment, context.clock, self._only, running, context.spending)
         wanted = used_engines(deployment, self._only)
         idle = [one for name, one in self._at_work.items() if name not in wanted]
         self._context = replace(self._context, deployment=deployment)
@@ -69,14 +73,16 @@ class InferenceStage:
         self._end(idle, _GIVE_UP_S)
         for one in idle:
             del self._at_work[one.lane.name]
-            if isinstance(one.lane.engine, RunsSomewhere):
-                provider = one.lane.engine.provider
-                self._context.metrics.engine_provider.remove(one.lane.name, provider)
+            self._forget(one.lane)
 
     @property
     def engines(self) -> Collection[str]:
         """The engines that are loaded, by name."""
         return tuple(self._at_work)
+
+    def engine(self, name: str) -> Engine:
+        """The engine of a name that this stage has loaded."""
+        return self._at_work[name].lane.engine
 
     def poll(self) -> None:
         """Measure the queues and the engines."""
@@ -86,6 +92,8 @@ class InferenceStage:
         self._measured_at = now
         for one in self._at_work.values():
             one.worker.report_device_work()
+            if isinstance(one.lane.engine, AsksElsewhere):
+                self._measure_elsewhere(one.lane.name, one.lane.engine)
         with suppress(QueueError):  # the queue reports it
             self._measure(self._context.queues.jobs.backlog())
 
@@ -105,12 +113,15 @@ class InferenceStage:
 
     @property
     def notes(self) -> Sequence[str]:
-        """Engines that run on something else than what was preferred, and why."""
-        return [
-            f"engine {name}: {engine.fell_back}"
-            for name, engine in ((name, one.lane.engine) for name, one in self._at_work.items())
-            if isinstance(engine, RunsSomewhere) and engine.fell_back
-        ]
+        """Engines that run on something else than what was preferred, or cannot be asked; why."""
+        said = []
+        for name, one in self._at_work.items():
+            engine = one.lane.engine
+            if isinstance(engine, RunsSomewhere) and engine.fell_back:
+                said.append(f"engine {name}: {engine.fell_back}")
+            if isinstance(engine, AsksElsewhere) and engine.trouble:
+                said.append(f"engine {name}: {engine.trouble}")
+        return said
 
     def remark(self) -> str | None:
         """The notes: everything that is wrong makes it not ready."""
@@ -139,6 +150,37 @@ class InferenceStage:
         # Only now: requests that a closing engine fails must not be passed on as answers.
         for one in ending:
             one.lane.engine.close()
+
+    def _measure_elsewhere(self, name: str, engine: AsksElsewhere) -> None:
+        metrics, before = self._context.metrics, self._reported.get(name, {})
+        now = {**engine.requests, _STOOD_IN: engine.stood_in}
+        for outcome, count in now.items():
+            new = count - before.get(outcome, 0)
+            if outcome == _STOOD_IN:
+                metrics.tasks_stood_in.labels(name).inc(new)
+            else:
+                metrics.engine_requests.labels(name, outcome).inc(new)
+        self._reported[name] = now
+        metrics.engine_reachable.labels(name).set(engine.trouble is None)
+        with suppress(QueueError, StoreError):  # its tasks say so
+            for spent in engine.spent():
+                period = spent.allowance.period
+                metrics.engine_budget_left.labels(name, period).set(spent.left)
+
+    def _forget(self, lane: EngineLane) -> None:
+        """Show nothing more of an engine that has ended."""
+        metrics, name = self._context.metrics, lane.name
+        if isinstance(lane.engine, RunsSomewhere):
+            metrics.engine_provider.remove(name, lane.engine.provider)
+        if isinstance(lane.engine, AsksElsewhere):
+            self._reported.pop(name, None)
+            for gauge, labels in (
+                (metrics.engine_reachable, (name,)),
+                (metrics.engine_budget_left, (name, "hour")),
+                (metrics.engine_budget_left, (name, "day")),
+            ):
+                with suppress(KeyError):
+                    gauge.remove(*labels)
 
     def _measure(self, waiting: Mapping[str, Backlog]) -> None:
         metrics, clock = self._context.metrics, self._context.clock

@@ -1,21 +1,25 @@
 """The store in PostgreSQL keeps the same contracts, in a schema of its own for each test."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
+from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
 from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.connectors.stores.postgres import server_url
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 
 _names = itertools.count()
@@ -65,6 +69,23 @@ class TestStore(_Postgresql, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestAccounts(_Postgresql, AccountsContract):
+    """Keys and what their requests took."""
+
+    def opened_accounts(self) -> tuple[AccountStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url)
+        return store.accounts, store.close
+
+
+class TestSpending(_Postgresql, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -1,7 +1,7 @@
 """The store in an SQLite file keeps the contracts, and survives what happens to files."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from sqlalchemy.pool import Pool
 
 from connectors.stores import _database
 from connectors.stores.sql import SqlStore
+from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
+from pipeline.core.spending import Spending
 from pipeline.core.store import (
     RUN,
     Checkpoint,
@@ -23,8 +25,10 @@ from pipeline.core.store import (
     StoredEvent,
     UnreadableEvent,
 )
+from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
 
 POINT = Checkpoint("door", "fast", "run-1", 1, None)
@@ -55,6 +59,23 @@ class TestStore(_Sqlite, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestAccounts(_Sqlite, AccountsContract):
+    """Keys and what their requests took."""
+
+    def opened_accounts(self) -> tuple[AccountStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url)
+        return store.accounts, store.close
+
+
+class TestSpending(_Sqlite, SharedSpendingContract):
+    """What engines cost."""
+
+    def opened(self) -> Spending:
+        """Another pool of connections to the same file."""
+        return SqlStore(self.url).spending
 
 
 class TestHistory(_Sqlite, HistoryContract):

@@ -22,7 +22,7 @@ from pipeline.core.errors import MoonwatchError
 from pipeline.core.frames import Pixels
 from pipeline.core.local_time import local_time
 from pipeline.core.retrying import Backoff, Rests
-from pipeline.core.spending import Allowance, Spending, SpendingHere, Spent, allowance
+from pipeline.core.spending import Allowance, Spending, SpendingHere, Spent
 from pipeline.core.tasks import Task, subject_label
 from pipeline.inference.engines._remote.breaker import Breaker
 from pipeline.inference.engines._remote.forms import form_of
@@ -298,15 +298,7 @@ class RemoteEngine:
         return f"{self._breaker.reason}; {when}"
 
     def _allowances(self) -> list[Allowance]:
-        budget, now = self._config.budget, self._clock.now()
-        if budget is None:
-            return []
-        limits = (("hour", budget.per_hour), ("day", budget.per_day))
-        return [
-            allowance("hour" if period == "hour" else "day", most, now, self._timezone)
-            for period, most in limits
-            if most is not None
-        ]
+        return self._config.allowances(self._clock.now(), self._timezone)
 
     async def _pay(self, amount: int, kind: str) -> str | None:
         """Take from the budget, if it counts this kind; why not, in a sentence, if it cannot."""

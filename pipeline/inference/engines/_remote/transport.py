@@ -232,7 +232,7 @@ class Transport:
                 case OSError() if seen.strerror:
                     # Python's own words for a connection quote the address.
                     is_name = isinstance(seen, socket.gaierror)
-                    words = seen.strerror if is_name else os.strerror(seen.errno)
+                    words = seen.strerror if is_name else os.strerror(seen.errno or 0)
                     why = f"cannot be reached: {words}"
                     return RefusedError(f"{self._place} {why}", Blame.SERVER, can_repeat=True)
             seen = seen.__cause__ or seen.__context__

@@ -10,24 +10,26 @@ from torch import Tensor
 
 from pipeline.moondream.network.layers import NORM_EPS, Norm
 
+WARPS = 4
+
 
 @triton.jit
 def _add_norm(
     x_ptr, a_ptr, b_ptr, weight_ptr, bias_ptr, sum_ptr, normed_ptr,
-    width, eps, WIDTH_POW2: tl.constexpr,
+    eps, WIDTH: tl.constexpr, WIDTH_POW2: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0).to(tl.int64) * width
+    row = tl.program_id(0).to(tl.int64) * WIDTH
     at = tl.arange(0, WIDTH_POW2)
-    inside = at < width
+    inside = at < WIDTH
     x = tl.load(x_ptr + row + at, mask=inside, other=0.0)
     a = tl.load(a_ptr + row + at, mask=inside, other=0.0)
     b = tl.load(b_ptr + row + at, mask=inside, other=0.0)
     added = (x.to(tl.float32) + a.to(tl.float32) + b.to(tl.float32)).to(x.dtype)
     tl.store(sum_ptr + row + at, added, mask=inside)
     exact = added.to(tl.float32)
-    mean = tl.sum(exact, axis=0) / width
+    mean = tl.sum(exact, axis=0) / WIDTH
     centred = tl.where(inside, exact - mean, 0.0)
-    spread = tl.rsqrt(tl.sum(centred * centred, axis=0) / width + eps)
+    spread = tl.rsqrt(tl.sum(centred * centred, axis=0) / WIDTH + eps)
     weight = tl.load(weight_ptr + at, mask=inside, other=0.0).to(tl.float32)
     bias = tl.load(bias_ptr + at, mask=inside, other=0.0).to(tl.float32)
     normed = centred * spread * weight + bias
@@ -41,6 +43,6 @@ def add_norm(x_BC: Tensor, a_BC: Tensor, b_BC: Tensor, norm: Norm) -> tuple[Tens
     added_BC, normed_BC = torch.empty_like(x_BC), torch.empty_like(x_BC)
     _add_norm[(rows,)](
         x_BC, a_BC, b_BC, norm.weight, norm.bias, added_BC, normed_BC,
-        width, NORM_EPS, WIDTH_POW2=triton.next_power_of_2(width), num_warps=4,
+        NORM_EPS, WIDTH=width, WIDTH_POW2=triton.next_power_of_2(width), num_warps=WARPS,
     )  # fmt: skip
     return added_BC, normed_BC

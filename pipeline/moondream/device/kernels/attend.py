@@ -44,14 +44,15 @@ def _more(q, k, v, seen, peak, mass, mixed):
     return higher, mass * fade + weight, mixed * fade[:, None] + weight[:, None] * v.to(tl.float32)
 
 
-@triton.jit(do_not_specialize=["offset"])
+# One compilation for all sizes of a batch and both its kinds of rows, so what was checked is run.
+@triton.jit(do_not_specialize=["offset", "last_position", "row_blocks", "splits"])
 def _attend(
     qkv_ptr, cos_ptr, sin_ptr, page_k_ptr, page_v_ptr, block_k_ptr, block_v_ptr,
     start_ptr, length_ptr, page_ptr, table_ptr, out_ptr, mixed_ptr, peak_ptr, mass_ptr,
-    offset, last_position, row_blocks, scale,
+    offset, last_position, row_blocks, scale, splits,
     HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr, HALF: tl.constexpr,
     PREFIX: tl.constexpr, BLOCK: tl.constexpr, SPARE: tl.constexpr,
-    TILE: tl.constexpr, SPLITS: tl.constexpr, STAGES: tl.constexpr,
+    TILE: tl.constexpr, IS_WHOLE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0)
     head = tl.program_id(1)
@@ -90,7 +91,7 @@ def _attend(
     page_tiles = tl.where(page >= 0, (PREFIX + TILE - 1) // TILE, 0)
     own_tiles = tl.minimum((length + TILE - 1) // TILE, row_blocks * (BLOCK // TILE))
     tiles = page_tiles + own_tiles.to(tl.int32)
-    each = (tiles + SPLITS - 1) // SPLITS
+    each = (tiles + splits - 1) // splits
     first = split * each
     end = tl.minimum(first + each, tiles)
 
@@ -125,10 +126,10 @@ def _attend(
     whole = tl.sum(mass * share, axis=0) + new_share
     result = tl.sum(mixed * share[:, None], axis=0) + new_share * new_v.to(tl.float32)
     cell = row * HEADS + head
-    if SPLITS == 1:
+    if IS_WHOLE:
         tl.store(out_ptr + cell * WIDTH + d, (result / whole).to(kept))
     else:
-        part = cell * SPLITS + split
+        part = cell * splits + split
         tl.store(mixed_ptr + part * WIDTH + d, result)
         tl.store(peak_ptr + part, highest)
         tl.store(mass_ptr + part, whole)
@@ -186,10 +187,10 @@ class FusedAttend:
             qkv_BE.contiguous(), *self._turns,
             cache.page_k[layer], cache.page_v[layer], cache.block_k[layer], cache.block_v[layer],
             *self._of_rows, self._table, out, self._mixed, self._peak, self._mass,
-            self._offset, dims.max_context - 1, self._row_blocks, width**-0.5,
+            self._offset, dims.max_context - 1, self._row_blocks, width**-0.5, splits,
             HEADS=heads, KEY_HEADS=dims.n_kv_heads, WIDTH=width, HALF=dims.rotary_dim // 2,
             PREFIX=cache.prefix_len, BLOCK=BLOCK_LEN, SPARE=SPARE_BLOCK,
-            TILE=tiling.tile, SPLITS=splits, STAGES=tiling.stages, num_warps=tiling.warps,
+            TILE=tiling.tile, IS_WHOLE=splits == 1, STAGES=tiling.stages, num_warps=tiling.warps,
         )  # fmt: skip
         if splits > 1:
             _merge[(self._rows * heads,)](

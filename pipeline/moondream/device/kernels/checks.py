@@ -74,7 +74,7 @@ def check_attend(
         ours.copy_(_random(tuple(ours.shape), device, dtype))
         getattr(exact, name).copy_(ours)
     hidden = torch.zeros(ROWS + 1, text.dim, device=device, dtype=dtype)
-    buffers = RowBuffers(BLOCKS, ROW_BLOCKS, hidden)
+    buffers = RowBuffers(BLOCKS, ROW_BLOCKS, hidden, text.vocab_size)
     shape = Shape(ROWS, PAGES, LANES, BLOCKS, ROW_BLOCKS)
     rows = _rows(dims.prefix_len)
     buffers.upload(rows, shape)

@@ -1,0 +1,208 @@
+"""The frame around every request: its id, its key, its body within bounds, its end in the metrics.
+
+Whoever has no key is refused before a byte of what they send is kept; and a body is read here as a
+whole, with a limit and a deadline, before anything looks into it.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+
+from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.core.accounts import KeyScope
+from pipeline.server.errors import ApiError
+from pipeline.server.state import ServerState
+
+logger = logging.getLogger(__name__)
+
+OPEN_PATHS = frozenset({"/health", "/healthz", "/readyz"})
+"""What is answered without a key."""
+SCOPES = {"/metrics": KeyScope.METRICS}
+"""Paths that want another scope than to ask the model."""
+# Bodies of all requests together, as many times the limit of one.
+BODIES_AT_ONCE = 16
+# What a refused client goes on sending is read so long, so that it gets to read why.
+_DISCARD_S = 5.0
+_RETRY_S = 2.0
+_OWN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class RequestFrame:
+    """Middleware around all routes."""
+
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+        self._app = app
+        self._state = state
+        self._limit = state.settings.body_limit
+        self._held_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        request = Request(scope)
+        asked = request.headers.get("x-request-id", "")
+        own_id = asked if _OWN_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
+        scope.setdefault("state", {})["request_id"] = own_id
+        status = 0
+
+        async def framed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                names = {name.lower() for name, _ in message["headers"]}
+                took_ms = int((time.monotonic() - began) * 1000)
+                headers = [(b"x-request-id", own_id.encode())]
+                if b"openai-processing-ms" not in names:
+                    headers.append((b"openai-processing-ms", b"%d" % took_ms))
+                if self._state.work.is_ending and b"connection" not in names:
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": [*message["headers"], *headers]}
+            await send(message)
+
+        held = 0
+        try:
+            with self._state.work:
+                try:
+                    self._let_in(request)
+                    held = self._reserve(request)
+                    body = await self._body(request, receive)
+                except ApiError as error:
+                    await self._refuse(error, scope, receive, framed)
+                    return
+                await self._app(scope, _Replay(body, receive), framed)
+        finally:
+            self._held_bytes -= held
+            route = getattr(scope.get("route"), "path", "other")
+            self._state.metrics.server_responses.labels(route, str(status or 499)).inc()
+
+    def _let_in(self, request: Request) -> None:
+        """Refuse whoever may not ask, or cannot be answered now; raises ApiError."""
+        path = request.url.path
+        if path in OPEN_PATHS or request.method == "OPTIONS":
+            return
+        if self._state.work.is_ending:
+            raise ApiError(
+                503,
+                "the server is being stopped",
+                "server_error",
+                code="stopping",
+                retry_after_s=_RETRY_S,
+                should_retry=True,
+            )
+        self._state.gate.identify(
+            request.headers.get("authorization"),
+            request.headers.get("x-moondream-auth"),
+            client_host=request.client.host if request.client else "",
+            scope=SCOPES.get(path, KeyScope.SERVE),
+        )
+
+    def _reserve(self, request: Request) -> int:
+        """Make sure that a body fits, before it is read; return its bytes. Raises ApiError."""
+        if request.method not in _BODY_METHODS:
+            return 0
+        said = request.headers.get("content-length", "")
+        if said.isdecimal() and int(said) > self._limit:
+            raise self._too_large()
+        size = int(said) if said.isdecimal() else self._limit
+        if self._held_bytes + size > self._limit * BODIES_AT_ONCE:
+            raise ApiError(
+                503,
+                "too many large requests are being sent now; try again later",
+                "server_error",
+                code="overloaded",
+                retry_after_s=_RETRY_S,
+                should_retry=True,
+            )
+        self._held_bytes += size
+        return size
+
+    async def _body(self, request: Request, receive: Receive) -> bytes:
+        """The whole body; raises ApiError where it is too large or too slow."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._state.settings.body_timeout.total_seconds()):
+                while request.method in _BODY_METHODS:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(400, "the request was not sent to its end")
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > self._limit:
+                        raise self._too_large()
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            allowed_s = self._state.settings.body_timeout.total_seconds()
+            raise ApiError(
+                408, f"the request did not arrive within {allowed_s:g} s", code="request_timeout"
+            ) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self) -> ApiError:
+        return ApiError(
+            413,
+            f"the request is larger than this server takes, {self._limit:,} bytes; send a smaller "
+            "picture",
+            code="request_too_large",
+            should_retry=False,
+        )
+
+    async def _refuse(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer before the body was read, let it run out, and close the connection."""
+        response = error.response()
+        is_whole = scope["method"] not in _BODY_METHODS or not _has_body(scope["headers"])
+        if is_whole and not self._state.work.is_ending:
+            await response(scope, receive, send)
+            return
+        response.headers["connection"] = "close"
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": response.raw_headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        left = 2 * self._limit
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while not is_whole and left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        break
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class _Replay:
+    """Gives the routes a body that was read before, and then what the client does."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        """The body as one message; later the end of the connection."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await self._receive()
+
+
+def _has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return any(
+        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+        for name, value in headers
+    )
