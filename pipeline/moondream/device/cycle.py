@@ -121,6 +121,7 @@ class Cycle:
     ) -> None:
         if kernels.joined and not network.text.join():
             kernels = replace(kernels, joined=None)
+        network.text.fix()  # what is captured finds the weights by their addresses
         self._kernels = kernels
         self._network, self._cache = network, cache
         self._buffers, self._reader = buffers, reader

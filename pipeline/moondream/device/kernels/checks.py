@@ -97,8 +97,9 @@ def check_attend(
         width = text.qkv_dim + (text.ff_dim if joined else 0)
         numbers = _random((ROWS, width), device, dtype, seed=step)
         mixed = FusedAttend(cache, buffers, shape, step, text, turns, tiling, splits)(0, numbers)
-        found += mixed[: len(rows)].split([text.dim, width - text.qkv_dim], dim=1)
-        qkv, inner = numbers[: len(rows)].float().split([text.qkv_dim, width - text.qkv_dim], dim=1)
+        found += (mixed[: len(rows), : text.dim], mixed[: len(rows), text.dim :])
+        exactly = numbers[: len(rows)].float()
+        qkv, inner = exactly[:, : text.qkv_dim], exactly[:, text.qkv_dim :]
         qkv = F.pad(qkv, (0, 0, 0, ROWS - len(rows)))
         cos, sin = (table[place + step, None] for table in turns)
         plain = DecodeAttend(exact, buffers, shape, step)
