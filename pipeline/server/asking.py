@@ -408,7 +408,6 @@ def _failure(ticket: CallTicket, result: moondream.FailedResult) -> ApiError:
                 should_retry=True,
             )
         case _:
-            logger.warning("the model failed at a request: %s", result.reason)
             return ApiError(
                 500, "the model failed at this request", "server_error", code="model_failed"
             )

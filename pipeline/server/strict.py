@@ -25,7 +25,9 @@ SAID = 60
 
 _ESCAPES = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 # How alternatives of a field are tagged where a path would show them: they are no part of it.
-TAGS = frozenset({"words", "parts", "item", "items", "one", "many"})
+TAGS = frozenset(
+    {"#words", "#parts", "#item", "#text", "#picture", "#input", "#items", "#one", "#many"}
+)
 
 
 class StrictRequest(Request):
@@ -108,10 +110,9 @@ def said(errors: Sequence[Any], hints: Mapping[str, str]) -> ApiError:
     ]
     param = _path(path) or None
     kind, message = first["type"], str(first["msg"])
-    if path and path[0] in hints:
-        return ApiError(
-            400, f"{path[0]}: {hints[str(path[0])]}", param=str(path[0]), code="unsupported_value"
-        )
+    field = param if param in hints else str(path[0]) if path else ""
+    if field in hints:
+        return ApiError(400, f"{field}: {hints[field]}", param=field, code="unsupported_value")
     if kind == "extra_forbidden":
         return ApiError(
             400,

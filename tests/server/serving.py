@@ -37,6 +37,10 @@ from tests.architecture.source_tree import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
 PATIENCE_S = patience(20)
+LONG_ANSWER, LONG_ANSWER_AS_JPEG = 31, 14
+"""Pictures that the golden model has more than 700 tokens to say about, when asked to
+`List everything.`; the other one as Moondream's client sends it.
+"""
 
 
 @dataclass(eq=False)

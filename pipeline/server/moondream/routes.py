@@ -22,6 +22,7 @@ from pipeline.server.asking import Visit, Visiting, Wish, finish_reason
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import ServedSkill, asked_model, exact_name
 from pipeline.server.moondream.schemas import (
+    SKILL_HINTS,
     CaptionSkillRequest,
     ObjectSettings,
     ObjectSkillRequest,
@@ -30,10 +31,19 @@ from pipeline.server.moondream.schemas import (
 )
 from pipeline.server.results import found_objects, grounding_of, text_of
 from pipeline.server.spatial import spatial_refs
-from pipeline.server.streaming import KEEP_ALIVE, CutShort, EventStream, event
+from pipeline.server.streaming import KEEP_ALIVE, EventStream, event
 from pipeline.server.strict import StrictRoute
 
-router = APIRouter(route_class=StrictRoute, tags=["moondream"])
+
+class SkillRoute(StrictRoute):
+    """The routes of skills, with what is said of their fields."""
+
+    hints = SKILL_HINTS
+
+
+UNREADABLE = "data: [ERROR]\n\n"
+
+router = APIRouter(route_class=SkillRoute, tags=["moondream"])
 
 
 @router.post("/v1/query", summary="Answer a question")
@@ -117,6 +127,8 @@ async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Re
         return EventStream(_events(visit), visit.headers())
     (result,) = await visit.finished()
     body = {field: text_of(result), **_reasoning(result), **_besides(visit, result)}
+    if isinstance(result, TextResult) and result.yes_probability is not None:
+        body["yes_probability"] = result.yes_probability
     return JSONResponse(body, headers=visit.headers())
 
 
@@ -157,8 +169,10 @@ async def _events(visit: Visit) -> AsyncIterator[str]:
     except ApiError as error:
         visit.error = error
         yield event(error.body())
-        # Moondream's client looks for no error: cut off, it notices that this is not the end.
-        raise CutShort from None
+        # Moondream's client looks for no error, and takes an early end for the end: but it raises
+        # one for what it cannot read.
+        yield UNREADABLE
+        return
     yield event({"chunk": "", "completed": True, **_reasoning(result), **_besides(visit, result)})
 
 

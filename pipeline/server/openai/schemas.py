@@ -57,8 +57,8 @@ class ImagePart(Body):
 
     type: Literal["image_url"]
     image_url: Annotated[
-        Annotated[str, Tag("words")] | Annotated[ImageAddress, Tag("item")],
-        Discriminator(lambda value: "words" if isinstance(value, str) else "item"),
+        Annotated[str, Tag("#words")] | Annotated[ImageAddress, Tag("#item")],
+        Discriminator(lambda value: "#words" if isinstance(value, str) else "#item"),
     ]
     detail: Detail | None = None
     prompt_cache_breakpoint: Any = None
@@ -86,10 +86,33 @@ class InputImagePart(Body):
         return ImageAddress(url=self.image_url, detail=self.detail)
 
 
-Part: TypeAlias = Annotated[TextPart | ImagePart | InputImagePart, Field(discriminator="type")]
+_PARTS = {
+    "text": "#text",
+    "input_text": "#text",
+    "output_text": "#text",
+    "image_url": "#picture",
+    "input_image": "#input",
+}
+
+
+def _part_tag(value: Any) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return _PARTS.get(kind) if isinstance(kind, str) else None
+
+
+Part: TypeAlias = Annotated[
+    Annotated[TextPart, Tag("#text")]
+    | Annotated[ImagePart, Tag("#picture")]
+    | Annotated[InputImagePart, Tag("#input")],
+    Discriminator(
+        _part_tag,
+        custom_error_type="part_type",
+        custom_error_message="it should be an object with the type 'text' or 'image_url'",
+    ),
+]
 Content: TypeAlias = Annotated[
-    Annotated[str, Tag("words")] | Annotated[list[Part], Tag("parts")],
-    Discriminator(lambda value: "parts" if isinstance(value, list) else "words"),
+    Annotated[str, Tag("#words")] | Annotated[list[Part], Tag("#parts")],
+    Discriminator(lambda value: "#parts" if isinstance(value, list) else "#words"),
 ]
 
 
@@ -148,13 +171,13 @@ class SkillOptions(Body):
 
 
 Stops: TypeAlias = Annotated[
-    Annotated[str, Tag("one"), Field(min_length=1, max_length=MAX_STOP_LETTERS)]
+    Annotated[str, Tag("#one"), Field(min_length=1, max_length=MAX_STOP_LETTERS)]
     | Annotated[
         list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_LETTERS)]],
-        Tag("many"),
+        Tag("#many"),
         Field(max_length=MAX_STOPS),
     ],
-    Discriminator(lambda value: "many" if isinstance(value, list) else "one"),
+    Discriminator(lambda value: "#many" if isinstance(value, list) else "#one"),
 ]
 # No field of these changes the answer.
 LeftAlone: TypeAlias = Annotated[Any, Field(description="Left alone.")]
@@ -269,9 +292,9 @@ class ResponsesRequest(Body):
 
     model: str = Field(min_length=1, max_length=256, examples=["moondream2"])
     input: Annotated[
-        Annotated[str, Tag("words")]
-        | Annotated[list[InputMessage], Tag("items"), Field(min_length=1, max_length=256)],
-        Discriminator(lambda value: "items" if isinstance(value, list) else "words"),
+        Annotated[str, Tag("#words")]
+        | Annotated[list[InputMessage], Tag("#items"), Field(min_length=1, max_length=256)],
+        Discriminator(lambda value: "#items" if isinstance(value, list) else "#words"),
     ]
     instructions: str | None = None
     temperature: float | None = Field(None, ge=0, le=HIGHEST_TEMPERATURE)
