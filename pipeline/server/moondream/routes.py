@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
@@ -107,10 +107,8 @@ async def point(asked: ObjectSkillRequest, visit: Visiting) -> Response:
 
 
 @router.post("/v1/segment", summary="Not possible with this model", include_in_schema=False)
-async def segment(request: Request, visit: Visiting) -> Response:
+async def segment() -> Response:
     """Say that there are no masks."""
-    del request
-    visit.admit()
     raise ApiError(
         400,
         "Moondream 2 cannot segment; /v1/detect gives boxes and /v1/point points",
