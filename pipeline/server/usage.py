@@ -16,7 +16,7 @@ from pipeline.server.sums import sum_as_json, usage_question
 router = APIRouter()
 
 
-@router.get("/v1/usage")
+@router.get("/v1/usage", response_model=None)
 async def usage(
     request: Request,
     by: Annotated[list[str] | None, Query(description="key, day, model or skill.")] = None,

@@ -74,6 +74,7 @@ def test_bodies_that_are_no_plain_json(served: Serving, body: bytes, said: str) 
 VALUES = (None, True, 0, -1, 1.5, 10**30, "", "x", [], [[]], {}, {"a": {}}, "x" * 10_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS)
 def test_every_type_in_every_field(served: Serving, path: str) -> None:
     """No value of any type in any field does more than to be refused."""
