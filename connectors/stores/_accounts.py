@@ -283,7 +283,7 @@ def _of_days(question: UsageQuestion, first: int | None, end: int | None) -> sa.
     if end is not None:
         asked = asked.where(table.c.day < end)
     if question.key is not None:
-        asked = asked.where(table.c.key_name == question.key)
+        asked = asked.where(table.c.key_name == storable(question.key))
     return asked.group_by(*wanted.values(), table.c.currency)
 
 
@@ -318,7 +318,7 @@ def _of_entries(question: UsageQuestion, part: Span) -> sa.Select[Any]:
     asked = sa.select(*grouped, table.c.currency, *(sums[name] for name in _COUNTS))
     asked = asked.where(table.c.at >= part.since, table.c.at < part.until)
     if question.key is not None:
-        asked = asked.where(table.c.key_name == question.key)
+        asked = asked.where(table.c.key_name == storable(question.key))
     return asked.group_by(*wanted.values(), table.c.currency)
 
 

@@ -139,7 +139,7 @@ class RemoteAnswerer:
             }  # fmt: skip
             body = {"image_url": picture, "question": ask.prompt, "settings": settings}
             reply = self._post("query", body | {"reasoning": ask.reasoning})
-            return {"text": _words(reply.get("answer")), "finish": reply.get("finish_reason")}
+            return {"text": _words(reply.get("answer")), "finish": _end(reply.get("finish_reason"))}
         content: list[Json] = [
             {"type": "image_url", "image_url": {"url": picture}},
             {"type": "text", "text": ask.prompt},
@@ -157,7 +157,7 @@ class RemoteAnswerer:
         reply = self._post("chat/completions", chat)
         try:
             choice = reply["choices"][0]
-            finish = "end" if choice.get("finish_reason") == "stop" else choice["finish_reason"]
+            finish = _end(choice.get("finish_reason"))
             return {"text": _words(choice["message"]["content"]), "finish": finish}
         except (KeyError, IndexError, TypeError, AttributeError):
             raise _RefusedRequest(f"the server's reply has no choice: {_short(reply)}") from None
@@ -210,9 +210,12 @@ class _RefusedRequest(Exception):  # noqa: N818
 
 
 def open_remote(
-    url: str, model: str, key_file: Path | None, batch: int, interface: Interface
+    url: str, model: str | None, key_file: Path | None, batch: int, interface: Interface
 ) -> RemoteAnswerer:
-    """A server by its address; raises BenchmarkError where that or the key cannot be used."""
+    """A server by its address; raises BenchmarkError where that or the key cannot be used.
+
+    Without a name for the model it is the first one that the server lists.
+    """
     if not url.startswith(("http://", "https://")):
         raise BenchmarkError(
             f"--url {masked(url)} is not an address; give one such as http://127.0.0.1:8000/v1"
@@ -226,7 +229,22 @@ def open_remote(
         if not text or not text.isascii() or not text.isprintable():
             raise BenchmarkError(f"--key-file {key_file} does not hold a key in one line")
         key = Secret(text)
-    return RemoteAnswerer(Address(url), model, key, batch, interface)
+    address = Address(url)
+    return RemoteAnswerer(address, model or _listed(address, key), key, batch, interface)
+
+
+def _listed(url: Address, key: Secret | None) -> str:
+    """The first model of a server's list; empty where it has none, which few servers mind."""
+    import httpx
+
+    headers = {} if key is None else {"authorization": f"Bearer {key.reveal()}"}
+    try:
+        reply = httpx.get(
+            f"{url.reveal().rstrip('/')}/models", headers=headers, timeout=_CONNECT_WITHIN_S
+        )
+        return str(reply.json()["data"][0]["id"])
+    except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError):
+        return ""
 
 
 def _places(value: Any, *, is_point: bool) -> dict[str, Json]:
@@ -248,6 +266,11 @@ def _words(value: Any) -> str:
     if not isinstance(value, str):
         raise _RefusedRequest(f"the server's answer is not a text: {_short(value)}")
     return value
+
+
+def _end(reason: Any) -> Any:
+    """Why an answer ended, as the model in this process says it."""
+    return "end" if reason == "stop" else reason
 
 
 def _object(reply: "httpx.Response") -> Mapping[str, Any]:

@@ -126,7 +126,7 @@ def benchmark(
         if url is None:
             raise ConfigError([Problem("--url", "is missing; --engine remote measures a server")])
         answerer = open_remote(
-            url, model or "", key_file, batch, _one_of("--api", interface, get_args(Interface))
+            url, model, key_file, batch, _one_of("--api", interface, get_args(Interface))
         )
     with closing(answerer):
         summary = run_benchmark(run, answerer, _AnswerProgress(quiet=as_json))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from pipeline.core.machine import installed_version
+from pipeline.server.metrics import count_accounts
 from pipeline.server.state import state_of
 
 router = APIRouter(tags=["operation"])
@@ -18,7 +19,11 @@ def health(request: Request) -> JSONResponse:
     reason = "the server is being stopped" if state.work.is_ending else state.callers.ready
     if reason is not None:
         return JSONResponse({"status": "unavailable", "reason": reason}, 503)
-    return JSONResponse({"status": "ok", "server": "moonwatch"})
+    found: dict[str, Any] = {"status": "ok", "server": "moonwatch"}
+    if remarks := state.gate.remarks:
+        # Callers are answered all the same; the log says why.
+        found["remarks"] = list(remarks)
+    return JSONResponse(found)
 
 
 @router.get("/version")
@@ -44,6 +49,7 @@ def metrics(request: Request) -> Response:
     """Everything in the text format of Prometheus."""
     state = state_of(request)
     state.metrics.server_waiting.set(state.callers.waiting)
+    count_accounts(state.metrics, state.gate)
     state.metrics.server_running.set(state.callers.running)
     return Response(
         state.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"

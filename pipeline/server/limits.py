@@ -145,6 +145,7 @@ class KeyGate:
         self._used: dict[str, float] = {}
         self._failures: OrderedDict[str, _Standing] = OrderedDict()
         self._unsaid: Counter[str] = Counter()
+        self._told: tuple[Counter[str], int, int] = (Counter(), 0, 0)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._follow()
@@ -225,9 +226,29 @@ class KeyGate:
             headers = self._headers(key, standing, now)
         return GatePass(self, key, self._clock, pictures, day, headers, is_noted=is_noted)
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is wrong with keys and accounts, as a stranger may know it."""
+        state = self.ledger.state
+        said = {
+            "keys and limits are as they were last known": self.trouble is not None,
+            "requests wait to be written to the accounts": state.waiting + state.spooled > 0
+            and state.trouble is not None,
+            "requests are missing in the accounts": state.lost > 0,
+        }
+        return [remark for remark, is_so in said.items() if is_so]
+
     def usage(self, question: UsageQuestion) -> Sequence[UsageSum]:
         """Accounts added up, which may take a moment. Raises StoreError."""
         return self._accounts.usage(question)
+
+    def news(self) -> tuple[Counter[str], int, int]:
+        """What was refused, by reason, written down and lost since this was asked last."""
+        state = self.ledger.state
+        with self._lock:
+            now = (Counter(self.refused), state.written, state.lost)
+            before, self._told = self._told, now
+        return now[0] - before[0], now[1] - before[1], now[2] - before[2]
 
     def leave(self, name: str) -> None:
         """For passes: free a place."""

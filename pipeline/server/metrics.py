@@ -1,6 +1,7 @@
-"""What a request to the model adds to the metrics."""
+"""What requests to the model add to the metrics."""
 
 from pipeline.core.accounts import LedgerEntry
+from pipeline.server.limits import KeyGate
 from pipeline.telemetry.metrics import Metrics
 
 
@@ -24,3 +25,14 @@ def count_request(metrics: Metrics, entry: LedgerEntry) -> None:
         metrics.server_queue_seconds.labels(skill).observe(entry.queued_ms / 1000)
         first_s = (entry.queued_ms + entry.prefill_ms) / 1000
         metrics.server_first_token_seconds.labels(skill).observe(first_s)
+
+
+def count_accounts(metrics: Metrics, gate: KeyGate) -> None:
+    """Bring what the gate and the ledger have counted since the last time into the metrics."""
+    state = gate.ledger.state
+    refused, written, lost = gate.news()
+    for reason, count in refused.items():
+        metrics.server_refused.labels(reason).inc(count)
+    metrics.ledger_written.inc(written)
+    metrics.ledger_lost.inc(lost)
+    metrics.ledger_waiting.set(state.waiting + state.spooled)

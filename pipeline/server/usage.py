@@ -1,19 +1,27 @@
 """`GET /v1/usage`: what a key has used; a key with the scope `admin` sees all."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
 
 from pipeline.core.accounts import KeyScope
 from pipeline.core.errors import StoreError
-from pipeline.core.events import JsonValue
 from pipeline.server.errors import ApiError
 from pipeline.server.limits import KeyGate
 from pipeline.server.state import state_of
 from pipeline.server.sums import sum_as_json, usage_question
 
-router = APIRouter()
+router = APIRouter(tags=["operation"])
+
+
+class UsageAnswer(BaseModel):
+    """Sums, in the order of what they are added up by."""
+
+    object: Literal["list"]
+    data: list[dict[str, str | int | None]]
+    """Counts and milliseconds by name; the cost is text, as exact as it was written."""
 
 
 @router.get("/v1/usage", response_model=None)
@@ -23,7 +31,7 @@ async def usage(
     since: Annotated[str | None, Query(description="Such as 2026-11-26, yesterday or 2h.")] = None,
     until: Annotated[str | None, Query(description="The same.")] = None,
     key: Annotated[str | None, Query(description="The name of a key; for admins.")] = None,
-) -> dict[str, JsonValue]:
+) -> UsageAnswer:
     """What was used, added up by key, day, model or skill. Days are days of UTC."""
     state = state_of(request)
     gate: KeyGate = state.gate
@@ -60,5 +68,5 @@ async def usage(
                 retry_after_s=5.0,
                 should_retry=True,
             ) from None
-        data: list[JsonValue] = [sum_as_json(total, question.by) for total in sums]
-        return {"object": "list", "data": data}
+        data = [sum_as_json(total, question.by) for total in sums]
+        return UsageAnswer.model_validate({"object": "list", "data": data})

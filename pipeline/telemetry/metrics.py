@@ -213,6 +213,14 @@ class Metrics:
     server_waiting = _Measured("Requests of callers that wait for the model.")
     server_running = _Measured("Requests of callers that the model is working on.")
     server_overloads = _CounterOf("Requests refused because the model had too much to do.")
+    server_refused = _CounterOf(
+        "Requests refused by their key: key (no valid one), scope, rate, at_once or day.", "reason"
+    )
+    ledger_written = _CounterOf("Requests of callers written to the accounts.")
+    ledger_waiting = _Measured(
+        "Requests that wait, in memory or in a file, to be written to the accounts."
+    )
+    ledger_lost = _CounterOf("Requests missing in the accounts: there was no room to keep them.")
     stage_restarts = _Measured("Times `run` has restarted a stage's process.", "stage")
 
     def __init__(self) -> None:

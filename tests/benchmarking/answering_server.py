@@ -48,7 +48,9 @@ class AnsweringServer:
             return 200, {"choices": [{"message": message, "finish_reason": finish}]}, {}
         if path == "/v1/query":
             wish = QueryRequest(body["question"], max_tokens=body["settings"]["max_tokens"])
-            return 200, {"answer": self._answer(body["image_url"], wish).text}, {}
+            result = self._answer(body["image_url"], wish)
+            finish = "stop" if result.finish == "end" else "length"
+            return 200, {"answer": result.text, "finish_reason": finish}, {}
         if path == "/v1/point":
             result = self._answer(body["image_url"], PointRequest(body["object"]))
             return 200, {"points": [{"x": x, "y": y} for x, y in result.points_xy.tolist()]}, {}
@@ -76,12 +78,25 @@ def serving(model: Moondream) -> Iterator[AnsweringServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        timeout = 30
+
+        def do_GET(self) -> None:
+            """List the models."""
+            self._say(200, json.dumps({"data": [{"id": "golden"}]}), {})
 
         def do_POST(self) -> None:
             """Answer with JSON, or with the text that was told to be."""
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            length = int(self.headers["content-length"])
+            sent = self.rfile.read(length)
+            if len(sent) < length:  # the client stopped
+                self.close_connection = True
+                return
+            body = json.loads(sent)
             status, reply, headers = server.reply(self.path, body, dict(self.headers.items()))
-            sent = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
+            self._say(status, reply if isinstance(reply, str) else json.dumps(reply), headers)
+
+        def _say(self, status: int, text: str, headers: dict[str, str]) -> None:
+            sent = text.encode()
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(sent))}.items():
                 self.send_header(name, value)
@@ -91,7 +106,13 @@ def serving(model: Moondream) -> Iterator[AnsweringServer]:
         def log_message(self, *_: Any) -> None:
             """Keep quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    class Server(ThreadingHTTPServer):
+        daemon_threads = False  # so that closing it waits for those that answer
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client that has gone is no matter."""
+
+    with Server(("127.0.0.1", 0), Handler) as http:
         server.url = f"http://127.0.0.1:{http.server_port}/v1"
         thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
         thread.start()

@@ -366,15 +366,15 @@ def test_the_command_prints_a_table_and_keeps_a_summary(tmp_path: Path) -> None:
 
 def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle, and the same command again."""
-    data = made_up.folder(tmp_path / "data", "countbenchqa", made_up.countbenchqa(40))
+    data = made_up.folder(tmp_path / "data", "countbenchqa", made_up.countbenchqa(24))
     out = tmp_path / "run.jsonl"
-    arguments = command("countbenchqa", "--data", data, "--out", out, "--max-tokens", "40")
+    arguments = command("countbenchqa", "--data", data, "--out", out, "--max-tokens", "30")
     first = subprocess.Popen([*arguments, "--batch", "1"], cwd=ROOT, stdout=subprocess.DEVNULL)
     wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") > 3)
     first.send_signal(signal.SIGKILL)
     first.wait(patience(10))
     kept = records_so_far(out)
-    assert 3 <= len(kept) < 40
+    assert 3 <= len(kept) < 24
     done = subprocess.run(
         [*arguments, "--json"],
         cwd=ROOT, capture_output=True, text=True, timeout=patience(60), check=False,
@@ -382,7 +382,7 @@ def test_a_killed_command_goes_on_where_it_was(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["answers"]["answers"] == len(records(out)) == 40
+    assert summary["answers"]["answers"] == len(records(out)) == 24
     assert summary["speed"]["sessions"] == 2
     assert records(out)[: len(kept)] == kept
 

@@ -69,7 +69,7 @@ def test_a_server_gets_the_figures_of_the_model_behind_it(
         part: {k: v for k, v in values.items() if "_raw" not in k}
         for part, values in here["parts"].items()
     }
-    assert there["answers"]["failed"] == 0
+    assert there["answers"] == here["answers"]
     assert there["settings"]["engine"] == "remote"
     assert any("_raw" in note for note in there["notes"]) == (name in ("coco", "screenspot"))
 
@@ -206,3 +206,11 @@ def test_an_address_or_key_that_cannot_be_used_is_refused(
         file.write_text(key or "")
     with pytest.raises(BenchmarkError, match=why):
         open_remote(url, "", None if key is None else file, 4, "openai")
+
+
+def test_without_a_name_the_first_listed_model_is_asked(server: AnsweringServer) -> None:
+    """As most servers have one model only."""
+    with open_remote(server.url, None, None, 4, "openai") as answerer:
+        assert answerer.facts["model"] == "golden"
+    with open_remote("http://127.0.0.1:1/v1", None, None, 4, "openai") as answerer:
+        assert answerer.facts["model"] == ""

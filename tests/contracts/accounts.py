@@ -203,7 +203,8 @@ class AccountsContract(abc.ABC):
         for span in (Span(), Span(NOON - 1, NOON + 1)):
             [total] = accounts.usage(UsageQuestion(span=span, key="lab"))
             assert (total.key, total.requests) == ("lab", 1)
-            assert accounts.usage(UsageQuestion(span=span, key="sho")) == []
+            for nobody in ("sho", "\0", "%"):
+                assert accounts.usage(UsageQuestion(span=span, key=nobody)) == []
 
     def test_old_entries_go_and_totals_stay(self, accounts: AccountStore) -> None:
         """A few at a time; what is left says how far the ledger goes back."""

@@ -5,6 +5,7 @@ as it stands and captured in a CUDA graph. Knows nothing of requests. Letters: B
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -118,6 +119,8 @@ class Cycle:
         reader: TokenReader,
         kernels: StepKernels = PLAIN,
     ) -> None:
+        if kernels.joined and not network.text.join():
+            kernels = replace(kernels, joined=None)
         self._kernels = kernels
         self._network, self._cache = network, cache
         self._buffers, self._reader = buffers, reader
@@ -154,7 +157,8 @@ class Cycle:
             if kernels.add_norm is None:
                 return text.forward(feed_BC, place_B, attend)
             mix = text.mixing(attend, place_B)
-        return text.step(feed_BC, mix, kernels.add_norm or plain_add_norm)
+        forward = text.joined_step if kernels.joined else text.step
+        return forward(feed_BC, mix, kernels.add_norm or plain_add_norm)
 
     def _token(self, program: Program, step: int, kind_B: Tensor, hidden_BC: Tensor) -> Tensor:
         count = len(kind_B)

@@ -5,8 +5,8 @@ Letters: T tokens in a row (of any requests), C width, K key heads, G query head
 D head width, V vocabulary.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, Self
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +27,13 @@ class Attend(Protocol):
 
 
 class Mix(Protocol):
-    """Attends too, from what the first product of a block gave: queries, keys and values as one."""
+    """Attends too, from what the first product of a block gave: queries, keys and values as one.
+
+    In `TextModel.joined_step` the inner values of the wide layer follow them.
+    """
 
     def __call__(self, layer: int, qkv_TE: Tensor, /) -> Tensor:
-        """Return the mixed values (T, K * G * D)."""
+        """Return the mixed values (T, K * G * D), then what the GELU makes of the inner values."""
         ...
 
 
@@ -38,9 +41,9 @@ class AddNorm(Protocol):
     """Ends one block and begins the next."""
 
     def __call__(
-        self, x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor, norm: Norm, /
+        self, x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm, /
     ) -> tuple[Tensor, Tensor]:
-        """Return the sum of the three, and the same normed."""
+        """Return the sum of the three, or of the first two, and the same normed."""
         ...
 
 
@@ -66,6 +69,29 @@ class TextBlock:
             Mlp.of(state, f"{name}.mlp", variant),
         )
 
+    @property
+    def has_adapter(self) -> bool:
+        """Whether a variant added to any product."""
+        layers = self.qkv, self.proj, self.mlp.fc1, self.mlp.fc2
+        return self.proj_adapter is not None or any(one.adapter is not None for one in layers)
+
+    def join(self) -> "tuple[TextBlock, JoinedProducts]":
+        """Return the block with its weights as views of joined ones, and these."""
+        qkv, proj, fc1, fc2 = self.qkv, self.proj, self.mlp.fc1, self.mlp.fc2
+        first = Linear(torch.cat([qkv.weight, fc1.weight]), torch.cat([qkv.bias, fc1.bias]))
+        second = Linear(torch.cat([proj.weight, fc2.weight], dim=1), proj.bias + fc2.bias)
+        width, mixed = len(qkv.bias), proj.weight.shape[1]
+        block = replace(
+            self,
+            qkv=Linear(first.weight[:width], first.bias[:width]),
+            proj=replace(proj, weight=second.weight[:, :mixed]),
+            mlp=Mlp(
+                Linear(first.weight[width:], first.bias[width:]),
+                replace(fc2, weight=second.weight[:, mixed:]),
+            ),
+        )
+        return block, JoinedProducts(first, second)
+
     def add_to(self, x_TC: Tensor, normed_TC: Tensor, mixed: Tensor) -> Tensor:
         """Return the block's output from its input, that input normed, and the mixed values."""
         return x_TC + self.attended(normed_TC, mixed) + self.mlp(normed_TC)
@@ -78,6 +104,13 @@ class TextBlock:
         return attended_TC + self.proj_adapter(normed_TC)
 
 
+class JoinedProducts(NamedTuple):
+    """The products of a block as two: with the same input, and whose results are added."""
+
+    first: Linear  # queries, keys and values, then the inner values of the wide layer
+    second: Linear  # of the mixed values and what the GELU made of the inner ones
+
+
 class TextModel:
     """The decoder of the model; hidden states it returns are those before the last norm."""
 
@@ -87,6 +120,7 @@ class TextModel:
         self.blocks = [
             TextBlock.of(state, f"text.blocks.{i}", variant or {}) for i in range(dims.n_layers)
         ]
+        self._joined: list[JoinedProducts] = []
         self._post_ln = Norm.of(state, "text.post_ln")
         self._lm_head = Linear.of(state, "text.lm_head")
         self.turns = rotary_table(dims, self.wte.device)
@@ -116,6 +150,27 @@ class TextModel:
             mixed = mix(layer, block.qkv(normed_BC))
             attended_BC = block.attended(normed_BC, mixed)
             x_BC, normed_BC = add_norm(x_BC, attended_BC, block.mlp(normed_BC), norm)
+        return x_BC
+
+    def join(self) -> bool:
+        """Lay the weights of each block side by side as `joined_step` wants them, once.
+
+        The layers then look into the same memory. Returns whether that is done; adapters prevent
+        it.
+        """
+        if not self._joined and not any(block.has_adapter for block in self._blocks):
+            for number, block in enumerate(self._blocks):
+                self._blocks[number], joined = block.join()
+                self._joined.append(joined)
+        return bool(self._joined)
+
+    def joined_step(self, x_BC: Tensor, mix: Mix, add_norm: AddNorm) -> Tensor:
+        """Run all blocks as `step` does, each with two products instead of four."""
+        normed_BC = self._blocks[0].ln(x_BC)
+        norms = [block.ln for block in self._blocks[1:]] + [self._post_ln]
+        for layer, (joined, norm) in enumerate(zip(self._joined, norms, strict=True)):
+            both = mix(layer, joined.first(normed_BC))
+            x_BC, normed_BC = add_norm(x_BC, joined.second(both), None, norm)
         return x_BC
 
     def mixing(self, attend: Attend, position_T: Tensor) -> Mix:
@@ -160,10 +215,12 @@ def turn_in_place(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
 
 
 def plain_add_norm(
-    x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor, norm: Norm
+    x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm
 ) -> tuple[Tensor, Tensor]:
     """End a block and begin the next by plain operations."""
-    added_TC = x_TC + attended_TC + wide_TC
+    added_TC = x_TC + attended_TC
+    if wide_TC is not None:
+        added_TC = added_TC + wide_TC
     return added_TC, norm(added_TC)
 
 

@@ -126,6 +126,8 @@ async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Re
         return EventStream(_events(visit), visit.headers())
     (result,) = await visit.finished()
     body = {field: text_of(result), **_reasoning(result), **_besides(visit, result)}
+    if isinstance(result, TextResult) and result.yes_probability is not None:
+        body["yes_probability"] = result.yes_probability
     return JSONResponse(body, headers=visit.headers())
 
 

@@ -83,9 +83,17 @@ class TestAccounts(_Postgresql, AccountsContract):
 class TestSpending(_Postgresql, SharedSpendingContract):
     """What engines cost."""
 
+    @pytest.fixture(autouse=True)
+    def _closed(self, _fresh_database: None) -> Iterator[None]:
+        self._stores: list[SqlStore] = []
+        yield
+        for store in self._stores:
+            store.close()
+
     def opened(self) -> Spending:
         """Another pool of connections to the same database."""
-        return SqlStore(self.url).spending
+        self._stores.append(SqlStore(self.url))
+        return self._stores[-1].spending
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -73,9 +73,17 @@ class TestAccounts(_Sqlite, AccountsContract):
 class TestSpending(_Sqlite, SharedSpendingContract):
     """What engines cost."""
 
+    @pytest.fixture(autouse=True)
+    def _closed(self, _fresh_file: None) -> Iterator[None]:
+        self._stores: list[SqlStore] = []
+        yield
+        for store in self._stores:
+            store.close()
+
     def opened(self) -> Spending:
         """Another pool of connections to the same file."""
-        return SqlStore(self.url).spending
+        self._stores.append(SqlStore(self.url))
+        return self._stores[-1].spending
 
 
 class TestHistory(_Sqlite, HistoryContract):

@@ -56,6 +56,7 @@ def test_a_kernel_agrees_with_plain_operations(
         StepKernels(attend=FusedAttend),
         StepKernels(add_norm=add_norm),
         StepKernels(attend=FusedAttend, add_norm=add_norm),
+        StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True),
     ],
     ids=lambda kernels: "+".join(kernels.in_use),
 )

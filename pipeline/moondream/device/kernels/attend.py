@@ -4,7 +4,9 @@ Each program serves one query head of one row: it turns query and key by their p
 new key and value, and reads the row's picture page and own blocks where they lie. With few rows a
 row's keys are split among several programs, whose partial results the second kernel merges. Only
 the number of rows is fixed by the launch: which page and blocks a row has, and how long it is, are
-data. Imports Triton. Letters: B rows, H query heads, S splits, D head width.
+data. Where queries, keys and values come with the inner values of the wide layer beside them, the
+second kernel applies the GELU to those. Imports Triton. Letters: B rows, H query heads, S splits,
+D head width.
 """
 
 from typing import NamedTuple
@@ -21,6 +23,7 @@ from pipeline.moondream.dims import TextDims
 # As many programs as keep a large GPU busy to the end; below it a row's keys are split.
 ENOUGH_PROGRAMS = 1500
 MOST_SPLITS = 8
+CHUNK = 1024  # inner values that one program puts through the GELU
 
 
 class Tiling(NamedTuple):
@@ -49,7 +52,7 @@ def _more(q, k, v, seen, peak, mass, mixed):
 def _attend(
     qkv_ptr, cos_ptr, sin_ptr, page_k_ptr, page_v_ptr, block_k_ptr, block_v_ptr,
     start_ptr, length_ptr, page_ptr, table_ptr, out_ptr, mixed_ptr, peak_ptr, mass_ptr,
-    offset, last_position, row_blocks, scale, splits,
+    qkv_stride, out_stride, offset, last_position, row_blocks, scale, splits,
     HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, WIDTH: tl.constexpr, HALF: tl.constexpr,
     PREFIX: tl.constexpr, BLOCK: tl.constexpr, SPARE: tl.constexpr,
     TILE: tl.constexpr, IS_WHOLE: tl.constexpr, STAGES: tl.constexpr,
@@ -68,7 +71,7 @@ def _attend(
     cos = tl.load(cos_ptr + position * HALF + d % HALF, mask=turned, other=1.0)
     sin = tl.load(sin_ptr + position * HALF + d % HALF, mask=turned, other=0.0)
     sin = tl.where(d < HALF, -sin, sin)
-    qkv = qkv_ptr + row.to(tl.int64) * ((HEADS + 2 * KEY_HEADS) * WIDTH)
+    qkv = qkv_ptr + row.to(tl.int64) * qkv_stride
     q_at = qkv + head * WIDTH
     k_at = qkv + (HEADS + key_head) * WIDTH
     kept = qkv_ptr.dtype.element_ty
@@ -127,7 +130,8 @@ def _attend(
     result = tl.sum(mixed * share[:, None], axis=0) + new_share * new_v.to(tl.float32)
     cell = row * HEADS + head
     if IS_WHOLE:
-        tl.store(out_ptr + cell * WIDTH + d, (result / whole).to(kept))
+        out_at = row.to(tl.int64) * out_stride + head * WIDTH
+        tl.store(out_ptr + out_at + d, (result / whole).to(kept))
     else:
         part = cell * splits + split
         tl.store(mixed_ptr + part * WIDTH + d, result)
@@ -136,18 +140,31 @@ def _attend(
 
 
 @triton.jit
-def _merge(
-    mixed_ptr, peak_ptr, mass_ptr, out_ptr, WIDTH: tl.constexpr, SPLITS: tl.constexpr
+def _finish(
+    mixed_ptr, peak_ptr, mass_ptr, inner_ptr, out_ptr, inner_stride, out_stride,
+    HEADS: tl.constexpr, WIDTH: tl.constexpr, SPLITS: tl.constexpr,
+    MERGES: tl.constexpr, INNER: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    cell = tl.program_id(0)
-    s = tl.arange(0, SPLITS)
-    d = tl.arange(0, WIDTH)
-    peak = tl.load(peak_ptr + cell * SPLITS + s)
-    share = tl.exp(peak - tl.max(peak, axis=0))
-    whole = tl.sum(tl.load(mass_ptr + cell * SPLITS + s) * share, axis=0)
-    at = (cell * SPLITS + s)[:, None] * WIDTH + d[None, :]
-    result = tl.sum(tl.load(mixed_ptr + at) * share[:, None], axis=0)
-    tl.store(out_ptr + cell * WIDTH + d, (result / whole).to(out_ptr.dtype.element_ty))
+    row = tl.program_id(0).to(tl.int64)
+    part = tl.program_id(1)
+    kept = out_ptr.dtype.element_ty
+    out = out_ptr + row * out_stride
+    if part < MERGES:
+        s = tl.arange(0, SPLITS)
+        d = tl.arange(0, WIDTH)
+        cell = row * HEADS + part
+        peak = tl.load(peak_ptr + cell * SPLITS + s)
+        share = tl.exp(peak - tl.max(peak, axis=0))
+        whole = tl.sum(tl.load(mass_ptr + cell * SPLITS + s) * share, axis=0)
+        at = (cell * SPLITS + s)[:, None] * WIDTH + d[None, :]
+        result = tl.sum(tl.load(mixed_ptr + at) * share[:, None], axis=0)
+        tl.store(out + part * WIDTH + d, (result / whole).to(kept))
+    else:
+        at = (part - MERGES) * CHUNK + tl.arange(0, CHUNK)
+        x = tl.load(inner_ptr + row * inner_stride + at, mask=at < INNER, other=0.0).to(tl.float32)
+        # x (1 + tanh u) / 2 = x sigmoid(2 u), with u = sqrt(2 / pi) (x + 0.044715 x^3)
+        gelu = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
+        tl.store(out + HEADS * WIDTH + at, gelu.to(kept), mask=at < INNER)
 
 
 class FusedAttend:
@@ -179,23 +196,34 @@ class FusedAttend:
         self._peak, self._mass = torch.empty(2, parts, device=device, dtype=torch.float32).unbind()
 
     def __call__(self, layer: int, qkv_BE: Tensor) -> Tensor:
-        """Keep the new keys and values and return the mixed values (B, H * D)."""
+        """Keep the new keys and values and return the mixed values (B, H * D).
+
+        What there is in `qkv_BE` after queries, keys and values goes through a GELU, and follows
+        the mixed values.
+        """
         dims, cache, tiling, splits = self._dims, self._cache, self._tiling, self._splits
-        heads, width = dims.n_heads, dims.head_dim
-        out = torch.empty(self._rows, heads * width, device=qkv_BE.device, dtype=qkv_BE.dtype)
-        _attend[(self._rows, heads, splits)](
-            qkv_BE.contiguous(), *self._turns,
+        heads, width, rows = dims.n_heads, dims.head_dim, self._rows
+        inner = qkv_BE.shape[1] - dims.qkv_dim
+        out = torch.empty(rows, heads * width + inner, device=qkv_BE.device, dtype=qkv_BE.dtype)
+        qkv_BE = qkv_BE.contiguous()
+        _attend[(rows, heads, splits)](
+            qkv_BE, *self._turns,
             cache.page_k[layer], cache.page_v[layer], cache.block_k[layer], cache.block_v[layer],
             *self._of_rows, self._table, out, self._mixed, self._peak, self._mass,
+            qkv_BE.stride(0), out.stride(0),
             self._offset, dims.max_context - 1, self._row_blocks, width**-0.5, splits,
             HEADS=heads, KEY_HEADS=dims.n_kv_heads, WIDTH=width, HALF=dims.rotary_dim // 2,
             PREFIX=cache.prefix_len, BLOCK=BLOCK_LEN, SPARE=SPARE_BLOCK,
             TILE=tiling.tile, IS_WHOLE=splits == 1, STAGES=tiling.stages, num_warps=tiling.warps,
         )  # fmt: skip
-        if splits > 1:
-            _merge[(self._rows * heads,)](
-                self._mixed, self._peak, self._mass, out, WIDTH=width, SPLITS=splits, num_warps=1
-            )
+        merges = heads if splits > 1 else 0
+        if merges or inner:
+            _finish[(rows, merges + triton.cdiv(inner, CHUNK))](
+                self._mixed, self._peak, self._mass, qkv_BE[:, dims.qkv_dim :], out,
+                qkv_BE.stride(0), out.stride(0),
+                HEADS=heads, WIDTH=width, SPLITS=splits,
+                MERGES=merges, INNER=inner, CHUNK=CHUNK, num_warps=4 if inner else 1,
+            )  # fmt: skip
         return out
 
 

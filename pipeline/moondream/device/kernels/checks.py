@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.moondream.device.cache import SPARE_BLOCK, CachePlan, KvCache
@@ -45,15 +46,20 @@ class Difference(NamedTuple):
 Check = Callable[[Dims, torch.device, torch.dtype], Difference]
 
 
-def check_add_norm(dims: Dims, device: torch.device, dtype: torch.dtype) -> Difference:
+def check_add_norm(
+    dims: Dims, device: torch.device, dtype: torch.dtype, parts: int = 3
+) -> Difference:
     """Compare sum and norm."""
     width = dims.text.dim
     numbers = _random((3 * ROWS + 2, width), device, dtype)
     x, attended, wide = numbers[: 3 * ROWS].view(3, ROWS, width).unbind()
     norm = Norm(1 + numbers[-2] / 8, numbers[-1] / 8)
-    ours = add_norm(x, attended, wide, norm)
+    last = wide if parts == 3 else None
+    ours = add_norm(x, attended, last, norm)
     exact = Norm(norm.weight.float(), norm.bias.float())
-    plain = plain_add_norm(x.float(), attended.float(), wide.float(), exact)
+    plain = plain_add_norm(
+        x.float(), attended.float(), None if last is None else last.float(), exact
+    )
     return _difference(ours, plain, dtype)
 
 
@@ -63,8 +69,13 @@ def check_attend(
     dtype: torch.dtype,
     splits: int = 1,
     tiling: Tiling = TILING,
+    *,
+    joined: bool = False,
 ) -> Difference:
-    """Compare what is mixed, and what is kept, over two steps of rows of every kind."""
+    """Compare what is mixed, and what is kept, over two steps of rows of every kind.
+
+    With `joined` there are the inner values of the wide layer too.
+    """
     text = replace(dims.text, n_layers=1)
     small = replace(dims, text=text)
     plan = CachePlan(PAGES, BLOCKS, 0)
@@ -83,12 +94,16 @@ def check_attend(
     found: list[Tensor] = []
     wanted: list[Tensor] = []
     for step in range(2):
-        qkv = _random((ROWS, text.qkv_dim), device, dtype, seed=step)
-        mixed = FusedAttend(cache, buffers, shape, step, text, turns, tiling, splits)(0, qkv)
-        found.append(mixed[: len(rows)])
+        width = text.qkv_dim + (text.ff_dim if joined else 0)
+        numbers = _random((ROWS, width), device, dtype, seed=step)
+        mixed = FusedAttend(cache, buffers, shape, step, text, turns, tiling, splits)(0, numbers)
+        found += mixed[: len(rows)].split([text.dim, width - text.qkv_dim], dim=1)
+        qkv, inner = numbers[: len(rows)].float().split([text.qkv_dim, width - text.qkv_dim], dim=1)
+        qkv = F.pad(qkv, (0, 0, 0, ROWS - len(rows)))
         cos, sin = (table[place + step, None] for table in turns)
         plain = DecodeAttend(exact, buffers, shape, step)
-        wanted.append(plain(0, *split_heads(text, qkv.float(), cos, sin))[: len(rows)])
+        wanted.append(plain(0, *split_heads(text, qkv, cos, sin))[: len(rows)])
+        wanted.append(F.gelu(inner, approximate="tanh"))
     for name in ("block_k", "block_v"):
         for kept, one in ((found, cache), (wanted, exact)):
             kept.append(getattr(one, name)[:, SPARE_BLOCK + 1 :])
@@ -97,7 +112,10 @@ def check_attend(
 
 CHECKS: Mapping[str, Mapping[str, Check]] = {
     "attend": {f"{splits} to a row": partial(check_attend, splits=splits) for splits in (1, 2, 8)},
-    "add_norm": {"a row each": check_add_norm},
+    "add_norm": {"three parts": check_add_norm, "two": partial(check_add_norm, parts=2)},
+    "joined": {
+        f"{splits} to a row": partial(check_attend, splits=splits, joined=True) for splits in (1, 8)
+    },
 }
 
 
@@ -134,6 +152,7 @@ def _difference(
     shares = [
         (one.float() - other).abs().max() / other.abs().max()
         for one, other in zip(ours, plain, strict=True)
+        if other.numel()
     ]
     largest = torch.stack(shares).max().item()
     allowed = ROUNDINGS * torch.finfo(dtype).eps

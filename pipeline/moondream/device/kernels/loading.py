@@ -50,11 +50,14 @@ class AttendKernel(Protocol):
 class StepKernels:
     """The kernels of a decoding step, None where plain operations do its part.
 
-    `refused` says why a kernel, or all of them ("all"), are not used.
+    `joined`: the kernel of `attend` takes the inner values of the wide layer too, so that a block
+    has two products instead of four; networks with adapters keep four all the same. `refused` says
+    why a kernel, or all of them ("all"), are not used.
     """
 
     attend: AttendKernel | None = None
     add_norm: AddNorm | None = None
+    joined: Literal[True] | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -63,7 +66,7 @@ class StepKernels:
         return tuple(name for name in KERNELS if getattr(self, name) is not None)
 
 
-KERNELS = ("attend", "add_norm")
+KERNELS = ("attend", "add_norm", "joined")
 PLAIN = StepKernels()
 
 
@@ -114,7 +117,11 @@ def unfit(dims: TextDims) -> str | None:
 
 def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
     """Import, compile and check each kernel by itself."""
-    makers: dict[str, Callable[[], Any]] = {"attend": _attend, "add_norm": _add_norm}
+    makers: dict[str, Callable[[], Any]] = {
+        "attend": _attend,
+        "add_norm": _add_norm,
+        "joined": lambda: True,
+    }
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
     for name, make in makers.items():
@@ -131,6 +138,8 @@ def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
             )  # fmt: skip
             continue
         found[name] = kernel
+    if "attend" not in found:
+        found.pop("joined", None)
     return StepKernels(**found, refused=refused)
 
 
