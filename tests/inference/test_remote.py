@@ -545,6 +545,7 @@ def test_a_server_that_hangs_leaves_time_for_the_other_engine() -> None:
         ({"url": "http://gpu/v1?a=b"}, "has a ? or #"),
         ({"url": "http://api.example.com", "key": "abcdefgh"}, "would send the key to api.example"),
         ({"url": "https://api.example.com", "key": "abc defgh"}, "has a key with a space"),
+        ({"url": "https://api.example.com", "key": ""}, "has an empty `key`"),
         ({"budget": {}}, "limits nothing"),
         ({"budget": {"per_day": 0}}, "greater than or equal to 1"),
         ({"api": "grpc"}, "'openai' or 'moondream'"),
