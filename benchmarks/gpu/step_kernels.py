@@ -29,8 +29,8 @@ from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
 from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network.layers import Norm
-from pipeline.moondream.network.text import Mix, plain_add_norm, rotary_table
+from pipeline.moondream.network.layers import Norm, plain_add_norm
+from pipeline.moondream.network.text import Mix, rotary_table
 
 if TYPE_CHECKING:
     from pipeline.moondream.device.kernels.checks import Check

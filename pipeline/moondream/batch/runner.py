@@ -35,9 +35,8 @@ from pipeline.moondream.device.reads import (
 )
 from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape, mask_words
 from pipeline.moondream.device.stages import Stages
-from pipeline.moondream.network.layers import to_device
+from pipeline.moondream.network.layers import plain_add_norm, to_device
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.network.text import plain_add_norm
 from pipeline.moondream.pictures.crops import crop_count, make_crops, tiling, to_rgb
 from pipeline.moondream.pictures.uploads import PictureUploads
 
@@ -83,10 +82,9 @@ class Runner:
             ladder if kernels.attend is None else ladder_of_rows,
         )
         pictures = min(limits.pictures_per_prefill, n_pages)
-        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures)
-        self._prefills = Prefills(
-            network, cache, capture, pictures, kernels.add_norm or plain_add_norm, kernels.turn
-        )
+        add_norm = kernels.add_norm or plain_add_norm
+        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
+        self._prefills = Prefills(network, cache, capture, pictures, add_norm, kernels.turn)
         self._uploads = uploads
         self.stages = Stages(network.device)
 

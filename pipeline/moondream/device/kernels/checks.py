@@ -22,8 +22,8 @@ from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
 from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network.layers import Norm
-from pipeline.moondream.network.text import plain_add_norm, rotary_table, split_heads, turn_in_place
+from pipeline.moondream.network.layers import Norm, plain_add_norm
+from pipeline.moondream.network.text import rotary_table, split_heads, turn_in_place
 
 # Roundings that results may be off by, as shares of the largest one.
 ROUNDINGS = 4
@@ -118,16 +118,14 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     small, prefix_len = replace(dims, text=text), dims.prefix_len
     cache = KvCache(small, CachePlan(PAGES, BLOCKS, 0), device, dtype)
     queries, keys, width = text.n_heads, text.n_kv_heads, text.head_dim
-    at = [(page, SPARE_BLOCK, place) for page in range(PAGES) for place in range(prefix_len)]
-    at += [(None, 3 + page, place) for page in range(PAGES) for place in (0, 1, BLOCK_LEN - 1)]
+    slots = (0, 1, BLOCK_LEN - 1)
+    at = [(3 + number, slot) for number in range(PAGES) for slot in slots]
     places = [
-        -1 - (block * keys * BLOCK_LEN + place) * width
-        if page is None
-        else (page * keys * prefix_len + place) * width
-        for page, block, place in at
+        (page * keys * prefix_len + n) * width for page in range(PAGES) for n in range(prefix_len)
     ]
-    position_T = torch.arange(len(at), device=device) % text.max_context
-    heads = _random((len(at), queries + 2 * keys, width), device, dtype)
+    places += [-1 - (block * keys * BLOCK_LEN + slot) * width for block, slot in at]
+    position_T = torch.arange(len(places), device=device) % text.max_context
+    heads = _random((len(places), queries + 2 * keys, width), device, dtype)
     exact, asked = heads.to(torch.float32, copy=True), heads[:, :queries].clone()
     turns = rotary_table(text, device)
     kernel = FusedTurn(cache, turns, position_T, torch.tensor(places, device=device))
@@ -136,9 +134,7 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     turn_in_place(exact[:, : queries + keys], *(table[position_T, None] for table in turns))
     found, wanted = [heads, asked], [exact, exact[:, :queries]]
     n_prefix = PAGES * prefix_len
-    block_T, slot_T = (
-        torch.tensor([one[number] for one in at[n_prefix:]], device=device) for number in (1, 2)
-    )
+    block_T, slot_T = torch.tensor(at, device=device).unbind(1)
     for kept, part in (("k", exact[:, queries : queries + keys]), ("v", exact[:, -keys:])):
         page, block = (getattr(cache, f"{kind}_{kept}")[0] for kind in ("page", "block"))
         found += [page.transpose(1, 2).flatten(0, 1), block]

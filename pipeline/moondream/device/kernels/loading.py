@@ -18,7 +18,8 @@ from pipeline.moondream.device.cache import KvCache
 from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.dims import Dims, TextDims
 from pipeline.moondream.errors import MoondreamError
-from pipeline.moondream.network.text import AddNorm, Mix
+from pipeline.moondream.network.layers import AddNorm
+from pipeline.moondream.network.text import Mix
 
 _log = logging.getLogger(__name__)
 
