@@ -83,7 +83,7 @@ lock:
 	    core) what=".[postgresql]" ;; \
 	    demo) what=".[render]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,benchmark] -r requirements/dev.in" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,benchmark,server] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \
