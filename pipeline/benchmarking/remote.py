@@ -72,7 +72,7 @@ class RemoteAnswerer:
         self._base = url.reveal().rstrip("/")
         self._model, self._interface, self._batch = model, interface, batch
         self._away_within_s = away_within_s
-        self._closed = threading.Event()
+        self._stopped = threading.Event()
         headers = {"user-agent": "moonwatch-benchmark"}
         if key is not None:
             # Moondream's own header too: its cloud takes no other, and other servers ignore it.
@@ -94,7 +94,7 @@ class RemoteAnswerer:
 
     def close(self) -> None:
         """End what is under way and close the connections."""
-        self._closed.set()
+        self._stopped.set()
         self._client.close()
 
     def answer(self, works: Iterable[PictureWork]) -> Iterator[ItemAnswer]:
@@ -110,9 +110,10 @@ class RemoteAnswerer:
                 while out:
                     yield out.popleft().result()
             except BaseException:
+                # Those that are out are waited for: connections closed under them would be lost.
+                self._stopped.set()
                 for one in out:
                     one.cancel()
-                self.close()
                 raise
 
     def _ask(self, encoded: bytes, item: BenchmarkItem) -> ItemAnswer:
@@ -179,8 +180,6 @@ class RemoteAnswerer:
                 raise _RefusedRequest(f"no answer within {_ANSWER_WITHIN_S:g} s") from None
             except httpx.HTTPError as error:
                 why = f"{type(error).__name__}: {error}"
-            except RuntimeError as error:  # the client was closed under us
-                raise BenchmarkError(f"stopped: {error}") from error
             else:
                 if reply.is_success:
                     return _object(reply)
@@ -198,7 +197,7 @@ class RemoteAnswerer:
                     f"{self._said(path, why)}; tried for {self._away_within_s:g} s. Start the same "
                     "command again to go on"
                 )
-            if self._closed.wait(rest):
+            if self._stopped.wait(rest):
                 raise BenchmarkError("stopped")
 
     def _said(self, path: str, why: str) -> str:

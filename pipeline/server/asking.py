@@ -96,15 +96,15 @@ class Visit:
             )
         return facts
 
-    def admit(self) -> None:
-        """Let in a caller who asks the model nothing; raises ApiError."""
-        check_key(self.request)
-
     def enter(self, wish: Wish) -> None:
         """Let the caller in, by key and limits; raises ApiError."""
         self.skill, self.pictures = wish.skill, int(wish.picture is not None)
+        headers, client = self.request.headers, self.request.client
         self._pass = self.state.gate.enter(
-            **_credentials(self.request), pictures=self.pictures, client_host=_host(self.request)
+            headers.get("authorization"),
+            headers.get("x-moondream-auth"),
+            pictures=self.pictures,
+            client_host=client.host if client else "",
         )
 
     async def ask(self, wish: Wish) -> None:
@@ -283,12 +283,6 @@ class Visit:
         self._pass.release()
 
 
-def check_key(request: Request) -> None:
-    """Refuse whoever has no key, before anything they sent is looked at; raises ApiError."""
-    gate = state_of(request).gate
-    gate.identify(**_credentials(request), client_host=_host(request))
-
-
 async def _visit(request: Request) -> AsyncIterator[Visit]:
     visit = Visit(request)
     try:
@@ -347,19 +341,6 @@ def _numbered(request: moondream.Request, number: int) -> moondream.Request:
         return request
     assert isinstance(request, moondream.QueryRequest | moondream.CaptionRequest)
     return replace(request, seed=seed + number)
-
-
-def _credentials(request: Request) -> dict[str, str | None]:
-    """Both ways to send a key, on every path."""
-    headers = request.headers
-    return {
-        "authorization": headers.get("authorization"),
-        "moondream_auth": headers.get("x-moondream-auth"),
-    }
-
-
-def _host(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _late() -> ApiError:

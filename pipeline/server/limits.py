@@ -600,7 +600,7 @@ class GatePass:
             decode_ms=costs.decode_ms if costs is not None else 0.0,
             seconds=self._clock.monotonic() - self._since,
             cost=cost,
-            currency=self._gate.prices.currency if cost else "",
+            currency=self._gate.prices.currency if self._gate.prices.is_paid else "",
         )
         # The day it was let in on: what was taken then is given back there.
         self._gate.settle(self.key.name, self._day, DaySpent(pictures - self._pictures, tokens))

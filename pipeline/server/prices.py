@@ -56,6 +56,16 @@ class PricesConfig(Config):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     """Three capital letters, as in ISO 4217."""
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether anything has a price."""
+        prices = (
+            self.per_1000_pictures,
+            self.per_million_input_tokens,
+            self.per_million_output_tokens,
+        )
+        return any(price is not None for price in prices)
+
     def cost(
         self, pictures: int, image_tokens: int, prompt_tokens: int, completion_tokens: int
     ) -> int:

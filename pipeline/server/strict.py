@@ -13,7 +13,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from pipeline.server.asking import check_key
 from pipeline.server.errors import ApiError
 
 # Objects, lists and their parts in one body: pictures and texts are long, but they are few. Memory
@@ -59,8 +58,6 @@ class StrictRoute(APIRoute):
         async def strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
             if has_body:
-                # Strangers' bodies are not even read.
-                check_key(strict)
                 _check_headers(strict)
                 await strict.json()
             try:

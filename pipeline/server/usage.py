@@ -24,7 +24,7 @@ class UsageAnswer(BaseModel):
     """Counts and milliseconds by name; the cost is text, as exact as it was written."""
 
 
-@router.get("/v1/usage")
+@router.get("/v1/usage", response_model=None)
 async def usage(
     request: Request,
     by: Annotated[list[str] | None, Query(description="key, day, model or skill.")] = None,

@@ -71,7 +71,13 @@ TABLE: dict[str, tuple[str, ...]] = {
         "pipeline.insight",
         "connectors",
     ),
-    "pipeline.server.config": ("pipeline.core",),
+    "pipeline.server.config": (
+        "pipeline.core",
+        "pipeline.server.fetch_config",
+        "pipeline.server.prices",
+    ),
+    "pipeline.server.fetch_config": ("pipeline.core",),
+    "pipeline.server.prices": ("pipeline.core",),
     "pipeline.server": (
         "pipeline.core",
         "pipeline.telemetry",

@@ -545,6 +545,7 @@ def test_a_server_that_hangs_leaves_time_for_the_other_engine() -> None:
         ({"url": "http://gpu/v1?a=b"}, "has a ? or #"),
         ({"url": "http://api.example.com", "key": "abcdefgh"}, "would send the key to api.example"),
         ({"url": "https://api.example.com", "key": "abc defgh"}, "has a key with a space"),
+        ({"url": "https://api.example.com", "key": ""}, "has an empty `key`"),
         ({"budget": {}}, "limits nothing"),
         ({"budget": {"per_day": 0}}, "greater than or equal to 1"),
         ({"api": "grpc"}, "'openai' or 'moondream'"),
@@ -606,3 +607,24 @@ def test_another_place_or_model_is_another_engine() -> None:
     for other in ({"url": "http://gpu:8081"}, {"model": "x"}, {"quality": 50}, {"max_side": 700}):
         assert identity(**other) != identity()
     assert "abcdefgh" not in str(identity(**same))
+
+
+def test_a_bad_moment_is_ridden_out() -> None:
+    """Attempts that are repeated do not count against a server that is there again."""
+    fails = iter([refused(503, "starting")] * 4)
+    with (
+        elsewhere(lambda _: next(fails, said("x"))) as server,
+        engine_at(server, retries=4, concurrency=4) as engine,
+    ):
+        tickets = [engine.submit(EngineRequest(GREY, (SIGN,), SOON_S)) for _ in range(4)]
+        assert [ticket.result(SOON_S) for ticket in tickets] == [(Text("vlm", "x"),)] * 4
+        assert engine.trouble is None
+
+
+def test_a_server_that_is_asked_too_often_is_not_taken_for_dead() -> None:
+    """It says so, and its answer is the failure's reason."""
+    with elsewhere(lambda _: refused(429, "two a second")) as server, engine_at(server) as engine:
+        for _ in range(5):
+            (answer,) = ask(engine, SIGN)
+            assert answer == Failed("vlm", f"{server.place} is asked too often (429: two a second)")
+        assert engine.trouble is None

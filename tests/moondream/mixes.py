@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.moondream import (
     CaptionRequest,
@@ -21,13 +23,45 @@ from pipeline.moondream import (
     Request,
     Result,
     TextResult,
+    TokenLogprob,
 )
 from pipeline.moondream.batch.engine import MoondreamBatcher
 from pipeline.moondream.batch.strands import RequestTicket
 from pipeline.moondream.device.graphs import Capture
 from pipeline.moondream.device.kernels.loading import StepKernels
 from pipeline.moondream.pictures.uploads import SideLane
-from tests.moondream.tiny import pictures, tiny_language, tiny_network
+from tests.moondream.tiny import TINY, pictures, tiny_language, tiny_network
+
+
+@dataclass(eq=False)
+class NearTokens:
+    """A mask of the 32 tokens of one word, which the token before says."""
+
+    vocab_size: int = TINY.text.vocab_size
+    taken: list[int] = field(default_factory=list)
+
+    def begin(self) -> "NearTokens":
+        """Return one answer's state."""
+        return NearTokens(self.vocab_size)
+
+    is_complete = False
+
+    def allowed(self) -> NDArray[np.int32]:
+        """Return one word of ones."""
+        words = np.zeros(self.vocab_size // 32, dtype=np.int32)
+        words[word_after(self.taken[-1] if self.taken else 0)] = -1
+        return words
+
+    def take(self, token: int) -> None:
+        """Note a token, which must have been allowed."""
+        assert token // 32 == word_after(self.taken[-1] if self.taken else 0)
+        self.taken.append(token)
+
+
+def word_after(token: int) -> int:
+    """Return the word that may follow a token; never the first, which has the end."""
+    return 1 + (token * 7 + 3) % (TINY.text.vocab_size // 32 - 1)
+
 
 REQUESTS: tuple[Request, ...] = (
     DetectRequest("person", 6),
@@ -40,6 +74,9 @@ REQUESTS: tuple[Request, ...] = (
     QueryRequest("is it?", reasoning=True, max_tokens=10),
     QueryRequest("why?", reasoning=True, max_tokens=7, temperature=1.0, top_p=0.8, seed=2),
     QueryRequest("where?", spatial_refs=((0.2, 0.3), (0.1, 0.2, 0.5, 0.9)), max_tokens=6),
+    QueryRequest("what is it", max_tokens=20, stop=("zebra", "ing", "a "), logprobs=2),
+    CaptionRequest("normal", max_tokens=25, temperature=0.9, seed=4, mask=NearTokens()),
+    QueryRequest("who?", reasoning=True, max_tokens=8, mask=NearTokens(), logprobs=0, stop=("e",)),
     QueryRequest("which?", choices=("red", "blue car", "a")),
 )
 WITHOUT_PICTURE: tuple[Request, ...] = (
@@ -105,12 +142,25 @@ def assert_same(found: Result | None, wanted: Result) -> None:
         assert (found.text, found.token_ids) == (wanted.text, wanted.token_ids)
         assert (found.pieces, found.finish) == (wanted.pieces, wanted.finish)
         assert found.reasoning == wanted.reasoning
+        assert_alike(found.logprobs, wanted.logprobs)
         if wanted.yes_probability is not None:
             assert found.yes_probability == pytest.approx(wanted.yes_probability, rel=1e-3)
         if wanted.choices is not None:
             assert found.choices == pytest.approx(wanted.choices, rel=1e-3)
     else:
         assert found == wanted
+
+
+def assert_alike(
+    found: Sequence[TokenLogprob] | None, wanted: Sequence[TokenLogprob] | None
+) -> None:
+    """Compare to rounding; alternatives that are alike likely may change places."""
+    assert (found is None) == (wanted is None)
+    for one, other in zip(found or (), wanted or (), strict=True):
+        assert (one.token_id, len(one.top)) == (other.token_id, len(other.top))
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-3)
+        for mine, theirs in zip(one.top, other.top, strict=True):
+            assert mine.logprob == pytest.approx(theirs.logprob, abs=1e-3)
 
 
 def assert_clean(engine: MoondreamBatcher) -> None:

@@ -105,7 +105,7 @@ def test_second_opinion(number: int) -> None:
             continue
         if isinstance(request, QueryRequest) and (request.reasoning or request.choices):
             continue
-        if isinstance(request, QueryRequest) and request.spatial_refs:
+        if isinstance(request, QueryRequest) and (request.spatial_refs or request.stop):
             continue
         if isinstance(request, CountRequest) or (
             isinstance(request, CaptionRequest) and request.temperature

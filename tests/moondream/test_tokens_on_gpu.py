@@ -1,11 +1,9 @@
 """Stop words, log-probabilities and masks in captured CUDA graphs: as in plain operations."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from pipeline.moondream import (
     CaptionRequest,
@@ -16,7 +14,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.batch.engine import MoondreamBatcher
 from pipeline.moondream.network.network import Network
-from tests.moondream.mixes import REQUESTS
+from tests.moondream.mixes import REQUESTS, NearTokens
 from tests.moondream.tiny import TINY, pictures, random_state, tiny_language, tiny_release
 
 pytestmark = [
@@ -24,36 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # of whatever torch such a machine has
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-
-
-@dataclass
-class NearTokens:
-    """A mask of the 32 tokens of one word, which the token before says."""
-
-    vocab_size: int = TINY.text.vocab_size
-    taken: list[int] = field(default_factory=list)
-
-    def begin(self) -> "NearTokens":
-        """Return one answer's state."""
-        return NearTokens(self.vocab_size)
-
-    is_complete = False
-
-    def allowed(self) -> NDArray[np.int32]:
-        """Return one word of ones."""
-        words = np.zeros(self.vocab_size // 32, dtype=np.int32)
-        words[word_after(self.taken[-1] if self.taken else 0)] = -1
-        return words
-
-    def take(self, token: int) -> None:
-        """Note a token."""
-        assert token // 32 == word_after(self.taken[-1] if self.taken else 0)
-        self.taken.append(token)
-
-
-def word_after(token: int) -> int:
-    """Return the word that may follow a token; never the first, which has the end."""
-    return 1 + (token * 7 + 3) % (TINY.text.vocab_size // 32 - 1)
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,16 @@ class Serving:
             self.url + path, json=body, headers=headers, timeout=PATIENCE_S, trust_env=False
         )
 
+    def openapi(self) -> dict[str, Any]:
+        """The description of the interface."""
+        found: dict[str, Any] = httpx.get(
+            self.url.removesuffix("/v1") + "/openapi.json",
+            headers={"authorization": f"Bearer {self.key}"},
+            timeout=PATIENCE_S,
+            trust_env=False,
+        ).json()
+        return found
+
     def send(
         self, content: bytes, path: str = "/chat/completions", **headers: str
     ) -> httpx.Response:

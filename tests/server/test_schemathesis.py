@@ -4,12 +4,9 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-)
+from schemathesis.specs.openapi.checks import content_type_conformance
 
 from tests.server.serving import PATIENCE_S, Serving
 
@@ -42,23 +39,27 @@ def test_no_request_makes_it_fail(served: Serving, operation: str) -> None:
     headers = {"authorization": f"Bearer {served.key}"}
 
     @settings(
-        max_examples=20,
+        max_examples=25,
         deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @described.as_strategy_given  # type: ignore[misc]
+    @given(case=described.as_strategy())
     def attempt(case: Any) -> None:
+        if path in ("/v1/query", "/v1/caption") and isinstance(case.body, dict):
+            case.body.setdefault("settings", {"max_tokens": 4})
         answer = case.call(headers=headers, timeout=PATIENCE_S)
         case.validate_response(
-            answer,
-            checks=[not_a_server_error, content_type_conformance, response_schema_conformance],
+            answer, checks=[not_a_server_error, content_type_conformance], headers=headers
         )
 
     attempt()
 
 
 def _schema(served: Serving) -> Any:
-    return schemathesis.openapi.from_url(served.url.removesuffix("/v1") + "/openapi.json")
+    """The description, where the server is."""
+    schema = schemathesis.openapi.from_dict(served.openapi())
+    schema.config.update(base_url=served.url.removesuffix("/v1"))
+    return schema

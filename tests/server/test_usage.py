@@ -26,9 +26,12 @@ def get(served: Serving, path: str, presented: str | None, /, **asked: Any) -> h
 def ask(served: Serving, key: str, picture: str) -> httpx.Response:
     """One question about one picture."""
     settings = {"max_tokens": 3}
-    return served.post(
-        "/query", {"question": "Why?", "image_url": picture, "settings": settings}, key
-    )
+    return put(served, {"question": "Why?", "image_url": picture, "settings": settings}, key)
+
+
+def put(served: Serving, body: Mapping[str, Any], key: str) -> httpx.Response:
+    """One question."""
+    return served.post_as("/query", body, {"authorization": f"Bearer {key}"})
 
 
 def test_a_key_sees_itself_and_an_admin_sees_all(served: Serving) -> None:
@@ -105,8 +108,8 @@ def test_limits_are_headers_and_exceptions(served: Serving) -> None:
     answer = ask(served, key, data_uri())
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
     assert answer.headers["x-should-retry"] == "false"
-    assert served.post("/query", {"question": "Why?"}, key).status_code == 200
-    answer = served.post("/query", {"question": "Why?"}, key)
+    assert put(served, {"question": "Why?"}, key).status_code == 200
+    answer = put(served, {"question": "Why?"}, key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(answer.headers["retry-after"]) > 50
     assert answer.headers["x-ratelimit-remaining-requests"] == "0"

@@ -28,11 +28,12 @@ def test_every_metric_is_documented() -> None:
 
 
 def test_labels_are_bounded() -> None:
-    """Cameras, engines, rules, sinks and reasons; nothing that grows with time."""
+    """Cameras, engines, rules, sinks, keys and reasons; nothing that grows with time."""
     labels = {label for _, labels, _ in listed().values() for label in labels.split(", ")}
     assert not labels & UNBOUNDED
     known = {"camera", "engine", "sink", "rule", "reason", "phase", "hop", "stage"}
-    assert labels <= known | {"outcome", "provider", "none"}
+    of_callers = {"route", "status", "skill", "key", "kind"}
+    assert labels <= known | of_callers | {"outcome", "provider", "period", "none"}
 
 
 def test_units_are_base_units() -> None:

@@ -159,6 +159,8 @@ class RemoteConfig(EngineConfigBase):
             raise ValueError(
                 f"would send the key to {self.url.host} unencrypted; write https:// in `url`"
             )
+        if self.key is not None and not self.key.reveal():
+            raise ValueError("has an empty `key`; leave it out where the server wants none")
         if self.key is not None and not re.fullmatch(r"[!-~]+", self.key.reveal()):
             raise ValueError(
                 "has a key with a space or a character that HTTP cannot carry; see whether it "

@@ -85,7 +85,7 @@ class Runner:
         pictures = min(limits.pictures_per_prefill, n_pages)
         self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures)
         self._prefills = Prefills(
-            network, cache, capture, pictures, kernels.add_norm or plain_add_norm
+            network, cache, capture, pictures, kernels.add_norm or plain_add_norm, kernels.turn
         )
         self._uploads = uploads
         self.stages = Stages(network.device)

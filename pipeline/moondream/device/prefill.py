@@ -21,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
+from pipeline.moondream.device.kernels.loading import Turn, TurnKernel
 from pipeline.moondream.network.layers import long_range, to_device
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.text import AddNorm, plain_add_norm, turn_in_place
@@ -95,6 +96,7 @@ def prefill(
     prefixes: PrefixBatch | None,
     rows: Sequence[PromptRow],
     add_norm: AddNorm = plain_add_norm,
+    turn: TurnKernel | None = None,
 ) -> Tensor:
     """Fill pages and blocks and return the hidden states (N, C) of all prompt tokens in a row."""
     device = network.device
@@ -129,7 +131,7 @@ def prefill(
         slot_N,
         padded_N,
     )
-    return _pass(network, cache, shape, given, add_norm)
+    return _pass(network, cache, shape, given, add_norm, turn)
 
 
 class Prefills:
@@ -146,9 +148,11 @@ class Prefills:
         capture: Capture | None,
         most_pages: int,
         add_norm: AddNorm = plain_add_norm,
+        turn: TurnKernel | None = None,
     ) -> None:
         """`most_pages` limits the new pictures of a captured pass; without `capture` none is."""
-        self._network, self._cache, self._add_norm = network, cache, add_norm
+        self._network, self._cache = network, cache
+        self._add_norm, self._turn = add_norm, turn
         self._graphs: KeyedGraphs[PassShape] | None = None
         if capture is None:
             return
@@ -183,7 +187,7 @@ class Prefills:
         pages = [] if prefixes is None else list(prefixes.pages)
         shape = self._captured_shape(pages, rows)
         if shape is None or self._graphs is None:
-            return prefill(self._network, self._cache, prefixes, rows, self._add_norm)
+            return prefill(self._network, self._cache, prefixes, rows, self._add_norm, self._turn)
         self._fill(prefixes, rows, shape)
         self._graphs(shape)
         lengths = [len(row.prompt.ids) for row in rows]
@@ -248,7 +252,7 @@ class Prefills:
             self._prompt_NC[:count],
             *parts,
         )
-        hidden_NC = _pass(self._network, self._cache, shape, given, self._add_norm)
+        hidden_NC = _pass(self._network, self._cache, shape, given, self._add_norm, self._turn)
         self._hidden_NC[:count].copy_(hidden_NC)
 
 
@@ -302,7 +306,12 @@ def _embed_prompts(network: Network, rows: Sequence[PromptRow]) -> Tensor:
 
 
 def _pass(
-    network: Network, cache: KvCache, shape: PassShape, given: _Given, add_norm: AddNorm
+    network: Network,
+    cache: KvCache,
+    shape: PassShape,
+    given: _Given,
+    add_norm: AddNorm,
+    turn_kernel: TurnKernel | None,
 ) -> Tensor:
     """Run one pass and return the hidden states (N, C) of the prompt tokens.
 
@@ -320,34 +329,77 @@ def _pass(
         position_PS = long_range(network.dims.prefix_len, x_TC.device).expand(shape.pages, -1)
         x_TC = layout.joined(prefix_PSC, x_TC)
         position_T = layout.joined(position_PS, position_T)
+    turn: Turn
+    if turn_kernel is None:
+        turn = _PlainTurn(cache, text.turns, position_T, layout, given)
+    else:
+        place_T = _kept_at(layout, given, cache)
+        turn = turn_kernel(cache, text.turns, position_T, place_T)
     attend = _PassAttend(cache, layout, given, dims.head_dim)
-    cos, sin = (table[position_T, None] for table in text.turns)
-    n_turned, n_queries = dims.n_heads + dims.n_kv_heads, dims.n_heads
+    n_queries, n_keys = dims.n_heads, dims.n_kv_heads
     *body, last = text.blocks
     normed_TC = text.blocks[0].ln(x_TC)
     for layer, block in enumerate(body):
-        heads = block.qkv(normed_TC).view(len(x_TC), -1, dims.head_dim)
-        turn_in_place(heads[:, :n_turned], cos, sin)
-        mixed_TE = attend(
-            layer, heads[:, :n_queries], heads[:, n_queries:n_turned], heads[:, n_turned:]
-        )
+        heads_TED = block.qkv(normed_TC).view(len(x_TC), -1, dims.head_dim)
+        turn(layer, heads_TED, n_queries)
+        mixed_TE = attend(layer, *heads_TED.split([n_queries, n_keys, n_keys], dim=1))
         attended_TC = block.attended(normed_TC, mixed_TE)
-        x_TC, normed_TC = add_norm(
-            x_TC, attended_TC, block.mlp(normed_TC), text.blocks[layer + 1].ln
-        )
-    width = dims.n_heads * dims.head_dim
-    keys = block_heads(last.qkv.outputs(width, None)(normed_TC), dims.head_dim)
-    turn_in_place(keys[:, : dims.n_kv_heads], cos, sin)
+        norm = text.blocks[layer + 1].ln
+        x_TC, normed_TC = add_norm(x_TC, attended_TC, block.mlp(normed_TC), norm)
+    width = n_queries * dims.head_dim
+    keys_TED = last.qkv.outputs(width, None)(normed_TC).view(len(x_TC), -1, dims.head_dim)
+    turn(len(body), keys_TED, 0)
     x_NC, normed_NC = layout.prompts(x_TC), layout.prompts(normed_TC)
-    queries = block_heads(last.qkv.outputs(0, width)(normed_NC), dims.head_dim)
-    turn_in_place(queries, layout.prompts(cos), layout.prompts(sin))
-    mixed_NE = attend(len(body), queries, keys[:, : dims.n_kv_heads], keys[:, dims.n_kv_heads :])
+    q_NHD = last.qkv.outputs(0, width)(normed_NC).view(len(x_NC), -1, dims.head_dim)
+    turn.queries(q_NHD, given.position_N)
+    mixed_NE = attend(len(body), q_NHD, *keys_TED.split(n_keys, dim=1))
     return last.add_to(x_NC, normed_NC, mixed_NE)
 
 
-def block_heads(part: Tensor, width: int) -> Tensor:
-    """Return (T, heads, D) of (T, heads * D)."""
-    return part.view(len(part), -1, width)
+class _PlainTurn:
+    """Turns and keeps by plain operations."""
+
+    def __init__(
+        self,
+        cache: KvCache,
+        turns: tuple[Tensor, Tensor],
+        position_T: Tensor,
+        layout: "_Layout",
+        given: _Given,
+    ) -> None:
+        self._cache, self._layout, self._given, self._turns = cache, layout, given, turns
+        self._turn_T = turns[0][position_T, None], turns[1][position_T, None]
+
+    def queries(self, heads_THD: Tensor, position_T: Tensor) -> None:
+        """Turn queries of some tokens and keep nothing."""
+        turn_in_place(heads_THD, *(table[position_T, None] for table in self._turns))
+
+    def __call__(self, layer: int, heads_TED: Tensor, n_queries: int) -> None:
+        """Turn queries and keys of all tokens, and keep keys and values."""
+        n_keys = (heads_TED.shape[1] - n_queries) // 2
+        turn_in_place(heads_TED[:, : n_queries + n_keys], *self._turn_T)
+        cache, layout, given = self._cache, self._layout, self._given
+        pages = cache.page_k[layer], cache.page_v[layer]
+        blocks = cache.block_k[layer], cache.block_v[layer]
+        kept = heads_TED[:, n_queries:].split(n_keys, dim=1)
+        for page, block, part_TKD in zip(pages, blocks, kept, strict=True):
+            if layout.shape.pages:
+                page.index_copy_(0, given.page_P, layout.prefixes(part_TKD).transpose(1, 2))
+            block[given.block_N, :, given.slot_N] = layout.prompts(part_TKD)
+
+
+def _kept_at(layout: "_Layout", given: _Given, cache: KvCache) -> Tensor:
+    """Return where in a layer each token's first key head is kept (T).
+
+    Places in pages are counted from 0 on, those in blocks from -1 down.
+    """
+    _, n_keys, prefix_len, width = cache.page_k.shape[1:]
+    block = given.block_N * (n_keys * BLOCK_LEN * width) + given.slot_N * width
+    if not layout.shape.pages:
+        return -1 - block
+    page_P = given.page_P * (n_keys * prefix_len * width)
+    at_S = long_range(prefix_len, block.device) * width
+    return layout.joined(page_P[:, None] + at_S, -1 - block)
 
 
 class _Layout:
@@ -390,18 +442,13 @@ class _PassAttend:
         self._mask = self._hidden_keys()
 
     def __call__(self, layer: int, q: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
-        """Keep keys and values and return the mixed values, of as many tokens as there are queries.
+        """Return the mixed values, of as many tokens as there are queries.
 
-        Queries are those of all tokens, or of the prompts alone.
+        Queries are those of all tokens, or of the prompts alone. New keys and values are kept
+        already.
         """
-        cache, layout, given = self._cache, self._layout, self._given
+        layout = self._layout
         shape = layout.shape
-        pages = cache.page_k[layer], cache.page_v[layer]
-        blocks = cache.block_k[layer], cache.block_v[layer]
-        for page, block, part_TKD in zip(pages, blocks, (k_TKD, v_TKD), strict=True):
-            if shape.pages:
-                page.index_copy_(0, given.page_P, layout.prefixes(part_TKD).transpose(1, 2))
-            block[given.block_N, :, given.slot_N] = layout.prompts(part_TKD)
         mixed_PSHD = None
         is_last = len(q) < len(k_TKD) or not shape.pages
         if not is_last:

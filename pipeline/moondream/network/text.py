@@ -121,6 +121,7 @@ class TextModel:
             TextBlock.of(state, f"text.blocks.{i}", variant or {}) for i in range(dims.n_layers)
         ]
         self._joined: list[JoinedProducts] = []
+        self._is_fixed = False
         self._post_ln = Norm.of(state, "text.post_ln")
         self._lm_head = Linear.of(state, "text.lm_head")
         self.turns = rotary_table(dims, self.wte.device)
@@ -155,19 +156,27 @@ class TextModel:
     def join(self) -> bool:
         """Lay the weights of each block side by side as `joined_step` wants them, once.
 
-        The layers then look into the same memory. Returns whether that is done; adapters prevent
-        it.
+        The layers then look into the same memory. Returns whether that is done: adapters prevent
+        it, and so does who has captured where the weights lie.
         """
-        if not self._joined and not any(block.has_adapter for block in self._blocks):
-            for number, block in enumerate(self._blocks):
-                self._blocks[number], joined = block.join()
+        if (
+            not self._joined
+            and not self._is_fixed
+            and not any(block.has_adapter for block in self.blocks)
+        ):
+            for number, block in enumerate(self.blocks):
+                self.blocks[number], joined = block.join()
                 self._joined.append(joined)
         return bool(self._joined)
 
+    def fix(self) -> None:
+        """Leave the weights where they are from now on."""
+        self._is_fixed = True
+
     def joined_step(self, x_BC: Tensor, mix: Mix, add_norm: AddNorm) -> Tensor:
         """Run all blocks as `step` does, each with two products instead of four."""
-        normed_BC = self._blocks[0].ln(x_BC)
-        norms = [block.ln for block in self._blocks[1:]] + [self._post_ln]
+        normed_BC = self.blocks[0].ln(x_BC)
+        norms = [block.ln for block in self.blocks[1:]] + [self._post_ln]
         for layer, (joined, norm) in enumerate(zip(self._joined, norms, strict=True)):
             both = mix(layer, joined.first(normed_BC))
             x_BC, normed_BC = add_norm(x_BC, joined.second(both), None, norm)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
 from pipeline.server.asking import Visit, Visiting, Wish, finish_reason
+from pipeline.server.described import ERRORS, STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import ServedSkill, asked_model, exact_name
 from pipeline.server.moondream.schemas import (
@@ -43,10 +44,10 @@ class SkillRoute(StrictRoute):
 
 UNREADABLE = "data: [ERROR]\n\n"
 
-router = APIRouter(route_class=SkillRoute, tags=["moondream"])
+router = APIRouter(route_class=SkillRoute, tags=["moondream"], responses=ERRORS)
 
 
-@router.post("/v1/query", summary="Answer a question")
+@router.post("/v1/query", summary="Answer a question", responses=STREAMED)
 async def query(asked: QuerySkillRequest, visit: Visiting) -> Response:
     """A question about a picture, or about none."""
     _check_model(asked.model, "query", visit)
@@ -70,7 +71,7 @@ async def query(asked: QuerySkillRequest, visit: Visiting) -> Response:
     return await _words(visit, wish, "answer", in_pieces=bool(asked.stream))
 
 
-@router.post("/v1/caption", summary="Describe a picture")
+@router.post("/v1/caption", summary="Describe a picture", responses=STREAMED)
 async def caption(asked: CaptionSkillRequest, visit: Visiting) -> Response:
     """A short, normal or long description."""
     _check_model(asked.model, "caption", visit)
@@ -107,10 +108,8 @@ async def point(asked: ObjectSkillRequest, visit: Visiting) -> Response:
 
 
 @router.post("/v1/segment", summary="Not possible with this model", include_in_schema=False)
-async def segment(request: Request, visit: Visiting) -> Response:
+async def segment() -> Response:
     """Say that there are no masks."""
-    del request
-    visit.admit()
     raise ApiError(
         400,
         "Moondream 2 cannot segment; /v1/detect gives boxes and /v1/point points",

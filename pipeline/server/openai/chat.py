@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from pipeline.server.asking import Visit, Visiting
+from pipeline.server.described import STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model
 from pipeline.server.openai.answers import ChatAnswer, content_of
@@ -25,7 +26,9 @@ class ChatRoute(StrictRoute):
 router = APIRouter(route_class=ChatRoute)
 
 
-@router.post("/v1/chat/completions", summary="Answer a question about a picture")
+@router.post(
+    "/v1/chat/completions", summary="Answer a question about a picture", responses=STREAMED
+)
 async def create_chat_completion(asked: ChatRequest, visit: Visiting) -> Response:
     """One question about one picture, or about none, with what was said before."""
     model = asked_model(asked.model, visit.facts)

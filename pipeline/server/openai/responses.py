@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from pipeline.moondream import Result, TextResult
 from pipeline.server.asking import Spent, Visit, Visiting, finish_reason
+from pipeline.server.described import STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model, exact_name
 from pipeline.server.openai.answers import content_of
@@ -34,7 +35,7 @@ class ResponsesRoute(StrictRoute):
 router = APIRouter(route_class=ResponsesRoute)
 
 
-@router.post("/v1/responses", summary="Answer a question about a picture")
+@router.post("/v1/responses", summary="Answer a question about a picture", responses=STREAMED)
 async def create_response(asked: ResponsesRequest, visit: Visiting) -> Response:
     """One question about one picture, or about none; nothing is stored."""
     model = asked_model(asked.model, visit.facts)

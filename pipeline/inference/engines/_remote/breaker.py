@@ -38,6 +38,11 @@ class Breaker:
             return False
         return self._trial or self._clock.monotonic() < self._until
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether a request is on its way that is to find out whether it answers again."""
+        return self._trial
+
     def left_s(self) -> float:
         """How long it is left alone from now on."""
         return 0.0 if self._until is None else max(0.0, self._until - self._clock.monotonic())

@@ -6,6 +6,7 @@ its frame's deadline.
 
 import asyncio
 import base64
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -236,20 +237,24 @@ class RemoteEngine:
     async def _post(self, path: str, body: dict[str, Any], due: float | None) -> dict[str, Any]:
         """What the server answers, after as many attempts as it takes; raises RefusedError."""
         backoff = Backoff(_RESTS)
-        attempt = 0
-        while True:
+        for attempt in itertools.count():
             async with self._turns:
                 try:
-                    return await self._attempt(path, body, due)
+                    read = await self._attempt(path, body, due)
                 except RefusedError as refusal:
-                    if not refusal.can_repeat or attempt == self._config.retries:
-                        raise
                     rest_s = backoff.next_s(refusal.after_s)
-                    if due is not None and self._clock.monotonic() + rest_s >= due:
-                        raise  # there would be no time left for an answer
-            attempt += 1
+                    # Without time for an answer after it, another attempt is none.
+                    has_time = due is None or self._clock.monotonic() + rest_s < due
+                    is_last = attempt >= self._config.retries or self._breaker.is_on_trial
+                    if not refusal.can_repeat or is_last or not has_time:
+                        self._note(refusal)
+                        raise
+                else:
+                    self._well()
+                    return read
             self._counts["repeated"] += 1
             await asyncio.sleep(rest_s)
+        raise AssertionError("attempts have no end of their own")
 
     async def _attempt(self, path: str, body: dict[str, Any], due: float | None) -> dict[str, Any]:
         if not self._breaker.may_ask():
@@ -264,25 +269,22 @@ class RemoteEngine:
                 read = await self._transport.post(path, body, within_s)
             except RefusedError as refusal:
                 has_outcome = refusal.blame is not Blame.NOBODY
-                self._note(refusal)
+                self._counts["refused" if refusal.blame is Blame.REQUEST else "failed"] += 1
                 raise
             has_outcome = True
         finally:
             if not has_outcome:
                 self._breaker.given_up()
         self._counts["answered"] += 1
-        self._well()
         return read
 
     def _note(self, refusal: RefusedError) -> None:
-        if refusal.blame is Blame.REQUEST:
-            self._counts["refused"] += 1
-            self._well()
-            return
-        self._counts["failed"] += 1
+        """Learn from a request that failed for good what it says of the next one."""
         if refusal.blame is Blame.NOBODY:
             return
-        if self._breaker.failed(str(refusal), for_good=refusal.blame is Blame.SHUT):
+        if refusal.blame is Blame.REQUEST:
+            self._well()
+        elif self._breaker.failed(str(refusal), for_good=refusal.blame is Blame.SHUT):
             logger.warning("engine %s: %s", self._name or "remote", self.trouble)
 
     def _well(self) -> None:

@@ -198,7 +198,8 @@ class Transport:
             sentence = f"{place} {what} ({status}{why})"
             return RefusedError(
                 sentence,
-                Blame.SERVER,
+                # Who is asked too often is there.
+                Blame.REQUEST if status == 429 else Blame.SERVER,
                 can_repeat=repeat,
                 after_s=after_s,
                 status=status,

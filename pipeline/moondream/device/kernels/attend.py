@@ -160,11 +160,11 @@ def _finish(
         result = tl.sum(tl.load(mixed_ptr + at) * share[:, None], axis=0)
         tl.store(out + part * WIDTH + d, (result / whole).to(kept))
     else:
-        at = (part - MERGES) * CHUNK + tl.arange(0, CHUNK)
-        x = tl.load(inner_ptr + row * inner_stride + at, mask=at < INNER, other=0.0).to(tl.float32)
+        n = (part - MERGES) * CHUNK + tl.arange(0, CHUNK)
+        x = tl.load(inner_ptr + row * inner_stride + n, mask=n < INNER, other=0.0).to(tl.float32)
         # x (1 + tanh u) / 2 = x sigmoid(2 u), with u = sqrt(2 / pi) (x + 0.044715 x^3)
         gelu = x * tl.sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
-        tl.store(out + HEADS * WIDTH + at, gelu.to(kept), mask=at < INNER)
+        tl.store(out + HEADS * WIDTH + n, gelu.to(kept), mask=n < INNER)
 
 
 class FusedAttend:

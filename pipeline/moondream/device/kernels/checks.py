@@ -13,16 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.moondream.device.cache import SPARE_BLOCK, CachePlan, KvCache
+from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, CachePlan, KvCache
 from pipeline.moondream.device.decode import DecodeAttend
 from pipeline.moondream.device.kernels.add_norm import add_norm
 from pipeline.moondream.device.kernels.attend import TILING, FusedAttend, Tiling
+from pipeline.moondream.device.kernels.turn import FusedTurn
 from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
 from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.network.layers import Norm
-from pipeline.moondream.network.text import plain_add_norm, rotary_table, split_heads
+from pipeline.moondream.network.text import plain_add_norm, rotary_table, split_heads, turn_in_place
 
 # Roundings that results may be off by, as shares of the largest one.
 ROUNDINGS = 4
@@ -97,8 +98,9 @@ def check_attend(
         width = text.qkv_dim + (text.ff_dim if joined else 0)
         numbers = _random((ROWS, width), device, dtype, seed=step)
         mixed = FusedAttend(cache, buffers, shape, step, text, turns, tiling, splits)(0, numbers)
-        found += mixed[: len(rows)].split([text.dim, width - text.qkv_dim], dim=1)
-        qkv, inner = numbers[: len(rows)].float().split([text.qkv_dim, width - text.qkv_dim], dim=1)
+        found += (mixed[: len(rows), : text.dim], mixed[: len(rows), text.dim :])
+        exactly = numbers[: len(rows)].float()
+        qkv, inner = exactly[:, : text.qkv_dim], exactly[:, text.qkv_dim :]
         qkv = F.pad(qkv, (0, 0, 0, ROWS - len(rows)))
         cos, sin = (table[place + step, None] for table in turns)
         plain = DecodeAttend(exact, buffers, shape, step)
@@ -110,12 +112,49 @@ def check_attend(
     return _difference(found, wanted, dtype)
 
 
+def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Difference:
+    """Compare what is turned, and what is kept, of two pictures and a prompt of each."""
+    text = replace(dims.text, n_layers=1)
+    small, prefix_len = replace(dims, text=text), dims.prefix_len
+    cache = KvCache(small, CachePlan(PAGES, BLOCKS, 0), device, dtype)
+    queries, keys, width = text.n_heads, text.n_kv_heads, text.head_dim
+    at = [(page, SPARE_BLOCK, place) for page in range(PAGES) for place in range(prefix_len)]
+    at += [(None, 3 + page, place) for page in range(PAGES) for place in (0, 1, BLOCK_LEN - 1)]
+    places = [
+        -1 - (block * keys * BLOCK_LEN + place) * width
+        if page is None
+        else (page * keys * prefix_len + place) * width
+        for page, block, place in at
+    ]
+    position_T = torch.arange(len(at), device=device) % text.max_context
+    heads = _random((len(at), queries + 2 * keys, width), device, dtype)
+    exact, asked = heads.to(torch.float32, copy=True), heads[:, :queries].clone()
+    turns = rotary_table(text, device)
+    kernel = FusedTurn(cache, turns, position_T, torch.tensor(places, device=device))
+    kernel(0, heads, queries)
+    kernel.queries(asked, position_T)
+    turn_in_place(exact[:, : queries + keys], *(table[position_T, None] for table in turns))
+    found, wanted = [heads, asked], [exact, exact[:, :queries]]
+    n_prefix = PAGES * prefix_len
+    block_T, slot_T = (
+        torch.tensor([one[number] for one in at[n_prefix:]], device=device) for number in (1, 2)
+    )
+    for kept, part in (("k", exact[:, queries : queries + keys]), ("v", exact[:, -keys:])):
+        page, block = (getattr(cache, f"{kind}_{kept}")[0] for kind in ("page", "block"))
+        found += [page.transpose(1, 2).flatten(0, 1), block]
+        whole = torch.zeros_like(block, dtype=torch.float32)
+        whole[block_T, :, slot_T] = part[n_prefix:]
+        wanted += [part[:n_prefix], whole]
+    return _difference(found, wanted, dtype)
+
+
 CHECKS: Mapping[str, Mapping[str, Check]] = {
     "attend": {f"{splits} to a row": partial(check_attend, splits=splits) for splits in (1, 2, 8)},
     "add_norm": {"three parts": check_add_norm, "two": partial(check_add_norm, parts=2)},
     "joined": {
         f"{splits} to a row": partial(check_attend, splits=splits, joined=True) for splits in (1, 8)
     },
+    "turn": {"two pictures": check_turn},
 }
 
 

@@ -46,9 +46,34 @@ class AttendKernel(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Turns queries and keys by their positions where they lie, and keeps keys and values."""
+
+    def queries(self, heads_THD: Tensor, position_T: Tensor, /) -> None:
+        """Turn queries of some tokens and keep nothing."""
+        ...
+
+    def __call__(self, layer: int, heads_TED: Tensor, n_queries: int, /) -> None:
+        """Turn queries and keys of all tokens, and keep keys and values."""
+        ...
+
+
+class TurnKernel(Protocol):
+    """Makes what turns and keeps during one pass."""
+
+    def __call__(
+        self, cache: KvCache, turns: tuple[Tensor, Tensor], position_T: Tensor, place_T: Tensor, /
+    ) -> Turn:
+        """Return it for tokens at these positions, whose first key heads go to these places.
+
+        Places in the pages of a layer are counted from 0 on, those in its blocks from -1 down.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StepKernels:
-    """The kernels of a decoding step, None where plain operations do its part.
+    """The kernels of a decoding step and of a prefill, None where plain operations do their part.
 
     `joined`: the kernel of `attend` takes the inner values of the wide layer too, so that a block
     has two products instead of four; networks with adapters keep four all the same. `refused` says
@@ -58,6 +83,7 @@ class StepKernels:
     attend: AttendKernel | None = None
     add_norm: AddNorm | None = None
     joined: Literal[True] | None = None
+    turn: TurnKernel | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -66,7 +92,7 @@ class StepKernels:
         return tuple(name for name in KERNELS if getattr(self, name) is not None)
 
 
-KERNELS = ("attend", "add_norm", "joined")
+KERNELS = ("attend", "add_norm", "joined", "turn")
 PLAIN = StepKernels()
 
 
@@ -121,6 +147,7 @@ def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
         "attend": _attend,
         "add_norm": _add_norm,
         "joined": lambda: True,
+        "turn": _turn,
     }
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -153,6 +180,12 @@ def _add_norm() -> AddNorm:
     from pipeline.moondream.device.kernels.add_norm import add_norm
 
     return add_norm
+
+
+def _turn() -> TurnKernel:
+    from pipeline.moondream.device.kernels.turn import FusedTurn
+
+    return FusedTurn
 
 
 def _check(name: str, dims: Dims, device: torch.device, dtype: torch.dtype) -> None:
