@@ -262,19 +262,19 @@ def memory(bench: Bench, requests: int) -> list[dict[str, float]]:
     return found
 
 
-async def attack(bench: Bench) -> dict[str, Any]:
+async def attack(order: dict[str, Any]) -> dict[str, Any]:
     """Silent and dripping connections, then large bodies, beside a caller that must get through."""
-    place = urlsplit(bench.server.address)
-    small = Path(bench.texts).read_bytes()[1:-1]
+    place = urlsplit(order["url"])
+    small = Path(order["bodies"]).read_bytes()[1:-1]
+    found: dict[str, Any] = {}
 
     async def asked() -> float:
         began = time.perf_counter()
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        assert await ask(reader, writer, bench.keys[0], small) == 200
+        assert await ask(reader, writer, order["key"], small) == 200
         writer.close()
         return time.perf_counter() - began
 
-    found: dict[str, Any] = {"rss_before_mb": rss_mb()}
     quiet = [await asked() for _ in range(20)]
     slow = []
     for _ in range(400):
@@ -285,33 +285,35 @@ async def attack(bench: Bench) -> dict[str, Any]:
     found["dripping"] = {"quiet": spread(quiet), "beside_400": spread(beside)}
     for writer in slow:
         writer.close()
-    peak = rss_mb()
+    body = b'{"question": "a", "image_url": "' + b"A" * 29_000_000 + b'"}'
 
     async def large(key: str) -> int:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        body = b'{"image_url": "' + b"A" * 29_000_000 + b'"}'
         status = await ask(reader, writer, key, body)
         writer.close()
         return status
 
-    async def watch() -> None:
-        nonlocal peak
-        while True:
-            peak = max(peak, rss_mb())
-            await asyncio.sleep(0.01)
-
-    watching = asyncio.create_task(watch())
-    for name, key in (("strangers", "nobody"), ("callers", bench.keys[0])):
+    for name, key in (("strangers", "nobody"), ("callers", order["key"])):
         began = time.perf_counter()
         statuses = await asyncio.gather(*(large(key) for _ in range(20)))
         found[f"large_of_{name}"] = {
             "statuses": {str(status): statuses.count(status) for status in set(statuses)},
             "seconds": round(time.perf_counter() - began, 2),
-            "peak_rss_mb": peak,
         }
-    watching.cancel()
-    found["rss_after_mb"] = rss_mb()
     return found
+
+
+def attacked(bench: Bench) -> dict[str, Any]:
+    """What attacks do to the server, and to its process's memory."""
+    before = peak = rss_mb()
+    process = loaded(
+        url=bench.server.address, key=bench.keys[0], bodies=str(bench.texts), attack=True
+    )
+    while process.poll() is None:
+        peak = max(peak, rss_mb())
+        time.sleep(0.01)
+    memory = {"before": before, "peak": peak, "after": rss_mb()}
+    return {**found_by(process), "rss_mb": memory}
 
 
 def main() -> None:
@@ -325,7 +327,8 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     given = options.parse_args()
     if given.load:
-        print(json.dumps(asyncio.run(load(json.loads(given.load)))))
+        order = json.loads(given.load)
+        print(json.dumps(asyncio.run(attack(order) if "attack" in order else load(order))))
         return
     torch.set_num_threads(1)
     report: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
@@ -336,7 +339,7 @@ def main() -> None:
             report["throughput"] = throughput(bench, given.requests, given.times)
             report["flood"] = flood(bench, given.seconds)
             print(json.dumps(report["flood"]), flush=True)
-            report["attack"] = asyncio.run(attack(bench))
+            report["attack"] = attacked(bench)
             print(json.dumps(report["attack"]), flush=True)
             report["memory"] = memory(bench, given.memory_requests)
         finally:

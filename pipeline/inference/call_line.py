@@ -1,12 +1,12 @@
 """The line of callers: bounded by number and by age, taken in turns, with a deadline for each."""
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.core.clock import Clock
-from pipeline.inference.callers import Call, CallTicket, OverloadedError
+from pipeline.inference.callers import Call, CallTicket, OverloadedError, ReservedPlace
 
 CLOSED = "the engine is stopping"
 # How often deadlines are looked at.
@@ -51,6 +51,7 @@ class CallLine:
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, deque[CallTicket]] = OrderedDict()
         self._count = 0
+        self._coming: Counter[str] = Counter()
         self._outstanding: dict[CallTicket, _Times] = {}
         self._answered_at: deque[float] = deque(maxlen=_RECENT)
         self._closed = False
@@ -67,6 +68,16 @@ class CallLine:
         with self._changed:
             return len(self._outstanding) - self._count
 
+    def reserve(self, caller: str) -> ReservedPlace:
+        """Keep a place for a call that is being prepared; raises OverloadedError."""
+        with self._changed:
+            taken = self._count + self._coming.total()
+            own = len(self._waiting.get(caller, ())) + self._coming[caller]
+            if taken >= self._limits.queue and self._most() <= own + 1:
+                raise self._overloaded()
+            self._coming[caller] += 1
+        return ReservedPlace(lambda: self._came(caller))
+
     def submit(self, call: Call, *, is_first: bool = False) -> CallTicket:
         """Put a call in line, `is_first` at the head; raises OverloadedError."""
         ticket = CallTicket(call, self._clock.monotonic())
@@ -78,9 +89,7 @@ class CallLine:
             if self._count >= self._limits.queue:
                 pushed_out = self._greediest(call.caller)
                 if pushed_out is None:
-                    raise OverloadedError(
-                        f"{self._count} requests are waiting already", self._retry_after_s()
-                    )
+                    raise self._overloaded()
                 self._leave(pushed_out)
             now = ticket.submitted_at
             due = float("inf") if call.within_s is None else now + call.within_s
@@ -130,6 +139,20 @@ class CallLine:
             self._changed.notify_all()
         for ticket in outstanding:
             ticket.fail("stopped", reason)
+
+    def _came(self, caller: str) -> None:
+        with self._changed:
+            self._coming[caller] -= 1
+            if not self._coming[caller]:
+                del self._coming[caller]
+
+    def _most(self) -> int:
+        """The most places that one caller has."""
+        names = {*self._waiting, *self._coming}
+        return max(len(self._waiting.get(name, ())) + self._coming[name] for name in names)
+
+    def _overloaded(self) -> OverloadedError:
+        return OverloadedError(f"{self._count} requests are waiting already", self._retry_after_s())
 
     def _look_at(self, ticket: CallTicket) -> None:
         """Forget a call that is done; called whenever there is news of it."""

@@ -181,11 +181,31 @@ class CallTicket:
                 logger.exception("a listener of a call failed")
 
 
+class ReservedPlace:
+    """A place in line that is kept, as a context, until the call is put in line or given up."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
+
+    def __enter__(self) -> None:
+        """Nothing more to do: it is kept already."""
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+
 class Callers(Protocol):
     """Where calls are put in line. Every method may be called from any thread."""
 
     def submit(self, call: Call) -> CallTicket:
         """Put a call in line; returns at once. Raises OverloadedError where the line is full."""
+        ...
+
+    def reserve(self, caller: str) -> "ReservedPlace":
+        """Keep a place in line for a call that is still being prepared, as its picture is read.
+
+        Whoever would be refused is spared the work. Raises OverloadedError.
+        """
         ...
 
     @property

@@ -112,22 +112,20 @@ class Visit:
         assert self._pass is not None
         caller, within_s = self._pass.key_name, self.state.settings.timeout.total_seconds()
         pixels = None
-        if wish.picture is not None:
-            pixels = await self._pixels(wish.picture, wish.param, caller)
-        for number in range(wish.times):
-            call = Call(
-                _numbered(wish.request, number),
-                pixels,
-                wish.max_crops,
-                caller,
-                within_s,
-            )
-            try:
+        try:
+            # Its picture is only read where there is a place for it in line.
+            with self.state.callers.reserve(caller):
+                if wish.picture is not None:
+                    pixels = await self._pixels(wish.picture, wish.param, caller)
+            for number in range(wish.times):
+                call = Call(
+                    _numbered(wish.request, number), pixels, wish.max_crops, caller, within_s
+                )
                 ticket = self.state.callers.submit(call)
-            except OverloadedError as error:
-                raise overloaded(error.retry_after_s) from None
-            self.tickets.append(ticket)
-            ticket.listen(self._tell)
+                self.tickets.append(ticket)
+                ticket.listen(self._tell)
+        except OverloadedError as error:
+            raise overloaded(error.retry_after_s) from None
 
     async def _pixels(self, picture: str, param: str, caller: str) -> Pixels:
         try:

@@ -16,7 +16,8 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.core.accounts import KeyScope
-from pipeline.server.errors import ApiError
+from pipeline.inference.callers import OverloadedError
+from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.state import ServerState
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ BODIES_AT_ONCE = 16
 # What a refused client goes on sending is read so long, so that it gets to read why.
 _DISCARD_S = 5.0
 _RETRY_S = 2.0
+_SMALL_BYTES = 1_000_000
+_BEFORE_BODY = frozenset({401, 403, 429, 503})
+"""Refusals that were made before any of the body was read."""
 _OWN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
@@ -86,7 +90,10 @@ class RequestFrame:
             self._state.metrics.server_responses.labels(route, str(status or 499)).inc()
 
     def _let_in(self, request: Request) -> None:
-        """Refuse whoever may not ask, or cannot be answered now; raises ApiError."""
+        """Refuse whoever may not ask, or cannot be answered now; raises ApiError.
+
+        While the line is full nothing is read of what they send: it costs the others time.
+        """
         path = request.url.path
         if path in OPEN_PATHS or request.method == "OPTIONS":
             return
@@ -99,12 +106,19 @@ class RequestFrame:
                 retry_after_s=_RETRY_S,
                 should_retry=True,
             )
-        self._state.gate.identify(
+        key = self._state.gate.identify(
             request.headers.get("authorization"),
             request.headers.get("x-moondream-auth"),
             client_host=request.client.host if request.client else "",
             scope=SCOPES.get(path, KeyScope.SERVE),
         )
+        if request.method == "POST" and self._state.callers.ready is None:
+            try:
+                with self._state.callers.reserve(key.name):
+                    pass
+            except OverloadedError as error:
+                self._state.metrics.server_overloads.inc()
+                raise overloaded(error.retry_after_s) from None
 
     def _reserve(self, request: Request) -> int:
         """Make sure that a body fits, before it is read; return its bytes. Raises ApiError."""
@@ -160,9 +174,15 @@ class RequestFrame:
         )
 
     async def _refuse(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer before the body was read, let it run out, and close the connection."""
+        """Answer before the body was read, and let it run out.
+
+        After a small one the connection can go on; in all other cases it is closed.
+        """
         response = error.response()
-        is_whole = scope["method"] not in _BODY_METHODS or not _has_body(scope["headers"])
+        size = _body_size(scope["headers"]) if scope["method"] in _BODY_METHODS else 0
+        is_whole = size == 0
+        if size is not None and 0 < size <= _SMALL_BYTES and error.status in _BEFORE_BODY:
+            is_whole = await self._discard(receive, size)
         if is_whole and not self._state.work.is_ending:
             await response(scope, receive, send)
             return
@@ -175,15 +195,23 @@ class RequestFrame:
             }
         )
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
-        left = 2 * self._limit
+        if not is_whole:
+            await self._discard(receive, 2 * self._limit)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @staticmethod
+    async def _discard(receive: Receive, most: int) -> bool:
+        """Read what a client goes on sending; whether it came to its end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_DISCARD_S):
-                while not is_whole and left > 0:
+                while most >= 0:
                     message = await receive()
-                    left -= len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body"):
-                        break
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    most -= len(message.get("body", b""))
+                    if message["type"] == "http.disconnect":
+                        return False
+                    if not message.get("more_body"):
+                        return True
+        return False
 
 
 class _Replay:
@@ -201,8 +229,10 @@ class _Replay:
         return await self._receive()
 
 
-def _has_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    return any(
-        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
-        for name, value in headers
-    )
+def _body_size(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
+    """How many bytes follow; None where that is not said."""
+    given = dict(headers)
+    if b"transfer-encoding" in given:
+        return None
+    said = given.get(b"content-length", b"0")
+    return int(said) if said.isdigit() else None

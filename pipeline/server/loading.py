@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import MoonwatchError
-from pipeline.inference.callers import Call, Callers, CallTicket, ModelFacts, OverloadedError
+from pipeline.inference.callers import (
+    Call,
+    Callers,
+    CallTicket,
+    ModelFacts,
+    OverloadedError,
+    ReservedPlace,
+)
 
 if TYPE_CHECKING:
     from pipeline.moondream.skills.base import Language
@@ -37,6 +44,12 @@ class LateCallers:
         if self._callers is None:
             raise OverloadedError(self.failure or LOADING, _RETRY_S)
         return self._callers.submit(call)
+
+    def reserve(self, caller: str) -> ReservedPlace:
+        """Keep a place in line; raises OverloadedError, also while there is no model yet."""
+        if self._callers is None:
+            raise OverloadedError(self.failure or LOADING, _RETRY_S)
+        return self._callers.reserve(caller)
 
     @property
     def ready(self) -> str | None:

@@ -239,6 +239,20 @@ def test_waiting_and_answering_have_deadlines() -> None:
     assert stopped.fault == "stopped"
 
 
+def test_places_are_kept_while_calls_are_prepared() -> None:
+    """Who would be refused is spared the work; a place that is given up is free again."""
+    line = CallLine(CallLimits(queue=2, wait_s=60), SystemClock(), lambda: None)
+    line.submit(Call(QueryRequest("What?"), None, caller="one"))
+    with line.reserve("one"):
+        with pytest.raises(OverloadedError):
+            line.reserve("one")
+        with line.reserve("two"):  # who has none yet is not kept out
+            pass
+    with line.reserve("one"):
+        pass
+    line.close()
+
+
 def test_retry_after_follows_the_pace() -> None:
     """With two answers a second, eight in line are answered in four seconds."""
     clock = ManualClock()

@@ -15,7 +15,14 @@ from pydantic import BaseModel
 
 from pipeline import moondream
 from pipeline.core.accounts import UsageBy, UsageSum
-from pipeline.inference.callers import Call, Callers, CallTicket, ModelFacts, OverloadedError
+from pipeline.inference.callers import (
+    Call,
+    Callers,
+    CallTicket,
+    ModelFacts,
+    OverloadedError,
+    ReservedPlace,
+)
 from pipeline.moondream.skills.base import Language
 from pipeline.testing import wait_until
 from tests.server.serving import LONG_ANSWER, PATIENCE_S, Serving, data_uri, picture, serving
@@ -562,6 +569,10 @@ class Around:
         """Count the call and pass it on."""
         self.calls += 1
         return self._before(call, self._inner)
+
+    def reserve(self, caller: str) -> ReservedPlace:
+        """A place of the real ones."""
+        return self._inner.reserve(caller)
 
     @property
     def ready(self) -> str | None:

@@ -16,7 +16,14 @@ from pipeline.core.errors import EngineError
 from pipeline.core.machine import how_to_install, installed_version
 from pipeline.core.tasks import Ask, Caption, Count, Detect, Point, Task
 from pipeline.inference.call_line import CLOSED, CallLimits, CallLine
-from pipeline.inference.callers import Call, CallFacts, CallFault, CallTicket, ModelFacts
+from pipeline.inference.callers import (
+    Call,
+    CallFacts,
+    CallFault,
+    CallTicket,
+    ModelFacts,
+    ReservedPlace,
+)
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.inference.line import RequestLine
 from pipeline.moondream.numbers import number_in
@@ -377,6 +384,10 @@ class MoondreamCallers:
     def submit(self, call: Call) -> CallTicket:
         """Put a call in line; returns at once. Raises OverloadedError where the line is full."""
         return self._calls.submit(call)
+
+    def reserve(self, caller: str) -> ReservedPlace:
+        """Keep a place in line for a call that is being prepared. Raises OverloadedError."""
+        return self._calls.reserve(caller)
 
     @property
     def ready(self) -> str | None:
