@@ -78,9 +78,7 @@ def serve(
     ] = False,
     openapi: Annotated[
         bool,
-        typer.Option(
-            "--openapi", help="Print the description of the interface (OpenAPI), and end."
-        ),
+        typer.Option("--openapi", help="Print the interface in OpenAPI's form, and end."),
     ] = False,
     logs: LogFormatOption = "text",
 ) -> None:

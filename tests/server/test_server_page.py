@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from pipeline.cli.main import app
+from pipeline.cli.main import app_for
 from pipeline.deployment.loader import parse
 from pipeline.server.app import interface_description
 from tests.architecture.source_tree import ROOT
@@ -76,11 +77,9 @@ def test_the_deployment_is_valid() -> None:
 
 def test_the_commands_are_there() -> None:
     """Every command and every option of the page is the command line's."""
-    import typer
-
-    command: Any = typer.main.get_command(app)
     for line in re.findall(r"moonwatch ((?:serve|token add|infer|usage)\b[^`\n#]*)", PAGE):
         words = line.split()
+        command: Any = typer.main.get_command(app_for(words))
         found = command.commands[words[0]]
         if words[0] == "token":
             found = found.commands[words[1]]
@@ -91,9 +90,8 @@ def test_the_commands_are_there() -> None:
 def test_every_field_is_on_the_page() -> None:
     """What a chat may hold is explained, or refused, by name."""
     fields = interface_description()["components"]["schemas"]["ChatRequest"]["properties"]
-    told = PAGE.replace(
-        "prompt_cache_*", "prompt_cache_key prompt_cache_retention prompt_cache_options"
-    )
+    several = "prompt_cache_key prompt_cache_retention prompt_cache_options"
+    told = PAGE.replace("prompt_cache_*", several)
     refused = {
         "frequency_penalty", "presence_penalty", "tools", "tool_choice", "parallel_tool_calls",
         "functions", "function_call", "modalities",
