@@ -1,8 +1,11 @@
 """The application: all routes within their frame."""
 
+from typing import Any
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from pipeline.core.machine import installed_version
 from pipeline.server import health, usage
 from pipeline.server.errors import add_error_handlers
 from pipeline.server.frame import RequestFrame
@@ -17,13 +20,9 @@ _READABLE = ["x-request-id", "retry-after", "openai-processing-ms"]
 
 def create_app(state: ServerState) -> FastAPI:
     """The application over this state."""
-    app = FastAPI(title="moonwatch", docs_url=None, redoc_url=None)
+    app = _with_routes()
     app.state.server = state
     add_error_handlers(app)
-    app.include_router(openai_routes.router)
-    app.include_router(moondream_routes.router)
-    app.include_router(usage.router)
-    app.include_router(health.router)
     app.add_middleware(RequestFrame, state=state)
     if state.settings.cors:
         app.add_middleware(
@@ -33,4 +32,18 @@ def create_app(state: ServerState) -> FastAPI:
             allow_headers=_HEADERS,
             expose_headers=_READABLE,
         )
+    return app
+
+
+def interface_description() -> dict[str, Any]:
+    """The description of all routes, in OpenAPI's form; nothing is loaded for it."""
+    return _with_routes().openapi()
+
+
+def _with_routes() -> FastAPI:
+    app = FastAPI(title="moonwatch", version=installed_version(), docs_url=None, redoc_url=None)
+    app.include_router(openai_routes.router)
+    app.include_router(moondream_routes.router)
+    app.include_router(usage.router)
+    app.include_router(health.router)
     return app
