@@ -74,4 +74,4 @@ def test_an_engine_answers_as_without_kernels(kernels: StepKernels) -> None:
     for case, ticket in zip(cases, tickets, strict=True):
         assert_same(ticket.result, expected(case))
     assert_clean(engine)
-    assert engine.graph_counts().replays > 0
+    assert engine.graph_counts().captures > 0
