@@ -85,7 +85,7 @@ class Runner:
         add_norm = kernels.add_norm or plain_add_norm
         self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
         self._prefills = Prefills(network, cache, capture, pictures, add_norm, kernels.turn)
-        self._uploads = uploads
+        self._uploads, self._resize_axis = uploads, kernels.resize
         self.stages = Stages(network.device)
 
     def graph_counts(self) -> GraphCounts:
@@ -124,17 +124,19 @@ class Runner:
         """Make the crops of a picture; raises PictureError for anything else."""
         network, uploads = self._network, self._uploads
         vision, device, resizer = network.dims.vision, network.device, network.resizer
+        resize_axis = self._resize_axis
         with self.stages.timed("resize"):
             if uploads is None:
                 picture.crops = make_crops(
-                    picture.source, vision, picture.max_crops, device, resizer
+                    picture.source, vision, picture.max_crops, device, resizer, None, resize_axis
                 )
             else:
                 picture.crops, picture.cut = uploads.cut(
                     lambda: make_crops(
-                        picture.source, vision, picture.max_crops, device, resizer, uploads.send
+                        picture.source, vision, picture.max_crops, device, resizer,
+                        uploads.send, resize_axis,
                     )
-                )
+                )  # fmt: skip
         assert picture.crops is not None
         picture.n_crops = len(picture.crops.pixels)
 

@@ -20,6 +20,7 @@ from pipeline.moondream.device.kernels.add_norm import add_norm
 from pipeline.moondream.device.kernels.attend import FusedAttend
 from pipeline.moondream.device.kernels.checks import CHECKS
 from pipeline.moondream.device.kernels.loading import StepKernels
+from pipeline.moondream.device.kernels.resize import resize_axis
 from pipeline.moondream.device.kernels.turn import FusedTurn
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,7 +61,7 @@ def test_a_kernel_agrees_with_plain_operations(
     [
         StepKernels(add_norm=add_norm),
         StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True),
-        StepKernels(turn=FusedTurn),
+        StepKernels(turn=FusedTurn, resize=resize_axis),
         StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True, turn=FusedTurn),
     ],
     ids=lambda kernels: "+".join(kernels.in_use),

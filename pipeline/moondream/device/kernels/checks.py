@@ -17,6 +17,7 @@ from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, CachePlan, K
 from pipeline.moondream.device.decode import DecodeAttend
 from pipeline.moondream.device.kernels.add_norm import add_norm
 from pipeline.moondream.device.kernels.attend import TILING, FusedAttend, Tiling
+from pipeline.moondream.device.kernels.resize import resize_axis
 from pipeline.moondream.device.kernels.turn import FusedTurn
 from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
@@ -24,6 +25,7 @@ from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.network.layers import Norm, plain_add_norm
 from pipeline.moondream.network.text import rotary_table, split_heads, turn_in_place
+from pipeline.moondream.pictures.resize import resize
 
 # Roundings that results may be off by, as shares of the largest one.
 ROUNDINGS = 4
@@ -144,6 +146,21 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     return _difference(found, wanted, dtype)
 
 
+def check_resize(dims: Dims, device: torch.device, dtype: torch.dtype) -> Difference:
+    """Compare the bytes of a picture of noise and of hard edges, made smaller and larger."""
+    del dtype
+    side = dims.vision.crop_size
+    drawn = torch.Generator(device).manual_seed(0)
+    picture = torch.randint(
+        256, (side + 71, side + 107, 3), generator=drawn, device=device, dtype=torch.uint8
+    )
+    picture[: side // 2] = picture[: side // 2] // 128 * 255  # sums leave the range of a byte
+    sizes = [(side, side), (2 * side, side + 71), (side + 107, 2 * side), (side // 3, side)]
+    found, wanted = resize(picture, sizes, resize_axis), resize(picture, sizes)
+    off = max(float((a.int() - b.int()).abs().max()) for a, b in zip(found, wanted, strict=True))
+    return Difference(off, 0.0)
+
+
 CHECKS: Mapping[str, Mapping[str, Check]] = {
     "attend": {f"{splits} to a row": partial(check_attend, splits=splits) for splits in (1, 2, 8)},
     "add_norm": {"three parts": check_add_norm, "two": partial(check_add_norm, parts=2)},
@@ -151,6 +168,7 @@ CHECKS: Mapping[str, Mapping[str, Check]] = {
         f"{splits} to a row": partial(check_attend, splits=splits, joined=True) for splits in (1, 8)
     },
     "turn": {"two pictures": check_turn},
+    "resize": {"noise and edges": check_resize},
 }
 
 
