@@ -224,7 +224,7 @@ class KeyGate:
             self.let_in[key.name] += 1
             self._used[key.id] = now
             headers = self._headers(key, standing, now)
-        return GatePass(self, key, self._clock, pictures, day, headers, is_noted=is_noted)
+        return GatePass(self, key, self._clock, pictures, now, headers, is_noted=is_noted)
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -513,7 +513,7 @@ class GatePass:
         key: KeyRecord,
         clock: Clock,
         pictures: int,
-        day: int,
+        at: float,
         headers: Mapping[str, str],
         *,
         is_noted: bool = True,
@@ -524,8 +524,8 @@ class GatePass:
         self._gate = gate
         self._clock = clock
         self._pictures = pictures
-        self._day = day
-        self._at = clock.now()
+        self._day = day_of(at)
+        self._at = at
         self._since = clock.monotonic()
         self._headers = headers
         self._is_inside = True
