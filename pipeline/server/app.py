@@ -15,7 +15,16 @@ from pipeline.server.state import ServerState
 
 # What a page in a browser may send and read.
 _HEADERS = ["authorization", "content-type", "x-moondream-auth", "x-request-id"]
-_READABLE = ["x-request-id", "retry-after", "openai-processing-ms"]
+_READABLE = [
+    "x-request-id",
+    "retry-after",
+    "openai-processing-ms",
+    *(
+        f"x-ratelimit-{part}-{what}"
+        for part in ("limit", "remaining", "reset")
+        for what in ("requests", "tokens", "pictures")
+    ),
+]
 
 
 def create_app(state: ServerState) -> FastAPI:
