@@ -32,7 +32,7 @@ def test_labels_are_bounded() -> None:
     labels = {label for _, labels, _ in listed().values() for label in labels.split(", ")}
     assert not labels & UNBOUNDED
     known = {"camera", "engine", "sink", "rule", "reason", "phase", "hop", "stage"}
-    assert labels <= known | {"outcome", "provider", "none"}
+    assert labels <= known | {"outcome", "provider", "period", "none"}
 
 
 def test_units_are_base_units() -> None:
