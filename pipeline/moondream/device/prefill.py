@@ -10,15 +10,15 @@ Letters: P new pictures, S positions of a prefix (730), R prompts, J tokens of t
 N prompt tokens, T all tokens, K key heads, H query heads, D head width, C width, E of all heads.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
@@ -27,6 +27,8 @@ from pipeline.moondream.network.layers import AddNorm, long_range, plain_add_nor
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.text import turn_in_place
 from pipeline.moondream.prompts import Prompt
+
+_log = logging.getLogger(__name__)
 
 # Rows of a mask start at multiples of so many numbers, as its kernels want.
 MASK_STEP = 8
@@ -483,7 +485,9 @@ class _PassAttend:
             mixed = F.scaled_dot_product_attention(q, k, v, scale=self._scale)
         else:
             mask = mask.expand(*q.shape[:2], -1, -1)
-            with _with_masks(q.device):
+            if _has_masked_kernel(q.device, q.dtype, q.shape[-1]):
+                mixed = _by_masked_kernel(q, k, v, mask, self._scale)
+            else:
                 mixed = F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
         return mixed.transpose(1, 2)
 
@@ -543,11 +547,40 @@ class _PassAttend:
         return mask if mask.dim() == 4 else mask[None, None]
 
 
-@contextmanager
-def _with_masks(device: torch.device) -> Iterator[None]:
-    """Choose among kernels that take any mask; on CUDA one of them refuses some when it runs."""
+@cache
+def _has_masked_kernel(device: torch.device, dtype: torch.dtype, width: int) -> bool:
+    """Whether torch's memory-efficient kernel takes heads of a width and masks here; tried once.
+
+    It is asked for by its name, since torch chooses among kernels by switches of the whole process.
+    """
     if device.type != "cuda":
-        yield
-        return
-    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        yield
+        return False
+    drawn = torch.Generator(device).manual_seed(0)
+    q = torch.randn(1, 2, MASK_STEP, width, generator=drawn, device=device).to(dtype)
+    mask = torch.zeros(1, 1, MASK_STEP, MASK_STEP, device=device, dtype=dtype)
+    mask = mask.masked_fill(mask.new_ones(mask.shape).triu(1) > 0, -torch.inf)
+    mask = mask[..., :-1].expand(1, 2, -1, -1)
+    k, exact = q[:, :, :-1], q.float()
+    plain = F.scaled_dot_product_attention(exact, k.float(), k.float(), mask.float(), scale=0.25)
+    try:
+        off = (_by_masked_kernel(q, k, k, mask, 0.25).float() - plain).abs().max().item()
+    except (AttributeError, RuntimeError) as error:
+        _log.warning(
+            "prompts attend by whatever kernel torch chooses on %s, which may be slower. The "
+            "reason: %s: %s", device, type(error).__name__, error,
+        )  # fmt: skip
+        return False
+    allowed = max(4 * torch.finfo(dtype).eps, 1e-4) * plain.abs().max().item()
+    if off > allowed:
+        _log.warning(
+            "prompts attend by whatever kernel torch chooses on %s, which may be slower: the "
+            "memory-efficient one differs by %.2g, and %.2g is allowed", device, off, allowed,
+        )  # fmt: skip
+    return off <= allowed
+
+
+def _by_masked_kernel(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    mixed: Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
+        q, k, v, mask, False, 0.0, False, scale=scale
+    )[0]
+    return mixed
