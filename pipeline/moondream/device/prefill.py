@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
-from pipeline.moondream.device.kernels.loading import Turn, TurnKernel
+from pipeline.moondream.device.kernels.loading import HeadTurn, TurnKernel
 from pipeline.moondream.network.layers import AddNorm, long_range, plain_add_norm, to_device
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.text import turn_in_place
@@ -325,7 +325,7 @@ def _pass(
     for them.
     """
     text, dims = network.text, network.dims.text
-    layout = _Layout(shape, network.dims.prefix_len)
+    layout = _PassLayout(shape, network.dims.prefix_len)
     x_TC, position_T = given.prompt_NC, given.position_N
     if given.tokens_PSC is not None:
         bos_11C = text.wte[network.bos].expand(1, 1, -1)
@@ -335,7 +335,7 @@ def _pass(
         position_PS = long_range(network.dims.prefix_len, x_TC.device).expand(shape.pages, -1)
         x_TC = layout.joined(prefix_PSC, x_TC)
         position_T = layout.joined(position_PS, position_T)
-    turn: Turn
+    turn: HeadTurn
     if turn_kernel is None:
         turn = _PlainTurn(cache, text.turns, position_T, layout, given)
     else:
@@ -370,7 +370,7 @@ class _PlainTurn:
         cache: KvCache,
         turns: tuple[Tensor, Tensor],
         position_T: Tensor,
-        layout: "_Layout",
+        layout: "_PassLayout",
         given: _Given,
     ) -> None:
         self._cache, self._layout, self._given, self._turns = cache, layout, given, turns
@@ -394,7 +394,7 @@ class _PlainTurn:
             block[given.block_N, :, given.slot_N] = layout.prompts(part_TKD)
 
 
-def _kept_at(layout: "_Layout", given: _Given, cache: KvCache) -> Tensor:
+def _kept_at(layout: "_PassLayout", given: _Given, cache: KvCache) -> Tensor:
     """Return where in a layer each token's first key head is kept (T).
 
     Places in pages are counted from 0 on, those in blocks from -1 down.
@@ -408,7 +408,7 @@ def _kept_at(layout: "_Layout", given: _Given, cache: KvCache) -> Tensor:
     return layout.joined(page_P[:, None] + at_S, -1 - block)
 
 
-class _Layout:
+class _PassLayout:
     """How tokens of prefixes and prompts lie in one row: paired, or first all and then all."""
 
     def __init__(self, shape: PassShape, prefix_len: int) -> None:
@@ -442,7 +442,7 @@ class _Layout:
 class _PassAttend:
     """Attends for one pass: new prefixes among themselves, prompts to prefix and self."""
 
-    def __init__(self, cache: KvCache, layout: _Layout, given: _Given, width: int) -> None:
+    def __init__(self, cache: KvCache, layout: _PassLayout, given: _Given, width: int) -> None:
         self._cache, self._layout, self._given = cache, layout, given
         self._scale = width**-0.5
         self._mask = self._hidden_keys()

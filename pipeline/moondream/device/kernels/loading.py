@@ -49,7 +49,7 @@ class AttendKernel(Protocol):
         ...
 
 
-class Turn(Protocol):
+class HeadTurn(Protocol):
     """Turns queries and keys by their positions where they lie, and keeps keys and values."""
 
     def queries(self, heads_THD: Tensor, position_T: Tensor, /) -> None:
@@ -66,7 +66,7 @@ class TurnKernel(Protocol):
 
     def __call__(
         self, cache: KvCache, turns: tuple[Tensor, Tensor], position_T: Tensor, place_T: Tensor, /
-    ) -> Turn:
+    ) -> HeadTurn:
         """Return it for tokens at these positions, whose first key heads go to these places.
 
         Places in the pages of a layer are counted from 0 on, those in its blocks from -1 down.
