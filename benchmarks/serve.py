@@ -183,12 +183,14 @@ class Bench:
 
     def over_http(self, callers: int, requests: int) -> dict[str, Any]:
         """Requests over HTTP."""
-        return found_by(
+        used = time.process_time()
+        found = found_by(
             loaded(
                 url=self.server.address, key=self.keys[0], bodies=str(self.bodies),
                 callers=callers, requests=requests,
             )
         )  # fmt: skip
+        return {**found, "cpu_ms": round((time.process_time() - used) * 1000 / requests, 1)}
 
     def directly(self, callers: int, requests: int) -> dict[str, Any]:
         """The same requests, put to the engine without a server."""
@@ -201,12 +203,13 @@ class Bench:
             over.wait()
             return time.perf_counter() - began
 
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(callers) as pool:
             took = list(pool.map(one, range(requests)))
         return {
             "a_second": round(requests / (time.perf_counter() - began), 2),
             "answered": spread(took),
+            "cpu_ms": round((time.process_time() - used) * 1000 / requests, 1),
         }
 
 
@@ -223,6 +226,7 @@ def throughput(bench: Bench, requests: int, times: int) -> list[dict[str, Any]]:
         rows.append(
             {"callers": callers, "ratio": round(float(np.median(ratios)), 3),
              "ratios": [round(ratio, 3) for ratio in ratios],
+             "cpu_ratio": round(float(np.median([d["cpu_ms"] / h["cpu_ms"] for d, h in pairs])), 3),
              "direct": pairs[-1][0], "http": pairs[-1][1]}
         )  # fmt: skip
         print(json.dumps(rows[-1]), flush=True)
