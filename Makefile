@@ -82,8 +82,8 @@ lock:
 	  case $$set in \
 	    core) what=".[postgresql]" ;; \
 	    demo) what=".[render]" ;; \
-	    gpu) what="$(TORCH) .[postgresql,moondream]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,benchmark] -r requirements/dev.in" ;; \
+	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,benchmark] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \

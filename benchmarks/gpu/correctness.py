@@ -45,7 +45,7 @@ from pipeline.moondream.batch.strands import RequestTicket
 from pipeline.moondream.checkpoints.checkpoint import open_checkpoint
 from pipeline.moondream.checkpoints.variant import read_variant
 from pipeline.moondream.device.graphs import Capture, CudaCapture, Work
-from pipeline.moondream.device.kernels.loading import KERNELS, KernelChoice, why_plain
+from pipeline.moondream.device.kernels.loading import KERNELS, KernelChoice, load_kernels, why_plain
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.pictures.resize import resize
 from pipeline.moondream.skills.base import Language
@@ -172,7 +172,9 @@ def _kernels(bench: Bench) -> Json:
 def _resize_bytes(bench: Bench) -> Json:
     """Compare with Pillow, one axis after the other so that it cannot choose the order."""
     noise = np.random.default_rng(0)
-    wrong = []
+    wrong: list[str] = []
+    kernel = load_kernels(bench.dims, bench.device, bench.dtype).resize
+    ways = (None,) if kernel is None else (None, kernel)
     for (width, height), (to_width, to_height) in SIZES:
         picture = noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
         picture[: height // 2] = picture[: height // 2] // 128 * 255  # overshoots at the edges
@@ -180,9 +182,12 @@ def _resize_bytes(bench: Bench) -> Json:
         image = image.resize((to_width, height), Image.Resampling.LANCZOS)
         wanted = np.asarray(image.resize((to_width, to_height), Image.Resampling.LANCZOS))
         there = torch.from_numpy(picture).to(bench.device)
-        (ours,) = resize(there, [(to_width, to_height)])
-        if not np.array_equal(ours.cpu().numpy(), wanted):
-            wrong.append(f"{width}x{height} to {to_width}x{to_height}")
+        for way in ways:
+            (ours,) = resize(there, [(to_width, to_height)], way)
+            if not np.array_equal(ours.cpu().numpy(), wanted):
+                how = "plainly" if way is None else "by our kernel"
+                wrong.append(f"{width}x{height} to {to_width}x{to_height} {how}")
+                break
     return _share(len(SIZES) - len(wrong), len(SIZES), wrong)
 
 

@@ -29,8 +29,8 @@ from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
 from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network.layers import Norm
-from pipeline.moondream.network.text import Mix, plain_add_norm, rotary_table
+from pipeline.moondream.network.layers import Norm, plain_add_norm
+from pipeline.moondream.network.text import Mix, rotary_table
 
 if TYPE_CHECKING:
     from pipeline.moondream.device.kernels.checks import Check
@@ -187,9 +187,9 @@ def attention(timer: Timer, failed: list[str], until: float) -> None:
     from pipeline.moondream.device.kernels.attend import FusedAttend, Tiling  # needs Triton
 
     tilings = (
-        Tiling(64, 4, 1), Tiling(32, 4, 1), Tiling(32, 2, 1), Tiling(64, 8, 1), Tiling(32, 2, 3),
-        Tiling(64, 4, 3), Tiling(16, 1, 1), Tiling(32, 4, 4), Tiling(64, 2, 1), Tiling(16, 2, 1),
-        Tiling(16, 1, 4), Tiling(64, 8, 3), Tiling(32, 1, 1), Tiling(32, 2, 5),
+        Tiling(32, 2, 3), Tiling(32, 2, 4), Tiling(32, 2, 2), Tiling(32, 4, 3), Tiling(32, 4, 4),
+        Tiling(16, 1, 4), Tiling(16, 2, 4), Tiling(64, 4, 3), Tiling(64, 4, 2), Tiling(32, 1, 3),
+        Tiling(32, 2, 5), Tiling(64, 8, 3), Tiling(32, 2, 1), Tiling(64, 8, 1), Tiling(64, 4, 1),
     )  # fmt: skip
     device = timer.device
     dims = replace(Dims(), text=replace(Dims().text, n_layers=LAYERS))

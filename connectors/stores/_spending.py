@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database
-from pipeline.core.spending import Allowance, Spent
+from pipeline.core.spending import Allowance, BudgetSpent
 
 
 class SqlSpending:
@@ -35,11 +35,11 @@ class SqlSpending:
             self._database.upsert(connection, _schema.spending, rows)
             return None
 
-    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[Spent]:
+    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[BudgetSpent]:
         """How much of each of these was spent."""
         with self._database.read("see what an engine cost") as connection:
             used = _used(connection, who, allowances)
-        return [Spent(one, used[one]) for one in allowances]
+        return [BudgetSpent(one, used[one]) for one in allowances]
 
 
 def _used(

@@ -86,8 +86,12 @@ class LocalAnswerer:
                     running.remove(one)
                     asked -= len(one.tickets)
                     yield ItemAnswer(one.item, _found(one), 1000 * (now - one.asked_at))
-        except moondream.MoondreamError as error:
-            raise BenchmarkError(f"the model cannot go on: {error}") from error
+        # torch says RuntimeError for what the device cannot do, too little memory above all.
+        except (moondream.MoondreamError, RuntimeError) as error:
+            raise BenchmarkError(
+                f"the model cannot go on: {error}; with --out the same command goes on from here, "
+                "and a smaller --batch takes less memory"
+            ) from error
         finally:
             for one in running:
                 for ticket in one.tickets:

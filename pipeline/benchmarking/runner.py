@@ -19,6 +19,7 @@ from pipeline.benchmarking.prompts import PromptForm, PromptStyle, prompt_form
 from pipeline.benchmarking.record import AnswerRecord, open_record
 from pipeline.benchmarking.suite import Asking, Benchmark, read_items
 from pipeline.benchmarking.summary import metric_totals, summarise
+from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.machine import how_to_install
 
 
@@ -59,20 +60,28 @@ class BenchmarkRun:
         return shards
 
     def check(self) -> None:
-        """Raise BenchmarkError for settings that do not go together."""
-        name = self.benchmark.name
+        """Raise ConfigError for settings that do not go together."""
+        name, problems = self.benchmark.name, []
         if not self.benchmark.is_text and (self.temperature or self.reasoning or self.seeds > 1):
-            raise BenchmarkError(
-                f"{name} reads boxes and points, which are always greedy: leave out --temperature, "
-                "--seeds and --reasoning"
+            problems.append(
+                Problem(
+                    name,
+                    "reads boxes and points, which are always greedy: leave out --temperature, "
+                    "--seeds and --reasoning",
+                )
             )
-        if self.seeds > 1 and not self.temperature:
-            raise BenchmarkError(
-                f"{self.seeds} seeds of greedy answers are all the same; give a --temperature too, "
-                "such as 0.5"
+        elif self.seeds > 1 and not self.temperature:
+            problems.append(
+                Problem(
+                    "--seeds",
+                    f"{self.seeds} rounds of greedy answers are all the same; give a --temperature "
+                    "too, such as 0.5",
+                )
             )
         if self.all_classes and name != "coco":
-            raise BenchmarkError(f"--all-classes is for coco; {name} has no classes")
+            problems.append(Problem("--all-classes", f"is for coco; {name} has no classes"))
+        if problems:
+            raise ConfigError(problems)
 
 
 def run_benchmark(

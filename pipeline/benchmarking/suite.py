@@ -7,7 +7,6 @@ from pipeline.benchmarking import published_files as files
 from pipeline.benchmarking import scoring
 from pipeline.benchmarking.items import (
     Ask,
-    BenchmarkError,
     BenchmarkItem,
     FindBoxes,
     FindPoints,
@@ -16,6 +15,7 @@ from pipeline.benchmarking.items import (
 from pipeline.benchmarking.parquet import ParquetShards
 from pipeline.benchmarking.prompts import PromptForm
 from pipeline.benchmarking.scoring import BenchmarkMetric
+from pipeline.core.errors import ConfigError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ BENCHMARKS: tuple[Benchmark, ...] = (
 
 
 def benchmark_named(name: str) -> Benchmark:
-    """The benchmark of a name; raises BenchmarkError with all names."""
+    """The benchmark of a name; raises ConfigError with all names."""
     for benchmark in BENCHMARKS:
         if benchmark.name == name:
             return benchmark
     names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
-    raise BenchmarkError(f"{name!r} is not a benchmark; the benchmarks are {names}")
+    raise ConfigError([Problem("", f"{name!r} is not a benchmark; the benchmarks are {names}")])
 
 
 def read_items(

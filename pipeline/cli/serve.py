@@ -1,5 +1,6 @@
 """`moonwatch serve`: the model as a service over HTTP."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.inference.callers import Callers
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.server.accounts import Accounts
+from pipeline.server.app import interface_description
 from pipeline.server.config import ServeConfig
 from pipeline.server.loading import LateCallers
 from pipeline.server.place import accounts_store, shown_store
@@ -74,6 +76,10 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Want no keys; only on this machine's own address.")
     ] = False,
+    openapi: Annotated[
+        bool,
+        typer.Option("--openapi", help="Print the interface in OpenAPI's form, and end."),
+    ] = False,
     logs: LogFormatOption = "text",
 ) -> None:
     """Answer questions about pictures over HTTP, as the clients of OpenAI and Moondream ask them.
@@ -81,6 +87,9 @@ def serve(
     Without a file, settings are given with --set too, such as
     --set server.prices.per_1000_pictures=0.6.
     """
+    if openapi:
+        typer.echo(json.dumps(interface_description(), indent=2))
+        return
     asked = {
         "model": model,
         "revision": revision,

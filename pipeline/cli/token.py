@@ -184,6 +184,8 @@ def _file_and_name(given: Sequence[str]) -> tuple[Path | None, str]:
         raise ConfigError(
             [Problem("NAME", "is more than one word; write it in quotes: 'shop website'")]
         )
+    if len(given) == 1 and (given[0].endswith((".yaml", ".yml")) or Path(given[0]).is_file()):
+        raise ConfigError([Problem("NAME", f"{given[0]} is a file; write the key's name after it")])
     file = Path(given[0]) if len(given) == 2 else None
     return file, checked_key_name(given[-1])
 

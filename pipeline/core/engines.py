@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Pixels
-from pipeline.core.spending import Spending, Spent
+from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -189,6 +189,6 @@ class AsksElsewhere(Protocol):
         """
         ...
 
-    def spent(self) -> Sequence[Spent]:
+    def spent(self) -> Sequence[BudgetSpent]:
         """What is spent of its budget; raises QueueError or StoreError."""
         ...

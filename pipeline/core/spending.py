@@ -26,7 +26,7 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class BudgetSpent:
     """What was spent of an allowance."""
 
     allowance: Allowance
@@ -51,7 +51,7 @@ class Spending(Protocol):
         """
         ...
 
-    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[Spent]:
+    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[BudgetSpent]:
         """How much of each of these was spent."""
         ...
 
@@ -74,10 +74,10 @@ class SpendingHere:
                 self._used[who, one.period] = (one.begins_at, used[one] + amount)
             return None
 
-    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[Spent]:
+    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[BudgetSpent]:
         """How much of each of these was spent."""
         with self._lock:
-            return [Spent(one, self._used_of(who, one)) for one in allowances]
+            return [BudgetSpent(one, self._used_of(who, one)) for one in allowances]
 
     def _used_of(self, who: str, allowance: Allowance) -> int:
         begins_at, used = self._used.get((who, allowance.period), (0.0, 0))

@@ -12,7 +12,7 @@ from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
-from pipeline.core.spending import Spending, Spent
+from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.store import RUN, LeaseRecord, StoredEvent
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
@@ -158,7 +158,7 @@ class DeploymentStatus:
         return said
 
 
-Spendings = Mapping[str, Sequence[Spent]]
+Spendings = Mapping[str, Sequence[BudgetSpent]]
 """What is spent of the budget of each engine that has one."""
 
 
@@ -409,7 +409,7 @@ def _number(value: JsonValue) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _engine(name: str, seen: _QueueFacts, spent: Sequence[Spent], now: float) -> EngineStatus:
+def _engine(name: str, seen: _QueueFacts, spent: Sequence[BudgetSpent], now: float) -> EngineStatus:
     budget = [
         BudgetStatus(
             one.allowance.period,

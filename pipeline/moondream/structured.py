@@ -57,6 +57,8 @@ ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 
 _tokenizers: "WeakKeyDictionary[TextTokenizer, LLTokenizer]" = WeakKeyDictionary()
 _making_tokenizers = threading.Lock()
+# Schemas prepared at the same time, those among them whose callers have given up.
+_places = threading.BoundedSemaphore(4)
 
 
 def json_mask(
@@ -75,6 +77,7 @@ def json_mask(
             "extra `server`"
         ) from error
     text = _checked(ANY_OBJECT if schema is None else schema)
+    _tokenizer_of(language)
     made: list[JsonMask | MaskError] = []
 
     def make() -> None:
@@ -85,7 +88,11 @@ def json_mask(
         # What the library raises of a schema that it did not foresee, also as it panics.
         except BaseException as error:  # noqa: BLE001 - it is this schema's alone
             made.append(MaskError(f"the JSON schema cannot be followed: {_short(error)}"))
+        finally:
+            _places.release()
 
+    if not _places.acquire(timeout=within_s):
+        raise MaskError("other JSON schemas are still being prepared; try again in a moment")
     worker = threading.Thread(target=make, name="json-mask", daemon=True)
     worker.start()
     worker.join(within_s)

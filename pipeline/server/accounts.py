@@ -13,7 +13,7 @@ from pipeline.core.config import format_duration
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.server.ledger import Ledger
 from pipeline.server.limits import KeyGate
-from pipeline.server.place import data_folder, shown_store
+from pipeline.server.place import data_folder
 from pipeline.server.prices import LedgerConfig, PricesConfig
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Accounts:
             except ConfigError:
                 logger.warning("this user has no home: requests wait in memory alone for the store")
         try:
-            self.ledger = Ledger(self.store.accounts, clock, spool, place=shown_store(config))
+            self.ledger = Ledger(self.store.accounts, clock, spool, place=_identity(config))
             self.gate = KeyGate(
                 self.store.accounts, self.ledger, clock, prices=prices, wants_keys=wants_keys
             )
@@ -96,6 +96,11 @@ class Accounts:
             except Exception:  # what is old waits for the next hour
                 logger.exception("old requests could not be forgotten")
             self._stop.wait(_LOOK_EVERY_S)
+
+
+def _identity(config: StoreConfig) -> str:
+    """What tells a store from others, also from one of the same name in another folder."""
+    return str(config.file.absolute()) if config.file is not None else str(config.url)
 
 
 class LedgerRetention:

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -305,11 +305,18 @@ def _entry(line: bytes) -> LedgerEntry | None:
     """An entry of a line; None for a line that was cut, or written by somebody else."""
     try:
         read = json.loads(line)
-        made = {field.name: read[field.name] for field in fields(LedgerEntry)}
+        # A line of an earlier release lacks what was added since, one of a later has more.
+        made = {
+            field.name: read[field.name]
+            for field in fields(LedgerEntry)
+            if field.name in read or field.default is MISSING
+        }
         made["outcome"] = RequestOutcome(made["outcome"])
     except (ValueError, TypeError, KeyError):
         return None
     for field in fields(LedgerEntry):
+        if field.name not in made:
+            continue
         value, kinds = made[field.name], _KINDS.get(field.type, (field.type,))
         if isinstance(value, bool) or not isinstance(value, kinds):
             return None

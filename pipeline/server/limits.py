@@ -224,7 +224,7 @@ class KeyGate:
             self.let_in[key.name] += 1
             self._used[key.id] = now
             headers = self._headers(key, standing, now)
-        return GatePass(self, key, self._clock, pictures, day, headers, is_noted=is_noted)
+        return GatePass(self, key, self._clock, pictures, now, headers, is_noted=is_noted)
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -513,7 +513,7 @@ class GatePass:
         key: KeyRecord,
         clock: Clock,
         pictures: int,
-        day: int,
+        at: float,
         headers: Mapping[str, str],
         *,
         is_noted: bool = True,
@@ -524,8 +524,8 @@ class GatePass:
         self._gate = gate
         self._clock = clock
         self._pictures = pictures
-        self._day = day
-        self._at = clock.now()
+        self._day = day_of(at)
+        self._at = at
         self._since = clock.monotonic()
         self._headers = headers
         self._is_inside = True
@@ -554,8 +554,9 @@ class GatePass:
     ) -> LedgerEntry:
         """Write the request down at its end; only the first call counts, and none ever waits.
 
-        What failed costs nothing, and gives its pictures back to the limits. Of what was cancelled,
-        the picture counts if it was encoded, and the tokens that were generated.
+        What failed costs nothing, and gives its pictures back to the limits. So does what was
+        cancelled before the model began with it; after that, the picture counts, and the tokens of
+        the prompt and those that were generated.
         """
         if self.entry is not None:
             return self.entry
@@ -564,19 +565,27 @@ class GatePass:
             outcome, status = RequestOutcome.CANCELLED, 499
         elif status >= 400:
             outcome = RequestOutcome.FAILED
-        pictures = self._pictures
-        if outcome is RequestOutcome.FAILED or (
-            is_cancelled and (costs is None or not costs.crops)
-        ):
-            pictures = 0
-        cost = tokens = 0
-        if costs is not None and outcome is not RequestOutcome.FAILED:
-            tokens = costs.prompt_tokens + costs.completion_tokens
-            cost = self._gate.prices.cost(
-                pictures, costs.image_tokens, costs.prompt_tokens, costs.completion_tokens
+        queued_ms = 0.0 if costs is None else costs.queued_ms
+        if is_cancelled and costs is not None and not costs.prefill_ms:
+            costs = None  # what it would have taken
+        is_billed = outcome is RequestOutcome.DONE or (is_cancelled and costs is not None)
+        pictures = self._pictures if is_billed else 0
+        crops, image_tokens, prompt_tokens, completion_tokens, reasoning_tokens = (
+            (0, 0, 0, 0, 0)
+            if costs is None
+            else (
+                costs.crops,
+                costs.image_tokens,
+                costs.prompt_tokens,
+                costs.completion_tokens,
+                costs.reasoning_tokens,
             )
-        elif outcome is RequestOutcome.DONE:
-            cost = self._gate.prices.cost(pictures, 0, 0, 0)
+        )
+        prices = self._gate.prices
+        cost = tokens = 0
+        if is_billed:
+            tokens = prompt_tokens + completion_tokens
+            cost = prices.cost(pictures, image_tokens, prompt_tokens, completion_tokens)
         self.entry = LedgerEntry(
             id=_new_id(self._at),
             at=self._at,
@@ -589,18 +598,18 @@ class GatePass:
             status=status,
             error=error,
             pictures=pictures,
-            crops=costs.crops if costs is not None else 0,
-            image_tokens=costs.image_tokens if costs is not None else 0,
-            prompt_tokens=costs.prompt_tokens if costs is not None else 0,
-            completion_tokens=costs.completion_tokens if costs is not None else 0,
-            reasoning_tokens=costs.reasoning_tokens if costs is not None else 0,
+            crops=crops,
+            image_tokens=image_tokens,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            reasoning_tokens=reasoning_tokens,
             bytes_in=bytes_in,
-            queued_ms=costs.queued_ms if costs is not None else 0.0,
-            prefill_ms=costs.prefill_ms if costs is not None else 0.0,
-            decode_ms=costs.decode_ms if costs is not None else 0.0,
+            queued_ms=queued_ms,
+            prefill_ms=0.0 if costs is None else costs.prefill_ms,
+            decode_ms=0.0 if costs is None else costs.decode_ms,
             seconds=self._clock.monotonic() - self._since,
             cost=cost,
-            currency=self._gate.prices.currency if self._gate.prices.is_paid else "",
+            currency=prices.currency if prices.is_paid else "",
         )
         # The day it was let in on: what was taken then is given back there.
         self._gate.settle(self.key.name, self._day, DaySpent(pictures - self._pictures, tokens))

@@ -107,7 +107,7 @@ def said(errors: Sequence[Any], hints: Mapping[str, str]) -> ApiError:
     ]
     param = _path(path) or None
     kind, message = first["type"], str(first["msg"])
-    field = param if param in hints else str(path[0]) if path else ""
+    field = param if param is not None and param in hints else str(path[0]) if path else ""
     if field in hints:
         return ApiError(400, f"{field}: {hints[field]}", param=field, code="unsupported_value")
     if kind == "extra_forbidden":

@@ -34,7 +34,7 @@ pytestmark = [
         not HAS_LMMS_EVAL,
         reason="lmms-eval is not installed; MOONWATCH_LMMS_EVAL may name a Python that has it",
     ),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 TASK = """\
@@ -118,7 +118,7 @@ def score_of_lmms_eval(folder: Path, url: str, name: str, metric: str) -> float:
             "--tasks", f"made_up_{name}", "--include_path", str(folder / "tasks"),
             "--batch_size", "1", "--output_path", str(folder / "out"),
         ],
-        cwd=folder, capture_output=True, text=True, timeout=patience(200), check=False,
+        cwd=folder, capture_output=True, text=True, timeout=patience(400), check=False,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,7 @@ from pipeline.benchmarking.items import BenchmarkError, PictureWork
 from pipeline.benchmarking.local import LocalAnswerer, load_local
 from pipeline.benchmarking.runner import BenchmarkRun, run_benchmark
 from pipeline.benchmarking.suite import BENCHMARKS, benchmark_named
+from pipeline.core.errors import ConfigError
 from pipeline.moondream import DetectRequest, QueryRequest
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
@@ -291,17 +292,17 @@ def test_a_question_that_the_model_refuses_fails_alone(
 @pytest.mark.parametrize(
     ("name", "how", "why"),
     [
-        ("coco", {"temperature": 0.5}, "coco reads boxes and points, which are always greedy"),
+        ("coco", {"temperature": 0.5}, "coco: reads boxes and points, which are always greedy"),
         ("screenspot", {"reasoning": True}, "leave out --temperature, --seeds and --reasoning"),
-        ("chartqa", {"seeds": 3}, "3 seeds of greedy answers are all the same"),
-        ("docvqa", {"all_classes": True}, "--all-classes is for coco"),
+        ("chartqa", {"seeds": 3}, "--seeds: 3 rounds of greedy answers are all the same"),
+        ("docvqa", {"all_classes": True}, "--all-classes: is for coco; docvqa has no classes"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(
     answerer: LocalAnswerer, tmp_path: Path, name: str, how: dict[str, Any], why: str
 ) -> None:
     """Before anything is read or asked."""
-    with pytest.raises(BenchmarkError, match=why):
+    with pytest.raises(ConfigError, match=why):
         run_benchmark(run_of(name, tmp_path, **how), answerer)
 
 
@@ -401,12 +402,27 @@ def records_so_far(path: Path) -> list[Summary]:
             1,
             "nowhere does not exist; the data is vikhyatk/chartqa",
         ),
-        (["mmlu", "--data", "."], 1, "'mmlu' is not a benchmark; the benchmarks are chartqa,"),
+        (["mmlu", "--data", "."], 2, "'mmlu' is not a benchmark; the benchmarks are chartqa,"),
         (["chartqa", "--data", ".", "--prompts", "mine"], 2, "use official or plain"),
+        (
+            ["chartqa", "--data", "DATA", "--url", "http://h/v1"],
+            2,
+            "--url: is not for --engine local",
+        ),
+        (["chartqa", "--data", "DATA", "--engine", "remote"], 2, "--url: is missing"),
+        (
+            ["chartqa", "--data", "DATA", "--model", "DATA", "--device", "cpu"],
+            1,
+            "cannot be loaded: ",
+        ),
     ],
 )
-def test_the_command_says_what_is_wrong(arguments: list[str], code: int, why: str) -> None:
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, arguments: list[str], code: int, why: str
+) -> None:
     """In one sentence, without a traceback."""
+    data = str(made_up.folder(tmp_path, "chartqa"))
+    arguments = [data if argument == "DATA" else argument for argument in arguments]
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", "benchmark", *arguments],
         cwd=ROOT, capture_output=True, text=True, timeout=patience(60), check=False,

@@ -1,5 +1,7 @@
 """A server measured with the same code: over both interfaces, and when it fails."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from pipeline.benchmarking.remote import Interface, RemoteAnswerer, open_remote
 from pipeline.benchmarking.runner import BenchmarkRun, run_benchmark
 from pipeline.benchmarking.suite import benchmark_named
 from pipeline.core.address import Address, Secret
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.benchmarking import made_up
 from tests.benchmarking.answering_server import AnsweringServer, serving
@@ -214,3 +217,24 @@ def test_without_a_name_the_first_listed_model_is_asked(server: AnsweringServer)
         assert answerer.facts["model"] == "golden"
     with open_remote("http://127.0.0.1:1/v1", None, None, 4, "openai") as answerer:
         assert answerer.facts["model"] == ""
+
+
+def test_the_command_measures_a_server(server: AnsweringServer, tmp_path: Path) -> None:
+    """With the key from its file; the table says who was asked and how."""
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    data = made_up.folder(tmp_path / "data", "screenspot", made_up.screenspot()[:1])
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pipeline", "benchmark", "screenspot", "--data", str(data),
+            "--engine", "remote", "--url", server.url, "--key-file", str(tmp_path / "key"),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=patience(60), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "made with: dataset rootsautomation/ScreenSpot" in done.stdout
+    assert f"url {server.url}, model golden, interface openai" in done.stdout
+    assert "answers: answers 1, questions 1, pictures 1, failed 0" in done.stdout
+    assert "f1_50_raw" not in done.stdout.split("note:")[0]
+    assert KEY not in done.stdout + done.stderr
+    headers = {name.lower(): value for name, value in server.asked[0][2].items()}
+    assert headers["authorization"] == f"Bearer {KEY}"

@@ -106,6 +106,7 @@ def test_a_key_that_is_made_anew(own_data: Path) -> None:
     ("arguments", "sentence"),
     [
         (("add", "mw_x"), "looks like a key"),
+        (("add", "shop.yaml"), "shop.yaml is a file; write the key's name after it"),
         (("add", "a", "b", "c"), "write it in quotes"),
         (("add", "a", "--scope", "root"), "'root' is not one of serve, read:metrics, admin"),
         (("add", "a", "--expires", "90"), "needs a unit"),

@@ -1,6 +1,8 @@
 """An engine elsewhere in a deployment: checked, run, counted, and another one in its place."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from connectors.queues.memory import MemoryConfig
+from pipeline.core.answers import Failed
 from pipeline.core.clock import SystemClock
 from pipeline.core.engines import EngineRequest
 from pipeline.core.errors import ConfigError
@@ -18,11 +21,13 @@ from pipeline.core.tasks import Ask
 from pipeline.deployment.loader import load, missing_here, read
 from pipeline.insight.status import status_of
 from pipeline.runtime.assembly import lanes_of, plans_of
+from pipeline.runtime.stage_process import shared_queues
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, wait_until
 from tests.inference.elsewhere import Elsewhere, Reply, Seen, elsewhere, refused, said
+from tests.redis_server import shared
 from tests.runtime.clips import camera, cut, deployment, written
 from tests.wild.test_first_hour import moonwatch
 
@@ -301,3 +306,45 @@ def test_a_frame_that_waits_does_not_hold_the_end(tmp_path: Path) -> None:
         assert ticket.done
         assert not over.is_set()
         over.set()
+
+
+@pytest.mark.redis
+def test_workers_share_a_budget_over_redis(tmp_path: Path) -> None:
+    """Each spends what the others have left; `status` sees it from outside."""
+    for redis in shared():
+        with elsewhere(lambda _: said("yes")) as server:
+            queue = {"type": "redis", "url": redis.url, "prefix": tmp_path.name}
+            engine = remote(server, budget={"per_day": 3})
+            loaded = load(deployed(tmp_path, {"vlm": engine}, queue=queue))
+            clock, failed = SystemClock(), 0
+            for _ in range(2):
+                queues = shared_queues(loaded, clock)
+                (lane,) = lanes_of(loaded, clock, spending=queues.spending)
+                for _ in range(2):
+                    (answer,) = lane.engine.submit(EngineRequest(GREY, (DOOR,))).result(20.0)
+                    failed += isinstance(answer, Failed)
+                lane.engine.close()
+                queues.close()
+            assert failed == 1
+            assert len(server.seen) == 3
+            (budget,) = status_of(loaded, clock).engines["vlm"].budget
+            assert (budget.used, budget.most) == (3, 3)
+
+
+def test_a_process_that_fails_does_not_wait_for_its_engine(tmp_path: Path) -> None:
+    """Also one that nobody has closed."""
+    code = """
+import numpy as np
+from pipeline.core.engines import EngineRequest
+from pipeline.core.tasks import Ask
+from pipeline.inference.engines.remote import RemoteConfig
+engine = RemoteConfig(api="openai", model="m", url="http://127.0.0.1:9").build()
+pixels = np.zeros((8, 8, 3), np.uint8)
+(answer,) = engine.submit(EngineRequest(pixels, (Ask("a", "vlm", "b"),), 9.0)).result()
+raise SystemExit(answer.reason)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot be reached: Connection refused" in done.stderr

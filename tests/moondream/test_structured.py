@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,6 +26,7 @@ from pipeline.moondream import (
     QueryRequest,
     TextResult,
     TokenMask,
+    structured,
 )
 from pipeline.moondream.batch.engine import MoondreamBatcher
 from pipeline.moondream.batch.strands import RequestTicket
@@ -32,7 +34,12 @@ from pipeline.moondream.device.graphs import Capture
 from pipeline.moondream.dims import Dims
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.skills.base import Language
-from pipeline.moondream.structured import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, json_mask
+from pipeline.moondream.structured import (
+    MAX_SCHEMA_BYTES,
+    MAX_SCHEMA_DEPTH,
+    JsonMask,
+    json_mask,
+)
 from tests.moondream.mixes import CASES, assert_clean, assert_same, build, expected, submit
 from tests.moondream.test_engine import run_it_again
 from tests.moondream.tiny import (
@@ -517,6 +524,29 @@ def test_a_schema_that_takes_too_long_is_given_up() -> None:
     properties = {f"p{i}": {"type": "string", "pattern": f"x{i}(a|b)*"} for i in range(300)}
     with pytest.raises(MaskError, match="takes more than 0 s to prepare"):
         json_mask({"type": "object", "properties": properties}, tiny_language(), within_s=0.0)
+
+
+def test_few_schemas_are_prepared_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that take long hold their places until they are done, and others are told to wait."""
+    going_on, begun = threading.Event(), threading.Semaphore(0)
+    prepare = structured.JsonMask
+
+    def slowly(*args: Any) -> JsonMask:
+        begun.release()
+        assert going_on.wait(60)
+        return prepare(*args)
+
+    monkeypatch.setattr(structured, "JsonMask", slowly)
+    try:
+        for _ in range(4):
+            with pytest.raises(MaskError, match="takes more than"):
+                json_mask(None, tiny_language(), within_s=0.01)
+            assert begun.acquire(timeout=60)
+        with pytest.raises(MaskError, match="other JSON schemas are still being prepared"):
+            json_mask(None, tiny_language(), within_s=0.01)
+    finally:
+        going_on.set()
+    assert json_mask(None, tiny_language(), within_s=60).vocab_size == TINY.text.vocab_size
 
 
 def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def helper() -> None:
 
 def test_every_document_has_a_place() -> None:
     """And every page that the navigation names is made of one."""
-    navigation = re.findall(r'= "([\w/]+\.md)"', (ROOT / "zensical.toml").read_text())
+    navigation = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text())
     assert set(navigation) == {place for place in places().values() if place.endswith(".md")} | {
         "tutorial.md"
     }

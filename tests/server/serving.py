@@ -68,9 +68,9 @@ class Serving:
         self.ledger.write()
         return list(self.store.accounts.usage(UsageQuestion(by or (UsageBy.KEY,))))
 
-    def post(self, path: str, body: Any) -> httpx.Response:
+    def post(self, path: str, body: Any, key: str | None = None) -> httpx.Response:
         """Post JSON as a plain client."""
-        return self.post_as(path, body, {"authorization": f"Bearer {self.key}"})
+        return self.post_as(path, body, {"authorization": f"Bearer {key or self.key}"})
 
     def post_as(self, path: str, body: Any, headers: Mapping[str, str]) -> httpx.Response:
         """Post JSON with these headers."""

@@ -11,7 +11,7 @@ import pytest
 from tests.server.serving import PATIENCE_S, Serving, data_uri
 
 MESSAGES = [{"role": "user", "content": "What?"}]
-QUESTION = {"model": "moondream2", "messages": MESSAGES, "max_tokens": 2}
+QUESTION: dict[str, Any] = {"model": "moondream2", "messages": MESSAGES, "max_tokens": 2}
 PATHS = ("/chat/completions", "/responses", "/query", "/caption", "/detect", "/point")
 INTERNAL = re.compile(r"Traceback|File \"|pipeline/|site-packages|pydantic|0x[0-9a-f]{6}")
 
@@ -71,7 +71,10 @@ def test_bodies_that_are_no_plain_json(served: Serving, body: bytes, said: str) 
         assert said in check(served.send(body, path), 400)["message"]
 
 
-VALUES = (None, True, 0, -1, 1.5, 10**30, "", "x", [], [[]], {}, {"a": {}}, "x" * 10_000)
+LONG_TEXT = "x" * 10_000
+VALUES: tuple[Any, ...] = (
+    None, True, 0, -1, 1.5, 10**30, "", "x", [], [[]], {}, {"a": {}}, LONG_TEXT,
+)  # fmt: skip
 
 
 @pytest.mark.slow
@@ -82,11 +85,13 @@ def test_every_type_in_every_field(served: Serving, path: str) -> None:
     content = schema["paths"]["/v1" + path]["post"]["requestBody"]["content"]
     name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
     fields = schema["components"]["schemas"][name]["properties"]
-    base: dict[str, Any] = {
+    bases: dict[str, dict[str, Any]] = {
         "/chat/completions": QUESTION,
         "/responses": {"model": "moondream2", "input": "x", "max_output_tokens": 2},
         "/query": {"question": "x", "settings": {"max_tokens": 2}},
-    }.get(path, {"image_url": data_uri(), "object": "x", "settings": {"max_tokens": 2}})
+    }
+    few = {"max_tokens": 2}
+    base = bases.get(path, {"image_url": data_uri(), "object": "x", "settings": few})
     for field in fields:
         for value in VALUES:
             answer = served.send(json.dumps({**base, field: value}).encode(), path)

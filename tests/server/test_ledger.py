@@ -1,5 +1,6 @@
 """The ledger loses nothing that it said it has: stores away, full disks, crashes and stops."""
 
+import json
 import logging
 import signal
 import sqlite3
@@ -16,12 +17,15 @@ import pytest
 
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
-from pipeline.core.accounts import DAY_S, NO_LIMITS, UsageBy, UsageQuestion
+from pipeline.core.accounts import DAY_S, NO_LIMITS, KeyLimits, UsageBy, UsageQuestion
 from pipeline.server.accounts import Accounts, LedgerRetention
+from pipeline.server.errors import ApiError
 from pipeline.server.keys import make_key
 from pipeline.server.ledger import Ledger
+from pipeline.server.limits import KeyGate
 from pipeline.server.prices import LedgerConfig
 from pipeline.testing import ManualClock, patience, wait_until
+from tests.connectors.stores.postgres import server_url
 from tests.contracts.accounts import NOON, entry
 
 
@@ -157,6 +161,34 @@ def test_a_stop_while_the_store_is_away(
     open_ledger().write()
     assert requests(store) == 5
     assert spooled(tmp_path) == []
+
+
+def test_lines_of_other_releases_are_read(
+    store: SqlStore, open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    """What this one wrote is read for ever: with a field more, or without one that came later."""
+    ledger = open_ledger()
+    with store._database.write("hold the lock"):
+        ledger.note(entry())
+        ledger.close()
+    [file] = spooled(tmp_path)
+    written = json.loads(file.read_bytes())
+    assert written == {
+        "id": f"{1:032x}", "at": NOON, "request_id": "req_1", "key_id": "aaaaaaaaaa",
+        "key_name": "shop", "skill": "query", "model": "moondream2", "outcome": "done",
+        "status": 200, "error": "", "pictures": 1, "crops": 3, "image_tokens": 730,
+        "prompt_tokens": 742, "completion_tokens": 5, "reasoning_tokens": 2, "bytes_in": 1000,
+        "queued_ms": 1.0, "prefill_ms": 20.0, "decode_ms": 30.0, "seconds": 0.06, "cost": 626_000,
+        "currency": "USD",
+    }  # fmt: skip
+    later = {**written, "id": "2", "colour": "red"}
+    earlier = {**written, "id": "3"}
+    del earlier["currency"], earlier["crops"]
+    wrong = {**written, "id": "4", "crops": "three"}
+    lines = (json.dumps(line) for line in (written, later, earlier, wrong))
+    file.write_text("".join(f"{line}\n" for line in lines))
+    open_ledger().write()
+    assert requests(store) == 3
 
 
 def test_files_of_others_are_left_alone(
@@ -388,3 +420,43 @@ def test_ids_of_entries_come_in_the_order_of_time(tmp_path: Path, clock: ManualC
         ids.append(entered.finish(request_id="same", skill="query", model="m").id)
     accounts.close()
     assert ids == sorted(set(ids))
+
+
+def test_postgresql_goes_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Callers with a known key are let in as before, and what they did waits in a file."""
+    clock = ManualClock(NOON)
+    with server_url() as url:
+        store = SqlStore(url, clock, patience_s=1.0)
+        try:
+            secret, record = make_key("shop", NOON, limits=KeyLimits(pictures_per_day=2))
+            store.accounts.add_key(record)
+            ledger = Ledger(store.accounts, clock, tmp_path / "spool")
+            gate = KeyGate(store.accounts, ledger, clock)
+            request(gate, secret.reveal())
+            ledger.write()
+            gate.follow()
+            assert ledger.state.written == 1
+            assert gate.remarks == []
+        finally:
+            store.close()
+    request(gate, secret.reveal())
+    ledger.write()
+    gate.follow()
+    state = ledger.state
+    assert (state.written, state.spooled, state.lost) == (1, 1, 0)
+    assert gate.remarks == [
+        "keys and limits are as they were last known",
+        "requests wait to be written to the accounts",
+    ]
+    with pytest.raises(ApiError, match="2 pictures a day, and 2 are used"):
+        request(gate, secret.reveal())
+    assert secret.reveal() not in caplog.text
+    ledger.close()
+    assert len(spooled(tmp_path)) == 1
+
+
+def request(gate: KeyGate, key: str) -> None:
+    """A request with a picture, from its beginning to its end."""
+    entered = gate.enter(None, key, pictures=1, client_host="192.0.2.1")
+    entered.finish(request_id="r", skill="query", model="m")
+    entered.release()

@@ -30,7 +30,9 @@ from pipeline.server.prices import PricesConfig
 from pipeline.testing import ManualClock
 
 NOON = 20_700 * DAY_S + DAY_S / 2
-FACTS = CallFacts(crops=3, image_tokens=730, prompt_tokens=742, completion_tokens=5)
+FACTS = CallFacts(
+    crops=3, image_tokens=730, prompt_tokens=742, completion_tokens=5, prefill_ms=20.0
+)
 
 
 @dataclass(slots=True)
@@ -292,17 +294,20 @@ def test_pictures_a_day(door: Door) -> None:
 
 
 def test_what_failed_takes_nothing(door: Door) -> None:
-    """Its pictures are given back; a cancelled request's are not, once they were encoded."""
+    """Its pictures are given back; a cancelled request's are not, once the model began with it."""
     key = door.key("shop", KeyLimits(pictures_per_day=1))
     finish(door.enter(key), 400)
     finish(door.enter(key), 500)
     door.enter(key).finish(request_id="", skill="query", model="", is_cancelled=True)
+    in_line = replace(FACTS, completion_tokens=0, queued_ms=7.0, prefill_ms=0.0)
+    door.enter(key).finish(request_id="", skill="query", model="", is_cancelled=True, costs=in_line)
     finish(door.enter(key), is_cancelled=True)
     assert door.refused(key).code == "insufficient_quota"
     door.gate.ledger.write()
     [total] = door.gate.usage(UsageQuestion())
-    assert (total.requests, total.failed, total.cancelled) == (4, 2, 2)
-    assert (total.pictures, total.completion_tokens, total.cost) == (1, 5, 626_000)
+    assert (total.requests, total.failed, total.cancelled, total.queued_ms) == (5, 2, 3, 7)
+    assert (total.pictures, total.prompt_tokens, total.completion_tokens) == (1, 742, 5)
+    assert total.cost == 626_000
 
 
 def test_tokens_a_day(door: Door) -> None:
@@ -467,8 +472,7 @@ def test_a_store_that_is_away(door: Door, caplog: pytest.LogCaptureFixture) -> N
         door.enter(key)
         for _ in range(3):
             door.gate.follow()
-        assert door.gate.trouble is not None
-        assert "as they were last known" in door.gate.trouble
+        assert "as they were last known" in (door.gate.trouble or "")
         door.enter(key)
         assert len(caplog.records) == 1
     door.gate.follow()

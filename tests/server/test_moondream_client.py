@@ -1,13 +1,16 @@
 """The interface of Moondream, as its own Python client uses it, against a server that runs."""
 
+import base64
 import json
 import urllib.error
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import moondream as md
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import moondream
 from pipeline.core.accounts import UsageBy
@@ -27,19 +30,10 @@ def client_of(served: Serving, key: str | None = None, **options: Any) -> Any:
 
 def as_sent() -> Any:
     """The pixels that the client sends: it makes a JPEG of every picture."""
-    from PIL import Image
-
-    sent = client_of_nothing().encode_image(picture()).image_url
-    import base64
-    from io import BytesIO
-
-    with Image.open(BytesIO(base64.b64decode(sent.partition(",")[2]))) as image:
+    sent = md.vl(endpoint="http://127.0.0.1:1/v1", api_key="none").encode_image(picture())
+    data = base64.b64decode(sent.image_url.partition(",")[2])
+    with Image.open(BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def client_of_nothing() -> Any:
-    """A client without a server, for what it does by itself."""
-    return md.vl(endpoint="http://127.0.0.1:1/v1", api_key="none")
 
 
 def direct(served: Serving, request: moondream.Request) -> Any:
@@ -92,13 +86,12 @@ def test_a_picture_is_described(served: Serving, length: Any) -> None:
 def test_streams_are_the_same_text(served: Serving) -> None:
     """`stream` gives it in pieces; together they are the answer."""
     client = client_of(served)
-    for field, ask in (
-        ("answer", lambda **how: client.query(picture(), "What is it?", settings=FEW, **how)),
-        ("caption", lambda **how: client.caption(picture(), settings=FEW, **how)),
-    ):
-        pieces = list(ask(stream=True)[field])
-        assert "".join(pieces) == ask()[field]
-        assert len(pieces) > 1
+    whole: Any = client.query(picture(), "What is it?", settings=FEW)["answer"]
+    pieces = list(client.query(picture(), "What is it?", stream=True, settings=FEW)["answer"])
+    assert "".join(pieces) == whole
+    assert len(pieces) > 1
+    whole = client.caption(picture(), settings=FEW)["caption"]
+    assert "".join(client.caption(picture(), stream=True, settings=FEW)["caption"]) == whole
 
 
 def test_boxes_and_points_are_those_of_the_model(served: Serving) -> None:

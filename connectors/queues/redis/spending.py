@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from connectors.queues.redis.client.link import Link
-from pipeline.core.spending import Allowance, Spent
+from pipeline.core.spending import Allowance, BudgetSpent
 
 # Beyond its end: the clocks of workers differ, and their hours begin a little apart.
 _LONGER_MS = round(timedelta(hours=1).total_seconds() * 1000)
@@ -28,12 +28,14 @@ class RedisSpending:
         short = int(self._link.script("spend", amount, *told))
         return longest_first[short - 1] if short else None
 
-    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[Spent]:
+    def spent(self, who: str, allowances: Sequence[Allowance]) -> Sequence[BudgetSpent]:
         """How much of each of these was spent."""
         if not allowances:
             return []
         found = self._link.script("spent", *(_name(who, one) for one in allowances))
-        return [Spent(one, int(used or 0)) for one, used in zip(allowances, found, strict=True)]
+        return [
+            BudgetSpent(one, int(used or 0)) for one, used in zip(allowances, found, strict=True)
+        ]
 
 
 def _name(who: str, allowance: Allowance) -> str:

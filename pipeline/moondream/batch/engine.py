@@ -36,10 +36,10 @@ BATCH_CUDA, BATCH_HOST = 64, 16
 # device, little enough that activations stay small beside the weights.
 CROPS_CUDA, CROPS_HOST = 64, 4
 PICTURES_CUDA, PICTURES_HOST = 16, 4
-# What is prefilled at most while rows are running, before they get their next cycle: four pictures
-# of nine crops or twelve of one. Prefills are then about three fourths of the time of a GPU, by
-# estimate; less would leave the batch half empty, more would make running rows wait longer.
-CROPS_BETWEEN_CYCLES = 56
+# What is prefilled at most while rows are running, before they get their next cycle: six pictures
+# of nine crops or sixteen of one, about a tenth of a second of a large GPU. Less would leave the
+# batch half empty, more would make running rows wait longer.
+CROPS_BETWEEN_CYCLES = 80
 # Pictures that are cut while the device is busy with one step. Each takes the host milliseconds, so
 # more of them could outlast a cycle.
 CUT_MEANWHILE = 4

@@ -35,9 +35,8 @@ from pipeline.moondream.device.reads import (
 )
 from pipeline.moondream.device.rows import MAX_FORWARDS, Row, RowBuffers, Shape, mask_words
 from pipeline.moondream.device.stages import Stages
-from pipeline.moondream.network.layers import to_device
+from pipeline.moondream.network.layers import plain_add_norm, to_device
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.network.text import plain_add_norm
 from pipeline.moondream.pictures.crops import crop_count, make_crops, tiling, to_rgb
 from pipeline.moondream.pictures.uploads import PictureUploads
 
@@ -83,11 +82,10 @@ class Runner:
             ladder if kernels.attend is None else ladder_of_rows,
         )
         pictures = min(limits.pictures_per_prefill, n_pages)
-        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures)
-        self._prefills = Prefills(
-            network, cache, capture, pictures, kernels.add_norm or plain_add_norm, kernels.turn
-        )
-        self._uploads = uploads
+        add_norm = kernels.add_norm or plain_add_norm
+        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
+        self._prefills = Prefills(network, cache, capture, pictures, add_norm, kernels.turn)
+        self._uploads, self._resize_axis = uploads, kernels.resize
         self.stages = Stages(network.device)
 
     def graph_counts(self) -> GraphCounts:
@@ -126,17 +124,19 @@ class Runner:
         """Make the crops of a picture; raises PictureError for anything else."""
         network, uploads = self._network, self._uploads
         vision, device, resizer = network.dims.vision, network.device, network.resizer
+        resize_axis = self._resize_axis
         with self.stages.timed("resize"):
             if uploads is None:
                 picture.crops = make_crops(
-                    picture.source, vision, picture.max_crops, device, resizer
+                    picture.source, vision, picture.max_crops, device, resizer, None, resize_axis
                 )
             else:
                 picture.crops, picture.cut = uploads.cut(
                     lambda: make_crops(
-                        picture.source, vision, picture.max_crops, device, resizer, uploads.send
+                        picture.source, vision, picture.max_crops, device, resizer,
+                        uploads.send, resize_axis,
                     )
-                )
+                )  # fmt: skip
         assert picture.crops is not None
         picture.n_crops = len(picture.crops.pixels)
 

@@ -22,8 +22,9 @@ from pipeline.moondream.device.reads import (
     write_size,
 )
 from pipeline.moondream.device.rows import RowBuffers, Shape
+from pipeline.moondream.network.layers import plain_add_norm
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.network.text import Mix, plain_add_norm
+from pipeline.moondream.network.text import Mix
 
 COORD_STEPS = 2  # an object starts with x and y
 SIZE_STEP = 2  # and a box goes on with its size

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
+from pipeline.moondream.network.layers import AddNorm, plain_add_norm
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.vision import Tiles
 
@@ -25,11 +26,16 @@ class Encoder:
     """Encodes pictures; runs of the same tilings are captured."""
 
     def __init__(
-        self, network: Network, crops_per_run: int, capture: Capture | None, most_pictures: int
+        self,
+        network: Network,
+        crops_per_run: int,
+        capture: Capture | None,
+        most_pictures: int,
+        add_norm: AddNorm = plain_add_norm,
     ) -> None:
         """`most_pictures` limits a captured run; without `capture` there is none."""
         self._network, self._crops_per_run = network, crops_per_run
-        self._most_pictures = most_pictures
+        self._most_pictures, self._add_norm = most_pictures, add_norm
         self._graphs: KeyedGraphs[tuple[Tiling, ...]] | None = None
         if capture is None:
             return
@@ -90,7 +96,7 @@ class Encoder:
     def _encoded(self, crops: Tensor, tilings: Sequence[Tiling]) -> Tensor:
         vision = self._network.vision
         chunks = torch.split(crops, self._crops_per_run)
-        features_NSE = torch.cat([vision.encode(chunk) for chunk in chunks])
+        features_NSE = torch.cat([vision.encode(chunk, self._add_norm) for chunk in chunks])
         tiles, first = [], 0
         for tiling in tilings:
             tiles.append(Tiles(first, *tiling))

@@ -1,9 +1,10 @@
 """Prefixes of new pictures and prompts of any pictures, in one pass through the language model.
 
 Every picture's prefix sees itself both ways and nothing else; every prompt sees its picture's
-prefix and itself up to each token. Where each new picture has one prompt, as is usual, a prompt
-lies right behind its prefix, and keys are read where they were computed; otherwise all prefixes lie
-before all prompts, and each prompt's keys are put together from its picture's page and its own.
+prefix and itself up to each token. Where all new pictures have one prompt, or equally many, as is
+usual, prompts lie right behind their prefix, and keys are read where they were computed; otherwise
+all prefixes lie before all prompts, and each prompt's keys are put together from its picture's page
+and its own.
 Everything but sizes is data on the device, so a pass can be captured. Knows nothing of skills.
 Letters: P new pictures, S positions of a prefix (730), R prompts, J tokens of the longest prompt,
 N prompt tokens, T all tokens, K key heads, H query heads, D head width, C width, E of all heads.
@@ -22,9 +23,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
 from pipeline.moondream.device.kernels.loading import Turn, TurnKernel
-from pipeline.moondream.network.layers import long_range, to_device
+from pipeline.moondream.network.layers import AddNorm, long_range, plain_add_norm, to_device
 from pipeline.moondream.network.network import Network
-from pipeline.moondream.network.text import AddNorm, plain_add_norm, turn_in_place
+from pipeline.moondream.network.text import turn_in_place
 from pipeline.moondream.prompts import Prompt
 
 # Rows of a mask start at multiples of so many numbers, as its kernels want.
@@ -60,8 +61,8 @@ class PrefixBatch:
 class PassShape(NamedTuple):
     """The sizes of a pass: new pictures, prompts, tokens of each prompt.
 
-    `is_paired`: each new picture has one prompt, in the same order. `following`: whether all
-    prompts follow a page, or none, or some (None).
+    `is_paired`: each new picture has as many prompts, in the same order, and there are no others.
+    `following`: whether all prompts follow a page, or none, or some (None).
     """
 
     pages: int
@@ -266,7 +267,10 @@ def last_tokens(rows: Sequence[PromptRow]) -> list[int]:
 
 
 def _are_paired(pages: Sequence[int], rows: Sequence[PromptRow]) -> bool:
-    return bool(pages) and [row.page for row in rows] == list(pages)
+    if not pages or len(rows) % len(pages):
+        return False
+    each = len(rows) // len(pages)
+    return [row.page for row in rows] == [page for page in pages for _ in range(each)]
 
 
 def _following(rows: Sequence[PromptRow]) -> bool | None:
@@ -342,7 +346,7 @@ def _pass(
     for layer, block in enumerate(body):
         heads_TED = block.qkv(normed_TC).view(len(x_TC), -1, dims.head_dim)
         turn(layer, heads_TED, n_queries)
-        mixed_TE = attend(layer, *heads_TED.split([n_queries, n_keys, n_keys], dim=1))
+        mixed_TE = attend(layer, *torch.split(heads_TED, [n_queries, n_keys, n_keys], dim=1))
         attended_TC = block.attended(normed_TC, mixed_TE)
         norm = text.blocks[layer + 1].ln
         x_TC, normed_TC = add_norm(x_TC, attended_TC, block.mlp(normed_TC), norm)
@@ -352,7 +356,7 @@ def _pass(
     x_NC, normed_NC = layout.prompts(x_TC), layout.prompts(normed_TC)
     q_NHD = last.qkv.outputs(0, width)(normed_NC).view(len(x_NC), -1, dims.head_dim)
     turn.queries(q_NHD, given.position_N)
-    mixed_NE = attend(len(body), q_NHD, *keys_TED.split(n_keys, dim=1))
+    mixed_NE = attend(len(body), q_NHD, *torch.split(keys_TED, n_keys, dim=1))
     return last.add_to(x_NC, normed_NC, mixed_NE)
 
 
@@ -381,7 +385,7 @@ class _PlainTurn:
         cache, layout, given = self._cache, self._layout, self._given
         pages = cache.page_k[layer], cache.page_v[layer]
         blocks = cache.block_k[layer], cache.block_v[layer]
-        kept = heads_TED[:, n_queries:].split(n_keys, dim=1)
+        kept = torch.split(heads_TED[:, n_queries:], n_keys, dim=1)
         for page, block, part_TKD in zip(pages, blocks, kept, strict=True):
             if layout.shape.pages:
                 page.index_copy_(0, given.page_P, layout.prefixes(part_TKD).transpose(1, 2))
@@ -455,11 +459,13 @@ class _PassAttend:
             q_PSHD, k_PSKD, v_PSKD = (layout.prefixes(part) for part in (q, k_TKD, v_TKD))
             mixed_PSHD = self._mixed(q_PSHD, k_PSKD, v_PSKD)
         q_NHD = q if is_last else layout.prompts(q)
+        q_RJHD = self._padded(q_NHD)
         if shape.is_paired:
             keys = layout.by_picture(k_TKD), layout.by_picture(v_TKD)
+            q_RJHD = q_RJHD.view(shape.pages, -1, *q_RJHD.shape[2:])
         else:
             keys = self._keys(layer, layout.prompts(k_TKD), layout.prompts(v_TKD))
-        mixed_RJHD = self._mixed(self._padded(q_NHD), *keys, self._mask)
+        mixed_RJHD = self._mixed(q_RJHD, *keys, self._mask)
         mixed_NE = self._unpadded(mixed_RJHD)
         if mixed_PSHD is None:
             return mixed_NE
@@ -515,17 +521,23 @@ class _PassAttend:
     def _hidden_keys(self) -> Tensor:
         """Return what is added to the scores of each prompt (R or 1, 1, J, L).
 
-        A token sees its page, and its own prompt up to itself.
+        A token sees its page, and its own prompt up to itself. Where prompts are paired with
+        pictures, all of a picture stand for one here.
         """
         shape, given = self._layout.shape, self._given
         device = given.position_N.device
         n_page = 0 if shape.following is False else self._layout.prefix_len
-        n_keys = n_page + shape.longest
-        key_L = long_range(n_keys + -n_keys % MASK_STEP, device)
-        hidden = key_L[None, :] > n_page + long_range(shape.longest, device)[:, None]
+        longest = shape.longest
+        together = longest * (shape.prompts // shape.pages if shape.is_paired else 1)
+        n_keys = n_page + together
+        key_L = long_range(n_keys + -n_keys % MASK_STEP, device)[None, :]
+        token_J = long_range(together, device)[:, None]
+        hidden = key_L > n_page + token_J
+        if together > longest:
+            of_earlier = (key_L >= n_page) & (key_L < n_page + token_J // longest * longest)
+            hidden = hidden | of_earlier
         if shape.following is None:
-            of_page_1L = (key_L < n_page)[None]
-            hidden = hidden | ((given.alone_R > 0)[:, None, None, None] & of_page_1L)
+            hidden = hidden | ((given.alone_R > 0)[:, None, None, None] & (key_L < n_page))
         mask = torch.zeros(hidden.shape, device=device, dtype=given.prompt_NC.dtype)
         mask = mask.masked_fill(hidden, -torch.inf)[..., :n_keys]
         return mask if mask.dim() == 4 else mask[None, None]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -89,6 +89,26 @@ class Norm:
     def __call__(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
         return F.layer_norm(x, self.bias.shape, self.weight, self.bias, NORM_EPS)
+
+
+class AddNorm(Protocol):
+    """Ends one block and begins the next."""
+
+    def __call__(
+        self, x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm, /
+    ) -> tuple[Tensor, Tensor]:
+        """Return the sum of the three, or of the first two, and the same normed."""
+        ...
+
+
+def plain_add_norm(
+    x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm
+) -> tuple[Tensor, Tensor]:
+    """End a block and begin the next by plain operations."""
+    added_TC = x_TC + attended_TC
+    if wide_TC is not None:
+        added_TC = added_TC + wide_TC
+    return added_TC, norm(added_TC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.moondream.dims import TextDims
-from pipeline.moondream.network.layers import Adapter, Linear, Mlp, Norm, State
+from pipeline.moondream.network.layers import Adapter, AddNorm, Linear, Mlp, Norm, State
 
 ROTARY_BASE = 10000.0
 
@@ -34,16 +34,6 @@ class Mix(Protocol):
 
     def __call__(self, layer: int, qkv_TE: Tensor, /) -> Tensor:
         """Return the mixed values (T, K * G * D), then what the GELU makes of the inner values."""
-        ...
-
-
-class AddNorm(Protocol):
-    """Ends one block and begins the next."""
-
-    def __call__(
-        self, x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm, /
-    ) -> tuple[Tensor, Tensor]:
-        """Return the sum of the three, or of the first two, and the same normed."""
         ...
 
 
@@ -221,16 +211,6 @@ def turn_in_place(heads: Tensor, cos: Tensor, sin: Tensor) -> None:
     )  # fmt: skip
     torch.sub(first_cos, second_sin, out=first)
     torch.add(first_sin, second_cos, out=second)
-
-
-def plain_add_norm(
-    x_TC: Tensor, attended_TC: Tensor, wide_TC: Tensor | None, norm: Norm
-) -> tuple[Tensor, Tensor]:
-    """End a block and begin the next by plain operations."""
-    added_TC = x_TC + attended_TC
-    if wide_TC is not None:
-        added_TC = added_TC + wide_TC
-    return added_TC, norm(added_TC)
 
 
 def rotary_table(dims: TextDims, device: torch.device) -> tuple[Tensor, Tensor]:

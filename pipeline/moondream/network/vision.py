@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.moondream.dims import VisionDims
-from pipeline.moondream.network.layers import Linear, Mlp, Norm, State
+from pipeline.moondream.network.layers import AddNorm, Linear, Mlp, Norm, State, plain_add_norm
 from pipeline.moondream.pictures.crops import pixel_lut
 from pipeline.moondream.templates import PixelPrecision
 
@@ -63,14 +63,13 @@ class VisionBlock:
             Mlp.of(state, f"{name}.mlp"),
         )
 
-    def __call__(self, x_NSE: Tensor, n_heads: int) -> Tensor:
-        """Return the block's output for every patch."""
-        n_crops, n_patches, width = x_NSE.shape
-        qkv = self.qkv(self.ln1(x_NSE)).view(n_crops, n_patches, 3, n_heads, width // n_heads)
+    def attended(self, normed_NSE: Tensor, n_heads: int) -> Tensor:
+        """Return what attention adds to the block's input, from that input normed."""
+        n_crops, n_patches, width = normed_NSE.shape
+        qkv = self.qkv(normed_NSE).view(n_crops, n_patches, 3, n_heads, width // n_heads)
         q_NHSD, k_NHSD, v_NHSD = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed_NHSD = F.scaled_dot_product_attention(q_NHSD, k_NHSD, v_NHSD)
-        x_NSE = x_NSE + self.proj(mixed_NHSD.transpose(1, 2).reshape(n_crops, n_patches, width))
-        return x_NSE + self.mlp(self.ln2(x_NSE))
+        return self.proj(mixed_NHSD.transpose(1, 2).reshape(n_crops, n_patches, width))
 
 
 class VisionModel:
@@ -89,7 +88,7 @@ class VisionModel:
         self._proj = Mlp.of(state, "vision.proj_mlp")
         self._pixel_lut = pixel_lut(pixels).to(self._pos_emb)
 
-    def encode(self, crops_Nyxc: Tensor) -> Tensor:
+    def encode(self, crops_Nyxc: Tensor, add_norm: AddNorm = plain_add_norm) -> Tensor:
         """Return the features (N, 729, E) of uint8 crops (N, 378, 378, 3)."""
         patches = _patches(crops_Nyxc, self.dims)
         patches_NSF = self._pixel_lut[patches.to(torch.int32)]
@@ -97,9 +96,18 @@ class VisionModel:
         if missing:
             patches_NSF = F.pad(patches_NSF, (0, missing))
         x_NSE = self._patch_emb(patches_NSF) + self._pos_emb
-        for block in self._blocks:
-            x_NSE = block(x_NSE, self.dims.enc_n_heads)
-        return self._post_ln(x_NSE)
+        return self.through_blocks(x_NSE, add_norm)
+
+    def through_blocks(self, x_NSE: Tensor, add_norm: AddNorm) -> Tensor:
+        """Return what all blocks make of embedded patches, normed."""
+        shape, n_heads = x_NSE.shape, self.dims.enc_n_heads
+        norms = [block.ln1 for block in self._blocks[1:]] + [self._post_ln]
+        x_TE, normed_TE = x_NSE.flatten(0, 1), self._blocks[0].ln1(x_NSE).flatten(0, 1)
+        for block, norm in zip(self._blocks, norms, strict=True):
+            attended_TE = block.attended(normed_TE.view(shape), n_heads).flatten(0, 1)
+            x_TE, normed_TE = add_norm(x_TE, attended_TE, None, block.ln2)
+            x_TE, normed_TE = add_norm(x_TE, block.mlp(normed_TE), None, norm)
+        return normed_TE.view(shape)
 
     def project(self, features_NSE: Tensor, pictures: Sequence[Tiles]) -> Tensor:
         """Return the tokens (P, 729, C) of the pictures whose crops were encoded."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.moondream.dims import VisionDims
 from pipeline.moondream.errors import PictureError
-from pipeline.moondream.pictures.resize import resize, resize_with_vips
+from pipeline.moondream.pictures.resize import ResizeAxis, resize, resize_with_vips
 from pipeline.moondream.templates import PixelPrecision, Resizer
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ def make_crops(
     device: torch.device | str = "cpu",
     resizer: Resizer = "pillow",
     send: Send | None = None,
+    resize_axis: ResizeAxis | None = None,
 ) -> Crops:
     """Return the crops of a uint8 RGB array (H, W, 3) or a PIL image, made on `device`.
 
     `max_crops` limits the local crops below what the model was trained with; 1 leaves only the
     global view. The resizer `vips` works on the CPU. `send` gets pixels to the device, where there
-    is a better way than a plain copy. Raises PictureError for anything that is not a picture.
+    is a better way than a plain copy, and `resize_axis` resizes there, where plain operations are
+    not the fastest. Raises PictureError for anything that is not a picture.
     """
     rgb = to_rgb(picture)
     height, width = rgb.shape[:2]
@@ -67,7 +69,7 @@ def make_crops(
     send = send or (lambda pixels: torch.from_numpy(as_writeable(pixels)).to(device))
     sizes = sizes if rows * cols > 1 else sizes[:1]
     if resizer == "pillow" and device.type in RESIZES_ON:
-        overview, *rest = resize(send(rgb), sizes)
+        overview, *rest = resize(send(rgb), sizes, resize_axis)
     else:  # what resizes on the host alone; nor has torch what it takes on Apple's mps
         overview, *rest = _resized_on_host(rgb, sizes, resizer)
     if not rest:

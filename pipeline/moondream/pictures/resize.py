@@ -9,7 +9,7 @@ lets a fast float32 kernel (a weighted bag of rows) do an integer's work.
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from torch.nn import functional
 from pipeline.moondream.errors import PictureError
 
 _LOBES = 3
-_WEIGHT_BITS = 22
+WEIGHT_BITS = 22
 _EXACT = 1 << 24
 # Splitting below this bit would let the sums of the high parts leave the exact range.
 _MIN_LOW_BITS = 7
@@ -30,6 +30,8 @@ _MAX_LOW_BITS = 10
 _CHUNK_FLOATS_CPU = 1 << 20
 _CHUNK_FLOATS_GPU = 1 << 26
 _VECTOR = 16
+# The faster way adds and counts in 32 bits; pictures beyond are left to plain operations.
+_LONGEST_BY, _MOST_BY = 1 << 14, 1 << 28
 
 
 class _Taps(NamedTuple):
@@ -44,12 +46,25 @@ class _Taps(NamedTuple):
     low_scale: float
 
 
-def resize(picture: torch.Tensor, sizes_wh: Sequence[tuple[int, int]]) -> list[torch.Tensor]:
+class ResizeAxis(Protocol):
+    """Resizes one axis at a time, with the same bytes."""
+
+    def __call__(self, picture: torch.Tensor, axis: int, n_out: int, /) -> torch.Tensor:
+        """Return contiguous pixels (H, W, C) uint8 with axis 0 or 1 resized."""
+        ...
+
+
+def resize(
+    picture: torch.Tensor, sizes_wh: Sequence[tuple[int, int]], by: ResizeAxis | None = None
+) -> list[torch.Tensor]:
     """Return `picture` (H, W, C) uint8 in each of the sizes, as (height, width, C) on its device.
 
-    The horizontal pass comes first; a pass that changes no size is left out. Raises PictureError
-    where a side is too long for exact sums.
+    The horizontal pass comes first; a pass that changes no size is left out. `by` does a pass where
+    there is a faster way than plain operations. Raises PictureError where a side is too long for
+    exact sums.
     """
+    if by is not None and max(picture.shape[:2]) <= _LONGEST_BY and picture.numel() <= _MOST_BY:
+        return [_resized_by(by, picture, size_wh) for size_wh in sizes_wh]
     turned: torch.Tensor | None = None
     resized = []
     for width, height in sizes_wh:
@@ -61,6 +76,13 @@ def resize(picture: torch.Tensor, sizes_wh: Sequence[tuple[int, int]]) -> list[t
             now = _resize_rows(now, height)
         resized.append(now)
     return resized
+
+
+def _resized_by(by: ResizeAxis, picture: torch.Tensor, size_wh: tuple[int, int]) -> torch.Tensor:
+    width, height = size_wh
+    if picture.shape[1] != width:
+        picture = by(picture, 1, width)
+    return picture if picture.shape[0] == height else by(picture, 0, height)
 
 
 def _turned(picture: torch.Tensor) -> torch.Tensor:
@@ -105,7 +127,7 @@ def _taps(n_in: int, n_out: int, device: str) -> _Taps:
     bits = _low_bits(weights.shape[1], n_in)
     low = ((weights + (1 << (bits - 1))) & ((1 << bits) - 1)) - (1 << (bits - 1))
     high = (weights - low) >> bits
-    low_scale = 2.0 ** (bits - _WEIGHT_BITS)
+    low_scale = 2.0 ** (bits - WEIGHT_BITS)
     ones = np.full((2 * n_out, 1), n_in, dtype=np.int64)
     half = np.repeat([[0.5], [0.0]], n_out, axis=0)
     scaled = np.hstack([np.vstack([high * low_scale, low * 2.0**-bits]), half])
@@ -143,7 +165,7 @@ def pillow_weights(n_in: int, n_out: int) -> tuple[NDArray[np.int64], NDArray[np
     weights = np.where(inside, _lanczos((rows - centre[:, None] + 0.5) / stretch), 0.0)
     # A running sum adds in the same order as Pillow does.
     weights /= np.cumsum(weights, axis=1)[:, -1:]
-    fixed = weights * (1 << _WEIGHT_BITS)
+    fixed = weights * (1 << WEIGHT_BITS)
     rounded = np.trunc(fixed + np.copysign(0.5, fixed)).astype(np.int64)
     used = int(np.flatnonzero(rounded.any(axis=0))[-1]) + 1
     return np.minimum(rows, n_in - 1)[:, :used], rounded[:, :used]

@@ -1,6 +1,6 @@
 """From a chat to one request to the model: one question, one picture, one skill."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ async def wish_of(
     visit: Visit, chat: Chat, model: AskedModel, options: SkillOptions | None, manner: Manner
 ) -> Wish:
     """Return what is asked of the model; raises ApiError."""
-    given = options.model_fields_set if options else frozenset()
+    given: Collection[str] = options.model_fields_set if options else ()
     if "skill" in given and options and model.skill and model.skill != options.skill:
         raise ApiError(
             400,
@@ -204,7 +204,7 @@ def _label(chat: Chat, options: SkillOptions) -> str:
     return said[0].text.strip()
 
 
-def _check_fits(skill: ServedSkill, given: "set[str] | frozenset[str]", manner: Manner) -> None:
+def _check_fits(skill: ServedSkill, given: Collection[str], manner: Manner) -> None:
     """Refuse what has no meaning for a skill; raises ApiError."""
     objects = skill in ("detect", "point")
     if manner.times > 1 and not manner.temperature:

@@ -20,6 +20,7 @@ from pipeline.moondream.device.kernels.add_norm import add_norm
 from pipeline.moondream.device.kernels.attend import FusedAttend
 from pipeline.moondream.device.kernels.checks import CHECKS
 from pipeline.moondream.device.kernels.loading import StepKernels
+from pipeline.moondream.device.kernels.resize import resize_axis
 from pipeline.moondream.device.kernels.turn import FusedTurn
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,15 +32,18 @@ LIKE_PUBLISHED = replace(
 )
 CASES = [(name, case) for name, cases in CHECKS.items() for case in cases]
 SOME: tuple[Case, ...] = (
-    (0, DetectRequest("person", 3)),
-    (0, QueryRequest("what is it", max_tokens=5)),
-    (1, PointRequest("person", 2)),
+    (0, DetectRequest("person", 2)),
+    (0, QueryRequest("what is it", max_tokens=3)),
+    (1, PointRequest("person", 1)),
     (None, QueryRequest("hello", max_tokens=3)),
 )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("dims", [TINY, LIKE_PUBLISHED], ids=["grouped", "like published"])
+@pytest.mark.parametrize(
+    ("dims", "dtype"),
+    [(TINY, torch.float32), (LIKE_PUBLISHED, torch.bfloat16), (LIKE_PUBLISHED, torch.float16)],
+    ids=["grouped, float32", "like published, bfloat16", "like published, float16"],
+)
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_kernel_agrees_with_plain_operations(
     name: str, case: str, dims: Dims, dtype: torch.dtype
@@ -50,15 +54,14 @@ def test_a_kernel_agrees_with_plain_operations(
     assert found.is_right, found
 
 
+@pytest.mark.timeout(300)  # the interpreter is slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the tiny network is on the CPU")
 @pytest.mark.parametrize(
     "kernels",
     [
-        StepKernels(attend=FusedAttend),
         StepKernels(add_norm=add_norm),
-        StepKernels(attend=FusedAttend, add_norm=add_norm),
         StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True),
-        StepKernels(turn=FusedTurn),
+        StepKernels(turn=FusedTurn, resize=resize_axis),
         StepKernels(attend=FusedAttend, add_norm=add_norm, joined=True, turn=FusedTurn),
     ],
     ids=lambda kernels: "+".join(kernels.in_use),
@@ -72,4 +75,4 @@ def test_an_engine_answers_as_without_kernels(kernels: StepKernels) -> None:
     for case, ticket in zip(cases, tickets, strict=True):
         assert_same(ticket.result, expected(case))
     assert_clean(engine)
-    assert engine.graph_counts().replays > 0
+    assert engine.graph_counts().captures > 0

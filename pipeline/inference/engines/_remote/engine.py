@@ -8,6 +8,7 @@ import asyncio
 import base64
 import itertools
 import logging
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from pipeline.core.errors import MoonwatchError
 from pipeline.core.frames import Pixels
 from pipeline.core.local_time import local_time
 from pipeline.core.retrying import Backoff, Rests
-from pipeline.core.spending import Allowance, Spending, SpendingHere, Spent
+from pipeline.core.spending import Allowance, BudgetSpent, Spending, SpendingHere
 from pipeline.core.tasks import Task, subject_label
 from pipeline.inference.engines._remote.breaker import Breaker
 from pipeline.inference.engines._remote.forms import form_of
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Between two attempts; a server that asks for more gets it, as long as the frame has the time.
 _RESTS = Rests(first_s=0.5, longest_s=8.0)
+# Requests that are taken from the line together; how many run is up to `concurrency`.
+_AT_ONCE = 256
 # The share of a frame's time after which it is given up here, so that what is said is why.
 _OWN_SHARE = 0.95
 # The share that is for this engine where another one can answer in its place.
@@ -59,7 +62,8 @@ class RemoteEngine:
         self._counts: Counter[str] = Counter()
         self._spent_out: tuple[str, float] | None = None
         self._line = RequestLine(self._work, lambda: None, self._clock)
-        self._encoding: ThreadPoolExecutor | None = None
+        # Its threads are started by its first picture.
+        self._encoding = ThreadPoolExecutor(2, "pictures elsewhere")
         self._turns = asyncio.Semaphore(config.concurrency)
 
     @property
@@ -102,7 +106,7 @@ class RemoteEngine:
         """
         self._fallback, self._owns_fallback = (name, engine), owned
 
-    def spent(self) -> Sequence[Spent]:
+    def spent(self) -> Sequence[BudgetSpent]:
         """What is spent of its budget; raises QueueError or StoreError."""
         return self._spending.spent(self._name, self._allowances())
 
@@ -117,30 +121,38 @@ class RemoteEngine:
             self._fallback[1].close()
 
     def _work(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        """Take requests until the line is closed; each goes its own way from there."""
-        loop = asyncio.get_running_loop()
+        """Hand requests to the thread that runs them, until the line is closed."""
+        loop = asyncio.new_event_loop()
+        # No executor's thread: those would be waited for at the end of a process that fails.
+        running = threading.Thread(target=loop.run_forever, name="requests elsewhere", daemon=True)
+        running.start()
         at_work: set[asyncio.Task[None]] = set()
-        # Waiting for the line keeps one thread busy; encoding has others.
-        with (
-            ThreadPoolExecutor(1, "remote line") as waiting,
-            ThreadPoolExecutor(2, "remote pictures") as self._encoding,
-        ):
-            try:
-                while tickets := await loop.run_in_executor(waiting, self._line.take, 256, 0.0):
-                    for ticket in tickets:
-                        going = loop.create_task(self._answer(ticket))
-                        at_work.add(going)
-                        going.add_done_callback(at_work.discard)
-                        # Settled by its deadline, or cancelled: nobody waits for it any more.
-                        ticket.add_done_callback(partial(_end, loop, going))
-            finally:
-                for going in at_work:
-                    going.cancel()
-                await asyncio.gather(*at_work, return_exceptions=True)
-                await self._transport.close()
+
+        def begin(tickets: Sequence[Ticket]) -> None:
+            for ticket in tickets:
+                going = loop.create_task(self._answer(ticket))
+                at_work.add(going)
+                going.add_done_callback(at_work.discard)
+                # Settled by its deadline, or cancelled: nobody waits for it any more.
+                ticket.add_done_callback(partial(_end, loop, going))
+
+        async def finish() -> None:
+            for going in at_work:
+                going.cancel()
+            await asyncio.gather(*at_work, return_exceptions=True)
+            await self._transport.close()
+            await loop.shutdown_asyncgens()
+            await loop.shutdown_default_executor()
+
+        try:
+            while tickets := self._line.take(_AT_ONCE, 0.0):
+                loop.call_soon_threadsafe(begin, tickets)
+        finally:
+            asyncio.run_coroutine_threadsafe(finish(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            running.join()
+            loop.close()
+            self._encoding.shutdown(wait=False)
 
     async def _answer(self, ticket: Ticket) -> None:
         asked, within_s = ticket.request, ticket.request.within_s

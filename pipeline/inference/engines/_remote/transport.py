@@ -22,6 +22,8 @@ from pipeline.core.ranges import one_line
 from pipeline.inference.engines.remote import RemoteConfig
 
 CONNECT_S = 3.0
+# Servers close connections that are idle for 5 seconds; a request on one of them would be lost.
+_IDLE_S = 4.0
 # What a request had less time for than this says nothing of the server.
 _SHORT_S = 1.0
 # Ten thousand boxes as JSON are about one megabyte.
@@ -139,7 +141,7 @@ class Transport:
             self._client = httpx.AsyncClient(
                 # The deadline of the whole request covers every other part of it.
                 timeout=httpx.Timeout(None, connect=CONNECT_S),
-                limits=httpx.Limits(max_connections=self._most + 1),
+                limits=httpx.Limits(max_connections=self._most + 1, keepalive_expiry=_IDLE_S),
                 verify=self._tls,
                 proxy=self._proxy,
                 trust_env=False,

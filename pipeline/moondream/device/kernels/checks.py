@@ -17,13 +17,15 @@ from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, CachePlan, K
 from pipeline.moondream.device.decode import DecodeAttend
 from pipeline.moondream.device.kernels.add_norm import add_norm
 from pipeline.moondream.device.kernels.attend import TILING, FusedAttend, Tiling
+from pipeline.moondream.device.kernels.resize import resize_axis
 from pipeline.moondream.device.kernels.turn import FusedTurn
 from pipeline.moondream.device.pages import PicturePage
 from pipeline.moondream.device.reads import RowKind
 from pipeline.moondream.device.rows import Row, RowBuffers, Shape
 from pipeline.moondream.dims import Dims
-from pipeline.moondream.network.layers import Norm
-from pipeline.moondream.network.text import plain_add_norm, rotary_table, split_heads, turn_in_place
+from pipeline.moondream.network.layers import Norm, plain_add_norm
+from pipeline.moondream.network.text import rotary_table, split_heads, turn_in_place
+from pipeline.moondream.pictures.resize import resize
 
 # Roundings that results may be off by, as shares of the largest one.
 ROUNDINGS = 4
@@ -118,16 +120,14 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     small, prefix_len = replace(dims, text=text), dims.prefix_len
     cache = KvCache(small, CachePlan(PAGES, BLOCKS, 0), device, dtype)
     queries, keys, width = text.n_heads, text.n_kv_heads, text.head_dim
-    at = [(page, SPARE_BLOCK, place) for page in range(PAGES) for place in range(prefix_len)]
-    at += [(None, 3 + page, place) for page in range(PAGES) for place in (0, 1, BLOCK_LEN - 1)]
+    slots = (0, 1, BLOCK_LEN - 1)
+    at = [(3 + number, slot) for number in range(PAGES) for slot in slots]
     places = [
-        -1 - (block * keys * BLOCK_LEN + place) * width
-        if page is None
-        else (page * keys * prefix_len + place) * width
-        for page, block, place in at
+        (page * keys * prefix_len + n) * width for page in range(PAGES) for n in range(prefix_len)
     ]
-    position_T = torch.arange(len(at), device=device) % text.max_context
-    heads = _random((len(at), queries + 2 * keys, width), device, dtype)
+    places += [-1 - (block * keys * BLOCK_LEN + slot) * width for block, slot in at]
+    position_T = torch.arange(len(places), device=device) % text.max_context
+    heads = _random((len(places), queries + 2 * keys, width), device, dtype)
     exact, asked = heads.to(torch.float32, copy=True), heads[:, :queries].clone()
     turns = rotary_table(text, device)
     kernel = FusedTurn(cache, turns, position_T, torch.tensor(places, device=device))
@@ -136,9 +136,7 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     turn_in_place(exact[:, : queries + keys], *(table[position_T, None] for table in turns))
     found, wanted = [heads, asked], [exact, exact[:, :queries]]
     n_prefix = PAGES * prefix_len
-    block_T, slot_T = (
-        torch.tensor([one[number] for one in at[n_prefix:]], device=device) for number in (1, 2)
-    )
+    block_T, slot_T = torch.tensor(at, device=device).unbind(1)
     for kept, part in (("k", exact[:, queries : queries + keys]), ("v", exact[:, -keys:])):
         page, block = (getattr(cache, f"{kind}_{kept}")[0] for kind in ("page", "block"))
         found += [page.transpose(1, 2).flatten(0, 1), block]
@@ -148,6 +146,21 @@ def check_turn(dims: Dims, device: torch.device, dtype: torch.dtype) -> Differen
     return _difference(found, wanted, dtype)
 
 
+def check_resize(dims: Dims, device: torch.device, dtype: torch.dtype) -> Difference:
+    """Compare the bytes of a picture of noise and of hard edges, made smaller and larger."""
+    del dtype
+    side = dims.vision.crop_size
+    drawn = torch.Generator(device).manual_seed(0)
+    picture = torch.randint(
+        256, (side + 71, side + 107, 3), generator=drawn, device=device, dtype=torch.uint8
+    )
+    picture[: side // 2] = picture[: side // 2] // 128 * 255  # sums leave the range of a byte
+    sizes = [(side, side), (2 * side, side + 71), (side + 107, 2 * side), (side // 3, side)]
+    found, wanted = resize(picture, sizes, resize_axis), resize(picture, sizes)
+    off = max(float((a.int() - b.int()).abs().max()) for a, b in zip(found, wanted, strict=True))
+    return Difference(off, 0.0)
+
+
 CHECKS: Mapping[str, Mapping[str, Check]] = {
     "attend": {f"{splits} to a row": partial(check_attend, splits=splits) for splits in (1, 2, 8)},
     "add_norm": {"three parts": check_add_norm, "two": partial(check_add_norm, parts=2)},
@@ -155,6 +168,7 @@ CHECKS: Mapping[str, Mapping[str, Check]] = {
         f"{splits} to a row": partial(check_attend, splits=splits, joined=True) for splits in (1, 8)
     },
     "turn": {"two pictures": check_turn},
+    "resize": {"noise and edges": check_resize},
 }
 
 

@@ -18,7 +18,9 @@ from pipeline.moondream.device.cache import KvCache
 from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.dims import Dims, TextDims
 from pipeline.moondream.errors import MoondreamError
-from pipeline.moondream.network.text import AddNorm, Mix
+from pipeline.moondream.network.layers import AddNorm
+from pipeline.moondream.network.text import Mix
+from pipeline.moondream.pictures.resize import ResizeAxis
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class TurnKernel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepKernels:
-    """The kernels of a decoding step and of a prefill, None where plain operations do their part.
+    """The kernels of decoding, prefills and cutting, None where plain operations do their part.
 
     `joined`: the kernel of `attend` takes the inner values of the wide layer too, so that a block
     has two products instead of four; networks with adapters keep four all the same. `refused` says
@@ -84,6 +86,7 @@ class StepKernels:
     add_norm: AddNorm | None = None
     joined: Literal[True] | None = None
     turn: TurnKernel | None = None
+    resize: ResizeAxis | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -92,7 +95,7 @@ class StepKernels:
         return tuple(name for name in KERNELS if getattr(self, name) is not None)
 
 
-KERNELS = ("attend", "add_norm", "joined", "turn")
+KERNELS = ("attend", "add_norm", "joined", "turn", "resize")
 PLAIN = StepKernels()
 
 
@@ -148,6 +151,7 @@ def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
         "add_norm": _add_norm,
         "joined": lambda: True,
         "turn": _turn,
+        "resize": _resize,
     }
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -186,6 +190,12 @@ def _turn() -> TurnKernel:
     from pipeline.moondream.device.kernels.turn import FusedTurn
 
     return FusedTurn
+
+
+def _resize() -> ResizeAxis:
+    from pipeline.moondream.device.kernels.resize import resize_axis
+
+    return resize_axis
 
 
 def _check(name: str, dims: Dims, device: torch.device, dtype: torch.dtype) -> None:
