@@ -217,7 +217,8 @@ def _captured(
     kernels: KernelChoice = "auto",
 ) -> Moondream:
     """Return a model whose cycles are captured in a way of ours."""
-    model = Moondream(network, spoken, EngineOptions(max_batch=1, graphs=False))
+    alone = EngineOptions(max_batch=1, graphs=False, kernels=kernels)
+    model = Moondream(network, spoken, alone)
     options = EngineOptions(max_batch=max_batch, warm_up=warm_up, kernels=kernels)
     model.engine = MoondreamBatcher(network, spoken, options, capture)
     return model

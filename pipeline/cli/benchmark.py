@@ -22,11 +22,11 @@ from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.machine import how_to_install
 from pipeline.moondream.checkpoints.revisions import OFFICIAL
 
-_NAMES = "|".join(benchmark.name for benchmark in BENCHMARKS)
+_NAMES = ", ".join(benchmark.name for benchmark in BENCHMARKS)
 
 
 def benchmark(
-    name: Annotated[str, typer.Argument(metavar=_NAMES, help="Which benchmark.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {_NAMES}.")],
     data: Annotated[
         Path,
         typer.Option(

@@ -121,6 +121,7 @@ class Moondream:
             network = Network.from_state(
                 state, checkpoint.dims, checkpoint.release, extra, resized_by
             )
+        del state, extra  # the network may lay its weights elsewhere
         language = Language(checkpoint.release, checkpoint.tokenizer, checkpoint.dims)
         return cls(network, language, EngineOptions(**options))
 

@@ -24,7 +24,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.batch.engine import MoondreamBatcher
 from pipeline.moondream.batch.plan import plan
-from tests.moondream.mixes import assert_clean, build, submit
+from tests.moondream.mixes import assert_clean, assert_same, build, submit
 from tests.moondream.test_structured import Stumbling
 from tests.moondream.tiny import TINY, pictures, tiny_language, tiny_network
 
@@ -210,7 +210,7 @@ def test_temperatures_and_nuclei_at_their_edges(temperature: float, top_p: float
     greedy, one, other = engine.submit(pictures()[0], [QUESTION, request, request])
     engine.run([greedy, one, other])
     assert isinstance(one.result, TextResult)
-    assert one.result == other.result
+    assert_same(other.result, one.result)
     assert isinstance(greedy.result, TextResult)
     if top_p == 0 or temperature < 1e-4:
         assert one.result.token_ids == greedy.result.token_ids

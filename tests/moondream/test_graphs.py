@@ -20,6 +20,7 @@ from pipeline.moondream.device.graphs import (
     CudaCapture,
     GraphCounts,
     GraphedCycles,
+    KeyedGraphs,
     Work,
     ladder,
 )
@@ -228,6 +229,76 @@ def test_a_refused_rung_is_let_be_where_its_shape_is_met_by_chance() -> None:
     for _ in range(20):
         cycle(cycles, 1)
     assert (cycles.counts().failures, cycles.counts().eager) == (1, 20)
+
+
+class Sizes:
+    """Work of many sizes, and a list of what was done."""
+
+    def __init__(self, refusals: list[RuntimeError] | None = None) -> None:
+        self.done: list[str] = []
+        self._refusals = refusals or []
+        self._is_capturing = False
+        self._graphs = KeyedGraphs(self._run, self._capture, "some work")
+
+    def _run(self, size: int) -> None:
+        if not self._is_capturing:
+            self.done.append(f"run {size}")
+
+    def _capture(self, work: Work) -> Work:
+        self._is_capturing = True
+        work()
+        self._is_capturing = False
+        if self._refusals:
+            raise self._refusals.pop(0)
+        number = self.done.count("capture")
+        self.done.append("capture")
+        return lambda: self.done.append(f"replay {number}")
+
+    def do(self, *sizes: int) -> GraphCounts:
+        """Do the work of these sizes, one after the other."""
+        for size in sizes:
+            self._graphs(size)
+        return self._graphs.counts()
+
+    def warm_up(self, size: int) -> None:
+        """Do it as while loading."""
+        self._graphs.warm_up(size)
+
+
+def test_work_of_a_size_is_captured_when_it_is_met_again() -> None:
+    """One that comes once is never captured; what was warmed up is replayed at once."""
+    work = Sizes()
+    work.warm_up(9)
+    counts = work.do(1, 2, 1, 9, 1)
+    assert work.done == [
+        "run 9", "capture", "run 1", "run 2", "run 1", "capture", "replay 0", "replay 1"
+    ]  # fmt: skip
+    assert (counts.eager, counts.captures, counts.replays, counts.failures) == (3, 2, 2, 0)
+
+
+def test_work_that_cannot_be_captured_goes_on_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """It costs this size alone, is said once for each kind of failure, and tried again later."""
+    work = Sizes([RuntimeError("no"), RuntimeError("again no"), torch.OutOfMemoryError("full")])
+    with caplog.at_level(logging.WARNING):
+        work.do(1, 1, 2, 2, 3, 3, 4, 4, 4)
+    assert [one for one in work.done if not one.startswith("run")] == ["capture", "replay 0"]
+    assert len(caplog.messages) == 2
+    assert "capturing some work as a CUDA graph failed (1)" in caplog.messages[0]
+    assert "OutOfMemoryError: full" in caplog.messages[1]
+    counts = work.do(*[1] * (RETRY_AFTER + 2))
+    assert (counts.failures, counts.captures) == (3, 2)
+    assert work.done[-1] == "replay 1"
+
+
+def test_the_size_met_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the most that are kept it starts over."""
+    monkeypatch.setattr(graphs, "MAX_KEYED_GRAPHS", 2)
+    work = Sizes()
+    counts = work.do(1, 1, 2, 2, 1, 3, 3, 1, 2, 2, 2)
+    assert counts.evictions == 2
+    assert [one for one in work.done if not one.startswith("run")] == [
+        "capture", "capture", "replay 0", "capture", "replay 0", "capture", "replay 3"
+    ]  # fmt: skip
 
 
 class StandInTorch:

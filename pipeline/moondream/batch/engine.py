@@ -16,7 +16,12 @@ from pipeline.moondream.batch.scheduler import InUse, Scheduler, picture_cost
 from pipeline.moondream.batch.strands import PictureState, RequestTicket, Strand, StrandJob
 from pipeline.moondream.device.cache import KvCache, free_bytes, plan_cache
 from pipeline.moondream.device.graphs import Capture, CudaCapture, GraphCounts
-from pipeline.moondream.device.kernels.loading import KernelChoice, StepKernels, load_kernels
+from pipeline.moondream.device.kernels.loading import (
+    KernelChoice,
+    StepKernels,
+    lay_out,
+    load_kernels,
+)
 from pipeline.moondream.device.pages import PictureCounts, PictureKey, PicturePage
 from pipeline.moondream.device.reads import Read, RowKind, TokenReader
 from pipeline.moondream.device.stages import Stages
@@ -103,6 +108,11 @@ class MoondreamBatcher:
         uploads = None if side_lane is None else PictureUploads(side_lane)
         self._has_side_lane = uploads is not None
         max_batch = options.max_batch or (BATCH_CUDA if is_cuda else BATCH_HOST)
+        dims, device, dtype = network.dims, network.device, network.dtype
+        with torch.inference_mode():
+            self.kernels = lay_out(
+                kernels or load_kernels(dims, device, dtype, options.kernels), network.text
+            )
         kv_bytes = options.kv_bytes or free_bytes(network.device)
         memory = plan_cache(network.dims, network.dtype.itemsize, max_batch, kv_bytes)
         cache = KvCache(
@@ -124,9 +134,6 @@ class MoondreamBatcher:
         )
         self.max_batch = max_batch
         self._pictures_ahead = pictures_ahead
-        self.kernels = kernels or load_kernels(
-            network.dims, network.device, network.dtype, options.kernels
-        )
         with torch.inference_mode():
             self._runner = Runner(network, cache, reader, limits, capture, uploads, self.kernels)
             if options.warm_up:

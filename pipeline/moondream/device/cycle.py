@@ -5,7 +5,6 @@ as it stands and captured in a CUDA graph. Knows nothing of requests. Letters: B
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -125,9 +124,6 @@ class Cycle:
         reader: TokenReader,
         kernels: StepKernels = PLAIN,
     ) -> None:
-        if kernels.joined and not network.text.join():
-            kernels = replace(kernels, joined=None)
-        network.text.fix()  # what is captured finds the weights by their addresses
         self._kernels = kernels
         self._network, self._cache = network, cache
         self._buffers, self._reader = buffers, reader

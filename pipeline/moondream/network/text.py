@@ -143,24 +143,29 @@ class TextModel:
             x_BC, normed_BC = add_norm(x_BC, attended_BC, block.mlp(normed_BC), norm)
         return x_BC
 
-    def join(self) -> bool:
+    def join(self) -> str | None:
         """Lay the weights of each block side by side as `joined_step` wants them, once.
 
-        The layers then look into the same memory. Returns whether that is done: adapters prevent
-        it, and so does who has captured where the weights lie.
+        The layers then look into the same memory. Returns None, or why they stay apart.
         """
-        if (
-            not self._joined
-            and not self._is_fixed
-            and not any(block.has_adapter for block in self.blocks)
-        ):
+        if self._joined:
+            return None
+        if any(block.has_adapter for block in self.blocks):
+            return "an adapter adds to products one by one"
+        if self._is_fixed:
+            return "the network already serves an engine without it"
+        joined = []
+        try:
             for number, block in enumerate(self.blocks):
-                self.blocks[number], joined = block.join()
-                self._joined.append(joined)
-        return bool(self._joined)
+                self.blocks[number], products = block.join()
+                joined.append(products)
+        except torch.OutOfMemoryError as error:
+            return f"{type(error).__name__}: {error}"
+        self._joined = joined
+        return None
 
     def fix(self) -> None:
-        """Leave the weights where they are from now on."""
+        """Leave the weights where they are from now on: what is captured finds them there."""
         self._is_fixed = True
 
     def joined_step(self, x_BC: Tensor, mix: Mix, add_norm: AddNorm) -> Tensor:

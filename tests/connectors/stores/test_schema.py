@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores.sql import SqlStore
+from pipeline.core.accounts import UsageQuestion
 from pipeline.core.errors import FencedOffError, StoreError
 from pipeline.core.store import RUN, Checkpoint, Commit
 from tests.connectors.stores.golden import dump, summary_now, summary_then
+from tests.contracts.accounts import entry
 from tests.contracts.event_tools import an_event
 
 
@@ -128,3 +130,20 @@ def test_a_reader_leaves_older_and_newer_tables_alone(engine: sa.Engine, tmp_pat
     reader.close()
     with engine.begin() as connection:
         assert connection.scalar(sa.select(_schema.version.c.version)) == 99
+
+
+def test_a_reader_of_a_store_without_accounts(engine: sa.Engine, tmp_path: Path) -> None:
+    """Finds none, where an earlier release wrote it; whoever opens it to write has them."""
+    with engine.begin() as connection:
+        for table in (_schema.keys, _schema.spent, _schema.ledger, _schema.usage):
+            table.drop(connection)
+    url = f"sqlite:///{tmp_path}/moonwatch.db"
+    reader = SqlStore(url, read_only=True)
+    assert reader.accounts.keys() == []
+    assert reader.accounts.usage(UsageQuestion()) == []
+    assert reader.accounts.oldest_entry() is None
+    reader.close()
+    store = SqlStore(url)
+    assert store.accounts.keep([entry()]) == 1
+    assert len(store.events_after(0, 10)) == 1
+    store.close()

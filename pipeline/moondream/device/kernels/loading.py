@@ -7,7 +7,7 @@ by itself, and the log says why.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ from pipeline.moondream.device.rows import RowBuffers, Shape
 from pipeline.moondream.dims import Dims, TextDims
 from pipeline.moondream.errors import MoondreamError
 from pipeline.moondream.network.layers import AddNorm
-from pipeline.moondream.network.text import Mix
+from pipeline.moondream.network.text import Mix, TextModel
 from pipeline.moondream.pictures.resize import ResizeAxis
 
 _log = logging.getLogger(__name__)
@@ -120,6 +120,15 @@ def load_kernels(
         _log.debug("no kernels of our own: %s", reason)
         return StepKernels(refused={"all": reason})
     return _tried(dims, device, dtype)
+
+
+def lay_out(kernels: StepKernels, text: TextModel) -> StepKernels:
+    """Lay a network's weights as the kernels want them, and return those that it suits."""
+    reason = text.join() if kernels.joined else None
+    text.fix()
+    if reason is None:
+        return kernels
+    return replace(kernels, joined=None, refused={**kernels.refused, "joined": reason})
 
 
 def why_plain(dims: TextDims, device: torch.device) -> str | None:
