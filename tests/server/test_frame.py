@@ -77,7 +77,7 @@ def at_work(folder: Path, engine: MoondreamEngine, **settings: object) -> AtWork
     server = ModelServer(callers, accounts, config, metrics, clock)
     server.start()
     wait_until(lambda: callers.ready is None)
-    return AtWork(server, engine, *keys, metrics)
+    return AtWork(server, engine, keys[0], keys[1], metrics)
 
 
 @pytest.fixture
