@@ -151,48 +151,42 @@ class Visit:
 
     async def finished(self) -> list[moondream.Result]:
         """Wait for all answers; raises ApiError for one that failed, or when the caller goes."""
-        leaving = asyncio.create_task(gone(self.request.receive))
-        try:
-            while not all(ticket.is_done for ticket in self.tickets):
-                self._news.clear()
-                if all(ticket.is_done for ticket in self.tickets):
-                    break
-                arriving = asyncio.create_task(self._news.wait())
-                try:
-                    await asyncio.wait(
-                        {arriving, leaving},
-                        timeout=self._time_left(),
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                finally:
-                    arriving.cancel()
-                if leaving.done():
-                    raise ApiError(GONE, "the caller has gone", code="cancelled")
-                if self._time_left() <= 0:
-                    raise _late()
-        finally:
-            leaving.cancel()
-        return [self._result(ticket) for ticket in self.tickets]
+        while not all(ticket.is_done for ticket in self.tickets):
+            if not await self._wait(self._time_left()):
+                raise _late()
+        return self.results()
 
     async def started(self) -> None:
         """Wait until something can be sent, or for as long as nothing need be.
 
-        Raises ApiError where it fails before that: as an answer of its own, with its status.
+        Raises ApiError where it fails before that, as an answer with a status of its own, and when
+        the caller goes.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + min(KEEP_ALIVE_S, max(0.0, self._time_left()))
+        until = time.monotonic() + min(KEEP_ALIVE_S, self._time_left())
         while not any(ticket.is_done or ticket.pieces for ticket in self.tickets):
-            self._news.clear()
-            if any(ticket.is_done or ticket.pieces for ticket in self.tickets):
-                break
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._news.wait()
-            except TimeoutError:
+            if not await self._wait(until - time.monotonic()):
                 return
         for ticket in self.tickets:
             if ticket.is_done:
                 self._result(ticket)
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for news since the last time; False where there were none. Raises ApiError when the
+        caller goes.
+        """
+        news = asyncio.create_task(self._news.wait())
+        leaving = asyncio.create_task(gone(self.request.receive))
+        try:
+            await asyncio.wait(
+                {news, leaving}, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED
+            )
+            if leaving.done():
+                raise ApiError(GONE, "the caller has gone", code="cancelled")
+            self._news.clear()
+            return news.done()
+        finally:
+            news.cancel()
+            leaving.cancel()
 
     async def pieces(self) -> AsyncIterator[tuple[int, str] | None]:
         """Yield the number of an answer and more of its text; None when nothing came for a while.
