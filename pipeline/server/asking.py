@@ -13,6 +13,7 @@ from pipeline import moondream
 from pipeline.core.frames import Pixels
 from pipeline.inference.callers import Call, CallFacts, CallTicket, ModelFacts, OverloadedError
 from pipeline.moondream.errors import MaskError
+from pipeline.moondream.structured import json_mask
 from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.fetching import PictureRefused
 from pipeline.server.limits import GatePass
@@ -46,7 +47,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class VisitCosts:
     """What all answers of a request took together."""
 
     crops: int = 0
@@ -60,7 +61,7 @@ class Spent:
     picture_was_kept: bool = False
 
 
-class Visit:
+class CallerVisit:
     """A caller's request: let in, asked, answered, accounted for.
 
     Whatever becomes of it, its place is free afterwards and the ledger knows how it ended.
@@ -229,10 +230,10 @@ class Visit:
         """What was answered, once all is done; raises ApiError for one that failed."""
         return [self._result(ticket) for ticket in self.tickets]
 
-    def spent(self) -> Spent:
+    def spent(self) -> VisitCosts:
         """What was spent so far: the prompt once, as it was read once, and every answer."""
         facts = [ticket.facts for ticket in self.tickets] or [CallFacts()]
-        return Spent(
+        return VisitCosts(
             crops=max(one.crops for one in facts),
             image_tokens=max(one.image_tokens for one in facts),
             prompt_tokens=max(one.prompt_tokens for one in facts),
@@ -277,8 +278,8 @@ class Visit:
         self._pass.release()
 
 
-async def _visit(request: Request) -> AsyncIterator[Visit]:
-    visit = Visit(request)
+async def _visit(request: Request) -> AsyncIterator[CallerVisit]:
+    visit = CallerVisit(request)
     try:
         yield visit
     except ApiError as error:
@@ -292,13 +293,13 @@ async def _visit(request: Request) -> AsyncIterator[Visit]:
 
 
 # Closed after the answer is sent, however long it takes and however it ends.
-Visiting = Annotated[Visit, Depends(_visit, scope="request")]
+Visiting = Annotated[CallerVisit, Depends(_visit, scope="request")]
 
 
-async def mask_of(visit: Visit, schema: dict[str, Any] | None, param: str) -> moondream.TokenMask:
+async def mask_of(
+    visit: CallerVisit, schema: dict[str, Any] | None, param: str
+) -> moondream.TokenMask:
     """Return what an answer in JSON must look like; raises ApiError for a schema that cannot be."""
-    from pipeline.moondream.structured import json_mask
-
     language = visit.state.callers.language
     if language is None:
         raise ApiError(400, f"{param}: this server gives no answers in JSON", param=param)
@@ -323,7 +324,7 @@ def finish_reason(results: Sequence[moondream.Result]) -> str:
     return "length" if ended else "stop"
 
 
-def answered_by(visit: Visit) -> str:
+def answered_by(visit: CallerVisit) -> str:
     """The exact model that answers."""
     return exact_name(visit.facts)
 

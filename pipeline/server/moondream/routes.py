@@ -18,7 +18,7 @@ from pipeline.moondream import (
     TextResult,
 )
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
-from pipeline.server.asking import Visit, Visiting, Wish, finish_reason
+from pipeline.server.asking import CallerVisit, Visiting, Wish, finish_reason
 from pipeline.server.described import ERRORS, STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import ServedSkill, asked_model, exact_name
@@ -118,7 +118,7 @@ async def segment() -> Response:
     )
 
 
-async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Response:
+async def _words(visit: CallerVisit, wish: Wish, field: str, *, in_pieces: bool) -> Response:
     visit.enter(wish)
     await visit.ask(wish)
     if in_pieces:
@@ -132,7 +132,7 @@ async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Re
 
 
 async def _objects(
-    visit: Visit,
+    visit: CallerVisit,
     asked: ObjectSkillRequest,
     skill: ServedSkill,
     request: DetectRequest | PointRequest,
@@ -153,7 +153,7 @@ async def _objects(
     )
 
 
-async def _events(visit: Visit) -> AsyncIterator[str]:
+async def _events(visit: CallerVisit) -> AsyncIterator[str]:
     has_begun = False
     try:
         async for news in visit.pieces():
@@ -175,7 +175,7 @@ async def _events(visit: Visit) -> AsyncIterator[str]:
     yield event({"chunk": "", "completed": True, **_reasoning(result), **_besides(visit, result)})
 
 
-def _check_model(name: str | None, skill: ServedSkill, visit: Visit) -> None:
+def _check_model(name: str | None, skill: ServedSkill, visit: CallerVisit) -> None:
     if name is None:
         return
     model = asked_model(name, visit.facts)
@@ -201,7 +201,7 @@ def _reasoning(result: Result) -> dict[str, Any]:
     return {"reasoning": {"text": result.reasoning.text, "grounding": grounding}}
 
 
-def _besides(visit: Visit, result: Result) -> dict[str, Any]:
+def _besides(visit: CallerVisit, result: Result) -> dict[str, Any]:
     spent = visit.spent()
     return {
         "request_id": visit.id,

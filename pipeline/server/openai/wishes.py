@@ -14,7 +14,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.conversation import ChatTurn, chat_words
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
-from pipeline.server.asking import Visit, Wish, mask_of
+from pipeline.server.asking import CallerVisit, Wish, mask_of
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import AskedModel, ServedSkill
 from pipeline.server.openai.schemas import (
@@ -103,7 +103,7 @@ def chat_of(messages: Sequence[ChatMessage | InputMessage], field: str, system: 
 
 
 async def wish_of(
-    visit: Visit, chat: Chat, model: AskedModel, options: SkillOptions | None, manner: Manner
+    visit: CallerVisit, chat: Chat, model: AskedModel, options: SkillOptions | None, manner: Manner
 ) -> Wish:
     """Return what is asked of the model; raises ApiError."""
     given: Collection[str] = options.model_fields_set if options else ()
