@@ -294,6 +294,19 @@ def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, fields: dict[s
     assert message.reasoning in thoughts
 
 
+def test_reasoning_goes_with_logprobs_and_forms(client: openai.OpenAI) -> None:
+    """Both are about the answer alone; thoughts are free."""
+    answer = ask(client, max_tokens=12, reasoning_effort="low", logprobs=True)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    spelt = b"".join(bytes(token.bytes or []) for token in logprobs.content or [])
+    assert spelt.decode("utf-8", "replace").lstrip() == words(answer)
+    form = {"type": "json_object"}
+    answer = ask(client, max_tokens=200, reasoning_effort="low", response_format=form, stop="}")
+    assert words(answer).startswith("{")
+    assert "}" not in words(answer)
+
+
 class Gate(BaseModel):
     """What is asked for in a form."""
 
@@ -441,7 +454,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"n": 2}, "n", "set temperature"),
     ({"temperature": 3}, "temperature", "less than or equal to 2"),
     ({"temperature": "1"}, "temperature", "valid number"),
-    ({"top_p": 0}, "top_p", "greater than 0"),
+    ({"top_p": -0.1}, "top_p", "greater than or equal to 0"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
     ({"top_logprobs": 2}, "top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "needs stream"),

@@ -65,7 +65,7 @@ async def query(asked: QuerySkillRequest, visit: Visiting) -> Response:
         spatial_refs=refs,
         max_tokens=min(settings.max_tokens or MAX_TOKENS, visit.facts.max_context),
         temperature=settings.temperature or 0.0,
-        top_p=settings.top_p or TOP_P,
+        top_p=TOP_P if settings.top_p is None else settings.top_p,
     )
     wish = Wish("query", request, asked.image_url)
     return await _words(visit, wish, "answer", in_pieces=bool(asked.stream))
@@ -80,7 +80,7 @@ async def caption(asked: CaptionSkillRequest, visit: Visiting) -> Response:
         asked.length or "normal",
         min(settings.max_tokens or MAX_TOKENS, visit.facts.max_context),
         settings.temperature or 0.0,
-        settings.top_p or TOP_P,
+        TOP_P if settings.top_p is None else settings.top_p,
     )
     wish = Wish("caption", request, asked.image_url)
     return await _words(visit, wish, "caption", in_pieces=bool(asked.stream))

@@ -191,7 +191,7 @@ class ChatRequest(StrictBody):
     temperature: float | None = Field(
         None, ge=0, le=HIGHEST_TEMPERATURE, description="0, which is the default, is greedy."
     )
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     n: int | None = Field(None, ge=1, le=MOST_ANSWERS)
@@ -298,7 +298,7 @@ class ResponsesRequest(StrictBody):
     ]
     instructions: str | None = None
     temperature: float | None = Field(None, ge=0, le=HIGHEST_TEMPERATURE)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     max_output_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
