@@ -13,6 +13,7 @@ from pipeline import moondream
 from pipeline.core.frames import Pixels
 from pipeline.inference.callers import Call, CallFacts, CallTicket, ModelFacts, OverloadedError
 from pipeline.moondream.errors import MaskError
+from pipeline.moondream.structured import json_mask
 from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.fetching import PictureRefused
 from pipeline.server.limits import GatePass
@@ -46,7 +47,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class VisitCosts:
     """What all answers of a request took together."""
 
     crops: int = 0
@@ -60,7 +61,7 @@ class Spent:
     picture_was_kept: bool = False
 
 
-class Visit:
+class CallerVisit:
     """A caller's request: let in, asked, answered, accounted for.
 
     Whatever becomes of it, its place is free afterwards and the ledger knows how it ended.
@@ -151,48 +152,42 @@ class Visit:
 
     async def finished(self) -> list[moondream.Result]:
         """Wait for all answers; raises ApiError for one that failed, or when the caller goes."""
-        leaving = asyncio.create_task(gone(self.request.receive))
-        try:
-            while not all(ticket.is_done for ticket in self.tickets):
-                self._news.clear()
-                if all(ticket.is_done for ticket in self.tickets):
-                    break
-                arriving = asyncio.create_task(self._news.wait())
-                try:
-                    await asyncio.wait(
-                        {arriving, leaving},
-                        timeout=self._time_left(),
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                finally:
-                    arriving.cancel()
-                if leaving.done():
-                    raise ApiError(GONE, "the caller has gone", code="cancelled")
-                if self._time_left() <= 0:
-                    raise _late()
-        finally:
-            leaving.cancel()
-        return [self._result(ticket) for ticket in self.tickets]
+        while not all(ticket.is_done for ticket in self.tickets):
+            if not await self._wait(self._time_left()):
+                raise _late()
+        return self.results()
 
     async def started(self) -> None:
         """Wait until something can be sent, or for as long as nothing need be.
 
-        Raises ApiError where it fails before that: as an answer of its own, with its status.
+        Raises ApiError where it fails before that, as an answer with a status of its own, and when
+        the caller goes.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + min(KEEP_ALIVE_S, max(0.0, self._time_left()))
+        until = time.monotonic() + min(KEEP_ALIVE_S, self._time_left())
         while not any(ticket.is_done or ticket.pieces for ticket in self.tickets):
-            self._news.clear()
-            if any(ticket.is_done or ticket.pieces for ticket in self.tickets):
-                break
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._news.wait()
-            except TimeoutError:
+            if not await self._wait(until - time.monotonic()):
                 return
         for ticket in self.tickets:
             if ticket.is_done:
                 self._result(ticket)
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait for news since the last time; False where there were none. Raises ApiError when the
+        caller goes.
+        """
+        news = asyncio.create_task(self._news.wait())
+        leaving = asyncio.create_task(gone(self.request.receive))
+        try:
+            await asyncio.wait(
+                {news, leaving}, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED
+            )
+            if leaving.done():
+                raise ApiError(GONE, "the caller has gone", code="cancelled")
+            self._news.clear()
+            return news.done()
+        finally:
+            news.cancel()
+            leaving.cancel()
 
     async def pieces(self) -> AsyncIterator[tuple[int, str] | None]:
         """Yield the number of an answer and more of its text; None when nothing came for a while.
@@ -235,10 +230,10 @@ class Visit:
         """What was answered, once all is done; raises ApiError for one that failed."""
         return [self._result(ticket) for ticket in self.tickets]
 
-    def spent(self) -> Spent:
+    def spent(self) -> VisitCosts:
         """What was spent so far: the prompt once, as it was read once, and every answer."""
         facts = [ticket.facts for ticket in self.tickets] or [CallFacts()]
-        return Spent(
+        return VisitCosts(
             crops=max(one.crops for one in facts),
             image_tokens=max(one.image_tokens for one in facts),
             prompt_tokens=max(one.prompt_tokens for one in facts),
@@ -283,8 +278,8 @@ class Visit:
         self._pass.release()
 
 
-async def _visit(request: Request) -> AsyncIterator[Visit]:
-    visit = Visit(request)
+async def _visit(request: Request) -> AsyncIterator[CallerVisit]:
+    visit = CallerVisit(request)
     try:
         yield visit
     except ApiError as error:
@@ -298,13 +293,13 @@ async def _visit(request: Request) -> AsyncIterator[Visit]:
 
 
 # Closed after the answer is sent, however long it takes and however it ends.
-Visiting = Annotated[Visit, Depends(_visit, scope="request")]
+Visiting = Annotated[CallerVisit, Depends(_visit, scope="request")]
 
 
-async def mask_of(visit: Visit, schema: dict[str, Any] | None, param: str) -> moondream.TokenMask:
+async def mask_of(
+    visit: CallerVisit, schema: dict[str, Any] | None, param: str
+) -> moondream.TokenMask:
     """Return what an answer in JSON must look like; raises ApiError for a schema that cannot be."""
-    from pipeline.moondream.structured import json_mask
-
     language = visit.state.callers.language
     if language is None:
         raise ApiError(400, f"{param}: this server gives no answers in JSON", param=param)
@@ -329,7 +324,7 @@ def finish_reason(results: Sequence[moondream.Result]) -> str:
     return "length" if ended else "stop"
 
 
-def answered_by(visit: Visit) -> str:
+def answered_by(visit: CallerVisit) -> str:
     """The exact model that answers."""
     return exact_name(visit.facts)
 

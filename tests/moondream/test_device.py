@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from pipeline.moondream.batch.plan import yes_no_tokens
 from pipeline.moondream.device.cache import KvCache, plan_cache
 from pipeline.moondream.device.cycle import Cycle, Program
-from pipeline.moondream.device.encoding import Encoder
+from pipeline.moondream.device.encoding import CropEncoder
 from pipeline.moondream.device.prefill import PassShape, Prefills, PrefixBatch, PromptRow, prefill
 from pipeline.moondream.device.reads import TokenReader
 from pipeline.moondream.device.rows import RowBuffers, Shape
@@ -224,7 +224,7 @@ def test_no_pass_waits_for_the_host(network: Network, shape: PassShape) -> None:
 def test_no_run_of_the_encoder_waits_for_the_host(network: Network) -> None:
     """Pictures of one crop and of several are encoded by the device alone."""
     with torch.inference_mode():
-        encoder = Encoder(network, 16, lambda work: work, PAGES)
+        encoder = CropEncoder(network, 16, lambda work: work, PAGES)
         for tilings in (((1, 1),) * 3, ((1, 1), (2, 3))):
             encoder.run(tilings)  # what is made of a tiling once is kept
             with NoCopies(), OneDevice() as watch:

@@ -18,12 +18,14 @@ from pipeline.core.accounts import UsageBy, UsageSum
 from pipeline.inference.callers import (
     Call,
     Callers,
+    CallFacts,
     CallTicket,
     ModelFacts,
     OverloadedError,
     ReservedPlace,
 )
 from pipeline.moondream.skills.base import Language
+from pipeline.server import asking
 from pipeline.testing import wait_until
 from tests.server.serving import LONG_ANSWER, PATIENCE_S, Serving, data_uri, picture, serving
 
@@ -253,6 +255,12 @@ def test_several_answers_are_sampled_and_repeatable(client: openai.OpenAI) -> No
     assert texts == [choice.message.content for choice in again.choices]
     assert first.usage is not None
     assert first.usage.completion_tokens > 12
+    streamed = ["", "", ""]
+    chunks: Any = ask(client, **fields, stream=True)
+    for chunk in chunks:
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert streamed == texts
     assert first.usage.prompt_tokens < 800
 
 
@@ -284,6 +292,19 @@ def test_reasoning_comes_beside_the_answer(client: openai.OpenAI, fields: dict[s
     stream: Any = ask(client, max_tokens=30, stream=True, **fields)
     thoughts = [getattr(chunk.choices[0].delta, "reasoning", None) for chunk in stream]
     assert message.reasoning in thoughts
+
+
+def test_reasoning_goes_with_logprobs_and_forms(client: openai.OpenAI) -> None:
+    """Both are about the answer alone; thoughts are free."""
+    answer = ask(client, max_tokens=12, reasoning_effort="low", logprobs=True)
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    spelt = b"".join(bytes(token.bytes or []) for token in logprobs.content or [])
+    assert spelt.decode("utf-8", "replace").lstrip() == words(answer)
+    form = {"type": "json_object"}
+    answer = ask(client, max_tokens=200, reasoning_effort="low", response_format=form, stop="}")
+    assert words(answer).startswith("{")
+    assert "}" not in words(answer)
 
 
 class Gate(BaseModel):
@@ -433,7 +454,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"n": 2}, "n", "set temperature"),
     ({"temperature": 3}, "temperature", "less than or equal to 2"),
     ({"temperature": "1"}, "temperature", "valid number"),
-    ({"top_p": 0}, "top_p", "greater than 0"),
+    ({"top_p": -0.1}, "top_p", "greater than or equal to 0"),
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
     ({"top_logprobs": 2}, "top_logprobs", "needs logprobs"),
     ({"stream_options": {"include_usage": True}}, "stream_options", "needs stream"),
@@ -640,6 +661,64 @@ def test_a_failure_in_mid_stream_is_raised(tmp_path: Path) -> None:
             list(stream)
         assert "secret" not in str(caught.value.body)
         assert usage_of(served, "tests").failed == 1
+
+
+def test_a_stream_that_waits_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing can be sent, comments keep the connection open."""
+    monkeypatch.setattr(asking, "KEEP_ALIVE_S", 0.02)
+    tickets: list[CallTicket] = []
+
+    def before(call: Call, callers: Callers) -> CallTicket:
+        tickets.append(CallTicket(call))
+        return tickets[-1]
+
+    with serving(tmp_path, around=lambda callers: Around(callers, before)) as served:
+        body = {"model": MODEL, "messages": asked("What?"), "stream": True}
+        headers = {"authorization": f"Bearer {served.key}"}
+        url = served.url + "/chat/completions"
+        with httpx.stream(
+            "POST", url, json=body, headers=headers, timeout=PATIENCE_S, trust_env=False
+        ) as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line.startswith(":")) == ": still working"
+            tickets[-1].settle(moondream.TextResult("So.", pieces=("So.",)))
+            rest = list(lines)
+        assert "data: [DONE]" in rest
+
+
+def test_the_client_passes_over_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was said while it waited is no part of the answer."""
+    monkeypatch.setattr(asking, "KEEP_ALIVE_S", 0.02)
+    tickets: list[CallTicket] = []
+
+    def before(call: Call, callers: Callers) -> CallTicket:
+        tickets.append(CallTicket(call))
+        return tickets[-1]
+
+    with serving(tmp_path, around=lambda callers: Around(callers, before)) as served:
+        stream = client_of(served).chat.completions.create(
+            model=MODEL, messages=asked("What?"), stream=True
+        )
+        next(iter(stream))
+        tickets[-1].grow(("So.",), CallFacts())
+        tickets[-1].settle(moondream.TextResult("So.", pieces=("So.",)))
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "So."
+
+
+def test_a_caller_who_leaves_the_line_is_taken_out_of_it(tmp_path: Path) -> None:
+    """Before the first word of a stream, a caller who goes away gives up the place at once."""
+    tickets: list[CallTicket] = []
+
+    def before(call: Call, callers: Callers) -> CallTicket:
+        tickets.append(CallTicket(call))
+        return tickets[-1]
+
+    with serving(tmp_path, around=lambda callers: Around(callers, before)) as served:
+        client = client_of(served, timeout=0.3)
+        with pytest.raises(openai.APITimeoutError):
+            client.chat.completions.create(model=MODEL, messages=asked("What?"), stream=True)
+        wait_until(lambda: tickets[-1].is_done)
+        assert tickets[-1].fault == "cancelled"
 
 
 def test_what_takes_too_long_ends(tmp_path: Path) -> None:

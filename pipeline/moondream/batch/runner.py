@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.moondream.batch.strands import LANES, PictureState, Strand
 from pipeline.moondream.device.cache import KvCache, blocks_for
 from pipeline.moondream.device.cycle import PREPARED, Cycle, Program
-from pipeline.moondream.device.encoding import Encoder
+from pipeline.moondream.device.encoding import CropEncoder
 from pipeline.moondream.device.graphs import (
     Capture,
     GraphCounts,
@@ -83,7 +83,7 @@ class Runner:
         )
         pictures = min(limits.pictures_per_prefill, n_pages)
         add_norm = kernels.add_norm or plain_add_norm
-        self._encoder = Encoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
+        self._encoder = CropEncoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
         self._prefills = Prefills(network, cache, capture, pictures, add_norm, kernels.turn)
         self._uploads, self._resize_axis = uploads, kernels.resize
         self.stages = Stages(network.device)

@@ -22,7 +22,7 @@ PREPARED_SINGLES = (16, 12, 8, 4, 3, 2, 1)
 PREPARED_TILINGS = (((2, 4), (7, 4, 2, 1)), ((3, 4), (4, 3, 1)))
 
 
-class Encoder:
+class CropEncoder:
     """Encodes pictures; runs of the same tilings are captured."""
 
     def __init__(

@@ -10,23 +10,25 @@ Letters: P new pictures, S positions of a prefix (730), R prompts, J tokens of t
 N prompt tokens, T all tokens, K key heads, H query heads, D head width, C width, E of all heads.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.moondream.device.cache import BLOCK_LEN, SPARE_BLOCK, KvCache
 from pipeline.moondream.device.graphs import Capture, GraphCounts, KeyedGraphs
-from pipeline.moondream.device.kernels.loading import Turn, TurnKernel
+from pipeline.moondream.device.kernels.loading import HeadTurn, TurnKernel
 from pipeline.moondream.network.layers import AddNorm, long_range, plain_add_norm, to_device
 from pipeline.moondream.network.network import Network
 from pipeline.moondream.network.text import turn_in_place
 from pipeline.moondream.prompts import Prompt
+
+_log = logging.getLogger(__name__)
 
 # Rows of a mask start at multiples of so many numbers, as its kernels want.
 MASK_STEP = 8
@@ -323,7 +325,7 @@ def _pass(
     for them.
     """
     text, dims = network.text, network.dims.text
-    layout = _Layout(shape, network.dims.prefix_len)
+    layout = _PassLayout(shape, network.dims.prefix_len)
     x_TC, position_T = given.prompt_NC, given.position_N
     if given.tokens_PSC is not None:
         bos_11C = text.wte[network.bos].expand(1, 1, -1)
@@ -333,7 +335,7 @@ def _pass(
         position_PS = long_range(network.dims.prefix_len, x_TC.device).expand(shape.pages, -1)
         x_TC = layout.joined(prefix_PSC, x_TC)
         position_T = layout.joined(position_PS, position_T)
-    turn: Turn
+    turn: HeadTurn
     if turn_kernel is None:
         turn = _PlainTurn(cache, text.turns, position_T, layout, given)
     else:
@@ -368,7 +370,7 @@ class _PlainTurn:
         cache: KvCache,
         turns: tuple[Tensor, Tensor],
         position_T: Tensor,
-        layout: "_Layout",
+        layout: "_PassLayout",
         given: _Given,
     ) -> None:
         self._cache, self._layout, self._given, self._turns = cache, layout, given, turns
@@ -392,7 +394,7 @@ class _PlainTurn:
             block[given.block_N, :, given.slot_N] = layout.prompts(part_TKD)
 
 
-def _kept_at(layout: "_Layout", given: _Given, cache: KvCache) -> Tensor:
+def _kept_at(layout: "_PassLayout", given: _Given, cache: KvCache) -> Tensor:
     """Return where in a layer each token's first key head is kept (T).
 
     Places in pages are counted from 0 on, those in blocks from -1 down.
@@ -406,7 +408,7 @@ def _kept_at(layout: "_Layout", given: _Given, cache: KvCache) -> Tensor:
     return layout.joined(page_P[:, None] + at_S, -1 - block)
 
 
-class _Layout:
+class _PassLayout:
     """How tokens of prefixes and prompts lie in one row: paired, or first all and then all."""
 
     def __init__(self, shape: PassShape, prefix_len: int) -> None:
@@ -440,7 +442,7 @@ class _Layout:
 class _PassAttend:
     """Attends for one pass: new prefixes among themselves, prompts to prefix and self."""
 
-    def __init__(self, cache: KvCache, layout: _Layout, given: _Given, width: int) -> None:
+    def __init__(self, cache: KvCache, layout: _PassLayout, given: _Given, width: int) -> None:
         self._cache, self._layout, self._given = cache, layout, given
         self._scale = width**-0.5
         self._mask = self._hidden_keys()
@@ -483,7 +485,9 @@ class _PassAttend:
             mixed = F.scaled_dot_product_attention(q, k, v, scale=self._scale)
         else:
             mask = mask.expand(*q.shape[:2], -1, -1)
-            with _with_masks(q.device):
+            if _has_masked_kernel(q.device, q.dtype, q.shape[-1]):
+                mixed = _by_masked_kernel(q, k, v, mask, self._scale)
+            else:
                 mixed = F.scaled_dot_product_attention(q, k, v, mask, scale=self._scale)
         return mixed.transpose(1, 2)
 
@@ -543,11 +547,40 @@ class _PassAttend:
         return mask if mask.dim() == 4 else mask[None, None]
 
 
-@contextmanager
-def _with_masks(device: torch.device) -> Iterator[None]:
-    """Choose among kernels that take any mask; on CUDA one of them refuses some when it runs."""
+@cache
+def _has_masked_kernel(device: torch.device, dtype: torch.dtype, width: int) -> bool:
+    """Whether torch's memory-efficient kernel takes heads of a width and masks here; tried once.
+
+    It is asked for by its name, since torch chooses among kernels by switches of the whole process.
+    """
     if device.type != "cuda":
-        yield
-        return
-    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        yield
+        return False
+    drawn = torch.Generator(device).manual_seed(0)
+    q = torch.randn(1, 2, MASK_STEP, width, generator=drawn, device=device).to(dtype)
+    mask = torch.zeros(1, 1, MASK_STEP, MASK_STEP, device=device, dtype=dtype)
+    mask = mask.masked_fill(mask.new_ones(mask.shape).triu(1) > 0, -torch.inf)
+    mask = mask[..., :-1].expand(1, 2, -1, -1)
+    k, exact = q[:, :, :-1], q.float()
+    plain = F.scaled_dot_product_attention(exact, k.float(), k.float(), mask.float(), scale=0.25)
+    try:
+        off = (_by_masked_kernel(q, k, k, mask, 0.25).float() - plain).abs().max().item()
+    except (AttributeError, RuntimeError) as error:
+        _log.warning(
+            "prompts attend by whatever kernel torch chooses on %s, which may be slower. The "
+            "reason: %s: %s", device, type(error).__name__, error,
+        )  # fmt: skip
+        return False
+    allowed = max(4 * torch.finfo(dtype).eps, 1e-4) * plain.abs().max().item()
+    if off > allowed:
+        _log.warning(
+            "prompts attend by whatever kernel torch chooses on %s, which may be slower: the "
+            "memory-efficient one differs by %.2g, and %.2g is allowed", device, off, allowed,
+        )  # fmt: skip
+    return off <= allowed
+
+
+def _by_masked_kernel(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    mixed: Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
+        q, k, v, mask, False, 0.0, False, scale=scale
+    )[0]
+    return mixed

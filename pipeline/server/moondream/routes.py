@@ -18,7 +18,7 @@ from pipeline.moondream import (
     TextResult,
 )
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
-from pipeline.server.asking import Visit, Visiting, Wish, finish_reason
+from pipeline.server.asking import CallerVisit, Visiting, Wish, finish_reason
 from pipeline.server.described import ERRORS, STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import ServedSkill, asked_model, exact_name
@@ -65,7 +65,7 @@ async def query(asked: QuerySkillRequest, visit: Visiting) -> Response:
         spatial_refs=refs,
         max_tokens=min(settings.max_tokens or MAX_TOKENS, visit.facts.max_context),
         temperature=settings.temperature or 0.0,
-        top_p=settings.top_p or TOP_P,
+        top_p=TOP_P if settings.top_p is None else settings.top_p,
     )
     wish = Wish("query", request, asked.image_url)
     return await _words(visit, wish, "answer", in_pieces=bool(asked.stream))
@@ -80,7 +80,7 @@ async def caption(asked: CaptionSkillRequest, visit: Visiting) -> Response:
         asked.length or "normal",
         min(settings.max_tokens or MAX_TOKENS, visit.facts.max_context),
         settings.temperature or 0.0,
-        settings.top_p or TOP_P,
+        TOP_P if settings.top_p is None else settings.top_p,
     )
     wish = Wish("caption", request, asked.image_url)
     return await _words(visit, wish, "caption", in_pieces=bool(asked.stream))
@@ -118,7 +118,7 @@ async def segment() -> Response:
     )
 
 
-async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Response:
+async def _words(visit: CallerVisit, wish: Wish, field: str, *, in_pieces: bool) -> Response:
     visit.enter(wish)
     await visit.ask(wish)
     if in_pieces:
@@ -132,7 +132,7 @@ async def _words(visit: Visit, wish: Wish, field: str, *, in_pieces: bool) -> Re
 
 
 async def _objects(
-    visit: Visit,
+    visit: CallerVisit,
     asked: ObjectSkillRequest,
     skill: ServedSkill,
     request: DetectRequest | PointRequest,
@@ -153,7 +153,7 @@ async def _objects(
     )
 
 
-async def _events(visit: Visit) -> AsyncIterator[str]:
+async def _events(visit: CallerVisit) -> AsyncIterator[str]:
     has_begun = False
     try:
         async for news in visit.pieces():
@@ -175,7 +175,7 @@ async def _events(visit: Visit) -> AsyncIterator[str]:
     yield event({"chunk": "", "completed": True, **_reasoning(result), **_besides(visit, result)})
 
 
-def _check_model(name: str | None, skill: ServedSkill, visit: Visit) -> None:
+def _check_model(name: str | None, skill: ServedSkill, visit: CallerVisit) -> None:
     if name is None:
         return
     model = asked_model(name, visit.facts)
@@ -201,7 +201,7 @@ def _reasoning(result: Result) -> dict[str, Any]:
     return {"reasoning": {"text": result.reasoning.text, "grounding": grounding}}
 
 
-def _besides(visit: Visit, result: Result) -> dict[str, Any]:
+def _besides(visit: CallerVisit, result: Result) -> dict[str, Any]:
     spent = visit.spent()
     return {
         "request_id": visit.id,

@@ -25,7 +25,7 @@ class TextSettings(SkillBody):
     temperature: float | None = Field(
         None, ge=0, le=HIGHEST_TEMPERATURE, description="0, which is the default, is greedy."
     )
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     variant: SkipJsonSchema[None] = None
 

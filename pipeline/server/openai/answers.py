@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.moondream import DetectResult, PointResult, Result, TextResult, TokenLogprob
-from pipeline.server.asking import Spent, Visit, finish_reason
+from pipeline.server.asking import CallerVisit, VisitCosts, finish_reason
 from pipeline.server.model_names import exact_name, fingerprint
 from pipeline.server.results import found_objects, grounding_of, text_of
 
@@ -15,7 +15,7 @@ from pipeline.server.results import found_objects, grounding_of, text_of
 class ChatAnswer:
     """The answer to one chat, whole or in chunks: all of them have its id."""
 
-    def __init__(self, visit: Visit) -> None:
+    def __init__(self, visit: CallerVisit) -> None:
         facts = visit.facts
         self._visit = visit
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
@@ -85,7 +85,7 @@ def content_of(result: Result) -> str:
     return text_of(result)
 
 
-def chat_usage(spent: Spent) -> dict[str, Any]:
+def chat_usage(spent: VisitCosts) -> dict[str, Any]:
     """What a chat took, in tokens."""
     return {
         "prompt_tokens": spent.prompt_tokens,

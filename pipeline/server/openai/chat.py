@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from pipeline.server.asking import Visit, Visiting
+from pipeline.server.asking import CallerVisit, Visiting
 from pipeline.server.described import STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model
@@ -48,7 +48,7 @@ async def create_chat_completion(asked: ChatRequest, visit: Visiting) -> Respons
 
 
 async def _events(
-    visit: Visit, answer: ChatAnswer, *, with_usage: bool, is_text: bool
+    visit: CallerVisit, answer: ChatAnswer, *, with_usage: bool, is_text: bool
 ) -> AsyncIterator[str]:
     usage = {"usage": None} if with_usage else {}
     have_begun = set()

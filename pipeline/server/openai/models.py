@@ -1,5 +1,6 @@
 """`GET /v1/models`."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,8 +12,6 @@ from pipeline.server.asking import Visiting
 from pipeline.server.model_names import asked_model, exact_name, listed_models
 
 router = APIRouter()
-# Releases are days, and clients want seconds; of what is served nothing younger is known.
-MADE_AT = 1_750_464_000
 OWNER = "moonwatch"
 
 
@@ -35,10 +34,18 @@ def _described(name: str, facts: ModelFacts) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
-        "created": MADE_AT,
+        "created": _made_at(facts.release),
         "owned_by": OWNER,
         "root": exact_name(facts),
         "max_model_len": facts.max_context,
         "release": facts.release,
         "commit": facts.commit or None,
     }
+
+
+def _made_at(release: str) -> int:
+    """The second that a release's day began, which is all that its name says."""
+    try:
+        return int(datetime.strptime(release, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return 0

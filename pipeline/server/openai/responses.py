@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from pipeline.moondream import Result, TextResult
-from pipeline.server.asking import Spent, Visit, Visiting, finish_reason
+from pipeline.server.asking import CallerVisit, VisitCosts, Visiting, finish_reason
 from pipeline.server.described import STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model, exact_name
@@ -47,7 +47,7 @@ async def create_response(asked: ResponsesRequest, visit: Visiting) -> Response:
     wish = await wish_of(visit, chat, model, asked.moondream, _manner(asked))
     visit.enter(wish)
     await visit.ask(wish)
-    answer = _Answer(visit, asked)
+    answer = _ResponseAnswer(visit, asked)
     if not asked.stream:
         (result,) = await visit.finished()
         return JSONResponse(answer.whole(result), headers=visit.headers())
@@ -55,10 +55,10 @@ async def create_response(asked: ResponsesRequest, visit: Visiting) -> Response:
     return EventStream(_events(visit, answer), visit.headers())
 
 
-class _Answer:
+class _ResponseAnswer:
     """The answer to one request, whole or in its stages."""
 
-    def __init__(self, visit: Visit, asked: ResponsesRequest) -> None:
+    def __init__(self, visit: CallerVisit, asked: ResponsesRequest) -> None:
         self._visit, self._asked = visit, asked
         self.id = f"resp_{secrets.token_hex(16)}"
         self.message_id = f"msg_{secrets.token_hex(16)}"
@@ -121,7 +121,7 @@ class _Answer:
         }
 
 
-async def _events(visit: Visit, answer: _Answer) -> AsyncIterator[str]:
+async def _events(visit: CallerVisit, answer: _ResponseAnswer) -> AsyncIterator[str]:
     number = -1
 
     def said(kind: str, **fields: Any) -> str:
@@ -165,7 +165,7 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _usage(spent: Spent) -> dict[str, Any]:
+def _usage(spent: VisitCosts) -> dict[str, Any]:
     return {
         "input_tokens": spent.prompt_tokens,
         "input_tokens_details": {

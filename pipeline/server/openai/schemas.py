@@ -25,13 +25,13 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 Detail = Literal["auto", "low", "high", "original"]
 
 
-class Body(BaseModel):
+class StrictBody(BaseModel):
     """Something in a request: of exactly these fields and types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
-class TextPart(Body):
+class TextPart(StrictBody):
     """Words."""
 
     type: Literal["text", "input_text", "output_text"]
@@ -41,7 +41,7 @@ class TextPart(Body):
     prompt_cache_breakpoint: Any = None
 
 
-class ImageAddress(Body):
+class ImageAddress(StrictBody):
     """Where a picture is, or the picture itself."""
 
     url: str = Field(
@@ -52,7 +52,7 @@ class ImageAddress(Body):
     )
 
 
-class ImagePart(Body):
+class ImagePart(StrictBody):
     """A picture."""
 
     type: Literal["image_url"]
@@ -71,7 +71,7 @@ class ImagePart(Body):
         return self.image_url
 
 
-class InputImagePart(Body):
+class InputImagePart(StrictBody):
     """A picture, as `/v1/responses` has it."""
 
     type: Literal["input_image"]
@@ -116,7 +116,7 @@ Content: TypeAlias = Annotated[
 ]
 
 
-class ChatMessage(Body):
+class ChatMessage(StrictBody):
     """What somebody said."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -133,14 +133,14 @@ class ChatMessage(Body):
     function_call: SkipJsonSchema[None] = None
 
 
-class StreamOptions(Body):
+class StreamOptions(StrictBody):
     """What a stream holds besides."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = Field(None, description="Left alone.")
 
 
-class JsonSchemaFormat(Body):
+class JsonSchemaFormat(StrictBody):
     """The schema an answer has to follow."""
 
     name: str = Field("answer", max_length=64)
@@ -149,14 +149,14 @@ class JsonSchemaFormat(Body):
     strict: bool | None = Field(None, description="Schemas are always followed to the letter.")
 
 
-class AnswerFormat(Body):
+class AnswerFormat(StrictBody):
     """What an answer has to look like."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
 
 
-class SkillOptions(Body):
+class SkillOptions(StrictBody):
     """What Moondream can do that chats have no words for."""
 
     skill: Literal["query", "caption", "detect", "point"] = "query"
@@ -183,7 +183,7 @@ Stops: TypeAlias = Annotated[
 LeftAlone: TypeAlias = Annotated[Any, Field(description="Left alone.")]
 
 
-class ChatRequest(Body):
+class ChatRequest(StrictBody):
     """One question about one picture, or about none, with what was said before."""
 
     model: str = Field(min_length=1, max_length=256, examples=["moondream2"])
@@ -191,7 +191,7 @@ class ChatRequest(Body):
     temperature: float | None = Field(
         None, ge=0, le=HIGHEST_TEMPERATURE, description="0, which is the default, is greedy."
     )
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     n: int | None = Field(None, ge=1, le=MOST_ANSWERS)
@@ -251,7 +251,7 @@ CHAT_HINTS = {
 }
 
 
-class InputMessage(Body):
+class InputMessage(StrictBody):
     """What somebody said, as `/v1/responses` has it."""
 
     type: Literal["message"] = "message"
@@ -262,7 +262,7 @@ class InputMessage(Body):
     phase: SkipJsonSchema[Any] = None
 
 
-class TextFormat(Body):
+class TextFormat(StrictBody):
     """What an answer has to look like, as `/v1/responses` has it."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
@@ -272,14 +272,14 @@ class TextFormat(Body):
     strict: bool | None = None
 
 
-class TextOptions(Body):
+class TextOptions(StrictBody):
     """How an answer is written."""
 
     format: TextFormat | None = None
     verbosity: LeftAlone = None
 
 
-class ReasoningOptions(Body):
+class ReasoningOptions(StrictBody):
     """Whether to think first."""
 
     effort: Effort | None = None
@@ -287,7 +287,7 @@ class ReasoningOptions(Body):
     generate_summary: LeftAlone = None
 
 
-class ResponsesRequest(Body):
+class ResponsesRequest(StrictBody):
     """One question about one picture, or about none, as `/v1/responses` has it."""
 
     model: str = Field(min_length=1, max_length=256, examples=["moondream2"])
@@ -298,7 +298,7 @@ class ResponsesRequest(Body):
     ]
     instructions: str | None = None
     temperature: float | None = Field(None, ge=0, le=HIGHEST_TEMPERATURE)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     max_output_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     stream: bool | None = None
     stream_options: StreamOptions | None = None

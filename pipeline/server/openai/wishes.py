@@ -14,7 +14,7 @@ from pipeline.moondream import (
 )
 from pipeline.moondream.conversation import ChatTurn, chat_words
 from pipeline.moondream.types import MAX_TOKENS, TOP_P
-from pipeline.server.asking import Visit, Wish, mask_of
+from pipeline.server.asking import CallerVisit, Wish, mask_of
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import AskedModel, ServedSkill
 from pipeline.server.openai.schemas import (
@@ -103,7 +103,7 @@ def chat_of(messages: Sequence[ChatMessage | InputMessage], field: str, system: 
 
 
 async def wish_of(
-    visit: Visit, chat: Chat, model: AskedModel, options: SkillOptions | None, manner: Manner
+    visit: CallerVisit, chat: Chat, model: AskedModel, options: SkillOptions | None, manner: Manner
 ) -> Wish:
     """Return what is asked of the model; raises ApiError."""
     given: Collection[str] = options.model_fields_set if options else ()
@@ -134,7 +134,8 @@ async def wish_of(
         if manner.wants_json:
             schema = None if manner.schema is None else dict(manner.schema)
             mask = await mask_of(visit, schema, manner.format_param)
-        temperature, top_p = manner.temperature or 0.0, manner.top_p or _top_p(manner)
+        temperature = manner.temperature or 0.0
+        top_p = _top_p(manner)
         most = min(manner.max_tokens or MAX_TOKENS, visit.facts.max_context)
         if skill == "caption":
             request = CaptionRequest(
@@ -172,6 +173,8 @@ async def wish_of(
 
 
 def _top_p(manner: Manner) -> float:
+    if manner.top_p is not None:
+        return manner.top_p
     # Who samples with OpenAI's fields means OpenAI's defaults.
     return 1.0 if manner.temperature else TOP_P
 
@@ -231,8 +234,3 @@ def _check_fits(skill: ServedSkill, given: Collection[str], manner: Manner) -> N
                 400, f"{param} is not supported by {skill}; leave it out", param=param,
                 code="unsupported_parameter",
             )  # fmt: skip
-    if manner.logprobs is not None and manner.thinks:
-        raise ApiError(
-            400, "logprobs are not supported together with reasoning; leave one of them out",
-            param="logprobs", code="unsupported_value",
-        )  # fmt: skip

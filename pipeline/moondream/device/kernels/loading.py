@@ -6,8 +6,9 @@ by itself, and the log says why.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
@@ -48,7 +49,7 @@ class AttendKernel(Protocol):
         ...
 
 
-class Turn(Protocol):
+class HeadTurn(Protocol):
     """Turns queries and keys by their positions where they lie, and keeps keys and values."""
 
     def queries(self, heads_THD: Tensor, position_T: Tensor, /) -> None:
@@ -65,7 +66,7 @@ class TurnKernel(Protocol):
 
     def __call__(
         self, cache: KvCache, turns: tuple[Tensor, Tensor], position_T: Tensor, place_T: Tensor, /
-    ) -> Turn:
+    ) -> HeadTurn:
         """Return it for tokens at these positions, whose first key heads go to these places.
 
         Places in the pages of a layer are counted from 0 on, those in its blocks from -1 down.
@@ -95,7 +96,14 @@ class StepKernels:
         return tuple(name for name in KERNELS if getattr(self, name) is not None)
 
 
-KERNELS = ("attend", "add_norm", "joined", "turn", "resize")
+# Where each is defined, in modules that import Triton; None for what is a manner of another.
+KERNELS: Mapping[str, tuple[str, str] | None] = {
+    "attend": ("attend", "FusedAttend"),
+    "add_norm": ("add_norm", "add_norm"),
+    "joined": None,
+    "turn": ("turn", "FusedTurn"),
+    "resize": ("resize", "resize_axis"),
+}
 PLAIN = StepKernels()
 
 
@@ -155,18 +163,11 @@ def unfit(dims: TextDims) -> str | None:
 
 def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
     """Import, compile and check each kernel by itself."""
-    makers: dict[str, Callable[[], Any]] = {
-        "attend": _attend,
-        "add_norm": _add_norm,
-        "joined": lambda: True,
-        "turn": _turn,
-        "resize": _resize,
-    }
     found: dict[str, Any] = {}
     refused: dict[str, str] = {}
-    for name, make in makers.items():
+    for name, place in KERNELS.items():
         try:
-            kernel = make()
+            kernel = True if place is None else _imported(*place)
             _check(name, dims, device, dtype)
         # A compiler may fail in any way; then the plain operations do the work.
         except Exception as error:  # noqa: BLE001
@@ -183,35 +184,14 @@ def _tried(dims: Dims, device: torch.device, dtype: torch.dtype) -> StepKernels:
     return StepKernels(**found, refused=refused)
 
 
-def _attend() -> AttendKernel:
-    from pipeline.moondream.device.kernels.attend import FusedAttend
-
-    return FusedAttend
-
-
-def _add_norm() -> AddNorm:
-    from pipeline.moondream.device.kernels.add_norm import add_norm
-
-    return add_norm
-
-
-def _turn() -> TurnKernel:
-    from pipeline.moondream.device.kernels.turn import FusedTurn
-
-    return FusedTurn
-
-
-def _resize() -> ResizeAxis:
-    from pipeline.moondream.device.kernels.resize import resize_axis
-
-    return resize_axis
+def _imported(module: str, name: str) -> Any:
+    return getattr(import_module(f"pipeline.moondream.device.kernels.{module}"), name)
 
 
 def _check(name: str, dims: Dims, device: torch.device, dtype: torch.dtype) -> None:
-    from pipeline.moondream.device.kernels.checks import CHECKS
-
+    checks: Mapping[str, Mapping[str, Any]] = _imported("checks", "CHECKS")
     with torch.inference_mode(), torch.cuda.device(device):
-        for case, check in CHECKS[name].items():
+        for case, check in checks[name].items():
             found = check(dims, device, dtype)
             if not found.is_right:
                 raise MoondreamError(
