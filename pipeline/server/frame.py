@@ -26,8 +26,8 @@ OPEN_PATHS = frozenset({"/health", "/healthz", "/readyz"})
 """What is answered without a key."""
 SCOPES = {"/metrics": KeyScope.METRICS}
 """Paths that want another scope than to ask the model."""
-# Bodies of all requests together, as many times the limit of one. While it is understood, each is
-# in memory four times: as it came, as text, as the bytes of a picture, as pixels.
+# Bodies of all requests together, as many times the limit of one. Each is in memory four times
+# while it is understood: as it came, as text, as the bytes of a picture, as pixels.
 BODIES_AT_ONCE = 4
 # What a refused client goes on sending is read so long, so that it gets to read why.
 _DISCARD_S = 5.0

@@ -258,6 +258,15 @@ def test_when_all_connections_are_busy_the_newest_is_refused(served: AtWork) -> 
         assert refused.json()["error"]["code"] == "overloaded"
 
 
+def test_answers_are_sent_at_once(served: AtWork) -> None:
+    """No part of them waits for the client to acknowledge another part."""
+    with closing(socket.create_connection(served.place)):
+        wait_until(lambda: bool(served.server.bounds.idle))
+        (protocol,) = served.server.bounds.idle
+        connection = protocol.transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_pages_of_named_origins_may_ask(served: AtWork) -> None:
     """And no others."""
     asking = {"access-control-request-method": "POST"}
