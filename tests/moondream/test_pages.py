@@ -138,6 +138,25 @@ def test_one_move_for_a_new_picture_at_most() -> None:
     assert other.moves == pages.kept == 0
 
 
+def test_pages_that_may_lie_anywhere_never_move() -> None:
+    """Each keeps its place from its picture to its end; the one used longest ago goes first."""
+    memory = Memory(4)
+    pages = Pages(4, memory, keep=True)
+    pages.lie_anywhere()
+    rng = random.Random(3)
+    last: dict[str, int] = {}
+    for at in range(200):
+        word = rng.choice("abcdefg")
+        was_there = pages.find(key(word)) is not None
+        page = ask(pages, memory, word)
+        assert memory.words[page.place] == word
+        pages.give(page)
+        kept = sorted(last, key=lambda one: -last[one])[:4]
+        assert was_there == (word in kept)
+        last[word] = at
+    assert memory.moves == 0
+
+
 def test_a_second_question_encodes_nothing() -> None:
     """Not even about an equal picture in another array or file, and it is answered the same."""
     model = Moondream(tiny_network(), tiny_language(), EngineOptions(12, 20_000_000))

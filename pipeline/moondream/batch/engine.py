@@ -134,6 +134,8 @@ class MoondreamBatcher:
         )
         self.max_batch = max_batch
         self._pictures_ahead = pictures_ahead
+        if self.kernels.attend is not None:
+            cache.pages.lie_anywhere()
         with torch.inference_mode():
             self._runner = Runner(network, cache, reader, limits, capture, uploads, self.kernels)
             if options.warm_up:

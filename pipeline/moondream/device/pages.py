@@ -96,10 +96,15 @@ class Pages:
 
     def __init__(self, count: int, memory: PageMemory, *, keep: bool) -> None:
         self._memory, self._keep = memory, keep
+        self._lie_low = True
         self._at: list[PicturePage | None] = [None] * count
         self._by_key: dict[PictureKey, PicturePage] = {}
         self._kept: OrderedDict[PictureKey, PicturePage] = OrderedDict()
         self._encoded = self._reused = self._given_up = 0
+
+    def lie_anywhere(self) -> None:
+        """Let pages stay where they are: whoever reads them reads no others, wherever they lie."""
+        self._lie_low = False
 
     def counts(self) -> PictureCounts:
         """Return how often pages were reused."""
@@ -126,7 +131,7 @@ class Pages:
 
     def take(self, key: PictureKey | None) -> PicturePage:
         """Give a picture that has none an empty page; one must be free."""
-        place = self._lowest()
+        place = self._lowest() if self._lie_low else self._to_fill()
         occupant = self._at[place]
         if occupant is not None:
             if None in self._at:
@@ -147,7 +152,7 @@ class Pages:
     def use(self, page: PicturePage) -> None:
         """Let one more picture use a page."""
         if page.key is not None and page.key in self._kept:
-            lowest = self._lowest(below=page.place)
+            lowest = self._lowest(below=page.place) if self._lie_low else page.place
             if lowest < page.place:
                 self._move(page, lowest)
             del self._kept[page.key]
@@ -185,6 +190,12 @@ class Pages:
                 return place
         assert below is not None
         return below
+
+    def _to_fill(self) -> int:
+        """Return an empty place, else that of the page used longest ago."""
+        if None in self._at:
+            return self._at.index(None)
+        return next(iter(self._kept.values())).place
 
     def _move(self, page: PicturePage, to: int) -> None:
         place, other = page.place, self._at[to]

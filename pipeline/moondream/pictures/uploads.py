@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.moondream.pictures.crops import as_writeable
-
 # Pinned buffers that pictures take turns in. The host waits for a buffer only while more pictures
 # than this are on their way at once.
 RING = 4
@@ -123,8 +121,8 @@ class PictureUploads:
         if buffer is None or len(buffer) < rgb.size:
             buffer = self._lane.pinned(rgb.size)
         staged = buffer[: rgb.size]
-        # By torch, which copies with several threads.
-        staged.copy_(torch.from_numpy(as_writeable(rgb)).view(-1))
+        # Not by torch: waking its threads for a copy takes longer than the copy.
+        staged.numpy()[:] = rgb.reshape(-1)
         there, copied = self._lane.copy(staged, rgb.shape)
         self._ring[self._next] = buffer, copied
         self._next = (self._next + 1) % RING
