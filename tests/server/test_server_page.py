@@ -31,7 +31,8 @@ def reader(tmp_path: Path, served: Serving, monkeypatch: pytest.MonkeyPatch) -> 
 WITHOUT_SERVER = """
 version: 1
 engines: {vlm: {type: moondream, model: vikhyatk/moondream2, revision: "2025-06-21"}}
-cameras: {door: {source: {type: file, path: door.mp4}, tasks: {people: {detect: person, engine: vlm}}}}
+cameras:
+  door: {source: {type: file, path: door.mp4}, tasks: {people: {detect: person, engine: vlm}}}
 """
 
 
