@@ -28,6 +28,13 @@ def reader(tmp_path: Path, served: Serving, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
+WITHOUT_SERVER = """
+version: 1
+engines: {vlm: {type: moondream, model: vikhyatk/moondream2, revision: "2025-06-21"}}
+cameras: {door: {source: {type: file, path: door.mp4}, tasks: {people: {detect: person, engine: vlm}}}}
+"""
+
+
 def blocks(kind: str) -> list[str]:
     """The blocks in a language."""
     return [text for language, text in BLOCKS if language == kind]
@@ -68,11 +75,15 @@ def test_the_command_lines_run(served: Serving) -> None:
 
 
 def test_the_deployment_is_valid() -> None:
-    """Its section `server:` is read."""
-    for text in blocks("yaml"):
-        settings = parse(text).deployment.server
-        assert settings is not None
-        assert settings.prices.per_1000_pictures is not None
+    """Its section `server:` is read, and so are parts of it that are shown by themselves."""
+    whole, *parts = blocks("yaml")
+    settings = parse(whole).deployment.server
+    assert settings is not None
+    assert settings.prices.per_1000_pictures is not None
+    for part in parts:
+        served = parse(WITHOUT_SERVER + part).deployment.server
+        assert served is not None
+        assert served.pictures.domains
 
 
 def test_the_commands_are_there() -> None:

@@ -48,7 +48,7 @@ class Form(Protocol):
         ...
 
 
-class OpenAi:
+class OpenAiForm:
     """Chat completions. What a server refuses by name is remembered, and left out from then on."""
 
     _WAYS = (
@@ -175,7 +175,7 @@ class OpenAi:
             logger.info("%s is asked without %s from now on: %s", self._config.place, way, why)
 
 
-class Moondream:
+class MoondreamForm:
     """A path for each skill."""
 
     def __init__(self, config: RemoteConfig) -> None:
@@ -217,7 +217,7 @@ class Moondream:
 
 def form_of(config: RemoteConfig) -> Form:
     """The interface that a config names."""
-    return OpenAi(config) if config.api == "openai" else Moondream(config)
+    return OpenAiForm(config) if config.api == "openai" else MoondreamForm(config)
 
 
 def _field(read: dict[str, Any], name: str) -> Any:
