@@ -11,6 +11,8 @@ from pipeline.inference.callers import Call, CallTicket, OverloadedError, Reserv
 CLOSED = "the engine is stopping"
 # How often deadlines are looked at.
 _LOOK_S = 0.25
+# How long `close` waits for the thread that does.
+_END_S = 2.0
 # Answers that the pace is measured over, and the bounds of what is said of it.
 _RECENT = 64
 _SOONEST_S, _LATEST_S = 1.0, 120.0
@@ -137,8 +139,11 @@ class CallLine:
             self._closed = True
             outstanding = list(self._outstanding)
             self._changed.notify_all()
+            watcher = self._watcher
         for ticket in outstanding:
             ticket.fail("stopped", reason)
+        if watcher is not None and watcher is not threading.current_thread():
+            watcher.join(_END_S)
 
     def _came(self, caller: str) -> None:
         with self._changed:

@@ -139,6 +139,7 @@ class CallerVisit:
                 "server_error" if transient else "invalid_request_error",
                 param=param,
                 code=error.code,
+                retry_after_s=NOT_READY_S if transient else None,
                 should_retry=transient,
             ) from None
         self.bytes_in = found.bytes_in

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def add_error_handlers(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND:
             found = ApiError(404, f"there is no {place} here", code="not_found")
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("allow", "")
+            allowed = Headers(error.headers or {}).get("allow", "another method")
             found = ApiError(405, f"{place} is not possible; use {allowed}", code="not_allowed")
         else:
             said = HTTPStatus(error.status_code).phrase

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -29,6 +30,8 @@ SCOPES = {"/metrics": KeyScope.METRICS}
 # Bodies of all requests together, as many times the limit of one. Each is in memory four times
 # while it is understood: as it came, as text, as the bytes of a picture, as pixels.
 BODIES_AT_ONCE = 4
+BODIES_OF_A_KEY = 3
+"""Of these, one key's: whoever sends slowly leaves room for the others."""
 # What a refused client goes on sending is read so long, so that it gets to read why.
 _DISCARD_S = 5.0
 _RETRY_S = 2.0
@@ -46,7 +49,8 @@ class RequestFrame:
         self._app = app
         self._state = state
         self._limit = state.settings.body_limit
-        self._held_bytes = 0
+        self._held_by: Counter[str] = Counter()
+        """Bytes of bodies, by the name of the key."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,32 +78,36 @@ class RequestFrame:
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
-        held = 0
+        name, held = "", 0
         try:
             with self._state.work:
                 try:
-                    self._let_in(request)
-                    held = self._reserve(request)
+                    name = self._let_in(request) or ""
+                    held = self._reserve(request, name)
                     body = await self._body(request, receive)
-                    self._held_bytes -= held - len(body)
+                    self._give_back(name, held - len(body))
                     held = len(body)
                 except ApiError as error:
                     await self._refuse(error, scope, receive, framed)
                     return
                 await self._app(scope, _Replay(body, receive), framed)
         finally:
-            self._held_bytes -= held
+            self._give_back(name, held)
             route = getattr(scope.get("route"), "path", "other")
             self._state.metrics.server_responses.labels(route, str(status or 499)).inc()
 
-    def _let_in(self, request: Request) -> None:
-        """Refuse whoever may not ask, or cannot be answered now; raises ApiError.
+    def _let_in(self, request: Request) -> str | None:
+        """Return whose key it is, None where none is needed; raises ApiError for whoever may not
+        ask, or cannot be answered now.
 
         While the line is full nothing is read of what they send: it costs the others time.
         """
         path = request.url.path
-        if path in OPEN_PATHS or request.method == "OPTIONS":
-            return
+        # Of strangers no body is read, whatever the path: a few large ones would fill the room.
+        if path in OPEN_PATHS and request.method not in _BODY_METHODS:
+            return None
+        if request.method == "OPTIONS":
+            return None
         if self._state.work.is_ending:
             raise ApiError(
                 503,
@@ -122,16 +130,22 @@ class RequestFrame:
             except OverloadedError as error:
                 self._state.metrics.server_overloads.inc()
                 raise overloaded(error.retry_after_s) from None
+        return key.name
 
-    def _reserve(self, request: Request) -> int:
+    def _reserve(self, request: Request, name: str) -> int:
         """Make sure that a body fits, before it is read; return its bytes. Raises ApiError."""
         if request.method not in _BODY_METHODS:
             return 0
-        said = request.headers.get("content-length", "")
-        if said.isdecimal() and int(said) > self._limit:
+        # A length that is said beside chunks is not theirs.
+        said = _body_size(request.scope["headers"])
+        if said is not None and said > self._limit:
             raise self._too_large()
-        size = int(said) if said.isdecimal() else self._limit
-        if self._held_bytes + size > self._limit * BODIES_AT_ONCE:
+        size = self._limit if said is None else said
+        own = self._held_by[name] + size
+        if (
+            self._held_by.total() + size > self._limit * BODIES_AT_ONCE
+            or own > self._limit * BODIES_OF_A_KEY
+        ):
             raise ApiError(
                 503,
                 "too many large requests are being sent now; try again later",
@@ -140,8 +154,13 @@ class RequestFrame:
                 retry_after_s=_RETRY_S,
                 should_retry=True,
             )
-        self._held_bytes += size
+        self._held_by[name] = own
         return size
+
+    def _give_back(self, name: str, size: int) -> None:
+        self._held_by[name] -= size
+        if not self._held_by[name]:
+            del self._held_by[name]
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
         """The whole body; raises ApiError where it is too large or too slow."""

@@ -88,11 +88,13 @@ def test_serve_answers_both_clients_and_keeps_accounts(tmp_path: Path) -> None:
         ):
             stranger.models.list()
         model = moondream.vl(endpoint=url, api_key=key)
-        found = model.detect(picture(4), "person")
+        # So large that threads of their own hash it.
+        found = model.detect(picture(4, (640, 400)), "person")
         assert set(found["objects"][0]) == {"x_min", "y_min", "x_max", "y_max"}
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
+        assert "threads are still running" not in errors
         assert f"answering on http://127.0.0.1:{port}/v1" in out
         assert key not in out + errors
     code, out, errors = moonwatch("usage", "--store", store, "--by", "key", "--json")
@@ -188,4 +190,5 @@ def test_a_worker_answers_cameras_and_callers_from_one_engine(tmp_path: Path, re
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, errors
+        assert "threads are still running" not in errors
     queues.close()

@@ -154,6 +154,8 @@ def test_a_request_has_an_id_and_errors_have_one_shape(served: AtWork) -> None:
             )
             assert wrong.status_code == status
             assert set(wrong.json()["error"]) == {"message", "type", "param", "code"}
+        wrong = client.delete("/v1/query")
+        assert wrong.json()["error"]["message"] == "DELETE /v1/query is not possible; use POST"
 
 
 def test_requests_are_counted_by_skill_key_and_status(served: AtWork) -> None:
@@ -267,12 +269,55 @@ def test_answers_are_sent_at_once(served: AtWork) -> None:
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_no_body_of_a_stranger_is_read(served: AtWork) -> None:
+    """Not even where everybody may ask how the server is: it would take the place of others."""
+    with httpx.Client(base_url=served.server.address, trust_env=False) as stranger:
+        for path in ("/health", "/healthz", "/readyz"):
+            refused = stranger.post(path, content=b"x" * 1000)
+            assert refused.status_code == 401, path
+
+
+@pytest.mark.parametrize("framing", ["content-length: 190000", "transfer-encoding: chunked"])
+def test_slow_bodies_of_a_key_leave_room_for_others(
+    tmp_path: Path, engine: MoondreamEngine, framing: str
+) -> None:
+    """Also where a small length is said of a body that comes in chunks of any number."""
+    served = at_work(tmp_path, engine, body_limit=200_000)
+    secret, record = make_key("other", 0.0, limits=KeyLimits())
+    assert served.server._accounts.store.accounts.add_key(record)
+    served.server.state.gate.follow()
+    head = (
+        f"POST /v1/query HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {served.key}\r\n"
+        f"content-type: application/json\r\n{framing}\r\n"
+    )
+    if "chunked" in framing:
+        head += "content-length: 1\r\n"
+    with ExitStack() as stack:
+        for _ in range(3):
+            slow = stack.enter_context(closing(socket.create_connection(served.place, PATIENCE_S)))
+            slow.sendall(f"{head}\r\n".encode())
+        wait_until(lambda: served.server.state.work.running == 3)
+        # So large that a fourth one does not fit beside them.
+        question = {**QUESTION, "padding": "x" * 50_000}
+        with served.client() as own, served.client(secret.reveal()) as other:
+            refused = own.post("/v1/query", json=question)
+            assert refused.status_code == 503
+            assert refused.json()["error"]["code"] == "overloaded"
+            assert other.post("/v1/query", json=question).status_code == 200
+    served.server.stop(5.0)
+
+
 def test_pages_of_named_origins_may_ask(served: AtWork) -> None:
     """And no others."""
     asking = {"access-control-request-method": "POST"}
     with httpx.Client(base_url=served.server.address, trust_env=False) as browser:
         allowed = browser.options("/v1/query", headers={"origin": "https://a", **asking})
         assert allowed.headers["access-control-allow-origin"] == "https://a"
+        # What OpenAI's client for browsers sends besides.
+        more = {"access-control-request-headers": "authorization,x-stainless-lang"}
+        asked = browser.options("/v1/query", headers={"origin": "https://a", **asking, **more})
+        assert asked.status_code == 200
+        assert "x-stainless-lang" in asked.headers["access-control-allow-headers"]
         other = browser.options("/v1/query", headers={"origin": "https://b", **asking})
         assert "access-control-allow-origin" not in other.headers
 

@@ -362,7 +362,9 @@ class MoondreamEngine:
         self._in_hand = []
 
     def _let_go(self) -> None:
-        self._model = None
+        model, self._model = self._model, None
+        if model is not None:
+            model.engine.close()
         self._in_hand, self._again = [], deque()
         if self._calls is not None:
             self._calls.close(CLOSED)

@@ -222,6 +222,10 @@ class MoondreamBatcher:
             elif self._scheduler.running:
                 self._cycle()
 
+    def close(self) -> None:
+        """End its threads; nothing can be asked any more. Safe to repeat."""
+        self._runner.close()
+
     def run(self, tickets: Sequence[RequestTicket]) -> None:
         """Step until all of these are done."""
         while not all(ticket.is_done for ticket in tickets):

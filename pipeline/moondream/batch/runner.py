@@ -23,7 +23,7 @@ from pipeline.moondream.device.graphs import (
     ladder_of_rows,
 )
 from pipeline.moondream.device.kernels.loading import PLAIN, StepKernels
-from pipeline.moondream.device.pages import PictureKey, PicturePage
+from pipeline.moondream.device.pages import PictureKey, PicturePage, hashing_threads
 from pipeline.moondream.device.prefill import Prefills, PrefixBatch, PromptRow
 from pipeline.moondream.device.reads import (
     N_FIELDS,
@@ -86,7 +86,12 @@ class Runner:
         self._encoder = CropEncoder(network, limits.crops_per_chunk, capture, pictures, add_norm)
         self._prefills = Prefills(network, cache, capture, pictures, add_norm, kernels.turn)
         self._uploads, self._resize_axis = uploads, kernels.resize
+        self._hashing = hashing_threads()
         self.stages = Stages(network.device)
+
+    def close(self) -> None:
+        """End its threads; pictures cannot be looked at any more. Safe to repeat."""
+        self._hashing.shutdown()
 
     def graph_counts(self) -> GraphCounts:
         """Return how much ran as captured graphs, and what became of the rest."""
@@ -117,7 +122,7 @@ class Runner:
         rgb = picture.source = to_rgb(picture.source)
         height, width = rgb.shape[:2]
         rows, cols = tiling(height, width, self._network.dims.vision, picture.max_crops)
-        picture.key = PictureKey.of(rgb, rows, cols)
+        picture.key = PictureKey.of(rgb, rows, cols, self._hashing)
         picture.n_crops = crop_count(rows, cols)
 
     def cut(self, picture: PictureState) -> None:

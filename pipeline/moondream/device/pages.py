@@ -10,7 +10,6 @@ import os
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -31,18 +30,20 @@ class PictureKey(NamedTuple):
     cols: int
 
     @classmethod
-    def of(cls, rgb: NDArray[np.uint8], rows: int, cols: int) -> "PictureKey":
+    def of(
+        cls, rgb: NDArray[np.uint8], rows: int, cols: int, threads: ThreadPoolExecutor
+    ) -> "PictureKey":
         """Return the key of contiguous pixels (H, W, 3) that are cut into `rows` x `cols` crops.
 
-        Pixels of a large picture are hashed in parts, several at a time: hashing one after the
-        other takes milliseconds, in which a GPU has nothing to do.
+        Pixels of a large picture are hashed in parts, several at a time, by `threads`: hashing one
+        after the other takes milliseconds, in which a GPU has nothing to do.
         """
         pixels = rgb.reshape(-1)
         parts = [
             pixels[start : start + HASHED_AT_ONCE]
             for start in range(0, len(pixels), HASHED_AT_ONCE)
         ]
-        digests = _hashers().map(_digest, parts) if len(parts) > 1 else map(_digest, parts)
+        digests = threads.map(_digest, parts) if len(parts) > 1 else map(_digest, parts)
         digest = hashlib.sha256(b"".join(digests)).digest()
         return cls(digest, rgb.shape[0], rgb.shape[1], rows, cols)
 
@@ -51,9 +52,10 @@ def _digest(part: NDArray[np.uint8]) -> bytes:
     return hashlib.sha256(part.data).digest()
 
 
-@lru_cache(maxsize=1)
-def _hashers() -> ThreadPoolExecutor:
-    """Return threads that hash: Python lets others run meanwhile."""
+def hashing_threads() -> ThreadPoolExecutor:
+    """Return threads that hash, which start with the first large picture: Python lets others run
+    meanwhile.
+    """
     return ThreadPoolExecutor(min(HASHERS, os.cpu_count() or 1), "picture-hash")
 
 
