@@ -12,7 +12,8 @@ from fastapi import Depends, Request
 from pipeline import moondream
 from pipeline.core.frames import Pixels
 from pipeline.inference.callers import Call, CallFacts, CallTicket, ModelFacts, OverloadedError
-from pipeline.moondream.errors import MaskError
+from pipeline.moondream.batch.plan import plan
+from pipeline.moondream.errors import MaskError, RequestError, TooLongError
 from pipeline.moondream.structured import json_mask
 from pipeline.server.errors import ApiError, overloaded
 from pipeline.server.fetching import PictureRefused
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 # The engine holds a request to its time; this is for an engine that does not get to it.
 OVERTIME_S = 5.0
 NOT_READY_S = 5.0
+# More than fit the model as a rule.
+MANY_LETTERS = 10_000
 GONE = 499
 """The status of a request whose caller went away, as nginx has it; nobody is told."""
 
@@ -35,7 +38,8 @@ GONE = 499
 class Wish:
     """What a caller wants of the model.
 
-    `times` asks for so many answers. `picture` is as the caller wrote it, in the field `param`.
+    `times` asks for so many answers. `picture` is as the caller wrote it, in the field `param`;
+    what is asked in words is in `words_param`, the form of the answer in `format_param`.
     """
 
     skill: ServedSkill
@@ -44,6 +48,8 @@ class Wish:
     max_crops: int | None = None
     param: str = "image_url"
     times: int = 1
+    words_param: str = "question"
+    format_param: str = "response_format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,16 @@ class CallerVisit:
         self.error: ApiError | None = None
         """Why there is no whole answer; None where there is one, or the caller went away."""
         self._pass: GatePass | None = None
+        self._wish: Wish | None = None
+        self._facts: ModelFacts | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     @property
     def facts(self) -> ModelFacts:
-        """What answers; raises ApiError while there is nothing."""
+        """What answers, the same from beginning to end; raises ApiError while there is nothing."""
+        if self._facts is not None:
+            return self._facts
         sentence, facts = self.state.callers.ready, self.state.callers.model_facts
         if sentence is not None or facts is None:
             raise ApiError(
@@ -95,11 +105,17 @@ class CallerVisit:
                 retry_after_s=NOT_READY_S,
                 should_retry=True,
             )
+        self._facts = facts
         return facts
 
-    def enter(self, wish: Wish) -> None:
-        """Let the caller in, by key and limits; raises ApiError."""
-        self.skill, self.pictures = wish.skill, int(wish.picture is not None)
+    def enter(self, skill: ServedSkill, *, has_picture: bool) -> None:
+        """Let the caller in, by key and limits; raises ApiError. Whoever is in already stays so.
+
+        Before anything is done for them that takes more than a look at what they sent.
+        """
+        if self._pass is not None:
+            return
+        self.skill, self.pictures = skill, int(has_picture)
         headers, client = self.request.headers, self.request.client
         self._pass = self.state.gate.enter(
             headers.get("authorization"),
@@ -109,8 +125,11 @@ class CallerVisit:
         )
 
     async def ask(self, wish: Wish) -> None:
-        """Read the picture and put the request in line; raises ApiError."""
+        """Let the caller in, read the picture and put the request in line; raises ApiError."""
+        self.enter(wish.skill, has_picture=wish.picture is not None)
         assert self._pass is not None
+        self._wish = wish
+        await self._check_length(wish)
         caller, within_s = self._pass.key_name, self.state.settings.timeout.total_seconds()
         pixels = None
         try:
@@ -127,6 +146,22 @@ class CallerVisit:
                 ticket.listen(self._tell)
         except OverloadedError as error:
             raise overloaded(error.retry_after_s) from None
+
+    async def _check_length(self, wish: Wish) -> None:
+        """Refuse words that do not fit the model, if they are many; raises ApiError.
+
+        The engine does too, but all others would wait while it takes them apart.
+        """
+        language = self.state.callers.language
+        words = getattr(wish.request, "question", "") or getattr(wish.request, "label", "")
+        if language is None or len(words) <= MANY_LETTERS:
+            return
+        try:
+            await asyncio.to_thread(plan, wish.request, language, wish.picture is not None)
+        except TooLongError as error:
+            raise too_long(str(error), wish) from None
+        except RequestError:
+            return  # the engine will say it
 
     async def _pixels(self, picture: str, param: str, caller: str) -> Pixels:
         try:
@@ -224,7 +259,8 @@ class CallerVisit:
         result = ticket.result
         assert result is not None
         if isinstance(result, moondream.FailedResult):
-            raise _failure(ticket, result)
+            assert self._wish is not None
+            raise _failure(ticket, result, self._wish)
         return result
 
     def results(self) -> list[moondream.Result]:
@@ -349,24 +385,29 @@ def _late() -> ApiError:
     )
 
 
-def _failure(ticket: CallTicket, result: moondream.FailedResult) -> ApiError:
+def too_long(reason: str, wish: Wish) -> ApiError:
+    """The words do not fit the model's positions."""
+    return ApiError(400, reason, param=wish.words_param, code="context_length_exceeded")
+
+
+def _failure(ticket: CallTicket, result: moondream.FailedResult, wish: Wish) -> ApiError:
     """What a caller is told of a failure: all about what they did, nothing about our insides."""
     match result.code:
         case "too_long":
-            return ApiError(400, result.reason, param="messages", code="context_length_exceeded")
+            return too_long(result.reason, wish)
         case "bad_request":
             return ApiError(400, result.reason, code="invalid_value")
         case "bad_picture":
-            return ApiError(400, result.reason, param="image_url", code="invalid_image_url")
+            return ApiError(400, result.reason, param=wish.param, code="invalid_image_url")
         case "mask":
-            return ApiError(400, result.reason, param="response_format", code="unsupported_value")
+            return ApiError(400, result.reason, param=wish.format_param, code="unsupported_value")
         case _:
             pass
     match ticket.fault:
         case "request":
             return ApiError(400, result.reason, code="invalid_value")
         case "picture":
-            return ApiError(400, result.reason, param="image_url", code="invalid_image_url")
+            return ApiError(400, result.reason, param=wish.param, code="invalid_image_url")
         case "overloaded":
             return overloaded(NOT_READY_S)
         case "late":

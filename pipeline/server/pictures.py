@@ -34,7 +34,7 @@ DECODE_S = 20.0
 # A picture of the largest size takes 150 MB while it is decoded.
 DECODED_AT_ONCE, WAITING_AT_MOST = 2, 64
 
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,40}:")
 _DATA = re.compile(
     r"data:(?P<type>[^,;]{0,100})(?P<parameters>(;[^,;]{0,100}){0,8}),", re.IGNORECASE
 )

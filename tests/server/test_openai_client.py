@@ -579,6 +579,35 @@ def test_a_spent_rate_is_retried_when_it_is_time(served: Serving) -> None:
     assert raw.headers["x-ratelimit-limit-requests"]
 
 
+def test_what_is_refused_after_much_work_counts_as_a_request(served: Serving) -> None:
+    """A schema that cannot be followed does not pass the limit of a key."""
+    key = served.new_key("schemer", requests_per_second=0.001, burst=1)
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    body = {"model": MODEL, "messages": asked("What?"), "response_format": form}
+    refused = served.post("/chat/completions", body, key)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "response_format"
+    assert served.post("/chat/completions", body, key).status_code == 429
+    assert usage_of(served, "schemer").failed == 1
+
+
+@pytest.mark.parametrize("letters", [9_000, 90_000])
+def test_words_that_do_not_fit_are_named_as_they_were_sent(served: Serving, letters: int) -> None:
+    """Each interface has its own name for them; very many do not get to the engine."""
+    words = "why " * (letters // 4)
+    for path, body, param in (
+        ("/chat/completions", {"model": MODEL, "messages": asked(words)}, "messages"),
+        ("/responses", {"model": MODEL, "input": words}, "input"),
+        ("/query", {"question": words}, "question"),
+        ("/detect", {"object": words, "image_url": data_uri()}, "object"),
+    ):
+        refused = served.post(path, body)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["error"]["param"] == param
+        assert refused.json()["error"]["code"] == "context_length_exceeded"
+
+
 class Around:
     """Callers that do something on the way to the real ones."""
 

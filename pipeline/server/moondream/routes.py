@@ -119,7 +119,6 @@ async def segment() -> Response:
 
 
 async def _words(visit: CallerVisit, wish: Wish, field: str, *, in_pieces: bool) -> Response:
-    visit.enter(wish)
     await visit.ask(wish)
     if in_pieces:
         await visit.started()
@@ -143,8 +142,7 @@ async def _objects(
             400, f"{skill} answers as a whole; leave out stream", param="stream",
             code="unsupported_value",
         )  # fmt: skip
-    wish = Wish(skill, request, asked.image_url)
-    visit.enter(wish)
+    wish = Wish(skill, request, asked.image_url, words_param="object")
     await visit.ask(wish)
     (result,) = await visit.finished()
     assert isinstance(result, DetectResult | PointResult)

@@ -35,7 +35,6 @@ async def create_chat_completion(asked: ChatRequest, visit: Visiting) -> Respons
     manner = _manner(asked)
     chat = chat_of(asked.messages, "messages", None)
     wish = await wish_of(visit, chat, model, asked.moondream, manner)
-    visit.enter(wish)
     await visit.ask(wish)
     answer = ChatAnswer(visit)
     if not asked.stream:

@@ -45,7 +45,6 @@ async def create_response(asked: ResponsesRequest, visit: Visiting) -> Response:
         messages = asked.input
     chat = chat_of(messages, "input", asked.instructions)
     wish = await wish_of(visit, chat, model, asked.moondream, _manner(asked))
-    visit.enter(wish)
     await visit.ask(wish)
     answer = _ResponseAnswer(visit, asked)
     if not asked.stream:

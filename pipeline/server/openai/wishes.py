@@ -132,6 +132,8 @@ async def wish_of(
     else:
         mask: TokenMask | None = None
         if manner.wants_json:
+            # A schema takes as long to prepare as some answers: it counts as a request.
+            visit.enter(skill, has_picture=chat.picture is not None)
             schema = None if manner.schema is None else dict(manner.schema)
             mask = await mask_of(visit, schema, manner.format_param)
         temperature = manner.temperature or 0.0
@@ -169,6 +171,8 @@ async def wish_of(
         1 if is_low else None,
         chat.picture_param,
         manner.times,
+        chat.param,
+        manner.format_param,
     )
 
 
