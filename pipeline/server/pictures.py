@@ -9,6 +9,7 @@ import base64
 import binascii
 import logging
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -92,13 +93,15 @@ class PictureReader:
 
     async def _apart(self, work: Callable[[], _Worked]) -> _Worked:
         if self._waiting >= WAITING_AT_MOST:
-            raise PictureRefused(
-                "too many pictures wait to be decoded; try again in a moment",
-                "image_fetch_failed",
-                is_transient=True,
-            )
+            raise _too_many()
         self._waiting += 1
-        future = self._threads.submit(work)
+        has_begun = threading.Event()
+
+        def begun() -> _Worked:
+            has_begun.set()
+            return work()
+
+        future = self._threads.submit(begun)
         loop = asyncio.get_running_loop()
         # Counted until the thread is free again, whether or not its caller still waits.
         future.add_done_callback(lambda _: _tell(loop, self._one_less))
@@ -106,12 +109,22 @@ class PictureReader:
             async with asyncio.timeout(DECODE_S):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
+            if not has_begun.is_set():
+                raise _too_many() from None
             raise PictureRefused(
                 f"the picture could not be decoded within {DECODE_S:g} s", "image_too_large"
             ) from None
 
     def _one_less(self) -> None:
         self._waiting -= 1
+
+
+def _too_many() -> PictureRefused:
+    return PictureRefused(
+        "too many pictures wait to be decoded; try again in a moment",
+        "image_fetch_failed",
+        is_transient=True,
+    )
 
 
 def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

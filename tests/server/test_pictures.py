@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import struct
+import threading
 import tracemalloc
 import zlib
 from io import BytesIO
@@ -16,6 +17,7 @@ from PIL import Image
 
 from pipeline.server.fetching import Fetcher, PictureRefused
 from pipeline.server.pictures import CallersPicture, PictureReader, decoded
+from pipeline.testing import patience
 
 PIXELS = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3)
 
@@ -232,3 +234,32 @@ def test_many_at_once() -> None:
     assert all(one.is_transient for one in refused)
     assert len(read) >= 64
     assert isinstance(found[-1], CallersPicture)
+
+
+def test_whoever_waits_for_the_pictures_of_others_is_told_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not their picture that takes too long."""
+    monkeypatch.setattr("pipeline.server.pictures.DECODE_S", 0.3)
+    both_began, go_on = threading.Barrier(2), threading.Event()
+
+    def slow() -> bool:
+        both_began.wait(patience(20))
+        return go_on.wait(patience(20))
+
+    async def run() -> list[object]:
+        reader = PictureReader(Fetcher())
+        busy = [asyncio.create_task(reader._apart(slow)) for _ in range(2)]
+        # They come before it in the line of the threads.
+        while reader._waiting < 2:
+            await asyncio.sleep(0)
+        late = reader.read(base64_of(encoded()))
+        found = await asyncio.gather(late, *busy, return_exceptions=True)
+        go_on.set()
+        reader.close()
+        return list(found)
+
+    late, *busy = asyncio.run(run())
+    assert isinstance(late, PictureRefused)
+    assert late.is_transient
+    assert all(isinstance(one, PictureRefused) and not one.is_transient for one in busy)
