@@ -21,8 +21,11 @@ DONE = "data: [DONE]\n\n"
 
 
 def event(data: Mapping[str, Any], name: str | None = None) -> str:
-    """Return one event, on one line of data."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    """Return one event, on one line of data.
+
+    In ASCII: Python's text has more ends of lines than HTTP, and many clients split by those.
+    """
+    text = json.dumps(data, separators=(",", ":"))
     return f"event: {name}\ndata: {text}\n\n" if name else f"data: {text}\n\n"
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import httpx
 import numpy as np
@@ -23,10 +24,13 @@ from pipeline.core.errors import ConfigError
 from pipeline.deployment.loader import parse
 from pipeline.inference.engines._moondream import MoondreamEngine
 from pipeline.inference.engines.moondream import MoondreamConfig
+from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.server.accounts import Accounts
 from pipeline.server.config import ServeConfig
 from pipeline.server.keys import make_key
 from pipeline.server.run import ModelServer, open_callers, settings_of
+from pipeline.server.stage import ServingStage
+from pipeline.server.streaming import event
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
@@ -322,6 +326,14 @@ def test_pages_of_named_origins_may_ask(served: AtWork) -> None:
         assert "access-control-allow-origin" not in other.headers
 
 
+def test_an_event_is_one_line_for_every_client() -> None:
+    """Whatever the model says, also where a client splits text as Python does."""
+    said = "a\u2028b\u0085c\nd\x1ce é"
+    lines = event({"chunk": said}).splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0].removeprefix("data: ")) == {"chunk": said}
+
+
 def long_caption() -> dict[str, object]:
     """A request for a stream of a hundred pieces."""
     noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
@@ -372,6 +384,45 @@ def test_a_stopped_server_finishes_what_runs(
     assert rest[-1]["completed"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(served.place)
+
+
+class NoCameras:
+    """The part of a worker that has nothing to do with callers."""
+
+    stopped_within_s: float | None = None
+
+    def stop(self, within_s: float) -> None:
+        """Note that it was stopped."""
+        self.stopped_within_s = within_s
+
+
+def test_a_worker_that_is_stopped_lets_callers_have_their_time(
+    tmp_path: Path, engine: MoondreamEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is `finish_within`, whatever cameras have; these are stopped after them."""
+    served, cameras = at_work(tmp_path, engine), NoCameras()
+    stage = ServingStage(
+        cast(InferenceStage, cameras), served.server, "vlm", served.server.state.settings
+    )
+    steps = held(engine, monkeypatch)
+    with (
+        served.client() as client,
+        client.stream("POST", "/v1/caption", json=long_caption()) as answer,
+    ):
+        lines = answer.iter_lines()
+        next(line for line in lines if line.startswith("data:"))
+        ending = threading.Thread(target=stage.stop, args=(0.0,))
+        ending.start()
+        wait_until(lambda: served.server.state.work.is_ending)
+        # What had no time would be cut off meanwhile.
+        ending.join(0.3)
+        assert ending.is_alive()
+        assert cameras.stopped_within_s is None
+        steps.release(10_000)
+        rest = [json.loads(line[5:]) for line in lines if line.startswith("data:")]
+    ending.join(PATIENCE_S)
+    assert rest[-1]["completed"]
+    assert cameras.stopped_within_s == 0.0
 
 
 def test_what_does_not_end_in_time_is_cut_off(
