@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOADING = "the model is being loaded"
+NOT_LOADED = "the model cannot be loaded; the log says why"
 _RETRY_S = 5.0
 
 
@@ -42,19 +43,19 @@ class LateCallers:
     def submit(self, call: Call) -> CallTicket:
         """Put a call in line; raises OverloadedError, also while there is no model yet."""
         if self._callers is None:
-            raise OverloadedError(self.failure or LOADING, _RETRY_S)
+            raise OverloadedError(self._why_not, _RETRY_S)
         return self._callers.submit(call)
 
     def reserve(self, caller: str) -> ReservedPlace:
         """Keep a place in line; raises OverloadedError, also while there is no model yet."""
         if self._callers is None:
-            raise OverloadedError(self.failure or LOADING, _RETRY_S)
+            raise OverloadedError(self._why_not, _RETRY_S)
         return self._callers.reserve(caller)
 
     @property
     def ready(self) -> str | None:
         """None when the model answers, else why it does not, in a sentence."""
-        return (self.failure or LOADING) if self._callers is None else self._callers.ready
+        return self._why_not if self._callers is None else self._callers.ready
 
     @property
     def model_facts(self) -> ModelFacts | None:
@@ -75,6 +76,11 @@ class LateCallers:
     def running(self) -> int:
         """How many calls the model is working on."""
         return 0 if self._callers is None else self._callers.running
+
+    @property
+    def _why_not(self) -> str:
+        # Strangers read it: what failed names folders.
+        return LOADING if self.failure is None else NOT_LOADED
 
     def _run(self) -> None:
         try:

@@ -56,7 +56,7 @@ class ServingStage:
         self._inference.poll()
 
     def stop(self, within_s: float) -> None:
-        """Finish the requests of callers, for as long as the file allows, then the cameras' work."""
+        """Finish the requests of callers, as long as the file allows, then the cameras' work."""
         self._server.stop(self._settings.finish_within.total_seconds())
         self._inference.stop(within_s)
 

@@ -345,6 +345,28 @@ def test_a_step_that_breaks_loses_no_call(monkeypatch: pytest.MonkeyPatch) -> No
     engine.close()
 
 
+def test_a_request_that_nobody_foresaw_fails_alone(
+    engine: MoondreamEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised as the model takes it, of a call or of a frame, the engine goes on."""
+    callers = opened(engine)
+    assert engine._model is not None
+    batcher = engine._model.engine
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a key")
+
+    monkeypatch.setattr(batcher, "submit", broken)
+    call = callers.submit(Call(REQUESTS[2], picture(1)))
+    assert done(call) == FailedResult("the model failed at this request")
+    assert call.fault == "model"
+    (answer,) = engine.submit(EngineRequest(picture(1), TASKS[:1])).result(SOON_S)
+    assert answer == Failed("vlm", "KeyError: 'a key'")
+    monkeypatch.undo()
+    assert isinstance(done(callers.submit(Call(REQUESTS[2], picture(1)))), TextResult)
+    assert engine.failure is None
+
+
 def test_a_model_that_hangs_or_keeps_failing_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """The health of the server is that of the model: stuck, broken and closed are all said."""
     clock = ManualClock()

@@ -20,14 +20,16 @@ from PIL import Image
 from connectors.stores import StoreConfig
 from pipeline.core.accounts import KeyLimits, KeyScope
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, EngineError
 from pipeline.deployment.loader import parse
+from pipeline.inference.callers import Callers, OverloadedError
 from pipeline.inference.engines._moondream import MoondreamEngine
 from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.server.accounts import Accounts
 from pipeline.server.config import ServeConfig
 from pipeline.server.keys import make_key
+from pipeline.server.loading import LateCallers
 from pipeline.server.run import ModelServer, open_callers, settings_of
 from pipeline.server.stage import ServingStage
 from pipeline.server.streaming import event
@@ -332,6 +334,21 @@ def test_an_event_is_one_line_for_every_client() -> None:
     lines = event({"chunk": said}).splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0].removeprefix("data: ")) == {"chunk": said}
+
+
+def test_why_a_model_cannot_be_loaded_is_not_for_strangers() -> None:
+    """It names folders; /health says that there is none, and the log why."""
+
+    def load() -> Callers:
+        raise EngineError("/srv/models/shop holds no model")
+
+    late = LateCallers(load)
+    late.start()
+    wait_until(lambda: late.failure is not None)
+    assert late.failure == "the model cannot be loaded: /srv/models/shop holds no model"
+    assert late.ready == "the model cannot be loaded; the log says why"
+    with pytest.raises(OverloadedError, match="the log says why"):
+        late.reserve("shop")
 
 
 def long_caption() -> dict[str, object]:

@@ -191,7 +191,7 @@ class MoondreamEngine:
         batcher = self._model.engine
         while not self._line.is_closed:
             for ticket in self._next(batcher):
-                self._begin(batcher, ticket)
+                self._begun(batcher, ticket)
             # What was cancelled meanwhile gives its rows back in this very step.
             for asked in self._in_hand:
                 if asked.is_over:
@@ -209,6 +209,17 @@ class MoondreamEngine:
             finally:
                 self._step_began = None
             self._settle()
+
+    def _begun(self, batcher: "MoondreamBatcher", ticket: Ticket | CallTicket) -> None:
+        """Begin with a frame or a call; one that nobody foresaw fails, and the engine goes on."""
+        try:
+            self._begin(batcher, ticket)
+        except Exception as error:
+            logger.exception("the model cannot begin with a request")
+            if isinstance(ticket, CallTicket):
+                ticket.fail("model", MODEL_FAILED)
+            else:
+                ticket.fail(f"{type(error).__name__}: {error}", batch=1)
 
     def _begin(self, batcher: "MoondreamBatcher", ticket: Ticket | CallTicket) -> None:
         """Let the model work on a frame or on a call."""
@@ -246,7 +257,7 @@ class MoondreamEngine:
             gather_s = self._config.max_wait.total_seconds()
             taken = self._line.take(most, gather_s, self._called)
             for frame in taken:
-                self._begin(batcher, frame)
+                self._begun(batcher, frame)
         return self._shared_out(batcher, calls)
 
     def _called(self) -> bool:
