@@ -372,7 +372,8 @@ def _numbered(request: moondream.Request, number: int) -> moondream.Request:
     if not number or seed is None:
         return request
     assert isinstance(request, moondream.QueryRequest | moondream.CaptionRequest)
-    return replace(request, seed=seed + number)
+    # After the highest comes the lowest.
+    return replace(request, seed=(seed + number + 2**63) % 2**64 - 2**63)
 
 
 def _late() -> ApiError:

@@ -579,6 +579,13 @@ def test_a_spent_rate_is_retried_when_it_is_time(served: Serving) -> None:
     assert raw.headers["x-ratelimit-limit-requests"]
 
 
+def test_the_highest_seed_has_others_after_it(client: openai.OpenAI) -> None:
+    """Several answers have seeds of their own, also at the end of the numbers."""
+    answer = ask(client, seed=2**63 - 1, n=3, temperature=1.0, max_tokens=8)
+    assert len(answer.choices) == 3
+    assert len({choice.message.content for choice in answer.choices}) > 1
+
+
 def test_what_is_refused_after_much_work_counts_as_a_request(served: Serving) -> None:
     """A schema that cannot be followed does not pass the limit of a key."""
     key = served.new_key("schemer", requests_per_second=0.001, burst=1)
