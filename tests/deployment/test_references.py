@@ -51,6 +51,16 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
     [
         # names that are not there
         (
+            ["engines.vlm={type: moondream}", "server.engine=vml"],
+            "server.engine",
+            "there is no engine 'vml'; did you mean 'vlm'?",
+        ),
+        (
+            ["engines.fast={type: coco}", "server.engine=fast"],
+            "server.engine",
+            "'fast' cannot answer callers; only an engine of the type moondream can",
+        ),
+        (
             ["cameras.door.tasks.people.engine=cocco"],
             "tasks.people.engine",
             "'cocco'; did you mean 'coco'?",
