@@ -182,7 +182,10 @@ class Database:
 
     def _open_to_read(self) -> sa.Engine:
         if self._sqlite and not self._path.exists():
-            raise StoreError(f"there is no store {self.place} yet on this machine")
+            raise StoreError(
+                f"there is no store {self.place} yet on this machine; check its place, or let a "
+                "command make it that writes, such as `moonwatch run`, `serve` or `token add`"
+            )
         make = _sqlite_reader if self._sqlite else _postgresql_reader
         engine = make(self._url, self._patience_s)
         with self._translated("read it"), engine.connect() as connection:

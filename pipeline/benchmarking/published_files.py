@@ -114,8 +114,10 @@ def read_rows(shards: ParquetShards, form: PublishedForm) -> Iterator[PictureRow
             drafts = tuple(form.drafts(row))
         except (RowError, KeyError, TypeError, ValueError) as error:
             said = error if isinstance(error, RowError) else f"{type(error).__name__}: {error}"
+            first = shards.files[0]
+            place = first if len(shards.files) == 1 else first.parent
             raise BenchmarkError(
-                f"{shards.files[0].parent}, row {number}: {said}; the rows of {form.dataset} "
+                f"{place}, row {number}: {said}; the rows of {form.dataset} "
                 f"have {', '.join(form.columns)}"
             ) from error
         digest = hashlib.sha256(encoded).hexdigest()[:16]

@@ -224,7 +224,8 @@ def open_remote(
         try:
             text = key_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise BenchmarkError(f"--key-file {key_file} cannot be read: {error}") from error
+            said = getattr(error, "strerror", None) or "it is not text"
+            raise BenchmarkError(f"--key-file {key_file} cannot be read: {said}") from error
         if not text or not text.isascii() or not text.isprintable():
             raise BenchmarkError(f"--key-file {key_file} does not hold a key in one line")
         key = Secret(text)

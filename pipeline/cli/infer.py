@@ -57,7 +57,10 @@ def infer(
     serving = _serving() if serve_on is not None else None
 
     def narrowed(deployment: Deployment) -> Deployment:
-        known_names("--engine", engine, used_engines(deployment))
+        used = used_engines(deployment)
+        known_names("--engine", engine, used)
+        if serving is not None:  # said now: loading a model takes minutes
+            serving.check_serving(deployment, serve_on, engine or used, no_auth=no_auth)
         return deployment
 
     process_context = stage_process(
@@ -78,5 +81,5 @@ def _serving() -> "ModuleType":
     try:
         return importlib.import_module("pipeline.server.stage")
     except ModuleNotFoundError as error:
-        way_out = how_to_install("server")
+        way_out = how_to_install("moondream,server")
         raise MoonwatchError(f"--serve needs {error.name}; install it with: {way_out}") from None

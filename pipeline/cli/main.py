@@ -46,8 +46,8 @@ COMMANDS = (
     "usage",
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
-EXTRAS = {"render": "render", "models": "moondream", "serve": "server"}
-"""Commands that need more than the core install, and the extra that installs it."""
+EXTRAS = {"render": "render", "models": "moondream", "serve": "moondream,server"}
+"""Commands that need more than the core install, and the extras that install it."""
 
 
 def app_for(arguments: Sequence[str]) -> typer.Typer:
@@ -88,8 +88,13 @@ def _missing(name: str, library: str | None) -> Callable[[], None]:
         way_out = how_to_install(EXTRAS[name])
         raise MoonwatchError(f"`{name}` needs {library}; install it with: {way_out}")
 
-    command.__doc__ = f"(needs {library}; install the extra `{EXTRAS[name]}`)"
+    command.__doc__ = f"(needs {library}; install the {_extras(name)})"
     return command
+
+
+def _extras(name: str) -> str:
+    extras = EXTRAS[name].split(",")
+    return f"extra{'s' if len(extras) > 1 else ''} {' and '.join(f'`{extra}`' for extra in extras)}"
 
 
 def _say_version(asked: bool) -> None:
@@ -148,8 +153,13 @@ def _say_bug(
 
 
 def _is_late(thread: threading.Thread) -> bool:
-    """Whether a thread should have ended by now; one only waits for the end of our parent."""
-    return thread is not threading.current_thread() and thread.name != "parent"
+    """Whether a thread should have ended by now.
+
+    One only waits for the end of our parent; those that hash pictures wait for more of them, and
+    are joined by Python itself.
+    """
+    waits = thread.name.startswith(("parent", "picture-hash"))
+    return thread is not threading.current_thread() and not waits
 
 
 def _run() -> None:

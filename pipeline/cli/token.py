@@ -209,7 +209,13 @@ def _known(accounts: AccountStore, name: str, place: str) -> Sequence[KeyRecord]
     found = [record for record in records if record.name == name]
     if not found:
         names = sorted({record.name for record in records if record.revoked_at is None})
-        said = f"there are {', '.join(names)}" if names else "it has none"
+        said = (
+            f"there are {', '.join(names)}"
+            if names
+            else "all of its keys are revoked"
+            if records
+            else "it has none"
+        )
         raise ConfigError([Problem("NAME", f"{place} has no key named {name}; {said}")])
     return found
 

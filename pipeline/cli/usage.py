@@ -47,6 +47,7 @@ def usage(
     opened = config.build_reader()
     try:
         sums = opened.accounts.usage(question)
+        records = opened.accounts.keys() if key and not sums else ()
         oldest = opened.accounts.oldest_entry()
     finally:
         opened.close()
@@ -58,6 +59,10 @@ def usage(
             "a day that is asked for in part is left out",
             err=True,
         )
+    names = {record.name for record in records}
+    if key and not sums and key not in names:
+        known = f"; there are {', '.join(sorted(names))}" if names else ""
+        typer.echo(f"--key: no key is, or was, named {key}{known}", err=True)
     if as_json:
         typer.echo(json.dumps([sum_as_json(total, question.by) for total in sums], indent=2))
         return

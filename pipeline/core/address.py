@@ -173,14 +173,17 @@ def secrets_in(value: str) -> frozenset[str]:
     return frozenset(value[start:end] for start, end, _ in _secret_spans(value) if end > start)
 
 
-def scheme_check(*schemes: str) -> Callable[[Address], Address]:
-    """A validator for addresses of these schemes, with a host that can be told from the login."""
-    example = f"{schemes[0]}://user:password@camera.local/path"
+def scheme_check(*schemes: str, host: str = "camera.local/path") -> Callable[[Address], Address]:
+    """A validator for addresses of these schemes, with a host that can be told from the login.
+
+    `host` is what the example in its sentences has after the scheme.
+    """
+    example = f"{schemes[0]}://user:password@{host}"
 
     def check(address: Address) -> Address:
         if address.scheme not in schemes or "://" not in address.reveal():
             begins = " or ".join(f"{s}://" for s in schemes)
-            bare = f"{schemes[0]}://camera.local/path"
+            bare = f"{schemes[0]}://{host}"
             raise ValueError(f"does not begin with {begins}; write it like {bare}")
         if not _has_host(address):
             raise ValueError(

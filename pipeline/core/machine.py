@@ -59,7 +59,7 @@ def missing_libraries(
 
 
 def how_to_install(extra: str) -> str:
-    """The command that installs an extra for the Python that is running.
+    """The command that installs an extra, or several with commas, for the Python that is running.
 
     From a checkout, or what was installed from one, it names that folder. From a package it names
     the libraries themselves: an index may have somebody else's package under our name.
@@ -79,9 +79,10 @@ def how_to_install(extra: str) -> str:
     source = _installed_from(package.read_text("direct_url.json") or "")
     if source is not None:
         return f"{pip} {quote(f'{source}[{extra}]')}"
-    marker = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
+    names = "|".join(map(re.escape, extra.split(",")))
+    marker = re.compile(rf"extra == ['\"](?:{names})['\"]")
     needed = [r.partition(";")[0].strip() for r in package.requires or () if marker.search(r)]
-    return f"{pip} {' '.join(map(quote, needed))}"
+    return f"{pip} {' '.join(map(quote, dict.fromkeys(needed)))}"
 
 
 def own_command() -> str:

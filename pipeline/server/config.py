@@ -1,12 +1,17 @@
 """The `server:` section of a deployment file: who may ask the model how much, and over what."""
 
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.core.config import Config, PositiveDuration, all_left_out
+from pipeline.core.machine import Lack, unreadable_file
 from pipeline.server.fetch_config import FetchConfig
 from pipeline.server.prices import LedgerConfig, PricesConfig
 
@@ -26,6 +31,31 @@ def listen_address(text: str) -> tuple[str, int]:
             f"{text!r} is not a valid address; use :8080 (this machine only) or 0.0.0.0:8080 (all)"
         )
     return host.strip("[]") or LOOPBACK, int(port)
+
+
+def _is_proxy(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is neither an address nor a network; write it like 10.0.0.5 or 10.0.0.0/24"
+        ) from None
+    return value
+
+
+def _is_origin(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_origin = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_origin = is_origin and value == f"{parts.scheme}://{parts.netloc}" and "@" not in value
+    except ValueError:
+        is_origin = False
+    if value != "*" and not is_origin:
+        raise ValueError(
+            f"{value!r} is not the origin of a page; write it like https://shop.example.com, "
+            "without a path, or * for any"
+        )
+    return value
 
 
 class ServeConfig(Config):
@@ -92,14 +122,14 @@ class ServeConfig(Config):
         validate_default=True,
         description="The list of all requests, of which the totals of each day are made.",
     )
-    cors: tuple[str, ...] = Field(
+    cors: tuple[Annotated[str, AfterValidator(_is_origin)], ...] = Field(
         (), description="Origins whose pages may ask from a browser; none by default."
     )
     tls_cert: Path | None = Field(
         None, description="File of the certificate chain (PEM), to speak HTTPS."
     )
     tls_key: Path | None = Field(None, description="File of the certificate's private key (PEM).")
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_is_proxy)], ...] = Field(
         (),
         description="Addresses of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are "
         "believed.",
@@ -110,6 +140,15 @@ class ServeConfig(Config):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("HTTPS needs both `tls_cert` and `tls_key`")
         return self
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the files for HTTPS can be read here.
+
+        Never fatal: commands that do not serve work without them.
+        """
+        for key in ("tls_cert", "tls_key"):
+            for lack in unreadable_file(key, getattr(self, key)):
+                yield replace(lack, is_fatal=False)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -147,7 +147,9 @@ def check_lasting(lasts: timedelta) -> None:
     """Refuse a key that would have expired before it is used; raises ConfigError."""
     if lasts < timedelta(minutes=1):
         said = format_duration(lasts)
-        raise ConfigError([Problem("--expires", f"{said} is over at once; write it like 90d")])
+        raise ConfigError(
+            [Problem("--expires", f"{said} is over at once; give at least 1m, such as 90d")]
+        )
 
 
 def _short(value: int) -> str:

@@ -33,14 +33,24 @@ def accounts_store(
     if file is not None and url is not None:
         raise ConfigError([Problem("--store", "the file names a store already; leave one out")])
     if file is not None:
-        return load(file, overrides).store
+        return _usable(load(file, overrides).store, "store")
     if url is None:
         return StoreConfig.model_validate({"url": f"sqlite:///{data_folder() / 'serve.db'}"})
     try:
-        return StoreConfig.model_validate({"url": url})
+        named = StoreConfig.model_validate({"url": url})
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ConfigError([Problem("--store", said)]) from None
+    return _usable(named, "--store")
+
+
+def _usable(store: StoreConfig, place: str) -> StoreConfig:
+    """The store, unless the driver of its database is not installed; raises ConfigError."""
+    lacks = list(store.lacks()) if store.file is None else []
+    if lacks:
+        where = place if place.startswith("--") else f"{place}.{lacks[0].key}"
+        raise ConfigError([Problem(where, lacks[0].message)])
+    return store
 
 
 def shown_store(store: StoreConfig) -> str:

@@ -1,5 +1,6 @@
 """The server at work: its port, its thread, its end."""
 
+import errno
 import ipaddress
 import logging
 import os
@@ -64,6 +65,18 @@ def served_engine(
     if chosen in names:
         return str(chosen)
     known = ", ".join(names)
+    idle = [n for n, e in deployment.engines.items() if isinstance(e, MoondreamConfig)]
+    if not names and idle:
+        raise ConfigError(
+            [
+                Problem(
+                    "engines",
+                    f"callers are answered by an engine that this process loads for cameras, and "
+                    f"{' and '.join(idle)} is not among them; let a task use it, or answer callers "
+                    "with `moonwatch serve FILE`",
+                )
+            ]
+        )
     if not names:
         raise ConfigError(
             [Problem("engines", "callers are answered by an engine of the type moondream; add one")]
@@ -75,14 +88,19 @@ def served_engine(
     raise ConfigError([Problem(place, message)])
 
 
-def settings_of(deployment: Deployment, listen: str | None, *, no_auth: bool) -> ServeConfig:
-    """The server's settings with what the command line says; raises ConfigError."""
+def settings_of(
+    deployment: Deployment, listen: str | None, *, no_auth: bool, option: str = "--listen"
+) -> ServeConfig:
+    """The server's settings with what the command line says; raises ConfigError.
+
+    `option` is the one that `listen` was given by.
+    """
     settings = deployment.server
     if listen is not None:
         try:
             listen_address(listen)
         except ValueError as error:
-            raise ConfigError([Problem("--listen", str(error))]) from None
+            raise ConfigError([Problem(option, str(error))]) from None
         settings = settings.model_copy(update={"listen": listen.strip()})
     host, _ = settings.address
     if no_auth and not _is_loopback(host):
@@ -149,13 +167,16 @@ class ModelServer:
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
         )
+        lacks = [Problem(f"server.{lack.key}", lack.message) for lack in settings.lacks()]
+        if lacks:
+            self._socket.close()
+            raise ConfigError(lacks)
         try:
             config.load()
         except (OSError, ssl.SSLError) as error:
             self._socket.close()
-            said = getattr(error, "strerror", None) or error
             raise ConfigError(
-                [Problem("server.tls_cert", f"cannot be used with its key: {said}")]
+                [Problem("server.tls_cert", _why_no_https(settings, error))]
             ) from None
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         self._server = uvicorn.Server(config)
@@ -219,6 +240,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _why_no_https(settings: ServeConfig, error: OSError) -> str:
+    files = f"{settings.tls_cert} cannot be used with the key {settings.tls_key}"
+    reason = getattr(error, "reason", None)
+    if reason == "KEY_VALUES_MISMATCH":
+        return f"{files}: they belong to different certificates"
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"{files}: one of them is not what its name says; both must be PEM, the key without "
+            "a password"
+        )
+    return f"{files}: {error.strerror or error}"
+
+
 def _listening(settings: ServeConfig) -> socket.socket:
     host, port = settings.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -227,11 +261,22 @@ def _listening(settings: ServeConfig) -> socket.socket:
     except (OSError, UnicodeError, OverflowError) as error:
         # Python adds the address once more to the text of the system.
         number = getattr(error, "errno", None)
-        said = os.strerror(number) if number is not None and number > 0 else error
-        way_out = "; another process uses it, so choose another port with --listen"
-        in_use = way_out if "in use" in str(said) else ""
+        # Names that nobody knows have numbers below zero, of another kind than the system's.
+        if isinstance(error, UnicodeError) or (number is not None and number < 0):
+            said = f"nothing is known under the name {host!r}; give an address of this machine"
+        elif number == errno.EADDRINUSE:
+            said = (
+                "Address already in use; another process uses it, so choose another port with "
+                "--listen"
+            )
+        elif number == errno.EADDRNOTAVAIL:
+            said = "this machine has no such address; 0.0.0.0 is all of them"
+        elif number == errno.EACCES:
+            said = "Permission denied; choose a port above 1023"
+        else:
+            said = os.strerror(number) if number is not None else str(error)
         raise ConfigError(
-            [Problem("server.listen", f"cannot listen on {host}:{port}: {said}{in_use}")]
+            [Problem("server.listen", f"cannot listen on {host}:{port}: {said}")]
         ) from None
 
 

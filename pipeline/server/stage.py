@@ -82,6 +82,17 @@ class ServingStage:
         return "; ".join(one for one in found if one) or None
 
 
+def check_serving(
+    deployment: Deployment, listen: str | None, loaded: Collection[str], *, no_auth: bool
+) -> None:
+    """Refuse, before anything is loaded, what could not be served; raises ConfigError.
+
+    `loaded` are the engines that this process is going to load.
+    """
+    settings_of(deployment, listen, no_auth=no_auth, option="--serve")
+    served_engine(deployment, None, loaded)
+
+
 def serving_stage(
     inference: InferenceStage, context: StageContext, listen: str | None, *, no_auth: bool
 ) -> ServingStage:
@@ -91,7 +102,7 @@ def serving_stage(
     """
     deployment = context.deployment
     try:
-        settings = settings_of(deployment, listen, no_auth=no_auth)
+        settings = settings_of(deployment, listen, no_auth=no_auth, option="--serve")
         name = served_engine(deployment, None, inference.engines)
         accounts = Accounts(
             deployment.store,

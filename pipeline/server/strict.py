@@ -121,6 +121,13 @@ def said(errors: Sequence[Any], hints: Mapping[str, str]) -> ApiError:
         if param is None:
             return ApiError(400, "the body is empty; send a JSON object")
         return ApiError(400, f"{param} is missing", param=param, code="missing_required_parameter")
+    if kind in ("too_short", "too_long"):
+        context = first["ctx"]
+        bound = "at least" if kind == "too_short" else "at most"
+        size = context["min_length"] if kind == "too_short" else context["max_length"]
+        entries = "entry" if size == 1 else "entries"
+        sentence = f"{param} has {context['actual_length']} entries; give {bound} {size} {entries}"
+        return ApiError(400, sentence, param=param, code="invalid_value")
     message = message.removeprefix("Value error, ").replace("Input should be", "it should be")
     value = _shown(first.get("input"))
     sentence = f"{param} is {value}: {message}" if param else message

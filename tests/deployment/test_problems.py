@@ -138,6 +138,23 @@ def loaded(*overrides: str) -> Loaded:
             "cameras.door.zones.till.polygon",
             "at least 3 entries but has 2",
         ),
+        # texts of a certain shape, and the server
+        (
+            "engines.vlm={type: moondream, device: gpu}",
+            "engines.vlm.device",
+            "'gpu' is not valid here; it is: auto, cpu, cuda, cuda:1 or mps",
+        ),
+        (
+            "server.prices.currency=dollars",
+            "server.prices.currency",
+            "'dollars' is not valid here; it is: Three capital letters",
+        ),
+        (
+            "server.trusted_proxies=[proxy]",
+            "server.trusted_proxies.0",
+            "'proxy' is neither an address nor a network; write it like 10.0.0.5",
+        ),
+        ("server.cors=[shop]", "server.cors.0", "write it like https://shop.example.com"),
         # questions
         (
             "cameras.door.tasks.q={ask: 'Is it?', choices: [a]}",

@@ -327,3 +327,27 @@ def test_a_recording_that_may_not_be_read_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     for path in (tmp_path, tmp_path / "a.mp4", tmp_path / "*.mp4"):
         assert loaded(f"cameras.door.source.path='{path}'").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vml", "there is no engine 'vml'; did you mean 'vlm'?"),
+        ("fast", "'fast' cannot answer callers; only an engine of the type moondream can"),
+    ],
+)
+def test_callers_are_answered_by_an_engine_that_can(name: str, message: str) -> None:
+    """What `serve` would refuse is refused when the file is read."""
+    engines = ("engines.vlm={type: moondream}", "engines.fast={type: coco}")
+    people = "cameras.door.tasks.people.engine=fast"
+    assert told(*engines, people, f"server.engine={name}") == [("server.engine", message)]
+
+
+def test_an_engine_for_callers_is_not_called_unused() -> None:
+    """With a section `server:` an engine without a task has work all the same."""
+    engines = ("engines.vlm={type: moondream}", "engines.fast={type: coco}")
+    people = "cameras.door.tasks.people.engine=fast"
+    unused = "engines.vlm: no task uses this engine"
+    assert unused in [str(warning) for warning in loaded(*engines, people).warnings]
+    served = loaded(*engines, people, "server.listen=':8080'").warnings
+    assert unused not in [str(warning) for warning in served]

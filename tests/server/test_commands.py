@@ -121,6 +121,8 @@ def test_slips_of_serve_are_sentences(tmp_path: Path) -> None:
     assert (code, "--set engines.NAME.model" in errors) == (2, True)
     code, _, errors = moonwatch("serve", file)
     assert (code, "engine of the type moondream" in errors) == (2, True)
+    code, _, errors = moonwatch(*served_with(store, port), "--listen", "nobody.invalid:1")
+    assert (code, "nothing is known under the name 'nobody.invalid'" in errors) == (2, True)
     code, _, errors = moonwatch("serve", "--model", str(tmp_path / "nothing"), "--no-auth")
     assert (code, "there is no folder" in errors) == (2, True)
 

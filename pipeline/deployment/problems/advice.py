@@ -11,7 +11,12 @@ from pathlib import Path
 from connectors.sources.recordings.paths import find_files
 from pipeline.core.errors import Problem, SourceError
 from pipeline.deployment.model import CameraConfig, DetectTask
-from pipeline.deployment.problems.references import Check, Checked, able_engines
+from pipeline.deployment.problems.references import (
+    Check,
+    Checked,
+    able_engines,
+    serving_engines,
+)
 from pipeline.deployment.problems.shapes import (
     hidden_pictures,
     uncrossable_lines,
@@ -73,12 +78,15 @@ def idle_cameras(checked: Checked) -> Iterator[Problem]:
 
 
 def idle_engines(checked: Checked) -> Iterator[Problem]:
-    """Engines that would be loaded but never used."""
+    """Engines that would be loaded but never used, neither by tasks nor by callers."""
     deployment = checked.deployment
     used = {task.engine for _, task in checked.tasks() if task.engine}
     for _, task in checked.tasks():
         used.update(() if task.engine else able_engines(deployment, task))
     used.update(e.falls_back_to for e in deployment.engines.values() if e.falls_back_to)
+    if "server" in deployment.model_fields_set:
+        chosen = deployment.server.engine
+        used.update(serving_engines(deployment) if chosen is None else (chosen,))
     if checked.broken or "engines" not in deployment.model_fields_set:
         return
     for name in deployment.engines:

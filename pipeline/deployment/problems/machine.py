@@ -18,6 +18,7 @@ def lacks(deployment: Deployment) -> Iterator[tuple[Path, Lack]]:
         yield from (((("engines", name)), lack) for lack in engine.lacks())
     yield from ((("queue",), lack) for lack in deployment.queue.lacks())
     yield from ((("store",), lack) for lack in deployment.store.lacks())
+    yield from ((("server",), lack) for lack in deployment.server.lacks())
     for name, camera in deployment.cameras.items():
         yield from ((("cameras", name, "source"), lack) for lack in camera.source.lacks())
         for key, task in camera.tasks.items():

@@ -15,6 +15,7 @@ from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectT
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
+from pipeline.inference.engines.moondream import MoondreamConfig
 from pipeline.tracking.config import TrackerConfig
 
 CAMERA_TYPES = (
@@ -116,6 +117,26 @@ def unanswerable_tasks(checked: Checked) -> Iterator[Problem]:
     for path, task in checked.tasks():
         if task.engine in engines and (why := engines[task.engine].problem_with(task)):
             yield Problem(dotted(path), f"engine {task.engine!r} cannot answer this: {why}")
+
+
+def missing_server_engine(checked: Checked) -> Iterator[Problem]:
+    """An engine that answers callers and does not exist, or cannot answer them."""
+    engines, chosen = checked.deployment.engines, checked.deployment.server.engine
+    if chosen is None or checked.is_broken("server") or checked.is_broken("engines", chosen):
+        return
+    known = checked.names(serving_engines(checked.deployment), "engines")
+    if chosen not in engines:
+        yield _problem(("server", "engine"), f"there is no engine {chosen!r}", chosen, known)
+    elif chosen not in known:
+        message = f"{chosen!r} cannot answer callers; only an engine of the type moondream can"
+        yield Problem("server.engine", message)
+
+
+def serving_engines(deployment: Deployment) -> list[str]:
+    """The names of the engines that can answer callers over HTTP."""
+    return [
+        name for name, engine in deployment.engines.items() if isinstance(engine, MoondreamConfig)
+    ]
 
 
 def impossible_fallbacks(checked: Checked) -> Iterator[Problem]:
@@ -355,6 +376,7 @@ _CHECKS: tuple[Check, ...] = (
     impossible_renames,
     missing_engines,
     unanswerable_tasks,
+    missing_server_engine,
     impossible_fallbacks,
     open_engines,
     yes_no_questions,

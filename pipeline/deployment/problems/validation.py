@@ -124,7 +124,10 @@ def _mistake(details: ErrorDetails, model: Model, root: Node, data: Any) -> Mist
     if node is not None and _is_secret_place(model, data, path):
         node = _hidden(node)
     say = _SENTENCES.get(kind)
-    message = say(context, node) if say else _other(details)
+    if kind == "string_pattern_mismatch":
+        message = _misshapen(model_at(model, data, path[:-1]), str(path[-1]) if path else "", node)
+    else:
+        message = say(context, node) if say else _other(details)
     hidden = hidden_in(node)
     if say is not None and kind not in _QUOTING:
         # These sentences quote nothing from outside the file; one letter would be masked in all
@@ -191,6 +194,14 @@ def _missing(model: Model | None, key: str) -> str:
     meaning = description(model, key) if model else ""
     brief = re.split(r"[.;](?:\s|$)", meaning, maxsplit=1)[0]
     return f"is missing: {brief[:1].lower()}{brief[1:]}" if brief else "is missing"
+
+
+def _misshapen(model: Model | None, key: str, node: Node | None) -> str:
+    """What a text has to look like, in the words of its description: nobody reads patterns."""
+    quoted = isinstance(node, Scalar) and node.shown is None and "://" not in node.text
+    found = repr(node.text) if quoted and isinstance(node, Scalar) else "what is written here"
+    meaning = description(model, key) if model else ""
+    return f"{found} is not valid here" + (f"; it is: {meaning.rstrip('.')}" if meaning else "")
 
 
 def _unknown_key(path: Path, model: Model | None) -> Mistake:

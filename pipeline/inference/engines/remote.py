@@ -71,7 +71,9 @@ class RemoteConfig(EngineConfigBase):
         "detects and points."
     )
     url: Annotated[
-        Address, AfterValidator(scheme_check("http", "https")), AfterValidator(_is_base)
+        Address,
+        AfterValidator(scheme_check("http", "https", host="10.0.0.9:8080")),
+        AfterValidator(_is_base),
     ] = Field(
         description="Where it is, such as `https://gpu.example.com/v1`; `/v1` may be left out."
     )
