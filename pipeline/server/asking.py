@@ -235,10 +235,11 @@ class CallerVisit:
             self._news.clear()
             are_done = [ticket.is_done for ticket in self.tickets]
             for number, ticket in enumerate(self.tickets):
-                pieces = ticket.pieces
-                for piece in pieces[given[number] :]:
+                # The list grows while these are sent.
+                more = ticket.pieces[given[number] :]
+                given[number] += len(more)
+                for piece in more:
                     yield number, piece
-                given[number] = len(pieces)
             if all(are_done):
                 break
             try:

@@ -1,5 +1,6 @@
 """The frame of the server on a real port: ids, keys, bounds for bodies and connections, its end."""
 
+import asyncio
 import base64
 import json
 import socket
@@ -15,6 +16,7 @@ from typing import cast
 import httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from PIL import Image
 
 from connectors.stores import StoreConfig
@@ -22,11 +24,14 @@ from pipeline.core.accounts import KeyLimits, KeyScope
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, EngineError
 from pipeline.deployment.loader import parse
-from pipeline.inference.callers import Callers, OverloadedError
+from pipeline.inference.callers import Call, Callers, CallFacts, CallTicket, OverloadedError
 from pipeline.inference.engines._moondream import MoondreamEngine
 from pipeline.inference.engines.moondream import MoondreamConfig
+from pipeline.moondream import QueryRequest
 from pipeline.runtime.stages.inference import InferenceStage
 from pipeline.server.accounts import Accounts
+from pipeline.server.app import create_app
+from pipeline.server.asking import CallerVisit, Wish
 from pipeline.server.config import ServeConfig
 from pipeline.server.keys import make_key
 from pipeline.server.loading import LateCallers
@@ -349,6 +354,26 @@ def test_why_a_model_cannot_be_loaded_is_not_for_strangers() -> None:
     assert late.ready == "the model cannot be loaded; the log says why"
     with pytest.raises(OverloadedError, match="the log says why"):
         late.reserve("shop")
+
+
+def test_no_piece_is_lost_that_comes_while_others_are_sent(served: AtWork) -> None:
+    """The model writes on while a client reads."""
+    ticket, pieces = CallTicket(Call(QueryRequest("What?"), None)), ["a", "b"]
+    ticket.grow(pieces, CallFacts())
+
+    async def read() -> list[str]:
+        app = create_app(served.server.state)
+        visit = CallerVisit(Request({"type": "http", "app": app, "headers": [], "state": {}}))
+        visit.tickets.append(ticket)
+        visit._wish = Wish("query", QueryRequest("What?"))
+        stream = visit.pieces()
+        first = await anext(stream)
+        pieces.append("c")
+        ticket.fail("model", "it ends")
+        second, third = await anext(stream), await anext(stream)
+        return [news[1] for news in (first, second, third) if news is not None]
+
+    assert asyncio.run(read()) == ["a", "b", "c"]
 
 
 def long_caption() -> dict[str, object]:
