@@ -370,6 +370,7 @@ def test_no_piece_is_lost_that_comes_while_others_are_sent(served: AtWork) -> No
         first = await anext(stream)
         pieces.append("c")
         ticket.fail("model", "it ends")
+        visit._tell()
         second, third = await anext(stream), await anext(stream)
         return [news[1] for news in (first, second, third) if news is not None]
 
