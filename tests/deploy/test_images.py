@@ -18,7 +18,8 @@ STAGE = re.compile(r"^FROM (\S+)(?: AS (\S+))?$", re.MULTILINE)
 def pins(name: str) -> dict[str, str]:
     """The locked versions of a requirements file, by the package's normal name."""
     lines = (ROOT / "requirements" / name).read_text().splitlines()
-    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    wanted = [line.partition(";")[0].strip() for line in lines if not line.startswith("#")]
+    pairs = [line.split("==") for line in wanted if line]
     return {normal(package): version for package, version in pairs}
 
 
