@@ -68,7 +68,7 @@ def told(failed: list[str], name: str) -> Iterator[None]:
     """Print a failure whole and go on."""
     try:
         yield
-    # Whatever fails, the rest is to be known too: such a machine is lent for minutes.
+    # Whatever fails, the rest is to be known too: such a machine is often had for minutes only.
     except Exception:  # noqa: BLE001
         print(f"FAILED: {name}", file=sys.stderr)
         traceback.print_exc(file=sys.stderr)
