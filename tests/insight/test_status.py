@@ -249,7 +249,8 @@ def test_status_changes_nothing(tmp_path: Path) -> None:
     """It neither makes a store nor touches the one there is, whichever release wrote it."""
     content = deployment(tmp_path, {"plaza": camera(CLIP)})
     file = written(tmp_path, content)
-    assert seen(file).troubles == [f"there is no store {tmp_path}/events.db yet on this machine"]
+    (trouble,) = seen(file).troubles
+    assert trouble.startswith(f"there is no store {tmp_path}/events.db yet on this machine")
     code, _, errors = moonwatch("undelivered", "list", file)
     assert (code, "there is no store" in errors) == (1, True)
     assert not (tmp_path / "events.db").exists()
