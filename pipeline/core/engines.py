@@ -166,6 +166,11 @@ class AsksElsewhere(Protocol):
         ...
 
     @property
+    def has_fallback(self) -> bool:
+        """Whether another engine answers what this one cannot."""
+        ...
+
+    @property
     def requests(self) -> Mapping[str, int]:
         """How many requests had which outcome; every number only grows."""
         ...

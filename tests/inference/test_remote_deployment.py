@@ -250,6 +250,23 @@ def test_what_stands_in_is_part_of_what_answers(tmp_path: Path) -> None:
     assert terms(budget={"per_day": 9}, key="abcdefgh") == terms()
 
 
+def test_a_worker_whose_engine_cannot_be_asked_is_not_ready(tmp_path: Path) -> None:
+    """At once, long before its cameras are said to fail: nothing is well there."""
+    clock = ManualClock()
+    queues = MemoryConfig().build(clock)
+    file = deployed(tmp_path, {"vlm": {**NOWHERE, "retries": 0}})
+    stage = InferenceStage(StageContext(load(file), queues, Metrics(), clock, SpendingHere()))
+    try:
+        assert stage.ready() is None
+        engine = stage._at_work["vlm"].lane.engine
+        for _ in range(3):
+            engine.submit(EngineRequest(GREY, (DOOR,))).result(20.0)
+        assert str(stage.ready()).startswith("engine vlm: 127.0.0.1:9 cannot be reached")
+        assert stage.notes == []
+    finally:
+        stage.stop(1.0)
+
+
 def test_how_it_goes_is_in_metrics_and_notes(tmp_path: Path) -> None:
     """Requests by outcome, what is left of the budget, whether it is there, and who stood in."""
     answers = {"now": said("yes")}

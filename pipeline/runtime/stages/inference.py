@@ -108,18 +108,26 @@ class InferenceStage:
         return next((thread.failure for thread in threads if thread.failure), None)
 
     def ready(self) -> str | None:
-        """Always ready: the engines were started when this was created."""
-        return None
+        """Why an engine cannot be asked for which no other one stands in."""
+        said = [
+            f"engine {name}: {engine.trouble}"
+            for name, engine in ((name, one.lane.engine) for name, one in self._at_work.items())
+            if isinstance(engine, AsksElsewhere) and engine.trouble and not engine.has_fallback
+        ]
+        return "; ".join(said) or None
 
     @property
     def notes(self) -> Sequence[str]:
-        """Engines that run on something else than what was preferred, or cannot be asked; why."""
+        """Engines that run on something else than what was preferred, or for which others stand in.
+
+        With the reason.
+        """
         said = []
         for name, one in self._at_work.items():
             engine = one.lane.engine
             if isinstance(engine, RunsSomewhere) and engine.fell_back:
                 said.append(f"engine {name}: {engine.fell_back}")
-            if isinstance(engine, AsksElsewhere) and engine.trouble:
+            if isinstance(engine, AsksElsewhere) and engine.trouble and engine.has_fallback:
                 said.append(f"engine {name}: {engine.trouble}")
         return said
 

@@ -80,6 +80,11 @@ class RemoteEngine:
         return spent_out[0] if spent_out and self._clock.now() < spent_out[1] else None
 
     @property
+    def has_fallback(self) -> bool:
+        """Whether another engine answers what this one cannot."""
+        return self._fallback is not None
+
+    @property
     def requests(self) -> Mapping[str, int]:
         """How many requests had which outcome: answered, refused, failed; and those repeated,
         spared by a server being left alone, or for which the budget had nothing left. Only grows.
