@@ -108,7 +108,8 @@ class LocalAnswerer:
         return [_AskedItem(item, [next(tickets) for _ in item.asks], now) for item in work.items]
 
     def close(self) -> None:
-        """Nothing is held but the model."""
+        """End the threads of the model; it answers nothing any more."""
+        self._model.engine.close()
 
 
 def _request(ask: Ask) -> "moondream.Request":

@@ -52,21 +52,6 @@ class Wish:
     format_param: str = "response_format"
 
 
-@dataclass(frozen=True, slots=True)
-class VisitCosts:
-    """What all answers of a request took together."""
-
-    crops: int = 0
-    image_tokens: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    queued_ms: float = 0.0
-    prefill_ms: float = 0.0
-    decode_ms: float = 0.0
-    picture_was_kept: bool = False
-
-
 class CallerVisit:
     """A caller's request: let in, asked, answered, accounted for.
 
@@ -268,10 +253,10 @@ class CallerVisit:
         """What was answered, once all is done; raises ApiError for one that failed."""
         return [self._result(ticket) for ticket in self.tickets]
 
-    def spent(self) -> VisitCosts:
+    def spent(self) -> CallFacts:
         """What was spent so far: the prompt once, as it was read once, and every answer."""
         facts = [ticket.facts for ticket in self.tickets] or [CallFacts()]
-        return VisitCosts(
+        return CallFacts(
             crops=max(one.crops for one in facts),
             image_tokens=max(one.image_tokens for one in facts),
             prompt_tokens=max(one.prompt_tokens for one in facts),

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.inference.callers import CallFacts
 from pipeline.moondream import DetectResult, PointResult, Result, TextResult, TokenLogprob
-from pipeline.server.asking import CallerVisit, VisitCosts, finish_reason
+from pipeline.server.asking import CallerVisit, finish_reason
 from pipeline.server.model_names import exact_name, fingerprint
 from pipeline.server.results import found_objects, grounding_of, text_of
 
@@ -85,7 +86,7 @@ def content_of(result: Result) -> str:
     return text_of(result)
 
 
-def chat_usage(spent: VisitCosts) -> dict[str, Any]:
+def chat_usage(spent: CallFacts) -> dict[str, Any]:
     """What a chat took, in tokens."""
     return {
         "prompt_tokens": spent.prompt_tokens,

@@ -9,8 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
+from pipeline.inference.callers import CallFacts
 from pipeline.moondream import Result, TextResult
-from pipeline.server.asking import CallerVisit, VisitCosts, Visiting, finish_reason
+from pipeline.server.asking import CallerVisit, Visiting, finish_reason
 from pipeline.server.described import STREAMED
 from pipeline.server.errors import ApiError
 from pipeline.server.model_names import asked_model, exact_name
@@ -164,7 +165,7 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _usage(spent: VisitCosts) -> dict[str, Any]:
+def _usage(spent: CallFacts) -> dict[str, Any]:
     return {
         "input_tokens": spent.prompt_tokens,
         "input_tokens_details": {
