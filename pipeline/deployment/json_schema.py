@@ -127,10 +127,17 @@ def _add_short_forms(schema: Schema) -> None:
         if "source" in held:
             held["source"] = _or(held["source"], word)
         if "schedule" in held:
-            held["schedule"] = _or(held["schedule"], held["schedule"]["items"])
+            held["schedule"] = _also_one_window(held["schedule"])
     schema["properties"]["site"] = _or(schema["properties"]["site"], word)
     sites = schema["properties"]["sites"]
     sites["additionalProperties"] = {"anyOf": [sites["additionalProperties"], word]}
+
+
+def _also_one_window(schedule: Schema) -> Schema:
+    """A schedule that is a list of windows or a word, or one window without a list."""
+    about = {key: value for key, value in schedule.items() if key not in ("oneOf", "anyOf")}
+    options = schedule.get("oneOf") or schedule["anyOf"]
+    return {**about, "anyOf": [*options, *(one["items"] for one in options if "items" in one)]}
 
 
 def _or(value: Schema, other: Schema) -> Schema:

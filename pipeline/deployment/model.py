@@ -27,6 +27,7 @@ from connectors.stores import StoreConfig
 from pipeline.core import geometry
 from pipeline.core import tasks as core
 from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
+from pipeline.core.opening_hours import CLOSED, OpeningHours, known_country, opening_hours
 from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
@@ -61,6 +62,17 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _hours(value: Any) -> Any:
+    if isinstance(value, dict):
+        opening_hours({str(day): hours for day, hours in value.items()})
+        return {str(day): _clock_hours(hours) for day, hours in value.items()}
+    return value
+
+
+def _clock_hours(hours: Any) -> str:
+    return CLOSED if hours is False else str(hours)
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -87,6 +99,26 @@ class SiteConfig(Config):
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "UTC", description="IANA time zone for schedules, such as `Europe/Berlin`."
     )
+    hours: Annotated[dict[str, str], BeforeValidator(_hours)] = Field(
+        {},
+        description=(
+            'When it is open: `{mon-sat: "9:00-20:00", sun: closed, "2026-12-24": "9:00-14:00"}`, '
+            "for reports and for rules with `schedule: open`; always when left out. `12-24` is a "
+            "day of every year, `holidays` are those of the `country`."
+        ),
+    )
+    country: Annotated[str, AfterValidator(known_country)] | None = Field(
+        None,
+        description=(
+            "ISO code of the country, or of a part of it, whose public holidays count, such as "
+            "`DE` or `DE-BY`: closed then, unless `hours` has the date or `holidays`."
+        ),
+    )
+
+    @property
+    def opening_hours(self) -> OpeningHours:
+        """When it is open; always where no hours are given."""
+        return opening_hours(self.hours, self.timezone, self.country or "")
 
 
 class LineConfig(Config):

@@ -51,8 +51,8 @@ class RuleBase(Config):
     schedule: Windows = Field(
         default=(),
         description=(
-            "Days and hours, in the site's time zone, in which events are reported; always when "
-            "left out. Counting continues outside these hours."
+            "Days and hours, in the site's time zone, in which events are reported, or `open` for "
+            "the site's opening hours; always when left out. Counting continues outside them."
         ),
     )
     min_coverage: Fraction | None = Field(

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.geometry import Line, Polygon
+from pipeline.core.opening_hours import ALWAYS, OpeningHours
 
 T = TypeVar("T")
 USUAL_ASPECT = 16 / 9
@@ -27,6 +28,8 @@ class RuleContext:
     zones: Mapping[str, Polygon] = field(default_factory=lambda: MappingProxyType({}))
     timezone: str = "UTC"
     """IANA name of the site's time zone, for schedules."""
+    hours: OpeningHours = ALWAYS
+    """When the site is open, for a schedule that is `open`."""
     aspect: float = USUAL_ASPECT
     """Width ÷ height of the picture: a length in 0..1 means different distances across and down."""
 

@@ -3,15 +3,21 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pipeline.core.config import Config
+from pipeline.core.opening_hours import ALWAYS, DAYS, FULL_DAYS, OpeningHours
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_FULL_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPANS = {
     "weekdays": "mon-fri",
     "weekday": "mon-fri",
@@ -53,8 +59,10 @@ def _day(name: str) -> str:
     text = name.strip().lower()
     if text in DAYS:
         return text
-    if text in _FULL_DAYS:
+    if text in FULL_DAYS:
         return text[:3]
+    if text == "open":
+        raise ValueError("`open` is the whole schedule; write `schedule: open`")
     if text in _SPANS:
         raise ValueError(f"{name!r} is not a day; write {_SPANS[text]}")
     raise ValueError(f"{name!r} is not a day; write {', '.join(DAYS)} or a range like mon-fri")
@@ -99,7 +107,15 @@ class Window(Config):
         return midnight + start, midnight + end + timedelta(days=1 if end < start else 0)
 
 
-Windows = tuple[Window, ...]
+def _kind_of_schedule(value: Any) -> str:
+    return "open" if isinstance(value, str) else "windows"
+
+
+Windows = Annotated[
+    Annotated[tuple[Window, ...], Tag("windows")] | Annotated[Literal["open"], Tag("open")],
+    Discriminator(_kind_of_schedule),
+]
+"""Windows, or `open` for the hours in which the site is open."""
 
 
 class Schedule:
@@ -110,12 +126,22 @@ class Schedule:
     in spring is the moment of the change.
     """
 
-    def __init__(self, windows: Sequence[Window], timezone: str) -> None:
-        self._windows = [(window, window.weekdays()) for window in windows]
+    def __init__(
+        self,
+        windows: Sequence[Window] | Literal["open"],
+        timezone: str,
+        hours: OpeningHours = ALWAYS,
+    ) -> None:
+        """`hours` are the site's, for a schedule that is `open`."""
+        self._hours = hours if windows == "open" else None
+        given = () if isinstance(windows, str) else windows
+        self._windows = [(window, window.weekdays()) for window in given]
         self._zone = ZoneInfo(timezone)
 
     def allows(self, at: float) -> bool:
         """Whether `at` (UTC seconds) lies in a window; always True without windows."""
+        if self._hours is not None:
+            return self._hours.is_open(at)
         if not self._windows:
             return True
         local = datetime.fromtimestamp(at, UTC).astimezone(self._zone).replace(tzinfo=None)

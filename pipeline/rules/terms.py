@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pipeline.core.config import as_written
 from pipeline.core.events import JsonValue
 from pipeline.core.geometry import Line, Polygon
+from pipeline.core.opening_hours import ALWAYS, OpeningHours
 from pipeline.core.rules import Rule
 from pipeline.rules import RuleConfig
 from pipeline.rules.base import RuleBase
@@ -38,6 +39,8 @@ def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:
     }
     if config.schedule:
         terms["timezone"] = context.timezone
+    if config.schedule == "open":
+        terms["hours"] = context.hours.as_json()
     return terms
 
 
@@ -61,6 +64,7 @@ def rule_of(terms: JsonValue, context: RuleContext) -> Rule:
             lines={name: Line(_xy(a), _xy(b)) for name, (a, b) in kept["lines"].items()},
             zones={name: Polygon(tuple(map(_xy, c))) for name, c in kept["zones"].items()},
             timezone=kept.get("timezone", "UTC"),
+            hours=OpeningHours.from_json(kept["hours"]) if "hours" in kept else ALWAYS,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the terms of a rule: {error!r}") from None

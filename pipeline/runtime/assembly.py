@@ -235,6 +235,7 @@ def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> Rule
         lines={name: line.shape() for name, line in camera.lines.items()},
         zones={name: zone.shape() for name, zone in camera.zones.items()},
         timezone=deployment.site_of(camera_name).timezone,
+        hours=deployment.site_of(camera_name).opening_hours,
     )
     return RulePlan(
         make=lambda aspect: config.build(replace(context, aspect=aspect)),

@@ -2,12 +2,16 @@
 
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.rules.schedule import Schedule, Window
+from pipeline.core.opening_hours import opening_hours
+from pipeline.rules import all_rules
+from pipeline.rules.base import RuleBase
+from pipeline.rules.schedule import Schedule, Window, Windows
 
 BERLIN = "Europe/Berlin"
 
@@ -163,3 +167,20 @@ def test_a_window_can_be_written_down_again() -> None:
 
     assert written == {"days": ["mon-fri", "sun"], "from": "22:00", "to": "06:00"}
     assert TypeAdapter(Window).validate_python(written) == window
+
+
+def test_open_means_the_hours_of_the_site() -> None:
+    """A schedule that is `open` follows the opening hours; counting is not its business."""
+    shop = opening_hours({"mon-sat": "9:00-20:00"}, BERLIN)
+    kept = TypeAdapter(Windows).validate_python("open")
+    assert Schedule(kept, BERLIN, shop).allows(berlin("2026-06-01T19:59:59"))
+    assert not Schedule(kept, BERLIN, shop).allows(berlin("2026-06-01T20:00:00"))
+    assert not Schedule(kept, BERLIN, shop).allows(berlin("2026-06-07T12:00:00"))
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.__name__)
+def test_every_rule_hands_on_the_hours_of_the_site(rule: type[RuleBase]) -> None:
+    """No rule at work makes a schedule without them: `open` would be always."""
+    name = rule.__module__.rpartition(".")[2]
+    source = Path(f"pipeline/rules/at_work/{name}.py").read_text(encoding="utf-8")
+    assert "Schedule(config.schedule, context.timezone)" not in source

@@ -79,6 +79,22 @@ def missing_sites(checked: Checked) -> Iterator[Problem]:
             yield _problem(path, f"there is no site {config.site!r}", config.site, known)
 
 
+def open_without_hours(checked: Checked) -> Iterator[Problem]:
+    """Rules that keep to opening hours at a site that gives none."""
+    for camera, config in checked.deployment.cameras.items():
+        place = ("site",) if config.site is None else ("sites", config.site)
+        is_known = config.site is None or config.site in checked.deployment.sites
+        if not is_known or checked.is_broken(*place) or checked.deployment.site_of(camera).hours:
+            continue
+        for name, rule in config.rules.items():
+            if rule.schedule == "open":
+                yield Problem(
+                    dotted(("cameras", camera, "rules", name, "schedule")),
+                    f"`open` means the site's opening hours, and there are none; add `{dotted(place)}"
+                    '.hours`, such as {mon-sat: "9:00-20:00", sun: closed}',
+                )
+
+
 def impossible_renames(checked: Checked) -> Iterator[Problem]:
     """Earlier names that are a camera's present name, or an earlier name of two cameras."""
     present = checked.names(checked.deployment.cameras, "cameras")
@@ -371,6 +387,7 @@ def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Probl
 
 _CHECKS: tuple[Check, ...] = (
     missing_sites,
+    open_without_hours,
     impossible_renames,
     missing_engines,
     unanswerable_tasks,

@@ -30,7 +30,7 @@ class Condition:
         self._config = config
         self._context = context
         self._wanted = {plain(word) for word in config.is_}
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         )

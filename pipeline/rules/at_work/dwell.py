@@ -58,7 +58,7 @@ class Dwell:
     def __init__(self, config: DwellConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._minutes = Minutes(context, config.measures)

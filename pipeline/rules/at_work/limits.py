@@ -50,7 +50,7 @@ class Limit:
         self._context = context
         self._zone = zone
         self._type = kind
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         self._minutes = Minutes(context, LEVEL)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)

@@ -86,7 +86,7 @@ class LineCrossing:
         self._config = config
         self._context = context
         self._gate = Gate(context.line(config.line), context.aspect, config.margin)
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         self._minutes = Minutes(context, config.measures)
         self._memory = _CrossingState(self._minutes.memory)
         self._withheld = 0
