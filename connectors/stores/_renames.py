@@ -15,6 +15,8 @@ def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
     events = _schema.events
     moved = _rename_events(connection, old, new)
     connection.execute(events.update().where(events.c.camera == old).values(camera=new))
+    audits = _schema.audits
+    connection.execute(audits.update().where(audits.c.camera == old).values(camera=new))
     _drop_lesser_minutes(connection, old, new)
     for table, keys in (
         (_schema.buckets, ("rule", "minute")),

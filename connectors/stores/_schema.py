@@ -237,6 +237,23 @@ usage = sa.Table(
         )
     ),
 )
+audits = sa.Table(
+    "moonwatch_audits",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("drawn_at", sa.Double, nullable=False),
+    sa.Column("judged_at", sa.Double),
+    sa.Column("said_by", sa.Text, nullable=False),
+    sa.Column("plan", sa.Text),
+    sa.Column("verdicts", sa.Text, nullable=False),
+    sa.Column("figures", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+    sa.Index("moonwatch_audits_by_rule", "camera", "rule"),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -276,7 +293,7 @@ def prepare(
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
     for table in (
-        leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage
+        leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._accounts import SqlAccounts
+from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._pictures import SqlPictures, outlive_events
@@ -46,7 +47,8 @@ class SqlStore(SqlPictures):
     """Keeps what follows from results, and the outbox; usable from any thread.
 
     A StoreError leaves the store as it was, so whatever raised it can be called again. `history`
-    answers questions about the past, `accounts` has keys and what their requests took.
+    answers questions about the past, `accounts` has keys and what their requests took, `audits`
+    what persons found out about its counts.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SqlStore(SqlPictures):
         self.requests = SqlRequests(self._database, self._clock)
         self.accounts = SqlAccounts(self._database)
         self.spending = SqlSpending(self._database)
+        self.audits = SqlAudits(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -107,7 +110,13 @@ class SqlStore(SqlPictures):
         """Store under each present name what is stored under an earlier one."""
         if not names:
             return {}
-        tables = (_schema.events, _schema.buckets, _schema.health, _schema.checkpoints)
+        tables = (
+            _schema.events,
+            _schema.buckets,
+            _schema.health,
+            _schema.checkpoints,
+            _schema.audits,
+        )
         with self._database.read("see which cameras it knows") as connection:
             known = {
                 name
@@ -291,6 +300,7 @@ class SqlStore(SqlPictures):
             for table in (_schema.buckets, _schema.health):
                 old = sa.delete(table).where(table.c.kept_at < before)
                 numbers.append(connection.execute(old).rowcount)
+            prune_audits(connection, before)
         return Forgotten(events, *numbers)
 
     def newest_record(self) -> float | None:
@@ -319,7 +329,13 @@ class SqlStore(SqlPictures):
         """Date as of `now` what is from a day after it or later, or from before clocks were set."""
         corrected = 0
         with self._database.write("correct dates") as connection:
-            for table in (_schema.events, _schema.buckets, _schema.health, _schema.pictures):
+            for table in (
+                _schema.events,
+                _schema.buckets,
+                _schema.health,
+                _schema.pictures,
+                _schema.audits,
+            ):
                 at = table.c.kept_at
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)
                 changed = connection.execute(table.update().where(wrong).values(kept_at=now))

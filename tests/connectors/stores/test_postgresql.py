@@ -17,6 +17,7 @@ from pipeline.testing import ManualClock
 from tests.connectors.stores.golden import dump, summary_now, summary_then
 from tests.connectors.stores.postgres import server_url
 from tests.contracts.accounts import AccountsContract
+from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.spending import SharedSpendingContract
@@ -94,6 +95,14 @@ class TestSpending(_Postgresql, SharedSpendingContract):
         """Another pool of connections to the same database."""
         self._stores.append(SqlStore(self.url))
         return self._stores[-1].spending
+
+
+class TestAudits(_Postgresql, AuditsContract):
+    """What persons found out about counts."""
+
+    def opened_audited(self, clock: Clock) -> SqlStore:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock)
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -26,6 +26,7 @@ from pipeline.core.store import (
     UnreadableEvent,
 )
 from tests.contracts.accounts import AccountsContract
+from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.spending import SharedSpendingContract
@@ -84,6 +85,14 @@ class TestSpending(_Sqlite, SharedSpendingContract):
         """Another pool of connections to the same file."""
         self._stores.append(SqlStore(self.url))
         return self._stores[-1].spending
+
+
+class TestAudits(_Sqlite, AuditsContract):
+    """What persons found out about counts."""
+
+    def opened_audited(self, clock: Clock) -> SqlStore:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock)
 
 
 class TestHistory(_Sqlite, HistoryContract):

@@ -1,0 +1,111 @@
+"""Audits in a database: what was drawn, what a person said about it, and what was found."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from connectors.stores import _schema
+from connectors.stores._database import Database, storable
+from pipeline.core.audits import Audit, AuditFigure, AuditFigures
+from pipeline.core.clock import Clock
+from pipeline.core.errors import StoreError
+
+
+class SqlAudits:
+    """Keeps audits; see `pipeline.core.audits.Audits`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def keep_audit(self, audit: Audit) -> None:
+        """Keep an audit, or replace the one with the same id."""
+        row = {
+            "id": audit.id,
+            "camera": audit.camera,
+            "rule": audit.rule,
+            "since": audit.since,
+            "until": audit.until,
+            "drawn_at": audit.drawn_at,
+            "judged_at": audit.judged_at,
+            "said_by": storable(audit.by),
+            "plan": None if audit.plan is None else json.dumps(audit.plan),
+            "verdicts": json.dumps(dict(audit.verdicts)),
+            "figures": json.dumps(asdict(audit.figures)),
+            "kept_at": self._clock.now(),
+        }
+        with self._database.write("keep an audit") as connection:
+            self._database.upsert(connection, _schema.audits, [row])
+
+    def audit(self, audit_id: str) -> Audit | None:
+        """One audit, open or judged."""
+        found = self._all(_schema.audits.c.id == audit_id)
+        return found[0] if found else None
+
+    def audits(self, camera: str | None = None, rule: str | None = None) -> Sequence[Audit]:
+        """All audits, the one that was drawn last first."""
+        table = _schema.audits
+        return self._all(
+            *([table.c.camera == camera] if camera is not None else []),
+            *([table.c.rule == rule] if rule is not None else []),
+        )
+
+    def last_judged(self, camera: str, rule: str) -> Audit | None:
+        """The audit of a rule that was judged last."""
+        judged = [one for one in self.audits(camera, rule) if one.judged_at is not None]
+        return max(judged, key=lambda one: one.judged_at or 0.0, default=None)
+
+    def _all(self, *conditions: sa.ColumnElement[bool]) -> list[Audit]:
+        table = _schema.audits
+        wanted = sa.select(table).where(*conditions)
+        with self._database.read("read audits") as connection:
+            # A store of an earlier release that is only read has no such table.
+            if not sa.inspect(connection).has_table(table.name):
+                return []
+            rows = connection.execute(wanted.order_by(table.c.drawn_at.desc(), table.c.id)).all()
+        return [self._audit(row) for row in rows]
+
+    def _audit(self, row: sa.Row[Any]) -> Audit:
+        try:
+            figures = json.loads(row.figures)
+            return Audit(
+                id=row.id,
+                camera=row.camera,
+                rule=row.rule,
+                since=row.since,
+                until=row.until,
+                drawn_at=row.drawn_at,
+                plan=None if row.plan is None else json.loads(row.plan),
+                verdicts=json.loads(row.verdicts),
+                judged_at=row.judged_at,
+                by=row.said_by,
+                figures=AuditFigures(
+                    precision=_figure(figures["precision"]),
+                    recall=_figure(figures["recall"]),
+                    accuracy=_figure(figures["accuracy"]),
+                    counted=figures["counted"],
+                    true=_figure(figures["true"]),
+                    judged=figures["judged"],
+                ),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"the store {self._database.place}: audit {row.id} is damaged ({error}); "
+                "restore the store from a backup, or delete this audit"
+            ) from error
+
+
+def _figure(kept: Any) -> AuditFigure | None:
+    return None if kept is None else AuditFigure(kept["value"], kept["low"], kept["high"])
+
+
+def prune_audits(connection: sa.Connection, before: float) -> None:
+    """Forget open audits, and what was drawn and said in others; their figures stay."""
+    table = _schema.audits
+    old = table.c.kept_at < before
+    connection.execute(sa.delete(table).where(old, table.c.judged_at.is_(None)))
+    emptied = table.update().where(old, table.c.plan.is_not(None))
+    connection.execute(emptied.values(plan=None, verdicts="{}"))

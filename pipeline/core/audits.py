@@ -1,0 +1,80 @@
+"""What audits found: how far a rule's counts are right, as far as a person looked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.core.events import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFigure:
+    """A figure of an audit with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFigures:
+    """What an audit found. A figure is None where too little was looked at to know it."""
+
+    precision: AuditFigure | None = None
+    """The share of what was counted that was there."""
+    recall: AuditFigure | None = None
+    """The share of what was there that was counted."""
+    accuracy: AuditFigure | None = None
+    """What was counted divided by what was there; 1 is right, 1.1 is a tenth too many."""
+    counted: int = 0
+    """What was counted in the audited time."""
+    true: AuditFigure | None = None
+    """What there was in the audited time, as estimated."""
+    judged: int = 0
+    """How many clips were judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One audit of one rule: what was drawn, and once a person has judged it, what was found."""
+
+    id: str
+    camera: str
+    rule: str
+    since: float
+    until: float
+    """The audited time, since ≤ t < until in UTC seconds; what is unknown in it is left out."""
+    drawn_at: float
+    plan: JsonValue = None
+    """What was drawn, with what the rule counted there; None once retention has forgotten it."""
+    verdicts: Mapping[str, int | None] = field(default_factory=dict)
+    """What the person counted in each clip, by its name; None where it could not be told."""
+    judged_at: float | None = None
+    """When the verdicts came; None while it is open."""
+    by: str = ""
+    """Who judged, where that was said."""
+    figures: AuditFigures = AuditFigures()
+
+
+class Audits(Protocol):
+    """Keeps audits. All methods raise StoreError when the store is out of reach.
+
+    `prune` of the store forgets open audits, and the plans and verdicts of others, as it forgets
+    events; the figures of those that were judged stay.
+    """
+
+    def keep_audit(self, audit: Audit) -> None:
+        """Keep an audit, or replace the one with the same id."""
+        ...
+
+    def audit(self, audit_id: str) -> Audit | None:
+        """One audit, open or judged."""
+        ...
+
+    def audits(self, camera: str | None = None, rule: str | None = None) -> Sequence[Audit]:
+        """All audits, of one camera or one of its rules; the one that was drawn last first."""
+        ...
+
+    def last_judged(self, camera: str, rule: str) -> Audit | None:
+        """The audit of a rule that was judged last: what reports quote."""
+        ...
