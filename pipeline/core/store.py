@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket, Health
+
+if TYPE_CHECKING:
+    from pipeline.core.observations import ObservationTail, Waypoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Commit:
     highest token of each and rejects a commit with a lower one."""
     lease: LeaseProof | None = None
     """The lease that allows it, where one process owns everything; rejected once it was lost."""
+    observations: "Sequence[ObservationTail]" = ()
+    """What was judged, in order."""
+    waypoints: "Sequence[Waypoint]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +301,10 @@ class Store(StoreLeases, PictureRecords, Protocol):
 
         Events are deleted in the order of their arrival, and only when every sink is past them.
         """
+        ...
+
+    def prune_observations(self, before: float) -> int:
+        """Delete what was seen and stored before `before`; returns how many frames that were."""
         ...
 
     def newest_record(self) -> float | None:

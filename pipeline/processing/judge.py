@@ -10,6 +10,7 @@ from pipeline.core.events import Event, JsonValue
 from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
+from pipeline.core.observations import ObservedFrame, snapped
 from pipeline.core.rules import Observation, Verdict
 from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
@@ -94,9 +95,14 @@ class Judge:
         self._aspect: float | None = None
         self._tasks: dict[str, _TaskJudge] = {}
         self._followings: tuple[Following, ...] = ()
+        self._judged: Result | None = None
+        self._shown: Mapping[str, ShownTracks] = {}
 
     def judge(self, result: Result) -> Verdict:
         """The verdict on the camera's next result."""
+        # What is kept has as many decimals, and whoever judges it again must conclude the same.
+        result = self._judged = snapped(result)
+        self._shown = {}
         verdicts: list[Verdict] = []
         if result.last:
             # Of an end that could not be read only its place is known.
@@ -127,6 +133,7 @@ class Judge:
         followed: dict[str, ShownTracks] = {}
         for following in self._followings:
             followed |= following.see(result.captured_at, boxes, carried)
+        self._shown = followed
         for name, answer in answers.items():
             judge = self._tasks[name]
             seen = judge.observe(
@@ -153,6 +160,18 @@ class Judge:
             elif answer is not None:
                 judge.standing.failed()
         return carried
+
+    def observed(self) -> ObservedFrame | None:
+        """The last result as it was judged, with the tracks of its boxes."""
+        if self._judged is None:
+            return None
+        tracks: dict[str, tuple[int | None, ...]] = {}
+        for task, shown in self._shown.items():
+            answer = self._judged.answers[task]
+            if isinstance(answer, Boxes):
+                ids = {track.box: track.id for track in shown.tracks}
+                tracks[task] = tuple([ids.get(box) for box in answer.boxes_xyxy])
+        return ObservedFrame(self._judged, tracks)
 
     def unfinished(self) -> list[Bucket]:
         """What is known so far of minutes that are not over, to be stored with the state."""

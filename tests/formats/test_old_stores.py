@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.core.events import Event
 from pipeline.core.measures import Bucket
+from pipeline.core.observations import DECIMALS
 from pipeline.deployment.model import Deployment
 from pipeline.rules.coverage import COVERAGE
 from tests.formats import scene
@@ -23,13 +24,13 @@ def found(
 ) -> tuple[dict[str, Event], Mapping[tuple[str, int], Bucket]]:
     """Every event by its record id, and every minute with the values that are known.
 
-    The first release wrote nothing of a minute that was still running, and its events did not say
-    how much they stand on.
+    The first release wrote nothing of a minute that was still running, its events did not say how
+    much they stand on, and its boxes had more decimals than are judged by now.
     """
     store = made.store.build()
     try:
         events = {
-            stored.event.record_id: _without_coverage(stored.event)
+            stored.event.record_id: _comparable(stored.event)
             for stored in store.events_after(0, 100_000)
         }
         minutes = {
@@ -44,8 +45,12 @@ def found(
     return events, minutes
 
 
-def _without_coverage(event: Event) -> Event:
-    return replace(event, data={n: v for n, v in event.data.items() if n != COVERAGE})
+def _comparable(event: Event) -> Event:
+    event = replace(event, data={n: v for n, v in event.data.items() if n != COVERAGE})
+    if event.subject is None or event.subject.box is None:
+        return event
+    left, top, right, bottom = (round(value, DECIMALS) for value in event.subject.box)
+    return replace(event, subject=replace(event.subject, box=(left, top, right, bottom)))
 
 
 @pytest.fixture
