@@ -137,6 +137,7 @@ def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]
     tables: dict[SummaryTable, list[SummaryRow]] = {
         rule.table: [] for rule in all_rules() if rule.table is not None
     }
+    further: dict[SummaryTable, list[SummaryRow]] = {}
     for camera, config in deployment.cameras.items():
         for name, rule in config.rules.items():
             if rule.table is None:
@@ -146,7 +147,11 @@ def _measured(deployment: Deployment, history: History) -> Sequence[SummaryRows]
             if values is not None:
                 row = SummaryRow(camera, name, values, record.known_s, record.unfinished)
                 tables.setdefault(rule.table, []).append(row)
-    return [SummaryRows(table, rows) for table, rows in tables.items()]
+                for table in rule.further:
+                    own = set(table.columns) - set(rule.table.columns)
+                    if any(values.get(column.name) is not None for column in own):
+                        further.setdefault(table, []).append(row)
+    return [SummaryRows(table, rows) for table, rows in (*tables.items(), *further.items())]
 
 
 def _row_json(table: SummaryTable, row: SummaryRow) -> JsonValue:

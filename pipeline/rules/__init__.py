@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from pipeline.rules.dwell import DwellConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
+    from pipeline.rules.tailgating import TailgatingConfig
 
     RuleConfig: TypeAlias = (
-        LineCrossingConfig | OccupancyConfig | DwellConfig | CountConfig | ConditionConfig
+        LineCrossingConfig
+        | OccupancyConfig
+        | DwellConfig
+        | CountConfig
+        | ConditionConfig
+        | TailgatingConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -28,6 +34,7 @@ else:
         dwell="DwellConfig",
         count="CountConfig",
         condition="ConditionConfig",
+        tailgating="TailgatingConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

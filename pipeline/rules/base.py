@@ -72,6 +72,8 @@ class RuleBase(Config):
     """What its minute buckets hold."""
     table: ClassVar[SummaryTable | None] = None
     """The summary table that shows it; None for a rule that only has events."""
+    further: ClassVar[tuple[SummaryTable, ...]] = ()
+    """More tables of the summary, for rules that know numbers of theirs that `table` lacks."""
     manual: ClassVar[ManualCount | None] = None
     """What a manual count of it consists of; None where `evaluate` has nothing to compare."""
 
@@ -83,9 +85,13 @@ class RuleBase(Config):
         """Whether enough frames were answered to report what happens now."""
         return self.min_coverage is None or seen.coverage >= self.min_coverage
 
+    def recorded(self) -> tuple[Measure, ...]:
+        """Its measures, without those of what it is not told to do."""
+        return self.measures
+
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
         """The numbers of its row in the summary, by column; None for no row at all."""
-        return {m.column.name: m.of(record.minutes) for m in self.measures if m.column is not None}
+        return {m.column.name: m.of(record.minutes) for m in self.recorded() if m.column}
 
     def passage(self, event: "Event") -> Passage | None:
         """The line crossing that one of its events reports, for `render`; None for other events."""

@@ -93,11 +93,14 @@ class Gate:
         x, y = xy[0] - self._start[0], xy[1] - self._start[1]
         return (self._along[0] * y - self._along[1] * x) / self._length
 
+    def along(self, xy: Point) -> float:
+        """How far along the line a point is, in picture heights from its start."""
+        x, y = xy[0] - self._start[0], xy[1] - self._start[1]
+        return (x * self._along[0] + y * self._along[1]) / self._length
+
     def is_beside(self, xy: Point, reach: float = END_TOLERANCE) -> bool:
         """Whether a point is beside the segment, and not beyond its ends by more than `reach`."""
-        x, y = xy[0] - self._start[0], xy[1] - self._start[1]
-        along = (x * self._along[0] + y * self._along[1]) / self._length
-        return -reach <= along <= self._length + reach
+        return -reach <= self.along(xy) <= self._length + reach
 
     def side(self, xy: Point, noise: float, looks: float = 0.0, least: float = 0.0) -> int:
         """1 or -1 where the side of `xy` is sure, 0 elsewhere.

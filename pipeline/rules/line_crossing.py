@@ -1,10 +1,11 @@
 """Counts crossings of a directed line, in and out, at low frame rates and with changing ids."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.core.config import Config, all_left_out
+from pipeline.core.config import Config, Duration, all_left_out
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.tasks import Detect
 from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
@@ -12,10 +13,16 @@ from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, 
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
+    from pipeline.core.geometry import Line
     from pipeline.rules.at_work.line_crossing import LineCrossing
     from pipeline.rules.context import RuleContext
 
 _IN, _OUT = Column("in"), Column("out")
+_GROUPS_IN, _GROUPS_OUT = Column("groups_in", "groups in"), Column("groups_out", "groups out")
+_GROUPS = (
+    Measure("groups_in", "sum", "groups", _GROUPS_IN),
+    Measure("groups_out", "sum", "groups", _GROUPS_OUT),
+)
 
 
 class CrossingNames(Config):
@@ -54,12 +61,39 @@ class LineCrossingConfig(RuleBase):
         ),
     )
 
+    groups: bool = Field(
+        default=False,
+        description=(
+            "Count groups too, in figures of their own: those who cross close together are one "
+            "group. What counts people stays as it is."
+        ),
+    )
+    group_within: Duration = Field(
+        default=timedelta(seconds=2),
+        gt=timedelta(0),
+        le=timedelta(seconds=30),
+        description="A group has crossed within this time, from its first to its last.",
+    )
+    group_apart: float = Field(
+        default=1.5,
+        gt=0,
+        le=10,
+        description=(
+            "Who belongs to a group crosses no farther than this from another of it, in metres. "
+            "The measure is a body's height of 1.7 m."
+        ),
+    )
+
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("entered", "sum", "crossings", _IN),
         Measure("left", "sum", "crossings", _OUT),
+        *_GROUPS,
     )
     table: ClassVar[SummaryTable | None] = SummaryTable("footfall", "footfall", (_IN, _OUT))
+    further: ClassVar[tuple[SummaryTable, ...]] = (
+        SummaryTable("groups", "groups", (_IN, _OUT, _GROUPS_IN, _GROUPS_OUT)),
+    )
     manual: ClassVar[ManualCount | None] = ManualCount(
         "lines",
         "line",
@@ -73,6 +107,10 @@ class LineCrossingConfig(RuleBase):
         """The line."""
         return References(lines=(self.line,))
 
+    def recorded(self) -> tuple[Measure, ...]:
+        """Groups only where they are asked for."""
+        return self.measures if self.groups else tuple(m for m in self.measures if m not in _GROUPS)
+
     def passage(self, event: "Event") -> Passage | None:
         """Every one of its events is a crossing; those of an older rule of this name are not."""
         if event.type != self.type:
@@ -81,11 +119,15 @@ class LineCrossingConfig(RuleBase):
 
     def build(self, context: "RuleContext") -> "LineCrossing":
         """A running rule; raises ConfigError where the line is missing or has no length."""
-        line = context.line(self.line)
-        if line.start == line.end:
-            path = f"cameras.{context.camera}.lines.{self.line}"
-            raise ConfigError(
-                [Problem(path, "begins and ends at the same point; move one of them")]
-            )
+        at_line(self.line, context)
         rule: LineCrossing = self.at_work("LineCrossing", context)
         return rule
+
+
+def at_line(name: str, context: "RuleContext") -> "Line":
+    """The line of that name; raises ConfigError where it is missing or has no length."""
+    line = context.line(name)
+    if line.start == line.end:
+        path = f"cameras.{context.camera}.lines.{name}"
+        raise ConfigError([Problem(path, "begins and ends at the same point; move one of them")])
+    return line

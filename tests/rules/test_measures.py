@@ -60,7 +60,8 @@ def test_a_rule_says_what_fits_together(rule: type[RuleBase]) -> None:
     """Its measures have one name each, and what is shown or compared is a column of its table."""
     names = [measure.name for measure in rule.measures]
     assert len(set(names)) == len(names)
-    columns = rule.table.columns if rule.table is not None else ()
+    tables = (*([] if rule.table is None else [rule.table]), *rule.further)
+    columns = [column for table in tables for column in table.columns]
     shown = [measure.column for measure in rule.measures if measure.column is not None]
     compared = [number.column for number in rule.manual.numbers] if rule.manual else []
     assert set(shown) | set(compared) <= set(columns)
@@ -69,6 +70,7 @@ def test_a_rule_says_what_fits_together(rule: type[RuleBase]) -> None:
 def test_tables_of_the_same_name_are_the_same() -> None:
     """Else one would hide the other in the JSON."""
     tables = {rule.table for rule in all_rules() if rule.table is not None}
+    tables |= {table for rule in all_rules() for table in rule.further}
     assert len({table.name for table in tables}) == len(tables)
     sections = {rule.manual for rule in all_rules() if rule.manual is not None}
     assert len({manual.section for manual in sections}) == len(sections)

@@ -10,7 +10,7 @@ from pipeline.rules.line_crossing import LineCrossingConfig
 from pipeline.rules.minutes import Minutes
 from tests.rules.scene import ENGINE, FAILED, config, context, judged, numbers, seen
 
-COUNTS = LineCrossingConfig.measures
+COUNTS = LineCrossingConfig(of="people", line="across").recorded()
 
 
 def test_what_comes_too_late_lands_in_the_oldest_open_minute() -> None:

@@ -29,6 +29,8 @@ EVERY_S = 0.5
 RULES: dict[str, RuleBase] = {
     "crossing": config(type="line_crossing", line="across"),
     "crossing, cooled": config(type="line_crossing", line="across", cooldown="2s"),
+    "crossing, groups": config(type="line_crossing", line="across", groups=True, door=True),
+    "tailgating": config(type="tailgating", line="across", within="3s", cooldown="1s", door=True),
     "occupancy": config(
         type="occupancy", zone="left", more_than=1, for_="1s", gap="1s", update_every="1s"
     ),

@@ -31,6 +31,7 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "occupancy": ("zone", "zones", "crowd", "queue", "intrusion", "people", "presence"),
     "dwell": ("loitering", "waiting", "stay", "dwelling", "visit", "time_in_zone"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
+    "tailgating": ("piggybacking", "following", "tailgate", "badge"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
     "stdout": ("console", "terminal", "print", "screen", "stdio"),
     "webhook": (

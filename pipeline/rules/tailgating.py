@@ -1,0 +1,68 @@
+"""Two who go through one after the other where each should go alone, such as at a badge door."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pipeline.core.config import Duration
+from pipeline.core.tasks import Detect
+from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.line_crossing import at_line
+from pipeline.rules.measures import Column, Measure, SummaryTable
+
+if TYPE_CHECKING:
+    from pipeline.rules.at_work.tailgating import Tailgating
+    from pipeline.rules.context import RuleContext
+
+_PASSED, _FOLLOWED = Column("passed"), Column("followed")
+
+
+class TailgatingConfig(RuleBase):
+    """Who crosses a line too soon after somebody else, in the same direction: one event for each
+    who follows.
+    """
+
+    type: Literal["tailgating"] = "tailgating"
+    line: str = Field(description="The name of one of the camera's lines.")
+    within: Duration = Field(
+        default=timedelta(seconds=2),
+        gt=timedelta(0),
+        le=timedelta(minutes=1),
+        description="Who crosses within this time after somebody else has followed.",
+    )
+    direction: Literal["in", "out", "both"] = Field(
+        default="both",
+        description="The direction that is watched; looking from the line's start, right is `in`.",
+    )
+    margin: float = Field(
+        default=0.01,
+        gt=0,
+        le=0.25,
+        description="How far past the line a person must get, as for `line_crossing`.",
+    )
+    door: bool = Field(
+        default=False,
+        description=(
+            "For a line where the view ends, as for `line_crossing`: who appears there has come in."
+        ),
+    )
+
+    accepts: ClassVar[TaskTypes] = (Detect,)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("passed", "sum", "crossings", _PASSED),
+        Measure("followed", "sum", "crossings", _FOLLOWED),
+    )
+    table: ClassVar[SummaryTable | None] = SummaryTable(
+        "tailgating", "tailgating", (_PASSED, _FOLLOWED)
+    )
+
+    def references(self) -> References:
+        """The line."""
+        return References(lines=(self.line,))
+
+    def build(self, context: "RuleContext") -> "Tailgating":
+        """A running rule; raises ConfigError where the line is missing or has no length."""
+        at_line(self.line, context)
+        rule: Tailgating = self.at_work("Tailgating", context)
+        return rule
