@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline.core.one_of import one_of
 
 if TYPE_CHECKING:
+    from pipeline.rules.absence import AbsenceConfig
     from pipeline.rules.base import RuleBase
     from pipeline.rules.condition import ConditionConfig
     from pipeline.rules.count import CountConfig
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from pipeline.rules.occupancy import OccupancyConfig
 
     RuleConfig: TypeAlias = (
-        LineCrossingConfig | OccupancyConfig | DwellConfig | CountConfig | ConditionConfig
+        LineCrossingConfig
+        | OccupancyConfig
+        | DwellConfig
+        | CountConfig
+        | ConditionConfig
+        | AbsenceConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -28,6 +34,7 @@ else:
         dwell="DwellConfig",
         count="CountConfig",
         condition="ConditionConfig",
+        absence="AbsenceConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

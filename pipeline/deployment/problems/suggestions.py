@@ -30,6 +30,7 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "line_crossing": ("line", "lines", "crossing", "tripwire", "footfall", "counter", "counting"),
     "occupancy": ("zone", "zones", "crowd", "queue", "intrusion", "people", "presence"),
     "dwell": ("loitering", "waiting", "stay", "dwelling", "visit", "time_in_zone"),
+    "absence": ("absent", "empty", "nobody", "unattended", "unmanned", "away"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
     "stdout": ("console", "terminal", "print", "screen", "stdio"),
