@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.rules.dwell import DwellConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
+    from pipeline.rules.queue import QueueConfig
 
     RuleConfig: TypeAlias = (
         LineCrossingConfig
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         | CountConfig
         | ConditionConfig
         | AbsenceConfig
+        | QueueConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -35,6 +37,7 @@ else:
         count="CountConfig",
         condition="ConditionConfig",
         absence="AbsenceConfig",
+        queue="QueueConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

@@ -38,6 +38,9 @@ RULES: dict[str, RuleBase] = {
     "count": config(type="count", more_than=2, for_="1s", gap="1s", cooldown="2s"),
     "absence": config(type="absence", zone="left", for_="1s", gap="1s", cooldown="2s"),
     "absence, at once": config(type="absence", for_="0.1s"),
+    "queue": config(
+        type="queue", zone="left", served="till", more_than=1, longer_than="1s", cooldown="2s"
+    ),
     "condition": config(type="condition", is_="yes", for_="1s", gap="1s", cooldown="2s"),
 }
 QUICK = settings(
