@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline.core.one_of import one_of
 
 if TYPE_CHECKING:
+    from pipeline.rules.absence import AbsenceConfig
     from pipeline.rules.base import RuleBase
     from pipeline.rules.condition import ConditionConfig
     from pipeline.rules.count import CountConfig
     from pipeline.rules.dwell import DwellConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
+    from pipeline.rules.queue import QueueConfig
     from pipeline.rules.tailgating import TailgatingConfig
 
     RuleConfig: TypeAlias = (
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
         | CountConfig
         | ConditionConfig
         | TailgatingConfig
+        | AbsenceConfig
+        | QueueConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -35,6 +39,8 @@ else:
         count="CountConfig",
         condition="ConditionConfig",
         tailgating="TailgatingConfig",
+        absence="AbsenceConfig",
+        queue="QueueConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

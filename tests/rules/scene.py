@@ -21,6 +21,8 @@ FAILED = Failed(ENGINE, "out of memory")
 ACROSS = Line((0.2, 0.5), (0.8, 0.5))
 """Looking right, so that going down the picture is `in`."""
 LEFT_HALF = Polygon(((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
+TILL = Polygon(((0.5, 0.0), (0.8, 0.0), (0.8, 1.0), (0.5, 1.0)))
+"""Right of the left half, and not as wide as the right one."""
 HEIGHT = 0.2
 
 Place = tuple[float, float]
@@ -33,7 +35,7 @@ def context(every_s: float = 0.5, **more: Any) -> RuleContext:
         "rule": "rule",
         "label": "person",
         "lines": {"across": ACROSS},
-        "zones": {"left": LEFT_HALF},
+        "zones": {"left": LEFT_HALF, "till": TILL},
         "aspect": 1.0,
     }
     return RuleContext(every_s=every_s, **{**fields, **more})

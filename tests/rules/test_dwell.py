@@ -153,8 +153,8 @@ def test_a_new_run_ends_visits() -> None:
 @pytest.mark.parametrize("kind", ["dwell", "occupancy"])
 def test_a_missing_zone_is_named(kind: str) -> None:
     """Building without the zone says which there are."""
-    rule = config(type=kind, zone="till")
+    rule = config(type=kind, zone="desk")
 
-    assert rule.references().zones == ("till",)
-    with pytest.raises(ConfigError, match="there is no zone 'till'; known: left"):
+    assert rule.references().zones == ("desk",)
+    with pytest.raises(ConfigError, match="there is no zone 'desk'; known: left, till"):
         rule.build(context())

@@ -38,6 +38,11 @@ RULES: dict[str, RuleBase] = {
     "dwell": config(type="dwell", zone="left", longer_than="1s", gap="2s", cooldown="1s"),
     "visits": config(type="dwell", gap="0s"),
     "count": config(type="count", more_than=2, for_="1s", gap="1s", cooldown="2s"),
+    "absence": config(type="absence", zone="left", for_="1s", gap="1s", cooldown="2s"),
+    "absence, at once": config(type="absence", for_="0.1s"),
+    "queue": config(
+        type="queue", zone="left", served="till", more_than=1, longer_than="1s", cooldown="2s"
+    ),
     "condition": config(type="condition", is_="yes", for_="1s", gap="1s", cooldown="2s"),
 }
 QUICK = settings(
@@ -136,6 +141,7 @@ def test_events_and_minutes_make_sense(rule: RuleBase, frames: list[Observation]
         mean, most = (bucket.values.get(name) for name in ("mean", "maximum"))
         assert mean is None or most is None or mean <= most
         assert (bucket.values.get("entered") or 0) >= 0
+        assert 0 <= (bucket.values.get("empty") or 0) <= 1
 
 
 @QUICK

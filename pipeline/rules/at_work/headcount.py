@@ -1,0 +1,56 @@
+"""How many are in a zone or the picture now: tracks where the task is tracked, else detections."""
+
+from typing import Protocol
+
+from pipeline.core.answers import Failed, Number, Points, Text
+from pipeline.core.geometry import Polygon, bottom_centre
+from pipeline.core.rules import Observation
+from pipeline.rules.at_work.limits import Reading
+from pipeline.rules.context import RuleContext
+from pipeline.rules.presence import Hindsight, PresenceMemory, ZonePresence
+from pipeline.rules.zones import ZoneGround
+
+
+class HeadCountMemory(Protocol):
+    """The fields that a rule's state has for it."""
+
+    presence: PresenceMemory
+    tracked: bool
+    """There were tracks, or boxes of what does not count: without tracks a frame counts as empty,
+    whatever was detected."""
+    tracked_at: float | None
+    """When that was so for the first time; before it, detections were counted."""
+
+
+class HeadCount:
+    """Counts feet inside a zone: of tracks where the task is tracked, otherwise of detections."""
+
+    def __init__(self, context: RuleContext, zone: Polygon | None) -> None:
+        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self.presence = ZonePresence(context, zone)
+
+    def read(self, seen: Observation, memory: HeadCountMemory) -> Reading | None:
+        """How many there are in this frame; None where the answer does not tell."""
+        answer = seen.answer
+        if isinstance(answer, Failed | Text):
+            return None
+        if isinstance(answer, Number):
+            return Reading(answer.value, answer.saturated) if self._ground is None else None
+        if (seen.tracked or seen.tracks) and not memory.tracked:
+            memory.tracked, memory.tracked_at = True, seen.at
+        if memory.tracked:
+            self.presence.see(seen)
+            hindsight = self.presence.hindsight
+            if memory.tracked_at is not None:
+                hindsight = [
+                    Hindsight(max(known.since, memory.tracked_at), known.more)
+                    for known in hindsight
+                ]
+            return Reading(len(self.presence.inside()), answer.saturated, tuple(hindsight))
+        if isinstance(answer, Points):
+            places = list(answer.points_xy)
+        else:
+            places = [bottom_centre(box) for box in answer.boxes_xyxy]
+        if self._ground is not None:
+            places = [place for place in places if self._ground.contains(place)]
+        return Reading(len(places), answer.saturated)
