@@ -33,7 +33,7 @@ class Absence:
     def __init__(self, config: AbsenceConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         self._minutes = Minutes(context, config.measures)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)

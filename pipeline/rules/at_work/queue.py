@@ -82,7 +82,7 @@ class Queue:
     def __init__(self, config: QueueConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone)
+        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         terms = HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._holding = Holding(terms)
