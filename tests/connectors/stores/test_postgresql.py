@@ -19,6 +19,7 @@ from tests.connectors.stores.postgres import server_url
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.observations import ObservationContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 
@@ -94,6 +95,23 @@ class TestSpending(_Postgresql, SharedSpendingContract):
         """Another pool of connections to the same database."""
         self._stores.append(SqlStore(self.url))
         return self._stores[-1].spending
+
+
+class TestObservations(_Postgresql, ObservationContract):
+    """What was seen."""
+
+    noise = "'\\x0778'::bytea"
+
+    def opened(self, clock: Clock, *, read_only: bool = False) -> SqlStore:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock, read_only=read_only)
+
+    def execute(self, statement: str) -> None:
+        """By a connection of its own."""
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode())
 
 
 class TestHistory(_Postgresql, HistoryContract):
