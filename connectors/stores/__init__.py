@@ -4,13 +4,13 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.config import Config, Duration, PositiveDuration, parse_duration
 from pipeline.core.machine import Lack, missing_libraries, unwritable_file, unwritable_folder
 
 if TYPE_CHECKING:
@@ -42,6 +42,21 @@ def _can_be_a_database(path: Path) -> bool:
         return True
 
 
+def _zero(value: Any) -> Any:
+    """Nothing at all needs no unit."""
+    is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return "0s" if is_number and str(value).strip() in ("0", "0.0") else value
+
+
+class ObservationsConfig(Config):
+    """What was seen: boxes, tracks and answers of every picture, without the picture."""
+
+    keep: Annotated[Duration, BeforeValidator(_zero)] = Field(
+        default_factory=lambda: parse_duration("7d")
+    )
+    """How long it is kept, but never longer than the store's `keep`; 0 keeps nothing."""
+
+
 class StoreConfig(Config):
     """The database of events and counts: SQLite in one file, or PostgreSQL by its URL."""
 
@@ -51,6 +66,8 @@ class StoreConfig(Config):
     """How long events, counts and pictures are kept; events only go once every sink has them."""
     media: Path | None = None
     """Folder of the pictures; `moonwatch.media` beside the database unless given."""
+    observations: ObservationsConfig = Field(default_factory=ObservationsConfig)
+    """What is kept of what was seen, so that a line drawn today counts yesterday's people."""
 
     @field_validator("url")
     @classmethod

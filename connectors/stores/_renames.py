@@ -29,7 +29,22 @@ def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
         connection.execute(sa.delete(table).where(table.c.camera == old, twice))
         renamed = table.update().where(table.c.camera == old).values(camera=new)
         moved += connection.execute(renamed).rowcount
+    _rename_observations(connection, old, new)
     return moved
+
+
+def _rename_observations(connection: sa.Connection, old: str, new: str) -> None:
+    """What was seen holds no name of a camera; what both names have is told one after the other."""
+    seen, points = _schema.observations, _schema.waypoints
+    connection.execute(seen.update().where(seen.c.camera == old).values(camera=new))
+    other = points.alias()
+    same = sa.and_(
+        *(other.c[key] == points.c[key] for key in ("engine", "run", "ordinal")),
+        other.c.camera == new,
+    )
+    twice = sa.select(other.c.camera).where(same).exists()
+    connection.execute(sa.delete(points).where(points.c.camera == old, twice))
+    connection.execute(points.update().where(points.c.camera == old).values(camera=new))
 
 
 def _rename_events(connection: sa.Connection, old: str, new: str) -> int:

@@ -254,6 +254,38 @@ audits = sa.Table(
     sa.Column("kept_at", sa.Double, nullable=False),
     sa.Index("moonwatch_audits_by_rule", "camera", "rule"),
 )
+observations = sa.Table(
+    "moonwatch_observations",
+    _tables,
+    # In the order of judging. Blocks, and the tails of minutes that are not over.
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("engine", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("minute", sa.BigInteger, nullable=False),
+    sa.Column("tail", sa.Boolean, nullable=False),
+    sa.Column("frames", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+    sa.Index("moonwatch_observations_by_minute", "camera", "engine", "minute"),
+    # The few tails of a camera and engine are looked for every minute, among thousands of blocks.
+    sa.Index("moonwatch_observations_by_tail", "camera", "engine", "tail"),
+    # A run that is played again is looked for at every beginning of a run.
+    sa.Index("moonwatch_observations_by_run", "camera", "run"),
+    sqlite_autoincrement=True,
+)
+waypoints = sa.Table(
+    "moonwatch_waypoints",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("engine", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("ordinal", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    # JSON, compressed: most of it are names.
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -293,7 +325,8 @@ def prepare(
             f"versions 1 to {newest}; run the moonwatch that wrote it, or name another store"
         )
     for table in (
-        leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits
+        leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
+        observations, waypoints,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -15,6 +15,7 @@ from connectors.stores._accounts import SqlAccounts
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._observations import SqlObservations, keep_observations
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
@@ -43,7 +44,7 @@ _ROWS_AT_ONCE = 500
 _AHEAD_S = 86400.0
 
 
-class SqlStore(SqlPictures):
+class SqlStore(SqlPictures, SqlObservations):
     """Keeps what follows from results, and the outbox; usable from any thread.
 
     A StoreError leaves the store as it was, so whatever raised it can be called again. `history`
@@ -76,7 +77,7 @@ class SqlStore(SqlPictures):
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
-        if not any(parts):
+        if not any((*parts, commit.observations, commit.waypoints)):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
@@ -87,6 +88,7 @@ class SqlStore(SqlPictures):
             self._database.upsert(connection, _schema.buckets, buckets)
             self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
+            keep_observations(connection, self._database, commit, now)
         return new
 
     def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
@@ -335,6 +337,8 @@ class SqlStore(SqlPictures):
                 _schema.health,
                 _schema.pictures,
                 _schema.audits,
+                _schema.observations,
+                _schema.waypoints,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)

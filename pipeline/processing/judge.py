@@ -161,6 +161,11 @@ class Judge:
                 judge.standing.failed()
         return carried
 
+    @property
+    def last_at(self) -> float | None:
+        """When the last picture was captured that it knows of, UTC seconds."""
+        return self._last_at
+
     def observed(self) -> ObservedFrame | None:
         """The last result as it was judged, with the tracks of its boxes."""
         if self._judged is None:

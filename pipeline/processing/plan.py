@@ -86,3 +86,5 @@ class CameraPlan:
     """The troubles that are watched for. An ongoing one that is no longer watched is ended."""
     was: tuple[str, ...] = ()
     """Its earlier names, under which something may be stored."""
+    remembers: bool = False
+    """What is judged is stored as well, so that it can be judged again."""

@@ -28,6 +28,7 @@ from pipeline.processing.judge import Watcher
 from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
 from pipeline.processing.ordering import Sorted
 from pipeline.processing.plan import CameraPlan
+from pipeline.processing.remembering import Remembering, Seen
 from pipeline.processing.snapshots import Snapshots
 from pipeline.telemetry.metrics import Metrics
 
@@ -106,6 +107,7 @@ class _Pending:
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
     """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
     done: list[Delivered] = field(default_factory=list)
 
 
@@ -129,6 +131,7 @@ class Processor:
         self._stop = threading.Event()
         self._store_said = SaidOnce(logger, "store accepts events again")
         self._pending = _Pending()
+        self._remembering = Remembering()
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
         """Resume from the store's checkpoints; returns those whose run continues.
@@ -393,7 +396,14 @@ class Processor:
         )
 
     def _judge_one(self, camera: CameraLife, lane: JudgingLane, result: Result) -> None:
-        self._add(self._verdict(camera, lane, result), camera.plan.snapshots)
+        if camera.plan.remembers:
+            self._remembering.begin(lane.judge, result, self._pending.seen)
+        else:
+            self._remembering.stop(result)
+        verdict = self._verdict(camera, lane, result)
+        if camera.plan.remembers:
+            self._remembering.take(lane.judge, result, self._pending.seen)
+        self._add(verdict, camera.plan.snapshots)
         for rule, happenings in lane.judge.take_withheld().items():
             self._note_withheld(result.camera, rule, happenings)
         lane.judged = (result.run, result.ordinal, result.last)
@@ -517,6 +527,8 @@ class Processor:
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
             fences=self._context.fences,
+            observations=pending.seen.tails(),
+            waypoints=pending.seen.waypoints,
         )
 
     def _count_kept(self, pending: _Pending) -> None:

@@ -147,6 +147,7 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         is_recording=source.is_finite,
         watched=frozenset(ENDED_BY) - unwatched,
         was=camera.was,
+        remembers=bool(deployment.store.observations.keep),
     )
 
 

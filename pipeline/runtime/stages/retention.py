@@ -31,6 +31,7 @@ class _Deleted:
     events: int = 0
     pictures: int = 0
     bytes: int = 0
+    frames: int = 0
     left_alone: int = 0
 
 
@@ -47,6 +48,7 @@ class Retention:
         self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
     ) -> None:
         self._keep = deployment.store.keep
+        self._keep_seen = deployment.store.observations.keep
         self._timezone = deployment.site.timezone
         self._store = store
         self._media = media
@@ -72,6 +74,7 @@ class Retention:
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
         self._keep = deployment.store.keep
+        self._keep_seen = deployment.store.observations.keep
         self._timezone = deployment.site.timezone
 
     def look(self) -> None:
@@ -81,15 +84,22 @@ class Retention:
             return
         elapsed_s, self._looked_at, self._has_looked = now - self._looked_at, now, True
         try:
-            if self._keep is None:
+            if not self._keep_seen:
+                # Also what was kept until an edit, and whatever the clock says.
+                self._numbers.frames += self._store.prune_observations(float("inf"))
+            keeps = [keep for keep in (self._keep, self._keep_seen or None) if keep is not None]
+            if not keeps:
                 # Where all is kept, the mark is for the day on which that ends.
                 self._store.remember(AGED_UNTIL, self._clock.now())
                 return
-            keep_s = self._keep.total_seconds()
-            until = self._aged_until(keep_s, elapsed_s)
+            until = self._aged_until(keeps[0].total_seconds(), elapsed_s)
             if until is None:
                 return
-            self._prune(until - keep_s)
+            self._numbers.frames += self._store.prune_observations(
+                until - min(keeps).total_seconds()
+            )
+            if self._keep is not None:
+                self._prune(until - self._keep.total_seconds())
         except StoreError as error:  # the next hour tries again
             self._fail(f"what is older than `store.keep` cannot be deleted: {error}")
         self._say(now)
@@ -194,13 +204,16 @@ class Retention:
             return
         self._said_at, self._numbers = now, _Deleted()
         keep = format_duration(self._keep) if self._keep is not None else "was kept"
-        logger.info(
-            "forgot %s events and %s pictures (%s) older than %s",
-            _number(numbers.events),
-            _number(numbers.pictures),
-            _size(numbers.bytes),
-            keep,
-        )
+        if numbers.events or numbers.pictures or numbers.left_alone:
+            logger.info(
+                "forgot %s events and %s pictures (%s) older than %s",
+                _number(numbers.events),
+                _number(numbers.pictures),
+                _size(numbers.bytes),
+                keep,
+            )
+        if numbers.frames:
+            logger.info("forgot what was seen in %s frames", _number(numbers.frames))
         if numbers.left_alone:
             logger.warning(
                 "old pictures in %s that are not what moonwatch wrote any more: %s; they are left "

@@ -20,6 +20,7 @@ from tests.contracts.accounts import AccountsContract
 from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.observations import ObservationContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 
@@ -103,6 +104,23 @@ class TestAudits(_Postgresql, AuditsContract):
     def opened_audited(self, clock: Clock) -> SqlStore:
         """Another pool of connections to the same database."""
         return SqlStore(self.url, clock)
+
+
+class TestObservations(_Postgresql, ObservationContract):
+    """What was seen."""
+
+    noise = "'\\x0778'::bytea"
+
+    def opened(self, clock: Clock, *, read_only: bool = False) -> SqlStore:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock, read_only=read_only)
+
+    def execute(self, statement: str) -> None:
+        """By a connection of its own."""
+        import psycopg
+
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode())
 
 
 class TestHistory(_Postgresql, HistoryContract):

@@ -29,6 +29,7 @@ from tests.contracts.accounts import AccountsContract
 from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
+from tests.contracts.observations import ObservationContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
 
@@ -93,6 +94,22 @@ class TestAudits(_Sqlite, AuditsContract):
     def opened_audited(self, clock: Clock) -> SqlStore:
         """Another pool of connections to the same database."""
         return SqlStore(self.url, clock)
+
+
+class TestObservations(_Sqlite, ObservationContract):
+    """What was seen."""
+
+    noise = "x'0778'"
+
+    def opened(self, clock: Clock, *, read_only: bool = False) -> SqlStore:
+        """Another pool of connections to the same file."""
+        return SqlStore(self.url, clock, read_only=read_only)
+
+    def execute(self, statement: str) -> None:
+        """By a connection of its own."""
+        with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(statement)
+            connection.commit()
 
 
 class TestHistory(_Sqlite, HistoryContract):
