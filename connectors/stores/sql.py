@@ -337,7 +337,8 @@ class SqlStore(SqlPictures, SqlObservations):
                 _schema.health,
                 _schema.pictures,
                 _schema.audits,
-                *(_schema.observations, _schema.waypoints),
+                _schema.observations,
+                _schema.waypoints,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)

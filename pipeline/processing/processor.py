@@ -28,7 +28,7 @@ from pipeline.processing.judge import Watcher
 from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
 from pipeline.processing.ordering import Sorted
 from pipeline.processing.plan import CameraPlan
-from pipeline.processing.remembering import Remembering, Seen
+from pipeline.processing.remembering import JustJudged, Remembering
 from pipeline.processing.snapshots import Snapshots
 from pipeline.telemetry.metrics import Metrics
 
@@ -107,7 +107,7 @@ class _Pending:
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
     """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
-    seen: Seen = field(default_factory=Seen)
+    seen: JustJudged = field(default_factory=JustJudged)
     done: list[Delivered] = field(default_factory=list)
 
 

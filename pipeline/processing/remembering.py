@@ -50,7 +50,7 @@ class _Stretch:
 
 
 @dataclass(slots=True)
-class Seen:
+class JustJudged:
     """What was judged since the last commit."""
 
     stretches: list[_Stretch] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Remembering:
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], _Place] = {}
 
-    def begin(self, judge: Judge, result: Result, seen: Seen) -> None:
+    def begin(self, judge: Judge, result: Result, seen: JustJudged) -> None:
         """A judge is about to be shown a result: its state is kept where others may begin.
 
         That is once an hour, and where it resumes, begins anew, or its clock was set back.
@@ -106,7 +106,7 @@ class Remembering:
         """The results of its camera and engine are not remembered any more, or not yet."""
         self._places.pop((result.camera, result.engine), None)
 
-    def take(self, judge: Judge, result: Result, seen: Seen) -> None:
+    def take(self, judge: Judge, result: Result, seen: JustJudged) -> None:
         """A judge was shown a result; where it failed, another judge has taken its place."""
         key = (result.camera, result.engine)
         place = self._places.get(key)

@@ -11,6 +11,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.answers import Boxes
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
+from pipeline.core.events import JsonValue
 from pipeline.core.jobs import Result
 from pipeline.core.observations import (
     ObservationTail,
@@ -217,7 +218,7 @@ class ObservationContract(abc.ABC):
 
     def test_waypoints_come_back_by_time(self, store: SqlStore) -> None:
         """With their state as it was, and one for each place where a judge may begin."""
-        state = {"version": 2, "tasks": {"people": [1, 2.5, None, "ü"]}}
+        state: JsonValue = {"version": 2, "tasks": {"people": [1, 2.5, None, "ü"]}}
         points = [Waypoint("gate", "fast", "run-1", n, MINUTE + n * 0.1, state) for n in (3, 1)]
         store.commit(Commit(waypoints=points))
         assert store.waypoints("gate") == points[::-1]

@@ -11,6 +11,7 @@ from typing import Any
 
 from connectors.stores import StoreConfig
 from pipeline.core.events import event_to_json
+from pipeline.core.observations import ObservedFrame, frames_of
 from pipeline.core.store import EVER
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
@@ -136,6 +137,8 @@ class Found:
     ended: frozenset[tuple[str, str]]
     last: dict[tuple[str, str], int]
     """The last job judged of each lane."""
+    seen: list[ObservedFrame]
+    """What was judged, by camera and engine and in order."""
 
 
 def found(folder: Path, lanes: Sequence[tuple[str, str]] = ()) -> Found:
@@ -153,7 +156,13 @@ def found(folder: Path, lanes: Sequence[tuple[str, str]] = ()) -> Found:
         points = {lane: store.checkpoint(*lane) for lane in lanes}
         ended = frozenset(lane for lane, point in points.items() if point and point.ended)
         last = {lane: point.ordinal for lane, point in points.items() if point}
-        return Found(events, buckets, ended, last)
+        seen = [
+            frame
+            for one in store.observed()
+            for block in store.observations(one.camera, one.engine)
+            for frame in frames_of(block)
+        ]
+        return Found(events, buckets, ended, last, seen)
     finally:
         store.close()
 

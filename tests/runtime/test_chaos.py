@@ -2,7 +2,8 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from connectors.queues.redis import RedisConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.membership import partition_of
+from pipeline.core.observations import ObservedFrame
 from pipeline.testing import patience
 from tests.cli.test_run import moonwatch
 from tests.connectors.sinks.receiver import receiving
@@ -104,7 +106,13 @@ def test_killing_each_process_once_changes_nothing(
         assert all(seconds < 10 for seconds in fleet.stop().values())
     assert found(wild).events == found(calm).events
     assert found(wild).buckets == found(calm).buckets
+    assert len(found(calm).seen) > 2
+    assert _without_run(found(wild).seen) == _without_run(found(calm).seen)
     assert set(hook.accepted) == expected == set(found(calm).events)
+
+
+def _without_run(seen: Sequence[ObservedFrame]) -> list[ObservedFrame]:
+    return [replace(frame, result=replace(frame.result, run="")) for frame in seen]
 
 
 def moves_on(folder: Path, fleet: Fleet) -> None:

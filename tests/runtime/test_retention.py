@@ -7,6 +7,9 @@ import pytest
 
 from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
+from pipeline.core.jobs import Result
+from pipeline.core.observations import ObservationTail, ObservedFrame, Waypoint, tail
+from pipeline.core.store import Commit
 from pipeline.deployment.loader import parse
 from pipeline.runtime.stages.retention import Retention
 from pipeline.testing import ManualClock
@@ -49,3 +52,66 @@ def test_pictures_that_cannot_be_deleted_are_said_once(
     assert "cannot be deleted: old pictures in /media" in said[0]
     assert "is deleted again" in said[1]
     store.close()
+
+
+RESULT = Result("door", "run", "fast", 0, 0, 60.0, (640, 480), live=True)
+
+
+@pytest.mark.parametrize(
+    ("store", "left"),
+    [
+        ("keep: 30d", [3, 2, 0]),
+        ("keep: 1d", [1, 0, 0]),
+        ("keep: null", [3, 2, 0]),
+        ("keep: 30d, observations: {keep: 4d}", [2, 1, 0]),
+        ("keep: 1d, observations: {keep: 4d}", [1, 0, 0]),
+        ("keep: null, observations: {keep: 0}", [0, 0, 0]),
+    ],
+)
+def test_what_was_seen_is_kept_for_its_own_time(
+    tmp_path: Path, store: str, left: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seven days unless said otherwise, never longer than events, and not at all where it is off.
+
+    Of days 0, 3 and 6, as looked at on days 6, 8 and 16.
+    """
+    caplog.set_level(logging.INFO)
+    clock = ManualClock()
+    deployment = parse(TEXT.replace("FOLDER", str(tmp_path)).replace("keep: 1d", store)).deployment
+    kept, media = deployment.store.build(clock), deployment.store.build_media()
+    retention = Retention(deployment, kept, media, clock)
+    found: list[int] = []
+    for day in range(17):
+        if day in (0, 3, 6):
+            content = tail([ObservedFrame(RESULT)])
+            one = ObservationTail("door", "fast", "run", 60 * day, 1, content, ends=True)
+            kept.commit(Commit(observations=[one]))
+        retention.look()
+        if day in (6, 8, 16):
+            found.append(len(list(kept.observations("door"))))
+        clock.advance(86_400.0)
+    retention.close()
+    assert found == left
+    said = [line for line in caplog.messages if "forgot what was seen in" in line]
+    assert sum(int(line.split(" frames")[0].split()[-1]) for line in said) == 3
+    kept.close()
+
+
+def test_what_was_kept_before_it_was_switched_off_is_forgotten(tmp_path: Path) -> None:
+    """Within the hour: who switches it off wants it gone."""
+    clock = ManualClock()
+    deployment = parse(TEXT.replace("FOLDER", str(tmp_path))).deployment
+    kept, media = deployment.store.build(clock), deployment.store.build_media()
+    retention = Retention(deployment, kept, media, clock)
+    content = tail([ObservedFrame(RESULT)])
+    one = ObservationTail("door", "fast", "run", 60, 1, content, begins=True)
+    point = Waypoint("door", "fast", "run", 0, 60.0, None)
+    kept.commit(Commit(observations=[one], waypoints=[point]))
+    retention.look()
+    assert len(list(kept.observations("door"))) == 1
+    off = TEXT.replace("FOLDER", str(tmp_path)).replace("1d", "1d, observations: {keep: 0}")
+    retention.update(parse(off).deployment)
+    clock.advance(3601.0)
+    retention.look()
+    assert (list(kept.observations("door")), list(kept.waypoints("door"))) == ([], [])
+    kept.close()

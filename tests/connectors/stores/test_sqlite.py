@@ -168,7 +168,7 @@ def full_disk() -> Iterator[None]:
     """SQLite files opened meanwhile cannot grow beyond a few pages."""
 
     def limit(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA max_page_count=60").close()
+        connection.execute("PRAGMA max_page_count=120").close()
 
     event.listen(Pool, "connect", limit)
     yield
