@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.rules.base import RuleBase
     from pipeline.rules.condition import ConditionConfig
     from pipeline.rules.count import CountConfig
+    from pipeline.rules.crowding import CrowdingConfig
     from pipeline.rules.dwell import DwellConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         | TailgatingConfig
         | AbsenceConfig
         | QueueConfig
+        | CrowdingConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -41,6 +43,7 @@ else:
         tailgating="TailgatingConfig",
         absence="AbsenceConfig",
         queue="QueueConfig",
+        crowding="CrowdingConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

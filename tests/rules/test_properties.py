@@ -43,6 +43,7 @@ RULES: dict[str, RuleBase] = {
     "queue": config(
         type="queue", zone="left", served="till", more_than=1, longer_than="1s", cooldown="2s"
     ),
+    "crowding": config(type="crowding", more_than=1, for_="1s", gap="1s", update_every="1s"),
     "condition": config(type="condition", is_="yes", for_="1s", gap="1s", cooldown="2s"),
 }
 QUICK = settings(

@@ -32,6 +32,7 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "dwell": ("loitering", "waiting", "stay", "dwelling", "visit", "time_in_zone"),
     "absence": ("absent", "empty", "nobody", "unattended", "unmanned", "away"),
     "queue": ("line_length", "checkout", "waiting_line", "queueing", "queuing", "wait"),
+    "crowding": ("crowd", "gathering", "group", "density", "cluster"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
     "tailgating": ("piggybacking", "following", "tailgate", "badge"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
