@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.rules.occupancy import OccupancyConfig
     from pipeline.rules.queue import QueueConfig
     from pipeline.rules.tailgating import TailgatingConfig
+    from pipeline.rules.wrong_way import WrongWayConfig
 
     RuleConfig: TypeAlias = (
         LineCrossingConfig
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         | AbsenceConfig
         | QueueConfig
         | CrowdingConfig
+        | WrongWayConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -44,6 +46,7 @@ else:
         absence="AbsenceConfig",
         queue="QueueConfig",
         crowding="CrowdingConfig",
+        wrong_way="WrongWayConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

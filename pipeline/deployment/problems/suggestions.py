@@ -33,6 +33,7 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "absence": ("absent", "empty", "nobody", "unattended", "unmanned", "away"),
     "queue": ("line_length", "checkout", "waiting_line", "queueing", "queuing", "wait"),
     "crowding": ("crowd", "gathering", "group", "density", "cluster"),
+    "wrong_way": ("direction", "one_way", "wrong_direction", "reverse", "against"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
     "tailgating": ("piggybacking", "following", "tailgate", "badge"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
