@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.rules.count import CountConfig
     from pipeline.rules.crowding import CrowdingConfig
     from pipeline.rules.dwell import DwellConfig
+    from pipeline.rules.heat_map import HeatMapConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
     from pipeline.rules.queue import QueueConfig
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         | QueueConfig
         | CrowdingConfig
         | WrongWayConfig
+        | HeatMapConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -47,6 +49,7 @@ else:
         queue="QueueConfig",
         crowding="CrowdingConfig",
         wrong_way="WrongWayConfig",
+        heat_map="HeatMapConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

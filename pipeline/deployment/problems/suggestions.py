@@ -34,6 +34,7 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "queue": ("line_length", "checkout", "waiting_line", "queueing", "queuing", "wait"),
     "crowding": ("crowd", "gathering", "group", "density", "cluster"),
     "wrong_way": ("direction", "one_way", "wrong_direction", "reverse", "against"),
+    "heat_map": ("heatmap", "heat", "footprint", "paths", "dwell_map"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
     "tailgating": ("piggybacking", "following", "tailgate", "badge"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
