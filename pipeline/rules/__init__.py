@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.rules.heat_map import HeatMapConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
-    from pipeline.rules.queue import QueueConfig
+    from pipeline.rules.queue import QueueRuleConfig
     from pipeline.rules.tailgating import TailgatingConfig
     from pipeline.rules.wrong_way import WrongWayConfig
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         | ConditionConfig
         | TailgatingConfig
         | AbsenceConfig
-        | QueueConfig
+        | QueueRuleConfig
         | CrowdingConfig
         | WrongWayConfig
         | HeatMapConfig
@@ -46,7 +46,7 @@ else:
         condition="ConditionConfig",
         tailgating="TailgatingConfig",
         absence="AbsenceConfig",
-        queue="QueueConfig",
+        queue="QueueRuleConfig",
         crowding="CrowdingConfig",
         wrong_way="WrongWayConfig",
         heat_map="HeatMapConfig",

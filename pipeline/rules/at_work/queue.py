@@ -24,7 +24,7 @@ from pipeline.rules.holding import (
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
-from pipeline.rules.queue import QueueConfig, wait_measure
+from pipeline.rules.queue import QueueRuleConfig, wait_measure
 from pipeline.rules.schedule import Schedule
 
 Outcome = Literal["served", "abandoned", "censored"]
@@ -76,10 +76,10 @@ class _QueueState:
     withheld: int = 0
 
 
-class Queue:
+class QueueRule:
     """Follows everybody from joining to being served; what a gap in sight hides is not guessed."""
 
-    def __init__(self, config: QueueConfig, context: RuleContext) -> None:
+    def __init__(self, config: QueueRuleConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
         self._schedule = Schedule(config.schedule, context.timezone, context.hours)
