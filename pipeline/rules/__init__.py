@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from pipeline.rules.base import RuleBase
     from pipeline.rules.condition import ConditionConfig
     from pipeline.rules.count import CountConfig
+    from pipeline.rules.crowding import CrowdingConfig
     from pipeline.rules.dwell import DwellConfig
+    from pipeline.rules.heat_map import HeatMapConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
-    from pipeline.rules.queue import QueueConfig
+    from pipeline.rules.queue import QueueRuleConfig
     from pipeline.rules.tailgating import TailgatingConfig
+    from pipeline.rules.wrong_way import WrongWayConfig
 
     RuleConfig: TypeAlias = (
         LineCrossingConfig
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
         | ConditionConfig
         | TailgatingConfig
         | AbsenceConfig
-        | QueueConfig
+        | QueueRuleConfig
+        | CrowdingConfig
+        | WrongWayConfig
+        | HeatMapConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -40,7 +46,10 @@ else:
         condition="ConditionConfig",
         tailgating="TailgatingConfig",
         absence="AbsenceConfig",
-        queue="QueueConfig",
+        queue="QueueRuleConfig",
+        crowding="CrowdingConfig",
+        wrong_way="WrongWayConfig",
+        heat_map="HeatMapConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

@@ -17,14 +17,11 @@ LEVEL = (
 )
 
 
-class LimitFields(RuleBase):
-    """Fields of rules that compare a number with a limit."""
+class MoreThanFields(RuleBase):
+    """Fields of rules for which a number can be too large for too long."""
 
     more_than: int | None = Field(
         default=None, ge=0, description="An event starts when there are more than this."
-    )
-    fewer_than: int | None = Field(
-        default=None, ge=1, description="An event starts when there are fewer than this."
     )
     for_: Duration = Field(
         default=timedelta(0),
@@ -38,6 +35,30 @@ class LimitFields(RuleBase):
     )
 
     measures: ClassVar[tuple[Measure, ...]] = LEVEL
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether there are events at all, or only minutes."""
+        return self.more_than is not None
+
+    def limit(self) -> tuple[str, int | None]:
+        """The name of the field that holds the limit, and the limit."""
+        return "more_than", self.more_than
+
+    def breaks_limit(self, number: int, at_least: bool) -> bool | None:
+        """Whether a number is beyond the limit; None where `at_least` leaves that open."""
+        if self.more_than is None:
+            return False
+        return True if number > self.more_than else None if at_least else False
+
+
+class LimitFields(MoreThanFields):
+    """Fields of rules that compare a number with a limit on either side."""
+
+    fewer_than: int | None = Field(
+        default=None, ge=1, description="An event starts when there are fewer than this."
+    )
+
     table: ClassVar[SummaryTable | None] = SummaryTable("occupancy", "occupancy", (MEAN, MOST))
 
     @model_validator(mode="after")
@@ -53,10 +74,12 @@ class LimitFields(RuleBase):
         """Whether there are events at all, or only minutes."""
         return self.more_than is not None or self.fewer_than is not None
 
+    def limit(self) -> tuple[str, int | None]:
+        """The name of the field that holds the limit, and the limit."""
+        return super().limit() if self.fewer_than is None else ("fewer_than", self.fewer_than)
+
     def breaks_limit(self, number: int, at_least: bool) -> bool | None:
         """Whether a number is beyond the limit; None where `at_least` leaves that open."""
-        if self.more_than is not None:
-            return True if number > self.more_than else None if at_least else False
         if self.fewer_than is not None:
             return False if number >= self.fewer_than else None if at_least else True
-        return False
+        return super().breaks_limit(number, at_least)

@@ -76,11 +76,13 @@ class Minutes:
     sampled level.
     """
 
-    def __init__(self, context: RuleContext, measures: Sequence[Measure]) -> None:
+    def __init__(self, context: RuleContext, measures: Sequence[Measure], beside: str = "") -> None:
+        """`beside` is how the names of further counts begin, which a minute holds where not 0."""
         self.memory = MinutesMemory()
         self._camera = context.camera
         self._rule = context.rule
         self._measures = tuple(measures)
+        self._beside = beside
         self._reach_s = max(STANDS_FOR * context.every_s, LEAST_REACH_S)
 
     def sample(self, at: float, level: float | None = 0) -> None:
@@ -208,9 +210,18 @@ class Minutes:
             minute=start,
             samples=minute.samples,
             coverage=min(1.0, round(minute.covered_s / BUCKET_S, 6)),
-            values={measure.name: _value(measure, minute) for measure in self._measures},
+            values={
+                **{measure.name: _value(measure, minute) for measure in self._measures},
+                **self._counts_beside(minute),
+            },
             unfinished=unfinished,
         )
+
+    def _counts_beside(self, minute: Minute) -> dict[str, float]:
+        if not self._beside:
+            return {}
+        counts = sorted(minute.counts.items())
+        return {name: round(n, 3) for name, n in counts if n and name.startswith(self._beside)}
 
 
 def _value(measure: Measure, minute: Minute) -> float | None:

@@ -13,7 +13,7 @@ from pipeline.rules.base import References, RuleBase, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 
 if TYPE_CHECKING:
-    from pipeline.rules.at_work.queue import Queue
+    from pipeline.rules.at_work.queue import QueueRule
     from pipeline.rules.context import RuleContext
     from pipeline.rules.record import RuleRecord
 
@@ -49,7 +49,7 @@ def median_wait(counts: Sequence[float]) -> float | None:
 _WAITS = tuple(wait_measure(least) for least in WAITS_S)
 
 
-class QueueConfig(RuleBase):
+class QueueRuleConfig(RuleBase):
     """People who wait in one zone until they are served in another, or give up."""
 
     type: Literal["queue"] = "queue"
@@ -124,7 +124,7 @@ class QueueConfig(RuleBase):
         shown[_MEDIAN.name] = median_wait([known[name] or 0 for name in _WAITS])
         return shown
 
-    def build(self, context: "RuleContext") -> "Queue":
+    def build(self, context: "RuleContext") -> "QueueRule":
         """A running rule; raises ConfigError where a zone is missing."""
-        rule: Queue = self.at_work("Queue", context)
+        rule: QueueRule = self.at_work("QueueRule", context)
         return rule

@@ -43,6 +43,10 @@ RULES: dict[str, RuleBase] = {
     "queue": config(
         type="queue", zone="left", served="till", more_than=1, longer_than="1s", cooldown="2s"
     ),
+    "crowding": config(type="crowding", more_than=1, for_="1s", gap="1s", update_every="1s"),
+    "wrong way": config(type="wrong_way", zone="left", along="across", distance=0.5),
+    "wrong way over a line": config(type="wrong_way", line="across", wrong="in", cooldown="2s"),
+    "heat map": config(type="heat_map", zone="left", columns=8),
     "condition": config(type="condition", is_="yes", for_="1s", gap="1s", cooldown="2s"),
 }
 QUICK = settings(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.core.errors import ConfigError
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Observation, Rule
-from pipeline.rules.queue import QueueConfig, median_wait, wait_measure
+from pipeline.rules.queue import QueueRuleConfig, median_wait, wait_measure
 from tests.rules.scene import (
     FAILED,
     Place,
@@ -37,7 +37,7 @@ def sums(buckets: tuple[Bucket, ...]) -> dict[str, float]:
     """What the minutes add up to, without what is 0."""
     kept = {bucket.minute: bucket for bucket in buckets}
     found: dict[str, float] = {}
-    for measure in QueueConfig.measures:
+    for measure in QueueRuleConfig.measures:
         total = measure.of(list(kept.values()))
         if measure.over_time == "sum" and total:
             found[measure.name] = total
@@ -275,7 +275,9 @@ def test_an_edit_keeps_the_minute() -> None:
 )
 def test_the_median_of_counted_waits(waits: list[float], median: float | None) -> None:
     """Within the span that holds it, in proportion."""
-    names = [m.name for m in QueueConfig.measures if m.name.startswith("wait_") and "er_" in m.name]
+    names = [
+        m.name for m in QueueRuleConfig.measures if m.name.startswith("wait_") and "er_" in m.name
+    ]
     counts = [sum(wait_measure(wait) == name for wait in waits) for name in names]
 
     assert len(names) == 13

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
-from pipeline.rules.limits import LEVEL, LimitFields
+from pipeline.rules.limits import MoreThanFields
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import Hindsight
 from pipeline.rules.schedule import Schedule
@@ -22,6 +23,8 @@ class Reading:
     at_least: bool = False
     hindsight: tuple[Hindsight, ...] = ()
     """What the readings before it did not know."""
+    box: Box | None = None
+    """Around those who make the number, where it is not about the whole zone."""
 
 
 @dataclass(slots=True)
@@ -38,20 +41,22 @@ class LimitMemory:
     """The extreme of the last event."""
     told_at: float = 0.0
     updates: int = 0
+    box: Box | None = None
+    """Around those who made the extreme."""
 
 
 class Limit:
     """What the rule does once its number is known: minutes, and a happening with updates."""
 
     def __init__(
-        self, config: LimitFields, context: RuleContext, kind: str, zone: str | None = None
+        self, config: MoreThanFields, context: RuleContext, kind: str, zone: str | None = None
     ) -> None:
         self._config = config
         self._context = context
         self._zone = zone
         self._type = kind
         self._schedule = Schedule(config.schedule, context.timezone, context.hours)
-        self._minutes = Minutes(context, LEVEL)
+        self._minutes = Minutes(context, config.measures)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         )
@@ -104,6 +109,8 @@ class Limit:
             memory.extreme = None
         if breaks and self._holding.since is not None:
             self._go_farther()
+            if reading is not None and memory.extreme == reading.number:
+                memory.box = reading.box
         for change in changes:
             if isinstance(change, Started):
                 yield self._event(seen.at, change, seen)
@@ -115,7 +122,7 @@ class Limit:
     def _go_farther(self) -> None:
         memory = self.memory
         known = memory.number if memory.extreme is None else memory.extreme
-        farther = max if self._config.more_than is not None else min
+        farther = max if self._config.limit()[0] == "more_than" else min
         memory.extreme = farther(known, memory.number)
 
     def _is_news(self, at: float) -> bool:
@@ -151,12 +158,12 @@ class Limit:
     ) -> Event:
         memory, context, config = self.memory, self._context, self._config
         memory.told, memory.told_at = memory.extreme, at
-        limit = "more_than" if config.more_than is not None else "fewer_than"
+        name, limit = config.limit()
         data: dict[str, JsonValue] = {} if self._zone is None else {"zone": self._zone}
         data |= {
             "count": memory.number,
             "extreme": memory.extreme,
-            limit: config.more_than if config.more_than is not None else config.fewer_than,
+            name: limit,
             "since": timestamp(since),
             **more,
         }
@@ -167,7 +174,7 @@ class Limit:
             camera=context.camera,
             rule=context.rule,
             at=at,
-            subject=None if context.label is None else Subject(context.label),
+            subject=None if context.label is None else Subject(context.label, box=memory.box),
             data=data,
             update=memory.updates if phase == "update" else 0,
             seq=None if seen is None else seen.seq,

@@ -24,14 +24,14 @@ from pipeline.rules.holding import (
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
-from pipeline.rules.queue import QueueConfig, wait_measure
+from pipeline.rules.queue import QueueRuleConfig, wait_measure
 from pipeline.rules.schedule import Schedule
 
 Outcome = Literal["served", "abandoned", "censored"]
 
 
 @dataclass(slots=True)
-class Waiting:
+class QueueVisit:
     """One visitor's time in the queue."""
 
     track: int
@@ -61,7 +61,7 @@ class _QueueState:
     holding: HoldingMemory
     queue: PresenceMemory
     till: PresenceMemory
-    waiting: dict[int, Waiting] = field(default_factory=dict)
+    waiting: dict[int, QueueVisit] = field(default_factory=dict)
     """By the track's current id."""
     run: str = ""
     known_at: float | None = None
@@ -76,10 +76,10 @@ class _QueueState:
     withheld: int = 0
 
 
-class Queue:
+class QueueRule:
     """Follows everybody from joining to being served; what a gap in sight hides is not guessed."""
 
-    def __init__(self, config: QueueConfig, context: RuleContext) -> None:
+    def __init__(self, config: QueueRuleConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
         self._schedule = Schedule(config.schedule, context.timezone, context.hours)
@@ -183,7 +183,7 @@ class Queue:
             body = self._queue.memory.bodies.get(id_)
             one.gone = one.gone or (body is not None and body.left)
 
-    def _is_over(self, one: Waiting, at: float, known: bool = True) -> bool:
+    def _is_over(self, one: QueueVisit, at: float, known: bool = True) -> bool:
         patience_s = self._terms.gap_s if one.outside else self._queue.memory.patience_s
         if not known:
             patience_s = max(patience_s, self._terms.unknown_s)
@@ -211,7 +211,7 @@ class Queue:
             if track.id in memory.waiting or not stay.inside or self._till.stay(track.id).inside:
                 continue
             since = track.steps[0].at if stay.since is None else stay.since
-            memory.waiting[track.id] = Waiting(
+            memory.waiting[track.id] = QueueVisit(
                 track=track.id,
                 label=track.label,
                 since=since,
@@ -302,7 +302,7 @@ class Queue:
 
     def _wait_event(
         self,
-        one: Waiting,
+        one: QueueVisit,
         at: float,
         phase: Phase,
         more: dict[str, JsonValue],
