@@ -193,14 +193,18 @@ def _no_file(place: str) -> str:
 
 
 def ask(
-    engine: Engine, shots: Iterable[Shot], tasks: Sequence[Task], deadline_s: float
+    engine: Engine,
+    shots: Iterable[Shot],
+    tasks: Sequence[Task],
+    deadline_s: float,
+    ahead: int = _AHEAD,
 ) -> Iterator[AnsweredShot]:
-    """Answers about pictures, in their order; raises what they raise."""
+    """Answers about pictures, in their order, `ahead` at a time; raises what they raise."""
     asked: deque[tuple[float, Ticket]] = deque()
     for shot in shots:
         ticket = engine.submit(EngineRequest(shot.pixels, tasks, deadline_s))
         asked.append((shot.at_s, ticket))
-        if len(asked) == _AHEAD:
+        if len(asked) >= ahead:
             yield _reply(*asked.popleft())
     while asked:
         yield _reply(*asked.popleft())
