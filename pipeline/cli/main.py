@@ -34,6 +34,7 @@ COMMANDS = (
     "reload",
     "status",
     "doctor",
+    "snapshot",
     "dead-letters",
     "undelivered",
     "evaluate",

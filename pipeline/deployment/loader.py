@@ -97,12 +97,49 @@ def parse(
 ) -> Loaded:
     """Like `read`, from text instead of a file; includes are relative to `file`."""
     files = [] if file is None else [file]
+    draft, problems, unresolved = _drafted(text, overrides, environment, files)
+    if problems or draft.model is None:
+        raise ConfigError(_in_order(problems))
+    warnings = _in_order(_checked(draft, unresolved, advice.warnings))
+    tree, deployment = _with_engines(draft.root, draft.model)
+    return Loaded(deployment, tree, tuple(warnings), tuple(dict.fromkeys(files)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableParts:
+    """What could be read of a file with mistakes, for commands that show it."""
+
+    deployment: Deployment
+    problems: tuple[Problem, ...]
+    """All mistakes in it."""
+    broken: frozenset[Path]
+    """The parts that were left out, or replaced by something that passes."""
+
+
+def read_parts(path: FilePath | str, overrides: Sequence[str] = ()) -> ReadableParts:
+    """As much of a deployment as can be read; raises ConfigError if that is nothing."""
+    draft, problems, _ = _drafted(read_text(FilePath(path)), overrides, None, [FilePath(path)])
+    if draft.model is None:
+        raise ConfigError(_in_order(problems))
+    return ReadableParts(draft.model, tuple(_in_order(problems)), draft.broken)
+
+
+def _drafted(
+    text: str,
+    overrides: Sequence[str],
+    environment: Mapping[str, str] | None,
+    files: list[FilePath],
+) -> tuple[Draft[Deployment], list[Problem], set[Path]]:
+    """What can be read, every mistake, and what is unknown because a variable has no value.
+
+    `files` begins with the file itself, if it is one; those that it includes are added.
+    """
     environment = os.environ if environment is None else environment
     root, problems = _document(text)
     # What is included must be known before the rest can be set.
     root, found = apply_overrides(root, [o for o in overrides if _sets_include(o)])
     problems += found
-    root, unincluded = merge_includes(root, file, environment, files)
+    root, unincluded = merge_includes(root, files[0] if files else None, environment, files)
     problems += unincluded
     root, found = apply_overrides(root, [o for o in overrides if not _sets_include(o)])
     problems += found
@@ -121,11 +158,7 @@ def parse(
     ]
     if not any(problem.path == "" or problem.path.startswith(INCLUDE) for problem in unincluded):
         problems += _checked(draft, unresolved, references.problems)
-    if problems or draft.model is None:
-        raise ConfigError(_in_order(problems))
-    warnings = _in_order(_checked(draft, unresolved, advice.warnings))
-    tree, deployment = _with_engines(draft.root, draft.model)
-    return Loaded(deployment, tree, tuple(warnings), tuple(dict.fromkeys(files)))
+    return draft, problems, set(unresolved)
 
 
 def missing_here(loaded: Loaded, *, only_fatal: bool = False) -> list[Problem]:

@@ -97,6 +97,10 @@ class RuleBase(Config):
         """The line crossing that one of its events reports, for `render`; None for other events."""
         return None
 
+    def called_in(self) -> str | None:
+        """What its events call a crossing to the right-hand side of its line; None for others."""
+        return None
+
     def problem_with(self, task: Task) -> str | None:
         """Why the rule cannot judge a task's answers and what to do about it; None when it can."""
         if isinstance(task, self.accepts):

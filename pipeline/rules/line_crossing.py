@@ -117,6 +117,10 @@ class LineCrossingConfig(RuleBase):
             return None
         return Passage(self.line, str(event.data.get("direction")))
 
+    def called_in(self) -> str | None:
+        """As the file says."""
+        return self.names.in_
+
     def build(self, context: "RuleContext") -> "LineCrossing":
         """A running rule; raises ConfigError where the line is missing or has no length."""
         at_line(self.line, context)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from connectors.sources.file import FileConfig
 from connectors.sources.http import HttpConfig
 from connectors.sources.live.reader import LiveSource
+from connectors.sources.recordings.source import FileSource
 from connectors.sources.rtsp import RtspConfig
 from connectors.sources.webcam import WebcamConfig
 from pipeline.core.address import masked
@@ -158,14 +159,15 @@ def _seen_by(cameras: Sequence[LiveSource]) -> Pixels:
     """What the camera sees now, by the first way that works; raises SourceError."""
     for camera in cameras[:-1]:
         try:
-            return _one_picture(camera)
+            return one_picture(camera)
         except SourceError as error:
             if error.reason is not SourceFailure.UNSUPPORTED:
                 raise
-    return _one_picture(cameras[-1])
+    return one_picture(cameras[-1])
 
 
-def _one_picture(camera: LiveSource) -> Pixels:
+def one_picture(camera: LiveSource | FileSource) -> Pixels:
+    """What a camera sees now, within a deadline; raises SourceError."""
     # Data may arrive for ever without a picture in them.
     late = threading.Timer(_ONE_PICTURE_S, camera.close)
     late.daemon = True
@@ -174,7 +176,8 @@ def _one_picture(camera: LiveSource) -> Pixels:
         camera.open(Need())
         for picture in camera.pictures():
             return picture.rgb()
-        message = camera.waiting_for or f"the camera sent no picture in {_ONE_PICTURE_S:g} s"
+        waiting_for = camera.waiting_for if isinstance(camera, LiveSource) else None
+        message = waiting_for or f"the camera sent no picture in {_ONE_PICTURE_S:g} s"
         raise SourceError(SourceFailure.TIMEOUT, message)
     finally:
         late.cancel()
@@ -190,14 +193,18 @@ def _no_file(place: str) -> str:
 
 
 def ask(
-    engine: Engine, shots: Iterable[Shot], tasks: Sequence[Task], deadline_s: float
+    engine: Engine,
+    shots: Iterable[Shot],
+    tasks: Sequence[Task],
+    deadline_s: float,
+    ahead: int = _AHEAD,
 ) -> Iterator[AnsweredShot]:
-    """Answers about pictures, in their order; raises what they raise."""
+    """Answers about pictures, in their order, `ahead` at a time; raises what they raise."""
     asked: deque[tuple[float, Ticket]] = deque()
     for shot in shots:
         ticket = engine.submit(EngineRequest(shot.pixels, tasks, deadline_s))
         asked.append((shot.at_s, ticket))
-        if len(asked) == _AHEAD:
+        if len(asked) >= ahead:
             yield _reply(*asked.popleft())
     while asked:
         yield _reply(*asked.popleft())

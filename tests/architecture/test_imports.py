@@ -65,9 +65,11 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.render": (
         "pipeline.core",
+        "pipeline.sampling.masks",
         "pipeline.processing",
         "pipeline.rules",
         "pipeline.deployment",
+        "pipeline.runtime",
         "pipeline.insight",
         "connectors",
     ),

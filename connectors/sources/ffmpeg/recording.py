@@ -62,6 +62,7 @@ _SOUND_BEFORE_S = 3600.0
 # An index behind all pictures and sound is not larger than this.
 _INDEX_SHARE = 0.05
 _INDEX_BYTES = 1024
+_SEEK_EARLIER_S = 1.0
 # A file changed this short a time ago may still be in the making.
 _JUST_NOW_S = 60.0
 
@@ -157,6 +158,22 @@ class Recording:
     def decoder(self, need: Need, timeline: FileTimeline, lost: Counter[str]) -> Decoder:
         """What decodes it, at the times of `timeline`."""
         return Decoder(self.stream, need, timeline.at, lost, is_from_beginning=True)
+
+    def seek(self, offset_s: float) -> None:
+        """Go on from the last key frame before `offset_s` seconds of it, where the file allows it.
+
+        Where it does not, and where its packets have no timestamps that count, it goes on from its
+        beginning.
+        """
+        ticks = self.stream.time_base
+        if not self.is_dated or not ticks or offset_s <= _SEEK_EARLIER_S:
+            return
+        import av
+
+        # Earlier by more than pictures are reordered by.
+        target = round((self.zero_s + offset_s - _SEEK_EARLIER_S) / float(ticks))
+        with suppress(av.FFmpegError):
+            self.container.seek(target, stream=self.stream, backward=True)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -41,6 +41,8 @@ _OVERLAP_S = 60.0
 _STRANGE_GAP_S = 86_400.0
 # So many zeros at the beginning of a picture are a hole in the file, not a picture.
 _HOLE_BYTES = 64
+# A file's last picture may last a little longer than its length says.
+_BEYOND_S = 1.0
 # Where more than one picture, and more than this share of them, is damaged, it is said.
 _DAMAGED_SHARE = 0.01
 # More sentences than these are in the log alone.
@@ -192,6 +194,31 @@ class FileSource:
         if self._failed:
             raise self._summed_up(len(paths))
 
+    def excerpt(
+        self, files: Sequence["ProbedFile"], since: float, until: float
+    ) -> Iterator[Picture]:
+        """The pictures from `since` to before `until`, at the times at which they are played.
+
+        `files` are what `probe` has found; what is before the excerpt is skipped where the file
+        allows it, else decoded and left out. Raises SourceError where a file cannot be read.
+        """
+        self._stop = threading.Event()
+        for file in files:
+            if file.start >= until or file.start + file.length_s + _BEYOND_S <= since:
+                continue
+            if file.is_series:
+                self.open(Need())
+                yield from _between(self.pictures(), since, until)
+                self.close()
+                return
+            recording = Recording.open(file.path, self._reading(), self._dating())
+            with closing(recording):
+                recording.seek(since - file.start)
+                timeline = recording.timeline(file.start)
+                decoder = recording.decoder(Need(), timeline, self._lost)
+                packets = recording.packets(self._lost)
+                yield from _between((p for q in packets for p in decoder.pictures(q)), since, until)
+
     def _probe_series(self, series: PictureSeries, of: int) -> "ProbedFile":
         begin = series.begin()
         start, end, size_wh = self._started(begin), 0.0, (0, 0)
@@ -211,6 +238,7 @@ class FileSource:
             f"{of} pictures",
             size_wh,
             rate,
+            is_series=True,
         )
 
     def _probe_videos(self, paths: Sequence[str], dating: Dating) -> Iterator["ProbedFile"]:
@@ -483,6 +511,16 @@ class ProbedFile:
     """Pictures a second."""
     gaps: tuple[tuple[float, float], ...] = ()
     """Pauses in it, from and to, in UTC seconds."""
+    is_series: bool = False
+    """Whether it is many files, a picture each."""
+
+
+def _between(pictures: Iterator[Picture], since: float, until: float) -> Iterator[Picture]:
+    for picture in pictures:
+        if picture.captured_at >= until:
+            return
+        if picture.captured_at >= since:
+            yield picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,14 +195,19 @@ def able_engines(deployment: Deployment, task: Task) -> list[str]:
     return [name for name, e in deployment.engines.items() if e.problem_with(task) is None]
 
 
+def is_open_question(question: str) -> bool:
+    """Whether yes and no cannot answer a question, by its first word."""
+    words = question.split()
+    return bool(words) and words[0].strip(",:.!?").lower() in _OPEN_QUESTIONS
+
+
 def yes_no_questions(checked: Checked) -> Iterator[Problem]:
     """Open questions without a declared kind of answer."""
     for camera, config in checked.deployment.cameras.items():
         for name, task in config.tasks.items():
             if not isinstance(task, AskTask) or "answers" in task.model_fields_set:
                 continue
-            first = task.ask.split()[0].strip(",:.!?").lower() if task.ask.split() else ""
-            if task.answers == "yes/no" and first in _OPEN_QUESTIONS:
+            if task.answers == "yes/no" and is_open_question(task.ask):
                 yield Problem(
                     dotted(("cameras", camera, "tasks", name, "ask")),
                     "this is not a yes/no question; choose the kind of answer: `answers: number`, "

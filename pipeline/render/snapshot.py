@@ -1,0 +1,195 @@
+"""One picture of a camera with its lines, zones and masks on it: `moonwatch snapshot`."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import cv2
+import numpy as np
+
+from connectors.sources.file import FileConfig
+from connectors.sources.recordings.source import FileSource, ProbedFile
+from pipeline.core.clock import SystemClock
+from pipeline.core.config import parse_duration
+from pipeline.core.errors import ConfigError, Problem, SourceError, SourceFailure, StoreError
+from pipeline.core.frames import Pixels
+from pipeline.core.local_time import local_time
+from pipeline.core.private_files import create_file, make_folder
+from pipeline.core.sources import Need
+from pipeline.core.store import EventFilter, Page
+from pipeline.deployment.loader import ReadableParts
+from pipeline.deployment.model import CameraConfig, Deployment
+from pipeline.render.sketch import Sketch, SketchedLine, drawn
+from pipeline.runtime.questions import one_picture
+from pipeline.sampling.masks import Masks
+
+# A picture whose time was asked for may be this much later, where recordings have gaps.
+_LATER_S = 60.0
+_EVENTS_LOOKED_AT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CameraShot:
+    """A picture of a camera, masks filled."""
+
+    pixels: Pixels
+    at: float
+    """When it was captured, in UTC seconds."""
+    remark: str = ""
+    """Why it is not the one that was asked for; empty if it is."""
+
+
+def shot_of(deployment: Deployment, name: str, at: str | None) -> CameraShot:
+    """A picture of a camera: at a moment of its recording, or of what it sees now.
+
+    Raises SourceError where there is none, and ConfigError for a moment that is none.
+    """
+    camera = deployment.cameras[name]
+    if camera.source.is_recording:
+        zone = deployment.site_of(name).timezone
+        shot = _of_recording(camera.source, zone, at)
+    elif at is not None:
+        said = f"is for a recording; camera {name!r} is live and shows what there is now"
+        raise ConfigError([Problem("--at", said)])
+    else:
+        shot = _of_live(deployment, name)
+    masks = Masks(camera.sample.mask_polygons)
+    return CameraShot(masks.fill(shot.pixels), shot.at, shot.remark)
+
+
+def sketch_of(camera: CameraConfig, caption: str) -> Sketch:
+    """Everything of a camera that has a place in its picture."""
+    names: dict[str, list[str]] = {line: [] for line in camera.lines}
+    for rule in camera.rules.values():
+        called = rule.called_in()
+        for line in rule.references().lines:
+            if called is not None and line in names:
+                names[line].append(called)
+    return Sketch(
+        lines={
+            line: SketchedLine(config.shape(), tuple(dict.fromkeys(names[line])) or ("in",))
+            for line, config in camera.lines.items()
+        },
+        zones={zone: config.shape() for zone, config in camera.zones.items()},
+        masks=camera.sample.mask_polygons,
+        caption=caption,
+    )
+
+
+def write_sketch(parts: ReadableParts, name: str, at: str | None, out: Path) -> CameraShot:
+    """Write the picture as a PNG; returns what is under the drawing."""
+    deployment = parts.deployment
+    camera = deployment.cameras[name]
+    shot = shot_of(deployment, name, at)
+    height, width = shot.pixels.shape[:2]
+    when = local_time(shot.at, deployment.site_of(name).timezone)
+    sheet = drawn(shot.pixels, sketch_of(camera, f"{name}   {when}   {width}×{height}"))
+    done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))
+    if not done:
+        raise SourceError(SourceFailure.UNSUPPORTED, f"a picture of {width}×{height} is no PNG")
+    try:
+        make_folder(out.parent)
+        create_file(out)
+        out.write_bytes(data.tobytes())
+    except OSError as error:
+        said = f"{out} cannot be written: {error.strerror}; name another file"
+        raise ConfigError([Problem("--out", said)]) from None
+    return shot
+
+
+def _of_recording(config: FileConfig, zone: str, at: str | None) -> CameraShot:
+    source = config.build(SystemClock(), zone)
+    if at is None:
+        source.open(Need())
+        try:
+            for picture in source.pictures():
+                return CameraShot(picture.rgb(), picture.captured_at)
+        finally:
+            source.close()
+        raise SourceError(SourceFailure.UNSUPPORTED, f"{config.path} holds no picture")
+    files = _probed(source)
+    begin, end = files[0].start, files[-1].start + files[-1].length_s
+    wanted = recording_moment(at, begin, zone)
+    span = f"it lasts from {local_time(begin, zone)} to {local_time(end, zone)}"
+    if not begin - 1 <= wanted <= end:
+        said = f"{at!r} is {local_time(wanted, zone)}, which is not in the recording; {span}"
+        raise ConfigError([Problem("--at", said)])
+    for picture in source.excerpt(files, wanted - 0.001, wanted + _LATER_S):
+        return CameraShot(picture.rgb(), picture.captured_at)
+    said = f"there is no picture at {local_time(wanted, zone)}, nor in the minute after it; {span}"
+    raise ConfigError([Problem("--at", said)])
+
+
+def _probed(source: FileSource) -> list[ProbedFile]:
+    """The files that can be read; raises SourceError where there is none."""
+    files: list[ProbedFile] = []
+    try:
+        files.extend(source.probe())
+    except SourceError:
+        if not files:
+            raise
+    return files
+
+
+def recording_moment(text: str, begin: float, zone: str) -> float:
+    """UTC seconds of `90s` into a recording, of `12:30` in it, or of `2026-06-01T12:30`.
+
+    A time of day is the first one at the site after the recording's beginning. Raises ConfigError.
+    """
+    text = text.strip()
+    if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", text):
+        with suppress(ValueError):
+            clock = time.fromisoformat(text.zfill(5) if len(text) < 6 else text)
+            first = datetime.fromtimestamp(begin, ZoneInfo(zone))
+            here = datetime.combine(first.date(), clock, first.tzinfo)
+            # A second for recordings that begin within the one that is named.
+            if here.timestamp() < begin - 1:
+                here += timedelta(days=1)
+            return here.timestamp()
+    try:
+        if re.fullmatch(r"[\d.]+\s*[a-z][\w. ]*", text):
+            position: timedelta = parse_duration(text)
+            return begin + position.total_seconds()
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        said = (
+            f"{text[:64]!r} is no moment of a recording; write 90s for one and a half minutes "
+            "after its beginning, 12:30 or 12:30:05 for a time of day, or 2026-06-01T12:30"
+        )
+        raise ConfigError([Problem("--at", said)]) from None
+    return (read if read.tzinfo is not None else read.replace(tzinfo=ZoneInfo(zone))).timestamp()
+
+
+def _of_live(deployment: Deployment, name: str) -> CameraShot:
+    """What the camera sees now; where it cannot be opened, the last picture that an event kept."""
+    clock = SystemClock()
+    try:
+        pixels = one_picture(deployment.cameras[name].source.build(clock))
+    except SourceError as error:
+        kept = _last_kept(deployment, name)
+        if kept is None:
+            raise
+        remark = f"the camera gives no picture now ({error}); this is of its last event with one"
+        return CameraShot(kept.pixels, kept.at, remark)
+    return CameraShot(pixels, clock.now())
+
+
+def _last_kept(deployment: Deployment, name: str) -> CameraShot | None:
+    """The newest stored picture of the camera's events."""
+    with suppress(StoreError):
+        store = deployment.store.build_reader(SystemClock())
+        try:
+            events = store.history.events(EventFilter(cameras=(name,)), Page(_EVENTS_LOOKED_AT))
+        finally:
+            store.close()
+        for one in events:
+            for reference in one.event.media:
+                path = deployment.store.media_folder / reference
+                if path.suffix == ".jpg" and path.is_file():
+                    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+                    if pixels is not None:
+                        return CameraShot(np.asarray(pixels, np.uint8), one.event.at)
+    return None
