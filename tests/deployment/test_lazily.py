@@ -87,6 +87,7 @@ def test_only_what_is_needed_is_built(facts: dict[str, Any]) -> None:
         "JsonlConfig",
         "LineCrossingConfig",
         "MemoryConfig",
+        "ObservationsConfig",
         "RtspConfig",
     ]
 
