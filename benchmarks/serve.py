@@ -105,6 +105,7 @@ async def load(order: dict[str, Any]) -> dict[str, Any]:
     asked = iter(range(order["requests"]))
 
     async def caller(number: int) -> None:
+        await asyncio.sleep(order["spread"] * number / order["callers"])
         reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
         for count in asked:
             if time.monotonic() > until:
@@ -131,7 +132,7 @@ async def load(order: dict[str, Any]) -> dict[str, Any]:
 
 def loaded(**order: Any) -> "subprocess.Popen[str]":
     """The load in a process of its own; it prints what it found."""
-    given = {"seconds": 600.0, "requests": 10**9, "pause": 0.02, **order}
+    given = {"seconds": 600.0, "requests": 10**9, "pause": 0.02, "spread": 0.0, **order}
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.serve", "--load", json.dumps(given)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
@@ -234,13 +235,19 @@ def throughput(bench: Bench, requests: int, times: int) -> list[dict[str, Any]]:
 
 
 def flood(bench: Bench, seconds: float) -> dict[str, Any]:
-    """Eight callers of one key, alone and beside two hundred of another."""
+    """Eight callers of one key: alone, beside as many of another as there is room for, and beside
+    more than that.
+
+    What the refused ones cost is the difference between the last two.
+    """
     place = {"url": bench.server.address, "bodies": str(bench.bodies), "seconds": seconds}
-    alone = found_by(loaded(key=bench.keys[0], callers=8, **place))
-    # As long as a refusal says at least.
-    others = loaded(key=bench.keys[1], callers=200, pause=1.0, **place)
-    beside = found_by(loaded(key=bench.keys[0], callers=8, **place))
-    return {"steady_alone": alone, "steady_beside": beside, "flood": found_by(others)}
+    found: dict[str, Any] = {"alone": found_by(loaded(key=bench.keys[0], callers=8, **place))}
+    for name, callers, spread_s in (("full", 80, 1.0), ("flood", 200, 1.0), ("burst", 200, 0.0)):
+        # As long as a refusal says at least.
+        others = loaded(key=bench.keys[1], callers=callers, pause=1.0, spread=spread_s, **place)
+        found[name] = {"steady": found_by(loaded(key=bench.keys[0], callers=8, **place))}
+        found[name]["others"] = found_by(others)
+    return found
 
 
 def rss_mb() -> float:
