@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
     from pipeline.rules.parking import ParkingConfig
-    from pipeline.rules.queue import QueueConfig, QueueRuleConfig
+    from pipeline.rules.queue import QueueRuleConfig
     from pipeline.rules.removed_object import RemovedObjectConfig
     from pipeline.rules.speed import SpeedConfig
     from pipeline.rules.tailgating import TailgatingConfig
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         | CrowdingConfig
         | WrongWayConfig
         | HeatMapConfig
-        | QueueConfig
         | ParkingConfig
         | SpeedConfig
         | LeftObjectConfig
@@ -59,7 +58,6 @@ else:
         crowding="CrowdingConfig",
         wrong_way="WrongWayConfig",
         heat_map="HeatMapConfig",
-        queue="QueueConfig",
         parking="ParkingConfig",
         speed="SpeedConfig",
         left_object="LeftObjectConfig",
