@@ -1,6 +1,8 @@
 """The port of a rule: its input and its output."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from pipeline.core.answers import Answer
@@ -27,6 +29,8 @@ class Observation:
     """Boxes that are not among the tracks are nothing that counts."""
     coverage: float = 1.0
     """The share of the last minute, 0..1, that answers to the task cover."""
+    beside: Mapping[str, tuple[Track, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """What is seen in the same picture of other tasks of the same engine, by task."""
 
 
 @dataclass(frozen=True, slots=True)

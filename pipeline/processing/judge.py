@@ -12,6 +12,7 @@ from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.observations import ObservedFrame, snapped
 from pipeline.core.rules import Observation, Verdict
+from pipeline.core.tracks import Track
 from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
@@ -38,7 +39,13 @@ class _TaskJudge:
         self.withheld: dict[str, int] = {}
 
     def observe(
-        self, result: Result, answer: Answer, followed: ShownTracks | None, *, carries: bool
+        self,
+        result: Result,
+        answer: Answer,
+        followed: ShownTracks | None,
+        beside: Mapping[str, tuple[Track, ...]],
+        *,
+        carries: bool,
     ) -> Observation:
         # Boxes that are carried over say nothing of the detector.
         if (
@@ -60,6 +67,7 @@ class _TaskJudge:
             others=followed.others if followed else (),
             tracked=followed is not None and followed.tracked,
             coverage=coverage,
+            beside=beside,
         )
 
     def judge(self, seen: Observation) -> list[Verdict]:
@@ -136,8 +144,9 @@ class Judge:
         self._shown = followed
         for name, answer in answers.items():
             judge = self._tasks[name]
+            beside = {task: one.tracks for task, one in followed.items() if task != name}
             seen = judge.observe(
-                result, answer, followed.get(name), carries=bool(carried.get(name))
+                result, answer, followed.get(name), beside, carries=bool(carried.get(name))
             )
             if self._watcher is not None:
                 self._watcher(seen, name, result.size_wh)

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from pipeline.rules.crowding import CrowdingConfig
     from pipeline.rules.dwell import DwellConfig
     from pipeline.rules.heat_map import HeatMapConfig
+    from pipeline.rules.left_object import LeftObjectConfig
     from pipeline.rules.line_crossing import LineCrossingConfig
     from pipeline.rules.occupancy import OccupancyConfig
+    from pipeline.rules.parking import ParkingConfig
     from pipeline.rules.queue import QueueRuleConfig
+    from pipeline.rules.removed_object import RemovedObjectConfig
+    from pipeline.rules.speed import SpeedConfig
     from pipeline.rules.tailgating import TailgatingConfig
     from pipeline.rules.wrong_way import WrongWayConfig
 
@@ -34,6 +38,10 @@ if TYPE_CHECKING:
         | CrowdingConfig
         | WrongWayConfig
         | HeatMapConfig
+        | ParkingConfig
+        | SpeedConfig
+        | LeftObjectConfig
+        | RemovedObjectConfig
     )
     """Every rule that a file can name by its `type`."""
 else:
@@ -50,6 +58,10 @@ else:
         crowding="CrowdingConfig",
         wrong_way="WrongWayConfig",
         heat_map="HeatMapConfig",
+        parking="ParkingConfig",
+        speed="SpeedConfig",
+        left_object="LeftObjectConfig",
+        removed_object="RemovedObjectConfig",
     )
 
 __all__ = ["RuleConfig", "all_rules"]

@@ -25,10 +25,11 @@ TaskTypes = tuple[type[Task], ...]
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The names of the lines and zones a rule uses."""
+    """The names of the lines and zones a rule uses, and of tasks it looks at beside its own."""
 
     lines: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class Measure:
     """What is counted, in the plural, such as `people`."""
     column: Column | None = None
     """The column of the summary that shows it; None where none does."""
+    sampled: bool = True
+    """Whether an extreme is of the sampled level; else it is of what happened in the minute."""
 
     def of(self, minutes: "Sequence[Bucket]") -> float | None:
         """The value over several minutes in time order; None where no minute knows it."""

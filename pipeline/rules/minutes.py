@@ -127,6 +127,12 @@ class Minutes:
             minute.counts[name] = minute.counts.get(name, 0) + amount
         minute.written = False
 
+    def top(self, at: float, name: str, value: float) -> None:
+        """Add the value of something that happened to a measure that is the greatest of them."""
+        minute = self._minute(at)
+        minute.counts[name] = max(minute.counts.get(name, value), value)
+        minute.written = False
+
     def closed(self, at: float) -> tuple[Bucket, ...]:
         """The minutes that are over at `at` and were not returned yet, oldest first."""
         return tuple(self._closed(minute_of(at)))
@@ -232,7 +238,7 @@ def _value(measure: Measure, minute: Minute) -> float | None:
         case "mean":
             return _mean(minute)
         case "max":
-            return minute.maximum
+            return minute.maximum if measure.sampled else minute.counts.get(measure.name)
         case "min":
             return minute.minimum
         case "last":

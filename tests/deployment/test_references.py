@@ -61,6 +61,36 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
         (["cameras.door.rules.queue.zone=tull"], "rules.queue.zone", "did you mean 'till'?"),
         (["cameras.door.rules.queue.zone=x"], "rules.queue.zone", "no zone 'x'; there are: till"),
         (["cameras.door.zones={}"], "rules.queue.zone", "there are none"),
+        (
+            [
+                "cameras.door.rules.left={type: left_object, of: bags, people: peple,"
+                " longer_than: 1m}",
+                "cameras.door.tasks.bags={detect: suitcase}",
+            ],
+            "rules.left.people",
+            "this camera has no task 'peple'; did you mean 'people'?",
+        ),
+        (
+            [
+                "cameras.door.rules.left={type: left_object, of: bags, people: n, longer_than: 1m}",
+                "cameras.door.tasks.bags={detect: suitcase}",
+                "cameras.door.tasks.n={ask: 'How many?', answers: number, engine: s}",
+                "engines.s={type: scripted, answers: {n: [3]}}",
+            ],
+            "rules.left.people",
+            "'n' is not a detect task",
+        ),
+        (
+            [
+                "cameras.door.rules.left={type: left_object, of: bags, people: people,"
+                " longer_than: 1m}",
+                "cameras.door.tasks.bags={detect: suitcase, engine: s}",
+                "cameras.door.tasks.people.engine=coco",
+                "engines.s={type: scripted, answers: {bags: [[]]}}",
+            ],
+            "rules.left.people",
+            "asks another engine than 'bags'",
+        ),
         # what engines can answer
         (["cameras.door.tasks.people.detect=persn"], "tasks.people", "person"),
         (

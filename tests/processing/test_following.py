@@ -262,3 +262,15 @@ def test_what_never_moved_is_not_in_the_zone() -> None:
     means = [b.values["mean"] for b in buckets if b.rule == "cars_here"]
     assert means
     assert not any(means)
+
+
+def test_a_rule_may_look_at_another_task_of_the_picture() -> None:
+    """What is seen of other tasks of the same engine is beside its own."""
+    beside: dict[str, set[tuple[str, ...]]] = {}
+    judge = Judge(
+        "street",
+        street(),
+        lambda seen, task, _size: beside.setdefault(task, set()).add(tuple(seen.beside)),
+    )
+    judged(judge, results(looks(1.0)))
+    assert beside == {"cars": {("trucks",)}, "trucks": {("cars",)}}

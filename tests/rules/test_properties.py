@@ -31,6 +31,12 @@ RULES: dict[str, RuleBase] = {
     "crossing, cooled": config(type="line_crossing", line="across", cooldown="2s"),
     "crossing, groups": config(type="line_crossing", line="across", groups=True, door=True),
     "tailgating": config(type="tailgating", line="across", within="3s", cooldown="1s", door=True),
+    "parking": config(type="parking", zone="left", longer_than="2s", gap="3s", cooldown="1s"),
+    "speed": config(type="speed", zone="left", rectangle=[4, 8], over=5, cooldown="1s"),
+    "left": config(type="left_object", zone="left", longer_than="2s", gap="2s", cooldown="1s"),
+    "removed": config(type="removed_object", zone="left", stood="2s", gap="2s", cooldown="1s"),
+    "left, asked": config(type="left_object", longer_than="1s", gap="1s", is_="yes"),
+    "removed, asked": config(type="removed_object", stood="1s", gap="1s", cooldown="1s"),
     "occupancy": config(
         type="occupancy", zone="left", more_than=1, for_="1s", gap="1s", update_every="1s"
     ),

@@ -36,7 +36,8 @@ def warnings(checked: Checked) -> Iterator[Problem]:
 def idle_tasks(checked: Checked) -> Iterator[Problem]:
     """Tasks that cost time but that no rule uses."""
     for camera, config in checked.deployment.cameras.items():
-        used = {rule.of for rule in config.rules.values()}
+        rules = config.rules.values()
+        used = {task for rule in rules for task in (rule.of, *rule.references().tasks)}
         broken = checked.names((), "cameras", camera, "rules")
         for name in config.tasks:
             if name not in used and not broken:

@@ -15,6 +15,7 @@ from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectT
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
+from pipeline.rules.base import RuleBase
 from pipeline.tracking.config import TrackerConfig
 
 CAMERA_TYPES = (
@@ -225,6 +226,35 @@ def missing_tasks(checked: Checked) -> Iterator[Problem]:
             path = ("cameras", camera, "rules", name, "of")
             if rule.of not in known and not checked.is_broken(*path):
                 yield _problem(path, f"this camera has no task {rule.of!r}", rule.of, known)
+            for other in rule.references().tasks:
+                if other not in known and not checked.is_broken(*path[:-1]):
+                    said = f"this camera has no task {other!r}"
+                    yield _problem((*path[:-1], key_of(rule, other)), said, other, known)
+
+
+def distant_tasks(checked: Checked) -> Iterator[Problem]:
+    """Rules that look at another task, which they would not see in the same picture."""
+    for camera, config in checked.deployment.cameras.items():
+        tasks = config.tasks
+        for name, rule in config.rules.items():
+            for other in rule.references().tasks:
+                if rule.of not in tasks or other not in tasks:
+                    continue
+                path = dotted(("cameras", camera, "rules", name, key_of(rule, other)))
+                if not isinstance(tasks[other], DetectTask):
+                    yield Problem(path, f"{other!r} is not a detect task; name one that is")
+                elif tasks[other].engine != tasks[rule.of].engine:
+                    yield Problem(
+                        path,
+                        f"{other!r} asks another engine than {rule.of!r}, so the two are not known "
+                        "of the same picture; give them the same `engine:`",
+                    )
+
+
+def key_of(rule: RuleBase, task: str) -> str:
+    """The key under which a rule names another task."""
+    own = (key for key in type(rule).model_fields if key != "of")
+    return next((key for key in own if getattr(rule, key) == task), "of")
 
 
 def unfit_tasks(checked: Checked) -> Iterator[Problem]:
@@ -401,6 +431,7 @@ _CHECKS: tuple[Check, ...] = (
     open_engines,
     yes_no_questions,
     missing_tasks,
+    distant_tasks,
     unfit_tasks,
     unequal_companions,
     divided_looks,

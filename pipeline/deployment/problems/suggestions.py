@@ -37,6 +37,10 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "heat_map": ("heatmap", "heat", "footprint", "paths", "dwell_map"),
     "condition": ("question", "ask", "answer", "state", "yes_no"),
     "tailgating": ("piggybacking", "following", "tailgate", "badge"),
+    "parking": ("parked", "standing", "stationary", "stopped", "still"),
+    "speed": ("velocity", "speeding", "kmh", "radar", "speed_limit"),
+    "left_object": ("abandoned", "abandoned_object", "unattended", "left", "left_luggage"),
+    "removed_object": ("theft", "taken", "missing", "removed", "missing_object"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
     "stdout": ("console", "terminal", "print", "screen", "stdio"),
     "webhook": (

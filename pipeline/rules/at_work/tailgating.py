@@ -61,9 +61,8 @@ class Tailgating:
         if seen.run != self._crossers.memory.run:
             memory.passages = []  # the time between two runs is not known
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
-        withheld = self._moments.memory.withheld
         events = self._events(seen, self._crossers.see(seen))
-        withheld = max(0, self._moments.memory.withheld - withheld)
+        withheld = self._moments.take_withheld()
         return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
