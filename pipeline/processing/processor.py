@@ -139,6 +139,7 @@ class Processor:
         self._store_said = SaidOnce(logger, "store accepts events again")
         self._pending = _Pending()
         self._remembering = Remembering()
+        self._is_void = False
         self._verifying = Verifying(
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
@@ -512,7 +513,8 @@ class Processor:
         try:
             out = self._reading(lambda: self._verifying.hold(event, by))
         except StoreError:
-            return  # stopped; the event cannot be stored either, and is judged again
+            self._is_void = True  # stopped: the event is judged again, and nothing without it
+            return
         if out is not None:
             self._pending.events.append(out)
 
@@ -559,6 +561,8 @@ class Processor:
     def _keep(self) -> None:
         """Commit what is pending, then acknowledge; retries until the store accepts it."""
         pending = self._pending
+        if self._is_void:
+            return
         try:
             settlement = self._reading(lambda: self._verifying.settle(self._plans()))
         except StoreError:

@@ -7,21 +7,35 @@ verify: {ask: "What is it?", choices: [person, animal], is: person, engine: moon
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.core.config import Config, PositiveDuration
 from pipeline.core.tasks import Ask
 from pipeline.core.verifying import SecondLook, question_name
 from pipeline.rules.words import Words, plain
 
+
+def _question(value: str) -> str:
+    if not value.split():
+        raise ValueError("must not be empty")
+    if plain(value) in _NO_QUESTIONS:
+        raise ValueError(
+            f"{value!r} is not a question; write one that yes or no can answer, such as "
+            "`Is there a person climbing the fence?`"
+        )
+    return value
+
+
+_NO_QUESTIONS = frozenset({"yes", "no", "true", "false", "on", "off"})
 _Sentence = Annotated[str, Field(min_length=1, max_length=2000)]
+_Question = Annotated[_Sentence, AfterValidator(_question)]
 _YES_NO = frozenset({"yes", "no"})
 
 
 class VerifyConfig(Config):
     """A question to another engine, asked once about each happening before it is reported."""
 
-    ask: _Sentence = Field(
+    ask: _Question = Field(
         description="The question, such as `Is there a person climbing the fence?`."
     )
     engine: str | None = Field(
