@@ -222,8 +222,8 @@ def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]
         for rule, question in config.second_looks():
             if not question.engine:
                 (engine,) = references.able_engines(deployment, question)
-                path = ("cameras", camera, "rules", rule, "verify", "engine")
-                root = put(root, path, Scalar(engine, engine, origin))
+                place = ("cameras", camera, "rules", rule, "verify", "engine")
+                root = put(root, place, Scalar(engine, engine, origin))
                 before = config.rules[rule]
                 verify = before.verify and before.verify.model_copy(update={"engine": engine})
                 rules[rule] = before.model_copy(update={"verify": verify})

@@ -405,7 +405,8 @@ def _second_looks(deployment: Deployment, kept: _StoreFacts) -> list[SecondLookS
         if count.outcome in OUTCOMES:
             key = (count.camera, count.rule)
             before = found.get(key) or SecondLookStatus(*key)
-            found[key] = replace(before, **{count.outcome: count.happenings})
+            told: dict[str, Any] = {count.outcome: count.happenings}
+            found[key] = replace(before, **told)
     return list(found.values())
 
 
