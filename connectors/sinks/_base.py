@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.verifying import Outcome
 
 
 def _listed(value: Any) -> Any:
@@ -15,6 +16,9 @@ def _listed(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """Names of rules, cameras or event types, `*` and `?` allowed; one alone needs no list."""
+
+Outcomes = Annotated[tuple[Outcome, ...], BeforeValidator(_listed), Field(min_length=1)]
+"""Outcomes of second looks; one alone needs no list."""
 
 NO_OTHERS: Mapping[str, str] = MappingProxyType({})
 """The sites of cameras elsewhere, where all cameras are at one."""
@@ -27,6 +31,9 @@ class BaseSinkConfig(Config):
     """Rules, cameras or types whose events are wanted; all unless given."""
     without: Names = Field((), alias="not")
     """Rules, cameras or types whose events are not wanted; written `not:`."""
+    verified: Outcomes = ("confirmed", "unverified")
+    """Which events of rules with `verify` are wanted, by the outcome: by default all that are not
+    rejected. Other events have none, and are not concerned."""
     give_up_after: PositiveDuration = Field(default_factory=lambda: parse_duration("7d"))
     """How long delivery of an event is retried while the sink does not answer."""
     deliver_within: PositiveDuration | None = None

@@ -13,10 +13,11 @@ _ROWS_AT_ONCE = 500
 def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
     """Move all rows of one camera; returns how many there were under the old name."""
     events = _schema.events
-    moved = _rename_events(connection, old, new)
-    connection.execute(events.update().where(events.c.camera == old).values(camera=new))
-    audits = _schema.audits
-    connection.execute(audits.update().where(audits.c.camera == old).values(camera=new))
+    waiting, verified = _schema.waiting, _schema.verified
+    moved = _rename_events(connection, events, old, new)
+    _rename_events(connection, waiting, old, new)
+    for table in (events, waiting, verified, _schema.audits):
+        connection.execute(table.update().where(table.c.camera == old).values(camera=new))
     _drop_lesser_minutes(connection, old, new)
     for table, keys in (
         (_schema.buckets, ("rule", "minute")),
@@ -47,8 +48,7 @@ def _rename_observations(connection: sa.Connection, old: str, new: str) -> None:
     connection.execute(points.update().where(points.c.camera == old).values(camera=new))
 
 
-def _rename_events(connection: sa.Connection, old: str, new: str) -> int:
-    table = _schema.events
+def _rename_events(connection: sa.Connection, table: sa.Table, old: str, new: str) -> int:
     position, moved = 0, 0
     while True:
         wanted = sa.select(table.c.position, table.c.body)

@@ -286,6 +286,34 @@ waypoints = sa.Table(
     sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False, index=True),
 )
+waiting = sa.Table(
+    "moonwatch_waiting",
+    _tables,
+    # Events that are not among the others yet, in the order in which they were judged.
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    sa.Column("record_id", sa.Text, nullable=False, unique=True),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("in_order", sa.Boolean, nullable=False),
+    # JSON as text; `look` is empty for one that waits only behind others, `outcome` until known.
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("look", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("picture", sa.LargeBinary),
+)
+verified = sa.Table(
+    "moonwatch_verified",
+    _tables,
+    # What came of the second look at each happening: later events of it carry the same.
+    sa.Column("happening", sa.Text, primary_key=True),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -327,6 +355,7 @@ def prepare(
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints,
+        waiting, verified,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -20,6 +20,13 @@ from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
 from connectors.stores._spending import SqlSpending
+from connectors.stores._verifying import (
+    SqlSecondLookHistory,
+    SqlSecondLooks,
+    end_waiting,
+    keep_waiting,
+    outcome_rows,
+)
 from pipeline.core.address import Address
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
@@ -44,7 +51,7 @@ _ROWS_AT_ONCE = 500
 _AHEAD_S = 86400.0
 
 
-class SqlStore(SqlPictures, SqlObservations):
+class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
     """Keeps what follows from results, and the outbox; usable from any thread.
 
     A StoreError leaves the store as it was, so whatever raised it can be called again. `history`
@@ -73,11 +80,13 @@ class SqlStore(SqlPictures, SqlObservations):
         self.accounts = SqlAccounts(self._database)
         self.spending = SqlSpending(self._database)
         self.audits = SqlAudits(self._database, self._clock)
+        self.second_looks = SqlSecondLookHistory(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
-        if not any((*parts, commit.observations, commit.waypoints)):
+        more = (commit.observations, commit.waypoints, commit.waiting, commit.settled)
+        if not any((*parts, *more)):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
@@ -85,6 +94,11 @@ class SqlStore(SqlPictures, SqlObservations):
             _prove(connection, commit.lease)
             self._pass_fences(connection, commit.fences)
             new = self._keep_events(connection, commit.events, now)
+            keep_waiting(connection, commit.waiting)
+            end_waiting(connection, commit.settled)
+            # What is known of a happening stays as it is.
+            outcomes = outcome_rows(commit.events, now)
+            self._database.upsert(connection, _schema.verified, outcomes, replace=False)
             self._database.upsert(connection, _schema.buckets, buckets)
             self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
@@ -118,6 +132,8 @@ class SqlStore(SqlPictures, SqlObservations):
             _schema.health,
             _schema.checkpoints,
             _schema.audits,
+            _schema.waiting,
+            _schema.verified,
         )
         with self._database.read("see which cameras it knows") as connection:
             known = {
@@ -303,6 +319,8 @@ class SqlStore(SqlPictures, SqlObservations):
                 old = sa.delete(table).where(table.c.kept_at < before)
                 numbers.append(connection.execute(old).rowcount)
             prune_audits(connection, before)
+            outcomes = _schema.verified
+            connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)
 
     def newest_record(self) -> float | None:
@@ -339,6 +357,7 @@ class SqlStore(SqlPictures, SqlObservations):
                 _schema.audits,
                 _schema.observations,
                 _schema.waypoints,
+                _schema.verified,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)

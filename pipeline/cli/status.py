@@ -76,6 +76,11 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             waiting = (_known(engine.waiting), _known(engine.oldest_s, " s"))
             table.add_row(name, *waiting, *[spent] * has_budget)
         yield table
+    if found.second_looks:
+        table = _table("second looks", "camera", "rule", "waiting", "outcomes")
+        for look in found.second_looks:
+            table.add_row(look.camera, look.rule, str(look.waiting), look.shares)
+        yield table
     if found.sinks:
         states = ["state"] if found.unseen is None else []
         table = _table("sinks", "sink", "behind", "undelivered", *states)

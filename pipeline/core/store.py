@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket, Health
+from pipeline.core.verifying import SecondLooks, WaitingEvent
 
 if TYPE_CHECKING:
     from pipeline.core.observations import ObservationTail, Waypoint
@@ -89,6 +90,10 @@ class Commit:
     observations: "Sequence[ObservationTail]" = ()
     """What was judged, in order."""
     waypoints: "Sequence[Waypoint]" = ()
+    waiting: Sequence[WaitingEvent] = ()
+    """Events that wait for a second look from now on, or whose outcome is known meanwhile."""
+    settled: Sequence[str] = ()
+    """The record ids of those that wait no longer: they are among `events`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +215,7 @@ class StoreLeases(Protocol):
         ...
 
 
-class Store(StoreLeases, PictureRecords, Protocol):
+class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
     """Events, buckets, health and checkpoints, and the outbox for the sinks."""
 
     def commit(self, commit: Commit) -> int:

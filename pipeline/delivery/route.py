@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.core.events import Event
 from pipeline.core.store import UnreadableEvent
+from pipeline.core.verifying import Outcome, outcome_of
 
 
 class RouteOptions(Protocol):
@@ -21,6 +22,11 @@ class RouteOptions(Protocol):
     @property
     def without(self) -> tuple[str, ...]:
         """Names of the rules, cameras or types not to deliver."""
+        ...
+
+    @property
+    def verified(self) -> tuple[Outcome, ...]:
+        """The outcomes of second looks with which events are delivered."""
         ...
 
     @property
@@ -49,6 +55,7 @@ class Route:
     at_once: int = 100
     give_up_after: timedelta = timedelta(days=7)
     from_beginning: bool = False
+    verified: tuple[Outcome, ...] = ("confirmed", "unverified")
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions) -> "Route":
@@ -60,10 +67,17 @@ class Route:
             options.at_once,
             options.give_up_after,
             options.from_beginning,
+            options.verified,
         )
 
     def wants(self, event: Event | UnreadableEvent) -> bool:
-        """Whether the event's rule, camera or type is among `only`, and none is in `without`."""
+        """Whether the event's rule, camera or type is among `only`, and none is in `without`.
+
+        One that was looked at twice is wanted only with an outcome that is in `verified`.
+        """
+        outcome = outcome_of(event) if isinstance(event, Event) else None
+        if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
+            return False
         names = (event.rule, event.camera, event.type)
         return (not self.only or _any_match(names, self.only)) and not _any_match(
             names, self.without

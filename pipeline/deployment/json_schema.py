@@ -128,6 +128,8 @@ def _add_short_forms(schema: Schema) -> None:
             held["source"] = _or(held["source"], word)
         if "schedule" in held:
             held["schedule"] = _also_one_window(held["schedule"])
+        if "verify" in held:
+            held["verify"] = _or(held["verify"], word)
     schema["properties"]["site"] = _or(schema["properties"]["site"], word)
     sites = schema["properties"]["sites"]
     sites["additionalProperties"] = {"anyOf": [sites["additionalProperties"], word]}

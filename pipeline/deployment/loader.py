@@ -240,7 +240,7 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]:
-    """Both with the engine of every task that left it out, because only one can answer."""
+    """Both with the engine of each task and `verify` without one, as only one can answer."""
     origin = Origin(chosen="the only engine that can answer")
     cameras = dict(deployment.cameras)
     for camera, config in deployment.cameras.items():
@@ -251,7 +251,16 @@ def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]
                 path = ("cameras", camera, "tasks", task.id, "engine")
                 root = put(root, path, Scalar(engine, engine, origin))
                 chosen[task.id] = config.tasks[task.id].model_copy(update={"engine": engine})
-        if chosen:
-            tasks = {"tasks": {**config.tasks, **chosen}}
-            cameras[camera] = config.model_copy(update=tasks)
+        rules = {}
+        for rule, question in config.second_looks():
+            if not question.engine:
+                (engine,) = references.able_engines(deployment, question)
+                place = ("cameras", camera, "rules", rule, "verify", "engine")
+                root = put(root, place, Scalar(engine, engine, origin))
+                before = config.rules[rule]
+                verify = before.verify and before.verify.model_copy(update={"engine": engine})
+                rules[rule] = before.model_copy(update={"verify": verify})
+        if chosen or rules:
+            parts = {"tasks": {**config.tasks, **chosen}, "rules": {**config.rules, **rules}}
+            cameras[camera] = config.model_copy(update=parts)
     return root, deployment.model_copy(update={"cameras": cameras})

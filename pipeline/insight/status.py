@@ -14,6 +14,7 @@ from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
 from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.store import RUN, LeaseRecord, StoredEvent
+from pipeline.core.verifying import OUTCOMES, VerificationCount
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import expected_interval_s, used_engines
@@ -91,6 +92,28 @@ class EngineStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondLookStatus:
+    """What became of the happenings of a rule with `verify`, as far as they are still stored."""
+
+    camera: str
+    rule: str
+    waiting: int = 0
+    """Events that wait for an answer now."""
+    confirmed: int = 0
+    rejected: int = 0
+    unverified: int = 0
+
+    @property
+    def shares(self) -> str:
+        """The three as shares of all, in words."""
+        numbers = {name: getattr(self, name) for name in OUTCOMES}
+        every = sum(numbers.values())
+        if not every:
+            return "none yet"
+        return ", ".join(f"{n / every:.0%} {name}" for name, n in numbers.items() if n)
+
+
+@dataclass(frozen=True, slots=True)
 class SinkStatus:
     """One sink."""
 
@@ -134,6 +157,8 @@ class DeploymentStatus:
     cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
     engines: Mapping[str, EngineStatus] = field(default_factory=dict)
     sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
+    second_looks: Sequence[SecondLookStatus] = ()
+    """Of the rules with `verify`, and of those that had one."""
     unowned: Sequence[int] = ()
     """Partitions of the results that have no processor."""
     dead_letters: int | None = None
@@ -200,6 +225,9 @@ class _StoreFacts:
     reports: Sequence[Report] = ()
     """Of the run that uses it, with a queue in memory."""
     spent: Spendings = field(default_factory=dict)
+    verified: Sequence[VerificationCount] = ()
+    verifying: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The events that wait for a second look, by camera and rule."""
     trouble: str | None = None
 
 
@@ -246,6 +274,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         cameras=cameras,
         engines=engines,
         sinks=sinks,
+        second_looks=_second_looks(deployment, kept),
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
         notes=notes,
@@ -310,6 +339,8 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),
             reports=_reports_in(store),
+            verified=store.second_looks.verification_counts(),
+            verifying=store.second_looks.waiting_counts(),
             spent={} if deployment.queue.is_shared else _spent_in(deployment, store, clock.now()),
         )
     except StoreError as error:
@@ -359,6 +390,24 @@ def _run(kept: _StoreFacts, deployment: Deployment) -> RunStatus | None:
             f"{local(record.renewed_at)}; if it still runs, it cannot write to the store"
         )
     return RunStatus(host, pid, record.since, record.ended_at, is_alive, record.renewed_at, state)
+
+
+def _second_looks(deployment: Deployment, kept: _StoreFacts) -> list[SecondLookStatus]:
+    found = {
+        (name, rule): SecondLookStatus(name, rule)
+        for name, camera in deployment.cameras.items()
+        for rule, _ in camera.second_looks()
+    }
+    for (camera, rule), waiting in kept.verifying.items():
+        before = found.get((camera, rule)) or SecondLookStatus(camera, rule)
+        found[camera, rule] = replace(before, waiting=waiting)
+    for count in kept.verified:
+        if count.outcome in OUTCOMES:
+            key = (count.camera, count.rule)
+            before = found.get(key) or SecondLookStatus(*key)
+            told: dict[str, Any] = {count.outcome: count.happenings}
+            found[key] = replace(before, **told)
+    return list(found.values())
 
 
 def _camera(

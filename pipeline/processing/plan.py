@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pipeline.core.events import JsonValue
 from pipeline.core.rules import Rule
 from pipeline.core.tracks import Tracker
+from pipeline.core.verifying import SecondLook
 from pipeline.processing.health import ENDED_BY
 
 
@@ -88,3 +89,7 @@ class CameraPlan:
     """Its earlier names, under which something may be stored."""
     remembers: bool = False
     """What is judged is stored as well, so that it can be judged again."""
+    verify: Mapping[str, SecondLook] = field(default_factory=dict)
+    """What is asked about the events of rules that are looked at twice."""
+    engines: frozenset[str] = frozenset()
+    """All engines that the file uses: what waits for another one is not waited for."""

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
@@ -18,7 +19,7 @@ from pipeline.core.events import Event
 from pipeline.core.frames import DROP_REASONS
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.queues import Delivered, ResultQueue
+from pipeline.core.queues import Delivered, JobQueue, ResultQueue
 from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
@@ -30,6 +31,7 @@ from pipeline.processing.ordering import Sorted
 from pipeline.processing.plan import CameraPlan
 from pipeline.processing.remembering import JustJudged, Remembering
 from pipeline.processing.snapshots import Snapshots
+from pipeline.processing.verifying import Settlement, Verifying
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ _MOST_UNKNOWN = 1000
 
 # What arithmetic and look-ups on unforeseen values raise; queue and store have their own errors.
 _FAULTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+T = TypeVar("T")
 
 LaneKey = tuple[str, str]
 """(camera, engine): results of different engines are judged independently."""
@@ -68,6 +72,9 @@ class ProcessorContext:
     """Proves that this process owns the store, when one process judges everything."""
     owns: Callable[[str], bool] = lambda _camera: True
     """Whether a camera belongs to this processor: it must not retire those of others."""
+    jobs: JobQueue | None = None
+    """Where questions about events are put; without it those that wait for an answer go on
+    waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,10 @@ class Processor:
         self._store_said = SaidOnce(logger, "store accepts events again")
         self._pending = _Pending()
         self._remembering = Remembering()
+        self._is_void = False
+        self._verifying = Verifying(
+            context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
+        )
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
         """Resume from the store's checkpoints; returns those whose run continues.
@@ -140,16 +151,21 @@ class Processor:
         the file meanwhile retire. Raises StoreError.
         """
         self._rename([camera.plan for camera in self._cameras.values()])
+        self._verifying.load(self._context.owns)
         kept = self._checkpoints()
         for name, camera in self._cameras.items():
             self._take_turn(camera.resume(kept.get(name, {}), self._context.clock.now()))
         for name in sorted(kept.keys() - self._cameras.keys()):
             if self._context.owns(name) and _has_open_ends(kept[name]):
                 self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
+        for name in self._verifying.cameras - self._cameras.keys():
+            self._verifying.abandon(name)
         pending, self._pending = self._pending, _Pending()
-        commit = replace(self._commit_of(pending), lease=self._context.lease())
+        settlement = self._verifying.settle(self._plans())
+        commit = replace(self._commit_of(pending, settlement), lease=self._context.lease())
         self._context.store.commit(commit)
-        self._count_kept(pending)
+        self._verifying.stored()
+        self._count_kept(commit.events)
         self._note_judged()
         return {
             key: kept[key[0]][key[1]] for key, point in self._judged.items() if point is not None
@@ -189,8 +205,14 @@ class Processor:
 
     @property
     def ended(self) -> frozenset[LaneKey]:
-        """Lanes whose file is judged to its end, and stored."""
-        return frozenset(self._ended)
+        """Lanes whose file is judged to its end, with all of its events stored."""
+        waiting = self._verifying.cameras
+        return frozenset(key for key in self._ended if key[0] not in waiting)
+
+    @property
+    def verifying(self) -> frozenset[str]:
+        """Cameras with events that wait for a second look."""
+        return self._verifying.cameras
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
@@ -239,6 +261,7 @@ class Processor:
             self._accept(arrived)
         self._pass_over_missing()
         self._keep()
+        self._verifying.ask()
         return len(taken)
 
     def _apply_update(self) -> None:
@@ -249,6 +272,7 @@ class Processor:
             # A renamed camera does not retire: its checkpoint is resumed under the present name.
             for name in self._rename(plans):
                 self._cameras.pop(name, None)
+            self._verifying.load(self._context.owns)
             kept = self._checkpoints()
         except StoreError as error:
             logger.warning(
@@ -296,13 +320,14 @@ class Processor:
     def _retire(self, camera: CameraLife, kept: Mapping[str, Checkpoint]) -> None:
         name, now = camera.plan.camera, self._context.clock.now()
         self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
+        self._verifying.abandon(name)
         self._retired_at[name] = now
         logger.info(
             "camera %s was removed from the file and is retired", name, extra={"camera": name}
         )
 
     def _take_turn(self, turn: LifeTurn) -> None:
-        self._add(turn.verdict, frozenset())
+        self._add(turn.verdict, None)
         for checkpoint in turn.checkpoints:
             self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
@@ -324,6 +349,9 @@ class Processor:
 
     def _accept(self, arrived: Delivered) -> None:
         result = arrived.result
+        if self._verifying.answered(result):
+            self._pending.done.append(arrived)
+            return
         camera = self._cameras.get(result.camera)
         lane = camera.lanes.get(result.engine) if camera is not None else None
         if camera is None:
@@ -403,7 +431,7 @@ class Processor:
         verdict = self._verdict(camera, lane, result)
         if camera.plan.remembers:
             self._remembering.take(lane.judge, result, self._pending.seen)
-        self._add(verdict, camera.plan.snapshots)
+        self._add(verdict, camera.plan)
         for rule, happenings in lane.judge.take_withheld().items():
             self._note_withheld(result.camera, rule, happenings)
         lane.judged = (result.run, result.ordinal, result.last)
@@ -472,11 +500,38 @@ class Processor:
             )
         self._withheld[camera, rule] = Withheld(known.happenings + happenings, now)
 
-    def _add(self, verdict: Verdict, snapshots: frozenset[str]) -> None:
+    def _add(self, verdict: Verdict, plan: CameraPlan | None) -> None:
+        """Take a verdict; without a plan, that of a camera's turn, which shows no frame."""
         for event in verdict.events:
-            wanted = event.rule in snapshots
-            self._pending.events.append(self._with_picture(event) if wanted else event)
+            wanted = plan is not None and event.rule in plan.snapshots
+            self._emit(self._with_picture(event) if wanted else event, plan)
         self._pending.buckets += verdict.buckets
+
+    def _emit(self, event: Event, plan: CameraPlan | None) -> None:
+        """Store an event with this batch, unless it has to wait for a second look."""
+        by = plan or replace(self._plans().get(event.camera, CameraPlan(event.camera)), verify={})
+        try:
+            out = self._reading(lambda: self._verifying.hold(event, by))
+        except StoreError:
+            self._is_void = True  # stopped: the event is judged again, and nothing without it
+            return
+        if out is not None:
+            self._pending.events.append(out)
+
+    def _plans(self) -> Mapping[str, CameraPlan]:
+        return {name: camera.plan for name, camera in self._cameras.items()}
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        """What is read from the store, however long that takes; StoreError when stopped."""
+        return until_done(
+            read,
+            StoreError,
+            said=self._store_said,
+            sentence=lambda error: f"store is not responding; retrying: {error}",
+            backoff=Backoff(_STORE_RESTS),
+            clock=self._context.clock,
+            stop=self._stop,
+        )
 
     def _with_picture(self, event: Event) -> Event:
         """The event with its picture, for which the store is waited for as for the event itself."""
@@ -498,31 +553,42 @@ class Processor:
             self._pending.health.append(health)
         events = camera.troubles.judge(health)
         if events:
-            self._pending.events += events
+            for event in events:
+                self._emit(event, camera.plan)
             checkpoint = camera.troubles_checkpoint()
             self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
     def _keep(self) -> None:
         """Commit what is pending, then acknowledge; retries until the store accepts it."""
         pending = self._pending
-        if not (pending.done or pending.checkpoints):
+        if self._is_void:
             return
-        if not self._commit(self._commit_of(pending)):
+        try:
+            settlement = self._reading(lambda: self._verifying.settle(self._plans()))
+        except StoreError:
             return
-        self._count_kept(pending)
+        if not (pending.done or pending.checkpoints or settlement):
+            return
+        commit = self._commit_of(pending, settlement)
+        if not self._commit(commit):
+            return
+        self._verifying.stored()
+        self._count_kept(commit.events)
         for key, lane in pending.judged.items():
             self._judged[key] = lane.judged
         self._ended |= {key for key in pending.judged if (self._judged[key] or ("", 0, False))[2]}
         self._pending = _Pending()
         self._context.results.acknowledge(pending.done)
 
-    def _commit_of(self, pending: _Pending) -> Commit:
+    def _commit_of(self, pending: _Pending, settlement: Settlement) -> Commit:
         judged = {key: lane.checkpoint(key[0]) for key, lane in pending.judged.items()}
         # The current minute is stored in the state, to resume from, and as a bucket, to be read;
         # the next batch replaces both.
         running = [b for lane in pending.judged.values() for b in lane.judge.unfinished()]
         return Commit(
-            events=pending.events,
+            events=[*settlement.events, *pending.events],
+            waiting=[*settlement.waiting.values()],
+            settled=[*settlement.settled],
             buckets=[*pending.buckets, *running],
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
@@ -531,8 +597,8 @@ class Processor:
             waypoints=pending.seen.waypoints,
         )
 
-    def _count_kept(self, pending: _Pending) -> None:
-        for event in pending.events:
+    def _count_kept(self, events: Sequence[Event]) -> None:
+        for event in events:
             self._context.metrics.events.labels(event.camera, event.rule, event.phase).inc()
 
     def _commit(self, commit: Commit) -> bool:

@@ -65,6 +65,12 @@ class Shards:
         processor = self._processor
         return processor.judged if processor is not None else {}
 
+    @property
+    def verifying(self) -> frozenset[str]:
+        """Cameras with events that wait for a second look."""
+        processor = self._processor
+        return processor.verifying if processor is not None else frozenset()
+
     def note(self, health: Health) -> bool:
         """Judge a camera's state with the next batch; False if its partition is not owned here."""
         processor = self._processor

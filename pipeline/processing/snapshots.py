@@ -33,7 +33,7 @@ class Snapshots:
     """Stores pictures of events. An event without one says why: gone, damaged or not stored."""
 
     def __init__(self, shelf: PictureShelf, media: MediaStore) -> None:
-        self._shelf = shelf
+        self.shelf = shelf
         self._media = media
         self.trouble: str | None = None
         """Why pictures cannot be stored now."""
@@ -47,7 +47,7 @@ class Snapshots:
         if event.seq is None or event.run is None:
             return _without(event, _NO_FRAME)
         try:
-            pixels = self._shelf.fetch(event.camera, event.run, event.seq)
+            pixels = self.shelf.fetch(event.camera, event.run, event.seq)
         except UnreadablePictureError as error:
             # A retry does not help, and one picture must not stop the counts.
             self._say(event.camera, str(error))

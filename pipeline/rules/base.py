@@ -13,6 +13,7 @@ from pipeline.core.config import Config, Duration, Fraction
 from pipeline.core.tasks import Task
 from pipeline.rules.measures import ManualCount, Measure, SummaryTable
 from pipeline.rules.schedule import Windows
+from pipeline.rules.verify import VerifyConfig
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
@@ -65,6 +66,12 @@ class RuleBase(Config):
     )
     snapshot: bool = Field(
         default=False, description="Save the frame of each event as a picture next to the store."
+    )
+    verify: VerifyConfig | None = Field(
+        default=None,
+        description=(
+            "Another engine is asked about each happening before it is reported. Counting goes on."
+        ),
     )
 
     accepts: ClassVar[TaskTypes] = ()

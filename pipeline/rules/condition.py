@@ -1,31 +1,18 @@
 """An answer in words that must hold for a while, such as "is the fire door open?" `is: yes`."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Ask, Task
 from pipeline.rules.base import RuleBase, TaskTypes
+from pipeline.rules.words import Words, plain
 
 if TYPE_CHECKING:
     from pipeline.rules.at_work.condition import Condition
     from pipeline.rules.context import RuleContext
-
-
-def _as_words(value: Any) -> Any:
-    """One answer or several; YAML turns an unquoted `yes` or `no` into true or false."""
-    if isinstance(value, list | tuple):
-        return tuple(word for part in value for word in _as_words(part))
-    if isinstance(value, bool):
-        return ("yes" if value else "no",)
-    return (str(value),) if isinstance(value, int | float | str) else value
-
-
-_word = {"type": ["string", "boolean", "number"]}
-_words_schema = WithJsonSchema({"anyOf": [_word, {"type": "array", "items": _word, "minItems": 1}]})
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_words), _words_schema]
 
 
 class ConditionConfig(RuleBase):
@@ -77,8 +64,3 @@ class ConditionConfig(RuleBase):
         """A running rule."""
         rule: Condition = self.at_work("Condition", context)
         return rule
-
-
-def plain(words: str) -> str:
-    """Words as they are compared."""
-    return " ".join(words.casefold().split()).rstrip(".!")

@@ -19,8 +19,8 @@ from pipeline.rules import RuleConfig
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 
-# These do not matter: whether a picture is saved or not, the event is the same.
-_BESIDE_THE_POINT = frozenset({"snapshot"})
+# These do not matter: the rule's verdict is the same, whether a picture is saved or a model asked.
+_BESIDE_THE_POINT = frozenset({"snapshot", "verify"})
 
 
 def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:

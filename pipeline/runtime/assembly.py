@@ -43,14 +43,20 @@ def engines_of(camera: CameraConfig) -> list[str]:
     return list(dict.fromkeys(task.engine or "" for task in camera.tasks.values()))
 
 
-def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
-    """The engines that cameras use, and those that stand in for them; or `only` some of these.
+def verifying_engines_of(camera: CameraConfig) -> list[str]:
+    """Names of the engines that are asked about a camera's events."""
+    looks = [rule.verify for rule in camera.rules.values() if rule.verify is not None]
+    return list(dict.fromkeys(look.engine or "" for look in looks))
 
-    Other engines are not started.
+
+def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
+    """The engines that cameras and their rules use, and those that stand in for them.
+
+    With `only`, some of these. Other engines are not started.
     """
     used: set[str] = set()
     for camera in deployment.cameras.values():
-        for engine in engines_of(camera):
+        for engine in (*engines_of(camera), *verifying_engines_of(camera)):
             used |= {engine, *deployment.fallbacks_of(engine)}
     wanted = used & set(only) if only else used
     return {name: config for name, config in deployment.engines.items() if name in wanted}
@@ -117,11 +123,11 @@ def lanes_of(
 
 
 def snapshot_cameras(deployment: Deployment) -> frozenset[str]:
-    """Cameras that have a rule with `snapshot: true`."""
+    """Cameras that have a rule with `snapshot: true` or `verify`: their frames are kept a while."""
     return frozenset(
         name
         for name, camera in deployment.cameras.items()
-        if any(rule.snapshot for rule in camera.rules.values())
+        if any(rule.snapshot or rule.verify for rule in camera.rules.values())
     )
 
 
@@ -148,6 +154,12 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         watched=frozenset(ENDED_BY) - unwatched,
         was=camera.was,
         remembers=bool(deployment.store.observations.keep),
+        verify={
+            rule: config.verify.look()
+            for rule, config in camera.rules.items()
+            if config.verify is not None
+        },
+        engines=frozenset(used_engines(deployment)),
     )
 
 
@@ -356,6 +368,7 @@ def _tasks(camera: CameraConfig) -> Iterator[tuple[Task, float | None]]:
 
 def _max_side(deployment: Deployment, camera: CameraConfig) -> int | None:
     """The largest side that any of the camera's engines can use; None if one has no limit."""
-    sides = [deployment.engines[engine].max_side for engine in engines_of(camera)]
+    engines = (*engines_of(camera), *verifying_engines_of(camera))
+    sides = [deployment.engines[engine].max_side for engine in engines]
     known = [side for side in sides if side is not None]
     return max(known) if known and len(known) == len(sides) else None

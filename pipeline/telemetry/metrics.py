@@ -169,6 +169,18 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     events = _CounterOf("Events stored, by rule.", "camera", "rule", "phase")
+    second_looks = _CounterOf(
+        "Happenings of rules with `verify`: confirmed, rejected or unverified.",
+        "camera",
+        "rule",
+        "outcome",
+    )
+    second_looks_waiting = _Measured("Events that wait for the answer of `verify`.", "camera")
+    second_look_seconds = _Spread(
+        "Seconds from judging an event to the outcome of its `verify`.",
+        "engine",
+        buckets=LATENCY_BUCKETS,
+    )
     delivering = _Measured("1 in the process that delivers events, 0 in all others.")
     events_delivered = _CounterOf("Events a sink accepted.", "sink")
     delivery_failures = _CounterOf("Delivery attempts that failed.", "sink")

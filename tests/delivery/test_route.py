@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from connectors.sinks.jsonl import JsonlConfig
+from pipeline.core.verifying import Outcome, Verification
 from pipeline.delivery import Route
 from tests.contracts.event_tools import an_event
 
@@ -44,3 +46,26 @@ def test_a_sink_s_config_describes_its_route() -> None:
     assert Route.of("log", config) == Route(
         "log", ("a",), ("b",), config.at_once, timedelta(hours=1)
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "dropped", "verified", "wanted"),
+    [
+        ("confirmed", False, {}, True),
+        ("unverified", False, {}, True),  # an alarm that nobody could look at is an alarm
+        ("rejected", False, {}, False),
+        ("rejected", False, {"verified": "rejected"}, True),
+        ("rejected", True, {"verified": "rejected"}, False),  # `rejected: drop` has the last word
+        ("unverified", False, {"verified": ["confirmed"]}, False),
+        (None, False, {"verified": "rejected"}, True),  # of a rule without a second look
+    ],
+)
+def test_what_was_looked_at_twice_is_wanted_by_its_outcome(
+    outcome: Outcome | None, dropped: bool, verified: dict[str, Any], wanted: bool
+) -> None:
+    """By default all but what was rejected."""
+    event = EVENT
+    if outcome is not None:
+        event = Verification(outcome, "wise", dropped=dropped).marked(EVENT)
+    route = Route.of("log", JsonlConfig.model_validate({"path": "x", **verified}))
+    assert route.wants(event) is wanted

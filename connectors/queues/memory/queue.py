@@ -237,7 +237,7 @@ class _CameraLane:
 
 
 class MemoryJobs:
-    """Jobs of this process, one lane for each engine and camera."""
+    """Jobs of this process, a lane for each engine and camera, and whether they are live."""
 
     def __init__(
         self, config: MemoryConfig, clock: Clock, results: MemoryResults, shelf: MemoryShelf
@@ -248,7 +248,10 @@ class MemoryJobs:
         self._shelf = shelf
         self._visibility_s = config.visibility.total_seconds()
         self._changed = threading.Condition()
-        self._lanes: dict[str, dict[str, _CameraLane]] = {}
+        # Live jobs and others of a camera have lanes of their own, so that neither pushes the
+        # other out.
+        self._lanes: dict[str, dict[tuple[str, bool], _CameraLane]] = {}
+        self._known: set[tuple[str, str, str, int]] = set()
         self._entries: dict[str, _QueuedJob] = {}
         self._leases: dict[str, float] = {}
         self._dead: dict[str, tuple[_QueuedJob, DeadLetter]] = {}
@@ -260,6 +263,8 @@ class MemoryJobs:
         """Take a live job at once, a file's job as soon as there is room within `wait_s`."""
         with self._changed:
             self._end_leases()
+            if not job.live and _name_of(job) in self._known:
+                return Receipt(accepted=True)  # on its way already
             if not job.live and not self._changed.wait_for(lambda: self._has_room(job), wait_s):
                 return Receipt(accepted=False)
             order = next(self._orders)
@@ -351,16 +356,20 @@ class MemoryJobs:
             return 0
 
     def _lane(self, job: Job) -> _CameraLane:
-        return self._lanes.setdefault(job.engine, {}).setdefault(job.frame.camera, _CameraLane())
+        lanes = self._lanes.setdefault(job.engine, {})
+        return lanes.setdefault((job.frame.camera, job.live), _CameraLane())
 
     def _enter(self, entry: _QueuedJob) -> None:
         self._entries[entry.id] = entry
+        if not entry.job.live:
+            self._known.add(_name_of(entry.job))
         self._pixels.hold(entry.job)
         insort(self._lane(entry.job).waiting, entry)
         self._changed.notify_all()
 
     def _forget(self, entry: _QueuedJob) -> None:
         del self._entries[entry.id]
+        self._known.discard(_name_of(entry.job))
         self._pixels.release(entry.job)
         if self._leases.pop(entry.id, None) is None:
             self._lane(entry.job).waiting.remove(entry)
@@ -426,6 +435,10 @@ class MemoryJobs:
             del self._dead[next(iter(self._dead))]
         # The processor waits for every job of a file, so it must hear of this one too.
         self._results.append(failed_result(entry.job, reason))
+
+
+def _name_of(job: Job) -> tuple[str, str, str, int]:
+    return job.engine, job.frame.camera, job.frame.run, job.ordinal
 
 
 def build(config: MemoryConfig, clock: Clock) -> Queues:

@@ -56,10 +56,12 @@ class Checked:
         return any(path[: len(broken)] == broken for broken in self.broken)
 
     def tasks(self) -> Iterator[tuple[Path, Task]]:
-        """Every task with its path."""
+        """Every task, and every question of a `verify`, with its path."""
         for camera, config in self.deployment.cameras.items():
             for task in config.questions():
                 yield ("cameras", camera, "tasks", task.id), task
+            for rule, question in config.second_looks():
+                yield ("cameras", camera, "rules", rule, "verify"), question
 
 
 Check = Callable[[Checked], Iterator[Problem]]
@@ -203,7 +205,7 @@ def is_open_question(question: str) -> bool:
 
 
 def yes_no_questions(checked: Checked) -> Iterator[Problem]:
-    """Open questions without a declared kind of answer."""
+    """Open questions that are asked as if yes or no could answer them."""
     for camera, config in checked.deployment.cameras.items():
         for name, task in config.tasks.items():
             if not isinstance(task, AskTask) or "answers" in task.model_fields_set:
@@ -213,6 +215,14 @@ def yes_no_questions(checked: Checked) -> Iterator[Problem]:
                     dotted(("cameras", camera, "tasks", name, "ask")),
                     "this is not a yes/no question; choose the kind of answer: `answers: number`, "
                     "`answers: text` or `choices: [...]`",
+                )
+        for rule, question in config.second_looks():
+            first = question.question.split()[0].strip(",:.!?").lower()
+            if question.answers == "yes/no" and first in _OPEN_QUESTIONS:
+                yield Problem(
+                    dotted(("cameras", camera, "rules", rule, "verify", "ask")),
+                    "this is not a yes/no question; name its answers, such as "
+                    "`choices: [person, animal]`, and the one that confirms: `is: person`",
                 )
 
 

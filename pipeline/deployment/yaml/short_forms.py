@@ -1,4 +1,6 @@
-"""Short forms: an address for a source, a name for a site, a single window for a schedule."""
+"""Short forms: an address for a source, a name for a site, a single window for a schedule,
+a question for a `verify`.
+"""
 
 import re
 from dataclasses import replace
@@ -61,7 +63,12 @@ def _source(node: Node) -> Node:
 
 
 def _rule(rule: Node) -> Node:
-    if isinstance(rule, Map) and isinstance(window := rule.entries.get("schedule"), Map):
-        entries = {**rule.entries, "schedule": List((window,), window.origin)}
-        return replace(rule, entries=entries)
-    return rule
+    if not isinstance(rule, Map):
+        return rule
+    entries = dict(rule.entries)
+    if isinstance(window := entries.get("schedule"), Map):
+        entries["schedule"] = List((window,), window.origin)
+    verify = entries.get("verify")
+    if isinstance(verify, Scalar) and isinstance(verify.value, str):
+        entries["verify"] = Map({"ask": verify}, verify.origin)
+    return replace(rule, entries=entries)

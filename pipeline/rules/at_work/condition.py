@@ -1,6 +1,5 @@
 """An answer in words that must hold for a while, such as "is the fire door open?" `is: yes`."""
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,11 +7,12 @@ from pipeline.core.answers import Answer, Number, Text
 from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
-from pipeline.rules.condition import ConditionConfig, plain
+from pipeline.rules.condition import ConditionConfig
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.memory import dump, load
 from pipeline.rules.schedule import Schedule
+from pipeline.rules.words import plain, yes_or_no
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Condition:
         if least is not None and probability is not None:
             return probability >= least
         said = plain(words)
-        return said in self._wanted or _yes_or_no(said) in self._wanted
+        return said in self._wanted or yes_or_no(said) in self._wanted
 
     def _event(self, at: float, change: Started | Ended, seen: Observation | None) -> Event:
         context, memory = self._context, self._memory
@@ -130,9 +130,3 @@ def _probability(answer: Answer, wanted: set[str]) -> float | None:
     if not isinstance(answer, Text) or answer.yes_probability is None:
         return None
     return 1.0 - answer.yes_probability if wanted == {"no"} else answer.yes_probability
-
-
-def _yes_or_no(said: str) -> str | None:
-    """The yes or no that a longer answer begins with, as in "yes, it is open"."""
-    match = re.match(r"(yes|no)\b(?=\s*[,;:.!-])", said)
-    return match[1] if match else None

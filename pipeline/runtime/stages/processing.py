@@ -264,6 +264,8 @@ def judging_facts(judging: Processor | Shards) -> dict[str, Any]:
     """How far each lane is judged, how its tasks were answered, and how old its frames were."""
     judged: dict[str, dict[str, tuple[str, int, bool] | None]] = {}
     for (camera, engine), last in judging.judged.items():
+        if last is not None and last[2] and camera in judging.verifying:
+            continue  # its file is over once its events are looked at: until then nobody knows
         judged.setdefault(camera, {})[engine] = last
     tallies: dict[str, dict[str, tuple[int, int, str]]] = {}
     for (camera, task), tally in judging.tallies.items():
@@ -322,4 +324,5 @@ def _processor_context(
         metrics=context.metrics,
         clock=context.clock,
         watcher=recorder,
+        jobs=context.queues.jobs,
     )

@@ -23,6 +23,7 @@ from tests.contracts.history import HistoryContract
 from tests.contracts.observations import ObservationContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
+from tests.contracts.verifying import SecondLooksContract
 
 _names = itertools.count()
 
@@ -71,6 +72,14 @@ class TestStore(_Postgresql, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestSecondLooks(_Postgresql, SecondLooksContract):
+    """What waits and what came of it."""
+
+    def opened_store(self, clock: Clock) -> SqlStore:
+        """Another pool of connections to the same database."""
+        return SqlStore(self.url, clock)
 
 
 class TestAccounts(_Postgresql, AccountsContract):

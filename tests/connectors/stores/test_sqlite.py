@@ -32,6 +32,7 @@ from tests.contracts.history import HistoryContract
 from tests.contracts.observations import ObservationContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
+from tests.contracts.verifying import SecondLooksContract
 
 POINT = Checkpoint("door", "fast", "run-1", 1, None)
 
@@ -61,6 +62,14 @@ class TestStore(_Sqlite, StoreContract):
         """Of the same connections."""
         assert isinstance(store, SqlStore)
         return store.history
+
+
+class TestSecondLooks(_Sqlite, SecondLooksContract):
+    """What waits and what came of it."""
+
+    def opened_store(self, clock: Clock) -> SqlStore:
+        """Another pool of connections to the same file."""
+        return SqlStore(self.url, clock)
 
 
 class TestAccounts(_Sqlite, AccountsContract):
@@ -168,7 +177,7 @@ def full_disk() -> Iterator[None]:
     """SQLite files opened meanwhile cannot grow beyond a few pages."""
 
     def limit(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA max_page_count=120").close()
+        connection.execute("PRAGMA max_page_count=140").close()
 
     event.listen(Pool, "connect", limit)
     yield
