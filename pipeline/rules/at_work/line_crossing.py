@@ -18,10 +18,10 @@ from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _CrossingState(CrossersMemory):
     version: ClassVar[int] = 1
-    minutes: MinutesMemory = field(default_factory=MinutesMemory)
+    minutes: MinutesMemory
     seq: int = 0
     coverage: float = 1.0
     """As of the last frame, for what is only sure at the end."""
