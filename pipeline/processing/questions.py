@@ -3,6 +3,11 @@
 A question goes to its engine like any frame, is batched with them, and its result comes back to
 whoever owns the camera. It belongs to no numbering: its run names what it is about, so that asking
 twice while the answer is on its way is asking once.
+
+Whoever asks keeps what is asked in the store until it is answered, puts it again when no answer
+comes, and tells its own answers from others' by the first word of their key: `event/` are second
+looks at events (`pipeline.processing.verifying`); a question about a track would be
+`track/TASK/NUMBER`, asked with `picture_of(pixels, box)` of the track's best frame.
 """
 
 import cv2

@@ -37,6 +37,8 @@ _ASK_AGAIN_S = 60.0
 _RETRY_S = 0.5
 # Pictures are read and compressed in the thread that judges.
 _ASKED_AT_ONCE = 8
+# What the keys of questions about events begin with.
+_EVENT = "event/"
 
 _NO_FRAME = "no frame led to this event"
 _GONE = "the frame's picture was no longer kept when the event was judged"
@@ -97,6 +99,7 @@ class Verifying:
         self._outcomes: dict[str, Verification] = {}
         self._next = Settlement()
         self._retry_at = float("-inf")
+        self._full_until: dict[str, float] = {}
         self.cameras: frozenset[str] = frozenset()
         """The cameras that have events waiting, or settled and not yet stored; for any thread."""
 
@@ -142,11 +145,11 @@ class Verifying:
         return None
 
     def answered(self, result: Result) -> bool:
-        """Take the answer to a question; False if the result is that of a camera's frame."""
+        """Take the answer to a question about an event; False if the result is another one."""
         about = asked_about(result)
-        if about is None:
+        if about is None or not about.startswith(_EVENT):
             return False
-        one = self._waiting.get(about)
+        one = self._waiting.get(about.removeprefix(_EVENT))
         if one is None or one.kept.look is None or not one.is_open:
             return True  # answered before, or too late
         answer = next(iter(result.answers.values()), Failed(result.engine, _UNREADABLE))
@@ -195,7 +198,9 @@ class Verifying:
         for one in [*self._waiting.values()]:
             look, event = one.kept.look, one.kept.event
             is_due = one.asked_at is None or now - one.asked_at >= _ASK_AGAIN_S
-            if look is None or not one.is_open or not is_due:
+            # A camera with many questions does not keep those of others waiting.
+            is_full = now < self._full_until.get(event.camera, now)
+            if look is None or not one.is_open or not is_due or is_full:
                 continue
             if asked >= _ASKED_AT_ONCE:
                 return
@@ -210,15 +215,17 @@ class Verifying:
                 self._give_up(one, _LOST)
                 continue
             task = look.task(question_name(event.rule))
-            job = question_job(event.record_id, event.camera, event.at, task, pixels)
+            about = _EVENT + event.record_id
+            job = question_job(about, event.camera, event.at, task, pixels)
             try:
                 accepted = self._jobs.put(job, 0.0).accepted
-            except QueueError:
-                accepted = False  # the queue reports it
-            if not accepted:
+            except QueueError:  # the queue reports it
                 self._retry_at = now + _RETRY_S
                 return
-            one.asked_at = now
+            if accepted:
+                one.asked_at = now
+            else:
+                self._full_until[event.camera] = now + _RETRY_S
 
     @property
     def waiting(self) -> int:

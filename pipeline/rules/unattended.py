@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Ask, Count, Detect, Task
 from pipeline.rules.base import References, RuleBase, TaskTypes
-from pipeline.rules.condition import Words
+from pipeline.rules.words import Words
 
 
 class ThingFields(RuleBase):

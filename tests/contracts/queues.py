@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -229,6 +230,20 @@ class RoomContract(BuiltQueues):
             assert all(job.frame.camera == "busy" for job in receipt.dropped)
         claims = queues.jobs.claim(ENGINE, 9, SOON_S)
         assert ("quiet", 0) in named(claims)
+
+    def test_a_question_beside_live_frames_stays_and_is_one(self, queues: Queues) -> None:
+        """A job that may not be dropped is not pushed out by a live camera, nor put twice."""
+        question = replace(a_job(), frame=replace(a_job().frame, run="question/1", seq=0))
+        for _ in range(2):
+            assert queues.jobs.put(question, 0.0).accepted
+        dropped = [
+            job.frame.run
+            for ordinal in range(5)
+            for job in queues.jobs.put(a_job(ordinal=ordinal, live=True), 0.0).dropped
+        ]
+        assert dropped == ["run-1"] * 2
+        claims = queues.jobs.claim(ENGINE, 10, NOT_LONG_S)
+        assert sorted(claim.job.frame.run for claim in claims) == ["question/1"] + ["run-1"] * 3
 
     def test_a_file_is_not_accepted_without_room(self, queues: Queues) -> None:
         """A full lane refuses a file's job after the wait and drops nothing."""

@@ -138,12 +138,14 @@ class Desk:
         while self.processor.step(0.0):
             pass
 
-    def see(self, *seqs: int, last: int | None = None, live: bool = True) -> None:
+    def see(
+        self, *seqs: int, last: int | None = None, live: bool = True, camera: str = "fence"
+    ) -> None:
         """Judge frames, which stay on the shelf."""
         results = []
         for seq in seqs:
-            self.shelf.keep(replace(frame("fence", seq), run="run"))
-            results.append(seen(seq, live=live))
+            self.shelf.keep(replace(frame(camera, seq), run="run"))
+            results.append(replace(seen(seq, live=live), camera=camera))
         if last is not None:
             results.append(replace(seen(last, live=live), answers={}, last=True))
         assert self.queues.results.publish(results, 0.0)
@@ -290,6 +292,25 @@ def test_the_line_of_a_live_camera_is_bounded(tmp_path: Path, desks: list[Desk])
         desk.step()
     assert answered == MOST_WAITING
     assert len(desk.told()) == MOST_WAITING + 2
+
+
+def test_a_camera_with_many_questions_keeps_no_other_waiting(
+    tmp_path: Path, desks: list[Desk]
+) -> None:
+    """The queue has no room for more of the one; the other one's only question is asked at once."""
+    many = a_plan(*(event(f"e{n:03}", "single", n) for n in range(40)))
+    one = a_plan(replace(event("g", "single", 0), camera="gate"), camera="gate")
+    desks.append(desk := Desk(tmp_path, many))
+    desk.processor.update([many, one])
+    desk.see(*range(40))
+    for _ in range(5):
+        desk.clock.advance(0.6)
+        desk.step()
+    assert desk.queues.jobs.backlog()["wise"].length == 16
+    desk.see(0, camera="gate")
+    assert [c.job.frame.run for c in desk.asked() if c.job.frame.camera == "gate"] == [
+        "question/event/g"
+    ]
 
 
 def test_what_waits_is_asked_again_after_a_restart(tmp_path: Path, desks: list[Desk]) -> None:

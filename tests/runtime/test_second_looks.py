@@ -1,5 +1,6 @@
 """Events that wait for a second look: whatever is killed, each goes out once, with its outcome."""
 
+import json
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -103,6 +104,11 @@ def test_killing_a_run_at_any_moment_changes_nothing(tmp_path: Path, clip: Path)
         assert set(hook.accepted) == wanted_of(found(calm))
     outcomes = {said for one in told(found(calm)).values() for _, said in one}
     assert outcomes == {None, "confirmed", "rejected", "unverified"}
+    _, status, _ = moonwatch("status", calm / "deployment.yaml", "--json")
+    looks = {(one["camera"], one["rule"]): one for one in json.loads(status)["second_looks"]}
+    assert looks["plaza", "middle"]["confirmed"] > 0
+    assert looks["yard", "crowd"]["rejected"] > 0
+    assert all(one["waiting"] == 0 for one in looks.values())
     chance = random.Random(7)
     with receiving() as hook:
         file = written(wild, content(wild, clip, hook.url))

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.core.answers import Answer, Number, Text
-from pipeline.rules.condition import plain
+from pipeline.rules.words import plain
 
 
 @dataclass(slots=True)

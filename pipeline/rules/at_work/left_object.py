@@ -13,7 +13,6 @@ from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.at_work.amounts import Amount, AmountMemory, amount_of
 from pipeline.rules.at_work.company import Company
 from pipeline.rules.at_work.moments import Moments, MomentsMemory
-from pipeline.rules.condition import plain
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Reason, Started
 from pipeline.rules.left_object import LeftObjectConfig
@@ -21,6 +20,7 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.schedule import Schedule
 from pipeline.rules.stands import Left, Stand, Stands, StandsMemory
+from pipeline.rules.words import plain
 from pipeline.rules.zones import ZoneGround
 
 SCENE_S = 5.0

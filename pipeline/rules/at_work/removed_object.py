@@ -13,13 +13,13 @@ from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.at_work.amounts import Amount, AmountMemory, amount_of
 from pipeline.rules.at_work.company import Company
 from pipeline.rules.at_work.moments import Moments, MomentsMemory
-from pipeline.rules.condition import plain
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.removed_object import RemovedObjectConfig
 from pipeline.rules.stands import Left, Stands, StandsMemory
+from pipeline.rules.words import plain
 from pipeline.rules.zones import ZoneGround
 
 
