@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from pipeline.core.config import Config, Duration
 from pipeline.core.events import Event, Phase
+from pipeline.core.verifying import outcome_of
 
 SEQUENCE = "sequence"
 """The type of the events that report one."""
@@ -36,7 +37,10 @@ class HappeningConfig(Config):
         return ("start", "single") if self.phase is None else (self.phase,)
 
     def describes(self, event: Event) -> bool:
-        """Whether it is one of these events."""
+        """Whether it is one of these events; one that a second look rejected is not."""
+        outcome = outcome_of(event)
+        if outcome is not None and outcome.outcome == "rejected":
+            return False
         return (
             event.rule == self.rule
             and self.camera in (None, event.camera)

@@ -15,6 +15,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, OwnershipLostError
 from pipeline.core.events import Event, Phase, Subject, event_id
 from pipeline.core.store import DELIVER, Commit, EventFilter, LeaseOwner
+from pipeline.core.verifying import Verification
 from pipeline.delivery import SinkLane
 from pipeline.deployment.loader import load
 from pipeline.rules.sequence import SequenceConfig
@@ -128,6 +129,8 @@ CASES: list[tuple[str, dict[str, Any], list[Event], list[float]]] = [
         ],
         [9],
     ),
+    ("rejected by a second look", {}, [Verification("rejected").marked(door(0)), till(9)], []),
+    ("looked at in vain", {}, [Verification("unverified").marked(door(0)), till(9)], [9]),
     ("twice the same rule", {"then": DOOR}, [door(0), door(10), door(20)], [10, 20]),
 ]
 
@@ -273,7 +276,12 @@ def test_the_process_that_delivers_judges_and_delivers_them(tmp_path: Path) -> N
     lease = StoreLease(store, DELIVER, LeaseOwner("me", "here", 1), clock)
     stage = DeliveryStage(context, store, lease, store.history)
     stage.start()
-    wait_until(lambda: stage.poll() or lease.proof is not None)
+
+    def is_delivering() -> bool:
+        stage.poll()
+        return lease.proof is not None
+
+    wait_until(is_delivering)
     store.commit(Commit(events=(crossing("middle", 0), crossing("across", 5))))
 
     def told() -> list[str]:

@@ -437,14 +437,15 @@ def missing_happenings(checked: Checked) -> Iterator[Problem]:
             for camera, config in deployment.cameras.items():
                 if wanted.camera in (None, camera):
                     known += checked.names(config.rules, "cameras", camera, "rules")
-            unread = wanted.camera not in deployment.cameras and checked.is_broken("cameras")
+            # A camera, or its rules, that could not be read may well have it.
+            unread = any(
+                broken[:1] == ("cameras",) and wanted.camera in (None, *broken[1:2])
+                for broken in checked.broken
+            )
             if wanted.rule not in known and not unread:
-                where = "" if wanted.camera is None else f"camera {wanted.camera!r} has "
-                message = (
-                    f"{where}no rule {wanted.rule!r}"
-                    if where
-                    else (f"no camera has a rule {wanted.rule!r}")
-                )
+                holder = "no camera" if wanted.camera is None else f"camera {wanted.camera!r}"
+                article = "a" if wanted.camera is None else "no"
+                message = f"{holder} has {article} rule {wanted.rule!r}"
                 yield _problem((*path, "rule"), message, wanted.rule, known)
 
 
@@ -455,8 +456,11 @@ def _event_names(checked: Checked) -> list[str]:
     for camera, config in deployment.cameras.items():
         names += checked.names(config.rules, "cameras", camera, "rules")
     names += checked.names(deployment.sequences, "sequences")
-    types = {rule.type for config in deployment.cameras.values() for rule in config.rules.values()}
-    types |= {SEQUENCE} if deployment.sequences else set()
+    types: set[str] = set()
+    for config in deployment.cameras.values():
+        types.update(rule.type for rule in config.rules.values())
+    if deployment.sequences:
+        types.add(SEQUENCE)
     return list(dict.fromkeys([*names, *sorted(types), "camera", *CAMERA_TYPES]))
 
 
