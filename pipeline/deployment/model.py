@@ -32,6 +32,7 @@ from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.rules import RuleConfig
+from pipeline.rules.sequence import SequenceConfig
 from pipeline.sampling.config import SampleConfig
 from pipeline.server.config import ServeConfig
 from pipeline.tracking.config import TrackerConfig
@@ -417,6 +418,9 @@ class Deployment(Config):
         description="How `moonwatch serve` and `infer --serve` answer callers over HTTP.",
     )
     cameras: dict[Name, CameraConfig] = Field(min_length=1, description="The cameras, by name.")
+    sequences: dict[Name, SequenceConfig] = Field(
+        {}, description="What is reported when one event follows another, by name."
+    )
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
 
     def site_of(self, camera: str) -> SiteConfig:

@@ -29,4 +29,5 @@ def draw_heat(pixels: Pixels, grid: HeatGrid) -> Pixels:
     colours = cv2.cvtColor(shades, cv2.COLOR_BGR2RGB)
     hidden = (STRONGEST * np.sqrt(smooth))[..., None]
     mixed = pixels * (1.0 - hidden) + colours * hidden
-    return np.rint(mixed).astype(np.uint8)
+    drawn: Pixels = np.rint(mixed).astype(np.uint8)
+    return drawn

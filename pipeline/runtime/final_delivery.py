@@ -9,6 +9,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.store import Cursor, History
 from pipeline.delivery import LaneStatus
 from pipeline.deployment.model import Deployment
+from pipeline.runtime.sequences import cursors_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,12 @@ class FinalDelivery:
         except StoreError:
             return self._goes_on  # reported by those who write to it; it is asked again
         seen = {lane.sink: lane for lane in lanes}
+        judging = cursors_of(deployment)
         left = {
             cursor.sink: cursor.behind
             for cursor in cursors
             if cursor.behind
-            and cursor.sink in deployment.sinks
+            and (cursor.sink in deployment.sinks or cursor.sink in judging)
             and self._is_worth_it(cursor, deployment, seen.get(cursor.sink), now - self._began, now)
         }
         if first and left:
@@ -85,7 +87,8 @@ class FinalDelivery:
         took_s: float,
         now: float,
     ) -> bool:
-        limit = deployment.sinks[cursor.sink].deliver_within
+        sink = deployment.sinks.get(cursor.sink)
+        limit = None if sink is None else sink.deliver_within
         if limit is not None and took_s >= limit.total_seconds():
             return False
         known = self._progress.setdefault(cursor.sink, _CursorSeen(cursor.position, now))

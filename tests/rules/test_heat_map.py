@@ -36,7 +36,7 @@ def cells(buckets: tuple[Bucket, ...]) -> dict[tuple[int, int], float]:
 
 def test_time_is_where_the_feet_are() -> None:
     """Five seconds here, then three there; the first look has nothing before it."""
-    path: list[Place | None] = [(0.3, 0.5)] * 6 + [(0.9, 0.99)] * 3
+    path: list[Place | None] = [*[(0.3, 0.5)] * 6, *[(0.9, 0.99)] * 3]
     verdict = judged(heat_map(), people({1: path}, 1.0), end=9.0)
 
     assert verdict.events == ()

@@ -113,8 +113,8 @@ def test_the_length() -> None:
     """Mean and maximum of how many wait; who is being served no longer does."""
     far: Place = (0.1, 0.9)
     paths: dict[int, list[Place | None]] = {
-        1: [OUT] * 10 + [LINE] * 20 + [TILL] * 10,
-        2: [OUT] * 20 + [far] * 20,
+        1: [*[OUT] * 10, *[LINE] * 20, *[TILL] * 10],
+        2: [*[OUT] * 20, *[far] * 20],
     }
     (bucket,) = judged(queue(), people(paths, 1.0), end=40.0).buckets
 
@@ -125,7 +125,11 @@ def test_the_length() -> None:
 def test_too_long_for_too_long() -> None:
     """One happening with the greatest length, from the first moment to the last."""
     paths: dict[int, list[Place | None]] = {
-        n: [(0.95, 0.1 + 0.2 * n)] * n + [(0.1 + 0.1 * n, 0.2 * n)] * 20 + [(0.65, 0.2 * n)] * 3
+        n: [
+            *[(0.95, 0.1 + 0.2 * n)] * n,
+            *[(0.1 + 0.1 * n, 0.2 * n)] * 20,
+            *[(0.65, 0.2 * n)] * 3,
+        ]
         for n in (1, 2, 3)
     }
     rule = queue(more_than=1, for_="3s", gap="1s")
@@ -225,7 +229,7 @@ def test_two_who_exchange_numbers_in_the_queue_are_two() -> None:
 def test_a_cooldown_and_a_schedule_delay_the_next_wait() -> None:
     """As for every rule; minutes count all the same."""
     paths: dict[int, list[Place | None]] = {
-        n: [(0.95, 0.2 * n)] * 3 + [(0.1 * n, 0.2 * n)] * 30 for n in (1, 2, 3)
+        n: [*[(0.95, 0.2 * n)] * 3, *[(0.1 * n, 0.2 * n)] * 30] for n in (1, 2, 3)
     }
     told = judged(queue(longer_than="5s", cooldown="10s"), people(paths, 1.0)).events
     assert phases(judged(queue(longer_than="5s"), people(paths, 1.0))) == [("start", 8.0)] * 3

@@ -145,7 +145,9 @@ def test_over_a_line() -> None:
 
 def test_cooldown_and_schedule() -> None:
     """As for every rule of single events."""
-    paths = {n: [None] * n + walk(0.48, 0.02, 12, y=0.2 * n) for n in (1, 2, 3)}
+    paths: dict[int, list[Place | None]] = {
+        n: [*[None] * n, *walk(0.48, 0.02, 12, y=0.2 * n)] for n in (1, 2, 3)
+    }
     told = judged(in_zone(0.5, cooldown="1s"), people(paths, 0.5)).events
     assert [(e.at, e.data.get("suppressed")) for e in told] == [(4.5, None), (5.5, 1)]
     closed = in_zone(0.5, schedule=[{"from": "00:01"}])

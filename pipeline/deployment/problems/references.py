@@ -16,6 +16,7 @@ from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
 from pipeline.rules.base import RuleBase
+from pipeline.rules.sequence import SEQUENCE
 from pipeline.tracking.config import TrackerConfig
 
 CAMERA_TYPES = (
@@ -416,13 +417,50 @@ def unknown_filters(checked: Checked) -> Iterator[Problem]:
                     )
 
 
+def missing_happenings(checked: Checked) -> Iterator[Problem]:
+    """Sequences of events that no rule of the file reports."""
+    deployment = checked.deployment
+    cameras = checked.names(deployment.cameras, "cameras")
+    sequences = checked.names(deployment.sequences, "sequences")
+    for name, sequence in deployment.sequences.items():
+        for key, wanted in (("first", sequence.first), ("then", sequence.then)):
+            path: Path = ("sequences", name, key)
+            if wanted.rule == name:
+                message = f"{name!r} would wait for itself; name a rule, or another sequence"
+                yield Problem(dotted((*path, "rule")), message)
+                continue
+            if wanted.camera is not None and wanted.camera not in cameras:
+                message = f"there is no camera {wanted.camera!r}"
+                yield _problem((*path, "camera"), message, wanted.camera, cameras)
+                continue
+            known = list(sequences)
+            for camera, config in deployment.cameras.items():
+                if wanted.camera in (None, camera):
+                    known += checked.names(config.rules, "cameras", camera, "rules")
+            # A camera, or its rules, that could not be read may well have it.
+            unread = any(
+                broken[:1] == ("cameras",) and wanted.camera in (None, *broken[1:2])
+                for broken in checked.broken
+            )
+            if wanted.rule not in known and not unread:
+                holder = "no camera" if wanted.camera is None else f"camera {wanted.camera!r}"
+                article = "a" if wanted.camera is None else "no"
+                message = f"{holder} has {article} rule {wanted.rule!r}"
+                yield _problem((*path, "rule"), message, wanted.rule, known)
+
+
 def _event_names(checked: Checked) -> list[str]:
     """Every word that a sink can filter by."""
     deployment = checked.deployment
     names = checked.names(deployment.cameras, "cameras")
     for camera, config in deployment.cameras.items():
         names += checked.names(config.rules, "cameras", camera, "rules")
-    types = {rule.type for config in deployment.cameras.values() for rule in config.rules.values()}
+    names += checked.names(deployment.sequences, "sequences")
+    types: set[str] = set()
+    for config in deployment.cameras.values():
+        types.update(rule.type for rule in config.rules.values())
+    if deployment.sequences:
+        types.add(SEQUENCE)
     return list(dict.fromkeys([*names, *sorted(types), "camera", *CAMERA_TYPES]))
 
 
@@ -449,5 +487,6 @@ _CHECKS: tuple[Check, ...] = (
     pointless_lines,
     crossed_zones,
     shared_outputs,
+    missing_happenings,
     unknown_filters,
 )

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.sinks import Sink
-from pipeline.core.store import LeaseProof, Store
+from pipeline.core.store import History, LeaseProof, Store
 from pipeline.delivery import Delivery, LaneStatus, Route
 from pipeline.delivery import SinkLane as SinkLane
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease, keeping
+from pipeline.runtime.sequences import SequenceJudge, cursor_of, cursors_of, route_of
 from pipeline.runtime.stages.base import StageContext
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,20 @@ class DeliveryStage:
     engines: Collection[str] = ()
     finished = False
 
-    def __init__(self, context: StageContext, store: Store, lease: StoreLease) -> None:
-        """Does not ask for the lease before `start`, nor send anything before it has it."""
+    def __init__(
+        self,
+        context: StageContext,
+        store: Store,
+        lease: StoreLease,
+        history: History | None = None,
+    ) -> None:
+        """Does not ask for the lease before `start`, nor send anything before it has it.
+
+        Sequences are judged where there is a `history` to look into.
+        """
         self._context = context
         self._store = store
+        self._history = history
         self._lease = lease
         self._keeper = keeping("delivery-lease", lease, clock=context.clock)
         self._proof: LeaseProof | None = None
@@ -69,11 +80,15 @@ class DeliveryStage:
         same_site = _site_names(before.deployment) == _site_names(deployment)
         old, new = before.deployment.sinks, deployment.sinks
         kept = {name for name in new if same_site and old.get(name) == new[name]}
+        judged, judging = before.deployment.sequences, deployment.sequences
+        same = {name for name in judging if judged.get(name) == judging[name]}
+        kept |= {cursor_of(name) for name in same}
         lanes = [lane for lane in self._delivery.lanes if lane.route.sink in kept]
         try:
             changed = {name: config for name, config in new.items() if name not in kept}
-            fresh = routes_of(deployment.model_copy(update={"sinks": changed}))
-            lanes += self._lanes(fresh, self._proof)
+            others = {name: config for name, config in judging.items() if name not in same}
+            part = deployment.model_copy(update={"sinks": changed, "sequences": others})
+            lanes += self._lanes(part, self._proof)
             self._delivery.update(lanes)
         except Exception:
             self._context = before
@@ -109,7 +124,8 @@ class DeliveryStage:
         A process that stands by is ready: in a rolling update the old one can end then.
         """
         if self._delivery is not None:
-            lanes = self.status()
+            sinks = self._context.deployment.sinks
+            lanes = [lane for lane in self.status() if lane.sink in sinks]
             if lanes and all(lane.error for lane in lanes):
                 return f"no sink accepts events; {lanes[0].sink}: {lanes[0].error}"
             return None
@@ -137,8 +153,16 @@ class DeliveryStage:
         except StoreError:
             return 0  # whoever delivers reports it
 
-    def _lanes(self, routes: list[tuple[Route, Sink]], proof: LeaseProof) -> list[SinkLane]:
-        context = self._context
+    def _lanes(self, deployment: Deployment, proof: LeaseProof) -> list[SinkLane]:
+        """Lanes for all sinks and sequences of a deployment, or of a part of it."""
+        context, history = self._context, self._history
+        routes: list[tuple[Route, Sink]] = []
+        if history is not None:  # first: what they find is delivered too
+            routes += [
+                (route_of(name, config), SequenceJudge(name, config, self._store, history, proof))
+                for name, config in deployment.sequences.items()
+            ]
+        routes += routes_of(deployment)
         return [
             SinkLane(route, sink, self._store, context.clock, context.metrics, proof)
             for route, sink in routes
@@ -149,7 +173,7 @@ class DeliveryStage:
         now = clock.monotonic()
         if now < self._retry_at:
             return
-        lanes = self._lanes(routes_of(self._context.deployment), proof)
+        lanes = self._lanes(self._context.deployment, proof)
         delivery = Delivery(lanes, self._store, clock, lambda: self._lease.holds(proof))
         try:
             delivery.start()
@@ -182,7 +206,8 @@ def introduce_sinks(deployment: Deployment, store: Store) -> None:
     Removing sinks that are no longer in the file is left to the process that delivers.
     """
     oldest = [name for name, config in deployment.sinks.items() if config.from_beginning]
-    store.register_sinks(list(deployment.sinks), oldest, dismiss_others=False)
+    known = [*deployment.sinks, *cursors_of(deployment)]
+    store.register_sinks(known, oldest, dismiss_others=False)
 
 
 def _site_names(deployment: Deployment) -> tuple[str, Mapping[str, str]]:
