@@ -62,6 +62,11 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
         (["cameras.door.rules.queue.zone=x"], "rules.queue.zone", "no zone 'x'; there are: till"),
         (["cameras.door.zones={}"], "rules.queue.zone", "there are none"),
         (
+            ["cameras.door.rules.footfall.staff={zone: tull}"],
+            "rules.footfall.staff.zone",
+            "did you mean 'till'?",
+        ),
+        (
             [
                 "cameras.door.rules.left={type: left_object, of: bags, people: peple,"
                 " longer_than: 1m}",
