@@ -37,6 +37,15 @@ class RuleContext:
         """The line of that name; raises ConfigError."""
         return self._lookup(self.lines, "line", name)
 
+    def crossable(self, name: str) -> Line:
+        """The line of that name; raises ConfigError also where it has no length."""
+        line = self.line(name)
+        if line.start == line.end:
+            path = f"cameras.{self.camera}.lines.{name}"
+            said = "begins and ends at the same point; move one of them"
+            raise ConfigError([Problem(path, said)])
+        return line
+
     def zone(self, name: str | None) -> Polygon | None:
         """The zone of that name, or None for the whole picture; raises ConfigError."""
         return None if name is None else self._lookup(self.zones, "zone", name)

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
+from pipeline.rules.staff import StaffFields
 
 if TYPE_CHECKING:
     from pipeline.core.events import JsonValue
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 _VISITS = Column("visits")
 _MEAN = Column("mean_s", "mean", decimals=1, suffix=" s")
 _LONGEST = Column("longest_s", "longest", decimals=1, suffix=" s")
+_ALL, _STAFF, _NET = Column("entered", "visits"), Column("staff_visits", "staff"), Column("net")
+_BY_STAFF = Measure("staff_entered", "sum", "visits")
 
 
-class DwellConfig(RuleBase):
+class DwellConfig(StaffFields):
     """Visits to a zone. Those shorter than `longer_than` are counted, but are not events."""
 
     type: Literal["dwell"] = "dwell"
@@ -45,14 +48,25 @@ class DwellConfig(RuleBase):
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("entered", "sum", "visits"),
         Measure("left", "sum", "visits"),
+        _BY_STAFF,
     )
     table: ClassVar[SummaryTable | None] = SummaryTable(
         "dwell", "visits", (_VISITS, _MEAN, _LONGEST), shows_known=False
     )
 
+    further: ClassVar[tuple[SummaryTable, ...]] = (
+        SummaryTable("staff_visits", "visits and staff", (_ALL, _STAFF, _NET)),
+    )
+
     def references(self) -> References:
-        """The zone, if there is one."""
-        return References(zones=() if self.zone is None else (self.zone,))
+        """The zone, if there is one, and what staff is told by."""
+        return self.with_staff(References(zones=() if self.zone is None else (self.zone,)))
+
+    def recorded(self) -> tuple[Measure, ...]:
+        """Staff only where it is told."""
+        return (
+            self.measures if self.staff else tuple(m for m in self.measures if m is not _BY_STAFF)
+        )
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
         """From the end events of visits: each has the running totals of all visits so far."""
@@ -60,7 +74,13 @@ class DwellConfig(RuleBase):
         if not ends:
             return None
         latest = max(ends, key=lambda data: _number(data, "visits"))
-        return {
+        staff = {}
+        if self.staff is not None:
+            everybody = self.measures[0].of(record.minutes)
+            own = _BY_STAFF.of(record.minutes)
+            net = None if everybody is None or own is None else max(0, everybody - own)
+            staff = {_ALL.name: everybody, _STAFF.name: own, _NET.name: net}
+        return staff | {
             _VISITS.name: round(_number(latest, "visits")),
             _MEAN.name: _number(latest, "mean_seconds"),
             _LONGEST.name: max(_number(data, "seconds") for data in ends),

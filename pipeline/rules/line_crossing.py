@@ -1,27 +1,34 @@
 """Counts crossings of a directed line, in and out, at low frame rates and with changing ids."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration, all_left_out
-from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
+from pipeline.rules.base import Passage, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
+from pipeline.rules.staff import StaffFields
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
-    from pipeline.core.geometry import Line
     from pipeline.rules.at_work.line_crossing import LineCrossing
     from pipeline.rules.context import RuleContext
+    from pipeline.rules.record import RuleRecord
 
 _IN, _OUT = Column("in"), Column("out")
 _GROUPS_IN, _GROUPS_OUT = Column("groups_in", "groups in"), Column("groups_out", "groups out")
 _GROUPS = (
     Measure("groups_in", "sum", "groups", _GROUPS_IN),
     Measure("groups_out", "sum", "groups", _GROUPS_OUT),
+)
+_STAFF_IN, _STAFF_OUT = Column("staff_in", "staff in"), Column("staff_out", "staff out")
+_NET_IN, _NET_OUT = Column("net_in", "net in"), Column("net_out", "net out")
+_STAFF = (
+    Measure("staff_in", "sum", "crossings", _STAFF_IN),
+    Measure("staff_out", "sum", "crossings", _STAFF_OUT),
 )
 
 
@@ -34,7 +41,7 @@ class CrossingNames(Config):
     out: str = Field(default="out", min_length=1, description="The name for crossings to the left.")
 
 
-class LineCrossingConfig(RuleBase):
+class LineCrossingConfig(StaffFields):
     """Crossings of a line. Looking from its `from` to its `to`, right is `in` and left is `out`."""
 
     type: Literal["line_crossing"] = "line_crossing"
@@ -89,10 +96,12 @@ class LineCrossingConfig(RuleBase):
         Measure("entered", "sum", "crossings", _IN),
         Measure("left", "sum", "crossings", _OUT),
         *_GROUPS,
+        *_STAFF,
     )
     table: ClassVar[SummaryTable | None] = SummaryTable("footfall", "footfall", (_IN, _OUT))
     further: ClassVar[tuple[SummaryTable, ...]] = (
         SummaryTable("groups", "groups", (_IN, _OUT, _GROUPS_IN, _GROUPS_OUT)),
+        SummaryTable("staff", "staff", (_IN, _OUT, _STAFF_IN, _STAFF_OUT, _NET_IN, _NET_OUT)),
     )
     manual: ClassVar[ManualCount | None] = ManualCount(
         "lines",
@@ -104,12 +113,22 @@ class LineCrossingConfig(RuleBase):
     )
 
     def references(self) -> References:
-        """The line."""
-        return References(lines=(self.line,))
+        """The line, and what staff is told by."""
+        return self.with_staff(References(lines=(self.line,)))
 
     def recorded(self) -> tuple[Measure, ...]:
-        """Groups only where they are asked for."""
-        return self.measures if self.groups else tuple(m for m in self.measures if m not in _GROUPS)
+        """Groups and staff only where they are asked for."""
+        left_out = ([] if self.groups else [*_GROUPS]) + ([] if self.staff else [*_STAFF])
+        return tuple(measure for measure in self.measures if measure not in left_out)
+
+    def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
+        """As for every rule, with those who are not staff."""
+        values = dict(super().sum_up(record) or {})
+        for gross, staff, net in ((_IN, _STAFF_IN, _NET_IN), (_OUT, _STAFF_OUT, _NET_OUT)):
+            everybody, own = values.get(gross.name), values.get(staff.name)
+            if everybody is not None and own is not None:
+                values[net.name] = max(0, everybody - own)
+        return values
 
     def passage(self, event: "Event") -> Passage | None:
         """Every one of its events is a crossing; those of an older rule of this name are not."""
@@ -123,15 +142,6 @@ class LineCrossingConfig(RuleBase):
 
     def build(self, context: "RuleContext") -> "LineCrossing":
         """A running rule; raises ConfigError where the line is missing or has no length."""
-        at_line(self.line, context)
+        context.crossable(self.line)
         rule: LineCrossing = self.at_work("LineCrossing", context)
         return rule
-
-
-def at_line(name: str, context: "RuleContext") -> "Line":
-    """The line of that name; raises ConfigError where it is missing or has no length."""
-    line = context.line(name)
-    if line.start == line.end:
-        path = f"cameras.{context.camera}.lines.{name}"
-        raise ConfigError([Problem(path, "begins and ends at the same point; move one of them")])
-    return line

@@ -8,7 +8,6 @@ from pydantic import Field
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
 from pipeline.rules.base import References, RuleBase, TaskTypes
-from pipeline.rules.line_crossing import at_line
 from pipeline.rules.measures import Column, Measure, SummaryTable
 
 if TYPE_CHECKING:
@@ -63,6 +62,6 @@ class TailgatingConfig(RuleBase):
 
     def build(self, context: "RuleContext") -> "Tailgating":
         """A running rule; raises ConfigError where the line is missing or has no length."""
-        at_line(self.line, context)
+        context.crossable(self.line)
         rule: Tailgating = self.at_work("Tailgating", context)
         return rule

@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from pipeline.core.tasks import Detect
 from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
-from pipeline.rules.line_crossing import at_line
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
 
 if TYPE_CHECKING:
@@ -94,6 +93,6 @@ class WrongWayConfig(RuleBase):
     def build(self, context: "RuleContext") -> "WrongWay":
         """A running rule; raises ConfigError where a shape is missing or a line has no length."""
         for name in self.references().lines:
-            at_line(name, context)
+            context.crossable(name)
         rule: WrongWay = self.at_work("WrongWay", context)
         return rule

@@ -62,6 +62,11 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
         (["cameras.door.rules.queue.zone=x"], "rules.queue.zone", "no zone 'x'; there are: till"),
         (["cameras.door.zones={}"], "rules.queue.zone", "there are none"),
         (
+            ["cameras.door.rules.footfall.staff={zone: tull}"],
+            "rules.footfall.staff.zone",
+            "did you mean 'till'?",
+        ),
+        (
             [
                 "cameras.door.rules.left={type: left_object, of: bags, people: peple,"
                 " longer_than: 1m}",
@@ -73,9 +78,10 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
         (
             [
                 "cameras.door.rules.left={type: left_object, of: bags, people: n, longer_than: 1m}",
-                "cameras.door.tasks.bags={detect: suitcase}",
+                "cameras.door.tasks.bags={detect: suitcase, engine: coco}",
+                "cameras.door.tasks.people.engine=coco",
                 "cameras.door.tasks.n={ask: 'How many?', answers: number, engine: s}",
-                "engines.s={type: scripted, answers: {n: [3]}}",
+                "engines={coco: {type: coco}, s: {type: scripted, answers: {n: [3]}}}",
             ],
             "rules.left.people",
             "'n' is not a detect task",
@@ -86,7 +92,7 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
                 " longer_than: 1m}",
                 "cameras.door.tasks.bags={detect: suitcase, engine: s}",
                 "cameras.door.tasks.people.engine=coco",
-                "engines.s={type: scripted, answers: {bags: [[]]}}",
+                "engines={coco: {type: coco}, s: {type: scripted, answers: {bags: [[]]}}}",
             ],
             "rules.left.people",
             "asks another engine than 'bags'",

@@ -37,6 +37,8 @@ RULES: dict[str, RuleBase] = {
     "removed": config(type="removed_object", zone="left", stood="2s", gap="2s", cooldown="1s"),
     "left, asked": config(type="left_object", longer_than="1s", gap="1s", is_="yes"),
     "removed, asked": config(type="removed_object", stood="1s", gap="1s", cooldown="1s"),
+    "crossing, staff": config(type="line_crossing", line="across", staff={"zone": "left"}),
+    "visits, staff": config(type="dwell", zone="left", staff={"line": "across"}),
     "occupancy": config(
         type="occupancy", zone="left", more_than=1, for_="1s", gap="1s", update_every="1s"
     ),

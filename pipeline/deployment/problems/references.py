@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core import geometry
+from pipeline.core.config import Config
 from pipeline.core.errors import Problem
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask
@@ -345,13 +346,18 @@ def missing_shapes(checked: Checked) -> Iterator[Problem]:
             path = ("cameras", camera, "rules", name)
             named = rule.references()
             if not checked.is_broken(*path, "line"):
-                yield from _missing(checked, path, "line", named.lines, config.lines)
+                yield from _missing(checked, rule, path, "line", named.lines, config.lines)
             if not checked.is_broken(*path, "zone"):
-                yield from _missing(checked, path, "zone", named.zones, config.zones)
+                yield from _missing(checked, rule, path, "zone", named.zones, config.zones)
 
 
 def _missing(
-    checked: Checked, path: Path, kind: str, named: Sequence[str], there: Iterable[str]
+    checked: Checked,
+    rule: RuleBase,
+    path: Path,
+    kind: str,
+    named: Sequence[str],
+    there: Iterable[str],
 ) -> Iterator[Problem]:
     camera = str(path[1])
     known = checked.names(there, "cameras", camera, f"{kind}s")
@@ -359,7 +365,19 @@ def _missing(
         return
     for name in named:
         if name not in known:
-            yield _problem((*path, kind), f"this camera has no {kind} {name!r}", name, known)
+            place = (*path, *_keys_of(rule, kind, name))
+            yield _problem(place, f"this camera has no {kind} {name!r}", name, known)
+
+
+def _keys_of(rule: RuleBase, kind: str, name: str) -> tuple[str, ...]:
+    """Under which keys a rule names a line or zone."""
+    for key in (kind, *type(rule).model_fields):
+        value = getattr(rule, key, None)
+        if value == name and key != "of":
+            return (key,)
+        if isinstance(value, Config) and getattr(value, kind, None) == name:
+            return (key, kind)
+    return (kind,)
 
 
 def pointless_lines(checked: Checked) -> Iterator[Problem]:

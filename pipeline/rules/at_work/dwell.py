@@ -9,6 +9,7 @@ from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.dwell import DwellConfig
 from pipeline.rules.holding import HoldingTerms, Reason, still_quiet
@@ -50,6 +51,7 @@ class _DwellState:
     quiet_until: float | None = None
     suppressed: int = 0
     withheld: int = 0
+    staff: StaffMemory = field(default_factory=StaffMemory)
 
 
 class Dwell:
@@ -61,9 +63,12 @@ class Dwell:
         self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
-        self._minutes = Minutes(context, config.measures)
+        self._minutes = Minutes(context, config.recorded())
         self._presence = ZonePresence(context, context.zone(config.zone), terms.gap_s)
+        self._staff = None if config.staff is None else Staff(config.staff, context)
         self._memory = _DwellState(self._minutes.memory, self._presence.memory)
+        if self._staff is not None:
+            self._memory.staff = self._staff.memory
 
     def judge(self, seen: Observation) -> Verdict:
         """Report visits that end with this frame, then those that have lasted long enough."""
@@ -100,6 +105,8 @@ class Dwell:
         self._memory = load(_DwellState, state)
         self._minutes.memory = self._memory.minutes
         self._presence.memory = self._memory.presence
+        if self._staff is not None:
+            self._staff.use(self._memory.staff)
 
     def inherit(self, state: JsonValue, at: float) -> None:
         """Continue an earlier rule's open minutes, totals and cooldown.
@@ -113,6 +120,9 @@ class Dwell:
         memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
 
     def _admit(self, seen: Observation) -> None:
+        if self._staff is not None:
+            for deed in self._staff.see(seen):
+                self._minutes.count(deed.at, **{deed.name: 1})
         visits = self._memory.visits
         for new, old in self._presence.see(seen).items():
             if old in visits:
@@ -150,6 +160,8 @@ class Dwell:
                 visit = Visit(track.id, track.label, since, stay.until, track.box)
                 self._memory.visits[id_] = visit
                 self._minutes.count(since, entered=1)
+                if self._staff is not None and self._staff.did(id_, since, "staff_entered"):
+                    self._minutes.count(since, staff_entered=1)
 
     def _veiled(self) -> int:
         return sum(visit.veiled for visit in self._memory.visits.values())

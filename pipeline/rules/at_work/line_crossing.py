@@ -8,6 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
 from pipeline.rules.groups import Groups, GroupsMemory
@@ -32,6 +33,7 @@ class _CrossingState(CrossersMemory):
     withheld: int = 0
     """Crossings since the last event that were not reported for lack of answered frames."""
     groups: GroupsMemory = field(default_factory=GroupsMemory)
+    staff: StaffMemory = field(default_factory=StaffMemory)
 
 
 class LineCrossing:
@@ -45,6 +47,7 @@ class LineCrossing:
         self._schedule = Schedule(config.schedule, context.timezone, context.hours)
         self._minutes = Minutes(context, config.recorded())
         self._groups = Groups(config.group_within.total_seconds(), config.group_apart)
+        self._staff = None if config.staff is None else Staff(config.staff, context)
         self._use(_CrossingState(minutes=self._minutes.memory, groups=self._groups.memory))
         self._withheld = 0
 
@@ -54,6 +57,9 @@ class LineCrossing:
         memory.seq, memory.coverage = seen.seq, seen.coverage
         self._minutes.sample(seen.at, 0 if isinstance(seen.answer, Boxes) else None)
         self._withheld = 0
+        if self._staff is not None and isinstance(seen.answer, Boxes):
+            for deed in self._staff.see(seen):
+                self._minutes.count(deed.at, **{deed.name: 1})
         events = self._count(seen, self._crossers.see(seen))
         return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
 
@@ -98,6 +104,8 @@ class LineCrossing:
     def _use(self, memory: _CrossingState) -> None:
         self._memory = self._crossers.memory = memory
         self._minutes.memory, self._groups.memory = memory.minutes, memory.groups
+        if self._staff is not None:
+            self._staff.use(memory.staff)
 
     def _count(self, seen: Observation, crossings: Sequence[Crossed]) -> list[Event]:
         memory, events = self._memory, []
@@ -109,6 +117,11 @@ class LineCrossing:
             if self._config.groups and self._groups.is_new(crossed):
                 name = "groups_in" if inwards else "groups_out"
                 self._minutes.count(crossed.at, **{name: 1})
+            if self._staff is not None:
+                name = "staff_in" if inwards else "staff_out"
+                deed = self._staff.did(crossed.id, crossed.at, name)
+                if deed is not None:
+                    self._minutes.count(deed.at, **{deed.name: 1})
             if self._may_speak(seen, crossed.at):
                 events.append(self._event(seen, crossed))
         return events
@@ -138,6 +151,8 @@ class LineCrossing:
             "in": memory.entered,
             "out": memory.left,
         }
+        if self._staff is not None:
+            data["staff"] = self._staff.is_staff(crossed.id)
         if memory.suppressed:
             data["suppressed"], memory.suppressed = memory.suppressed, 0
         if memory.withheld:
