@@ -132,8 +132,8 @@ def _planned(
     clip_s: float,
     seed: int | None,
     video: str | None,
-) -> tuple[AuditPlan, "_Video"]:
-    source = _Video(deployment, camera, video)
+) -> tuple[AuditPlan, "_Footage"]:
+    source = _Footage(deployment, camera, video)
     store = deployment.store.build_reader(SystemClock())
     try:
         moments = moments_of(deployment, store.history, camera, rule, span)
@@ -153,7 +153,7 @@ def _planned(
     return plan, source
 
 
-class _Video:
+class _Footage:
     """Where the pictures of the audited time are."""
 
     def __init__(self, deployment: Deployment, camera: str, video: str | None) -> None:
@@ -188,7 +188,7 @@ def _written(
     deployment: Deployment,
     audit: Audit,
     plan: AuditPlan,
-    source: _Video,
+    source: _Footage,
     folder: Path,
     question: str,
 ) -> list[ShownClip]:
