@@ -13,7 +13,13 @@ from pipeline.cli.run_loop import one_camera, stop_on_signals, work
 from pipeline.cli.tables import comparison_table, print_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.deployment.model import Deployment
-from pipeline.insight.evaluation import compare, read_truth, uncounted, worst_error
+from pipeline.insight.evaluation import (
+    compare,
+    read_truth,
+    truth_template,
+    uncounted,
+    worst_error,
+)
 from pipeline.insight.summary import Summary
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.single_process import Run
@@ -22,7 +28,9 @@ from pipeline.telemetry.logs import set_up
 
 def evaluate(
     file: File,
-    truth: Annotated[Path, typer.Argument(help="The manual counts, as JSON.")],
+    truth: Annotated[
+        Path | None, typer.Argument(help="The manual counts, as JSON.", metavar="TRUTH")
+    ] = None,
     overrides: Overrides = [],
     as_json: AsJson = False,
     camera: Annotated[
@@ -32,8 +40,25 @@ def evaluate(
         float | None,
         typer.Option(help="Exit with 1 if an error is above this fraction, such as 0.1."),
     ] = None,
+    template: Annotated[
+        bool,
+        typer.Option("--template", help="Print a file for the manual counts, to be filled in."),
+    ] = False,
 ) -> None:
-    """Check the counts on a clip against a manual count."""
+    """Check the counts on a clip against a manual count.
+
+    `--template` prints what to count, and `moonwatch schema truth` the JSON Schema of the file.
+    """
+    if template:
+        if truth is not None:
+            said = f"writes no file; redirect it: moonwatch evaluate {file} --template > {truth}"
+            raise ConfigError([Problem("--template", said)])
+        deployment, name = one_camera(file, overrides, camera)
+        typer.echo(json.dumps(truth_template(deployment.cameras[name]), indent=2))
+        return
+    if truth is None:
+        said = f"is missing; moonwatch evaluate {file} --template prints one to fill in"
+        raise ConfigError([Problem("TRUTH", said)])
     known = read_truth(truth)
     with tempfile.TemporaryDirectory(prefix="moonwatch-evaluate-") as folder:
         # A temporary store and no sinks: an evaluation leaves no trace and sends no alarms.

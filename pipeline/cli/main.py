@@ -38,6 +38,7 @@ COMMANDS = (
     "dead-letters",
     "undelivered",
     "evaluate",
+    "audit",
     "benchmark",
     "render",
     "ask",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.events import JsonValue
 from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.model import CameraConfig
 from pipeline.insight.summary import Summary, SummaryRow
@@ -87,6 +88,64 @@ def read_truth(path: Path, known: Sequence[ManualCount] | None = None) -> Truth:
     return [count for count in counts if count is not None]
 
 
+def truth_schema(known: Sequence[ManualCount] | None = None) -> dict[str, JsonValue]:
+    """The JSON Schema of truth files, for editors and for those who write them by program.
+
+    Whatever else a file has, such as where it comes from, is allowed and not read.
+    """
+    sections: dict[str, JsonValue] = {}
+    for manual in manual_counts() if known is None else known:
+        properties: dict[str, JsonValue] = {
+            "name": {"type": "string", "description": f"The {manual.kind}'s name in the file."}
+        }
+        needed: list[JsonValue] = []
+        for number in manual.numbers:
+            kind: JsonValue = {"type": "integer" if number.whole else "number"}
+            properties |= dict.fromkeys(number.keys, kind)
+            needed.append({"anyOf": [{"required": [key]} for key in number.keys]})
+        sections[manual.section] = {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": properties,
+                "required": ["name"],
+                "allOf": needed,
+            },
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A manual count, for `moonwatch evaluate`",
+        "type": "object",
+        "properties": sections,
+        "anyOf": [
+            {"required": [section], "properties": {section: {"minItems": 1}}}
+            for section in sections
+        ],
+    }
+
+
+def truth_template(camera: CameraConfig) -> dict[str, JsonValue]:
+    """A truth file for everything that a camera's rules count, with null for what is to be counted.
+
+    Raises ConfigError where nothing that it counts can be compared.
+    """
+    sections: dict[str, list[JsonValue]] = {}
+    seen: set[tuple[str, str]] = set()
+    for rule in camera.rules.values():
+        if rule.manual is None:
+            continue
+        places = rule.references()
+        for place in (*places.lines, *places.zones):
+            if (rule.manual.section, place) not in seen:
+                seen.add((rule.manual.section, place))
+                numbers: dict[str, JsonValue] = {one.keys[0]: None for one in rule.manual.numbers}
+                sections.setdefault(rule.manual.section, []).append({"name": place, **numbers})
+    if not sections:
+        said = "has no rule with a line or zone whose count can be compared, such as line_crossing"
+        raise ConfigError([Problem("--camera", f"the camera {said}")])
+    return {**sections}
+
+
 def compare(camera: CameraConfig, truth: Truth, summary: Summary) -> list[Comparison]:
     """One row for every rule that counts at a line or zone of the truth file."""
     found = {row.rule: row for measured in summary.measured for row in measured.rows}
@@ -154,11 +213,24 @@ def _true_count(
 ) -> TrueCount | None:
     name = entry.get("name")
     values: dict[str, float] = {}
+    # As in a template that is not filled in.
+    blank = [n.keys[0] for n in manual.numbers if any(entry.get(k, 0) is None for k in n.keys)]
+    if isinstance(name, str) and blank:
+        missing = " and ".join(f"`{key}`" for key in blank)
+        said = f"{manual.kind} {name[:64]!r} has no {missing} yet; write what was counted"
+        problems.append(Problem(path, said))
+        return None
     for number in manual.numbers:
         value = next((entry[key] for key in number.keys if key in entry), None)
-        if isinstance(value, int) or (
+        # A switch is no count, though Python takes it for a number.
+        is_number = type(value) is int or (
             isinstance(value, float) and math.isfinite(value) and not number.whole
-        ):
+        )
+        if isinstance(value, int | float) and is_number:
+            if value < 0:
+                key = next(key for key in number.keys if key in entry)
+                problems.append(Problem(f"{path}.{key}", f"{value} is less than nothing"))
+                return None
             values[number.column.name] = value
     if not isinstance(name, str) or len(values) < len(manual.numbers):
         wanted = " and ".join(f"`{number.keys[0]}`" for number in manual.numbers)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from pipeline.core.errors import ConfigError
 from pipeline.deployment.loader import load
@@ -16,12 +17,15 @@ from pipeline.insight.evaluation import (
     compare,
     manual_counts,
     read_truth,
+    truth_schema,
+    truth_template,
     uncounted,
     worst_error,
 )
 from pipeline.insight.summary import Summary, SummaryRow, SummaryRows
 from pipeline.rules.line_crossing import LineCrossingConfig
 from pipeline.rules.occupancy import OccupancyConfig
+from tests.architecture.source_tree import ROOT
 from tests.runtime.clips import CLIP, camera, deployment, written
 
 LINES, ZONES = manual_counts([LineCrossingConfig, OccupancyConfig])
@@ -150,3 +154,49 @@ def test_what_no_rule_counts_at_is_named(plaza: CameraConfig) -> None:
     truth = [MIDDLE, midle, CROWD, TrueCount(ZONES, "till", {"mean": 1.0})]
     assert uncounted(plaza, truth) == ["line 'midle'", "zone 'till'"]
     assert len(compare(plaza, truth, summary())) == 2
+
+
+def test_the_schema_says_what_is_read(plaza: CameraConfig) -> None:
+    """It accepts the bundled truth and refuses what `read_truth` refuses."""
+    check = Draft202012Validator(truth_schema())
+    check.validate(json.loads((ROOT / "tests" / "data" / "plaza.truth.json").read_text()))
+    refused: list[Any] = [
+        {},
+        {"lines": []},
+        {"lines": [{"name": "a", "in": 1}]},
+        {"lines": [{"name": "a", "in": 1.5, "out": 2}]},
+        {"zones": [{"mean_occupancy": 2.0}]},
+        [],
+    ]
+    assert not [wrong for wrong in refused if check.is_valid(wrong)]
+
+
+def test_a_template_is_filled_in(tmp_path: Path, plaza: CameraConfig) -> None:
+    """It has every line and zone that a rule counts at; what is still empty is said by name."""
+    template: dict[str, Any] = truth_template(plaza)
+    assert [one["name"] for one in template["lines"]] == ["middle", "across"]
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, template)
+    assert "line 'middle' has no `in` and `out` yet; write what was counted" in str(caught.value)
+    for section in template.values():
+        for entry in section:
+            for key in entry:
+                entry[key] = entry[key] if key == "name" else 3
+    truth = read(tmp_path, template)
+    assert {one.name for one in truth} >= {"middle", "across", "crossroads"}
+    assert uncounted(plaza, truth) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"name": "a", "in": True, "out": 1}, "as whole numbers"),
+        ({"name": "a", "in": -1, "out": 1}, "lines.0.in: -1 is less than nothing"),
+        ({"name": "a", "in": None, "out": 1}, "has no `in` yet"),
+    ],
+)
+def test_a_count_is_a_number_from_nothing(tmp_path: Path, entry: Any, said: str) -> None:
+    """A switch is none, and neither is less than nothing."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, {"lines": [entry]})
+    assert said in str(caught.value)

@@ -1,0 +1,201 @@
+"""`moonwatch audit`, from the drawn clips to the figures in the store."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.cli.audit import as_document
+from pipeline.core.audits import Audit
+from pipeline.core.clock import SystemClock
+from pipeline.deployment.loader import load
+from tests.architecture.source_tree import ROOT
+from tests.cli.test_run import moonwatch
+from tests.runtime.clips import camera, cut, deployment, written
+
+MASK = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.4], [0.02, 0.4]]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first seconds of the bundled clip, counted; a mask hides a part of the picture."""
+    folder = tmp_path_factory.mktemp("plaza")
+    plaza = camera(cut(folder / "plaza.mp4", 16.0))
+    plaza["sample"]["masks"] = [MASK]
+    plaza["rules"]["calm"] = {**plaza["rules"]["middle"], "cooldown": "5s"}
+    made = written(folder, deployment(folder, {"plaza": plaza}))
+    code, _, errors = moonwatch("run", made)
+    assert code == 0, errors
+    return made
+
+
+def draw(file: Path, folder: Path, *arguments: str) -> dict[str, Any]:
+    """An audit that is drawn; its id and page."""
+    code, out, errors = moonwatch(
+        "audit", file, "plaza", "across", "--clip", "8s", "--out", folder, "--json", *arguments
+    )
+    assert code == 0, errors
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def kept(file: Path, audit_id: str) -> Audit:
+    """The audit in the store."""
+    store = load(file).store.build_reader(SystemClock())
+    try:
+        found = store.audits.audit(audit_id)
+    finally:
+        store.close()
+    assert found is not None
+    return found
+
+
+def truth(audit: Audit) -> dict[str, int]:
+    """What an auditor would say who agrees with the rule."""
+    plan: Any = audit.plan
+    return {clip["name"]: clip["counted"] for clip in plan["clips"]}
+
+
+def test_an_audit_from_the_clips_to_the_figures(file: Path, tmp_path: Path) -> None:
+    """Whoever agrees with everything finds no error; who does not, finds it."""
+    drawn = draw(file, tmp_path / "audit", "--seed", "5")
+    audit = kept(file, drawn["audit"])
+    assert audit.judged_at is None
+    agreed = truth(audit)
+    assert sum(agreed.values()) > 0
+    saved = tmp_path / "verdicts.json"
+    saved.write_text(json.dumps({"audit": audit.id, "by": "Ada", "verdicts": agreed}))
+    code, out, errors = moonwatch("audit", file, "plaza", "across", "--verdicts", saved, "--json")
+    assert code == 0, errors
+    found = json.loads(out)
+    # Everything was drawn, so nothing is left to guess.
+    assert found["precision"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert found["accuracy"]["value"] == 1.0
+    closed = kept(file, audit.id)
+    assert closed.by == "Ada"
+    assert json.loads(json.dumps(as_document(closed))) == found
+
+    some = next(name for name, counted in agreed.items() if counted)
+    agreed[some] = 0
+    saved.write_text(json.dumps({"audit": audit.id, "verdicts": agreed}))
+    code, out, _ = moonwatch("audit", file, "plaza", "across", "--verdicts", saved)
+    assert code == 0
+    assert re.search(r"precision +\d\d\.\d %", out)
+    assert "100.0 %" in out.splitlines()[2], "recall"
+
+
+def test_the_page_gives_nothing_away(file: Path, tmp_path: Path) -> None:
+    """It holds all clips, nothing of what the rule has counted, and needs nothing else."""
+    drawn = draw(file, tmp_path / "audit")
+    page = Path(drawn["page"]).read_text(encoding="utf-8")
+    data = json.loads(re.findall(r'type="application/json">(.*?)</script>', page)[0])
+    assert set(data) == {"audit", "items"}
+    assert all(set(item) == {"name", "video", "src"} for item in data["items"])
+    assert len(data["items"]) == drawn["clips"] == len(truth(kept(file, drawn["audit"])))
+    bare = re.sub(r"base64,[A-Za-z0-9+/=]*", "", page)
+    assert not re.search(r"counted\W+\d|busy|silent|https?://", bare)
+    assert "in either direction?" in bare
+
+
+def test_clips_play_and_hide_what_is_masked(file: Path, tmp_path: Path) -> None:
+    """Every clip is decoded to its end, and black under the mask."""
+    drawn = draw(file, tmp_path / "audit")
+    clips = sorted((tmp_path / "audit" / "clips").iterdir())
+    assert len(clips) == drawn["clips"]
+    for clip in clips:
+        with av.open(str(clip)) as container:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            assert container.duration is not None
+        assert len(pictures) > 20
+        height, width = pictures[0].shape[:2]
+        for picture in pictures[:: len(pictures) // 4]:
+            inside = picture[
+                round(0.12 * height) : round(0.33 * height),
+                round(0.06 * width) : round(0.26 * width),
+            ]
+            assert np.asarray(inside).mean() < 12
+
+
+def test_verdicts_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
+    """Letters and numbers; what is neither is asked again, and an empty line ends it."""
+    arguments = ("--clip", "8s", "--out", tmp_path / "audit", "--answer", "--by", "Grace")
+    with start_typing("audit", file, "plaza", "across", *arguments) as process:
+        out, errors = process.communicate("maybe\ny\nn\n\n", timeout=60)
+    assert process.returncode == 0, errors
+    assert "'maybe' is no verdict" in errors
+    assert "2 clips judged" in out
+
+
+def start_typing(*arguments: str | Path) -> subprocess.Popen[str]:
+    """A command that reads what is typed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, arguments)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "is not what the page saves"),
+        ('{"audit": "a0", "verdicts": []}', "must be a map of clips to numbers"),
+        ('{"audit": "a0", "verdicts": {"clip-1": -1}}', "'-1' is no verdict"),
+        ('{"audit": "a0", "verdicts": {"clip-1": true}}', "'True' is no verdict"),
+        ('{"audit": "a0", "verdicts": {"clip-1": 1}}', "the store has no audit 'a0' of this rule"),
+    ],
+)
+def test_verdicts_that_are_none_are_refused(
+    file: Path, tmp_path: Path, content: str, said: str
+) -> None:
+    """With what is wrong, and where."""
+    saved = tmp_path / "verdicts.json"
+    saved.write_text(content)
+    code, _, errors = moonwatch("audit", file, "plaza", "across", "--verdicts", saved)
+    assert code == 2
+    assert said in errors
+
+
+def test_verdicts_belong_to_what_was_drawn(file: Path, tmp_path: Path) -> None:
+    """Not to another rule, not to other clips, and at least one clip is judged."""
+    drawn = draw(file, tmp_path / "audit")
+    saved = tmp_path / "verdicts.json"
+    for rule, verdicts, said in (
+        ("middle", {"clip-1": 1}, "are for plaza across, not for plaza middle"),
+        ("across", {"clip-999": 1}, "name clips that were not drawn: clip-999"),
+        ("across", {"clip-1": None}, "judge no clip"),
+    ):
+        saved.write_text(json.dumps({"audit": drawn["audit"], "verdicts": verdicts}))
+        code, _, errors = moonwatch("audit", file, "plaza", rule, "--verdicts", saved)
+        assert code == 2
+        assert said in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plazza", "across"], "did you mean 'plaza'?"),
+        (["plaza", "acros"], "did you mean 'across'?"),
+        (["plaza", "calm"], "keeps back events by its `cooldown`"),
+        (["plaza", "across", "--since", "2h"], "nothing is known of this rule then"),
+        (["plaza", "across", "--clip", "1s"], "is not from 8s to 5m"),
+        (["plaza", "across", "--video", "x.mp4"], "is a recording itself"),
+        (["plaza", "across", "--verdicts", "gone.json"], "cannot be read"),
+        (["plaza", "across", "--out", "/dev/null/a"], "name another folder"),
+    ],
+)
+def test_bad_input_is_a_sentence(file: Path, arguments: list[str], said: str) -> None:
+    """With the way out, and exit code 2; nothing is written."""
+    code, _, errors = moonwatch("audit", file, *arguments)
+    assert code == 2, errors
+    assert said in errors
