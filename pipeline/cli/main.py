@@ -38,6 +38,7 @@ COMMANDS = (
     "dead-letters",
     "undelivered",
     "evaluate",
+    "simulate",
     "benchmark",
     "render",
     "ask",
