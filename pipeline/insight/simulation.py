@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from pipeline.core.clock import Clock
@@ -285,16 +284,26 @@ class Simulation:
         if self._against is not None:
             sides.append(_Side(self._against, camera, self._scope.rules))
         stored = self._stored_name(camera)
-        streams = [
-            _numbered(number, lane, self._lane_hours(side, stored, lane))
+        streams = {
+            (number, lane.engine): self._lane_hours(side, stored, lane)
             for number, side in enumerate(sides)
             for lane in self._spans(stored)
-        ]
-        merged = heapq.merge(*streams, key=lambda found: -found[0])
-        for hour, together in groupby(merged, key=lambda found: found[0]):
+        }
+        heads: dict[tuple[int, str], tuple[float, Judged]] = {}
+        missing = list(streams)
+        while True:
+            for key in missing:
+                head = next(streams[key], None)
+                if head is not None:
+                    heads[key] = head
+            if not heads:
+                return
+            hour = max(hour for hour, _ in heads.values())
             found: list[dict[str, Judged]] = [{} for _ in sides]
-            for _, number, engine, judged in together:
-                found[number][engine] = judged
+            # What comes next is judged when it is asked for.
+            missing = [key for key, head in heads.items() if head[0] == hour]
+            for key in missing:
+                found[key[0]][key[1]] = heads.pop(key)[1]
             yield self._compared(camera, stored, hour, sides, found)
 
     def _lane_hours(
@@ -408,12 +417,6 @@ class _Side:
         events = [event for event in judged.events.get(name, ()) if _is_within(event.at, span)]
         figures = RuleFigures(tuple(minutes), tuple(events))
         return figures, "", judged.resumed.get(name, False)
-
-
-def _numbered(
-    number: int, lane: ObservedSpan, hours: Iterator[tuple[float, Judged]]
-) -> Iterator[tuple[float, int, str, Judged]]:
-    return ((hour, number, lane.engine, judged) for hour, judged in hours)
 
 
 def _of_rules(lanes: Sequence[LanePlan], wanted: Mapping[str, RuleBase]) -> list[TaskPlan]:

@@ -278,29 +278,7 @@ class LaneSimulation:
         if before is not None:
             # Written and read, as a stored one is.
             mine = read_lane(json.loads(json.dumps(before.state())), before.plan)
-        tasks: dict[str, KeptTask] = {}
-        resumed: dict[str, bool] = {}
-        inherited: list[tuple[str, KeptTask]] = []
-        for task in plan.tasks:
-            stored, own = kept.tasks.get(asked[task.task]), mine.tasks.get(task.task)
-            if stored is None or stored.terms != task.terms:
-                resumed |= dict.fromkeys(task.rules, False)
-                if own is not None:
-                    tasks[task.task] = replace(own, scene=None)
-                continue
-            goes_on = own is not None and own.tracker == stored.tracker
-            rules = {}
-            for name, rule in task.rules.items():
-                known = stored.rules.get(name)
-                resumed[name] = known is not None and known.terms == rule.terms
-                if known is not None and resumed[name]:
-                    rules[name] = known
-                elif own is not None and name in own.rules:
-                    if goes_on:
-                        rules[name] = own.rules[name]
-                    else:
-                        inherited.append((name, own))
-            tasks[task.task] = replace(stored, rules=rules, scene=None)
+        tasks, resumed, inherited = _continued(plan, asked, kept, mine)
         last_at = kept.last_at if kept.last_at is not None else mine.last_at
         aspect = kept.aspect if kept.aspect is not None else mine.aspect
         if before is not None and before.plan.tasks == plan.tasks and _same(tasks, mine.tasks):
@@ -368,6 +346,39 @@ class LaneSimulation:
             asked={task: result.asked.get(source, "") for task, source in asked.items()},
             looking=tuple(task for task, source in asked.items() if source in result.looking),
         )
+
+
+def _continued(
+    plan: LanePlan, asked: Mapping[str, str], kept: KeptLane, mine: KeptLane
+) -> tuple[dict[str, KeptTask], dict[str, bool], list[tuple[str, KeptTask]]]:
+    """What a part begins with: what was stored, as far as the plan has it, and what was before.
+
+    With it, which rules go on from what was stored, and those that inherit from before.
+    """
+    tasks: dict[str, KeptTask] = {}
+    resumed: dict[str, bool] = {}
+    inherited: list[tuple[str, KeptTask]] = []
+    for task in plan.tasks:
+        stored, own = kept.tasks.get(asked[task.task]), mine.tasks.get(task.task)
+        if stored is None or stored.terms != task.terms:
+            resumed |= dict.fromkeys(task.rules, False)
+            if own is not None:
+                tasks[task.task] = replace(own, scene=None)
+            continue
+        goes_on = own is not None and own.tracker == stored.tracker
+        rules = {}
+        for name, rule in task.rules.items():
+            known = stored.rules.get(name)
+            resumed[name] = known is not None and known.terms == rule.terms
+            if known is not None and resumed[name]:
+                rules[name] = known
+            elif own is not None and name in own.rules:
+                if goes_on:
+                    rules[name] = own.rules[name]
+                else:
+                    inherited.append((name, own))
+        tasks[task.task] = replace(stored, rules=rules, scene=None)
+    return tasks, resumed, inherited
 
 
 def _read(waypoint: Waypoint | None) -> KeptLane | None:
