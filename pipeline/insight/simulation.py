@@ -34,7 +34,7 @@ from pipeline.core.store import (
     StoredEvent,
 )
 from pipeline.deployment.model import Deployment
-from pipeline.insight.simulation_lane import Judged, LaneSimulation, SimulationStopped
+from pipeline.insight.simulation_lane import Judged, LaneSimulation, SimulationStopped, needed
 from pipeline.processing.health import RULE as HEALTH_RULE
 from pipeline.processing.plan import CameraPlan, LanePlan, TaskPlan
 from pipeline.rules.base import RuleBase
@@ -153,16 +153,20 @@ class Simulation:
         clock: Clock,
         *,
         against: Deployment | None = None,
+        every_rule: bool = False,
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
     ) -> None:
         """Look what there is; raises ConfigError where nothing is asked for that can be answered.
 
-        `stop` is asked often; `budget_s` is how long it may take.
+        A rule that is as it was concludes what is stored, and is judged again beside others that
+        differ only if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it
+        may take.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
         self._stop, self._budget_s = stop, budget_s
+        self._every_rule = every_rule
         self._began = clock.monotonic()
         self._seen = {(one.camera, one.engine): one for one in observations.observed()}
         self.cut_short: str | None = None
@@ -304,7 +308,9 @@ class Simulation:
             missing = [key for key, head in heads.items() if head[0] == hour]
             for key in missing:
                 found[key[0]][key[1]] = heads.pop(key)[1]
-            yield self._compared(camera, stored, hour, sides, found)
+            compared = self._compared(camera, stored, hour, sides, found)
+            if compared is not None:
+                yield compared
 
     def _lane_hours(
         self, side: "_Side", stored: str, kept: ObservedSpan
@@ -317,6 +323,7 @@ class Simulation:
             side.tasks,
             named=side.camera,
             in_order=side.is_recording,
+            every_rule=self._every_rule,
             look=self._look,
         )
         zone = self._zone(side.camera)
@@ -336,20 +343,26 @@ class Simulation:
         hour: float,
         sides: Sequence["_Side"],
         found: Sequence[Mapping[str, Judged]],
-    ) -> SimulatedHour:
-        since = max(hour, self._scope.span.since or hour)
-        until = min(hour + HOUR_S, self._scope.span.until or hour + HOUR_S)
+    ) -> SimulatedHour | None:
+        """An hour, as far as it is asked for; None where it is not."""
+        asked = self._scope.span
+        since = hour if asked.since is None else max(hour, asked.since)
+        until = hour + HOUR_S if asked.until is None else min(hour + HOUR_S, asked.until)
+        if since >= until:
+            return None  # it was only looked at for what it says of others
         span = Span(since, until)
-        kept = self._stored(camera, stored, span) if self._against is None else {}
+        kept = self._stored(camera, stored, span)
         rules: list[RuleHour] = []
-        names = [name for side in sides for name in side.rules] + list(kept)
+        names = [name for side in sides for name in side.rules]
+        if self._against is None:
+            names += kept
         for name in dict.fromkeys(names):
-            here, unknown, resumed = sides[0].figures(name, found[0], span)
+            here, unknown, resumed = sides[0].figures(name, found[0], span, kept)
             if self._against is None:
                 there: RuleFigures | None = kept.get(name)
                 config = sides[0].rules.get(name)
             else:
-                there, not_there, _ = sides[1].figures(name, found[1], span)
+                there, not_there, _ = sides[1].figures(name, found[1], span, kept)
                 unknown = unknown or (not_there and f"by the other file: {not_there}")
                 config = sides[0].rules.get(name) or sides[1].rules.get(name)
             rules.append(RuleHour(name, config, here, there, unknown, resumed))
@@ -397,7 +410,11 @@ class _Side:
         self.tasks = _of_rules(plan.lanes, self.rules)
 
     def figures(
-        self, name: str, found: Mapping[str, Judged], span: Span
+        self,
+        name: str,
+        found: Mapping[str, Judged],
+        span: Span,
+        kept: Mapping[str, RuleFigures],
     ) -> tuple[RuleFigures | None, str, bool]:
         """What a rule concluded in a time, or why that is unknown, and whether it resumed."""
         rule = self.rules.get(name)
@@ -409,26 +426,30 @@ class _Side:
         if engine is None:
             return None, _why_unknown(rule.of, found), False
         judged = found[engine]
-        minutes = [
-            judged.minutes[name][minute]
-            for minute in sorted(judged.minutes.get(name, ()))
-            if _is_within(minute, span)
-        ]
-        events = [event for event in judged.events.get(name, ()) if _is_within(event.at, span)]
-        figures = RuleFigures(tuple(minutes), tuple(events))
+        by_minute = dict(judged.minutes.get(name, {}))
+        events = list(judged.events.get(name, ()))
+        for taken in judged.taken.get(name, ()):
+            stored = kept.get(name, RuleFigures())
+            by_minute |= {
+                one.minute: one for one in stored.minutes if _is_within(one.minute, taken)
+            }
+            events += [event for event in stored.events if _is_within(event.at, taken)]
+        figures = RuleFigures(
+            tuple(by_minute[m] for m in sorted(by_minute) if _is_within(m, span)),
+            tuple(event for event in events if _is_within(event.at, span)),
+        )
         return figures, "", judged.resumed.get(name, False)
 
 
-def _of_rules(lanes: Sequence[LanePlan], wanted: Mapping[str, RuleBase]) -> list[TaskPlan]:
+def _of_rules(lanes: Sequence[LanePlan], wanted: Mapping[str, RuleBase]) -> Sequence[TaskPlan]:
     """The tasks that these rules need, with no other rules."""
-    tasks = [
-        replace(task, rules={name: rule for name, rule in task.rules.items() if name in wanted})
-        for lane in lanes
-        for task in lane.tasks
-    ]
-    # Tasks that share a tracker follow things together.
-    together = {task.together for task in tasks if task.together and task.rules}
-    return [task for task in tasks if task.rules or task.together in together]
+    return needed(
+        [
+            replace(task, rules={name: rule for name, rule in task.rules.items() if name in wanted})
+            for lane in lanes
+            for task in lane.tasks
+        ]
+    )
 
 
 def _why_unknown(task: str, found: Mapping[str, Judged]) -> str:

@@ -48,6 +48,8 @@ class Judged:
     """The tasks of the plan whose answers are known."""
     recorded: set[str] = field(default_factory=set)
     """The tasks that were answered, whatever they asked, as they were called then."""
+    taken: dict[str, list[Span]] = field(default_factory=dict)
+    """The times in which a rule is as it is stored, and was not judged again."""
     seen: set[int] = field(default_factory=set)
     """The minutes of which something was seen."""
 
@@ -71,6 +73,8 @@ class Judged:
         self.notes = [*older.notes, *self.notes]
         self.answered |= older.answered
         self.recorded |= older.recorded
+        for rule, spans in older.taken.items():
+            self.taken[rule] = [*spans, *self.taken.get(rule, ())]
         self.seen |= older.seen
 
     def taken_from(self, since: float) -> "Judged":
@@ -80,6 +84,7 @@ class Judged:
             notes=self.notes,
             answered=set(self.answered),
             recorded=set(self.recorded),
+            taken=dict(self.taken),
             seen={minute for minute in self.seen if minute >= since},
         )
         self.notes, self.seen = [], self.seen - taken.seen
@@ -131,11 +136,14 @@ class LaneSimulation:
         *,
         named: str | None = None,
         in_order: bool = False,
+        every_rule: bool = False,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         """`camera` is the name under which it is kept, `named` that in the plan.
 
         `in_order` judges from the beginning to the end, as it was judged, where a rule begins anew.
+        Rules that would go on from what is stored of them conclude what is stored: they are not
+        judged again beside others that differ, unless it is to be `every_rule`.
         `look` is called now and then, and may raise SimulationStopped.
         """
         self._history = history
@@ -143,6 +151,7 @@ class LaneSimulation:
         self._named = named or camera
         self._tasks = tuple(tasks)
         self._in_order = in_order
+        self._every_rule = every_rule
         self._look = look
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
@@ -171,7 +180,11 @@ class LaneSimulation:
                     while run_up > 0 and parts[begin].since - parts[run_up].since < RUN_UP_S:
                         run_up -= 1
                     size_s = min(2 * size_s, _LARGEST_PART_S)
-            begun, judged = self._judged(parts[run_up:end], begin - run_up, until + _AFTER_S)
+            tasks, taken = self._differing(parts[begin:end])
+            begun, judged = self._judged(tasks, parts[run_up:end], begin - run_up, until + _AFTER_S)
+            whole = Span(begun, parts[end].since if end < len(parts) else None)
+            judged.taken = {name: [whole] for name in taken}
+            judged.resumed |= dict.fromkeys(taken, True)
             earlier = max((part.until for part in parts[:begin]), default=begun)
             yield (begun if earlier == parts[begin].since else max(begun, earlier)), judged
             end = begin
@@ -213,20 +226,59 @@ class LaneSimulation:
             if task.task in known
         )
 
-    def _judged(self, parts: Sequence[_Part], run_up: int, until: float) -> tuple[float, Judged]:
+    def _differing(self, parts: Sequence[_Part]) -> tuple[tuple[TaskPlan, ...], set[str]]:
+        """The tasks with the rules that are to be judged, and the rules that are as stored."""
+        rules = {name for task in self._tasks for name in task.rules}
+        if self._every_rule:
+            return self._tasks, set()
+        same = set(rules)
+        for part in parts:
+            kept = _read(part.start)
+            if kept is None:
+                return self._tasks, set()
+            same &= {
+                name
+                for task in self._tasks
+                if (stored := kept.tasks.get(task.task)) is not None and stored.terms == task.terms
+                for name, rule in task.rules.items()
+                if name in stored.rules and stored.rules[name].terms == rule.terms
+            }
+        known = {
+            name for task in self._tasks if self._is_answered(task, parts) for name in task.rules
+        }
+        if same == known:
+            return self._tasks, set()  # all of it is judged, to show that it is the same
+        differing = [
+            replace(task, rules={n: rule for n, rule in task.rules.items() if n not in same})
+            for task in self._tasks
+        ]
+        return needed(differing), same
+
+    def _is_answered(self, task: TaskPlan, parts: Sequence[_Part]) -> bool:
+        """Whether it was asked in any of the parts, under whatever name."""
+        return any(
+            kept is None or bool(_answered_as([task], kept))
+            for kept in (_read(part.start) for part in parts)
+        )
+
+    def _judged(
+        self, tasks: tuple[TaskPlan, ...], parts: Sequence[_Part], run_up: int, until: float
+    ) -> tuple[float, Judged]:
         """Judge some parts in a row; the first ones count only as a run-up."""
         judged = Judged()
         judge: Judge | None = None
         asked: Mapping[str, str] = {}
         began_within = False
         for number, part in enumerate(parts):
-            judge, asked, resumed = self._entered(part, judge)
+            judge, asked, resumed = self._entered(tasks, part, judge)
             counts = number >= run_up
             if counts:
                 for name, is_same in resumed.items():
                     judged.resumed[name] = is_same and judged.resumed.get(name, True)
-                judged.answered |= asked.keys()
                 kept = _read(part.start)
+                judged.answered |= asked.keys()
+                if kept is not None:
+                    judged.answered |= _answered_as(self._tasks, kept).keys()
                 judged.recorded |= kept.tasks.keys() if kept is not None else set()
             frames, earlier = self._frames(part, until, judged.notes)
             if counts:
@@ -264,27 +316,27 @@ class LaneSimulation:
                 yield verdict
 
     def _entered(
-        self, part: _Part, before: Judge | None
+        self, tasks: tuple[TaskPlan, ...], part: _Part, before: Judge | None
     ) -> tuple[Judge, Mapping[str, str], Mapping[str, bool]]:
         """The judge of a part, the task whose answers each task takes, and which rules resume."""
         kept = _read(part.start)
         if kept is None:
             kept = KeptLane()
-            asked = {task.task: task.task for task in self._tasks}
+            asked = {task.task: task.task for task in tasks}
         else:
-            asked = _answered_as(self._tasks, kept)
-        plan = LanePlan(self._engine, tuple(task for task in self._tasks if task.task in asked))
+            asked = _answered_as(tasks, kept)
+        plan = LanePlan(self._engine, tuple(task for task in tasks if task.task in asked))
         mine = KeptLane()
         if before is not None:
             # Written and read, as a stored one is.
             mine = read_lane(json.loads(json.dumps(before.state())), before.plan)
-        tasks, resumed, inherited = _continued(plan, asked, kept, mine)
+        merged, resumed, inherited = _continued(plan, asked, kept, mine)
         last_at = kept.last_at if kept.last_at is not None else mine.last_at
         aspect = kept.aspect if kept.aspect is not None else mine.aspect
-        if before is not None and before.plan.tasks == plan.tasks and _same(tasks, mine.tasks):
+        if before is not None and before.plan.tasks == plan.tasks and _same(merged, mine.tasks):
             return before, asked, resumed
         judge = Judge(self._named, plan, again=True)
-        restored = judge.resume(KeptLane(last_at, aspect, tasks))
+        restored = judge.resume(KeptLane(last_at, aspect, merged))
         for name, own in inherited:
             if last_at is not None and aspect is not None:
                 judge.inherit(name, own.rules[name].state, last_at, aspect)
@@ -346,6 +398,12 @@ class LaneSimulation:
             asked={task: result.asked.get(source, "") for task, source in asked.items()},
             looking=tuple(task for task, source in asked.items() if source in result.looking),
         )
+
+
+def needed(tasks: Sequence[TaskPlan]) -> tuple[TaskPlan, ...]:
+    """The tasks that have rules, and those that share a tracker with one that has."""
+    together = {task.together for task in tasks if task.together and task.rules}
+    return tuple(task for task in tasks if task.rules or task.together in together)
 
 
 def _continued(
