@@ -1,12 +1,12 @@
 """How long it takes to judge a day again: `moonwatch simulate` over an invented day of one camera.
 
-Usage: python -m benchmarks.simulate [--hours 24] [--fps 2] [--people 1.5] [--profile]
+Usage: python -m benchmarks.simulate [--hours 24] [--fps 2] [--people 1.5] [--keep FOLDER]
 
-A shop's door is judged by a real processor into a SQLite store: people come in, stand, and go, their
-boxes jitter and are missed now and then, and at night nobody is there. The rules are four, a line,
-two occupancies and a dwell. Then the day is simulated from the store in a process of its own, by
-the file as it is and with the line moved: the time until the first hour is known, until all are, and
-what a frame costs.
+A shop's door is judged by a real processor into a SQLite store: people come in, stand, and go,
+their boxes jitter and are missed now and then, and at night nobody is there. The rules are four: a
+line, two occupancies and a dwell. Then the day is simulated from the store in a process of its own,
+by the file as it is and with the line moved: the time until the first hour is known and until all
+are, and what a look costs.
 """
 
 import argparse

@@ -128,6 +128,8 @@ def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
         for found, what in ((rule.only_here, "new"), (rule.only_there, "gone"))
         if found and rule.there is not None
     ]
+    if rule.here.events and len(rule.only_here) == len(rule.here.events) and rule.only_there:
+        changes = [f"none as {against}"]
     said.append(f"{events} ({', '.join(changes)})" if changes else events)
     if rule.there is None:
         said.append(f"not {against}")
