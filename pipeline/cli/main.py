@@ -39,6 +39,7 @@ COMMANDS = (
     "undelivered",
     "evaluate",
     "audit",
+    "simulate",
     "benchmark",
     "render",
     "ask",

@@ -46,10 +46,12 @@ class _TaskJudge:
         beside: Mapping[str, tuple[Track, ...]],
         *,
         carries: bool,
+        learns: bool = True,
     ) -> Observation:
         # Boxes that are carried over say nothing of the detector.
         if (
-            self.scene is not None
+            learns
+            and self.scene is not None
             and isinstance(answer, Boxes)
             and followed is not None
             and not carries
@@ -94,8 +96,20 @@ def _covered(verdict: Verdict, coverage: float) -> Verdict:
 class Judge:
     """All tasks of one camera and engine. Results must come in order."""
 
-    def __init__(self, camera: str, plan: LanePlan, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        camera: str,
+        plan: LanePlan,
+        watcher: Watcher | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """One that judges `again` what was kept of results: the verdicts are the same.
+
+        It does not round what is rounded, and learns nothing of the scene, which changes none.
+        """
         self.plan = plan
+        self._again = again
         self._camera = camera
         self._watcher = watcher
         self._last_at: float | None = None
@@ -109,7 +123,9 @@ class Judge:
     def judge(self, result: Result) -> Verdict:
         """The verdict on the camera's next result."""
         # What is kept has as many decimals, and whoever judges it again must conclude the same.
-        result = self._judged = snapped(result)
+        if not self._again:
+            result = snapped(result)
+        self._judged = result
         self._shown = {}
         verdicts: list[Verdict] = []
         if result.last:
@@ -146,7 +162,12 @@ class Judge:
             judge = self._tasks[name]
             beside = {task: one.tracks for task, one in followed.items() if task != name}
             seen = judge.observe(
-                result, answer, followed.get(name), beside, carries=bool(carried.get(name))
+                result,
+                answer,
+                followed.get(name),
+                beside,
+                carries=bool(carried.get(name)),
+                learns=not self._again,
             )
             if self._watcher is not None:
                 self._watcher(seen, name, result.size_wh)
@@ -228,6 +249,7 @@ class Judge:
             }
             tasks[task.task] = {
                 "terms": task.terms,
+                "answered": task.answered,
                 "tracker": trackers.get(task.task),
                 "coverage": judge.coverage.state() if judge else None,
                 "scene": _kept_scene(task, judge.scene if judge else None),

@@ -39,6 +39,8 @@ class KeptTask:
     """What is known of the scene; None in checkpoints of releases that learned nothing."""
     standing: JsonValue = None
     """What stands still, of a task that looks where it moves; None for all others."""
+    answered: str | None = None
+    """The digest of what its answers depended on; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,13 @@ def read_lane(state: JsonValue, plan: LanePlan | None) -> KeptLane:
             )
         terms = kept.get("terms")
         known = terms if isinstance(terms, str) else None
+        answered = kept.get("answered")
         tasks[task] = KeptTask(
             *(known, trackers.get(task), rules),
             coverage=kept.get("coverage"),
             scene=kept.get("scene"),
             standing=kept.get("standing"),
+            answered=answered if isinstance(answered, str) and answered else None,
         )
     return KeptLane(last_at, aspect, tasks)
 

@@ -37,6 +37,9 @@ class TaskPlan:
     """The same for tasks that share a tracker, and nothing for one that shares none."""
     terms: str = ""
     """A digest of everything that changes its answers or its tracks."""
+    answered: str = ""
+    """A digest of what changes its answers alone: tasks with the same one are answered alike,
+    whatever they are called and however their boxes are followed."""
     question: str = ""
     """The question, as results name it; an answer to another question is not judged."""
     scene: str = ""

@@ -51,8 +51,11 @@ class Minute:
 
     def reach(self, level: float) -> None:
         """Add one sample of the level."""
-        self.maximum = level if self.maximum is None else max(self.maximum, level)
-        self.minimum = level if self.minimum is None else min(self.minimum, level)
+        # Asked for every rule and look, so that calls of `max` and `min` would be felt.
+        if self.maximum is None or level > self.maximum:
+            self.maximum = level
+        if self.minimum is None or level < self.minimum:
+            self.minimum = level
         self.last = level
 
 
@@ -135,7 +138,12 @@ class Minutes:
 
     def closed(self, at: float) -> tuple[Bucket, ...]:
         """The minutes that are over at `at` and were not returned yet, oldest first."""
-        return tuple(self._closed(minute_of(at)))
+        now = minute_of(at)
+        forgotten = now - KEPT_MINUTES * BUCKET_S
+        for start, minute in self.memory.minutes.items():
+            if start < now and (not minute.written or start < forgotten):
+                return tuple(self._closed(now))
+        return ()  # as after nearly every look
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """What is known so far of the minutes that were not returned yet; nothing changes."""
@@ -189,7 +197,13 @@ class Minutes:
             return
         end = min(at, sampled_at + self._reach_s)
         level, recent = self.memory.level, self.memory.recent
-        for minute, seconds in self._parts(sampled_at, end):
+        within = sampled_at < end <= minute_of(sampled_at) + BUCKET_S
+        parts = (
+            ((self._minute(sampled_at), end - sampled_at),)
+            if within
+            else self._parts(sampled_at, end)
+        )
+        for minute, seconds in parts:
             minute.covered_s += seconds
             minute.area += seconds * level
             minute.reach(level)

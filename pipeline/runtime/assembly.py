@@ -193,6 +193,11 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         "max_side": camera.sample.max_side,
     }
     text = json.dumps(answered_by, sort_keys=True)
+    asked: dict[str, JsonValue] = {
+        **answered_by,
+        "task": question_of(config.task(task)),
+        "where": "motion" if stands else "picture",
+    }
     return TaskPlan(
         task,
         rules,
@@ -200,6 +205,9 @@ def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: st
         label,
         together,
         terms=hashlib.blake2b(text.encode(), digest_size=12).hexdigest(),
+        answered=hashlib.blake2b(
+            json.dumps(asked, sort_keys=True).encode(), digest_size=12
+        ).hexdigest(),
         question=question_of(config.task(task)),
         scene=_scene(camera),
         stands=stands,

@@ -113,6 +113,10 @@ class BoxTracker:
         that are `carried` over from an earlier look, because nothing moves there, keep a thing
         where it is; they neither begin one nor teach anything.
         """
+        if not (boxes or self._things or self._doubts):
+            # Nobody is there, as in most looks of most cameras: nothing is learned of it.
+            self._last_at = at
+            return ()
         # Detectors list boxes in any order, and nothing may depend on it.
         if kinds:
             order = sorted(

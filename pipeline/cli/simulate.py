@@ -1,0 +1,137 @@
+"""`moonwatch simulate`: what a file would have counted, from what was seen."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from pipeline.cli.moments import Since, Until, span_of
+from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.cli.run_loop import stop_on_signals
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import MoonwatchError
+from pipeline.core.events import JsonValue
+from pipeline.deployment.loader import load
+from pipeline.insight.simulation import (
+    RuleHour,
+    SimulatedHour,
+    Simulation,
+    SimulationScope,
+    hour_as_json,
+    rule_as_json,
+    summed,
+)
+from pipeline.telemetry.logs import set_up
+
+
+def simulate(
+    file: File,
+    overrides: Overrides = [],
+    as_json: AsJson = False,
+    camera: Annotated[
+        list[str] | None, typer.Option(help="Of this camera alone; may be given again.")
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Of this rule alone; may be given again.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OTHER.yaml",
+            help="Compare with what this file would have counted, instead of what is stored.",
+        ),
+    ] = None,
+) -> None:
+    """Count again what was seen, by the rules of a file; the newest hour first.
+
+    Another line, zone, limit or schedule answers for what is past, as far as what was seen is kept
+    (`store.observations.keep`). Each hour is compared with what is stored. Stores nothing.
+    """
+    deployment = load(file, overrides)
+    other = load(against, []) if against is not None else None
+    clock = SystemClock()
+    zone = deployment.site.timezone
+    span = span_of(since, until, clock.now(), zone)
+    set_up("text", "ERROR")
+    store = deployment.store.build_reader()
+    try:
+        stop = stop_on_signals()
+        scope = SimulationScope(tuple(camera or ()), tuple(rule or ()), span)
+        simulation = Simulation(
+            deployment, store, store.history, scope, clock, against=other, stop=stop.is_set
+        )
+        against_name = "stored" if against is None else "other"
+        hours: list[SimulatedHour] = []
+        for hour in simulation.hours():
+            hours.append(hour)
+            if as_json:
+                typer.echo(json.dumps(hour_as_json(hour, zone, against_name)))
+            else:
+                for line in _lines(hour, zone, against_name):
+                    typer.echo(line)
+    finally:
+        store.close()
+    totals = summed(hours)
+    if as_json:
+        rows: list[JsonValue] = [
+            {"camera": name, **rule_as_json(name, total, against_name, with_events=False)}
+            for name, total in totals
+        ]
+        end = {"totals": rows, "hours": len(hours), "cut_short": simulation.cut_short}
+        typer.echo(json.dumps(end))
+    else:
+        for name, total in totals:
+            typer.echo(_line(f"all {len(hours)} hours", name, total, against_name))
+    if simulation.cut_short is not None:
+        raise MoonwatchError(
+            f"not all of it was counted: {simulation.cut_short}; the hours above are complete"
+        )
+
+
+def _lines(hour: SimulatedHour, timezone: str, against: str) -> Iterator[str]:
+    zone = ZoneInfo(timezone)
+    began = datetime.fromtimestamp(hour.since, zone)
+    when = f"{began:%Y-%m-%d %H:%M}"
+    for rule in hour.rules:
+        yield _line(when, hour.camera, rule, against)
+    for note in hour.notes:
+        yield f"{when} {hour.camera}: {note}"
+    if hour.running:
+        yield f"{when} {hour.camera}: the last minute was not over"
+
+
+def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
+    """`2026-11-26 17:00 door, sill: in 31 (stored 28), out 20; 3 events new; known 0:59:30`."""
+    head = f"{when} {camera}, {rule.rule}: "
+    if rule.unknown:
+        return f"{head}unknown, {rule.unknown}"
+    if rule.here is None:
+        happened = rule.there.happenings if rule.there is not None else 0
+        return f"{head}not in the file ({against}: {happened} events)"
+    said = []
+    here, there = rule.values_of(camera, rule.here), rule.values_of(camera, rule.there)
+    for column in rule.columns:
+        shown, before = column.written(here.get(column.name)), None
+        if rule.there is not None:
+            before = column.written(there.get(column.name))
+        compared = f" ({against} {before})" if before is not None and before != shown else ""
+        said.append(f"{column.heading or column.name} {shown}{compared}")
+    events = f"{rule.here.happenings} events"
+    changes = [
+        f"{len(found)} records {what}"
+        for found, what in ((rule.only_here, "new"), (rule.only_there, "gone"))
+        if found and rule.there is not None
+    ]
+    if rule.here.events and len(rule.only_here) == len(rule.here.events) and rule.only_there:
+        changes = [f"none as {against}"]
+    said.append(f"{events} ({', '.join(changes)})" if changes else events)
+    if rule.there is None:
+        said.append(f"not {against}")
+    known = timedelta(seconds=round(rule.here.known_s))
+    return f"{head}{', '.join(said)}; known {known}"

@@ -1,0 +1,622 @@
+"""What a file would have counted: its trackers and rules over what was seen, hour by hour.
+
+The present file gives what is stored again, id for id. Another line, zone, limit or schedule gives
+other counts, which are compared with what is stored, or with what another file gives. Nothing is
+stored.
+
+A library for the command line and the web: `Simulation.hours` is a generator, the newest hour
+first, that can be stopped at any time and has a budget.
+"""
+
+import heapq
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.events import Event, JsonValue, event_to_json, timestamp
+from pipeline.core.local_time import local_time
+from pipeline.core.measures import BUCKET_S, Bucket, Health
+from pipeline.core.observations import ObservationHistory, ObservedSpan
+from pipeline.core.ranges import nearest_moment
+from pipeline.core.store import (
+    EVER,
+    FIRST_PAGE,
+    Cursor,
+    EventCount,
+    EventFilter,
+    History,
+    Page,
+    Span,
+    StoredEvent,
+)
+from pipeline.deployment.model import Deployment
+from pipeline.insight.simulation_lane import Judged, LaneSimulation, SimulationStopped, needed
+from pipeline.processing.health import RULE as HEALTH_RULE
+from pipeline.processing.plan import CameraPlan, LanePlan, TaskPlan
+from pipeline.rules.base import RuleBase
+from pipeline.rules.measures import Column
+from pipeline.rules.record import RuleRecord
+from pipeline.runtime.assembly import plans_of
+
+HOUR_S = 3600.0
+_ALL = Page(limit=1_000_000, newest_first=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFigures:
+    """What one rule counted, in one hour or in all of them."""
+
+    minutes: tuple[Bucket, ...] = ()
+    events: tuple[Event, ...] = ()
+
+    @property
+    def known_s(self) -> float:
+        """Seconds that are known; the rest was not seen or not answered."""
+        return sum(minute.coverage for minute in self.minutes) * BUCKET_S
+
+    @property
+    def happenings(self) -> int:
+        """Events, a start and its end as one."""
+        return sum(event.phase in ("start", "single") for event in self.events)
+
+    def values(self, config: RuleBase, camera: str, rule: str) -> Mapping[str, float | None]:
+        """The numbers by column, summed up as in every summary; nothing of a rule without any."""
+        if config.table is None:
+            return {}
+        record = RuleRecord(_OfFigures(self), camera, rule, self.minutes)
+        found = config.sum_up(record)
+        return {} if found is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHour:
+    """One rule in one hour, as it would have been and as it is stored."""
+
+    rule: str
+    config: RuleBase | None
+    """As the file has it, or the other one where only that has it; None where it is only stored."""
+    here: RuleFigures | None
+    """By the file; None where it has no such rule, or nothing was recorded for it."""
+    there: RuleFigures | None
+    """What it is compared with: what is stored, or what the other file gives."""
+    unknown: str = ""
+    """Why nothing is known by the file."""
+    resumed: bool = False
+    """It went on from what was stored of it, so that all of it is exactly as it was."""
+
+    @property
+    def only_here(self) -> tuple[Event, ...]:
+        """Events that would have been new."""
+        return _without(self.here, self.there)
+
+    @property
+    def only_there(self) -> tuple[Event, ...]:
+        """Events that would not have been."""
+        return _without(self.there, self.here) if not self.unknown else ()
+
+    def values_of(self, camera: str, figures: RuleFigures | None) -> Mapping[str, float | None]:
+        """Its numbers by column; nothing where there is no such rule, or it is unknown."""
+        if figures is None or self.config is None:
+            return {}
+        return figures.values(self.config, camera, self.rule)
+
+    def difference(self, camera: str, column: str) -> float | None:
+        """By how much a number would have been larger; None where one of both is unknown."""
+        here = self.values_of(camera, self.here).get(column)
+        there = self.values_of(camera, self.there).get(column)
+        return None if here is None or there is None else here - there
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What it shows of itself."""
+        if self.config is None or self.config.table is None:
+            return ()
+        return self.config.table.columns
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedHour:
+    """One camera's rules in one hour of the site's clock."""
+
+    camera: str
+    since: float
+    """When it begins, UTC seconds."""
+    rules: tuple[RuleHour, ...]
+    notes: tuple[str, ...] = ()
+    """What should be known of it, such as minutes that cannot be read."""
+    running: bool = False
+    """Its last minute was not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationScope:
+    """What is asked for; an empty tuple means all of them."""
+
+    cameras: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    span: Span = EVER
+
+
+class Simulation:
+    """A file's rules over what was seen. `hours` runs once."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        observations: ObservationHistory,
+        history: History,
+        scope: SimulationScope,
+        clock: Clock,
+        *,
+        against: Deployment | None = None,
+        every_rule: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+        budget_s: float | None = None,
+    ) -> None:
+        """Look what there is; raises ConfigError where nothing is asked for that can be answered.
+
+        A rule that is as it was concludes what is stored, and is judged again beside others that
+        differ only if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it
+        may take.
+        """
+        self._observations, self._history, self._clock = observations, history, clock
+        self._deployment, self._against, self._scope = deployment, against, scope
+        self._stop, self._budget_s = stop, budget_s
+        self._every_rule = every_rule
+        self._began = clock.monotonic()
+        self._seen = {(one.camera, one.engine): one for one in observations.observed()}
+        self.cut_short: str | None = None
+        """Why it ended before it was through."""
+        self._problems = list(self._found_problems())
+        if self._problems:
+            raise ConfigError(self._problems)
+
+    def hours(self) -> Iterator[SimulatedHour]:
+        """The newest hour of all cameras first."""
+        cameras = [name for name in self._cameras() if self._spans(self._stored_name(name))]
+        waiting = [(-self._newest(name), name) for name in cameras]
+        heapq.heapify(waiting)
+        generators = {name: self._camera_hours(name) for name in cameras}
+        ready: dict[str, SimulatedHour] = {}
+        try:
+            while waiting:
+                # A camera is not begun before its turn comes.
+                _, name = heapq.heappop(waiting)
+                if name in ready:
+                    yield ready.pop(name)
+                hour = next(generators[name], None)
+                if hour is not None:
+                    ready[name] = hour
+                    heapq.heappush(waiting, (-hour.since, name))
+        except SimulationStopped as stopped:
+            self.cut_short = str(stopped)
+
+    def _cameras(self) -> list[str]:
+        known = dict.fromkeys((*self._deployment.cameras, *self._other.cameras))
+        return [name for name in known if not self._scope.cameras or name in self._scope.cameras]
+
+    @property
+    def _other(self) -> Deployment:
+        return self._deployment if self._against is None else self._against
+
+    def _found_problems(self) -> Iterator[Problem]:
+        known = self._cameras()
+        for name in self._scope.cameras:
+            if name not in known:
+                names = ", ".join(self._deployment.cameras) or "none"
+                yield Problem("--camera", f"there is no camera {name!r}; the file has {names}")
+        rules = {
+            rule
+            for deployment in (self._deployment, self._other)
+            for name, camera in deployment.cameras.items()
+            if name in known
+            for rule in camera.rules
+        }
+        for rule in self._scope.rules:
+            if rule not in rules:
+                names = ", ".join(sorted(rules)) or "none"
+                yield Problem("--rule", f"there is no rule {rule!r}; there are {names}")
+        if known and not any(self._spans(self._stored_name(name)) for name in known):
+            yield Problem("", self._nothing(known))
+
+    def _nothing(self, cameras: Sequence[str]) -> str:
+        """Why there is nothing to judge."""
+        of_these = {self._stored_name(name): name for name in cameras}
+        mine = [span for (camera, _), span in self._seen.items() if camera in of_these]
+        zone = self._deployment.site.timezone
+        if mine:
+            first = local_time(min(span.first for span in mine), zone)
+            last = local_time(max(span.last for span in mine) + BUCKET_S, zone)
+            return (
+                f"nothing was seen in that time; what was seen is kept from {first} to {last}: "
+                "change --since or --until"
+            )
+        if self._seen:
+            others = ", ".join(sorted({camera for camera, _ in self._seen}))
+            asked = ", ".join(cameras)
+            return (
+                f"the store holds nothing that {asked} saw, but what {others} saw; is it the store "
+                "of another file? A renamed camera has its earlier name in `was:`"
+            )
+        return (
+            "the store holds nothing that was seen: it is kept from the first run of this release "
+            "on, unless `store.observations.keep` is 0"
+        )
+
+    def _stored_name(self, camera: str) -> str:
+        """The name under which it is stored: an earlier one until its processor has started."""
+        kept = {name for name, _ in self._seen}
+        for deployment in (self._deployment, self._other):
+            config = deployment.cameras.get(camera)
+            for name in (camera, *(config.was if config is not None else ())):
+                if name in kept:
+                    return name
+        return camera
+
+    def _spans(self, stored: str) -> list[ObservedSpan]:
+        """What is kept of a camera in the time that is asked for, by engine."""
+        since, until = self._scope.span.since, self._scope.span.until
+        return [
+            span
+            for (camera, _), span in self._seen.items()
+            if camera == stored
+            and (since is None or span.last + BUCKET_S > since)
+            and (until is None or span.first < until)
+        ]
+
+    def _newest(self, camera: str) -> float:
+        last = max(span.last for span in self._spans(self._stored_name(camera)))
+        until = self._scope.span.until
+        return hour_of(last if until is None else min(last, until), self._zone(camera))
+
+    def _zone(self, camera: str) -> ZoneInfo:
+        deployment = self._deployment if camera in self._deployment.cameras else self._other
+        return ZoneInfo(deployment.site_of(camera).timezone)
+
+    def _look(self) -> None:
+        if self._stop():
+            raise SimulationStopped("it was stopped")
+        if self._budget_s is not None and self._clock.monotonic() - self._began > self._budget_s:
+            raise SimulationStopped(f"it took longer than {self._budget_s:g} s")
+
+    def _camera_hours(self, camera: str) -> Iterator[SimulatedHour]:
+        sides = [_Side(self._deployment, camera, self._scope.rules)]
+        if self._against is not None:
+            sides.append(_Side(self._against, camera, self._scope.rules))
+        stored = self._stored_name(camera)
+        streams = {
+            (number, lane.engine): self._lane_hours(side, stored, lane)
+            for number, side in enumerate(sides)
+            for lane in self._spans(stored)
+        }
+        heads: dict[tuple[int, str], tuple[float, Judged]] = {}
+        missing = list(streams)
+        while True:
+            for key in missing:
+                head = next(streams[key], None)
+                if head is not None:
+                    heads[key] = head
+            if not heads:
+                return
+            hour = max(hour for hour, _ in heads.values())
+            found: list[dict[str, Judged]] = [{} for _ in sides]
+            # What comes next is judged when it is asked for.
+            missing = [key for key, head in heads.items() if head[0] == hour]
+            for key in missing:
+                found[key[0]][key[1]] = heads.pop(key)[1]
+            compared = self._compared(camera, stored, hour, sides, found)
+            if compared is not None:
+                yield compared
+
+    def _lane_hours(
+        self, side: "_Side", stored: str, kept: ObservedSpan
+    ) -> Iterator[tuple[float, Judged]]:
+        """Hours of one lane, each when nothing that is still to come belongs to it."""
+        lane = LaneSimulation(
+            self._observations,
+            stored,
+            kept.engine,
+            side.tasks,
+            named=side.camera,
+            in_order=side.is_recording,
+            every_rule=self._every_rule,
+            look=self._look,
+        )
+        zone = self._zone(side.camera)
+        rest = Judged()
+        for since, judged in lane.parts(self._scope.span, kept.first, kept.last):
+            rest.add_older(judged)
+            for hour in _hours_in(rest, zone):
+                if hour >= since:
+                    yield hour, rest.taken_from(hour)
+        for hour in _hours_in(rest, zone):
+            yield hour, rest.taken_from(hour)
+
+    def _compared(
+        self,
+        camera: str,
+        stored: str,
+        hour: float,
+        sides: Sequence["_Side"],
+        found: Sequence[Mapping[str, Judged]],
+    ) -> SimulatedHour | None:
+        """An hour, as far as it is asked for; None where it is not."""
+        asked = self._scope.span
+        since = hour if asked.since is None else max(hour, asked.since)
+        until = hour + HOUR_S if asked.until is None else min(hour + HOUR_S, asked.until)
+        if since >= until:
+            return None  # it was only looked at for what it says of others
+        span = Span(since, until)
+        kept = self._stored(camera, stored, span)
+        rules: list[RuleHour] = []
+        names = [name for side in sides for name in side.rules]
+        if self._against is None:
+            names += kept
+        for name in dict.fromkeys(names):
+            here, unknown, resumed = sides[0].figures(name, found[0], span, kept)
+            if self._against is None:
+                there: RuleFigures | None = kept.get(name)
+                config = sides[0].rules.get(name)
+            else:
+                there, not_there, _ = sides[1].figures(name, found[1], span, kept)
+                unknown = unknown or (not_there and f"by the other file: {not_there}")
+                config = sides[0].rules.get(name) or sides[1].rules.get(name)
+            rules.append(RuleHour(name, config, here, there, unknown, resumed))
+        notes = dict.fromkeys(
+            note for side in found for judged in side.values() for note in judged.notes
+        )
+        running = any(
+            rule.here is not None and rule.here.minutes and rule.here.minutes[-1].unfinished
+            for rule in rules
+        )
+        return SimulatedHour(camera, hour, tuple(rules), tuple(notes), running)
+
+    def _stored(self, camera: str, stored: str, span: Span) -> dict[str, RuleFigures]:
+        """What the store has of every rule."""
+        minutes: dict[str, list[Bucket]] = {}
+        for bucket in self._history.buckets(stored, None, span):
+            minutes.setdefault(bucket.rule, []).append(replace(bucket, camera=camera))
+        events: dict[str, list[Event]] = {}
+        for one in self._history.events(EventFilter(cameras=(stored,), span=span), _ALL):
+            if one.event.rule != HEALTH_RULE:
+                events.setdefault(one.event.rule, []).append(one.event)
+        wanted = self._scope.rules
+        return {
+            rule: RuleFigures(tuple(minutes.get(rule, ())), tuple(events.get(rule, ())))
+            for rule in dict.fromkeys((*minutes, *events))
+            if not wanted or rule in wanted
+        }
+
+
+class _Side:
+    """One camera by one file."""
+
+    def __init__(self, deployment: Deployment, camera: str, rules: Sequence[str]) -> None:
+        self.camera = camera
+        plan = next((one for one in plans_of(deployment) if one.camera == camera), None)
+        plan = plan or CameraPlan(camera)
+        self.is_recording = plan.is_recording
+        self._engines = {task.task: lane.engine for lane in plan.lanes for task in lane.tasks}
+        config = deployment.cameras.get(camera)
+        self.rules: dict[str, RuleBase] = {
+            name: rule
+            for name, rule in (config.rules.items() if config is not None else ())
+            if not rules or name in rules
+        }
+        self.tasks = _of_rules(plan.lanes, self.rules)
+
+    def figures(
+        self,
+        name: str,
+        found: Mapping[str, Judged],
+        span: Span,
+        kept: Mapping[str, RuleFigures],
+    ) -> tuple[RuleFigures | None, str, bool]:
+        """What a rule concluded in a time, or why that is unknown, and whether it resumed."""
+        rule = self.rules.get(name)
+        if rule is None:
+            return None, "", False
+        own = self._engines[rule.of]
+        lanes = sorted(found, key=lambda engine: engine != own)
+        engine = next((one for one in lanes if rule.of in found[one].answered), None)
+        if engine is None:
+            return None, _why_unknown(rule.of, found), False
+        judged = found[engine]
+        by_minute = dict(judged.minutes.get(name, {}))
+        events = list(judged.events.get(name, ()))
+        for taken in judged.taken.get(name, ()):
+            stored = kept.get(name, RuleFigures())
+            by_minute |= {
+                one.minute: one for one in stored.minutes if _is_within(one.minute, taken)
+            }
+            events += [event for event in stored.events if _is_within(event.at, taken)]
+        figures = RuleFigures(
+            tuple(by_minute[m] for m in sorted(by_minute) if _is_within(m, span)),
+            tuple(event for event in events if _is_within(event.at, span)),
+        )
+        return figures, "", judged.resumed.get(name, False)
+
+
+def _of_rules(lanes: Sequence[LanePlan], wanted: Mapping[str, RuleBase]) -> Sequence[TaskPlan]:
+    """The tasks that these rules need, with no other rules."""
+    return needed(
+        [
+            replace(task, rules={name: rule for name, rule in task.rules.items() if name in wanted})
+            for lane in lanes
+            for task in lane.tasks
+        ]
+    )
+
+
+def _why_unknown(task: str, found: Mapping[str, Judged]) -> str:
+    if any(task in judged.recorded for judged in found.values()):
+        return (
+            f"nothing was recorded for it: task {task!r} was answered to another question, by "
+            "another engine, or with other masks"
+        )
+    return f"nothing was recorded for it: task {task!r} was not asked, and none that asks the same"
+
+
+def hour_of(at: float, zone: ZoneInfo) -> float:
+    """When the hour of the site's clock begins that contains a moment, UTC seconds."""
+    offset = datetime.fromtimestamp(nearest_moment(at), zone).utcoffset()
+    ahead_s = offset.total_seconds() if offset is not None else 0.0
+    return (at + ahead_s) // HOUR_S * HOUR_S - ahead_s
+
+
+def _hours_in(judged: Judged, zone: ZoneInfo) -> list[float]:
+    """The hours in which something was seen or concluded, the newest first."""
+    moments: set[float] = {float(minute) for minute in judged.seen}
+    for minutes in judged.minutes.values():
+        moments.update(minutes)
+    for events in judged.events.values():
+        moments.update(event.at for event in events)
+    return sorted({hour_of(moment, zone) for moment in moments}, reverse=True)
+
+
+def _is_within(at: float, span: Span) -> bool:
+    return (span.since is None or at >= span.since) and (span.until is None or at < span.until)
+
+
+def _without(these: RuleFigures | None, others: RuleFigures | None) -> tuple[Event, ...]:
+    known = {event.record_id for event in others.events} if others is not None else set()
+    mine = these.events if these is not None else ()
+    return tuple(event for event in mine if event.record_id not in known)
+
+
+def hour_as_json(hour: SimulatedHour, timezone: str, against: str) -> dict[str, JsonValue]:
+    """One hour for machines; `against` names what is compared with, such as `stored`."""
+    return {
+        "camera": hour.camera,
+        "from": timestamp(hour.since),
+        "until": timestamp(hour.since + HOUR_S),
+        "local": local_time(hour.since, timezone),
+        "running": hour.running,
+        "notes": list(hour.notes),
+        "rules": [rule_as_json(hour.camera, rule, against) for rule in hour.rules],
+    }
+
+
+def rule_as_json(
+    camera: str, rule: RuleHour, against: str, *, with_events: bool = True
+) -> dict[str, JsonValue]:
+    """One rule of an hour, or of all of them, for machines. What is unknown is null."""
+    here, there = rule.values_of(camera, rule.here), rule.values_of(camera, rule.there)
+    row: dict[str, JsonValue] = {
+        "rule": rule.rule,
+        "type": getattr(rule.config, "type", None),
+        "resumed": rule.resumed,
+        "unknown": rule.unknown or None,
+        "simulated": _figures_as_json(rule.here, here),
+        against: _figures_as_json(rule.there, there),
+        "difference": {name: _rounded(rule.difference(camera, name)) for name in {**there, **here}},
+        "new_events": [event.record_id for event in rule.only_here],
+        "gone_events": [event.record_id for event in rule.only_there],
+    }
+    if with_events and rule.here is not None:
+        row["events"] = [json.loads(event_to_json(event)) for event in rule.here.events]
+    return row
+
+
+def _figures_as_json(
+    figures: RuleFigures | None, values: Mapping[str, float | None]
+) -> dict[str, JsonValue] | None:
+    if figures is None:
+        return None
+    return {
+        "known_s": _rounded(figures.known_s),
+        "happenings": figures.happenings,
+        "values": {name: _rounded(value) for name, value in values.items()},
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def summed(hours: Sequence[SimulatedHour]) -> list[tuple[str, RuleHour]]:
+    """Every camera's rules over all of some hours; where a rule is unknown nothing is added."""
+    found: dict[tuple[str, str], list[RuleHour]] = {}
+    for hour in sorted(hours, key=lambda one: one.since):
+        for rule in hour.rules:
+            found.setdefault((hour.camera, rule.rule), []).append(rule)
+    return [
+        (
+            camera,
+            RuleHour(
+                name,
+                next((rule.config for rule in rules if rule.config is not None), None),
+                _sum([rule.here for rule in rules]),
+                _sum([rule.there for rule in rules]),
+                next((rule.unknown for rule in rules if rule.unknown), ""),
+                all(rule.resumed for rule in rules),
+            ),
+        )
+        for (camera, name), rules in sorted(found.items())
+    ]
+
+
+def _sum(figures: Sequence[RuleFigures | None]) -> RuleFigures | None:
+    known = [one for one in figures if one is not None]
+    if not known:
+        return None
+    return RuleFigures(
+        tuple(minute for one in known for minute in one.minutes),
+        tuple(event for one in known for event in one.events),
+    )
+
+
+class _OfFigures:
+    """Figures as a rule reads them from a store, to sum itself up."""
+
+    def __init__(self, figures: RuleFigures) -> None:
+        self._figures = figures
+
+    def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
+        """Those of the phases that are asked for."""
+        found = [
+            StoredEvent(position, event, event.at)
+            for position, event in enumerate(self._figures.events, 1)
+            if not chosen.phases or event.phase in chosen.phases
+        ]
+        return found[::-1] if page.newest_first else found
+
+    def event(self, record_id: str) -> StoredEvent | None:
+        """One event."""
+        found = self.events(EventFilter())
+        return next((one for one in found if one.event.record_id == record_id), None)
+
+    def counts(self, chosen: EventFilter) -> Sequence[EventCount]:
+        """How many there are by kind."""
+        kinds: dict[tuple[str, str, str, str], list[float]] = {}
+        for stored in self.events(chosen):
+            event = stored.event
+            key = (event.camera, event.rule, event.type, event.phase)
+            kinds.setdefault(key, []).append(event.at)
+        return [EventCount(*key, len(at), min(at), max(at)) for key, at in sorted(kinds.items())]
+
+    def buckets(
+        self, camera: str | None = None, rule: str | None = None, span: Span = EVER
+    ) -> Sequence[Bucket]:
+        """All minutes: they are of one camera and rule."""
+        return [minute for minute in self._figures.minutes if _is_within(minute.minute, span)]
+
+    def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
+        """Nothing of it."""
+        return ()
+
+    def latest_health(self) -> Sequence[Health]:
+        """Nothing of it."""
+        return ()
+
+    def cursors(self) -> Sequence[Cursor]:
+        """None."""
+        return ()
+
+    def refused(self) -> Mapping[str, int]:
+        """None."""
+        return {}

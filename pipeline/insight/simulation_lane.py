@@ -1,0 +1,474 @@
+"""What one camera and engine saw, judged again by a plan: part by part, the newest part first.
+
+A waypoint holds the whole state of the judge that was at work then. What the plan has in common
+with it resumes, exactly as after a restart; a rule that is new or was edited begins anew, and is
+shown some of what came before, which does not count, so that it knows who is there.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pipeline.core.errors import StoreError
+from pipeline.core.events import Event
+from pipeline.core.jobs import Result
+from pipeline.core.measures import BUCKET_S, Bucket, minute_of
+from pipeline.core.observations import (
+    ObservationBlock,
+    ObservationHistory,
+    ObservedFrame,
+    Waypoint,
+    frames_of,
+)
+from pipeline.core.rules import Verdict
+from pipeline.core.store import Span
+from pipeline.processing.judge import Judge
+from pipeline.processing.kept import KeptLane, KeptTask, read_lane
+from pipeline.processing.plan import LanePlan, TaskPlan
+
+RUN_UP_S = 1800.0
+"""How much a rule that begins anew is shown at least before what counts."""
+_LARGEST_PART_S = 8 * 3600.0
+_AFTER_S = 180.0
+"""So long after a moment rules may still conclude something of the time before it."""
+_LOOK_EVERY = 64
+"""Frames between two looks whether to stop."""
+
+
+@dataclass(slots=True)
+class Judged:
+    """What rules concluded of a time, by rule."""
+
+    minutes: dict[str, dict[int, Bucket]] = field(default_factory=dict)
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    resumed: dict[str, bool] = field(default_factory=dict)
+    """Whether a rule went on from what was stored of it, so that it concludes exactly the same."""
+    notes: list[str] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
+    """The tasks of the plan whose answers are known."""
+    recorded: set[str] = field(default_factory=set)
+    """The tasks that were answered, whatever they asked, as they were called then."""
+    taken: dict[str, list[Span]] = field(default_factory=dict)
+    """The times in which a rule is as it is stored, and was not judged again."""
+    seen: set[int] = field(default_factory=set)
+    """The minutes of which something was seen."""
+
+    def add(self, verdict: Verdict) -> None:
+        """Add what one more frame leads to."""
+        for event in verdict.events:
+            self.events.setdefault(event.rule, []).append(event)
+        for bucket in verdict.buckets:
+            self.minutes.setdefault(bucket.rule, {})[bucket.minute] = bucket
+
+    def add_older(self, older: "Judged") -> None:
+        """Add what is earlier; of a minute that both know, the later one knows more."""
+        for rule, minutes in older.minutes.items():
+            mine = self.minutes.setdefault(rule, {})
+            for minute, bucket in minutes.items():
+                mine.setdefault(minute, bucket)
+        for rule, events in older.events.items():
+            self.events[rule] = [*events, *self.events.get(rule, ())]
+        for rule, resumed in older.resumed.items():
+            self.resumed[rule] = resumed and self.resumed.get(rule, True)
+        self.notes = [*older.notes, *self.notes]
+        self.answered |= older.answered
+        self.recorded |= older.recorded
+        for rule, spans in older.taken.items():
+            self.taken[rule] = [*spans, *self.taken.get(rule, ())]
+        self.seen |= older.seen
+
+    def taken_from(self, since: float) -> "Judged":
+        """Take out, and return, what is of `since` or later."""
+        taken = Judged(
+            resumed=dict(self.resumed),
+            notes=self.notes,
+            answered=set(self.answered),
+            recorded=set(self.recorded),
+            taken=dict(self.taken),
+            seen={minute for minute in self.seen if minute >= since},
+        )
+        self.notes, self.seen = [], self.seen - taken.seen
+        for rule, minutes in self.minutes.items():
+            late = {minute: bucket for minute, bucket in minutes.items() if minute >= since}
+            taken.minutes[rule] = late
+            for minute in late:
+                del minutes[minute]
+        for rule, events in self.events.items():
+            taken.events[rule] = [event for event in events if event.at >= since]
+            self.events[rule] = [event for event in events if event.at < since]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What was seen from one waypoint to the next."""
+
+    since: float
+    start: Waypoint | None
+    """None where something was kept from before the first waypoint."""
+    end: Waypoint | None
+    """None where it goes on to the newest frame."""
+
+    @property
+    def until(self) -> float:
+        """Later than all that was seen in it."""
+        if self.end is None:
+            return float("inf")
+        if self.start is None or self.end.at > self.start.at:
+            return self.end.at
+        # The clock was set back; there is a waypoint in every hour.
+        return (self.start.at // 3600.0 + 1.0) * 3600.0
+
+
+class SimulationStopped(Exception):  # noqa: N818 - it is no error
+    """Whoever asked wants no more of it."""
+
+
+class LaneSimulation:
+    """Judges again what one camera and engine saw, by the tasks of a plan that it answers."""
+
+    def __init__(
+        self,
+        history: ObservationHistory,
+        camera: str,
+        engine: str,
+        tasks: Sequence[TaskPlan],
+        *,
+        named: str | None = None,
+        in_order: bool = False,
+        every_rule: bool = False,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`camera` is the name under which it is kept, `named` that in the plan.
+
+        `in_order` judges from the beginning to the end, as it was judged, where a rule begins anew.
+        Rules that would go on from what is stored of them conclude what is stored: they are not
+        judged again beside others that differ, unless it is to be `every_rule`.
+        `look` is called now and then, and may raise SimulationStopped.
+        """
+        self._history = history
+        self._camera, self._engine = camera, engine
+        self._named = named or camera
+        self._tasks = tuple(tasks)
+        self._in_order = in_order
+        self._every_rule = every_rule
+        self._look = look
+
+    def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
+        """What was concluded from a moment on, down to `span.since`, newest first.
+
+        `first` and `last` are when the first and the last minute that is kept begin.
+        """
+        since = first if span.since is None else max(first, span.since)
+        until = last + BUCKET_S if span.until is None else min(last + BUCKET_S, span.until)
+        parts = self._cut(first, until)
+        if not parts:
+            return
+        end = len(parts)
+        size_s = 3600.0
+        while end > 0 and (end == len(parts) or parts[end].since > since):
+            begin = end - 1
+            run_up = begin
+            if not self._resumes(parts[begin]):
+                if self._in_order:
+                    begin = run_up = 0
+                else:
+                    newest = parts[end].since if end < len(parts) else until
+                    while begin > 0 and newest - parts[begin].since < size_s:
+                        begin -= 1
+                    run_up = begin
+                    while run_up > 0 and parts[begin].since - parts[run_up].since < RUN_UP_S:
+                        run_up -= 1
+                    size_s = min(2 * size_s, _LARGEST_PART_S)
+            tasks, taken = self._differing(parts[begin:end])
+            begun, judged = self._judged(tasks, parts[run_up:end], begin - run_up, until + _AFTER_S)
+            whole = Span(begun, parts[end].since if end < len(parts) else None)
+            judged.taken = {name: [whole] for name in taken}
+            judged.resumed |= dict.fromkeys(taken, True)
+            earlier = max((part.until for part in parts[:begin]), default=begun)
+            yield (begun if earlier == parts[begin].since else max(begun, earlier)), judged
+            end = begin
+
+    def _cut(self, first: float, until: float) -> list[_Part]:
+        waypoints = [
+            waypoint
+            for waypoint in self._history.waypoints(
+                self._camera, self._engine, Span(None, until + _AFTER_S)
+            )
+            if waypoint.at >= first
+        ]
+        parts: list[_Part] = []
+        if not waypoints or minute_of(waypoints[0].at) > first:
+            parts.append(_Part(first, None, waypoints[0] if waypoints else None))
+        # Where a clock was set back, an earlier time is judged later.
+        began: dict[str, int] = {}
+        for number, waypoint in enumerate(waypoints):
+            began.setdefault(waypoint.run, number)
+        waypoints.sort(key=lambda waypoint: (began[waypoint.run], waypoint.ordinal))
+        ends = [*waypoints[1:], None]
+        parts += [_Part(start.at, start, end) for start, end in zip(waypoints, ends, strict=True)]
+        return parts
+
+    def _resumes(self, part: _Part) -> bool:
+        """Whether every rule of the plan that is answered goes on from what is stored."""
+        kept = _read(part.start)
+        if kept is None:
+            return False
+        known = _answered_as(self._tasks, kept)
+        return all(
+            (stored := kept.tasks.get(known[task.task])) is not None
+            and stored.terms == task.terms
+            and all(
+                name in stored.rules and stored.rules[name].terms == rule.terms
+                for name, rule in task.rules.items()
+            )
+            for task in self._tasks
+            if task.task in known
+        )
+
+    def _differing(self, parts: Sequence[_Part]) -> tuple[tuple[TaskPlan, ...], set[str]]:
+        """The tasks with the rules that are to be judged, and the rules that are as stored."""
+        rules = {name for task in self._tasks for name in task.rules}
+        if self._every_rule:
+            return self._tasks, set()
+        same = set(rules)
+        for part in parts:
+            kept = _read(part.start)
+            if kept is None:
+                return self._tasks, set()
+            same &= {
+                name
+                for task in self._tasks
+                if (stored := kept.tasks.get(task.task)) is not None and stored.terms == task.terms
+                for name, rule in task.rules.items()
+                if name in stored.rules and stored.rules[name].terms == rule.terms
+            }
+        known = {
+            name for task in self._tasks if self._is_answered(task, parts) for name in task.rules
+        }
+        if same == known:
+            return self._tasks, set()  # all of it is judged, to show that it is the same
+        differing = [
+            replace(task, rules={n: rule for n, rule in task.rules.items() if n not in same})
+            for task in self._tasks
+        ]
+        return needed(differing), same
+
+    def _is_answered(self, task: TaskPlan, parts: Sequence[_Part]) -> bool:
+        """Whether it was asked in any of the parts, under whatever name."""
+        return any(
+            kept is None or bool(_answered_as([task], kept))
+            for kept in (_read(part.start) for part in parts)
+        )
+
+    def _judged(
+        self, tasks: tuple[TaskPlan, ...], parts: Sequence[_Part], run_up: int, until: float
+    ) -> tuple[float, Judged]:
+        """Judge some parts in a row; the first ones count only as a run-up."""
+        judged = Judged()
+        judge: Judge | None = None
+        asked: Mapping[str, str] = {}
+        began_within = False
+        for number, part in enumerate(parts):
+            judge, asked, resumed = self._entered(tasks, part, judge)
+            counts = number >= run_up
+            if counts:
+                for name, is_same in resumed.items():
+                    judged.resumed[name] = is_same and judged.resumed.get(name, True)
+                kept = _read(part.start)
+                judged.answered |= asked.keys()
+                if kept is not None:
+                    judged.answered |= _answered_as(self._tasks, kept).keys()
+                judged.recorded |= kept.tasks.keys() if kept is not None else set()
+            frames, earlier = self._frames(part, until, judged.notes)
+            if counts:
+                judged.seen |= {
+                    minute_of(frame.result.captured_at)
+                    for frame in frames
+                    if not frame.result.unjudgeable
+                }
+            if number == run_up:
+                began_within = earlier
+            for verdict in self._verdicts(judge, frames, asked):
+                if counts:
+                    judged.add(verdict)
+        if judge is not None:
+            for bucket in judge.unfinished():
+                minutes = judged.minutes.setdefault(bucket.rule, {})
+                minutes[bucket.minute] = bucket
+        # Of a minute that began before the first frame, the rest is still to come.
+        since = parts[run_up].since
+        return (since if began_within else float(minute_of(since))), judged
+
+    def _verdicts(
+        self, judge: Judge, frames: Sequence[ObservedFrame], asked: Mapping[str, str]
+    ) -> Iterator[Verdict]:
+        """What follows from each frame that leads to anything."""
+        renames = self._named != self._camera or any(
+            task != source for task, source in asked.items()
+        )
+        for number, frame in enumerate(frames):
+            if number % _LOOK_EVERY == 0:
+                self._look()
+            result = self._as_planned(frame, asked) if renames else frame.result
+            verdict = judge.judge(result)
+            if verdict.events or verdict.buckets:
+                yield verdict
+
+    def _entered(
+        self, tasks: tuple[TaskPlan, ...], part: _Part, before: Judge | None
+    ) -> tuple[Judge, Mapping[str, str], Mapping[str, bool]]:
+        """The judge of a part, the task whose answers each task takes, and which rules resume."""
+        kept = _read(part.start)
+        if kept is None:
+            kept = KeptLane()
+            asked = {task.task: task.task for task in tasks}
+        else:
+            asked = _answered_as(tasks, kept)
+        plan = LanePlan(self._engine, tuple(task for task in tasks if task.task in asked))
+        mine = KeptLane()
+        if before is not None:
+            # Written and read, as a stored one is.
+            mine = read_lane(json.loads(json.dumps(before.state())), before.plan)
+        merged, resumed, inherited = _continued(plan, asked, kept, mine)
+        last_at = kept.last_at if kept.last_at is not None else mine.last_at
+        aspect = kept.aspect if kept.aspect is not None else mine.aspect
+        if before is not None and before.plan.tasks == plan.tasks and _same(merged, mine.tasks):
+            return before, asked, resumed
+        judge = Judge(self._named, plan, again=True)
+        restored = judge.resume(KeptLane(last_at, aspect, merged))
+        for name, own in inherited:
+            if last_at is not None and aspect is not None:
+                judge.inherit(name, own.rules[name].state, last_at, aspect)
+        return judge, asked, {name: same and name in restored for name, same in resumed.items()}
+
+    def _frames(
+        self, part: _Part, until: float, notes: list[str]
+    ) -> tuple[list[ObservedFrame], bool]:
+        """What was seen in a part, in the order of judging, and whether its minute began before."""
+        start, end = part.start, part.end
+        span = Span(part.since, min(until, part.until + 1e-3))
+        by_run: dict[str, list[ObservedFrame]] = {}
+        earlier = False
+        for block in self._history.observations(self._camera, self._engine, span):
+            self._look()
+            for frame in self._opened(block, notes):
+                result = frame.result
+                if start is not None and result.run == start.run:
+                    if result.ordinal < start.ordinal:
+                        earlier = True
+                        continue
+                elif start is not None and result.captured_at < start.at:
+                    earlier = True
+                    continue
+                if end is not None and (
+                    result.ordinal >= end.ordinal
+                    if result.run == end.run
+                    else result.captured_at >= part.until
+                ):
+                    continue
+                by_run.setdefault(result.run, []).append(frame)
+        ordered: list[ObservedFrame] = []
+        for frames in by_run.values():
+            # Where a clock was set back, the minutes are not in the order of judging.
+            ordered += sorted(frames, key=lambda frame: frame.result.ordinal)
+        return ordered, earlier
+
+    def _opened(self, block: ObservationBlock, notes: list[str]) -> list[ObservedFrame]:
+        """The frames of a block; nothing of one that is damaged, and a note."""
+        try:
+            return frames_of(block)
+        except StoreError as error:
+            if str(error) not in notes:
+                notes.append(str(error))
+            return []
+
+    def _as_planned(self, frame: ObservedFrame, asked: Mapping[str, str]) -> Result:
+        """The result with its answers under the names of the plan."""
+        result = frame.result
+        answers = {
+            task: result.answers[source]
+            for task, source in asked.items()
+            if source in result.answers
+        }
+        return replace(
+            result,
+            camera=self._named,
+            answers=answers,
+            asked={task: result.asked.get(source, "") for task, source in asked.items()},
+            looking=tuple(task for task, source in asked.items() if source in result.looking),
+        )
+
+
+def needed(tasks: Sequence[TaskPlan]) -> tuple[TaskPlan, ...]:
+    """The tasks that have rules, and those that share a tracker with one that has."""
+    together = {task.together for task in tasks if task.together and task.rules}
+    return tuple(task for task in tasks if task.rules or task.together in together)
+
+
+def _continued(
+    plan: LanePlan, asked: Mapping[str, str], kept: KeptLane, mine: KeptLane
+) -> tuple[dict[str, KeptTask], dict[str, bool], list[tuple[str, KeptTask]]]:
+    """What a part begins with: what was stored, as far as the plan has it, and what was before.
+
+    With it, which rules go on from what was stored, and those that inherit from before.
+    """
+    tasks: dict[str, KeptTask] = {}
+    resumed: dict[str, bool] = {}
+    inherited: list[tuple[str, KeptTask]] = []
+    for task in plan.tasks:
+        stored, own = kept.tasks.get(asked[task.task]), mine.tasks.get(task.task)
+        if stored is None or stored.terms != task.terms:
+            resumed |= dict.fromkeys(task.rules, False)
+            if own is not None:
+                tasks[task.task] = replace(own, scene=None)
+            continue
+        goes_on = own is not None and own.tracker == stored.tracker
+        rules = {}
+        for name, rule in task.rules.items():
+            known = stored.rules.get(name)
+            resumed[name] = known is not None and known.terms == rule.terms
+            if known is not None and resumed[name]:
+                rules[name] = known
+            elif own is not None and name in own.rules:
+                if goes_on:
+                    rules[name] = own.rules[name]
+                else:
+                    inherited.append((name, own))
+        tasks[task.task] = replace(stored, rules=rules, scene=None)
+    return tasks, resumed, inherited
+
+
+def _read(waypoint: Waypoint | None) -> KeptLane | None:
+    """What a waypoint holds; None where it is of another release, or damaged."""
+    if waypoint is None:
+        return None
+    try:
+        return read_lane(waypoint.state, None)
+    except ValueError:
+        return None
+
+
+def _answered_as(tasks: Sequence[TaskPlan], kept: KeptLane) -> dict[str, str]:
+    """For every task that was answered, under whatever name: the name of the one that was."""
+    found: dict[str, str] = {}
+    for task in tasks:
+        own = kept.tasks.get(task.task)
+        if own is not None and (own.answered == task.answered or own.terms == task.terms):
+            found[task.task] = task.task
+            continue
+        same = [name for name, one in kept.tasks.items() if one.answered == task.answered]
+        if same and task.answered:
+            found[task.task] = same[0]
+    return found
+
+
+def _same(tasks: Mapping[str, KeptTask], mine: Mapping[str, KeptTask]) -> bool:
+    """Whether a judge is where the stored one was, but for what it knows of the scene."""
+    return tasks.keys() == mine.keys() and all(
+        (task.tracker, task.coverage, task.standing) == (own.tracker, own.coverage, own.standing)
+        and {n: rule.state for n, rule in task.rules.items()}
+        == {n: rule.state for n, rule in own.rules.items()}
+        for name, task in tasks.items()
+        for own in (mine[name],)
+    )
