@@ -2,21 +2,20 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from connectors.sinks import _rotation, _tail
 from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.config import PositiveDuration, parse_duration
+from pipeline.core.config import ByteSize, PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 from pipeline.core.machine import Lack, is_folder, is_there, unwritable_file
@@ -27,21 +26,6 @@ _AT_ONCE = 500
 # A crash between the writing of a batch and the moving of the cursor brings the batch again, so
 # this must be more than one batch.
 _REMEMBERED = 4 * _AT_ONCE
-
-
-def _bytes(value: Any) -> Any:
-    found = re.fullmatch(r"(\d+)\s*([kKMG]?)(i?)B", str(value).strip())
-    if found is None:
-        raise ValueError(f"{value!r} is not a valid size; write it like 500kB, 100MB or 1GiB")
-    power = "KMG".find(found[2].upper()) + 1 if found[2] else 0
-    return int(found[1]) * (1024 if found[3] else 1000) ** power
-
-
-Size = Annotated[
-    int,
-    BeforeValidator(_bytes),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+\s*[kKMG]?i?B$", "examples": ["100MB"]}),
-]
 
 
 class JsonlConfig(BaseSinkConfig):
@@ -55,7 +39,7 @@ class JsonlConfig(BaseSinkConfig):
     pleases. None of them loses a line when only moonwatch dies."""
     sync_every: PositiveDuration = Field(default_factory=lambda: parse_duration("1s"))
     """With `sync: interval`, how often written lines are forced to the disk while events come."""
-    max_size: Size | None = None
+    max_size: ByteSize | None = None
     """A file that would grow beyond this, such as `100MB`, is put aside as `NAME.000001.jsonl`."""
     daily: bool = False
     """Whether each day (UTC) has a separate file."""

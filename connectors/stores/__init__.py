@@ -10,7 +10,15 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.core.config import Config, Duration, PositiveDuration, parse_duration
+from pipeline.core.config import (
+    ByteSize,
+    Config,
+    Duration,
+    PositiveDuration,
+    all_left_out,
+    parse_duration,
+    parse_size,
+)
 from pipeline.core.machine import Lack, missing_libraries, unwritable_file, unwritable_folder
 
 if TYPE_CHECKING:
@@ -57,6 +65,16 @@ class ObservationsConfig(Config):
     """How long it is kept, but never longer than the store's `keep`; 0 keeps nothing."""
 
 
+class KeptClipsConfig(Config):
+    """How long clips are kept, and how much room they may take."""
+
+    keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("14d"))
+    """How long they are kept; null for as long as there is room."""
+    at_most: ByteSize | None = Field(default_factory=lambda: parse_size("20GB"))
+    """The room that all of them together may take: beyond it the oldest go first; null for no
+    limit."""
+
+
 class StoreConfig(Config):
     """The database of events and counts: SQLite in one file, or PostgreSQL by its URL."""
 
@@ -65,7 +83,9 @@ class StoreConfig(Config):
     keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
     """How long events, counts and pictures are kept; events only go once every sink has them."""
     media: Path | None = None
-    """Folder of the pictures; `moonwatch.media` beside the database unless given."""
+    """Folder of the pictures and clips; `moonwatch.media` beside the database unless given."""
+    clips: KeptClipsConfig = Field(default_factory=all_left_out, validate_default=True)
+    """How long clips are kept."""
     observations: ObservationsConfig = Field(default_factory=ObservationsConfig)
     """What is kept of what was seen, so that a line drawn today counts yesterday's people."""
 

@@ -144,6 +144,29 @@ pictures = sa.Table(
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False, index=True),
 )
+clips = sa.Table(
+    "moonwatch_clips",
+    _tables,
+    sa.Column("reference", sa.Text, primary_key=True),
+    sa.Column("camera", sa.Text, nullable=False, index=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("wanted_since", sa.Double, nullable=False),
+    sa.Column("wanted_until", sa.Double, nullable=False),
+    sa.Column("event_at", sa.Double, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    # Of the file, once there is one.
+    sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("digest", sa.Text),
+    sa.Column("codec", sa.Text),
+    sa.Column("width", sa.BigInteger),
+    sa.Column("height", sa.BigInteger),
+    sa.Column("pictures", sa.BigInteger),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+)
 marks = sa.Table(
     "moonwatch_marks",
     _tables,
@@ -355,7 +378,7 @@ def prepare(
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints,
-        waiting, verified,
+        waiting, verified, clips,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

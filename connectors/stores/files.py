@@ -145,6 +145,13 @@ class FileMediaStore:
                 return done
             beyond = (page[-1].reference, page[-1].digest)
 
+    def delete(
+        self, reference: str, records: Sequence[PictureRecord], done: ForgottenPictures
+    ) -> None:
+        """Delete a file if its content is one of those recorded; raises OSError."""
+        found = self._delete(reference, records, done)
+        done.left_alone += found is _AtPlace.FOREIGN
+
     def unrecorded(self, before: float) -> int:
         """How many files look like its pictures and are older than `before`, but are not recorded.
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._accounts import SqlAccounts
 from connectors.stores._audits import SqlAudits, prune_audits
+from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._observations import SqlObservations, keep_observations
@@ -81,6 +82,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.spending = SqlSpending(self._database)
         self.audits = SqlAudits(self._database, self._clock)
         self.second_looks = SqlSecondLookHistory(self._database)
+        self.clips = SqlClips(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -103,6 +105,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
             keep_observations(connection, self._database, commit, now)
+            if commit.clips:
+                want_clips(self._database, connection, commit.clips, now)
         return new
 
     def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
@@ -358,6 +362,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 _schema.observations,
                 _schema.waypoints,
                 _schema.verified,
+                _schema.clips,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)

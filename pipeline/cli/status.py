@@ -81,6 +81,12 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
         for look in found.second_looks:
             table.add_row(look.camera, look.rule, str(look.waiting), look.shares)
         yield table
+    if found.clips:
+        table = _table("clips of the last day", "camera", "ready", "partial", "failed", "to come")
+        for name, clips in found.clips.items():
+            fates = ("ready", "partial", "failed", "wanted")
+            table.add_row(name, *(str(clips.get(fate, 0)) for fate in fates))
+        yield table
     if found.sinks:
         states = ["state"] if found.unseen is None else []
         table = _table("sinks", "sink", "behind", "undelivered", *states)

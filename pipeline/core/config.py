@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    PlainValidator,
     WithJsonSchema,
 )
 
@@ -28,6 +29,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d|w)")
 _SPOKEN = re.compile(
     r"(\d+(?:\.\d+)?)\s*((?i:secs?|seconds?|mins|minutes?|hrs?|hours?|days?|weeks?))"
 )
+_LARGEST = 10**18
 _DURATION_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$"
 
 
@@ -60,6 +62,8 @@ def as_written(config: Config, without: Collection[str] = ()) -> "dict[str, Json
 
 def _plain(value: Any) -> "JsonValue":
     match value:
+        case ByteCount():
+            return str(value)
         case None | bool() | int() | float() | str():
             return value
         case dict():
@@ -142,6 +146,40 @@ def _fraction(value: float) -> float:
     return value
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B")
+_SIZE_UNITS = "kMGT"
+
+
+class ByteCount(int):
+    """A number of bytes that is shown as an operator writes it."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        for power in range(len(_SIZE_UNITS), 0, -1):
+            for base, sign in ((1000, ""), (1024, "i")):
+                if self and not self % base**power:
+                    return f"{self // base**power}{_SIZE_UNITS[power - 1]}{sign}B"
+        return f"{int(self)}B"
+
+
+def parse_size(value: Any) -> ByteCount:
+    """`500kB`, `64MB`, `1.5GB`, `1GiB` → bytes; rejects a number without a unit."""
+    if isinstance(value, ByteCount):
+        return value
+    text = str(value).strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text) and not isinstance(value, bool):
+        raise ValueError(f"{text!r} has no unit; write it like 500kB, 100MB or 1GiB")
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a valid size; write it like 500kB, 100MB or 1GiB")
+    power = _SIZE_UNITS.upper().find(found[2].upper()) + 1 if found[2] else 0
+    size = round(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    if not 0 < size <= _LARGEST:
+        raise ValueError(f"{text!r} is not a size between 1B and a million TB")
+    return ByteCount(size)
+
+
 _duration_schema = WithJsonSchema(
     {"type": "string", "pattern": _DURATION_PATTERN, "examples": ["500ms", "10s", "5m", "2d"]}
 )
@@ -151,6 +189,18 @@ PositiveDuration = Annotated[
     timedelta, BeforeValidator(parse_duration), AfterValidator(_positive), _duration_schema
 ]
 """A length of time above 0s."""
+ByteSize = Annotated[
+    ByteCount,
+    PlainValidator(parse_size),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\d+(\.\d+)?\s*[kKMGT]?i?B$",
+            "examples": ["100MB"],
+        }
+    ),
+]
+"""A size of files or memory, in bytes."""
 Fraction = Annotated[float, AfterValidator(_fraction)]
 """A coordinate or share in 0..1."""
 XY = tuple[Fraction, Fraction]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -208,7 +209,7 @@ def parse_hours(value: Any) -> Hours:
             )
         found.append((start, end if end > start else end + _DAY_MINUTES))
     found.sort()
-    for (_, end), (start, _) in zip(found, found[1:], strict=False):
+    for (_, end), (start, _) in pairwise(found):
         if start < end:
             raise ValueError(f"{str(value)[:64]!r} overlap; write each hour once")
     if not found:

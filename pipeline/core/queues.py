@@ -1,9 +1,10 @@
 """The ports of the transport between stages: jobs, results, and pictures kept for events."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from pipeline.core.clips import ClipExchange
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
 
@@ -156,3 +157,5 @@ class Queues:
     jobs: JobQueue
     results: ResultQueue
     shelf: PictureShelf
+    clips: ClipExchange | None = field(default=None, kw_only=True)
+    """None where no clips can be asked for."""

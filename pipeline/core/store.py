@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pipeline.core.clips import ClipRecords, ClipWish
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.verifying import SecondLooks, WaitingEvent
@@ -82,6 +83,8 @@ class Commit:
     buckets: Sequence[Bucket] = ()
     health: Sequence[Health] = ()
     checkpoints: Sequence[Checkpoint] = ()
+    clips: Sequence[ClipWish] = ()
+    """What its events ask for."""
     fences: Mapping[int, int] = field(default_factory=dict)
     """The partitions of these results, each with its owner's fencing token. The store remembers the
     highest token of each and rejects a commit with a lower one."""
@@ -217,6 +220,11 @@ class StoreLeases(Protocol):
 
 class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
     """Events, buckets, health and checkpoints, and the outbox for the sinks."""
+
+    @property
+    def clips(self) -> ClipRecords:
+        """Which clips events asked for."""
+        ...
 
     def commit(self, commit: Commit) -> int:
         """Write all of it in one transaction; an event with a known record_id is stored once.

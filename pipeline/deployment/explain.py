@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.core.address import MASK, Secret, masked, without_secrets
-from pipeline.core.config import format_duration
+from pipeline.core.config import ByteCount, format_duration
 from pipeline.deployment.loader import Loaded
 from pipeline.deployment.problems.validation import hidden_in
 from pipeline.deployment.yaml.tree import (
@@ -122,6 +122,8 @@ def as_written(value: Any) -> Any:
             return value.shown() or MASK
         case timedelta():
             return format_duration(value)
+        case ByteCount():
+            return str(value)
         case datetime():
             return value.isoformat()
         case PurePath():

@@ -4,7 +4,7 @@ import copy
 from datetime import timedelta
 from typing import Any
 
-from pipeline.core.config import format_duration
+from pipeline.core.config import ByteCount, format_duration
 from pipeline.deployment.fields import Model, all_models, descriptions, fields_by_key, is_secret
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.deployment.yaml.secret_files import SUFFIX
@@ -49,6 +49,8 @@ def _describe(target: Schema, model: Model) -> None:
         default = info.get_default(call_default_factory=True, validated_data={})
         if isinstance(default, timedelta):
             described["default"] = format_duration(default)
+        elif isinstance(default, ByteCount):
+            described["default"] = str(default)
         elif isinstance(described.get("default"), dict):
             del described["default"]
 

@@ -33,7 +33,7 @@ from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.rules import RuleConfig
 from pipeline.rules.sequence import SequenceConfig
-from pipeline.sampling.config import SampleConfig
+from pipeline.sampling.config import ClipsConfig, SampleConfig
 from pipeline.server.config import ServeConfig
 from pipeline.tracking.config import TrackerConfig
 
@@ -333,6 +333,11 @@ class CameraConfig(Config):
     zones: dict[Name, ZoneConfig] = Field({}, description="Parts of the picture, by name.")
     rules: dict[Name, RuleConfig] = Field(
         {}, description="What is concluded from the answers, by name."
+    )
+    clips: ClipsConfig = Field(
+        default_factory=all_left_out,
+        validate_default=True,
+        description="The clips of events of rules with `clip: true`.",
     )
     group: Name | None = Field(
         None,

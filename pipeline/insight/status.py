@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.clips import FAILED, Clip
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
@@ -162,6 +163,8 @@ class DeploymentStatus:
     unowned: Sequence[int] = ()
     """Partitions of the results that have no processor."""
     dead_letters: int | None = None
+    clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How many clips of the last day are wanted, ready, partial and failed, by camera."""
     troubles: Sequence[str] = ()
     """What is wrong, in sentences."""
     notes: Sequence[str] = ()
@@ -182,6 +185,9 @@ class DeploymentStatus:
         said["ok"] = self.ok
         return said
 
+
+# Clips of so long are counted.
+_CLIPS_S = 86400.0
 
 Spendings = Mapping[str, Sequence[BudgetSpent]]
 """What is spent of the budget of each engine that has one."""
@@ -228,6 +234,9 @@ class _StoreFacts:
     verified: Sequence[VerificationCount] = ()
     verifying: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The events that wait for a second look, by camera and rule."""
+    clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    failed_clip: Clip | None = None
+    """The last one of these that failed."""
     trouble: str | None = None
 
 
@@ -261,6 +270,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         f"name now, write `was: {name}` there"
         for name in sorted(kept.health.keys() - known)
     ]
+    notes += _note_on_clips(kept)
     file = deployment.store.file
     if file is not None and is_readable_by_everybody(file):
         notes.append(
@@ -277,6 +287,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         second_looks=_second_looks(deployment, kept),
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
+        clips=kept.clips,
         notes=notes,
         unseen=_UNSEEN if is_unseen else None,
     )
@@ -313,6 +324,19 @@ def _ask_queue(deployment: Deployment, clock: Clock) -> _QueueFacts:
         queues.close()
 
 
+def _note_on_clips(kept: _StoreFacts) -> list[str]:
+    """Why the last clip could not be had; what still goes on is a trouble of its process."""
+    number = sum(states.get(FAILED, 0) for states in kept.clips.values())
+    if not number or kept.failed_clip is None:
+        return []
+    clips = "1 clip" if number == 1 else f"{number} clips"
+    last = kept.failed_clip
+    return [
+        f"{clips} of the last day could not be had, the last one of camera {last.wish.camera}: "
+        f"{last.reason}"
+    ]
+
+
 def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     try:
         # Reading changes nothing, so it works with the store of any release.
@@ -327,7 +351,11 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             for name, cursor in cursors.items()
             if cursor.behind
         }
+        clips = store.clips.clip_counts(clock.now() - _CLIPS_S)
+        failed = store.clips.clips((FAILED,), limit=1, newest_first=True) if clips else []
         return _StoreFacts(
+            clips=clips,
+            failed_clip=next(iter(failed), None),
             behind={name: cursor.behind for name, cursor in cursors.items()},
             oldest={
                 name: first[0].kept_at

@@ -7,6 +7,7 @@ from pipeline.core.events import JsonValue
 from pipeline.core.rules import Rule
 from pipeline.core.tracks import Tracker
 from pipeline.core.verifying import SecondLook
+from pipeline.processing.clips import ClipPlan
 from pipeline.processing.health import ENDED_BY
 
 
@@ -83,6 +84,8 @@ class CameraPlan:
     lanes: tuple[LanePlan, ...] = ()
     snapshots: frozenset[str] = frozenset()
     """Rules whose events get a picture."""
+    clips: ClipPlan | None = None
+    """Rules whose events get a clip; None where no rule asks for one."""
     is_recording: bool = False
     """It can be played again. When started after an edit it is judged from its beginning, while a
     live camera continues from where it is."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pipeline.core.answers import Failed
+from pipeline.core.clips import ClipWish
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
 from pipeline.core.events import Event
@@ -24,6 +25,7 @@ from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
+from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
 from pipeline.processing.judge import Watcher
 from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
@@ -111,6 +113,7 @@ class _Pending:
     events: list[Event] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
+    clips: list[ClipWish] = field(default_factory=list)
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
     """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
@@ -143,6 +146,7 @@ class Processor:
         self._verifying = Verifying(
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
+        self._clips = ClipBook(lambda camera: context.store.clips.latest_clip(camera))
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
         """Resume from the store's checkpoints; returns those whose run continues.
@@ -504,7 +508,11 @@ class Processor:
         """Take a verdict; without a plan, that of a camera's turn, which shows no frame."""
         for event in verdict.events:
             wanted = plan is not None and event.rule in plan.snapshots
-            self._emit(self._with_picture(event) if wanted else event, plan)
+            kept = self._with_picture(event) if wanted else event
+            clips = plan.clips if plan is not None else None
+            if clips is not None and event.rule in clips.rules and event.phase != "update":
+                kept = self._with_clip(kept, clips)
+            self._emit(kept, plan)
         self._pending.buckets += verdict.buckets
 
     def _emit(self, event: Event, plan: CameraPlan | None) -> None:
@@ -532,6 +540,17 @@ class Processor:
             clock=self._context.clock,
             stop=self._stop,
         )
+
+    def _with_clip(self, event: Event, plan: ClipPlan) -> Event:
+        """The event with its clip, for which the store is waited for as for the event itself."""
+        try:
+            found, wish = self._reading(lambda: self._clips.attach(event, plan))
+        except StoreError:
+            self._is_void = True  # stopped: the event is judged again, and nothing without it
+            return event
+        if wish is not None:
+            self._pending.clips.append(wish)
+        return found
 
     def _with_picture(self, event: Event) -> Event:
         """The event with its picture, for which the store is waited for as for the event itself."""
@@ -592,6 +611,7 @@ class Processor:
             buckets=[*pending.buckets, *running],
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
+            clips=pending.clips,
             fences=self._context.fences,
             observations=pending.seen.tails(),
             waypoints=pending.seen.waypoints,

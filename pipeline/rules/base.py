@@ -73,6 +73,13 @@ class RuleBase(Config):
             "Another engine is asked about each happening before it is reported. Counting goes on."
         ),
     )
+    clip: bool = Field(
+        default=False,
+        description=(
+            "Save the camera's video around each event, with what came before it, as the camera's "
+            "`clips` say."
+        ),
+    )
 
     accepts: ClassVar[TaskTypes] = ()
     """The kinds of task whose answers the rule can judge."""

@@ -20,7 +20,7 @@ from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 
 # These do not matter: the rule's verdict is the same, whether a picture is saved or a model asked.
-_BESIDE_THE_POINT = frozenset({"snapshot", "verify"})
+_BESIDE_THE_POINT = frozenset({"snapshot", "clip", "verify"})
 
 
 def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.core.address import Address, masked
+from pipeline.core.clips import ClipMake, ClipNeed, ClipSource
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
 from pipeline.core.engines import AsksElsewhere, Engine
@@ -23,12 +24,14 @@ from pipeline.deployment.model import CameraConfig, Deployment, DetectTask, Task
 from pipeline.deployment.together import followed_together
 from pipeline.inference.engines.base import EngineConfigBase
 from pipeline.inference.worker import EngineLane
+from pipeline.processing.clips import ClipPlan
 from pipeline.processing.health import ENDED_BY
 from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.terms import terms_of
 from pipeline.sampling.camera import Camera, Looking
+from pipeline.sampling.masks import Masks
 
 NONE_RUNNING: Mapping[str, Engine] = MappingProxyType({})
 
@@ -131,6 +134,45 @@ def snapshot_cameras(deployment: Deployment) -> frozenset[str]:
     )
 
 
+# How long after its capture an event is decided, before anything is known of that.
+_CLIP_LAG_S = 10.0
+
+
+def clip_need(camera: CameraConfig) -> ClipNeed | None:
+    """What a camera's source keeps for clips; None where no rule asks for one."""
+    if _clip_plan(camera) is None or _clip_refusal(camera) is not None:
+        return None
+    clips = camera.clips
+    return ClipNeed(clips.before.total_seconds(), _CLIP_LAG_S, clips.memory)
+
+
+def clip_make(camera: CameraConfig) -> ClipMake:
+    """How a camera's clips are made."""
+    polygons = camera.sample.mask_polygons
+    hide = Masks(polygons).fill if polygons else None
+    return ClipMake(hide, camera.clips.max_fps)
+
+
+def _clip_plan(camera: CameraConfig) -> ClipPlan | None:
+    rules = frozenset(name for name, rule in camera.rules.items() if rule.clip)
+    if not rules:
+        return None
+    clips = camera.clips
+    return ClipPlan(
+        rules,
+        clips.before.total_seconds(),
+        clips.after.total_seconds(),
+        clips.longest.total_seconds(),
+        _clip_refusal(camera),
+    )
+
+
+def _clip_refusal(camera: CameraConfig) -> str | None:
+    if camera.sample.masks and camera.clips.masked == "refuse":
+        return "the camera has privacy masks, and its `clips.masked` is `refuse`"
+    return None
+
+
 def expected_interval_s(camera: CameraConfig, task: str) -> float:
     """The longest normal time between two answers to a task, in seconds."""
     sample = camera.sample
@@ -150,6 +192,7 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         camera=name,
         lanes=tuple(_lane_plan(deployment, name, camera, engine) for engine in engines_of(camera)),
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
+        clips=_clip_plan(camera),
         is_recording=source.is_finite,
         watched=frozenset(ENDED_BY) - unwatched,
         was=camera.was,
@@ -328,9 +371,12 @@ def camera_of(
     `judged` has the run and its last judged job, by engine.
     """
     camera = deployment.cameras[name]
+    source, need = _source(deployment, name, clock), clip_need(camera)
+    if need is not None and isinstance(source, ClipSource):
+        source.keep_for_clips(need)
     return Camera(
         name=name,
-        source=_source(deployment, name, clock),
+        source=source,
         sample=camera.sample,
         tasks=tuple(_tasks(camera)),
         max_side=_max_side(deployment, camera),
@@ -356,7 +402,8 @@ def _sampling(deployment: Deployment, name: str) -> tuple[object, ...]:
     # Names of recordings hold local times.
     zone = deployment.site_of(name).timezone if camera.source.is_recording else None
     tasks, looking = tuple(_tasks(camera)), _looking(deployment, camera)
-    return camera.source, zone, camera.sample, tasks, looking, _max_side(deployment, camera)
+    kept = clip_need(camera)
+    return camera.source, zone, camera.sample, tasks, looking, _max_side(deployment, camera), kept
 
 
 def _looking(deployment: Deployment, camera: CameraConfig) -> dict[str, Looking]:

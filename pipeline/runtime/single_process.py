@@ -117,7 +117,12 @@ class Run:
         """Whether all cameras are files, and all of them are judged to their end."""
         endless = self._sampling.without_end
         ends = {key for key in ends_of(self.deployment) if key[0] not in endless}
-        return self._sampling.finished and self._processing.ended >= ends
+        if not (self._sampling.finished and self._processing.ended >= ends):
+            return False
+        try:
+            return self._processing.clips.is_settled()
+        except StoreError:
+            return False
 
     @property
     def is_delivering(self) -> bool:
@@ -175,6 +180,9 @@ class Run:
             self._clock.wait(0.02)
         for stage in (self._inference, self._processing, self._delivery):
             stage.stop(within_s)
+        # What was decided last has its clip too, as far as it has come.
+        self._sampling.clips.finish(within_s)
+        self._processing.clips.step()
         if self._presence is not None:
             self._presence.stop(_BEAT_S)
             if self._owns_store():

@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from pipeline.core.config import XY, Config, Duration, Fraction, PositiveDuration, all_left_out
+from pipeline.core.config import (
+    XY,
+    ByteSize,
+    Config,
+    Duration,
+    Fraction,
+    PositiveDuration,
+    all_left_out,
+    parse_size,
+)
 from pipeline.core.geometry import Polygon, crosses_itself
 
 DEFAULT_EVERY = timedelta(milliseconds=500)
@@ -69,6 +78,33 @@ Corners = Annotated[
     # Not `min_length`, which would report an invalid corner again as a missing one.
     Field(json_schema_extra={"minItems": _FEWEST_CORNERS}),
 ]
+
+
+class ClipsConfig(Config):
+    """The clips of a camera's events: its video around them, for rules with `clip: true`."""
+
+    before: Duration = timedelta(seconds=5)
+    """How much of the time before an event is in its clip, at least: it begins with a key frame."""
+    after: PositiveDuration = timedelta(seconds=10)
+    """How much of the time after an event is in its clip."""
+    longest: PositiveDuration = timedelta(minutes=2)
+    """Events that follow each other share a clip, up to this length."""
+    masked: Literal["encode", "refuse"] = "encode"
+    """Of a camera with `masks`: `encode` clips anew with everything masked black, or `refuse` to
+    have any. What is masked is in no clip either way."""
+    max_fps: float = Field(default=10.0, ge=0.5, le=60)
+    """Pictures a second of clips that are encoded anew; all others are as the camera sent them."""
+    memory: ByteSize = Field(default_factory=lambda: parse_size("64MB"))
+    """How much of the camera's stream may be held in memory, at most."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ClipsConfig":
+        if self.before + self.after > self.longest:
+            raise ValueError(
+                "`longest` is shorter than `before` and `after` together; make it longer, or them "
+                "shorter"
+            )
+        return self
 
 
 class SampleConfig(Config):

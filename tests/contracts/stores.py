@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core.clips import WANTED, ClipAnswer, ClipFile, ClipWish
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError, OwnershipLostError, StoreError
 from pipeline.core.events import JsonValue
@@ -536,3 +537,39 @@ class StoreContract(abc.ABC):
             thread.join()
         assert failures == []
         assert len(numbers(open_again())) == 4
+
+    def test_a_clip_is_wanted_with_its_events(self, store: Store) -> None:
+        """It grows with further events, is settled once, and is wanted again if it grows later."""
+        first = a_wish("a", 100.0, 110.0)
+        store.commit(Commit(events=[an_event(1)], clips=[first, a_wish("b", 50.0, 60.0)]))
+        assert store.clips.latest_clip("door") == first
+        assert store.clips.latest_clip("other") is None
+        grown = replace(first, until=115.0)
+        store.commit(Commit(events=[an_event(2)], clips=[grown, first]))
+        assert store.clips.latest_clip("door") == grown
+        assert [clip.wish.reference for clip in store.clips.clips((WANTED,))] == ["b", "a"]
+        # An answer to what was wanted before does not settle what is wanted now.
+        assert not store.clips.settle_clip(replace(an_answer("a"), until=110.0))
+        assert store.clips.settle_clip(an_answer("a"))
+        assert not store.clips.settle_clip(an_answer("a"))
+        assert not store.clips.settle_clip(an_answer("unknown"))
+        clip = store.clips.clip("a")
+        assert clip is not None
+        assert (clip.wish, clip.state, clip.file) == (grown, "partial", an_answer("a").file)
+        assert clip.preroll_s == 3.0
+        assert store.clips.clip_bytes() == 1000
+        store.commit(Commit(events=[an_event(3)], clips=[replace(grown, until=120.0)]))
+        assert store.clips.clips((WANTED,))[-1].wish.until == 120.0
+        store.clips.forget_clips(["a", "unknown"])
+        assert [clip.wish.reference for clip in store.clips.clips()] == ["b"]
+
+
+def a_wish(reference: str, since: float, until: float) -> ClipWish:
+    """A wish for a clip of a camera."""
+    return ClipWish(reference, "door", "run", since, until, since + 5.0)
+
+
+def an_answer(reference: str) -> ClipAnswer:
+    """What became of it."""
+    file = ClipFile(102.0, 115.0, 1000, "digest", "h264", 640, 360, 325)
+    return ClipAnswer(reference, "door", "partial", "late", file, "/media", until=115.0)

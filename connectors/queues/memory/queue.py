@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from connectors.queues.memory import MemoryConfig
+from connectors.queues.memory.clips import MemoryClips
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, Result, failed_result
@@ -445,4 +446,4 @@ def build(config: MemoryConfig, clock: Clock) -> Queues:
     """A fresh queue."""
     shelf = MemoryShelf()
     results = MemoryResults(config.results_room, config.visibility.total_seconds(), clock, shelf)
-    return Queues(MemoryJobs(config, clock, results, shelf), results, shelf)
+    return Queues(MemoryJobs(config, clock, results, shelf), results, shelf, clips=MemoryClips())

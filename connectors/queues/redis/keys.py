@@ -155,6 +155,20 @@ KINDS = (
         "two for each engine with a budget, of this hour and day and of those before",
     ),
     Kind(
+        "clips",
+        "hash",
+        "`camera`: the clips that are wanted of it, by reference",
+        Life.EXPIRES,
+        "as many as there are events with clips in an hour",
+    ),
+    Kind(
+        "clipped",
+        "hash",
+        "what became of clips, by reference, until a processor has written it down",
+        Life.EXPIRES,
+        "as many as there are clips while no processor runs",
+    ),
+    Kind(
         "bell",
         "stream",
         "`room:lane`, `room:results:partition`: rung for those who wait for room",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from connectors.queues.redis.client.link import Link
 from connectors.queues.redis.client.target import Target
+from connectors.queues.redis.clips import RedisClips
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.leases import CameraFence, RedisLeases
 from connectors.queues.redis.limits import Limits
@@ -28,6 +29,7 @@ class RedisQueues(Queues):
     requests: RedisRequests
     spending: RedisSpending
     link: Link
+    clips: RedisClips
 
     def of_camera(self, camera: str, token: int) -> Queues:
         """The queue for the sampler that has a camera's lease with this token.
@@ -35,7 +37,12 @@ class RedisQueues(Queues):
         Putting and publishing raise CameraTakenError once another sampler has the camera.
         """
         fence = CameraFence(camera, token)
-        return Queues(self.jobs.fenced(fence), self.results.fenced(fence), self.shelf)
+        return Queues(
+            self.jobs.fenced(fence),
+            self.results.fenced(fence),
+            self.shelf,
+            clips=self.clips.fenced(fence),
+        )
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -54,5 +61,6 @@ def build(target: Target, limits: Limits, codec: Codec, clock: Clock) -> RedisQu
         agreement=RedisAgreement(link),
         requests=RedisRequests(link),
         spending=RedisSpending(link),
+        clips=RedisClips(link),
         link=link,
     )

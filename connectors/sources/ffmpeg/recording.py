@@ -139,6 +139,14 @@ class Recording:
             begin = dating.begin(path, found.st_mtime, length_s, created)
         return replace(recording, begin=begin, length_s=length_s)
 
+    @classmethod
+    def again(cls, path: str, reading: ReadingKeys) -> "Recording":
+        """Open a file whose beginning and length are known already; raises SourceError."""
+        container, stream = _opened(path, reading, 0.0)
+        raw = container.format.name in _RAW
+        begin, is_dated = Begin(0.0, Basis.MODIFIED), not raw and reading.rate is None
+        return cls(path, container, stream, reading, begin, 0.0, is_dated, (), (0, 0.0))
+
     @property
     def rate(self) -> float:
         """Its usual pictures a second: stated, its own, or else assumed."""

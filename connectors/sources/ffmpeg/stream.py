@@ -11,6 +11,7 @@ from connectors.sources.ffmpeg.damage import PACKET_LOSS, Trust
 from connectors.sources.ffmpeg.decoder import Decoder
 from connectors.sources.ffmpeg.errors import DECODE_ERROR, Silence
 from connectors.sources.ffmpeg.input import Input, close_input, open_input, read_packets
+from connectors.sources.ffmpeg.ring import PacketRing
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.live.config import LiveConfig
 from connectors.sources.live.reader import LiveSource, Watch
@@ -112,6 +113,7 @@ class StreamSource(LiveSource):
                 raise self._explain(error, time.monotonic() - started) from None
             watch.nothing_came = self._nothing_came()
             try:
+                self._begin_to_keep(stream.codec_context)
                 self._check_redirects(silence.redirects())
                 watch.beat()
                 timeline = self._timeline = LiveTimeline(self._stream_clock)
@@ -145,6 +147,7 @@ class StreamSource(LiveSource):
                         decoder.pass_over(packet)
                         if was_sound:
                             yield from decoder.interrupt(keep=True)
+                    keep_packet(self._ring, packet, timeline)
                     if missed:
                         self._say_lost(now)
                     self._say(watch, trust, watch.lost[DECODE_ERROR] - damaged, now)
@@ -180,6 +183,18 @@ class StreamSource(LiveSource):
                 PACKET_LOSS,
                 self._helps_losses,
             )
+
+
+def keep_packet(
+    ring: PacketRing | None, packet: "Packet[VideoStream]", timeline: LiveTimeline
+) -> None:
+    """Keep a packet for clips, at the time at which its picture is judged."""
+    if ring is None:
+        return
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    base = packet.time_base
+    seconds = None if stamp is None else stamp * base.numerator / base.denominator
+    ring.keep(packet, timeline.dated(seconds))
 
 
 def heed_report(packet: "Packet[VideoStream]", timeline: LiveTimeline) -> None:

@@ -68,6 +68,10 @@ class FileTimeline:
             self.closed.append((self.end(), step))
         self._zero = pts_s - (self.end() - self.start)
 
+    def dated(self, pts_s: float) -> float:
+        """The time of a packet with this pts that lies near the last picture."""
+        return self.start + (pts_s - (self._zero or 0.0))
+
     def end(self) -> float:
         """Where time continues after the last picture."""
         return self.start if self._last_at is None else self._last_at + self.usual_s
@@ -120,6 +124,13 @@ class LiveTimeline:
         if len(self._dates) > _MOST_INSIDE:
             del self._dates[next(iter(self._dates))]
         return date
+
+    def dated(self, pts_s: float | None) -> float:
+        """When the packet with this pts that has just come was captured, in UTC seconds: its
+        picture's time, before it was decoded.
+        """
+        known = self._dates.get(pts_s)
+        return (self._clock.monotonic() if known is None else known[1]) + self._offset
 
     def at(self, pts_s: float | None) -> float:
         """The time of the picture with this pts in seconds: of the packet that came with it, or of

@@ -11,6 +11,7 @@ from connectors.sources.failures import failure
 from connectors.sources.ffmpeg.errors import DECODE_ERROR, Silence
 from connectors.sources.ffmpeg.pictures import PixelConverter, VideoPicture
 from connectors.sources.ffmpeg.plan import WantedPictures
+from connectors.sources.ffmpeg.ring import PacketRing
 from connectors.sources.ffmpeg.stills import StillDecoder
 from connectors.sources.ffmpeg.timeline import LiveTimeline
 from connectors.sources.live.http_client import Connection
@@ -73,7 +74,7 @@ class HttpSource(LiveSource):
         answer = line.get()
         place, kind = self._place, answer.content_type
         finder = PictureFinder(boundary_of(kind) or b"")
-        stills = _Stills(self._clock, watch.lost)
+        stills = _Stills(self._clock, watch.lost, self._ring)
         wanted = WantedPictures(need.every_s, need.is_owed)
         found, last_at = 0, time.monotonic()
         beginning = b""
@@ -110,7 +111,7 @@ class HttpSource(LiveSource):
         self, line: Connection, poll_s: float, need: Need, watch: Watch
     ) -> Iterator[Picture]:
         clock, place = self._clock, self._place
-        stills = _Stills(clock, watch.lost)
+        stills = _Stills(clock, watch.lost, self._ring)
         every_s = max(poll_s, need.every_s)
         begun = due = clock.monotonic()
         seen_at: float | None = None
@@ -233,8 +234,11 @@ _VIDEO = (
 class _Stills:
     """Turns files of single pictures into pictures with times."""
 
-    def __init__(self, clock: Clock, lost: Counter[str]) -> None:
+    def __init__(self, clock: Clock, lost: Counter[str], ring: PacketRing | None) -> None:
         self._lost = lost
+        self._ring = ring
+        if ring is not None:
+            ring.begin(None)
         self._decoder = StillDecoder()
         self._converter = PixelConverter()
         self._timeline = LiveTimeline(clock)
@@ -252,6 +256,8 @@ class _Stills:
     def pictures(self, content: bytes, wanted: WantedPictures | None = None) -> Iterator[Picture]:
         """The picture, if it is wanted now and whole."""
         at = self._timeline.at(None)
+        if self._ring is not None:
+            self._ring.keep_still(content, at)
         if wanted is not None and not wanted.take(at):
             return
         frame = self._decoder.decode(content, self._lost)

@@ -6,19 +6,27 @@ than the deadline, and a thread that hangs is left behind until its own wait end
 """
 
 import abc
+import importlib
 import secrets
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from connectors.sources.failures import failure
+from connectors.sources.ffmpeg.ring import PacketRing, RingFeed
 from connectors.sources.live.config import LiveConfig
+from pipeline.core.clips import ClipError, ClipMake, ClipMaking, ClipNeed
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
 from pipeline.core.sources import Need
+
+if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
 
 # Pictures that may wait for a busy sampler; beyond it the oldest goes, as live pictures may.
 _WAITING = 4
@@ -152,6 +160,33 @@ class LiveSource(abc.ABC):
         self._run = ""
         self._watch = Watch(clock)
         self._readers: list[threading.Thread] = []
+        self._ring: PacketRing | None = None
+
+    def keep_for_clips(self, need: ClipNeed) -> None:
+        """Keep the packets of the last seconds, from the next `open` on."""
+        if self._ring is None:
+            self._ring = PacketRing(need)
+        self._ring.need = need
+
+    def cut(self, path: Path, since: float, make: ClipMake) -> ClipMaking:
+        """Begin a clip; raises ClipError where nothing is kept."""
+        if self._ring is None:
+            raise ClipError("nothing of its stream is kept")
+        # Encoding and files of video are for those who cut clips alone.
+        files = importlib.import_module("connectors.sources.ffmpeg.clip_files")
+        feed = RingFeed(self._ring, since)
+        making: ClipMaking = files.begin_clip(path, feed, self._ring.codec, since, make)
+        return making
+
+    def _begin_to_keep(self, context: "VideoCodecContext | None") -> None:
+        """A stream was opened; None for one of single pictures."""
+        if self._ring is not None:
+            self._ring.begin(context)
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept for clips."""
+        return 0 if self._ring is None else self._ring.kept_bytes
 
     @property
     def live(self) -> bool:

@@ -1,5 +1,6 @@
 """Plays recordings, one file after the other, each at its time."""
 
+import importlib
 import itertools
 import logging
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -18,9 +20,11 @@ from connectors.sources.ffmpeg.pictures import VideoPicture
 from connectors.sources.ffmpeg.recording import ReadingKeys, Recording
 from connectors.sources.ffmpeg.timeline import FileTimeline
 from connectors.sources.recordings.begin import Basis, Begin, Dating
+from connectors.sources.recordings.cuts import FileFeed, IndexKeeper, KeyIndex
 from connectors.sources.recordings.names import NamePattern
 from connectors.sources.recordings.paths import find_files, is_picture
 from connectors.sources.recordings.series import PictureSeries
+from pipeline.core.clips import ClipMake, ClipMaking, ClipNeed
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
@@ -82,6 +86,23 @@ class FileSource:
         self._failed: list[SourceError] = []
         self._said: set[str] = set()
         self._logs = True
+        self._index = KeyIndex()
+
+    def keep_for_clips(self, need: ClipNeed) -> None:
+        """Note where key frames are: clips are cut from the files themselves."""
+        self._index.is_wanted = True
+
+    def cut(self, unfinished: Path, since: float, make: ClipMake) -> ClipMaking:
+        """Begin a clip; raises ClipError where there is nothing to cut from (yet)."""
+        files = importlib.import_module("connectors.sources.ffmpeg.clip_files")
+        feed = FileFeed(self._index.before(since), self._index, self._reading())
+        making: ClipMaking = files.begin_clip(unfinished, feed, feed.codec, since, make)
+        return making
+
+    @property
+    def kept_bytes(self) -> int:
+        """Nothing: the files are there."""
+        return 0
 
     @property
     def live(self) -> bool:
@@ -121,6 +142,7 @@ class FileSource:
         self._lost = Counter()
         self._troubles, self._failed, self._said = [], [], set()
         dating = self._dating()
+        self._index.clear()
         paths, unfinished = files_in_order(self._config.path, dating)
         for name in unfinished:
             log.info("%s is still being copied, by its name; it is left out", name)
@@ -334,6 +356,7 @@ class FileSource:
                 return  # nothing in it: looping would spin
             end = max(timeline.end(), timeline.start + recording.length_s)
         self._played = 1.0
+        self._index.played_to(float("inf"))
         if self._failed:
             raise self._summed_up(len(paths))
 
@@ -401,6 +424,7 @@ class FileSource:
         place, ticks_s = recording.place, float(recording.stream.time_base or 0)
         packets, last_s = 0, recording.zero_s
         damaged = -self._lost[DECODE_ERROR]
+        keeper = IndexKeeper(self._index, recording, timeline)
         try:
             for packet in recording.packets(self._lost):
                 if self._stop.is_set():
@@ -413,6 +437,7 @@ class FileSource:
                     if not any(bytes(memoryview(packet)[:_HOLE_BYTES])):
                         self._lost[DECODE_ERROR] += 1  # FFmpeg says nothing of a hole
                         continue
+                keeper.note(packet)
                 yield from decoder.pictures(packet)
         except SourceError as error:
             if error.reason is not SourceFailure.ENDED:

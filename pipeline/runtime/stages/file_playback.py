@@ -22,6 +22,7 @@ from pipeline.runtime.assembly import engines_of, is_sampled_alike
 from pipeline.runtime.reports import member_in_words, reports_of
 from pipeline.runtime.stage_process import ProcessContext
 from pipeline.runtime.stages.base import StageContext, StageThread
+from pipeline.runtime.stages.clip_sampling import ClipSampling
 from pipeline.runtime.stages.sampling import (
     JudgedJobs,
     SampledCamera,
@@ -56,6 +57,9 @@ class JudgedUpTo:
         """The number of jobs judged. The end has the number that the next job would have."""
         return self.ordinal if self.ended else self.ordinal + 1
 
+
+# How long after the end of all files their last events may ask for clips.
+_CLIPS_ASKED_S = 3.0
 
 JudgedLanes = Mapping[LaneKey, JudgedUpTo | None]
 """The lanes that have a processor; None for those of which nothing is judged yet."""
@@ -111,6 +115,8 @@ class ConfirmedSamplingStage:
         self._looked_at = float("-inf")
         self._reminded_at = context.clock.monotonic()
         self._keeper = _keeper(share.leases, context.clock) if share is not None else None
+        self.clips = ClipSampling(context)
+        self._over_since: float | None = None
         if share is None:
             self._follow()
 
@@ -124,6 +130,8 @@ class ConfirmedSamplingStage:
     def poll(self) -> None:
         """Open and close cameras, send their states, and check how far the files are judged."""
         self._follow()
+        deployment = self._context.deployment
+        self.clips.use([camera.clipped(deployment) for camera in self._open.values()])
         for camera in self._open.values():
             camera.flush()
         now = self._context.clock.monotonic()
@@ -141,6 +149,7 @@ class ConfirmedSamplingStage:
         self._supervisor.stop()
         for camera in self._open.values():
             camera.flush()
+        self.clips.finish(within_s)  # while the cameras are still its own
         if self._share is not None and self._keeper is not None:
             self._keeper.stop(within_s)
             self._share.leases.end()
@@ -171,7 +180,16 @@ class ConfirmedSamplingStage:
     def finished(self) -> bool:
         """Whether all cameras are files, and all of them are judged to their end."""
         over = self.over | self._over_elsewhere
-        return all(name in over for name in self._context.deployment.cameras)
+        if not all(name in over for name in self._context.deployment.cameras):
+            self._over_since = None
+            return False
+        if not self.clips.is_used:
+            return True
+        # Events that were judged last may still ask for clips.
+        now = self._context.clock.monotonic()
+        if self._over_since is None or not self.clips.is_idle:
+            self._over_since = now
+        return now - self._over_since >= _CLIPS_ASKED_S
 
     @property
     def failure(self) -> str | None:
@@ -187,8 +205,9 @@ class ConfirmedSamplingStage:
 
     @property
     def troubles(self) -> list[str]:
-        """What is wrong with the files that were played here, as sentences."""
-        return [said for play in self._playbacks.copy().values() for said in play.troubles]
+        """What is wrong with the files that were played here, and with clips, as sentences."""
+        clips = [self.clips.trouble] if self.clips.trouble else []
+        return clips + [said for play in self._playbacks.copy().values() for said in play.troubles]
 
     @property
     def samples(self) -> frozenset[str]:

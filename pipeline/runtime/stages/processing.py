@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from connectors.stores.clip_files import ClipFileStore
 from connectors.stores.files import FileMediaStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
@@ -21,6 +22,7 @@ from pipeline.processing.snapshots import Snapshots
 from pipeline.processing.track_log import TrackRecorder
 from pipeline.runtime.assembly import engines_of, plans_of
 from pipeline.runtime.stages.base import StageContext, StageThread, stop_threads
+from pipeline.runtime.stages.clip_desk import ClipDesk
 from pipeline.runtime.stages.delivery import introduce_sinks
 from pipeline.runtime.stages.retention import Retention
 
@@ -64,10 +66,12 @@ class ProcessingStage:
         }
         self._thread = StageThread("processing", self._processor.run, self._processor.stop)
         self._deployment, self._clock = context.deployment, context.clock
+        self.clips = _clip_desk(context, store, media)
 
     def start(self) -> None:
         """Begin to judge."""
         self._thread.start()
+        self.clips.use(self._deployment)
 
     def update(self, deployment: Deployment) -> None:
         """Judge by another version of the file; what is judged as before is not disturbed.
@@ -77,6 +81,7 @@ class ProcessingStage:
         _change(self._processor, self._deployment, deployment, self._thread, self._clock)
         self._deployment = deployment
         self._pruning.update(deployment)
+        self.clips.use(deployment)
 
     def poll(self) -> None:
         """Delete what is too old."""
@@ -87,6 +92,7 @@ class ProcessingStage:
         if stop_threads([self._thread], within_s) and self.failure is None:
             while self._processor.step(0.0):
                 pass
+        self.clips.stop(within_s)
         self._pruning.close()
         if self._recorder is not None:
             self._recorder.close()
@@ -153,6 +159,7 @@ class ShardedProcessingStage:
             leases,
         )
         self._clock = context.clock
+        self.clips = _clip_desk(context, store, media)
         self._threads = (
             StageThread("processing", self._shards.run, self._shards.stop),
             _keeper(leases, context.clock),
@@ -164,6 +171,7 @@ class ShardedProcessingStage:
         introduce_sinks(self._deployment, self._store)
         for thread in self._threads:
             thread.start()
+        self.clips.use(self._deployment)
 
     def update(self, deployment: Deployment) -> None:
         """Judge by another version of the file; what is judged as before is not disturbed.
@@ -173,6 +181,7 @@ class ShardedProcessingStage:
         _change(self._shards, self._deployment, deployment, self._threads[0], self._clock)
         self._deployment = deployment
         self._pruning.update(deployment)
+        self.clips.use(deployment)
 
     def poll(self) -> None:
         """Delete what is too old, and report cameras that nobody samples."""
@@ -312,6 +321,11 @@ def _keeper(leases: PartitionLeases, clock: Clock) -> StageThread:
             clock.wait(LOOK_S, stop)
 
     return StageThread("leases", keep, stop.set)
+
+
+def _clip_desk(context: StageContext, store: Store, media: FileMediaStore) -> ClipDesk:
+    files = ClipFileStore(media)
+    return ClipDesk(store.clips, context.queues.clips, context.clock, files.checked)
 
 
 def _processor_context(

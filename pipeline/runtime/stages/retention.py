@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from connectors.stores.clip_files import prune_clips
 from connectors.stores.files import FileMediaStore
 from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.config import format_duration
@@ -16,6 +17,7 @@ from pipeline.deployment.model import Deployment
 logger = logging.getLogger(__name__)
 
 _PRUNE_EVERY_S = 3600.0
+_CLIPS_EVERY_S = 60.0
 _SAY_EVERY_S = 86400.0
 # A clock further ahead than this part of `keep` is not believed at once.
 _BELIEVED_SHARE = 0.1
@@ -30,6 +32,7 @@ class _Deleted:
 
     events: int = 0
     pictures: int = 0
+    clips: int = 0
     bytes: int = 0
     frames: int = 0
     left_alone: int = 0
@@ -49,11 +52,14 @@ class Retention:
     ) -> None:
         self._keep = deployment.store.keep
         self._keep_seen = deployment.store.observations.keep
+        self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
         self._store = store
         self._media = media
         self._clock = clock
         self._looked_at = clock.monotonic()
+        self._clips_looked_at = float("-inf")
+        self._clip_trouble: str | None = None
         self._said_at = float("-inf")
         self._behind_since: float | None = None
         self._numbers = _Deleted()
@@ -69,17 +75,21 @@ class Retention:
     @property
     def trouble(self) -> str | None:
         """Why deleting failed the last time, or does not happen; None if all is well."""
-        return self._trouble or self._clock_trouble
+        return self._trouble or self._clip_trouble or self._clock_trouble
 
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
         self._keep = deployment.store.keep
         self._keep_seen = deployment.store.observations.keep
+        self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
 
     def look(self) -> None:
-        """Delete what is too old, once an hour."""
+        """Delete what is too old, once an hour, and clips that have no room, once a minute."""
         now = self._clock.monotonic()
+        if now - self._clips_looked_at >= _CLIPS_EVERY_S:
+            self._clips_looked_at = now
+            self._prune_clips(None)
         if self._has_looked and now - self._looked_at < _PRUNE_EVERY_S:
             return
         elapsed_s, self._looked_at, self._has_looked = now - self._looked_at, now, True
@@ -91,6 +101,8 @@ class Retention:
             if not keeps:
                 # Where all is kept, the mark is for the day on which that ends.
                 self._store.remember(AGED_UNTIL, self._clock.now())
+                if self._clock.now() >= SET_SINCE:
+                    self._prune_clips(self._clock.now())
                 return
             until = self._aged_until(keeps[0].total_seconds(), elapsed_s)
             if until is None:
@@ -100,6 +112,7 @@ class Retention:
             )
             if self._keep is not None:
                 self._prune(until - self._keep.total_seconds())
+            self._prune_clips(until)
         except StoreError as error:  # the next hour tries again
             self._fail(f"what is older than `store.keep` cannot be deleted: {error}")
         self._say(now)
@@ -138,6 +151,25 @@ class Retention:
             if self._trouble is not None:
                 logger.info("what is older than `store.keep` is deleted again")
             self._trouble = None
+
+    def _prune_clips(self, until: float | None) -> None:
+        """Delete the clips that are too old at `until`, and the oldest where all take too much."""
+        keep, at_most = self._kept_clips.keep, self._kept_clips.at_most
+        before = until - keep.total_seconds() if keep is not None and until is not None else None
+        try:
+            done = prune_clips(self._store.clips, self._media, before, at_most)
+        except StoreError as error:  # the next look tries again
+            self._clip_trouble = f"old clips cannot be deleted: {error}"
+            return
+        numbers = self._numbers
+        numbers.clips += done.pictures
+        numbers.bytes += done.bytes
+        numbers.left_alone += done.left_alone
+        before_it, self._clip_trouble = self._clip_trouble, None
+        if done.failed:
+            self._clip_trouble = f"clips in {self._media.folder} cannot be deleted: {done.trouble}"
+            if before_it is None:
+                logger.error("%s", self._clip_trouble)
 
     def _aged_until(self, keep_s: float, elapsed_s: float) -> float | None:
         """The time by which age is measured; None if it is not known. Raises StoreError."""
@@ -212,6 +244,8 @@ class Retention:
                 _size(numbers.bytes),
                 keep,
             )
+        if numbers.clips:
+            logger.info("forgot %s clips", _number(numbers.clips))
         if numbers.frames:
             logger.info("forgot what was seen in %s frames", _number(numbers.frames))
         if numbers.left_alone:

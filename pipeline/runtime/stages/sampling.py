@@ -14,9 +14,11 @@ from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.runtime.assembly import camera_of, is_sampled_alike
 from pipeline.runtime.stages.base import StageContext
+from pipeline.runtime.stages.clip_sampling import ClipSampling, clipped
 from pipeline.runtime.watching import CameraWatches, Elsewhere, WatchThread
 from pipeline.runtime.wellness import FOUND_HERE, STILL_JUDGED
 from pipeline.sampling.camera import SamplerContext
+from pipeline.sampling.clips import ClippedCamera
 from pipeline.sampling.loop import CameraLoop
 from pipeline.sampling.supervisor import Supervisor
 
@@ -131,6 +133,13 @@ class SampledCamera:
         """Pass on a state that its watch has found, without waiting."""
         self._post.send(health, 0.0)
 
+    def clipped(self, deployment: Deployment) -> ClippedCamera | None:
+        """What its clips are cut from; None where no rule asks for one."""
+        over = self.loop
+        return clipped(
+            deployment, self.name, self._source, self._queues.clips, lambda: over.is_over
+        )
+
     @property
     def numbered(self) -> tuple[str, Mapping[str, int]]:
         """Its run, and how many jobs of it are numbered, by engine."""
@@ -229,19 +238,25 @@ class SamplingStage:
         )
         self._cameras = {name: self._camera(name, judged) for name in context.deployment.cameras}
         self._supervisor = Supervisor([camera.loop for camera in self._cameras.values()])
+        self.clips = ClipSampling(context)
 
     def start(self) -> None:
         """Open the cameras."""
         self._supervisor.start()
         self._watching.start()
+        self._use_for_clips()
 
     def poll(self) -> None:
         """Send the states that waited while the queue was out of reach."""
         for camera in self._cameras.values():
             camera.flush()
 
+    def _use_for_clips(self) -> None:
+        deployment = self._context.deployment
+        self.clips.use([camera.clipped(deployment) for camera in self._cameras.values()])
+
     def stop(self, within_s: float) -> None:
-        """Close the cameras."""
+        """Close the cameras; clips can still be cut from what they have sent."""
         self._watching.stop(within_s)
         self._supervisor.stop()
         self.poll()
@@ -270,6 +285,7 @@ class SamplingStage:
             if name not in self._cameras:
                 self._cameras[name] = self._camera(name, judged)
                 self._supervisor.add(self._cameras[name].loop)
+        self._use_for_clips()
 
     def _camera(
         self, name: str, judged: Mapping[tuple[str, str], tuple[str, int]] | None
@@ -289,8 +305,9 @@ class SamplingStage:
 
     @property
     def troubles(self) -> list[str]:
-        """What is wrong with the files that are played, as sentences."""
-        return [said for camera in self._cameras.values() for said in camera.troubles]
+        """What is wrong with the files that are played, and with clips, as sentences."""
+        clips = [self.clips.trouble] if self.clips.trouble else []
+        return [*clips, *(said for camera in self._cameras.values() for said in camera.troubles)]
 
     @property
     def failures(self) -> Mapping[str, str]:

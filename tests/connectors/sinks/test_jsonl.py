@@ -249,14 +249,20 @@ def test_something_else_than_a_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "size"),
-    [("700B", 700), ("500kB", 500_000), ("100 MB", 100_000_000), ("1GiB", 2**30)],
+    [
+        ("700B", 700),
+        ("500kB", 500_000),
+        ("100 MB", 100_000_000),
+        ("1GiB", 2**30),
+        ("1.5 MB", 1_500_000),
+    ],
 )
 def test_sizes(written: str, size: int) -> None:
     """Have a unit."""
     assert JsonlConfig.model_validate({"path": "x", "max_size": written}).max_size == size
 
 
-@pytest.mark.parametrize("written", ["100", 100, "1.5 MB", "MB", "100 mB"])
+@pytest.mark.parametrize("written", ["100", 100, True, "1,5 MB", "MB", "100 mB"])
 def test_sizes_without_a_unit_are_refused(written: object) -> None:
     """With a word on how to write them."""
     with pytest.raises(ValidationError, match="write it like 500kB"):

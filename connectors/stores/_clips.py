@@ -1,0 +1,181 @@
+"""Which clips were wanted, and what became of them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from connectors.stores import _schema
+from connectors.stores._database import Database, storable
+from pipeline.core.clips import FAILED, WANTED, Clip, ClipAnswer, ClipFile, ClipState, ClipWish
+from pipeline.core.clock import Clock
+
+_AT_ONCE = 500
+
+
+class SqlClips:
+    """The records of clips; see `pipeline.core.clips.ClipRecords`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def latest_clip(self, camera: str) -> ClipWish | None:
+        """The clip of a camera that reaches furthest."""
+        table = _schema.clips
+        wanted = sa.select(table).where(table.c.camera == camera)
+        wanted = wanted.order_by(table.c.wanted_until.desc()).limit(1)
+        with self._database.read("read the last clip") as connection:
+            row = connection.execute(wanted).one_or_none()
+        return None if row is None else _clip(row).wish
+
+    def clips(
+        self,
+        states: Collection[ClipState] = (),
+        camera: str | None = None,
+        limit: int = 1000,
+        *,
+        newest_first: bool = False,
+    ) -> Sequence[Clip]:
+        """Clips in order of capture time."""
+        table = _schema.clips
+        since = table.c.wanted_since.desc() if newest_first else table.c.wanted_since
+        wanted = sa.select(table).order_by(since, table.c.reference).limit(limit)
+        if states:
+            wanted = wanted.where(table.c.state.in_(list(states)))
+        if camera is not None:
+            wanted = wanted.where(table.c.camera == camera)
+        with self._database.read("read which clips there are") as connection:
+            # A reader may be beside a release that has none.
+            if not sa.inspect(connection).has_table(table.name):
+                return []
+            return [_clip(row) for row in connection.execute(wanted)]
+
+    def clip(self, reference: str) -> Clip | None:
+        """One clip."""
+        table = _schema.clips
+        wanted = sa.select(table).where(table.c.reference == reference)
+        with self._database.read("read a clip") as connection:
+            row = connection.execute(wanted).one_or_none()
+        return None if row is None else _clip(row)
+
+    def clip_counts(self, since: float) -> Mapping[str, Mapping[str, int]]:
+        """How many clips of each state were wanted since then, by camera."""
+        table = _schema.clips
+        wanted = sa.select(table.c.camera, table.c.state, sa.func.count()).where(
+            table.c.kept_at >= since
+        )
+        found: dict[str, dict[str, int]] = {}
+        with self._database.read("count clips") as connection:
+            if not sa.inspect(connection).has_table(table.name):
+                return {}
+            for camera, state, number in connection.execute(
+                wanted.group_by(table.c.camera, table.c.state)
+            ):
+                found.setdefault(camera, {})[state] = number
+        return found
+
+    def clip_bytes(self) -> int:
+        """The size of all clips together."""
+        with self._database.read("add up the sizes of clips") as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(_schema.clips.c.size))) or 0)
+
+    def settle_clip(self, answer: ClipAnswer) -> bool:
+        """Note what became of a clip; False where it is unknown or was settled before."""
+        table, file = _schema.clips, answer.file
+        values: dict[str, Any] = {
+            "state": answer.state,
+            "reason": storable(answer.reason),
+            "folder": storable(answer.folder),
+        }
+        if file is not None:
+            values |= {
+                "since": file.since,
+                "until": file.until,
+                "size": file.size,
+                "digest": file.digest,
+                "codec": storable(file.codec),
+                "width": file.width,
+                "height": file.height,
+                "pictures": file.pictures,
+            }
+        # An answer to a wish that has grown since is none.
+        mine = (table.c.reference == answer.reference) & (table.c.state == WANTED)
+        mine &= (table.c.wanted_until <= answer.until) | (answer.state == FAILED)
+        with self._database.write("note what became of a clip") as connection:
+            done = connection.execute(table.update().where(mine).values(**values))
+            return done.rowcount > 0
+
+    def forget_clips(self, references: Sequence[str]) -> None:
+        """Delete records."""
+        table = _schema.clips
+        with self._database.write("forget clips") as connection:
+            for start in range(0, len(references), _AT_ONCE):
+                some = references[start : start + _AT_ONCE]
+                connection.execute(sa.delete(table).where(table.c.reference.in_(some)))
+
+
+def want_clips(
+    database: Database, connection: sa.Connection, wishes: Sequence[ClipWish], now: float
+) -> None:
+    """Note wishes, in the transaction of their events. One that is known only ever grows."""
+    table = _schema.clips
+    latest: dict[str, ClipWish] = {}
+    for wish in sorted(wishes, key=lambda wish: wish.until):
+        latest[wish.reference] = wish
+    known = {
+        row.reference: row
+        for row in connection.execute(
+            sa.select(table.c.reference, table.c.wanted_until).where(
+                table.c.reference.in_(list(latest))
+            )
+        )
+    }
+    fresh = [
+        {
+            "reference": wish.reference,
+            "camera": wish.camera,
+            "run": storable(wish.run),
+            "wanted_since": wish.since,
+            "wanted_until": wish.until,
+            "event_at": wish.event_at,
+            "state": WANTED,
+            "reason": "",
+            "folder": "",
+            "kept_at": now,
+        }
+        for reference, wish in latest.items()
+        if reference not in known
+    ]
+    database.upsert(connection, table, fresh)
+    for reference, row in known.items():
+        until = latest[reference].until
+        if until > row.wanted_until:
+            mine = table.c.reference == reference
+            grown = table.update().where(mine).values(wanted_until=until, state=WANTED)
+            connection.execute(grown)
+
+
+def _clip(row: sa.Row[Any]) -> Clip:
+    file = None
+    if row.digest is not None:
+        file = ClipFile(
+            row.since,
+            row.until,
+            row.size,
+            row.digest,
+            row.codec,
+            row.width,
+            row.height,
+            row.pictures,
+        )
+    return Clip(
+        ClipWish(
+            row.reference, row.camera, row.run, row.wanted_since, row.wanted_until, row.event_at
+        ),
+        row.state,
+        row.reason,
+        file,
+        row.folder,
+        row.kept_at,
+    )
