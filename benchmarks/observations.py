@@ -5,9 +5,9 @@ Usage: python -m benchmarks.observations [--minutes 60] [--paired 8] [--clip]
 Six people walk past at four frames a second, jittered as a detector's boxes are; lines, zones and
 visits are judged of them. The same frames are judged twice, with `store.observations` and without,
 commit by commit in turns, each into a store of its own, and the processor time of this process is
-compared. Then an hour is judged, and what is kept of it measured, in SQLite and in PostgreSQL (the
-time of its server is not in the figures). `--clip` runs the bundled clip as `configs/demo.yaml`
-looks at it. Figures: benchmarks/observations.md
+compared; then the parts that remember are timed by themselves. An hour is judged as well, and what
+is kept of it measured, in SQLite and in PostgreSQL (the time of its server is not in the figures).
+`--clip` runs the bundled clip at five looks a second. Figures: benchmarks/observations.md
 """
 
 import argparse
@@ -21,12 +21,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import sqlalchemy as sa
 import yaml
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
+from connectors.stores import sql
 from connectors.stores.sql import SqlStore
 from pipeline.core.answers import Boxes
 from pipeline.core.geometry import Box
@@ -35,6 +37,7 @@ from pipeline.core.observations import ObservedFrame, frames_of, packed, snapped
 from pipeline.core.tasks import Detect, question_of
 from pipeline.deployment.loader import parse
 from pipeline.processing.processor import Processor, ProcessorContext
+from pipeline.processing.remembering import JustJudged, Remembering
 from pipeline.processing.snapshots import Snapshots
 from pipeline.runtime.assembly import plans_of
 from pipeline.telemetry.metrics import Metrics
@@ -130,6 +133,41 @@ def paired(urls: tuple[str, str], folder: Path, minutes: int, at_once: int) -> N
     )
     for site in sites:
         site.store.close()
+
+
+def share(folder: Path, minutes: int, at_once: int) -> None:
+    """What part of the processor time goes into remembering, told by clocks around its parts."""
+    spent = [0.0]
+
+    def timed(place: Any, name: str) -> Any:
+        part = getattr(place, name)
+
+        def measured(*given: Any) -> Any:
+            before = time.thread_time()
+            try:
+                return part(*given)
+            finally:
+                spent[0] += time.thread_time() - before
+
+        setattr(place, name, measured)
+        return part
+
+    places = [(sql, "keep_observations"), (JustJudged, "tails")]
+    places += [(Remembering, name) for name in ("begin", "take")]
+    parts = [(place, name, timed(place, name)) for place, name in places]
+    site = Site(f"sqlite:///{folder}/share{at_once}.db", folder, remembers=True)
+    frames = list(walk(minutes * MINUTE))
+    for first in range(0, len(frames), at_once):
+        site.judge(frames[first : first + at_once])
+    for place, name, part in parts:
+        setattr(place, name, part)
+    site.store.close()
+    each = 1000 * site.cpu_s / len(frames)
+    remembering = 1000 * spent[0] / len(frames)
+    print(
+        f"| {at_once} | {each - remembering:.3f} | {remembering:.3f} "
+        f"| {100 * remembering / (each - remembering):.1f} % |"
+    )
 
 
 def hour(url: str, folder: Path, minutes: int) -> None:

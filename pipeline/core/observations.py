@@ -22,6 +22,7 @@ import msgspec
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.errors import StoreError
 from pipeline.core.events import JsonValue
+from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.measures import BUCKET_S
 from pipeline.core.store import EVER, Span
@@ -158,51 +159,31 @@ def snapped(result: Result) -> Result:
         answers = {task: _snapped_answer(answer) for task, answer in answers.items()}
     looked = result.looked
     if looked is not None:
-        looked = tuple(
-            [
-                (
-                    round(a * _STEPS) / _STEPS,
-                    round(b * _STEPS) / _STEPS,
-                    round(c * _STEPS) / _STEPS,
-                    round(d * _STEPS) / _STEPS,
-                )
-                for a, b, c, d in looked
-            ]
-        )
+        looked = _snapped_boxes(looked)
     return replace(result, answers=answers, looked=looked)
 
 
 def _snapped_answer(answer: Answer) -> Answer:
     match answer:
         case Boxes(engine, boxes, scores, saturated):
-            return Boxes(
-                engine,
-                # Written out, as it is done with every box of every picture.
-                tuple(
-                    [
-                        (
-                            round(a * _STEPS) / _STEPS,
-                            round(b * _STEPS) / _STEPS,
-                            round(c * _STEPS) / _STEPS,
-                            round(d * _STEPS) / _STEPS,
-                        )
-                        for a, b, c, d in boxes
-                    ]
-                ),
-                tuple([round(score * _STEPS) / _STEPS for score in scores]),
-                saturated,
-            )
+            return Boxes(engine, _snapped_boxes(boxes), _snapped_scores(scores), saturated)
         case Points(engine, points, scores, saturated):
-            return Points(
-                engine,
-                tuple(
-                    [(round(x * _STEPS) / _STEPS, round(y * _STEPS) / _STEPS) for x, y in points]
-                ),
-                tuple([round(score * _STEPS) / _STEPS for score in scores]),
-                saturated,
+            spots = tuple(
+                [(round(x * _STEPS) / _STEPS, round(y * _STEPS) / _STEPS) for x, y in points]
             )
+            return Points(engine, spots, _snapped_scores(scores), saturated)
         case _:
             return answer
+
+
+def _snapped_boxes(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    # In one go, as it is done with every box of every picture.
+    sides = iter([round(side * _STEPS) / _STEPS for box in boxes for side in box])
+    return tuple(zip(sides, sides, sides, sides, strict=True))
+
+
+def _snapped_scores(scores: Sequence[float]) -> tuple[float, ...]:
+    return tuple([round(score * _STEPS) / _STEPS for score in scores])
 
 
 def frames_of(block: ObservationBlock) -> list[ObservedFrame]:
