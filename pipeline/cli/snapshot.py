@@ -28,6 +28,12 @@ def snapshot(
             "2026-06-01T12:30; its first picture when left out.",
         ),
     ] = None,
+    heat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE", help="A rule of the type heat_map: its whole map is drawn below."
+        ),
+    ] = None,
     overrides: Overrides = [],
 ) -> None:
     """Draw a camera's lines, zones and masks on a picture of it, with coordinates at the edges.
@@ -54,7 +60,7 @@ def snapshot(
         typer.echo(f"  {problem}", err=True)
     let_group_read(parts.deployment.files.group)
     path = out or Path(f"{camera}.png")
-    shot = write_sketch(parts, camera, at, path)
+    shot = write_sketch(parts, camera, at, path, heat)
     if shot.remark:
         typer.echo(shot.remark, err=True)
     if parts.problems:

@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,7 +22,9 @@ from pipeline.core.sources import Need
 from pipeline.core.store import EventFilter, Page
 from pipeline.deployment.loader import ReadableParts
 from pipeline.deployment.model import CameraConfig, Deployment
+from pipeline.render.heat import draw_heat
 from pipeline.render.sketch import Sketch, SketchedLine, drawn
+from pipeline.rules.heat_map import HeatGrid, HeatMapConfig, heat_of
 from pipeline.runtime.questions import one_picture
 from pipeline.sampling.masks import Masks
 
@@ -79,11 +81,19 @@ def sketch_of(camera: CameraConfig, caption: str) -> Sketch:
     )
 
 
-def write_sketch(parts: ReadableParts, name: str, at: str | None, out: Path) -> CameraShot:
-    """Write the picture as a PNG; returns what is under the drawing."""
+def write_sketch(
+    parts: ReadableParts, name: str, at: str | None, out: Path, heat: str | None = None
+) -> CameraShot:
+    """Write the picture as a PNG; returns what is under the drawing.
+
+    With `heat` the map of that rule is drawn below the lines and zones.
+    """
     deployment = parts.deployment
     camera = deployment.cameras[name]
+    grid = None if heat is None else _heat(deployment, name, heat)
     shot = shot_of(deployment, name, at)
+    if grid is not None:
+        shot = replace(shot, pixels=draw_heat(shot.pixels, grid))
     height, width = shot.pixels.shape[:2]
     when = local_time(shot.at, deployment.site_of(name).timezone)
     sheet = drawn(shot.pixels, sketch_of(camera, f"{name}   {when}   {width}×{height}"))
@@ -98,6 +108,28 @@ def write_sketch(parts: ReadableParts, name: str, at: str | None, out: Path) -> 
         said = f"{out} cannot be written: {error.strerror}; name another file"
         raise ConfigError([Problem("--out", said)]) from None
     return shot
+
+
+def _heat(deployment: Deployment, camera: str, rule: str) -> HeatGrid:
+    """All that the store has of a heat map; raises ConfigError where that is nothing."""
+    rules = deployment.cameras[camera].rules
+    maps = [name for name, config in rules.items() if isinstance(config, HeatMapConfig)]
+    if rule not in maps:
+        there = f"its heat maps are {', '.join(maps)}" if maps else "it has no heat map"
+        said = f"camera {camera!r} has no rule {rule!r} of the type heat_map; {there}"
+        raise ConfigError([Problem("--heat", said)])
+    try:
+        store = deployment.store.build_reader(SystemClock())
+        try:
+            grid = heat_of(store.history.buckets(camera, rule))
+        finally:
+            store.close()
+    except StoreError as error:
+        raise ConfigError([Problem("--heat", f"the store cannot be read: {error}")]) from None
+    if grid is None:
+        said = f"the store holds nothing of {rule!r} yet; start `moonwatch run`, and draw it later"
+        raise ConfigError([Problem("--heat", said)])
+    return grid
 
 
 def _of_recording(config: FileConfig, zone: str, at: str | None) -> CameraShot:

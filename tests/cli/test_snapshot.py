@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from connectors.stores import StoreConfig
+from pipeline.core.measures import Bucket
+from pipeline.core.store import Commit
 from tests.cli.test_run import moonwatch
 from tests.connectors.sources.servers import http_camera
 from tests.runtime.clips import camera, cut, deployment, written
@@ -55,6 +58,34 @@ def test_what_is_wrong_is_said_and_the_rest_is_drawn(tmp_path: Path, clip: Path)
     sheet = cv2.imread(str(out), cv2.IMREAD_COLOR_RGB)
     assert sheet is not None
     assert np.count_nonzero((np.asarray(sheet) == (255, 176, 0)).all(axis=2)) > 1000
+
+
+def test_a_heat_map_is_drawn_from_the_store(tmp_path: Path, clip: Path) -> None:
+    """Red where people stood longest; and a sentence where there is nothing to draw."""
+    rules = {**camera(clip)["rules"], "warmth": {"type": "heat_map", "of": "people"}}
+    content = deployment(tmp_path, {"plaza": plaza(clip, rules=rules)})
+    file, out = written(tmp_path, content), tmp_path / "a.png"
+    StoreConfig.model_validate(content["store"]).build().close()
+    asked = ("snapshot", file, "plaza", "--out", out)
+    code, _, errors = moonwatch(*asked, "--heat", "warmth")
+    assert (code, out.exists()) == (2, False)
+    assert "holds nothing of 'warmth' yet" in errors
+    code, _, errors = moonwatch(*asked, "--heat", "middle")
+    assert code == 2
+    assert "its heat maps are warmth" in errors
+
+    store = StoreConfig.model_validate(content["store"]).build()
+    values = {"person_s": 9.0, "cell_4x2_0_1": 9.0, "cell_4x2_3_0": 0.1}
+    store.commit(Commit(buckets=[Bucket("plaza", "warmth", 60, 60, 1.0, values)]))
+    store.close()
+    redness = []
+    for more in ((), ("--heat", "warmth")):
+        assert moonwatch(*asked, *more)[0] == 0
+        sheet = cv2.imread(str(out), cv2.IMREAD_COLOR_RGB)
+        assert sheet is not None
+        left = np.asarray(sheet)[sheet.shape[0] // 2 :, : sheet.shape[1] // 4].astype(int)
+        redness.append((left[..., 0] - left[..., 2]).mean())
+    assert redness[1] > redness[0] + 30
 
 
 def test_masks_hide_also_here(tmp_path: Path, clip: Path) -> None:

@@ -67,6 +67,16 @@ def test_a_good_file_has_no_problems_and_no_warnings() -> None:
             "did you mean 'till'?",
         ),
         (
+            ["cameras.door.rules.wait={type: queue, of: people, zone: till, served: tull}"],
+            "rules.wait.served",
+            "no zone 'tull'; did you mean 'till'?",
+        ),
+        (
+            ["cameras.door.rules.up={type: wrong_way, of: people, zone: till, along: stp}"],
+            "rules.up.along",
+            "no line 'stp'; did you mean 'step'?",
+        ),
+        (
             [
                 "cameras.door.rules.left={type: left_object, of: bags, people: peple,"
                 " longer_than: 1m}",
