@@ -4,7 +4,6 @@ import json
 import random
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +37,7 @@ from pipeline.insight.auditing import (
     plan_from,
     spans_of,
 )
+from pipeline.insight.summary import audit_json
 from pipeline.render.audit_clips import ShownClip, page, write_clip
 from pipeline.telemetry.logs import set_up
 
@@ -311,7 +311,7 @@ def _closed(
 
 def _say(audit: Audit, zone: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(as_document(audit), indent=2))
+        typer.echo(json.dumps(audit_json(audit), indent=2))
         return
     figures = audit.figures
     began, ended = local_time(audit.since, zone), local_time(audit.until, zone)
@@ -329,20 +329,6 @@ def _say(audit: Audit, zone: str, *, as_json: bool) -> None:
         typer.echo("  no clip without events was judged, so nothing is known of what was missed")
     elif figures.recall.high - figures.recall.low > 0.2:
         typer.echo("  the interval of recall is wide: judge more clips (--samples)")
-
-
-def as_document(audit: Audit) -> dict[str, Any]:
-    """An audit as JSON: what was found, with the intervals."""
-    return {
-        "audit": audit.id,
-        "camera": audit.camera,
-        "rule": audit.rule,
-        "since": audit.since,
-        "until": audit.until,
-        "judged_at": audit.judged_at,
-        "by": audit.by,
-        **asdict(audit.figures),
-    }
 
 
 def _percent(figure: AuditFigure | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,11 @@ import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.cli.run_loop import one_camera, stop_on_signals, work
-from pipeline.cli.tables import comparison_table, print_tables
-from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.cli.tables import audits_table, comparison_table, print_tables
+from pipeline.core.audits import Audit
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError, MoonwatchError, Problem, StoreError
+from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.insight.evaluation import (
     compare,
@@ -20,7 +24,7 @@ from pipeline.insight.evaluation import (
     uncounted,
     worst_error,
 )
-from pipeline.insight.summary import Summary
+from pipeline.insight.summary import Summary, audit_json, last_audits
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.single_process import Run
 from pipeline.telemetry.logs import set_up
@@ -69,15 +73,34 @@ def evaluate(
     if not rows:
         raise ConfigError([Problem(str(truth), f"has no line or zone at which {name!r} counts")])
     worst = worst_error(rows)
+    audits = [one for one in _audits(file, overrides) if one.camera == name]
     if as_json:
         found = [asdict(row) | {"error": round(row.error, 4)} for row in rows]
-        typer.echo(json.dumps({"rows": found, "worst": round(worst, 4)}, indent=2))
+        told = {"rows": found, "worst": round(worst, 4)}
+        told |= {"audits": [audit_json(one) for one in audits]} if audits else {}
+        typer.echo(json.dumps(told, indent=2))
     else:
-        print_tables([comparison_table(rows)])
+        print_tables([comparison_table(rows), *([audits_table(audits)] if audits else [])])
     for place in uncounted(deployment.cameras[name], known):
         typer.echo(f"{truth}: no rule of {name!r} counts at {place}; skipped", err=True)
     if max_error is not None and worst > max_error:
         raise MoonwatchError(f"the largest error is {worst:.3f}, above --max-error {max_error:g}")
+
+
+def _audits(file: Path, overrides: list[str]) -> Sequence[Audit]:
+    """What persons have found out about the file's own counts, if its store is there."""
+    deployment = load(file, overrides)
+    try:
+        store = deployment.store.build_reader(SystemClock())
+    except StoreError:  # a file that was never run is evaluated like any other
+        return ()
+    try:
+        return last_audits(deployment, store.audits)
+    except StoreError as error:
+        typer.echo(f"audits are not shown: {error}", err=True)
+        return ()
+    finally:
+        store.close()
 
 
 def _evaluated(deployment: Deployment, *, quiet: bool) -> Summary:

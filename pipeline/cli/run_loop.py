@@ -50,7 +50,8 @@ def work(
         run.stop()
     try:
         took_s = time.monotonic() - began
-        return summarise(run.deployment, run.store.history, run.status().figures, took_s)
+        figures, store = run.status().figures, run.store
+        return summarise(run.deployment, store.history, figures, took_s, store.audits)
     finally:
         run.close()
 

@@ -1,7 +1,7 @@
 """Tables for the terminal: a run's figures, the live table, problems of a file."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import typer
 from rich.console import Console
@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.core.audits import Audit, AuditFigure
 from pipeline.core.errors import Problem
 from pipeline.core.frames import LEFT_OUT
 from pipeline.delivery import LaneStatus
@@ -30,7 +31,26 @@ def summary_tables(summary: Summary) -> Iterator[Table]:
         for (camera, rule), events in summary.events.items():
             table.add_row(camera, rule, str(events))
         yield table
+    if summary.audits:
+        yield audits_table(summary.audits)
     yield _frames_table(summary)
+
+
+def audits_table(audits: Sequence[Audit]) -> Table:
+    """What persons found out about counts, with 95 % intervals."""
+    table = _table("audited", "camera", "rule", "precision", "recall", "accuracy", "judged")
+    for audit in audits:
+        found = audit.figures
+        day = datetime.fromtimestamp(audit.judged_at or 0.0, UTC).date().isoformat()
+        cells = [_interval(one) for one in (found.precision, found.recall, found.accuracy)]
+        table.add_row(audit.camera, audit.rule, *cells, day)
+    return table
+
+
+def _interval(figure: AuditFigure | None) -> str:
+    if figure is None:
+        return "unknown"
+    return f"{figure.value:.1%} ({figure.low:.0%} to {figure.high:.0%})"
 
 
 def _measured_table(measured: SummaryRows) -> Table:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from pipeline.core.audits import Audit, Audits
 from pipeline.core.events import JsonValue
 from pipeline.core.frames import LEFT_OUT
 from pipeline.core.store import EventFilter, History
@@ -62,6 +63,8 @@ class Summary:
     """How long the run took."""
     refused: dict[str, int] = field(default_factory=dict)
     """Events that a sink refused, by its name; sinks without any are left out."""
+    audits: Sequence[Audit] = ()
+    """The last audit of each rule that was audited."""
 
     @property
     def frames(self) -> int:
@@ -105,13 +108,45 @@ class Summary:
                 }
                 for flow in self.flows
             ],
+            **({"audits": [audit_json(one) for one in self.audits]} if self.audits else {}),
             "undelivered": dict(self.behind),
             "refused": dict(self.refused),
             "seconds": _rounded(self.seconds),
         }
 
 
-def summarise(deployment: Deployment, history: History, figures: Figures, took_s: float) -> Summary:
+def audit_json(audit: Audit) -> dict[str, JsonValue]:
+    """An audit for machines: what was found, each figure with its interval."""
+    figures: dict[str, JsonValue] = asdict(audit.figures)
+    return {
+        "audit": audit.id,
+        "camera": audit.camera,
+        "rule": audit.rule,
+        "since": audit.since,
+        "until": audit.until,
+        "judged_at": audit.judged_at,
+        "by": audit.by,
+        **figures,
+    }
+
+
+def last_audits(deployment: Deployment, audits: Audits) -> Sequence[Audit]:
+    """What was found about each of the file's rules that was audited, the last time."""
+    found = [
+        audits.last_judged(camera, rule)
+        for camera, config in deployment.cameras.items()
+        for rule in config.rules
+    ]
+    return [audit for audit in found if audit is not None]
+
+
+def summarise(
+    deployment: Deployment,
+    history: History,
+    figures: Figures,
+    took_s: float,
+    audits: Audits | None = None,
+) -> Summary:
     """The figures of everything that is in a store, with the frames of this run."""
     measured = _measured(deployment, history)
     events: dict[tuple[str, str], int] = defaultdict(int)
@@ -126,6 +161,7 @@ def summarise(deployment: Deployment, history: History, figures: Figures, took_s
         behind={c.sink: c.behind for c in history.cursors() if c.behind > 0 and c.sink in own},
         seconds=took_s,
         refused={sink: n for sink, n in history.refused().items() if sink in own},
+        audits=last_audits(deployment, audits) if audits is not None else (),
     )
 
 

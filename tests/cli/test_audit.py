@@ -11,10 +11,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.cli.audit import as_document
 from pipeline.core.audits import Audit
 from pipeline.core.clock import SystemClock
 from pipeline.deployment.loader import load
+from pipeline.insight.summary import audit_json
 from tests.architecture.source_tree import ROOT
 from tests.cli.test_run import moonwatch
 from tests.runtime.clips import camera, cut, deployment, written
@@ -79,7 +79,11 @@ def test_an_audit_from_the_clips_to_the_figures(file: Path, tmp_path: Path) -> N
     assert found["accuracy"]["value"] == 1.0
     closed = kept(file, audit.id)
     assert closed.by == "Ada"
-    assert json.loads(json.dumps(as_document(closed))) == found
+    assert json.loads(json.dumps(audit_json(closed))) == found
+    # Running the file again adds nothing, and quotes what was found.
+    code, out, _ = moonwatch("run", file, "--json")
+    assert code == 0
+    assert json.loads(out)["audits"] == [found]
 
     some = next(name for name, counted in agreed.items() if counted)
     agreed[some] = 0
