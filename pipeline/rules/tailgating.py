@@ -30,6 +30,15 @@ class TailgatingConfig(RuleBase):
         le=timedelta(minutes=1),
         description="Who crosses within this time after somebody else has followed.",
     )
+    apart: float | None = Field(
+        default=None,
+        gt=0,
+        le=20,
+        description=(
+            "Only who crosses no farther than this from the one before has followed, in metres, "
+            "for lines that are wider than a door. The measure is a body's height of 1.7 m."
+        ),
+    )
     direction: Literal["in", "out", "both"] = Field(
         default="both",
         description="The direction that is watched; looking from the line's start, right is `in`.",

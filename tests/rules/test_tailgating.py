@@ -43,6 +43,8 @@ PAIRS: list[tuple[str, float, dict[str, object], Paths, list[tuple[int, int, flo
     ("one alone", 0.5, {}, {1: passes()}, []),
     ("one right behind another", 0.5, {}, {1: passes(), 2: passes(3)}, [(1, 2, 1.5)]),
     ("two at once", 0.5, {}, {1: passes(x=0.4), 2: passes(x=0.6)}, [(1, 2, 0.0)]),
+    ("far from each other", 0.5, {"apart": 1.5}, {1: passes(x=0.3), 2: passes(1, x=0.6)}, []),
+    ("close", 0.5, {"apart": 1.5}, {1: passes(x=0.5), 2: passes(1, x=0.6)}, [(1, 2, 0.5)]),
     ("just in time", 0.5, {}, {1: passes(), 2: passes(4)}, [(1, 2, 2.0)]),
     ("the second after it", 0.5, {}, {1: passes(), 2: passes(5)}, []),
     (

@@ -11,6 +11,7 @@ from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.at_work.moments import Moments, MomentsMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
+from pipeline.rules.groups import metres_apart
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.tailgating import TailgatingConfig
@@ -136,9 +137,13 @@ class Tailgating:
                 break  # those after it follow it
             ago_s = crossed.at - other.at
             alike = other.direction == crossed.direction and other.id != crossed.id
-            if alike and ago_s <= within_s:
+            if alike and ago_s <= within_s and self._is_close(other, crossed):
                 found = other
         return found
+
+    def _is_close(self, a: Crossed, b: Crossed) -> bool:
+        apart = self._config.apart
+        return apart is None or metres_apart((a.along, a.height), (b.along, b.height)) <= apart
 
     def _event(self, seen: Observation, before: Crossed, crossed: Crossed) -> Event:
         data: dict[str, JsonValue] = {
