@@ -218,6 +218,7 @@ def test_a_site_may_be_a_name_and_a_schedule_one_window() -> None:
     deployment = loaded("site=Shop 12", "sites={north: North}", schedule).deployment
     assert (deployment.site.name, deployment.sites["north"].name) == ("Shop 12", "North")
     (window,) = deployment.cameras["door"].rules["queue"].schedule
+    assert not isinstance(window, str)
     assert window.from_ == "08:00"
 
 
@@ -370,6 +371,7 @@ def test_hours_need_no_quotes() -> None:
     """22:00 is a time of day."""
     schedule = "cameras.door.rules.queue.schedule=[{days: mon-fri, from: 22:00, to: 6:30}]"
     (window,) = loaded(schedule).deployment.cameras["door"].rules["queue"].schedule
+    assert not isinstance(window, str)
     assert (window.from_, window.to) == ("22:00", "06:30")
 
 
