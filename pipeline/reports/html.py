@@ -1,9 +1,9 @@
-"""A report as one HTML file: no script, nothing fetched from elsewhere, the same bytes each time."""
+"""A report as one HTML file: no script, nothing fetched, the same bytes each time."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from pipeline.reports.page import Bar, Heat, HeatCell, Headline, ReportPage, Section, Table
+from pipeline.reports.page import Bar, Headline, Heat, HeatCell, ReportPage, Section, Table
 
 _STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--quiet:#586474;--line:#dfe4ea;
@@ -127,8 +127,7 @@ def _table(table: Table) -> str:
     for row in table.rows:
         first, *others = row
         cells = "".join(
-            f"<td{kind}>{escape(text)}</td>"
-            for text, kind in zip(others, numbers[1:], strict=True)
+            f"<td{kind}>{escape(text)}</td>" for text, kind in zip(others, numbers[1:], strict=True)
         )
         rows.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
     words = ' class="words"' if not any(numbers) and len(table.columns) == 2 else ""

@@ -160,7 +160,7 @@ def compared(report: Report, figure: Compared) -> tuple[str, str]:
     if figure.change is None:
         return f"{number(figure.before)} the {name}", "plain"
     tone = "up" if figure.change > 0.0005 else "down" if figure.change < -0.0005 else "plain"
-    return f"{figure.change:+.1%} to {number(figure.before)} the {name}".replace("%", " %"), tone
+    return f"{_change(figure.change)} to {number(figure.before)} the {name}", tone
 
 
 def _headlines(report: Report) -> Iterator[Headline]:
@@ -174,7 +174,7 @@ def _headlines(report: Report) -> Iterator[Headline]:
     stays = [rule for rule in report.rules if rule.stays is not None and rule.stays.visits]
     for rule in stays[:1]:
         if rule.stays is not None:
-            note = f"{number(rule.stays.visits)} visits, {rule.rule}; 9 of 10 stayed less than "
+            note = f"{number(rule.stays.visits)} visits of {_name(rule)}; 9 of 10 stayed less than "
             note += duration(rule.stays.p90_s)
             yield Headline("Median stay", duration(rule.stays.median_s), note)
     if report.coverage is not None:
@@ -272,8 +272,8 @@ def _door_row(rule: RuleFigures) -> list[str]:
     if entered is None or left is None:
         return []
     total = entered.total
-    change = "not compared" if total.change is None else f"{total.change:+.1%}".replace("%", " %")
-    outside = "none" if entered.outside in (None, 0) else number(entered.outside)
+    change = "not compared" if total.change is None else _change(total.change)
+    outside = number(entered.outside)
     return [
         _name(rule),
         number(total.value),
@@ -313,9 +313,9 @@ def _others(report: Report) -> Iterator[Section]:
                 row += [
                     duration(stays.median_s if stays else None),
                     duration(stays.p90_s if stays else None),
-                    number(stays.cut_short if stays else None),
+                    number(_if_seen(rule, stays.cut_short) if stays else None),
                 ]
-            row += [number(rule.events), percent(rule.coverage)]
+            row += [number(_if_seen(rule, rule.events)), percent(rule.coverage)]
             rows.append(row)
         heats = [_heat(report, rule) for rule in rules]
         yield Section(title.capitalize(), "", (), heats, [Table(columns, rows)])
@@ -330,6 +330,11 @@ def _others(report: Report) -> Iterator[Section]:
             (),
             [Table(columns, rows)],
         )
+
+
+def _if_seen(rule: RuleFigures, happenings: int) -> int | None:
+    """How often something happened; unknown where nothing was seen, and so nothing could be."""
+    return happenings if happenings or rule.coverage > 0 else None
 
 
 def _heat(report: Report, rule: RuleFigures) -> Heat:
@@ -440,7 +445,7 @@ def _drift(report: Report) -> Table:
             continue
         net = entered - left
         share = f"{abs(net) / entered:.1%}".replace("%", " %") if entered else ""
-        rows.append([day_name(day), number(entered), number(left), f"{net:+,.0f}", share])
+        rows.append([day_name(day), number(entered), number(left), _signed(f"{net:+,.0f}"), share])
     columns = [
         Column("day", is_number=False),
         Column("in"),
@@ -493,6 +498,14 @@ def _definitions(report: Report) -> Section:
     rows += [[name.capitalize(), about] for name, about in seen.items()]
     columns = [Column("word", is_number=False), Column("meaning", is_number=False)]
     return Section("Definitions", "", tables=[Table(columns, rows)])
+
+
+def _change(share: float) -> str:
+    return _signed(f"{share * 100:+.1f} %")
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _name(rule: RuleFigures) -> str:

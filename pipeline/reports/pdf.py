@@ -23,9 +23,7 @@ def as_pdf(page: ReportPage, until: float) -> bytes:
     said = json.dumps(asdict(page), ensure_ascii=False)
     made = datetime.fromtimestamp(until, UTC)
     try:
-        compiler = typst.Compiler(
-            template, sys_inputs={"page": said}, ignore_system_fonts=True
-        )
+        compiler = typst.Compiler(template, sys_inputs={"page": said}, ignore_system_fonts=True)
         pdf = compiler.compile(format="pdf", timestamp=made)
     except (RuntimeError, ValueError) as error:
         raise MoonwatchError(f"the report cannot be set as PDF: {error}") from error

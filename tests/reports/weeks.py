@@ -79,14 +79,13 @@ def filled(url: str, days: tuple[date, date] = (FIRST, LAST)) -> SqlStore:
         buckets: list[Bucket] = []
         events: list[Event] = []
         for minute, number in minutes(day):
-            weekend = day.weekday() == 5
             local = datetime.fromtimestamp(minute, ZoneInfo(ZONE))
             playing = number * 7919 % 100 < BUSY[local.hour] + 12 * (day.weekday() == 5)
             for row in STORED["minutes"]:
                 # The clip has two minutes, of which the second is known for a third only.
                 if row["minute"] != (60 if number % 41 == 0 else 0):
                     continue
-                none = {name: 0 for name in row["values"]}
+                none = dict.fromkeys(row["values"], 0)
                 kept = Bucket(
                     row["camera"],
                     row["rule"],
