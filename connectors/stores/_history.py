@@ -96,7 +96,7 @@ class SqlHistory:
         names = (table.c.camera, table.c.rule)
         ends = (sa.func.min(table.c.minute), sa.func.max(table.c.minute))
         rows = self._all(sa.select(*names, *ends).group_by(*names).order_by(*names))
-        return [Extent(*row) for row in rows]
+        return [Extent(one[0], one[1], one[2], one[3]) for one in map(tuple, rows)]
 
     def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
         """Changes of cameras' states in order of time."""

@@ -70,9 +70,7 @@ def report(
         typer.echo(f"{out}: {chosen.title}, as {REPORT_FORMATS[form.value]}")
 
 
-def _period(
-    given: dict[PeriodKind, str | None], now: float, hours: OpeningHours
-) -> Period:
+def _period(given: dict[PeriodKind, str | None], now: float, hours: OpeningHours) -> Period:
     named = [(kind, text) for kind, text in given.items() if text is not None]
     if len(named) != 1:
         how = "write one of --day 2026-11-26, --week 2026-W47 and --month 2026-11"

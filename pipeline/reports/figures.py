@@ -142,7 +142,7 @@ class CameraQuality:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SiteReport:
     """Everything that a report says."""
 
     site: SiteConfig
@@ -207,7 +207,7 @@ def added(values: Iterable[float | None]) -> float | None:
 
 def figures(
     deployment: Deployment, history: History, chosen: Period, now: float, site: str | None = None
-) -> Report:
+) -> SiteReport:
     """The report on a site (the file's own unless one of `sites` is named); raises StoreError."""
     place = deployment.site if site is None else deployment.sites[site]
     hours = place.opening_hours
@@ -215,14 +215,14 @@ def figures(
     until = chosen.up_to(now, hours)
     calendar = _Calendar.of(hours, chosen, until)
     before_since = chosen.before.span(hours)[0]
-    before = _Span.of(hours, before_since, chosen.equally_far(until, hours))
+    before = _OpenSpan.of(hours, before_since, chosen.equally_far(until, hours))
     cameras = {name: c for name, c in deployment.cameras.items() if c.site == site}
     rules = [
         _figures_of(history, calendar, before, camera, name, rule)
         for camera, config in cameras.items()
         for name, rule in config.rules.items()
     ]
-    return Report(
+    return SiteReport(
         site=place,
         period=chosen,
         since=since,
@@ -238,7 +238,7 @@ def figures(
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _OpenSpan:
     """A period with its opening times."""
 
     since: float
@@ -248,7 +248,7 @@ class _Span:
     open_minutes: float
 
     @classmethod
-    def of(cls, hours: OpeningHours, since: float, until: float) -> "_Span":
+    def of(cls, hours: OpeningHours, since: float, until: float) -> "_OpenSpan":
         found = []
         day = hours.day_of(since) - timedelta(days=1)
         while hours.clock(day, 0) < until:
@@ -274,7 +274,7 @@ class _Span:
 class _Calendar:
     """The days and hours of a period, and how long the site is open in each."""
 
-    now: _Span
+    now: _OpenSpan
     days: tuple[date, ...]
     begins: tuple[float, ...]
     """When each day begins, and the day after the last one."""
@@ -286,8 +286,8 @@ class _Calendar:
 
     @classmethod
     def of(cls, hours: OpeningHours, chosen: Period, until: float) -> "_Calendar":
-        now = _Span.of(hours, chosen.span(hours)[0], until)
-        whole = _Span.of(hours, *chosen.span(hours))
+        now = _OpenSpan.of(hours, chosen.span(hours)[0], until)
+        whole = _OpenSpan.of(hours, *chosen.span(hours))
         days = chosen.days
         begins = (*(hours.begins(day) for day in days), hours.begins(chosen.after))
         zone = ZoneInfo(hours.timezone)
@@ -315,7 +315,7 @@ class _Calendar:
 
 
 def _figures_of(
-    history: History, calendar: _Calendar, before: _Span, camera: str, name: str, rule: RuleBase
+    history: History, calendar: _Calendar, before: _OpenSpan, camera: str, name: str, rule: RuleBase
 ) -> RuleFigures:
     now = calendar.now
     inside: list[Bucket] = []
@@ -387,7 +387,9 @@ def _coverage(minutes: Sequence[Bucket], of_minutes: float) -> float:
     return min(1.0, sum(minute.coverage for minute in minutes) / of_minutes)
 
 
-def _stays(history: History, camera: str, name: str, rule: RuleBase, now: _Span) -> Stays | None:
+def _stays(
+    history: History, camera: str, name: str, rule: RuleBase, now: _OpenSpan
+) -> Stays | None:
     if not any(measure.unit == VISIT_UNIT for measure in rule.measures):
         return None
     seconds: list[float] = []
@@ -424,7 +426,7 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _gaps(inside: Sequence[Bucket], now: _Span) -> Iterator[tuple[float, float]]:
+def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, float]]:
     """Stretches of open time of which too little is known, the longest first."""
     known = {m.minute for m in inside if m.coverage >= _GAP_COVERAGE}
     found: list[tuple[float, float]] = []

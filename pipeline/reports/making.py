@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.core.store import History
 from pipeline.deployment.model import Deployment
 from pipeline.reports.export import Export, ExportColumn, Row, rounded
-from pipeline.reports.figures import Report, figures
+from pipeline.reports.figures import SiteReport, figures
 from pipeline.reports.html import as_html
 from pipeline.reports.page import laid_out
 from pipeline.reports.pdf import as_pdf
@@ -65,7 +65,7 @@ def file_name(report_name: str, chosen: Period, form: ReportFormat) -> str:
     return f"{report_name}-{chosen.name}.{form}"
 
 
-def _rows(report: Report) -> Iterator[Row]:
+def _rows(report: SiteReport) -> Iterator[Row]:
     for rule in report.rules:
         for one in rule.measures:
             about = (rule.camera, rule.rule, rule.type, one.measure.name, one.measure.unit)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.local_time import local_time
-from pipeline.reports.figures import Compared, Report, RuleFigures, over_doors
+from pipeline.reports.figures import Compared, RuleFigures, SiteReport, over_doors
 from pipeline.reports.periods import day_name
 
 UNKNOWN = "unknown"
@@ -23,7 +23,7 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PageColumn:
     """A column of a table."""
 
     heading: str
@@ -34,7 +34,7 @@ class Column:
 class Table:
     """A table of texts."""
 
-    columns: Sequence[Column]
+    columns: Sequence[PageColumn]
     rows: Sequence[Sequence[str]]
 
 
@@ -94,7 +94,7 @@ class ReportPage:
     footer: str
 
 
-def laid_out(report: Report) -> ReportPage:
+def laid_out(report: SiteReport) -> ReportPage:
     """The report in words and numbers."""
     zone = report.site.timezone
     subtitle = report.period.title
@@ -145,7 +145,7 @@ def duration(seconds: float | None) -> str:
     return f"{total // 3600} h {total % 3600 // 60:02} min"
 
 
-def compared(report: Report, figure: Compared) -> tuple[str, str]:
+def compared(report: SiteReport, figure: Compared) -> tuple[str, str]:
     """A sentence about a comparison, and its tone."""
     name = report.period.before_name + (", as far as this" if report.is_to_date else "")
     if figure.value is None:
@@ -163,7 +163,7 @@ def compared(report: Report, figure: Compared) -> tuple[str, str]:
     return f"{_change(figure.change)} to {number(figure.before)} the {name}", tone
 
 
-def _headlines(report: Report) -> Iterator[Headline]:
+def _headlines(report: SiteReport) -> Iterator[Headline]:
     for label, name in (("Came in", "entered"), ("Went out", "left")):
         total = over_doors(report.doors, name)
         if total is not None:
@@ -192,7 +192,7 @@ def _headlines(report: Report) -> Iterator[Headline]:
                 yield Headline(label, value, *compared(report, figure.total))
 
 
-def _busiest(report: Report) -> Headline | None:
+def _busiest(report: SiteReport) -> Headline | None:
     if not report.doors:
         return None
     counts: list[tuple[float, int, str, str]] = []
@@ -215,7 +215,7 @@ def _busiest(report: Report) -> Headline | None:
     return Headline(which, name, f"{number(total)} came in {when}")
 
 
-def _remarks(report: Report) -> Iterator[str]:
+def _remarks(report: SiteReport) -> Iterator[str]:
     for day in report.period.days:
         holiday = report.hours.holiday(day)
         if holiday is not None:
@@ -232,7 +232,7 @@ def _remarks(report: Report) -> Iterator[str]:
         yield "The site was not open in this period."
 
 
-def _doors(report: Report) -> Iterator[Section]:
+def _doors(report: SiteReport) -> Iterator[Section]:
     if not report.doors:
         return
     entered = [one for rule in report.doors if (one := rule.figure("entered"))]
@@ -243,13 +243,13 @@ def _doors(report: Report) -> Iterator[Section]:
         coverage = min((share for share in shares if share is not None), default=None)
         bars.append(Bar(day_name(day), value, number(value), coverage))
     columns = [
-        Column("door", is_number=False),
-        Column("in"),
-        Column("out"),
-        Column("in, before"),
-        Column("change"),
-        Column("in, closed hours"),
-        Column("known"),
+        PageColumn("door", is_number=False),
+        PageColumn("in"),
+        PageColumn("out"),
+        PageColumn("in, before"),
+        PageColumn("change"),
+        PageColumn("in, closed hours"),
+        PageColumn("known"),
     ]
     rows = [_door_row(rule) for rule in report.doors]
     yield Section(
@@ -285,18 +285,22 @@ def _door_row(rule: RuleFigures) -> list[str]:
     ]
 
 
-def _others(report: Report) -> Iterator[Section]:
+def _others(report: SiteReport) -> Iterator[Section]:
     """A section for each kind of rule: its measures are its columns."""
     titles = dict.fromkeys(r.title for r in report.rules if not r.is_door and r.measures)
     for title in titles:
         rules = [r for r in report.rules if r.title == title and not r.is_door and r.measures]
         names = dict.fromkeys(one.heading for rule in rules for one in rule.measures)
         has_stays = any(rule.stays is not None for rule in rules)
-        columns = [Column("camera and rule", is_number=False)]
-        columns += [Column(name) for name in names]
+        columns = [PageColumn("camera and rule", is_number=False)]
+        columns += [PageColumn(name) for name in names]
         if has_stays:
-            columns += [Column("median stay"), Column("9 of 10 below"), Column("cut short")]
-        columns += [Column("events"), Column("known")]
+            columns += [
+                PageColumn("median stay"),
+                PageColumn("9 of 10 below"),
+                PageColumn("cut short"),
+            ]
+        columns += [PageColumn("events"), PageColumn("known")]
         rows = []
         for rule in rules:
             by_name = {one.heading: one for one in rule.measures}
@@ -321,7 +325,7 @@ def _others(report: Report) -> Iterator[Section]:
         yield Section(title.capitalize(), "", (), heats, [Table(columns, rows)])
     quiet = [rule for rule in report.rules if not rule.measures]
     if quiet:
-        columns = [Column("camera and rule", is_number=False), Column("events")]
+        columns = [PageColumn("camera and rule", is_number=False), PageColumn("events")]
         rows = [[_name(rule), number(rule.events)] for rule in quiet]
         yield Section(
             "Events",
@@ -337,7 +341,7 @@ def _if_seen(rule: RuleFigures, happenings: int) -> int | None:
     return happenings if happenings or rule.coverage > 0 else None
 
 
-def _heat(report: Report, rule: RuleFigures) -> Heat:
+def _heat(report: SiteReport, rule: RuleFigures) -> Heat:
     figure = rule.measures[0]
     values = [cell.value for row in rule.heat for cell in row if cell.value is not None]
     most = max(values, default=0.0)
@@ -365,16 +369,16 @@ def _heat(report: Report, rule: RuleFigures) -> Heat:
     return Heat(title, report.hour_names, days, rows)
 
 
-def _quality(report: Report) -> Section:
+def _quality(report: SiteReport) -> Section:
     zone = report.site.timezone
     measured = [rule for rule in report.rules if rule.measures]
     coverage = Table(
         [
-            Column("camera and rule", is_number=False),
-            Column("known of open time"),
-            Column("before"),
-            Column("longest gap"),
-            Column("gaps"),
+            PageColumn("camera and rule", is_number=False),
+            PageColumn("known of open time"),
+            PageColumn("before"),
+            PageColumn("longest gap"),
+            PageColumn("gaps"),
         ],
         [
             [
@@ -393,10 +397,10 @@ def _quality(report: Report) -> Section:
         tables.append(
             Table(
                 [
-                    Column("missing from", is_number=False),
-                    Column("to", is_number=False),
-                    Column("length"),
-                    Column("camera", is_number=False),
+                    PageColumn("missing from", is_number=False),
+                    PageColumn("to", is_number=False),
+                    PageColumn("length"),
+                    PageColumn("camera", is_number=False),
                 ],
                 [
                     [_moment(since, zone), _moment(until, zone), duration(until - since), camera]
@@ -415,15 +419,17 @@ def _quality(report: Report) -> Section:
         tables.append(
             Table(
                 [
-                    Column("camera", is_number=False),
-                    Column("state", is_number=False),
-                    Column("times"),
+                    PageColumn("camera", is_number=False),
+                    PageColumn("state", is_number=False),
+                    PageColumn("times"),
                 ],
                 states,
             )
         )
     if report.changes:
-        columns = [Column(name, is_number=False) for name in ("changed", "camera", "rule", "how")]
+        columns = [
+            PageColumn(name, is_number=False) for name in ("changed", "camera", "rule", "how")
+        ]
         rows = [[_moment(at, zone), *about] for at, *about in report.changes]
         tables.append(Table(columns, rows))
     about = "How much of the open time is known, and what can be wrong with the rest. " + (
@@ -432,7 +438,7 @@ def _quality(report: Report) -> Section:
     return Section("Quality", about, tables=tables)
 
 
-def _drift(report: Report) -> Table:
+def _drift(report: SiteReport) -> Table:
     """Who came in and did not go out, by day: what is not zero was missed, or is still inside."""
     rows = []
     for i, day in enumerate(report.period.days):
@@ -447,16 +453,16 @@ def _drift(report: Report) -> Table:
         share = f"{abs(net) / entered:.1%}".replace("%", " %") if entered else ""
         rows.append([day_name(day), number(entered), number(left), _signed(f"{net:+,.0f}"), share])
     columns = [
-        Column("day", is_number=False),
-        Column("in"),
-        Column("out"),
-        Column("net at closing"),
-        Column("of those who came in"),
+        PageColumn("day", is_number=False),
+        PageColumn("in"),
+        PageColumn("out"),
+        PageColumn("net at closing"),
+        PageColumn("of those who came in"),
     ]
     return Table(columns, rows)
 
 
-def _definitions(report: Report) -> Section:
+def _definitions(report: SiteReport) -> Section:
     zone = report.site.timezone
     hours = (
         "always"
@@ -496,7 +502,7 @@ def _definitions(report: Report) -> Section:
             adds = "sum" if one.measure.over_time == "sum" else f"{one.measure.over_time} over time"
             seen.setdefault(f"{one.heading} ({rule.type})", f"{one.measure.unit}, {adds}.")
     rows += [[name.capitalize(), about] for name, about in seen.items()]
-    columns = [Column("word", is_number=False), Column("meaning", is_number=False)]
+    columns = [PageColumn("word", is_number=False), PageColumn("meaning", is_number=False)]
     return Section("Definitions", "", tables=[Table(columns, rows)])
 
 

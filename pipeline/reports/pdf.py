@@ -27,4 +27,6 @@ def as_pdf(page: ReportPage, until: float) -> bytes:
         pdf = compiler.compile(format="pdf", timestamp=made)
     except (RuntimeError, ValueError) as error:
         raise MoonwatchError(f"the report cannot be set as PDF: {error}") from error
-    return bytes(pdf)
+    if not isinstance(pdf, bytes):
+        raise MoonwatchError("the report cannot be set as PDF: it has no pages")
+    return pdf

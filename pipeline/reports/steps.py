@@ -16,7 +16,7 @@ _READ_AT_ONCE_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimeStep:
     """A part of a period, in UTC seconds."""
 
     since: float
@@ -29,10 +29,10 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class StepMeasures:
     """What one rule measured in a step."""
 
-    step: Step
+    step: TimeStep
     minutes: Sequence[Bucket]
 
     @property
@@ -50,20 +50,20 @@ class Measured:
         return measure.of(self.minutes)
 
 
-def steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterator[Step]:
+def steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterator[TimeStep]:
     """The whole steps that hold a period; their borders are those of the site's clock."""
     if name == "1d":
         day = hours.day_of(since)
         while (begins := hours.begins(day)) < until:
             day += timedelta(days=1)
-            yield Step(begins, hours.begins(day))
+            yield TimeStep(begins, hours.begins(day))
         return
     length, zone = STEPS[name], ZoneInfo(hours.timezone)
     at = _floor(since, length, zone)
     while at < until:
         # Where the clocks change within a step, another one begins.
         end = max(_floor(at + length, length, zone), at + BUCKET_S)
-        yield Step(at, min(end, at + length))
+        yield TimeStep(at, min(end, at + length))
         at = min(end, at + length)
 
 
@@ -83,7 +83,7 @@ def minutes_of(
         at = end
 
 
-def measured(minutes: Iterator[Bucket], into: Iterator[Step]) -> Iterator[Measured]:
+def measured(minutes: Iterator[Bucket], into: Iterator[TimeStep]) -> Iterator[StepMeasures]:
     """The minutes of a rule by step, those without any included."""
     ahead = next(minutes, None)
     for step in into:
@@ -92,4 +92,4 @@ def measured(minutes: Iterator[Bucket], into: Iterator[Step]) -> Iterator[Measur
             if ahead.minute >= step.since:
                 inside.append(ahead)
             ahead = next(minutes, None)
-        yield Measured(step, inside)
+        yield StepMeasures(step, inside)

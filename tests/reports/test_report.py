@@ -15,7 +15,7 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.opening_hours import opening_hours
 from pipeline.deployment.model import Deployment
-from pipeline.reports.figures import Report, figures, over_doors
+from pipeline.reports.figures import SiteReport, figures, over_doors
 from pipeline.reports.making import made
 from pipeline.reports.page import laid_out
 from pipeline.reports.periods import Period, PeriodKind, period
@@ -282,7 +282,7 @@ def test_the_pdf_says_the_same(shop: Deployment, store: SqlStore, tmp_path: Path
 
 def test_a_closed_day_is_closed_and_not_unknown(shop: Deployment, store: SqlStore) -> None:
     """A Sunday says that the site was not open."""
-    sunday: Report = figures(shop, store.history, chosen(shop, "day", "2026-11-22"), LATER)
+    sunday: SiteReport = figures(shop, store.history, chosen(shop, "day", "2026-11-22"), LATER)
     assert sunday.open_minutes == 0
     assert sunday.coverage is None
     assert "The site was not open in this period." in laid_out(sunday).remarks
