@@ -100,7 +100,7 @@ class Stays:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleFigures:
+class RuleNumbers:
     """What one rule measured in the period."""
 
     camera: str
@@ -155,7 +155,7 @@ class SiteReport:
     open_minutes: float
     open_minutes_by_day: tuple[float, ...]
     hour_names: tuple[str, ...]
-    rules: tuple[RuleFigures, ...]
+    rules: tuple[RuleNumbers, ...]
     cameras: tuple[CameraQuality, ...]
     checks: tuple[str, ...] = ()
     """Sentences about the last counts by a person."""
@@ -163,7 +163,7 @@ class SiteReport:
     """Rules that were changed: when, camera, rule, and what happened."""
 
     @property
-    def doors(self) -> tuple[RuleFigures, ...]:
+    def doors(self) -> tuple[RuleNumbers, ...]:
         """The rules that count in and out."""
         return tuple(rule for rule in self.rules if rule.is_door)
 
@@ -180,7 +180,7 @@ class SiteReport:
         return sum(found) / len(found) if found else None
 
 
-def over_doors(rules: Iterable[RuleFigures], name: str) -> Compared | None:
+def over_doors(rules: Iterable[RuleNumbers], name: str) -> Compared | None:
     """A measure summed over doors; known only where each of them is."""
     found = [one.total for rule in rules if (one := rule.figure(name)) is not None]
     if not found:
@@ -316,7 +316,7 @@ class _Calendar:
 
 def _figures_of(
     history: History, calendar: _Calendar, before: _OpenSpan, camera: str, name: str, rule: RuleBase
-) -> RuleFigures:
+) -> RuleNumbers:
     now = calendar.now
     inside: list[Bucket] = []
     outside: list[Bucket] = []
@@ -357,7 +357,7 @@ def _figures_of(
     events = history.counts(
         EventFilter((camera,), (name,), phases=("start", "single"), span=Span(now.since, now.until))
     )
-    return RuleFigures(
+    return RuleNumbers(
         camera=camera,
         rule=name,
         type=type_of(rule),

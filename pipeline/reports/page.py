@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.local_time import local_time
-from pipeline.reports.figures import Compared, RuleFigures, SiteReport, over_doors
+from pipeline.reports.figures import Compared, RuleNumbers, SiteReport, over_doors
 from pipeline.reports.periods import day_name
 
 UNKNOWN = "unknown"
@@ -267,7 +267,7 @@ def added_up(values: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(values) else None
 
 
-def _door_row(rule: RuleFigures) -> list[str]:
+def _door_row(rule: RuleNumbers) -> list[str]:
     entered, left = rule.figure("entered"), rule.figure("left")
     if entered is None or left is None:
         return []
@@ -336,12 +336,12 @@ def _others(report: SiteReport) -> Iterator[Section]:
         )
 
 
-def _if_seen(rule: RuleFigures, happenings: int) -> int | None:
+def _if_seen(rule: RuleNumbers, happenings: int) -> int | None:
     """How often something happened; unknown where nothing was seen, and so nothing could be."""
     return happenings if happenings or rule.coverage > 0 else None
 
 
-def _heat(report: SiteReport, rule: RuleFigures) -> Heat:
+def _heat(report: SiteReport, rule: RuleNumbers) -> Heat:
     figure = rule.measures[0]
     values = [cell.value for row in rule.heat for cell in row if cell.value is not None]
     most = max(values, default=0.0)
@@ -514,7 +514,7 @@ def _signed(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _name(rule: RuleFigures) -> str:
+def _name(rule: RuleNumbers) -> str:
     return f"{rule.camera} · {rule.rule}"
 
 
