@@ -17,6 +17,7 @@ from pipeline.core.store import (
     Cursor,
     EventCount,
     EventFilter,
+    Extent,
     Page,
     Span,
     StoredEvent,
@@ -88,6 +89,14 @@ class SqlHistory:
             )
             for row in rows
         ]
+
+    def extents(self) -> Sequence[Extent]:
+        """From when to when there are minutes, by camera and rule."""
+        table = _schema.buckets
+        names = (table.c.camera, table.c.rule)
+        ends = (sa.func.min(table.c.minute), sa.func.max(table.c.minute))
+        rows = self._all(sa.select(*names, *ends).group_by(*names).order_by(*names))
+        return [Extent(one[0], one[1], one[2], one[3]) for one in map(tuple, rows)]
 
     def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
         """Changes of cameras' states in order of time."""

@@ -41,6 +41,8 @@ COMMANDS = (
     "audit",
     "simulate",
     "benchmark",
+    "export",
+    "report",
     "render",
     "ask",
     "models",

@@ -403,6 +403,16 @@ class EventCount:
     last: float
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """From when to when there are minutes of a rule: the first and the last, in UTC seconds."""
+
+    camera: str
+    rule: str
+    first: int
+    last: int
+
+
 class History(Protocol):
     """Queries about what is stored. Every method raises StoreError when it cannot be read."""
 
@@ -422,6 +432,10 @@ class History(Protocol):
         self, camera: str | None = None, rule: str | None = None, span: Span = EVER
     ) -> Sequence[Bucket]:
         """Minute buckets by camera, rule and minute."""
+        ...
+
+    def extents(self) -> Sequence[Extent]:
+        """From when to when there are minutes, by camera and rule."""
         ...
 
     def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:

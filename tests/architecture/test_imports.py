@@ -41,8 +41,10 @@ TABLE: dict[str, tuple[str, ...]] = {
         "pipeline.server.config",
         "connectors",
     ),
+    "pipeline.reports": ("pipeline.core", "pipeline.rules", "pipeline.deployment"),
     "pipeline.runtime": (
         "pipeline.core",
+        "pipeline.reports",
         "pipeline.telemetry",
         "pipeline.sampling",
         "pipeline.inference",
@@ -55,6 +57,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.insight": (
         "pipeline.core",
+        "pipeline.reports",
         "pipeline.telemetry",
         "pipeline.tracking",
         "pipeline.processing",

@@ -1,4 +1,4 @@
-"""When a site is open, on its wall clock: days, dates, holidays, nights and changes of the clocks."""
+"""When a site is open: days, dates, holidays, nights and changes of the clocks."""
 
 import re
 from datetime import date, datetime

@@ -95,9 +95,9 @@ def open_without_hours(checked: Checked) -> Iterator[Problem]:
             if rule.schedule == "open":
                 yield Problem(
                     dotted(("cameras", camera, "rules", name, "schedule")),
-                    f"`open` means the site's opening hours, and there are none; add "
-                    f"`{dotted(place)}"
-                    '.hours`, such as {mon-sat: "9:00-20:00", sun: closed}',
+                    "`open` means the site's opening hours, and there are none; add "
+                    f"`{dotted(place)}.hours`, such as "
+                    '{mon-sat: "9:00-20:00", sun: closed}',
                 )
 
 

@@ -1,0 +1,270 @@
+"""Rows for spreadsheets and databases: what was counted, what happened, who stayed how long.
+
+The columns are a promise: they are added to at the end, and keep their names and meanings.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pipeline.core.events import Event, JsonValue, timestamp
+from pipeline.core.local_time import local_time
+from pipeline.core.measures import BUCKET_S
+from pipeline.core.store import EventFilter, History, Page, Span, StoredEvent
+from pipeline.deployment.model import Deployment
+from pipeline.reports.steps import measured, minutes_of, steps
+from pipeline.rules.base import RuleBase
+
+Kind = Literal["text", "number", "whole"]
+Cell = str | float | int | None
+Row = Sequence[Cell]
+_PAGE = 1000
+_LONGEST_STEP_S = 2 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class ExportColumn:
+    """A column: its name, what its cells are, and what they mean."""
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Columns and rows; the rows are read from the store while they are taken."""
+
+    columns: Sequence[ExportColumn]
+    rows: Iterator[Row]
+
+
+_CAMERA = ExportColumn("camera", "text", "Name of the camera.")
+_RULE = ExportColumn("rule", "text", "Name of the rule.")
+_TYPE = ExportColumn("type", "text", "Type of the rule, or of the event.")
+_SITE = ExportColumn("site", "text", "Name of the camera's site.")
+
+COUNTS = (
+    ExportColumn("start", "text", "When the step begins, in UTC."),
+    ExportColumn("end", "text", "When it ends, in UTC; not part of it."),
+    ExportColumn("start_local", "text", "When it begins, in the site's time, with its offset."),
+    _SITE,
+    _CAMERA,
+    _RULE,
+    _TYPE,
+    ExportColumn("measure", "text", "What is measured, such as `entered`."),
+    ExportColumn("over_time", "text", "How it adds up: sum, mean, max, min or last."),
+    ExportColumn("unit", "text", "What is counted, such as `people`."),
+    ExportColumn("value", "number", "The number; empty where it is not known."),
+    ExportColumn("coverage", "number", "Share of the step that is known, 0 to 1."),
+    ExportColumn("minutes_known", "number", "Minutes of the step that are known."),
+    ExportColumn("minutes", "number", "Minutes of the step."),
+    ExportColumn("minutes_open", "number", "Minutes of it in which the site is open."),
+)
+EVENTS = (
+    ExportColumn("id", "text", "Unique for each row, and the same in every export."),
+    ExportColumn("happening", "text", "What its start, updates and end have in common."),
+    _TYPE,
+    ExportColumn("phase", "text", "start, update, end or single."),
+    ExportColumn("at", "text", "When it happened, in UTC."),
+    ExportColumn("at_local", "text", "The same in the site's time, with its offset."),
+    _SITE,
+    _CAMERA,
+    _RULE,
+    ExportColumn("label", "text", "What it is about, such as `person`."),
+    ExportColumn("track", "whole", "Number of the track, where there is one."),
+    ExportColumn("data", "text", "Everything else about it, as JSON."),
+    ExportColumn("media", "text", "References of its pictures, separated by spaces."),
+)
+VISITS = (
+    ExportColumn("id", "text", "Unique for each visit."),
+    _SITE,
+    _CAMERA,
+    _RULE,
+    _TYPE,
+    ExportColumn("zone", "text", "Name of the zone; empty for the whole picture."),
+    ExportColumn("label", "text", "Who stayed, such as `person`."),
+    ExportColumn("track", "whole", "Number of the track."),
+    ExportColumn("entered", "text", "When it began, in UTC."),
+    ExportColumn("left", "text", "When it ended, in UTC."),
+    ExportColumn("entered_local", "text", "When it began, in the site's time."),
+    ExportColumn("seconds", "number", "How long it lasted."),
+    ExportColumn("complete", "text", "yes, or no where its end was not seen: it lasted longer."),
+    ExportColumn("reason", "text", "Why it ended, such as `over` or `stream ended`."),
+)
+VISIT_UNIT = "visits"
+"""Rules with a measure of this unit have events about each visit."""
+_SEEN_TO_END = "over"
+
+
+def visiting_rules(deployment: Deployment) -> list[tuple[str, str]]:
+    """Cameras and rules whose events are visits."""
+    return [
+        (camera, name)
+        for camera, config in deployment.cameras.items()
+        for name, rule in config.rules.items()
+        if any(measure.unit == VISIT_UNIT for measure in rule.measures)
+    ]
+
+
+def counts(
+    deployment: Deployment,
+    history: History,
+    step: str,
+    span: Span,
+    cameras: Collection[str] = (),
+) -> Export:
+    """A row for each measure, rule and step, by camera, rule and time."""
+    return Export(COUNTS, _counts(deployment, history, step, span, cameras))
+
+
+def events(
+    deployment: Deployment, history: History, span: Span, cameras: Collection[str] = ()
+) -> Export:
+    """A row for each event, in the order in which they were stored."""
+    wanted = EventFilter(cameras=tuple(cameras), span=span)
+    return Export(EVENTS, (_event_row(deployment, e.event) for e in _all(history, wanted)))
+
+
+def visits(
+    deployment: Deployment, history: History, span: Span, cameras: Collection[str] = ()
+) -> Export:
+    """A row for each visit that ended in the period, in the order in which they were stored."""
+    rules = set(visiting_rules(deployment))
+    wanted = EventFilter(
+        cameras=tuple(cameras),
+        rules=tuple(sorted({rule for _, rule in rules})),
+        phases=("end",),
+        span=span,
+    )
+    ended = _all(history, wanted) if rules else iter(())
+    return Export(
+        VISITS,
+        (
+            _visit_row(deployment, stored.event)
+            for stored in ended
+            if (stored.event.camera, stored.event.rule) in rules
+        ),
+    )
+
+
+def is_complete(event: Event) -> bool:
+    """Whether a visit's end was seen; otherwise it lasted at least as long as is said."""
+    return event.data.get("reason") == _SEEN_TO_END
+
+
+def _counts(
+    deployment: Deployment, history: History, step: str, span: Span, cameras: Collection[str]
+) -> Iterator[Row]:
+    extents = {(one.camera, one.rule): one for one in history.extents()}
+    for camera, config in deployment.cameras.items():
+        if cameras and camera not in cameras:
+            continue
+        site = deployment.site_of(camera)
+        hours, zone = site.opening_hours, site.timezone
+        for name, rule in config.rules.items():
+            extent = extents.get((camera, name))
+            since, until = span.since, span.until
+            if extent is not None:
+                since = extent.first if since is None else since
+                until = extent.last + BUCKET_S if until is None else until
+            if since is None or until is None or not rule.measures:
+                continue
+            first = next(steps(hours, step, since, until), None)
+            begins = since if first is None else first.since
+            # Whole steps are counted, so the last one may end after the period.
+            minutes = minutes_of(history, camera, name, begins, until + _LONGEST_STEP_S)
+            for found in measured(minutes, steps(hours, step, since, until)):
+                at = found.step
+                open_s = hours.open_seconds(at.since, at.until)
+                for measure in rule.measures:
+                    yield (
+                        timestamp(at.since),
+                        timestamp(at.until),
+                        local_time(at.since, zone),
+                        site.name,
+                        camera,
+                        name,
+                        type_of(rule),
+                        measure.name,
+                        measure.over_time,
+                        measure.unit,
+                        rounded(found.value(measure)),
+                        round(found.coverage, 6),
+                        round(found.minutes_known, 3),
+                        rounded(at.minutes),
+                        rounded(open_s / BUCKET_S),
+                    )
+
+
+def _all(history: History, wanted: EventFilter) -> Iterator[StoredEvent]:
+    """Events in the order in which they were stored, a page at a time."""
+    beyond: int | None = None
+    while page := history.events(wanted, Page(_PAGE, beyond, newest_first=False)):
+        yield from page
+        beyond = page[-1].position
+
+
+def _event_row(deployment: Deployment, event: Event) -> Row:
+    site, subject = deployment.site_of(event.camera), event.subject
+    return (
+        event.record_id,
+        event.id,
+        event.type,
+        event.phase,
+        timestamp(event.at),
+        local_time(event.at, site.timezone),
+        site.name,
+        event.camera,
+        event.rule,
+        None if subject is None else subject.label,
+        None if subject is None else subject.track,
+        as_json(event.data),
+        " ".join(event.media) or None,
+    )
+
+
+def _visit_row(deployment: Deployment, event: Event) -> Row:
+    site, subject, data = deployment.site_of(event.camera), event.subject, event.data
+    seconds, since = data.get("seconds"), data.get("since")
+    zone, reason, until = data.get("zone"), data.get("reason"), data.get("until")
+    return (
+        event.id,
+        site.name,
+        event.camera,
+        event.rule,
+        event.type,
+        None if zone is None else str(zone),
+        None if subject is None else subject.label,
+        None if subject is None else subject.track,
+        None if since is None else str(since),
+        timestamp(event.at) if until is None else str(until),
+        None if since is None else local_time(_moment(str(since)), site.timezone),
+        rounded(float(seconds)) if isinstance(seconds, int | float) else None,
+        "yes" if is_complete(event) else "no",
+        None if reason is None else str(reason),
+    )
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def type_of(rule: RuleBase) -> str:
+    """What `type:` names a rule in the file."""
+    return str(getattr(rule, "type", ""))
+
+
+def rounded(value: float | None) -> float | int | None:
+    """A number without the noise of its last bits; whole ones without a point."""
+    if value is None:
+        return None
+    short = round(value, 6)
+    return int(short) if short == int(short) else short
+
+
+def as_json(data: Mapping[str, JsonValue]) -> str | None:
+    """Data in one line, the keys in order."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False) if data else None

@@ -1,0 +1,453 @@
+"""The figures of a report: what each rule measured in a period, compared with the one before.
+
+All of it follows from what the store keeps, the deployment and the period: a report made again has
+the same figures. Within opening hours, unless it says otherwise; unknown is None, never zero.
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pipeline.core.measures import BUCKET_S, Bucket
+from pipeline.core.opening_hours import Opening, OpeningHours
+from pipeline.core.store import EventFilter, History, Page, Span
+from pipeline.deployment.model import Deployment, SiteConfig
+from pipeline.reports.export import VISIT_UNIT, is_complete, type_of
+from pipeline.reports.periods import Period
+from pipeline.reports.steps import minutes_of, steps
+from pipeline.rules.base import RuleBase
+from pipeline.rules.measures import Measure
+
+ENOUGH = 0.9
+"""The share of opening time that must be known, on both sides, for a comparison."""
+_GAP_S = 300.0
+_GAP_COVERAGE = 0.5
+_MOST_GAPS = 12
+_PAGE = 1000
+_DOOR_UNIT = "crossings"
+_IN, _OUT = "entered", "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A number, what it was in the period before, and how much of both is known."""
+
+    value: float | None
+    coverage: float
+    before: float | None = None
+    coverage_before: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether enough is known of this period."""
+        return self.coverage >= ENOUGH
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether enough is known of both periods."""
+        both = self.value is not None and self.before is not None
+        return both and min(self.coverage, self.coverage_before) >= ENOUGH
+
+    @property
+    def change(self) -> float | None:
+        """By which share it changed; None where the two cannot be compared."""
+        if not self.is_comparable or not self.before or self.value is None:
+            return None
+        return self.value / self.before - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredFigure:
+    """One measure of one rule."""
+
+    measure: Measure
+    total: Compared
+    outside: float | None
+    """The same outside of opening hours, where it is a sum."""
+    by_day: tuple[float | None, ...]
+
+    @property
+    def heading(self) -> str:
+        """What it is called in a table."""
+        column = self.measure.column
+        return (column.heading or column.name) if column is not None else self.measure.name
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One hour of one day."""
+
+    value: float | None
+    coverage: float
+    """0 to 1 of its open time."""
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """How long visits lasted."""
+
+    visits: int
+    """Those whose end was seen; only they count below."""
+    median_s: float | None
+    p90_s: float | None
+    longest_s: float | None
+    cut_short: int
+    """Visits whose end was not seen: they lasted longer than is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleNumbers:
+    """What one rule measured in the period."""
+
+    camera: str
+    rule: str
+    type: str
+    title: str
+    measures: tuple[MeasuredFigure, ...]
+    coverage: float
+    coverage_before: float
+    coverage_by_day: tuple[float | None, ...]
+    """None for days on which the site is closed, or that have not begun."""
+    heat: tuple[tuple[Cell, ...], ...]
+    """The first measure by day and hour."""
+    stays: Stays | None
+    events: int
+    """How many happenings there were."""
+    gaps: tuple[tuple[float, float], ...]
+    """Open time of which less than half is known, 5 minutes or longer: since, until."""
+
+    @property
+    def is_door(self) -> bool:
+        """Whether it counts people in and out."""
+        return {_IN, _OUT} <= {one.measure.name for one in self.measures} and all(
+            one.measure.unit == _DOOR_UNIT for one in self.measures if one.measure.name == _IN
+        )
+
+    def figure(self, name: str) -> MeasuredFigure | None:
+        """The figure of a measure."""
+        return next((one for one in self.measures if one.measure.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraQuality:
+    """How well a camera saw."""
+
+    camera: str
+    states: Mapping[str, int]
+    """How often it went into each state."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReport:
+    """Everything that a report says."""
+
+    site: SiteConfig
+    period: Period
+    since: float
+    until: float
+    """The end of the period, or of what was counted while it runs."""
+    is_to_date: bool
+    hours: OpeningHours
+    open_minutes: float
+    open_minutes_by_day: tuple[float, ...]
+    hour_names: tuple[str, ...]
+    rules: tuple[RuleNumbers, ...]
+    cameras: tuple[CameraQuality, ...]
+    checks: tuple[str, ...] = ()
+    """Sentences about the last counts by a person."""
+    changes: tuple[tuple[float, str, str, str], ...] = ()
+    """Rules that were changed: when, camera, rule, and what happened."""
+
+    @property
+    def doors(self) -> tuple[RuleNumbers, ...]:
+        """The rules that count in and out."""
+        return tuple(rule for rule in self.rules if rule.is_door)
+
+    @property
+    def coverage(self) -> float | None:
+        """The mean share of opening time that is known; None without any rule."""
+        found = [rule.coverage for rule in self.rules if rule.measures]
+        return sum(found) / len(found) if found and self.open_minutes else None
+
+    @property
+    def coverage_before(self) -> float | None:
+        """The same of the period before."""
+        found = [rule.coverage_before for rule in self.rules if rule.measures]
+        return sum(found) / len(found) if found else None
+
+
+def over_doors(rules: Iterable[RuleNumbers], name: str) -> Compared | None:
+    """A measure summed over doors; known only where each of them is."""
+    found = [one.total for rule in rules if (one := rule.figure(name)) is not None]
+    if not found:
+        return None
+    value = added(one.value for one in found)
+    before = added(one.before for one in found)
+    return Compared(
+        value,
+        min(one.coverage for one in found),
+        before,
+        min(one.coverage_before for one in found),
+    )
+
+
+def added(values: Iterable[float | None]) -> float | None:
+    """A sum; None where one part is not known, or there is none."""
+    total: float | None = None
+    for value in values:
+        if value is None:
+            return None
+        total = value if total is None else total + value
+    return total
+
+
+def figures(
+    deployment: Deployment, history: History, chosen: Period, now: float, site: str | None = None
+) -> SiteReport:
+    """The report on a site (the file's own unless one of `sites` is named); raises StoreError."""
+    place = deployment.site if site is None else deployment.sites[site]
+    hours = place.opening_hours
+    since, whole_until = chosen.span(hours)
+    until = chosen.up_to(now, hours)
+    calendar = _Calendar.of(hours, chosen, until)
+    before_since = chosen.before.span(hours)[0]
+    before = _OpenSpan.of(hours, before_since, chosen.equally_far(until, hours))
+    cameras = {name: c for name, c in deployment.cameras.items() if c.site == site}
+    rules = [
+        _figures_of(history, calendar, before, camera, name, rule)
+        for camera, config in cameras.items()
+        for name, rule in config.rules.items()
+    ]
+    return SiteReport(
+        site=place,
+        period=chosen,
+        since=since,
+        until=until,
+        is_to_date=until < whole_until,
+        hours=hours,
+        open_minutes=calendar.now.open_minutes,
+        open_minutes_by_day=calendar.open_by_day,
+        hour_names=tuple(f"{hour % 24:02}" for hour in calendar.hours),
+        rules=tuple(rules),
+        cameras=tuple(_quality(history, camera, Span(since, until)) for camera in cameras),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenSpan:
+    """A period with its opening times."""
+
+    since: float
+    until: float
+    openings: Sequence[Opening]
+    starts: Sequence[float]
+    open_minutes: float
+
+    @classmethod
+    def of(cls, hours: OpeningHours, since: float, until: float) -> "_OpenSpan":
+        found = []
+        day = hours.day_of(since) - timedelta(days=1)
+        while hours.clock(day, 0) < until:
+            found += [one for one in hours.openings(day) if one.until > since and one.since < until]
+            day += timedelta(days=1)
+        found.sort(key=lambda one: one.since)
+        minutes = hours.open_seconds(since, until) / BUCKET_S if until > since else 0.0
+        return cls(since, until, found, [one.since for one in found], minutes)
+
+    def is_open(self, at: float) -> bool:
+        place = bisect_right(self.starts, at) - 1
+        return place >= 0 and at < self.openings[place].until
+
+    def open_minutes_between(self, since: float, until: float) -> float:
+        until = min(until, self.until)
+        total = 0.0
+        for one in self.openings:
+            total += max(0.0, min(until, one.until) - max(since, one.since))
+        return total / BUCKET_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """The days and hours of a period, and how long the site is open in each."""
+
+    now: _OpenSpan
+    days: tuple[date, ...]
+    begins: tuple[float, ...]
+    """When each day begins, and the day after the last one."""
+    zone: ZoneInfo
+    hours: tuple[int, ...] = ()
+    """Hours after midnight of the business day that have open time; above 23 is the next day."""
+    open_by_day: tuple[float, ...] = ()
+    open_by_hour: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, hours: OpeningHours, chosen: Period, until: float) -> "_Calendar":
+        now = _OpenSpan.of(hours, chosen.span(hours)[0], until)
+        whole = _OpenSpan.of(hours, *chosen.span(hours))
+        days = chosen.days
+        begins = (*(hours.begins(day) for day in days), hours.begins(chosen.after))
+        zone = ZoneInfo(hours.timezone)
+        bare = cls(now, days, begins, zone)
+        by_hour: dict[tuple[int, int], float] = {}
+        shown: set[int] = set()
+        for step in steps(hours, "1h", begins[0], begins[-1]):
+            place = bare.place(max(step.since, begins[0]))
+            if whole.open_minutes_between(step.since, step.until) > 0:
+                shown.add(place[1])
+            minutes = now.open_minutes_between(step.since, step.until)
+            by_hour[place] = by_hour.get(place, 0.0) + minutes
+        by_day = tuple(
+            now.open_minutes_between(begins[i], begins[i + 1]) if begins[i] < until else 0.0
+            for i in range(len(days))
+        )
+        return cls(now, days, begins, zone, tuple(sorted(shown)), by_day, by_hour)
+
+    def place(self, at: float) -> tuple[int, int]:
+        """The day, by its number, and the hour of it in which a moment lies."""
+        day = max(0, bisect_right(self.begins, at) - 1)
+        local = datetime.fromtimestamp(at, self.zone).replace(tzinfo=None)
+        midnight = datetime.combine(self.days[min(day, len(self.days) - 1)], datetime.min.time())
+        return day, int((local - midnight).total_seconds() // 3600)
+
+
+def _figures_of(
+    history: History, calendar: _Calendar, before: _OpenSpan, camera: str, name: str, rule: RuleBase
+) -> RuleNumbers:
+    now = calendar.now
+    inside: list[Bucket] = []
+    outside: list[Bucket] = []
+    by_day: list[list[Bucket]] = [[] for _ in calendar.days]
+    by_hour: dict[tuple[int, int], list[Bucket]] = {}
+    for minute in minutes_of(history, camera, name, now.since, now.until):
+        if not now.is_open(minute.minute):
+            outside.append(minute)
+            continue
+        inside.append(minute)
+        place = calendar.place(minute.minute)
+        by_day[place[0]].append(minute)
+        by_hour.setdefault(place, []).append(minute)
+    earlier = [
+        minute
+        for minute in minutes_of(history, camera, name, before.since, before.until)
+        if before.is_open(minute.minute)
+    ]
+    coverage = _coverage(inside, now.open_minutes)
+    coverage_before = _coverage(earlier, before.open_minutes)
+    measures = tuple(
+        MeasuredFigure(
+            measure,
+            Compared(measure.of(inside), coverage, measure.of(earlier), coverage_before),
+            measure.of(outside) if measure.over_time == "sum" else None,
+            tuple(measure.of(day) for day in by_day),
+        )
+        for measure in rule.measures
+    )
+    heat = tuple(
+        tuple(
+            _cell(rule, by_hour.get((day, hour), []), calendar.open_by_hour.get((day, hour), 0.0))
+            for hour in calendar.hours
+        )
+        for day in range(len(calendar.days))
+    )
+    table = rule.table
+    events = history.counts(
+        EventFilter((camera,), (name,), phases=("start", "single"), span=Span(now.since, now.until))
+    )
+    return RuleNumbers(
+        camera=camera,
+        rule=name,
+        type=type_of(rule),
+        title=table.title if table is not None else type_of(rule).replace("_", " "),
+        measures=measures,
+        coverage=coverage,
+        coverage_before=coverage_before,
+        coverage_by_day=tuple(
+            _coverage(minutes, open_minutes) if open_minutes else None
+            for minutes, open_minutes in zip(by_day, calendar.open_by_day, strict=True)
+        ),
+        heat=heat if rule.measures else (),
+        stays=_stays(history, camera, name, rule, now),
+        events=sum(count.events for count in events),
+        gaps=tuple(_gaps(inside, now)) if rule.measures else (),
+    )
+
+
+def _cell(rule: RuleBase, minutes: Sequence[Bucket], open_minutes: float) -> Cell:
+    value = rule.measures[0].of(minutes) if rule.measures and minutes else None
+    return Cell(value, _coverage(minutes, open_minutes), open_minutes > 0)
+
+
+def _coverage(minutes: Sequence[Bucket], of_minutes: float) -> float:
+    if not of_minutes:
+        return 0.0
+    return min(1.0, sum(minute.coverage for minute in minutes) / of_minutes)
+
+
+def _stays(
+    history: History, camera: str, name: str, rule: RuleBase, now: _OpenSpan
+) -> Stays | None:
+    if not any(measure.unit == VISIT_UNIT for measure in rule.measures):
+        return None
+    seconds: list[float] = []
+    cut = 0
+    wanted = EventFilter((camera,), (name,), phases=("end",), span=Span(now.since, now.until))
+    beyond: int | None = None
+    while page := history.events(wanted, Page(_PAGE, beyond, newest_first=False)):
+        beyond = page[-1].position
+        for stored in page:
+            lasted = stored.event.data.get("seconds")
+            if not isinstance(lasted, int | float) or not now.is_open(stored.event.at):
+                continue
+            if is_complete(stored.event):
+                seconds.append(float(lasted))
+            else:
+                cut += 1
+    seconds.sort()
+    return Stays(
+        visits=len(seconds),
+        median_s=quantile(seconds, 0.5),
+        p90_s=quantile(seconds, 0.9),
+        longest_s=seconds[-1] if seconds else None,
+        cut_short=cut,
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """The value below which a share of them lies, between the two nearest; None without any."""
+    if not ordered:
+        return None
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, float]]:
+    """Stretches of open time of which too little is known, the longest first."""
+    known = {m.minute for m in inside if m.coverage >= _GAP_COVERAGE}
+    found: list[tuple[float, float]] = []
+    for opening in now.openings:
+        since: float | None = None
+        at = max(opening.since, now.since) // BUCKET_S * BUCKET_S
+        end = min(opening.until, now.until)
+        while at < end:
+            if int(at) in known:
+                if since is not None and at - since >= _GAP_S:
+                    found.append((since, at))
+                since = None
+            elif since is None:
+                since = at
+            at += BUCKET_S
+        if since is not None and end - since >= _GAP_S:
+            found.append((since, end))
+    found.sort(key=lambda gap: (gap[0] - gap[1], gap[0]))
+    return iter(found[:_MOST_GAPS])
+
+
+def _quality(history: History, camera: str, span: Span) -> CameraQuality:
+    states = Counter(health.state for health in history.health(camera, span))
+    return CameraQuality(camera, dict(sorted(states.items())))

@@ -1,0 +1,94 @@
+"""A report as the bytes of a file."""
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pipeline.core.store import History
+from pipeline.deployment.model import Deployment
+from pipeline.reports.export import Export, ExportColumn, Row, rounded
+from pipeline.reports.figures import SiteReport, figures
+from pipeline.reports.html import as_html
+from pipeline.reports.page import laid_out
+from pipeline.reports.pdf import as_pdf
+from pipeline.reports.periods import Period
+from pipeline.reports.writing import write_csv
+
+ReportFormat = Literal["html", "pdf", "csv"]
+REPORT_FORMATS: Mapping[ReportFormat, str] = {"html": "HTML", "pdf": "PDF", "csv": "CSV"}
+MEDIA_TYPES: Mapping[ReportFormat, str] = {
+    "html": "text/html; charset=utf-8",
+    "pdf": "application/pdf",
+    "csv": "text/csv; charset=utf-8",
+}
+FIGURES = (
+    ExportColumn("site", "text", "Name of the site."),
+    ExportColumn("period", "text", "The period, such as 2026-W47."),
+    ExportColumn("day", "text", "One of its days; empty for all of it."),
+    ExportColumn("camera", "text", "Name of the camera."),
+    ExportColumn("rule", "text", "Name of the rule."),
+    ExportColumn("type", "text", "Type of the rule."),
+    ExportColumn("measure", "text", "What is measured."),
+    ExportColumn("unit", "text", "What is counted."),
+    ExportColumn("value", "number", "The number within opening hours; empty where unknown."),
+    ExportColumn("coverage", "number", "Share of open time that is known; empty when closed."),
+    ExportColumn("before", "number", "The number of the period before, of all of it."),
+    ExportColumn("coverage_before", "number", "Share of its open time that is known."),
+    ExportColumn("outside", "number", "The number outside of opening hours, of sums."),
+)
+"""The columns of a report as CSV."""
+
+
+def made(
+    deployment: Deployment,
+    history: History,
+    chosen: Period,
+    now: float,
+    form: ReportFormat,
+    site: str | None = None,
+) -> bytes:
+    """The file; the same bytes for the same store and period once that is over.
+
+    Raises StoreError, and MoonwatchError where the format needs what is not installed.
+    """
+    report = figures(deployment, history, chosen, now, site)
+    if form == "csv":
+        file = io.BytesIO()
+        write_csv(Export(FIGURES, _rows(report)), file)
+        return file.getvalue()
+    page = laid_out(report)
+    return as_html(page).encode() if form == "html" else as_pdf(page, report.until)
+
+
+def file_name(report_name: str, chosen: Period, form: ReportFormat) -> str:
+    """What a report's file is called."""
+    return f"{report_name}-{chosen.name}.{form}"
+
+
+def _rows(report: SiteReport) -> Iterator[Row]:
+    for rule in report.rules:
+        for one in rule.measures:
+            about = (rule.camera, rule.rule, rule.type, one.measure.name, one.measure.unit)
+            yield (
+                report.site.name,
+                report.period.name,
+                None,
+                *about,
+                rounded(one.total.value),
+                rounded(rule.coverage) if report.open_minutes else None,
+                rounded(one.total.before),
+                rounded(rule.coverage_before),
+                rounded(one.outside),
+            )
+            for i, day in enumerate(report.period.days):
+                yield (
+                    report.site.name,
+                    report.period.name,
+                    day.isoformat(),
+                    *about,
+                    rounded(one.by_day[i]),
+                    rounded(rule.coverage_by_day[i]),
+                    None,
+                    None,
+                    None,
+                )

@@ -1,0 +1,314 @@
+"""A report over four invented weeks: every figure is what the database says, in plain SQL."""
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from connectors.stores.sql import SqlStore
+from pipeline.core.opening_hours import opening_hours
+from pipeline.deployment.model import Deployment
+from pipeline.reports.figures import SiteReport, figures, over_doors
+from pipeline.reports.making import made
+from pipeline.reports.page import laid_out
+from pipeline.reports.periods import Period, PeriodKind, period
+from tests.reports import weeks
+from tests.reports.weeks import at
+
+LATER = at("2026-11-24T06:00")
+HOURS = {0: (9, 20), 1: (9, 20), 2: (9, 20), 3: (9, 20), 4: (9, 20), 5: (10, 18)}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The store with the four weeks."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('weeks') / 'weeks.db'}"
+    weeks.filled(url).close()
+    return url
+
+
+@pytest.fixture
+def shop(url: str) -> Deployment:
+    """The deployment."""
+    return weeks.deployment(url)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    """The store, to read."""
+    store = SqlStore(url, read_only=True)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[sqlite3.Connection]:
+    """The same for plain SQL."""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    yield connection
+    connection.close()
+
+
+def chosen(shop: Deployment, kind: PeriodKind, name: str, now: float = LATER) -> Period:
+    """A period by its name."""
+    return period(kind, name, now, shop.site.opening_hours)
+
+
+def opened(day: date) -> tuple[float, float] | None:
+    """When the shop is open, by hand: a Friday of its own hours, and closed Sundays."""
+    if day == date(2026, 11, 20):
+        return at(f"{day}T09:00"), at(f"{day}T14:00")
+    if day.weekday() not in HOURS or day == date(2026, 10, 3):  # German Unity Day
+        return None
+    first, last = HOURS[day.weekday()]
+    return at(f"{day}T{first:02}:00"), at(f"{day}T{last:02}:00")
+
+
+def days(first: str, count: int) -> list[date]:
+    """Days in a row."""
+    return [date.fromisoformat(first) + timedelta(days=i) for i in range(count)]
+
+
+def asked(
+    database: sqlite3.Connection, what: str, rule: str, spans: list[tuple[float, float] | None]
+) -> float | None:
+    """One number about the minutes of a rule in some spans."""
+    places = " OR ".join(f"(minute >= {s[0]} AND minute < {s[1]})" for s in spans if s)
+    found = database.execute(
+        f"SELECT {what} FROM moonwatch_buckets WHERE rule = ? AND ({places or 'false'})", [rule]
+    ).fetchone()[0]
+    return None if found is None else float(found)
+
+
+PERIODS: list[tuple[PeriodKind, str, list[date], list[date]]] = [
+    ("day", "2026-11-17", days("2026-11-17", 1), days("2026-11-10", 1)),
+    ("day", "2026-11-21", days("2026-11-21", 1), days("2026-11-14", 1)),
+    ("week", "2026-W47", days("2026-11-16", 7), days("2026-11-09", 7)),
+    ("week", "2026-W44", days("2026-10-26", 7), days("2026-10-19", 7)),  # nothing before it
+    ("month", "2026-11", days("2026-11-01", 30), days("2026-10-01", 31)),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "now", "before"), PERIODS, ids=lambda v: str(v)[:10])
+def test_every_figure_is_what_the_database_says(
+    shop: Deployment,
+    store: SqlStore,
+    database: sqlite3.Connection,
+    kind: PeriodKind,
+    name: str,
+    now: list[date],
+    before: list[date],
+) -> None:
+    """Totals, days, hours, coverage and what lies outside opening hours, for every measure."""
+    # A month is over by then, and what was not recorded of it is unknown.
+    report = figures(shop, store.history, chosen(shop, kind, name), at("2026-12-01T06:00"))
+    spans, spans_before = [opened(day) for day in now], [opened(day) for day in before]
+    open_minutes = sum((s[1] - s[0]) / 60 for s in spans if s)
+    open_before = sum((s[1] - s[0]) / 60 for s in spans_before if s)
+    assert report.open_minutes == open_minutes
+    ways = {"sum": "sum({})", "max": "max({})"}
+    for rule in report.rules:
+        known = asked(database, "sum(coverage)", rule.rule, spans) or 0
+        assert rule.coverage == pytest.approx(known / open_minutes)
+        earlier = asked(database, "sum(coverage)", rule.rule, spans_before) or 0
+        assert rule.coverage_before == pytest.approx(earlier / open_before)
+        for one in rule.measures:
+            value = f"json_extract(measures, '$.{one.measure.name}')"
+            mean = f"sum({value} * coverage) / sum(coverage)"
+            how = ways.get(one.measure.over_time, mean).format(value)
+            assert one.total.value == asked_about(asked(database, how, rule.rule, spans))
+            assert one.total.before == asked_about(asked(database, how, rule.rule, spans_before))
+            by_day = [asked(database, how, rule.rule, [span]) for span in spans]
+            assert list(one.by_day) == [asked_about(value) for value in by_day]
+            if one.measure.over_time == "sum":
+                whole = (at(f"{now[0]}T00:00"), at(f"{now[-1] + timedelta(days=1)}T00:00"))
+                everything = asked(database, how, rule.rule, [whole]) or 0
+                assert everything == (one.total.value or 0) + (one.outside or 0)
+        first = rule.measures[0].measure
+        value = f"json_extract(measures, '$.{first.name}')"
+        how = ways.get(first.over_time, f"sum({value} * coverage) / sum(coverage)").format(value)
+        for day, span, row in zip(now, spans, rule.heat, strict=True):
+            for hour, cell in zip(report.hour_names, row, strict=True):
+                begins = at(f"{day}T{hour}:00")
+                inside = span is not None and span[0] <= begins < span[1]
+                assert cell.is_open == inside
+                if inside:
+                    found = asked(database, how, rule.rule, [(begins, begins + 3600)])
+                    assert cell.value == asked_about(found)
+
+
+def asked_about(value: float | None) -> object:
+    """A float of SQL, to be compared."""
+    return None if value is None else pytest.approx(value)
+
+
+def test_stays_are_those_of_the_events(
+    shop: Deployment, store: SqlStore, database: sqlite3.Connection
+) -> None:
+    """Median and ninth tenth of the visits that ended while open and were seen to end."""
+    report = figures(shop, store.history, chosen(shop, "week", "2026-W47"), LATER)
+    spans = [span for day in days("2026-11-16", 7) if (span := opened(day))]
+    rows = database.execute(
+        "SELECT at, json_extract(body, '$.data.seconds'), json_extract(body, '$.data.reason') "
+        "FROM moonwatch_events WHERE rule = 'visits' AND phase = 'end'"
+    ).fetchall()
+    inside = [row for row in rows if any(since <= row[0] < until for since, until in spans)]
+    seconds = sorted(row[1] for row in inside if row[2] == "over")
+    stays = next(rule.stays for rule in report.rules if rule.stays is not None)
+    assert stays.visits == len(seconds) > 100
+    assert stays.cut_short == len(inside) - len(seconds)
+    middle = len(seconds) // 2
+    even = (seconds[middle - 1] + seconds[middle]) / 2
+    assert stays.median_s == (seconds[middle] if len(seconds) % 2 else even)
+    assert stays.longest_s == seconds[-1]
+
+
+def test_missing_time_is_named(shop: Deployment, store: SqlStore) -> None:
+    """The hours without power are one gap; a closed Sunday and the night are none."""
+    report = figures(shop, store.history, chosen(shop, "week", "2026-W47"), LATER)
+    outage = (at("2026-11-17T12:00"), at("2026-11-17T15:00"))
+    assert all(rule.gaps == (outage,) for rule in report.rules)
+    assert report.cameras[0].states == {"offline": 1, "online": 1}
+
+
+def test_a_gap_on_either_side_forbids_a_comparison(shop: Deployment, store: SqlStore) -> None:
+    """Below 90 % of either period there is a sentence in place of a change."""
+    history = store.history
+    gap = laid_out(figures(shop, history, chosen(shop, "day", "2026-11-17"), LATER))
+    assert gap.headlines[0].note == "incomplete: 71.4 % of open time is known"
+    # Thursday the 12th against the 5th, of which nothing is known.
+    none = figures(shop, history, chosen(shop, "day", "2026-11-12"), LATER)
+    assert laid_out(none).headlines[0].note == "no figures of the Thursday before"
+    # The Tuesday after the outage.
+    partly = figures(shop, history, chosen(shop, "day", "2026-11-24"), at("2026-11-24T20:00"))
+    total = over_doors(partly.doors, "entered")
+    assert total is not None
+    assert total.value is None
+    assert total.change is None
+
+
+def test_unknown_is_never_zero(shop: Deployment, store: SqlStore) -> None:
+    """Of a day without any minutes nothing is said to be 0, in no format."""
+    lost = chosen(shop, "day", "2026-11-05")
+    page = laid_out(figures(shop, store.history, lost, LATER))
+    assert page.headlines[0].value == "unknown"
+    said = [row for section in page.sections[:3] for table in section.tables for row in table.rows]
+    assert said
+    assert all(cell != "0" for row in said for cell in row[1:4])
+    rows = list(csv.DictReader(io.StringIO(made(shop, store.history, lost, LATER, "csv").decode())))
+    assert {row["value"] for row in rows} == {""}
+    assert {row["coverage"] for row in rows} == {"0"}
+
+
+def test_a_running_week_is_compared_up_to_the_same_moment(
+    shop: Deployment, store: SqlStore, database: sqlite3.Connection
+) -> None:
+    """On Wednesday at 14:05 the week before counts up to its Wednesday at 14:05."""
+    now = at("2026-11-18T14:05:40")
+    report = figures(shop, store.history, chosen(shop, "week", "this", now), now)
+    assert report.is_to_date
+    before: list[tuple[float, float] | None] = [opened(day) for day in days("2026-11-09", 2)]
+    before.append((at("2026-11-11T09:00"), at("2026-11-11T14:05")))
+    value = "sum(json_extract(measures, '$.entered'))"
+    middle = report.rules[0]
+    assert middle.measures[0].total.before == asked(database, value, "middle", before)
+    assert "up to 2026-11-18 14:05" in laid_out(report).subtitle
+
+
+@pytest.mark.parametrize("form", ["html", "pdf", "csv"])
+def test_made_again_it_is_the_same(shop: Deployment, store: SqlStore, form: str) -> None:
+    """Byte for byte, also months later."""
+    week = chosen(shop, "week", "2026-W47")
+    first = made(shop, store.history, week, LATER, form)  # type: ignore[arg-type]
+    later = made(shop, store.history, week, LATER + 90 * 86400, form)  # type: ignore[arg-type]
+    assert first == later
+    assert len(first) > 1000
+
+
+class _Reader(HTMLParser):
+    """Collects what a page would load or run, and checks that its tags are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "line"):
+            self.open.append(tag)
+        if tag in ("script", "link", "img", "iframe", "object"):
+            self.loads.append(tag)
+        self.loads += [name for name, _ in attrs if name in ("src", "href") or name[:2] == "on"]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "line":
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_is_whole_and_runs_nothing(shop: Deployment, store: SqlStore) -> None:
+    """No script, nothing to load, every tag closed, and names are text whatever is in them."""
+    page = made(shop, store.history, chosen(shop, "week", "2026-W47"), LATER, "html").decode()
+    reader = _Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.loads == []
+    assert "url(" not in page
+    assert "Shop 12 <North> & Sons" in reader.words
+
+
+def test_the_pdf_says_the_same(shop: Deployment, store: SqlStore, tmp_path: Path) -> None:
+    """The data handed to the template are those of the page; the result is a tagged PDF."""
+    week = chosen(shop, "week", "2026-W47")
+    content = made(shop, store.history, week, LATER, "pdf")
+    assert content.startswith(b"%PDF-")
+    assert b"/StructTreeRoot" in content
+    page = laid_out(figures(shop, store.history, week, LATER))
+    assert json.loads(json.dumps(asdict(page)))["headlines"][0]["label"] == "Came in"
+
+
+def test_a_closed_day_is_closed_and_not_unknown(shop: Deployment, store: SqlStore) -> None:
+    """A Sunday says that the site was not open."""
+    sunday: SiteReport = figures(shop, store.history, chosen(shop, "day", "2026-11-22"), LATER)
+    assert sunday.open_minutes == 0
+    assert sunday.coverage is None
+    assert "The site was not open in this period." in laid_out(sunday).remarks
+
+
+def test_a_shop_that_never_closes_has_calendar_days(url: str, store: SqlStore) -> None:
+    """Without hours all of the day counts."""
+    shop = weeks.deployment(url)
+    always = shop.model_copy(update={"site": shop.site.model_copy(update={"hours": {}})})
+    day = period("day", "2026-11-18", LATER, opening_hours({}, weeks.ZONE))
+    report = figures(always, store.history, day, LATER)
+    assert report.open_minutes == 1440
+    assert len(report.hour_names) == 24
+    assert all(one.outside is None for rule in report.rules for one in rule.measures)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "sentence"),
+    [
+        ("day", "2026-02-30", "'2026-02-30' is not a day; write 2026-11-26, today or yesterday"),
+        ("week", "2026-W54", "'2026-W54' is not a week; write 2026-W47, this or last"),
+        ("week", "47", "'47' is not a week"),
+        ("month", "2026-13", "'2026-13' is not a month; write 2026-11, this or last"),
+    ],
+)
+def test_what_is_no_period(kind: PeriodKind, text: str, sentence: str) -> None:
+    """A sentence says how to write one."""
+    with pytest.raises(ValueError, match=sentence):
+        period(kind, text, LATER, opening_hours({}))
