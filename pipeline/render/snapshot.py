@@ -24,7 +24,7 @@ from pipeline.deployment.loader import ReadableParts
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.render.heat import draw_heat
 from pipeline.render.sketch import Sketch, SketchedLine, drawn
-from pipeline.rules.heat_map import HeatGrid, HeatMapConfig, heat_of
+from pipeline.rules.heat_map import HeatGrid, heat_of
 from pipeline.runtime.questions import one_picture
 from pipeline.sampling.masks import Masks
 
@@ -113,7 +113,7 @@ def write_sketch(
 def _heat(deployment: Deployment, camera: str, rule: str) -> HeatGrid:
     """All that the store has of a heat map; raises ConfigError where that is nothing."""
     rules = deployment.cameras[camera].rules
-    maps = [name for name, config in rules.items() if isinstance(config, HeatMapConfig)]
+    maps = [name for name, config in rules.items() if config.has_map]
     if rule not in maps:
         there = f"its heat maps are {', '.join(maps)}" if maps else "it has no heat map"
         said = f"camera {camera!r} has no rule {rule!r} of the type heat_map; {there}"

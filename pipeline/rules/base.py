@@ -91,6 +91,8 @@ class RuleBase(Config):
     """More tables of the summary, for rules that know numbers of theirs that `table` lacks."""
     manual: ClassVar[ManualCount | None] = None
     """What a manual count of it consists of; None where `evaluate` has nothing to compare."""
+    has_map: ClassVar[bool] = False
+    """Whether its minutes hold a heat map, as `heat_of` reads it."""
 
     def references(self) -> References:
         """The lines and zones it uses."""

@@ -72,6 +72,7 @@ class HeatMapConfig(RuleBase):
     accepts: ClassVar[TaskTypes] = (Detect,)
     measures: ClassVar[tuple[Measure, ...]] = (Measure("person_s", "sum", "seconds", _TOTAL),)
     table: ClassVar[SummaryTable | None] = SummaryTable("heat_map", "heat maps", (_TOTAL, _USED))
+    has_map: ClassVar[bool] = True
 
     def references(self) -> References:
         """The zone, if there is one."""
