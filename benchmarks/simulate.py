@@ -137,9 +137,7 @@ def simulated(file: Path) -> dict[str, Any]:
     began, began_work = time.perf_counter(), time.process_time()
     deployment = load(file, [])
     reader = deployment.store.build_reader()
-    simulation = Simulation(
-        deployment, reader, reader.history, SimulationScope(), SystemClock()
-    )
+    simulation = Simulation(deployment, reader, reader.history, SimulationScope(), SystemClock())
     first = None
     hours = 0
     for _ in simulation.hours():
