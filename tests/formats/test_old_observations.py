@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.answers import Boxes, Failed, Number, Points, Text
+from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.jobs import WHOLE, Result, unjudgeable_result
 from pipeline.core.observations import ObservedFrame, unpacked
 
@@ -20,7 +20,7 @@ def _frames() -> list[ObservedFrame]:
     boxes = ((0.1, 0.2, 0.30001, 0.45678), (-0.00321, 0.5, 1.0, 1.23456))
     moved = ((0.10002, 0.2, 0.30001, 0.45678), (0.7, 0.7, 0.8, 0.8))
     first, second, third = (_result(n, 1_790_000_000 + n / 3) for n in (0, 1, 5))
-    answers = {
+    answers: dict[str, Answer] = {
         "people": Boxes("fast", boxes, (0.9, 0.31234)),
         "spots": Points("fast", ((0.5, 0.25),), (1.0,), saturated=True),
         "carts": Number("fast", 10**25, 0.1 + 0.2),
