@@ -21,15 +21,19 @@ from pipeline.core.config import parse_duration
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, SourceError
 from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, let_group_read, make_folder
-from pipeline.core.store import Span
+from pipeline.core.store import EventFilter, Span
 from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.insight.auditing import (
+    GUARD_S,
+    AuditedSpans,
     AuditPlan,
+    AuditSpan,
     drawn,
     judged,
+    kept_media,
     known_time,
     moments_of,
     new_audit,
@@ -132,7 +136,10 @@ def _planned(
     clip_s: float,
     seed: int | None,
     video: str | None,
-) -> tuple[AuditPlan, "_Footage"]:
+) -> tuple[AuditPlan, "_Footage | _EventMedia"]:
+    seed = random.randrange(2**31) if seed is None else seed
+    if video is None and not deployment.cameras[camera].source.is_recording:
+        return _planned_of_events(deployment, camera, rule, samples, span, seed)
     source = _Footage(deployment, camera, video)
     store = deployment.store.build_reader(SystemClock())
     try:
@@ -145,12 +152,54 @@ def _planned(
     if not known:
         said = "nothing is known of this rule then; run the file first, or choose another time"
         raise ConfigError([Problem("--since", said)])
-    seed = random.randrange(2**31) if seed is None else seed
     plan = drawn(spans_of(moments, known, unknown_s, clip_s, seed), samples, seed)
     if not plan.clips:
         said = f"less than a clip of {clip_s:g} s is known of this rule then"
         raise ConfigError([Problem("--since", said)])
     return plan, source
+
+
+def _planned_of_events(
+    deployment: Deployment, camera: str, rule: str, samples: int, span: Span, seed: int
+) -> tuple[AuditPlan, "_EventMedia"]:
+    """Of a live camera there is only what its events kept: nothing is known of what was missed."""
+    store = deployment.store.build_reader(SystemClock())
+    try:
+        moments = moments_of(deployment, store.history, camera, rule, span)
+        found = kept_media(deployment, store.history, EventFilter((camera,), (rule,), span=span))
+    finally:
+        store.close()
+    if not found:
+        said = (
+            f"camera {camera!r} is live, and no event of {rule!r} has kept a picture or clip; name "
+            "recordings of another device with --video, or add `snapshot: true` to the rule"
+        )
+        raise ConfigError([Problem("--video", said)])
+    typer.echo(
+        f"{len(found)} of {len(moments)} events have a picture or clip; without --video nothing "
+        "is shown of the time without events, so recall stays unknown",
+        err=True,
+    )
+    busy = [AuditSpan(at - GUARD_S, at + GUARD_S, 1) for at in found]
+    spans = AuditedSpans(busy, [], unknown_s=0.0, unseen_s=1.0)
+    return drawn(spans, samples, seed), _EventMedia(found)
+
+
+class _EventMedia:
+    """The pictures and clips of events, by when the events were."""
+
+    def __init__(self, found: Mapping[float, Path]) -> None:
+        self._found = {at - GUARD_S: path for at, path in found.items()}
+
+    def write(
+        self, deployment: Deployment, audit: Audit, span: AuditSpan, out: Path
+    ) -> Path | None:
+        """Copy what an event kept; its masks were filled when it was written."""
+        kept = self._found[span.since]
+        out = out.with_suffix(kept.suffix)
+        create_file(out)
+        out.write_bytes(kept.read_bytes())
+        return out
 
 
 class _Footage:
@@ -162,14 +211,8 @@ class _Footage:
             if video is not None:
                 said = f"is for a live camera; {camera!r} is a recording itself"
                 raise ConfigError([Problem("--video", said)])
-        elif video is None:
-            said = (
-                f"camera {camera!r} is live, and what it saw is only in recordings of another "
-                "device; name their file or folder with --video"
-            )
-            raise ConfigError([Problem("--video", said)])
         else:
-            if not Path(video).exists():
+            if video is None or not Path(video).exists():
                 raise ConfigError([Problem("--video", f"{video} does not exist")])
             config = FileConfig(path=video)
         self._source = config.build(SystemClock(), deployment.site_of(camera).timezone)
@@ -177,18 +220,20 @@ class _Footage:
         self.there = [(one.start, one.start + one.length_s) for one in self._files]
 
     def write(
-        self, deployment: Deployment, audit: Audit, since: float, until: float, out: Path
-    ) -> int:
-        """Write a clip; returns how many pictures it has."""
-        pictures = self._source.excerpt(self._files, since, until)
-        return write_clip(pictures, deployment.cameras[audit.camera], audit.rule, out)
+        self, deployment: Deployment, audit: Audit, span: AuditSpan, out: Path
+    ) -> Path | None:
+        """Write a clip; None where there are no pictures."""
+        pictures = self._source.excerpt(self._files, span.since, span.until)
+        out = out.with_suffix(".mp4")
+        written = write_clip(pictures, deployment.cameras[audit.camera], audit.rule, out)
+        return out if written else None
 
 
 def _written(
     deployment: Deployment,
     audit: Audit,
     plan: AuditPlan,
-    source: _Footage,
+    source: _Footage | _EventMedia,
     folder: Path,
     question: str,
 ) -> list[ShownClip]:
@@ -197,8 +242,8 @@ def _written(
         make_folder(folder / "clips")
         console = Console(stderr=True, quiet=not sys.stderr.isatty())
         for clip in track(plan.clips, "writing clips", console=console, transient=True):
-            path = folder / "clips" / f"{clip.name}.mp4"
-            if source.write(deployment, audit, clip.span.since, clip.span.until, path):
+            path = source.write(deployment, audit, clip.span, folder / "clips" / clip.name)
+            if path is not None:
                 shown.append(ShownClip(clip.name, path))
             else:
                 typer.echo(f"{clip.name} has no pictures; it is left out", err=True)

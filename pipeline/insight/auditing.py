@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from pipeline.core.audits import Audit
@@ -28,6 +29,8 @@ _LEAST_SILENCE_S = 4.0
 # Minutes of which this share is covered count as known.
 _KNOWN_SHARE = 0.9
 _PAGE = 1000
+# What a page can show of an event; the last is the best.
+_SHOWN = (".jpg", ".mp4")
 
 Interval = tuple[float, float]
 
@@ -54,6 +57,8 @@ class AuditedSpans:
     silent: Sequence[AuditSpan]
     unknown_s: float
     """Time in minutes of which too little is known, which are left out."""
+    unseen_s: float = 0.0
+    """Silent time of which nothing can be shown."""
 
     @property
     def counted(self) -> int:
@@ -62,8 +67,8 @@ class AuditedSpans:
 
     @property
     def silent_s(self) -> float:
-        """The length of all silent spans."""
-        return sum(span.length_s for span in self.silent)
+        """The length of all silent spans, also of what cannot be shown."""
+        return self.unseen_s + sum(span.length_s for span in self.silent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,25 @@ def moments_of(
         moments += [one.event.at for one in page if one.event.type == config.type]
         if len(page) < _PAGE:
             return sorted(moments)
+        beyond = page[-1].position
+
+
+def kept_media(
+    deployment: Deployment, history: History, chosen: EventFilter
+) -> Mapping[float, Path]:
+    """The clip, else the picture, of each event that has one, by when the event was."""
+    found: dict[float, Path] = {}
+    beyond: int | None = None
+    begins = replace(chosen, phases=("start", "single"))
+    while True:
+        page = history.events(begins, Page(_PAGE, beyond, newest_first=False))
+        for one in page:
+            paths = [deployment.store.media_folder / reference for reference in one.event.media]
+            there = [path for path in paths if path.suffix in _SHOWN and path.is_file()]
+            if there:
+                found[one.event.at] = max(there, key=lambda path: _SHOWN.index(path.suffix))
+        if len(page) < _PAGE:
+            return found
         beyond = page[-1].position
 
 

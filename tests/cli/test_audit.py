@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.core.audits import Audit
 from pipeline.core.clock import SystemClock
@@ -83,7 +84,9 @@ def test_an_audit_from_the_clips_to_the_figures(file: Path, tmp_path: Path) -> N
     # Running the file again adds nothing, and quotes what was found.
     code, out, _ = moonwatch("run", file, "--json")
     assert code == 0
-    assert json.loads(out)["audits"] == [found]
+    # Other tests audit other rules in the same store.
+    quoted = [one for one in json.loads(out)["audits"] if one["rule"] == "across"]
+    assert quoted == [found]
 
     some = next(name for name, counted in agreed.items() if counted)
     agreed[some] = 0
@@ -203,3 +206,53 @@ def test_bad_input_is_a_sentence(file: Path, arguments: list[str], said: str) ->
     code, _, errors = moonwatch("audit", file, *arguments)
     assert code == 2, errors
     assert said in errors
+
+
+@pytest.fixture(scope="module")
+def live(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same store, of a camera that is called live: its past is only what was kept."""
+    content: dict[str, Any] = yaml.safe_load(file.read_text())
+    address = {"type": "http", "url": "http://127.0.0.1:9/picture.jpg"}
+    content["cameras"]["plaza"]["source"] = address
+    return written(tmp_path_factory.mktemp("live"), content)
+
+
+def test_of_a_live_camera_pictures_of_events_are_judged(live: Path, tmp_path: Path) -> None:
+    """That gives precision; what was missed is nowhere to be seen."""
+    arguments = ("audit", live, "plaza", "crowd")
+    code, out, errors = moonwatch(*arguments, "--out", tmp_path / "audit", "--json")
+    assert code == 0, errors
+    assert "recall stays unknown" in errors
+    drawn = json.loads(out)
+    pictures = list((tmp_path / "audit" / "clips").iterdir())
+    assert drawn["clips"] == len(pictures) > 0
+    assert {picture.suffix for picture in pictures} == {".jpg"}
+    saved = tmp_path / "verdicts.json"
+    verdicts = dict.fromkeys(truth(kept(live, drawn["audit"])), 1)
+    saved.write_text(json.dumps({"audit": drawn["audit"], "verdicts": verdicts}))
+    code, out, errors = moonwatch(*arguments, "--verdicts", saved, "--json")
+    assert code == 0, errors
+    found = json.loads(out)
+    assert found["precision"]["value"] == 1.0
+    assert found["recall"] is None
+    assert found["accuracy"] is None
+
+
+def test_a_live_camera_is_judged_by_recordings_of_another_device(
+    file: Path, live: Path, tmp_path: Path
+) -> None:
+    """Whose times are in their names; without any, and without pictures, the way out is said."""
+    videos = tmp_path / "nvr"
+    videos.mkdir()
+    cut(videos / "nvr_2026-06-01_13-00-00.mp4", 16.0)
+    code, out, errors = moonwatch(
+        "audit", live, "plaza", "across", "--clip", "8s", "--seed", "5",
+        "--video", videos, "--out", tmp_path / "audit", "--json",
+    )  # fmt: skip
+    assert code == 0, errors
+    here = kept(live, json.loads(out)["audit"])
+    there = kept(file, draw(file, tmp_path / "other", "--seed", "5")["audit"])
+    assert sum(truth(here).values()) == sum(truth(there).values()) > 0
+    code, _, errors = moonwatch("audit", live, "plaza", "across", "--out", tmp_path / "none")
+    assert code == 2
+    assert "name recordings of another device with --video" in errors
