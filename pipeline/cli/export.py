@@ -17,7 +17,7 @@ from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import create_file, make_folder
 from pipeline.deployment.loader import load
 from pipeline.deployment.problems.suggestions import hint
-from pipeline.reports.export import counts, events, visits
+from pipeline.reports.export import counts, events, observations, visits
 from pipeline.reports.steps import STEPS
 from pipeline.reports.writing import WRITERS
 from pipeline.telemetry.logs import set_up
@@ -29,6 +29,7 @@ class What(StrEnum):
     COUNTS = "counts"
     EVENTS = "events"
     VISITS = "visits"
+    OBSERVATIONS = "observations"
 
 
 class ExportAs(StrEnum):
@@ -83,6 +84,8 @@ def export(
                 chosen = events(deployment, store.history, span, cameras)
             case What.VISITS:
                 chosen = visits(deployment, store.history, span, cameras)
+            case What.OBSERVATIONS:
+                chosen = observations(deployment, store, span, cameras)
         with written_to(out) as target:
             rows = WRITERS[form.value](chosen, target)
     finally:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
 from pipeline.core.events import Event, JsonValue, timestamp
 from pipeline.core.local_time import local_time
 from pipeline.core.measures import BUCKET_S
+from pipeline.core.observations import ObservationHistory, ObservedFrame, frames_of
 from pipeline.core.store import EventFilter, History, Page, Span, StoredEvent
 from pipeline.deployment.model import Deployment
 from pipeline.reports.steps import measured, minutes_of, steps
@@ -94,6 +96,24 @@ VISITS = (
     ExportColumn("complete", "text", "yes, or no where its end was not seen: it lasted longer."),
     ExportColumn("reason", "text", "Why it ended, such as `over` or `stream ended`."),
 )
+OBSERVATIONS = (
+    ExportColumn("at", "text", "When the picture was taken, in UTC."),
+    ExportColumn("at_local", "text", "The same in the site's time, with its offset."),
+    _SITE,
+    _CAMERA,
+    ExportColumn("engine", "text", "Name of the engine that was asked."),
+    ExportColumn("run", "text", "The camera's run; with `seq` it identifies the picture."),
+    ExportColumn("seq", "whole", "Number of the picture in its run."),
+    ExportColumn("task", "text", "Name of the task."),
+    ExportColumn("kind", "text", "box, point, number, text, failed, or none: nothing was found."),
+    ExportColumn("track", "whole", "Number of the track, where the box belongs to one."),
+    ExportColumn("score", "number", "How sure the engine was, 0 to 1."),
+    ExportColumn("x_min", "number", "Left edge of a box, or x of a point, in 0 to 1."),
+    ExportColumn("y_min", "number", "Top edge of a box, or y of a point, in 0 to 1."),
+    ExportColumn("x_max", "number", "Right edge of a box."),
+    ExportColumn("y_max", "number", "Bottom edge of a box."),
+    ExportColumn("answer", "text", "A number or an answer in words, or why there is none."),
+)
 VISIT_UNIT = "visits"
 """Rules with a measure of this unit have events about each visit."""
 _SEEN_TO_END = "over"
@@ -146,6 +166,27 @@ def visits(
             _visit_row(deployment, stored.event)
             for stored in ended
             if (stored.event.camera, stored.event.rule) in rules
+        ),
+    )
+
+
+def observations(
+    deployment: Deployment,
+    history: ObservationHistory,
+    span: Span,
+    cameras: Collection[str] = (),
+) -> Export:
+    """A row for everything that was seen in each judged picture, by camera and time."""
+    chosen = [name for name in deployment.cameras if not cameras or name in cameras]
+    return Export(
+        OBSERVATIONS,
+        (
+            row
+            for camera in chosen
+            for block in history.observations(camera, None, span)
+            for seen in frames_of(block)
+            if _is_within(seen.result.captured_at, span)
+            for row in _observed_rows(deployment, seen)
         ),
     )
 
@@ -246,6 +287,48 @@ def _visit_row(deployment: Deployment, event: Event) -> Row:
         "yes" if is_complete(event) else "no",
         None if reason is None else str(reason),
     )
+
+
+def _is_within(at: float, span: Span) -> bool:
+    return (span.since is None or at >= span.since) and (span.until is None or at < span.until)
+
+
+def _observed_rows(deployment: Deployment, seen: ObservedFrame) -> Iterator[Row]:
+    result = seen.result
+    site = deployment.site_of(result.camera)
+    about = (
+        timestamp(result.captured_at),
+        local_time(result.captured_at, site.timezone),
+        site.name,
+        result.camera,
+        result.engine,
+        result.run,
+        result.seq,
+    )
+    for task, answer in sorted(result.answers.items()):
+        tracks = seen.tracks.get(task, ())
+        for cells in _answer_cells(answer, tracks):
+            yield (*about, task, *cells)
+
+
+def _answer_cells(answer: Answer, tracks: Sequence[int | None]) -> Iterator[Row]:
+    nowhere = (None, None, None, None)
+    match answer:
+        case Boxes(boxes_xyxy=boxes, scores=scores) if boxes:
+            for i, (box, score) in enumerate(zip(boxes, scores, strict=True)):
+                track = tracks[i] if i < len(tracks) else None
+                yield ("box", track, rounded(score), *map(rounded, box), None)
+        case Points(points_xy=points, scores=scores) if points:
+            for (x, y), score in zip(points, scores, strict=True):
+                yield ("point", None, rounded(score), rounded(x), rounded(y), None, None, None)
+        case Number(value=value, score=score):
+            yield ("number", None, rounded(score), *nowhere, str(value))
+        case Text(text=text, yes_probability=probability):
+            yield ("text", None, rounded(probability), *nowhere, text)
+        case Failed(reason=reason):
+            yield ("failed", None, None, *nowhere, reason)
+        case _:
+            yield ("none", None, None, *nowhere, None)
 
 
 def _moment(text: str) -> float:

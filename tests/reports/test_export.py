@@ -11,11 +11,24 @@ import pyarrow.parquet as parquet
 import pytest
 
 from connectors.stores.sql import SqlStore
+from pipeline.core.answers import Answer, Boxes, Failed
 from pipeline.core.events import Event
+from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
+from pipeline.core.observations import ObservationTail, ObservedFrame, tail
 from pipeline.core.opening_hours import opening_hours
 from pipeline.core.store import EVER, Commit, Span
-from pipeline.reports.export import COUNTS, EVENTS, VISITS, Export, counts, events, visits
+from pipeline.reports.export import (
+    COUNTS,
+    EVENTS,
+    OBSERVATIONS,
+    VISITS,
+    Export,
+    counts,
+    events,
+    observations,
+    visits,
+)
 from pipeline.reports.making import FIGURES
 from pipeline.reports.steps import STEPS, steps
 from pipeline.reports.writing import write_csv, write_jsonl, write_parquet
@@ -103,6 +116,36 @@ def test_a_visit_is_a_row_once_it_has_ended(url: str, store: SqlStore) -> None:
     assert all((row["complete"] == "yes") == (row["reason"] == "over") for row in rows)
 
 
+def test_what_was_seen_is_a_row_for_each_box(tmp_path: Path) -> None:
+    """With its track; a picture without any box, and one without an answer, are rows too."""
+    store = SqlStore(f"sqlite:///{tmp_path / 'seen.db'}")
+    answers: list[Answer] = [
+        Boxes("coco", ((0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 0.6, 0.9)), (0.9, 0.8)),
+        Boxes("coco", (), ()),
+        Failed("coco", "timeout"),
+    ]
+    frames = [
+        ObservedFrame(
+            Result("plaza", "r", "coco", n, n, 60.0 + n, (640, 480), True, {"people": answer}),
+            {"people": (7, None)} if n == 0 else {},
+        )
+        for n, answer in enumerate(answers)
+    ]
+    content = tail(frames)
+    kept = ObservationTail("plaza", "coco", "r", 60, len(frames), content, ends=True)
+    store.commit(Commit(observations=[kept]))
+    rows = as_rows(observations(weeks.deployment("sqlite:///none.db"), store, EVER))
+    assert [(r["kind"], r["track"], r["score"], r["x_min"], r["answer"]) for r in rows] == [
+        ("box", "7", "0.9", "0.1", ""),
+        ("box", "", "0.8", "0.5", ""),
+        ("none", "", "", "", ""),
+        ("failed", "", "", "", "timeout"),
+    ]
+    late = Span(61.0, 62.0)
+    assert len(as_rows(observations(weeks.deployment("sqlite:///none.db"), store, late))) == 1
+    store.close()
+
+
 def test_a_text_is_never_a_formula(tmp_path: Path) -> None:
     """What a spreadsheet would run begins with an apostrophe; numbers are left alone."""
     url = f"sqlite:///{tmp_path / 'one.db'}"
@@ -154,7 +197,7 @@ def test_days_are_those_of_the_business() -> None:
     assert [one.since for one in india] == [-1800.0, 1800.0]
 
 
-@pytest.mark.parametrize("columns", [COUNTS, EVENTS, VISITS, FIGURES])
+@pytest.mark.parametrize("columns", [COUNTS, EVENTS, OBSERVATIONS, VISITS, FIGURES])
 def test_the_page_explains_every_column(columns: tuple[object, ...]) -> None:
     """docs/export.md has a row for each, with its meaning."""
     text = Path("docs/export.md").read_text(encoding="utf-8")
