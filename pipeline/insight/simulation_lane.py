@@ -174,7 +174,7 @@ class LaneSimulation:
                     begin = run_up = 0
                 else:
                     newest = parts[end].since if end < len(parts) else until
-                    while begin > 0 and newest - parts[begin].since < size_s:
+                    while begin > 0 and since < parts[begin].since > newest - size_s:
                         begin -= 1
                     run_up = begin
                     while run_up > 0 and parts[begin].since - parts[run_up].since < RUN_UP_S:

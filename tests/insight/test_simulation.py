@@ -60,7 +60,12 @@ def looks(first: int, until: int, *, live: bool = True, run: str = "live-1") -> 
 
 
 def simulated(
-    site: Site, scene: dict[str, Any], *, against: dict[str, Any] | None = None, **scope: Any
+    site: Site,
+    scene: dict[str, Any],
+    *,
+    against: dict[str, Any] | None = None,
+    every_rule: bool = False,
+    **scope: Any,
 ) -> list[SimulatedHour]:
     """The hours of a simulation with a reader of the site's store."""
     reader = site.config.build_reader()
@@ -73,6 +78,7 @@ def simulated(
             SimulationScope(**scope),
             ManualClock(START),
             against=other,
+            every_rule=every_rule,
         )
         return list(simulation.hours())
     finally:
@@ -227,6 +233,18 @@ def test_a_moved_line_is_compared_with_what_is_stored(sites: Callable[..., Site]
     assert moved.only_here
     assert moved.only_there
     assert by_id(moved.there.events) == by_id(site.of("entrance"))
+
+
+def test_rules_that_are_as_they_were_need_not_be_judged(sites: Callable[..., Site]) -> None:
+    """Judged again beside one that differs, they conclude what is taken from the store."""
+    site = sites()
+    site.feed(looks(0, 400))
+    for scene in (shop(**MOVED), shop(cameras__door__rules__crowd__more_than=1)):
+        judged = simulated(site, scene, every_rule=True)
+        for rule in RULES:
+            taken = of(simulated(site, scene), rule)
+            assert by_id(taken.events) == by_id(of(judged, rule).events), rule
+            assert taken.minutes == of(judged, rule).minutes, rule
 
 
 def test_two_files_are_compared(sites: Callable[..., Site]) -> None:
