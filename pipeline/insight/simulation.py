@@ -434,9 +434,13 @@ class _Side:
                 one.minute: one for one in stored.minutes if _is_within(one.minute, taken)
             }
             events += [event for event in stored.events if _is_within(event.at, taken)]
+        once: dict[str, Event] = {}
+        for event in events:
+            # A clock that was set back shows one moment twice; a store keeps the first.
+            once.setdefault(event.record_id, event)
         figures = RuleFigures(
             tuple(by_minute[m] for m in sorted(by_minute) if _is_within(m, span)),
-            tuple(event for event in events if _is_within(event.at, span)),
+            tuple(event for event in once.values() if _is_within(event.at, span)),
         )
         return figures, "", judged.resumed.get(name, False)
 

@@ -116,7 +116,13 @@ class _Part:
             return float("inf")
         if self.start is None or self.end.at > self.start.at:
             return self.end.at
-        # The clock was set back; there is a waypoint in every hour.
+        return self.within  # the clock was set back
+
+    @property
+    def within(self) -> float:
+        """When the hour ends that it begins in: there is a waypoint in every hour."""
+        if self.start is None:
+            return self.since
         return (self.start.at // 3600.0 + 1.0) * 3600.0
 
 
@@ -347,7 +353,7 @@ class LaneSimulation:
     ) -> tuple[list[ObservedFrame], bool]:
         """What was seen in a part, in the order of judging, and whether its minute began before."""
         start, end = part.start, part.end
-        span = Span(part.since, min(until, part.until + 1e-3))
+        span = Span(part.since, min(until, max(part.until + 1e-3, part.within)))
         by_run: dict[str, list[ObservedFrame]] = {}
         earlier = False
         for block in self._history.observations(self._camera, self._engine, span):

@@ -4,7 +4,9 @@ Everything here runs through real processors and a real store.
 """
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -398,3 +400,43 @@ def test_it_can_be_stopped_and_has_a_budget(sites: Callable[..., Site]) -> None:
     assert list(hours) == []
     assert simulation.cut_short == "it took longer than 5 s"
     reader.close()
+
+
+def test_a_damaged_minute_is_said_and_is_a_gap(sites: Callable[..., Site]) -> None:
+    """All other minutes are known, and the hours before are as they are stored."""
+    site = sites()
+    site.feed(looks(0, 500))
+    file = site.config.file
+    assert file is not None
+    with closing(sqlite3.connect(file)) as database, database:
+        wanted = "SELECT max(minute) FROM moonwatch_observations WHERE tail = 0 AND engine = 'fast'"
+        ((minute,),) = database.execute(wanted).fetchall()
+        damage = "UPDATE moonwatch_observations SET content = x'0199' WHERE minute = ?"
+        database.execute(damage, (minute,))
+    newest, before = simulated(site, SHOP)
+    assert [note for note in newest.notes if str(minute) in note and "cannot be read" in note]
+    assert before.notes == ()
+    (crowd,) = [rule for rule in newest.rules if rule.rule == "crowd"]
+    assert crowd.here is not None
+    assert crowd.there is not None
+    assert crowd.here.known_s < crowd.there.known_s - 50.0
+    for one in before.rules:
+        assert (one.only_here, one.only_there) == ((), ())
+
+
+@pytest.mark.parametrize("by_s", [30.0, 110.0])
+def test_a_clock_that_was_set_back_is_judged_in_the_order_it_was(
+    sites: Callable[..., Site], by_s: float
+) -> None:
+    """Also back into the hour before: what was stored then is what is given."""
+    site = sites()
+    some = looks(0, 420)
+    site.feed(
+        [
+            replace(one, captured_at=one.captured_at - by_s * (number > 480))
+            for number, one in enumerate(some)
+        ]
+    )
+    hours = simulated(site, SHOP)
+    assert len({hour.since for hour in hours}) == len(hours) == 2
+    assert_equal(hours, site)
