@@ -19,14 +19,12 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, event_to_json, timestamp
 from pipeline.core.local_time import local_time
-from pipeline.core.measures import BUCKET_S, Bucket, Health
+from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.observations import ObservationHistory, ObservedSpan
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.store import (
     EVER,
     FIRST_PAGE,
-    Cursor,
-    EventCount,
     EventFilter,
     History,
     Page,
@@ -588,39 +586,3 @@ class _OfFigures:
             if not chosen.phases or event.phase in chosen.phases
         ]
         return found[::-1] if page.newest_first else found
-
-    def event(self, record_id: str) -> StoredEvent | None:
-        """One event."""
-        found = self.events(EventFilter())
-        return next((one for one in found if one.event.record_id == record_id), None)
-
-    def counts(self, chosen: EventFilter) -> Sequence[EventCount]:
-        """How many there are by kind."""
-        kinds: dict[tuple[str, str, str, str], list[float]] = {}
-        for stored in self.events(chosen):
-            event = stored.event
-            key = (event.camera, event.rule, event.type, event.phase)
-            kinds.setdefault(key, []).append(event.at)
-        return [EventCount(*key, len(at), min(at), max(at)) for key, at in sorted(kinds.items())]
-
-    def buckets(
-        self, camera: str | None = None, rule: str | None = None, span: Span = EVER
-    ) -> Sequence[Bucket]:
-        """All minutes: they are of one camera and rule."""
-        return [minute for minute in self._figures.minutes if _is_within(minute.minute, span)]
-
-    def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
-        """Nothing of it."""
-        return ()
-
-    def latest_health(self) -> Sequence[Health]:
-        """Nothing of it."""
-        return ()
-
-    def cursors(self) -> Sequence[Cursor]:
-        """None."""
-        return ()
-
-    def refused(self) -> Mapping[str, int]:
-        """None."""
-        return {}

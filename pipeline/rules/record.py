@@ -2,19 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.core.events import Event
 from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import EventFilter, History, Page
+from pipeline.core.store import EventFilter, History, Page, StoredEvent
 
 _ALL = 1_000_000
+
+
+class EventReader(Protocol):
+    """Where a rule finds its events: a store, or what was simulated."""
+
+    def events(self, chosen: EventFilter, page: Page = ...) -> Sequence[StoredEvent]:
+        """Events in order of arrival, or in reverse."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
     """What the store has of one rule."""
 
-    history: History
+    history: EventReader
     camera: str
     rule: str
     minutes: Sequence[Bucket]
