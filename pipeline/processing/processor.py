@@ -31,6 +31,7 @@ from pipeline.processing.judge import Watcher
 from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
 from pipeline.processing.ordering import Sorted
 from pipeline.processing.plan import CameraPlan
+from pipeline.processing.questions import asked_about
 from pipeline.processing.remembering import JustJudged, Remembering
 from pipeline.processing.snapshots import Snapshots
 from pipeline.processing.verifying import Settlement, Verifying
@@ -164,6 +165,8 @@ class Processor:
                 self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
         for name in self._verifying.cameras - self._cameras.keys():
             self._verifying.abandon(name)
+        if self._is_void:
+            raise StoreError("stopped while the store was not responding")
         pending, self._pending = self._pending, _Pending()
         settlement = self._verifying.settle(self._plans())
         commit = replace(self._commit_of(pending, settlement), lease=self._context.lease())
@@ -353,7 +356,8 @@ class Processor:
 
     def _accept(self, arrived: Delivered) -> None:
         result = arrived.result
-        if self._verifying.answered(result):
+        if self._verifying.answered(result) or asked_about(result) is not None:
+            # The answer to another kind of question, as a later release asks, is nobody's here.
             self._pending.done.append(arrived)
             return
         camera = self._cameras.get(result.camera)

@@ -73,6 +73,8 @@ class _Place:
     at: float = 0.0
     run: str | None = None
     minute: int | None = None
+    anew: bool = False
+    """Whether its run begins with results of which not even the minute is known."""
 
 
 class Remembering:
@@ -120,9 +122,10 @@ class Remembering:
         elif judge.last_at is not None:
             minute = minute_of(judge.last_at)
         else:
+            place.anew = place.anew or result.ordinal == 0
             return  # it changes nothing, and its number is missing
         begins = (place.run, place.minute) != (result.run, minute)
-        anew = result.ordinal == 0
+        anew, place.anew = place.anew or result.ordinal == 0, False
         stretch = seen.latest.get(key)
         if stretch is None or begins or anew:
             stretch = _Stretch(result.camera, result.engine, result.run, minute, begins, anew)

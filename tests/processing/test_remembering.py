@@ -218,6 +218,21 @@ def test_a_recording_that_is_judged_again_is_kept_once(tmp_path: Path) -> None:
     site.store.close()
 
 
+def test_a_recording_whose_beginning_cannot_be_read_is_kept_once(tmp_path: Path) -> None:
+    """Nobody knows the minute of its first results; what was kept before goes all the same."""
+    recording = {"type": "file", "path": "door.mp4"}
+    site = Site(tmp_path, shop(cameras__door__source=recording))
+    fast = [one for one in results(0, 60, live=False) if one.engine == "fast"]
+    end = replace(fast[-1], ordinal=60, seq=60, answers={}, last=True)
+    site.feed([*fast, end])
+    edited = shop(cameras__door__source=recording, cameras__door__rules__crowd__more_than=1)
+    site.restart(edited)
+    unread = [unjudgeable_result("door", fast[0].run, "fast", n, live=False) for n in range(2)]
+    site.feed([*unread, *fast[2:], end])
+    assert numbers(site) == [*range(2, 61)]
+    site.store.close()
+
+
 def test_what_was_not_stored_is_judged_and_kept_again(site: Site) -> None:
     """A commit that failed is void: its frames are kept by the one that succeeds, once."""
 

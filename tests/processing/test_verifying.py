@@ -313,6 +313,23 @@ def test_a_camera_with_many_questions_keeps_no_other_waiting(
     ]
 
 
+def test_an_answer_that_nobody_here_asked_for_is_no_frame(
+    tmp_path: Path, desks: list[Desk]
+) -> None:
+    """As after going back to this release from a later one, which asks about other things too."""
+    desks.append(desk := Desk(tmp_path, a_plan(event("a", "single", 2, rule="other"))))
+    desk.see(0, 1)
+    stray = replace(seen(0, live=False), run="question/track/people/7")
+    assert desk.queues.results.publish([stray], 0.0)
+    desk.step()
+    desk.clock.advance(3600.0)
+    desk.step()
+    desk.see(2)
+    assert desk.processor.judged["fence", "fast"] == ("run", 2, False)
+    assert desk.told() == [("a", None)]
+    assert [b.values["n"] for b in desk.store.history.buckets()] == [3]
+
+
 def test_what_waits_is_asked_again_after_a_restart(tmp_path: Path, desks: list[Desk]) -> None:
     """The picture is in the store: neither the event nor the question is lost or doubled."""
     plan = a_plan(event("a", "start", 0), event("a", "end", 1))
