@@ -7,7 +7,16 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
-from pipeline.core.clips import FAILED, WANTED, Clip, ClipAnswer, ClipFile, ClipState, ClipWish
+from pipeline.core.clips import (
+    FAILED,
+    PARTIAL,
+    WANTED,
+    Clip,
+    ClipAnswer,
+    ClipFile,
+    ClipState,
+    ClipWish,
+)
 from pipeline.core.clock import Clock
 
 _AT_ONCE = 500
@@ -99,10 +108,20 @@ class SqlClips:
                 "height": file.height,
                 "pictures": file.pictures,
             }
-        # An answer to a wish that has grown since is none.
-        mine = (table.c.reference == answer.reference) & (table.c.state == WANTED)
+        # An answer to a wish that has grown since is none. A file that comes after it was given up
+        # is noted all the same: nobody would ever delete one that is not.
+        is_open = table.c.state == WANTED
+        if file is not None:
+            is_open |= (table.c.state == FAILED) & table.c.digest.is_(None)
+        mine = (table.c.reference == answer.reference) & is_open
         mine &= (table.c.wanted_until <= answer.until) | (answer.state == FAILED)
         with self._database.write("note what became of a clip") as connection:
+            if answer.state == FAILED:
+                # Of one that was to become longer, what was there before is still there.
+                kept = mine & table.c.digest.is_not(None)
+                shorter = table.update().where(kept).values(state=PARTIAL, reason=values["reason"])
+                if connection.execute(shorter).rowcount:
+                    return True
             done = connection.execute(table.update().where(mine).values(**values))
             return done.rowcount > 0
 

@@ -87,7 +87,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
-        more = (commit.observations, commit.waypoints, commit.waiting, commit.settled)
+        more = (commit.observations, commit.waypoints, commit.waiting, commit.settled, commit.clips)
         if not any((*parts, *more)):
             return 0
         now = self._clock.now()

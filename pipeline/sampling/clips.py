@@ -92,7 +92,9 @@ class ClipCutter:
     def __init__(
         self, folder: ClipFolder, clock: Clock, recover: Callable[[Path, Path], ClipFile]
     ) -> None:
-        """`recover` finishes a file that a process which has ended has left; raises ClipError."""
+        """`recover` finishes a file that a process which has ended has left, or says what is in one
+        that is finished; raises OSError and ClipError.
+        """
         self._folder = folder
         self._clock = clock
         self._recover = recover
@@ -194,11 +196,14 @@ class ClipCutter:
         try:
             target = self._folder.place(job.wish.reference)
             left = target.with_name(target.name + UNFINISHED)
-            if not left.exists():
+            is_whole = target.exists() and not left.exists()
+            if not (left.exists() or is_whole):
                 return
             if job.camera.source.live:
+                # What is there cannot be cut again: the packets went with the process.
                 file = self._recover(left, target)
-                self._settle(job, file, "the sampler ended while it was written", target)
+                said = "" if is_whole else "the sampler ended while it was written"
+                self._settle(job, file, said, target)
             else:
                 left.unlink(missing_ok=True)  # a recording is cut again
         except (OSError, ClipError, StoreError):
@@ -221,6 +226,9 @@ class ClipCutter:
                 return
         except (OSError, ClipError, StoreError) as error:
             self._fail(job, error)
+            return
+        except Exception as error:  # noqa: BLE001 - what one camera sends ends no other's clips
+            self._fail(job, _unforeseen(error))
             return
         # Further events may belong to it that are decided only now.
         lingers = job.camera.source.live and self._clock.now() < wish.until + self._lag_s
@@ -256,6 +264,8 @@ class ClipCutter:
             self._settle(job, file, job.making.remark or reason, target)
         except (OSError, ClipError, StoreError) as error:
             self._fail(job, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(job, _unforeseen(error))
 
     def _settle(self, job: _Cut, file: ClipFile, reason: str, target: Path) -> None:
         wish = job.wish
@@ -273,7 +283,7 @@ class ClipCutter:
     def _fail(self, job: _Cut, error: Exception) -> None:
         wish = job.wish
         if job.making is not None:
-            with suppress(OSError, ClipError):
+            with suppress(Exception):  # it has failed already, and that is said
                 job.making.abandon()
         if job.unfinished is not None:
             with suppress(OSError):
@@ -315,6 +325,12 @@ class ClipCutter:
             return  # the wish is its new sampler's
         except QueueError:
             return  # the wish is still there, and is answered again
+
+
+def _unforeseen(error: Exception) -> ClipError:
+    """What nobody thought of, with its place in the log."""
+    logger.error("a clip cannot be made of what a camera sends", exc_info=error)
+    return ClipError(f"its stream cannot be made into a clip ({type(error).__name__})")
 
 
 def _shortfall(wish: ClipWish, file: ClipFile, camera: ClippedCamera) -> str:

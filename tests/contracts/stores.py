@@ -563,6 +563,22 @@ class StoreContract(abc.ABC):
         store.clips.forget_clips(["a", "unknown"])
         assert [clip.wish.reference for clip in store.clips.clips()] == ["b"]
 
+    def test_no_file_of_a_clip_is_forgotten(self, store: Store) -> None:
+        """One that comes after its clip was given up is noted; a failure leaves what was there."""
+        wish = a_wish("a", 100.0, 110.0)
+        store.commit(Commit(events=[an_event(1)], clips=[wish]))
+        given_up = ClipAnswer("a", "door", "failed", "no sampler has answered", until=110.0)
+        assert store.clips.settle_clip(given_up)
+        assert not store.clips.settle_clip(given_up)
+        assert store.clips.settle_clip(an_answer("a"))
+        store.commit(Commit(events=[an_event(2)], clips=[replace(wish, until=130.0)]))
+        assert store.clips.settle_clip(replace(given_up, until=130.0))
+        clip = store.clips.clip("a")
+        assert clip is not None
+        assert (clip.state, clip.reason) == ("partial", "no sampler has answered")
+        assert clip.file == an_answer("a").file
+        assert not store.clips.settle_clip(replace(an_answer("a"), until=130.0))
+
 
 def a_wish(reference: str, since: float, until: float) -> ClipWish:
     """A wish for a clip of a camera."""

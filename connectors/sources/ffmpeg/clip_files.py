@@ -416,10 +416,14 @@ def begin_clip(
 
 
 def recover(unfinished: Path, target: Path) -> ClipFile:
-    """Finish a file that a process which has ended has left; raises OSError or ClipError."""
+    """Finish a file that a process which has ended has left, unless it had finished it.
+
+    Raises OSError or ClipError.
+    """
     import av
 
-    finish_file(unfinished, target)
+    if unfinished.exists() or not target.exists():
+        finish_file(unfinished, target)
     try:
         with av.open(str(target), "r") as source:
             video = source.streams.video[0]

@@ -46,8 +46,6 @@ class ClipDesk:
         self._thread: StageThread | None = None
         self._stop = threading.Event()
         self._stepping = threading.Lock()
-        self.trouble: str | None = None
-        """Why the last clip could not be had."""
         self.waiting = 0
         """How many clips are wanted and not there yet."""
 
@@ -62,6 +60,11 @@ class ClipDesk:
         if wanting and self._thread is None and self._exchange is not None:
             self._thread = StageThread("clip desk", self.run, self._stop.set)
             self._thread.start()
+
+    @property
+    def failure(self) -> str | None:
+        """Why its thread has failed."""
+        return self._thread.failure if self._thread is not None else None
 
     def is_settled(self) -> bool:
         """Whether no clip of these cameras is still to come; raises StoreError."""
@@ -117,6 +120,7 @@ class ClipDesk:
                     wish.reference, wish.camera, FAILED, _UNANSWERED, until=wish.until
                 )
                 self._records.settle_clip(given_up)
+                exchange.answer(given_up)  # nobody is to begin with it any more
                 continue
             until, asked_at = self._asked.get(wish.reference, (0.0, float("-inf")))
             if wish.until > until or now - asked_at > _AGAIN_S:

@@ -89,7 +89,7 @@ class ProcessingStage:
 
     def stop(self, within_s: float) -> None:
         """Judge what is left."""
-        if stop_threads([self._thread], within_s) and self.failure is None:
+        if stop_threads([self._thread], within_s) and self._thread.failure is None:
             while self._processor.step(0.0):
                 pass
         self.clips.stop(within_s)
@@ -109,8 +109,8 @@ class ProcessingStage:
 
     @property
     def failure(self) -> str | None:
-        """Why the thread has failed."""
-        return self._thread.failure
+        """Why a thread has failed."""
+        return self._thread.failure or self.clips.failure
 
     @property
     def ended(self) -> frozenset[LaneKey]:
@@ -201,6 +201,7 @@ class ShardedProcessingStage:
         judging, keeping = self._threads
         stopped = stop_threads([judging], within_s)
         stop_threads([keeping], within_s)
+        self.clips.stop(within_s)
         self._pruning.close()
         if stopped:
             self.leases.end()
@@ -226,7 +227,8 @@ class ShardedProcessingStage:
     @property
     def failure(self) -> str | None:
         """Why a thread has failed."""
-        return next((thread.failure for thread in self._threads if thread.failure), None)
+        found = (thread.failure for thread in self._threads if thread.failure)
+        return next(found, self.clips.failure)
 
     @property
     def judged(self) -> Mapping[LaneKey, tuple[str, int, bool] | None]:
