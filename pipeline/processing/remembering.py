@@ -6,8 +6,9 @@ them once the minute is over.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from pipeline.core.answers import Failed
 from pipeline.core.jobs import Result
 from pipeline.core.observations import (
     ObservationTail,
@@ -20,6 +21,7 @@ from pipeline.core.observations import (
 from pipeline.processing.judge import Judge
 
 _WAYPOINT_EVERY_S = 3600.0
+_NO_NUMBERS = "the answer held places or scores that are no numbers"
 
 
 @dataclass(slots=True)
@@ -131,6 +133,15 @@ class Remembering:
             stretch = _Stretch(result.camera, result.engine, result.run, minute, begins, anew)
             seen.stretches.append(stretch)
             seen.latest[key] = stretch
-        stretch.frames.append(judge.observed() or ObservedFrame(snapped(result)))
+        stretch.frames.append(judge.observed() or ObservedFrame(_keepable(result)))
         stretch.ends = result.last
         place.run, place.minute = result.run, minute
+
+
+def _keepable(result: Result) -> Result:
+    """A result that was not judged, as far as it can be kept."""
+    try:
+        return snapped(result)
+    except (ValueError, ArithmeticError):  # a place or score that is no number
+        failed = Failed(result.engine, _NO_NUMBERS)
+        return replace(result, answers=dict.fromkeys(result.answers, failed), looked=None)

@@ -277,6 +277,17 @@ def test_a_result_that_cannot_be_judged_is_kept_and_the_next_is_a_waypoint(
     assert [point.ordinal for point in site.store.waypoints("door", "fast")] == [0, 21]
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), 1e308])
+def test_a_score_that_is_no_number_stops_nothing(site: Site, score: float) -> None:
+    """The frame is kept as one that failed, and judging goes on after it."""
+    fast = [one for one in results(0, 60) if one.engine == "fast"]
+    boxes = Boxes("fast", ((0.1, 0.1, 0.2, 0.2),), (score,))
+    fast[20] = replace(fast[20], answers={"people": boxes})
+    site.feed(fast)
+    assert numbers(site) == [*range(60)]
+    assert isinstance(seen(site)[20].result.answers["people"], Failed)
+
+
 def test_nothing_is_kept_where_it_is_off(tmp_path: Path) -> None:
     """And where it is switched on or off while it runs, it begins or ends with the next result."""
     site = Site(tmp_path, OFF)
