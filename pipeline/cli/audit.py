@@ -17,7 +17,7 @@ from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.audits import Audit, AuditFigure
 from pipeline.core.clock import SystemClock
-from pipeline.core.config import parse_duration
+from pipeline.core.config import format_duration, parse_duration
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, SourceError
 from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, let_group_read, make_folder
@@ -45,6 +45,9 @@ from pipeline.insight.summary import audit_json
 from pipeline.render.audit_clips import ShownClip, page, write_clip
 from pipeline.telemetry.logs import set_up
 
+_BESIDE_THE_QUESTION = frozenset(
+    {"type", "of", "schedule", "min_coverage", "snapshot", "clip", "verify"}
+)
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_COUNTED = 999
 
@@ -266,9 +269,17 @@ def _question(deployment: Deployment, camera: str, rule: str) -> str:
     task = deployment.cameras[camera].tasks[config.of]
     what = getattr(task, "detect", "something")
     places = config.references()
-    if places.lines:
+    if config.type == "line_crossing" and places.lines:
         return f"How many times does a {what} cross the line, in either direction?"
-    return f"How many times does this happen: {rule} ({config.type} of {what})?"
+    terms = []
+    for field in sorted(config.model_fields_set - _BESIDE_THE_QUESTION):
+        value = getattr(config, field)
+        if isinstance(value, timedelta):
+            value = format_duration(value)
+        if isinstance(value, str | int | float):
+            terms.append(f"{(type(config).model_fields[field].alias or field)} {value}")
+    which = ", ".join([f"{config.type} of {what}", *terms]).replace("_", " ")
+    return f"How many times does this begin: {rule} ({which})?"
 
 
 def _typed(clips: list[ShownClip]) -> dict[str, int | None]:

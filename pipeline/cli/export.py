@@ -15,6 +15,7 @@ from pipeline.cli.options import File, Overrides
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import create_file, make_folder
+from pipeline.core.store import EVER
 from pipeline.deployment.loader import load
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.reports.export import counts, events, observations, visits
@@ -73,6 +74,8 @@ def export(
     ]
     if problems:
         raise ConfigError(problems)
+    if form is ExportAs.PARQUET:
+        refuse_terminal(out, "Parquet")
     clock = SystemClock()
     span = span_of(since, until, clock.now(), deployment.site.timezone)
     store = deployment.store.build_reader(clock)
@@ -92,6 +95,15 @@ def export(
         store.close()
     if out is not None:
         typer.echo(f"{out}: {rows} rows of {what}")
+    if not rows:
+        which = "; choose another time or camera" if span != EVER or cameras else ""
+        typer.echo(f"moonwatch: no {what} are stored of it{which}", err=True)
+
+
+def refuse_terminal(out: Path | None, what: str) -> None:
+    """Raise ConfigError where bytes that are no text would be written to a terminal."""
+    if out is None and sys.stdout.isatty():
+        raise ConfigError([Problem("--out", f"{what} is not text; name a file for it")])
 
 
 @contextmanager

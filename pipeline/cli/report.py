@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.export import written_to
+from pipeline.cli.export import refuse_terminal, written_to
 from pipeline.cli.options import File, Overrides
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Problem
@@ -51,7 +51,11 @@ def report(
     set_up("text", "ERROR")
     if site is not None and site not in deployment.sites:
         said = f"there is no site {site!r}{hint(site, deployment.sites)}"
+        if not deployment.sites:
+            said = f"the file has no `sites`, so there is no {site!r}; leave --site out"
         raise ConfigError([Problem("--site", said)])
+    if form is ReportAs.PDF:
+        refuse_terminal(out, "a PDF")
     clock = SystemClock()
     now = clock.now()
     place = deployment.site if site is None else deployment.sites[site]

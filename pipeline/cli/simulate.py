@@ -93,7 +93,8 @@ def simulate(
         typer.echo(json.dumps(end))
     else:
         for name, total in totals:
-            typer.echo(_line(f"all {len(hours)} hours", name, total, against_name))
+            when = f"all {len(hours)} hours" if len(hours) != 1 else "the only hour"
+            typer.echo(_line(when, name, total, against_name))
     if simulation.cut_short is not None:
         raise MoonwatchError(
             f"not all of it was counted: {simulation.cut_short}; the hours above are complete"
@@ -112,6 +113,10 @@ def _lines(hour: SimulatedHour, timezone: str, against: str) -> Iterator[str]:
         yield f"{when} {hour.camera}: the last minute was not over"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
     """`2026-11-26 17:00 door, sill: in 31 (stored 28), out 20; 3 events new; known 0:59:30`."""
     head = f"{when} {camera}, {rule.rule}: "
@@ -119,7 +124,7 @@ def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
         return f"{head}unknown, {rule.unknown}"
     if rule.here is None:
         happened = rule.there.happenings if rule.there is not None else 0
-        return f"{head}not in the file ({against}: {happened} events)"
+        return f"{head}not in the file ({against}: {_counted(happened, 'event')})"
     said = []
     here, there = rule.values_of(camera, rule.here), rule.values_of(camera, rule.there)
     for column in rule.columns:
@@ -128,9 +133,9 @@ def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
             before = column.written(there.get(column.name))
         compared = f" ({against} {before})" if before is not None and before != shown else ""
         said.append(f"{column.heading or column.name} {shown}{compared}")
-    events = f"{rule.here.happenings} events"
+    events = _counted(rule.here.happenings, "event")
     changes = [
-        f"{len(found)} records {what}"
+        f"{_counted(len(found), 'record')} {what}"
         for found, what in ((rule.only_here, "new"), (rule.only_there, "gone"))
         if found and rule.there is not None
     ]

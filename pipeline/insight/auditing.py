@@ -131,6 +131,9 @@ def moments_of(
 ) -> list[float]:
     """When the rule's events were, in order of time; raises ConfigError for rules without such."""
     config = deployment.cameras[camera].rules[rule]
+    if config.has_map:
+        said = "reports no events that a person could count; audit another rule"
+        raise ConfigError([Problem("RULE", f"rule {rule!r} {said}")])
     if config.cooldown.total_seconds() > 0:
         said = (
             "keeps back events by its `cooldown`, so they are not what was counted; audit a rule "

@@ -220,7 +220,7 @@ def _counts(
             for found in measured(minutes, steps(hours, step, since, until)):
                 at = found.step
                 open_s = hours.open_seconds(at.since, at.until)
-                for measure in rule.measures:
+                for measure in rule.recorded():
                     yield (
                         timestamp(at.since),
                         timestamp(at.until),

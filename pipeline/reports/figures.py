@@ -95,6 +95,8 @@ class Stays:
     median_s: float | None
     p90_s: float | None
     longest_s: float | None
+    shortest_s: float
+    """Visits shorter than this are counted, but nobody kept how long they were."""
     cut_short: int
     """Visits whose end was not seen: they lasted longer than is known."""
 
@@ -344,7 +346,7 @@ def _figures_of(
             measure.of(outside) if measure.over_time == "sum" else None,
             tuple(measure.of(day) for day in by_day),
         )
-        for measure in rule.measures
+        for measure in rule.recorded()
     )
     heat = tuple(
         tuple(
@@ -407,8 +409,10 @@ def _stays(
             else:
                 cut += 1
     seconds.sort()
+    longer_than: timedelta = getattr(rule, "longer_than", None) or timedelta()
     return Stays(
         visits=len(seconds),
+        shortest_s=longer_than.total_seconds(),
         median_s=quantile(seconds, 0.5),
         p90_s=quantile(seconds, 0.9),
         longest_s=seconds[-1] if seconds else None,

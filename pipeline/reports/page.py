@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.local_time import local_time
-from pipeline.reports.figures import Compared, RuleNumbers, SiteReport, over_doors
+from pipeline.reports.figures import Compared, MeasuredFigure, RuleNumbers, SiteReport, over_doors
 from pipeline.reports.periods import day_name
 
+SHARE_UNIT = "share of the time"
 UNKNOWN = "unknown"
 
 
@@ -174,8 +175,10 @@ def _headlines(report: SiteReport) -> Iterator[Headline]:
     stays = [rule for rule in report.rules if rule.stays is not None and rule.stays.visits]
     for rule in stays[:1]:
         if rule.stays is not None:
-            note = f"{number(rule.stays.visits)} visits of {_name(rule)}; 9 of 10 stayed less than "
-            note += duration(rule.stays.p90_s)
+            note = f"{number(rule.stays.visits)} visits of {_name(rule)}"
+            if rule.stays.shortest_s:
+                note += f" that lasted {duration(rule.stays.shortest_s)} or longer"
+            note += f"; 9 of 10 stayed less than {duration(rule.stays.p90_s)}"
             yield Headline("Median stay", duration(rule.stays.median_s), note)
     if report.coverage is not None:
         before = report.coverage_before
@@ -223,6 +226,11 @@ def _remarks(report: SiteReport) -> Iterator[str]:
             yield f"{day_name(day)}: {holiday}{', closed' if is_closed else ''}."
     if not report.rules:
         yield "No rule of this site measures anything yet."
+    elif report.coverage == 0:
+        yield (
+            "Nothing is known of this period: no picture of it was judged, or it is older than "
+            "what the store keeps."
+        )
     elif report.coverage is not None and report.coverage < 0.9:
         yield (
             f"Of the open time only {percent(report.coverage)} is known, so totals are lower than "
@@ -248,10 +256,10 @@ def _doors(report: SiteReport) -> Iterator[Section]:
         PageColumn("out"),
         PageColumn("in, before"),
         PageColumn("change"),
-        PageColumn("in, closed hours"),
+        *([PageColumn("in, closed hours")] if report.hours.are_known else []),
         PageColumn("known"),
     ]
-    rows = [_door_row(rule) for rule in report.doors]
+    rows = [_door_row(rule, shows_closed=report.hours.are_known) for rule in report.doors]
     yield Section(
         "Doors",
         "People who came in and went out while the site was open.",
@@ -267,20 +275,19 @@ def added_up(values: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(values) else None
 
 
-def _door_row(rule: RuleNumbers) -> list[str]:
+def _door_row(rule: RuleNumbers, *, shows_closed: bool) -> list[str]:
     entered, left = rule.figure("entered"), rule.figure("left")
     if entered is None or left is None:
         return []
     total = entered.total
     change = "not compared" if total.change is None else _change(total.change)
-    outside = number(entered.outside)
     return [
         _name(rule),
         number(total.value),
         number(left.total.value),
         number(total.before),
         change,
-        outside,
+        *([number(entered.outside)] if shows_closed else []),
         percent(rule.coverage),
     ]
 
@@ -310,8 +317,7 @@ def _others(report: SiteReport) -> Iterator[Section]:
                 if figure is None:
                     row.append("")
                     continue
-                is_mean = figure.measure.over_time == "mean"
-                row.append(number(figure.total.value, 2 if is_mean else 0))
+                row.append(_total(figure))
             if has_stays:
                 stays = rule.stays
                 row += [
@@ -339,6 +345,12 @@ def _others(report: SiteReport) -> Iterator[Section]:
 def _if_seen(rule: RuleNumbers, happenings: int) -> int | None:
     """How often something happened; unknown where nothing was seen, and so nothing could be."""
     return happenings if happenings or rule.coverage > 0 else None
+
+
+def _total(figure: MeasuredFigure) -> str:
+    if figure.measure.unit == SHARE_UNIT:
+        return percent(figure.total.value)
+    return number(figure.total.value, 2 if figure.measure.over_time == "mean" else 0)
 
 
 def _heat(report: SiteReport, rule: RuleNumbers) -> Heat:
@@ -491,9 +503,13 @@ def _definitions(report: SiteReport) -> Section:
         [
             "Stay",
             "From entering a zone to leaving it. Visits whose end was not seen are counted "
-            "as cut short, and are not in the median.",
+            "as cut short, and are not in the median. Nor are visits shorter than a rule's "
+            "`longer_than`, of which only the number is kept.",
         ],
-        ["Net at closing", "Came in less went out. People who stay aside, it is what was missed."],
+        [
+            "Net at closing",
+            "Came in less went out. Unless somebody stayed inside, it is what was missed.",
+        ],
         ["Gap", "Open time of 5 minutes or more of which less than half is known."],
     ]
     seen: dict[str, str] = {}

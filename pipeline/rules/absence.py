@@ -81,6 +81,8 @@ class AbsenceConfig(RuleBase):
         times, share = (measure.of(record.minutes) for measure in self.measures)
         lasted = (event.data.get("seconds") for event in record.events("end"))
         longest = max((float(s) for s in lasted if isinstance(s, int | float)), default=None)
+        if times == 0 and longest is None:
+            longest = 0.0
         return {
             _TIMES.name: times,
             _SHARE.name: None if share is None else round(100 * share, 3),

@@ -110,6 +110,25 @@ def test_the_page_gives_nothing_away(file: Path, tmp_path: Path) -> None:
     assert "in either direction?" in bare
 
 
+def test_the_question_is_the_one_of_the_rule(file: Path, tmp_path: Path) -> None:
+    """Who goes the wrong way is not everybody who crosses; the terms of the rule are told."""
+    against = "{type: wrong_way, of: people, line: across, wrong: in, snapshot: true}"
+    folder = tmp_path / "audit"
+    arguments = ("--set", f"cameras.plaza.rules.across={against}", "--clip", "8s", "--out", folder)
+    code, _, errors = moonwatch("audit", file, "plaza", "across", *arguments)
+    assert code == 0, errors
+    page = (folder / "audit.html").read_text(encoding="utf-8")
+    assert "does this begin: across (wrong way of person, line across, wrong in)?" in page
+
+
+def test_a_rule_without_events_cannot_be_audited(file: Path) -> None:
+    """A heat map has nothing that happens."""
+    heat = "cameras.plaza.rules.across={type: heat_map, of: people}"
+    code, _, errors = moonwatch("audit", file, "plaza", "across", "--set", heat)
+    assert code == 2
+    assert "rule 'across' reports no events that a person could count" in errors
+
+
 def test_clips_play_and_hide_what_is_masked(file: Path, tmp_path: Path) -> None:
     """Every clip is decoded to its end, and black under the mask."""
     drawn = draw(file, tmp_path / "audit")

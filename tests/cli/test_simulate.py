@@ -31,6 +31,9 @@ def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> 
     code, out, _ = moonwatch("simulate", file, "--set", place)
     assert code == 0
     assert "stored" in out
+    assert "the only hour plaza, " in out
+    assert "1 events" not in out
+    assert "1 records" not in out
     assert moonwatch("simulate", file, "--json")[1].splitlines()[-1] == json.dumps(end)
 
     other = tmp_path / "other.yaml"

@@ -3,8 +3,12 @@
 import csv
 import io
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from datetime import date, timedelta
 from html.parser import HTMLParser
@@ -13,12 +17,16 @@ from pathlib import Path
 import pytest
 
 from connectors.stores.sql import SqlStore
+from pipeline.core.measures import Bucket
 from pipeline.core.opening_hours import opening_hours
+from pipeline.core.store import Commit
+from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
 from pipeline.reports.figures import SiteReport, figures, over_doors
 from pipeline.reports.making import made
 from pipeline.reports.page import laid_out
 from pipeline.reports.periods import Period, PeriodKind, period
+from pipeline.testing import ManualClock
 from tests.reports import weeks
 from tests.reports.weeks import at
 
@@ -312,3 +320,75 @@ def test_what_is_no_period(kind: PeriodKind, text: str, sentence: str) -> None:
     """A sentence says how to write one."""
     with pytest.raises(ValueError, match=sentence):
         period(kind, text, LATER, opening_hours({}))
+
+
+def test_what_a_rule_is_not_told_to_do_is_left_out(shop: Deployment, store: SqlStore) -> None:
+    """Groups and staff that nobody asked for are in no table and no CSV, also not as unknown."""
+    week = chosen(shop, "week", "2026-W47")
+    rows = csv.DictReader(io.StringIO(made(shop, store.history, week, LATER, "csv").decode()))
+    assert {row["measure"] for row in rows} == {"entered", "left", "mean", "maximum"}
+    assert "staff_entered" not in made(shop, store.history, week, LATER, "html").decode()
+
+
+def test_a_median_of_long_visits_says_so(url: str, store: SqlStore) -> None:
+    """Only visits as long as `longer_than` have a length, and the median is not that of all."""
+    long = weeks.SHOP.replace("zone: crossroads}}", "zone: crossroads, longer_than: 5s}}")
+    shop = parse(long.format(url=url)).deployment
+    page = laid_out(figures(shop, store.history, chosen(shop, "week", "2026-W47"), LATER))
+    stay = next(one for one in page.headlines if one.label == "Median stay")
+    assert "visits of plaza · visits that lasted 5.0 s or longer; 9 of 10" in stay.note
+
+
+def test_a_share_is_a_percentage(tmp_path: Path) -> None:
+    """As in the summary of a run: 25.0 %, not 0.25."""
+    url = f"sqlite:///{tmp_path / 'till.db'}"
+    visits = "visits: {{type: dwell, of: people, zone: crossroads}}"
+    absence = "till: {{type: absence, of: people, zone: crossroads, for: 2m}}"
+    shop = parse(weeks.SHOP.replace(visits, absence).format(url=url)).deployment
+    noon = at("2026-11-18T12:00")
+    with closing(SqlStore(url, ManualClock(noon))) as store:
+        values: dict[str, float | None] = {"absences": 1, "empty": 0.25}
+        store.commit(Commit(buckets=[Bucket("plaza", "till", int(noon), 60, 1.0, values)]))
+        day = chosen(shop, "day", "2026-11-18")
+        page = laid_out(figures(shop, store.history, day, LATER))
+    rows = [row for section in page.sections for table in section.tables for row in table.rows]
+    assert ["plaza · till", "1", "25.0 %", "0", "0.1 %"] in rows
+
+
+def test_a_day_without_anything_says_so(shop: Deployment, store: SqlStore) -> None:
+    """A day before the first minute has no totals that are too low: it has none."""
+    remarks = laid_out(figures(shop, store.history, chosen(shop, "day", "2026-09-01"), LATER))
+    assert any(line.startswith("Nothing is known of this period") for line in remarks.remarks)
+
+
+def test_without_hours_no_column_is_about_closed_ones(url: str, store: SqlStore) -> None:
+    """A site that never closes has no crossings outside of its hours, not an unknown number."""
+    shop = weeks.deployment(url)
+    always = shop.model_copy(update={"site": shop.site.model_copy(update={"hours": {}})})
+    day = period("day", "2026-11-18", LATER, opening_hours({}, weeks.ZONE))
+    page = laid_out(figures(always, store.history, day, LATER))
+    doors = page.sections[0].tables[0]
+    assert "in, closed hours" not in [column.heading for column in doors.columns]
+    assert {len(row) for row in doors.rows} == {len(doors.columns)}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["export", "--format", "parquet"], "--out: Parquet is not text; name a file for it"),
+        (["report", "--week", "last", "--format", "pdf"], "--out: a PDF is not text; name a file"),
+    ],
+)
+def test_a_terminal_gets_no_bytes(tmp_path: Path, words: list[str], sentence: str) -> None:
+    """What is no text is not written to a terminal, which would show it as noise."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(weeks.SHOP.format(url=f"sqlite:///{tmp_path / 'shop.db'}"))
+    terminal, end = os.openpty()
+    command = [sys.executable, "-m", "pipeline", words[0], str(file), *words[1:]]
+    try:
+        found = subprocess.run(command, stdout=end, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(terminal)
+        os.close(end)
+    assert found.returncode == 2
+    assert sentence in found.stderr

@@ -1,12 +1,19 @@
 """Nobody where somebody should be."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from connectors.stores.sql import SqlStore
+from pipeline.core.measures import Bucket
 from pipeline.core.rules import Rule
 from pipeline.core.tasks import Ask, Count, Detect, Task
+from pipeline.rules.absence import AbsenceConfig
+from pipeline.rules.record import RuleRecord
+from pipeline.testing import ManualClock
 from tests.rules.scene import (
     FAILED,
     Place,
@@ -198,3 +205,15 @@ def test_which_tasks_it_can_judge(task: Task, problem: str | None) -> None:
     found = config(type="absence", zone="left", for_="1m").problem_with(task)
 
     assert found is None if problem is None else problem in (found or "")
+
+
+def test_without_an_absence_the_longest_is_none_and_not_unknown(tmp_path: Path) -> None:
+    """A post that was never left has 0 s; one whose minutes are missing is not known."""
+    post = AbsenceConfig.model_validate({"of": "people", "for": "2m"})
+    with closing(SqlStore(f"sqlite:///{tmp_path / 'posts.db'}", ManualClock(60.0))) as store:
+        manned = Bucket("door", "post", 0, 60, 1.0, {"absences": 0, "empty": 0.0})
+        record = RuleRecord(store.history, "door", "post", [manned])
+        summed = post.sum_up(record)
+        assert summed == {"absences": 0, "empty_share": 0.0, "longest_s": 0.0}
+        nothing = RuleRecord(store.history, "door", "post", [])
+        assert post.sum_up(nothing) == {"absences": None, "empty_share": None, "longest_s": None}
