@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from connectors.stores._views import make_views
 from pipeline.core.errors import StoreError
 
 _tables = sa.MetaData()
@@ -367,6 +368,7 @@ def prepare(
     newest = 1 + len(migrations)
     if not sa.inspect(connection).has_table(version.name):
         _tables.create_all(connection)
+        make_views(connection)
         connection.execute(version.insert().values(version=newest))
         return
     found = connection.scalar(sa.select(version.c.version))
@@ -383,5 +385,6 @@ def prepare(
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:
         migrate(connection)
+    make_views(connection)
     if found != newest:
         connection.execute(version.update().values(version=newest))

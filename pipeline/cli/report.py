@@ -65,7 +65,7 @@ def report(
         raise ConfigError([Problem(f"--{chosen.kind}", said)])
     store = deployment.store.build_reader(clock)
     try:
-        content = made(deployment, store.history, chosen, now, form.value, site)
+        content = made(deployment, store.history, chosen, now, form.value, site, store.audits)
     finally:
         store.close()
     with written_to(out) as target:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from pipeline.core.audits import Audit, Audits
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.opening_hours import Opening, OpeningHours
 from pipeline.core.store import EventFilter, History, Page, Span
@@ -159,10 +160,8 @@ class SiteReport:
     hour_names: tuple[str, ...]
     rules: tuple[RuleNumbers, ...]
     cameras: tuple[CameraQuality, ...]
-    checks: tuple[str, ...] = ()
-    """Sentences about the last counts by a person."""
-    changes: tuple[tuple[float, str, str, str], ...] = ()
-    """Rules that were changed: when, camera, rule, and what happened."""
+    audits: tuple[Audit, ...] = ()
+    """The last audit of each rule that was audited before the end of the period."""
 
     @property
     def doors(self) -> tuple[RuleNumbers, ...]:
@@ -208,7 +207,12 @@ def added(values: Iterable[float | None]) -> float | None:
 
 
 def figures(
-    deployment: Deployment, history: History, chosen: Period, now: float, site: str | None = None
+    deployment: Deployment,
+    history: History,
+    chosen: Period,
+    now: float,
+    site: str | None = None,
+    audits: Audits | None = None,
 ) -> SiteReport:
     """The report on a site (the file's own unless one of `sites` is named); raises StoreError."""
     place = deployment.site if site is None else deployment.sites[site]
@@ -236,6 +240,7 @@ def figures(
         hour_names=tuple(f"{hour % 24:02}" for hour in calendar.hours),
         rules=tuple(rules),
         cameras=tuple(_quality(history, camera, Span(since, until)) for camera in cameras),
+        audits=tuple(_audited(audits, rules, until)) if audits is not None else (),
     )
 
 
@@ -455,3 +460,15 @@ def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, flo
 def _quality(history: History, camera: str, span: Span) -> CameraQuality:
     states = Counter(health.state for health in history.health(camera, span))
     return CameraQuality(camera, dict(sorted(states.items())))
+
+
+def _audited(audits: Audits, rules: Sequence[RuleNumbers], until: float) -> Iterator[Audit]:
+    """The last one of each rule; one of time after the period says nothing about it."""
+    for rule in rules:
+        found = [
+            (audit.judged_at, audit.until, audit)
+            for audit in audits.audits(rule.camera, rule.rule)
+            if audit.judged_at is not None and audit.since < until
+        ]
+        if found:
+            yield max(found, key=lambda one: one[:2])[2]

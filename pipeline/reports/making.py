@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from pipeline.core.audits import Audits
 from pipeline.core.store import History
 from pipeline.deployment.model import Deployment
 from pipeline.reports.export import Export, ExportColumn, Row, rounded
@@ -46,12 +47,13 @@ def made(
     now: float,
     form: ReportFormat,
     site: str | None = None,
+    audits: Audits | None = None,
 ) -> bytes:
     """The file; the same bytes for the same store and period once that is over.
 
     Raises StoreError, and MoonwatchError where the format needs what is not installed.
     """
-    report = figures(deployment, history, chosen, now, site)
+    report = figures(deployment, history, chosen, now, site, audits)
     if form == "csv":
         file = io.BytesIO()
         write_csv(Export(FIGURES, _rows(report)), file)

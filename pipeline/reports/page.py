@@ -1,8 +1,9 @@
 """What a report says, in words and numbers ready to be set: the same for HTML, PDF and CSV."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.core.audits import AuditFigure
 from pipeline.core.local_time import local_time
 from pipeline.reports.figures import Compared, MeasuredFigure, RuleNumbers, SiteReport, over_doors
 from pipeline.reports.periods import day_name
@@ -438,16 +439,51 @@ def _quality(report: SiteReport) -> Section:
                 states,
             )
         )
-    if report.changes:
-        columns = [
-            PageColumn(name, is_number=False) for name in ("changed", "camera", "rule", "how")
-        ]
-        rows = [[_moment(at, zone), *about] for at, *about in report.changes]
-        tables.append(Table(columns, rows))
-    about = "How much of the open time is known, and what can be wrong with the rest. " + (
-        " ".join(report.checks) or "No count by a person is recorded for this period."
+    if report.audits:
+        tables.append(_audits(report))
+    about = "How much of the open time is known, and what can be wrong with the rest. "
+    about += (
+        "Where a person has counted a sample of clips, the last audit says how far the counts are "
+        "right, with 95 % intervals."
+        if report.audits
+        else "No rule was audited by a person."
     )
     return Section("Quality", about, tables=tables)
+
+
+def _audits(report: SiteReport) -> Table:
+    """How far counts are right, as far as a person has looked."""
+    zone = report.site.timezone
+    rows = [
+        [
+            f"{audit.camera} · {audit.rule}",
+            f"{_moment(audit.since, zone)} to {_moment(audit.until, zone)}",
+            number(audit.figures.counted),
+            _interval(audit.figures.true, number),
+            _interval(audit.figures.accuracy, percent),
+            _interval(audit.figures.recall, percent),
+            _interval(audit.figures.precision, percent),
+            number(audit.figures.judged),
+        ]
+        for audit in report.audits
+    ]
+    columns = [
+        PageColumn("audited", is_number=False),
+        PageColumn("time", is_number=False),
+        PageColumn("counted"),
+        PageColumn("were there"),
+        PageColumn("counted of those there"),
+        PageColumn("found"),
+        PageColumn("right"),
+        PageColumn("clips"),
+    ]
+    return Table(columns, rows)
+
+
+def _interval(figure: AuditFigure | None, written: Callable[[float | None], str]) -> str:
+    if figure is None:
+        return UNKNOWN
+    return f"{written(figure.value)} ({written(figure.low)} to {written(figure.high)})"
 
 
 def _drift(report: SiteReport) -> Table:
@@ -509,6 +545,12 @@ def _definitions(report: SiteReport) -> Section:
         [
             "Net at closing",
             "Came in less went out. Unless somebody stayed inside, it is what was missed.",
+        ],
+        [
+            "Audited",
+            "A person counted a random sample of clips. Counted of those there: what was counted "
+            "against what was there; found: how many of those there were counted; right: how many "
+            "of those counted were there. In brackets is the 95 % interval.",
         ],
         ["Gap", "Open time of 5 minutes or more of which less than half is known."],
     ]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from connectors.stores.sql import SqlStore
+from pipeline.core.audits import Audit, AuditFigure, AuditFigures
 from pipeline.core.measures import Bucket
 from pipeline.core.opening_hours import opening_hours
 from pipeline.core.store import Commit
@@ -184,6 +185,48 @@ def test_missing_time_is_named(shop: Deployment, store: SqlStore) -> None:
     outage = (at("2026-11-17T12:00"), at("2026-11-17T15:00"))
     assert all(rule.gaps == (outage,) for rule in report.rules)
     assert report.cameras[0].states == {"offline": 1, "online": 1}
+
+
+def test_the_last_audit_is_quoted(tmp_path: Path) -> None:
+    """Of each rule the one judged last, of time that is not after the period; unknown is said."""
+    url = f"sqlite:///{tmp_path / 'audited.db'}"
+    shop = weeks.deployment(url)
+    store = SqlStore(url, ManualClock(LATER))
+    figure = AuditFigure(0.98, 0.951, 1.004)
+    found = AuditFigures(accuracy=figure, counted=98, true=AuditFigure(100, 97, 103), judged=30)
+    early = Audit(
+        id="early",
+        camera="plaza",
+        rule="middle",
+        since=at("2026-11-16T09:00"),
+        until=at("2026-11-16T18:00"),
+        drawn_at=at("2026-11-17T09:00"),
+        judged_at=at("2026-11-17T10:00"),
+        figures=found,
+    )
+    late = replace(early, id="late", since=at("2026-11-23T09:00"), judged_at=LATER)
+    unjudged = replace(early, id="open", judged_at=None, drawn_at=LATER)
+    for audit in (early, late, unjudged):
+        store.audits.keep_audit(audit)
+    week = chosen(shop, "week", "2026-W47")
+    report = figures(shop, store.history, week, LATER, None, store.audits)
+    assert [audit.id for audit in report.audits] == ["early"]
+    quality = next(one for one in laid_out(report).sections if one.title == "Quality")
+    assert quality.tables[-1].rows == [
+        [
+            "plaza · middle",
+            "2026-11-16 09:00 to 2026-11-16 18:00",
+            "98",
+            "100 (97 to 103)",
+            "98.0 % (95.1 % to 100.4 %)",
+            "unknown",
+            "unknown",
+            "30",
+        ]
+    ]
+    without = laid_out(figures(shop, store.history, week, LATER))
+    assert any("No rule was audited" in section.about for section in without.sections)
+    store.close()
 
 
 def test_a_gap_on_either_side_forbids_a_comparison(shop: Deployment, store: SqlStore) -> None:
