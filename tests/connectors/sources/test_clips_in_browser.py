@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.connectors.sources.test_clips import BEGAN, NEED, PacketRing, cut, fill, grey_of, stream
+from connectors.sources.ffmpeg.ring import PacketRing
+from tests.connectors.sources.test_clips import BEGAN, NEED, cut, fill, grey_of, stream
 
 _CHROMIUM = shutil.which("chromium")
 _WITHIN_MS = 30_000
