@@ -88,7 +88,10 @@ class _Painter:
     def __init__(self, scene: Scene, size_wh: tuple[int, int]) -> None:
         self._scene = scene
         self._size = size_wh
-        self._timeline = _Timeline(scene.moments)
+        tasks = dict.fromkeys(moment.task for moment in scene.moments)
+        self._timelines = [
+            _Timeline([moment for moment in scene.moments if moment.task == task]) for task in tasks
+        ]
         scale = max(0.35, size_wh[1] / 1400)
         thickness = max(1, round(size_wh[1] / 400))
         self._scale = scale
@@ -102,16 +105,20 @@ class _Painter:
     def paint(self, pixels: Pixels, at: float) -> NDArray[np.uint8]:
         """The picture with everything on it, (H, W, 3) BGR."""
         canvas: NDArray[np.uint8] = np.ascontiguousarray(pixels[:, :, ::-1])
-        seen = self._timeline.at(at)
+        by_task = [(timeline, timeline.at(at)) for timeline in self._timelines]
+        seen = [one for _, tracks in by_task for one in tracks]
         for name, zone in self._scene.zones.items():
             canvas = self._draw_zone(canvas, name, zone, seen)
         for name, line in self._scene.lines.items():
             canvas = self._draw_line(canvas, name, line, at)
-        canvas = self._draw_trails(canvas, at, seen)
+        for timeline, tracks in by_task:
+            canvas = self._draw_trails(canvas, at, timeline, tracks)
         if seen:
             detections = self._detections(seen)
             canvas = self._box.annotate(canvas, detections)
-            canvas = self._label.annotate(canvas, detections, [f"#{one.id}" for one in seen])
+            several = len(self._timelines) > 1  # each with a #1 of its own
+            labels = [f"{one.label} #{one.id}" if several else f"#{one.id}" for one in seen]
+            canvas = self._label.annotate(canvas, detections, labels)
         return canvas
 
     def _detections(self, seen: Sequence[LoggedTrack]) -> sv.Detections:
@@ -147,11 +154,15 @@ class _Painter:
         return self._draw_text(canvas, text, place, _IN if fresh else _LINE)
 
     def _draw_trails(
-        self, canvas: NDArray[np.uint8], at: float, seen: Sequence[LoggedTrack]
+        self,
+        canvas: NDArray[np.uint8],
+        at: float,
+        timeline: "_Timeline",
+        seen: Sequence[LoggedTrack],
     ) -> NDArray[np.uint8]:
         palette = sv.ColorPalette.DEFAULT
         for one in seen:
-            trail = [self._pixel(p) for p in self._timeline.trail(one.id, at - _TRAIL_S, at)]
+            trail = [self._pixel(p) for p in timeline.trail(one.id, at - _TRAIL_S, at)]
             trail.append(self._pixel(bottom_centre(one.box)))
             for first, second in pairwise(trail):
                 color = palette.by_idx(one.id)
@@ -188,7 +199,10 @@ class _Painter:
 
 
 class _Timeline:
-    """Recorded tracks by time; between two sampled frames a box is interpolated, for the eye."""
+    """One task's recorded tracks by time; each task has frames and ids of its own.
+
+    Between two sampled frames a box is interpolated, for the eye.
+    """
 
     def __init__(self, moments: Sequence[Moment]) -> None:
         self._moments = sorted(moments, key=lambda moment: moment.at)

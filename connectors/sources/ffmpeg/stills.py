@@ -44,6 +44,8 @@ class StillDecoder:
 
         context = self._contexts.get(walk.kind) or self._create(walk.kind)
         packet = cast("Packet[VideoStream]", Packet(content[: walk.end]))
+        # Else the decoder for PNG takes it for a difference, and adds the picture before it.
+        packet.is_keyframe = True
         frames = decode_alone(context, packet, lost)
         if frames:
             self._refused = None

@@ -1,11 +1,14 @@
 """Recordings: any kind of file, in order, with the times they were made at."""
 
 import os
+import struct
+import zlib
 from datetime import UTC, datetime
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -183,6 +186,46 @@ def test_a_folder_plays_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     _, pictures = played(tmp_path)
     assert offsets(pictures) == [0.0, 0.1, 0.2, 60.0, 60.1, 60.2]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "bmp", "tiff"])
+def test_no_picture_is_mixed_with_the_one_before(tmp_path: Path, kind: str) -> None:
+    """Pictures that differ by a constant keep their values."""
+    values = (0, 40, 80, 120, 60, 5)
+    for nth, value in enumerate(values):
+        pixels = np.full((48, 64, 3), value, np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"{nth}.{kind}"), pixels)
+    _, pictures = played(tmp_path / f"*.{kind}", starts_at=START, rate=1.0)
+    spread = [(int(p.rgb().min()), int(p.rgb().max())) for p in pictures]
+    assert [low for low, _ in spread] == pytest.approx(values, abs=2)
+    assert [high for _, high in spread] == pytest.approx(values, abs=2)
+
+
+def png_of(value: int, kind: int) -> bytes:
+    """A grey PNG of one value, all rows of which are filtered by 0 none, 1 sub or 2 up."""
+    flat = bytes([value]) * 64
+    first = {0: flat, 1: bytes([value]) + bytes(63), 2: flat}[kind]
+    further = {0: flat, 1: first, 2: bytes(64)}[kind]
+    rows = [bytes([kind]) + (further if nth else first) for nth in range(48)]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 64, 48, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(rows)),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks.items()
+    )
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_nothing_of_the_picture_before_is_in_a_png(tmp_path: Path, kind: int) -> None:
+    """It is no difference to be added to it, however its rows are filtered."""
+    values = [10, 40, 80, 120, 60, 5]
+    for nth, value in enumerate(values):
+        (tmp_path / f"{nth}.png").write_bytes(png_of(value, kind))
+    _, pictures = played(tmp_path, starts_at=START, rate=1.0)
+    assert [{*p.rgb().flat} for p in pictures] == [{value} for value in values]
 
 
 def test_files_of_a_glob_follow_each_other(tmp_path: Path) -> None:
