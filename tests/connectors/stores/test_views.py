@@ -19,7 +19,7 @@ from pipeline.core.events import Event, Subject, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.store import EVER, Commit
 from pipeline.deployment.model import Deployment
-from pipeline.reports.export import VISIT_UNIT, Export, counts, events, type_of, visits
+from pipeline.reports.export import VISIT_UNIT, Export, counts, events, visits
 from pipeline.reports.writing import write_csv
 from pipeline.rules import all_rules
 from tests.architecture.source_tree import ROOT
@@ -220,7 +220,7 @@ def test_columns_are_documented(database: sa.Connection) -> None:
 def test_visits_are_of_the_rules_that_have_them() -> None:
     """The view names the types of rules whose events are visits."""
     visiting = {
-        type_of(rule) or str(rule.model_fields["type"].default)
+        str(rule.model_fields["type"].default)
         for rule in all_rules()
         if any(measure.unit == VISIT_UNIT for measure in rule.measures)
     }
