@@ -27,14 +27,17 @@ _LEAST_SIDE = 0.2
 _MOST_PIXELS_A_SIDE = 1600
 
 
-def question_job(about: str, camera: str, at: float, question: Ask, pixels: Pixels) -> Job:
+def question_job(
+    about: str, camera: str, at: float, question: Ask, pixels: Pixels, attempt: int = 0
+) -> Job:
     """The job that asks a question about a picture, (H, W, 3) RGB; `about` is its unique key.
 
-    It never takes the place of another frame, and none takes its own.
+    It never takes the place of another frame, and none takes its own. A queue remembers for days
+    that it was asked, so where the answer must have been lost it is asked with another `attempt`.
     """
     height, width = pixels.shape[:2]
-    frame = Frame(camera, _PREFIX + about, 0, at, pixels, (width, height))
-    return Job(frame, question.engine, 0, (question,), live=False)
+    frame = Frame(camera, _PREFIX + about, attempt, at, pixels, (width, height))
+    return Job(frame, question.engine, attempt, (question,), live=False)
 
 
 def asked_about(result: Result) -> str | None:

@@ -33,12 +33,16 @@ MOST_WAITING = 100
 # A queue that lost its memory lost the question, too; asking again while it is there changes
 # nothing.
 _ASK_AGAIN_S = 60.0
+# An answer that has not come after this long was lost, whatever the queue remembers.
+_LOST_S = 900.0
 # A queue without room for another question, or out of reach, is tried again after this.
 _RETRY_S = 0.5
 # Pictures are read and compressed in the thread that judges.
 _ASKED_AT_ONCE = 8
 # What the keys of questions about events begin with.
 _EVENT = "event/"
+# What follows is when it began to wait: a recording in another store has the same events.
+_SINCE = "@"
 
 _NO_FRAME = "no frame led to this event"
 _GONE = "the frame's picture was no longer kept when the event was judged"
@@ -149,7 +153,7 @@ class Verifying:
         about = asked_about(result)
         if about is None or not about.startswith(_EVENT):
             return False
-        one = self._waiting.get(about.removeprefix(_EVENT))
+        one = self._waiting.get(about.removeprefix(_EVENT).partition(_SINCE)[0])
         if one is None or one.kept.look is None or not one.is_open:
             return True  # answered before, or too late
         answer = next(iter(result.answers.values()), Failed(result.engine, _UNREADABLE))
@@ -215,8 +219,9 @@ class Verifying:
                 self._give_up(one, _LOST)
                 continue
             task = look.task(question_name(event.rule))
-            about = _EVENT + event.record_id
-            job = question_job(about, event.camera, event.at, task, pixels)
+            about = f"{_EVENT}{event.record_id}{_SINCE}{one.kept.since:.3f}"
+            attempt = int((now - one.since) // _LOST_S)
+            job = question_job(about, event.camera, event.at, task, pixels, attempt)
             try:
                 accepted = self._jobs.put(job, 0.0).accepted
             except QueueError:  # the queue reports it

@@ -8,9 +8,11 @@ import pytest
 
 from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
+from connectors.queues.redis import RedisConfig
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.answers import Answer, Boxes, Failed, Text
+from pipeline.core.clock import SystemClock
 from pipeline.core.events import Event, JsonValue, Phase, Subject
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.measures import Bucket, minute_of
@@ -23,6 +25,7 @@ from pipeline.processing.snapshots import Snapshots
 from pipeline.processing.verifying import MOST_WAITING, verification_by
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
+from tests.redis_server import Redis, shared
 
 START = 1_700_000_000.0
 BOX = (0.4, 0.4, 0.6, 0.8)
@@ -201,6 +204,12 @@ def desks(tmp_path: Path) -> Iterator[list[Desk]]:
         desk.store.close()
 
 
+@pytest.fixture(scope="module", name="redis")
+def _redis() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
 def test_an_event_goes_out_with_its_outcome(tmp_path: Path, desks: list[Desk]) -> None:
     """Counts are stored at once; the event once the other engine has answered."""
     desks.append(desk := Desk(tmp_path, a_plan(event("a", "single", 1))))
@@ -309,7 +318,7 @@ def test_a_camera_with_many_questions_keeps_no_other_waiting(
     assert desk.queues.jobs.backlog()["wise"].length == 16
     desk.see(0, camera="gate")
     assert [c.job.frame.run for c in desk.asked() if c.job.frame.camera == "gate"] == [
-        "question/event/g"
+        f"question/event/g@{desk.clock.now():.3f}"
     ]
 
 
@@ -328,6 +337,38 @@ def test_an_answer_that_nobody_here_asked_for_is_no_frame(
     assert desk.processor.judged["fence", "fast"] == ("run", 2, False)
     assert desk.told() == [("a", None)]
     assert [b.values["n"] for b in desk.store.history.buckets()] == [3]
+
+
+@pytest.mark.redis
+def test_an_answer_that_was_lost_is_asked_for_again(
+    tmp_path: Path, desks: list[Desk], redis: Redis
+) -> None:
+    """A queue remembers questions for days; the same recording in another store asks its own."""
+    plan = a_plan(event("a", "single", 0), recording=True)
+    config = {"type": "redis", "url": redis.url, "prefix": tmp_path.name}
+    jobs = RedisConfig.model_validate(config).build(SystemClock()).jobs
+
+    def lose_the_answer() -> None:
+        """Answer the one question that is there, for another processor than that of the test."""
+        [claim] = jobs.claim("wise", 100, 5.0)
+        lost = result_of(claim.job, {claim.job.tasks[0].id: Text("wise", "yes")})
+        assert jobs.answer([claim], [lost], 1.0)
+
+    for number, name in enumerate(("first", "second")):
+        desks.append(desk := Desk(tmp_path / name, plan))
+        desk.clock.advance(number)
+        desk.queues = replace(desk.queues, jobs=jobs)
+        desk.processor = desk.make(plan)
+        desk.processor.resume()
+        desk.see(0, live=False)
+        lose_the_answer()
+        desk.clock.advance(61.0)
+        desk.step()
+        assert jobs.claim("wise", 100, 0.0) == []  # the queue knows it
+        desk.clock.advance(900.0)
+        desk.step()
+        lose_the_answer()
+        assert desk.told() == []
 
 
 def test_what_waits_is_asked_again_after_a_restart(tmp_path: Path, desks: list[Desk]) -> None:
