@@ -223,7 +223,7 @@ def test_nothing_to_write_is_said(
     file = tmp_path / "shop.yaml"
     file.write_text(weeks.SHOP.format(url=url), encoding="utf-8")
     out = tmp_path / "none.csv"
-    command = [sys.executable, "-m", "pipeline", "export", file, "--out", out, *words]
+    command = [sys.executable, "-m", "pipeline", "export", str(file), "--out", str(out), *words]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (found.returncode, sentence in found.stderr) == (0, True), found.stderr
     assert len(out.read_text(encoding="utf-8").splitlines()) == 1
