@@ -96,8 +96,8 @@ def export(
     if out is not None:
         typer.echo(f"{out}: {rows} rows of {what}")
     if not rows:
-        which = "; choose another time or camera" if span != EVER or cameras else ""
-        typer.echo(f"moonwatch: no {what} are stored of it{which}", err=True)
+        which = " of that; choose another time or camera" if span != EVER or cameras else ""
+        typer.echo(f"moonwatch: no {what} are stored{which}", err=True)
 
 
 def refuse_terminal(out: Path | None, what: str) -> None:

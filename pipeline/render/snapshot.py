@@ -100,11 +100,16 @@ def write_sketch(
     done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))
     if not done:
         raise SourceError(SourceFailure.UNSUPPORTED, f"a picture of {width}×{height} is no PNG")
+    part = out.with_name(f"{out.name}.part")
     try:
         make_folder(out.parent)
-        create_file(out)
-        out.write_bytes(data.tobytes())
+        create_file(part)
+        part.write_bytes(data.tobytes())
+        part.replace(out)
     except OSError as error:
+        # A picture that was there before stays, and half a one is of no use.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         said = f"{out} cannot be written: {error.strerror}; name another file"
         raise ConfigError([Problem("--out", said)]) from None
     return shot

@@ -53,7 +53,7 @@ font-size:.75rem;border-radius:.25rem;-webkit-print-color-adjust:exact;print-col
 td.closed{background:none}
 td.unknown{background:repeating-linear-gradient(135deg,var(--none) 0 4px,transparent 4px 8px);
 color:var(--quiet)}
-td.partial{outline:1.5px dashed var(--warn);outline-offset:-2px}
+td.partial{outline:1.5px dashed currentColor;outline-offset:-2px}
 .key{font-size:.78rem;color:var(--quiet);margin:.4rem 0 0}
 svg{display:block;width:100%;height:auto;margin:.8rem 0 0}
 svg text{fill:var(--quiet);font-size:11px}svg .figure{fill:var(--ink)}

@@ -1,5 +1,7 @@
 """`moonwatch snapshot`: a camera's picture for those who draw in YAML."""
 
+import subprocess
+import sys
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,24 @@ def test_a_moment_of_a_recording_is_drawn(tmp_path: Path, clip: Path) -> None:
     sheet = cv2.imread(str(tmp_path / "pictures" / "0.png"))
     assert sheet is not None
     assert sheet.shape[1] > 960
+
+
+def test_without_room_the_picture_before_stays(tmp_path: Path, clip: Path) -> None:
+    """A disk that is full leaves what was there, and nothing of half a picture."""
+    file = written(tmp_path, deployment(tmp_path, {"plaza": camera(clip)}))
+    out = tmp_path / "plaza.png"
+    out.write_bytes(b"the picture before")
+    command = 'ulimit -f 8; exec "$0" -m pipeline snapshot "$1" plaza --out "$2"'
+    found = subprocess.run(
+        ["bash", "-c", command, sys.executable, file, out],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 2
+    assert "plaza.png cannot be written: File too large; name another file" in found.stderr
+    assert out.read_bytes() == b"the picture before"
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_what_is_wrong_is_said_and_the_rest_is_drawn(tmp_path: Path, clip: Path) -> None:

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,3 +207,23 @@ def test_the_page_explains_every_column(columns: tuple[object, ...]) -> None:
         name, meaning = column.name, column.meaning  # type: ignore[attr-defined]
         assert f"| `{name}` | " in text
         assert meaning in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--what", "visits", "--since", "2030-01-01"], "no visits are stored of that; choose"),
+        (["--what", "events", "--until", "2001-01-01"], "no events are stored of that; choose"),
+    ],
+)
+def test_nothing_to_write_is_said(
+    url: str, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    """A file with a heading only is not left to be wondered at."""
+    file = tmp_path / "shop.yaml"
+    file.write_text(weeks.SHOP.format(url=url), encoding="utf-8")
+    out = tmp_path / "none.csv"
+    command = [sys.executable, "-m", "pipeline", "export", str(file), "--out", str(out), *words]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (found.returncode, sentence in found.stderr) == (0, True), found.stderr
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 1
