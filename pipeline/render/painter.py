@@ -23,6 +23,8 @@ from pipeline.processing.track_log import LoggedTrack, Moment
 # Boxes are drawn between two sampled frames no further apart than this: beyond, they are gone.
 LONGEST_GAP_S = 1.5
 _TRAIL_S = 4.0
+# A mark is read in this time.
+_MARK_S = 3.0
 _IN = sv.Color(0, 214, 143)
 _LINE = sv.Color(255, 176, 0)
 _ZONE = sv.Color(64, 156, 255)
@@ -32,11 +34,15 @@ _WHITE = sv.Color(255, 255, 255)
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """One counted crossing of a line, for its running total."""
+    """One crossing of a line, for its running total, or for a mark beside who crossed."""
 
     line: str
     at: float
     direction: str
+    mark: str | None = None
+    """What is written beside who crossed; it is counted apart, as all may be counted as well."""
+    who: tuple[str, int] | None = None
+    """The task and the track's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,22 @@ def render(
     return drawn
 
 
+def totals(crossings: Sequence[Crossing], at: float) -> list[str]:
+    """What is written at a line with these crossings: how many each way so far, and of each mark.
+
+    Where a recording holds marks alone, nobody may have counted: no zeros are written then.
+    """
+    so_far = [crossing for crossing in crossings if crossing.at <= at]
+    marks = dict.fromkeys(crossing.mark for crossing in crossings)
+    words = []
+    if not marks or None in marks:
+        counted = [crossing.direction for crossing in so_far if crossing.mark is None]
+        entered = counted.count("in")
+        words = [f"in {entered}", f"out {len(counted) - entered}"]
+    marked = [mark for mark in marks if mark is not None]
+    return words + [f"{mark} {sum(one.mark == mark for one in so_far)}" for mark in marked]
+
+
 class _Painter:
     """Draws one camera's scene onto its pictures, in order."""
 
@@ -89,9 +111,14 @@ class _Painter:
         self._scene = scene
         self._size = size_wh
         tasks = dict.fromkeys(moment.task for moment in scene.moments)
-        self._timelines = [
-            _Timeline([moment for moment in scene.moments if moment.task == task]) for task in tasks
-        ]
+        self._crossings = {
+            name: [c for c in scene.crossings if c.line == name] for name in scene.lines
+        }
+        self._marked = [c for c in scene.crossings if c.mark is not None]
+        self._timelines = {
+            task: _Timeline([moment for moment in scene.moments if moment.task == task])
+            for task in tasks
+        }
         scale = max(0.35, size_wh[1] / 1400)
         thickness = max(1, round(size_wh[1] / 400))
         self._scale = scale
@@ -105,21 +132,30 @@ class _Painter:
     def paint(self, pixels: Pixels, at: float) -> NDArray[np.uint8]:
         """The picture with everything on it, (H, W, 3) BGR."""
         canvas: NDArray[np.uint8] = np.ascontiguousarray(pixels[:, :, ::-1])
-        by_task = [(timeline, timeline.at(at)) for timeline in self._timelines]
-        seen = [one for _, tracks in by_task for one in tracks]
+        by_task = {task: timeline.at(at) for task, timeline in self._timelines.items()}
+        seen = [one for tracks in by_task.values() for one in tracks]
         for name, zone in self._scene.zones.items():
             canvas = self._draw_zone(canvas, name, zone, seen)
         for name, line in self._scene.lines.items():
             canvas = self._draw_line(canvas, name, line, at)
-        for timeline, tracks in by_task:
-            canvas = self._draw_trails(canvas, at, timeline, tracks)
+        for task, tracks in by_task.items():
+            canvas = self._draw_trails(canvas, at, self._timelines[task], tracks)
         if seen:
             detections = self._detections(seen)
             canvas = self._box.annotate(canvas, detections)
-            several = len(self._timelines) > 1  # each with a #1 of its own
-            labels = [f"{one.label} #{one.id}" if several else f"#{one.id}" for one in seen]
+            labels = [
+                self._label_of(task, one, at) for task, tracks in by_task.items() for one in tracks
+            ]
             canvas = self._label.annotate(canvas, detections, labels)
         return canvas
+
+    def _label_of(self, task: str, one: LoggedTrack, at: float) -> str:
+        """Its id, with what it is where each of several tasks has a #1, and what it has done."""
+        words = [one.label] if len(self._timelines) > 1 else []
+        marks = dict.fromkeys(
+            c.mark for c in self._marked if c.who == (task, one.id) and 0 <= at - c.at < _MARK_S
+        )
+        return " ".join([*words, f"#{one.id}", *(mark for mark in marks if mark)])
 
     def _detections(self, seen: Sequence[LoggedTrack]) -> sv.Detections:
         width, height = self._size
@@ -146,10 +182,9 @@ class _Painter:
     ) -> NDArray[np.uint8]:
         start, end = self._pixel(line.start), self._pixel(line.end)
         canvas = sv.draw_line(canvas, sv.Point(*start), sv.Point(*end), _LINE, self._thickness)
-        so_far = [c for c in self._scene.crossings if c.line == name and c.at <= at]
-        entered = sum(c.direction == "in" for c in so_far)
-        fresh = bool(so_far) and at - so_far[-1].at < 1.0
-        text = f"{name}  in {entered}  out {len(so_far) - entered}"
+        own = self._crossings[name]
+        fresh = any(0 <= at - c.at < 1.0 for c in own)
+        text = "  ".join([name, *totals(own, at)])
         place = ((start[0] + 9 * end[0]) // 10, (start[1] + 9 * end[1]) // 10)
         return self._draw_text(canvas, text, place, _IN if fresh else _LINE)
 

@@ -80,5 +80,7 @@ def _crossings(history: History, name: str, camera: CameraConfig) -> list[Crossi
         rule = camera.rules.get(event.rule)
         passage = None if rule is None else rule.passage(event)
         if passage is not None:
-            found.append(Crossing(passage.line, event.at, passage.direction))
+            track = None if event.subject is None else event.subject.track
+            who = None if rule is None or track is None else (rule.of, track)
+            found.append(Crossing(passage.line, event.at, passage.direction, passage.mark, who))
     return sorted(found, key=lambda crossing: crossing.at)

@@ -40,6 +40,8 @@ class Passage:
     line: str
     direction: str
     """`in` or `out`."""
+    mark: str | None = None
+    """What is written beside who crossed, by a rule that picks some; None where it counts all."""
 
 
 class RuleBase(Config):

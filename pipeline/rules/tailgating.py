@@ -7,10 +7,11 @@ from pydantic import Field
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
 
 if TYPE_CHECKING:
+    from pipeline.core.events import Event
     from pipeline.rules.at_work.tailgating import Tailgating
     from pipeline.rules.context import RuleContext
 
@@ -68,6 +69,12 @@ class TailgatingConfig(RuleBase):
     def references(self) -> References:
         """The line."""
         return References(lines=(self.line,))
+
+    def passage(self, event: "Event") -> Passage | None:
+        """The crossing of the one who followed; those of an older rule of this name are not."""
+        if event.type != self.type:
+            return None
+        return Passage(self.line, str(event.data.get("direction")), "followed")
 
     def build(self, context: "RuleContext") -> "Tailgating":
         """A running rule; raises ConfigError where the line is missing or has no length."""

@@ -88,7 +88,7 @@ class WrongWayConfig(RuleBase):
         """The crossing of the line, where there is one."""
         if event.type != self.type or self.line is None:
             return None
-        return Passage(self.line, str(event.data.get("direction")))
+        return Passage(self.line, str(event.data.get("direction")), "wrong way")
 
     def build(self, context: "RuleContext") -> "WrongWay":
         """A running rule; raises ConfigError where a shape is missing or a line has no length."""

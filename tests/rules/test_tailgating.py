@@ -1,5 +1,6 @@
 """Who goes through a door right behind somebody else."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.core.geometry import Line
 from pipeline.core.rules import Rule
+from pipeline.rules.base import Passage
 from tests.rules.scene import (
     FAILED,
     Place,
@@ -96,6 +98,15 @@ def test_who_follows(
     for (*_, seconds), (*_, wanted) in zip(found, expected, strict=True):
         assert seconds == pytest.approx(wanted, abs=0.6 * every_s)
     assert {event.phase for event in events} <= {"single"}
+
+
+def test_who_follows_is_marked_in_a_drawn_clip() -> None:
+    """And is not counted as one more who crossed; events of another rule are none of its own."""
+    (event,) = judged(door(), people({1: passes(), 2: passes(3)}, 0.5), end=30.0).events
+
+    rule = config(type="tailgating", line="across")
+    assert rule.passage(event) == Passage("across", "in", "followed")
+    assert rule.passage(replace(event, type="line_crossing")) is None
 
 
 def test_what_is_shown_late_may_have_gone_before() -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pipeline.core.errors import ConfigError
 from pipeline.core.geometry import Line
 from pipeline.core.rules import Observation, Rule
+from pipeline.rules.base import Passage
 from tests.rules.scene import (
     ACROSS,
     Place,
@@ -140,7 +141,7 @@ def test_over_a_line() -> None:
     rule = config(type="wrong_way", line="across", wrong="out")
     passage = rule.passage(event)
     assert passage is not None
-    assert (passage.line, passage.direction) == ("across", "out")
+    assert passage == Passage("across", "out", "wrong way")
 
 
 def test_cooldown_and_schedule() -> None:

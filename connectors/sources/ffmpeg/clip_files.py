@@ -371,6 +371,7 @@ class _Decoding:
         import av
 
         one = cast("Packet[VideoStream]", av.Packet(packet.content))
+        one.is_keyframe = packet.is_key
         one.pts = round((packet.at - self._base) * 1e6)
         one.time_base = Fraction(1, 1_000_000)
         yield from self._decoded(one)
