@@ -169,6 +169,15 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     events = _CounterOf("Events stored, by rule.", "camera", "rule", "phase")
+    today_value = _Measured(
+        "What a rule has measured so far in the site's day; absent where it is not known.",
+        "camera",
+        "rule",
+        "measure",
+    )
+    today_coverage = _Measured(
+        "Share of the site's day so far that a rule knows, 0 to 1.", "camera", "rule"
+    )
     second_looks = _CounterOf(
         "Happenings of rules with `verify`: confirmed, rejected or unverified.",
         "camera",

@@ -120,18 +120,31 @@ def alerts() -> tuple[dict[str, Any], ...]:
     return tuple(rule for group in found["groups"] for rule in group["rules"])
 
 
+DASHBOARDS = ("dashboard", "numbers")
+"""The dashboards by the names of their files."""
+
+
 @cache
-def dashboard() -> dict[str, Any]:
-    """The dashboard."""
-    found: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
+def dashboard(name: str) -> dict[str, Any]:
+    """One of the dashboards."""
+    found: dict[str, Any] = json.loads((DEPLOY / "grafana" / f"{name}.json").read_text())
     return found
 
 
 def queries() -> list[str]:
-    """Every PromQL expression of the dashboard, the alerts and the autoscaler."""
-    panels = [target["expr"] for one in dashboard()["panels"] for target in one.get("targets", ())]
+    """Every PromQL expression of the dashboards, the alerts and the autoscaler."""
+    found = [dashboard(name) for name in DASHBOARDS]
+    panels = [
+        target["expr"]
+        for board in found
+        for one in board["panels"]
+        for target in one.get("targets", ())
+    ]
     variables = [
-        one["definition"] for one in dashboard()["templating"]["list"] if "definition" in one
+        one["definition"]
+        for board in found
+        for one in board["templating"]["list"]
+        if "definition" in one
     ]
     scaled = [
         trigger["metadata"]["query"]

@@ -11,7 +11,16 @@ import pytest
 from pipeline.core.frames import DROP_REASONS
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import patience
-from tests.deploy.material import DEPLOY, OPERATIONS, ROOT, alerts, anchors, dashboard, queries
+from tests.deploy.material import (
+    DASHBOARDS,
+    DEPLOY,
+    OPERATIONS,
+    ROOT,
+    alerts,
+    anchors,
+    dashboard,
+    queries,
+)
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 # What Prometheus adds by itself.
@@ -78,9 +87,10 @@ def test_the_manual_has_no_alert_that_is_gone() -> None:
     assert headings == [rule["alert"] for rule in alerts()]
 
 
-def test_panels_do_not_overlap() -> None:
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_do_not_overlap(name: str) -> None:
     """Each has a number and a place of its own, in a grid of 24 columns, and says what it shows."""
-    panels = dashboard()["panels"]
+    panels = dashboard(name)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         place = panel["gridPos"]
@@ -92,14 +102,22 @@ def test_panels_do_not_overlap() -> None:
         assert beside or below
 
 
-def test_the_dashboard_is_found_where_compose_puts_it() -> None:
+@pytest.mark.parametrize(
+    ("name", "mounted"), [("dashboard", "moonwatch"), ("numbers", "numbers")], ids=DASHBOARDS
+)
+def test_the_dashboard_is_found_where_compose_puts_it(name: str, mounted: str) -> None:
     """By Grafana's own provisioning, with the data source that its variable looks for."""
     compose = (ROOT / "docker-compose.yml").read_text()
     provider = (DEPLOY / "grafana/provisioning/dashboards/moonwatch.yaml").read_text()
     (folder,) = re.findall(r"path: ([^}\s]+)", provider)
-    assert f"./deploy/grafana/dashboard.json:{folder}/moonwatch.json" in compose
-    variables = {one["name"]: one for one in dashboard()["templating"]["list"]}
+    assert f"./deploy/grafana/{name}.json:{folder}/{mounted}.json" in compose
+    variables = {one["name"]: one for one in dashboard(name)["templating"]["list"]}
     assert variables["datasource"]["query"] == "prometheus"
+
+
+def test_dashboards_are_told_apart() -> None:
+    """Grafana keeps them by their uid."""
+    assert len({dashboard(name)["uid"] for name in DASHBOARDS}) == len(DASHBOARDS)
 
 
 @pytest.mark.parametrize(

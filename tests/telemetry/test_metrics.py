@@ -31,7 +31,7 @@ def test_labels_are_bounded() -> None:
     """Cameras, engines, rules, sinks, keys and reasons; nothing that grows with time."""
     labels = {label for _, labels, _ in listed().values() for label in labels.split(", ")}
     assert not labels & UNBOUNDED
-    known = {"camera", "engine", "sink", "rule", "reason", "phase", "hop", "stage"}
+    known = {"camera", "engine", "sink", "rule", "measure", "reason", "phase", "hop", "stage"}
     of_callers = {"route", "status", "skill", "key", "kind"}
     assert labels <= known | of_callers | {"outcome", "provider", "period", "none"}
 

@@ -15,6 +15,7 @@ from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease, keeping
 from pipeline.runtime.sequences import SequenceJudge, cursor_of, cursors_of, route_of
 from pipeline.runtime.stages.base import StageContext
+from pipeline.runtime.today import TodaysNumbers
 
 logger = logging.getLogger(__name__)
 # How long to wait for sinks that were busy when the lease was lost; they send nothing more.
@@ -43,6 +44,7 @@ class DeliveryStage:
         self._context = context
         self._store = store
         self._history = history
+        self._today: TodaysNumbers | None = None
         self._lease = lease
         self._keeper = keeping("delivery-lease", lease, clock=context.clock)
         self._proof: LeaseProof | None = None
@@ -66,6 +68,8 @@ class DeliveryStage:
             self._begin(proof)
         if self._delivery is not None:
             self._delivery.nudge()
+        if self._today is not None:
+            self._today.look()
         if self.stands_by:
             self._say(logging.INFO, "another process is delivering; standing by")
 
@@ -93,12 +97,15 @@ class DeliveryStage:
         except Exception:
             self._context = before
             raise
+        if self._today is not None:
+            self._today.update(deployment)
 
     def stop(self, within_s: float) -> None:
         """Deliver what is left to the sinks that respond, then let another process take over."""
         delivery = self._delivery
         has_ended = delivery is None or delivery.stop(within_s)
         self._context.metrics.delivering.set(0)
+        self._end_today()
         self._keeper.stop(within_s)
         if has_ended:
             self._lease.end()
@@ -183,6 +190,11 @@ class DeliveryStage:
             return
         self._delivery, self._proof = delivery, proof
         self._context.metrics.delivering.set(1)
+        if self._history is not None:
+            context = self._context
+            self._today = TodaysNumbers(
+                context.deployment, self._history, context.metrics, context.clock
+            )
         self._say(logging.INFO, "delivering")
 
     def _release(self, delivery: Delivery) -> None:
@@ -190,8 +202,15 @@ class DeliveryStage:
         self._delivery, self._proof = None, None
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)
+        self._end_today()
         for lane in delivery.status():
             self._context.metrics.sink_behind.labels(lane.sink).set(0)
+
+    def _end_today(self) -> None:
+        """The numbers of today are another's to show."""
+        if self._today is not None:
+            self._today.forget()
+        self._today = None
 
     def _say(self, level: int, sentence: str) -> None:
         """Log a sentence, once until it changes."""
