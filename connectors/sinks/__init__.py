@@ -6,14 +6,19 @@ from pipeline.core.one_of import one_of
 
 if TYPE_CHECKING:
     from connectors.sinks.jsonl import JsonlConfig
+    from connectors.sinks.mail import MailConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
 
-    SinkConfig: TypeAlias = JsonlConfig | StdoutConfig | WebhookConfig
+    SinkConfig: TypeAlias = JsonlConfig | MailConfig | StdoutConfig | WebhookConfig
     """Any sink, told apart by `type`."""
 else:
     SinkConfig = one_of(
-        __name__, jsonl="JsonlConfig", stdout="StdoutConfig", webhook="WebhookConfig"
+        __name__,
+        jsonl="JsonlConfig",
+        mail="MailConfig",
+        stdout="StdoutConfig",
+        webhook="WebhookConfig",
     )
 
 __all__ = ["SinkConfig"]

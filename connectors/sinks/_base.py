@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.errors import SinkError, StoreError
+from pipeline.core.events import Event
+from pipeline.core.sinks import ReadsFile
 from pipeline.core.verifying import Outcome
 
 
@@ -14,11 +17,31 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Listed = BeforeValidator(_listed)
+"""One alone needs no list."""
+
+Names = Annotated[tuple[str, ...], Listed]
 """Names of rules, cameras or event types, `*` and `?` allowed; one alone needs no list."""
 
 Outcomes = Annotated[tuple[Outcome, ...], BeforeValidator(_listed), Field(min_length=1)]
 """Outcomes of second looks; one alone needs no list."""
+
+
+def report_file(event: Event, read: ReadsFile) -> bytes:
+    """The file of a report; SinkError where it is gone, or cannot be read now."""
+    reference = event.media[0] if event.media else ""
+    try:
+        content = read(reference)
+    except StoreError as error:
+        raise SinkError(f"the report's file cannot be read: {error}") from error
+    if content is None:
+        raise SinkError(
+            f"the report's file {reference} is gone from the media folder; make it again with "
+            "`moonwatch report`",
+            retryable=False,
+        )
+    return content
+
 
 NO_OTHERS: Mapping[str, str] = MappingProxyType({})
 """The sites of cameras elsewhere, where all cameras are at one."""

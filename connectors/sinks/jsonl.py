@@ -20,6 +20,7 @@ from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 from pipeline.core.machine import Lack, is_folder, is_there, unwritable_file
 from pipeline.core.private_files import file_mode, make_folder
+from pipeline.core.sinks import ReadsFile, no_file
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -69,7 +70,9 @@ class JsonlConfig(BaseSinkConfig):
                 words = f"{self.path} holds something else than events; name another file"
                 yield Lack("path", words, is_fatal=False)
 
-    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "JsonlSink":
+    def build(
+        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
+    ) -> "JsonlSink":
         """A sink that opens the file when the first event comes.
 
         `sites` names the site of each camera that is not at `site`.

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
-from connectors.sinks._text import json_line
+from connectors.sinks._text import json_line, printable
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, JsonValue, timestamp, to_cloudevent
+from pipeline.core.sinks import ReadsFile, no_file
 
 
 class StdoutConfig(BaseSinkConfig):
@@ -18,7 +19,9 @@ class StdoutConfig(BaseSinkConfig):
     format: Literal["text", "json"] = "text"
     """`text` to read, `json` for CloudEvents, one a line."""
 
-    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "StdoutSink":
+    def build(
+        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
+    ) -> "StdoutSink":
         """A sink that writes to standard output.
 
         `sites` names the site of each camera that is not at `site`.
@@ -61,16 +64,13 @@ def readable(event: Event) -> str:
     Words from outside cannot break the line or command the terminal: what is not printable is
     shown escaped.
     """
-    words = [timestamp(event.at), event.camera, event.rule, event.phase]
+    words = [timestamp(event.at), event.camera or event.type, event.rule, event.phase]
     if event.subject is not None:
         words.append(event.subject.label)
         if event.subject.track is not None:
             words.append(f"#{event.subject.track}")
     words += [f"{name}={_value(value)}" for name, value in event.data.items()]
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in " ".join(words)
-    )
+    return printable(" ".join(words))
 
 
 def _value(value: JsonValue) -> str:

@@ -19,14 +19,15 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
+from connectors.sinks._base import NO_OTHERS, BaseSinkConfig, report_file
 from connectors.sinks._text import json_line
 from pipeline.core.address import Address, HookAddress, Secret
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, all_left_out, parse_duration
 from pipeline.core.errors import SinkError
-from pipeline.core.events import Event, to_cloudevent
+from pipeline.core.events import REPORT, Event, JsonValue, to_cloudevent
 from pipeline.core.machine import Lack, unreadable_file
+from pipeline.core.sinks import ReadsFile, no_file
 
 if TYPE_CHECKING:
     import asyncio
@@ -120,12 +121,14 @@ class WebhookConfig(BaseSinkConfig):
         for name in ("ca", "certificate", "key"):
             yield from unreadable_file(f"tls.{name}", getattr(self.tls, name))
 
-    def build(self, site: str, sites: Mapping[str, str] = NO_OTHERS) -> "WebhookSink":
+    def build(
+        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
+    ) -> "WebhookSink":
         """A sink that connects when the first event comes; raises SinkError for unusable files.
 
         `sites` names the site of each camera that is not at `site`.
         """
-        return WebhookSink(self, site, sites=sites)
+        return WebhookSink(self, site, sites=sites, read=read)
 
 
 def _is_host(name: str) -> bool:
@@ -155,9 +158,10 @@ class WebhookSink:
         site: str,
         clock: Clock | None = None,
         sites: Mapping[str, str] = NO_OTHERS,
+        read: ReadsFile = no_file,
     ) -> None:
         self._config = config
-        self._site, self._sites = site, sites
+        self._site, self._sites, self._read = site, sites, read
         self._clock = clock or SystemClock()
         self._place = config.url.shown()
         self._tls = self._read_tls()
@@ -167,9 +171,7 @@ class WebhookSink:
 
     def send(self, events: Sequence[Event]) -> None:
         """POST the events; SinkError when the server does not accept them in time."""
-        records = [
-            to_cloudevent(event, self._sites.get(event.camera, self._site)) for event in events
-        ]
+        records = [self._record(event) for event in events]
         if self._config.batch:
             ids = "\n".join(event.record_id for event in events)
             name = hashlib.blake2b(ids.encode(), digest_size=13).hexdigest()
@@ -179,6 +181,14 @@ class WebhookSink:
         for event, record in zip(events, records, strict=True):
             body = json_line(record)
             self._post(_Request(event.record_id, "application/cloudevents+json", body))
+
+    def _record(self, event: Event) -> dict[str, JsonValue]:
+        record = to_cloudevent(event, self._sites.get(event.camera, self._site))
+        if event.type == REPORT and isinstance(record["data"], dict):
+            # Whoever answers a webhook cannot look into the media folder.
+            content = report_file(event, self._read)
+            record["data"]["content_base64"] = base64.b64encode(content).decode()
+        return record
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""

@@ -112,6 +112,17 @@ class FileMediaStore:
                 f"picture {reference} cannot be kept in {self.folder}: {error.strerror}"
             ) from error
 
+    def read(self, reference: str) -> bytes | None:
+        """A file's content; None where there is none. Raises StoreError."""
+        try:
+            return self.path(reference).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(
+                f"{reference} in {self.folder} cannot be read: {error.strerror}"
+            ) from error
+
     def path(self, reference: str) -> Path:
         """Where a reference's file is; refuses one that leads out of the folder."""
         return self.folder.joinpath(*self._parts(reference))

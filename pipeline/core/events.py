@@ -15,6 +15,8 @@ from pipeline.core.ranges import LONGEST_NAME, MOST_ORDINAL, is_finite, is_momen
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Phase = Literal["start", "update", "end", "single"]
 TYPE_PREFIX = "io.moonwatch"
+REPORT = "report"
+"""The type of the events that carry a report: their rule is its name, and they have no camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def to_cloudevent(event: Event, site: str) -> dict[str, JsonValue]:
     return {
         "specversion": "1.0",
         "id": event.record_id,
-        "source": f"/moonwatch/{quote(site, safe='')}/{quote(event.camera, safe='')}",
+        "source": f"/moonwatch/{quote(site, safe='')}/{quote(event.camera, safe='')}".rstrip("/"),
         "type": f"{TYPE_PREFIX}.{event.type}.v1",
         "subject": event.rule,
         "time": timestamp(event.at),

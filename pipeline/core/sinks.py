@@ -1,9 +1,17 @@
 """The port of a sink, where events go."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from pipeline.core.events import Event
+
+ReadsFile: TypeAlias = Callable[[str], bytes | None]
+"""Reads a file that an event refers to; None where there is none. Raises StoreError."""
+
+
+def no_file(_: str) -> bytes | None:
+    """There are no files."""
+    return None
 
 
 class Sink(Protocol):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from pipeline.core.events import Event
+from pipeline.core.events import REPORT, Event
 from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, outcome_of
 
@@ -56,9 +56,11 @@ class Route:
     give_up_after: timedelta = timedelta(days=7)
     from_beginning: bool = False
     verified: tuple[Outcome, ...] = ("confirmed", "unverified")
+    reports: tuple[str, ...] = ()
+    """The names of the reports that are sent to it."""
 
     @classmethod
-    def of(cls, sink: str, options: RouteOptions) -> "Route":
+    def of(cls, sink: str, options: RouteOptions, reports: tuple[str, ...] = ()) -> "Route":
         """The route that a sink's config describes."""
         return cls(
             sink,
@@ -68,13 +70,17 @@ class Route:
             options.give_up_after,
             options.from_beginning,
             options.verified,
+            reports,
         )
 
     def wants(self, event: Event | UnreadableEvent) -> bool:
         """Whether the event's rule, camera or type is among `only`, and none is in `without`.
 
-        One that was looked at twice is wanted only with an outcome that is in `verified`.
+        One that was looked at twice is wanted only with an outcome that is in `verified`. Reports
+        say themselves where they go.
         """
+        if event.type == REPORT:
+            return event.rule in self.reports
         outcome = outcome_of(event) if isinstance(event, Event) else None
         if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
             return False

@@ -28,6 +28,7 @@ from pipeline.core import geometry
 from pipeline.core import tasks as core
 from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
 from pipeline.core.opening_hours import CLOSED, OpeningHours, known_country, opening_hours
+from pipeline.core.recurring import Recurrence, recurrence
 from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
@@ -374,6 +375,38 @@ def _queue_in_memory() -> Any:
     return {"type": "memory"}
 
 
+def _when(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - pydantic takes only this one
+            f"{str(value)[:40]!r} does not say when; write `mon 7:00`, `day 7:00` or `month 7:00`"
+        )
+    recurrence(value)
+    return " ".join(value.split())
+
+
+class ReportConfig(Config):
+    """A report that is made and sent by itself."""
+
+    every: Annotated[str, BeforeValidator(_when)] = Field(
+        description=(
+            "When, in the site's time: `day 7:00` for the day before, `mon 7:00` (or another "
+            "day) for the last whole week, `month 7:00` on the first for the month before."
+        )
+    )
+    to: Names = Field(min_length=1, description="Names of the sinks that it is sent to.")
+    format: Literal["html", "pdf", "csv"] = Field(
+        "html", description="`html`, `pdf` (extra `report`) or `csv`."
+    )
+    site: Name | None = Field(
+        None, description="Name of one of the `sites`; by default the file's `site`."
+    )
+
+    @property
+    def recurrence(self) -> Recurrence:
+        """When it is made."""
+        return recurrence(self.every)
+
+
 class FilesConfig(Config):
     """The files that are created: database, pictures, events, recordings of tracks."""
 
@@ -426,7 +459,14 @@ class Deployment(Config):
     sequences: dict[Name, SequenceConfig] = Field(
         {}, description="What is reported when one event follows another, by name."
     )
+    reports: dict[Name, ReportConfig] = Field(
+        {}, description="Reports that are made and sent by themselves, by name."
+    )
     sinks: dict[Name, SinkConfig] = Field({}, description="Where events are sent, by name.")
+
+    def reports_to(self, sink: str) -> tuple[str, ...]:
+        """The names of the reports that are sent to a sink."""
+        return tuple(name for name, report in self.reports.items() if sink in report.to)
 
     def site_of(self, camera: str) -> SiteConfig:
         """Where a camera is; the deployment's own site for one that it does not have."""
@@ -466,6 +506,8 @@ PARTS = RemovableParts(
         ("engines",),
         ("engines", "*"),
         ("sinks",),
+        ("reports",),
+        ("reports", "*"),
         ("cameras", "*"),
         ("cameras", "*", "*"),
         *(("cameras", "*", part, "*") for part in ("tasks", "lines", "zones", "rules")),

@@ -357,8 +357,12 @@ def _as_of_then(part: Any) -> Any:
 
 def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
     """The sinks, each with the route that selects its events."""
+    read = deployment.store.build_media().read
     return [
-        (Route.of(name, config), config.build(deployment.site.name, deployment.site_names()))
+        (
+            Route.of(name, config, deployment.reports_to(name)),
+            config.build(deployment.site.name, deployment.site_names(), read),
+        )
         for name, config in deployment.sinks.items()
     ]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeline.core import geometry
 from pipeline.core.config import Config
 from pipeline.core.errors import Problem
+from pipeline.core.events import REPORT
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask
 from pipeline.deployment.problems.suggestions import hint
@@ -436,6 +437,19 @@ def unknown_filters(checked: Checked) -> Iterator[Problem]:
                     )
 
 
+def missing_receivers(checked: Checked) -> Iterator[Problem]:
+    """Reports for sinks, or about sites, that do not exist."""
+    sinks = checked.names(checked.deployment.sinks, "sinks")
+    sites = checked.names(checked.deployment.sites, "sites")
+    for name, report in checked.deployment.reports.items():
+        for sink in report.to:
+            if sink not in sinks and not checked.is_broken("sinks"):
+                yield _problem(("reports", name, "to"), f"there is no sink {sink!r}", sink, sinks)
+        if report.site is not None and report.site not in sites and not checked.is_broken("sites"):
+            path = ("reports", name, "site")
+            yield _problem(path, f"there is no site {report.site!r}", report.site, sites)
+
+
 def missing_happenings(checked: Checked) -> Iterator[Problem]:
     """Sequences of events that no rule of the file reports."""
     deployment = checked.deployment
@@ -480,6 +494,8 @@ def _event_names(checked: Checked) -> list[str]:
         types.update(rule.type for rule in config.rules.values())
     if deployment.sequences:
         types.add(SEQUENCE)
+    if deployment.reports:
+        types.add(REPORT)
     return list(dict.fromkeys([*names, *sorted(types), "camera", *CAMERA_TYPES]))
 
 
@@ -507,5 +523,6 @@ _CHECKS: tuple[Check, ...] = (
     crossed_zones,
     shared_outputs,
     missing_happenings,
+    missing_receivers,
     unknown_filters,
 )

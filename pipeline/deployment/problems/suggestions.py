@@ -43,9 +43,10 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "removed_object": ("theft", "taken", "missing", "removed", "missing_object"),
     "jsonl": ("file", "json", "log", "csv", "ndjson"),
     "stdout": ("console", "terminal", "print", "screen", "stdio"),
+    "mail": ("email", "e-mail", "smtp", "smtps", "mailto", "sendmail"),
     "webhook": (
-        *("http", "https", "url", "rest", "post", "mail", "email", "mqtt", "slack", "telegram"),
-        *("discord", "smtp", "sms", "push"),
+        *("http", "https", "url", "rest", "post", "mqtt", "slack", "telegram"),
+        *("discord", "sms", "push"),
     ),
 }
 """What people write for a `type`, by what they mean."""

@@ -13,6 +13,7 @@ from pipeline.delivery import SinkLane as SinkLane
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease, keeping
+from pipeline.runtime.scheduled_reports import ReportDesk
 from pipeline.runtime.sequences import SequenceJudge, cursor_of, cursors_of, route_of
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.today import TodaysNumbers
@@ -49,6 +50,7 @@ class DeliveryStage:
         self._keeper = keeping("delivery-lease", lease, clock=context.clock)
         self._proof: LeaseProof | None = None
         self._delivery: Delivery | None = None
+        self._desk: ReportDesk | None = None
         self._retry_at = float("-inf")
         self._said: str | None = None
 
@@ -83,7 +85,15 @@ class DeliveryStage:
             return
         same_site = _site_names(before.deployment) == _site_names(deployment)
         old, new = before.deployment.sinks, deployment.sinks
-        kept = {name for name in new if same_site and old.get(name) == new[name]}
+        same_media = before.deployment.store == deployment.store
+        kept = {
+            name
+            for name in new
+            if same_site
+            and same_media
+            and old.get(name) == new[name]
+            and before.deployment.reports_to(name) == deployment.reports_to(name)
+        }
         judged, judging = before.deployment.sequences, deployment.sequences
         same = {name for name in judging if judged.get(name) == judging[name]}
         kept |= {cursor_of(name) for name in same}
@@ -94,6 +104,8 @@ class DeliveryStage:
             part = deployment.model_copy(update={"sinks": changed, "sequences": others})
             lanes += self._lanes(part, self._proof)
             self._delivery.update(lanes)
+            if self._desk is not None:
+                self._desk.use(deployment)
         except Exception:
             self._context = before
             raise
@@ -103,7 +115,8 @@ class DeliveryStage:
     def stop(self, within_s: float) -> None:
         """Deliver what is left to the sinks that respond, then let another process take over."""
         delivery = self._delivery
-        has_ended = delivery is None or delivery.stop(within_s)
+        has_ended = self._desk is None or self._desk.stop(within_s)
+        has_ended = (delivery is None or delivery.stop(within_s)) and has_ended
         self._context.metrics.delivering.set(0)
         self._end_today()
         self._keeper.stop(within_s)
@@ -152,6 +165,9 @@ class DeliveryStage:
                 events = "1 event" if refused == 1 else f"{refused} events"
                 shows = "`moonwatch undelivered list FILE` shows why"
                 said.append(f"sink {lane.sink} refused {events}; {shows}")
+        if self._desk is not None:
+            troubles = self._desk.troubles
+            said += [f"report {name} cannot be made: {why}" for name, why in troubles.items()]
         return "; ".join(said) or None
 
     def _refused(self, sink: str) -> int:
@@ -189,6 +205,16 @@ class DeliveryStage:
             self._say(logging.ERROR, f"store is not responding; retrying: {error}")
             return
         self._delivery, self._proof = delivery, proof
+        if self._history is not None:
+            self._desk = ReportDesk(
+                self._context.deployment,
+                self._store,
+                self._history,
+                clock,
+                proof,
+                lambda: self._lease.holds(proof),
+            )
+            self._desk.use(self._context.deployment)
         self._context.metrics.delivering.set(1)
         if self._history is not None:
             context = self._context
@@ -200,6 +226,9 @@ class DeliveryStage:
     def _release(self, delivery: Delivery) -> None:
         self._say(logging.WARNING, "the delivery lease was lost; closing the sinks")
         self._delivery, self._proof = None, None
+        desk, self._desk = self._desk, None
+        if desk is not None:
+            desk.stop(0.0)
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)
         self._end_today()
