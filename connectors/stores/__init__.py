@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from connectors.stores.media import FolderMediaConfig, MediaConfig, S3MediaConfig
 from pipeline.core.address import Address
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import (
@@ -82,8 +83,9 @@ class StoreConfig(Config):
     """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""
     keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
     """How long events, counts and pictures are kept; events only go once every sink has them."""
-    media: Path | None = None
-    """Folder of the pictures and clips; `moonwatch.media` beside the database unless given."""
+    media: MediaConfig | None = None
+    """Folder of the pictures and clips; `moonwatch.media` beside the database unless given. Or
+    `{type: s3, url: "s3://BUCKET/PREFIX"}`."""
     clips: KeptClipsConfig = Field(default_factory=all_left_out, validate_default=True)
     """How long clips are kept."""
     observations: ObservationsConfig = Field(default_factory=ObservationsConfig)
@@ -117,9 +119,11 @@ class StoreConfig(Config):
 
     @property
     def media_folder(self) -> Path:
-        """Where pictures are kept."""
-        if self.media is not None:
+        """Where pictures are kept; with a bucket, where clips grow until they are whole."""
+        if isinstance(self.media, Path):
             return self.media
+        if isinstance(self.media, FolderMediaConfig):
+            return self.media.path
         return self.file.with_suffix(".media") if self.file else Path("moonwatch.media")
 
     def lacks(self) -> Iterator[Lack]:
@@ -146,10 +150,15 @@ class StoreConfig(Config):
         return store
 
     def build_media(self, records: "PictureRecords | None" = None) -> "FileMediaStore":
-        """The folder of pictures; made when the first one is kept.
+        """The folder of pictures, made when the first one is kept, or the bucket.
 
         Pictures are recorded in `records`, which is the store; without it none is ever deleted.
+        Raises StoreError where a bucket cannot be used.
         """
+        if isinstance(self.media, S3MediaConfig):
+            module = importlib.import_module("connectors.stores.buckets")
+            bucket: FileMediaStore = module.BucketMediaStore(self.media, self.media_folder, records)
+            return bucket
         module = importlib.import_module("connectors.stores.files")
         media: FileMediaStore = module.FileMediaStore(self.media_folder, records)
         return media

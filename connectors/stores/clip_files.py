@@ -1,7 +1,6 @@
 """Clips as files in the media folder, beside the pictures; only those that are recorded go."""
 
 import contextlib
-import os
 import shutil
 import stat
 from collections.abc import Sequence
@@ -30,8 +29,8 @@ class ClipFileStore:
 
     @property
     def folder(self) -> str:
-        """The folder, without links."""
-        return os.path.realpath(self._media.folder)
+        """The folder without links, or the bucket's address."""
+        return self._media.where
 
     def place(self, reference: str) -> Path:
         """Where a clip's file is to be put; its folder exists."""
@@ -55,17 +54,16 @@ class ClipFileStore:
             return True  # writing says it better
 
     def keep(self, reference: str, placed: Path) -> None:
-        """It is there."""
+        """Take it to where it is kept; raises StoreError."""
+        self._media.keep_file(reference, placed)
 
     def checked(self, answer: ClipAnswer) -> ClipAnswer:
         """The answer, or a failure where the file cannot be seen from here."""
         if answer.file is None:
             return answer
-        try:
-            size = self._media.path(answer.reference).stat().st_size
-        except (OSError, StoreError):
-            size = -1
-        if size == answer.file.size:
+        if answer.folder == self.folder and "://" in self.folder:
+            return answer  # its sampler has put it into the same bucket
+        if self._media.size(answer.reference) == answer.file.size:
             return answer
         reason = (
             f"its sampler wrote it to {answer.folder}, which is not {self.folder} of the process "

@@ -127,6 +127,29 @@ class FileMediaStore:
         """Where a reference's file is; refuses one that leads out of the folder."""
         return self.folder.joinpath(*self._parts(reference))
 
+    @property
+    def where(self) -> str:
+        """What the place is called, for all processes alike: the folder without links."""
+        return os.path.realpath(self.folder)
+
+    def size(self, reference: str) -> int | None:
+        """How large a file is; None where it cannot be seen."""
+        try:
+            return self.path(reference).stat().st_size
+        except (OSError, StoreError):
+            return None
+
+    def has(self, reference: str) -> bool:
+        """Whether a file is there."""
+        return self.path(reference).is_file()
+
+    def local(self, reference: str) -> Path:
+        """Where it can be read on this machine."""
+        return self.path(reference)
+
+    def keep_file(self, reference: str, placed: Path) -> None:
+        """Keep a finished file that was put in its place: it is there."""
+
     def prune(self, before: float) -> ForgottenPictures:
         """Delete pictures that were written before `before` (UTC seconds), whose event is gone.
 

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from pipeline.core.audits import Audit
@@ -156,15 +156,20 @@ def kept_media(
 ) -> Mapping[float, Path]:
     """The clip, else the picture, of each event that has one, by when the event was."""
     found: dict[float, Path] = {}
+    media = deployment.store.build_media()
     beyond: int | None = None
     begins = replace(chosen, phases=("start", "single"))
     while True:
         page = history.events(begins, Page(_PAGE, beyond, newest_first=False))
         for one in page:
-            paths = [deployment.store.media_folder / reference for reference in one.event.media]
-            there = [path for path in paths if path.suffix in _SHOWN and path.is_file()]
+            there = [
+                reference
+                for reference in one.event.media
+                if PurePosixPath(reference).suffix in _SHOWN and media.has(reference)
+            ]
             if there:
-                found[one.event.at] = max(there, key=lambda path: _SHOWN.index(path.suffix))
+                best = max(there, key=lambda name: _SHOWN.index(PurePosixPath(name).suffix))
+                found[one.event.at] = media.local(best)
         if len(page) < _PAGE:
             return found
         beyond = page[-1].position

@@ -222,10 +222,11 @@ def _last_kept(deployment: Deployment, name: str) -> CameraShot | None:
             events = store.history.events(EventFilter(cameras=(name,)), Page(_EVENTS_LOOKED_AT))
         finally:
             store.close()
+        media = deployment.store.build_media()
         for one in events:
             for reference in one.event.media:
-                path = deployment.store.media_folder / reference
-                if path.suffix == ".jpg" and path.is_file():
+                if reference.endswith(".jpg") and media.has(reference):
+                    path = media.local(reference)
                     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
                     if pixels is not None:
                         return CameraShot(np.asarray(pixels, np.uint8), one.event.at)

@@ -1,7 +1,7 @@
 """Questions about what was seen before: stored pictures of events, or pictures of a recording."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -73,19 +73,19 @@ def event_pictures(
 ) -> EventPictures:
     """The pictures of events, the newest first, each once; raises StoreError."""
     pictures: dict[str, PastPicture] = {}
+    media = deployment.store.build_media()
     without: list[Pictureless] = []
     for event in _newest_first(history, chosen):
         references = [reference for reference in event.media if reference.endswith(_JPEG)]
         lacking = None if references else _why_none(deployment, event)
         for reference in references:
-            path = deployment.store.media_folder / reference
-            if str(path) in pictures:
+            if reference in pictures:
                 continue
-            if not path.is_file():
-                lacking = f"its picture {path} is gone"
+            if not media.has(reference):
+                lacking = f"its picture {media.where}/{reference} is gone"
                 continue
-            pictures[str(path)] = PastPicture(
-                event.camera, event.at, str(path), event.rule, event.record_id
+            pictures[reference] = PastPicture(
+                event.camera, event.at, reference, event.rule, event.record_id
             )
         # The end of a happening has no picture of its own.
         if lacking is not None and (event.phase in ("start", "single") or references):
@@ -97,6 +97,8 @@ def event_pictures(
     kept = ordered[:limit]
     while len(kept) < len(ordered) and timestamp(ordered[len(kept)].at) == timestamp(kept[-1].at):
         kept = ordered[: len(kept) + 1]
+    # From a bucket only those are fetched that are asked about.
+    kept = [replace(one, reference=str(media.local(one.reference))) for one in kept]
     return EventPictures(kept, without, more=len(kept) < len(ordered))
 
 

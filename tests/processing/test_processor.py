@@ -137,14 +137,18 @@ class Desk:
         self._media_store = config.build_media()
 
     def make(
-        self, store: Store, plan: CameraPlan = PLAN, fences: Mapping[int, int] | None = None
+        self,
+        store: Store,
+        plan: CameraPlan = PLAN,
+        fences: Mapping[int, int] | None = None,
+        snapshots: Snapshots | None = None,
     ) -> Processor:
         """A processor on this desk's queues, such as the next one after a crash."""
         config = StoreConfig(url="sqlite:///unused.db", media=self.media)
         context = ProcessorContext(
             results=self.queues.results,
             store=store,
-            snapshots=Snapshots(self.shelf, config.build_media()),
+            snapshots=snapshots or Snapshots(self.shelf, config.build_media()),
             metrics=self.metrics,
             clock=self.clock,
             fences=fences or {},

@@ -139,12 +139,12 @@ class Retention:
                 logger.warning(
                     "old pictures in %s that were written by an earlier release or for another "
                     "store: %s; they are left alone, so delete them by hand if nobody needs them",
-                    self._media.folder,
+                    self._media.where,
                     _number(unrecorded),
                 )
         if pictures.failed:
             self._fail(
-                f"pictures in {self._media.folder} that are older than `store.keep` cannot be "
+                f"pictures in {self._media.where} that are older than `store.keep` cannot be "
                 f"deleted ({_number(pictures.failed)}): {pictures.trouble}"
             )
         else:
@@ -167,7 +167,7 @@ class Retention:
         numbers.left_alone += done.left_alone
         before_it, self._clip_trouble = self._clip_trouble, None
         if done.failed:
-            self._clip_trouble = f"clips in {self._media.folder} cannot be deleted: {done.trouble}"
+            self._clip_trouble = f"clips in {self._media.where} cannot be deleted: {done.trouble}"
             if before_it is None:
                 logger.error("%s", self._clip_trouble)
 
@@ -252,7 +252,7 @@ class Retention:
             logger.warning(
                 "old pictures in %s that are not what moonwatch wrote any more: %s; they are left "
                 "alone",
-                self._media.folder,
+                self._media.where,
                 _number(numbers.left_alone),
             )
 

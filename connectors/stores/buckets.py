@@ -1,0 +1,264 @@
+"""Pictures and clips as objects of a bucket; only those that it wrote are replaced or deleted."""
+
+import atexit
+import errno
+import hashlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+import obstore
+from obstore import exceptions
+from obstore.store import ObjectStore, S3Store, from_url
+
+from connectors.stores.files import FileMediaStore, ForgottenPictures, _AtPlace
+from connectors.stores.media import S3MediaConfig
+from pipeline.core.errors import PictureRecordError, StoreError
+from pipeline.core.store import PictureRecord, PictureRecords
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+_T = TypeVar("_T")
+
+_DIGEST = "sha256"
+"""The metadata of an object that says which content was written."""
+_CONNECT_WITHIN_S = 3.0
+_RETRIES = 2
+_AGAIN_AFTER_S = 30.0
+"""A bucket that is out of reach would keep the counts waiting at every event."""
+# Clips go up in pieces of 5 MiB, each of which may take so many times as long as a picture.
+_CLIP_PATIENCE = 6
+_STATUS = re.compile(r"\b(?:status|code)\D{0,12}([45]\d\d)\b", re.IGNORECASE)
+_KINDS = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
+
+
+class _Kept(TypedDict):
+    size: int
+    digest: str
+
+
+class BucketMediaStore(FileMediaStore):
+    """Keeps each picture and clip as the object `PREFIX/reference`.
+
+    `folder` is where clips grow until they are whole, and where pictures of the time before the
+    bucket may lie.
+    """
+
+    def __init__(
+        self, config: S3MediaConfig, folder: Path, records: PictureRecords | None = None
+    ) -> None:
+        super().__init__(folder, records)
+        self._url = config.url
+        timeout_s = config.timeout.total_seconds()
+        self._pictures = _client(config, timeout_s)
+        self._clips = _client(config, timeout_s * _CLIP_PATIENCE)
+        self._listed: dict[str, frozenset[str]] = {}
+        self._copies: Path | None = None
+        self._again_at = 0.0
+        self._trouble = ""
+
+    @property
+    def where(self) -> str:
+        """The bucket's address."""
+        return self._url
+
+    def put(self, reference: str, content: bytes) -> None:
+        """Keep a picture as an object, recorded before it is written; see `FileMediaStore.put`."""
+        self.path(reference)
+        digest = hashlib.sha256(content).hexdigest()
+        if self._records is not None:
+            self._record_object(self._records, reference, digest, len(content))
+        self._reach(
+            f"picture {reference} cannot be kept",
+            lambda: obstore.put(
+                self._pictures, reference, content, attributes=_attributes(reference, digest)
+            ),
+        )
+
+    def keep_file(self, reference: str, placed: Path) -> None:
+        """Keep a finished file, which goes from its folder."""
+        try:
+            digest = hashlib.sha256()
+            with placed.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            attributes = _attributes(reference, digest.hexdigest())
+            self._reach(
+                f"clip {reference} cannot be kept",
+                lambda: obstore.put(self._clips, reference, placed, attributes=attributes),
+            )
+        except OSError as error:
+            raise StoreError(f"clip {reference} cannot be read: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                placed.unlink(missing_ok=True)
+
+    def size(self, reference: str) -> int | None:
+        """How large the object is; None without one. Raises StoreError."""
+        kept = self._kept(reference)
+        return None if kept is None else kept["size"]
+
+    def has(self, reference: str) -> bool:
+        """Whether it is there; the objects of a day are listed once. Raises StoreError."""
+        self.path(reference)
+        parent = reference.rpartition("/")[0]
+        if parent not in self._listed:
+            self._listed[parent] = self._reach(
+                "pictures cannot be listed",
+                lambda: frozenset(
+                    one["path"]
+                    for page in obstore.list(self._pictures, parent or None, chunk_size=1000)
+                    for one in page
+                ),
+            )
+        return reference in self._listed[parent] or super().has(reference)
+
+    def local(self, reference: str) -> Path:
+        """A copy that is there until this process ends. Raises StoreError."""
+        if super().has(reference):
+            return super().local(reference)
+        self.path(reference)
+        if self._copies is None:
+            self._copies = Path(tempfile.mkdtemp(prefix="moonwatch-media-"))
+            atexit.register(shutil.rmtree, self._copies, ignore_errors=True)
+        copy = self._copies / reference
+        if not copy.exists():
+            content = self._reach(
+                f"{reference} cannot be read",
+                lambda: obstore.get(self._clips, reference).bytes().to_bytes(),
+            )
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+        return copy
+
+    def unrecorded(self, before: float) -> int:
+        """None: an object does not say which release wrote it."""
+        del before
+        return 0
+
+    def _record_object(
+        self, records: PictureRecords, reference: str, digest: str, size: int
+    ) -> None:
+        kept = self._kept(reference)
+        try:
+            known = [] if kept is None else records.pictures_under(reference)
+            mine = kept is None or kept["digest"] in {digest, *(one.digest for one in known)}
+            if mine:
+                records.record_picture(PictureRecord(reference, digest, size, self._url))
+        except StoreError as error:
+            raise PictureRecordError(str(error)) from error
+        if not mine:
+            raise StoreError(
+                f"picture {reference} cannot be kept in {self._url}: in its place is an object "
+                "that this store did not record; move it away, or name another prefix in "
+                "`store.media.url`"
+            )
+
+    def _delete(
+        self, reference: str, records: Sequence[PictureRecord], done: ForgottenPictures
+    ) -> _AtPlace:
+        in_folders = [one for one in records if "://" not in one.folder]
+        found = super()._delete(reference, in_folders, done) if in_folders else _AtPlace.MISSING
+        ours = {(one.digest, one.size) for one in records if one.folder == self._url}
+        if not ours:
+            return found
+        try:
+            kept = self._kept(reference)
+            if kept is None:
+                return found
+            if (kept["digest"], kept["size"]) not in ours:
+                return _AtPlace.FOREIGN
+            self._reach(
+                f"{reference} cannot be deleted", lambda: obstore.delete(self._pictures, reference)
+            )
+        except StoreError as error:
+            raise OSError(errno.EIO, str(error)) from error
+        done.pictures += 1
+        done.bytes += kept["size"]
+        return _AtPlace.DELETED
+
+    def _kept(self, reference: str) -> _Kept | None:
+        def look() -> _Kept | None:
+            try:
+                # `head` does not say what the metadata is; the content is not read.
+                found = obstore.get(self._pictures, reference, options={"head": True})
+            except FileNotFoundError:
+                return None
+            digest = str(found.attributes.get(_DIGEST, ""))
+            return {"size": found.meta["size"], "digest": digest}
+
+        return self._reach(f"{reference} cannot be looked at", look)
+
+    def _reach(self, what: str, call: Callable[[], _T]) -> _T:
+        """Ask the bucket; StoreError says what is wrong, without the library's own words."""
+        if time.monotonic() < self._again_at:
+            raise StoreError(f"{what} in {self._url}: {self._trouble}")
+        try:
+            return call()
+        except (exceptions.BaseError, OSError) as error:
+            reason, is_outage = _reason(error)
+            if is_outage:
+                self._again_at, self._trouble = time.monotonic() + _AGAIN_AFTER_S, reason
+        raise StoreError(f"{what} in {self._url}: {reason}")
+
+
+def _client(config: S3MediaConfig, timeout_s: float) -> ObjectStore:
+    timeout = timedelta(seconds=timeout_s)
+    connect = timedelta(seconds=min(timeout_s, _CONNECT_WITHIN_S))
+    plain = config.endpoint is not None and config.endpoint.scheme == "http"
+    client: ClientConfig = {"timeout": timeout, "connect_timeout": connect, "allow_http": plain}
+    retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": timeout}
+    try:
+        if not config.url.startswith("s3://"):
+            return from_url(config.url, client_options=client, retry_config=retry)
+        settings: S3Config = {}
+        if config.endpoint is not None:
+            settings["endpoint"] = config.endpoint.reveal()
+            settings["region"] = "us-east-1"
+        if config.region is not None:
+            settings["region"] = config.region
+        if config.access_key is not None and config.secret_key is not None:
+            settings["access_key_id"] = config.access_key.reveal()
+            settings["secret_access_key"] = config.secret_key.reveal()
+        return S3Store.from_url(
+            config.url, config=settings, client_options=client, retry_config=retry
+        )
+    except (exceptions.BaseError, ValueError) as error:
+        reason = _reason(error)[0]
+    raise StoreError(f"the bucket {config.url} cannot be used: {reason}")
+
+
+def _attributes(reference: str, digest: str) -> dict[str, str]:
+    kind = _KINDS.get(Path(reference).suffix, "application/octet-stream")
+    return {"Content-Type": kind, _DIGEST: digest}
+
+
+def _reason(error: Exception) -> tuple[str, bool]:
+    """Why something failed, as a sentence, and whether trying again at once is of no use.
+
+    Texts of the library quote requests and answers, so nothing of them is passed on but a number.
+    """
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return "there is no such bucket; create it, or correct `store.media.url`", True
+    if isinstance(error, FileNotFoundError):
+        return "it is not there", False
+    if isinstance(error, PermissionError | exceptions.UnauthenticatedError) or "403" in text:
+        return "the key is wrong, or may not do this in the bucket (access denied)", True
+    if "169.254." in text or "redential" in text:
+        return (
+            "there is no key; give `access_key` and `secret_key`, or the environment variables of "
+            "the cloud's own tools (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+            True,
+        )
+    status = _STATUS.search(text)
+    if status is not None:
+        return f"the bucket's server answered with status {status[1]}", True
+    return "the bucket's server cannot be reached, or does not answer in time", True

@@ -1,0 +1,91 @@
+"""Where pictures and clips are kept: a folder, or a bucket in S3 or another object store."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from pipeline.core.address import Address, Secret
+from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.machine import Lack, missing_libraries
+
+_BUCKET = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(?:/[^\s?#]*)?")
+
+
+class FolderMediaConfig(Config):
+    """A folder of this machine, or a network drive."""
+
+    type: Literal["folder"] = "folder"
+    path: Path
+    """The folder; made when the first picture is kept."""
+
+
+class S3MediaConfig(Config):
+    """A bucket of Amazon S3 or of a server that speaks its protocol, of Google or of Azure."""
+
+    type: Literal["s3"]
+    url: str
+    """`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`."""
+    endpoint: Address | None = None
+    """`https://HOST:PORT` of a server other than Amazon's, such as MinIO."""
+    region: str | None = None
+    """The bucket's region, for `s3://`; else that of the environment."""
+    access_key: Secret | None = None
+    """The id of the key, for `s3://`; else the environment's, as the cloud's own tools take it."""
+    secret_key: Secret | None = None
+    """The key itself, for `s3://`."""
+    timeout: PositiveDuration = Field(default_factory=lambda: parse_duration("10s"))
+    """How long one request may take; what fails is tried again for about as long."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_bucket(cls, url: str) -> str:
+        if not _BUCKET.fullmatch(url) or ".." in url.split("/"):
+            raise ValueError(
+                "a bucket is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX"
+            )
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_endpoint(cls, endpoint: Address | None) -> Address | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint.reveal())
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+                raise ValueError("an endpoint is https://HOST or http://HOST:PORT, without a login")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "S3MediaConfig":
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("needs both `access_key` and `secret_key`, or neither")
+        if not self.url.startswith("s3://"):
+            for name in ("endpoint", "region", "access_key"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"`{name}` is for s3:// only; the environment says it for the others"
+                    )
+        return self
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the library is installed."""
+        yield from missing_libraries("a bucket", ["obstore"], "s3")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a bucket" if value.get("type") == "s3" else "a folder"
+    if isinstance(value, S3MediaConfig):
+        return "a bucket"
+    return "a folder" if isinstance(value, FolderMediaConfig) else "a path"
+
+
+MediaConfig = Annotated[
+    Annotated[Path, Tag("a path")]
+    | Annotated[FolderMediaConfig, Tag("a folder")]
+    | Annotated[S3MediaConfig, Tag("a bucket")],
+    Discriminator(_kind),
+]
