@@ -171,7 +171,12 @@ def tls() -> ssl.SSLContext:
 @pytest.mark.parametrize("kind", ["starttls", "tls"])
 def test_mail_goes_over_tls_after_a_login(tls: ssl.SSLContext, kind: str) -> None:
     """A wrong password keeps the event and is not shown; an unknown authority is refused."""
-    known: dict[str, Any] = {"tls": kind, "ca": str(CERTIFICATE), "user": "shop", "password": "s3cret-word"}
+    known: dict[str, Any] = {
+        "tls": kind,
+        "ca": str(CERTIFICATE),
+        "user": "shop",
+        "password": "s3cret-word",
+    }
     with post_office(tls, begins_with_tls=kind == "tls", logs_in=True) as office:
         sink_to(office, **known).send([an_event(1)])
         assert office.ids == [an_event(1).record_id]
