@@ -32,7 +32,7 @@ def deliver(
     def make(_: Reporter) -> tuple[Stage, Facts]:
         store, clock = opened_store(process_context), process_context.context.clock
         lease = StoreLease(store, DELIVER, this_process("delivery"), clock)
-        stage = DeliveryStage(process_context.context, store, lease, store.history)
+        stage = DeliveryStage(process_context.context, store, lease, store.history, store.audits)
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}

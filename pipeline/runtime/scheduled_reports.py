@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 
+from pipeline.core.audits import Audits
 from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.errors import MoonwatchError, OwnershipLostError
 from pipeline.core.events import REPORT, Event, event_id, timestamp
@@ -41,6 +42,7 @@ class ReportDesk:
         clock: Clock,
         lease: LeaseProof | None = None,
         may_go_on: Callable[[], bool] = lambda: True,
+        audits: Audits | None = None,
     ) -> None:
         """With a `lease` nothing is stored once another process has taken that lease."""
         self._deployment = deployment
@@ -49,6 +51,7 @@ class ReportDesk:
         self._clock = clock
         self._lease = lease
         self._may_go_on = may_go_on
+        self._audits = audits
         self._again_at: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._stop = threading.Event()
@@ -144,7 +147,9 @@ class ReportDesk:
         due: float,
         now: float,
     ) -> None:
-        content = made(deployment, self._history, period, now, report.format, report.site)
+        content = made(
+            deployment, self._history, period, now, report.format, report.site, self._audits
+        )
         file = file_name(name, period, report.format)
         reference = f"reports/{name}/{file}"
         is_late = now - due > _LATE_S

@@ -57,7 +57,9 @@ class Run:
         self.store = ownership.store
         self._processing = ProcessingStage(context, self.store, record, ownership.proof)
         self._sampling = SamplingStage(context, self._processing.resumed, self._elsewhere)
-        self._delivery = DeliveryStage(context, self.store, ownership.delivery, self.store.history)
+        self._delivery = DeliveryStage(
+            context, self.store, ownership.delivery, self.store.history, self.store.audits
+        )
         self._stages: tuple[Stage, ...] = (
             self._delivery,
             self._processing,

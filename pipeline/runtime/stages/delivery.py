@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from pipeline.core.audits import Audits
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.sinks import Sink
@@ -37,15 +38,18 @@ class DeliveryStage:
         store: Store,
         lease: StoreLease,
         history: History | None = None,
+        audits: Audits | None = None,
     ) -> None:
         """Does not ask for the lease before `start`, nor send anything before it has it.
 
-        Sequences are judged where there is a `history` to look into.
+        Sequences are judged, and reports made, where there is a `history` to look into; reports
+        quote `audits`.
         """
         self._context = context
         self._store = store
         self._history = history
         self._today: TodaysNumbers | None = None
+        self._audits = audits
         self._lease = lease
         self._keeper = keeping("delivery-lease", lease, clock=context.clock)
         self._proof: LeaseProof | None = None
@@ -213,6 +217,7 @@ class DeliveryStage:
                 clock,
                 proof,
                 lambda: self._lease.holds(proof),
+                self._audits,
             )
             self._desk.use(self._context.deployment)
         self._context.metrics.delivering.set(1)
