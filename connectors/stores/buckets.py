@@ -82,6 +82,20 @@ class BucketMediaStore(FileMediaStore):
             ),
         )
 
+    def read(self, reference: str) -> bytes | None:
+        """An object's content; None where there is none. Raises StoreError."""
+        here = super().read(reference)
+        if here is not None:
+            return here
+
+        def fetch() -> bytes | None:
+            try:
+                return obstore.get(self._pictures, reference).bytes().to_bytes()
+            except FileNotFoundError:
+                return None
+
+        return self._reach(f"{reference} cannot be read", fetch)
+
     def keep_file(self, reference: str, placed: Path) -> None:
         """Keep a finished file, which goes from its folder."""
         try:

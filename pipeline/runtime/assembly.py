@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -357,7 +357,12 @@ def _as_of_then(part: Any) -> Any:
 
 def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
     """The sinks, each with the route that selects its events."""
-    read = deployment.store.build_media().read
+    build_media = lru_cache(maxsize=1)(deployment.store.build_media)
+
+    def read(reference: str) -> bytes | None:
+        # Built when it is needed first: a bucket may be out of reach just now.
+        return build_media().read(reference)
+
     return [
         (
             Route.of(name, config, deployment.reports_to(name)),

@@ -112,6 +112,8 @@ def test_pictures_are_kept_read_and_forgotten(
     assert media.has(REFERENCE)
     assert not media.has("door/2026-05-28/none.jpg")
     assert media.local(REFERENCE).read_bytes() == b"second"
+    assert media.read(REFERENCE) == b"second"
+    assert media.read("door/2026-05-28/none.jpg") is None
     with pytest.raises(StoreError, match="an object that this store did not record"):
         media.put("door/2026-05-28/c.jpg", b"ours")
     assert media.prune(NOW - 1).pictures == 0
