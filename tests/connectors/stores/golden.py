@@ -32,4 +32,6 @@ def summary_now(store: SqlStore, folder: Path) -> Any:
     figures = {"plaza": CameraFigures(up=True, sampled=30)}
     now = json.loads(json.dumps(summarise(loaded, store.history, figures, 10.0).as_json()))
     assert [flow.pop("left_out") for flow in now["frames"]] == [{}]
-    return now
+    # Kinds of rules that came later have a table too, and nothing in it.
+    known = summary_then().keys()
+    return {name: said for name, said in now.items() if name in known or said != []}
