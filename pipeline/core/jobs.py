@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.frames import Frame
@@ -9,6 +10,9 @@ from pipeline.core.geometry import Box
 from pipeline.core.measures import Health
 from pipeline.core.tasks import Task, question_of
 
+QUESTION_RUN: Final = "question/"
+"""What the run of a job begins with that is a question about a kept picture, and no frame of
+a camera. No run of a camera is named so: live ones have a time, files a digest."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 """The region that is the whole picture."""
 

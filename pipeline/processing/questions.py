@@ -15,12 +15,10 @@ import numpy as np
 
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.geometry import Box
-from pipeline.core.jobs import Job, Result
+from pipeline.core.jobs import QUESTION_RUN, Job, Result
 from pipeline.core.tasks import Ask
 
 JPEG_QUALITY = 92
-# No run of a camera is named so: live ones have a time, files a digest.
-_PREFIX = "question/"
 # How much of what surrounds a subject is shown on each side, in its own sizes, and at least.
 _SURROUNDINGS = 0.5
 _LEAST_SIDE = 0.2
@@ -36,13 +34,13 @@ def question_job(
     that it was asked, so where the answer must have been lost it is asked with another `attempt`.
     """
     height, width = pixels.shape[:2]
-    frame = Frame(camera, _PREFIX + about, attempt, at, pixels, (width, height))
+    frame = Frame(camera, QUESTION_RUN + about, attempt, at, pixels, (width, height))
     return Job(frame, question.engine, attempt, (question,), live=False)
 
 
 def asked_about(result: Result) -> str | None:
     """The key of the question that a result answers; None for the result of a camera's frame."""
-    return result.run[len(_PREFIX) :] if result.run.startswith(_PREFIX) else None
+    return result.run[len(QUESTION_RUN) :] if result.run.startswith(QUESTION_RUN) else None
 
 
 def region_around(box: Box, aspect: float) -> Box:

@@ -108,7 +108,7 @@ class Window(Config):
 
 
 def _kind_of_schedule(value: Any) -> str:
-    return "open" if isinstance(value, str) else "windows"
+    return "open" if value == "open" else "windows"
 
 
 Windows = Annotated[

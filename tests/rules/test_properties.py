@@ -232,7 +232,7 @@ def _timeless(verdict: Verdict, shift: float) -> tuple[object, object]:
             event,
             id=str(ids.setdefault(event.id, len(ids))),
             at=event.at - shift,
-            data={k: v for k, v in event.data.items() if k not in ("since", "until")},
+            data={k: v for k, v in event.data.items() if not k.endswith(("since", "until"))},
         )
         for event in verdict.events
     ]

@@ -441,7 +441,7 @@ def test_a_picture_that_is_masked_as_a_whole(shop: str) -> None:
         ("sinks.log=stdout", "write it like {type: stdout}"),
         ("sinks.log=alarms.jsonl", "{type: jsonl, path: alarms.jsonl}"),
         ("sinks.log=https://a.example", "{type: webhook, url: https://"),
-        ("sinks.log={type: email}", "did you mean 'webhook'?"),
+        ("sinks.log={type: email}", "did you mean 'mail'?"),
         ("sinks.log={type: webhook, url: a.example}", "begins with https or http"),
         ("sinks.log={type: webhook, url: 'https://a b.example'}", "no spaces"),
         ("sinks.log={type: webhook, url: 'https://a..example'}", "a host"),

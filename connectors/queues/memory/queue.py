@@ -12,7 +12,7 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.clips import MemoryClips
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Frame, Pixels
-from pipeline.core.jobs import Job, Result, failed_result
+from pipeline.core.jobs import QUESTION_RUN, Job, Result, failed_result
 from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
 
 _MEGABYTE = 1_000_000
@@ -264,7 +264,7 @@ class MemoryJobs:
         """Take a live job at once, a file's job as soon as there is room within `wait_s`."""
         with self._changed:
             self._end_leases()
-            if not job.live and _name_of(job) in self._known:
+            if _name_of(job) in self._known:
                 return Receipt(accepted=True)  # on its way already
             if not job.live and not self._changed.wait_for(lambda: self._has_room(job), wait_s):
                 return Receipt(accepted=False)
@@ -362,7 +362,8 @@ class MemoryJobs:
 
     def _enter(self, entry: _QueuedJob) -> None:
         self._entries[entry.id] = entry
-        if not entry.job.live:
+        # Questions are put again after a restart; a recording is put again where it is played anew.
+        if entry.job.frame.run.startswith(QUESTION_RUN):
             self._known.add(_name_of(entry.job))
         self._pixels.hold(entry.job)
         insort(self._lane(entry.job).waiting, entry)

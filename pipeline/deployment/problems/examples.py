@@ -68,7 +68,7 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("cameras", "*", "rules", "*", "of"): "people",
     ("cameras", "*", "rules", "*", "line"): "door",
     ("cameras", "*", "rules", "*", "zone"): "till",
-    ("cameras", "*", "rules", "*", "schedule"): _WINDOW,
+    ("cameras", "*", "rules", "*", "schedule"): f"{_WINDOW}, or open for the site's hours",
     ("cameras", "*", "rules", "*", "schedule", "*"): _WINDOW,
     ("sinks",): "{log: {type: jsonl, path: events.jsonl}}",
     ("sinks", "*"): "{type: jsonl, path: events.jsonl}, or {type: stdout}",
