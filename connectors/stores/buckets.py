@@ -17,7 +17,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, S3Store, from_url
 
-from connectors.stores.files import FileMediaStore, ForgottenPictures, _AtPlace
+from connectors.stores.files import FileMediaStore, ForgottenPictures, AtPlace
 from connectors.stores.media import S3MediaConfig
 from pipeline.core.errors import PictureRecordError, StoreError
 from pipeline.core.store import PictureRecord, PictureRecords
@@ -177,9 +177,9 @@ class BucketMediaStore(FileMediaStore):
 
     def _delete(
         self, reference: str, records: Sequence[PictureRecord], done: ForgottenPictures
-    ) -> _AtPlace:
+    ) -> AtPlace:
         in_folders = [one for one in records if "://" not in one.folder]
-        found = super()._delete(reference, in_folders, done) if in_folders else _AtPlace.MISSING
+        found = super()._delete(reference, in_folders, done) if in_folders else AtPlace.MISSING
         ours = {(one.digest, one.size) for one in records if one.folder == self._url}
         if not ours:
             return found
@@ -188,7 +188,7 @@ class BucketMediaStore(FileMediaStore):
             if kept is None:
                 return found
             if (kept["digest"], kept["size"]) not in ours:
-                return _AtPlace.FOREIGN
+                return AtPlace.FOREIGN
             self._reach(
                 f"{reference} cannot be deleted", lambda: obstore.delete(self._pictures, reference)
             )
@@ -196,7 +196,7 @@ class BucketMediaStore(FileMediaStore):
             raise OSError(errno.EIO, str(error)) from error
         done.pictures += 1
         done.bytes += kept["size"]
-        return _AtPlace.DELETED
+        return AtPlace.DELETED
 
     def _kept(self, reference: str) -> _Kept | None:
         def look() -> _Kept | None:

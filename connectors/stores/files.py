@@ -42,7 +42,7 @@ class ForgottenPictures:
     """Why the first of those could not be deleted."""
 
 
-class _AtPlace(Enum):
+class AtPlace(Enum):
     """What is at a recorded picture's place."""
 
     DELETED = auto()
@@ -56,7 +56,7 @@ class _OpenFolders:
 
     handles: list[int] = field(default_factory=list)
 
-    def descend(self, root: Path, folders: Sequence[str]) -> _AtPlace | None:
+    def descend(self, root: Path, folders: Sequence[str]) -> AtPlace | None:
         """Open them; what is found instead of a folder, or None."""
         try:
             self.handles.append(os.open(root, _FOLDER))
@@ -64,10 +64,10 @@ class _OpenFolders:
                 here = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.handles[-1])
                 self.handles.append(here)
         except FileNotFoundError:
-            return _AtPlace.MISSING
+            return AtPlace.MISSING
         except OSError:
             if self.handles and not _is_folder(folders[len(self.handles) - 1], self.handles[-1]):
-                return _AtPlace.FOREIGN
+                return AtPlace.FOREIGN
             raise
         return None
 
@@ -171,9 +171,9 @@ class FileMediaStore:
                     done.trouble = done.trouble or f"{reference}: {error.strerror}"
                     continue
                 overdue = records[-1].written_at < before - _MISSING_FOR_S
-                if found is not _AtPlace.MISSING or overdue:
+                if found is not AtPlace.MISSING or overdue:
                     settled += records
-                done.left_alone += found is _AtPlace.FOREIGN
+                done.left_alone += found is AtPlace.FOREIGN
             self._records.forget_pictures(settled)
             if len(page) < _AT_ONCE:
                 return done
@@ -184,7 +184,7 @@ class FileMediaStore:
     ) -> None:
         """Delete a file if its content is one of those recorded; raises OSError."""
         found = self._delete(reference, records, done)
-        done.left_alone += found is _AtPlace.FOREIGN
+        done.left_alone += found is AtPlace.FOREIGN
 
     def unrecorded(self, before: float) -> int:
         """How many files look like its pictures and are older than `before`, but are not recorded.
@@ -233,14 +233,14 @@ class FileMediaStore:
 
     def _delete(
         self, reference: str, records: Sequence[PictureRecord], done: ForgottenPictures
-    ) -> _AtPlace:
+    ) -> AtPlace:
         """Delete a picture and what was left of an attempt to write it; raises OSError."""
         try:
             *folders, name = self._parts(reference)
         except StoreError:
-            return _AtPlace.FOREIGN  # somebody else's record
+            return AtPlace.FOREIGN  # somebody else's record
         roots = [os.path.realpath(self.folder), *(one.folder for one in records if one.folder)]
-        found = _AtPlace.MISSING
+        found = AtPlace.MISSING
         for root in dict.fromkeys(roots):
             place = _OpenFolders()
             try:
@@ -250,7 +250,7 @@ class FileMediaStore:
                     place.tidy(folders)
             finally:
                 place.close()
-            if instead is not _AtPlace.MISSING:
+            if instead is not AtPlace.MISSING:
                 found = instead
         return found
 
@@ -293,7 +293,7 @@ def _unfinished(name: str, digest: str) -> str:
 
 def _delete_in(
     folder: int, name: str, records: Sequence[PictureRecord], done: ForgottenPictures
-) -> _AtPlace:
+) -> AtPlace:
     for record in records:
         if record.digest:
             _delete_unfinished(folder, _unfinished(name, record.digest), record.size)
@@ -302,15 +302,15 @@ def _delete_in(
             name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
         )
     except FileNotFoundError:
-        return _AtPlace.MISSING
+        return AtPlace.MISSING
     except OSError:
         if _is_file(name, folder):
             raise
-        return _AtPlace.FOREIGN
+        return AtPlace.FOREIGN
     try:
         size = os.fstat(file).st_size
         if not any(_is_content(file, record) for record in records):
-            return _AtPlace.FOREIGN
+            return AtPlace.FOREIGN
         with contextlib.suppress(FileNotFoundError):  # another process deletes too
             if os.path.samestat(
                 os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(file)
@@ -320,7 +320,7 @@ def _delete_in(
                 done.bytes += size
     finally:
         os.close(file)
-    return _AtPlace.DELETED
+    return AtPlace.DELETED
 
 
 def _delete_unfinished(folder: int, name: str, size: int) -> None:

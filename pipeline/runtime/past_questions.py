@@ -32,10 +32,13 @@ class PastPicture:
     camera: str
     at: float
     reference: str
-    """The path of an event's picture; of a recording its path and the seconds into it."""
+    """Where an event's picture is kept, as a path or the address of an object; of a recording its
+    path and the seconds into it."""
     rule: str = ""
     event: str = ""
     """The record id of the event, where it is of one."""
+    file: str = ""
+    """Where the picture of an event can be read here: its path, or that of a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,14 @@ def event_pictures(
     while len(kept) < len(ordered) and timestamp(ordered[len(kept)].at) == timestamp(kept[-1].at):
         kept = ordered[: len(kept) + 1]
     # From a bucket only those are fetched that are asked about.
-    kept = [replace(one, reference=str(media.local(one.reference))) for one in kept]
+    kept = [
+        replace(
+            one,
+            reference=f"{media.where}/{one.reference}",
+            file=str(media.local(one.reference)),
+        )
+        for one in kept
+    ]
     return EventPictures(kept, without, more=len(kept) < len(ordered))
 
 
@@ -166,7 +176,7 @@ def ask_events(
         for picture in pictures:
             if stopped():
                 return
-            pixels = cv2.imread(picture.reference, cv2.IMREAD_COLOR_RGB)
+            pixels = cv2.imread(picture.file, cv2.IMREAD_COLOR_RGB)
             if pixels is None:
                 failed = Failed(question.engine, f"{picture.reference} cannot be read as a picture")
                 unreadable.append((len(asked), PastAnswer(picture, failed)))

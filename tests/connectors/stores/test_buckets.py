@@ -16,8 +16,12 @@ from connectors.stores.files import FileMediaStore
 from connectors.stores.media import FolderMediaConfig, S3MediaConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import StoreError
+from pipeline.core.store import Commit, EventFilter
+from pipeline.deployment.loader import parse
 from pipeline.processing.snapshots import MISSING, Snapshots
+from pipeline.runtime.past_questions import event_pictures
 from pipeline.testing import ManualClock, frame
+from tests.contracts.event_tools import an_event
 from tests.processing.test_processor import Desk, result
 
 NOW = 1_780_000_000.0
@@ -213,3 +217,25 @@ def test_wrong_settings_are_refused(settings: dict[str, str], said: str) -> None
     """Each with a sentence."""
     with pytest.raises(ValueError, match=said):
         S3MediaConfig.model_validate({"type": "s3", **settings})
+
+
+def test_a_picture_that_is_asked_about_is_named_by_its_object(
+    tmp_path: Path, cloud: Cloud, clock: ManualClock
+) -> None:
+    """Its copy is read, and gone with the command."""
+    text = f"""
+version: 1
+store:
+  url: sqlite:///{tmp_path}/m.db
+  media: {{type: s3, url: s3://shop/eye, endpoint: {cloud.url}, access_key: {KEY}, secret_key: s}}
+cameras: {{door: {{source: {{type: rtsp, url: rtsp://192.0.2.1/a}}}}}}
+"""
+    deployment = parse(text, [], {}).deployment
+    store = deployment.store.build(clock)
+    deployment.store.build_media(store).put(REFERENCE, b"a picture")
+    store.commit(Commit(events=[an_event(1, camera="door").with_media(REFERENCE)]))
+    found = event_pictures(deployment, store.history, EventFilter(), 10)
+    store.close()
+    (picture,) = found.pictures
+    assert picture.reference == f"s3://shop/eye/{REFERENCE}"
+    assert Path(picture.file).read_bytes() == b"a picture"
