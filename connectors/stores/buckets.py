@@ -17,7 +17,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, S3Store, from_url
 
-from connectors.stores.files import FileMediaStore, ForgottenPictures, AtPlace
+from connectors.stores.files import AtPlace, FileMediaStore, ForgottenPictures
 from connectors.stores.media import S3MediaConfig
 from pipeline.core.errors import PictureRecordError, StoreError
 from pipeline.core.store import PictureRecord, PictureRecords
