@@ -1,7 +1,10 @@
 """Pictures and clips in a bucket, over HTTP to a server that speaks S3: Moto's, in this process."""
 
 import os
+import random
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +32,22 @@ KEY, PASSWORD = "the-id-of-a-key", "the-key-itself-which-is-secret"
 REFERENCE = "door/2026-05-28/a.jpg"
 
 
+def _free_port() -> int:
+    """One that no system gives to whoever asks for any: it must still be free after an outage."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+
+
 class Cloud:
     """A server of buckets that can go away and come back with all that it had."""
 
     def __init__(self) -> None:
-        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self.port = _free_port()
+        self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
         self._server.start()
-        self.port = self._server.get_host_and_port()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.s3 = boto3.client(
             "s3",
