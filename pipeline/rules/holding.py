@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import ClassVar, Literal
 
+from pipeline.core.events import JsonValue, Phase, timestamp
 from pipeline.core.rules import Ending
 
 Reason = Literal["over", "unknown", "schedule"] | Ending
@@ -47,6 +48,13 @@ class Started:
     withheld: int = 0
     """How many before it were not reported because too few frames were answered."""
 
+    phase: ClassVar[Phase] = "start"
+
+    def data(self) -> dict[str, JsonValue]:
+        """What its event says of those before it."""
+        told = {"suppressed": self.suppressed, "withheld": self.withheld}
+        return {name: number for name, number in told.items() if number}
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -55,6 +63,16 @@ class Ended:
     since: float
     until: float
     reason: Reason
+
+    phase: ClassVar[Phase] = "end"
+
+    def data(self) -> dict[str, JsonValue]:
+        """What its event says of the end."""
+        return {
+            "until": timestamp(self.until),
+            "seconds": round(self.until - self.since, 3),
+            "reason": self.reason,
+        }
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.absence import AbsenceConfig
@@ -102,22 +102,13 @@ class Absence:
         context, zone = self._context, self._config.zone
         data: dict[str, JsonValue] = {} if zone is None else {"zone": zone}
         data["since"] = timestamp(change.since)
-        phase: Phase = "start"
-        if isinstance(change, Ended):
-            phase = "end"
-            data["until"] = timestamp(change.until)
-            data["seconds"] = round(change.until - change.since, 3)
-            data["reason"] = change.reason
-        else:
+        if isinstance(change, Started):
             data["seconds"] = round(at - change.since, 3)
-            if change.suppressed:
-                data["suppressed"] = change.suppressed
-            if change.withheld:
-                data["withheld"] = change.withheld
+        data |= change.data()
         return Event(
             id=event_id(context.camera, context.rule, str(zone), change.since),
             type=self._config.type,
-            phase=phase,
+            phase=change.phase,
             camera=context.camera,
             rule=context.rule,
             at=at,

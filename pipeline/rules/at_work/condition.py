@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.core.answers import Answer, Number, Text
-from pipeline.core.events import Event, JsonValue, Phase, event_id, timestamp
+from pipeline.core.events import Event, JsonValue, event_id, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
 from pipeline.rules.condition import ConditionConfig
@@ -84,7 +84,6 @@ class Condition:
 
     def _event(self, at: float, change: Started | Ended, seen: Observation | None) -> Event:
         context, memory = self._context, self._memory
-        phase: Phase = "start"
         data: dict[str, JsonValue] = {
             "is": self._config.is_[0] if len(self._config.is_) == 1 else list(self._config.is_),
             "answer": memory.answer,
@@ -92,20 +91,11 @@ class Condition:
         }
         if memory.probability is not None:
             data["probability"] = round(memory.probability, 4)
-        if isinstance(change, Ended):
-            phase = "end"
-            data["until"] = timestamp(change.until)
-            data["seconds"] = round(change.until - change.since, 3)
-            data["reason"] = change.reason
-        else:
-            if change.suppressed:
-                data["suppressed"] = change.suppressed
-            if change.withheld:
-                data["withheld"] = change.withheld
+        data |= change.data()
         return Event(
             id=event_id(context.camera, context.rule, "", change.since),
             type=self._config.type,
-            phase=phase,
+            phase=change.phase,
             camera=context.camera,
             rule=context.rule,
             at=at,

@@ -197,22 +197,12 @@ class LeftObject:
             "count": amount.now,
             "usual": amount.usual,
             "since": timestamp(change.since),
+            **change.data(),
         }
-        phase: Phase = "start"
-        if isinstance(change, Ended):
-            phase = "end"
-            data["until"] = timestamp(change.until)
-            data["seconds"] = round(change.until - change.since, 3)
-            data["reason"] = change.reason
-        else:
-            if change.suppressed:
-                data["suppressed"] = change.suppressed
-            if change.withheld:
-                data["withheld"] = change.withheld
         return Event(
             id=event_id(context.camera, context.rule, "", change.since),
             type=self._config.type,
-            phase=phase,
+            phase=change.phase,
             camera=context.camera,
             rule=context.rule,
             at=at,

@@ -133,20 +133,9 @@ class Limit:
         )
 
     def _event(self, at: float, change: Started | Ended, seen: Observation | None = None) -> Event:
-        data: dict[str, JsonValue] = {}
-        phase: Phase = "start"
-        if isinstance(change, Ended):
-            phase = "end"
-            data["until"] = timestamp(change.until)
-            data["seconds"] = round(change.until - change.since, 3)
-            data["reason"] = change.reason
-        else:
+        if isinstance(change, Started):
             self.memory.updates = 0
-            if change.suppressed:
-                data["suppressed"] = change.suppressed
-            if change.withheld:
-                data["withheld"] = change.withheld
-        return self._tell(at, change.since, phase, data, seen)
+        return self._tell(at, change.since, change.phase, change.data(), seen)
 
     def _tell(
         self,

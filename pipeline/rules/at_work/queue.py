@@ -322,21 +322,11 @@ class QueueRule:
             "extreme": memory.longest,
             "more_than": self._config.more_than,
             "since": timestamp(change.since),
+            **change.data(),
         }
-        phase: Phase = "start"
-        if isinstance(change, Ended):
-            phase = "end"
-            data["until"] = timestamp(change.until)
-            data["seconds"] = round(change.until - change.since, 3)
-            data["reason"] = change.reason
-        else:
-            if change.suppressed:
-                data["suppressed"] = change.suppressed
-            if change.withheld:
-                data["withheld"] = change.withheld
         label = self._context.label
         subject = None if label is None else Subject(label)
-        return self._event("length", change.since, at, phase, data, seen, subject)
+        return self._event("length", change.since, at, change.phase, data, seen, subject)
 
     def _event(
         self,
