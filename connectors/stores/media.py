@@ -75,9 +75,10 @@ class S3MediaConfig(Config):
         yield from missing_libraries("a bucket", ["obstore"], "s3")
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Any) -> str | None:
     if isinstance(value, dict):
-        return "a bucket" if value.get("type") == "s3" else "a folder"
+        kind = value.get("type", "folder")
+        return {"s3": "a bucket", "folder": "a folder"}.get(kind) if isinstance(kind, str) else None
     if isinstance(value, S3MediaConfig):
         return "a bucket"
     return "a folder" if isinstance(value, FolderMediaConfig) else "a path"
@@ -87,5 +88,11 @@ MediaConfig = Annotated[
     Annotated[Path, Tag("a path")]
     | Annotated[FolderMediaConfig, Tag("a folder")]
     | Annotated[S3MediaConfig, Tag("a bucket")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="media_kind",
+        custom_error_message=(
+            "write a path, {type: folder, path: PATH} or {type: s3, url: s3://BUCKET/PREFIX}"
+        ),
+    ),
 ]

@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,37 +19,13 @@ from tests.cli.test_run import moonwatch
 from tests.connectors.sinks.receiver import receiving
 from tests.connectors.sources.servers import http_camera
 from tests.connectors.sources.test_http import PICTURES, still
-from tests.redis_server import Server, binary, free_port
+from tests.redis_server import Server, free_port
 from tests.runtime.clips import camera, cut, deployment, written
-from tests.runtime.fleet import DURABLE, Fleet, found, wait_for
+from tests.runtime.fleet import Fleet, found, wait_for
 
 SECONDS = 6.0
 LANES = [("plaza", "coco"), ("yard", "coco")]
 pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(240)]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A Redis that forgets nothing when it is killed."""
-    if binary() is None:
-        pytest.skip("no redis-server")
-    server = Server(DURABLE).start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def fleet_of() -> Iterator[Callable[..., Fleet]]:
-    """Starts fleets; whatever of them is left is ended after the test."""
-    fleets: list[Fleet] = []
-
-    def started(*args: Any, **keys: Any) -> Fleet:
-        fleets.append(Fleet(*args, **keys).start())
-        return fleets[-1]
-
-    yield started
-    for fleet in fleets:
-        fleet.kill_all()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from pipeline.testing import patience
 from tests.cli.test_run import moonwatch
 from tests.connectors.sources.servers import http_camera
 from tests.connectors.sources.test_http import PICTURES, still
-from tests.redis_server import Client, Server, binary, free_port
+from tests.redis_server import Client, Server, free_port
 from tests.runtime.clips import STARTS_AT, cut, deployment, written
-from tests.runtime.fleet import DURABLE, Fleet, Member, found, wait_for
+from tests.runtime.fleet import Fleet, Member, found, wait_for
 from tests.runtime.test_chaos import value
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -26,30 +26,6 @@ SAMPLED = 'moonwatch_frames_sampled_total{camera="door"}'
 JUDGED = 'moonwatch_results_judged_total{camera="door"}'
 TAKES_OVER_S = 6.0
 """From the death of one sampler to the first frame of the next: a lease, two looks, an opening."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A Redis of the test's own."""
-    if binary() is None:
-        pytest.skip("no redis-server")
-    server = Server(DURABLE).start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def fleet_of() -> Iterator[Callable[..., Fleet]]:
-    """Starts fleets and leaves no process of them behind."""
-    fleets: list[Fleet] = []
-
-    def start(*parts: Any) -> Fleet:
-        fleets.append(Fleet(*parts))
-        return fleets[-1].start()
-
-    yield start
-    for fleet in fleets:
-        fleet.kill_all()
 
 
 def live_camera(url: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from pipeline.core.events import event_from_json
 from pipeline.testing import wait_until
 from tests.cli.test_run import moonwatch, start
 from tests.connectors.sinks.receiver import receiving
-from tests.redis_server import Server, binary
+from tests.redis_server import Server
 from tests.runtime.clips import camera, cut, deployment, written
-from tests.runtime.fleet import DURABLE, Fleet, Found, found, wait_for
+from tests.runtime.fleet import Fleet, Found, found, wait_for
 
 SECONDS = 6.0
 LANES = [("plaza", "fast"), ("yard", "fast")]
@@ -38,30 +38,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first seconds of the bundled clip."""
     return cut(tmp_path_factory.mktemp("clip") / "plaza.mp4", SECONDS)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A Redis that forgets nothing when it is killed."""
-    if binary() is None:
-        pytest.skip("no redis-server")
-    server = Server(DURABLE).start()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def fleet_of() -> Iterator[Callable[..., Fleet]]:
-    """Starts fleets; whatever of them is left is ended after the test."""
-    fleets: list[Fleet] = []
-
-    def started(*args: Any, **keys: Any) -> Fleet:
-        fleets.append(Fleet(*args, **keys).start())
-        return fleets[-1]
-
-    yield started
-    for fleet in fleets:
-        fleet.kill_all()
 
 
 def content(folder: Path, clip: Path, hook: str, **more: Any) -> dict[str, Any]:

@@ -446,6 +446,7 @@ def test_a_picture_that_is_masked_as_a_whole(shop: str) -> None:
         ("sinks.log={type: webhook, url: 'https://a b.example'}", "no spaces"),
         ("sinks.log={type: webhook, url: 'https://a..example'}", "a host"),
         ("sinks.log={type: webhook, url: 'https://a.example', headers: a}", "{Authorization: "),
+        ("store={media: {type: s4, url: s3://x}}", "{type: s3, url: s3://BUCKET/PREFIX}"),
         ("sinks.log.only={a: b}", "[visitors, camera_offline]"),
         ("version='1'", "must be 1, without quotes"),
     ],

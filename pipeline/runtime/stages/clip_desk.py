@@ -42,6 +42,8 @@ class ClipDesk:
         self._clock = clock
         self._check = check
         self._asked: dict[str, tuple[float, float]] = {}
+        self._failing: dict[str, str] = {}
+        """Why the last clip of a camera failed, which has been said."""
         self._cameras: frozenset[str] = frozenset()
         self._thread: StageThread | None = None
         self._stop = threading.Event()
@@ -100,9 +102,16 @@ class ClipDesk:
         answers = exchange.answers()
         for answer in answers:
             checked = self._check(answer)
-            if self._records.settle_clip(checked) and checked.state == FAILED:
+            if not self._records.settle_clip(checked):
+                continue
+            before = self._failing.get(checked.camera)
+            if checked.state != FAILED:
+                self._failing.pop(checked.camera, None)
+            elif before != checked.reason:
+                # A disk stays full for a whole night; `status` counts them.
+                self._failing[checked.camera] = checked.reason
                 logger.warning(
-                    "camera %s: an event has no clip: %s",
+                    "camera %s: an event has no clip: %s; further ones are not logged",
                     *(checked.camera, checked.reason),
                     extra={"camera": checked.camera},
                 )
