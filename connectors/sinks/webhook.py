@@ -331,6 +331,8 @@ def _cause(error: Exception) -> str:
         match seen:
             case ssl.SSLCertVerificationError():
                 return f"has a certificate that is not trusted: {seen.verify_message}"
+            case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+                return f"broke the connection off ({type(seen).__name__})"
             case OSError() if seen.strerror:
                 return f"cannot be reached: {seen.strerror}"
         seen = seen.__cause__ or seen.__context__

@@ -232,6 +232,9 @@ class Transport:
                 case ssl.SSLError():
                     why = "does not speak TLS as it should; is it http:// that is meant?"
                     return RefusedError(f"{self._place} {why}", Blame.SERVER)
+                case ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+                    why = f"broke the connection off ({type(seen).__name__})"
+                    return RefusedError(f"{self._place} {why}", Blame.SERVER, can_repeat=True)
                 case OSError() if seen.strerror:
                     # Python's own words for a connection quote the address.
                     is_name = isinstance(seen, socket.gaierror)
