@@ -1,7 +1,5 @@
 """What every sink's config has: which events it gets, and how long they are tried for."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -41,10 +39,6 @@ def report_file(event: Event, read: ReadsFile) -> bytes:
             retryable=False,
         )
     return content
-
-
-NO_OTHERS: Mapping[str, str] = MappingProxyType({})
-"""The sites of cameras elsewhere, where all cameras are at one."""
 
 
 class BaseSinkConfig(Config):

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,15 +12,14 @@ from typing import Literal
 from pydantic import Field
 
 from connectors.sinks import _rotation, _tail
-from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
+from connectors.sinks._base import BaseSinkConfig
 from connectors.sinks._text import json_line
-from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import ByteSize, PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, to_cloudevent
 from pipeline.core.machine import Lack, is_folder, is_there, unwritable_file
 from pipeline.core.private_files import file_mode, make_folder
-from pipeline.core.sinks import ReadsFile, no_file
+from pipeline.core.sinks import SinkContext
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -70,14 +69,9 @@ class JsonlConfig(BaseSinkConfig):
                 words = f"{self.path} holds something else than events; name another file"
                 yield Lack("path", words, is_fatal=False)
 
-    def build(
-        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
-    ) -> "JsonlSink":
-        """A sink that opens the file when the first event comes.
-
-        `sites` names the site of each camera that is not at `site`.
-        """
-        return JsonlSink(self, site, sites=sites)
+    def build(self, context: SinkContext) -> "JsonlSink":
+        """A sink that opens the file when the first event comes."""
+        return JsonlSink(self, context)
 
 
 class JsonlSink:
@@ -88,16 +82,10 @@ class JsonlSink:
     the file when it is opened; a line that was written only in part is cut off then.
     """
 
-    def __init__(
-        self,
-        config: JsonlConfig,
-        site: str,
-        clock: Clock | None = None,
-        sites: Mapping[str, str] = NO_OTHERS,
-    ) -> None:
+    def __init__(self, config: JsonlConfig, context: SinkContext) -> None:
         self._config = config
-        self._site, self._sites = site, sites
-        self._clock = clock or SystemClock()
+        self._context = context
+        self._clock = context.clock
         self._file: int | None = None
         self._day = date.min
         self._unsynced = False
@@ -110,7 +98,7 @@ class JsonlSink:
             file = self._ready()
             fresh = {e.record_id: e for e in events if e.record_id not in self._seen}
             lines = [
-                json_line(to_cloudevent(event, self._sites.get(event.camera, self._site)))
+                json_line(to_cloudevent(event, self._context.site_of(event)))
                 for event in fresh.values()
             ]
             if lines:

@@ -4,7 +4,7 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as AS_SENT
@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from connectors.sinks._base import NO_OTHERS, BaseSinkConfig, Listed, report_file
+from connectors.sinks._base import BaseSinkConfig, Listed, report_file
 from connectors.sinks._text import printable
 from connectors.sinks.stdout import readable
 from pipeline.core.address import Secret, without_secrets
-from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import REPORT, Event
 from pipeline.core.machine import Lack, unreadable_file
-from pipeline.core.sinks import ReadsFile, no_file
+from pipeline.core.sinks import SinkContext
 
 if TYPE_CHECKING:
     import smtplib
@@ -128,14 +127,9 @@ class MailConfig(BaseSinkConfig):
         """Whether the file of authorities can be read here."""
         yield from unreadable_file("ca", self.ca)
 
-    def build(
-        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
-    ) -> "MailSink":
-        """A sink that connects for each attempt; raises SinkError for an unusable `ca`.
-
-        `sites` names the site of each camera that is not at `site`; `read` gets the attachments.
-        """
-        return MailSink(self, site, sites=sites, read=read)
+    def build(self, context: SinkContext) -> "MailSink":
+        """A sink that connects for each attempt; raises SinkError for an unusable `ca`."""
+        return MailSink(self, context)
 
 
 def _is_this_machine(host: str) -> bool:
@@ -160,17 +154,10 @@ class MailSink:
     when the attempt is repeated for the others.
     """
 
-    def __init__(
-        self,
-        config: MailConfig,
-        site: str,
-        clock: Clock | None = None,
-        sites: Mapping[str, str] = NO_OTHERS,
-        read: ReadsFile = no_file,
-    ) -> None:
+    def __init__(self, config: MailConfig, context: SinkContext) -> None:
         self._config = config
-        self._site, self._sites, self._read = site, sites, read
-        self._clock = clock or SystemClock()
+        self._context, self._read = context, context.read
+        self._clock = context.clock
         self._port = config.port or _PORTS[config.tls]
         self._place = f"mail server {config.host}:{self._port}"
         self._tls = self._tls_context()
@@ -218,7 +205,7 @@ class MailSink:
 
     def _about(self, events: Sequence[Event]) -> _Mail:
         first = events[0]
-        sites = {self._sites.get(event.camera, self._site) for event in events}
+        sites = {self._context.site_of(event) for event in events}
         if len(events) == 1:
             title = f"{first.camera} {first.rule} {first.phase}"
         else:
@@ -235,7 +222,7 @@ class MailSink:
 
     def _report(self, event: Event) -> _Mail:
         content, data = report_file(event, self._read), event.data
-        site, title = str(data.get("site", self._site)), str(data.get("title", event.rule))
+        site, title = str(data.get("site", self._context.site)), str(data.get("title", event.rule))
         message = self._message(site, f"{event.rule}, {title}", [event])
         lines = [f"{site}: {title}", "", f"The report is attached: {data.get('file')}"]
         if "made_up" in data:

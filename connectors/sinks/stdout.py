@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from connectors.sinks._base import NO_OTHERS, BaseSinkConfig
+from connectors.sinks._base import BaseSinkConfig
 from connectors.sinks._text import json_line, printable
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, JsonValue, timestamp, to_cloudevent
-from pipeline.core.sinks import ReadsFile, no_file
+from pipeline.core.sinks import SinkContext
 
 
 class StdoutConfig(BaseSinkConfig):
@@ -19,29 +19,22 @@ class StdoutConfig(BaseSinkConfig):
     format: Literal["text", "json"] = "text"
     """`text` to read, `json` for CloudEvents, one a line."""
 
-    def build(
-        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
-    ) -> "StdoutSink":
-        """A sink that writes to standard output.
-
-        `sites` names the site of each camera that is not at `site`.
-        """
-        return StdoutSink(self, site, sites=sites)
+    def build(self, context: SinkContext) -> "StdoutSink":
+        """A sink that writes to standard output."""
+        return StdoutSink(self, context)
 
 
 class StdoutSink:
     """Prints events; what comes again after a failure is printed again."""
 
-    def __init__(
-        self, config: StdoutConfig, site: str, sites: Mapping[str, str] = NO_OTHERS
-    ) -> None:
+    def __init__(self, config: StdoutConfig, context: SinkContext) -> None:
         self._json = config.format == "json"
-        self._site, self._sites = site, sites
+        self._context = context
 
     def send(self, events: Sequence[Event]) -> None:
         """Print and flush; SinkError when the reader is gone."""
         lines = [
-            json_line(to_cloudevent(event, self._sites.get(event.camera, self._site))).decode()
+            json_line(to_cloudevent(event, self._context.site_of(event))).decode()
             if self._json
             else readable(event) + "\n"
             for event in events

@@ -19,15 +19,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from connectors.sinks._base import NO_OTHERS, BaseSinkConfig, report_file
+from connectors.sinks._base import BaseSinkConfig, report_file
 from connectors.sinks._text import json_line
 from pipeline.core.address import Address, HookAddress, Secret
-from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.config import Config, PositiveDuration, all_left_out, parse_duration
 from pipeline.core.errors import SinkError
 from pipeline.core.events import REPORT, Event, JsonValue, to_cloudevent
 from pipeline.core.machine import Lack, unreadable_file
-from pipeline.core.sinks import ReadsFile, no_file
+from pipeline.core.sinks import SinkContext
 
 if TYPE_CHECKING:
     import asyncio
@@ -121,14 +120,9 @@ class WebhookConfig(BaseSinkConfig):
         for name in ("ca", "certificate", "key"):
             yield from unreadable_file(f"tls.{name}", getattr(self.tls, name))
 
-    def build(
-        self, site: str, sites: Mapping[str, str] = NO_OTHERS, read: ReadsFile = no_file
-    ) -> "WebhookSink":
-        """A sink that connects when the first event comes; raises SinkError for unusable files.
-
-        `sites` names the site of each camera that is not at `site`.
-        """
-        return WebhookSink(self, site, sites=sites, read=read)
+    def build(self, context: SinkContext) -> "WebhookSink":
+        """A sink that connects when the first event comes; raises SinkError for unusable files."""
+        return WebhookSink(self, context)
 
 
 def _is_host(name: str) -> bool:
@@ -152,17 +146,10 @@ class _Request:
 class WebhookSink:
     """One request at a time, on a connection that is kept. At least once, with the same id."""
 
-    def __init__(
-        self,
-        config: WebhookConfig,
-        site: str,
-        clock: Clock | None = None,
-        sites: Mapping[str, str] = NO_OTHERS,
-        read: ReadsFile = no_file,
-    ) -> None:
+    def __init__(self, config: WebhookConfig, context: SinkContext) -> None:
         self._config = config
-        self._site, self._sites, self._read = site, sites, read
-        self._clock = clock or SystemClock()
+        self._context, self._read = context, context.read
+        self._clock = context.clock
         self._place = config.url.shown()
         self._tls = self._read_tls()
         # asyncio is what can end a request as a whole at its deadline, whatever it is doing.
@@ -183,7 +170,7 @@ class WebhookSink:
             self._post(_Request(event.record_id, "application/cloudevents+json", body))
 
     def _record(self, event: Event) -> dict[str, JsonValue]:
-        record = to_cloudevent(event, self._sites.get(event.camera, self._site))
+        record = to_cloudevent(event, self._context.site_of(event))
         if event.type == REPORT and isinstance(record["data"], dict):
             # Whoever answers a webhook cannot look into the media folder.
             content = report_file(event, self._read)

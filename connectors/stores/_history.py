@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._database import Database
 from pipeline.core.errors import StoreError
-from pipeline.core.events import event_from_json
+from pipeline.core.events import Event, event_from_json
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.store import (
     EVER,
@@ -139,10 +140,14 @@ class SqlHistory:
             return connection.execute(wanted).all()
 
 
+def _event(row: sa.Row[Any]) -> Event:
+    return replace(event_from_json(row.body), position=row.position)
+
+
 def kept(place: str, row: sa.Row[Any]) -> StoredEvent:
     """A row of the events table as an event; StoreError when it was damaged."""
     try:
-        return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
+        return StoredEvent(row.position, _event(row), row.kept_at)
     except ValueError as error:
         raise StoreError(
             f"the store {place}: event {row.position} is damaged ({error}); "
@@ -162,7 +167,7 @@ def _values(row: sa.Row[Any]) -> Mapping[str, float | None]:
 def kept_or_not(row: sa.Row[Any]) -> StoredEvent | UnreadableEvent:
     """A row of the events table as an event, or as what can still be said of it."""
     try:
-        return StoredEvent(row.position, event_from_json(row.body), row.kept_at)
+        return StoredEvent(row.position, _event(row), row.kept_at)
     except ValueError as error:
         reason = f"cannot be read: {error}"
         return UnreadableEvent(row.position, row.record_id, row.camera, row.rule, row.type, reason)

@@ -174,6 +174,15 @@ marks = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("at", sa.Double, nullable=False),
 )
+notes = sa.Table(
+    "moonwatch_notes",
+    _tables,
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    # UTC seconds; null for what is kept for ever.
+    sa.Column("over_at", sa.Double, index=True),
+)
 keys = sa.Table(
     "moonwatch_keys",
     _tables,
@@ -380,7 +389,7 @@ def prepare(
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints,
-        waiting, verified, clips,
+        waiting, verified, clips, notes,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -16,6 +16,7 @@ from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
@@ -323,6 +324,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 old = sa.delete(table).where(table.c.kept_at < before)
                 numbers.append(connection.execute(old).rowcount)
             prune_audits(connection, before)
+            prune_notes(connection, self._clock.now())
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)
@@ -348,6 +350,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         """Remember a moment."""
         with self._database.write("remember a moment", durably=False) as connection:
             self._database.upsert(connection, _schema.marks, [{"name": name, "at": at}])
+
+    def notes_of(self, sink: str) -> SqlNotes:
+        """The small memory of one sink."""
+        return SqlNotes(self._database, self._clock, sink)
 
     def correct_times(self, now: float) -> int:
         """Date as of `now` what is from a day after it or later, or from before clocks were set."""

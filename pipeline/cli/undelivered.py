@@ -99,7 +99,7 @@ def _sent_again(
     deployment: Deployment, store: Store, entries: Sequence[Undelivered]
 ) -> list[Resent]:
     done = []
-    for route, sink in routes_of(deployment):
+    for route, sink in routes_of(deployment, store, SystemClock()):
         own = [entry for entry in entries if entry.sink == route.sink]
         try:
             if own:

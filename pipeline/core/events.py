@@ -50,6 +50,9 @@ class Event:
     run: str | None = None
     media: tuple[str, ...] = ()
     """References to stored pictures, relative to the media folder."""
+    position: int | None = field(default=None, compare=False, repr=False)
+    """Where it stands in the store's order of arrival; None before it is there. No part of what
+    happened, and of what is sent."""
 
     @property
     def record_id(self) -> str:

@@ -1,17 +1,89 @@
-"""The port of a sink, where events go."""
+"""The port of a sink, where events go, and what a sink is built with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
 
 ReadsFile: TypeAlias = Callable[[str], bytes | None]
 """Reads a file that an event refers to; None where there is none. Raises StoreError."""
 
+MakesLink: TypeAlias = Callable[[str], str | None]
+"""A signed address at which a file that an event refers to can be had; None where nothing serves
+it."""
+
 
 def no_file(_: str) -> bytes | None:
     """There are no files."""
     return None
+
+
+def no_link(_: str) -> str | None:
+    """Nothing serves files."""
+    return None
+
+
+class Notes(Protocol):
+    """The small memory of one sink, which survives restarts. All raise StoreError."""
+
+    def note(self, key: str) -> str | None:
+        """What was noted under this key; None for nothing, or where its time is over."""
+        ...
+
+    def notes(self, prefix: str = "") -> Mapping[str, str]:
+        """All that is noted under keys that begin with the prefix, by key."""
+        ...
+
+    def take_down(self, notes: Mapping[str, str | None], keep_s: float | None = None) -> None:
+        """Note texts by key, all or none; None deletes. Kept for ever, or for `keep_s` seconds."""
+        ...
+
+
+class NotesInMemory:
+    """Notes that are gone with the process, for tests and for what is sent by hand."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, str] = {}
+
+    def note(self, key: str) -> str | None:
+        """What was noted under this key."""
+        return self._notes.get(key)
+
+    def notes(self, prefix: str = "") -> Mapping[str, str]:
+        """All that is noted under keys that begin with the prefix."""
+        return {key: text for key, text in self._notes.items() if key.startswith(prefix)}
+
+    def take_down(self, notes: Mapping[str, str | None], keep_s: float | None = None) -> None:
+        """Note texts by key; None deletes."""
+        for key, text in notes.items():
+            if text is None:
+                self._notes.pop(key, None)
+            else:
+                self._notes[key] = text
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink is built with, beside its own config."""
+
+    site: str
+    sites: Mapping[str, str] = field(default_factory=dict)
+    """The site of each camera that is not at `site`."""
+    name: str = "sink"
+    """The sink's own name in the file."""
+    timezone: str = "UTC"
+    """The site's zone, such as `Europe/Berlin`."""
+    clock: Clock = field(default_factory=SystemClock)
+    read: ReadsFile = no_file
+    """Gets pictures, clips and reports that events refer to."""
+    link: MakesLink = no_link
+    notes: Notes = field(default_factory=NotesInMemory)
+
+    def site_of(self, event: Event) -> str:
+        """The name of the site where the event's camera is."""
+        return self.sites.get(event.camera, self.site)
 
 
 class Sink(Protocol):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pipeline.core.clips import ClipRecords, ClipWish
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket, Health
+from pipeline.core.sinks import Notes
 from pipeline.core.verifying import SecondLooks, WaitingEvent
 
 if TYPE_CHECKING:
@@ -330,6 +331,10 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
 
     def remember(self, name: str, at: float) -> None:
         """Remember a moment."""
+        ...
+
+    def notes_of(self, sink: str) -> Notes:
+        """The small memory of one sink."""
         ...
 
     def correct_times(self, now: float) -> int:

@@ -15,9 +15,10 @@ from pipeline.core.config import as_written
 from pipeline.core.engines import AsksElsewhere, Engine
 from pipeline.core.errors import EngineError
 from pipeline.core.events import JsonValue
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import Sink, SinkContext
 from pipeline.core.sources import Source
 from pipeline.core.spending import Spending
+from pipeline.core.store import Store
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask, TaskConfig
@@ -355,7 +356,7 @@ def _as_of_then(part: Any) -> Any:
     }
 
 
-def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
+def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[Route, Sink]]:
     """The sinks, each with the route that selects its events."""
     build_media = lru_cache(maxsize=1)(deployment.store.build_media)
 
@@ -366,7 +367,17 @@ def routes_of(deployment: Deployment) -> list[tuple[Route, Sink]]:
     return [
         (
             Route.of(name, config, deployment.reports_to(name)),
-            config.build(deployment.site.name, deployment.site_names(), read),
+            config.build(
+                SinkContext(
+                    deployment.site.name,
+                    deployment.site_names(),
+                    name,
+                    deployment.site.timezone,
+                    clock,
+                    read,
+                    notes=store.notes_of(name),
+                )
+            ),
         )
         for name, config in deployment.sinks.items()
     ]

@@ -111,6 +111,7 @@ class StoreContract(abc.ABC):
         store.commit(Commit(events=[an_event(number) for number in range(5)]))
         kept = store.events_after(0, 3)
         assert [one.position for one in kept] == [1, 2, 3]
+        assert [one.event.position for one in kept] == [1, 2, 3]
         assert [one.event for one in store.events_after(3, 3)] == [an_event(3), an_event(4)]
         assert store.events_after(5, 3) == []
 
@@ -578,6 +579,27 @@ class StoreContract(abc.ABC):
         assert (clip.state, clip.reason) == ("partial", "no sampler has answered")
         assert clip.file == an_answer("a").file
         assert not store.clips.settle_clip(replace(an_answer("a"), until=130.0))
+
+    def test_what_a_sink_notes_is_its_own_and_lasts(
+        self, store: Store, open_again: Callable[[], Store]
+    ) -> None:
+        """By key, over a restart, until its time is over; nothing of it is another sink's."""
+        phone, broker = store.notes_of("phone"), store.notes_of("broker")
+        phone.take_down({"sent/a": "1", "sent/b_": "2", "SENT/c": "3", "odd/%\ud800": "\x004"})
+        phone.take_down({"brief": "5"}, keep_s=60)
+        broker.take_down({"sent/a": "elsewhere"})
+        phone.take_down({"sent/a": "6", "odd/%\ud800": None})
+
+        again = open_again().notes_of("phone")
+        assert again.note("sent/a") == "6"
+        assert dict(again.notes("sent/")) == {"sent/a": "6", "sent/b_": "2"}
+        assert list(again.notes()) == ["SENT/c", "brief", "sent/a", "sent/b_"]
+        self.clock.advance(61)
+        assert again.note("brief") is None
+        assert "brief" not in again.notes()
+        store.prune(0)
+        assert again.note("sent/b_") == "2"
+        assert broker.notes() == {"sent/a": "elsewhere"}
 
 
 def a_wish(reference: str, since: float, until: float) -> ClipWish:

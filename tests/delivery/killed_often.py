@@ -16,6 +16,7 @@ from pathlib import Path
 from connectors.sinks.jsonl import JsonlConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
+from pipeline.core.sinks import SinkContext
 from pipeline.core.store import Checkpoint, Commit
 from pipeline.delivery import Delivery, Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
@@ -33,7 +34,9 @@ def live(folder: Path, steps: int, on_step: Callable[[], object]) -> None:
     )
     store = SqlStore(f"sqlite:///{folder}/moonwatch.db")
     clock = SystemClock()
-    lane = SinkLane(Route.of("log", config), config.build("test"), store, clock, Metrics())
+    lane = SinkLane(
+        Route.of("log", config), config.build(SinkContext("test")), store, clock, Metrics()
+    )
     delivery = Delivery([lane], store, clock)
     delivery.start()
     point = store.checkpoint("door", "fast")

@@ -23,6 +23,7 @@ from pipeline.core import address
 from pipeline.core.address import Address, HookAddress, Secret, without_secrets
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError
+from pipeline.core.sinks import SinkContext
 from pipeline.core.sources import Need
 from pipeline.deployment.loader import parse
 from pipeline.insight.status import status_of
@@ -315,7 +316,7 @@ def test_no_error_tells_it(tmp_path: Path, password: Password, place: str) -> No
                 said += [failure(lambda s=source: s.open(Need())), repr(vars(source))]  # type: ignore[misc]
                 source.close()
         elif part == "hook":
-            sink = deployment.sinks["hook"].build("shop")
+            sink = deployment.sinks["hook"].build(SinkContext("shop"))
             said += [failure(lambda: sink.send([an_event(1)])), repr(vars(sink))]
             sink.close()
         elif part == "store":

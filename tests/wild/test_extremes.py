@@ -32,7 +32,7 @@ from pipeline.core.events import Event, event_to_json, timestamp, to_cloudevent
 from pipeline.core.jobs import Job, Result
 from pipeline.core.local_time import local_time
 from pipeline.core.rules import Observation, Verdict
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import Sink, SinkContext
 from pipeline.core.store import Checkpoint, Commit
 from pipeline.core.tasks import Detect
 from pipeline.core.wire import VERSION, encode_job, encode_result
@@ -528,9 +528,9 @@ def test_an_event_that_cannot_be_sent_is_one_dead_letter(
     """A stored record of extremes between good events: it is put aside, the others arrive."""
     built: Sink
     if sink == "jsonl":
-        built = JsonlConfig(type="jsonl", path=tmp_path / "out.jsonl").build("Shop")
+        built = JsonlConfig(type="jsonl", path=tmp_path / "out.jsonl").build(SinkContext("Shop"))
     else:
-        built = StdoutConfig(format="json" if sink == "json" else "text").build("Shop")
+        built = StdoutConfig(format="json" if sink == "json" else "text").build(SinkContext("Shop"))
     lane = SinkLane(Route("out", from_beginning=True), built, store, ManualClock(START), Metrics())
     store.register_sinks(["out"], ["out"])
     store.commit(Commit(events=[an_event(n) for n in range(3)]))

@@ -7,6 +7,7 @@ import pytest
 
 from connectors.sinks.webhook import WebhookConfig
 from pipeline.core.errors import SinkError
+from pipeline.core.sinks import SinkContext
 from tests.contracts.event_tools import an_event
 from tests.wild.raw_server import head, raw_camera
 
@@ -33,7 +34,9 @@ def test_a_receiver_takes_the_event_and_its_words_are_bad(
 
     with (
         raw_camera(answers, stays=stays) as url,
-        closing(WebhookConfig.model_validate({"url": url, "timeout": "20s"}).build("Shop")) as sink,
+        closing(
+            WebhookConfig.model_validate({"url": url, "timeout": "20s"}).build(SinkContext("Shop"))
+        ) as sink,
     ):
         sink.send([an_event(1)])
     assert requests == [0]
@@ -56,7 +59,7 @@ def test_a_receiver_asks_to_wait_until_no_time(asked: str) -> None:
     answer = [head(f"Retry-After: {asked}", "Content-Length: 0", status="503 Busy")]
     with (
         raw_camera(lambda _nth, _request: answer) as url,
-        closing(WebhookConfig.model_validate({"url": url}).build("Shop")) as sink,
+        closing(WebhookConfig.model_validate({"url": url}).build(SinkContext("Shop"))) as sink,
         pytest.raises(SinkError) as failed,
     ):
         sink.send([an_event(1)])

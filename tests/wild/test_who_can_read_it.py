@@ -13,6 +13,7 @@ from connectors.stores import StoreConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, SinkError
 from pipeline.core.private_files import let_group_read
+from pipeline.core.sinks import SinkContext
 from pipeline.core.store import Commit
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
@@ -75,7 +76,7 @@ def test_files_put_aside_by_a_sink(tmp_path: Path) -> None:
     """A new file after rotation is as closed as the first one."""
     sink = JsonlConfig.model_validate(
         {"path": tmp_path / "e" / "events.jsonl", "max_size": "400B"}
-    ).build("shop")
+    ).build(SinkContext("shop"))
     for number in range(5):
         sink.send([an_event(number)])
     sink.close()
@@ -112,7 +113,7 @@ def test_events_into_a_file_that_holds_something_else(tmp_path: Path) -> None:
     """The owner's notes are neither cut off at their last line nor continued."""
     notes = tmp_path / "notes.txt"
     notes.write_bytes(NOTES)
-    sink = JsonlConfig(path=notes).build("shop")
+    sink = JsonlConfig(path=notes).build(SinkContext("shop"))
     with pytest.raises(SinkError, match=r"notes.txt .* holds something else than events; name"):
         sink.send([an_event(1)])
     assert notes.read_bytes() == NOTES
@@ -124,7 +125,7 @@ def test_files_of_somebody_else_among_those_put_aside(tmp_path: Path) -> None:
     export.write_bytes(b'{"month": "November"}\n')
     sink = JsonlConfig.model_validate(
         {"path": tmp_path / "events.jsonl", "max_size": "400B", "keep": 1}
-    ).build("shop")
+    ).build(SinkContext("shop"))
     for number in range(9):
         sink.send([an_event(number)])
     sink.close()

@@ -189,7 +189,7 @@ class DeliveryStage:
                 (route_of(name, config), SequenceJudge(name, config, self._store, history, proof))
                 for name, config in deployment.sequences.items()
             ]
-        routes += routes_of(deployment)
+        routes += routes_of(deployment, self._store, context.clock)
         return [
             SinkLane(route, sink, self._store, context.clock, context.metrics, proof)
             for route, sink in routes

@@ -15,7 +15,7 @@ from connectors.sinks import jsonl as module
 from connectors.sinks.jsonl import JsonlConfig, JsonlSink
 from pipeline.core.errors import SinkError
 from pipeline.core.events import to_cloudevent
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import Sink, SinkContext
 from pipeline.testing import ManualClock
 from tests.contracts.event_tools import an_event, odd_events
 from tests.contracts.sinks import SITE, SinkContract
@@ -43,7 +43,7 @@ class TestContract(SinkContract):
 
     def built(self) -> Sink:
         """A sink with a file in a folder that is not there yet."""
-        return JsonlConfig(path=self.path).build(SITE)
+        return JsonlConfig(path=self.path).build(SinkContext(SITE))
 
     def received(self) -> list[str]:
         """The ids in the file."""
@@ -68,7 +68,7 @@ def path(tmp_path: Path) -> Path:
 
 def send(path: Path, *numbers: int, **fields: Any) -> None:
     """A whole life of a sink: opened, sent to, closed."""
-    sink = JsonlConfig(path=path, **fields).build(SITE)
+    sink = JsonlConfig(path=path, **fields).build(SinkContext(SITE))
     try:
         sink.send([an_event(number) for number in numbers])
     finally:
@@ -77,7 +77,7 @@ def send(path: Path, *numbers: int, **fields: Any) -> None:
 
 def test_a_line_is_a_cloudevent(path: Path) -> None:
     """In full, with letters as they are."""
-    sink = JsonlConfig(path=path).build("Späti")
+    sink = JsonlConfig(path=path).build(SinkContext("Späti"))
     sink.send(odd_events())
     sink.close()
     lines = path.read_text().split("\n")
@@ -89,7 +89,7 @@ def test_what_comes_again_is_not_written_again(path: Path) -> None:
     """Neither within one life of the sink nor in the next."""
     send(path, 1, 2)
     send(path, 1, 2, 3)
-    sink = JsonlConfig(path=path).build(SITE)
+    sink = JsonlConfig(path=path).build(SinkContext(SITE))
     for _ in range(2):
         sink.send([an_event(3), an_event(4), an_event(4)])
     sink.close()
@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyP
         room -= written
         return written
 
-    sink = JsonlConfig(path=path).build(SITE)
+    sink = JsonlConfig(path=path).build(SinkContext(SITE))
     sink.send([an_event(1)])
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", write_into_little_room)
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_file_that_is_moved_away_is_made_again(path: Path) -> None:
     """So other programs may rotate it, or a person delete it."""
-    sink = JsonlConfig(path=path).build(SITE)
+    sink = JsonlConfig(path=path).build(SinkContext(SITE))
     sink.send([an_event(1)])
     path.rename(path.with_name("moved"))
     sink.send([an_event(2)])
@@ -191,7 +191,7 @@ def test_each_day_has_its_file(path: Path) -> None:
     """Also when the change of the day was missed, and never an empty one."""
     clock = ManualClock()
     config = JsonlConfig(path=path, daily=True)
-    sink = JsonlSink(config, SITE, clock)
+    sink = JsonlSink(config, SinkContext(SITE, clock=clock))
     sink.send([an_event(1)])
     clock.advance(DAY_S)
     sink.send([an_event(2)])
@@ -199,7 +199,7 @@ def test_each_day_has_its_file(path: Path) -> None:
     assert ids(path.with_name("events.000001.jsonl")) == records(1)
     os.utime(path, (clock.now(), clock.now()))
     clock.advance(3 * DAY_S)
-    sink = JsonlSink(config, SITE, clock)
+    sink = JsonlSink(config, SinkContext(SITE, clock=clock))
     sink.send([an_event(3)])
     sink.close()
     assert ids(path.with_name("events.000002.jsonl")) == records(2)
@@ -220,7 +220,7 @@ def test_lines_are_forced_to_the_disk(
     """As often as `sync` says; the last figure is after closing."""
     clock = ManualClock()
     config = JsonlConfig.model_validate({"path": path, "sync": sync, "sync_every": "10s"})
-    sink = JsonlSink(config, SITE, clock)
+    sink = JsonlSink(config, SinkContext(SITE, clock=clock))
     sink.send([])  # opens the file, which forces its name to the disk
     calls: list[int] = []
     fsync = os.fsync

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from connectors.sinks.mail import MailConfig, MailSink
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import REPORT, Event
-from pipeline.core.sinks import ReadsFile, Sink, no_file
+from pipeline.core.sinks import ReadsFile, Sink, SinkContext, no_file
 from pipeline.testing import patience
 from tests.connectors.sinks.post_office import PostOffice, post_office
 from tests.contracts.event_tools import an_event
@@ -53,7 +53,7 @@ def config(port: int, **fields: Any) -> MailConfig:
 
 def sink_to(office: PostOffice, read: ReadsFile = no_file, **fields: Any) -> MailSink:
     """A sink that sends to it."""
-    return config(office.port, **fields).build(SITE, {}, read)
+    return config(office.port, **fields).build(SinkContext(SITE, read=read))
 
 
 class TestContract(SinkContract):
@@ -200,7 +200,7 @@ def test_starttls_is_insisted_on(office: PostOffice) -> None:
 def test_a_server_that_says_nothing_is_given_up(office: PostOffice) -> None:
     """After `timeout`, whether it is silent, drips letters or is not there."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        sink = config(silent.getsockname()[1], timeout="200ms").build(SITE)
+        sink = config(silent.getsockname()[1], timeout="200ms").build(SinkContext(SITE))
         with pytest.raises(SinkError, match="does not answer") as caught:
             sink.send([an_event(1)])
         assert caught.value.retryable
@@ -218,14 +218,14 @@ def test_a_server_that_says_nothing_is_given_up(office: PostOffice) -> None:
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        sink = config(server.getsockname()[1], timeout="300ms").build(SITE)
+        sink = config(server.getsockname()[1], timeout="300ms").build(SinkContext(SITE))
         with pytest.raises(SinkError, match=r"does not answer within 0\.3 s"):
             sink.send([an_event(1)])
         over.set()
         dripping.join(patience(5))
         assert not dripping.is_alive()
     with pytest.raises(SinkError, match="cannot be reached"):
-        config(9).build(SITE).send([an_event(1)])
+        config(9).build(SinkContext(SITE)).send([an_event(1)])
 
 
 @pytest.mark.parametrize(

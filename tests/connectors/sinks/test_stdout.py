@@ -11,7 +11,7 @@ import pytest
 from connectors.sinks.stdout import StdoutConfig, readable
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, Subject
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import Sink, SinkContext
 from tests.contracts.event_tools import an_event, odd_events
 from tests.contracts.sinks import SITE, SinkContract
 
@@ -29,7 +29,7 @@ class TestJson(SinkContract):
 
     def built(self) -> Sink:
         """A sink that prints JSON."""
-        return StdoutConfig(format="json").build(SITE)
+        return StdoutConfig(format="json").build(SinkContext(SITE))
 
     def received(self) -> list[str]:
         """The ids on the lines."""
@@ -81,7 +81,7 @@ def test_a_terminal_of_few_letters_is_no_trouble(
     raw = io.BytesIO()
     output = io.TextIOWrapper(raw, encoding="ascii")
     monkeypatch.setattr(sys, "stdout", output)
-    StdoutConfig(format=kind).build(SITE).send(odd_events())
+    StdoutConfig(format=kind).build(SinkContext(SITE)).send(odd_events())
     assert raw.getvalue().count(b"\n") == len(odd_events())
     assert b"\x1b" not in raw.getvalue()
 
@@ -95,4 +95,4 @@ def test_a_broken_pipe_is_a_sink_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdout", Broken())
     with pytest.raises(SinkError, match=r"standard output cannot be written: .*Broken pipe"):
-        StdoutConfig().build(SITE).send([an_event(1)])
+        StdoutConfig().build(SinkContext(SITE)).send([an_event(1)])

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.sinks.webhook import WebhookConfig, WebhookSink, _signing_key, sign
 from pipeline.core.errors import SinkError
 from pipeline.core.events import to_cloudevent
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import Sink, SinkContext
 from pipeline.testing import ManualClock, patience
 from tests.connectors.sinks.receiver import (
     BREAK,
@@ -39,7 +39,7 @@ def receiver() -> Iterator[Receiver]:
 
 def sink_to(receiver: Receiver, **fields: Any) -> WebhookSink:
     """A sink that sends to the server."""
-    return WebhookConfig.model_validate({"url": receiver.url, **fields}).build(SITE)
+    return WebhookConfig.model_validate({"url": receiver.url, **fields}).build(SinkContext(SITE))
 
 
 def send(receiver: Receiver, **fields: Any) -> None:
@@ -126,7 +126,7 @@ def test_a_batch_is_one_request(receiver: Receiver) -> None:
 def test_a_request_is_signed(receiver: Receiver, secret: str, key: bytes) -> None:
     """Over id, time and body, so that none of them can be changed or sent again much later."""
     config = WebhookConfig.model_validate({"url": receiver.url, "secret": secret})
-    sink = WebhookSink(config, SITE, ManualClock(1_700_000_000.9))
+    sink = WebhookSink(config, SinkContext(SITE, clock=ManualClock(1_700_000_000.9)))
     sink.send([an_event(1)])
     sink.close()
     (request,) = receiver.requests
@@ -185,7 +185,8 @@ def test_a_server_may_say_when_to_come_back(
     receiver.always = 429
     receiver.headers = {"Retry-After": value}
     sink = WebhookSink(
-        WebhookConfig.model_validate({"url": receiver.url}), SITE, ManualClock(1_700_000_000.0)
+        WebhookConfig.model_validate({"url": receiver.url}),
+        SinkContext(SITE, clock=ManualClock(1_700_000_000.0)),
     )
     with pytest.raises(SinkError) as caught:
         sink.send([an_event(1)])
@@ -239,7 +240,7 @@ def test_a_long_answer_is_not_listened_to(receiver: Receiver) -> None:
 def test_a_server_that_is_not_there_is_named(url: str, sentence: str) -> None:
     """By host and port alone: the rest of a webhook's address is as good as a password."""
     config = WebhookConfig.model_validate({"url": url})
-    sink = config.build(SITE)
+    sink = config.build(SinkContext(SITE))
     with pytest.raises(SinkError) as caught:
         sink.send([an_event(1)])
     sink.close()
@@ -289,7 +290,7 @@ def test_missing_files_are_named() -> None:
     """When the sink is built, since waiting for them would not help."""
     config = WebhookConfig.model_validate({"url": "https://x", "tls": {"ca": "nowhere.pem"}})
     with pytest.raises(SinkError, match=r"tls \(nowhere\.pem\) cannot be used: No such file"):
-        config.build(SITE)
+        config.build(SinkContext(SITE))
 
 
 @pytest.mark.parametrize(
