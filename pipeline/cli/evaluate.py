@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
-from pipeline.cli.run_loop import one_camera, stop_on_signals, work
+from pipeline.cli.run_loop import one_camera, work
+from pipeline.cli.signals import stop_on_signals
 from pipeline.cli.tables import audits_table, comparison_table, print_tables
 from pipeline.core.audits import Audit
 from pipeline.core.clock import SystemClock

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pipeline.cli.moments import span_of
-from pipeline.cli.run_loop import stop_on_signals
+from pipeline.cli.signals import stop_on_signals
 from pipeline.core.answers import Failed, Text
 from pipeline.core.clock import SystemClock
 from pipeline.core.config import parse_duration

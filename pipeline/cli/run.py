@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
-from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals, work
+from pipeline.cli.run_loop import work
+from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
 from pipeline.cli.tables import print_tables, remarks_table, summary_tables
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read

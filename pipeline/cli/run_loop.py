@@ -1,14 +1,11 @@
 """What `run` and `evaluate` share: start a deployment, show its status, stop it."""
 
-import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from pipeline.cli import progress
 from pipeline.core.errors import ConfigError, Problem
@@ -63,28 +60,6 @@ def one_camera(file: Path, overrides: list[str], camera: str | None) -> tuple[De
     if name not in deployment.cameras:
         raise ConfigError([Problem("--camera", f"{file} has no camera {name!r}")])
     return deployment.model_copy(update={"cameras": {name: deployment.cameras[name]}}), name
-
-
-def stop_on_signals() -> threading.Event:
-    """Set by SIGINT or SIGTERM; a second one ends the process at once."""
-    stop = threading.Event()
-
-    def handle(signum: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            # Nothing is lost: what was not stored is evaluated again at the next start.
-            os._exit(128 + signum)
-        stop.set()
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
-    return stop
-
-
-def hang_up_on_signal() -> threading.Event:
-    """Set by SIGHUP, which asks a process to read its file again."""
-    hang_up = threading.Event()
-    signal.signal(signal.SIGHUP, lambda _signum, _frame: hang_up.set())
-    return hang_up
 
 
 @contextmanager

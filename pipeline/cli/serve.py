@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import LogFormatOption, Overrides, log_format
-from pipeline.cli.run_loop import stop_on_signals
+from pipeline.cli.signals import stop_on_signals
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read

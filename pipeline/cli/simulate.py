@@ -12,7 +12,7 @@ import typer
 
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
-from pipeline.cli.run_loop import stop_on_signals
+from pipeline.cli.signals import stop_on_signals
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.events import JsonValue

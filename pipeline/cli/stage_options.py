@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pipeline.cli.options import log_format
-from pipeline.cli.run_loop import hang_up_on_signal, stop_on_signals
+from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import read

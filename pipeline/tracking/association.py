@@ -1,5 +1,6 @@
 """Which box is which thing: the likelihood of each pair, and the best assignment over all."""
 
+import importlib
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,6 @@ from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pipeline.core.geometry import Box
 from pipeline.tracking.kinds import WALKER
@@ -17,6 +17,10 @@ from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, heigh
 
 NEVER = 1e6
 """The cost of an impossible pair."""
+FEW_ROWS, FEW_PAIRS = 4, 8
+"""So many things that compete, and pairs of them with boxes, are weighed by trying all."""
+ROUNDING = 1e-6
+"""Assignments whose costs differ by no more than this are the same to rounding."""
 SURPRISE = 5.0
 """How unlikely (negative log-likelihood per square height, for walkers) a pair may be before a
 missed thing and a new one are more likely. People enter a picture at a rate of about 0.001 per
@@ -73,21 +77,58 @@ class Detections:
 
 def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
     """The pairs of the cheapest assignment at these costs, in order."""
+    if len(prices) < 2:
+        return list(prices)
+    rows, columns = {row for row, _ in prices}, {column for _, column in prices}
+    if len(rows) == len(columns) == len(prices):
+        return sorted(prices)  # nobody competes
     choices: dict[int, int] = {}
     suitors: dict[int, int] = {}
     for row, column in prices:
         choices[row] = choices.get(row, 0) + 1
         suitors[column] = suitors.get(column, 0) + 1
     # Nobody competes for most pairs: only the rest has to be weighed against each other.
-    rivals = {pair for pair in prices if choices[pair[0]] > 1 or suitors[pair[1]] > 1}
-    if not rivals:
-        return sorted(prices)
+    rivals = {
+        pair: price
+        for pair, price in prices.items()
+        if choices[pair[0]] > 1 or suitors[pair[1]] > 1
+    }
+    best = _tried(rivals)
+    if best is None:
+        best = _weighed(rivals)
+    return sorted([*best, *(pair for pair in prices if pair not in rivals)])
+
+
+def _tried(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]] | None:
+    """The cheapest assignment of a few, found by trying all.
+
+    None where there are too many to try, or where rounding may decide between two.
+    """
+    choices: dict[int, list[tuple[int, float]]] = {}
+    for (row, column), price in rivals.items():
+        choices.setdefault(row, []).append((column, price))
+    if len(choices) > FEW_ROWS or len(rivals) > FEW_PAIRS:
+        return None
+    found: list[tuple[float, tuple[tuple[int, int], ...]]] = [(0.0, ())]
+    for row, options in choices.items():
+        found += [
+            (total + price, (*pairs, (row, column)))
+            for total, pairs in found
+            for column, price in options
+            if all(column != taken for _, taken in pairs)
+        ]
+    found.sort()
+    (cheapest, best), (next_cheapest, _) = found[:2]
+    return list(best) if next_cheapest - cheapest > ROUNDING else None
+
+
+def _weighed(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
+    """The cheapest assignment of any number."""
     rows, columns = (sorted({pair[axis] for pair in rivals}) for axis in (0, 1))
     table = np.array(
-        [[prices.get((row, column), NEVER) for column in columns] for row in rows], np.float64
+        [[rivals.get((row, column), NEVER) for column in columns] for row in rows], np.float64
     )
-    best = [(rows[row], columns[column]) for row, column in assigned(table)]
-    return sorted([*best, *(pair for pair in prices if pair not in rivals)])
+    return [(rows[row], columns[column]) for row, column in assigned(table)]
 
 
 def handed_back(
@@ -259,6 +300,8 @@ def _is_leaving(thing: TrackMemory, at: float, model: MotionModel, *, cut: bool)
 
 def assigned(table: NDArray[np.float64]) -> list[tuple[int, int]]:
     """The pairs (row, column) of the cheapest assignment; rows and columns may stay unpaired."""
+    # SciPy takes as long to load as a judge for an hour of pictures, and few crowds need it.
+    linear_sum_assignment = importlib.import_module("scipy.optimize").linear_sum_assignment
     rows, columns = linear_sum_assignment(np.minimum(table, 0.0))
     return [
         (int(row), int(column))

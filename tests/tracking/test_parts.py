@@ -1,11 +1,13 @@
 """The filter and the assignment, against what they should compute."""
 
+import subprocess
+import sys
 from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 
-from pipeline.tracking.association import NEVER, assigned
+from pipeline.tracking.association import NEVER, assigned, matched
 from pipeline.tracking.motion import Motion, MotionModel
 
 WALKER = MotionModel(speed=0.7, aspect=16 / 9)
@@ -61,6 +63,45 @@ def test_the_assignment_is_the_cheapest_of_all(seed: int) -> None:
     assert all(table[pair] < 0 for pair in pairs)
     cost = sum(float(table[pair]) for pair in pairs)
     assert cost == pytest.approx(_cheapest(table), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_few_are_matched_as_many_are(seed: int) -> None:
+    """Trying all of a few gives the pairs that the assignment of whole tables gives.
+
+    Among them are some that cost exactly the same, where the assignment decides.
+    """
+    random = np.random.default_rng(seed)
+    rows, columns = (int(n) for n in random.integers(1, 6, 2))
+    table = -np.round(random.gamma(2.0, 1.0, (rows, columns)), 0 if seed % 4 == 0 else 15) - 0.1
+    table[random.random((rows, columns)) < 0.4] = NEVER
+    prices = {
+        (row, column): float(table[row, column])
+        for row in range(rows)
+        for column in range(columns)
+        if table[row, column] < 0.0
+    }
+    assert matched(prices) == sorted(assigned(table))
+
+
+ALONE = """
+import sys
+from pipeline.tracking.config import TrackerConfig
+
+tracker = TrackerConfig().build("person")
+for look in range(20):
+    x = 0.2 + 0.03 * look
+    walkers = [(x, 0.3, x + 0.1, 0.8), (0.8 - x, 0.32, 0.9 - x, 0.82)]
+    tracks = tracker.update(1000.0 + look / 2, walkers, [0.9, 0.8])
+assert len(tracks) == 2, tracks
+print(*sorted({"scipy"} & sys.modules.keys()))
+"""
+
+
+def test_two_who_pass_each_other_are_followed_without_loading_scipy() -> None:
+    """It takes as long to load as all else that a command needs; only a crowd is worth it."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == []
 
 
 def _cheapest(table: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
