@@ -183,6 +183,19 @@ notes = sa.Table(
     # UTC seconds; null for what is kept for ever.
     sa.Column("over_at", sa.Double, index=True),
 )
+armings = sa.Table(
+    "moonwatch_armings",
+    _tables,
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    # From when it holds, in UTC seconds.
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("armed", sa.Boolean, nullable=False),
+    # Null for all cameras.
+    sa.Column("camera", sa.Text),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
 keys = sa.Table(
     "moonwatch_keys",
     _tables,
@@ -389,7 +402,7 @@ def prepare(
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints,
-        waiting, verified, clips, notes,
+        waiting, verified, clips, notes, armings,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

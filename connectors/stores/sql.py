@@ -12,6 +12,12 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._accounts import SqlAccounts
+from connectors.stores._armings import (
+    SqlArmings,
+    correct_armings,
+    note_arming,
+    prune_armings,
+)
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._database import OPENING, Database, storable
@@ -30,6 +36,7 @@ from connectors.stores._verifying import (
     outcome_rows,
 )
 from pipeline.core.address import Address
+from pipeline.core.arming import ArmingChange, event_of_change
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
 from pipeline.core.errors import FencedOffError, OwnershipLostError
 from pipeline.core.events import Event, event_to_json
@@ -84,6 +91,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.audits = SqlAudits(self._database, self._clock)
         self.second_looks = SqlSecondLookHistory(self._database)
         self.clips = SqlClips(self._database, self._clock)
+        self.armings = SqlArmings(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -325,6 +333,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 numbers.append(connection.execute(old).rowcount)
             prune_audits(connection, before)
             prune_notes(connection, self._clock.now())
+            prune_armings(connection, before)
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)
@@ -355,6 +364,14 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         """The small memory of one sink."""
         return SqlNotes(self._database, self._clock, sink)
 
+    def arm(self, camera: str | None, is_armed: bool, by: str) -> ArmingChange:
+        """Arm or disarm a camera, or all of them with None; the event of it is stored with it."""
+        with self._database.write("arm or disarm") as connection:
+            now = self._clock.now()
+            change = note_arming(connection, camera, is_armed, by, now)
+            self._keep_events(connection, [event_of_change(change)], now)
+        return change
+
     def correct_times(self, now: float) -> int:
         """Date as of `now` what is from a day after it or later, or from before clocks were set."""
         corrected = 0
@@ -374,6 +391,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)
                 changed = connection.execute(table.update().where(wrong).values(kept_at=now))
                 corrected += changed.rowcount
+            correct_armings(connection, now + _AHEAD_S, now)
         return corrected
 
     def close(self) -> None:

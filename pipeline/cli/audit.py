@@ -15,6 +15,7 @@ from rich.progress import track
 from connectors.sources.file import FileConfig
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
+from pipeline.core.arming import ArmingBook
 from pipeline.core.audits import Audit, AuditFigure
 from pipeline.core.clock import SystemClock
 from pipeline.core.config import format_duration, parse_duration
@@ -148,10 +149,12 @@ def _planned(
     try:
         moments = moments_of(deployment, store.history, camera, rule, span)
         minutes = store.history.buckets(camera, rule, Span(None, span.until))
+        arming = ArmingBook(store.armings)
+        arming.refresh()
     finally:
         store.close()
     known, unknown_s = known_time(minutes, span, source.there)
-    known = open_time(deployment, camera, rule, known)
+    known = open_time(deployment, camera, rule, known, arming)
     if not known:
         said = "nothing is known of this rule then; run the file first, or choose another time"
         raise ConfigError([Problem("--since", said)])

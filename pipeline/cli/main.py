@@ -32,6 +32,8 @@ COMMANDS = (
     "process",
     "deliver",
     "reload",
+    "arm",
+    "disarm",
     "status",
     "doctor",
     "snapshot",

@@ -12,7 +12,11 @@ import typer
 
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
+<<<<<<< HEAD
 from pipeline.cli.signals import stop_on_signals
+=======
+from pipeline.core.arming import ArmingBook
+>>>>>>> arm
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.events import JsonValue
@@ -69,8 +73,17 @@ def simulate(
     try:
         stop = stop_on_signals()
         scope = SimulationScope(tuple(camera or ()), tuple(rule or ()), span)
+        arming = ArmingBook(store.armings)
+        arming.refresh()
         simulation = Simulation(
-            deployment, store, store.history, scope, clock, against=other, stop=stop.is_set
+            deployment,
+            store,
+            store.history,
+            scope,
+            clock,
+            against=other,
+            arming=arming,
+            stop=stop.is_set,
         )
         against_name = "stored" if against is None else "other"
         hours: list[SimulatedHour] = []

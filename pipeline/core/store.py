@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pipeline.core.arming import ArmingChange, ArmingRecords
 from pipeline.core.clips import ClipRecords, ClipWish
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket, Health
@@ -335,6 +336,18 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
 
     def notes_of(self, sink: str) -> Notes:
         """The small memory of one sink."""
+        ...
+
+    @property
+    def armings(self) -> ArmingRecords:
+        """What was armed and disarmed by hand."""
+        ...
+
+    def arm(self, camera: str | None, is_armed: bool, by: str) -> ArmingChange:
+        """Arm or disarm a camera, or all of them with None; the event of it is stored with it.
+
+        It holds from a little later on, and is what this returns says.
+        """
         ...
 
     def correct_times(self, now: float) -> int:

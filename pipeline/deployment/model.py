@@ -26,6 +26,7 @@ from connectors.sources import SourceConfig
 from connectors.stores import StoreConfig
 from pipeline.core import geometry
 from pipeline.core import tasks as core
+from pipeline.core.arming import ArmingPlan
 from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
 from pipeline.core.opening_hours import CLOSED, OpeningHours, known_country, opening_hours
 from pipeline.core.recurring import Recurrence, recurrence
@@ -33,6 +34,7 @@ from pipeline.deployment.problems.repair import RemovableParts
 from pipeline.deployment.problems.suggestions import nearest
 from pipeline.inference.engines import EngineConfig
 from pipeline.rules import RuleConfig
+from pipeline.rules.armed_plan import ArmedWhen, arming_plan
 from pipeline.rules.sequence import SequenceConfig
 from pipeline.sampling.config import ClipsConfig, SampleConfig
 from pipeline.server.config import ServeConfig
@@ -117,10 +119,24 @@ class SiteConfig(Config):
         ),
     )
 
+    armed: ArmedWhen = Field(
+        True,
+        description=(
+            "When it is armed, for rules with `when: armed`: `yes`, `no`, `closed` for the time "
+            "outside its opening hours, or windows as a rule's `schedule` has them. `moonwatch "
+            "arm` and `disarm` change it until the plan changes next."
+        ),
+    )
+
     @property
     def opening_hours(self) -> OpeningHours:
         """When it is open; always where no hours are given."""
         return opening_hours(self.hours, self.timezone, self.country or "")
+
+    @property
+    def arming_plan(self) -> ArmingPlan:
+        """When it is armed, unless somebody says otherwise."""
+        return arming_plan(self.armed, self.opening_hours)
 
 
 class LineConfig(Config):

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
+from pipeline.core.arming import ArmedTimes, ArmingBook
 from pipeline.core.audits import Audit
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import JsonValue
@@ -20,7 +21,7 @@ from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment
 from pipeline.insight.audit_figures import AuditedTime, JudgedSpan, figures_of
-from pipeline.rules.schedule import Schedule
+from pipeline.rules.schedule import ReportingTime, Schedule
 
 GUARD_S = 3.0
 """Where the rule says that something happened, it did so within this time before or after."""
@@ -334,12 +335,19 @@ def _common(one: Sequence[Interval], other: Sequence[Interval]) -> list[Interval
 
 
 def open_time(
-    deployment: Deployment, camera: str, rule: str, known: Sequence[Interval]
+    deployment: Deployment,
+    camera: str,
+    rule: str,
+    known: Sequence[Interval],
+    arming: ArmingBook,
 ) -> list[Interval]:
-    """The known time in which the rule reports, by its `schedule`, minute by minute."""
+    """The known time in which the rule reports, by its `schedule` and `when`, minute by minute."""
     site = deployment.site_of(camera)
-    schedule = Schedule(
-        deployment.cameras[camera].rules[rule].schedule, site.timezone, site.opening_hours
+    config = deployment.cameras[camera].rules[rule]
+    schedule = ReportingTime(
+        Schedule(config.schedule, site.timezone, site.opening_hours),
+        config.when,
+        ArmedTimes(site.arming_plan, arming, camera),
     )
     minutes: list[Interval] = []
     for begin, end in known:

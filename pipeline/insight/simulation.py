@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from pipeline.core.arming import ARMING, ArmingBook
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue, event_to_json, timestamp
@@ -151,6 +152,7 @@ class Simulation:
         clock: Clock,
         *,
         against: Deployment | None = None,
+        arming: ArmingBook | None = None,
         every_rule: bool = False,
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
@@ -159,12 +161,13 @@ class Simulation:
 
         A rule that is as it was concludes what is stored, and is judged again beside others that
         differ only if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it
-        may take.
+        may take. `arming` knows what was armed and disarmed by hand.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
         self._stop, self._budget_s = stop, budget_s
         self._every_rule = every_rule
+        self._arming = arming or ArmingBook()
         self._began = clock.monotonic()
         self._seen = {(one.camera, one.engine): one for one in observations.observed()}
         self.cut_short: str | None = None
@@ -282,9 +285,9 @@ class Simulation:
             raise SimulationStopped(f"it took longer than {self._budget_s:g} s")
 
     def _camera_hours(self, camera: str) -> Iterator[SimulatedHour]:
-        sides = [_Side(self._deployment, camera, self._scope.rules)]
+        sides = [_Side(self._deployment, camera, self._scope.rules, self._arming)]
         if self._against is not None:
-            sides.append(_Side(self._against, camera, self._scope.rules))
+            sides.append(_Side(self._against, camera, self._scope.rules, self._arming))
         stored = self._stored_name(camera)
         streams = {
             (number, lane.engine): self._lane_hours(side, stored, lane)
@@ -380,7 +383,7 @@ class Simulation:
             minutes.setdefault(bucket.rule, []).append(replace(bucket, camera=camera))
         events: dict[str, list[Event]] = {}
         for one in self._history.events(EventFilter(cameras=(stored,), span=span), _ALL):
-            if one.event.rule != HEALTH_RULE:
+            if one.event.rule != HEALTH_RULE and one.event.type != ARMING:
                 events.setdefault(one.event.rule, []).append(one.event)
         wanted = self._scope.rules
         return {
@@ -393,9 +396,11 @@ class Simulation:
 class _Side:
     """One camera by one file."""
 
-    def __init__(self, deployment: Deployment, camera: str, rules: Sequence[str]) -> None:
+    def __init__(
+        self, deployment: Deployment, camera: str, rules: Sequence[str], arming: ArmingBook
+    ) -> None:
         self.camera = camera
-        plan = next((one for one in plans_of(deployment) if one.camera == camera), None)
+        plan = next((one for one in plans_of(deployment, arming) if one.camera == camera), None)
         plan = plan or CameraPlan(camera)
         self.is_recording = plan.is_recording
         self._engines = {task.task: lane.engine for lane in plan.lanes for task in lane.tasks}

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.arming import Armed, ArmedTimes, ArmingBook, ArmingChange
 from pipeline.core.clips import FAILED, Clip
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
@@ -165,6 +166,8 @@ class DeploymentStatus:
     dead_letters: int | None = None
     clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """How many clips of the last day are wanted, ready, partial and failed, by camera."""
+    armed: Mapping[str, Armed] = field(default_factory=dict)
+    """Of the cameras that have rules which report only when armed, or only when disarmed."""
     troubles: Sequence[str] = ()
     """What is wrong, in sentences."""
     notes: Sequence[str] = ()
@@ -235,6 +238,7 @@ class _StoreFacts:
     verifying: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """The events that wait for a second look, by camera and rule."""
     clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    armings: Sequence[ArmingChange] = ()
     failed_clip: Clip | None = None
     """The last one of these that failed."""
     trouble: str | None = None
@@ -271,6 +275,8 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         for name in sorted(kept.health.keys() - known)
     ]
     notes += _note_on_clips(kept)
+    armed = _armed(deployment, kept, now)
+    notes += _note_on_arming(deployment, armed)
     file = deployment.store.file
     if file is not None and is_readable_by_everybody(file):
         notes.append(
@@ -288,6 +294,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
         clips=kept.clips,
+        armed=armed,
         notes=notes,
         unseen=_UNSEEN if is_unseen else None,
     )
@@ -337,6 +344,31 @@ def _note_on_clips(kept: _StoreFacts) -> list[str]:
     ]
 
 
+def _armed(deployment: Deployment, kept: _StoreFacts, now: float) -> dict[str, Armed]:
+    """Whether each camera is armed whose rules want to know."""
+    book = ArmingBook()
+    for change in kept.armings:
+        book.add(change)
+    return {
+        name: ArmedTimes(deployment.site_of(name).arming_plan, book, name).at(now)
+        for name, camera in deployment.cameras.items()
+        if any(rule.when != "always" for rule in camera.rules.values())
+    }
+
+
+def _note_on_arming(deployment: Deployment, armed: Mapping[str, Armed]) -> Iterator[str]:
+    for name, state in armed.items():
+        wanted = "disarmed" if state.is_armed else "armed"
+        rules = deployment.cameras[name].rules.items()
+        silent = [rule for rule, config in rules if config.when == wanted]
+        said = "armed" if state.is_armed else "disarmed"
+        if state.since is not None:
+            said += f" since {local_time(state.since, deployment.site_of(name).timezone)}"
+        said += f" by {state.by}" if state.by else ""
+        those = f"; {', '.join(silent)} {'reports' if len(silent) == 1 else 'report'} nothing"
+        yield f"camera {name} is {said}{those if silent else ''}"
+
+
 def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     try:
         # Reading changes nothing, so it works with the store of any release.
@@ -355,6 +387,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         failed = store.clips.clips((FAILED,), limit=1, newest_first=True) if clips else []
         return _StoreFacts(
             clips=clips,
+            armings=store.armings.changes(),
             failed_clip=next(iter(failed), None),
             behind={name: cursor.behind for name, cursor in cursors.items()},
             oldest={

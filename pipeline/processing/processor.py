@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pipeline.core.answers import Failed
+from pipeline.core.arming import ArmingBook
 from pipeline.core.clips import ClipWish
 from pipeline.core.clock import Clock
 from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
@@ -75,6 +76,8 @@ class ProcessorContext:
     """Proves that this process owns the store, when one process judges everything."""
     owns: Callable[[str], bool] = lambda _camera: True
     """Whether a camera belongs to this processor: it must not retire those of others."""
+    arming: ArmingBook = field(default_factory=ArmingBook)
+    """What was armed and disarmed by hand, which the plans' rules look up."""
     jobs: JobQueue | None = None
     """Where questions about events are put; without it those that wait for an answer go on
     waiting."""
@@ -264,12 +267,23 @@ class Processor:
             if health.camera in self._cameras:
                 self._judge_health(self._cameras[health.camera], health)
         taken = self._context.results.take(_BATCH, idle_s)
+        if taken and not self._knows_what_is_armed():
+            return 0
         for arrived in taken:
             self._accept(arrived)
         self._pass_over_missing()
         self._keep()
         self._verifying.ask()
         return len(taken)
+
+    def _knows_what_is_armed(self) -> bool:
+        """Read what was switched, for which the store is waited for; False when stopped."""
+        try:
+            self._reading(self._context.arming.refresh)
+        except StoreError:
+            self._is_void = True  # what was taken is judged by whoever comes next
+            return False
+        return True
 
     def _apply_update(self) -> None:
         plans = self._next_plans

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.core.config import Config, Duration, Fraction
 from pipeline.core.tasks import Task
 from pipeline.rules.measures import ManualCount, Measure, SummaryTable
-from pipeline.rules.schedule import Windows
+from pipeline.rules.schedule import When, Windows
 from pipeline.rules.verify import VerifyConfig
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ class RuleBase(Config):
         description=(
             "Days and hours, in the site's time zone, in which events are reported, or `open` for "
             "the site's opening hours; always when left out. Counting continues outside them."
+        ),
+    )
+    when: When = Field(
+        default="always",
+        description=(
+            "`armed` or `disarmed`: events are reported only while the camera is, see "
+            "`site.armed` and `moonwatch arm`; counting continues."
         ),
     )
     min_coverage: Fraction | None = Field(

@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.core.arming import ArmedTimes
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.geometry import Line, Polygon
 from pipeline.core.opening_hours import ALWAYS, OpeningHours
+from pipeline.rules.schedule import ReportingTime, Schedule
+
+if TYPE_CHECKING:
+    from pipeline.rules.base import RuleBase
 
 T = TypeVar("T")
 USUAL_ASPECT = 16 / 9
@@ -30,8 +35,15 @@ class RuleContext:
     """IANA name of the site's time zone, for schedules."""
     hours: OpeningHours = ALWAYS
     """When the site is open, for a schedule that is `open`."""
+    armed: ArmedTimes = field(default_factory=ArmedTimes, compare=False)
+    """When its camera is armed, for a rule that reports only then."""
     aspect: float = USUAL_ASPECT
     """Width ÷ height of the picture: a length in 0..1 means different distances across and down."""
+
+    def reporting_time(self, config: "RuleBase") -> ReportingTime:
+        """When a rule reports: in its hours, and armed or disarmed as it wants it."""
+        schedule = Schedule(config.schedule, self.timezone, self.hours)
+        return ReportingTime(schedule, config.when, self.armed)
 
     def line(self, name: str) -> Line:
         """The line of that name; raises ConfigError."""

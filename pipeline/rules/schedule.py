@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.core.arming import ArmedTimes
 from pipeline.core.config import Config
 from pipeline.core.opening_hours import ALWAYS, DAYS, FULL_DAYS, OpeningHours
 
@@ -161,6 +163,25 @@ class Schedule:
         if first > second:  # the clocks skip this time in spring
             return local >= mark
         return at >= (second if showing else first)
+
+
+When = Literal["always", "armed", "disarmed"]
+"""Whether a rule reports always, or only while its camera is armed, or only while it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingTime:
+    """Tells whether a rule reports at a moment."""
+
+    schedule: Schedule
+    when: When = "always"
+    armed: ArmedTimes = field(default_factory=ArmedTimes)
+
+    def allows(self, at: float) -> bool:
+        """Whether `at` (UTC seconds) lies in its hours, armed or disarmed as is wanted."""
+        if not self.schedule.allows(at):
+            return False
+        return self.when == "always" or self.armed.at(at).is_armed == (self.when == "armed")
 
 
 def _minutes(clock: str) -> int:

@@ -41,6 +41,8 @@ def terms_of(config: RuleBase, context: RuleContext) -> dict[str, JsonValue]:
         terms["timezone"] = context.timezone
     if config.schedule == "open":
         terms["hours"] = context.hours.as_json()
+    if config.when != "always":
+        terms["armed"] = context.armed.plan.as_json()
     return terms
 
 

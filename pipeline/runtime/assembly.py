@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.core.address import Address, masked
+from pipeline.core.arming import ArmedTimes, ArmingBook
 from pipeline.core.clips import ClipMake, ClipNeed, ClipSource
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
@@ -37,9 +38,10 @@ from pipeline.sampling.masks import Masks
 NONE_RUNNING: Mapping[str, Engine] = MappingProxyType({})
 
 
-def plans_of(deployment: Deployment) -> list[CameraPlan]:
-    """The judging plan of each camera."""
-    return [_plan(deployment, name, camera) for name, camera in deployment.cameras.items()]
+def plans_of(deployment: Deployment, arming: ArmingBook | None = None) -> list[CameraPlan]:
+    """The judging plan of each camera; `arming` knows what was armed and disarmed by hand."""
+    book = arming or ArmingBook()
+    return [_plan(deployment, name, camera, book) for name, camera in deployment.cameras.items()]
 
 
 def engines_of(camera: CameraConfig) -> list[str]:
@@ -183,7 +185,9 @@ def expected_interval_s(camera: CameraConfig, task: str) -> float:
     return max(every_s, sample.interval_s, sample.heartbeat_s if gated else 0.0)
 
 
-def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan:
+def _plan(
+    deployment: Deployment, name: str, camera: CameraConfig, arming: ArmingBook
+) -> CameraPlan:
     looked_for = {"frozen": camera.sample.frozen, "black": camera.sample.black}
     unwatched = {trouble for trouble, watch in looked_for.items() if watch is None}
     source = camera.source
@@ -191,7 +195,9 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
         unwatched.add("clock")
     return CameraPlan(
         camera=name,
-        lanes=tuple(_lane_plan(deployment, name, camera, engine) for engine in engines_of(camera)),
+        lanes=tuple(
+            _lane_plan(deployment, name, camera, engine, arming) for engine in engines_of(camera)
+        ),
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
         clips=_clip_plan(camera),
         is_recording=source.is_finite,
@@ -207,18 +213,22 @@ def _plan(deployment: Deployment, name: str, camera: CameraConfig) -> CameraPlan
     )
 
 
-def _lane_plan(deployment: Deployment, name: str, camera: CameraConfig, engine: str) -> LanePlan:
+def _lane_plan(
+    deployment: Deployment, name: str, camera: CameraConfig, engine: str, arming: ArmingBook
+) -> LanePlan:
     tasks = [task for task, config in camera.tasks.items() if config.engine == engine]
     return LanePlan(
         engine=engine,
-        tasks=tuple(_task_plan(deployment, name, camera, task) for task in tasks),
+        tasks=tuple(_task_plan(deployment, name, camera, task, arming) for task in tasks),
         fingerprint=_first_fingerprint(deployment, camera, engine),
     )
 
 
-def _task_plan(deployment: Deployment, name: str, camera: CameraConfig, task: str) -> TaskPlan:
+def _task_plan(
+    deployment: Deployment, name: str, camera: CameraConfig, task: str, arming: ArmingBook
+) -> TaskPlan:
     rules = {
-        rule: _rule_plan(deployment, name, rule)
+        rule: _rule_plan(deployment, name, rule, arming)
         for rule, config in camera.rules.items()
         if config.of == task
     }
@@ -287,7 +297,9 @@ def _scene(camera: CameraConfig) -> str:
     return hashlib.blake2b(str(places).encode(), digest_size=6).hexdigest()
 
 
-def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> RulePlan:
+def _rule_plan(
+    deployment: Deployment, camera_name: str, rule_name: str, arming: ArmingBook
+) -> RulePlan:
     camera = deployment.cameras[camera_name]
     config: RuleBase = camera.rules[rule_name]
     task = camera.tasks[config.of]
@@ -301,6 +313,7 @@ def _rule_plan(deployment: Deployment, camera_name: str, rule_name: str) -> Rule
         zones={name: zone.shape() for name, zone in camera.zones.items()},
         timezone=deployment.site_of(camera_name).timezone,
         hours=deployment.site_of(camera_name).opening_hours,
+        armed=ArmedTimes(deployment.site_of(camera_name).arming_plan, arming, camera_name),
     )
     return RulePlan(
         make=lambda aspect: config.build(replace(context, aspect=aspect)),

@@ -15,6 +15,7 @@ from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.answers import Text
+from pipeline.core.arming import ArmingBook
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health
@@ -54,14 +55,17 @@ class Site:
             snapshots=Snapshots(MemoryShelf(), self.config.build_media()),
             metrics=self.metrics,
             clock=self.clock,
+            arming=ArmingBook(self.store.armings),
         )
-        self.processor = Processor(plans_of(Deployment.model_validate(scene)), context)
+        self.arming = context.arming
+        plans = plans_of(Deployment.model_validate(scene), self.arming)
+        self.processor = Processor(plans, context)
         self.resumed = self.processor.resume()
         return self.processor
 
     def reload(self, scene: Scene) -> None:
         """The same process, with the file as it is now."""
-        self.processor.update(plans_of(Deployment.model_validate(scene)))
+        self.processor.update(plans_of(Deployment.model_validate(scene), self.arming))
         self.processor.step(0.0)
         assert self.processor.is_up_to_date
 

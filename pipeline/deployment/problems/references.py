@@ -13,7 +13,7 @@ from pipeline.core.config import Config
 from pipeline.core.errors import Problem
 from pipeline.core.events import REPORT
 from pipeline.core.tasks import Task
-from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask
+from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask, SiteConfig
 from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
@@ -100,6 +100,19 @@ def open_without_hours(checked: Checked) -> Iterator[Problem]:
                     f"`{dotted(place)}.hours`, such as "
                     '{mon-sat: "9:00-20:00", sun: closed}',
                 )
+
+
+def closed_without_hours(checked: Checked) -> Iterator[Problem]:
+    """Sites that are armed while they are closed, and never are."""
+    sites: dict[tuple[str, ...], SiteConfig] = {("site",): checked.deployment.site}
+    sites |= {("sites", name): site for name, site in checked.deployment.sites.items()}
+    for place, site in sites.items():
+        if site.armed == "closed" and not site.hours and not checked.is_broken(*place):
+            yield Problem(
+                f"{dotted(place)}.armed",
+                "`closed` means outside the site's opening hours, and there are none; add "
+                f'`{dotted(place)}.hours`, such as {{mon-sat: "9:00-20:00", sun: closed}}',
+            )
 
 
 def impossible_renames(checked: Checked) -> Iterator[Problem]:
@@ -506,6 +519,7 @@ def _problem(path: Path, message: str, name: str, known: Sequence[str]) -> Probl
 _CHECKS: tuple[Check, ...] = (
     missing_sites,
     open_without_hours,
+    closed_without_hours,
     impossible_renames,
     missing_engines,
     unanswerable_tasks,

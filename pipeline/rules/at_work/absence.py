@@ -14,7 +14,6 @@ from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, 
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory
-from pipeline.rules.schedule import Schedule
 
 
 @dataclass(slots=True)
@@ -33,7 +32,7 @@ class Absence:
     def __init__(self, config: AbsenceConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._minutes = Minutes(context, config.measures)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)

@@ -11,7 +11,6 @@ from pipeline.rules.condition import ConditionConfig
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.memory import dump, load
-from pipeline.rules.schedule import Schedule
 from pipeline.rules.words import plain, yes_or_no
 
 
@@ -30,7 +29,7 @@ class Condition:
         self._config = config
         self._context = context
         self._wanted = {plain(word) for word in config.is_}
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         )

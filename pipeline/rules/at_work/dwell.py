@@ -16,7 +16,6 @@ from pipeline.rules.holding import HoldingTerms, Reason, still_quiet
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
-from pipeline.rules.schedule import Schedule
 
 
 @dataclass(slots=True)
@@ -60,7 +59,7 @@ class Dwell:
     def __init__(self, config: DwellConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._minutes = Minutes(context, config.recorded())

@@ -18,7 +18,6 @@ from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, 
 from pipeline.rules.left_object import LeftObjectConfig
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.schedule import Schedule
 from pipeline.rules.stands import Left, Stand, Stands, StandsMemory
 from pipeline.rules.words import plain
 from pipeline.rules.zones import ZoneGround
@@ -53,7 +52,7 @@ class LeftObject:
         ).unknown_s
         self._wanted = frozenset(plain(word) for word in config.is_ or ())
         self._company = Company(config, context)
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._minutes = Minutes(context, config.measures)
         self._stands = Stands(context, config.gap.total_seconds())
         self._moments = Moments(config, context)

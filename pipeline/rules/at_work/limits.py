@@ -12,7 +12,6 @@ from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, 
 from pipeline.rules.limits import MoreThanFields
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import Hindsight
-from pipeline.rules.schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Limit:
         self._context = context
         self._zone = zone
         self._type = kind
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._minutes = Minutes(context, config.measures)
         self._holding = Holding(
             HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)

@@ -16,7 +16,6 @@ from pipeline.rules.holding import still_quiet
 from pipeline.rules.line_crossing import LineCrossingConfig
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.schedule import Schedule
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class LineCrossing:
         self._context = context
         line = context.line(config.line)
         self._crossers = Crossers(line, context, config.margin, door=config.door)
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._minutes = Minutes(context, config.recorded())
         self._groups = Groups(config.group_within.total_seconds(), config.group_apart)
         self._staff = None if config.staff is None else Staff(config.staff, context)

@@ -8,7 +8,6 @@ from pipeline.core.rules import Observation
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import still_quiet
-from pipeline.rules.schedule import Schedule
 
 
 @dataclass(slots=True)
@@ -33,7 +32,7 @@ class Moments:
 
     def __init__(self, config: RuleBase, context: RuleContext) -> None:
         self._config = config
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         self._cooldown_s = config.cooldown.total_seconds()
         self.memory = MomentsMemory()
         self._withheld = 0

@@ -25,7 +25,6 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
 from pipeline.rules.queue import QueueRuleConfig, wait_measure
-from pipeline.rules.schedule import Schedule
 
 Outcome = Literal["served", "abandoned", "censored"]
 
@@ -82,7 +81,7 @@ class QueueRule:
     def __init__(self, config: QueueRuleConfig, context: RuleContext) -> None:
         self._config = config
         self._context = context
-        self._schedule = Schedule(config.schedule, context.timezone, context.hours)
+        self._schedule = context.reporting_time(config)
         terms = HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._holding = Holding(terms)

@@ -14,6 +14,7 @@ from pipeline.delivery import SinkLane as SinkLane
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease, keeping
+from pipeline.runtime.planned_arming import ArmingDesk
 from pipeline.runtime.scheduled_reports import ReportDesk
 from pipeline.runtime.sequences import SequenceJudge, cursor_of, cursors_of, route_of
 from pipeline.runtime.stages.base import StageContext
@@ -55,6 +56,7 @@ class DeliveryStage:
         self._proof: LeaseProof | None = None
         self._delivery: Delivery | None = None
         self._desk: ReportDesk | None = None
+        self._arming: ArmingDesk | None = None
         self._retry_at = float("-inf")
         self._said: str | None = None
 
@@ -110,6 +112,8 @@ class DeliveryStage:
             self._delivery.update(lanes)
             if self._desk is not None:
                 self._desk.use(deployment)
+            if self._arming is not None:
+                self._arming.use(deployment)
         except Exception:
             self._context = before
             raise
@@ -120,6 +124,7 @@ class DeliveryStage:
         """Deliver what is left to the sinks that respond, then let another process take over."""
         delivery = self._delivery
         has_ended = self._desk is None or self._desk.stop(within_s)
+        has_ended = (self._arming is None or self._arming.stop(within_s)) and has_ended
         has_ended = (delivery is None or delivery.stop(within_s)) and has_ended
         self._context.metrics.delivering.set(0)
         self._end_today()
@@ -220,6 +225,10 @@ class DeliveryStage:
                 self._audits,
             )
             self._desk.use(self._context.deployment)
+        self._arming = ArmingDesk(
+            self._context.deployment, self._store, clock, proof, lambda: self._lease.holds(proof)
+        )
+        self._arming.use(self._context.deployment)
         self._context.metrics.delivering.set(1)
         if self._history is not None:
             context = self._context
@@ -234,6 +243,9 @@ class DeliveryStage:
         desk, self._desk = self._desk, None
         if desk is not None:
             desk.stop(0.0)
+        arming, self._arming = self._arming, None
+        if arming is not None:
+            arming.stop(0.0)
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)
         self._end_today()

@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.stores.clip_files import ClipFileStore
 from connectors.stores.files import FileMediaStore
+from pipeline.core.arming import ArmingBook
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.measures import Health
@@ -58,7 +59,8 @@ class ProcessingStage:
         processor_context = replace(
             _processor_context(context, store, media, self._recorder), lease=lease
         )
-        self._processor = Processor(plans_of(context.deployment), processor_context)
+        self._arming = processor_context.arming
+        self._processor = Processor(plans_of(context.deployment, self._arming), processor_context)
         self.resumed = {
             # The end has the number that the next job has, should the recording have grown.
             key: (checkpoint.run, checkpoint.ordinal - checkpoint.ended)
@@ -78,7 +80,9 @@ class ProcessingStage:
 
         Raises StoreError if the store is not responding in time, and then all is as before.
         """
-        _change(self._processor, self._deployment, deployment, self._thread, self._clock)
+        _change(
+            self._processor, self._deployment, deployment, self._arming, self._thread, self._clock
+        )
         self._deployment = deployment
         self._pruning.update(deployment)
         self.clips.use(deployment)
@@ -152,9 +156,11 @@ class ShardedProcessingStage:
         media = context.deployment.store.build_media(store)
         self._pruning = Retention(context.deployment, store, media, context.clock)
         self.leases = leases
+        processor_context = _processor_context(context, store, media, None)
+        self._arming = processor_context.arming
         self._shards = Shards(
-            plans_of(context.deployment),
-            _processor_context(context, store, media, None),
+            plans_of(context.deployment, self._arming),
+            processor_context,
             results,
             leases,
         )
@@ -178,7 +184,9 @@ class ShardedProcessingStage:
 
         Raises StoreError if the store is not responding in time, and then all is as before.
         """
-        _change(self._shards, self._deployment, deployment, self._threads[0], self._clock)
+        _change(
+            self._shards, self._deployment, deployment, self._arming, self._threads[0], self._clock
+        )
         self._deployment = deployment
         self._pruning.update(deployment)
         self.clips.use(deployment)
@@ -301,15 +309,16 @@ def _change(
     judging: Processor | Shards,
     old: Deployment,
     new: Deployment,
+    arming: ArmingBook,
     thread: StageThread,
     clock: Clock,
 ) -> None:
     """Wait until the judging thread has taken the new plans, so that the samplers may go ahead."""
-    judging.update(plans_of(new))
+    judging.update(plans_of(new, arming))
     deadline = clock.monotonic() + _UPDATE_WITHIN_S
     while not judging.is_up_to_date and thread.failure is None:
         if clock.monotonic() > deadline:
-            judging.update(plans_of(old))
+            judging.update(plans_of(old, arming))
             raise StoreError("the store is not responding, so cameras are judged as before")
         clock.wait(_UPDATE_LOOK_S)
 
@@ -340,5 +349,6 @@ def _processor_context(
         metrics=context.metrics,
         clock=context.clock,
         watcher=recorder,
+        arming=ArmingBook(store.armings, context.clock),
         jobs=context.queues.jobs,
     )
