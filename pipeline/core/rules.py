@@ -43,6 +43,9 @@ class Verdict:
     """Happenings that were not reported because too few frames were answered."""
 
 
+NOTHING = Verdict()
+"""What follows from nearly every observation."""
+
 Ending = Literal["stream ended", "edited", "removed"]
 """Why a rule is finished: there is no more input, its terms were edited and it starts over, or it
 was removed from the file."""
