@@ -46,9 +46,12 @@ class Job:
     """Where those of its tasks look that do not look at the whole picture."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Result:
     """A job's answers, by task id, without pixels.
+
+    Never changed, but not frozen: a day that is judged again has a hundred thousand of them, and
+    one is then made three times as fast.
 
     `last` marks the end of a camera run: it has no answers and the ordinal after the last job's.
     A result with `health` carries a change of the camera's state instead of answers; it is not part

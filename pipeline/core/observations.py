@@ -555,12 +555,15 @@ class _Unpacking:
         self._counts, self._said = iter(columns.counts), iter(columns.said)
         self._numbers, self._exact = iter(columns.numbers), iter(columns.exact)
         self._before: dict[tuple[str, int], tuple[int, int, int, int, int]] = {}
+        self._nobody: dict[tuple[str, bool], Boxes] = {}
 
     def frames(self) -> list[ObservedFrame]:
         frames: list[ObservedFrame] = []
+        asked = [dict(form.asked) for form in self._columns.forms]
         ordinal = seq = time = 0
         for form_index, ordinal_step, seq_step, time_step in self._steps:
             form = self._columns.forms[form_index]
+            flags = form.flags
             ordinal, seq, time = ordinal + ordinal_step, seq + seq_step, (time + time_step) & _MASK
             answers: dict[str, Answer] = {}
             tracks: dict[str, tuple[int | None, ...]] = dict.fromkeys(form.tracked, ())
@@ -572,7 +575,7 @@ class _Unpacking:
                 else:
                     answers[task] = self._next_answer(kind, engine, saturated=saturated)
             looked = None
-            if form.flags & _LOOKED:
+            if flags & _LOOKED:
                 looked = tuple(
                     [
                         (a / _STEPS, b / _STEPS, c / _STEPS, d / _STEPS)
@@ -587,13 +590,13 @@ class _Unpacking:
                 seq=seq,
                 captured_at=_double.unpack(_bits.pack(time))[0],
                 size_wh=form.size_wh,
-                live=bool(form.flags & _LIVE),
+                live=bool(flags & _LIVE),
                 answers=answers,
-                last=bool(form.flags & _LAST),
-                asked=dict(form.asked),
+                last=bool(flags & _LAST),
+                asked=asked[form_index],
                 looked=looked,
                 looking=form.looking,
-                unjudgeable=bool(form.flags & _UNJUDGEABLE),
+                unjudgeable=bool(flags & _UNJUDGEABLE),
             )
             frames.append(ObservedFrame(result, tracks))
         return frames
@@ -601,11 +604,17 @@ class _Unpacking:
     def _next_boxes(
         self, task: str, engine: str, *, saturated: bool
     ) -> tuple[Boxes, tuple[int | None, ...]]:
+        number = next(self._counts)
+        if number == 0:  # as in most looks of most cameras
+            key = (engine, saturated)
+            if key not in self._nobody:
+                self._nobody[key] = Boxes(engine, (), (), saturated)
+            return self._nobody[key], ()
         boxes: list[tuple[float, float, float, float]] = []
         scores: list[float] = []
         ids: list[int | None] = []
         before = self._before
-        for _ in range(next(self._counts)):
+        for _ in range(number):
             id_, a, b, c, d, e = next(self._boxes)
             if id_:
                 was = before.get((task, id_))

@@ -11,9 +11,12 @@ from pipeline.core.measures import Bucket
 from pipeline.core.tracks import Track
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Observation:
-    """What a rule sees of one result: the answer to its task, and tracks where it has boxes."""
+    """What a rule sees of one result: the answer to its task, and tracks where it has boxes.
+
+    Never changed, but, like a Track, not frozen: one is made for every task in every look.
+    """
 
     camera: str
     run: str
@@ -42,6 +45,9 @@ class Verdict:
     withheld: int = 0
     """Happenings that were not reported because too few frames were answered."""
 
+
+NOTHING = Verdict()
+"""What follows from nearly every observation."""
 
 Ending = Literal["stream ended", "edited", "removed"]
 """Why a rule is finished: there is no more input, its terms were edited and it starts over, or it

@@ -16,9 +16,9 @@ SHARED_BY = "shared_by"
 """The state of a task whose tracker is stored with another task has only this: its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ShownTracks:
-    """What one task is shown in one picture."""
+    """What one task is shown in one picture; never changed, but, as a Track, not frozen."""
 
     tracks: tuple[Track, ...]
     others: tuple[Track, ...]
@@ -58,7 +58,7 @@ class Following:
             return {}
         if len(self._tasks) == 1:
             ((task, answer),) = own.items()
-            stands = carried.get(task, ())
+            stands = carried.get(task, ()) if carried else ()
             tracks = self._tracker.update(at, answer.boxes_xyxy, answer.scores, carried=stands)
             return {task: ShownTracks(tracks, (), bool(tracks) or self._tracker.withholds)}
         boxes = [box for answer in own.values() for box in answer.boxes_xyxy]

@@ -11,7 +11,7 @@ from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.observations import ObservedFrame, snapped
-from pipeline.core.rules import Observation, Verdict
+from pipeline.core.rules import NOTHING, Observation, Verdict
 from pipeline.core.tracks import Track
 from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 # Pictures whose aspects differ by less have the same shape: sizes are rounded to whole pixels.
 _SAME_ASPECT = 0.02
 _SCENE = "scene"
+_UNTRACKED = ShownTracks((), (), tracked=False)
 
 Watcher = Callable[[Observation, str, tuple[int, int]], None]
 """Called with every observation, its task's name and the frame's size: for recording tracks."""
@@ -59,25 +60,30 @@ class _TaskJudge:
             self.scene.see(result.captured_at, answer.boxes_xyxy, answer.scores, followed.tracks)
         answered = not isinstance(answer, Failed)
         coverage = self.coverage.see(result.run, result.captured_at, answered=answered)
+        shown = followed or _UNTRACKED
         return Observation(
             camera=result.camera,
             run=result.run,
             seq=result.seq,
             at=result.captured_at,
             answer=answer,
-            tracks=followed.tracks if followed else (),
-            others=followed.others if followed else (),
-            tracked=followed is not None and followed.tracked,
+            tracks=shown.tracks,
+            others=shown.others,
+            tracked=shown.tracked,
             coverage=coverage,
             beside=beside,
         )
 
     def judge(self, seen: Observation) -> list[Verdict]:
-        verdicts = {name: rule.judge(seen) for name, rule in self.rules.items()}
-        for name, verdict in verdicts.items():
+        verdicts = []
+        for name, rule in self.rules.items():
+            verdict = rule.judge(seen)
+            if verdict is NOTHING:
+                continue
             if verdict.withheld:
                 self.withheld[name] = self.withheld.get(name, 0) + verdict.withheld
-        return [_covered(verdict, seen.coverage) for verdict in verdicts.values()]
+            verdicts.append(_covered(verdict, seen.coverage))
+        return verdicts
 
     def finish(self, at: float) -> list[Verdict]:
         coverage = self.coverage.at(at)
@@ -117,6 +123,7 @@ class Judge:
         self._aspect: float | None = None
         self._tasks: dict[str, _TaskJudge] = {}
         self._followings: tuple[Following, ...] = ()
+        self._remembers = any(task.stands for task in plan.tasks)
         self._judged: Result | None = None
         self._shown: Mapping[str, ShownTracks] = {}
 
@@ -152,7 +159,7 @@ class Judge:
             if (answer := result.answers.get(task.task)) is not None
             and not _is_of_another_question(result, task)
         }
-        carried = self._complete(result, answers)
+        carried = self._complete(result, answers) if self._remembers else {}
         boxes = {task: answer for task, answer in answers.items() if isinstance(answer, Boxes)}
         followed: dict[str, ShownTracks] = {}
         for following in self._followings:
@@ -166,7 +173,7 @@ class Judge:
                 answer,
                 followed.get(name),
                 beside,
-                carries=bool(carried.get(name)),
+                carries=name in carried and bool(carried[name]),
                 learns=not self._again,
             )
             if self._watcher is not None:
@@ -408,6 +415,8 @@ def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
     """Several verdicts as one, in order."""
+    if not verdicts:
+        return NOTHING
     events: list[Event] = []
     buckets: list[Bucket] = []
     for verdict in verdicts:

@@ -53,10 +53,13 @@ class Coverage:
         """The coverage of the minute before `at`."""
         memory = self._memory
         start = at - WINDOW_S
-        memory.spans = [span for span in memory.spans if span[1] > start]
+        if memory.spans and memory.spans[0][1] <= start:
+            memory.spans = [span for span in memory.spans if span[1] > start]
         if memory.began_at is None or at <= memory.began_at:
             return 1.0
         start = max(start, memory.began_at)
+        if len(memory.spans) == 1 and memory.spans[0][0] <= start and memory.spans[0][1] >= at:
+            return 1.0  # as nearly always
         return min(1.0, _covered(memory.spans, start, at) / (at - start))
 
     def state(self) -> JsonValue:

@@ -104,15 +104,16 @@ class Crossers:
         memory.seen_at = seen.at
         tracks = (*seen.tracks, *seen.others)
         present = {track.id for track in tracks}
-        others = {track.id for track in seen.others}
-        steps = [(step.at, track.id, step, track) for track in tracks for step in track.steps]
-        steps.sort(key=itemgetter(0, 1))
         crossed: list[Crossed] = []
-        for _, together in groupby(steps, key=itemgetter(0)):
-            group = [(step, track) for _, _, step, track in together]
-            self._undo_swaps(group)
-            for step, track in group:
-                crossed += self._step(seen, present, track, step, other=track.id in others)
+        if tracks:
+            others = {track.id for track in seen.others}
+            for group in _by_time(tracks):
+                if len(group) > 1:
+                    self._undo_swaps(group)
+                for step, track in group:
+                    crossed += self._step(seen, present, track, step, other=track.id in others)
+        if len(memory.walkers) == len(present):
+            return crossed  # nobody is missing
         gone_s = memory.bound_s
         for id_ in sorted(memory.walkers.keys() - present):
             walker = memory.walkers[id_]
@@ -250,3 +251,16 @@ class Crossers:
         kept = walker_a.trail.miss(here_a) + walker_b.trail.miss(here_b)
         swapped = walker_a.trail.miss(here_b) + walker_b.trail.miss(here_a)
         return swapped < kept
+
+
+def _by_time(tracks: Sequence[Track]) -> list[list[tuple[Step, Track]]]:
+    """The steps of all tracks at each moment, by the tracks' ids."""
+    if len(tracks) == 1:
+        (track,) = tracks
+        return [[(step, track)] for step in track.steps]
+    steps = [(step.at, track.id, step, track) for track in tracks for step in track.steps]
+    steps.sort(key=itemgetter(0, 1))
+    return [
+        [(step, track) for _, _, step, track in together]
+        for _, together in groupby(steps, key=itemgetter(0))
+    ]

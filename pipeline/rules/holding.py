@@ -137,15 +137,19 @@ class Holding:
         if not allowed:
             return self._stop("schedule")
         changes: list[Started | Ended] = []
-        if self.memory.since is not None and at - self.memory.known_at > self._unknown_s():
+        memory = self.memory
+        if memory.since is not None and at - memory.known_at > self._unknown_s():
             changes += self._stop("unknown")
         if holds is None:
             return changes
-        memory = self.memory
         if memory.known_at:
-            memory.pauses_s = [*memory.pauses_s, at - memory.known_at][-USUAL_PAUSES:]
+            memory.pauses_s.append(at - memory.known_at)
+            del memory.pauses_s[:-USUAL_PAUSES]
         memory.known_at = at
-        changes += self._holds(at, covered) if holds else self._breaks(at)
+        if holds:
+            changes += self._holds(at, covered)
+        elif memory.since is not None:
+            changes += self._breaks(at)
         return changes
 
     def finish(self, why: Ending = "stream ended") -> list[Started | Ended]:

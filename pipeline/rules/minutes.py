@@ -87,15 +87,33 @@ class Minutes:
         self._measures = tuple(measures)
         self._beside = beside
         self._reach_s = max(STANDS_FOR * context.every_s, LEAST_REACH_S)
+        # Nearly every sample is in the minute of the one before, whose minute is kept at hand.
+        self._of: MinutesMemory | None = None
+        self._minute_now = Minute()
+        self._begins, self._ends = 0.0, 0.0
+        self._is_settled = False
+        """Nothing before that minute is to be returned or forgotten."""
 
     def sample(self, at: float, level: float | None = 0) -> None:
         """Add the sample of `at`; `level` is None where it is unknown."""
-        self._cover_until(at)
-        minute = self._minute(at)
-        self.memory.sampled_at = None if level is None else at
+        memory, sampled_at = self.memory, self.memory.sampled_at
+        if (
+            level is not None
+            and sampled_at is not None
+            and self._begins <= sampled_at < at < self._ends
+            and memory is self._of
+        ):
+            minute = self._minute_now
+            reached = sampled_at + self._reach_s
+            self._cover(minute, sampled_at, at if at < reached else reached, at)
+        else:
+            self._cover_until(at)
+            minute = self._minute(at)
+            self._keep_at_hand(at, minute)
+        memory.sampled_at = None if level is None else at
         if level is None:
             return
-        self.memory.level = level
+        memory.level = level
         minute.samples += 1
         minute.total += level
         minute.reach(level)
@@ -107,6 +125,7 @@ class Minutes:
         Only the covered time of the last RECENT_S can be amended. A maximum is never lowered: so
         many were counted at the time.
         """
+        self._is_settled = False
         recent = []
         for start, end, level in self.memory.recent:
             begin = min(max(start, since), end)
@@ -125,6 +144,7 @@ class Minutes:
 
     def count(self, at: float, **amounts: float) -> None:
         """Add counts by measure at `at`, which may be a little in the past."""
+        self._is_settled = False
         minute = self._minute(at)
         for name, amount in amounts.items():
             minute.counts[name] = minute.counts.get(name, 0) + amount
@@ -132,18 +152,23 @@ class Minutes:
 
     def top(self, at: float, name: str, value: float) -> None:
         """Add the value of something that happened to a measure that is the greatest of them."""
+        self._is_settled = False
         minute = self._minute(at)
         minute.counts[name] = max(minute.counts.get(name, value), value)
         minute.written = False
 
     def closed(self, at: float) -> tuple[Bucket, ...]:
         """The minutes that are over at `at` and were not returned yet, oldest first."""
+        is_at_hand = self._begins <= at < self._ends and self.memory is self._of
+        if is_at_hand and self._is_settled:
+            return ()  # as after nearly every look
         now = minute_of(at)
         forgotten = now - KEPT_MINUTES * BUCKET_S
         for start, minute in self.memory.minutes.items():
             if start < now and (not minute.written or start < forgotten):
                 return tuple(self._closed(now))
-        return ()  # as after nearly every look
+        self._is_settled = is_at_hand
+        return ()
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """What is known so far of the minutes that were not returned yet; nothing changes."""
@@ -166,13 +191,22 @@ class Minutes:
 
     def inherit(self, earlier: MinutesMemory, at: float) -> None:
         """Continue the minutes that an earlier rule of this name left open; `at` is now."""
+        self._of = None
         now = minute_of(at)
         self.memory.minutes = {s: minute for s, minute in earlier.minutes.items() if s <= now}
         known = earlier.sampled_at is not None and earlier.sampled_at <= at
         self.memory.sampled_at = earlier.sampled_at if known else None
         self.memory.level = earlier.level
 
+    def _keep_at_hand(self, at: float, minute: Minute) -> None:
+        begins = minute_of(at)
+        is_own = self.memory.minutes.get(begins) is minute  # and not of one that was too late
+        self._of = self.memory if is_own else None
+        self._minute_now, self._is_settled = minute, False
+        self._begins, self._ends = begins, begins + BUCKET_S
+
     def _closed(self, now: int) -> Iterator[Bucket]:
+        self._of = None
         minutes = self.memory.minutes
         for start in sorted(minutes):
             if start < now and not minutes[start].written:
@@ -196,21 +230,33 @@ class Minutes:
         if sampled_at is None:
             return
         end = min(at, sampled_at + self._reach_s)
-        level, recent = self.memory.level, self.memory.recent
-        within = sampled_at < end <= minute_of(sampled_at) + BUCKET_S
-        parts = (
-            ((self._minute(sampled_at), end - sampled_at),)
-            if within
-            else self._parts(sampled_at, end)
-        )
-        for minute, seconds in parts:
+        if sampled_at < end <= minute_of(sampled_at) + BUCKET_S:
+            self._cover(self._minute(sampled_at), sampled_at, end, at)
+            return
+        level = self.memory.level
+        for minute, seconds in self._parts(sampled_at, end):
             minute.covered_s += seconds
             minute.area += seconds * level
             minute.reach(level)
             minute.written = False
+        self._remember(sampled_at, end, at)
+
+    def _cover(self, minute: Minute, sampled_at: float, end: float, at: float) -> None:
+        """Let the last sample cover the time until `end`, all of it in this minute."""
+        level, seconds = self.memory.level, end - sampled_at
+        minute.covered_s += seconds
+        minute.area += seconds * level
+        minute.reach(level)
+        minute.written = False
+        self._remember(sampled_at, end, at)
+
+    def _remember(self, sampled_at: float, end: float, at: float) -> None:
+        """Keep, for a while, which level the last sample covered."""
+        level, recent = self.memory.level, self.memory.recent
         if sampled_at < end:
-            if recent and recent[-1][1:] == (sampled_at, level):
-                recent[-1] = (recent[-1][0], end, level)
+            last = recent[-1] if recent else None
+            if last is not None and last[1] == sampled_at and last[2] == level:
+                recent[-1] = (last[0], end, level)
             else:
                 recent.append((sampled_at, end, level))
         while recent and recent[0][1] <= at - RECENT_S:

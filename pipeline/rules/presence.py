@@ -147,6 +147,8 @@ class ZonePresence:
         pause_s, memory.seen_at = seen.at - memory.seen_at, seen.at
         memory.patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
         self.hindsight = []
+        if not (seen.tracks or seen.others or memory.trails):
+            return {}
         for track in seen.others:  # taken for this kind before
             self._drop(track.id)
         present = {track.id for track in seen.tracks}
@@ -170,6 +172,8 @@ class ZonePresence:
     def inside(self) -> list[int]:
         """The ids of all who are in the zone or were last seen there; without one, of everyone."""
         bodies = self.memory.bodies
+        if not bodies:
+            return []
         ids = [id_ for id_, stance in self.memory.stances.items() if stance.inside]
         return sorted(
             id_ for id_ in ids if bodies[id_].absent_at is None and bodies[id_].in_picture

@@ -163,7 +163,7 @@ class BoxTracker:
     @property
     def withholds(self) -> bool:
         """Whether it follows something that was not seen to move, and whose scores are low."""
-        return not all(thing.evidence.counts for thing in self._things)
+        return any(not thing.evidence.counts for thing in self._things)
 
     def state(self) -> JsonValue:
         """Everything needed to resume exactly after a restart."""

@@ -8,7 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.rules import NOTHING, Ending, Observation, Verdict
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.dwell import DwellConfig
@@ -80,11 +80,14 @@ class Dwell:
             events += self._end_all(seen.at, "unknown")
         if known:
             self._admit(seen)
-        events += self._dismiss(seen, known)
-        veiled = self._veiled()
-        events += self._speak(seen)
-        withheld = max(0, self._veiled() - veiled)
-        return Verdict(tuple(events), self._minutes.closed(seen.at), withheld)
+        withheld = 0
+        if seen.tracks or self._memory.visits:
+            events += self._dismiss(seen, known)
+            veiled = self._veiled()
+            events += self._speak(seen)
+            withheld = max(0, self._veiled() - veiled)
+        closed = self._minutes.closed(seen.at)
+        return Verdict(tuple(events), closed, withheld) if events or closed or withheld else NOTHING
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End every visit at the time its visitor was last seen."""

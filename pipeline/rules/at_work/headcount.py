@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pipeline.core.answers import Failed, Number, Points, Text
+from pipeline.core.answers import Boxes, Failed, Number, Points, Text
 from pipeline.core.geometry import Polygon, bottom_centre
 from pipeline.core.rules import Observation
 from pipeline.rules.at_work.limits import Reading
@@ -28,25 +28,33 @@ class HeadCount:
     def __init__(self, context: RuleContext, zone: Polygon | None) -> None:
         self._ground = None if zone is None else ZoneGround(zone, context.aspect)
         self.presence = ZonePresence(context, zone)
+        self._last = Reading(0)
+        """What was read last of what holds no news of earlier looks: mostly it is so again."""
 
     def read(self, seen: Observation, memory: HeadCountMemory) -> Reading | None:
         """How many there are in this frame; None where the answer does not tell."""
         answer = seen.answer
-        if isinstance(answer, Failed | Text):
-            return None
-        if isinstance(answer, Number):
-            return Reading(answer.value, answer.saturated) if self._ground is None else None
+        if not isinstance(answer, Boxes):
+            if isinstance(answer, Failed | Text):
+                return None
+            if isinstance(answer, Number):
+                return Reading(answer.value, answer.saturated) if self._ground is None else None
         if (seen.tracked or seen.tracks) and not memory.tracked:
             memory.tracked, memory.tracked_at = True, seen.at
         if memory.tracked:
             self.presence.see(seen)
-            hindsight = self.presence.hindsight
+            number, hindsight = len(self.presence.inside()), self.presence.hindsight
+            if not hindsight:
+                last = self._last
+                if last.number != number or last.at_least != answer.saturated:
+                    self._last = last = Reading(number, answer.saturated)
+                return last
             if memory.tracked_at is not None:
                 hindsight = [
                     Hindsight(max(known.since, memory.tracked_at), known.more)
                     for known in hindsight
                 ]
-            return Reading(len(self.presence.inside()), answer.saturated, tuple(hindsight))
+            return Reading(number, answer.saturated, tuple(hindsight))
         if isinstance(answer, Points):
             places = list(answer.points_xy)
         else:

@@ -1,12 +1,12 @@
 """A number that stays over or under a limit for too long; used by `occupancy` and `count`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.rules import NOTHING, Ending, Observation, Verdict
 from pipeline.rules.context import RuleContext
 from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Started
 from pipeline.rules.limits import MoreThanFields
@@ -51,6 +51,7 @@ class Limit:
         self, config: MoreThanFields, context: RuleContext, kind: str, zone: str | None = None
     ) -> None:
         self._config = config
+        self._has_limit = config.has_limit
         self._context = context
         self._zone = zone
         self._type = kind
@@ -63,13 +64,19 @@ class Limit:
 
     def judge(self, seen: Observation, reading: Reading | None) -> Verdict:
         """Judge one more number; `reading` is None where it is unknown."""
-        self._minutes.sample(seen.at, None if reading is None else reading.number)
-        for known in () if reading is None else reading.hindsight:
-            self._minutes.amend(known.since, known.more)
-        was_veiled = self._holding.is_veiled
-        events = tuple(self._judge_limit(seen, reading)) if self._config.has_limit else ()
-        withheld = int(self._holding.is_veiled and not was_veiled)
-        return Verdict(events, self._minutes.closed(seen.at), withheld)
+        minutes, at = self._minutes, seen.at
+        minutes.sample(at, None if reading is None else reading.number)
+        if reading is not None and reading.hindsight:
+            for known in reading.hindsight:
+                minutes.amend(known.since, known.more)
+        events: tuple[Event, ...] = ()
+        withheld = 0
+        if self._has_limit:
+            was_veiled = self._holding.memory.veiled
+            events = tuple(self._judge_limit(seen, reading))
+            withheld = int(self._holding.memory.veiled and not was_veiled)
+        closed = minutes.closed(at)
+        return Verdict(events, closed, withheld) if events or closed or withheld else NOTHING
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End an open happening and write the last minute."""
@@ -91,16 +98,30 @@ class Limit:
         self._holding.memory = memory.holding
         self._minutes.memory = memory.minutes
 
-    def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterator[Event]:
+    def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterable[Event]:
         memory = self.memory
         breaks = None
         if reading is not None:
             memory.number = reading.number
             breaks = self._config.breaks_limit(reading.number, reading.at_least)
-        before = self._holding.since
+        before = memory.holding.since
         changes = self._holding.see(
             seen.at, breaks, self._schedule.allows(seen.at), self._config.is_covered(seen)
         )
+        if before is None and not (changes or breaks or memory.holding.started):
+            return ()  # nothing holds, as in nearly every look
+        return self._told(seen, reading, breaks, before, changes)
+
+    def _told(
+        self,
+        seen: Observation,
+        reading: Reading | None,
+        breaks: bool | None,
+        before: float | None,
+        changes: Sequence[Started | Ended],
+    ) -> Iterator[Event]:
+        """What is to be said of a number that holds, or that has held since `before`."""
+        memory = self.memory
         for change in changes:
             if isinstance(change, Ended):
                 yield self._event(seen.at, change, seen)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import Ending, Observation, Verdict
+from pipeline.core.rules import NOTHING, Ending, Observation, Verdict
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
@@ -59,8 +59,10 @@ class LineCrossing:
         if self._staff is not None and isinstance(seen.answer, Boxes):
             for deed in self._staff.see(seen):
                 self._minutes.count(deed.at, **{deed.name: 1})
-        events = self._count(seen, self._crossers.see(seen))
-        return Verdict(tuple(events), self._minutes.closed(seen.at), self._withheld)
+        crossed = self._crossers.see(seen)
+        events = self._count(seen, crossed) if crossed else ()
+        closed, withheld = self._minutes.closed(seen.at), self._withheld
+        return Verdict(tuple(events), closed, withheld) if events or closed or withheld else NOTHING
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Count who was likely beyond the line at the end, and write the last minute."""
