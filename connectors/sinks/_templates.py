@@ -5,6 +5,7 @@ They see plain texts, numbers, lists and maps, and cannot run for long or write 
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from typing import Any, Final, Self
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from connectors.sinks.stdout import readable
+from connectors.sinks._text import readable
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.sinks import SinkContext
@@ -76,6 +77,30 @@ class TextTemplate(str):
                     "{{ text | json }}, without quotes around them"
                 ) from None
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateUse:
+    """A template of a sink's config, for `check`."""
+
+    path: tuple[str, ...]
+    """Where it stands below the sink."""
+    template: TextTemplate
+    is_json: bool = False
+    is_secret: bool = False
+    """Whether it must not be quoted."""
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What it can name beside `values_of`."""
+    most_bytes: int = MOST_BYTES
+
+    def problem_with(self, event: Event, context: SinkContext) -> str | None:
+        """Why it cannot be used for an event, as a sentence; None where it can."""
+        values = {**values_of(event, context), **self.extra}
+        try:
+            self.template.render(values, most_bytes=self.most_bytes, is_json=self.is_json)
+        except TemplateError as error:
+            return "the template asks for what there is not" if self.is_secret else str(error)
+        return None
 
 
 def values_of(event: Event, context: SinkContext) -> dict[str, JsonValue]:
