@@ -1,9 +1,11 @@
 """What every sink's config has: which events it gets, and how long they are tried for."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from connectors.sinks._templates import TemplateUse, TextTemplate
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import Event
@@ -69,6 +71,13 @@ class BaseSinkConfig(Config):
     def at_once(self) -> int:
         """How many events are sent together, at most."""
         return 100
+
+    def template_uses(self) -> Iterator[TemplateUse]:
+        """Its templates, which are tried on sample events when the file is checked."""
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, TextTemplate):
+                yield TemplateUse((info.alias or name,), value)
 
     def resource(self) -> str | None:
         """What no other sink may use too, such as a file's absolute path."""

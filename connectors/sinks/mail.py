@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from connectors.sinks._base import BaseSinkConfig, Listed, report_file
-from connectors.sinks._text import printable
-from connectors.sinks.stdout import readable
+from connectors.sinks._text import printable, readable
 from pipeline.core.address import Secret, without_secrets
 from pipeline.core.config import PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError

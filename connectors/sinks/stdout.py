@@ -1,14 +1,13 @@
 """Events on standard output: a line to read, or a line of JSON."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Literal
 
 from connectors.sinks._base import BaseSinkConfig
-from connectors.sinks._text import json_line, printable
+from connectors.sinks._text import json_line, readable
 from pipeline.core.errors import SinkError
-from pipeline.core.events import Event, JsonValue, timestamp, to_cloudevent
+from pipeline.core.events import Event, to_cloudevent
 from pipeline.core.sinks import SinkContext
 
 
@@ -49,26 +48,3 @@ class StdoutSink:
 
     def close(self) -> None:
         """Nothing to let go of; standard output is not ours."""
-
-
-def readable(event: Event) -> str:
-    """One line, such as `2026-11-22T08:15:30.250Z door footfall single person #7 direction=in`.
-
-    Words from outside cannot break the line or command the terminal: what is not printable is
-    shown escaped.
-    """
-    words = [timestamp(event.at), event.camera or event.type, event.rule, event.phase]
-    if event.subject is not None:
-        words.append(event.subject.label)
-        if event.subject.track is not None:
-            words.append(f"#{event.subject.track}")
-    words += [f"{name}={_value(value)}" for name, value in event.data.items()]
-    return printable(" ".join(words))
-
-
-def _value(value: JsonValue) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, str):
-        return value if value and " " not in value else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -80,6 +80,12 @@ class SinkContext:
     """Gets pictures, clips and reports that events refer to."""
     link: MakesLink = no_link
     notes: Notes = field(default_factory=NotesInMemory)
+    timezones: Mapping[str, str] = field(default_factory=dict)
+    """The zone of each camera that is not at `site`."""
+
+    def timezone_of(self, event: Event) -> str:
+        """The zone of the site where the event's camera is."""
+        return self.timezones.get(event.camera, self.timezone)
 
     def site_of(self, event: Event) -> str:
         """The name of the site where the event's camera is."""

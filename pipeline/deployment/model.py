@@ -509,6 +509,14 @@ class Deployment(Config):
             if camera.site is not None
         }
 
+    def site_timezones(self) -> dict[str, str]:
+        """The zone of each camera's site, for those that are not at the deployment's own."""
+        return {
+            name: self.sites[camera.site].timezone
+            for name, camera in self.cameras.items()
+            if camera.site is not None
+        }
+
 
 PARTS = RemovableParts(
     removable=(

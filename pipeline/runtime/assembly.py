@@ -389,6 +389,7 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
                     clock,
                     read,
                     notes=store.notes_of(name),
+                    timezones=deployment.site_timezones(),
                 )
             ),
         )

@@ -112,6 +112,7 @@ HEAVY = (
     "scipy",
     "rich",
     "redis",
+    "jinja2",
 )
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 import pytest
 
-from connectors.sinks.stdout import StdoutConfig, readable
+from connectors.sinks._text import readable
+from connectors.sinks.stdout import StdoutConfig
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event, Subject
 from pipeline.core.sinks import Sink, SinkContext
