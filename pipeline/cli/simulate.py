@@ -12,11 +12,8 @@ import typer
 
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
-<<<<<<< HEAD
 from pipeline.cli.signals import stop_on_signals
-=======
 from pipeline.core.arming import ArmingBook
->>>>>>> arm
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.events import JsonValue
