@@ -103,11 +103,11 @@ def open_without_hours(checked: Checked) -> Iterator[Problem]:
 def _closed_sequence(checked: Checked, name: str, sequence: SequenceConfig) -> Iterator[Problem]:
     """An open sequence whose events may be of a camera at a site without hours."""
     about = sequence.first if sequence.then is None else sequence.then
-    told: set[Path] = set()
+    told: set[tuple[str, ...]] = set()
     for camera, config in checked.deployment.cameras.items():
         if about.camera not in (None, camera) or about.rule not in config.rules:
             continue
-        place: Path = ("site",) if config.site is None else ("sites", config.site)
+        place = ("site",) if config.site is None else ("sites", config.site)
         is_known = config.site is None or config.site in checked.deployment.sites
         if not is_known or checked.is_broken(*place) or checked.deployment.site_of(camera).hours:
             continue
