@@ -11,6 +11,7 @@ from rich.text import Text
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.cli.tables import lost_frames, print_tables
 from pipeline.core.clock import SystemClock
+from pipeline.core.local_time import local_time
 from pipeline.deployment.loader import read
 from pipeline.insight.status import UNKNOWN, DeploymentStatus, status_of
 from pipeline.runtime.reports import Report
@@ -31,13 +32,13 @@ def status(file: File, overrides: Overrides = [], as_json: AsJson = False) -> No
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
-        _show(found)
+        _show(found, loaded.deployment.site.timezone)
     if not found.ok:
         raise typer.Exit(1)
 
 
-def _show(found: DeploymentStatus) -> None:
-    print_tables(_tables(found))
+def _show(found: DeploymentStatus, timezone: str) -> None:
+    print_tables(_tables(found, timezone))
     console = Console()
     if found.run is not None and found.run.state not in found.troubles:
         console.print(found.run.state, markup=False, highlight=False, soft_wrap=True)
@@ -51,7 +52,7 @@ def _show(found: DeploymentStatus) -> None:
         console.print("all is well", style="green")
 
 
-def _tables(found: DeploymentStatus) -> Iterator[Table]:
+def _tables(found: DeploymentStatus, timezone: str) -> Iterator[Table]:
     if found.processes:
         table = _table("processes", "stage", "host", "pid", "up", "file", "state")
         for one in found.processes:
@@ -87,6 +88,8 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             fates = ("ready", "partial", "failed", "wanted")
             table.add_row(name, *(str(clips.get(fate, 0)) for fate in fates))
         yield table
+    if found.sequences:
+        yield _sequences(found, timezone)
     if found.sinks:
         states = ["state"] if found.unseen is None else []
         table = _table("sinks", "sink", "behind", "undelivered", *states)
@@ -96,6 +99,20 @@ def _tables(found: DeploymentStatus) -> Iterator[Table]:
             cells: list[str | Text] = [_known(sink.behind), _known(sink.undelivered), words]
             table.add_row(name, *cells[: 2 + len(states)])
         yield table
+
+
+def _sequences(found: DeploymentStatus, timezone: str) -> Table:
+    table = _table("sequences", "sequence", "behind", "waiting", "reported", "last", "state")
+    for name, sequence in found.sequences.items():
+        table.add_row(
+            name,
+            _known(sequence.behind),
+            _known(sequence.awaiting),
+            _known(sequence.reported),
+            "none yet" if sequence.last is None else local_time(sequence.last, timezone),
+            Text(sequence.state),
+        )
+    return table
 
 
 def _cameras(found: DeploymentStatus) -> Table:

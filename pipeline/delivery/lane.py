@@ -55,6 +55,11 @@ class LaneStatus:
     retry_at: float | None = None
     waiting_since: float | None = None
     """Since when events have waited while none was delivered; None while none waits."""
+    awaiting: int = 0
+    """Of a sequence with `without`: events whose time is not over."""
+    unknown: int = 0
+    """Of a sequence with `without`: events since the start of which nobody could see whether
+    something followed."""
 
 
 @dataclass(frozen=True, slots=True)

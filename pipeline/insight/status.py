@@ -15,14 +15,16 @@ from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
 from pipeline.core.spending import BudgetSpent, Spending
-from pipeline.core.store import RUN, LeaseRecord, StoredEvent
+from pipeline.core.store import RUN, EventFilter, LeaseRecord, StoredEvent
 from pipeline.core.verifying import OUTCOMES, VerificationCount
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
+from pipeline.rules.sequence import SEQUENCE
 from pipeline.runtime.assembly import expected_interval_s, used_engines
 from pipeline.runtime.ownership import LEASE_TTL
 from pipeline.runtime.reload import APPLIED
 from pipeline.runtime.reports import Report, reports_of
+from pipeline.runtime.sequences import cursor_of, cursors_of
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.runtime.watching import in_words
 from pipeline.runtime.wellness import HAS
@@ -133,6 +135,26 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceStatus:
+    """One of the `sequences`."""
+
+    behind: int | None = None
+    """Events that nobody has looked at yet."""
+    awaiting: int | None = None
+    """With `without`: events whose time is not over; None if nobody says."""
+    unknown: int | None = None
+    """With `without`: events of this run after which nobody could see whether something came."""
+    reported: int | None = None
+    """How many are in the store."""
+    last: float | None = None
+    """When the last of them happened, in UTC seconds."""
+    error: str | None = None
+    """Why it cannot be judged now, as the delivery process reports it."""
+    state: str = UNKNOWN
+    """All of it in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """The `moonwatch run` with all stages in one process, as recorded in its store."""
 
@@ -159,6 +181,7 @@ class DeploymentStatus:
     cameras: Mapping[str, CameraStatus] = field(default_factory=dict)
     engines: Mapping[str, EngineStatus] = field(default_factory=dict)
     sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
+    sequences: Mapping[str, SequenceStatus] = field(default_factory=dict)
     second_looks: Sequence[SecondLookStatus] = ()
     """Of the rules with `verify`, and of those that had one."""
     unowned: Sequence[int] = ()
@@ -241,6 +264,8 @@ class _StoreFacts:
     armings: Sequence[ArmingChange] = ()
     failed_clip: Clip | None = None
     """The last one of these that failed."""
+    sequences: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """How many of each are stored, and when the last one happened."""
     trouble: str | None = None
 
 
@@ -290,6 +315,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         cameras=cameras,
         engines=engines,
         sinks=sinks,
+        sequences={name: _sequence(name, seen, kept) for name in deployment.sequences},
         second_looks=_second_looks(deployment, kept),
         unowned=seen.unowned,
         dead_letters=seen.dead_letters,
@@ -307,7 +333,9 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     troubles += _of_samplers(status, deployment)
     troubles += _of_judging(status, deployment)
     troubles += _of_cameras(status, deployment)
-    troubles += _of_sinks(status, unserved=seen.is_known and not seen.is_delivering)
+    unserved = seen.is_known and not seen.is_delivering
+    troubles += _of_sinks(status, unserved=unserved)
+    troubles += _of_sequences(status, unserved=unserved)
     return replace(status, troubles=troubles)
 
 
@@ -377,7 +405,8 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         return _StoreFacts(trouble=str(error))
     try:
         refused = sorted(store.undelivered(), key=lambda entry: entry.position)
-        cursors = {name: store.cursor(name) for name in deployment.sinks}
+        names = [*deployment.sinks, *cursors_of(deployment)]
+        cursors = {name: store.cursor(name) for name in names}
         waiting = {
             name: store.outbox(cursor.position, 1)
             for name, cursor in cursors.items()
@@ -389,6 +418,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             clips=clips,
             armings=store.armings.changes(),
             failed_clip=next(iter(failed), None),
+            sequences=_sequences_in(store, deployment),
             behind={name: cursor.behind for name, cursor in cursors.items()},
             oldest={
                 name: first[0].kept_at
@@ -416,6 +446,17 @@ def _reports_in(store: "SqlStore") -> list[Report]:
     except StoreError:
         return []  # a store of a release without reports
     return [report for report in reports if not report.is_last]
+
+
+def _sequences_in(store: "SqlStore", deployment: Deployment) -> dict[str, tuple[int, float]]:
+    names = tuple(deployment.sequences)
+    found: dict[str, tuple[int, float]] = {}
+    if not names:
+        return found
+    for count in store.history.counts(EventFilter(rules=names, types=(SEQUENCE,))):
+        events, last = found.get(count.rule, (0, count.last))
+        found[count.rule] = (events + count.events, max(last, count.last))
+    return found
 
 
 def _spent(deployment: Deployment, spending: Spending, now: float) -> Spendings:
@@ -562,6 +603,41 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkSt
     return replace(sink, state=_in_words(sink, seen, is_served=is_served))
 
 
+def _sequence(name: str, seen: _QueueFacts, kept: _StoreFacts) -> SequenceStatus:
+    cursor = cursor_of(name)
+    served = [
+        report.sinks[cursor]
+        for report in seen.reports
+        if cursor in report.sinks and not report.stands_by
+    ]
+    error = next((str(lane["error"]) for lane in served if lane.get("error")), None)
+    reported, last = kept.sequences.get(name, (0, None))
+    # The cursor of one that waits stays where it is: its process knows what it has looked at.
+    behind = kept.behind.get(cursor)
+    awaiting = max((_whole(lane.get("awaiting")) for lane in served), default=None)
+    if awaiting and behind is not None:
+        behind = max(_whole(lane.get("behind")) for lane in served)
+    if error:
+        state = error
+    elif seen.is_known and not seen.is_delivering:
+        state = "no delivery process is running"
+    else:
+        state = "no trouble" if served else UNKNOWN
+    return SequenceStatus(
+        behind=behind,
+        awaiting=awaiting,
+        unknown=max((_whole(lane.get("unknown")) for lane in served), default=None),
+        reported=None if kept.trouble else reported,
+        last=last,
+        error=error,
+        state=state,
+    )
+
+
+def _whole(value: JsonValue) -> int:
+    return int(_number(value))
+
+
 def _in_words(sink: SinkStatus, seen: _QueueFacts, *, is_served: bool) -> str:
     if sink.error:
         return sink.error
@@ -687,6 +763,17 @@ def _of_sinks(status: DeploymentStatus, *, unserved: bool) -> list[str]:
                 f"sink {name} is {_events(sink.behind)} behind and no delivery process is running"
             )
     return troubles
+
+
+def _of_sequences(status: DeploymentStatus, *, unserved: bool) -> Iterator[str]:
+    for name, sequence in status.sequences.items():
+        if sequence.error:
+            yield f"sequence {name}: {sequence.error}"
+        if sequence.behind and unserved:
+            yield (
+                f"sequence {name} is {_events(sequence.behind)} behind and no delivery process is "
+                "running"
+            )
 
 
 def _events(count: int) -> str:

@@ -98,5 +98,6 @@ class FinalDelivery:
         if lane is None:
             return still_s < _UNSEEN_S
         if lane.error is None:
-            return still_s < _HANGING_S
+            # A sequence that waits for a camera which sees nothing more goes on at the next start.
+            return still_s < (_UNSEEN_S if lane.awaiting else _HANGING_S)
         return (known.has_moved or lane.delivered > 0) and still_s < _FAILING_S

@@ -38,6 +38,16 @@ def loaded(*overrides: str) -> Loaded:
 
 
 @pytest.mark.parametrize(
+    ("within", "part"), [("0s", "must be above 0 seconds"), ("2d", "must be at most 1 day")]
+)
+def test_a_duration_beyond_its_limit_is_told(within: str, part: str) -> None:
+    """The limit in words."""
+    parts = "first: {rule: footfall}, then: {rule: footfall}"
+    problems = refused(GOOD, f"sequences.twice={{{parts}, within: {within}}}")
+    assert [(one.path, one.message) for one in problems] == [("sequences.twice.within", part)]
+
+
+@pytest.mark.parametrize(
     ("override", "path", "part"),
     [
         # unknown keys and types

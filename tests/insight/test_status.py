@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import CLIP, camera, deployment, written
 
 AT = 1_780_315_200.0  # 2026-06-01T12:00:00Z, 13:00 in London
+BOTH = {"both": {"first": {"rule": "middle"}, "then": {"rule": "across"}, "within": "10s"}}
 CALM = (Health("plaza", AT, "online"),)
 
 
@@ -341,3 +343,71 @@ def test_a_camera_that_is_judged_late_is_named(tmp_path: Path, server: Redis) ->
     (trouble,) = told(file, late).troubles
     assert trouble.startswith("camera plaza is processed 2")
     assert trouble.endswith(" s late, so its events are late too")
+
+
+def test_a_sequence_has_a_row(tmp_path: Path) -> None:
+    """How many are stored and when the last one was, also while nothing runs."""
+    file = deployed(tmp_path, sequences=BOTH)
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build()
+    store.register_sinks(["log", "sequence both"])
+    told = [replace(an_event(n), type="sequence", rule="both", at=AT + n) for n in (7, 9)]
+    store.commit(Commit(events=told))
+    store.close()
+
+    one = seen(file).sequences["both"]
+    assert (one.behind, one.reported, one.last, one.awaiting) == (2, 2, AT + 9, None)
+    _, out, _ = moonwatch("status", file)
+    row = next(line for line in out.splitlines() if "both" in line)
+    assert "2026-06-01T13:00:09+01:00" in row
+    _, out, _ = moonwatch("status", file, "--json")
+    assert json.loads(out)["sequences"]["both"]["reported"] == 2
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize(
+    ("lane", "behind", "state", "trouble"),
+    [
+        ({"error": None, "awaiting": 3, "unknown": 1, "behind": 0}, 0, "no trouble", None),
+        (
+            {"error": "the store is locked"},
+            5,
+            "the store is locked",
+            "sequence both: the store is locked",
+        ),
+        (None, 5, "no delivery process is running", "sequence both is 5 events behind and no"),
+    ],
+)
+def test_how_a_sequence_is_judged_is_said(
+    tmp_path: Path,
+    server: Redis,
+    lane: dict[str, Any] | None,
+    behind: int,
+    state: str,
+    trouble: str | None,
+) -> None:
+    """By the process that delivers; the cursor of one that waits stays where it is."""
+    file = written(
+        tmp_path,
+        deployment(
+            tmp_path,
+            {"plaza": camera(CLIP)},
+            sequences=BOTH,
+            queue=redis_at(server.url, tmp_path),
+        ),
+    )
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build()
+    store.register_sinks(["log", "sequence both"])
+    store.commit(Commit(events=[an_event(n) for n in range(5)]))
+    store.close()
+    if lane is not None:
+        queues = shared_queues(load(file, []), SystemClock())
+        report = Report("delivery", "here", 1, 1.0, sinks={"sequence both": lane})
+        queues.presence.say(new_member("delivery"), report.to_bytes(), timedelta(minutes=1))
+        queues.close()
+
+    found = seen(file)
+    one = found.sequences["both"]
+    assert (one.behind, one.state) == (behind, state)
+    assert one.awaiting == (None if lane is None else lane.get("awaiting", 0))
+    troubles = [said for said in found.troubles if "sequence both" in said]
+    assert [said.startswith(trouble or "never") for said in troubles] == [True] * bool(trouble)

@@ -18,9 +18,10 @@ from pipeline.core.store import DELIVER, Commit, EventFilter, LeaseOwner
 from pipeline.core.verifying import Verification
 from pipeline.delivery import SinkLane
 from pipeline.deployment.loader import load
+from pipeline.rules.schedule import Schedule
 from pipeline.rules.sequence import SequenceConfig
 from pipeline.runtime.ownership import StoreLease
-from pipeline.runtime.sequences import SequenceJudge, cursor_of, route_of
+from pipeline.runtime.sequences import SequenceJudge, cursor_of, lane_of, route_of
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.telemetry.metrics import Metrics
@@ -87,7 +88,8 @@ def found(store: SqlStore) -> list[Event]:
 
 def judged(store: SqlStore, events: Sequence[Event], config: SequenceConfig) -> list[Event]:
     """Store events one by one, each judged as it arrives."""
-    judge = SequenceJudge("both", config, store, store.history, None)
+    schedule = Schedule(config.schedule, "UTC")
+    judge = SequenceJudge("both", config, store, store.history, None, lambda _: schedule)
     for event in events:
         store.commit(Commit(events=(event,)))
         judge.send((event,))
@@ -131,6 +133,20 @@ CASES: list[tuple[str, dict[str, Any], list[Event], list[float]]] = [
     ),
     ("rejected by a second look", {}, [Verification("rejected").marked(door(0)), till(9)], []),
     ("looked at in vain", {}, [Verification("unverified").marked(door(0)), till(9)], [9]),
+    ("a cooldown", {"cooldown": "10s"}, [door(0), till(9), till(12), till(19)], [9, 19]),
+    ("a cooldown, in another order", {"cooldown": "10s"}, [door(0), till(19), till(12)], [19]),
+    (
+        "a cooldown of each camera",
+        {"then": {"rule": "till"}, "cooldown": "10s"},
+        [door(0), till(9), happened("back", "till", 12)],
+        [9, 12],
+    ),
+    (
+        "a schedule, by the time of what comes last",
+        {"schedule": [{"from": "12:00", "to": "12:01"}]},
+        [door(-1), till(-0.5), till(0), door(55), till(59), till(60)],
+        [0, 59],
+    ),
     ("twice the same rule", {"then": DOOR}, [door(0), door(10), door(20)], [10, 20]),
 ]
 
@@ -324,6 +340,56 @@ def test_what_does_not_exist_is_named(
     (problem,) = caught.value.problems
     assert problem.path == f"sequences.both.{place}"
     assert sentence in problem.message
+
+
+def test_a_schedule_is_by_the_clock_of_the_cameras_site(store: SqlStore, tmp_path: Path) -> None:
+    """Of the camera at which it ended, wherever the deployment is."""
+    cameras = {name: camera(CLIP) for name in ("entrance", "shop", "back")}
+    cameras["shop"] |= {"site": "tokyo"}
+    content = deployment(tmp_path, cameras)
+    content["sites"] = {"tokyo": {"name": "Tokyo", "timezone": "Asia/Tokyo"}}
+    content["sequences"] = {
+        "both": {
+            "first": {"rule": "middle"},
+            "then": {"rule": "across"},
+            "within": "30s",
+            "schedule": {"from": "21:00", "to": "21:10"},  # noon of UTC, in Tokyo
+        }
+    }
+    loaded = load(written(tmp_path, content), [])
+    clock = ManualClock(NOON)
+    store.register_sinks([cursor_of("both")])
+    made = lane_of("both", loaded, store, store.history, clock, Metrics(), None)
+    events = [happened("entrance", "middle", 0)]
+    events += [happened(name, "across", 9) for name in ("shop", "back")]
+    store.commit(Commit(events=events))
+    for _ in range(4):
+        made.step()
+
+    assert [event.camera for event in found(store)] == ["shop"]
+
+
+def test_a_cooldown_survives_a_crash(store: SqlStore) -> None:
+    """What was stored before the cursor had moved is the only one again."""
+    config = sequence(cooldown="20s")
+    events = [door(0), till(10), till(15, track=2), till(30, track=3)]
+    store.commit(Commit(events=events))
+    for batch in (events[:3], events[2:], events, events[::-1]):
+        SequenceJudge("both", config, store, store.history, None).send(batch)
+
+    assert [event.at - NOON for event in found(store)] == [10, 30]
+
+
+@pytest.mark.parametrize("key", ["then", "without"])
+def test_open_without_hours_is_named(tmp_path: Path, key: str) -> None:
+    """Of the site whose hours are missing."""
+    both = {"first": {"rule": "middle"}, key: {"rule": "across"}, "within": "10s"}
+    with pytest.raises(ConfigError) as caught:
+        load(file_with(tmp_path, {"both": {**both, "schedule": "open"}}), [])
+
+    (problem,) = caught.value.problems
+    assert problem.path == "sequences.both.schedule"
+    assert "there are none; add `site.hours`" in problem.message
 
 
 def test_a_sink_can_ask_for_them(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("cameras", "*", "rules", "*", "zone"): "till",
     ("cameras", "*", "rules", "*", "schedule"): f"{_WINDOW}, or open for the site's hours",
     ("cameras", "*", "rules", "*", "schedule", "*"): _WINDOW,
+    ("sequences", "*", "schedule"): f"{_WINDOW}, or open for the site's hours",
+    ("sequences", "*", "schedule", "*"): _WINDOW,
     ("sinks",): "{log: {type: jsonl, path: events.jsonl}}",
     ("sinks", "*"): "{type: jsonl, path: events.jsonl}, or {type: stdout}",
     ("sinks", "*", "only"): _NAMES,

@@ -18,7 +18,7 @@ from pipeline.deployment.problems.suggestions import hint
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
 from pipeline.rules.base import RuleBase
-from pipeline.rules.sequence import SEQUENCE
+from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
 from pipeline.tracking.config import TrackerConfig
 
 CAMERA_TYPES = (
@@ -94,12 +94,35 @@ def open_without_hours(checked: Checked) -> Iterator[Problem]:
             continue
         for name, rule in config.rules.items():
             if rule.schedule == "open":
-                yield Problem(
-                    dotted(("cameras", camera, "rules", name, "schedule")),
-                    "`open` means the site's opening hours, and there are none; add "
-                    f"`{dotted(place)}.hours`, such as "
-                    '{mon-sat: "9:00-20:00", sun: closed}',
-                )
+                yield _no_hours(("cameras", camera, "rules", name, "schedule"), place)
+    for name, sequence in checked.deployment.sequences.items():
+        if sequence.schedule == "open":
+            yield from _closed_sequence(checked, name, sequence)
+
+
+def _closed_sequence(checked: Checked, name: str, sequence: SequenceConfig) -> Iterator[Problem]:
+    """An open sequence whose events may be of a camera at a site without hours."""
+    about = sequence.first if sequence.then is None else sequence.then
+    told: set[tuple[str, ...]] = set()
+    for camera, config in checked.deployment.cameras.items():
+        if about.camera not in (None, camera) or about.rule not in config.rules:
+            continue
+        place = ("site",) if config.site is None else ("sites", config.site)
+        is_known = config.site is None or config.site in checked.deployment.sites
+        if not is_known or checked.is_broken(*place) or checked.deployment.site_of(camera).hours:
+            continue
+        if place not in told:
+            told.add(place)
+            yield _no_hours(("sequences", name, "schedule"), place)
+
+
+def _no_hours(path: Path, place: Path) -> Problem:
+    return Problem(
+        dotted(path),
+        "`open` means the site's opening hours, and there are none; add "
+        f"`{dotted(place)}.hours`, such as "
+        '{mon-sat: "9:00-20:00", sun: closed}',
+    )
 
 
 def closed_without_hours(checked: Checked) -> Iterator[Problem]:
@@ -465,34 +488,50 @@ def missing_receivers(checked: Checked) -> Iterator[Problem]:
 
 def missing_happenings(checked: Checked) -> Iterator[Problem]:
     """Sequences of events that no rule of the file reports."""
+    for name, sequence in checked.deployment.sequences.items():
+        parts = (("first", sequence.first), ("then", sequence.then), ("without", sequence.without))
+        for key, wanted in parts:
+            if wanted is not None:
+                yield from _missing_happening(checked, name, key, wanted)
+
+
+def _missing_happening(
+    checked: Checked, name: str, key: str, wanted: HappeningConfig
+) -> Iterator[Problem]:
     deployment = checked.deployment
     cameras = checked.names(deployment.cameras, "cameras")
     sequences = checked.names(deployment.sequences, "sequences")
-    for name, sequence in deployment.sequences.items():
-        for key, wanted in (("first", sequence.first), ("then", sequence.then)):
-            path: Path = ("sequences", name, key)
-            if wanted.rule == name:
-                message = f"{name!r} would wait for itself; name a rule, or another sequence"
-                yield Problem(dotted((*path, "rule")), message)
-                continue
-            if wanted.camera is not None and wanted.camera not in cameras:
-                message = f"there is no camera {wanted.camera!r}"
-                yield _problem((*path, "camera"), message, wanted.camera, cameras)
-                continue
-            known = list(sequences)
-            for camera, config in deployment.cameras.items():
-                if wanted.camera in (None, camera):
-                    known += checked.names(config.rules, "cameras", camera, "rules")
-            # A camera, or its rules, that could not be read may well have it.
-            unread = any(
-                broken[:1] == ("cameras",) and wanted.camera in (None, *broken[1:2])
-                for broken in checked.broken
-            )
-            if wanted.rule not in known and not unread:
-                holder = "no camera" if wanted.camera is None else f"camera {wanted.camera!r}"
-                article = "a" if wanted.camera is None else "no"
-                message = f"{holder} has {article} rule {wanted.rule!r}"
-                yield _problem((*path, "rule"), message, wanted.rule, known)
+    path: Path = ("sequences", name, key)
+    if wanted.rule == name:
+        message = f"{name!r} would wait for itself; name a rule, or another sequence"
+        yield Problem(dotted((*path, "rule")), message)
+        return
+    if wanted.camera is not None and wanted.camera not in cameras:
+        message = f"there is no camera {wanted.camera!r}"
+        yield _problem((*path, "camera"), message, wanted.camera, cameras)
+        return
+    known = [] if key == "without" else list(sequences)
+    for camera, config in deployment.cameras.items():
+        if wanted.camera in (None, camera):
+            known += checked.names(config.rules, "cameras", camera, "rules")
+    # A camera, or its rules, that could not be read may well have it.
+    unread = any(
+        broken[:1] == ("cameras",) and wanted.camera in (None, *broken[1:2])
+        for broken in checked.broken
+    )
+    if wanted.rule in known or unread:
+        return
+    if key == "without" and wanted.rule in sequences:
+        message = (
+            f"{wanted.rule!r} is a sequence, and nobody can say that one will not be found any "
+            "more; name a rule of a camera"
+        )
+        yield Problem(dotted((*path, "rule")), message)
+        return
+    holder = "no camera" if wanted.camera is None else f"camera {wanted.camera!r}"
+    article = "a" if wanted.camera is None else "no"
+    message = f"{holder} has {article} rule {wanted.rule!r}"
+    yield _problem((*path, "rule"), message, wanted.rule, known)
 
 
 def _event_names(checked: Checked) -> list[str]:

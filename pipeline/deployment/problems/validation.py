@@ -262,7 +262,15 @@ def _says(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
 
 
 def _limit(text: str) -> Callable[[Mapping[str, Any], Node | None], str]:
-    return lambda context, node: text.format(**context)
+    def said(context: Mapping[str, Any], _node: Node | None) -> str:
+        # The limit of a duration comes in words, such as `1 day`.
+        limits = {
+            name: f"{value:g}" if isinstance(value, int | float) else value
+            for name, value in context.items()
+        }
+        return text.format(**limits)
+
+    return said
 
 
 def _too_short(context: Mapping[str, Any], node: Node | None) -> str:
@@ -324,10 +332,10 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any], Node | None], str]] = {
     "tuple_type": _LIST,
     "set_type": _LIST,
     "frozen_set_type": _LIST,
-    "greater_than": _limit("must be above {gt:g}"),
-    "greater_than_equal": _limit("must be at least {ge:g}"),
-    "less_than": _limit("must be below {lt:g}"),
-    "less_than_equal": _limit("must be at most {le:g}"),
+    "greater_than": _limit("must be above {gt}"),
+    "greater_than_equal": _limit("must be at least {ge}"),
+    "less_than": _limit("must be below {lt}"),
+    "less_than_equal": _limit("must be at most {le}"),
     "too_short": _too_short,
     "too_long": _limit("can have at most {max_length} entries but has {actual_length}"),
     "datetime_type": _says("must be a time such as 2026-11-22T08:00:00+01:00"),

@@ -24,6 +24,9 @@ def write_out(root: Node) -> Node:
     if isinstance(cameras := entries.get("cameras"), Map):
         named = {name: _camera(camera) for name, camera in cameras.entries.items()}
         entries["cameras"] = replace(cameras, entries=named)
+    if isinstance(sequences := entries.get("sequences"), Map):
+        named = {name: _scheduled(sequence) for name, sequence in sequences.entries.items()}
+        entries["sequences"] = replace(sequences, entries=named)
     return replace(root, entries=entries)
 
 
@@ -62,12 +65,18 @@ def _source(node: Node) -> Node:
     return Map({"type": told, key: node}, node.origin)
 
 
+def _scheduled(node: Node) -> Node:
+    """With a list of windows for a single one."""
+    if not isinstance(node, Map) or not isinstance(window := node.entries.get("schedule"), Map):
+        return node
+    return replace(node, entries={**node.entries, "schedule": List((window,), window.origin)})
+
+
 def _rule(rule: Node) -> Node:
+    rule = _scheduled(rule)
     if not isinstance(rule, Map):
         return rule
     entries = dict(rule.entries)
-    if isinstance(window := entries.get("schedule"), Map):
-        entries["schedule"] = List((window,), window.origin)
     verify = entries.get("verify")
     if isinstance(verify, Scalar) and isinstance(verify.value, str):
         entries["verify"] = Map({"ask": verify}, verify.origin)

@@ -7,16 +7,15 @@ from dataclasses import replace
 from pipeline.core.audits import Audits
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
-from pipeline.core.sinks import Sink
 from pipeline.core.store import History, LeaseProof, Store
-from pipeline.delivery import Delivery, LaneStatus, Route
+from pipeline.delivery import Delivery, LaneStatus
 from pipeline.delivery import SinkLane as SinkLane
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease, keeping
 from pipeline.runtime.planned_arming import ArmingDesk
 from pipeline.runtime.scheduled_reports import ReportDesk
-from pipeline.runtime.sequences import SequenceJudge, cursor_of, cursors_of, route_of
+from pipeline.runtime.sequences import cursor_of, cursors_of, lane_of
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.today import TodaysNumbers
 
@@ -101,7 +100,12 @@ class DeliveryStage:
             and before.deployment.reports_to(name) == deployment.reports_to(name)
         }
         judged, judging = before.deployment.sequences, deployment.sequences
-        same = {name for name in judging if judged.get(name) == judging[name]}
+        # By which cameras' tasks, and by which clocks, they are judged may have changed as well.
+        same_place = all(
+            getattr(before.deployment, part) == getattr(deployment, part)
+            for part in ("site", "sites", "cameras")
+        )
+        same = {name for name in judging if same_place and judged.get(name) == judging[name]}
         kept |= {cursor_of(name) for name in same}
         lanes = [lane for lane in self._delivery.lanes if lane.route.sink in kept]
         try:
@@ -188,17 +192,18 @@ class DeliveryStage:
     def _lanes(self, deployment: Deployment, proof: LeaseProof) -> list[SinkLane]:
         """Lanes for all sinks and sequences of a deployment, or of a part of it."""
         context, history = self._context, self._history
-        routes: list[tuple[Route, Sink]] = []
+        store, clock, metrics = self._store, context.clock, context.metrics
+        lanes: list[SinkLane] = []
         if history is not None:  # first: what they find is delivered too
-            routes += [
-                (route_of(name, config), SequenceJudge(name, config, self._store, history, proof))
-                for name, config in deployment.sequences.items()
+            lanes += [
+                lane_of(name, deployment, store, history, clock, metrics, proof)
+                for name in deployment.sequences
             ]
-        routes += routes_of(deployment, self._store, context.clock)
-        return [
-            SinkLane(route, sink, self._store, context.clock, context.metrics, proof)
-            for route, sink in routes
+        lanes += [
+            SinkLane(route, sink, store, clock, metrics, proof)
+            for route, sink in routes_of(deployment, store, clock)
         ]
+        return lanes
 
     def _begin(self, proof: LeaseProof) -> None:
         clock: Clock = self._context.clock
