@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.core.events import Event, JsonValue, event_id, timestamp
-from pipeline.core.store import EventFilter, History, Page, Span
+from pipeline.core.store import JUDGED_LAST, EventFilter, History, Page, Span
 from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
 
 _MOST = 1000
@@ -53,6 +53,7 @@ class SequenceFinder:
             rules=(wanted.rule,),
             phases=wanted.phases,
             span=span,
+            counted_as=JUDGED_LAST,
         )
         stored = self._history.events(chosen, Page(limit=_MOST))
         return [one.event for one in stored if wanted.describes(one.event)]
