@@ -18,7 +18,7 @@ import pytest
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
-from pipeline.core.events import Event
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket
 from pipeline.core.opening_hours import opening_hours
 from pipeline.core.store import Commit, JudgedAnew
@@ -187,8 +187,9 @@ def test_what_does_not_count_is_apart(tmp_path: Path) -> None:
     day = chosen(shop, "day", "2026-11-16")
     (before,) = (r for r in figures(shop, store.history, day, LATER).rules if r.rule == "visits")
     visit = Event("far", "dwell", "start", "plaza", "visits", at("2026-11-16T12:00"), run="a.mp4")
-    stayed = {"seconds": 7200.0, "reason": "over"}
-    for number, more in enumerate(({"verified": "rejected"}, {})):
+    stayed: dict[str, JsonValue] = {"seconds": 7200.0, "reason": "over"}
+    told_of: list[dict[str, JsonValue]] = [{"verified": "rejected"}, {}]
+    for number, more in enumerate(told_of):
         start = replace(visit, id=f"far-{number}", data=more)
         store.commit(Commit(events=[start, replace(start, phase="end", data=stayed | more)]))
     anew = JudgedAnew("plaza", "a.mp4", frozenset({"visits"}))

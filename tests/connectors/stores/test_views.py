@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from connectors.stores import _schema, _views
 from connectors.stores.sql import SqlStore
 from pipeline.core.address import Address
-from pipeline.core.events import Event, Phase, Subject, timestamp
+from pipeline.core.events import Event, JsonValue, Phase, Subject, timestamp
 from pipeline.core.measures import Bucket
 from pipeline.core.store import EVER, Commit, JudgedAnew
 from pipeline.deployment.model import Deployment
@@ -28,6 +28,7 @@ from tests.connectors.stores.postgres import server_url
 from tests.reports import weeks
 
 PHASES: tuple[Phase, ...] = ("start", "end")
+VISITS: Mapping[int, Mapping[str, JsonValue]] = {1: {"verified": "rejected"}, 2: {}}
 VALUES = {"sum": "total", "max": "highest", "min": "lowest", "mean": "mean", "last": "last"}
 
 
@@ -77,10 +78,15 @@ def _fill(url: str) -> None:
                         rule="visits",
                         at=begins + 60.0 * number,
                         subject=Subject("person", number),
-                        data={"seconds": 20.0, "since": timestamp(begins), "reason": "over"} | more,
+                        data={
+                            "seconds": 20.0,
+                            "since": timestamp(begins),
+                            "reason": "over",
+                            **more,
+                        },
                         run="an earlier clip.mp4" if number == 2 else "clip.mp4",
                     )
-                    for number, more in ((1, {"verified": "rejected"}), (2, {}))
+                    for number, more in VISITS.items()
                     for phase in PHASES
                 ),
             ],
