@@ -1,13 +1,14 @@
 """Questions about the past, answered from the tables."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from connectors.stores import _schema
+from connectors.stores._counting import counted_as
 from connectors.stores._database import Database
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event, event_from_json
@@ -15,6 +16,7 @@ from pipeline.core.measures import Bucket, Health
 from pipeline.core.store import (
     EVER,
     FIRST_PAGE,
+    CountedAs,
     Cursor,
     EventCount,
     EventFilter,
@@ -25,6 +27,7 @@ from pipeline.core.store import (
     UnreadableEvent,
 )
 
+_ROWS_AT_ONCE = 500
 _EARLIER = ("entered", "left", "mean", "maximum")
 
 
@@ -33,11 +36,14 @@ class SqlHistory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._knows_superseded = False
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or the other way round."""
         position = _schema.events.c.position
         wanted = sa.select(_schema.events).where(*_conditions(chosen)).limit(page.limit)
+        if chosen.counted_as:
+            wanted = wanted.where(self._counted_as().in_(chosen.counted_as))
         if page.newest_first:
             wanted = wanted.order_by(position.desc())
             if page.beyond is not None:
@@ -54,16 +60,32 @@ class SqlHistory:
         rows = self._all(sa.select(table).where(table.c.record_id == record_id))
         return kept(self._database.place, rows[0]) if rows else None
 
+    def counted_as(self, record_ids: Collection[str]) -> Mapping[str, CountedAs]:
+        """How figures take these events."""
+        table, found = _schema.events, dict[str, CountedAs]()
+        some = list(record_ids)
+        for start in range(0, len(some), _ROWS_AT_ONCE):
+            wanted = sa.select(table.c.record_id, self._counted_as().label("how")).where(
+                table.c.record_id.in_(some[start : start + _ROWS_AT_ONCE])
+            )
+            found |= {row.record_id: row.how for row in self._all(wanted)}
+        return found
+
     def counts(self, chosen: EventFilter) -> Sequence[EventCount]:
         """How many events there are by camera, rule and phase."""
         table = _schema.events
         kinds = (table.c.camera, table.c.rule, table.c.type, table.c.phase)
+        how = self._counted_as()
         wanted = sa.select(
             *kinds,
             sa.func.count().label("events"),
             sa.func.min(table.c.at).label("first"),
             sa.func.max(table.c.at).label("last"),
+            sa.func.sum(sa.case((how == "rejected", 1), else_=0)).label("rejected"),
+            sa.func.sum(sa.case((how == "superseded", 1), else_=0)).label("superseded"),
         ).where(*_conditions(chosen))
+        if chosen.counted_as:
+            wanted = wanted.where(how.in_(chosen.counted_as))
         rows = self._all(wanted.group_by(*kinds).order_by(*kinds))
         return [EventCount(**row._asdict()) for row in rows]
 
@@ -134,6 +156,14 @@ class SqlHistory:
         sink = _schema.undelivered.c.sink
         wanted = sa.select(sink, sa.func.count().label("events")).group_by(sink).order_by(sink)
         return {row.sink: row.events for row in self._all(wanted)}
+
+    def _counted_as(self) -> sa.ColumnElement[CountedAs]:
+        if not self._knows_superseded:
+            with self._database.read("see what it keeps") as connection:
+                # A reader may be beside a release that has no such table.
+                there = sa.inspect(connection).has_table(_schema.superseded.name)
+                self._knows_superseded = there
+        return counted_as(knows_superseded=self._knows_superseded)
 
     def _all(self, wanted: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         with self._database.read("read what is kept") as connection:

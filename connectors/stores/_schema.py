@@ -361,6 +361,13 @@ verified = sa.Table(
     sa.Column("kept_at", sa.Double, nullable=False, index=True),
 )
 
+superseded = sa.Table(
+    "moonwatch_superseded",
+    _tables,
+    # Events of an earlier judging of a recording that the last one has not reported again.
+    sa.Column("record_id", sa.Text, primary_key=True),
+)
+
 Migration = Callable[[sa.Connection], None]
 
 
@@ -402,7 +409,7 @@ def prepare(
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints,
-        waiting, verified, clips, notes, armings,
+        waiting, verified, clips, notes, armings, superseded,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

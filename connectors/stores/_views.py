@@ -7,7 +7,7 @@ leaves those of a newer one alone, and releases that know none are not disturbed
 
 import sqlalchemy as sa
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of a view."""
 _MARK = "moonwatch views "
 _OF_TIME = """
@@ -39,7 +39,9 @@ _HAPPENINGS = """
         max(CASE WHEN phase IN ('end', 'single') THEN at END) AS ended,
         max(seconds) AS seconds,
         max(verified) AS verified,
-        count(*) AS events
+        count(*) AS events,
+        CASE WHEN sum(CASE WHEN counted_as = 'superseded' THEN 0 ELSE 1 END) = 0 THEN 'superseded'
+            WHEN max(verified) = 'rejected' THEN 'rejected' ELSE 'counted' END AS counted_as
     FROM moonwatch_events_flat
     GROUP BY happening
 """
@@ -50,7 +52,8 @@ _VISITS = """
         {until} AS left_at,
         seconds,
         CASE WHEN reason = 'over' THEN 'yes' ELSE 'no' END AS complete,
-        reason
+        reason,
+        counted_as
     FROM moonwatch_events_flat
     WHERE type = 'dwell' AND phase = 'end'
 """
@@ -71,6 +74,9 @@ _POSTGRESQL_MINUTES = """
             'entered', b.entered, 'left', b."left", 'mean', b.mean, 'maximum', b.maximum))) AS m
     WHERE b.measures IS NOT NULL OR m.value IS NOT NULL
 """
+_COUNTED_AS = """CASE
+            WHEN e.record_id IN (SELECT record_id FROM moonwatch_superseded) THEN 'superseded'
+            WHEN {verified} = 'rejected' THEN 'rejected' ELSE 'counted' END AS counted_as"""
 _SQLITE_EVENTS = """
     SELECT e.record_id AS id, json_extract(e.body, '$.id') AS happening, e.type, e.phase,
         strftime('%Y-%m-%dT%H:%M:%fZ', e.at, 'unixepoch') AS at,
@@ -86,9 +92,10 @@ _SQLITE_EVENTS = """
         CASE WHEN json_type(e.body, '$.data.verified') = 'text'
             THEN json_extract(e.body, '$.data.verified') END AS verified,
         json_extract(e.body, '$.data') AS data,
-        e.position
+        e.position,
+        {counted_as}
     FROM moonwatch_events AS e
-"""
+""".replace("{counted_as}", _COUNTED_AS.format(verified="json_extract(e.body, '$.data.verified')"))
 # A text may hold the one character that PostgreSQL cannot: it would refuse the whole question.
 _POSTGRESQL_EVENTS = r"""
     SELECT e.record_id AS id, e.body ->> 'id' AS happening, e.type, e.phase,
@@ -105,13 +112,14 @@ _POSTGRESQL_EVENTS = r"""
         CASE WHEN json_typeof(e.body #> '{data,verified}') = 'string'
             THEN e.body #>> '{data,verified}' END AS verified,
         CAST(e.body -> 'data' AS text) AS data,
-        e.position
+        e.position,
+        {counted_as}
     FROM (
         SELECT record_id, type, phase, at, camera, rule, position,
             CAST(replace(body, '\u0000', '\ufffd') AS json) AS body
         FROM moonwatch_events
     ) AS e
-"""
+""".replace("{counted_as}", _COUNTED_AS.format(verified="e.body #>> '{data,verified}'"))
 _SQLITE = {
     "moonwatch_counts_minutely": _SQLITE_MINUTES,
     "moonwatch_counts_hourly": _OF_TIME.format(

@@ -20,6 +20,7 @@ from connectors.stores._armings import (
 )
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
+from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._notes import SqlNotes, prune_notes
@@ -97,13 +98,14 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
         more = (commit.observations, commit.waypoints, commit.waiting, commit.settled, commit.clips)
-        if not any((*parts, *more)):
+        if not any((*parts, *more, commit.judged_anew)):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
         with self._database.write("keep events") as connection:
             _prove(connection, commit.lease)
             self._pass_fences(connection, commit.fences)
+            supersede(connection, self._database, commit.judged_anew)
             new = self._keep_events(connection, commit.events, now)
             keep_waiting(connection, commit.waiting)
             end_waiting(connection, commit.settled)
@@ -426,12 +428,16 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         for event in events:
             fresh.setdefault(event.record_id, event)
         table, record_ids = _schema.events, list(fresh)
+        again: list[Event] = []
         for start in range(0, len(record_ids), _ROWS_AT_ONCE):
             some = record_ids[start : start + _ROWS_AT_ONCE]
-            for known in connection.scalars(
+            known = connection.scalars(
                 sa.select(table.c.record_id).where(table.c.record_id.in_(some))
-            ).all():
-                del fresh[known]
+            ).all()
+            if known:
+                again += told_again(connection, fresh, known)
+            for record_id in known:
+                del fresh[record_id]
         rows = [
             {
                 "record_id": record_id,
@@ -448,8 +454,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         if rows:
             connection.execute(table.insert(), rows)
         media = [
-            {"reference": reference, "record_id": record_id, "kept_at": now}
-            for record_id, event in fresh.items()
+            {"reference": reference, "record_id": event.record_id, "kept_at": now}
+            for event in (*fresh.values(), *again)
             for reference in event.media
         ]
         self._database.upsert(connection, _schema.media, media)
@@ -479,6 +485,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 record_ids = [row.record_id for row in rows]
                 media, dead = _schema.media, _schema.undelivered
                 outlive_events(connection, record_ids)
+                forget_superseded(connection, record_ids)
                 connection.execute(sa.delete(events).where(position.in_(positions)))
                 connection.execute(sa.delete(dead).where(dead.c.position.in_(positions)))
                 connection.execute(sa.delete(media).where(media.c.record_id.in_(record_ids)))

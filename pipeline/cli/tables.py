@@ -27,9 +27,12 @@ def summary_tables(summary: Summary) -> Iterator[Table]:
         if measured.rows:
             yield _measured_table(measured)
     if summary.events:
-        table = _table("events", "camera", "rule", "events")
-        for (camera, rule), events in summary.events.items():
-            table.add_row(camera, rule, str(events))
+        apart = {"rejected": summary.rejected, "of an earlier judging": summary.superseded}
+        shown = {heading: events for heading, events in apart.items() if events}
+        table = _table("events", "camera", "rule", "events", *shown)
+        for key, counted in summary.events.items():
+            uncounted = (str(events.get(key, 0)) for events in shown.values())
+            table.add_row(*key, str(counted), *uncounted)
         yield table
     if summary.audits:
         yield audits_table(summary.audits)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pipeline.core.arming import ArmingChange, ArmingRecords
 from pipeline.core.clips import ClipRecords, ClipWish
@@ -78,6 +78,18 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedAnew:
+    """A recording that is judged from its beginning, as its rules were edited or never judged it.
+
+    What these rules have reported of it is of an earlier judging, until they report it again.
+    """
+
+    camera: str
+    run: str
+    rules: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Everything that follows from some results; a store writes all of it or nothing."""
 
@@ -99,6 +111,8 @@ class Commit:
     """Events that wait for a second look from now on, or whose outcome is known meanwhile."""
     settled: Sequence[str] = ()
     """The record ids of those that wait no longer: they are among `events`."""
+    judged_anew: Sequence[JudgedAnew] = ()
+    """Recordings whose judging begins with this: their earlier events stay, but do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +245,7 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
     def commit(self, commit: Commit) -> int:
         """Write all of it in one transaction; an event with a known record_id is stored once.
 
+        One that an earlier judging of its recording had reported, too, is told anew in its place.
         Returns how many events were new. Raises StoreError, or FencedOffError or
         OwnershipLostError where another process has taken over.
         """
@@ -385,6 +400,15 @@ class Span:
 EVER = Span()
 
 
+CountedAs = Literal["counted", "rejected", "superseded"]
+"""How figures take an event: they count it, or not as a second look has rejected it, or as it is of
+an earlier judging of its recording."""
+COUNTED: Final[tuple[CountedAs, ...]] = ("counted",)
+"""What figures count; a filter by it is what makes all of them agree."""
+JUDGED_LAST: Final[tuple[CountedAs, ...]] = ("counted", "rejected")
+"""Everything but what only an earlier judging of a recording reported."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Which events; an empty tuple means all of them."""
@@ -394,6 +418,7 @@ class EventFilter:
     types: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
     span: Span = EVER
+    counted_as: tuple[CountedAs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,8 +442,18 @@ class EventCount:
     type: str
     phase: str
     events: int
+    """All of them, also those that figures do not count."""
     first: float
     last: float
+    rejected: int = 0
+    """Those that a second look has rejected."""
+    superseded: int = 0
+    """Those of an earlier judging of a recording."""
+
+    @property
+    def counted(self) -> int:
+        """Those that figures count."""
+        return self.events - self.rejected - self.superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,6 +471,10 @@ class History(Protocol):
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or in reverse."""
+        ...
+
+    def counted_as(self, record_ids: Collection[str]) -> Mapping[str, CountedAs]:
+        """How figures take these events; those that are not there are left out."""
         ...
 
     def event(self, record_id: str) -> StoredEvent | None:

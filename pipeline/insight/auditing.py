@@ -18,7 +18,7 @@ from pipeline.core.audits import Audit
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import JsonValue
 from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import EventFilter, History, Page, Span
+from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment
 from pipeline.insight.audit_figures import AuditedTime, JudgedSpan, figures_of
 from pipeline.rules.schedule import ReportingTime, Schedule
@@ -142,7 +142,9 @@ def moments_of(
         )
         raise ConfigError([Problem("RULE", f"rule {rule!r} {said}")])
     moments: list[float] = []
-    chosen = EventFilter((camera,), (rule,), phases=("start", "single"), span=span)
+    chosen = EventFilter(
+        (camera,), (rule,), phases=("start", "single"), span=span, counted_as=COUNTED
+    )
     beyond: int | None = None
     while True:
         page = history.events(chosen, Page(_PAGE, beyond, newest_first=False))

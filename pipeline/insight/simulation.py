@@ -26,6 +26,7 @@ from pipeline.core.ranges import nearest_moment
 from pipeline.core.store import (
     EVER,
     FIRST_PAGE,
+    JUDGED_LAST,
     EventFilter,
     History,
     Page,
@@ -382,7 +383,8 @@ class Simulation:
         for bucket in self._history.buckets(stored, None, span):
             minutes.setdefault(bucket.rule, []).append(replace(bucket, camera=camera))
         events: dict[str, list[Event]] = {}
-        for one in self._history.events(EventFilter(cameras=(stored,), span=span), _ALL):
+        chosen = EventFilter(cameras=(stored,), span=span, counted_as=JUDGED_LAST)
+        for one in self._history.events(chosen, _ALL):
             if one.event.rule != HEALTH_RULE and one.event.type != ARMING:
                 events.setdefault(one.event.rule, []).append(one.event)
         wanted = self._scope.rules

@@ -55,7 +55,7 @@ class Summary:
     measured: Sequence[SummaryRows]
     """Every table that a rule can have; those without a rule have no rows."""
     events: dict[tuple[str, str], int]
-    """Events by camera and rule: a start and its end count as one."""
+    """Events by camera and rule, as far as they count: a start and its end are one."""
     flows: Sequence[Flow]
     behind: dict[str, int]
     """Events waiting for a sink, by its name; sinks without any are left out."""
@@ -65,6 +65,10 @@ class Summary:
     """Events that a sink refused, by its name; sinks without any are left out."""
     audits: Sequence[Audit] = ()
     """The last audit of each rule that was audited."""
+    rejected: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Events that a second look has rejected: they are not among `events`."""
+    superseded: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Those that only an earlier judging of a recording reported: they are not either."""
 
     @property
     def frames(self) -> int:
@@ -95,8 +99,14 @@ class Summary:
                 for one in self.measured
             },
             "events": [
-                {"camera": camera, "rule": rule, "events": n}
-                for (camera, rule), n in self.events.items()
+                {
+                    "camera": key[0],
+                    "rule": key[1],
+                    "events": n,
+                    **({"rejected": self.rejected[key]} if key in self.rejected else {}),
+                    **({"superseded": self.superseded[key]} if key in self.superseded else {}),
+                }
+                for key, n in self.events.items()
             ],
             "frames": [
                 {
@@ -150,8 +160,12 @@ def summarise(
     """The figures of everything that is in a store, with the frames of this run."""
     measured = _measured(deployment, history)
     events: dict[tuple[str, str], int] = defaultdict(int)
+    rejected, superseded = defaultdict[tuple[str, str], int](int), events.copy()
     for count in history.counts(EventFilter(phases=("start", "single"))):
-        events[count.camera, count.rule] += count.events
+        key = (count.camera, count.rule)
+        events[key] += count.counted
+        rejected[key] += count.rejected
+        superseded[key] += count.superseded
     counted = {camera: figures.get(camera, CameraFigures()) for camera in deployment.cameras}
     own = deployment.sinks  # removed sinks do not count
     return Summary(
@@ -162,6 +176,8 @@ def summarise(
         seconds=took_s,
         refused={sink: n for sink, n in history.refused().items() if sink in own},
         audits=last_audits(deployment, audits) if audits is not None else (),
+        rejected={key: n for key, n in rejected.items() if n},
+        superseded={key: n for key, n in superseded.items() if n},
     )
 
 

@@ -139,7 +139,7 @@ class Judge:
             # Of an end that could not be read only its place is known.
             known = self._last_at if result.unjudgeable else result.captured_at
             if known is not None:
-                verdicts += self._finish_all(known)
+                verdicts += [of_run(one, result.run) for one in self._finish_all(known)]
                 self._last_at = known
             return joined(verdicts)
         if result.unjudgeable:
@@ -411,6 +411,14 @@ def _is_of_another_question(result: Result, task: TaskPlan) -> bool:
         return True  # it may be about a part of the picture
     asked = result.asked.get(task.task, "")
     return bool(asked) and bool(task.question) and asked != task.question
+
+
+def of_run(verdict: Verdict, run: str) -> Verdict:
+    """The verdict of a rule's end, whose events come with no picture, with the run they are of."""
+    if not run or all(event.run is not None for event in verdict.events):
+        return verdict
+    events = (e if e.run is not None else replace(e, run=run) for e in verdict.events)
+    return replace(verdict, events=tuple(events))
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:

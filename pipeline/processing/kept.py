@@ -25,6 +25,8 @@ class KeptRule:
     at: float
     """When it last judged something, UTC seconds."""
     aspect: float
+    run: str = ""
+    """The run of what it judged last, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ A camera that was removed from the file is one with an empty plan.
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import JsonValue
 from pipeline.core.rules import Ending, Verdict
 from pipeline.core.store import Checkpoint
 from pipeline.processing.health import HEALTH_ENGINE, HealthEvents
-from pipeline.processing.judge import Judge, Watcher, joined
+from pipeline.processing.judge import Judge, Watcher, joined, of_run
 from pipeline.processing.kept import KeptLane, KeptRule, read_lane
 from pipeline.processing.ordering import InOrder
 from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan
@@ -87,7 +87,8 @@ class CameraLife:
                 lane = self.lanes[engine]
                 lane.judged = (checkpoint.run, checkpoint.ordinal, checkpoint.ended)
                 lane.order.resume(checkpoint.run, checkpoint.ordinal, ended=checkpoint.ended)
-        return self._turn(kept, now, replays=self.plan.is_recording)
+        runs = {engine: checkpoint.run for engine, checkpoint in checkpoints.items()}
+        return self._turn(kept, now, runs, replays=self.plan.is_recording)
 
     def begin_anew(self, plan: CameraPlan, now: float) -> LifeTurn:
         """Judge by another plan from now on; lanes that are judged as before are not touched."""
@@ -109,7 +110,8 @@ class CameraLife:
             elif planned.engine in before:
                 lane.judge.plan = planned  # other objects, but equal
                 untouched.add(planned.engine)
-        return self._turn(kept, now, untouched=untouched)
+        runs = {engine: lane.judged[0] for engine, lane in before.items() if lane.judged}
+        return self._turn(kept, now, runs, untouched=untouched)
 
     def begin_lane_anew(self, engine: str) -> None:
         """Forget what is remembered of a lane whose judge failed; the order of results stays."""
@@ -130,12 +132,17 @@ class CameraLife:
         self,
         kept: Mapping[str, KeptLane],
         now: float,
+        runs: Mapping[str, str],
         *,
         replays: bool = False,
         untouched: Collection[str] = (),
     ) -> LifeTurn:
         """Begin or resume every planned rule, and finish those that are no longer planned."""
-        left = {(engine, name): r for engine, k in kept.items() for name, r in k.rules().items()}
+        left = {
+            (engine, name): replace(rule, run=runs.get(engine, ""))
+            for engine, lane in kept.items()
+            for name, rule in lane.rules().items()
+        }
         begun: dict[str, frozenset[str]] = {}
         for engine, lane in self.lanes.items():
             names = frozenset(name for _, name, _ in lane.judge.plan.rules())
@@ -208,7 +215,7 @@ class CameraLife:
             else:
                 rule = rule_of(old.terms, context)
             rule.restore(old.state)
-            return rule.finish(old.at, why), rule.state()
+            return of_run(rule.finish(old.at, why), old.run), rule.state()
         except (ValueError, OverflowError, OSError, ConfigError) as error:
             reason = str(error).splitlines()[0]
             text = "camera %s, rule %s: its stored state cannot be read, so it is not finished: %s"

@@ -25,7 +25,7 @@ from pipeline.core.queues import Delivered, JobQueue, ResultQueue
 from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
-from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
+from pipeline.core.store import Checkpoint, Commit, JudgedAnew, LeaseProof, Store
 from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
 from pipeline.processing.judge import Watcher
@@ -118,6 +118,7 @@ class _Pending:
     buckets: list[Bucket] = field(default_factory=list)
     health: list[Health] = field(default_factory=list)
     clips: list[ClipWish] = field(default_factory=list)
+    judged_anew: list[JudgedAnew] = field(default_factory=list)
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
     """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
@@ -450,6 +451,9 @@ class Processor:
             self._remembering.begin(lane.judge, result, self._pending.seen)
         else:
             self._remembering.stop(result)
+        if camera.plan.is_recording and result.ordinal == 0:
+            rules = frozenset(name for _, name, _ in lane.judge.plan.rules())
+            self._pending.judged_anew.append(JudgedAnew(result.camera, result.run, rules))
         verdict = self._verdict(camera, lane, result)
         if camera.plan.remembers:
             self._remembering.take(lane.judge, result, self._pending.seen)
@@ -630,6 +634,7 @@ class Processor:
             health=pending.health,
             checkpoints=[*{**pending.checkpoints, **judged}.values()],
             clips=pending.clips,
+            judged_anew=pending.judged_anew,
             fences=self._context.fences,
             observations=pending.seen.tails(),
             waypoints=pending.seen.waypoints,

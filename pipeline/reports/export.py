@@ -14,7 +14,7 @@ from pipeline.core.events import Event, JsonValue, timestamp
 from pipeline.core.local_time import local_time
 from pipeline.core.measures import BUCKET_S
 from pipeline.core.observations import ObservationHistory, ObservedFrame, frames_of
-from pipeline.core.store import EventFilter, History, Page, Span, StoredEvent
+from pipeline.core.store import CountedAs, EventFilter, History, Page, Span, StoredEvent
 from pipeline.deployment.model import Deployment
 from pipeline.reports.steps import measured, minutes_of, steps
 from pipeline.rules.base import RuleBase
@@ -47,6 +47,11 @@ _CAMERA = ExportColumn("camera", "text", "Name of the camera.")
 _RULE = ExportColumn("rule", "text", "Name of the rule.")
 _TYPE = ExportColumn("type", "text", "Type of the rule, or of the event.")
 _SITE = ExportColumn("site", "text", "Name of the camera's site.")
+_COUNTED_AS = ExportColumn(
+    "counted_as",
+    "text",
+    "counted; rejected by a second look; or superseded: of an earlier judging of a recording only.",
+)
 
 COUNTS = (
     ExportColumn("start", "text", "When the step begins, in UTC."),
@@ -79,6 +84,7 @@ EVENTS = (
     ExportColumn("track", "whole", "Number of the track, where there is one."),
     ExportColumn("data", "text", "Everything else about it, as JSON."),
     ExportColumn("media", "text", "References of its pictures, separated by spaces."),
+    _COUNTED_AS,
 )
 VISITS = (
     ExportColumn("id", "text", "Unique for each visit."),
@@ -95,6 +101,7 @@ VISITS = (
     ExportColumn("seconds", "number", "How long it lasted."),
     ExportColumn("complete", "text", "yes, or no where its end was not seen: it lasted longer."),
     ExportColumn("reason", "text", "Why it ended, such as `over` or `stream ended`."),
+    _COUNTED_AS,
 )
 OBSERVATIONS = (
     ExportColumn("at", "text", "When the picture was taken, in UTC."),
@@ -145,7 +152,8 @@ def events(
 ) -> Export:
     """A row for each event, in the order in which they were stored."""
     wanted = EventFilter(cameras=tuple(cameras), span=span)
-    return Export(EVENTS, (_event_row(deployment, e.event) for e in _all(history, wanted)))
+    rows = (_event_row(deployment, one.event, how) for one, how in _all(history, wanted))
+    return Export(EVENTS, rows)
 
 
 def visits(
@@ -163,8 +171,8 @@ def visits(
     return Export(
         VISITS,
         (
-            _visit_row(deployment, stored.event)
-            for stored in ended
+            _visit_row(deployment, stored.event, how)
+            for stored, how in ended
             if (stored.event.camera, stored.event.rule) in rules
         ),
     )
@@ -240,15 +248,16 @@ def _counts(
                     )
 
 
-def _all(history: History, wanted: EventFilter) -> Iterator[StoredEvent]:
-    """Events in the order in which they were stored, a page at a time."""
+def _all(history: History, wanted: EventFilter) -> Iterator[tuple[StoredEvent, CountedAs]]:
+    """Events in the order in which they were stored, a page at a time, and how they count."""
     beyond: int | None = None
     while page := history.events(wanted, Page(_PAGE, beyond, newest_first=False)):
-        yield from page
+        how = history.counted_as([stored.event.record_id for stored in page])
+        yield from ((stored, how.get(stored.event.record_id, "counted")) for stored in page)
         beyond = page[-1].position
 
 
-def _event_row(deployment: Deployment, event: Event) -> Row:
+def _event_row(deployment: Deployment, event: Event, how: CountedAs) -> Row:
     site, subject = deployment.site_of(event.camera), event.subject
     return (
         event.record_id,
@@ -264,10 +273,11 @@ def _event_row(deployment: Deployment, event: Event) -> Row:
         None if subject is None else subject.track,
         as_json(event.data),
         " ".join(event.media) or None,
+        how,
     )
 
 
-def _visit_row(deployment: Deployment, event: Event) -> Row:
+def _visit_row(deployment: Deployment, event: Event, how: CountedAs) -> Row:
     site, subject, data = deployment.site_of(event.camera), event.subject, event.data
     seconds, since = data.get("seconds"), data.get("since")
     zone, reason, until = data.get("zone"), data.get("reason"), data.get("until")
@@ -286,6 +296,7 @@ def _visit_row(deployment: Deployment, event: Event) -> Row:
         rounded(float(seconds)) if isinstance(seconds, int | float) else None,
         "yes" if is_complete(event) else "no",
         None if reason is None else str(reason),
+        how,
     )
 
 

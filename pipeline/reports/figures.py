@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from pipeline.core.audits import Audit, Audits
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.opening_hours import Opening, OpeningHours
-from pipeline.core.store import EventFilter, History, Page, Span
+from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import VISIT_UNIT, is_complete, type_of
 from pipeline.reports.periods import Period
@@ -119,9 +119,13 @@ class RuleNumbers:
     """The first measure by day and hour."""
     stays: Stays | None
     events: int
-    """How many happenings there were."""
+    """How many happenings there were, as far as they count."""
     gaps: tuple[tuple[float, float], ...]
     """Open time of which less than half is known, 5 minutes or longer: since, until."""
+    rejected: int = 0
+    """How many further happenings a second look has rejected."""
+    superseded: int = 0
+    """How many further happenings only an earlier judging of a recording reported."""
 
     @property
     def is_door(self) -> bool:
@@ -378,8 +382,10 @@ def _figures_of(
         ),
         heat=heat if rule.measures else (),
         stays=_stays(history, camera, name, rule, now),
-        events=sum(count.events for count in events),
+        events=sum(count.counted for count in events),
         gaps=tuple(_gaps(inside, now)) if rule.measures else (),
+        rejected=sum(count.rejected for count in events),
+        superseded=sum(count.superseded for count in events),
     )
 
 
@@ -401,7 +407,13 @@ def _stays(
         return None
     seconds: list[float] = []
     cut = 0
-    wanted = EventFilter((camera,), (name,), phases=("end",), span=Span(now.since, now.until))
+    wanted = EventFilter(
+        (camera,),
+        (name,),
+        phases=("end",),
+        span=Span(now.since, now.until),
+        counted_as=COUNTED,
+    )
     beyond: int | None = None
     while page := history.events(wanted, Page(_PAGE, beyond, newest_first=False)):
         beyond = page[-1].position

@@ -439,6 +439,18 @@ def _quality(report: SiteReport) -> Section:
                 states,
             )
         )
+    apart = [rule for rule in report.rules if rule.rejected or rule.superseded]
+    if apart:
+        columns = [
+            PageColumn("camera and rule", is_number=False),
+            PageColumn("events"),
+            PageColumn("rejected"),
+            PageColumn("of an earlier judging"),
+        ]
+        rows = [
+            [_name(r), number(r.events), number(r.rejected), number(r.superseded)] for r in apart
+        ]
+        tables.append(Table(columns, rows))
     if report.audits:
         tables.append(_audits(report))
     about = "How much of the open time is known, and what can be wrong with the rest. "
@@ -541,6 +553,12 @@ def _definitions(report: SiteReport) -> Section:
             "From entering a zone to leaving it. Visits whose end was not seen are counted "
             "as cut short, and are not in the median. Nor are visits shorter than a rule's "
             "`longer_than`, of which only the number is kept.",
+        ],
+        [
+            "Event",
+            "Something a rule reported. What a second look has rejected is no event, nor what only "
+            "an earlier judging of a recording reported: both are listed apart. What is counted by "
+            "the minute does not wait for a second look, and has what is rejected in it.",
         ],
         [
             "Net at closing",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.core.config import Duration
+from pipeline.core.store import JUDGED_LAST
 from pipeline.core.tasks import Detect
 from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
@@ -69,11 +70,15 @@ class DwellConfig(StaffFields):
         )
 
     def sum_up(self, record: "RuleRecord") -> Mapping[str, float | None] | None:
-        """From the end events of visits: each has the running totals of all visits so far."""
-        ends = [event.data for event in record.events("end")]
+        """From the end events of visits: each has the running totals of all visits so far.
+
+        These are counted like minutes, whatever a second look says of the visit that tells them.
+        """
+        ends = [event.data for event in record.events("end", counted_as=JUDGED_LAST)]
         if not ends:
             return None
         latest = max(ends, key=lambda data: _number(data, "visits"))
+        lasted = [_number(event.data, "seconds") for event in record.events("end")]
         staff = {}
         if self.staff is not None:
             everybody = self.measures[0].of(record.minutes)
@@ -83,7 +88,7 @@ class DwellConfig(StaffFields):
         return staff | {
             _VISITS.name: round(_number(latest, "visits")),
             _MEAN.name: _number(latest, "mean_seconds"),
-            _LONGEST.name: max(_number(data, "seconds") for data in ends),
+            _LONGEST.name: max(lasted, default=None),
         }
 
     def build(self, context: "RuleContext") -> "Dwell":

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pipeline.core.events import Event
 from pipeline.core.measures import BUCKET_S, Bucket
-from pipeline.core.store import EventFilter, History, Page, StoredEvent
+from pipeline.core.store import COUNTED, CountedAs, EventFilter, History, Page, StoredEvent
 
 _ALL = 1_000_000
 
@@ -43,7 +43,9 @@ class RuleRecord:
         """Whether the last minute was not over when it was written."""
         return bool(self.minutes) and self.minutes[-1].unfinished
 
-    def events(self, *phases: str) -> Iterator[Event]:
-        """The rule's events of these phases, newest first; raises StoreError."""
-        chosen = EventFilter(cameras=(self.camera,), rules=(self.rule,), phases=phases)
+    def events(self, *phases: str, counted_as: tuple[CountedAs, ...] = COUNTED) -> Iterator[Event]:
+        """The rule's events of these phases that count, newest first; raises StoreError."""
+        chosen = EventFilter(
+            cameras=(self.camera,), rules=(self.rule,), phases=phases, counted_as=counted_as
+        )
         return (stored.event for stored in self.history.events(chosen, Page(limit=_ALL)))

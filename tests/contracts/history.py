@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.core.events import event_to_json
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.store import (
+    COUNTED,
+    JUDGED_LAST,
     Commit,
     Cursor,
     EventCount,
     EventFilter,
     History,
+    JudgedAnew,
     Page,
     Span,
     Store,
@@ -102,6 +106,79 @@ class HistoryContract(abc.ABC):
             EventCount("till", "queue", kind, "end", 1, START + 100, START + 100),
             EventCount("till", "queue", kind, "single", 2, START, START + 1),
         ]
+
+    def test_what_a_second_look_rejected_does_not_count(self) -> None:
+        """Neither its start nor its end; it is there, and counted apart. Words do not matter."""
+        store, history = self.kept()
+        rejected = replace(an_event(1), phase="start", data={"verified": "rejected"})
+        told = replace(an_event(3), data={"answer": '"verified":"rejected" % _'})
+        events = [
+            an_event(0),
+            rejected,
+            replace(rejected, phase="end"),
+            replace(an_event(2), data={"verified": "confirmed"}),
+            told,
+        ]
+        store.commit(Commit(events=events))
+        counted = history.events(EventFilter(counted_as=COUNTED), Page(newest_first=False))
+        assert [kept.position for kept in counted] == [1, 4, 5]
+        apart = history.events(EventFilter(counted_as=("rejected",)))
+        assert [kept.position for kept in apart] == [3, 2]
+        by_phase = {one.phase: one for one in history.counts(EventFilter())}
+        assert (by_phase["single"].events, by_phase["single"].counted) == (3, 3)
+        assert (by_phase["start"].rejected, by_phase["start"].counted) == (1, 0)
+        assert history.counted_as([rejected.record_id, told.record_id, "nobody"]) == {
+            rejected.record_id: "rejected",
+            told.record_id: "counted",
+        }
+        store.close()
+
+    def test_what_only_an_earlier_judging_reported_does_not_count(self) -> None:
+        """Of this recording and these rules; what is reported again counts, as it is told last."""
+        store, history = self.kept()
+        own = [replace(an_event(number), run="clip.mp4") for number in range(3)]
+        ended = replace(own[2], phase="end", run=None, data={"seconds": 1.0})
+        others = [
+            replace(an_event(3), run="other.mp4"),
+            replace(an_event(4, rule="queue"), run="clip.mp4"),
+            replace(an_event(5, camera="till"), run="clip.mp4"),
+            an_event(6),
+        ]
+        store.commit(Commit(events=[*own, ended, *others]))
+        again = replace(own[0], at=own[0].at + 0.5, data={"seconds": 2.0}, media=("door/a.jpg",))
+        rejected = replace(own[1], data={"verified": "rejected"})
+        anew = JudgedAnew("door", "clip.mp4", frozenset({"footfall"}))
+        assert store.commit(Commit(judged_anew=[anew], events=[again])) == 0
+        counted = history.events(EventFilter(counted_as=COUNTED), Page(newest_first=False))
+        assert [kept.event for kept in counted] == [again, *others]
+        assert [kept.position for kept in counted] == [1, 5, 6, 7, 8]
+        gone = [own[1].record_id, own[2].record_id, ended.record_id]
+        assert history.counted_as(gone) == dict.fromkeys(gone, "superseded")
+        found = history.event(ended.record_id)
+        assert found is not None  # still to be found
+        assert event_to_json(found.event) == event_to_json(ended)
+        by_rule = {(c.rule, c.phase): c for c in history.counts(EventFilter(cameras=("door",)))}
+        assert by_rule["footfall", "single"].superseded == 2
+        assert by_rule["footfall", "single"].counted == 3
+        # Reported later, and rejected by then.
+        assert store.commit(Commit(events=[rejected])) == 0
+        assert history.counted_as(gone[:1]) == {gone[0]: "rejected"}
+        last = history.events(EventFilter(counted_as=JUDGED_LAST), Page(newest_first=False))
+        assert [kept.position for kept in last] == [1, 2, 5, 6, 7, 8]
+        store.close()
+
+    def test_what_is_forgotten_supersedes_nothing(self) -> None:
+        """An event with the id of one that was superseded, and is gone by now, counts."""
+        store, history = self.kept()
+        own = replace(an_event(0), run="clip.mp4")
+        store.commit(Commit(events=[own]))
+        anew = JudgedAnew("door", "clip.mp4", frozenset({"footfall"}))
+        store.commit(Commit(judged_anew=[anew]))
+        assert history.counts(EventFilter(counted_as=COUNTED)) == []
+        assert store.prune(2e9).events == 1
+        store.commit(Commit(events=[own]))
+        assert history.counted_as([own.record_id]) == {own.record_id: "counted"}
+        store.close()
 
     def test_buckets_come_back_exactly(self, history: History) -> None:
         """What is unknown is None and what is zero is 0; chosen by camera, rule and time."""

@@ -12,7 +12,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.cli.tables import comparison_table, live_table, status_line, summary_tables
 from pipeline.core.events import Event, JsonValue, Phase
 from pipeline.core.measures import Bucket
-from pipeline.core.store import Commit
+from pipeline.core.store import Commit, JudgedAnew
 from pipeline.delivery import LaneStatus
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
@@ -170,6 +170,28 @@ def test_a_happening_is_one_however_many_events_it_has(plaza: Deployment, store:
     ]
     summary = found(plaza, store, Commit(events=events))
     assert summary.events == {("plaza", "crowd"): 1, ("plaza", "middle"): 2}
+
+
+def test_what_does_not_count_is_apart(plaza: Deployment, store: SqlStore) -> None:
+    """What a second look rejected, and what only an earlier judging of a recording reported."""
+    earlier = [replace(event("crowd", "start", n), run="clip.mp4") for n in (1, 2, 3)]
+    wrong = event("stay", "end", 9, verified="rejected", seconds=900.0, visits=4, mean_seconds=9)
+    right = event("stay", "end", 8, seconds=30.0, visits=3, mean_seconds=8)
+    events = [event("middle", "single", 1, verified="rejected"), *earlier, right, wrong]
+    anew = JudgedAnew("plaza", "clip.mp4", frozenset({"crowd"}))
+    summary = found(
+        plaza, store, Commit(events=events), Commit(judged_anew=[anew], events=earlier[:1])
+    )
+    assert summary.events == {("plaza", "crowd"): 1, ("plaza", "middle"): 0}
+    assert summary.as_json()["events"] == [
+        {"camera": "plaza", "rule": "crowd", "events": 1, "superseded": 2},
+        {"camera": "plaza", "rule": "middle", "events": 0, "rejected": 1},
+    ]
+    told = text(*summary_tables(summary))
+    assert "of an earlier judging" in told
+    # All visits are counted, as by the minute; the longest is one that counts.
+    ((_, values, _),) = rows(summary, "dwell")
+    assert (values["visits"], values["longest_s"]) == (4, 30.0)
 
 
 def test_frames_are_told_by_camera_and_reason(plaza: Deployment, store: SqlStore) -> None:

@@ -1,6 +1,6 @@
 """What a processor concludes is kept once, in order, whatever is killed or comes twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health, minute_of
 from pipeline.core.queues import Queues
 from pipeline.core.rules import Ending, Observation, Rule, Verdict
-from pipeline.core.store import Commit, Store, StoredEvent
+from pipeline.core.store import COUNTED, Commit, EventFilter, Page, Store, StoredEvent
 from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
@@ -37,15 +37,15 @@ BOX = (0.4, 0.4, 0.6, 0.8)
 class EveryOther:
     """A rule that has an event at every second observation and counts them all."""
 
-    def __init__(self) -> None:
-        self._seen = 0
+    def __init__(self, every: int = 2) -> None:
+        self._seen, self._every = 0, every
 
     def judge(self, seen: Observation) -> Verdict:
         """An event for each even observation; a bucket with the count so far."""
         self._seen += 1
         minute = minute_of(seen.at)
         bucket = Bucket(seen.camera, "even", minute, self._seen, 1.0, {"seen": self._seen})
-        if self._seen % 2:
+        if self._seen % self._every:
             return Verdict(buckets=(bucket,))
         event = Event(
             id=event_id(seen.camera, "even", str(self._seen), seen.at),
@@ -88,11 +88,11 @@ def make_rule(_aspect: float) -> Rule:
     return EveryOther()
 
 
-def plan(terms: str = "1") -> CameraPlan:
+def plan(terms: str = "1", make: Callable[[float], Rule] = make_rule) -> CameraPlan:
     """The one camera's recording, judged by the one rule."""
     task = TaskPlan(
         "people",
-        {"even": RulePlan(make_rule, terms)},
+        {"even": RulePlan(make, terms)},
         lambda aspect: TrackerConfig().build("person", aspect),
     )
     return CameraPlan(
@@ -200,6 +200,30 @@ def test_a_changed_plan_starts_anew(desk: Desk) -> None:
     desk.feed(result(0), result(1))
     desk.processor = desk.make(desk.store, plan("2"))
     assert desk.processor.resume() == {}
+
+
+def test_only_the_last_judging_of_a_recording_counts(desk: Desk) -> None:
+    """Judged again after an edit, it has the new rules' events; the old ones are there."""
+    everything = (*(result(n) for n in range(5)), result(5, last=True))
+    desk.feed(*everything)
+    assert [(kept.event.data.get("seen"), kept.event.run) for kept in desk.events()] == [
+        *((2, "clip"), (4, "clip"), (None, "clip"))
+    ]
+    edited = plan("2", lambda _: EveryOther(4))
+    desk.processor = desk.make(desk.store, edited)
+    assert desk.processor.resume() == {}
+    desk.feed(result(0))
+    assert desk.store.history.counts(EventFilter(counted_as=COUNTED)) == []
+    desk.feed(*everything[1:])
+    counted = desk.store.history.events(EventFilter(counted_as=COUNTED), Page(newest_first=False))
+    assert [kept.event.data.get("seen") for kept in counted] == [4, None]
+    assert [kept.event.data.get("seen") for kept in desk.events()] == [2, 4, None]
+    # Killed and resumed, all of it is as it was.
+    desk.processor = desk.make(desk.store, edited)
+    desk.processor.resume()
+    desk.feed(*everything)
+    found = desk.store.history.events(EventFilter(counted_as=COUNTED), Page(newest_first=False))
+    assert found == counted
 
 
 def test_a_replayed_end_is_still_an_end(desk: Desk) -> None:

@@ -18,9 +18,10 @@ import pytest
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket
 from pipeline.core.opening_hours import opening_hours
-from pipeline.core.store import Commit
+from pipeline.core.store import Commit, JudgedAnew
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
 from pipeline.reports.figures import SiteReport, figures, over_doors
@@ -177,6 +178,34 @@ def test_stays_are_those_of_the_events(
     even = (seconds[middle - 1] + seconds[middle]) / 2
     assert stays.median_s == (seconds[middle] if len(seconds) % 2 else even)
     assert stays.longest_s == seconds[-1]
+
+
+def test_what_does_not_count_is_apart(tmp_path: Path) -> None:
+    """Neither an event nor a stay, but said under quality; made of `dwell` visits here."""
+    store = weeks.filled(f"sqlite:///{tmp_path}/weeks.db", (date(2026, 11, 16), date(2026, 11, 16)))
+    shop = weeks.deployment(f"sqlite:///{tmp_path}/weeks.db")
+    day = chosen(shop, "day", "2026-11-16")
+    (before,) = (r for r in figures(shop, store.history, day, LATER).rules if r.rule == "visits")
+    visit = Event("far", "dwell", "start", "plaza", "visits", at("2026-11-16T12:00"), run="a.mp4")
+    stayed: dict[str, JsonValue] = {"seconds": 7200.0, "reason": "over"}
+    told_of: list[dict[str, JsonValue]] = [{"verified": "rejected"}, {}]
+    for number, more in enumerate(told_of):
+        start = replace(visit, id=f"far-{number}", data=more)
+        store.commit(Commit(events=[start, replace(start, phase="end", data=stayed | more)]))
+    anew = JudgedAnew("plaza", "a.mp4", frozenset({"visits"}))
+    store.commit(Commit(judged_anew=[anew]))
+    told = replace(visit, id="far-0", data={"verified": "rejected"})
+    ended = replace(told, phase="end", data={**stayed, "verified": "rejected"})
+    store.commit(Commit(events=[told, ended]))
+    report = figures(shop, store.history, day, LATER)
+    store.close()
+    (after,) = (rule for rule in report.rules if rule.rule == "visits")
+    assert (after.events, after.stays) == (before.events, before.stays)
+    assert (after.rejected, after.superseded) == (1, 1)
+    (quality,) = (one for one in laid_out(report).sections if one.title == "Quality")
+    assert ["plaza · visits", str(before.events), "1", "1"] in [
+        row for table in quality.tables for row in table.rows
+    ]
 
 
 def test_missing_time_is_named(shop: Deployment, store: SqlStore) -> None:

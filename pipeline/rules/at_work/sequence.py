@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.core.events import Event, JsonValue, event_id, timestamp
 from pipeline.core.measures import BUCKET_S, minute_of
-from pipeline.core.store import EventFilter, History, Page, Span
+from pipeline.core.store import JUDGED_LAST, EventFilter, History, Page, Span
 from pipeline.rules.coverage import COVERAGE
 from pipeline.rules.schedule import Schedule
 from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
@@ -279,6 +279,7 @@ def _among(history: History, wanted: HappeningConfig, span: Span) -> Iterator[Ev
         rules=(wanted.rule,),
         phases=wanted.phases,
         span=span,
+        counted_as=JUDGED_LAST,
     )
     beyond: int | None = None
     while True:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from connectors.stores import _schema, _views
 from connectors.stores.sql import SqlStore
 from pipeline.core.address import Address
-from pipeline.core.events import Event, Subject, timestamp
+from pipeline.core.events import Event, JsonValue, Phase, Subject, timestamp
 from pipeline.core.measures import Bucket
-from pipeline.core.store import EVER, Commit
+from pipeline.core.store import EVER, Commit, JudgedAnew
 from pipeline.deployment.model import Deployment
 from pipeline.reports.export import VISIT_UNIT, Export, counts, events, visits
 from pipeline.reports.writing import write_csv
@@ -27,6 +27,8 @@ from tests.connectors.stores.golden import dump
 from tests.connectors.stores.postgres import server_url
 from tests.reports import weeks
 
+PHASES: tuple[Phase, ...] = ("start", "end")
+VISITS: Mapping[int, Mapping[str, JsonValue]] = {1: {"verified": "rejected"}, 2: {}}
 VALUES = {"sum": "total", "max": "highest", "min": "lowest", "mean": "mean", "last": "last"}
 
 
@@ -66,9 +68,32 @@ def _fill(url: str) -> None:
                     at=begins + 0.25,
                     subject=Subject("a \x00 b"),
                     data={"zone": ["no", "text"], "seconds": "long", "answer": "\x00 'quoted'"},
-                )
+                ),
+                *(
+                    Event(
+                        id=f"visit-{number}",
+                        type="dwell",
+                        phase=phase,
+                        camera="plaza",
+                        rule="visits",
+                        at=begins + 60.0 * number,
+                        subject=Subject("person", number),
+                        data={
+                            "seconds": 20.0,
+                            "since": timestamp(begins),
+                            "reason": "over",
+                            **more,
+                        },
+                        run="an earlier clip.mp4" if number == 2 else "clip.mp4",
+                    )
+                    for number, more in VISITS.items()
+                    for phase in PHASES
+                ),
             ],
         )
+    )
+    store.commit(
+        Commit(judged_anew=[JudgedAnew("plaza", "an earlier clip.mp4", frozenset({"visits"}))])
     )
     store.close()
 
@@ -97,6 +122,24 @@ def database(url: str) -> Iterator[sa.Connection]:
     with engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+def test_what_does_not_count_is_told(
+    shop: Deployment, store: SqlStore, database: sa.Connection
+) -> None:
+    """As `export` tells it: of events, happenings and visits."""
+    for name, export in (("events_flat", events), ("visits", visits)):
+        key = "id" if name == "events_flat" else "happening"
+        rows = asked(database, f"SELECT {key} AS id, counted_as FROM moonwatch_{name}")
+        expected = exported(export(shop, store.history, EVER))
+        assert {row["id"]: row["counted_as"] for row in rows} == {
+            row["id"]: row["counted_as"] for row in expected
+        }
+    rows = asked(database, "SELECT * FROM moonwatch_happenings WHERE counted_as <> 'counted'")
+    assert {row["happening"]: row["counted_as"] for row in rows} == {
+        "visit-1": "rejected",
+        "visit-2": "superseded",
+    }
 
 
 def exported(export: Export) -> list[dict[str, str]]:
