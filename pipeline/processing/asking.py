@@ -58,7 +58,7 @@ _UNREADABLE = "the answer could not be read"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptQuestion:
     """A question as it is kept until it is answered."""
 
     key: str
@@ -77,14 +77,14 @@ class _Kept:
 @dataclass(slots=True)
 class _KeptQuestions:
     version: ClassVar[int] = 1
-    questions: list[_Kept] = field(default_factory=list)
+    questions: list[_KeptQuestion] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _OpenQuestion:
     """A question, and what this process knows of it. Times are monotonic."""
 
-    kept: _Kept
+    kept: _KeptQuestion
     began: float
     asked_at: float | None = None
     answer: Answer | None = None
@@ -92,7 +92,7 @@ class _Asked:
     """To be acknowledged with the result that carries the answer."""
 
 
-class Asking:
+class TrackQuestions:
     """The questions about tracks of one processor. All methods are for its thread."""
 
     def __init__(self, shelf: PictureShelf, jobs: JobQueue | None, clock: Clock) -> None:
@@ -100,7 +100,7 @@ class Asking:
         self._shelf = shelf
         self._jobs = jobs
         self._clock = clock
-        self._lanes: dict[tuple[str, str], dict[str, _Asked]] = {}
+        self._lanes: dict[tuple[str, str], dict[str, _OpenQuestion]] = {}
         self._changed: set[tuple[str, str]] = set()
         self._retry_at = float("-inf")
         self._said: set[tuple[str, str]] = set()
@@ -118,7 +118,7 @@ class Asking:
                 text = "camera %s: its questions about tracks cannot be read: %s"
                 logger.warning(text, lane[0], error, extra={"camera": lane[0]})
                 kept = []
-            self._lanes[lane] = {one.key: _Asked(one, now) for one in kept}
+            self._lanes[lane] = {one.key: _OpenQuestion(one, now) for one in kept}
 
     def take(self, plan: CameraPlan, result: Result, questions: Collection[TrackQuestion]) -> None:
         """Ask what rules want to know since this result; raises QueueError."""
@@ -129,7 +129,7 @@ class Asking:
             if key in asked:
                 continue
             picture, failed = self._picture(plan, result, question)
-            kept = _Kept(
+            kept = _KeptQuestion(
                 key,
                 question.name,
                 result.run,
@@ -139,7 +139,7 @@ class Asking:
                 plan.is_recording,
                 picture,
             )
-            asked[key] = _Asked(kept, self._clock.monotonic())
+            asked[key] = _OpenQuestion(kept, self._clock.monotonic())
             self._changed.add(lane)
             if failed:
                 self._fail(lane, asked[key], failed)
@@ -258,7 +258,7 @@ class Asking:
                     self._retry_at = now + _RETRY_S
                     break
 
-    def _put(self, lane: tuple[str, str], one: _Asked, now: float) -> bool:
+    def _put(self, lane: tuple[str, str], one: _OpenQuestion, now: float) -> bool:
         assert self._jobs is not None
         kept, pixels = one.kept, None
         with contextlib.suppress(ValueError):
@@ -301,7 +301,7 @@ class Asking:
                 reason = _DAMAGED
         return "", reason
 
-    def _fail(self, lane: tuple[str, str], one: _Asked, reason: str) -> None:
+    def _fail(self, lane: tuple[str, str], one: _OpenQuestion, reason: str) -> None:
         one.answer = Failed(one.kept.look.engine, reason)
         self._say(lane[0], reason)
 

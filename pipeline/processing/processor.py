@@ -26,7 +26,7 @@ from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, LeaseProof, Store
-from pipeline.processing.asking import BESIDE, Asking
+from pipeline.processing.asking import BESIDE, TrackQuestions
 from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
 from pipeline.processing.judge import Watcher
@@ -151,7 +151,7 @@ class Processor:
         self._verifying = Verifying(
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
-        self._asking = Asking(context.snapshots.shelf, context.jobs, context.clock)
+        self._asking = TrackQuestions(context.snapshots.shelf, context.jobs, context.clock)
         self._pictured: dict[str, Event] = {}
         self._clips = ClipBook(lambda camera: context.store.clips.latest_clip(camera))
 

@@ -508,7 +508,9 @@ def test_damaged_questions_cost_only_themselves(
     assert "questions about tracks cannot be read" in caplog.text
 
     assert isinstance(kept.state, dict)
-    (question,) = kept.state["questions"]  # type: ignore[misc]
+    questions = kept.state["questions"]
+    assert isinstance(questions, list)
+    [question] = questions
     assert isinstance(question, dict)
     damaged = Checkpoint(
         kept.camera,

@@ -35,7 +35,7 @@ class Deed:
 
 
 @dataclass(slots=True)
-class Look:
+class BestLook:
     """A frame in which somebody was seen well."""
 
     run: str
@@ -69,7 +69,7 @@ class StaffMemory:
     """Of others, by id."""
     names: dict[str, int] = field(default_factory=dict)
     """The present id of each track that may be asked about, by its name."""
-    looks: dict[int, Look] = field(default_factory=dict)
+    looks: dict[int, BestLook] = field(default_factory=dict)
     """The best look at each of them, by id."""
     asked: dict[int, float] = field(default_factory=dict)
     """When a question was asked that is not answered yet, by id."""
@@ -91,7 +91,7 @@ class Staff:
         if config.line is not None:
             self._crossers = Crossers(context.crossable(config.line), context, MARGIN, door=False)
         self._at = 0.0
-        self._latest: dict[int, Look] = {}
+        self._latest: dict[int, BestLook] = {}
         self._questions: list[TrackQuestion] = []
         self._newly_held: list[Event] = []
         self.use(StaffMemory())
@@ -218,7 +218,7 @@ class Staff:
         memory, self._latest = self.memory, {}
         for track in seen.tracks:
             memory.names.setdefault(track_name(track), track.id)
-            latest = self._latest[track.id] = Look(seen.run, seen.seq, track.box)
+            latest = self._latest[track.id] = BestLook(seen.run, seen.seq, track.box)
             best = memory.looks.get(track.id)
             if best is None or _worth(latest.box) > _worth(best.box):
                 memory.looks[track.id] = latest
