@@ -1,14 +1,16 @@
 """The port of a rule: its input and its output."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pipeline.core.answers import Answer
 from pipeline.core.events import Event, JsonValue
+from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
 from pipeline.core.tracks import Track
+from pipeline.core.verifying import SecondLook
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -37,6 +39,36 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackQuestion:
+    """What a rule wants to know about a track, from a picture of it."""
+
+    track: str
+    """As `track_name` names it."""
+    name: str
+    """The name of the question, which no task can have."""
+    look: SecondLook
+    seen: tuple[tuple[int, Box], ...]
+    """Frames by their `seq`, and the track's box in them, the best look first."""
+    task: str = ""
+    """The task that the track belongs to, which its rules need not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackAnswer:
+    """The answer to a question about a track."""
+
+    track: str
+    question: str
+    """As `SecondLook.key` names it."""
+    answer: Answer
+
+
+def track_name(track: Track) -> str:
+    """A name that no other track of a task ever has, as trackers may begin again with number 1."""
+    return f"{track.id}@{track.first_seen:.3f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a rule concludes from one observation."""
 
@@ -44,6 +76,10 @@ class Verdict:
     buckets: tuple[Bucket, ...] = ()
     withheld: int = 0
     """Happenings that were not reported because too few frames were answered."""
+    questions: tuple[TrackQuestion, ...] = ()
+    """To be asked once, whatever becomes of the rule's events meanwhile."""
+    waiting: tuple[Event, ...] = ()
+    """Events that will follow once an answer is known, while their frame is still there."""
 
 
 NOTHING = Verdict()
@@ -89,4 +125,13 @@ class Rule(Protocol):
         totals and a cooldown are carried over; happenings, and anything measured against a line or
         zone, are not. Raises ValueError where it is not a state.
         """
+        ...
+
+
+@runtime_checkable
+class HearsOfTracks(Protocol):
+    """A rule that has asked about tracks."""
+
+    def hear(self, at: float, told: Sequence[TrackAnswer]) -> Verdict:
+        """Take answers, before what was captured at `at` is judged; also those asked by others."""
         ...

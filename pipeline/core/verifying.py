@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, get_args
 
 from pipeline.core.events import Event, JsonValue
-from pipeline.core.tasks import Ask
+from pipeline.core.tasks import Ask, question_of
 
 Outcome = Literal["confirmed", "rejected", "unverified"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
@@ -44,6 +44,11 @@ class SecondLook:
         """The question as engines see it."""
         kind: Literal["one of", "yes/no"] = "one of" if self.choices else "yes/no"
         return Ask(name, self.engine, self.question, kind, self.choices)
+
+    @property
+    def key(self) -> str:
+        """The same for all who ask the same engine the same question."""
+        return f"{self.engine}/{question_of(self.task(''))}"
 
 
 def question_name(rule: str) -> str:

@@ -40,6 +40,7 @@ from pipeline.deployment.yaml.tree import (
     written_at,
 )
 from pipeline.deployment.yaml.variables import interpolate
+from pipeline.rules.base import RuleBase
 
 # Slow on purpose, about 30 ms: with the digest and the rest of the file, a password could otherwise
 # be guessed quickly.
@@ -240,7 +241,7 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]:
-    """Both with the engine of each task and `verify` without one, as only one can answer."""
+    """Both with the engine of each task and each rule's question without one, as only one can."""
     origin = Origin(chosen="the only engine that can answer")
     cameras = dict(deployment.cameras)
     for camera, config in deployment.cameras.items():
@@ -251,15 +252,15 @@ def _with_engines(root: Node, deployment: Deployment) -> tuple[Node, Deployment]
                 path = ("cameras", camera, "tasks", task.id, "engine")
                 root = put(root, path, Scalar(engine, engine, origin))
                 chosen[task.id] = config.tasks[task.id].model_copy(update={"engine": engine})
-        rules = {}
-        for rule, question in config.second_looks():
+        rules: dict[str, RuleBase] = {}
+        for rule, field, question in config.rule_questions():
             if not question.engine:
                 (engine,) = references.able_engines(deployment, question)
-                place = ("cameras", camera, "rules", rule, "verify", "engine")
+                place = ("cameras", camera, "rules", rule, field, "engine")
                 root = put(root, place, Scalar(engine, engine, origin))
-                before = config.rules[rule]
-                verify = before.verify and before.verify.model_copy(update={"engine": engine})
-                rules[rule] = before.model_copy(update={"verify": verify})
+                before = rules.get(rule, config.rules[rule])
+                asking = getattr(before, field).model_copy(update={"engine": engine})
+                rules[rule] = before.model_copy(update={field: asking})
         if chosen or rules:
             parts = {"tasks": {**config.tasks, **chosen}, "rules": {**config.rules, **rules}}
             cameras[camera] = config.model_copy(update=parts)

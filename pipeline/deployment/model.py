@@ -377,10 +377,13 @@ class CameraConfig(Config):
         """The tasks as engines see them, in the file's order."""
         return tuple(task.task(name) for name, task in self.tasks.items())
 
-    def second_looks(self) -> tuple[tuple[str, core.Ask], ...]:
-        """The questions about events as engines see them, by the rule's name."""
-        looks = ((name, rule.verify) for name, rule in self.rules.items())
-        return tuple((name, look.task(name)) for name, look in looks if look is not None)
+    def rule_questions(self) -> tuple[tuple[str, str, core.Ask], ...]:
+        """What rules ask about events and tracks: the rule's name, its field, and the question."""
+        return tuple(
+            (name, field, question)
+            for name, rule in self.rules.items()
+            for field, question in rule.questions(name).items()
+        )
 
 
 def _bundled_engine() -> Any:

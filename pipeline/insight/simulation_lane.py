@@ -25,6 +25,7 @@ from pipeline.core.store import Span
 from pipeline.processing.judge import Judge
 from pipeline.processing.kept import KeptLane, KeptTask, read_lane
 from pipeline.processing.plan import LanePlan, TaskPlan
+from pipeline.processing.questions import with_tasks
 
 RUN_UP_S = 1800.0
 """How much a rule that begins anew is shown at least before what counts."""
@@ -400,7 +401,7 @@ class LaneSimulation:
         return replace(
             result,
             camera=self._named,
-            answers=answers,
+            answers={**answers, **with_tasks(result.answers, asked)},
             asked={task: result.asked.get(source, "") for task, source in asked.items()},
             looking=tuple(task for task, source in asked.items() if source in result.looking),
         )

@@ -498,7 +498,8 @@ def _second_looks(deployment: Deployment, kept: _StoreFacts) -> list[SecondLookS
     found = {
         (name, rule): SecondLookStatus(name, rule)
         for name, camera in deployment.cameras.items()
-        for rule, _ in camera.second_looks()
+        for rule, config in camera.rules.items()
+        if config.verify is not None
     }
     for (camera, rule), waiting in kept.verifying.items():
         before = found.get((camera, rule)) or SecondLookStatus(camera, rule)

@@ -11,11 +11,19 @@ from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result
 from pipeline.core.measures import Bucket
 from pipeline.core.observations import ObservedFrame, snapped
-from pipeline.core.rules import NOTHING, Observation, Verdict
+from pipeline.core.rules import (
+    NOTHING,
+    HearsOfTracks,
+    Observation,
+    TrackAnswer,
+    TrackQuestion,
+    Verdict,
+)
 from pipeline.core.tracks import Track
 from pipeline.processing.following import Following, ShownTracks
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
+from pipeline.processing.questions import track_answers
 from pipeline.processing.standing import StandingMemory
 from pipeline.rules.coverage import COVERAGE, Coverage
 from pipeline.tracking.scene import SceneMemory
@@ -85,6 +93,14 @@ class _TaskJudge:
             verdicts.append(_covered(verdict, seen.coverage))
         return verdicts
 
+    def hear(self, at: float, told: Sequence[TrackAnswer]) -> list[Verdict]:
+        coverage = self.coverage.at(at)
+        return [
+            _covered(rule.hear(at, told), coverage)
+            for rule in self.rules.values()
+            if isinstance(rule, HearsOfTracks)
+        ]
+
     def finish(self, at: float) -> list[Verdict]:
         coverage = self.coverage.at(at)
         return [_covered(rule.finish(at), coverage) for rule in self.rules.values()]
@@ -139,6 +155,7 @@ class Judge:
             # Of an end that could not be read only its place is known.
             known = self._last_at if result.unjudgeable else result.captured_at
             if known is not None:
+                verdicts += self._hear(known, result)
                 verdicts += [of_run(one, result.run) for one in self._finish_all(known)]
                 self._last_at = known
             return joined(verdicts)
@@ -152,6 +169,7 @@ class Judge:
         ):
             verdicts += self._begin_again(result, aspect, self._last_at)
         self._last_at = result.captured_at
+        verdicts += self._hear(result.captured_at, result)
         answers = {
             task.task: answer
             for task in self.plan.tasks
@@ -178,8 +196,16 @@ class Judge:
             )
             if self._watcher is not None:
                 self._watcher(seen, name, result.size_wh)
-            verdicts += judge.judge(seen)
+            verdicts += [_about(verdict, name) for verdict in judge.judge(seen)]
         return joined(verdicts)
+
+    def _hear(self, at: float, result: Result) -> Iterator[Verdict]:
+        """What follows from answers about tracks."""
+        for task, told in track_answers(result.answers).items():
+            judge = self._tasks.get(task)
+            if judge is not None:
+                for verdict in judge.hear(at, told):
+                    yield _about(verdict, task)
 
     def _complete(self, result: Result, answers: dict[str, Answer]) -> Mapping[str, frozenset[Box]]:
         """Add what stands where nobody looked to the answers; returns those boxes by task."""
@@ -421,13 +447,27 @@ def of_run(verdict: Verdict, run: str) -> Verdict:
     return replace(verdict, events=tuple(events))
 
 
+def _about(verdict: Verdict, task: str) -> Verdict:
+    """The verdict whose questions say to which task their tracks belong."""
+    if not verdict.questions:
+        return verdict
+    questions = tuple(replace(question, task=task) for question in verdict.questions)
+    return replace(verdict, questions=questions)
+
+
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
     """Several verdicts as one, in order."""
     if not verdicts:
         return NOTHING
     events: list[Event] = []
     buckets: list[Bucket] = []
+    questions: list[TrackQuestion] = []
+    waiting: list[Event] = []
     for verdict in verdicts:
         events += verdict.events
         buckets += verdict.buckets
-    return Verdict(tuple(events), tuple(buckets))
+        questions += verdict.questions
+        waiting += verdict.waiting
+    return Verdict(
+        tuple(events), tuple(buckets), questions=tuple(questions), waiting=tuple(waiting)
+    )

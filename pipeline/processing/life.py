@@ -12,11 +12,13 @@ A camera that was removed from the file is one with an empty plan.
 """
 
 import logging
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import JsonValue
+from pipeline.core.queues import Delivered
 from pipeline.core.rules import Ending, Verdict
 from pipeline.core.store import Checkpoint
 from pipeline.processing.health import HEALTH_ENGINE, HealthEvents
@@ -41,6 +43,20 @@ class JudgingLane:
     order: InOrder = field(default_factory=lambda: InOrder(PATIENCE_S))
     judged: tuple[str, int, bool] | None = None
     """Run and job of the last result judged, and whether the run has ended."""
+    behind: deque[Delivered] = field(default_factory=deque)
+    """Results in their order that wait for an answer about a track, and are not judged yet."""
+
+    def exchanged(self, again: Delivered) -> Delivered:
+        """A result that came a second time; the first delivery where that one still waits.
+
+        Only the newest delivery can still be acknowledged.
+        """
+        for number, held in enumerate(self.behind):
+            mine, other = held.result, again.result
+            if (mine.run, mine.ordinal, mine.last) == (other.run, other.ordinal, other.last):
+                self.behind[number] = again
+                return held
+        return again
 
     def checkpoint(self, camera: str) -> Checkpoint:
         """Where a restart resumes."""

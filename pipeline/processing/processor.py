@@ -26,6 +26,7 @@ from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, JudgedAnew, LeaseProof, Store
+from pipeline.processing.asking import BESIDE, TrackQuestions
 from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
 from pipeline.processing.judge import Watcher
@@ -151,6 +152,8 @@ class Processor:
         self._verifying = Verifying(
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
+        self._asking = TrackQuestions(context.snapshots.shelf, context.jobs, context.clock)
+        self._pictured: dict[str, Event] = {}
         self._clips = ClipBook(lambda camera: context.store.clips.latest_clip(camera))
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
@@ -169,6 +172,8 @@ class Processor:
                 self._retire(CameraLife(CameraPlan(name, watched=frozenset())), kept[name])
         for name in self._verifying.cameras - self._cameras.keys():
             self._verifying.abandon(name)
+        for name in self._asking.cameras - self._cameras.keys():
+            self._asking.abandon(name)
         if self._is_void:
             raise StoreError("stopped while the store was not responding")
         pending, self._pending = self._pending, _Pending()
@@ -176,6 +181,7 @@ class Processor:
         commit = replace(self._commit_of(pending, settlement), lease=self._context.lease())
         self._context.store.commit(commit)
         self._verifying.stored()
+        self._asking.stored()
         self._count_kept(commit.events)
         self._note_judged()
         return {
@@ -273,8 +279,10 @@ class Processor:
         for arrived in taken:
             self._accept(arrived)
         self._pass_over_missing()
+        self._go_on()
         self._keep()
         self._verifying.ask()
+        self._asking.ask()
         return len(taken)
 
     def _knows_what_is_armed(self) -> bool:
@@ -335,14 +343,21 @@ class Processor:
 
     def _checkpoints(self) -> Mapping[str, Mapping[str, Checkpoint]]:
         kept: dict[str, dict[str, Checkpoint]] = {}
+        beside: list[Checkpoint] = []
         for checkpoint in self._context.store.checkpoints():
+            if checkpoint.engine.startswith(BESIDE):
+                if self._context.owns(checkpoint.camera):
+                    beside.append(checkpoint)
+                continue
             kept.setdefault(checkpoint.camera, {})[checkpoint.engine] = checkpoint
+        self._asking.load(beside)
         return kept
 
     def _retire(self, camera: CameraLife, kept: Mapping[str, Checkpoint]) -> None:
         name, now = camera.plan.camera, self._context.clock.now()
         self._take_turn(camera.resume(kept, now) if kept else camera.retire(now))
         self._verifying.abandon(name)
+        self._asking.abandon(name)
         self._retired_at[name] = now
         logger.info(
             "camera %s was removed from the file and is retired", name, extra={"camera": name}
@@ -371,6 +386,8 @@ class Processor:
 
     def _accept(self, arrived: Delivered) -> None:
         result = arrived.result
+        if self._asking.answered(arrived):
+            return  # done with the result that it becomes a part of
         if self._verifying.answered(result) or asked_about(result) is not None:
             # The answer to another kind of question, as a later release asks, is nobody's here.
             self._pending.done.append(arrived)
@@ -427,12 +444,29 @@ class Processor:
             self._say_astray(delivered.result)
         for delivered in sorted_.duplicates:
             self._count_passed_over(delivered.result, "duplicate")
-            if delivered.result.last:
+            if delivered.result.last and not lane.behind:
                 self._ended.add((delivered.result.camera, delivered.result.engine))
-        for delivered in sorted_.ready:
-            self._judge_one(camera, lane, delivered.result)
-        over = (*sorted_.late, *sorted_.astray, *sorted_.duplicates)
-        self._pending.done += (*over, *sorted_.ready)
+        lane.behind += sorted_.ready
+        self._judge_on(camera, lane)
+        again = [lane.exchanged(delivered) for delivered in sorted_.duplicates]
+        self._pending.done += (*sorted_.late, *sorted_.astray, *again)
+
+    def _judge_on(self, camera: CameraLife, lane: JudgingLane) -> None:
+        """Judge what is behind, up to where an answer has to be waited for."""
+        while lane.behind:
+            result = lane.behind[0].result
+            if self._asking.blocks(result.camera, result.engine):
+                return
+            self._pending.done.append(lane.behind.popleft())
+            self._judge_one(camera, lane, result)
+
+    def _go_on(self) -> None:
+        """Judge what waited for answers that have come."""
+        if self._asking.cameras:
+            self._asking.settle(self._plans())
+        for camera in self._cameras.values():
+            for lane in camera.lanes.values():
+                self._judge_on(camera, lane)
 
     def _say_astray(self, result: Result) -> None:
         self._count_passed_over(result, "astray")
@@ -447,6 +481,8 @@ class Processor:
         )
 
     def _judge_one(self, camera: CameraLife, lane: JudgingLane, result: Result) -> None:
+        result, answered = self._asking.attach(result)
+        self._pending.done += answered
         if camera.plan.remembers:
             self._remembering.begin(lane.judge, result, self._pending.seen)
         else:
@@ -457,6 +493,10 @@ class Processor:
         verdict = self._verdict(camera, lane, result)
         if camera.plan.remembers:
             self._remembering.take(lane.judge, result, self._pending.seen)
+        self._asking.take(camera.plan, result, verdict.questions)
+        for event in verdict.waiting:
+            if event.rule in camera.plan.snapshots:
+                self._pictured[event.record_id] = self._with_picture(event)
         self._add(verdict, camera.plan)
         for rule, happenings in lane.judge.take_withheld().items():
             self._note_withheld(result.camera, rule, happenings)
@@ -576,6 +616,9 @@ class Processor:
 
     def _with_picture(self, event: Event) -> Event:
         """The event with its picture, for which the store is waited for as for the event itself."""
+        known = self._pictured.pop(event.record_id, None)
+        if known is not None:  # it has waited since its frame was there
+            return replace(event, data={**known.data, **event.data}, media=known.media)
         try:
             return until_done(
                 lambda: self._context.snapshots.attach(event),
@@ -608,12 +651,13 @@ class Processor:
             settlement = self._reading(lambda: self._verifying.settle(self._plans()))
         except StoreError:
             return
-        if not (pending.done or pending.checkpoints or settlement):
+        if not (pending.done or pending.checkpoints or settlement or self._asking.is_changed):
             return
         commit = self._commit_of(pending, settlement)
         if not self._commit(commit):
             return
         self._verifying.stored()
+        self._asking.stored()
         self._count_kept(commit.events)
         for key, lane in pending.judged.items():
             self._judged[key] = lane.judged
@@ -632,7 +676,10 @@ class Processor:
             settled=[*settlement.settled],
             buckets=[*pending.buckets, *running],
             health=pending.health,
-            checkpoints=[*{**pending.checkpoints, **judged}.values()],
+            checkpoints=[
+                *{**pending.checkpoints, **judged}.values(),
+                *self._asking.checkpoints(),
+            ],
             clips=pending.clips,
             judged_anew=pending.judged_anew,
             fences=self._context.fences,

@@ -6,18 +6,27 @@ twice while the answer is on its way is asking once.
 
 Whoever asks keeps what is asked in the store until it is answered, puts it again when no answer
 comes, and tells its own answers from others' by the first word of their key: `event/` are second
-looks at events (`pipeline.processing.verifying`); a question about a track would be
-`track/TASK/NUMBER`, asked with `picture_of(pixels, box)` of the track's best frame.
+looks at events (`pipeline.processing.verifying`), `track/` are questions about tracks
+(`pipeline.processing.asking`).
+
+The answer about a track becomes an answer of the next result of its lane, under the key of its
+question: so it is judged, kept and judged again at its place in the order like any other.
 """
+
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 
+from pipeline.core.answers import Answer
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.geometry import Box
 from pipeline.core.jobs import QUESTION_RUN, Job, Result
+from pipeline.core.rules import TrackAnswer, TrackQuestion
 from pipeline.core.tasks import Ask
 
+TRACK = "track/"
+"""What the keys of questions about tracks begin with. No task is named so."""
 JPEG_QUALITY = 92
 # How much of what surrounds a subject is shown on each side, in its own sizes, and at least.
 _SURROUNDINGS = 0.5
@@ -41,6 +50,33 @@ def question_job(
 def asked_about(result: Result) -> str | None:
     """The key of the question that a result answers; None for the result of a camera's frame."""
     return result.run[len(QUESTION_RUN) :] if result.run.startswith(QUESTION_RUN) else None
+
+
+def track_key(question: TrackQuestion) -> str:
+    """The name of a question about a track among the answers of a result."""
+    return f"{TRACK}{question.task}/{question.track}/{question.look.key}"
+
+
+def track_answers(answers: Mapping[str, Answer]) -> Mapping[str, tuple[TrackAnswer, ...]]:
+    """The answers about tracks among those of a result, by the track's task."""
+    found: dict[str, tuple[TrackAnswer, ...]] = {}
+    for key, answer in answers.items():
+        if not key.startswith(TRACK):
+            continue
+        task, _, rest = key.removeprefix(TRACK).partition("/")
+        track, _, question = rest.partition("/")
+        found[task] = (*found.get(task, ()), TrackAnswer(track, question, answer))
+    return found
+
+
+def with_tasks(answers: Mapping[str, Answer], names: Mapping[str, str]) -> Mapping[str, Answer]:
+    """Answers about tracks of tasks that are called otherwise now; `names` has the earlier ones."""
+    found: dict[str, Answer] = {}
+    for task, source in names.items():
+        for key, answer in answers.items():
+            if key.startswith(f"{TRACK}{source}/"):
+                found[TRACK + task + key.removeprefix(TRACK + source)] = answer
+    return found
 
 
 def region_around(box: Box, aspect: float) -> Box:

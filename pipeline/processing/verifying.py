@@ -9,7 +9,7 @@ events of other rules are stored at once.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.core.answers import Answer, Failed, Text
+from pipeline.core.answers import Failed
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError, UnreadablePictureError
 from pipeline.core.events import Event
@@ -17,7 +17,6 @@ from pipeline.core.jobs import Result
 from pipeline.core.queues import JobQueue, PictureShelf
 from pipeline.core.store import Store
 from pipeline.core.verifying import (
-    Outcome,
     SecondLook,
     Verification,
     WaitingEvent,
@@ -25,7 +24,7 @@ from pipeline.core.verifying import (
 )
 from pipeline.processing.plan import CameraPlan
 from pipeline.processing.questions import asked_about, picture_of, pixels_of, question_job
-from pipeline.rules.words import plain, yes_or_no
+from pipeline.rules.outcome import verification_by
 from pipeline.telemetry.metrics import Metrics
 
 MOST_WAITING = 100
@@ -350,33 +349,3 @@ class Verifying:
         for camera, number in numbers.items():
             self._metrics.second_looks_waiting.labels(camera).set(number)
         self.cameras = frozenset(one.kept.event.camera for one in self._waiting.values())
-
-
-def verification_by(look: SecondLook, answer: Answer) -> Verification:
-    """What an answer says of the event."""
-    if isinstance(answer, Failed):
-        return Verification("unverified", look.engine, reason=answer.reason)
-    if not isinstance(answer, Text):
-        kind = type(answer).__name__.lower()
-        reason = f"the engine answered with {kind} instead of words"
-        return Verification("unverified", look.engine, reason=reason)
-    words, wanted = answer.text.strip(), {plain(word) for word in look.wanted}
-    said = plain(words)
-    probability = None
-    if not look.choices and answer.yes_probability is not None and len(wanted) == 1:
-        yes = answer.yes_probability
-        probability = 1.0 - yes if wanted == {"no"} else yes
-    if look.at_least is not None and probability is not None:
-        confirms = probability >= look.at_least
-    else:
-        heard = said if look.choices else yes_or_no(said) or said
-        possible = {plain(choice) for choice in look.choices} or {"yes", "no"}
-        if heard not in possible:
-            known = ", ".join(look.choices) or "yes or no"
-            reason = f"the engine did not answer with {known}"
-            return Verification("unverified", look.engine, words, reason=reason)
-        confirms = heard in wanted
-    outcome: Outcome = "confirmed" if confirms else "rejected"
-    return Verification(
-        outcome, look.engine, words, probability, dropped=look.drops and not confirms
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from pipeline.core.config import Config, Duration, Fraction
-from pipeline.core.tasks import Task
+from pipeline.core.tasks import Ask, Task
 from pipeline.rules.measures import ManualCount, Measure, SummaryTable
 from pipeline.rules.schedule import When, Windows
 from pipeline.rules.verify import VerifyConfig
@@ -106,6 +106,14 @@ class RuleBase(Config):
     def references(self) -> References:
         """The lines and zones it uses."""
         return References()
+
+    def questions(self, rule: str) -> Mapping[str, Ask]:
+        """What it asks beside its task, under the name of its field, as engines see it."""
+        return {} if self.verify is None else {"verify": self.verify.task(rule)}
+
+    def waits_s(self) -> float:
+        """How long its events may wait for an answer before it reports them, in seconds."""
+        return 0.0
 
     def is_covered(self, seen: "Observation") -> bool:
         """Whether enough frames were answered to report what happens now."""

@@ -27,15 +27,35 @@ def _question(value: str) -> str:
 
 
 _NO_QUESTIONS = frozenset({"yes", "no", "true", "false", "on", "off"})
-_Sentence = Annotated[str, Field(min_length=1, max_length=2000)]
-_Question = Annotated[_Sentence, AfterValidator(_question)]
+Sentence = Annotated[str, Field(min_length=1, max_length=2000)]
+Question = Annotated[Sentence, AfterValidator(_question)]
 _YES_NO = frozenset({"yes", "no"})
+
+
+def unanswerable(
+    choices: tuple[str, ...], wanted: tuple[str, ...], at_least: float | None
+) -> str | None:
+    """Why no answer to a question could ever decide anything; None where it can."""
+    possible = {plain(choice) for choice in choices} or _YES_NO
+    if choices and len(possible) < 2:
+        return "`choices` needs at least two different answers, or leave it out"
+    for word in wanted:
+        if plain(word) not in possible:
+            known = ", ".join(choices) or "yes, no; for others, name the `choices`"
+            return f"it is never answered {word!r}; the answers are {known}"
+    if at_least is not None and choices:
+        return "at_least is for questions with yes or no; leave it or `choices` out"
+    if at_least is not None and len({plain(word) for word in wanted}) > 1:
+        return "at_least works with `is: yes` or `is: no` only; leave it out"
+    if {plain(word) for word in wanted} >= possible:
+        return "`is` names every possible answer, so nothing would be rejected"
+    return None
 
 
 class VerifyConfig(Config):
     """A question to another engine, asked once about each happening before it is reported."""
 
-    ask: _Question = Field(
+    ask: Question = Field(
         description="The question, such as `Is there a person climbing the fence?`."
     )
     engine: str | None = Field(
@@ -44,7 +64,7 @@ class VerifyConfig(Config):
     is_: Words = Field(
         ("yes",), alias="is", min_length=1, description="The answer, or answers, that confirm."
     )
-    choices: tuple[_Sentence, ...] = Field(
+    choices: tuple[Sentence, ...] = Field(
         (), description="The possible answers, where they are not yes and no."
     )
     at_least: float | None = Field(
@@ -80,19 +100,9 @@ class VerifyConfig(Config):
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
-        if self.choices and len({plain(choice) for choice in self.choices}) < 2:
-            raise ValueError("`choices` needs at least two different answers, or leave it out")
-        possible = {plain(choice) for choice in self.choices} or _YES_NO
-        for word in self.is_:
-            if plain(word) not in possible:
-                known = ", ".join(self.choices) or "yes, no; for others, name the `choices`"
-                raise ValueError(f"it is never answered {word!r}; the answers are {known}")
-        if self.at_least is not None and self.choices:
-            raise ValueError("at_least is for questions with yes or no; leave it or `choices` out")
-        if self.at_least is not None and len({plain(word) for word in self.is_}) > 1:
-            raise ValueError("at_least works with `is: yes` or `is: no` only; leave it out")
-        if {plain(word) for word in self.is_} >= possible:
-            raise ValueError("`is` names every possible answer, so nothing would be rejected")
+        problem = unanswerable(self.choices, self.is_, self.at_least)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
     def look(self) -> SecondLook:

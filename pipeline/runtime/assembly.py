@@ -50,9 +50,8 @@ def engines_of(camera: CameraConfig) -> list[str]:
 
 
 def verifying_engines_of(camera: CameraConfig) -> list[str]:
-    """Names of the engines that are asked about a camera's events."""
-    looks = [rule.verify for rule in camera.rules.values() if rule.verify is not None]
-    return list(dict.fromkeys(look.engine or "" for look in looks))
+    """Names of the engines that a camera's rules ask about events and tracks."""
+    return list(dict.fromkeys(question.engine for _, _, question in camera.rule_questions()))
 
 
 def used_engines(deployment: Deployment, only: Collection[str] = ()) -> dict[str, EngineConfigBase]:
@@ -129,11 +128,11 @@ def lanes_of(
 
 
 def snapshot_cameras(deployment: Deployment) -> frozenset[str]:
-    """Cameras that have a rule with `snapshot: true` or `verify`: their frames are kept a while."""
+    """Cameras with a rule that has `snapshot: true` or asks: their frames are kept a while."""
     return frozenset(
         name
         for name, camera in deployment.cameras.items()
-        if any(rule.snapshot or rule.verify for rule in camera.rules.values())
+        if camera.rule_questions() or any(rule.snapshot for rule in camera.rules.values())
     )
 
 
@@ -146,7 +145,9 @@ def clip_need(camera: CameraConfig) -> ClipNeed | None:
     if _clip_plan(camera) is None or _clip_refusal(camera) is not None:
         return None
     clips = camera.clips
-    return ClipNeed(clips.before.total_seconds(), _CLIP_LAG_S, clips.memory)
+    # Events may have to wait until it is known whether they are about staff.
+    waits_s = max((rule.waits_s() for rule in camera.rules.values() if rule.clip), default=0.0)
+    return ClipNeed(clips.before.total_seconds(), _CLIP_LAG_S + waits_s, clips.memory)
 
 
 def clip_make(camera: CameraConfig) -> ClipMake:

@@ -94,3 +94,44 @@ def test_what_is_wrong_with_it(tmp_path: Path, verify: Any, said: str) -> None:
         loaded(tmp_path, verify)
     assert said in str(caught.value)
     assert "cameras.yard.rules.crowd.verify" in str(caught.value)
+
+
+def with_staff(folder: Path, staff: Any) -> Deployment:
+    """The deployment with a rule that tells staff by it, and looks at its events a second time."""
+    written_out = content("Is somebody there?")
+    yard = written_out["cameras"]["yard"]
+    yard["lines"] = {"gate": {"from": [0.0, 0.5], "to": [1.0, 0.5]}}
+    yard["rules"]["crowd"] |= {"type": "line_crossing", "line": "gate", "staff": staff}
+    del yard["rules"]["crowd"]["more_than"]
+    written_out["engines"]["wise"]["answers"]["crowd.staff"] = ["no"]
+    return load(written(folder, written_out), [])
+
+
+def test_a_question_about_tracks(tmp_path: Path) -> None:
+    """The only engine that can answer is asked; it is started, and pictures are kept for it."""
+    deployment = with_staff(tmp_path, {"ask": "Is it a red apron?"})
+    rule = deployment.cameras["yard"].rules["crowd"]
+    staff = getattr(rule, "staff", None)
+    assert staff is not None
+    assert rule.verify is not None
+    assert (staff.engine, rule.verify.engine) == ("wise", "wise")
+    assert (staff.is_, staff.deadline.total_seconds()) == (("yes",), 10)
+    assert used_engines(deployment).keys() == {"eyes", "wise"}
+    assert snapshot_cameras(deployment) == {"yard"}
+
+
+@pytest.mark.parametrize(
+    ("staff", "said"),
+    [
+        ({"ask": "What does it wear?"}, "not a yes/no question; name its answers"),
+        ({"ask": "Is it?", "engine": "wize"}, "no engine 'wize'; did you mean 'wise'?"),
+        ({"ask": "Is it?", "engine": "eyes"}, "engine 'eyes' cannot answer this"),
+        ({"ask": "Is it?", "deadline": "0s"}, "must be longer than 0s"),
+    ],
+)
+def test_what_is_wrong_with_a_question_about_tracks(tmp_path: Path, staff: Any, said: str) -> None:
+    """In a sentence with the place and the way out."""
+    with pytest.raises(ConfigError) as caught:
+        with_staff(tmp_path, staff)
+    assert said in str(caught.value)
+    assert "cameras.yard.rules.crowd.staff" in str(caught.value)

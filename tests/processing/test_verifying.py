@@ -22,7 +22,8 @@ from pipeline.core.verifying import SecondLook
 from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
-from pipeline.processing.verifying import MOST_WAITING, verification_by
+from pipeline.processing.verifying import MOST_WAITING
+from pipeline.rules.outcome import verification_by
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
 from tests.redis_server import Redis, shared

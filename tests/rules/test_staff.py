@@ -143,6 +143,16 @@ def test_what_staff_is_told_by_is_checked() -> None:
     """Something has to be named, and to be there; an edit of it begins anew."""
     with pytest.raises(ValidationError, match="name a `zone` or a `line`"):
         config(type="line_crossing", line="across", staff={})
+    for staff, said in (
+        ({"zone": "counter", "deadline": "3s"}, "`deadline` is for a question; add `ask`"),
+        ({"line": "back", "is": "no"}, "`is` is for a question; add `ask`"),
+        ({"ask": "yes"}, "'yes' is not a question"),
+        ({"ask": "Is it red?", "is": "red"}, "never answered 'red'; the answers are yes, no"),
+        ({"ask": "Is it red?", "is": ["yes", "no"]}, "names every possible answer"),
+        ({"ask": "What is it?", "choices": ["a", "A"], "is": "a"}, "two different answers"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            config(type="line_crossing", line="across", staff=staff)
     missing = config(type="line_crossing", line="across", staff={"zone": "bar"})
     assert missing.references().zones == ("bar",)
     with pytest.raises(ConfigError, match="there is no zone 'bar'"):

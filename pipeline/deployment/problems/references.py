@@ -59,12 +59,12 @@ class Checked:
         return any(path[: len(broken)] == broken for broken in self.broken)
 
     def tasks(self) -> Iterator[tuple[Path, Task]]:
-        """Every task, and every question of a `verify`, with its path."""
+        """Every task, and every question of a rule, with its path."""
         for camera, config in self.deployment.cameras.items():
             for task in config.questions():
                 yield ("cameras", camera, "tasks", task.id), task
-            for rule, question in config.second_looks():
-                yield ("cameras", camera, "rules", rule, "verify"), question
+            for rule, field, question in config.rule_questions():
+                yield ("cameras", camera, "rules", rule, field), question
 
 
 Check = Callable[[Checked], Iterator[Problem]]
@@ -256,11 +256,11 @@ def yes_no_questions(checked: Checked) -> Iterator[Problem]:
                     "this is not a yes/no question; choose the kind of answer: `answers: number`, "
                     "`answers: text` or `choices: [...]`",
                 )
-        for rule, question in config.second_looks():
+        for rule, field, question in config.rule_questions():
             first = question.question.split()[0].strip(",:.!?").lower()
             if question.answers == "yes/no" and first in _OPEN_QUESTIONS:
                 yield Problem(
-                    dotted(("cameras", camera, "rules", rule, "verify", "ask")),
+                    dotted(("cameras", camera, "rules", rule, field, "ask")),
                     "this is not a yes/no question; name its answers, such as "
                     "`choices: [person, animal]`, and the one that confirms: `is: person`",
                 )

@@ -1,6 +1,6 @@
 """How long each visitor stays in a zone: one happening per visit, from entering to leaving."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id, timestamp
 from pipeline.core.geometry import Box
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import NOTHING, Ending, Observation, Verdict
+from pipeline.core.rules import NOTHING, Ending, Observation, TrackAnswer, Verdict
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.dwell import DwellConfig
@@ -86,13 +86,21 @@ class Dwell:
             veiled = self._veiled()
             events += self._speak(seen)
             withheld = max(0, self._veiled() - veiled)
-        closed = self._minutes.closed(seen.at)
-        return Verdict(tuple(events), closed, withheld) if events or closed or withheld else NOTHING
+        return self._verdict(seen.at, events, self._minutes.closed(seen.at), withheld)
+
+    def hear(self, at: float, told: Sequence[TrackAnswer]) -> Verdict:
+        """Who has turned out to be staff, or not."""
+        if self._staff is not None:
+            for deed in self._staff.hear(at, told):
+                self._minutes.count(deed.at, **{deed.name: 1})
+        return self._verdict(at, [], (), 0)
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """End every visit at the time its visitor was last seen."""
-        events = tuple(self._end_all(at, why))
-        return Verdict(events, self._minutes.finish(at, why))
+        events = list(self._end_all(at, why))
+        if self._staff is not None:
+            events = self._staff.let_go(events, at, finally_=True)
+        return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
         """The current minute so far."""
@@ -120,6 +128,20 @@ class Dwell:
         memory.ended, memory.ended_s = earlier.ended, earlier.ended_s
         memory.quiet_until = still_quiet(earlier.quiet_until, at, self._terms.cooldown_s)
         memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
+
+    def _verdict(
+        self, at: float, events: Sequence[Event], buckets: tuple[Bucket, ...], withheld: int
+    ) -> Verdict:
+        if self._staff is None:
+            some = events or buckets or withheld
+            return Verdict(tuple(events), buckets, withheld) if some else NOTHING
+        return Verdict(
+            tuple(self._staff.let_go(events, at)),
+            buckets,
+            withheld,
+            self._staff.take_questions(),
+            self._staff.take_waiting(),
+        )
 
     def _admit(self, seen: Observation) -> None:
         if self._staff is not None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.measures import Bucket
-from pipeline.core.rules import NOTHING, Ending, Observation, Verdict
+from pipeline.core.rules import NOTHING, Ending, Observation, TrackAnswer, Verdict
 from pipeline.rules.at_work.staffing import Staff, StaffMemory
 from pipeline.rules.context import RuleContext
 from pipeline.rules.crossers import Crossed, Crossers, CrossersMemory
@@ -61,8 +61,15 @@ class LineCrossing:
                 self._minutes.count(deed.at, **{deed.name: 1})
         crossed = self._crossers.see(seen)
         events = self._count(seen, crossed) if crossed else ()
-        closed, withheld = self._minutes.closed(seen.at), self._withheld
-        return Verdict(tuple(events), closed, withheld) if events or closed or withheld else NOTHING
+        return self._verdict(seen.at, events, self._minutes.closed(seen.at))
+
+    def hear(self, at: float, told: Sequence[TrackAnswer]) -> Verdict:
+        """Who has turned out to be staff, or not."""
+        self._withheld = 0
+        if self._staff is not None:
+            for deed in self._staff.hear(at, told):
+                self._minutes.count(deed.at, **{deed.name: 1})
+        return self._verdict(at, [], ())
 
     def finish(self, at: float, why: Ending = "stream ended") -> Verdict:
         """Count who was likely beyond the line at the end, and write the last minute."""
@@ -76,6 +83,8 @@ class LineCrossing:
             coverage=memory.coverage,
         )
         events = self._count(seen, self._crossers.finish(at))
+        if self._staff is not None:
+            events = self._staff.let_go(events, at, finally_=True)
         return Verdict(tuple(events), self._minutes.finish(at, why))
 
     def unfinished(self) -> tuple[Bucket, ...]:
@@ -101,6 +110,18 @@ class LineCrossing:
         cooldown_s = self._config.cooldown.total_seconds()
         memory.quiet_until = still_quiet(earlier.quiet_until, at, cooldown_s)
         memory.suppressed, memory.withheld = earlier.suppressed, earlier.withheld
+
+    def _verdict(self, at: float, events: Sequence[Event], buckets: tuple[Bucket, ...]) -> Verdict:
+        if self._staff is None:
+            some = events or buckets or self._withheld
+            return Verdict(tuple(events), buckets, self._withheld) if some else NOTHING
+        return Verdict(
+            tuple(self._staff.let_go(events, at)),
+            buckets,
+            self._withheld,
+            self._staff.take_questions(),
+            self._staff.take_waiting(),
+        )
 
     def _use(self, memory: _CrossingState) -> None:
         self._memory = self._crossers.memory = memory
@@ -152,8 +173,6 @@ class LineCrossing:
             "in": memory.entered,
             "out": memory.left,
         }
-        if self._staff is not None:
-            data["staff"] = self._staff.is_staff(crossed.id)
         if memory.suppressed:
             data["suppressed"], memory.suppressed = memory.suppressed, 0
         if memory.withheld:
