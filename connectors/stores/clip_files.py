@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.stores.files import FileMediaStore, ForgottenPictures
-from pipeline.core.clips import FAILED, PARTIAL, READY, Clip, ClipAnswer, ClipRecords, ClipState
+from pipeline.core.clips import (
+    FAILED,
+    MOST_FILES,
+    PARTIAL,
+    READY,
+    Clip,
+    ClipAnswer,
+    ClipRecords,
+    ClipState,
+    file_reference,
+)
 from pipeline.core.errors import StoreError
 from pipeline.core.private_files import make_folder
 from pipeline.core.store import PictureRecord
@@ -63,13 +73,17 @@ class ClipFileStore:
             return answer
         if answer.folder == self.folder and "://" in self.folder:
             return answer  # its sampler has put it into the same bucket
-        if self._media.size(answer.reference) == answer.file.size:
+        files = enumerate((answer.file, *answer.more), 1)
+        if all(
+            self._media.size(file_reference(answer.reference, nth)) == file.size
+            for nth, file in files
+        ):
             return answer
         reason = (
             f"its sampler wrote it to {answer.folder}, which is not {self.folder} of the process "
             "that judges; give both the same folder in `store.media`, as on a network drive"
         )
-        return replace(answer, state=FAILED, reason=reason, file=None)
+        return replace(answer, state=FAILED, reason=reason, file=None, more=())
 
 
 def prune_clips(
@@ -89,7 +103,7 @@ def prune_clips(
         total = 0
         beyond: list[Clip] = []
         for clip in reversed(every):
-            total += clip.file.size if clip.file is not None else 0
+            total += sum(file.size for _, file in clip.files)
             if clip.file is not None and total > at_most:
                 beyond.append(clip)
         _delete(records, media, beyond, done)
@@ -104,17 +118,17 @@ def _delete(
 ) -> None:
     gone: list[str] = []
     for clip in clips:
-        reference, file = clip.wish.reference, clip.file
         try:
-            if file is not None:
+            for reference, file in clip.files:
                 record = PictureRecord(reference, file.digest, file.size, clip.folder, clip.kept_at)
                 media.delete(reference, [record], done)
-            _delete_unfinished(media, reference)
+            for nth in range(1, MOST_FILES + 1):
+                _delete_unfinished(media, file_reference(clip.wish.reference, nth))
         except OSError as error:  # the next look tries again
             done.failed += 1
-            done.trouble = done.trouble or f"{reference}: {error.strerror}"
+            done.trouble = done.trouble or f"{clip.wish.reference}: {error.strerror}"
             continue
-        gone.append(reference)
+        gone.append(clip.wish.reference)
     for start in range(0, len(gone), _AT_ONCE):
         records.forget_clips(gone[start : start + _AT_ONCE])
 

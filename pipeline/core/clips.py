@@ -9,6 +9,8 @@ from pipeline.core.frames import Pixels
 from pipeline.core.ranges import is_moment, readable
 
 _LONGEST_TEXT = 2000
+MOST_FILES: Final = 20
+"""A clip has no more files: its camera changes its stream all the time."""
 
 ClipState = Literal["wanted", "ready", "partial", "failed"]
 
@@ -62,6 +64,8 @@ class ClipAnswer:
     """The media folder that the file was written to."""
     until: float = 0.0
     """Up to when the clip was wanted when this was answered."""
+    more: tuple[ClipFile, ...] = ()
+    """Further files, each of which goes on after the one before it; see `file_reference`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,34 @@ class Clip:
     folder: str = ""
     kept_at: float = 0.0
     """UTC seconds of the moment at which it was wanted."""
+    more: tuple[ClipFile, ...] = ()
+    """Further files, each of which goes on after the one before it."""
+
+    @property
+    def files(self) -> Sequence[tuple[str, ClipFile]]:
+        """All of its files with their references, in the order in which they are to be played."""
+        every = () if self.file is None else (self.file, *self.more)
+        return [
+            (file_reference(self.wish.reference, nth), file) for nth, file in enumerate(every, 1)
+        ]
+
+    @property
+    def asked_s(self) -> float:
+        """How much of the time before its first event was asked for."""
+        return max(0.0, self.wish.event_at - self.wish.since)
 
     @property
     def preroll_s(self) -> float | None:
         """How much of the time before its first event is in the file; None without one."""
         return None if self.file is None else max(0.0, self.wish.event_at - self.file.since)
+
+
+def file_reference(reference: str, nth: int) -> str:
+    """Where the nth file of a clip is, from 1: `….mp4`, `….2.mp4`, `….3.mp4`."""
+    if nth == 1:
+        return reference
+    stem, dot, ending = reference.rpartition(".")
+    return f"{stem}.{nth}.{ending}" if dot else f"{reference}.{nth}"
 
 
 class ClipRecords(Protocol):
@@ -176,6 +203,17 @@ class ClipMaking(Protocol):
 
     def advance(self, until: float) -> bool:
         """Write some of what there is up to `until`; whether nothing of that is still to come."""
+        ...
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether what comes next does not fit into its file, and `follow` is to take it."""
+        ...
+
+    def follow(self, unfinished: Path) -> "ClipMaking":
+        """What goes on in another file, with the picture that did not fit; this one is to be
+        finished.
+        """
         ...
 
     @property
@@ -284,6 +322,7 @@ def answer_from(record: Any) -> ClipAnswer:
             file=None if file is None else _file_from(file),
             folder=_text(record.get("folder", "")),
             until=_moment(record["until"]),
+            more=tuple(_file_from(one) for one in list(record.get("more", ()))[:MOST_FILES]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer about a clip has no {error}") from None
