@@ -9,6 +9,8 @@ from pipeline.core.frames import Pixels
 from pipeline.core.ranges import is_moment, readable
 
 _LONGEST_TEXT = 2000
+CLIP: Final = "clip"
+"""The key of an event's data that says which clip shows it."""
 MOST_FILES: Final = 20
 """A clip has no more files: its camera changes its stream all the time."""
 

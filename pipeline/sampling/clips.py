@@ -221,6 +221,8 @@ class ClipCutter:
             # What is there cannot be cut again: the packets went with the process.
             hold = _hold(left) if was_left else None
             if was_left and hold is None:
+                if self._clock.now() > job.wish.until + _OTHERS_WRITE_S:
+                    raise ClipError("another process has begun to write it, and does not end")
                 return False
             try:
                 file = self._recover(left, target)
@@ -235,31 +237,8 @@ class ClipCutter:
         return True
 
     def _advance(self, job: _Cut) -> None:
-        wish, now = job.wish, self._clock.monotonic()
         try:
-            if not job.is_looked_for:
-                job.is_looked_for = self._take_up(job)
-                if not job.is_looked_for:
-                    if self._clock.now() > wish.until + _OTHERS_WRITE_S:
-                        raise ClipError("another process has begun to write it, and does not end")
-                    return
-            if job.making is None:
-                if job.files and job.files[-1].until >= wish.until - _NEARLY_S:
-                    self._settle(job)
-                    return
-                if not self._begin(job, now):
-                    return
-            making = job.making
-            if making is None:
-                return
-            has_all = making.advance(wish.until)
-            if making.has_changed:
-                self._go_on(job, making)
-                return
-            if not has_all:
-                if self._clock.now() >= wish.until + _PATIENCE_S and job.camera.source.live:
-                    self._end(job, "the camera sent no more pictures")
-                return
+            is_at_end = self._write(job)
         except (OSError, ClipError, StoreError) as error:
             self._fail(job, error)
             return
@@ -267,11 +246,33 @@ class ClipCutter:
             self._fail(job, _unforeseen(error))
             return
         # Further events may belong to it that are decided only now.
-        lingers = job.camera.source.live and self._clock.now() < wish.until + self._lag_s
-        if not lingers:
+        lingers = job.camera.source.live and self._clock.now() < job.wish.until + self._lag_s
+        if is_at_end and not lingers:
             self._end(job, "")
 
-    def _begin(self, job: _Cut, now: float) -> bool:
+    def _write(self, job: _Cut) -> bool:
+        """Write what has come; whether nothing of it is still to come."""
+        wish = job.wish
+        job.is_looked_for = job.is_looked_for or self._take_up(job)
+        if not job.is_looked_for:
+            return False
+        if job.making is None:
+            if job.files and job.files[-1].until >= wish.until - _NEARLY_S:
+                return True
+            self._begin(job)
+        making = job.making
+        if making is None:
+            return False
+        has_all = making.advance(wish.until)
+        if making.has_changed:
+            self._go_on(job, making)
+            return False
+        if has_all or not job.camera.source.live or self._clock.now() < wish.until + _PATIENCE_S:
+            return has_all
+        job.why = "the camera sent no more pictures"
+        return True
+
+    def _begin(self, job: _Cut) -> None:
         camera, wish = job.camera, job.wish
         if not self._folder.has_room():
             raise OSError(errno.ENOSPC, "there is no room left for clips")
@@ -280,17 +281,15 @@ class ClipCutter:
         hold = _hold(unfinished)
         if hold is None:
             job.is_looked_for = False
-            return False
+            return
         job.hold, job.unfinished = hold, unfinished
         try:
             job.making = camera.source.cut(unfinished, since, camera.make)
         except ClipError:
             self._drop_unfinished(job)
             within_s = _BEGIN_WITHIN_S if camera.source.live else _RECORDING_WITHIN_S
-            if now - job.since < within_s and not camera.is_over():
-                return False
-            raise
-        return True
+            if self._clock.monotonic() - job.since >= within_s or camera.is_over():
+                raise
 
     def _go_on(self, job: _Cut, making: ClipMaking) -> None:
         """Finish a file, and go on in another one."""
