@@ -10,6 +10,7 @@ from connectors.stores import _schema
 from connectors.stores._database import Database, storable
 from pipeline.core.clips import (
     FAILED,
+    HELD,
     PARTIAL,
     WANTED,
     Clip,
@@ -21,6 +22,7 @@ from pipeline.core.clips import (
 from pipeline.core.clock import Clock
 
 _AT_ONCE = 500
+_FILE = [one.name for one in fields(ClipFile)]
 
 
 class SqlClips:
@@ -108,7 +110,7 @@ class SqlClips:
             values |= _values(file)
         # An answer to a wish that has grown since is none. A file that comes after it was given up
         # is noted all the same: nobody would ever delete one that is not.
-        is_open = table.c.state == WANTED
+        is_open = table.c.state.in_([WANTED, HELD])
         if file is not None:
             is_open |= (table.c.state == FAILED) & table.c.digest.is_(None)
         mine = (table.c.reference == answer.reference) & is_open
@@ -116,12 +118,14 @@ class SqlClips:
         with self._database.write("note what became of a clip") as connection:
             if answer.state == FAILED:
                 # Of one that was to become longer, what was there before is still there.
-                kept = mine & table.c.digest.is_not(None)
+                kept = mine & table.c.digest.is_not(None) & (table.c.state == WANTED)
                 shorter = table.update().where(kept).values(state=PARTIAL, reason=values["reason"])
                 if connection.execute(shorter).rowcount:
                     return True
+                # Of one that waited to be sent nothing is left.
+                values |= dict.fromkeys(_FILE)
             done = connection.execute(table.update().where(mine).values(**values))
-            if done.rowcount and file is not None:
+            if done.rowcount:
                 further = _schema.clip_files
                 connection.execute(
                     sa.delete(further).where(further.c.reference == answer.reference)
@@ -188,7 +192,7 @@ def _values(file: ClipFile) -> dict[str, Any]:
 
 
 def _file(row: sa.Row[Any]) -> ClipFile:
-    return ClipFile(**{one.name: getattr(row, one.name) for one in fields(ClipFile)})
+    return ClipFile(**{name: getattr(row, name) for name in _FILE})
 
 
 def _more(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.cli.tables import print_tables
-from pipeline.core.clips import Clip
+from pipeline.core.clips import Clip, ClipState
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import JsonValue, timestamp
@@ -27,6 +27,7 @@ class ClipIs(StrEnum):
     """What became of a clip."""
 
     WANTED = "wanted"
+    HELD = "held"
     READY = "ready"
     PARTIAL = "partial"
     FAILED = "failed"
@@ -56,7 +57,8 @@ def clips(
     span = span_of(since, until, clock.now(), deployment.site.timezone)
     store = deployment.store.build_reader(clock)
     try:
-        states = [one.value for one in state or []]
+        chosen = {one.value for one in state or ()}
+        states: list[ClipState] = [one for one in get_args(ClipState) if one in chosen]
         found = [
             clip
             for clip in store.clips.clips(states, camera, limit=10**9)

@@ -9,14 +9,18 @@ from pipeline.core.frames import Pixels
 from pipeline.core.ranges import is_moment, readable
 
 _LONGEST_TEXT = 2000
+WAITS: Final = "it waits on its sampler's machine until the bucket takes it"
+"""The last part of the reason of a clip that is held."""
 CLIP: Final = "clip"
 """The key of an event's data that says which clip shows it."""
 MOST_FILES: Final = 20
 """A clip has no more files: its camera changes its stream all the time."""
 
-ClipState = Literal["wanted", "ready", "partial", "failed"]
+ClipState = Literal["wanted", "held", "ready", "partial", "failed"]
 
 WANTED: Final[ClipState] = "wanted"
+HELD: Final[ClipState] = "held"
+"""Its files are finished, and wait on the machine that made them until they can be sent."""
 READY: Final[ClipState] = "ready"
 PARTIAL: Final[ClipState] = "partial"
 FAILED: Final[ClipState] = "failed"
@@ -280,7 +284,44 @@ class ClipFolder(Protocol):
         ...
 
     def keep(self, reference: str, placed: Path) -> None:
-        """Keep a finished file; raises StoreError."""
+        """Keep a finished file: where files are sent somewhere else, it is held until it is sent.
+
+        Raises StoreError.
+        """
+        ...
+
+    def found(self, reference: str, *, is_older: bool) -> Path | None:
+        """A finished file of a clip, which an earlier process has left; None without one.
+
+        `is_older` is whether it may have been sent already, and is to be fetched then. Raises
+        StoreError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file of a clip that is still to be sent."""
+
+    reference: str
+    size: int
+    since: float
+    """UTC seconds from when on it is held."""
+
+
+class HeldClips(Protocol):
+    """Files of clips on this machine that are to be sent to where they are kept."""
+
+    def held(self) -> Sequence[HeldFile]:
+        """All of them, the oldest first."""
+        ...
+
+    def send(self, reference: str) -> None:
+        """Send one, which is not held then any more; raises StoreError."""
+        ...
+
+    def drop(self, reference: str) -> None:
+        """Delete one; raises StoreError."""
         ...
 
 
@@ -314,7 +355,7 @@ def answer_from(record: Any) -> ClipAnswer:
     """The answer that `answer_record` made; raises ValueError for anything else."""
     try:
         state, file = record["state"], record.get("file")
-        if state not in (READY, PARTIAL, FAILED):
+        if state not in (HELD, READY, PARTIAL, FAILED):
             raise ValueError(f"a clip has the unknown state {state!r}")
         return ClipAnswer(
             reference=_text(record["reference"]),

@@ -32,7 +32,8 @@ from pipeline.core.clips import (
 )
 from pipeline.core.clock import Clock
 from pipeline.core.errors import CameraTakenError, QueueError, StoreError
-from pipeline.core.private_files import file_mode
+from pipeline.core.private_files import file_mode, make_folder
+from pipeline.sampling.clip_sender import ClipSender
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ _BEGIN_WITHIN_S = 15.0
 _RECORDING_WITHIN_S = 600.0
 # How long after its end a clip may still be written by a process that has lost its camera.
 _OTHERS_WRITE_S = 60.0
+# How long, and how often, an earlier process's file is looked for in a bucket out of reach.
+_LOOK_FOR_S = 900.0
+_LOOK_AGAIN_S = 60.0
 # Events that were decided late say how late further ones may be.
 _REMEMBERED_LAGS = 32
 _LAG_S = (1.0, 60.0)
@@ -54,6 +58,7 @@ _LAG_SHARE = 1.5
 _REMEMBERED_ANSWERS = 200
 
 UNFINISHED = ".part"
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class _Cut:
     """Why something may be missing."""
     is_looked_for: bool = False
     """Whether what an earlier process left of it was taken up."""
+    look_at: float = float("-inf")
+    """When to look for that again, in monotonic seconds."""
 
 
 @dataclass(slots=True)
@@ -107,14 +114,22 @@ class ClipCutter:
     """Cuts clips; one thread calls `run` or `step`, any thread `use`."""
 
     def __init__(
-        self, folder: ClipFolder, clock: Clock, recover: Callable[[Path, Path], ClipFile]
+        self,
+        folder: ClipFolder,
+        clock: Clock,
+        recover: Callable[[Path, Path], ClipFile],
+        sender: ClipSender | None = None,
     ) -> None:
         """`recover` finishes a file that a process which has ended has left, or says what is in one
-        that is finished; raises OSError and ClipError.
+        that is finished; raises OSError and ClipError. With a `sender`, what is finished is said
+        once it is sent.
         """
         self._folder = folder
         self._clock = clock
         self._recover = recover
+        self._sender = sender
+        self._ours_since: Mapping[str, float] = {}
+        """From when on each camera is ours, in UTC seconds."""
         self._cameras: Mapping[str, ClippedCamera] = {}
         self._jobs: dict[str, _Cut] = {}
         self._answered: OrderedDict[str, ClipAnswer] = OrderedDict()
@@ -125,12 +140,14 @@ class ClipCutter:
 
     def use(self, cameras: Sequence[ClippedCamera]) -> None:
         """Cut for these cameras from now on."""
+        now = self._clock.now()
+        self._ours_since = {one.name: self._ours_since.get(one.name, now) for one in cameras}
         self._cameras = {camera.name: camera for camera in cameras}
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being made."""
-        return not self._jobs
+        return not self._jobs and (self._sender is None or self._sender.is_idle)
 
     def run(self) -> None:
         """Cut until stopped."""
@@ -209,28 +226,35 @@ class ClipCutter:
         """Finish what a process that has ended left of the same clip; False while another one
         still writes it.
         """
-        is_live = job.camera.source.live
+        wish = job.wish
+        if not job.camera.source.live:
+            self._places(wish, 1)[1].unlink(missing_ok=True)
+            return True  # a recording is cut again
+        is_older = wish.event_at <= self._ours_since.get(wish.camera, float("inf"))
         for nth in count(len(job.files) + 1):
-            target, left = self._places(job.wish, nth)
+            reference = file_reference(wish.reference, nth)
+            target, left = self._places(wish, nth)
             was_left = left.exists()
-            if not (was_left or target.exists()):
-                return True
-            if not is_live:
-                left.unlink(missing_ok=True)  # a recording is cut again
-                return True
+            if not was_left:
+                whole = self._folder.found(reference, is_older=is_older)
+                if whole is None:
+                    return True
+                target = whole
             # What is there cannot be cut again: the packets went with the process.
             hold = _hold(left) if was_left else None
             if was_left and hold is None:
-                if self._clock.now() > job.wish.until + _OTHERS_WRITE_S:
+                if self._clock.now() > wish.until + _OTHERS_WRITE_S:
                     raise ClipError("another process has begun to write it, and does not end")
                 return False
             try:
                 file = self._recover(left, target)
+            except FileNotFoundError:
+                return False  # it has just been sent
             except ClipError:
                 return True  # nothing of it can be played; what the camera still has is cut
             finally:
                 _let_go(hold)
-            self._folder.keep(file_reference(job.wish.reference, nth), target)
+            self._folder.keep(reference, target)
             job.files.append(file)
             if was_left:
                 job.why = "the sampler ended while it was written"
@@ -253,9 +277,19 @@ class ClipCutter:
     def _write(self, job: _Cut) -> bool:
         """Write what has come; whether nothing of it is still to come."""
         wish = job.wish
-        job.is_looked_for = job.is_looked_for or self._take_up(job)
         if not job.is_looked_for:
-            return False
+            now = self._clock.monotonic()
+            if now < job.look_at:
+                return False
+            try:
+                job.is_looked_for = self._take_up(job)
+            except StoreError:
+                # It may be in a bucket that is out of reach; what is there is not to be replaced.
+                if now - job.since > _LOOK_FOR_S:
+                    raise
+                job.look_at = now + _LOOK_AGAIN_S
+            if not job.is_looked_for:
+                return False
         if job.making is None:
             if job.files and job.files[-1].until >= wish.until - _NEARLY_S:
                 return True
@@ -410,12 +444,21 @@ class ClipCutter:
         self._say(job.camera, answer)
 
     def _say(self, camera: ClippedCamera, answer: ClipAnswer) -> None:
-        try:
-            camera.exchange.answer(answer)
-        except CameraTakenError:
-            return  # the wish is its new sampler's
-        except QueueError:
-            return  # the wish is still there, and is answered again
+        if self._sender is not None:
+            # Also a failure: what was said before of the same clip must not come after it.
+            self._sender.take(answer, lambda said: _told(camera, said))
+        else:
+            _told(camera, answer)
+
+
+def _told(camera: ClippedCamera, answer: ClipAnswer) -> None:
+    """Answer a wish; what cannot be said now is asked for again."""
+    try:
+        camera.exchange.answer(answer)
+    except CameraTakenError:
+        return  # the wish is its new sampler's
+    except QueueError:
+        return  # the wish is still there, and is answered again
 
 
 def _unforeseen(error: Exception) -> ClipError:
@@ -428,7 +471,11 @@ def _hold(path: Path) -> int | None:
     """Open a file, made where there is none, which no other process then writes; None where one
     does. Raises OSError.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
+    try:
+        handle = os.open(path, _WRITE, file_mode())
+    except FileNotFoundError:  # its folder was empty, and has just been tidied away
+        make_folder(path.parent)
+        handle = os.open(path, _WRITE, file_mode())
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
