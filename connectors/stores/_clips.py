@@ -110,7 +110,7 @@ class SqlClips:
             values |= _values(file)
         # An answer to a wish that has grown since is none. A file that comes after it was given up
         # is noted all the same: nobody would ever delete one that is not.
-        is_open = table.c.state.in_([WANTED, HELD])
+        is_open: sa.ColumnElement[bool] = table.c.state.in_([WANTED, HELD])
         if file is not None:
             is_open |= (table.c.state == FAILED) & table.c.digest.is_(None)
         mine = (table.c.reference == answer.reference) & is_open
