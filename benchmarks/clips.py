@@ -80,7 +80,7 @@ def cut(folder: Path, ring: PacketRing, at: float, make: ClipMake) -> tuple[floa
     """A clip of an event: what was got before it, and seconds and processor seconds it took."""
     began, worked = time.perf_counter(), time.process_time()
     feed = RingFeed(ring, at - BEFORE_S)
-    making = begin_clip(folder / "clip.mp4.part", feed, ring.codec, at - BEFORE_S, make)
+    making = begin_clip(folder / "clip.mp4.part", feed, at - BEFORE_S, make)
     making.advance(at + AFTER_S)
     file = making.finish(folder / "clip.mp4")
     return at - file.since, time.perf_counter() - began, time.process_time() - worked

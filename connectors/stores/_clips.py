@@ -1,6 +1,7 @@
 """Which clips were wanted, and what became of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from connectors.stores import _schema
 from connectors.stores._database import Database, storable
 from pipeline.core.clips import (
     FAILED,
+    HELD,
     PARTIAL,
     WANTED,
     Clip,
@@ -20,6 +22,7 @@ from pipeline.core.clips import (
 from pipeline.core.clock import Clock
 
 _AT_ONCE = 500
+_FILE = [one.name for one in fields(ClipFile)]
 
 
 class SqlClips:
@@ -58,7 +61,9 @@ class SqlClips:
             # A reader may be beside a release that has none.
             if not sa.inspect(connection).has_table(table.name):
                 return []
-            return [_clip(row) for row in connection.execute(wanted)]
+            rows = connection.execute(wanted).all()
+            more = _more(connection, [row.reference for row in rows])
+            return [_clip(row, more.get(row.reference, ())) for row in rows]
 
     def clip(self, reference: str) -> Clip | None:
         """One clip."""
@@ -66,7 +71,8 @@ class SqlClips:
         wanted = sa.select(table).where(table.c.reference == reference)
         with self._database.read("read a clip") as connection:
             row = connection.execute(wanted).one_or_none()
-        return None if row is None else _clip(row)
+            more = _more(connection, [reference]) if row is not None else {}
+        return None if row is None else _clip(row, more.get(reference, ()))
 
     def clip_counts(self, since: float) -> Mapping[str, Mapping[str, int]]:
         """How many clips of each state were wanted since then, by camera."""
@@ -87,7 +93,10 @@ class SqlClips:
     def clip_bytes(self) -> int:
         """The size of all clips together."""
         with self._database.read("add up the sizes of clips") as connection:
-            return int(connection.scalar(sa.select(sa.func.sum(_schema.clips.c.size))) or 0)
+            return sum(
+                int(connection.scalar(sa.select(sa.func.sum(table.c.size))) or 0)
+                for table in (_schema.clips, _schema.clip_files)
+            )
 
     def settle_clip(self, answer: ClipAnswer) -> bool:
         """Note what became of a clip; False where it is unknown or was settled before."""
@@ -98,19 +107,10 @@ class SqlClips:
             "folder": storable(answer.folder),
         }
         if file is not None:
-            values |= {
-                "since": file.since,
-                "until": file.until,
-                "size": file.size,
-                "digest": file.digest,
-                "codec": storable(file.codec),
-                "width": file.width,
-                "height": file.height,
-                "pictures": file.pictures,
-            }
+            values |= _values(file)
         # An answer to a wish that has grown since is none. A file that comes after it was given up
         # is noted all the same: nobody would ever delete one that is not.
-        is_open = table.c.state == WANTED
+        is_open: sa.ColumnElement[bool] = table.c.state.in_([WANTED, HELD])
         if file is not None:
             is_open |= (table.c.state == FAILED) & table.c.digest.is_(None)
         mine = (table.c.reference == answer.reference) & is_open
@@ -118,20 +118,32 @@ class SqlClips:
         with self._database.write("note what became of a clip") as connection:
             if answer.state == FAILED:
                 # Of one that was to become longer, what was there before is still there.
-                kept = mine & table.c.digest.is_not(None)
+                kept = mine & table.c.digest.is_not(None) & (table.c.state == WANTED)
                 shorter = table.update().where(kept).values(state=PARTIAL, reason=values["reason"])
                 if connection.execute(shorter).rowcount:
                     return True
+                # Of one that waited to be sent nothing is left.
+                values |= dict.fromkeys(_FILE)
             done = connection.execute(table.update().where(mine).values(**values))
+            if done.rowcount:
+                further = _schema.clip_files
+                connection.execute(
+                    sa.delete(further).where(further.c.reference == answer.reference)
+                )
+                rows = [
+                    {"reference": answer.reference, "nth": nth, **_values(one)}
+                    for nth, one in enumerate(answer.more, 2)
+                ]
+                self._database.upsert(connection, further, rows)
             return done.rowcount > 0
 
     def forget_clips(self, references: Sequence[str]) -> None:
         """Delete records."""
-        table = _schema.clips
         with self._database.write("forget clips") as connection:
             for start in range(0, len(references), _AT_ONCE):
                 some = references[start : start + _AT_ONCE]
-                connection.execute(sa.delete(table).where(table.c.reference.in_(some)))
+                for table in (_schema.clips, _schema.clip_files):
+                    connection.execute(sa.delete(table).where(table.c.reference.in_(some)))
 
 
 def want_clips(
@@ -175,19 +187,32 @@ def want_clips(
             connection.execute(grown)
 
 
-def _clip(row: sa.Row[Any]) -> Clip:
-    file = None
-    if row.digest is not None:
-        file = ClipFile(
-            row.since,
-            row.until,
-            row.size,
-            row.digest,
-            row.codec,
-            row.width,
-            row.height,
-            row.pictures,
-        )
+def _values(file: ClipFile) -> dict[str, Any]:
+    return {**asdict(file), "codec": storable(file.codec), "digest": storable(file.digest)}
+
+
+def _file(row: sa.Row[Any]) -> ClipFile:
+    return ClipFile(**{name: getattr(row, name) for name in _FILE})
+
+
+def _more(
+    connection: sa.Connection, references: Sequence[str]
+) -> Mapping[str, tuple[ClipFile, ...]]:
+    """The files of clips beyond their first ones."""
+    table, found = _schema.clip_files, dict[str, tuple[ClipFile, ...]]()
+    # A reader may be beside a release that has none.
+    if not references or not sa.inspect(connection).has_table(table.name):
+        return found
+    for start in range(0, len(references), _AT_ONCE):
+        some = references[start : start + _AT_ONCE]
+        wanted = sa.select(table).where(table.c.reference.in_(some))
+        for row in connection.execute(wanted.order_by(table.c.reference, table.c.nth)):
+            found[row.reference] = (*found.get(row.reference, ()), _file(row))
+    return found
+
+
+def _clip(row: sa.Row[Any], more: tuple[ClipFile, ...] = ()) -> Clip:
+    file = None if row.digest is None else _file(row)
     return Clip(
         ClipWish(
             row.reference, row.camera, row.run, row.wanted_since, row.wanted_until, row.event_at
@@ -197,4 +222,5 @@ def _clip(row: sa.Row[Any]) -> Clip:
         file,
         row.folder,
         row.kept_at,
+        more,
     )

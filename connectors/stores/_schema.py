@@ -168,6 +168,22 @@ clips = sa.Table(
     sa.Column("pictures", sa.BigInteger),
     sa.Column("kept_at", sa.Double, nullable=False, index=True),
 )
+# The files of a clip beyond its first one.
+clip_files = sa.Table(
+    "moonwatch_clip_files",
+    _tables,
+    sa.Column("reference", sa.Text, primary_key=True),
+    # From 2.
+    sa.Column("nth", sa.BigInteger, primary_key=True),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("codec", sa.Text, nullable=False),
+    sa.Column("width", sa.BigInteger, nullable=False),
+    sa.Column("height", sa.BigInteger, nullable=False),
+    sa.Column("pictures", sa.BigInteger, nullable=False),
+)
 marks = sa.Table(
     "moonwatch_marks",
     _tables,
@@ -408,7 +424,7 @@ def prepare(
         )
     for table in (
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
-        observations, waypoints,
+        observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
@@ -96,8 +95,13 @@ class BucketMediaStore(FileMediaStore):
 
         return self._reach(f"{reference} cannot be read", fetch)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Always."""
+        return True
+
     def keep_file(self, reference: str, placed: Path) -> None:
-        """Keep a finished file, which goes from its folder."""
+        """Keep a finished file, which stays in its folder; raises StoreError."""
         try:
             digest = hashlib.sha256()
             with placed.open("rb") as file:
@@ -110,9 +114,24 @@ class BucketMediaStore(FileMediaStore):
             )
         except OSError as error:
             raise StoreError(f"clip {reference} cannot be read: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                placed.unlink(missing_ok=True)
+
+    def delete_unlisted(self, reference: str, done: ForgottenPictures) -> bool:
+        """Delete a clip that was sent but never recorded: the object says whose it is."""
+        try:
+            kept = self._kept(reference)
+            if kept is None:
+                return super().delete_unlisted(reference, done)
+            if not kept["digest"]:
+                done.left_alone += 1
+                return True
+            self._reach(
+                f"{reference} cannot be deleted", lambda: obstore.delete(self._pictures, reference)
+            )
+        except StoreError as error:
+            raise OSError(errno.EIO, str(error)) from error
+        done.pictures += 1
+        done.bytes += kept["size"]
+        return True
 
     def size(self, reference: str) -> int | None:
         """How large the object is; None without one. Raises StoreError."""

@@ -8,16 +8,30 @@ from dataclasses import replace
 from pathlib import Path
 
 from connectors.stores.files import FileMediaStore, ForgottenPictures
-from pipeline.core.clips import FAILED, PARTIAL, READY, Clip, ClipAnswer, ClipRecords, ClipState
+from pipeline.core.clips import (
+    FAILED,
+    HELD,
+    MOST_FILES,
+    PARTIAL,
+    READY,
+    Clip,
+    ClipAnswer,
+    ClipRecords,
+    ClipState,
+    HeldFile,
+    file_reference,
+)
 from pipeline.core.errors import StoreError
-from pipeline.core.private_files import make_folder
+from pipeline.core.private_files import create_file, make_folder
 from pipeline.core.store import PictureRecord
 
 # Events and counts must still find room when clips have none.
 _LEAVE_BYTES = 256 * 1024 * 1024
-_SETTLED: tuple[ClipState, ...] = (READY, PARTIAL, FAILED)
+_SETTLED: tuple[ClipState, ...] = (HELD, READY, PARTIAL, FAILED)
 _AT_ONCE = 500
-_UNFINISHED = (".part", ".whole.part")
+# What lies beside a clip's place until it is there; that of files that are to be sent is the last.
+_UNFINISHED = (".part", ".whole.part", ".held")
+_HELD = _UNFINISHED[-1]
 
 
 class ClipFileStore:
@@ -53,9 +67,80 @@ class ClipFileStore:
         except OSError:
             return True  # writing says it better
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether files are sent to another place than this machine's folder."""
+        return self._media.is_elsewhere
+
     def keep(self, reference: str, placed: Path) -> None:
-        """Take it to where it is kept; raises StoreError."""
-        self._media.keep_file(reference, placed)
+        """Keep a finished file, or hold it until it is sent; raises StoreError."""
+        if not self.is_elsewhere or placed.name.endswith(_HELD):
+            return
+        try:
+            placed.replace(placed.with_name(placed.name + _HELD))
+        except OSError as error:
+            raise StoreError(f"clip {reference} cannot be kept: {error.strerror}") from error
+
+    def found(self, reference: str, *, is_older: bool) -> Path | None:
+        """A finished file that an earlier process has left; see `ClipFolder`."""
+        target = self.place(reference)
+        for path in (target, target.with_name(target.name + _HELD)):
+            if path.exists():
+                return path
+        if not (self.is_elsewhere and is_older):
+            return None
+        content = self._media.read(reference)
+        if content is None:
+            return None
+        fetched = target.with_name(target.name + _UNFINISHED[1])
+        try:
+            create_file(fetched)
+            fetched.write_bytes(content)
+            fetched.replace(target)
+        except OSError as error:
+            raise StoreError(f"clip {reference} cannot be fetched: {error.strerror}") from error
+        return target
+
+    def held(self) -> Sequence[HeldFile]:
+        """The files that are to be sent, the oldest first."""
+        files = []
+        for path in self._media.folder.glob(f"*/*/*{_HELD}"):
+            with contextlib.suppress(OSError):
+                seen = path.lstat()
+                if stat.S_ISREG(seen.st_mode):
+                    reference = path.relative_to(self._media.folder).as_posix()
+                    files.append(
+                        HeldFile(reference.removesuffix(_HELD), seen.st_size, seen.st_mtime)
+                    )
+        return sorted(files, key=lambda file: file.since)
+
+    def send(self, reference: str) -> None:
+        """Send one that is held; raises StoreError."""
+        placed = self._held(reference)
+        if placed.exists():  # else a sampler beside this one has sent it
+            self._media.keep_file(reference, placed)
+        self.drop(reference)
+
+    def drop(self, reference: str) -> None:
+        """Delete one that is held; raises StoreError."""
+        path = self._held(reference)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"clip {reference} cannot be deleted: {error.strerror}") from error
+        with contextlib.suppress(OSError):  # until one is not empty
+            for folder in path.parents[:2]:
+                folder.rmdir()
+
+    def is_kept(self, clip: Clip) -> bool:
+        """Whether all files of a clip are where they are to be; raises StoreError."""
+        return bool(clip.files) and all(
+            self._media.size(reference) == file.size for reference, file in clip.files
+        )
+
+    def _held(self, reference: str) -> Path:
+        path = self._media.path(reference)
+        return path.with_name(path.name + _HELD)
 
     def checked(self, answer: ClipAnswer) -> ClipAnswer:
         """The answer, or a failure where the file cannot be seen from here."""
@@ -63,13 +148,17 @@ class ClipFileStore:
             return answer
         if answer.folder == self.folder and "://" in self.folder:
             return answer  # its sampler has put it into the same bucket
-        if self._media.size(answer.reference) == answer.file.size:
+        files = enumerate((answer.file, *answer.more), 1)
+        if all(
+            self._media.size(file_reference(answer.reference, nth)) == file.size
+            for nth, file in files
+        ):
             return answer
         reason = (
             f"its sampler wrote it to {answer.folder}, which is not {self.folder} of the process "
             "that judges; give both the same folder in `store.media`, as on a network drive"
         )
-        return replace(answer, state=FAILED, reason=reason, file=None)
+        return replace(answer, state=FAILED, reason=reason, file=None, more=())
 
 
 def prune_clips(
@@ -89,7 +178,7 @@ def prune_clips(
         total = 0
         beyond: list[Clip] = []
         for clip in reversed(every):
-            total += clip.file.size if clip.file is not None else 0
+            total += sum(file.size for _, file in clip.files)
             if clip.file is not None and total > at_most:
                 beyond.append(clip)
         _delete(records, media, beyond, done)
@@ -104,19 +193,29 @@ def _delete(
 ) -> None:
     gone: list[str] = []
     for clip in clips:
-        reference, file = clip.wish.reference, clip.file
         try:
-            if file is not None:
+            for reference, file in clip.files:
                 record = PictureRecord(reference, file.digest, file.size, clip.folder, clip.kept_at)
                 media.delete(reference, [record], done)
-            _delete_unfinished(media, reference)
-        except OSError as error:  # the next look tries again
+            for nth in range(1, MOST_FILES + 1):
+                _delete_unfinished(media, file_reference(clip.wish.reference, nth))
+            # A process may have ended between a file and its record.
+            nth = len(clip.files) + 1
+            while nth <= MOST_FILES and media.delete_unlisted(
+                file_reference(clip.wish.reference, nth), done
+            ):
+                nth += 1
+        except (OSError, StoreError) as error:  # the next look tries again
             done.failed += 1
-            done.trouble = done.trouble or f"{reference}: {error.strerror}"
+            done.trouble = done.trouble or f"{clip.wish.reference}: {_reason(error)}"
             continue
-        gone.append(reference)
+        gone.append(clip.wish.reference)
     for start in range(0, len(gone), _AT_ONCE):
         records.forget_clips(gone[start : start + _AT_ONCE])
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _delete_unfinished(media: FileMediaStore, reference: str) -> None:

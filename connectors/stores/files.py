@@ -26,6 +26,8 @@ _BEFORE_EVENT_S = 86400.0
 _AFTER_EVENT_S = 3600.0
 # See `reference_of` in pipeline/processing/snapshots.py.
 _PICTURE = re.compile(r"[0-9a-f]{26}(\.(start|end|update-\d+))?\.jpg")
+# In front of every clip is when it began; see connectors/sources/ffmpeg/clip_files.py.
+_CLIP_TAG, _CLIP_HEAD = b"\xa9cmt", 4 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -147,8 +149,36 @@ class FileMediaStore:
         """Where it can be read on this machine."""
         return self.path(reference)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether files are sent to another place than their folder."""
+        return False
+
     def keep_file(self, reference: str, placed: Path) -> None:
         """Keep a finished file that was put in its place: it is there."""
+
+    def delete_unlisted(self, reference: str, done: ForgottenPictures) -> bool:
+        """Delete a clip that was written but never recorded; whether something was there.
+
+        Its name is that of an event, and what it says of its beginning is moonwatch's. Raises
+        OSError and StoreError.
+        """
+        path = self.path(reference)
+        try:
+            seen = path.lstat()
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISREG(seen.st_mode):
+            return True
+        with path.open("rb") as file:
+            is_ours = _CLIP_TAG in file.read(_CLIP_HEAD)
+        if is_ours:
+            path.unlink(missing_ok=True)
+            done.pictures += 1
+            done.bytes += seen.st_size
+        else:
+            done.left_alone += 1
+        return True
 
     def prune(self, before: float) -> ForgottenPictures:
         """Delete pictures that were written before `before` (UTC seconds), whose event is gone.

@@ -84,7 +84,7 @@ def export(
             case What.COUNTS:
                 chosen = counts(deployment, store.history, step, span, cameras)
             case What.EVENTS:
-                chosen = events(deployment, store.history, span, cameras)
+                chosen = events(deployment, store.history, span, cameras, store.clips)
             case What.VISITS:
                 chosen = visits(deployment, store.history, span, cameras)
             case What.OBSERVATIONS:

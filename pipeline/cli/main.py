@@ -37,6 +37,7 @@ COMMANDS = (
     "status",
     "doctor",
     "snapshot",
+    "clips",
     "dead-letters",
     "undelivered",
     "evaluate",

@@ -83,9 +83,11 @@ def _tables(found: DeploymentStatus, timezone: str) -> Iterator[Table]:
             table.add_row(look.camera, look.rule, str(look.waiting), look.shares)
         yield table
     if found.clips:
-        table = _table("clips of the last day", "camera", "ready", "partial", "failed", "to come")
+        headings = ("camera", "ready", "partial", "failed", "to come", "wait for the bucket")
+        has_held = any("held" in clips for clips in found.clips.values())
+        table = _table("clips of the last day", *headings[: 5 + has_held])
         for name, clips in found.clips.items():
-            fates = ("ready", "partial", "failed", "wanted")
+            fates = ("ready", "partial", "failed", "wanted", "held")[: 4 + has_held]
             table.add_row(name, *(str(clips.get(fate, 0)) for fate in fates))
         yield table
     if found.sequences:

@@ -9,10 +9,18 @@ from pipeline.core.frames import Pixels
 from pipeline.core.ranges import is_moment, readable
 
 _LONGEST_TEXT = 2000
+WAITS: Final = "it waits on its sampler's machine until the bucket takes it"
+"""The last part of the reason of a clip that is held."""
+CLIP: Final = "clip"
+"""The key of an event's data that says which clip shows it."""
+MOST_FILES: Final = 20
+"""A clip has no more files: its camera changes its stream all the time."""
 
-ClipState = Literal["wanted", "ready", "partial", "failed"]
+ClipState = Literal["wanted", "held", "ready", "partial", "failed"]
 
 WANTED: Final[ClipState] = "wanted"
+HELD: Final[ClipState] = "held"
+"""Its files are finished, and wait on the machine that made them until they can be sent."""
 READY: Final[ClipState] = "ready"
 PARTIAL: Final[ClipState] = "partial"
 FAILED: Final[ClipState] = "failed"
@@ -62,6 +70,8 @@ class ClipAnswer:
     """The media folder that the file was written to."""
     until: float = 0.0
     """Up to when the clip was wanted when this was answered."""
+    more: tuple[ClipFile, ...] = ()
+    """Further files, each of which goes on after the one before it; see `file_reference`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,34 @@ class Clip:
     folder: str = ""
     kept_at: float = 0.0
     """UTC seconds of the moment at which it was wanted."""
+    more: tuple[ClipFile, ...] = ()
+    """Further files, each of which goes on after the one before it."""
+
+    @property
+    def files(self) -> Sequence[tuple[str, ClipFile]]:
+        """All of its files with their references, in the order in which they are to be played."""
+        every = () if self.file is None else (self.file, *self.more)
+        return [
+            (file_reference(self.wish.reference, nth), file) for nth, file in enumerate(every, 1)
+        ]
+
+    @property
+    def asked_s(self) -> float:
+        """How much of the time before its first event was asked for."""
+        return max(0.0, self.wish.event_at - self.wish.since)
 
     @property
     def preroll_s(self) -> float | None:
         """How much of the time before its first event is in the file; None without one."""
         return None if self.file is None else max(0.0, self.wish.event_at - self.file.since)
+
+
+def file_reference(reference: str, nth: int) -> str:
+    """Where the nth file of a clip is, from 1: `….mp4`, `….2.mp4`, `….3.mp4`."""
+    if nth == 1:
+        return reference
+    stem, dot, ending = reference.rpartition(".")
+    return f"{stem}.{nth}.{ending}" if dot else f"{reference}.{nth}"
 
 
 class ClipRecords(Protocol):
@@ -179,6 +212,17 @@ class ClipMaking(Protocol):
         ...
 
     @property
+    def has_changed(self) -> bool:
+        """Whether what comes next does not fit into its file, and `follow` is to take it."""
+        ...
+
+    def follow(self, unfinished: Path) -> "ClipMaking":
+        """What goes on in another file, with the picture that did not fit; this one is to be
+        finished.
+        """
+        ...
+
+    @property
     def remark(self) -> str:
         """What is not as it was wanted, as a sentence; empty if nothing is known."""
         ...
@@ -240,7 +284,44 @@ class ClipFolder(Protocol):
         ...
 
     def keep(self, reference: str, placed: Path) -> None:
-        """Keep a finished file; raises StoreError."""
+        """Keep a finished file: where files are sent somewhere else, it is held until it is sent.
+
+        Raises StoreError.
+        """
+        ...
+
+    def found(self, reference: str, *, is_older: bool) -> Path | None:
+        """A finished file of a clip, which an earlier process has left; None without one.
+
+        `is_older` is whether it may have been sent already, and is to be fetched then. Raises
+        StoreError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file of a clip that is still to be sent."""
+
+    reference: str
+    size: int
+    since: float
+    """UTC seconds from when on it is held."""
+
+
+class HeldClips(Protocol):
+    """Files of clips on this machine that are to be sent to where they are kept."""
+
+    def held(self) -> Sequence[HeldFile]:
+        """All of them, the oldest first."""
+        ...
+
+    def send(self, reference: str) -> None:
+        """Send one, which is not held then any more; raises StoreError."""
+        ...
+
+    def drop(self, reference: str) -> None:
+        """Delete one; raises StoreError."""
         ...
 
 
@@ -274,7 +355,7 @@ def answer_from(record: Any) -> ClipAnswer:
     """The answer that `answer_record` made; raises ValueError for anything else."""
     try:
         state, file = record["state"], record.get("file")
-        if state not in (READY, PARTIAL, FAILED):
+        if state not in (HELD, READY, PARTIAL, FAILED):
             raise ValueError(f"a clip has the unknown state {state!r}")
         return ClipAnswer(
             reference=_text(record["reference"]),
@@ -284,6 +365,7 @@ def answer_from(record: Any) -> ClipAnswer:
             file=None if file is None else _file_from(file),
             folder=_text(record.get("folder", "")),
             until=_moment(record["until"]),
+            more=tuple(_file_from(one) for one in list(record.get("more", ()))[:MOST_FILES]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an answer about a clip has no {error}") from None

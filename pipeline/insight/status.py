@@ -188,7 +188,7 @@ class DeploymentStatus:
     """Partitions of the results that have no processor."""
     dead_letters: int | None = None
     clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """How many clips of the last day are wanted, ready, partial and failed, by camera."""
+    """How many clips of the last day are wanted, held, ready, partial and failed, by camera."""
     armed: Mapping[str, Armed] = field(default_factory=dict)
     """Of the cameras that have rules which report only when armed, or only when disarmed."""
     troubles: Sequence[str] = ()

@@ -4,12 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipeline.core.clips import ClipWish
+from pipeline.core.clips import CLIP, ClipWish
 from pipeline.core.events import Event, timestamp
 from pipeline.core.ranges import nearest_moment
 
-CLIP = "clip"
-"""The key of an event's data that says which clip shows it."""
 CLIP_MISSING = "clip_missing"
 """The key that says why none does although its rule asks for one."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Points, Text
+from pipeline.core.clips import CLIP, ClipRecords
 from pipeline.core.events import Event, JsonValue, timestamp
 from pipeline.core.local_time import local_time
 from pipeline.core.measures import BUCKET_S
@@ -85,6 +86,10 @@ EVENTS = (
     ExportColumn("data", "text", "Everything else about it, as JSON."),
     ExportColumn("media", "text", "References of its pictures, separated by spaces."),
     _COUNTED_AS,
+    ExportColumn("clip", "text", "References of its clip's files, separated by spaces."),
+    ExportColumn("clip_state", "text", "What became of the clip, such as `ready`."),
+    ExportColumn("clip_before_asked", "number", "Seconds before the clip's first event, as asked."),
+    ExportColumn("clip_before", "number", "Seconds before it that the clip has."),
 )
 VISITS = (
     ExportColumn("id", "text", "Unique for each visit."),
@@ -148,12 +153,23 @@ def counts(
 
 
 def events(
-    deployment: Deployment, history: History, span: Span, cameras: Collection[str] = ()
+    deployment: Deployment,
+    history: History,
+    span: Span,
+    cameras: Collection[str] = (),
+    clips: ClipRecords | None = None,
 ) -> Export:
-    """A row for each event, in the order in which they were stored."""
+    """A row for each event, in the order in which they were stored; `clips` say what became of
+    theirs.
+    """
     wanted = EventFilter(cameras=tuple(cameras), span=span)
-    rows = (_event_row(deployment, one.event, how) for one, how in _all(history, wanted))
-    return Export(EVENTS, rows)
+    return Export(
+        EVENTS,
+        (
+            (*_event_row(deployment, one.event, how), *_clip_cells(one.event, clips))
+            for one, how in _all(history, wanted)
+        ),
+    )
 
 
 def visits(
@@ -275,6 +291,18 @@ def _event_row(deployment: Deployment, event: Event, how: CountedAs) -> Row:
         " ".join(event.media) or None,
         how,
     )
+
+
+def _clip_cells(event: Event, clips: ClipRecords | None) -> Row:
+    told = event.data.get(CLIP)
+    reference = told.get("reference") if isinstance(told, dict) else None
+    if not isinstance(reference, str):
+        return (None, None, None, None)
+    clip = None if clips is None else clips.clip(reference)
+    if clip is None:  # it was forgotten
+        return (reference, None, None, None)
+    files = " ".join(one for one, _ in clip.files) or reference
+    return (files, clip.state, rounded(clip.asked_s), rounded(clip.preroll_s))
 
 
 def _visit_row(deployment: Deployment, event: Event, how: CountedAs) -> Row:

@@ -1,15 +1,20 @@
 """Cuts the clips that processors ask for from what the cameras of this process have sent."""
 
+import errno
+import fcntl
 import logging
+import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count, pairwise
 from pathlib import Path
 
 from pipeline.core.clips import (
     FAILED,
+    MOST_FILES,
     PARTIAL,
     READY,
     ClipAnswer,
@@ -23,10 +28,12 @@ from pipeline.core.clips import (
     ClipSource,
     ClipState,
     ClipWish,
+    file_reference,
 )
 from pipeline.core.clock import Clock
 from pipeline.core.errors import CameraTakenError, QueueError, StoreError
-from pipeline.core.private_files import create_file
+from pipeline.core.private_files import file_mode, make_folder
+from pipeline.sampling.clip_sender import ClipSender
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +46,11 @@ _PATIENCE_S = 10.0
 # is read again up to there.
 _BEGIN_WITHIN_S = 15.0
 _RECORDING_WITHIN_S = 600.0
+# How long after its end a clip may still be written by a process that has lost its camera.
+_OTHERS_WRITE_S = 60.0
+# How long, and how often, an earlier process's file is looked for in a bucket out of reach.
+_LOOK_FOR_S = 900.0
+_LOOK_AGAIN_S = 60.0
 # Events that were decided late say how late further ones may be.
 _REMEMBERED_LAGS = 32
 _LAG_S = (1.0, 60.0)
@@ -46,6 +58,7 @@ _LAG_SHARE = 1.5
 _REMEMBERED_ANSWERS = 200
 
 UNFINISHED = ".part"
+_WRITE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,18 @@ class _Cut:
     """When the wish was first seen, in monotonic seconds."""
     making: ClipMaking | None = None
     unfinished: Path | None = None
-    has_all_since: float | None = None
+    hold: int | None = None
+    """Keeps other processes from the unfinished file while it is open here."""
+    files: list[ClipFile] = field(default_factory=list)
+    """Those that are finished."""
+    remarks: list[str] = field(default_factory=list)
+    """What is not as it was wanted in these."""
+    why: str = ""
+    """Why something may be missing."""
+    is_looked_for: bool = False
+    """Whether what an earlier process left of it was taken up."""
+    look_at: float = float("-inf")
+    """When to look for that again, in monotonic seconds."""
 
 
 @dataclass(slots=True)
@@ -90,14 +114,22 @@ class ClipCutter:
     """Cuts clips; one thread calls `run` or `step`, any thread `use`."""
 
     def __init__(
-        self, folder: ClipFolder, clock: Clock, recover: Callable[[Path, Path], ClipFile]
+        self,
+        folder: ClipFolder,
+        clock: Clock,
+        recover: Callable[[Path, Path], ClipFile],
+        sender: ClipSender | None = None,
     ) -> None:
         """`recover` finishes a file that a process which has ended has left, or says what is in one
-        that is finished; raises OSError and ClipError.
+        that is finished; raises OSError and ClipError. With a `sender`, what is finished is said
+        once it is sent.
         """
         self._folder = folder
         self._clock = clock
         self._recover = recover
+        self._sender = sender
+        self._ours_since: Mapping[str, float] = {}
+        """From when on each camera is ours, in UTC seconds."""
         self._cameras: Mapping[str, ClippedCamera] = {}
         self._jobs: dict[str, _Cut] = {}
         self._answered: OrderedDict[str, ClipAnswer] = OrderedDict()
@@ -108,12 +140,14 @@ class ClipCutter:
 
     def use(self, cameras: Sequence[ClippedCamera]) -> None:
         """Cut for these cameras from now on."""
+        now = self._clock.now()
+        self._ours_since = {one.name: self._ours_since.get(one.name, now) for one in cameras}
         self._cameras = {camera.name: camera for camera in cameras}
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being made."""
-        return not self._jobs
+        return not self._jobs and (self._sender is None or self._sender.is_idle)
 
     def run(self) -> None:
         """Cut until stopped."""
@@ -155,28 +189,20 @@ class ClipCutter:
         job = self._jobs.get(wish.reference)
         if job is not None:
             if wish.until > job.wish.until:
-                job.wish, job.has_all_since = wish, None
+                job.wish = wish
             return
         known = self._answered.get(wish.reference)
-        if known is not None and (camera.source.live or known.until >= wish.until):
-            self._repeat(camera, wish, known)
+        if known is not None and known.until >= wish.until:
+            self._say(camera, known)  # the answer was lost
             return
         self._note_lag(camera, wish)
         self._jobs[wish.reference] = job = _Cut(camera, wish, self._clock.monotonic())
-        self._take_up(job)
-
-    def _repeat(self, camera: ClippedCamera, wish: ClipWish, known: ClipAnswer) -> None:
-        """A wish that was answered before: the answer was lost, or the event came too late."""
-        state, reason = known.state, known.reason
-        if wish.until > known.until and state == READY:
-            state = PARTIAL
-            reason = "a further event was decided only after the clip had ended"
-        self._say(
-            camera,
-            ClipAnswer(
-                wish.reference, wish.camera, state, reason, known.file, known.folder, wish.until
-            ),
-        )
+        if known is not None and known.file is not None and camera.source.live:
+            # A further event was decided after the file was closed: what is left of the stream
+            # goes into another one.
+            job.files += [known.file, *known.more]
+            job.why = "a further event was decided only after the clip had ended"
+            job.is_looked_for = True
 
     def _note_lag(self, camera: ClippedCamera, wish: ClipWish) -> None:
         if not camera.source.live:
@@ -191,39 +217,52 @@ class ClipCutter:
         least, most = _LAG_S
         return min(most, max(least, _LAG_SHARE * max(self._lags, default=0.0)))
 
-    def _take_up(self, job: _Cut) -> None:
-        """Finish what a process that has ended left of the same clip, if there is something."""
-        try:
-            target = self._folder.place(job.wish.reference)
-            left = target.with_name(target.name + UNFINISHED)
-            is_whole = target.exists() and not left.exists()
-            if not (left.exists() or is_whole):
-                return
-            if job.camera.source.live:
-                # What is there cannot be cut again: the packets went with the process.
+    def _places(self, wish: ClipWish, nth: int) -> tuple[Path, Path]:
+        """Where the nth file of a clip is to be, and where it is until it is finished."""
+        target = self._folder.place(file_reference(wish.reference, nth))
+        return target, target.with_name(target.name + UNFINISHED)
+
+    def _take_up(self, job: _Cut) -> bool:
+        """Finish what a process that has ended left of the same clip; False while another one
+        still writes it.
+        """
+        wish = job.wish
+        if not job.camera.source.live:
+            self._places(wish, 1)[1].unlink(missing_ok=True)
+            return True  # a recording is cut again
+        is_older = wish.event_at <= self._ours_since.get(wish.camera, float("inf"))
+        for nth in count(len(job.files) + 1):
+            reference = file_reference(wish.reference, nth)
+            target, left = self._places(wish, nth)
+            was_left = left.exists()
+            if not was_left:
+                whole = self._folder.found(reference, is_older=is_older)
+                if whole is None:
+                    return True
+                target = whole
+            # What is there cannot be cut again: the packets went with the process.
+            hold = _hold(left) if was_left else None
+            if was_left and hold is None:
+                if self._clock.now() > wish.until + _OTHERS_WRITE_S:
+                    raise ClipError("another process has begun to write it, and does not end")
+                return False
+            try:
                 file = self._recover(left, target)
-                said = "" if is_whole else "the sampler ended while it was written"
-                self._settle(job, file, said, target)
-            else:
-                left.unlink(missing_ok=True)  # a recording is cut again
-        except (OSError, ClipError, StoreError):
-            return  # nothing of it can be played; what the camera still has is cut
+            except FileNotFoundError:
+                return False  # it has just been sent
+            except ClipError:
+                return True  # nothing of it can be played; what the camera still has is cut
+            finally:
+                _let_go(hold)
+            self._folder.keep(reference, target)
+            job.files.append(file)
+            if was_left:
+                job.why = "the sampler ended while it was written"
+        return True
 
     def _advance(self, job: _Cut) -> None:
-        wish, now = job.wish, self._clock.monotonic()
         try:
-            if job.making is None and not self._begin(job, now):
-                return
-            making = job.making
-            if making is None:
-                return
-            if making.advance(wish.until):
-                job.has_all_since = now if job.has_all_since is None else job.has_all_since
-            elif self._clock.now() < wish.until + _PATIENCE_S or not job.camera.source.live:
-                return
-            else:
-                self._end(job, "the camera sent no more pictures")
-                return
+            is_at_end = self._write(job)
         except (OSError, ClipError, StoreError) as error:
             self._fail(job, error)
             return
@@ -231,63 +270,143 @@ class ClipCutter:
             self._fail(job, _unforeseen(error))
             return
         # Further events may belong to it that are decided only now.
-        lingers = job.camera.source.live and self._clock.now() < wish.until + self._lag_s
-        if not lingers:
+        lingers = job.camera.source.live and self._clock.now() < job.wish.until + self._lag_s
+        if is_at_end and not lingers:
             self._end(job, "")
 
-    def _begin(self, job: _Cut, now: float) -> bool:
+    def _write(self, job: _Cut) -> bool:
+        """Write what has come; whether nothing of it is still to come."""
+        wish = job.wish
+        if not job.is_looked_for:
+            now = self._clock.monotonic()
+            if now < job.look_at:
+                return False
+            try:
+                job.is_looked_for = self._take_up(job)
+            except StoreError:
+                # It may be in a bucket that is out of reach; what is there is not to be replaced.
+                if now - job.since > _LOOK_FOR_S:
+                    raise
+                job.look_at = now + _LOOK_AGAIN_S
+            if not job.is_looked_for:
+                return False
+        if job.making is None:
+            if job.files and job.files[-1].until >= wish.until - _NEARLY_S:
+                return True
+            self._begin(job)
+        making = job.making
+        if making is None:
+            return False
+        has_all = making.advance(wish.until)
+        if making.has_changed:
+            self._go_on(job, making)
+            return False
+        if has_all or not job.camera.source.live or self._clock.now() < wish.until + _PATIENCE_S:
+            return has_all
+        job.why = "the camera sent no more pictures"
+        return True
+
+    def _begin(self, job: _Cut) -> None:
         camera, wish = job.camera, job.wish
         if not self._folder.has_room():
-            raise OSError(28, "there is no room left for clips")
-        target = self._folder.place(wish.reference)
-        unfinished = target.with_name(target.name + UNFINISHED)
+            raise OSError(errno.ENOSPC, "there is no room left for clips")
+        _, unfinished = self._places(wish, len(job.files) + 1)
+        since = job.files[-1].until if job.files else wish.since
+        hold = _hold(unfinished)
+        if hold is None:
+            job.is_looked_for = False
+            return
+        job.hold, job.unfinished = hold, unfinished
         try:
-            create_file(unfinished)
-            job.making = camera.source.cut(unfinished, wish.since, camera.make)
+            job.making = camera.source.cut(unfinished, since, camera.make)
         except ClipError:
-            unfinished.unlink(missing_ok=True)
+            self._drop_unfinished(job)
             within_s = _BEGIN_WITHIN_S if camera.source.live else _RECORDING_WITHIN_S
-            if now - job.since < within_s and not camera.is_over():
-                return False
+            if self._clock.monotonic() - job.since >= within_s or camera.is_over():
+                raise
+
+    def _go_on(self, job: _Cut, making: ClipMaking) -> None:
+        """Finish a file, and go on in another one."""
+        if len(job.files) + 2 > MOST_FILES:
+            self._end(job, "the camera changed the format of its pictures all the time")
+            return
+        _, unfinished = self._places(job.wish, len(job.files) + 2)
+        hold = _hold(unfinished)
+        following = making.follow(unfinished)
+        try:
+            self._close(job, making)
+        except BaseException:
+            following.abandon()
+            _let_go(hold)
+            unfinished.unlink(missing_ok=True)
             raise
-        job.unfinished = unfinished
-        return True
+        job.making, job.unfinished, job.hold = following, unfinished, hold
+
+    def _close(self, job: _Cut, making: ClipMaking) -> None:
+        """Finish the file that is being written."""
+        nth = len(job.files) + 1
+        target, _ = self._places(job.wish, nth)
+        file = making.finish(target)
+        if making.remark and making.remark not in job.remarks:
+            job.remarks.append(making.remark)
+        job.making = job.unfinished = None
+        _let_go(job.hold)
+        job.hold = None
+        self._folder.keep(file_reference(job.wish.reference, nth), target)
+        job.files.append(file)
+
+    def _drop_unfinished(self, job: _Cut) -> None:
+        if job.unfinished is not None:
+            with suppress(OSError):
+                job.unfinished.unlink(missing_ok=True)
+        _let_go(job.hold)
+        job.unfinished = job.hold = None
 
     def _end(self, job: _Cut, reason: str) -> None:
         """Close it with what there is."""
+        job.why = reason or job.why
         if job.making is None:
             self._fail(job, ClipError(reason or "nothing of its stream is kept"))
             return
         try:
-            target = self._folder.place(job.wish.reference)
-            file = job.making.finish(target)
-            self._settle(job, file, job.making.remark or reason, target)
+            self._close(job, job.making)
+            self._settle(job)
         except (OSError, ClipError, StoreError) as error:
             self._fail(job, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(job, _unforeseen(error))
 
-    def _settle(self, job: _Cut, file: ClipFile, reason: str, target: Path) -> None:
+    def _settle(self, job: _Cut) -> None:
         wish = job.wish
-        self._folder.keep(wish.reference, target)
-        short = reason or _shortfall(wish, file, job.camera)
+        said = _shortfall(wish, job.files, job.camera)
+        why = job.why if said or not job.camera.source.live else ""
+        short = "; ".join([*job.remarks, *([why] if why else []), *said])
         state: ClipState = PARTIAL if short else READY
         if self.figures.trouble is not None:
             logger.info("clips are written again")
         self.figures.trouble = None
-        answer = ClipAnswer(
-            wish.reference, wish.camera, state, short, file, self._folder.folder, wish.until
+        file, *more = job.files
+        folder = self._folder.folder
+        self._answer(
+            job,
+            ClipAnswer(
+                *(wish.reference, wish.camera, state, short, file, folder, wish.until),
+                tuple(more),
+            ),
         )
-        self._answer(job, answer)
 
     def _fail(self, job: _Cut, error: Exception) -> None:
         wish = job.wish
         if job.making is not None:
             with suppress(Exception):  # it has failed already, and that is said
                 job.making.abandon()
-        if job.unfinished is not None:
-            with suppress(OSError):
-                job.unfinished.unlink(missing_ok=True)
+        job.making = None
+        self._drop_unfinished(job)
+        if job.files and not isinstance(error, OSError | StoreError):
+            # Nothing more of it can be had; what there is stays.
+            job.why = job.why or str(error)
+            self._settle(job)
+            return
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         if isinstance(error, OSError | StoreError):
             if self.figures.trouble is None:
@@ -299,10 +418,16 @@ class ClipCutter:
                 *(wish.camera, reason),
                 extra={"camera": wish.camera},
             )
-        self._answer(
-            job,
-            ClipAnswer(wish.reference, wish.camera, FAILED, reason, until=wish.until),
-        )
+        if job.files:
+            file, *more = job.files
+            said = "; ".join([reason, *_shortfall(wish, job.files, job.camera)])
+            answer = ClipAnswer(
+                *(wish.reference, wish.camera, PARTIAL, said, file, self._folder.folder),
+                *(wish.until, tuple(more)),
+            )
+        else:
+            answer = ClipAnswer(wish.reference, wish.camera, FAILED, reason, until=wish.until)
+        self._answer(job, answer)
 
     def _answer(self, job: _Cut, answer: ClipAnswer) -> None:
         self._jobs.pop(answer.reference, None)
@@ -319,12 +444,21 @@ class ClipCutter:
         self._say(job.camera, answer)
 
     def _say(self, camera: ClippedCamera, answer: ClipAnswer) -> None:
-        try:
-            camera.exchange.answer(answer)
-        except CameraTakenError:
-            return  # the wish is its new sampler's
-        except QueueError:
-            return  # the wish is still there, and is answered again
+        if self._sender is not None:
+            # Also a failure: what was said before of the same clip must not come after it.
+            self._sender.take(answer, lambda said: _told(camera, said))
+        else:
+            _told(camera, answer)
+
+
+def _told(camera: ClippedCamera, answer: ClipAnswer) -> None:
+    """Answer a wish; what cannot be said now is asked for again."""
+    try:
+        camera.exchange.answer(answer)
+    except CameraTakenError:
+        return  # the wish is its new sampler's
+    except QueueError:
+        return  # the wish is still there, and is answered again
 
 
 def _unforeseen(error: Exception) -> ClipError:
@@ -333,17 +467,45 @@ def _unforeseen(error: Exception) -> ClipError:
     return ClipError(f"its stream cannot be made into a clip ({type(error).__name__})")
 
 
-def _shortfall(wish: ClipWish, file: ClipFile, camera: ClippedCamera) -> str:
-    """What is missing of a clip, as a sentence; empty if it is whole."""
+def _hold(path: Path) -> int | None:
+    """Open a file, made where there is none, which no other process then writes; None where one
+    does. Raises OSError.
+    """
+    try:
+        handle = os.open(path, _WRITE, file_mode())
+    except FileNotFoundError:  # its folder was empty, and has just been tidied away
+        make_folder(path.parent)
+        handle = os.open(path, _WRITE, file_mode())
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        pass  # a drive without locks: one process at a time has the camera anyway
+    return handle
+
+
+def _let_go(hold: int | None) -> None:
+    if hold is not None:
+        os.close(hold)
+
+
+def _shortfall(wish: ClipWish, files: Sequence[ClipFile], camera: ClippedCamera) -> list[str]:
+    """What is missing of a clip, as sentences; none if it is whole."""
     said: list[str] = []
+    file, last = files[0], files[-1]
     if file.since > wish.since + _NEARLY_S:
         got = max(0.0, wish.event_at - file.since)
         asked = wish.event_at - wish.since
         why = "the recording begins" if not camera.source.live else "nothing older is kept"
         said.append(f"{got:.1f} s of the {asked:.1f} s before the event are there: {why}")
-    if file.until < wish.until - _NEARLY_S:
-        missing = wish.until - file.until
+    missing = sum(max(0.0, after.since - before.until) for before, after in pairwise(files))
+    if missing > _NEARLY_S:
+        said.append(f"{missing:.1f} s between its files are missing")
+    if last.until < wish.until - _NEARLY_S:
+        missing = wish.until - last.until
         if camera.source.live:
             said.append(f"the last {missing:.1f} s are missing")
         # A recording ends where it ends.
-    return "; ".join(said)
+    return said

@@ -557,8 +557,10 @@ class StoreContract(abc.ABC):
         clip = store.clips.clip("a")
         assert clip is not None
         assert (clip.wish, clip.state, clip.file) == (grown, "partial", an_answer("a").file)
+        assert clip.more == store.clips.clips()[-1].more == an_answer("a").more
+        assert [reference for reference, _ in clip.files] == ["a", "a.2"]
         assert clip.preroll_s == 3.0
-        assert store.clips.clip_bytes() == 1000
+        assert store.clips.clip_bytes() == 1500
         store.commit(Commit(events=[an_event(3)], clips=[replace(grown, until=120.0)]))
         assert store.clips.clips((WANTED,))[-1].wish.until == 120.0
         store.clips.forget_clips(["a", "unknown"])
@@ -577,7 +579,7 @@ class StoreContract(abc.ABC):
         clip = store.clips.clip("a")
         assert clip is not None
         assert (clip.state, clip.reason) == ("partial", "no sampler has answered")
-        assert clip.file == an_answer("a").file
+        assert (clip.file, clip.more) == (an_answer("a").file, an_answer("a").more)
         assert not store.clips.settle_clip(replace(an_answer("a"), until=130.0))
 
     def test_what_a_sink_notes_is_its_own_and_lasts(
@@ -610,4 +612,5 @@ def a_wish(reference: str, since: float, until: float) -> ClipWish:
 def an_answer(reference: str) -> ClipAnswer:
     """What became of it."""
     file = ClipFile(102.0, 115.0, 1000, "digest", "h264", 640, 360, 325)
-    return ClipAnswer(reference, "door", "partial", "late", file, "/media", until=115.0)
+    more = (replace(file, since=115.0, until=118.0, size=500),)
+    return ClipAnswer(reference, "door", "partial", "late", file, "/media", 115.0, more)

@@ -22,6 +22,7 @@ from tests.cli.test_run import moonwatch, start
 from tests.connectors.sources import clips as footage
 from tests.connectors.sources.servers import FileServer
 from tests.connectors.sources.test_clips import stream
+from tests.connectors.stores.test_buckets import KEY, PASSWORD, Cloud, config, empty_bucket
 from tests.redis_server import Redis, shared
 from tests.runtime.clips import deployment, written
 
@@ -32,6 +33,12 @@ NO, YES = "no", "yes"
 def _redis() -> Iterator[Redis]:
     """One Redis for the tests of this module."""
     yield from shared()
+
+
+@pytest.fixture(name="cloud")
+def _cloud() -> Iterator[Cloud]:
+    """An empty bucket."""
+    yield from empty_bucket()
 
 
 def a_camera(source: Any, **more: Any) -> dict[str, Any]:
@@ -183,13 +190,49 @@ def test_over_redis_the_sampler_cuts_them(tmp_path: Path, redis: Redis) -> None:
     assert decoded(tmp_path / "media" / clip.wish.reference) == clip.file.pictures
 
 
+@pytest.mark.timeout(180)
+def test_a_run_without_its_bucket_keeps_its_clips_for_the_next_one(
+    tmp_path: Path, cloud: Cloud
+) -> None:
+    """It ends well and says what waits; the next run sends it, whatever it plays itself."""
+    recording = footage.write_clip(
+        tmp_path / "door.mp4", footage.Clip(frames=250, rate=25, key_every=25)
+    )
+    answers = [NO] * 15 + [YES] * 500
+    content = a_deployment(tmp_path, a_camera(str(recording)), answers)
+    content["store"]["media"] = config(cloud).model_dump(mode="json") | {
+        "endpoint": cloud.url,
+        "access_key": KEY,
+        "secret_key": PASSWORD,
+        "timeout": "2s",
+    }
+    file = written(tmp_path, content)
+    cloud.stop()
+    code, _, errors = moonwatch("run", file)
+    assert code == 0, errors
+    assert "clip files wait on this machine for the bucket" in errors.replace(
+        "file waits", "files wait"
+    )
+    assert PASSWORD not in errors
+    assert {clip.state for clip in kept(tmp_path)} == {"held"}
+    assert "wait for the bucket" in moonwatch("status", file)[1]
+    cloud.start()
+    content["engines"]["scripted"]["answers"]["door"] = [NO]
+    code, _, errors = moonwatch("run", written(tmp_path, content))
+    assert code == 0, errors
+    clips = kept(tmp_path)
+    assert {clip.state for clip in clips} == {"ready"}
+    assert sorted(cloud.objects()) == sorted(f"eye/{clip.wish.reference}" for clip in clips)
+    assert not [path for path in (tmp_path / "events.media").rglob("*") if path.is_file()]
+
+
 @pytest.mark.timeout(120)
 def test_what_a_killed_run_left_is_finished(tmp_path: Path) -> None:
     """A clip that was being written is there after the next start, up to where it had come."""
     footage.write_clip(tmp_path / "door.mp4", footage.Clip(frames=3000, rate=25, key_every=25))
     with FileServer(tmp_path) as server:
         camera = a_camera({"type": "rtsp", "url": server.url("door.mp4")})
-        camera["clips"] = {"before": "2s", "after": "60s"}
+        camera["clips"] = {"before": "2s", "after": "20s"}
         content = a_deployment(tmp_path, camera, [NO] * 15 + [YES] * 5000)
         file = written(tmp_path, content)
         media = tmp_path / "media"
@@ -201,11 +244,17 @@ def test_what_a_killed_run_left_is_finished(tmp_path: Path) -> None:
             process.wait()
         content["engines"]["scripted"]["answers"]["door"] = [NO]
         with running(tmp_path, content) as run:
-            wait_until(lambda: bool(settled(run)), 30.0)
+            wait_until(lambda: bool(settled(run)), 90.0)
             [clip] = settled(run)
     assert clip.state == "partial"
     assert "ended while it was written" in clip.reason
+    assert "between its files are missing" in clip.reason
     assert clip.file is not None
-    assert clip.file.pictures == decoded(tmp_path / "media" / clip.wish.reference) > 25
+    assert clip.file.pictures > 25
     assert abs(clip.file.since - clip.wish.since) < 1.5
+    # What the next process has seen of the same happening goes on in a file of its own.
+    assert len(clip.files) == 2
+    assert clip.files[-1][1].until >= clip.wish.until - 0.5
+    for reference, one in clip.files:
+        assert decoded(media / reference) == one.pictures
     assert not list(media.rglob("*.part"))

@@ -5,10 +5,11 @@ import math
 import os
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -53,6 +54,11 @@ class PacketFeed(Protocol):
     """Where a clip's packets come from."""
 
     gaps: int
+
+    @property
+    def codec(self) -> str:
+        """The codec of what comes first."""
+        ...
 
     def take(self, until: float) -> Iterator[KeptPacket]:
         """Those that have come since the last time, up to `until`."""
@@ -117,9 +123,14 @@ class _Stamps:
 class CopiedClip:
     """A clip of a stream's own packets: no picture is decoded, and none is encoded."""
 
-    def __init__(self, path: Path, feed: PacketFeed) -> None:
+    def __init__(
+        self, path: Path, feed: PacketFeed, make: ClipMake, first: Sequence[KeptPacket] = ()
+    ) -> None:
+        """`first` was taken from the feed already."""
         self._path = path
         self._feed = feed
+        self._make = make
+        self._ahead = first
         self._stamps = _Stamps()
         self._output: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -128,28 +139,43 @@ class CopiedClip:
         self._step_s = _USUAL_S
         self._pictures = 0
         self._codec, self._size_wh = "", (0, 0)
-        self._has_changed = False
+        self._changed: KeptPacket | None = None
+        self._is_followed = False
 
     def advance(self, until: float) -> bool:
         """Write what has come up to `until`; whether all of that is written."""
-        for packet in self._feed.take(until):
+        if self._changed is not None:
+            return True
+        ahead, self._ahead = self._ahead, ()
+        for packet in chain(ahead, self._feed.take(until)):
             if self._output is None:
                 self._open(packet)
             if packet.shape != self._shape:
-                self._has_changed = True
+                self._changed = packet
                 return True
             if packet.at < self._first:
                 continue  # shown before the first key frame, it refers to what is not here
             self._note(packet.at)
             for one in self._stamps.push(packet):
                 self._mux(*one)
-        return self._has_changed or self._feed.has_all(until)
+        return self._feed.has_all(until)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the camera has changed the format of its pictures: one file holds one."""
+        return self._changed is not None
+
+    def follow(self, unfinished: Path) -> "CopiedClip | EncodedClip":
+        """What goes on in another file."""
+        assert self._changed is not None
+        first, self._is_followed = self._changed, True
+        if first.shape.codec in COPIED:
+            return CopiedClip(unfinished, self._feed, self._make, [first])
+        return EncodedClip(unfinished, self._feed, first.at, self._make, [first])
 
     @property
     def remark(self) -> str:
         """What is not as it was wanted."""
-        if self._has_changed:
-            return "the camera changed the format of its pictures, which ends the clip"
         if self._feed.gaps:
             return "a part is missing, as `clips.memory` is too small for this stream"
         return ""
@@ -228,16 +254,29 @@ class CopiedClip:
         except av.FFmpegError as error:
             raise _translated(error) from None
         finally:
-            self._feed.close()
+            if not self._is_followed:
+                self._feed.close()
 
 
 class EncodedClip:
     """A clip that is encoded anew, from pictures in which everything hidden is black already."""
 
-    def __init__(self, path: Path, feed: PacketFeed, since: float, make: ClipMake) -> None:
+    has_changed = False
+    """Pictures of another size are brought to that of the first ones."""
+
+    def __init__(
+        self,
+        path: Path,
+        feed: PacketFeed,
+        since: float,
+        make: ClipMake,
+        first: Sequence[KeptPacket] = (),
+    ) -> None:
+        """`first` was taken from the feed already."""
         self._path = path
         self._feed = feed
         self._since = since
+        self._ahead = first
         self._make = make
         self._decoding = _Decoding(feed)
         self._converter = PixelConverter()
@@ -257,10 +296,15 @@ class EncodedClip:
 
     def advance(self, until: float) -> bool:
         """Write what has come up to `until`; whether all of that is written."""
-        for packet in self._feed.take(until):
+        ahead, self._ahead = self._ahead, ()
+        for packet in chain(ahead, self._feed.take(until)):
             for frame, at in self._decoding.frames(packet):
                 self._show(frame, at)
         return self._feed.has_all(until)
+
+    def follow(self, unfinished: Path) -> "EncodedClip":
+        """Never asked for, as it takes all that comes."""
+        raise ClipError(f"nothing goes on in {unfinished.name}")
 
     def _show(self, frame: "VideoFrame", at: float) -> None:
         # Cameras that say in the coded data how a picture lies say it with key frames only.
@@ -408,11 +452,11 @@ def _begins(at: float) -> dict[str, str]:
 
 
 def begin_clip(
-    path: Path, feed: PacketFeed, codec: str, since: float, make: ClipMake
+    path: Path, feed: PacketFeed, since: float, make: ClipMake
 ) -> "CopiedClip | EncodedClip":
     """A clip of these packets: copied where that is allowed and possible, else encoded anew."""
-    if make.hide is None and codec in COPIED:
-        return CopiedClip(path, feed)
+    if make.hide is None and feed.codec in COPIED:
+        return CopiedClip(path, feed, make)
     return EncodedClip(path, feed, since, make)
 
 

@@ -133,8 +133,8 @@ class PacketRing:
             if not groups:
                 self._waits_for_key = True
 
-    def start(self, since: float) -> int:
-        """The number of the last key frame at or before `since`, or of the oldest one there is.
+    def start(self, since: float) -> KeptPacket:
+        """The last key frame at or before `since`, or the oldest one there is.
 
         Raises ClipError where nothing is kept.
         """
@@ -143,7 +143,7 @@ class PacketRing:
                 raise ClipError("nothing of its stream is kept: it has just been opened")
             begins = [group.packets[0].at for group in self._groups]
             nth = max(0, bisect_right(begins, since) - 1)
-            return self._groups[nth].packets[0].number
+            return self._groups[nth].packets[0]
 
     def beyond(self, number: int) -> list[KeptPacket]:
         """The packets from this number on, in the order in which they came."""
@@ -155,11 +155,6 @@ class PacketRing:
                     found += group.packets[max(0, ahead) :]
             return found
 
-    @property
-    def codec(self) -> str:
-        """The codec of what comes."""
-        return self._shape.codec
-
 
 class RingFeed:
     """The packets of a ring for one clip."""
@@ -170,7 +165,10 @@ class RingFeed:
     def __init__(self, ring: PacketRing, since: float) -> None:
         """Raises ClipError where nothing is kept."""
         self._ring = ring
-        self._next = ring.start(since)
+        first = ring.start(since)
+        self.codec = first.shape.codec
+        """The codec of what comes first."""
+        self._next = first.number
         self._reached = float("-inf")
         self.gaps = 0
         """Packets that were let go before they were taken."""

@@ -175,7 +175,7 @@ class LiveSource(abc.ABC):
         # Encoding and files of video are for those who cut clips alone.
         files = importlib.import_module("connectors.sources.ffmpeg.clip_files")
         feed = RingFeed(self._ring, since)
-        making: ClipMaking = files.begin_clip(path, feed, self._ring.codec, since, make)
+        making: ClipMaking = files.begin_clip(path, feed, since, make)
         return making
 
     def _begin_to_keep(self, context: "VideoCodecContext | None") -> None:

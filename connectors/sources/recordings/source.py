@@ -96,7 +96,7 @@ class FileSource:
         """Begin a clip; raises ClipError where there is nothing to cut from (yet)."""
         files = importlib.import_module("connectors.sources.ffmpeg.clip_files")
         feed = FileFeed(self._index.before(since), self._index, self._reading())
-        making: ClipMaking = files.begin_clip(unfinished, feed, feed.codec, since, make)
+        making: ClipMaking = files.begin_clip(unfinished, feed, since, make)
         return making
 
     @property

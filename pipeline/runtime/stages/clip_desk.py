@@ -4,7 +4,18 @@ import logging
 import threading
 from collections.abc import Callable
 
-from pipeline.core.clips import FAILED, WANTED, ClipAnswer, ClipExchange, ClipRecords
+from pipeline.core.clips import (
+    FAILED,
+    HELD,
+    PARTIAL,
+    READY,
+    WAITS,
+    WANTED,
+    Clip,
+    ClipAnswer,
+    ClipExchange,
+    ClipRecords,
+)
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.deployment.model import Deployment
@@ -35,12 +46,18 @@ class ClipDesk:
         exchange: ClipExchange | None,
         clock: Clock,
         check: Callable[[ClipAnswer], ClipAnswer] = lambda answer: answer,
+        is_kept: Callable[[Clip], bool] = lambda clip: False,
     ) -> None:
-        """`check` may correct an answer: a file may not have reached this process's folder."""
+        """`check` may correct an answer: a file may not have reached this process's folder.
+
+        `is_kept` tells of a clip that waited to be sent whether it is there now.
+        """
         self._records = records
         self._exchange = exchange
         self._clock = clock
         self._check = check
+        self._is_kept = is_kept
+        self._held_at = float("-inf")
         self._asked: dict[str, tuple[float, float]] = {}
         self._failing: dict[str, str] = {}
         """Why the last clip of a camera failed, which has been said."""
@@ -85,6 +102,7 @@ class ClipDesk:
         """Ask for the last ones, and end."""
         if self._thread is not None and self._thread.stop(within_s):
             self.step()
+            self._held_at = float("-inf")  # another step after this one looks once more
 
     def step(self) -> None:
         """Write down what was answered, and ask for what is wanted."""
@@ -95,6 +113,7 @@ class ClipDesk:
             try:
                 self._write_down(exchange)
                 self._ask(exchange)
+                self._look_for_held()
             except (QueueError, StoreError):
                 return  # both say so themselves; the next step tries again
 
@@ -116,6 +135,24 @@ class ClipDesk:
                     extra={"camera": checked.camera},
                 )
         exchange.settle([answer.reference for answer in answers])
+
+    def _look_for_held(self) -> None:
+        """Its sampler may have sent one after a restart, when it knew of no wish any more."""
+        now = self._clock.monotonic()
+        if now - self._held_at < _AGAIN_S:
+            return
+        self._held_at = now
+        for clip in self._records.clips((HELD,)):
+            if clip.file is None or not self._is_kept(clip):
+                continue
+            short = clip.reason.partition(WAITS)[0].removesuffix("; ")
+            wish, state = clip.wish, PARTIAL if short else READY
+            self._records.settle_clip(
+                ClipAnswer(
+                    *(wish.reference, wish.camera, state, short, clip.file, clip.folder),
+                    *(wish.until, clip.more),
+                )
+            )
 
     def _ask(self, exchange: ClipExchange) -> None:
         now, wanted = self._clock.monotonic(), self._records.clips((WANTED,))

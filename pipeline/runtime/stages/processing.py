@@ -336,7 +336,7 @@ def _keeper(leases: PartitionLeases, clock: Clock) -> StageThread:
 
 def _clip_desk(context: StageContext, store: Store, media: FileMediaStore) -> ClipDesk:
     files = ClipFileStore(media)
-    return ClipDesk(store.clips, context.queues.clips, context.clock, files.checked)
+    return ClipDesk(store.clips, context.queues.clips, context.clock, files.checked, files.is_kept)
 
 
 def _processor_context(

@@ -90,9 +90,7 @@ def cut(
 ) -> tuple[Path, ClipFile, str]:
     """A clip of what the ring has."""
     target = folder / "clip.mp4"
-    making = begin_clip(
-        folder / "clip.mp4.part", RingFeed(ring, since), ring.codec, since, make or ClipMake()
-    )
+    making = begin_clip(folder / "clip.mp4.part", RingFeed(ring, since), since, make or ClipMake())
     making.advance(until)
     remark = making.remark
     return target, making.finish(target), remark
@@ -169,18 +167,37 @@ def test_nothing_kept_is_said(tmp_path: Path) -> None:
         RingFeed(PacketRing(NEED), BEGAN)
 
 
-def test_pictures_of_another_size_end_a_clip(tmp_path: Path) -> None:
-    """As one file holds one size: what comes after is another clip's."""
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mjpeg"])
+def test_pictures_of_another_format_go_on_in_another_file(tmp_path: Path, codec: str) -> None:
+    """As one file holds one size and one codec; no picture is missing between them."""
     ring = PacketRing(NEED)
-    fill(ring, stream(tmp_path / "one.ts", number=100))
-    fill(ring, stream(tmp_path / "two.ts", number=100, size_wh=(96, 64)), BEGAN + 4.0)
-    path, file, remark = cut(tmp_path, ring, BEGAN + 2.0, BEGAN + 7.0)
-    assert "changed the format" in remark
-    assert file.until == pytest.approx(BEGAN + 4.0, abs=0.2)
-    assert {pixels.shape for _, pixels in shown(path)} == {(96, 192, 3)}
-    path, file, remark = cut(tmp_path, ring, BEGAN + 5.0, BEGAN + 7.0)
-    assert remark == ""
-    assert {pixels.shape for _, pixels in shown(path)} == {(64, 96, 3)}
+    fill(ring, stream(tmp_path / "one.ts", number=100, b_frames=2))
+    if codec == "mjpeg":
+        ring.begin(None)
+        for nth in range(100):
+            ring.keep_still(jpeg(nth=nth), BEGAN + 4.0 + nth / RATE)
+        second_shape = (48, 64, 3)
+    else:
+        fill(ring, stream(tmp_path / "two.ts", codec, number=100, size_wh=(96, 64)), BEGAN + 4.0)
+        second_shape = (64, 96, 3)
+    first = begin_clip(
+        tmp_path / "clip.mp4.part", RingFeed(ring, BEGAN + 2.0), BEGAN + 2.0, ClipMake()
+    )
+    assert first.advance(BEGAN + 7.0)
+    assert first.has_changed
+    second = first.follow(tmp_path / "clip.2.mp4.part")
+    files = [first.finish(tmp_path / "clip.mp4")]
+    assert second.advance(BEGAN + 7.0)
+    files.append(second.finish(tmp_path / "clip.2.mp4"))
+    assert first.remark == second.remark == ""
+    assert not second.has_changed
+    assert files[0].until == pytest.approx(BEGAN + 4.0, abs=0.2)
+    assert files[1].since == pytest.approx(BEGAN + 4.0, abs=0.05)
+    assert files[1].until >= BEGAN + 7.0
+    assert {pixels.shape for _, pixels in shown(tmp_path / "clip.mp4")} == {(96, 192, 3)}
+    found = shown(tmp_path / "clip.2.mp4")
+    assert {pixels.shape for _, pixels in found} == {second_shape}
+    assert len(found) == files[1].pictures >= 20
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
@@ -227,7 +244,7 @@ from connectors.sources.ffmpeg.clip_files import begin_clip
 from pipeline.core.clips import ClipMake
 ring = PacketRing(own.NEED)
 own.fill(ring, Path(sys.argv[1]))
-making = begin_clip(Path(sys.argv[2]), RingFeed(ring, own.BEGAN + 1), ring.codec, 0.0, ClipMake())
+making = begin_clip(Path(sys.argv[2]), RingFeed(ring, own.BEGAN + 1), 0.0, ClipMake())
 making.advance(own.BEGAN + 9)
 print("written", flush=True)
 time.sleep(600)

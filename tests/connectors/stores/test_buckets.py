@@ -75,8 +75,15 @@ class Cloud:
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
     """An empty bucket."""
+    yield from empty_bucket()
+
+
+def empty_bucket() -> Iterator[Cloud]:
+    """One that is there until the test is over; all servers of a process have the same content."""
     made = Cloud()
     yield made
+    made.stop()
+    made.start()
     made.s3.delete_objects(
         Bucket="shop", Delete={"Objects": [{"Key": key} for key in ("none", *made.objects())]}
     )
@@ -147,7 +154,10 @@ def test_a_clip_goes_up_when_it_is_whole(tmp_path: Path, cloud: Cloud, store: Sq
     placed = clips.place("door/2026-05-28/a.mp4")
     placed.write_bytes(content)
     clips.keep("door/2026-05-28/a.mp4", placed)
-    assert not placed.exists()
+    assert [one.reference for one in clips.held()] == ["door/2026-05-28/a.mp4"]
+    clips.send("door/2026-05-28/a.mp4")
+    assert not list((tmp_path / "here").iterdir())
+    assert not clips.held()
     assert media.size("door/2026-05-28/a.mp4") == len(content)
     assert media.local("door/2026-05-28/a.mp4").read_bytes() == content
 
