@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.stores import _schema
-from connectors.stores._database import Database
+from connectors.stores._database import Database, is_ahead
+from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event, event_from_json
 from pipeline.core.measures import Bucket, Health
@@ -31,8 +32,9 @@ _EARLIER = ("entered", "left", "mean", "maximum")
 class SqlHistory:
     """The reading side of a `SqlStore`; see `pipeline.core.store.History`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or the other way round."""
@@ -111,8 +113,11 @@ class SqlHistory:
     def latest_health(self) -> Sequence[Health]:
         """The last known state of each camera."""
         table = _schema.health
+        # What a clock that was ahead has said is not the last state for years.
+        ahead = is_ahead(table.c.at, self._clock)
         place = sa.func.row_number().over(
-            partition_by=table.c.camera, order_by=(table.c.at.desc(), table.c.kept_at.desc())
+            partition_by=table.c.camera,
+            order_by=(ahead, table.c.at.desc(), table.c.kept_at.desc()),
         )
         ranked = sa.select(table, place.label("place")).subquery()
         wanted = sa.select(ranked).where(ranked.c.place == 1).order_by(ranked.c.camera)

@@ -147,7 +147,9 @@ class Processor:
         self._verifying = Verifying(
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
-        self._clips = ClipBook(lambda camera: context.store.clips.latest_clip(camera))
+        self._clips = ClipBook(
+            lambda event: context.store.clips.clip_around(event.camera, event.run or "", event.at)
+        )
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
         """Resume from the store's checkpoints; returns those whose run continues.

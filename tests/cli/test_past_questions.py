@@ -195,7 +195,8 @@ def left_of(picture: str) -> "np.ndarray[Any, Any]":
     assert pixels is not None
     right = np.asarray(pixels)[20:-20, 200:-20].reshape(-1, 3).mean(axis=0)
     assert np.abs(right - SEEN).max() < 6  # all else is there
-    return np.asarray(pixels)[:, :160].reshape(-1, 3).max(axis=0)
+    left: np.ndarray[Any, Any] = np.asarray(pixels)[:, :160].reshape(-1, 3).max(axis=0)
+    return left
 
 
 def test_pictures_from_before_a_mask_are_masked(tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_the_engine_sees_nothing_of_what_a_mask_hides(tmp_path: Path) -> None:
 
     def look(pixels: Pixels, _task: Task) -> Answer:
         given.append(int(pixels[:, :160].max()))
-        return Text("yes")
+        return Text("vlm", "yes")
 
     question = Ask(VAN, "vlm", VAN, "yes/no")
     engine = BatchingEngine(Scripted(look), 4, 0.0)
