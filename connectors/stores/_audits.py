@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.stores import _schema
-from connectors.stores._database import Database, storable
+from connectors.stores._database import AHEAD_S, Database, storable
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
@@ -56,7 +56,13 @@ class SqlAudits:
     def last_judged(self, camera: str, rule: str) -> Audit | None:
         """The audit of a rule that was judged last."""
         judged = [one for one in self.audits(camera, rule) if one.judged_at is not None]
-        return max(judged, key=lambda one: one.judged_at or 0.0, default=None)
+        # What a clock that was ahead has dated is not the last one for years.
+        latest = self._clock.now() + AHEAD_S
+        return max(
+            judged,
+            key=lambda one: ((one.judged_at or 0.0) <= latest, one.judged_at or 0.0),
+            default=None,
+        )
 
     def _all(self, *conditions: sa.ColumnElement[bool]) -> list[Audit]:
         table = _schema.audits

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.stores import _schema
-from connectors.stores._database import Database, storable
+from connectors.stores._database import Database, is_ahead, storable
 from pipeline.core.clips import (
     FAILED,
     HELD,
@@ -32,12 +32,14 @@ class SqlClips:
         self._database = database
         self._clock = clock
 
-    def latest_clip(self, camera: str) -> ClipWish | None:
-        """The clip of a camera that reaches furthest."""
+    def clip_around(self, camera: str, run: str, at: float) -> ClipWish | None:
+        """The clip of a camera's run that a moment lies in; of several the one that ends last."""
         table = _schema.clips
-        wanted = sa.select(table).where(table.c.camera == camera)
-        wanted = wanted.order_by(table.c.wanted_until.desc()).limit(1)
-        with self._database.read("read the last clip") as connection:
+        mine = (table.c.camera == camera) & (table.c.run == storable(run))
+        around = (table.c.wanted_since <= at) & (table.c.wanted_until >= at)
+        wanted = sa.select(table).where(mine & around)
+        wanted = wanted.order_by(table.c.wanted_until.desc(), table.c.reference).limit(1)
+        with self._database.read("read a clip that is open") as connection:
             row = connection.execute(wanted).one_or_none()
         return None if row is None else _clip(row).wish
 
@@ -49,10 +51,17 @@ class SqlClips:
         *,
         newest_first: bool = False,
     ) -> Sequence[Clip]:
-        """Clips in order of capture time."""
+        """Clips in order of capture time, or those that were wanted last first."""
         table = _schema.clips
-        since = table.c.wanted_since.desc() if newest_first else table.c.wanted_since
-        wanted = sa.select(table).order_by(since, table.c.reference).limit(limit)
+        order: tuple[sa.ColumnElement[Any], ...] = (table.c.wanted_since,)
+        if newest_first:
+            # What a clock that was ahead has dated is not the newest for years.
+            order = (
+                is_ahead(table.c.kept_at, self._clock),
+                table.c.kept_at.desc(),
+                table.c.wanted_since.desc(),
+            )
+        wanted = sa.select(table).order_by(*order, table.c.reference).limit(limit)
         if states:
             wanted = wanted.where(table.c.state.in_(list(states)))
         if camera is not None:

@@ -20,11 +20,14 @@ from sqlalchemy.pool import NullPool
 
 from connectors.stores import _schema
 from pipeline.core.address import Address, without_secrets
+from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.machine import how_to_install
 from pipeline.core.private_files import create_file, make_folder
 
 _log = logging.getLogger(__name__)
+AHEAD_S = 86400.0
+"""What is dated later than this after now was dated by a clock that was ahead."""
 OPENING = "moonwatch_opening"
 """The execution option of a writing connection that holds the number of its database file."""
 # Any number that no other program in a shared PostgreSQL uses ("moonwatch" on a phone).
@@ -52,6 +55,11 @@ _HINTS = (
     ("Connection refused", "check that the server runs at this address"),
     ("timeout", "check the server and the way to it; it is tried again"),
 )
+
+
+def is_ahead(at: sa.Column[float], clock: Clock) -> sa.ColumnElement[bool]:
+    """Whether a moment was said by a clock that was ahead: to order by, such ones come last."""
+    return at > clock.now() + AHEAD_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._counting import counted_as
-from connectors.stores._database import Database
+from connectors.stores._database import Database, is_ahead
+from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event, event_from_json
 from pipeline.core.measures import Bucket, Health
@@ -34,9 +35,10 @@ _EARLIER = ("entered", "left", "mean", "maximum")
 class SqlHistory:
     """The reading side of a `SqlStore`; see `pipeline.core.store.History`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._knows_superseded = False
+        self._clock = clock
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
         """Events in order of arrival, or the other way round."""
@@ -133,8 +135,11 @@ class SqlHistory:
     def latest_health(self) -> Sequence[Health]:
         """The last known state of each camera."""
         table = _schema.health
+        # What a clock that was ahead has said is not the last state for years.
+        ahead = is_ahead(table.c.at, self._clock)
         place = sa.func.row_number().over(
-            partition_by=table.c.camera, order_by=(table.c.at.desc(), table.c.kept_at.desc())
+            partition_by=table.c.camera,
+            order_by=(ahead, table.c.at.desc(), table.c.kept_at.desc()),
         )
         ranked = sa.select(table, place.label("place")).subquery()
         wanted = sa.select(ranked).where(ranked.c.place == 1).order_by(ranked.c.camera)

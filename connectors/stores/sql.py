@@ -21,7 +21,7 @@ from connectors.stores._armings import (
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
-from connectors.stores._database import OPENING, Database, storable
+from connectors.stores._database import AHEAD_S, OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
@@ -58,7 +58,6 @@ from pipeline.core.store import (
 _PATIENCE_S = 10.0
 # Below the number of parameters a statement may have, and short enough to let others write.
 _ROWS_AT_ONCE = 500
-_AHEAD_S = 86400.0
 
 
 class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
@@ -84,7 +83,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self._sinks: tuple[Collection[str], Collection[str]] | None = None
         self._database = Database(url, patience_s, None if read_only else self._prepare)
         super().__init__(self._database, clock or SystemClock())
-        self.history = SqlHistory(self._database)
+        self.history = SqlHistory(self._database, self._clock)
         self.presence = SqlPresence(self._database, self._clock)
         self.requests = SqlRequests(self._database, self._clock)
         self.accounts = SqlAccounts(self._database)
@@ -390,10 +389,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 _schema.clips,
             ):
                 at = table.c.kept_at
-                wrong = (at > now + _AHEAD_S) | (at < SET_SINCE)
+                wrong = (at > now + AHEAD_S) | (at < SET_SINCE)
                 changed = connection.execute(table.update().where(wrong).values(kept_at=now))
                 corrected += changed.rowcount
-            correct_armings(connection, now + _AHEAD_S, now)
+            correct_armings(connection, now + AHEAD_S, now)
         return corrected
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from pipeline.core.config import format_duration, parse_duration
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, SourceError
 from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, let_group_read, make_folder
+from pipeline.core.sources import Need
 from pipeline.core.store import EventFilter, Span
 from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.loader import load
@@ -43,7 +44,7 @@ from pipeline.insight.auditing import (
     spans_of,
 )
 from pipeline.insight.summary import audit_json
-from pipeline.render.audit_clips import ShownClip, page, write_clip
+from pipeline.render.audit_clips import ShownClip, page, write_clip, write_masked
 from pipeline.telemetry.logs import set_up
 
 _BESIDE_THE_QUESTION = frozenset(
@@ -200,9 +201,19 @@ class _EventMedia:
     def write(
         self, deployment: Deployment, audit: Audit, span: AuditSpan, out: Path
     ) -> Path | None:
-        """Copy what an event kept; its masks were filled when it was written."""
+        """Copy what an event kept, with the masks of today: those of then are in it already."""
         kept = self._found[span.since]
         out = out.with_suffix(kept.suffix)
+        camera = deployment.cameras[audit.camera]
+        if kept.suffix == ".mp4" and camera.sample.masks:
+            source = FileConfig(path=str(kept)).build(SystemClock(), "UTC")
+            source.open(Need())
+            try:
+                return out if write_clip(source.pictures(), camera, audit.rule, out) else None
+            finally:
+                source.close()
+        if camera.sample.masks:
+            return out if write_masked(kept, camera, out) else None
         create_file(out)
         out.write_bytes(kept.read_bytes())
         return out

@@ -29,6 +29,7 @@ from pipeline.runtime import questions as asking
 from pipeline.runtime.past_questions import (
     EventPictures,
     PastAnswer,
+    PresentMasks,
     ask_events,
     ask_recording,
     event_pictures,
@@ -97,6 +98,7 @@ def _about_events(
         store.close()
     stop = stop_on_signals()
     answered: list[PastAnswer] = []
+    masks = PresentMasks(deployment)
     if found.pictures:
         name, engine = start_engine(deployment, wish.engine, question)
         config = deployment.engines[name]
@@ -105,6 +107,7 @@ def _about_events(
                 engine,
                 found.pictures,
                 question,
+                masks,
                 deadline_s=config.deadline.total_seconds(),
                 ahead=_BATCHES_AHEAD * config.max_batch,
                 stopped=stop.is_set,
@@ -122,6 +125,13 @@ def _about_events(
         tied = following is not None and timestamp(following) == timestamp(oldest)
         go_on = f"--until {timestamp(oldest + 0.001 if tied else oldest)}"
     _say(deployment, question, answered, found, go_on, as_json=as_json)
+    if masks.copies:
+        older = "1 picture is" if masks.copies == 1 else f"{masks.copies} pictures are"
+        typer.echo(
+            f"{older} older than the camera's masks; copies with these filled are in "
+            f"{masks.folder}, delete them when you have seen them",
+            err=True,
+        )
     if stop.is_set() and rest:
         raise typer.Exit(130)
 
@@ -256,6 +266,7 @@ def _json(one: PastAnswer) -> JsonValue:
         "at": timestamp(picture.at),
         "event": picture.event or None,
         "picture": picture.reference,
+        **({"masked_copy": True} if picture.masked else {}),
         **answer,
     }
 

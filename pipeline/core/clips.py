@@ -118,8 +118,8 @@ def file_reference(reference: str, nth: int) -> str:
 class ClipRecords(Protocol):
     """Which clips were wanted, and what became of them. Every method raises StoreError."""
 
-    def latest_clip(self, camera: str) -> ClipWish | None:
-        """The clip of a camera that reaches furthest."""
+    def clip_around(self, camera: str, run: str, at: float) -> ClipWish | None:
+        """The clip of a camera's run that a moment lies in; of several the one that ends last."""
         ...
 
     def clips(
@@ -130,7 +130,10 @@ class ClipRecords(Protocol):
         *,
         newest_first: bool = False,
     ) -> Sequence[Clip]:
-        """Clips in order of capture time; of all states where none is named."""
+        """Clips in order of capture time; of all states where none is named.
+
+        The newest first are those that were wanted last, whatever a clock has said meanwhile.
+        """
         ...
 
     def clip(self, reference: str) -> Clip | None:

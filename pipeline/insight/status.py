@@ -15,7 +15,7 @@ from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
 from pipeline.core.spending import BudgetSpent, Spending
-from pipeline.core.store import RUN, EventFilter, LeaseRecord, StoredEvent
+from pipeline.core.store import RUN, EventFilter, LeaseRecord, Page, StoredEvent
 from pipeline.core.verifying import OUTCOMES, VerificationCount
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
@@ -454,8 +454,12 @@ def _sequences_in(store: "SqlStore", deployment: Deployment) -> dict[str, tuple[
     if not names:
         return found
     for count in store.history.counts(EventFilter(rules=names, types=(SEQUENCE,))):
-        events, last = found.get(count.rule, (0, count.last))
-        found[count.rule] = (events + count.events, max(last, count.last))
+        events, _ = found.get(count.rule, (0, 0.0))
+        found[count.rule] = (events + count.events, 0.0)
+    for name, (events, _) in found.items():
+        # In the order of arrival: the latest time may be of a clock that was ahead.
+        newest = store.history.events(EventFilter(rules=(name,), types=(SEQUENCE,)), Page(limit=1))
+        found[name] = (events, newest[0].event.at if newest else 0.0)
     return found
 
 

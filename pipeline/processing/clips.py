@@ -28,9 +28,9 @@ class ClipPlan:
 class ClipBook:
     """The last clip of each camera, which further events may belong to."""
 
-    def __init__(self, latest: Callable[[str], ClipWish | None]) -> None:
-        """`latest` reads a camera's last clip from the store; raises StoreError."""
-        self._latest = latest
+    def __init__(self, around: Callable[[Event], ClipWish | None]) -> None:
+        """`around` reads the clip that an event lies in from the store; raises StoreError."""
+        self._around = around
         self._open: dict[str, ClipWish | None] = {}
 
     def attach(self, event: Event, plan: ClipPlan) -> tuple[Event, ClipWish | None]:
@@ -43,7 +43,7 @@ class ClipBook:
             return replace(event, data={**event.data, CLIP_MISSING: plan.refused}), None
         camera = event.camera
         if camera not in self._open:
-            self._open[camera] = self._latest(camera)
+            self._open[camera] = self._around(event)
         last, until = self._open[camera], event.at + plan.after_s
         if (
             last is not None

@@ -154,7 +154,9 @@ class Processor:
         )
         self._asking = TrackQuestions(context.snapshots.shelf, context.jobs, context.clock)
         self._pictured: dict[str, Event] = {}
-        self._clips = ClipBook(lambda camera: context.store.clips.latest_clip(camera))
+        self._clips = ClipBook(
+            lambda event: context.store.clips.clip_around(event.camera, event.run or "", event.at)
+        )
 
     def resume(self) -> Mapping[LaneKey, Checkpoint]:
         """Resume from the store's checkpoints; returns those whose run continues.

@@ -72,6 +72,18 @@ def write_clip(pictures: Iterator[Picture], camera: CameraConfig, rule: str, out
     return len(shown)
 
 
+def write_masked(kept: Path, camera: CameraConfig, out: Path) -> bool:
+    """Copy a stored picture with the camera's present masks; False if it cannot be read."""
+    pixels = cv2.imread(str(kept), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        return False
+    masked = Masks(camera.sample.mask_polygons).fill(np.asarray(pixels, np.uint8))
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(masked[:, :, ::-1]))
+    create_file(out)
+    out.write_bytes(data.tobytes())
+    return done
+
+
 def _marked(pixels: Pixels, camera: CameraConfig, rule: str) -> Pixels:
     """The picture with thin marks of the lines and zones of the rule."""
     canvas = np.ascontiguousarray(pixels)

@@ -1,5 +1,6 @@
 """Questions about what was seen before: stored pictures of events, or pictures of a recording."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.engines import AsksElsewhere, Engine
 from pipeline.core.errors import ConfigError, EngineError, Problem, SourceError
 from pipeline.core.events import Event, timestamp
+from pipeline.core.frames import Pixels
+from pipeline.core.private_files import create_file
 from pipeline.core.store import EventFilter, History, Page, Span
 from pipeline.core.tasks import Ask
 from pipeline.deployment.model import Deployment
@@ -39,6 +42,9 @@ class PastPicture:
     """The record id of the event, where it is of one."""
     file: str = ""
     """Where the picture of an event can be read here: its path, or that of a copy."""
+    masked: bool = False
+    """Whether the reference is a copy in which the camera's present masks are filled, as the stored
+    picture is older than they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +165,57 @@ def start_engine(deployment: Deployment, name: str | None, question: Ask) -> tup
     return chosen, engine
 
 
+class PresentMasks:
+    """Fills the masks that a camera has now in pictures that may be older than they are.
+
+    What is shown is then a copy in a folder of this user alone, and never the stored picture.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        cameras = deployment.cameras.items()
+        self._masks = {name: Masks(one.sample.mask_polygons) for name, one in cameras}
+        # Stored under the name that the camera had then.
+        for name, one in cameras:
+            for was in one.was:
+                self._masks.setdefault(was, self._masks[name])
+        self.folder: Path | None = None
+        """Where the copies are; None where none was needed."""
+        self.copies = 0
+
+    def fill(self, picture: PastPicture, pixels: Pixels) -> tuple[PastPicture, Pixels]:
+        """What may be shown and asked; raises ConfigError where the copy cannot be written."""
+        masks = self._masks.get(picture.camera)
+        if masks is None or not masks.shows_hidden(pixels):
+            return picture, pixels
+        pixels = masks.fill(pixels)
+        done, data = cv2.imencode(_JPEG, np.ascontiguousarray(pixels[:, :, ::-1]))
+        self.copies += 1
+        try:
+            if self.folder is None:
+                self.folder = Path(tempfile.mkdtemp(prefix="moonwatch-masked-"))
+            copy = self.folder / f"{self.copies:05}{_JPEG}"
+            create_file(copy)
+            copy.write_bytes(data.tobytes() if done else b"")
+        except OSError as error:
+            said = f"no masked copy of a picture can be written: {error.strerror}; free some room"
+            raise ConfigError([Problem(tempfile.gettempdir(), said)]) from None
+        return replace(picture, reference=str(copy), file=str(copy), masked=True), pixels
+
+
 def ask_events(
     engine: Engine,
     pictures: Sequence[PastPicture],
     question: Ask,
+    masks: PresentMasks,
     *,
     deadline_s: float,
     ahead: int,
     stopped: Callable[[], bool],
 ) -> Iterator[PastAnswer]:
-    """Answers in the order of the pictures, `ahead` at a time, until it is stopped."""
+    """Answers in the order of the pictures, `ahead` at a time, until it is stopped.
+
+    The masks of today are filled before the engine sees a picture.
+    """
     asked: list[PastPicture] = []
     unreadable: list[tuple[int, PastAnswer]] = []
 
@@ -181,8 +228,9 @@ def ask_events(
                 failed = Failed(question.engine, f"{picture.reference} cannot be read as a picture")
                 unreadable.append((len(asked), PastAnswer(picture, failed)))
                 continue
-            asked.append(picture)
-            yield Shot(picture.at, np.asarray(pixels, np.uint8))
+            shown, masked = masks.fill(picture, np.asarray(pixels, np.uint8))
+            asked.append(shown)
+            yield Shot(picture.at, masked)
 
     for number, reply in enumerate(ask(engine, shots(), [question], deadline_s, ahead)):
         while unreadable and unreadable[0][0] <= number:

@@ -12,6 +12,8 @@ from pipeline.core.geometry import Polygon
 _MARGIN_PX = 2
 # One size for frames and one for the small grey pictures, and both again when a camera changes.
 _SIZES_KEPT = 4
+# Compression lightens black beside an edge, by less than this.
+_NEARLY_BLACK = 48
 # Sub-pixel bits of the drawing function's coordinates.
 _SHIFT = 8
 
@@ -43,6 +45,15 @@ class Masks:
             pixels = pixels.copy()
         pixels[hidden] = 0
         return pixels
+
+    def shows_hidden(self, pixels: Pixels) -> bool:
+        """Whether a compressed picture shows something where a mask is: it is older than the mask.
+
+        What was black when it was compressed is nearly black.
+        """
+        height, width = pixels.shape[:2]
+        hidden = self.hidden((width, height))
+        return hidden is not None and bool((pixels[hidden] > _NEARLY_BLACK).any())
 
     def _draw(self, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
         import cv2

@@ -4,20 +4,25 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import yaml
 
+from connectors.stores import StoreConfig
 from pipeline.core.audits import Audit
 from pipeline.core.clock import SystemClock
+from pipeline.core.store import Commit
 from pipeline.deployment.loader import load
 from pipeline.insight.summary import audit_json
 from tests.architecture.source_tree import ROOT
 from tests.cli.test_run import moonwatch
+from tests.contracts.event_tools import an_event
 from tests.runtime.clips import camera, cut, deployment, written
 
 MASK = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.4], [0.02, 0.4]]
@@ -255,6 +260,43 @@ def test_of_a_live_camera_pictures_of_events_are_judged(live: Path, tmp_path: Pa
     assert found["precision"]["value"] == 1.0
     assert found["recall"] is None
     assert found["accuracy"] is None
+
+
+def test_what_events_kept_is_masked_by_the_masks_of_today(tmp_path: Path) -> None:
+    """A picture and a clip from before the camera had a mask: by their colour."""
+    content = deployment(tmp_path, {"plaza": camera(cut(tmp_path / "plaza.mp4", 3.0))})
+    content["cameras"]["plaza"]["source"] = {"type": "http", "url": "http://127.0.0.1:9/a.jpg"}
+    config = StoreConfig.model_validate(content["store"])
+    store = config.build()
+    media = config.build_media(store)
+    done, data = cv2.imencode(".jpg", np.full((240, 320, 3), 180, np.uint8))
+    assert done
+    media.put("a.jpg", data.tobytes())
+    media.put("b.mp4", (tmp_path / "plaza.mp4").read_bytes())
+    for number, name in enumerate(("a.jpg", "b.mp4")):
+        event = replace(an_event(number), camera="plaza", rule="crowd", type="occupancy")
+        store.commit(Commit(events=[replace(event, at=event.at + 60 * number).with_media(name)]))
+    store.close()
+    content["cameras"]["plaza"]["sample"]["masks"] = [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]
+    file = written(tmp_path, content)
+    code, _, errors = moonwatch("audit", file, "plaza", "crowd", "--out", tmp_path / "audit")
+    assert code == 0, errors
+
+    seen = {}
+    for path in (tmp_path / "audit" / "clips").iterdir():
+        if path.suffix == ".jpg":
+            seen[path.suffix] = [np.asarray(cv2.imread(str(path)))]
+        else:
+            with av.open(str(path)) as container:
+                frames = container.decode(video=0)
+                seen[path.suffix] = [frame.to_ndarray(format="rgb24") for frame in frames]
+    assert seen.keys() == {".jpg", ".mp4"}
+    for pictures in seen.values():
+        assert pictures
+        for pixels in pictures:
+            width = pixels.shape[1]
+            assert pixels[:, : width // 2 - 20].mean() < 8
+            assert pixels[:, width // 2 + 20 :].mean() > 60
 
 
 def test_a_live_camera_is_judged_by_recordings_of_another_device(

@@ -2,15 +2,33 @@
 
 import json
 import re
+import shutil
 import signal
+import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from connectors.stores import StoreConfig
+from pipeline.core.answers import Answer, Text
+from pipeline.core.clock import SystemClock
+from pipeline.core.frames import Pixels
+from pipeline.core.store import Commit, EventFilter
+from pipeline.core.tasks import Ask, Task
+from pipeline.deployment.loader import load
+from pipeline.inference.engines.batching import BatchingEngine
+from pipeline.inference.engines.scripted import Scripted
+from pipeline.runtime.past_questions import PresentMasks, ask_events, event_pictures
 from pipeline.testing import patience
 from tests.cli.test_run import moonwatch, start
-from tests.runtime.clips import camera, cut, deployment, written
+from tests.contracts.event_tools import an_event
+from tests.runtime.clips import CLIP, camera, cut, deployment, written
 
 VAN = "Is there a white van?"
 ANSWERS = ["yes", "no", "no", "yes", {"fail": "too dark"}, "no", "yes", "no"]
@@ -139,3 +157,114 @@ def test_the_other_form_stays(tmp_path: Path) -> None:
     code, _, errors = moonwatch("ask", clip, "--events", VAN)
     assert code == 2
     assert "is for a deployment file" in errors
+
+
+SECRET, SEEN = (220, 20, 200), (90, 120, 60)
+MASK = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]
+
+
+def coloured(left: tuple[int, int, int]) -> bytes:
+    """A picture as it is stored: its left half in a colour, its right half in another one."""
+    pixels = np.full((240, 320, 3), SEEN, np.uint8)
+    pixels[:, :165] = left
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[:, :, ::-1]))
+    assert done
+    return data.tobytes()
+
+
+def masked_later(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A camera that got a mask after two events, and had one before that at the third."""
+    made = content(folder, CLIP, ["yes"])
+    store = StoreConfig.model_validate(made["store"])
+    kept = store.build()
+    media = store.build_media(kept)
+    for number, left in enumerate((SECRET, SECRET, (0, 0, 0))):
+        media.put(f"{number}.jpg", coloured(left))
+        camera = "square" if number == 0 else "plaza"  # its name at that time
+        event = replace(an_event(number), camera=camera, rule="crowd", type="occupancy")
+        kept.commit(Commit(events=[event.with_media(f"{number}.jpg")]))
+    kept.close()
+    made["cameras"]["plaza"]["sample"]["masks"] = [MASK]
+    made["cameras"]["plaza"]["was"] = ["square"]
+    return written(folder, made), made
+
+
+def left_of(picture: str) -> "np.ndarray[Any, Any]":
+    """The mean colour of what the mask hides, RGB."""
+    pixels = cv2.imread(picture, cv2.IMREAD_COLOR_RGB)
+    assert pixels is not None
+    right = np.asarray(pixels)[20:-20, 200:-20].reshape(-1, 3).mean(axis=0)
+    assert np.abs(right - SEEN).max() < 6  # all else is there
+    left: np.ndarray[Any, Any] = np.asarray(pixels)[:, :160].reshape(-1, 3).max(axis=0)
+    return left
+
+
+def test_pictures_from_before_a_mask_are_masked(tmp_path: Path) -> None:
+    """What is linked is a copy without what present masks hide, also by a camera's name of then.
+
+    A picture that is as the masks want it is itself linked, and the store stays as it is.
+    """
+    file, _ = masked_later(tmp_path)
+    code, out, errors = moonwatch("ask", file, "--events", VAN, "--json")
+    assert code == 0, errors
+    answers = json.loads(out)["answers"]
+
+    assert len(answers) == 3
+    assert sorted("masked_copy" in one for one in answers) == [False, True, True]
+    for one in answers:
+        assert left_of(one["picture"]).max() <= 48
+        assert stat.S_IMODE(Path(one["picture"]).stat().st_mode) & 0o077 == 0
+    assert "2 pictures are older than the camera's masks" in errors
+    media = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build_media()
+    assert left_of(str(media.path("1.jpg"))).max() > 150
+    originals = {str(media.path(f"{number}.jpg")) for number in (0, 1)}
+    assert not any(original in out + errors for original in originals)
+
+
+def test_the_engine_sees_nothing_of_what_a_mask_hides(tmp_path: Path) -> None:
+    """By the colour of what it was given."""
+    file, _ = masked_later(tmp_path)
+    loaded = load(file, [])
+    store = loaded.store.build_reader(SystemClock())
+    found = event_pictures(loaded, store.history, EventFilter(), 10)
+    store.close()
+    given: list[int] = []
+
+    def look(pixels: Pixels, _task: Task) -> Answer:
+        given.append(int(pixels[:, :160].max()))
+        return Text("vlm", "yes")
+
+    question = Ask(VAN, "vlm", VAN, "yes/no")
+    engine = BatchingEngine(Scripted(look), 4, 0.0)
+    masks = PresentMasks(loaded)
+    answers = list(
+        ask_events(
+            engine,
+            found.pictures,
+            question,
+            masks,
+            deadline_s=60.0,
+            ahead=4,
+            stopped=lambda: False,
+        )
+    )
+    engine.close()
+    assert masks.folder is not None
+    shutil.rmtree(masks.folder)
+
+    assert (len(answers), len(given)) == (3, 3)
+    assert max(given) <= 48
+
+
+def test_without_room_for_a_copy_nothing_is_shown(tmp_path: Path) -> None:
+    """A sentence instead of the unmasked picture."""
+    file, _ = masked_later(tmp_path)
+    command = 'ulimit -f 1; exec "$0" -m pipeline ask "$1" --events "$2"'
+    found = subprocess.run(
+        ["bash", "-c", command, sys.executable, file, VAN],
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+    )
+    assert (found.returncode, found.stdout) == (2, ""), found.stderr
+    assert "no masked copy of a picture can be written: File too large" in found.stderr

@@ -69,9 +69,13 @@ class AuditsContract:
             audited.audits.keep_audit(audit)
         assert audited.audits.last_judged("door", "footfall") == JUDGED
         assert audited.audits.last_judged("door", "exit") is None
+        ahead = replace(JUDGED, id="a5", judged_at=NOON + 9e8)
+        audited.audits.keep_audit(ahead)
+        assert audited.audits.last_judged("door", "footfall") == JUDGED, "its clock was ahead"
+        audited.audits.keep_audit(replace(ahead, rule="exit"))
         newest_first = [one.id for one in audited.audits.audits("door", "footfall")]
         assert newest_first == ["a3", "a2", "a1"]
-        assert len(audited.audits.audits()) == 4
+        assert len(audited.audits.audits()) == 5
 
     def test_figures_outlive_what_they_stand_on(
         self, audited: SqlStore, clock: ManualClock

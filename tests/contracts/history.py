@@ -226,6 +226,14 @@ class HistoryContract(abc.ABC):
         assert history.health("door", Span(until=12.0)) == HEALTH[:1]
         assert history.latest_health() == [HEALTH[2], HEALTH[1]]
 
+    def test_a_state_of_a_clock_that_was_ahead_is_not_the_last(self) -> None:
+        """Unless there is no other one."""
+        store, history = self.kept()
+        ahead = [Health(name, START + 10 * 365 * 86400.0, "offline") for name in ("door", "till")]
+        store.commit(Commit(health=[*ahead, HEALTH[0]]))
+        assert history.latest_health() == [HEALTH[0], ahead[1]]
+        store.close()
+
     def test_sinks_show_how_far_they_are(self, history: History) -> None:
         """Every enlisted sink, by name."""
         assert history.cursors() == [Cursor("log", 5, 2), Cursor("ops", 0, 7)]

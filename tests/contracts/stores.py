@@ -543,11 +543,14 @@ class StoreContract(abc.ABC):
         """It grows with further events, is settled once, and is wanted again if it grows later."""
         first = a_wish("a", 100.0, 110.0)
         store.commit(Commit(events=[an_event(1)], clips=[first, a_wish("b", 50.0, 60.0)]))
-        assert store.clips.latest_clip("door") == first
-        assert store.clips.latest_clip("other") is None
+        run = first.run
+        assert store.clips.clip_around("door", run, 105.0) == first
+        assert store.clips.clip_around("door", run, 70.0) is None
+        assert store.clips.clip_around("door", f"{run}2", 105.0) is None
+        assert store.clips.clip_around("other", run, 105.0) is None
         grown = replace(first, until=115.0)
         store.commit(Commit(events=[an_event(2)], clips=[grown, first]))
-        assert store.clips.latest_clip("door") == grown
+        assert store.clips.clip_around("door", run, 112.0) == grown
         assert [clip.wish.reference for clip in store.clips.clips((WANTED,))] == ["b", "a"]
         # An answer to what was wanted before does not settle what is wanted now.
         assert not store.clips.settle_clip(replace(an_answer("a"), until=110.0))
@@ -565,6 +568,28 @@ class StoreContract(abc.ABC):
         assert store.clips.clips((WANTED,))[-1].wish.until == 120.0
         store.clips.forget_clips(["a", "unknown"])
         assert [clip.wish.reference for clip in store.clips.clips()] == ["b"]
+
+    def test_a_clip_of_a_clock_that_was_ahead_is_not_the_newest(self) -> None:
+        """Years later it would still be: of the camera's clock, and of this machine's."""
+        years = 4 * 365 * 86400.0
+        clock = ManualClock()
+        wrong = self.opened(ManualClock(clock.now() + years))
+        ahead = a_wish("ahead", 100.0 + years, 110.0 + years)
+        wrong.commit(Commit(events=[an_event(1)], clips=[ahead]))
+        assert wrong.clips.clips(limit=1, newest_first=True)[0].wish == ahead
+        wrong.close()
+        store = self.opened(clock)
+        odd = a_wish("odd camera", 500.0 + years, 510.0 + years)
+        store.commit(Commit(events=[an_event(2)], clips=[odd]))
+        clock.advance(60.0)
+        right = a_wish("right", 200.0, 210.0)
+        store.commit(Commit(events=[an_event(3)], clips=[right]))
+
+        newest = store.clips.clips(newest_first=True)
+        assert [clip.wish.reference for clip in newest] == ["right", "odd camera", "ahead"]
+        assert store.clips.clip_around("door", "run", 205.0) == right
+        assert store.clips.clip_around("door", "run", 105.0 + years) == ahead
+        store.close()
 
     def test_no_file_of_a_clip_is_forgotten(self, store: Store) -> None:
         """One that comes after its clip was given up is noted; a failure leaves what was there."""
