@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING, TypeAlias
 from pipeline.core.one_of import one_of
 
 if TYPE_CHECKING:
+    from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
     from connectors.sinks.mail import MailConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
 
-    SinkConfig: TypeAlias = JsonlConfig | MailConfig | StdoutConfig | WebhookConfig
+    SinkConfig: TypeAlias = CsvConfig | JsonlConfig | MailConfig | StdoutConfig | WebhookConfig
     """Any sink, told apart by `type`."""
 else:
     SinkConfig = one_of(
         __name__,
+        csv="CsvConfig",
         jsonl="JsonlConfig",
         mail="MailConfig",
         stdout="StdoutConfig",

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from connectors.sinks import _rotation, _tail
+from connectors.sinks._appending import append, is_at, sync_folder
 from connectors.sinks._base import BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.config import ByteSize, PositiveDuration, parse_duration
@@ -103,7 +104,7 @@ class JsonlSink:
             ]
             if lines:
                 file = self._room_for(file, sum(map(len, lines)))
-                _append(file, b"".join(lines))
+                append(file, b"".join(lines))
                 self._unsynced = True
                 self._remember(list(fresh))
             self._sync()
@@ -125,7 +126,7 @@ class JsonlSink:
 
     def _ready(self) -> int:
         """The open file; opened again where somebody moved or deleted it meanwhile."""
-        if self._file is not None and not _is_at(self._file, self._config.path):
+        if self._file is not None and not is_at(self._file, self._config.path):
             self._let_go()
         if self._file is None:
             self._file = self._open()
@@ -150,7 +151,7 @@ class JsonlSink:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, file_mode())
         # What an earlier process wrote may not be on the disk yet.
         self._unsynced = True
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return file
 
     def _ids_in_files(self) -> list[str]:
@@ -196,34 +197,6 @@ class JsonlSink:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
-
-
-def _append(file: int, data: bytes) -> None:
-    """Write all of it or, on a full disk, nothing."""
-    before = os.fstat(file).st_size
-    rest = memoryview(data)
-    try:
-        while rest:
-            rest = rest[os.write(file, rest) :]
-    except OSError:
-        os.ftruncate(file, before)
-        raise
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name safe from a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _day(at: float) -> date:

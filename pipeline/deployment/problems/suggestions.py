@@ -41,7 +41,8 @@ _MEANT_TYPES: Mapping[str, tuple[str, ...]] = {
     "speed": ("velocity", "speeding", "kmh", "radar", "speed_limit"),
     "left_object": ("abandoned", "abandoned_object", "unattended", "left", "left_luggage"),
     "removed_object": ("theft", "taken", "missing", "removed", "missing_object"),
-    "jsonl": ("file", "json", "log", "csv", "ndjson"),
+    "csv": ("excel", "spreadsheet", "table", "xls", "xlsx"),
+    "jsonl": ("file", "json", "log", "ndjson"),
     "stdout": ("console", "terminal", "print", "screen", "stdio"),
     "mail": ("email", "e-mail", "smtp", "smtps", "mailto", "sendmail"),
     "webhook": (
