@@ -8,10 +8,13 @@ if TYPE_CHECKING:
     from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
     from connectors.sinks.mail import MailConfig
+    from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
 
-    SinkConfig: TypeAlias = CsvConfig | JsonlConfig | MailConfig | StdoutConfig | WebhookConfig
+    SinkConfig: TypeAlias = (
+        CsvConfig | JsonlConfig | MailConfig | RedisStreamConfig | StdoutConfig | WebhookConfig
+    )
     """Any sink, told apart by `type`."""
 else:
     SinkConfig = one_of(
@@ -19,6 +22,7 @@ else:
         csv="CsvConfig",
         jsonl="JsonlConfig",
         mail="MailConfig",
+        redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",
         webhook="WebhookConfig",
     )

@@ -23,19 +23,15 @@ has it: a put or a result of a sampler whose camera was given to another since i
 """
 
 import importlib
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field
 
-from connectors.queues.redis.client.target import RedisPlace, Target, place_of
+from connectors.places.redis_place import RedisAccess
 from connectors.queues.redis.keys import base_of
 from connectors.queues.redis.limits import Limits
-from pipeline.core.address import Address, Secret
-from pipeline.core.config import Config, PositiveDuration
-from pipeline.core.machine import Lack, unreadable_file
+from pipeline.core.config import PositiveDuration
 
 if TYPE_CHECKING:
     from connectors.queues.redis.pictures import Codec
@@ -43,36 +39,12 @@ if TYPE_CHECKING:
     from pipeline.core.clock import Clock
 
 
-def _readable(url: Address) -> Address:
-    place_of(url.reveal())
-    return url
-
-
-class RedisConfig(Config):
+class RedisConfig(RedisAccess):
     """Stages in many processes and machines, with Redis 6.2 or later, or Valkey, between them."""
 
     type: Literal["redis"] = "redis"
     is_shared: ClassVar[Literal[True]] = True
     """Whether several processes can use it."""
-    url: Annotated[Address, AfterValidator(_readable)]
-    """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
-    `redis+cluster://a,b`."""
-    username: str | None = None
-    """User, instead of the one in the URL; needs no percent-encoding here."""
-    password: Secret | None = None
-    """Password, instead of the one in the URL."""
-    sentinel_username: str | None = None
-    """User for the Sentinels themselves, if they require one."""
-    sentinel_password: Secret | None = None
-    """Password for the Sentinels themselves."""
-    ca: Path | None = None
-    """File of the certificate authorities to trust; the system's unless given."""
-    certificate: Path | None = None
-    """File of this client's certificate, if the server requires one."""
-    key: Path | None = None
-    """File of the key for `certificate`."""
-    timeout: PositiveDuration = timedelta(seconds=2)
-    """How long connecting, or waiting for a reply, may take."""
     prefix: str = Field(default="moonwatch", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     """What all keys of this deployment begin with, in braces."""
     jpeg_quality: int = Field(default=90, ge=1, le=100)
@@ -101,23 +73,6 @@ class RedisConfig(Config):
     keep_pictures: PositiveDuration = timedelta(minutes=2)
     """How long a picture that an event may need is kept after the frame was answered."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> "RedisConfig":
-        if self.key is not None and self.certificate is None:
-            raise ValueError("has a `key` without a `certificate`")
-        if not self._place().tls and (self.ca or self.certificate):
-            raise ValueError(
-                "has certificates but no TLS: begin `url` with rediss instead of redis"
-            )
-        if self.sentinel_password is not None and self._place().form != "sentinel":
-            raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
-        return self
-
-    def lacks(self) -> Iterator[Lack]:
-        """Whether the certificates can be read here."""
-        for name in ("ca", "certificate", "key"):
-            yield from unreadable_file(name, getattr(self, name))
-
     def build(self, clock: "Clock", codec: "Codec | None" = None) -> "RedisQueues":
         """The queue; nothing is connected before its first use. Leases follow Redis' own clock.
 
@@ -126,21 +81,10 @@ class RedisConfig(Config):
         # A check knows from these settings all it needs, and need not wait for the rest.
         queue = importlib.import_module("connectors.queues.redis.queue")
         codec = codec or queue.Codec(self.jpeg_quality, self.max_side, lossless=self.lossless)
-        built: RedisQueues = queue.build(self._target(), self._limits(), codec, clock)
-        return built
-
-    def _place(self) -> RedisPlace:
-        return place_of(self.url.reveal())
-
-    def _target(self) -> Target:
-        files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
-        return Target(
-            place=self._place().with_login(self.username, _revealed(self.password)),
-            base=base_of(self.prefix),
-            timeout_s=self.timeout.total_seconds(),
-            tls_files={name: str(path) for name, path in files.items() if path is not None},
-            sentinel_login=(self.sentinel_username, _revealed(self.sentinel_password)),
+        built: RedisQueues = queue.build(
+            self.target(base_of(self.prefix)), self._limits(), codec, clock
         )
+        return built
 
     def _limits(self) -> Limits:
         return Limits(
@@ -158,7 +102,3 @@ class RedisConfig(Config):
 
 def _ms(duration: timedelta) -> int:
     return max(1, round(duration.total_seconds() * 1000))
-
-
-def _revealed(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.reveal()

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from connectors.places.redis_place import Target
 from connectors.queues.redis.client.link import Link
-from connectors.queues.redis.client.target import Target
 from connectors.queues.redis.clips import RedisClips
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.leases import CameraFence, RedisLeases

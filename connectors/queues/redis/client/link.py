@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from connectors.places.redis_place import Target
 from connectors.queues.redis.client.condition import full, read_info, replica, troubles_in
 from connectors.queues.redis.client.lines import Command, Lines, opened
 from connectors.queues.redis.client.scripts import SCRIPTS
-from connectors.queues.redis.client.target import Target
 from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from connectors.places.redis_place import RedisPlace, place_of
 from connectors.queues import QueueConfig
 from connectors.queues.redis import RedisConfig
 from connectors.queues.redis.client.scripts import SCRIPTS
-from connectors.queues.redis.client.target import RedisPlace, place_of
 from connectors.queues.redis.keys import KINDS, Life
 from pipeline.core.clock import SystemClock
 
@@ -98,7 +98,7 @@ def test_no_text_shows_a_secret(caplog: pytest.LogCaptureFixture) -> None:
 def test_keys_beside_the_url_count_more() -> None:
     """A login given by its own keys replaces the one in the URL."""
     written = config(url="redis://u:p@h", username="other", password="/@")
-    place = written._target().place
+    place = written.target().place
     assert (place.username, place.password) == ("other", "/@")
 
 

@@ -1,10 +1,18 @@
 """Where Redis is and how to get in: one server, a Sentinel's, or a cluster."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import unquote
+
+from pydantic import AfterValidator, model_validator
+
+from pipeline.core.address import Address, Secret
+from pipeline.core.config import Config, PositiveDuration
+from pipeline.core.machine import Lack, unreadable_file
 
 if TYPE_CHECKING:
     import redis
@@ -154,3 +162,67 @@ class Target:
             "protocol": 2,
             **tls,
         }
+
+
+def _readable(url: Address) -> Address:
+    place_of(url.reveal())
+    return url
+
+
+class RedisAccess(Config):
+    """The fields that say where a Redis is and how to get in."""
+
+    url: Annotated[Address, AfterValidator(_readable)]
+    """`redis://user:password@host:6379/0`; `rediss://` with TLS; `redis+sentinel://a,b/service`;
+    `redis+cluster://a,b`."""
+    username: str | None = None
+    """User, instead of the one in the URL; needs no percent-encoding here."""
+    password: Secret | None = None
+    """Password, instead of the one in the URL."""
+    sentinel_username: str | None = None
+    """User for the Sentinels themselves, if they require one."""
+    sentinel_password: Secret | None = None
+    """Password for the Sentinels themselves."""
+    ca: Path | None = None
+    """File of the certificate authorities to trust; the system's unless given."""
+    certificate: Path | None = None
+    """File of this client's certificate, if the server requires one."""
+    key: Path | None = None
+    """File of the key for `certificate`."""
+    timeout: PositiveDuration = timedelta(seconds=2)
+    """How long connecting, or waiting for a reply, may take."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "RedisAccess":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("has a `key` without a `certificate`")
+        if not self._place().tls and (self.ca or self.certificate):
+            raise ValueError(
+                "has certificates but no TLS: begin `url` with rediss instead of redis"
+            )
+        if self.sentinel_password is not None and self._place().form != "sentinel":
+            raise ValueError("has a `sentinel_password`, but `url` names no Sentinels")
+        return self
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether the certificates can be read here."""
+        for name in ("ca", "certificate", "key"):
+            yield from unreadable_file(name, getattr(self, name))
+
+    def target(self, base: str = "") -> Target:
+        """How to open a client; `base` is what its keys begin with."""
+        files = {"ssl_ca_certs": self.ca, "ssl_certfile": self.certificate, "ssl_keyfile": self.key}
+        return Target(
+            place=self._place().with_login(self.username, _revealed(self.password)),
+            base=base,
+            timeout_s=self.timeout.total_seconds(),
+            tls_files={name: str(path) for name, path in files.items() if path is not None},
+            sentinel_login=(self.sentinel_username, _revealed(self.sentinel_password)),
+        )
+
+    def _place(self) -> RedisPlace:
+        return place_of(self.url.reveal())
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
