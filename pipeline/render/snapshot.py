@@ -13,8 +13,16 @@ import numpy as np
 from connectors.sources.file import FileConfig
 from connectors.sources.recordings.source import FileSource, ProbedFile
 from pipeline.core.clock import SystemClock
-from pipeline.core.config import parse_duration
-from pipeline.core.errors import ConfigError, Problem, SourceError, SourceFailure, StoreError
+from pipeline.core.config import format_duration, parse_duration
+from pipeline.core.errors import (
+    ConfigError,
+    Problem,
+    QueueError,
+    SourceError,
+    SourceFailure,
+    StoreError,
+    UnreadablePictureError,
+)
 from pipeline.core.frames import Pixels
 from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, make_folder
@@ -25,12 +33,19 @@ from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.render.heat import draw_heat
 from pipeline.render.sketch import Sketch, SketchedLine, drawn
 from pipeline.rules.heat_map import HeatGrid, heat_of
+from pipeline.runtime.assembly import expected_interval_s
 from pipeline.runtime.questions import one_picture
+from pipeline.runtime.reports import reports_of
+from pipeline.runtime.stage_process import shared_queues
 from pipeline.sampling.masks import Masks
 
 # A picture whose time was asked for may be this much later, where recordings have gaps.
 _LATER_S = 60.0
 _EVENTS_LOOKED_AT = 200
+# A kept picture that is older than this is not what the camera sees now.
+_FRESH_S = 60.0
+# How long a picture on its way is waited for; it is there until it is answered, often for a moment.
+_LEAST_WAIT_S, _LONGEST_WAIT_S, _LOOK_AGAIN_S = 5.0, 20.0, 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +56,7 @@ class CameraShot:
     at: float
     """When it was captured, in UTC seconds."""
     remark: str = ""
-    """Why it is not the one that was asked for; empty if it is."""
+    """Where it is from and how old it is, where that is not a matter of course; empty if it is."""
 
 
 def shot_of(deployment: Deployment, name: str, at: str | None) -> CameraShot:
@@ -201,17 +216,62 @@ def recording_moment(text: str, begin: float, zone: str) -> float:
 
 
 def _of_live(deployment: Deployment, name: str) -> CameraShot:
-    """What the camera sees now; where it cannot be opened, the last picture that an event kept."""
+    """What the camera sees now, without opening it where somebody else has a fresh picture.
+
+    Many a camera has room for one viewer. So a picture that is on its way through Redis comes
+    first, then a fresh one of an event; only then is the camera opened. Where that fails, it is the
+    newest one that was kept.
+    """
     clock = SystemClock()
+    passing, trouble = _on_its_way(deployment, name, clock)
+    if passing is not None:
+        return _aged(passing, "is on its way through Redis", clock)
+    kept = _last_kept(deployment, name)
+    if kept is not None and -_FRESH_S <= clock.now() - kept.at <= _FRESH_S:
+        return _aged(kept, "was kept of the camera's last event", clock, trouble)
     try:
         pixels = one_picture(deployment.cameras[name].source.build(clock))
     except SourceError as error:
-        kept = _last_kept(deployment, name)
         if kept is None:
             raise
-        remark = f"the camera gives no picture now ({error}); this is of its last event with one"
-        return CameraShot(kept.pixels, kept.at, remark)
-    return CameraShot(pixels, clock.now())
+        failed = f"the camera gives no picture now ({error}); "
+        return _aged(kept, "was kept of its last event with one", clock, trouble + failed)
+    return CameraShot(pixels, clock.now(), f"{trouble}the camera was opened for this picture")
+
+
+def _aged(shot: CameraShot, origin: str, clock: SystemClock, before: str = "") -> CameraShot:
+    """The same with where it is from and how old it is."""
+    age_s = max(0.0, clock.now() - shot.at)
+    step_s = 0.1 if age_s < 10 else 1 if age_s < 120 else 60
+    age = format_duration(timedelta(seconds=round(age_s / step_s) * step_s))
+    return CameraShot(shot.pixels, shot.at, f"{before}this picture {origin}; it is {age} old")
+
+
+def _on_its_way(
+    deployment: Deployment, name: str, clock: SystemClock
+) -> tuple[CameraShot | None, str]:
+    """A fresh picture of a camera that a sampler has open, waited for; and what is in the way."""
+    if not deployment.queue.is_shared:
+        return None, ""
+    camera = deployment.cameras[name]
+    every_s = min((expected_interval_s(camera, task) for task in camera.tasks), default=0.0)
+    queues = shared_queues(deployment, clock)
+    try:
+        reports = reports_of(queues.presence).values()
+        if not any(name in report.samples for report in reports if not report.is_last):
+            return None, ""
+        until = clock.monotonic() + min(_LONGEST_WAIT_S, max(_LEAST_WAIT_S, 2 * every_s + 1))
+        while clock.monotonic() < until:
+            with suppress(UnreadablePictureError):
+                found = queues.shelf.newest(name, deployment.engines)
+                if found is not None and clock.now() - found.captured_at <= _FRESH_S:
+                    return CameraShot(found.pixels, found.captured_at), ""
+            clock.wait(_LOOK_AGAIN_S)
+    except QueueError as error:
+        return None, f"{error}; "
+    finally:
+        queues.close()
+    return None, "no picture came through Redis in time; "
 
 
 def _last_kept(deployment: Deployment, name: str) -> CameraShot | None:

@@ -1,7 +1,13 @@
 """`moonwatch snapshot`: a camera's picture for those who draw in YAML."""
 
+import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -11,10 +17,18 @@ import numpy as np
 import pytest
 
 from connectors.stores import StoreConfig
+from pipeline.core.clock import SystemClock
+from pipeline.core.frames import Frame, Pixels
+from pipeline.core.jobs import Job, result_of
 from pipeline.core.measures import Bucket
 from pipeline.core.store import Commit
+from pipeline.deployment.loader import load
+from pipeline.runtime.reports import Report, new_member
+from pipeline.runtime.stage_process import shared_queues
 from tests.cli.test_run import moonwatch
 from tests.connectors.sources.servers import http_camera
+from tests.contracts.event_tools import an_event
+from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import camera, cut, deployment, written
 
 MASK = [[0.02, 0.05], [0.3, 0.05], [0.3, 0.4], [0.02, 0.4]]
@@ -182,3 +196,167 @@ def test_a_live_camera_is_looked_at_now(tmp_path: Path) -> None:
     code, _, errors = moonwatch("snapshot", file, "door", "--out", out)
     assert code == 1
     assert "refused" in errors.lower()
+
+
+GREEN, BLUE, RED = (20, 160, 40), (40, 60, 190), (200, 30, 30)
+
+
+def plain(colour: tuple[int, int, int]) -> Pixels:
+    """A picture of one colour, RGB."""
+    return np.full((240, 320, 3), colour, np.uint8)
+
+
+def compressed(colour: tuple[int, int, int]) -> bytes:
+    """The same as a JPEG."""
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(plain(colour)[:, :, ::-1]))
+    assert done
+    return data.tobytes()
+
+
+class Watched:
+    """A live camera that shows green and counts who looks, with a mask in its file."""
+
+    def __init__(self, folder: Path, url: str, **more: Any) -> None:
+        door = {
+            "source": {"type": "http", "url": url, "poll": "1s"},
+            "sample": {"every": "1s", "masks": [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]},
+            "tasks": {"people": {"detect": "person"}},
+        }
+        self.file = written(folder, deployment(folder, {"door": door}, **more))
+        self.out = folder / "door.png"
+        self.store = load(self.file, []).store.build(SystemClock())
+
+    def keep(self, colour: tuple[int, int, int], age_s: float) -> None:
+        """An event of so long ago kept a picture."""
+        reference = f"{age_s:.0f}.jpg"
+        load(self.file, []).store.build_media(self.store).put(reference, compressed(colour))
+        event = replace(an_event(), id=reference, camera="door", at=time.time() - age_s)
+        self.store.commit(Commit(events=[event.with_media(reference)]))
+
+    def look(self) -> tuple[tuple[int, int, int], str]:
+        """The colour of what is drawn, and what is said of it; the mask is filled."""
+        code, said, errors = moonwatch("snapshot", self.file, "door", "--out", self.out)
+        assert code == 0, errors
+        assert said.strip() == str(self.out)
+        sheet = cv2.imread(str(self.out), cv2.IMREAD_COLOR_RGB)
+        assert sheet is not None
+        pixels = np.asarray(sheet).reshape(-1, 3).astype(int)
+        shown = [c for c in (GREEN, BLUE, RED) if (np.abs(pixels - c).max(1) < 12).sum() > 5000]
+        assert len(shown) == 1
+        height, width = np.asarray(sheet).shape[:2]
+        left = np.asarray(sheet)[height // 3 : height // 2, width // 6 : width // 3]
+        assert not (np.abs(left.astype(int) - shown[0]).max(2) < 12).any()
+        return shown[0], errors
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    """One Redis for the tests of this module."""
+    yield from shared()
+
+
+@pytest.fixture
+def looks() -> list[str]:
+    """Who has looked at the camera."""
+    return []
+
+
+@pytest.fixture
+def url(looks: list[str]) -> Iterator[str]:
+    """A camera that shows green."""
+
+    def page(request: BaseHTTPRequestHandler) -> None:
+        looks.append(request.path)
+        data = compressed(GREEN)
+        request.send_response(200)
+        request.send_header("Content-Type", "image/jpeg")
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    with http_camera(page) as address:
+        yield address
+
+
+def test_a_fresh_picture_of_an_event_spares_the_camera(
+    tmp_path: Path, url: str, looks: list[str]
+) -> None:
+    """An old one does not, unless the camera gives none; how old it is is said."""
+    watched = Watched(tmp_path, url)
+    colour, said = watched.look()
+    assert (colour, bool(looks)) == (GREEN, True)
+    assert "the camera was opened for this picture" in said
+    watched.keep(RED, 3 * 3600.0)
+    assert watched.look()[0] == GREEN
+    looks.clear()
+    watched.keep(BLUE, 20.0)
+    colour, said = watched.look()
+    assert (colour, looks) == (BLUE, [])
+    assert re.search(r"was kept of the camera's last event; it is \d+s old", said)
+    watched.store.close()
+
+
+def test_where_the_camera_gives_nothing_an_old_picture_is_drawn(tmp_path: Path) -> None:
+    """With both said."""
+    watched = Watched(tmp_path, f"http://127.0.0.1:{free_port()}/a.jpg")
+    watched.keep(RED, 3 * 3600.0)
+    colour, said = watched.look()
+    assert colour == RED
+    assert "the camera gives no picture now" in said
+    assert re.search(r"was kept of its last event with one; it is 3h\d*m? old", said)
+    watched.store.close()
+
+
+@pytest.mark.redis
+def test_what_is_on_its_way_through_redis_spares_the_camera(
+    tmp_path: Path, url: str, looks: list[str], server: Redis
+) -> None:
+    """Where somebody samples it; otherwise nothing of it can be fresh."""
+    queue = {"type": "redis", "url": server.url, "prefix": tmp_path.name}
+    watched = Watched(tmp_path, url, queue=queue)
+    loaded = load(watched.file, [])
+    queues = shared_queues(loaded, SystemClock())
+    engine = next(iter(loaded.engines))
+    task = loaded.cameras["door"].questions()[0]
+    report = Report("sampling", "here", 1, 1.0, samples=["door"])
+    member = new_member("sampling")
+    queues.presence.say(member, report.to_bytes(), timedelta(minutes=5))
+    done = threading.Event()
+
+    def sample() -> None:
+        seq = 0
+        while not done.wait(0.02):
+            colour = RED if seq < 2 else BLUE
+            frame = Frame("door", "run", seq, time.time(), plain(colour), (320, 240))
+            queues.jobs.put(Job(frame, engine, seq, (task,), live=True), 0.0)
+            seq += 1
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        colour, said = watched.look()
+    finally:
+        done.set()
+        sampler.join()
+    assert (colour, looks) == (BLUE, []), said
+    assert re.search(r"is on its way through Redis; it is [\d.]+m?s old", said)
+
+    # Nobody puts any more, and what is left is answered: it is there no more.
+    while claims := queues.jobs.claim(engine, 100, 0.1):
+        assert queues.jobs.answer(claims, [result_of(one.job, {}) for one in claims], 5.0)
+    colour, said = watched.look()
+    assert (colour, bool(looks)) == (GREEN, True)
+    assert "no picture came through Redis in time; the camera was opened" in said
+    queues.close()
+    watched.store.close()
+
+
+def test_a_redis_out_of_reach_is_said(tmp_path: Path, url: str) -> None:
+    """And the camera is opened."""
+    queue = {"type": "redis", "url": f"redis://127.0.0.1:{free_port()}", "prefix": tmp_path.name}
+    watched = Watched(tmp_path, url, queue=queue)
+    colour, said = watched.look()
+    assert colour == GREEN
+    assert "redis at 127.0.0.1" in said
+    assert "the camera was opened for this picture" in said
+    watched.store.close()

@@ -2,15 +2,17 @@
 
 import threading
 import weakref
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from connectors.queues.redis.client.link import Link
-from connectors.queues.redis.keys import run_named
+from connectors.queues.redis.keys import lane_named, run_named
 from pipeline.core.errors import QueueError, UnreadablePictureError
 from pipeline.core.frames import Frame, Pixels
+from pipeline.core.ranges import is_moment
 
 # A few hundred megabytes once decoded; above any camera's picture.
 _MOST_PIXELS = 2**27
@@ -118,6 +120,14 @@ class Outgoing:
         return last if last is not None and last.pixels() is frame.pixels else None
 
 
+@dataclass(frozen=True, slots=True)
+class PassingPicture:
+    """A picture on its way to an engine, masks filled, and when it was captured (UTC seconds)."""
+
+    pixels: Pixels
+    captured_at: float
+
+
 class RedisShelf:
     """Pictures for events, read from where the jobs left them."""
 
@@ -133,3 +143,18 @@ class RedisShelf:
         """
         data = self._link.script("picture", f"{run_named(camera, run)}:{seq}")
         return self._codec.decode(data) if data else None
+
+    def newest(self, camera: str, engines: Iterable[str]) -> PassingPicture | None:
+        """The newest of a live camera's pictures that are on their way to these engines.
+
+        A picture is here until it is answered, often for a moment only. None where there is none
+        now; raises QueueError and UnreadablePictureError.
+        """
+        lanes = [lane_named(engine, camera, live=True) for engine in engines]
+        found = self._link.script("newest", *lanes) if lanes else []
+        if not found:
+            return None
+        captured_at = float(found[0])
+        if not is_moment(captured_at):
+            return None
+        return PassingPicture(self._codec.decode(found[1]), captured_at)
