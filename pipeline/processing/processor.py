@@ -51,6 +51,8 @@ _STRAGGLING_S = 60.0
 _WITHHELD_S = 600.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
+# More events than this do not wait at a time for an answer about a track.
+_MOST_PICTURED = 1000
 
 # What arithmetic and look-ups on unforeseen values raise; queue and store have their own errors.
 _FAULTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -499,6 +501,8 @@ class Processor:
         for event in verdict.waiting:
             if event.rule in camera.plan.snapshots:
                 self._pictured[event.record_id] = self._with_picture(event)
+        while len(self._pictured) > _MOST_PICTURED:  # of those some never go out
+            del self._pictured[next(iter(self._pictured))]
         self._add(verdict, camera.plan)
         for rule, happenings in lane.judge.take_withheld().items():
             self._note_withheld(result.camera, rule, happenings)
