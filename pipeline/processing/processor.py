@@ -51,6 +51,8 @@ _STRAGGLING_S = 60.0
 _WITHHELD_S = 600.0
 # More unknown cameras than this are a mistake somewhere, and are not listed one by one.
 _MOST_UNKNOWN = 1000
+# More events than this do not wait at a time for an answer about a track.
+_MOST_PICTURED = 1000
 
 # What arithmetic and look-ups on unforeseen values raise; queue and store have their own errors.
 _FAULTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -496,9 +498,7 @@ class Processor:
         if camera.plan.remembers:
             self._remembering.take(lane.judge, result, self._pending.seen)
         self._asking.take(camera.plan, result, verdict.questions)
-        for event in verdict.waiting:
-            if event.rule in camera.plan.snapshots:
-                self._pictured[event.record_id] = self._with_picture(event)
+        self._keep_pictures(verdict.waiting, camera.plan)
         self._add(verdict, camera.plan)
         for rule, happenings in lane.judge.take_withheld().items():
             self._note_withheld(result.camera, rule, happenings)
@@ -523,6 +523,14 @@ class Processor:
             metrics.end_to_end_seconds.labels(result.camera).observe(age)
             metrics.frame_age_seconds.labels("judged").observe(age)
             metrics.judged_until_seconds.labels(result.camera).set(result.captured_at)
+
+    def _keep_pictures(self, waiting: Sequence[Event], plan: CameraPlan) -> None:
+        """Take the pictures of events that go out later, while their frames are there."""
+        for event in waiting:
+            if event.rule in plan.snapshots:
+                self._pictured[event.record_id] = self._with_picture(event)
+        while len(self._pictured) > _MOST_PICTURED:  # of those some never go out
+            del self._pictured[next(iter(self._pictured))]
 
     def _verdict(self, camera: CameraLife, lane: JudgingLane, result: Result) -> Verdict:
         """A fault in judging costs one result and the lane's memory, and never the process."""

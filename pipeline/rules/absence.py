@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Count, Detect, Task
 from pipeline.core.tasks import Point as PointTask
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
+from pipeline.rules.staff import StaffConfig, StaffLeftOut, Treatment
 
 if TYPE_CHECKING:
-    from pipeline.rules.at_work.absence import Absence
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
     from pipeline.rules.record import RuleRecord
 
@@ -22,7 +23,7 @@ _SHARE = Column("empty_share", "empty", decimals=1, suffix=" %")
 _LONGEST = Column("longest_s", "longest", decimals=1, suffix=" s")
 
 
-class AbsenceConfig(RuleBase):
+class AbsenceConfig(StaffLeftOut):
     """Nobody in a zone for `for`. Time in which nothing is known is not absence: it ends one."""
 
     type: Literal["absence"] = "absence"
@@ -42,7 +43,16 @@ class AbsenceConfig(RuleBase):
         description="Somebody who is there for less than this does not end it.",
     )
 
+    staff: StaffConfig | None = Field(
+        default=None,
+        description=(
+            "Who must be there, by a zone, a line or a question, as for `line_crossing`: others "
+            "do not count. By default anybody does."
+        ),
+    )
+
     accepts: ClassVar[TaskTypes] = (Detect, PointTask, Count)
+    treatment: ClassVar[Treatment] = "wanted"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("absences", "sum", "absences", _TIMES),
         Measure("empty", "mean", "share of the time"),
@@ -63,7 +73,7 @@ class AbsenceConfig(RuleBase):
             )
         return self
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
 
@@ -89,7 +99,7 @@ class AbsenceConfig(RuleBase):
             _LONGEST.name: longest,
         }
 
-    def build(self, context: "RuleContext") -> "Absence":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where the zone is missing."""
-        rule: Absence = self.at_work("Absence", context)
+        rule: Rule = self.at_work("Absence", context)
         return rule

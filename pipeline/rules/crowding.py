@@ -8,16 +8,17 @@ from pipeline.core.tasks import Detect
 from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.limits import MoreThanFields
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
+from pipeline.rules.staff import StaffLeftOut
 
 if TYPE_CHECKING:
-    from pipeline.rules.at_work.crowding import Crowding
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
 
 _MEAN = Column("mean_group", "largest group, mean", decimals=2)
 _MOST = Column("max_group", "max")
 
 
-class CrowdingConfig(MoreThanFields):
+class CrowdingConfig(MoreThanFields, StaffLeftOut):
     """More than so many in one group; a group holds together by its members' distances."""
 
     type: Literal["crowding"] = "crowding"
@@ -48,11 +49,11 @@ class CrowdingConfig(MoreThanFields):
         "groups", "group", (ManualNumber(_MOST, ("max_group",), whole=True),)
     )
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
 
-    def build(self, context: "RuleContext") -> "Crowding":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where the zone is missing."""
-        rule: Crowding = self.at_work("Crowding", context)
+        rule: Rule = self.at_work("Crowding", context)
         return rule

@@ -11,13 +11,14 @@ from pipeline.core.tasks import Point as PointTask
 from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.limits import MEAN, LimitFields
 from pipeline.rules.measures import ManualCount, ManualNumber
+from pipeline.rules.staff import StaffLeftOut
 
 if TYPE_CHECKING:
-    from pipeline.rules.at_work.occupancy import Occupancy
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
 
 
-class OccupancyConfig(LimitFields):
+class OccupancyConfig(LimitFields, StaffLeftOut):
     """How many are there at a time; without a limit it only fills minute buckets."""
 
     type: Literal["occupancy"] = "occupancy"
@@ -31,7 +32,7 @@ class OccupancyConfig(LimitFields):
         "zones", "zone", (ManualNumber(MEAN, ("mean_occupancy",)),)
     )
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """The zone, if there is one."""
         return References(zones=() if self.zone is None else (self.zone,))
 
@@ -44,7 +45,7 @@ class OccupancyConfig(LimitFields):
             )
         return super().problem_with(task)
 
-    def build(self, context: "RuleContext") -> "Occupancy":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where the zone is missing."""
-        rule: Occupancy = self.at_work("Occupancy", context)
+        rule: Rule = self.at_work("Occupancy", context)
         return rule

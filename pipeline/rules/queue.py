@@ -9,11 +9,12 @@ from pydantic import Field, model_validator
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import References, RuleBase, TaskTypes
+from pipeline.rules.base import References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
+from pipeline.rules.staff import StaffLeftOut
 
 if TYPE_CHECKING:
-    from pipeline.rules.at_work.queue import QueueRule
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
     from pipeline.rules.record import RuleRecord
 
@@ -49,7 +50,7 @@ def median_wait(counts: Sequence[float]) -> float | None:
 _WAITS = tuple(wait_measure(least) for least in WAITS_S)
 
 
-class QueueRuleConfig(RuleBase):
+class QueueRuleConfig(StaffLeftOut):
     """People who wait in one zone until they are served in another, or give up."""
 
     type: Literal["queue"] = "queue"
@@ -111,7 +112,7 @@ class QueueRuleConfig(RuleBase):
             raise ValueError("`for` is how long the queue must be too long; it needs a more_than")
         return self
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """Both zones."""
         return References(zones=(self.zone, self.served))
 
@@ -124,7 +125,7 @@ class QueueRuleConfig(RuleBase):
         shown[_MEDIAN.name] = median_wait([known[name] or 0 for name in _WAITS])
         return shown
 
-    def build(self, context: "RuleContext") -> "QueueRule":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where a zone is missing."""
-        rule: QueueRule = self.at_work("QueueRule", context)
+        rule: Rule = self.at_work("QueueRule", context)
         return rule

@@ -5,19 +5,26 @@ What staff does is counted like what everybody does, and once more in figures of
 that was counted changes its meaning.
 """
 
+import importlib
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.core.config import Config, PositiveDuration
-from pipeline.core.tasks import Ask
+from pipeline.core.tasks import Ask, Detect, Task
 from pipeline.core.verifying import SecondLook
 from pipeline.rules.base import References, RuleBase
 from pipeline.rules.verify import Question, Sentence, unanswerable
 from pipeline.rules.words import Words
 
+if TYPE_CHECKING:
+    from pipeline.rules.context import RuleContext
+
+Treatment = Literal["hidden", "unreported", "wanted"]
+"""What a rule makes of staff that leaves it out: it does not see it, it reports nothing about it,
+or it sees nobody else."""
 _OF_QUESTIONS = ("engine", "is_", "choices", "at_least", "deadline")
 
 
@@ -138,3 +145,40 @@ class StaffFields(RuleBase):
         """As long as for the answer of the question by which staff is known."""
         look = None if self.staff is None else self.staff.look()
         return 0.0 if look is None else look.deadline_s
+
+
+class StaffLeftOut(StaffFields):
+    """The field of rules that leave staff out."""
+
+    staff: StaffConfig | None = Field(
+        default=None,
+        description=(
+            "Who is staff, by a zone, a line or a question, as for `line_crossing`: staff is left "
+            "out from the moment in which it is known."
+        ),
+    )
+
+    treatment: ClassVar[Treatment] = "hidden"
+    """What it makes of staff."""
+
+    def own_references(self) -> References:
+        """The lines and zones that it is about."""
+        return References()
+
+    def references(self) -> References:
+        """With what staff is told by."""
+        return self.with_staff(self.own_references())
+
+    def problem_with(self, task: Task) -> str | None:
+        """As for every rule; staff is told by tracks, which only detect tasks have."""
+        if self.staff is not None and not isinstance(task, Detect):
+            return f"`staff` needs a detect task, whose things are followed; {task.id!r} is none"
+        return super().problem_with(task)
+
+    def at_work(self, class_name: str, context: "RuleContext") -> Any:
+        """The rule of that name, and what leaves staff out of it."""
+        rule = super().at_work(class_name, context)
+        if self.staff is None:
+            return rule
+        aside = importlib.import_module("pipeline.rules.at_work.staff_aside")
+        return aside.StaffAside(rule, self.staff, context, self.own_references(), self.treatment)

@@ -7,18 +7,19 @@ from pydantic import Field
 
 from pipeline.core.config import Duration
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
+from pipeline.rules.base import Passage, References, TaskTypes
 from pipeline.rules.measures import Column, Measure, SummaryTable
+from pipeline.rules.staff import StaffLeftOut, Treatment
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
-    from pipeline.rules.at_work.tailgating import Tailgating
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
 
 _PASSED, _FOLLOWED = Column("passed"), Column("followed")
 
 
-class TailgatingConfig(RuleBase):
+class TailgatingConfig(StaffLeftOut):
     """Who crosses a line too soon after somebody else, in the same direction: one event for each
     who follows.
     """
@@ -58,6 +59,7 @@ class TailgatingConfig(RuleBase):
     )
 
     accepts: ClassVar[TaskTypes] = (Detect,)
+    treatment: ClassVar[Treatment] = "unreported"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("passed", "sum", "crossings", _PASSED),
         Measure("followed", "sum", "crossings", _FOLLOWED),
@@ -66,7 +68,7 @@ class TailgatingConfig(RuleBase):
         "tailgating", "tailgating", (_PASSED, _FOLLOWED)
     )
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """The line."""
         return References(lines=(self.line,))
 
@@ -76,8 +78,8 @@ class TailgatingConfig(RuleBase):
             return None
         return Passage(self.line, str(event.data.get("direction")), "followed")
 
-    def build(self, context: "RuleContext") -> "Tailgating":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where the line is missing or has no length."""
         context.crossable(self.line)
-        rule: Tailgating = self.at_work("Tailgating", context)
+        rule: Rule = self.at_work("Tailgating", context)
         return rule

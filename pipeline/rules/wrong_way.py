@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.core.tasks import Detect
-from pipeline.rules.base import Passage, References, RuleBase, TaskTypes
+from pipeline.rules.base import Passage, References, TaskTypes
 from pipeline.rules.measures import Column, ManualCount, ManualNumber, Measure, SummaryTable
+from pipeline.rules.staff import StaffLeftOut, Treatment
 
 if TYPE_CHECKING:
     from pipeline.core.events import Event
-    from pipeline.rules.at_work.wrong_way import WrongWay
+    from pipeline.core.rules import Rule
     from pipeline.rules.context import RuleContext
 
 _WRONG, _RIGHT = Column("wrong"), Column("right")
 
 
-class WrongWayConfig(RuleBase):
+class WrongWayConfig(StaffLeftOut):
     """Who goes the wrong way, an event each; write `line` and `wrong`, or `zone` and `along`."""
 
     type: Literal["wrong_way"] = "wrong_way"
@@ -53,6 +54,7 @@ class WrongWayConfig(RuleBase):
     )
 
     accepts: ClassVar[TaskTypes] = (Detect,)
+    treatment: ClassVar[Treatment] = "unreported"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("wrong", "sum", "people", _WRONG),
         Measure("right", "sum", "people", _RIGHT),
@@ -79,7 +81,7 @@ class WrongWayConfig(RuleBase):
             raise ValueError(f"`{name}` has no meaning here; leave it out")
         return self
 
-    def references(self) -> References:
+    def own_references(self) -> References:
         """The line, or the zone and its arrow."""
         lines = tuple(name for name in (self.line, self.along) if name is not None)
         return References(lines=lines, zones=() if self.zone is None else (self.zone,))
@@ -90,9 +92,9 @@ class WrongWayConfig(RuleBase):
             return None
         return Passage(self.line, str(event.data.get("direction")), "wrong way")
 
-    def build(self, context: "RuleContext") -> "WrongWay":
+    def build(self, context: "RuleContext") -> "Rule":
         """A running rule; raises ConfigError where a shape is missing or a line has no length."""
-        for name in self.references().lines:
+        for name in self.own_references().lines:
             context.crossable(name)
-        rule: WrongWay = self.at_work("WrongWay", context)
+        rule: Rule = self.at_work("WrongWay", context)
         return rule

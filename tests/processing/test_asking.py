@@ -524,3 +524,25 @@ def test_damaged_questions_cost_only_themselves(
     desk.step()
     desk.see(WALK, WALK + 2)
     assert (desk.asked(), desk.said()) == ([], ["unknown"])
+
+
+def test_a_rule_that_leaves_staff_out(desks: Desks) -> None:
+    """Two stand in the zone, one of them is staff; a recording is judged on with the answers."""
+    scene = shop(recording=True)
+    scene["cameras"]["door"]["rules"]["entrance"] = {
+        "type": "occupancy",
+        "of": "people",
+        "zone": "shop",
+        "more_than": 1,
+        "for": "1s",
+        "staff": {"ask": "Is it a red apron?", "engine": "wise"},
+    }
+    for said, phases in (("yes", []), ("no", ["start", "end"])):
+        desk = desks(scene)
+        desk.see(0, 2 * WALK, two_walk, live=False, last=True)
+        for words in ("no", said):
+            [claim] = desk.asked()
+            desk.answer(claim, words)
+        assert desk.processor.ended == {("door", "fast")}
+        assert [event.phase for event in desk.events()] == phases
+        assert all("staff" not in event.data for event in desk.events())

@@ -136,7 +136,8 @@ class LineCrossing:
             memory.entered += inwards
             memory.left += not inwards
             self._minutes.count(crossed.at, entered=int(inwards), left=int(not inwards))
-            if self._config.groups and self._groups.is_new(crossed):
+            is_staff = self._staff is not None and self._staff.is_staff(crossed.id)
+            if self._config.groups and not is_staff and self._groups.is_new(crossed):
                 name = "groups_in" if inwards else "groups_out"
                 self._minutes.count(crossed.at, **{name: 1})
             if self._staff is not None:

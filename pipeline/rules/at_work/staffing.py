@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pipeline.core.events import Event, JsonValue, event_from_json, event_to_json
 from pipeline.core.geometry import Box
@@ -59,6 +59,7 @@ class Held:
 class StaffMemory:
     """Who is staff, and what all others have done, should they turn out to be."""
 
+    version: ClassVar[int] = 1
     presence: PresenceMemory = field(default_factory=PresenceMemory)
     crossers: CrossersMemory = field(default_factory=CrossersMemory)
     run: str = ""
@@ -151,12 +152,25 @@ class Staff:
         """Whether somebody is known to be staff."""
         return id_ in self.memory.staff
 
+    def may_be(self, id_: int, at: float) -> bool:
+        """Whether somebody is staff, or may be: nobody waits for the answer longer than that."""
+        if self.is_staff(id_):
+            return True
+        if self._look is None or id_ in self.memory.outcomes:
+            return False
+        return at < self.memory.asked.get(id_, at) + self._look.deadline_s
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are questions to be asked, or events that wait."""
+        return bool(self._questions or self.memory.held)
+
     def did(self, id_: int, at: float, name: str) -> Deed | None:
         """Note that something was counted for everybody; returned if it is known to be staff's."""
         deed = Deed(at, name)
         if self.is_staff(id_):
             return deed
-        self._ask(id_)
+        self.ask(id_)
         self.memory.deeds.setdefault(id_, []).append(deed)
         self.memory.others.setdefault(id_, at)
         return None
@@ -201,6 +215,8 @@ class Staff:
         return out
 
     def _marked(self, event: Event, id_: int) -> Event:
+        if event.subject is None or event.subject.track is None:
+            return event  # it is about nobody in particular
         said: JsonValue = self.is_staff(id_)
         if not said and self._look is not None and self.memory.outcomes.get(id_) != "rejected":
             said = UNKNOWN
@@ -223,9 +239,12 @@ class Staff:
             if best is None or _worth(latest.box) > _worth(best.box):
                 memory.looks[track.id] = latest
 
-    def _ask(self, id_: int) -> None:
+    def ask(self, id_: int) -> None:
+        """Ask about somebody who matters now, unless that is known or was asked."""
         memory, best = self.memory, self.memory.looks.get(id_)
-        if self._look is None or best is None or id_ in memory.asked or id_ in memory.outcomes:
+        if self._look is None or best is None or id_ in memory.staff:
+            return
+        if id_ in memory.asked or id_ in memory.outcomes:
             return
         name = next((name for name, now in memory.names.items() if now == id_), None)
         if name is None:
