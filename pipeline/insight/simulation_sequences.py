@@ -4,15 +4,22 @@ An hour is known once everything is that its sequences may have begun with, on a
 come some time after the hours of the cameras.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import heapq
+import itertools
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from pipeline.core.events import Event
-from pipeline.core.store import FIRST_PAGE, EventFilter, Page, StoredEvent
-from pipeline.rules.at_work.sequence import SequenceFinder
-from pipeline.rules.sequence import HappeningConfig, SequenceConfig
+from pipeline.core.measures import Bucket, Health
+from pipeline.core.store import FIRST_PAGE, EventFilter, Page, Span, StoredEvent
+from pipeline.rules.at_work.sequence import JudgedUntil, SequenceFinder, StayedAway
+from pipeline.rules.schedule import Schedule
+from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
+from pipeline.runtime.sequences import STALLED_S
 
+_ROUNDING_S = 1e-3
 _ENDLESS = float("inf")
 
 
@@ -51,7 +58,7 @@ class Sequences:
         if name in self._needed:
             return
         self._needed[name] = self._all[name]
-        for one in (self._all[name].first, self._all[name].then):
+        for one in (self._all[name].first, self._all[name].other):
             if one.rule in self._all:
                 self._need(one.rule)
 
@@ -62,7 +69,9 @@ class Sequences:
 
     def cameras_of(self, name: str, within: frozenset[str] = frozenset()) -> frozenset[str]:
         """The cameras at which it may end."""
-        return self._cameras_of(self._all[name].then, within | {name})
+        config = self._all[name]
+        # What stays away is told of the camera at which it should have begun.
+        return self._cameras_of(config.then or config.first, within | {name})
 
     def _cameras_of(self, one: HappeningConfig, within: frozenset[str]) -> frozenset[str]:
         found = {camera for camera, rules in self._rules.items() if one.rule in rules}
@@ -76,14 +85,22 @@ class Sequences:
         return frozenset(
             SequencePart(camera, one.rule)
             for config in (self._all[each] for each in names)
-            for one in (config.first, config.then)
+            for one in (config.first, config.other)
             for camera, rules in self._rules.items()
             if one.rule in rules and one.camera in (None, camera)
         )
 
+    def watched(self, config: SequenceConfig) -> frozenset[SequencePart]:
+        """The rules that could show what a sequence waits for."""
+        return frozenset(
+            SequencePart(camera, config.other.rule)
+            for camera, rules in self._rules.items()
+            if config.other.rule in rules and config.other.camera in (None, camera)
+        )
+
     def _below(self, name: str, known: set[str]) -> set[str]:
         known.add(name)
-        for one in (self._all[name].first, self._all[name].then):
+        for one in (self._all[name].first, self._all[name].other):
             if one.rule in self._all and one.rule not in known:
                 self._below(one.rule, known)
         return known
@@ -96,25 +113,58 @@ class Sequences:
         if name in within:
             return _ENDLESS  # they consist of each other
         config, within = self._all[name], within | {name}
-        first, then = (
+        first, other = (
             self._reach_s(one.rule, within) if one.rule in self._all else 0.0
-            for one in (config.first, config.then)
+            for one in (config.first, config.other)
         )
-        return max(config.within.total_seconds() + first, then)
+        # A cooldown keeps apart what was found, also from what came before.
+        cooldown_s = config.cooldown.total_seconds()
+        return max(config.within.total_seconds() + first, other) + cooldown_s
 
 
-@dataclass(slots=True)
 class SequenceSearch:
     """The events of all cameras by one file, newer ones first, and the sequences among them."""
 
-    sequences: Sequences
-    _events: dict[str, Event] = field(default_factory=dict)
-    _unknown: list[tuple[SequencePart, float, float, str]] = field(default_factory=list)
+    def __init__(
+        self,
+        sequences: Sequences,
+        schedules: Mapping[str, Callable[[str], Schedule]],
+        health: Callable[[str, Span], Sequence[Health]],
+        now: float,
+    ) -> None:
+        """`health` are the states of a camera; `now` is when what stays away is asked for."""
+        self.sequences = sequences
+        self._schedules = schedules
+        self._health = health
+        self._now = now
+        self._events: dict[str, Event] = {}
+        self._minutes: dict[SequencePart, dict[int, Bucket]] = {}
+        self._judged: dict[SequencePart, JudgedUntil] = {}
+        self._stored: dict[str, Event] = {}
+        self._unknown: list[tuple[SequencePart, float, float, str]] = []
 
     def add(self, events: Iterable[Event]) -> None:
         """Add what happened; what is known already stays as it is."""
         for event in events:
             self._events.setdefault(event.record_id, event)
+
+    def add_minutes(self, part: SequencePart, minutes: Iterable[Bucket]) -> None:
+        """Add how much of them was seen."""
+        known = self._minutes.setdefault(part, {})
+        for minute in minutes:
+            known.setdefault(minute.minute, minute)
+
+    def add_judged(self, part: SequencePart, at: float, *, has_ended: bool) -> None:
+        """Add until when a rule was judged."""
+        known = self._judged.get(part)
+        if known is not None and known.at is not None:
+            at, has_ended = max(at, known.at), has_ended or known.has_ended
+        is_stalled = self._now - at >= STALLED_S
+        self._judged[part] = JudgedUntil(part.camera, at, has_ended, is_stalled)
+
+    def add_stored(self, events: Iterable[Event]) -> None:
+        """Add sequences that are stored: of two that a cooldown keeps apart these stay."""
+        self._stored.update((event.record_id, event) for event in events)
 
     def add_unknown(self, part: SequencePart, since: float, until: float, why: str) -> None:
         """Nothing is known of a rule in some time."""
@@ -135,36 +185,90 @@ class SequenceSearch:
 
     def found(self, since: float) -> list[Event]:
         """Those that end after a moment, by the events that were added."""
-        so_far = _EventsByTime()
-        finders = [
-            SequenceFinder(name, config, so_far) for name, config in self.sequences.needed.items()
-        ]
-        found: list[Event] = []
+        configs = self.sequences.needed
+        if not any(config.cooldown for config in configs.values()):
+            return self._found(since, configs, ())
+        free = {
+            name: config.model_copy(update={"cooldown": timedelta(0)})
+            for name, config in configs.items()
+        }
+        again = {event.record_id for event in self._found(float("-inf"), free, ())}
+        stay = [event for key, event in self._stored.items() if key in again]
+        return self._found(since, configs, stay)
+
+    def _found(
+        self, since: float, configs: Mapping[str, SequenceConfig], stay: Sequence[Event]
+    ) -> list[Event]:
         begun = since - self.sequences.reach_s()
-        for event in sorted(self._events.values(), key=lambda one: (one.at, one.record_id)):
-            if event.at < begun:
+        record = _RecordInTime(self._minutes, self._health, stay)
+        finders = [
+            SequenceFinder(name, config, record, self._schedules[name])
+            for name, config in configs.items()
+            if config.then is not None
+        ]
+        awaiting = {
+            name: StayedAway(name, config, record, self._schedules[name])
+            for name, config in configs.items()
+            if config.then is None
+        }
+        found: list[Event] = []
+        # By time; at one moment, what happens comes before what is decided.
+        numbers = itertools.count()
+        coming: list[tuple[float, int, int, str, Event]] = [
+            (event.at, 0, next(numbers), "", event)
+            for event in sorted(self._events.values(), key=lambda one: (one.at, one.record_id))
+            if event.at >= begun
+        ]
+        while coming:
+            _, _, _, decided, event = heapq.heappop(coming)
+            if decided:
+                told = self._told(configs[decided], awaiting[decided], event)
+                if told is not None:
+                    heapq.heappush(coming, (told.at, 0, next(numbers), "", told))
                 continue
+            if not record.add(event):
+                continue
+            if event.type == SEQUENCE and event.at >= since:
+                found.append(event)
             # As live: what completes one may be a part of the next.
-            arrived = [event]
-            while arrived:
-                next_one = arrived.pop(0)
-                if not so_far.add(next_one):
-                    continue
-                for finder in finders:
-                    arrived += finder.completed_by(next_one)
-                if next_one is not event and next_one.at >= since:
-                    found.append(next_one)
+            for finder in finders:
+                for one in finder.completed_by((event,)):
+                    heapq.heappush(coming, (one.at, 0, next(numbers), "", one))
+            for name, stayed_away in awaiting.items():
+                if configs[name].first.describes(event):
+                    end = stayed_away.end_of(event) + _ROUNDING_S
+                    heapq.heappush(coming, (end, 1, next(numbers), name, event))
         return found
+
+    def _told(self, config: SequenceConfig, stayed_away: StayedAway, first: Event) -> Event | None:
+        """That nothing followed a `first`, as far as that is known."""
+        watched = sorted(self.sequences.watched(config), key=lambda part: (part.camera, part.rule))
+        judged = [
+            self._judged.get(part, JudgedUntil(part.camera, None, is_stalled=True))
+            for part in watched
+        ]
+        if not stayed_away.is_due(first, judged, self._now - first.at):
+            return None
+        return stayed_away.fate(first, judged).event
 
     def forget(self, since: float) -> None:
         """Sequences that end after a moment are no longer asked for."""
         self._events = {key: event for key, event in self._events.items() if event.at < since}
 
 
-class _EventsByTime:
+class _RecordInTime:
     """Events that arrive in order of time, found as in a store."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        minutes: Mapping[SequencePart, Mapping[int, Bucket]],
+        health: Callable[[str, Span], Sequence[Health]],
+        stay: Sequence[Event],
+    ) -> None:
+        """`stay` are sequences that a cooldown finds, although they come later."""
+        self._minutes = minutes
+        self._health = health
+        self._stay = stay
         self._by_rule: dict[str, list[StoredEvent]] = {}
         self._known: set[str] = set()
 
@@ -174,26 +278,59 @@ class _EventsByTime:
             return False
         self._known.add(event.record_id)
         stored = StoredEvent(len(self._known), event, event.at)
-        self._by_rule.setdefault(event.rule, []).append(stored)
+        insort(self._by_rule.setdefault(event.rule, []), stored, key=lambda one: one.event.at)
         return True
 
     def events(self, chosen: EventFilter, page: Page = FIRST_PAGE) -> Sequence[StoredEvent]:
-        """The newest first, or the oldest, of some rules."""
-        found: list[StoredEvent] = []
-        for rule in chosen.rules:
-            found += self._of_rule(rule, chosen)
+        """A page of those of some rules."""
+        found = [one for rule in chosen.rules for one in self._of_rule(rule, chosen)]
+        if SEQUENCE in chosen.types:
+            found += [
+                StoredEvent(0, event, event.at)
+                for event in self._stay
+                if event.rule in chosen.rules and _is_chosen(event, chosen)
+            ]
         found.sort(key=lambda one: one.position, reverse=page.newest_first)
+        if page.beyond is not None:
+            beyond, is_down = page.beyond, page.newest_first
+            found = [
+                one
+                for one in found
+                if (one.position < beyond if is_down else one.position > beyond)
+            ]
         return found[: page.limit]
 
     def _of_rule(self, rule: str, chosen: EventFilter) -> Iterator[StoredEvent]:
         mine = self._by_rule.get(rule, [])
         since, until = chosen.span.since, chosen.span.until
         first = 0 if since is None else bisect_left(mine, since, key=lambda one: one.event.at)
-        for one in mine[first:]:
-            event = one.event
-            if until is not None and event.at >= until:
+        for place in range(first, len(mine)):
+            if until is not None and mine[place].event.at >= until:
                 break
-            if (not chosen.cameras or event.camera in chosen.cameras) and (
-                not chosen.phases or event.phase in chosen.phases
-            ):
-                yield one
+            if _is_chosen(mine[place].event, chosen):
+                yield mine[place]
+
+    def buckets(self, camera: str, rule: str, span: Span) -> Sequence[Bucket]:
+        """The minutes of a rule, in order."""
+        minutes = self._minutes.get(SequencePart(camera, rule), {})
+        since, until = span.since, span.until
+        return [
+            minutes[minute]
+            for minute in sorted(minutes)
+            if (since is None or minute >= since) and (until is None or minute < until)
+        ]
+
+    def health(self, camera: str, span: Span) -> Sequence[Health]:
+        """As it is stored: a file does not change when a camera was there."""
+        return self._health(camera, span)
+
+
+def _is_chosen(event: Event, chosen: EventFilter) -> bool:
+    since, until = chosen.span.since, chosen.span.until
+    return (
+        (since is None or event.at >= since)
+        and (until is None or event.at < until)
+        and (not chosen.cameras or event.camera in chosen.cameras)
+        and (not chosen.phases or event.phase in chosen.phases)
+        and (not chosen.types or event.type in chosen.types)
+    )

@@ -279,6 +279,7 @@ class SequenceSchedules:
         self._deployment = deployment
 
     def __call__(self, camera: str) -> Schedule:
+        """The schedule at a camera."""
         site = self._deployment.site_of(camera)
         return Schedule(self._config.schedule, site.timezone, site.opening_hours)
 

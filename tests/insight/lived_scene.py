@@ -28,7 +28,7 @@ from pipeline.insight.simulation import (
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
 from pipeline.runtime.assembly import plans_of
-from pipeline.runtime.sequences import SequenceJudge
+from pipeline.runtime.sequences import cursors_of, lane_of
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock, frame
 
@@ -233,7 +233,7 @@ class Place:
         self.queues = MemoryConfig().build(self.clock)
         self._shelf = MemoryShelf(frames_a_camera=1000)
         self.store = self.config.build(self.clock)
-        self._cursor = self._answered = 0
+        self._answered = 0
         self.processor = self.restart()
 
     def restart(self, scene: dict[str, Any] | None = None) -> Processor:
@@ -250,9 +250,14 @@ class Place:
         )
         self.processor = Processor(plans_of(self.deployment), context)
         self.processor.resume()
-        self._judges = [
-            SequenceJudge(name, config, self.store, self.store.history, None)
-            for name, config in self.deployment.sequences.items()
+        self.store.register_sinks(
+            cursors_of(self.deployment), from_beginning=cursors_of(self.deployment)
+        )
+        self._lanes = [
+            lane_of(
+                name, self.deployment, self.store, self.store.history, self.clock, Metrics(), None
+            )
+            for name in self.deployment.sequences
         ]
         return self.processor
 
@@ -293,10 +298,15 @@ class Place:
 
     def deliver(self) -> None:
         """Show the sequences what is new in the store, until they find nothing more."""
-        while new := self.store.events_after(self._cursor, 1000):
-            for judge in self._judges:
-                judge.send([one.event for one in new])
-            self._cursor = new[-1].position
+        if not self._lanes:
+            return
+        known = -1
+        while known != (known := len(self.store.events_after(0, 1_000_000))):
+            self.clock.advance(1.0)  # what is awaited is looked at again
+            for lane in self._lanes:
+                while lane.step() == 0.0:
+                    pass
+                assert lane.status().error is None
 
     def stored(self, camera: str, rule: str) -> dict[str, Event]:
         """The events of a rule, or of a sequence, that are stored."""
