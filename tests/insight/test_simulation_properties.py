@@ -104,7 +104,7 @@ RULES: dict[str, dict[str, Any]] = {
         "type": "speed",
         "zone": _placed,
         "rectangle": [4, 8],
-        "over": _s([None, 1, 5]),
+        "over": _s([1, 5]),
         **COMMON,
     },
     "parking": {
@@ -180,11 +180,19 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
     for number in range(draw(st.integers(0, 2))):
         part = st.fixed_dictionaries({"rule": _s([*known, *sequences])})
         ended = st.fixed_dictionaries({"rule": _s(known), "phase": _s(["start", "end", "single"])})
-        sequences[f"sequence{number}"] = {
+        sequence: dict[str, Any] = {
             "first": draw(part | ended),
-            "then": draw(part),
             "within": draw(_s(["2s", "20s", "10m"])),
         }
+        if draw(st.booleans()):
+            sequence["then"] = draw(part)
+            sequence["cooldown"] = draw(_s(["0s", "0s", "10s"]))
+        else:
+            sequence["without"] = draw(st.fixed_dictionaries({"rule": _s(known)}))
+            # How much was seen of a minute that is going on is known better later.
+            sequence["min_coverage"] = 0
+        schedule = draw(_open)
+        sequences[f"sequence{number}"] = sequence | ({"schedule": schedule} if schedule else {})
     site = {"timezone": draw(_s(ZONES)), "hours": HOURS}
     return deployment(cameras, sequences, site, draw(_s([(), ("yard",)])))
 
