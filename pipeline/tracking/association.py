@@ -17,8 +17,8 @@ from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, heigh
 
 NEVER = 1e6
 """The cost of an impossible pair."""
-FEW_ROWS, FEW_PAIRS = 4, 8
-"""So many things that compete, and pairs of them with boxes, are weighed by trying all."""
+FEW_PAIRS = 9
+"""So many pairs that compete are weighed by trying all: three things and three boxes."""
 ROUNDING = 1e-6
 """Assignments whose costs differ by no more than this are the same to rounding."""
 SURPRISE = 5.0
@@ -96,6 +96,8 @@ def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
     best = _tried(rivals)
     if best is None:
         best = _weighed(rivals)
+    if len(rivals) == len(prices):
+        return sorted(best)
     return sorted([*best, *(pair for pair in prices if pair not in rivals)])
 
 
@@ -104,22 +106,25 @@ def _tried(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]] | N
 
     None where there are too many to try, or where rounding may decide between two.
     """
-    choices: dict[int, list[tuple[int, float]]] = {}
-    for (row, column), price in rivals.items():
-        choices.setdefault(row, []).append((column, price))
-    if len(choices) > FEW_ROWS or len(rivals) > FEW_PAIRS:
+    if len(rivals) > FEW_PAIRS:
         return None
-    found: list[tuple[float, tuple[tuple[int, int], ...]]] = [(0.0, ())]
-    for row, options in choices.items():
+    choices: dict[int, list[tuple[float, int, tuple[int, int]]]] = {}
+    for pair, price in rivals.items():
+        if price > -ROUNDING:
+            return None
+        choices.setdefault(pair[0], []).append((price, 1 << pair[1], pair))
+    # What it costs, which columns are taken as bits of a number, and the pairs.
+    found: list[tuple[float, int, tuple[tuple[int, int], ...]]] = [(0.0, 0, ())]
+    for options in choices.values():
         found += [
-            (total + price, (*pairs, (row, column)))
-            for total, pairs in found
-            for column, price in options
-            if all(column != taken for _, taken in pairs)
+            (total + price, taken | column, (*pairs, pair))
+            for total, taken, pairs in found
+            for price, column, pair in options
+            if not taken & column
         ]
     found.sort()
-    (cheapest, best), (next_cheapest, _) = found[:2]
-    return list(best) if next_cheapest - cheapest > ROUNDING else None
+    cheapest, next_one = found[:2]
+    return list(cheapest[2]) if next_one[0] - cheapest[0] > ROUNDING else None
 
 
 def _weighed(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
