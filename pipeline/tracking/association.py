@@ -232,37 +232,54 @@ def costs(
         )
         away = AWAY if thing.missed and thing.id is not None else 0.0
         entry = max(reach / TOP_SPEED, AT_EDGE)
+        usual_spread = 2.0 * (known + least) * square
+        part_usual_spread = 2.0 * (known + part_least) * square
         for box in near:
             dx, dy = box.x - x, box.y - y
             across = dx * dx
-            unsure = 0.0
+            wider, taller = box.log_w - log_w, box.log_h - log_h
             # Who is cut by an edge of the picture may be any wider or taller, and the middle
             # elsewhere.
-            unlike, wider, taller = 0.0, box.log_w - log_w, box.log_h - log_h
-            if cut_thing_x if wider > 0.0 else box.cut_x:
-                unsure = (CUT * math.exp(log_w / WIDTH_SHARE)) ** 2 / square
+            any_wider = cut_thing_x if wider > 0.0 else box.cut_x
+            any_taller = cut_thing_y if taller > 0.0 else box.cut_y
+            doubt = young + box.doubt
+            if any_wider or any_taller:
+                unlike = unsure = 0.0
+                if any_wider:
+                    unsure = (CUT * math.exp(log_w / WIDTH_SHARE)) ** 2 / square
+                else:
+                    unlike = sharp + wider * wider / (2.0 * vague)
+                if any_taller:
+                    unsure += CUT**2
+                else:
+                    unlike += sharp + taller * taller / (2.0 * vague)
+                variance, loose = known + least + unsure, known + part_least + unsure
+                whole, spread = math.log(math.tau * variance), 2.0 * variance * square
+                part_least_cost, part_spread = (
+                    PART_COST + math.log(math.tau * loose),
+                    2.0 * loose * square,
+                )
             else:
-                unlike = sharp + wider * wider / (2.0 * vague)
-            if cut_thing_y if taller > 0.0 else box.cut_y:
-                unsure += CUT**2
-            else:
-                unlike += sharp + taller * taller / (2.0 * vague)
-            variance = known + least + unsure
-            whole = math.log(math.tau * variance) if unsure else usual
-            cost = whole + (across + dy * dy) / (2.0 * variance * square) + unlike
-            if cost > part_usual:
+                unlike = (sharp + wider * wider / (2.0 * vague)) + (
+                    sharp + taller * taller / (2.0 * vague)
+                )
+                whole, spread = usual, usual_spread
+                part_least_cost, part_spread = part_usual, part_usual_spread
+            cost = whole + (across + dy * dy) / spread + unlike
+            if cost > part_usual and part_least_cost + across / part_spread + doubt < 0.0:
                 # A part of a thing has its upper or lower edge where the whole one's is.
                 off = (box.height - math.exp(log_h)) / 2.0
                 ends = min(abs(dy - off), abs(dy + off), abs(dy))
-                loose = known + part_least + unsure
-                part = PART_COST + math.log(math.tau * loose)
-                cost = min(cost, part + (across + ends * ends) / (2.0 * loose * square))
-            cost += young + box.doubt
+                cost = min(cost, part_least_cost + (across + ends * ends) / part_spread)
+            cost += doubt
+            if cost >= 0.0:
+                continue
             if box.edge < entry and _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y):
                 cost += LEFT
-            if cost < 0.0:
-                # Who was away gives way to competitors, and is found again where there are none.
-                found[row, box.column] = min(cost + away, -LEAST) if away else cost
+                if cost >= 0.0:
+                    continue
+            # Who was away gives way to competitors, and is found again where there are none.
+            found[row, box.column] = min(cost + away, -LEAST) if away else cost
     return found
 
 
