@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import Event
+from pipeline.core.frames import LEFT_OUT
 from pipeline.core.machine import installed_version
 from pipeline.core.measures import BUCKET_S, Bucket, minute_of
 from pipeline.core.site_state import (
@@ -206,7 +207,8 @@ class SiteWatch:
             state, detail = "unknown", "no process reports that it has the camera open"
         stopped = {str(event.data.get("state")) for event in troubles} - set(STILL_JUDGED)
         figures = added([report.figures for report in known.reports]).get(name)
-        dropped = sum(figures.dropped.values()) if figures else 0
+        lost = figures.dropped.items() if figures else ()
+        dropped = sum(number for why, number in lost if why not in LEFT_OUT)
         frames = dropped + (figures.sampled if figures else 0)
         return CameraState(
             works=bool(samplers) and since is not None and not stopped and not hindering,

@@ -199,7 +199,7 @@ def test_a_camera_works_while_somebody_says_so(shop: Shop) -> None:
     assert (found.works, found.state) == (False, "unknown")
     shop.reports = QueueError("Redis is not responding")
     assert shop.door().works is False
-    figures = CameraFigures(sampled=90, dropped={"late": 10})
+    figures = CameraFigures(sampled=90, dropped={"stale": 10, "rate": 900})
     shop.reports = [report(figures={"door": figures})]
     assert (shop.door().works, shop.door().dropped_ratio) == (True, 0.1)
 
