@@ -8,12 +8,19 @@ if TYPE_CHECKING:
     from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
     from connectors.sinks.mail import MailConfig
+    from connectors.sinks.mqtt import MqttConfig
     from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
 
     SinkConfig: TypeAlias = (
-        CsvConfig | JsonlConfig | MailConfig | RedisStreamConfig | StdoutConfig | WebhookConfig
+        CsvConfig
+        | JsonlConfig
+        | MailConfig
+        | MqttConfig
+        | RedisStreamConfig
+        | StdoutConfig
+        | WebhookConfig
     )
     """Any sink, told apart by `type`."""
 else:
@@ -22,6 +29,7 @@ else:
         csv="CsvConfig",
         jsonl="JsonlConfig",
         mail="MailConfig",
+        mqtt="MqttConfig",
         redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",
         webhook="WebhookConfig",

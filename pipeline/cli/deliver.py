@@ -7,7 +7,7 @@ from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, 
 from pipeline.cli.stage_options import stage_process
 from pipeline.core.store import DELIVER
 from pipeline.runtime.ownership import StoreLease, this_process
-from pipeline.runtime.reports import Facts, Reporter
+from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import opened_store, serve
 from pipeline.runtime.stages.base import Stage
 from pipeline.runtime.stages.delivery import DeliveryStage
@@ -32,7 +32,14 @@ def deliver(
     def make(_: Reporter) -> tuple[Stage, Facts]:
         store, clock = opened_store(process_context), process_context.context.clock
         lease = StoreLease(store, DELIVER, this_process("delivery"), clock)
-        stage = DeliveryStage(process_context.context, store, lease, store.history, store.audits)
+        stage = DeliveryStage(
+            process_context.context,
+            store,
+            lease,
+            store.history,
+            store.audits,
+            lambda: list(reports_of(process_context.queues.presence).values()),
+        )
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}

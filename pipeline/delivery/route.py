@@ -40,6 +40,11 @@ class RouteOptions(Protocol):
         ...
 
     @property
+    def skipped_after(self) -> timedelta | None:
+        """How old an event may be when its turn comes; None for any age."""
+        ...
+
+    @property
     def from_beginning(self) -> bool:
         """Whether a new sink gets the events stored before it was added."""
         ...
@@ -58,6 +63,8 @@ class Route:
     verified: tuple[Outcome, ...] = ("confirmed", "unverified")
     reports: tuple[str, ...] = ()
     """The names of the reports that are sent to it."""
+    skipped_after: timedelta | None = None
+    """How old an event may be when its turn comes; older ones are skipped, and counted."""
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions, reports: tuple[str, ...] = ()) -> "Route":
@@ -71,7 +78,13 @@ class Route:
             options.from_beginning,
             options.verified,
             reports,
+            options.skipped_after,
         )
+
+    def skips(self, event: Event, now: float) -> bool:
+        """Whether it is too old by now."""
+        oldest = self.skipped_after
+        return oldest is not None and now - event.at > oldest.total_seconds()
 
     def wants(self, event: Event | UnreadableEvent) -> bool:
         """Whether the event's rule, camera or type is among `only`, and none is in `without`.

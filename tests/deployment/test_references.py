@@ -397,3 +397,38 @@ def test_an_engine_for_callers_is_not_called_unused() -> None:
     assert unused in [str(warning) for warning in loaded(*engines, people).warnings]
     served = loaded(*engines, people, "server.listen=':8080'").warnings
     assert unused not in [str(warning) for warning in served]
+
+
+BROKER = "sinks.home={type: mqtt, url: 'mqtt://broker.local'}"
+OCCUPANCY = "{type: occupancy, of: people, more_than: 5}"
+SOURCE = "source: {type: file, path: configs/media/plaza.mp4}, tasks: {people: {detect: person}}"
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        (f"cameras.Door={{{SOURCE}}}", "cameras 'door' and 'Door' would both have the topics"),
+        (f"cameras.door.rules.Queue={OCCUPANCY}", "rules 'queue' and 'Queue' of camera 'door'"),
+        (f"cameras.door.rules.last={OCCUPANCY}", "rule 'last' of camera 'door'"),
+        (
+            f"cameras.door_my={{{SOURCE}, rules: {{queue: {OCCUPANCY}}}}}",
+            "rule 'my_queue' of camera 'door' and rule 'queue' of camera 'door_my'",
+        ),
+        (
+            "sequences.Theft={first: {rule: queue}, then: {rule: footfall}, within: 1m}",
+            "sequences 'theft' and 'Theft' would both have the topic moonwatch/site/theft/event",
+        ),
+    ],
+)
+def test_names_that_topics_cannot_tell_apart(override: str, part: str) -> None:
+    """Refused only where a sink makes topics of them."""
+    others = [
+        f"cameras.door.rules.my_queue={OCCUPANCY}",
+        "sequences.theft={first: {rule: queue}, then: {rule: footfall}, within: 1m}",
+        override,
+    ]
+    assert loaded(*others).deployment.cameras
+    found = told(*others, BROKER)
+    assert [path for path, _ in found] == ["sinks.home"]
+    assert part in found[0][1]
+    assert "rename" in found[0][1]

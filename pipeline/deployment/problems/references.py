@@ -460,6 +460,17 @@ def shared_outputs(checked: Checked) -> Iterator[Problem]:
         taken.setdefault(resource, name)
 
 
+def colliding_names(checked: Checked) -> Iterator[Problem]:
+    """Names that a sink could not tell apart, as topics know small letters only."""
+    deployment = checked.deployment
+    rules = {name: list(camera.rules) for name, camera in deployment.cameras.items()}
+    for name, sink in deployment.sinks.items():
+        for trouble in sink.trouble_with_names(
+            deployment.site.name, rules, list(deployment.sequences)
+        ):
+            yield Problem(dotted(("sinks", name)), trouble)
+
+
 def unknown_filters(checked: Checked) -> Iterator[Problem]:
     """Sinks whose `only` or `not` matches no rule, camera or event type."""
     known = _event_names(checked)
@@ -575,6 +586,7 @@ _CHECKS: tuple[Check, ...] = (
     pointless_lines,
     crossed_zones,
     shared_outputs,
+    colliding_names,
     missing_happenings,
     missing_receivers,
     unknown_filters,
