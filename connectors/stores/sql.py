@@ -23,6 +23,7 @@ from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import AHEAD_S, OPENING, Database, storable
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
 from connectors.stores._pictures import SqlPictures, outlive_events
@@ -92,6 +93,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.second_looks = SqlSecondLookHistory(self._database)
         self.clips = SqlClips(self._database, self._clock)
         self.armings = SqlArmings(self._database)
+        self.local_days = SqlLocalDays(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""

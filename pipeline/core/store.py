@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from pipeline.core.arming import ArmingChange, ArmingRecords
 from pipeline.core.clips import ClipRecords, ClipWish
 from pipeline.core.events import Event, JsonValue
+from pipeline.core.local_days import LocalDays
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.sinks import Notes
 from pipeline.core.verifying import SecondLooks, WaitingEvent
@@ -240,6 +241,11 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
     @property
     def clips(self) -> ClipRecords:
         """Which clips events asked for."""
+        ...
+
+    @property
+    def local_days(self) -> LocalDays:
+        """The days of sites, for who asks in SQL."""
         ...
 
     def commit(self, commit: Commit) -> int:

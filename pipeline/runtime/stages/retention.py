@@ -13,6 +13,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.local_time import local_time
 from pipeline.core.store import AGED_UNTIL, UNRECORDED, Store
 from pipeline.deployment.model import Deployment
+from pipeline.runtime.site_days import SiteDayKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Retention:
         self._store = store
         self._media = media
         self._clock = clock
+        self._days = SiteDayKeeper(deployment, store, clock)
         self._looked_at = clock.monotonic()
         self._clips_looked_at = float("-inf")
         self._clip_trouble: str | None = None
@@ -75,7 +77,7 @@ class Retention:
     @property
     def trouble(self) -> str | None:
         """Why deleting failed the last time, or does not happen; None if all is well."""
-        return self._trouble or self._clip_trouble or self._clock_trouble
+        return self._trouble or self._clip_trouble or self._clock_trouble or self._days.trouble
 
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
@@ -83,10 +85,15 @@ class Retention:
         self._keep_seen = deployment.store.observations.keep
         self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
+        self._days.update(deployment)
 
     def look(self) -> None:
-        """Delete what is too old, once an hour, and clips that have no room, once a minute."""
+        """Delete what is too old, once an hour, and clips that have no room, once a minute.
+
+        What is left has its days of the site written down beside it.
+        """
         now = self._clock.monotonic()
+        self._days.look()
         if now - self._clips_looked_at >= _CLIPS_EVERY_S:
             self._clips_looked_at = now
             self._prune_clips(None)
@@ -118,7 +125,8 @@ class Retention:
         self._say(now)
 
     def close(self) -> None:
-        """Log what was not logged yet."""
+        """Log what was not logged yet, and write down the days of what was counted meanwhile."""
+        self._days.close()
         self._say(float("inf"))
 
     def _prune(self, before: float) -> None:
