@@ -322,8 +322,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 settled += connection.execute(sa.delete(table).where(mine)).rowcount
         return settled
 
-    def prune(self, before: float) -> Forgotten:
+    def prune(self, before: float, counts_before: float | None = None) -> Forgotten:
         """Forget what was stored before `before`; events only when every sink is past them.
+
+        Counts and states of cameras were stored before `counts_before`, where that is given.
 
         The age is that of the record and not of what it tells: a clip of last year that is
         looked at today is kept as long as everything else of today.
@@ -332,7 +334,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         numbers = []
         with self._database.write("forget old counts") as connection:
             for table in (_schema.buckets, _schema.health):
-                old = sa.delete(table).where(table.c.kept_at < before)
+                counted = before if counts_before is None else counts_before
+                old = sa.delete(table).where(table.c.kept_at < counted)
                 numbers.append(connection.execute(old).rowcount)
             prune_audits(connection, before)
             prune_notes(connection, self._clock.now())

@@ -332,8 +332,10 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """
         ...
 
-    def prune(self, before: float) -> Forgotten:
-        """Delete events, buckets and health that were stored before `before`.
+    def prune(self, before: float, counts_before: float | None = None) -> Forgotten:
+        """Delete events that were stored before `before`, and buckets and health as well.
+
+        These before `counts_before` instead, where that is given.
 
         Events are deleted in the order of their arrival, and only when every sink is past them.
         """

@@ -52,6 +52,7 @@ class Retention:
         self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
     ) -> None:
         self._keep = deployment.store.keep
+        self._keep_counts = deployment.store.keep_counts
         self._keep_seen = deployment.store.observations.keep
         self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
@@ -82,6 +83,7 @@ class Retention:
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
         self._keep = deployment.store.keep
+        self._keep_counts = deployment.store.keep_counts
         self._keep_seen = deployment.store.observations.keep
         self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
@@ -118,7 +120,9 @@ class Retention:
                 until - min(keeps).total_seconds()
             )
             if self._keep is not None:
-                self._prune(until - self._keep.total_seconds())
+                counts = self._keep_counts
+                counts_before = float("-inf") if counts is None else until - counts.total_seconds()
+                self._prune(until - self._keep.total_seconds(), counts_before)
             self._prune_clips(until)
         except StoreError as error:  # the next hour tries again
             self._fail(f"what is older than `store.keep` cannot be deleted: {error}")
@@ -129,8 +133,8 @@ class Retention:
         self._days.close()
         self._say(float("inf"))
 
-    def _prune(self, before: float) -> None:
-        forgotten = self._store.prune(before)
+    def _prune(self, before: float, counts_before: float) -> None:
+        forgotten = self._store.prune(before, counts_before)
         pictures = self._media.prune(before)
         numbers = self._numbers
         numbers.events += forgotten.events
