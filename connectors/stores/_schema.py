@@ -411,6 +411,16 @@ local_days = sa.Table(
     sa.Column("offset_until", sa.BigInteger, nullable=False),
     sa.Column("day", sa.Text, nullable=False),
 )
+edits = sa.Table(
+    "moonwatch_edits",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("changed", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -454,7 +464,7 @@ def prepare(
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
-        sites, camera_sites, local_days,
+        sites, camera_sites, local_days, edits,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -22,6 +22,7 @@ from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import AHEAD_S, OPENING, Database, storable
+from connectors.stores._edits import keep_edits
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
@@ -99,7 +100,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
         more = (commit.observations, commit.waypoints, commit.waiting, commit.settled, commit.clips)
-        if not any((*parts, *more, commit.judged_anew)):
+        if not any((*parts, *more, commit.judged_anew, commit.edits)):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
@@ -117,6 +118,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
             keep_observations(connection, self._database, commit, now)
+            keep_edits(connection, self._database, commit.edits, now)
             if commit.clips:
                 want_clips(self._database, connection, commit.clips, now)
         return new
@@ -333,10 +335,12 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         events = self._prune_events(before)
         numbers = []
         with self._database.write("forget old counts") as connection:
+            counted = before if counts_before is None else counts_before
             for table in (_schema.buckets, _schema.health):
-                counted = before if counts_before is None else counts_before
                 old = sa.delete(table).where(table.c.kept_at < counted)
                 numbers.append(connection.execute(old).rowcount)
+            edits = _schema.edits
+            connection.execute(sa.delete(edits).where(edits.c.kept_at < counted))
             prune_audits(connection, before)
             prune_notes(connection, self._clock.now())
             prune_armings(connection, before)
@@ -392,6 +396,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 _schema.waypoints,
                 _schema.verified,
                 _schema.clips,
+                _schema.edits,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + AHEAD_S) | (at < SET_SINCE)

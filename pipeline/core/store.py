@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pipeline.core.arming import ArmingChange, ArmingRecords
 from pipeline.core.clips import ClipRecords, ClipWish
+from pipeline.core.edits import RuleEdit
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.local_days import LocalDays
 from pipeline.core.measures import Bucket, Health
@@ -114,6 +115,8 @@ class Commit:
     """The record ids of those that wait no longer: they are among `events`."""
     judged_anew: Sequence[JudgedAnew] = ()
     """Recordings whose judging begins with this: their earlier events stay, but do not count."""
+    edits: Sequence[RuleEdit] = ()
+    """Rules that count by other terms from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,6 +508,10 @@ class History(Protocol):
 
     def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
         """Changes of cameras' states in order of time."""
+        ...
+
+    def edits(self, camera: str | None = None, span: Span = EVER) -> Sequence[RuleEdit]:
+        """What was edited of the rules of live cameras, in order of time."""
         ...
 
     def latest_health(self) -> Sequence[Health]:
