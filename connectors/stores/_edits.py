@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
-from pipeline.core.edits import RuleEdit
+from pipeline.core.edits import EditKind, RuleEdit
 
 
 def keep_edits(
@@ -30,5 +30,6 @@ def keep_edits(
 
 def edit_of(row: sa.Row[Any]) -> RuleEdit:
     """A row as an edit; a kind of a later release is an edit as well."""
-    kind = row.kind if row.kind in ("added", "removed") else "edited"
+    kinds: dict[str, EditKind] = {"added": "added", "removed": "removed"}
+    kind = kinds.get(row.kind, "edited")
     return RuleEdit(row.camera, row.rule, row.at, kind, row.changed)
