@@ -4,7 +4,9 @@ Relative paths in it, of media, outputs and secrets alike, are relative to the d
 moonwatch is started in, not to the file.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -28,6 +30,7 @@ from pipeline.core import geometry
 from pipeline.core import tasks as core
 from pipeline.core.arming import ArmingPlan
 from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
+from pipeline.core.machine import Lack, missing_libraries
 from pipeline.core.opening_hours import CLOSED, OpeningHours, known_country, opening_hours
 from pipeline.core.recurring import Recurrence, recurrence
 from pipeline.deployment.problems.repair import RemovableParts
@@ -424,6 +427,12 @@ class ReportConfig(Config):
     def recurrence(self) -> Recurrence:
         """When it is made."""
         return recurrence(self.every)
+
+    def lacks(self) -> Iterator[Lack]:
+        """What sets PDFs; without it everything but the report works."""
+        if self.format == "pdf":
+            for lack in missing_libraries("a report as PDF", ["typst"], "report", "format"):
+                yield replace(lack, is_fatal=False)
 
 
 class FilesConfig(Config):

@@ -406,6 +406,12 @@ class StoreContract(abc.ABC):
         store.commit(Commit(events=[an_event(1)], buckets=[ancient], health=[change]))
         assert store.prune(self.clock.now() - 1) == Forgotten()
         self.clock.advance(10)
+        now = self.clock.now()
+        assert store.prune(now - 100, now - 20) == Forgotten()
+        assert store.prune(now - 1, now - 20) == Forgotten(events=1)
+        assert store.prune(now - 100, now - 1) == Forgotten(minutes=1, states=1)
+        store.commit(Commit(events=[an_event(2)], buckets=[ancient], health=[change]))
+        self.clock.advance(10)
         assert store.prune(self.clock.now() - 1) == Forgotten(1, 1, 1)
 
     def test_events_are_forgotten_in_their_order(self, store: Store) -> None:
