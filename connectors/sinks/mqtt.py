@@ -83,6 +83,9 @@ class MqttConfig(BaseSinkConfig):
     new after each of its restarts."""
     pictures: bool = True
     """Whether events' pictures are published, as JPEG of at most 256 KB."""
+    commands: bool = False
+    """Whether the broker's users may arm and disarm, by `ON` and `OFF` on `BASE/armed/set` and
+    `BASE/CAMERA/armed/set`. What the broker has retained is not obeyed."""
     discovery: Annotated[DiscoveryConfig | Literal[False], BeforeValidator(_discovery)] = Field(
         default_factory=all_left_out, validate_default=True
     )

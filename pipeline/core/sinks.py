@@ -15,6 +15,10 @@ MakesLink: TypeAlias = Callable[[str], str | None]
 it."""
 
 
+Arms: TypeAlias = Callable[[str | None, bool, str], object]
+"""Arms or disarms a camera, or all of them, as somebody wants it. Raises StoreError."""
+
+
 def no_file(_: str) -> bytes | None:
     """There are no files."""
     return None
@@ -82,6 +86,8 @@ class SinkContext:
     notes: Notes = field(default_factory=NotesInMemory)
     timezones: Mapping[str, str] = field(default_factory=dict)
     """The zone of each camera that is not at `site`."""
+    arm: Arms | None = None
+    """Arms and disarms, for sinks that take commands; None where nothing can be armed."""
 
     def timezone_of(self, event: Event) -> str:
         """The zone of the site where the event's camera is."""

@@ -36,6 +36,8 @@ class CameraLayout:
     rules: Mapping[str, RuleLayout] = field(default_factory=dict)
     site: str = ""
     """The site it is at, where that is not the deployment's own."""
+    can_be_armed: bool = False
+    """Whether it has rules that report only while it is armed, or disarmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class CameraState:
     rules: Mapping[str, RuleState] = field(default_factory=dict)
     timezone: str = "UTC"
     """Of its site."""
+    is_armed: bool | None = None
+    """As it was asked for last: what was asked for takes effect a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class SiteState:
 
     layout: SiteLayout
     cameras: Mapping[str, CameraState] = field(default_factory=dict)
+    is_armed: bool | None = None
+    """Whether cameras are armed of which nobody said anything else."""
 
 
 @runtime_checkable

@@ -391,6 +391,7 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
                     read,
                     notes=store.notes_of(name),
                     timezones=deployment.site_timezones(),
+                    arm=store.arm,
                 )
             ),
         )

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.core.arming import EFFECTIVE_AFTER_S, ArmedTimes, ArmingBook
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import Event
@@ -84,6 +85,7 @@ class SiteWatch:
         self._clock = clock
         self._lock = threading.Lock()
         self._trouble: str | None = None
+        self._arming = ArmingBook(store.armings, clock)
         self.update(deployment)
 
     def update(self, deployment: Deployment) -> None:
@@ -92,6 +94,12 @@ class SiteWatch:
             self._deployment = deployment
             self._layout = layout_of(deployment)
             self._known = _Known()
+            book = self._arming
+            self._armed = {
+                name: ArmedTimes(deployment.site_of(name).arming_plan, book, name)
+                for name in deployment.cameras
+            }
+            self._site_armed = ArmedTimes(deployment.site.arming_plan, book)
             self._state: SiteState | None = None
 
     def state(self) -> SiteState:
@@ -101,13 +109,16 @@ class SiteWatch:
             is_old = False
             if now - known.events_at >= _EVENTS_EVERY_S:
                 self._follow_events(known)
+                self._arming.refresh()
                 known.events_at, is_old = now, True
             if now - known.levels_at >= _LEVELS_EVERY_S:
                 self._read_levels(known)
                 known.levels_at, is_old = now, True
             if self._state is None or is_old:
                 state = SiteState(
-                    self._layout, {name: self._camera(name, known) for name in self._layout.cameras}
+                    self._layout,
+                    {name: self._camera(name, known) for name in self._layout.cameras},
+                    self._is_armed(self._site_armed),
                 )
                 self._state = self._state if state == self._state else state
             return self._state
@@ -220,7 +231,12 @@ class SiteWatch:
                 rule: self._rule(name, rule, known) for rule in self._layout.cameras[name].rules
             },
             timezone=self._deployment.site_of(name).timezone,
+            is_armed=self._is_armed(self._armed[name]),
         )
+
+    def _is_armed(self, times: ArmedTimes) -> bool:
+        """As of when a word that is given now takes effect: whoever gave it sees it at once."""
+        return times.at(self._clock.now() + EFFECTIVE_AFTER_S).is_armed
 
     def _rule(self, camera: str, name: str, known: _Known) -> RuleState:
         level, today = known.levels.get((camera, name)), self._today.figures.get((camera, name))
@@ -252,6 +268,7 @@ def layout_of(deployment: Deployment) -> SiteLayout:
             name: CameraLayout(
                 {rule: _rule_layout(config) for rule, config in camera.rules.items()},
                 names.get(name, ""),
+                any(rule.when != "always" for rule in camera.rules.values()),
             )
             for name, camera in deployment.cameras.items()
         },

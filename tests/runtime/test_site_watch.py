@@ -242,3 +242,19 @@ def _without_queue(deployment: Deployment) -> Deployment:
     rules = {"footfall": door.rules["footfall"]}
     cameras = {"door": door.model_copy(update={"rules": rules})}
     return deployment.model_copy(update={"cameras": cameras})
+
+
+def test_what_is_armed_is_as_it_was_asked_for(shop: Shop) -> None:
+    """At once, although it takes effect a little later; of one camera, or of all of them."""
+    assert (shop.door().is_armed, shop.watch.state().is_armed) == (True, True)
+    shop.store.arm("door", False, "anna")
+    assert (shop.door().is_armed, shop.watch.state().is_armed) == (False, True)
+    shop.store.arm(None, True, "anna")
+    assert (shop.door().is_armed, shop.watch.state().is_armed) == (True, True)
+    shop.store.arm(None, False, "anna")
+    assert (shop.door().is_armed, shop.watch.state().is_armed) == (False, False)
+    shop.restart()
+    assert shop.door().is_armed is False
+    assert layout_of(shop.deployment).cameras["door"].can_be_armed is False
+    guarded = parse(FILE.replace("more_than: 4", "more_than: 4, when: armed")).deployment
+    assert layout_of(guarded).cameras["door"].can_be_armed is True

@@ -70,6 +70,7 @@ def retained_topics(topics: Topics, name: str, camera: CameraLayout) -> Iterator
     """The topics of a camera whose last message a broker keeps."""
     yield topics.camera(name, "availability")
     yield topics.camera(name, "health")
+    yield topics.armed_state(name)
     for rule_name, rule in camera.rules.items():
         known = ENTITIES.get(rule.type, NO_ENTITIES)
         if known.alarm is not None:
@@ -135,8 +136,8 @@ def _site(topics: Topics, layout: SiteLayout, prefix: str, *, commands: bool) ->
             "availability": here,
         },
     }
-    if commands:
-        made["armed"] = _armed(f"{topics.base}/armed", "Armed") | {"availability": here}
+    if commands and any(camera.can_be_armed for camera in layout.cameras.values()):
+        made["armed"] = _armed(topics, None) | {"availability": here}
     for name in layout.sequences:
         made[f"{slug(name)}_event"] = _event(
             f"{topics.base}/{slug(name)}/event", _words(name), ("single",)
@@ -147,7 +148,7 @@ def _site(topics: Topics, layout: SiteLayout, prefix: str, *, commands: bool) ->
         f"{prefix}/device/{topics.node}/config",
         _head(layout, device, ()),
         made,
-        (topics.availability, topics.state) + ((f"{topics.base}/armed/state",) if commands else ()),
+        (topics.availability, topics.state, topics.armed_state(None)),
     )
 
 
@@ -203,19 +204,18 @@ def _camera(
             "image_topic": topics.camera(name, "snapshot"),
             "content_type": "image/jpeg",
         }
-    if commands:
-        made["armed"] = _armed(topics.camera(name, "armed"), "Armed") | {"availability": here}
+    if commands and camera.can_be_armed:
+        made["armed"] = _armed(topics, name) | {"availability": here}
     for rule_name, rule in camera.rules.items():
         for what, component in _rule(topics, name, rule_name, rule):
             made[f"{slug(rule_name)}_{what}"] = component
     _identify(made, own, f"{slug(layout.site)}_{slug(name)}")
-    armed = (topics.camera(name, "armed/state"),) if commands else ()
     return HomeDevice(
         own,
         f"{prefix}/device/{own}/config",
         _head(layout, device, (topics.availability, topics.camera(name, "availability"))),
         made,
-        (*retained_topics(topics, name, camera), *armed),
+        tuple(retained_topics(topics, name, camera)),
     )
 
 
@@ -333,13 +333,13 @@ def _event(topic: str, said: str, kinds: Sequence[str]) -> Component:
     }
 
 
-def _armed(topic: str, said: str) -> Component:
+def _armed(topics: Topics, camera: str | None) -> Component:
     return {
         "platform": "switch",
-        "name": said,
+        "name": "Armed",
         "icon": "mdi:shield",
-        "state_topic": f"{topic}/state",
-        "command_topic": f"{topic}/set",
+        "state_topic": topics.armed_state(camera),
+        "command_topic": topics.armed_set(camera),
         "payload_on": "ON",
         "payload_off": "OFF",
     }

@@ -12,7 +12,9 @@ from connectors.sinks._mqtt.announced import Announced, gone_from, read_note
 from connectors.sinks._mqtt.home_assistant import devices
 from connectors.sinks._mqtt.link import BrokerLink, BrokerTerms, Publication
 from connectors.sinks._mqtt.topics import (
+    OFF,
     OFFLINE,
+    ON,
     ONLINE,
     Topics,
     availabilities,
@@ -36,6 +38,8 @@ _LEVEL_AGAIN_S = 60.0
 # After Home Assistant has started, devices announce themselves one after another.
 _AFTER_BIRTH_S = (1.0, 5.0)
 _NOTE = "device "
+# Between two looks, half a second apart.
+_MOST_HEARD = 1000
 # Brokers take small messages; for a picture that is not there soon nobody waits.
 _PICTURE_BYTES, _PICTURE_WAIT_S = 256_000, 1.0
 
@@ -61,9 +65,13 @@ class MqttSink:
         self._announce_at: float | None = None
         self._beat_at = float("-inf")
         self._is_online = False
-        self._heard: deque[tuple[str, bytes]] = deque()
+        self._heard: deque[tuple[str, bytes]] = deque(maxlen=_MOST_HEARD)
         self._lock = threading.Lock()
         self._is_closing = False
+        self._commands: dict[str, str | None] = {}
+        self._obeyed: SiteLayout | None = None
+        # What was commanded and is not done yet, by topic: the store may be out of reach.
+        self._asked: dict[str, bytes] = {}
 
     def send(self, events: Sequence[Event]) -> None:
         """Publish the events; SinkError unless the broker acknowledges all of them in time."""
@@ -79,6 +87,7 @@ class MqttSink:
         link = self._linked(with_will=True)
         now = self._clock.monotonic()
         self._take_heed(now)
+        self._obey(link, state)
         if self._announced is not state.layout or self._is_due(now):
             self._announce(link, state.layout)
             self._announce_at = None
@@ -189,9 +198,36 @@ class MqttSink:
             self._hears,
         )
         self._link, self._has_will = link, with_will
+        self._obeyed = None
         if with_will:
             link.subscribe(self._heard_topics())
         return link
+
+    @property
+    def _takes_commands(self) -> bool:
+        return self._config.commands and self._context.arm is not None
+
+    def _obey(self, link: BrokerLink, state: SiteState) -> None:
+        """Do what was commanded; of several commands for the same, the last."""
+        arm = self._context.arm
+        if not self._takes_commands or arm is None:
+            return
+        layout = state.layout
+        if self._obeyed is not layout:
+            cameras: list[str | None] = [None, *layout.cameras]
+            self._commands = {self._topics.armed_set(camera): camera for camera in cameras}
+            link.subscribe(list(self._commands))
+            self._obeyed = layout
+        while self._asked:
+            topic, payload = next(iter(self._asked.items()))
+            word = payload.strip().upper()
+            if topic in self._commands and word in (ON, OFF):
+                arm(self._commands[topic], word == ON, f"sink {self._context.name}")
+            elif topic in self._commands:
+                _log.warning(
+                    "sink %s: a command on %s is neither ON nor OFF", self._context.name, topic
+                )
+            del self._asked[topic]
 
     def _heard_topics(self) -> list[str]:
         topics = [self._topics.availability]
@@ -220,6 +256,8 @@ class MqttSink:
                 self._is_online = False
             elif topic == self._birth_topic and payload == ONLINE:
                 self._announce_at = now + random.uniform(*_AFTER_BIRTH_S)
+            elif topic.endswith("/set"):
+                self._asked[topic] = payload
 
     def _is_due(self, now: float) -> bool:
         return self._announce_at is not None and now >= self._announce_at
@@ -251,6 +289,7 @@ class MqttSink:
                 discovery.prefix if discovery else "",
                 pictures=self._config.pictures,
                 keeps_pictures=self._config.retain,
+                commands=self._takes_commands,
             )
         }
         notes = self._context.notes

@@ -12,6 +12,7 @@ from pipeline.core.site_state import CameraState, RuleLayout, RuleState, SiteSta
 from pipeline.core.slugs import slug
 
 ONLINE, OFFLINE = b"online", b"offline"
+ON, OFF = b"ON", b"OFF"
 SEQUENCE = "sequence"
 CAMERA_RULE = "camera"
 """What events about trouble with a camera have for a rule."""
@@ -37,6 +38,17 @@ class Topics:
         """Such as `base/door/queue/now`."""
         return f"{self.base}/{slug(camera)}/{slug(rule)}/{what}"
 
+    def armed_state(self, camera: str | None) -> str:
+        """Whether a camera is armed, or all of them are."""
+        return f"{self._armed(camera)}/state"
+
+    def armed_set(self, camera: str | None) -> str:
+        """Where that is commanded."""
+        return f"{self._armed(camera)}/set"
+
+    def _armed(self, camera: str | None) -> str:
+        return f"{self.base}/armed" if camera is None else self.camera(camera, "armed")
+
     def of_event(self, event: Event) -> str | None:
         """Where Home Assistant's event entity hears of an event; None for one without a camera."""
         if event.type == SEQUENCE:
@@ -48,9 +60,13 @@ class Topics:
 
 def states(topics: Topics, state: SiteState) -> Iterator[tuple[str, bytes]]:
     """Every retained state but who is available."""
+    if state.is_armed is not None:
+        yield topics.armed_state(None), _switch(state.is_armed)
     for name, camera in state.cameras.items():
         layout = state.layout.cameras[name]
         yield topics.camera(name, "health"), _json(_health(camera))
+        if camera.is_armed is not None:
+            yield topics.armed_state(name), _switch(camera.is_armed)
         for rule_name, rule in camera.rules.items():
             of_it = layout.rules[rule_name]
             known = ENTITIES.get(of_it.type, NO_ENTITIES)
@@ -108,7 +124,11 @@ def _health(camera: CameraState) -> Mapping[str, JsonValue]:
 def _active(camera: CameraState, rule: RuleState) -> bytes:
     if rule.active is None or not camera.works:
         return _UNKNOWN
-    return b"ON" if rule.active else b"OFF"
+    return _switch(rule.active)
+
+
+def _switch(is_on: bool) -> bytes:
+    return ON if is_on else OFF
 
 
 def _now(camera: CameraState, rule: RuleState) -> Mapping[str, JsonValue]:

@@ -39,7 +39,10 @@ def layout() -> SiteLayout:
         )
         for rule in all_rules()
     }
-    cameras = {"Eingang-1": CameraLayout(rules, "Filiale 7"), "yard": CameraLayout()}
+    cameras = {
+        "Eingang-1": CameraLayout(rules, "Filiale 7", can_be_armed=True),
+        "yard": CameraLayout(),
+    }
     return SiteLayout(SITE, cameras, ("robbery",), "1.2.3", "https://eye.example.org")
 
 

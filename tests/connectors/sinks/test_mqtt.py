@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.sinks.mqtt import MqttConfig
-from pipeline.core.errors import SinkError
+from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.sinks import Notes, NotesInMemory, Sink, SinkContext
 from pipeline.core.site_state import (
     CameraLayout,
@@ -372,6 +372,89 @@ def test_a_will_that_comes_late_is_put_right(server: Broker, listener: Listener)
 
     wait_until(is_online)
     sink.close()
+
+
+class Switchboard:
+    """What was commanded, and whether that can be noted."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str | None, bool, str]] = []
+        self.failures = 0
+
+    def arm(self, camera: str | None, is_armed: bool, by: str) -> None:
+        """Note it, or fail."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the store is locked")
+        self.done.append((camera, is_armed, by))
+
+
+GUARDED = replace(LAYOUT, cameras={"door": replace(LAYOUT.cameras["door"], can_be_armed=True)})
+
+
+def test_commands_arm_and_disarm_and_the_answer_is_the_state(
+    server: Broker, listener: Listener
+) -> None:
+    """All cameras or one; each once, also when the store could not be written at first."""
+    board = Switchboard()
+    context = SinkContext(SITE, name="home", arm=board.arm)
+    sink = config(server.url, commands=True).build(context)
+    state = site(GUARDED, is_armed=False)
+    sink.show(state, 0.0, 0)
+    assert synced(listener).last(f"{BASE}/door/armed/state") == b"OFF"
+    switch = json.loads(listener.last(TestAnnounced.CONFIG) or b"")["components"]["armed"]
+    assert switch["command_topic"] == f"{BASE}/door/armed/set"
+    board.failures = 1
+    listener.say(switch["command_topic"], "ON")
+
+    def is_done() -> bool:
+        try:
+            sink.show(state, 0.0, 0)
+        except StoreError:
+            return False
+        return bool(board.done)
+
+    wait_until(is_done)
+    assert board.done == [("door", True, "sink home")]
+    listener.say(f"{BASE}/armed/set", "off")
+    wait_until(lambda: is_done() and len(board.done) == 2)
+    assert board.done[1] == (None, False, "sink home")
+    sink.show(site(GUARDED, is_armed=True), 0.0, 0)
+    assert synced(listener).last(f"{BASE}/door/armed/state") == b"ON"
+    sink.close()
+
+
+def test_commands_that_are_not_meant_are_not_obeyed(
+    server: Broker, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was retained, what is no command, what is for a camera that is not there, or not ours."""
+    board = Switchboard()
+    for topic in (f"{BASE}/armed/set", f"{BASE}/door/armed/set"):
+        listener.say(topic, "OFF", retain=True)
+    context = SinkContext(SITE, name="home", arm=board.arm)
+    sink = config(server.url, commands=True).build(context)
+    state = site(GUARDED)
+    sink.show(state, 0.0, 0)
+    listener.say(f"{BASE}/yard/armed/set", "ON")
+    listener.say(f"{BASE}/armed/set", "maybe")
+
+    def is_said() -> bool:
+        sink.show(state, 0.0, 0)
+        return "neither ON nor OFF" in caplog.text
+
+    wait_until(is_said)
+    assert board.done == []
+    sink.close()
+    deaf = config(server.url).build(context)
+    deaf.show(site(replace(GUARDED)), 0.0, 0)
+    assert (
+        "armed" not in json.loads(synced(listener).last(TestAnnounced.CONFIG) or b"")["components"]
+    )
+    listener.say(f"{BASE}/armed/set", "ON")
+    synced(listener)
+    deaf.show(state, 0.0, 0)
+    assert board.done == []
+    deaf.close()
 
 
 KILLED = """
