@@ -40,6 +40,10 @@ class Notes(Protocol):
         """Note texts by key, all or none; None deletes. Kept for ever, or for `keep_s` seconds."""
         ...
 
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text for ever unless something is noted; what is noted then, for all alike."""
+        ...
+
 
 class NotesInMemory:
     """Notes that are gone with the process, for tests and for what is sent by hand."""
@@ -62,6 +66,10 @@ class NotesInMemory:
                 self._notes.pop(key, None)
             else:
                 self._notes[key] = text
+
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text unless something is noted; what is noted then."""
+        return self._notes.setdefault(key, text)
 
 
 @dataclass(frozen=True, slots=True)
