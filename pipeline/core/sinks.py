@@ -2,10 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Protocol, TypeAlias
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
+
+
+def is_chosen(names: Sequence[str], only: Sequence[str], without: Sequence[str]) -> bool:
+    """Whether one of the names is among `only`, if there are any, and none is in `without`.
+
+    Both may contain the wildcards `*`, `?` and `[...]`.
+    """
+
+    def any_of(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    return (not only or any_of(only)) and not any_of(without)
+
 
 ReadsFile: TypeAlias = Callable[[str], bytes | None]
 """Reads a file that an event refers to; None where there is none. Raises StoreError."""

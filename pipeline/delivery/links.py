@@ -85,7 +85,8 @@ class MediaLinks:
         payload = _HEAD.pack(_LAYOUT, int(days * _DAY_S)) + reference.encode(errors="surrogatepass")
         key = self._made_key()
         token = _as_text(payload + hmac.digest(key, payload, _DIGEST))
-        return f"{self._url}{PATH}{token}/{quote(reference.rpartition('/')[2], safe='', errors='surrogatepass')}"
+        name = quote(reference.rpartition("/")[2], safe="", errors="surrogatepass")
+        return f"{self._url}{PATH}{token}/{name}"
 
     def reference(self, path: str) -> str:
         """The reference of the file that a link's path is to.
@@ -99,7 +100,10 @@ class MediaLinks:
             raise NoSuchLinkError("there is no such link; it has to be copied as a whole")
         layout, over_at = _HEAD.unpack_from(payload)
         reference = payload[_HEAD.size :].decode(errors="surrogatepass")
-        if layout != _LAYOUT or unquote(name, errors="surrogatepass") != reference.rpartition("/")[2]:
+        if (
+            layout != _LAYOUT
+            or unquote(name, errors="surrogatepass") != reference.rpartition("/")[2]
+        ):
             raise NoSuchLinkError("there is no such link; it has to be copied as a whole")
         if self._clock.now() >= over_at:
             raise LinkOverError("this link is over; newer events have newer links")

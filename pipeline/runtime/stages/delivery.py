@@ -1,7 +1,7 @@
 """The delivery stage: the sinks of a deployment, served by one process while others stand by."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from pipeline.core.audits import Audits
