@@ -231,6 +231,12 @@ def test_a_report_is_a_document() -> None:
     assert posted.path.endswith("/sendDocument")
     part = posted.parts()["document"]
     assert (part.content, part.filename) == (b"PDF", "week_47.pdf")
+    with service(services.teams) as stub:
+        told = sent(stub, "teams", report, "https://shop.example/t").json()
+    card = told["attachments"][0]["content"]
+    assert card["actions"] == [
+        {"type": "Action.OpenUrl", "title": "Report", "url": "https://shop.example/t/x.pdf"}
+    ]
 
 
 @pytest.mark.parametrize(
