@@ -128,6 +128,7 @@ class WebhookConfig(BaseSinkConfig):
     content_type: str | None = None
     """What `body` is, `application/json` unless given: then it has to be JSON."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
+    """How requests are sent; a `preset` knows its own."""
     media: MediaMode | None = None
     """How pictures and clips are sent along: not at all (`none`), as a signed `link` (needs
     `web.public_url`), as `base64` inside the JSON, or as parts of a form (`multipart`). By default
