@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.deployment.loader import Loaded, parse
-from pipeline.deployment.problems.references import CAMERA_TYPES
+from pipeline.deployment.samples import CAMERA_TYPES
 from pipeline.processing.health import ENDED_BY
 
 GOOD = """
