@@ -91,6 +91,11 @@ class BaseSinkConfig(Config):
         """Names of cameras (each with those of its rules) and sequences that cannot go together."""
         yield from ()
 
+    @property
+    def needs_links(self) -> bool:
+        """Whether the file asks for links to pictures, so that something has to serve them."""
+        return False
+
     def resource(self) -> str | None:
         """What no other sink may use too, such as a file's absolute path."""
         return None

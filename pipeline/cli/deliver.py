@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
 from pipeline.cli.stage_options import stage_process
 from pipeline.core.store import DELIVER
+from pipeline.runtime.media_links import file_pages, say_if_nothing_serves
 from pipeline.runtime.ownership import StoreLease, this_process
 from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import opened_store, serve
@@ -47,4 +48,8 @@ def deliver(
 
         return stage, facts
 
-    serve("delivery", make, process_context)
+    deployment = process_context.context.deployment
+    if process_context.http is None:
+        say_if_nothing_serves(deployment)
+    files = file_pages(deployment, process_context.context.clock)
+    serve("delivery", make, process_context, files=files)

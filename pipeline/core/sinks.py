@@ -2,10 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Protocol, TypeAlias
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
+
+
+def is_chosen(names: Sequence[str], only: Sequence[str], without: Sequence[str]) -> bool:
+    """Whether one of the names is among `only`, if there are any, and none is in `without`.
+
+    Both may contain the wildcards `*`, `?` and `[...]`.
+    """
+
+    def any_of(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    return (not only or any_of(only)) and not any_of(without)
+
 
 ReadsFile: TypeAlias = Callable[[str], bytes | None]
 """Reads a file that an event refers to; None where there is none. Raises StoreError."""
@@ -44,6 +58,10 @@ class Notes(Protocol):
         """Note texts by key, all or none; None deletes. Kept for ever, or for `keep_s` seconds."""
         ...
 
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text for ever unless something is noted; what is noted then, for all alike."""
+        ...
+
 
 class NotesInMemory:
     """Notes that are gone with the process, for tests and for what is sent by hand."""
@@ -66,6 +84,10 @@ class NotesInMemory:
                 self._notes.pop(key, None)
             else:
                 self._notes[key] = text
+
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text unless something is noted; what is noted then."""
+        return self._notes.setdefault(key, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """Which events go to a sink, how many at once, and how long each is retried."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from pipeline.core.events import REPORT, Event
+from pipeline.core.sinks import is_chosen
 from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, outcome_of
 
@@ -98,10 +97,4 @@ class Route:
         if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
             return False
         names = (event.rule, event.camera, event.type)
-        return (not self.only or _any_match(names, self.only)) and not _any_match(
-            names, self.without
-        )
-
-
-def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        return is_chosen(names, self.only, self.without)

@@ -634,6 +634,20 @@ class StoreContract(abc.ABC):
         assert again.note("sent/b_") == "2"
         assert broker.notes() == {"sent/a": "elsewhere"}
 
+    def test_what_is_noted_once_is_the_same_for_all(
+        self, store: Store, open_again: Callable[[], Store]
+    ) -> None:
+        """The first one counts, unless its time is over; another sink's is another."""
+        mine, theirs = store.notes_of("links"), open_again().notes_of("links")
+        assert mine.note_once("key", "a") == "a"
+        assert theirs.note_once("key", "b") == "a"
+        assert theirs.note("key") == "a"
+        assert store.notes_of("phone").note_once("key", "c") == "c"
+        mine.take_down({"brief": "d"}, keep_s=60)
+        assert theirs.note_once("brief", "e") == "d"
+        self.clock.advance(61)
+        assert theirs.note_once("brief", "e") == mine.note_once("brief", "f") == "e"
+
 
 def a_wish(reference: str, since: float, until: float) -> ClipWish:
     """A wish for a clip of a camera."""

@@ -15,26 +15,13 @@ from pipeline.core.events import REPORT
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask, SiteConfig
 from pipeline.deployment.problems.suggestions import hint
+from pipeline.deployment.samples import CAMERA_TYPES, sample_context, samples_for
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
 from pipeline.rules.base import RuleBase
 from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
 from pipeline.tracking.config import TrackerConfig
 
-CAMERA_TYPES = (
-    "camera_offline",
-    "camera_frozen",
-    "camera_black",
-    "camera_clock",
-    "camera_masked",
-    "camera_unqueued",
-    "camera_overloaded",
-    "camera_unanswered",
-    "camera_failing",
-    "camera_unjudged",
-    "camera_late",
-)
-"""The types of events about a camera's health; their rule is `camera`."""
 # First words of questions that cannot be answered with yes or no.
 _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")
 
@@ -484,6 +471,45 @@ def unknown_filters(checked: Checked) -> Iterator[Problem]:
                     )
 
 
+def unserved_links(checked: Checked) -> Iterator[Problem]:
+    """Sinks that send links which nothing could serve."""
+    if checked.deployment.web.public_url is not None or checked.is_broken("web"):
+        return
+    for name, sink in checked.deployment.sinks.items():
+        if sink.needs_links:
+            yield Problem(
+                dotted(("sinks", name)),
+                "sends links to pictures, and there is no address to link to; write "
+                "`web: {public_url: https://...}`, which leads to `--http` of `run` or `deliver`, "
+                "or send the pictures themselves",
+            )
+
+
+def unfit_templates(checked: Checked) -> Iterator[Problem]:
+    """Templates that cannot be filled in for an event that their sink gets."""
+    for name, sink in checked.deployment.sinks.items():
+        uses = list(sink.template_uses())
+        if not uses:
+            continue
+        context = sample_context(checked.deployment, name)
+        kinds = {
+            (event.type, event.phase, event.rule, *event.data): event
+            for event in samples_for(checked.deployment, name)
+        }
+        for use in uses:
+            for event in kinds.values():
+                problem = use.problem_with(event, context)
+                if problem is not None:
+                    where = f" of camera {event.camera!r}" if event.camera else ""
+                    yield Problem(
+                        dotted(("sinks", name, *use.path)),
+                        f"cannot be filled in for the {event.phase!r} event of {event.rule!r}"
+                        f"{where} (type {event.type}): {problem}; such events can be kept from "
+                        "this sink with `only` or `not`",
+                    )
+                    break
+
+
 def missing_receivers(checked: Checked) -> Iterator[Problem]:
     """Reports for sinks, or about sites, that do not exist."""
     sinks = checked.names(checked.deployment.sinks, "sinks")
@@ -590,4 +616,6 @@ _CHECKS: tuple[Check, ...] = (
     missing_happenings,
     missing_receivers,
     unknown_filters,
+    unserved_links,
+    unfit_templates,
 )

@@ -1,7 +1,7 @@
 """The delivery stage: the sinks of a deployment, served by one process while others stand by."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from pipeline.core.audits import Audits
@@ -93,14 +93,12 @@ class DeliveryStage:
         before, self._context = self._context, replace(self._context, deployment=deployment)
         if self._delivery is None or self._proof is None:
             return
-        same_site = _site_names(before.deployment) == _site_names(deployment)
+        same_context = _seen_by_all(before.deployment) == _seen_by_all(deployment)
         old, new = before.deployment.sinks, deployment.sinks
-        same_media = before.deployment.store == deployment.store
         kept = {
             name
             for name in new
-            if same_site
-            and same_media
+            if same_context
             and old.get(name) == new[name]
             and before.deployment.reports_to(name) == deployment.reports_to(name)
         }
@@ -297,6 +295,13 @@ def introduce_sinks(deployment: Deployment, store: Store) -> None:
     store.register_sinks(known, oldest, dismiss_others=False)
 
 
-def _site_names(deployment: Deployment) -> tuple[str, Mapping[str, str]]:
-    """The names that sinks use for the cameras' sites."""
-    return deployment.site.name, deployment.site_names()
+def _seen_by_all(deployment: Deployment) -> tuple[object, ...]:
+    """What every sink is built with: names and times of the cameras' sites, where media are."""
+    return (
+        deployment.site.name,
+        deployment.site.timezone,
+        deployment.site_names(),
+        deployment.site_timezones(),
+        deployment.store,
+        deployment.web,
+    )
