@@ -427,7 +427,7 @@ def test_commands_arm_and_disarm_and_the_answer_is_the_state(
 def test_commands_that_are_not_meant_are_not_obeyed(
     server: Broker, listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was retained, what is no command, what is for a camera that is not there, or not ours."""
+    """What was retained, what is no command, what is for an unknown camera, or not for us."""
     board = Switchboard()
     for topic in (f"{BASE}/armed/set", f"{BASE}/door/armed/set"):
         listener.say(topic, "OFF", retain=True)
