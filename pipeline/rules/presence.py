@@ -145,7 +145,8 @@ class ZonePresence:
         if seen.run != memory.run:  # track ids start over with each run
             memory.run, memory.trails, memory.stances, memory.bodies = seen.run, {}, {}, {}
         pause_s, memory.seen_at = seen.at - memory.seen_at, seen.at
-        memory.patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
+        patience_s = memory_s(self._every_s, pause_s)
+        memory.patience_s = patience_s if patience_s > self._at_least_s else self._at_least_s
         self.hindsight = []
         if not (seen.tracks or seen.others or memory.trails):
             return {}
