@@ -120,9 +120,11 @@ class Crossers:
         gone_s = memory.bound_s
         for id_ in sorted(memory.walkers.keys() - present):
             walker = memory.walkers[id_]
-            if seen.at - walker.trail.at > gone_s:
-                crossed += self._vanish(seen.at, id_, walker)
-                if seen.at - walker.trail.at > FORGET_S:
+            away_s = seen.at - walker.trail.at
+            if away_s > gone_s:
+                if walker.path.passages or (self._door and walker.off):
+                    crossed += self._vanish(seen.at, id_, walker)
+                if away_s > FORGET_S:
                     del memory.walkers[id_]
         return crossed
 

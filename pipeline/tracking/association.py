@@ -65,9 +65,9 @@ ROUNDED = 1.0 + 1e-9
 """A search goes this much farther, lest rounding decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Detections:
-    """What was detected at one moment."""
+    """What was detected at one moment; never changed, but, like a Track, not frozen."""
 
     at: float
     boxes: Sequence[Box]
