@@ -61,6 +61,11 @@ class Audit:
     """Who judged, where that was said."""
     figures: AuditFigures = AuditFigures()
 
+    def parts(self) -> Mapping[str, AuditFigures]:
+        """What was found of the rule, and of each of its directions, by what that is called."""
+        apart = self.figures.directions.items()
+        return {self.rule: self.figures, **{f"{self.rule} ({name})": one for name, one in apart}}
+
 
 class Audits(Protocol):
     """Keeps audits. All methods raise StoreError when the store is out of reach.

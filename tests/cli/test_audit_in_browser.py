@@ -15,6 +15,14 @@ from tests.cli.test_run import moonwatch
 
 _CHROMIUM = shutil.which("chromium")
 _WITHIN_MS = 60_000
+# Not by `wait_for_function`: the page lets nobody evaluate text later.
+_HAS_PICTURES = """(within) => new Promise((done, failed) => {
+  const video = document.querySelector("#stage video");
+  if (video.readyState >= 2) { done(); return; }
+  video.addEventListener("loadeddata", () => done());
+  video.addEventListener("error", () => failed(new Error(video.error.message)));
+  setTimeout(() => failed(new Error("no picture in time")), within);
+})"""
 file = _file
 pytestmark = pytest.mark.skipif(
     _CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium"
@@ -39,7 +47,7 @@ def judged(document: Path, saved: Path, keys: list[list[str]]) -> None:
             for number, pressed in enumerate(keys, 1):
                 expect(page.locator("#place")).to_contain_text(f", {number} of {len(keys)}")
                 # The clip plays: what is judged was seen.
-                page.wait_for_function("document.querySelector('#stage video').readyState >= 2")
+                page.evaluate(_HAS_PICTURES, _WITHIN_MS)
                 for key in pressed:
                     page.keyboard.press(key)
             _saved(page, saved, len(keys))
@@ -90,6 +98,10 @@ def test_a_line_is_judged_by_a_key_for_each_direction(file: Path, tmp_path: Path
     code, out, _ = moonwatch(*arguments)
     assert code == 0
     assert re.search(r"^  in: precision ", out, re.MULTILINE)
+    code, out, _ = moonwatch("run", file)
+    assert code == 0
+    assert "across (in)" in out
+    assert "across (out)" in out
 
 
 def test_any_other_rule_is_judged_by_two_keys(file: Path, tmp_path: Path) -> None:
