@@ -36,6 +36,7 @@ class StaffAside:
         self._rule = rule
         self._treatment = treatment
         self._staff = Staff(config, context)
+        self._asks = config.ask is not None
         self._aspect = context.aspect
         self._zones = [ground_of(context.zones[name], context.aspect) for name in places.zones]
         self._gates: list[Gate] = []
@@ -49,7 +50,7 @@ class StaffAside:
         if isinstance(seen.answer, Boxes):
             for _deed in self._staff.see(seen):
                 pass  # nothing is counted for staff here
-            for track in seen.tracks:
+            for track in seen.tracks if self._asks else ():
                 if self._matters(track):
                     self._staff.ask(track.id)
         return self._verdict(seen.at, self._rule.judge(self._shown(seen)))
