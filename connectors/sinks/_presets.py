@@ -98,8 +98,11 @@ class Service:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many letters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text of at most so many letters, as services count them that hold them in UTF-16."""
+    raw = text.encode("utf-16-le", "surrogatepass")
+    if len(raw) <= 2 * most:
+        return text
+    return raw[: 2 * (most - 1)].decode("utf-16-le", "ignore") + "…"
 
 
 def as_header(text: str) -> str:
@@ -274,10 +277,10 @@ def _pagerduty(message: Message, options: PresetOptions) -> HookRequest:
             "client": "moonwatch",
             "payload": {
                 "summary": shortened(told, 1024),
-                "source": f"{message.values['site']}/{event.camera}",
+                "source": f"{message.values['site']}/{event.camera}".rstrip("/"),
                 "severity": options.severity,
                 "timestamp": timestamp(event.at),
-                "component": event.camera,
+                **({"component": event.camera} if event.camera else {}),
                 "group": message.values["site"],
                 "class": event.type,
                 "custom_details": {"rule": event.rule, "phase": event.phase, **event.data},

@@ -109,9 +109,11 @@ class WebhookConfig(BaseSinkConfig):
     preset: Preset | None = None
     """A service that wants messages of its own kind: `slack`, `discord`, `teams`, `ntfy`,
     `telegram`, `pagerduty`, or the shape of `frigate`'s events."""
-    title: TextTemplate = TextTemplate("{{ camera }}: {{ rule }}")
+    title: TextTemplate = TextTemplate(
+        "{% if camera %}{{ camera }}: {% endif %}{{ rule }}{% if phase == 'end' %} ended{% endif %}"
+    )
     """The headline of a `preset`'s message, a template."""
-    text: TextTemplate = TextTemplate("{{ text }}")
+    text: TextTemplate = TextTemplate("{{ summary }}")
     """What a `preset`'s message says, a template."""
     chat: str | None = None
     """For `preset: telegram`, the id of the chat, or `@name` of a channel."""
