@@ -31,11 +31,12 @@ class HookRequest:
 
     id: str
     content_type: str
-    body: bytes
+    # Keys may be in these two: no traceback shows them.
+    body: bytes = field(repr=False)
     method: str = "POST"
     path: str = ""
     """What follows the sink's own address."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     heavy: bool = False
     """Whether there is a picture or a clip in it, without which it would be lighter."""
 
@@ -80,7 +81,7 @@ class PresetOptions:
     """What a service needs to know beside its address."""
 
     chat: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     severity: Severity = "warning"
     priority: int | None = None
     tags: Sequence[str] = ()

@@ -23,6 +23,12 @@ MOST_BYTES: Final = 8192
 """What a template writes, at most, unless the sink allows more."""
 
 
+_HIDDEN = (
+    "asks for what the event has not; what is to be sent as it is stands between {% raw %} and "
+    "{% endraw %}"
+)
+
+
 class TemplateError(ValueError):
     """A template cannot be used, or not for this event; the message is a sentence."""
 
@@ -54,7 +60,7 @@ class TextTemplate(str):
     @staticmethod
     def is_one(text: str) -> bool:
         """Whether a text has anything in it that is filled in."""
-        return "{{" in text or "{%" in text or "{#" in text
+        return "{{" in text or "{%" in text
 
     def render(
         self,
@@ -99,7 +105,7 @@ class TemplateUse:
         try:
             self.template.render(values, most_bytes=self.most_bytes, is_json=self.is_json)
         except TemplateError as error:
-            return "the template asks for what there is not" if self.is_secret else str(error)
+            return f"its template {_HIDDEN}" if self.is_secret else str(error)
         return None
 
 

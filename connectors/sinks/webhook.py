@@ -202,7 +202,8 @@ class WebhookConfig(BaseSinkConfig):
                 except TemplateError:  # its words may quote the value
                     raise ValueError(
                         f"the header {name!r} has {{{{ or {{% in it, but is no template that can "
-                        "be read"
+                        "be read; what is to be sent as it is stands between {% raw %} and "
+                        "{% endraw %}"
                     ) from None
         return headers
 
