@@ -44,6 +44,10 @@ def report(
     site: Annotated[
         str | None, typer.Option(metavar="SITE", help="One of the file's `sites`; its `site` else.")
     ] = None,
+    sales: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="What the till sold: columns time, count and amount."),
+    ] = None,
     overrides: Overrides = [],
 ) -> None:
     """Report on a day, a week or a month: one HTML file, a PDF, or its figures as CSV."""
@@ -65,7 +69,9 @@ def report(
         raise ConfigError([Problem(f"--{chosen.kind}", said)])
     store = deployment.store.build_reader(clock)
     try:
-        content = made(deployment, store.history, chosen, now, form.value, site, store.audits)
+        content = made(
+            deployment, store.history, chosen, now, form.value, site, store.audits, sales
+        )
     finally:
         store.close()
     with written_to(out) as target:

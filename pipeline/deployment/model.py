@@ -124,6 +124,13 @@ class SiteConfig(Config):
             "`DE` or `DE-BY`: closed then, unless `hours` has the date or `holidays`."
         ),
     )
+    sales: Path | None = Field(
+        None,
+        description=(
+            "CSV file of what the till sold, with the columns time, count and amount: reports "
+            "then say which share of those who came in bought something."
+        ),
+    )
 
     armed: ArmedWhen = Field(
         True,
@@ -143,6 +150,12 @@ class SiteConfig(Config):
     def arming_plan(self) -> ArmingPlan:
         """When it is armed, unless somebody says otherwise."""
         return arming_plan(self.armed, self.opening_hours)
+
+    def lacks(self) -> Iterator[Lack]:
+        """The file of sales; without it everything but reports works."""
+        if self.sales is not None and not self.sales.is_file():
+            said = f"{self.sales} is not a file, so reports cannot be made; see docs/reports.md"
+            yield Lack("sales", said, is_fatal=False)
 
 
 class LineConfig(Config):

@@ -19,6 +19,7 @@ from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import VISIT_UNIT, is_complete, type_of
 from pipeline.reports.periods import Period
+from pipeline.reports.sales import Sale, Sales
 from pipeline.reports.steps import minutes_of, steps
 from pipeline.rules.base import RuleBase
 from pipeline.rules.measures import Measure
@@ -150,6 +151,35 @@ class CameraQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class SoldFigures:
+    """What was sold while the site was open, against who came in."""
+
+    transactions: float | None
+    """None where the file of sales does not reach."""
+    amount: float | None
+    conversion: float | None
+    """Transactions by those who came in; None where too little of the doors is known."""
+
+    @property
+    def per_transaction(self) -> float | None:
+        """The mean amount of a transaction."""
+        return self.amount / self.transactions if self.amount and self.transactions else None
+
+
+@dataclass(frozen=True, slots=True)
+class SalesNumbers:
+    """The same of a period and its days."""
+
+    total: SoldFigures
+    before: SoldFigures
+    by_day: tuple[SoldFigures, ...]
+    outside: float
+    """Transactions outside of opening hours, which are not among the others."""
+    unused: tuple[str, ...]
+    """Columns of the file that mean nothing here."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteReport:
     """Everything that a report says."""
 
@@ -169,6 +199,8 @@ class SiteReport:
     """The last audit of each rule that was audited before the end of the period."""
     edits: tuple[RuleEdit, ...] = ()
     """What was edited of its rules in this period or in the one it is compared with."""
+    sales: SalesNumbers | None = None
+    """None where no file of sales was named."""
 
     @property
     def doors(self) -> tuple[RuleNumbers, ...]:
@@ -220,6 +252,7 @@ def figures(
     now: float,
     site: str | None = None,
     audits: Audits | None = None,
+    sales: Sales | None = None,
 ) -> SiteReport:
     """The report on a site (the file's own unless one of `sites` is named); raises StoreError."""
     place = deployment.site if site is None else deployment.sites[site]
@@ -253,6 +286,7 @@ def figures(
             for edit in history.edits(None, Span(before_since, until))
             if edit.camera in cameras
         ),
+        sales=None if sales is None else _sold(sales, hours, calendar, before, rules),
     )
 
 
@@ -475,6 +509,56 @@ def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, flo
             found.append((since, end))
     found.sort(key=lambda gap: (gap[0] - gap[1], gap[0]))
     return iter(found[:_MOST_GAPS])
+
+
+def _sold(
+    sales: Sales,
+    hours: OpeningHours,
+    calendar: _Calendar,
+    before: _OpenSpan,
+    rules: Sequence[RuleNumbers],
+) -> SalesNumbers:
+    now, doors = calendar.now, [rule for rule in rules if rule.is_door]
+    # A file says nothing of days before its first row and after its last one.
+    reach: tuple[float, float] | None = None
+    if sales.rows:
+        first, last = (hours.day_of(sales.rows[i].at) for i in (0, -1))
+        reach = hours.begins(first), hours.begins(last + timedelta(days=1))
+
+    def sold(span: _OpenSpan, since: float, until: float, came_in: float | None) -> SoldFigures:
+        opened = [one for one in span.openings if one.until > since and one.since < until]
+        if reach is None or not opened:
+            return SoldFigures(None, None, None)
+        if max(since, opened[0].since) < reach[0] or min(until, opened[-1].until) > reach[1]:
+            return SoldFigures(None, None, None)
+        rows = [one for one in sales.between(since, until) if span.is_open(one.at)]
+        transactions = sum(one.count for one in rows)
+        conversion = transactions / came_in if came_in else None
+        return SoldFigures(transactions, _amount(rows), conversion)
+
+    total = over_doors(doors, _IN)
+    entered = total.value if total is not None and total.is_complete else None
+    entered_before = None
+    if total is not None and total.coverage_before >= ENOUGH:
+        entered_before = total.before
+    by_day = []
+    for i, begins in enumerate(calendar.begins[:-1]):
+        known = all((door.coverage_by_day[i] or 0.0) >= ENOUGH for door in doors)
+        values = [one.by_day[i] for door in doors if (one := door.figure(_IN))] if known else []
+        by_day.append(sold(now, begins, min(calendar.begins[i + 1], now.until), added(values)))
+    whole = sales.between(now.since, now.until)
+    return SalesNumbers(
+        total=sold(now, now.since, now.until, entered),
+        before=sold(before, before.since, before.until, entered_before),
+        by_day=tuple(by_day),
+        outside=sum(one.count for one in whole if not now.is_open(one.at)),
+        unused=sales.unused,
+    )
+
+
+def _amount(rows: Sequence[Sale]) -> float | None:
+    amounts = [one.amount for one in rows if one.amount is not None]
+    return sum(amounts) if amounts else None
 
 
 def _quality(history: History, camera: str, span: Span) -> CameraQuality:

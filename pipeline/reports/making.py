@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 from pipeline.core.audits import Audits
@@ -13,6 +14,7 @@ from pipeline.reports.html import as_html
 from pipeline.reports.page import laid_out
 from pipeline.reports.pdf import as_pdf
 from pipeline.reports.periods import Period
+from pipeline.reports.sales import read_sales
 from pipeline.reports.writing import write_csv
 
 ReportFormat = Literal["html", "pdf", "csv"]
@@ -48,12 +50,17 @@ def made(
     form: ReportFormat,
     site: str | None = None,
     audits: Audits | None = None,
+    sales: Path | None = None,
 ) -> bytes:
     """The file; the same bytes for the same store and period once that is over.
 
-    Raises StoreError, and MoonwatchError where the format needs what is not installed.
+    With a CSV of `sales`, or that of the site. Raises StoreError, and MoonwatchError where the
+    format needs what is not installed, or sales cannot be read.
     """
-    report = figures(deployment, history, chosen, now, site, audits)
+    place = deployment.site if site is None else deployment.sites[site]
+    path = sales or place.sales
+    sold = None if path is None else read_sales(path, place.timezone)
+    report = figures(deployment, history, chosen, now, site, audits, sold)
     if form == "csv":
         file = io.BytesIO()
         write_csv(Export(FIGURES, _rows(report)), file)
@@ -67,7 +74,35 @@ def file_name(report_name: str, chosen: Period, form: ReportFormat) -> str:
     return f"{report_name}-{chosen.name}.{form}"
 
 
+def _sales_rows(report: SiteReport) -> Iterator[Row]:
+    """Those of the site as a whole: no camera and no rule."""
+    sales = report.sales
+    if sales is None:
+        return
+    days = [
+        (day.isoformat(), one) for day, one in zip(report.period.days, sales.by_day, strict=True)
+    ]
+    for name, unit in (
+        ("transactions", "transactions"),
+        ("amount", "money"),
+        ("conversion", "transactions per person who came in"),
+    ):
+        about = (None, None, "sales", name, unit)
+        yield (
+            *(report.site.name, report.period.name, None, *about),
+            rounded(getattr(sales.total, name)),
+            None,
+            rounded(getattr(sales.before, name)),
+            None,
+            rounded(sales.outside) if name == "transactions" else None,
+        )
+        for day, one in days:
+            start = (report.site.name, report.period.name, day, *about)
+            yield (*start, rounded(getattr(one, name)), None, None, None, None)
+
+
 def _rows(report: SiteReport) -> Iterator[Row]:
+    yield from _sales_rows(report)
     for rule in report.rules:
         for one in rule.measures:
             about = (rule.camera, rule.rule, rule.type, one.measure.name, one.measure.unit)

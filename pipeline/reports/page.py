@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from pipeline.core.audits import AuditFigure
 from pipeline.core.local_time import local_time
-from pipeline.reports.figures import Compared, MeasuredFigure, RuleNumbers, SiteReport, over_doors
+from pipeline.reports.figures import (
+    Compared,
+    MeasuredFigure,
+    RuleNumbers,
+    SiteReport,
+    SoldFigures,
+    over_doors,
+)
 from pipeline.reports.periods import day_name
 
 SHARE_UNIT = "share of the time"
@@ -106,6 +113,7 @@ def laid_out(report: SiteReport) -> ReportPage:
     remarks = list(_remarks(report))
     sections = [
         *_doors(report),
+        *_sales(report),
         *_others(report),
         _quality(report),
         _definitions(report),
@@ -269,6 +277,46 @@ def _doors(report: SiteReport) -> Iterator[Section]:
         [_heat(report, rule) for rule in report.doors],
         [Table(columns, rows)],
     )
+
+
+def _sales(report: SiteReport) -> Iterator[Section]:
+    sales = report.sales
+    if sales is None:
+        return
+    rows = [
+        _sold_row(day_name(day), one)
+        for day, one in zip(report.period.days, sales.by_day, strict=True)
+        if one.transactions is not None
+    ]
+    rows.append(_sold_row("all of it", sales.total))
+    rows.append(_sold_row(report.period.before_name, sales.before))
+    columns = [
+        PageColumn("time", is_number=False),
+        PageColumn("transactions"),
+        PageColumn("conversion"),
+        PageColumn("amount"),
+        PageColumn("per transaction"),
+    ]
+    about = (
+        "What the till sold while the site was open. Conversion is transactions by those who came "
+        "in: unknown where less than 90 % of the time of a door is known, or the file of sales "
+        "does not reach."
+    )
+    if sales.outside:
+        about += f" Outside of opening hours there were {number(sales.outside)} transactions."
+    if sales.unused:
+        about += f" Columns of the file that are not used: {', '.join(sales.unused)}."
+    yield Section("Sales", about, tables=[Table(columns, rows)])
+
+
+def _sold_row(name: str, sold: SoldFigures) -> list[str]:
+    return [
+        name,
+        number(sold.transactions),
+        percent(sold.conversion),
+        number(sold.amount, 2),
+        number(sold.per_transaction, 2),
+    ]
 
 
 def added_up(values: Sequence[float | None]) -> float | None:

@@ -28,6 +28,9 @@ def lacks(deployment: Deployment) -> Iterator[tuple[Path, Lack]]:
                 yield from ((("cameras", name, "tasks", key), lack) for lack in found)
     for name, sink in deployment.sinks.items():
         yield from ((("sinks", name), lack) for lack in sink.lacks())
+    yield from ((("site",), lack) for lack in deployment.site.lacks())
+    for name, site in deployment.sites.items():
+        yield from ((("sites", name), lack) for lack in site.lacks())
     for name, report in deployment.reports.items():
         yield from ((("reports", name), lack) for lack in report.lacks())
 
