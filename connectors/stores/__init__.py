@@ -92,7 +92,7 @@ class StoreConfig(Config):
     keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
     """How long events and pictures are kept; events only go once every sink has them. Null keeps
     everything."""
-    counts: CountsConfig = Field(default_factory=CountsConfig)
+    counts: CountsConfig = Field(default_factory=all_left_out, validate_default=True)
     """What is kept of counts, so that a month can be compared with the one before."""
     media: MediaConfig | None = None
     """Folder of the pictures and clips; `moonwatch.media` beside the database unless given. Or
