@@ -7,13 +7,22 @@ from pipeline.core.one_of import one_of
 if TYPE_CHECKING:
     from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
+    from connectors.sinks.kafka import KafkaConfig
     from connectors.sinks.mail import MailConfig
+    from connectors.sinks.nats import NatsConfig
     from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
 
     SinkConfig: TypeAlias = (
-        CsvConfig | JsonlConfig | MailConfig | RedisStreamConfig | StdoutConfig | WebhookConfig
+        CsvConfig
+        | JsonlConfig
+        | KafkaConfig
+        | MailConfig
+        | NatsConfig
+        | RedisStreamConfig
+        | StdoutConfig
+        | WebhookConfig
     )
     """Any sink, told apart by `type`."""
 else:
@@ -21,7 +30,9 @@ else:
         __name__,
         csv="CsvConfig",
         jsonl="JsonlConfig",
+        kafka="KafkaConfig",
         mail="MailConfig",
+        nats="NatsConfig",
         redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",
         webhook="WebhookConfig",
