@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from connectors.sinks.jsonl import JsonlConfig
     from connectors.sinks.kafka import KafkaConfig
     from connectors.sinks.mail import MailConfig
+    from connectors.sinks.mqtt import MqttConfig
     from connectors.sinks.nats import NatsConfig
     from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         | JsonlConfig
         | KafkaConfig
         | MailConfig
+        | MqttConfig
         | NatsConfig
         | RedisStreamConfig
         | StdoutConfig
@@ -32,6 +34,7 @@ else:
         jsonl="JsonlConfig",
         kafka="KafkaConfig",
         mail="MailConfig",
+        mqtt="MqttConfig",
         nats="NatsConfig",
         redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",

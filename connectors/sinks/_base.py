@@ -1,6 +1,7 @@
 """What every sink's config has: which events it gets, and how long they are tried for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -78,6 +79,22 @@ class BaseSinkConfig(Config):
             value = getattr(self, name)
             if isinstance(value, TextTemplate):
                 yield TemplateUse((info.alias or name,), value)
+
+    @property
+    def skipped_after(self) -> timedelta | None:
+        """How old an event may be when its turn comes; older ones are skipped. None for any age."""
+        return None
+
+    def trouble_with_names(
+        self, site: str, rules: Mapping[str, Sequence[str]], sequences: Sequence[str]
+    ) -> Iterator[str]:
+        """Names of cameras (each with those of its rules) and sequences that cannot go together."""
+        yield from ()
+
+    @property
+    def needs_links(self) -> bool:
+        """Whether the file asks for links to pictures, so that something has to serve them."""
+        return False
 
     def resource(self) -> str | None:
         """What no other sink may use too, such as a file's absolute path."""

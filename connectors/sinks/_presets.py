@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from connectors.sinks._pictures import MediaFile
 from connectors.sinks._text import printable
-from pipeline.core.events import Event, JsonValue, timestamp
+from pipeline.core.events import REPORT, Event, JsonValue, timestamp
 
 Preset = Literal["slack", "discord", "teams", "ntfy", "telegram", "pagerduty", "frigate"]
 MediaMode = Literal["none", "link", "base64", "multipart"]
@@ -64,7 +64,8 @@ class Message:
 
     def links(self) -> list[tuple[str, str]]:
         """What can be looked at, with its name."""
-        named = (("Picture", self.link), ("Clip", self.clip_link))
+        first = "Report" if self.event.type == REPORT else "Picture"
+        named = ((first, self.link), ("Clip", self.clip_link))
         return [(name, url) for name, url in named if url]
 
     @property
@@ -198,7 +199,7 @@ def _teams(message: Message, _: PresetOptions) -> HookRequest:
         },
         {"type": "TextBlock", "text": shortened(message.text, 4000), "wrap": True},
     ]
-    if message.link:
+    if message.link and message.event.type != REPORT:
         body.append({"type": "Image", "url": message.link, "altText": message.title or "picture"})
     card: dict[str, Any] = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -286,7 +287,7 @@ def _pagerduty(message: Message, options: PresetOptions) -> HookRequest:
             "images": [
                 {"src": url, "alt": message.title}
                 for url in [message.link]
-                if url and url.startswith("https://")
+                if url and url.startswith("https://") and event.type != REPORT
             ],
         }
     return _json(message, content)

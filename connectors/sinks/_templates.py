@@ -15,7 +15,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from connectors.sinks._text import readable
-from pipeline.core.events import Event, JsonValue
+from pipeline.core.events import REPORT, Event, JsonValue
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.sinks import SinkContext
 
@@ -113,6 +113,7 @@ def values_of(event: Event, context: SinkContext) -> dict[str, JsonValue]:
     subject = event.subject
     clip = clip_reference(event)
     picture = picture_reference(event)
+    shown = event.media[0] if event.type == REPORT and event.media else picture
     return {
         "id": event.record_id,
         "happening": event.id,
@@ -135,7 +136,7 @@ def values_of(event: Event, context: SinkContext) -> dict[str, JsonValue]:
         },
         "data": dict(event.data),
         "media": list(event.media),
-        "link": context.link(picture) if picture else None,
+        "link": context.link(shown) if shown else None,
         "clip_link": context.link(clip) if clip else None,
         "picture_note": str(event.data.get("snapshot_missing", "")),
     }

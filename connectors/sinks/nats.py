@@ -170,7 +170,7 @@ class NatsSink:
         await stream.publish(f"{self._config.subject}.{subject}", body, headers=headers)
 
     async def _connected(self) -> "Client":
-        import nats
+        from nats.aio.client import Client
 
         if self._client is not None and self._client.is_connected:
             return self._client
@@ -194,7 +194,7 @@ class NatsSink:
             options["user_credentials"] = str(config.credentials)
         if config.ca is not None or any(url.reveal().startswith("tls:") for url in config.url):
             options["tls"] = ssl.create_default_context(cafile=config.ca)
-        self._client = client = nats.NATS()
+        self._client = client = Client()
         await client.connect(**options)
         if config.stream is not None:
             await self._make_stream(client, config.stream)

@@ -78,6 +78,8 @@ _LONGEST_CLIP_WAIT = timedelta(minutes=1)
 # How much of its files a request has: what a server refuses is sent with less, and then without.
 _WHOLE, _LIGHT, _BARE = range(3)
 _LIGHT_SIDE, _LIGHT_BYTES = 640, 200_000
+# What a preset's message says is cut to what its service takes.
+_PRESET_BYTES = 64 * 1024
 # Of the server's answer only the status counts, and how long a 429 asks to wait; its words are read
 # no further, and no longer, than this, so that the connection can be used again. Whatever is wrong
 # with them, the event is there.
@@ -126,6 +128,7 @@ class WebhookConfig(BaseSinkConfig):
     content_type: str | None = None
     """What `body` is, `application/json` unless given: then it has to be JSON."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
+    """How requests are sent; a `preset` knows its own."""
     media: MediaMode | None = None
     """How pictures and clips are sent along: not at all (`none`), as a signed `link` (needs
     `web.public_url`), as `base64` inside the JSON, or as parts of a form (`multipart`). By default
@@ -314,8 +317,8 @@ class WebhookConfig(BaseSinkConfig):
         """Its templates."""
         extra = dict.fromkeys(("picture_base64", "clip_base64"))
         if self.preset is not None:
-            yield TemplateUse(("title",), self.title)
-            yield TemplateUse(("text",), self.text)
+            yield TemplateUse(("title",), self.title, most_bytes=_PRESET_BYTES)
+            yield TemplateUse(("text",), self.text, most_bytes=_PRESET_BYTES)
         if self.body is not None:
             is_json, most = self.body_is_json, self.body_bytes
             yield TemplateUse(("body",), self.body, is_json, extra=extra, most_bytes=most)
@@ -460,7 +463,8 @@ class WebhookSink:
         """What a preset makes of an event."""
         config, values = self._config, self._values(event, files)
         assert config.preset is not None
-        text, note = config.text.render(values), files.note()
+        text = config.text.render(values, most_bytes=_PRESET_BYTES)
+        note = files.note()
         report = None
         if event.type == REPORT and config.media_mode == "multipart":
             kind = str(event.data.get("file_type")).partition(";")[0]
@@ -469,7 +473,7 @@ class WebhookSink:
         message = Message(
             event,
             values,
-            config.title.render(values),
+            config.title.render(values, most_bytes=_PRESET_BYTES),
             f"{text}\n({note})" if note else text,
             report or files.picture,
             files.clip,

@@ -3,6 +3,7 @@
 import importlib
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +67,13 @@ class ObservationsConfig(Config):
     """How long it is kept, but never longer than the store's `keep`; 0 keeps nothing."""
 
 
+class CountsConfig(Config):
+    """What rules have counted by the minute, and in which state cameras were."""
+
+    keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("400d"))
+    """How long it is kept, but never shorter than the store's `keep`; null forever."""
+
+
 class KeptClipsConfig(Config):
     """How long clips are kept, and how much room they may take."""
 
@@ -82,7 +90,10 @@ class StoreConfig(Config):
     url: Address = Address("sqlite:///moonwatch.db")
     """`sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host/db`."""
     keep: PositiveDuration | None = Field(default_factory=lambda: parse_duration("30d"))
-    """How long events, counts and pictures are kept; events only go once every sink has them."""
+    """How long events and pictures are kept; events only go once every sink has them. Null keeps
+    everything."""
+    counts: CountsConfig = Field(default_factory=CountsConfig)
+    """What is kept of counts, so that a month can be compared with the one before."""
     media: MediaConfig | None = None
     """Folder of the pictures and clips; `moonwatch.media` beside the database unless given. Or
     `{type: s3, url: "s3://BUCKET/PREFIX"}`."""
@@ -116,6 +127,13 @@ class StoreConfig(Config):
         if not self.url.scheme.startswith("sqlite"):
             return None
         return Path(self.url.reveal().partition("://")[2][1:].partition("?")[0])
+
+    @property
+    def keep_counts(self) -> timedelta | None:
+        """How long counts are kept; None for ever."""
+        if self.keep is None or self.counts.keep is None:
+            return None
+        return max(self.keep, self.counts.keep)
 
     @property
     def media_folder(self) -> Path:

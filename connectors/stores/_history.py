@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from connectors.stores import _schema
 from connectors.stores._counting import counted_as
 from connectors.stores._database import Database, is_ahead
+from connectors.stores._edits import edit_of
 from pipeline.core.clock import Clock
+from pipeline.core.edits import RuleEdit
 from pipeline.core.errors import StoreError
 from pipeline.core.events import Event, event_from_json
 from pipeline.core.measures import Bucket, Health
@@ -131,6 +133,18 @@ class SqlHistory:
             wanted = wanted.where(table.c.camera == camera)
         rows = self._all(wanted.order_by(table.c.at, table.c.camera, table.c.kept_at))
         return [_health(row) for row in rows]
+
+    def edits(self, camera: str | None = None, span: Span = EVER) -> Sequence[RuleEdit]:
+        """What was edited of rules, in order of time."""
+        table = _schema.edits
+        wanted = sa.select(table).where(*_within(table.c.at, span))
+        if camera is not None:
+            wanted = wanted.where(table.c.camera == camera)
+        with self._database.read("read what was edited") as connection:
+            if not sa.inspect(connection).has_table(table.name):
+                return []  # a reader beside a release that has none
+            rows = connection.execute(wanted.order_by(table.c.at, table.c.camera, table.c.rule))
+            return [edit_of(row) for row in rows]
 
     def latest_health(self) -> Sequence[Health]:
         """The last known state of each camera."""

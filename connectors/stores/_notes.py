@@ -54,6 +54,17 @@ class SqlNotes:
             if rows:
                 self._database.upsert(connection, table, rows)
 
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text for ever unless something is noted; what is noted then, for all alike."""
+        table = _schema.notes
+        row = {"sink": self._sink, "key": storable(key), "text": storable(text), "over_at": None}
+        own = (table.c.sink == self._sink, table.c.key == storable(key))
+        with self._database.write("note what is noted once") as connection:
+            over = table.c.over_at <= self._clock.now()
+            connection.execute(sa.delete(table).where(*own, over))
+            self._database.upsert(connection, table, [row], replace=False)
+            return str(connection.scalar(sa.select(table.c.text).where(*own)))
+
     def _valid(self) -> sa.Select[tuple[str, str]]:
         table = _schema.notes
         is_valid = table.c.over_at.is_(None) | (table.c.over_at > self._clock.now())

@@ -23,6 +23,7 @@ def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
         (_schema.buckets, ("rule", "minute")),
         (_schema.health, ("at", "state")),
         (_schema.checkpoints, ("engine",)),
+        (_schema.edits, ("rule", "at")),
     ):
         other = table.alias()
         same = sa.and_(*(other.c[key] == table.c[key] for key in keys), other.c.camera == new)

@@ -383,6 +383,44 @@ superseded = sa.Table(
     # Events of an earlier judging of a recording that the last one has not reported again.
     sa.Column("record_id", sa.Text, primary_key=True),
 )
+sites = sa.Table(
+    "moonwatch_sites",
+    _tables,
+    # Empty for the site of the file itself, else the name among `sites`.
+    sa.Column("site", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("timezone", sa.Text, nullable=False),
+)
+camera_sites = sa.Table(
+    "moonwatch_camera_sites",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("site", sa.Text, nullable=False),
+)
+local_days = sa.Table(
+    "moonwatch_local_days",
+    _tables,
+    # Parts of business days in which the clock has one offset; see `LocalSpan`.
+    sa.Column("site", sa.Text, primary_key=True),
+    sa.Column("since", sa.BigInteger, primary_key=True, autoincrement=False),
+    *(
+        sa.Column(name, sa.BigInteger, nullable=False)
+        for name in ("until", "day_since", "day_until", "open_s", "offset_s")
+    ),
+    sa.Column("offset_since", sa.BigInteger, nullable=False),
+    sa.Column("offset_until", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Text, nullable=False),
+)
+edits = sa.Table(
+    "moonwatch_edits",
+    _tables,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("changed", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -426,6 +464,7 @@ def prepare(
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
+        sites, camera_sites, local_days, edits,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -7,7 +7,7 @@ leaves those of a newer one alone, and releases that know none are not disturbed
 
 import sqlalchemy as sa
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of a view."""
 _MARK = "moonwatch views "
 _OF_TIME = """
@@ -31,6 +31,39 @@ _OF_TIME = """
         FROM moonwatch_counts_minutely
     ) AS minutes
     GROUP BY camera, rule, measure, begins
+"""
+_LOCAL = """
+    SELECT s.name AS site, m.camera, m.rule, m.measure, m.value, m.coverage, m.begins_at,
+        d.day AS day, d.day_since, d.day_until, d.open_s, d.offset_s,
+        {latest}(m.begins_at - {into_hour}, d.offset_since) AS hour_since,
+        {earliest}(m.begins_at - {into_hour} + 3600, d.offset_until) AS hour_until
+    FROM moonwatch_counts_minutely AS m
+    JOIN moonwatch_camera_sites AS c ON c.camera = m.camera
+    JOIN moonwatch_sites AS s ON s.site = c.site
+    JOIN moonwatch_local_days AS d ON d.site = c.site AND d.since <= m.begins_at
+        AND d.since > m.begins_at - 172800 AND m.begins_at < d.until
+"""
+_OF_LOCAL_TIME = """
+    SELECT site, camera, rule, measure, {columns},
+        sum(value) AS total,
+        sum(value * coverage) / NULLIF(sum(CASE WHEN value IS NOT NULL THEN coverage END), 0)
+            AS mean,
+        max(value) AS highest,
+        min(value) AS lowest,
+        max(CASE WHEN place = 1 THEN value END) AS last,
+        CASE WHEN sum(coverage) * 60 < {seconds} THEN sum(coverage) * 60.0 / {seconds} ELSE 1.0 END
+            AS coverage,
+        sum(coverage) AS minutes_known,
+        {seconds} / 60.0 AS minutes{more}
+    FROM (
+        SELECT local.*,
+            row_number() OVER (
+                PARTITION BY site, camera, rule, measure, {begins}
+                ORDER BY CASE WHEN value IS NULL THEN 1 ELSE 0 END, begins_at DESC
+            ) AS place
+        FROM ({local}) AS local
+    ) AS minutes
+    GROUP BY site, camera, rule, measure, {begins}
 """
 _HAPPENINGS = """
     SELECT happening, min(type) AS type, min(camera) AS camera, min(rule) AS rule,
@@ -120,6 +153,15 @@ _POSTGRESQL_EVENTS = r"""
         FROM moonwatch_events
     ) AS e
 """.replace("{counted_as}", _COUNTED_AS.format(verified="e.body #>> '{data,verified}'"))
+_SQLITE_LOCAL = _LOCAL.format(
+    latest="max", earliest="min", into_hour="(m.begins_at + d.offset_s) % 3600"
+)
+_POSTGRESQL_LOCAL = _LOCAL.format(
+    latest="greatest", earliest="least", into_hour="mod(m.begins_at + d.offset_s, 3600)"
+)
+_DAY_SECONDS = "(max(day_until) - max(day_since))"
+_HOUR_SECONDS = "(max(hour_until) - max(hour_since))"
+_OPEN = ",\n        max(open_s) / 60.0 AS minutes_open"
 _SQLITE = {
     "moonwatch_counts_minutely": _SQLITE_MINUTES,
     "moonwatch_counts_hourly": _OF_TIME.format(
@@ -138,6 +180,23 @@ _SQLITE = {
     "moonwatch_happenings": _HAPPENINGS,
     "moonwatch_visits": _VISITS.format(
         since="json_extract(data, '$.since')", until="coalesce(json_extract(data, '$.until'), at)"
+    ),
+    "moonwatch_counts_hourly_local": _OF_LOCAL_TIME.format(
+        columns="""strftime('%Y-%m-%dT%H:%M:00', hour_since + max(offset_s), 'unixepoch') AS hour,
+        strftime('%Y-%m-%dT%H:%M:00Z', hour_since, 'unixepoch') AS hour_utc,
+        min(day) AS day""",
+        seconds=_HOUR_SECONDS,
+        begins="hour_since",
+        local=_SQLITE_LOCAL,
+        more="",
+    ),
+    "moonwatch_counts_daily_local": _OF_LOCAL_TIME.format(
+        columns="""day,
+        strftime('%Y-%m-%dT%H:%M:00Z', max(day_since), 'unixepoch') AS day_utc""",
+        seconds=_DAY_SECONDS,
+        begins="day",
+        local=_SQLITE_LOCAL,
+        more=_OPEN,
     ),
 }
 _POSTGRESQL = {
@@ -159,6 +218,23 @@ _POSTGRESQL = {
     "moonwatch_visits": _VISITS.format(
         since="CAST(CAST(data AS json) ->> 'since' AS timestamptz)",
         until="coalesce(CAST(CAST(data AS json) ->> 'until' AS timestamptz), at)",
+    ),
+    "moonwatch_counts_hourly_local": _OF_LOCAL_TIME.format(
+        columns="""to_timestamp(hour_since + max(offset_s)) AT TIME ZONE 'UTC' AS hour,
+        to_timestamp(hour_since) AS hour_utc,
+        CAST(min(day) AS date) AS day""",
+        seconds=_HOUR_SECONDS,
+        begins="hour_since",
+        local=_POSTGRESQL_LOCAL,
+        more="",
+    ),
+    "moonwatch_counts_daily_local": _OF_LOCAL_TIME.format(
+        columns="""CAST(day AS date) AS day,
+        to_timestamp(max(day_since)) AS day_utc""",
+        seconds=_DAY_SECONDS,
+        begins="day",
+        local=_POSTGRESQL_LOCAL,
+        more=_OPEN,
     ),
 }
 NAMES = tuple(_SQLITE)

@@ -22,7 +22,9 @@ from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import AHEAD_S, OPENING, Database, storable
+from connectors.stores._edits import keep_edits
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
 from connectors.stores._pictures import SqlPictures, outlive_events
@@ -92,12 +94,13 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.second_looks = SqlSecondLookHistory(self._database)
         self.clips = SqlClips(self._database, self._clock)
         self.armings = SqlArmings(self._database)
+        self.local_days = SqlLocalDays(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
         parts = (commit.events, commit.buckets, commit.health, commit.checkpoints, commit.fences)
         more = (commit.observations, commit.waypoints, commit.waiting, commit.settled, commit.clips)
-        if not any((*parts, *more, commit.judged_anew)):
+        if not any((*parts, *more, commit.judged_anew, commit.edits)):
             return 0
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
@@ -115,6 +118,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             self._database.upsert(connection, _schema.health, health)
             self._database.upsert(connection, _schema.checkpoints, checkpoints)
             keep_observations(connection, self._database, commit, now)
+            keep_edits(connection, self._database, commit.edits, now)
             if commit.clips:
                 want_clips(self._database, connection, commit.clips, now)
         return new
@@ -320,8 +324,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 settled += connection.execute(sa.delete(table).where(mine)).rowcount
         return settled
 
-    def prune(self, before: float) -> Forgotten:
+    def prune(self, before: float, counts_before: float | None = None) -> Forgotten:
         """Forget what was stored before `before`; events only when every sink is past them.
+
+        Counts and states of cameras were stored before `counts_before`, where that is given.
 
         The age is that of the record and not of what it tells: a clip of last year that is
         looked at today is kept as long as everything else of today.
@@ -329,9 +335,12 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         events = self._prune_events(before)
         numbers = []
         with self._database.write("forget old counts") as connection:
+            counted = before if counts_before is None else counts_before
             for table in (_schema.buckets, _schema.health):
-                old = sa.delete(table).where(table.c.kept_at < before)
+                old = sa.delete(table).where(table.c.kept_at < counted)
                 numbers.append(connection.execute(old).rowcount)
+            edits = _schema.edits
+            connection.execute(sa.delete(edits).where(edits.c.kept_at < counted))
             prune_audits(connection, before)
             prune_notes(connection, self._clock.now())
             prune_armings(connection, before)
@@ -387,6 +396,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 _schema.waypoints,
                 _schema.verified,
                 _schema.clips,
+                _schema.edits,
             ):
                 at = table.c.kept_at
                 wrong = (at > now + AHEAD_S) | (at < SET_SINCE)

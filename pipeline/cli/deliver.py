@@ -6,8 +6,9 @@ from typing import Any
 from pipeline.cli.options import File, Http, LogFormatOption, Overrides, Watch, WithParent
 from pipeline.cli.stage_options import stage_process
 from pipeline.core.store import DELIVER
+from pipeline.runtime.media_links import file_pages, say_if_nothing_serves
 from pipeline.runtime.ownership import StoreLease, this_process
-from pipeline.runtime.reports import Facts, Reporter
+from pipeline.runtime.reports import Facts, Reporter, reports_of
 from pipeline.runtime.stage_process import opened_store, serve
 from pipeline.runtime.stages.base import Stage
 from pipeline.runtime.stages.delivery import DeliveryStage
@@ -32,7 +33,14 @@ def deliver(
     def make(_: Reporter) -> tuple[Stage, Facts]:
         store, clock = opened_store(process_context), process_context.context.clock
         lease = StoreLease(store, DELIVER, this_process("delivery"), clock)
-        stage = DeliveryStage(process_context.context, store, lease, store.history, store.audits)
+        stage = DeliveryStage(
+            process_context.context,
+            store,
+            lease,
+            store.history,
+            store.audits,
+            lambda: list(reports_of(process_context.queues.presence).values()),
+        )
 
         def facts() -> dict[str, Any]:
             sinks = {lane.sink: asdict(lane) for lane in stage.status()}
@@ -40,4 +48,8 @@ def deliver(
 
         return stage, facts
 
-    serve("delivery", make, process_context)
+    deployment = process_context.context.deployment
+    if process_context.http is None:
+        say_if_nothing_serves(deployment)
+    files = file_pages(deployment, process_context.context.clock)
+    serve("delivery", make, process_context, files=files)

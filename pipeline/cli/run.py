@@ -13,9 +13,12 @@ from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides,
 from pipeline.cli.run_loop import work
 from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
 from pipeline.cli.tables import print_tables, remarks_table, summary_tables
+from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
 from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import missing_here, read
+from pipeline.deployment.model import Deployment
+from pipeline.runtime.media_links import file_pages, say_if_nothing_serves
 from pipeline.runtime.ownership import RunOwnership
 from pipeline.runtime.process_group import Order, ScaledRun
 from pipeline.runtime.reload import DeploymentFile
@@ -61,19 +64,20 @@ def run(
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
                 running = Run(deployment, ownership, record, loaded)
-                _run(running, stop, hang_up, address, as_json=as_json)
+                _run(running, deployment, stop, hang_up, address, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"
         raise ConfigError([Problem("--record", message)])
     else:
         scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
-        _run(scaled, stop, hang_up, address, as_json=as_json)
+        _run(scaled, deployment, stop, hang_up, address, as_json=as_json)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to resume", err=True)
 
 
 def _run(
     running: Run | ScaledRun,
+    deployment: Deployment,
     stop: threading.Event,
     hang_up: threading.Event,
     address: ListenAddress | None,
@@ -81,7 +85,10 @@ def _run(
     as_json: bool,
 ) -> None:
     """Run to the end and print the results; raises MoonwatchError on failure."""
-    answers = HealthAnswers(running.ready, running.metrics.exposition, running.remark)
+    files = file_pages(deployment, SystemClock())
+    answers = HealthAnswers(running.ready, running.metrics.exposition, running.remark, files)
+    if address is None:
+        say_if_nothing_serves(deployment)
     with answering(address, answers):
         summary = work(running, stop, hang_up, quiet=as_json)
     if as_json:

@@ -94,16 +94,17 @@ def simulate(
     finally:
         store.close()
     totals = summed(hours)
+    counted = len({hour.since for hour in hours})
     if as_json:
         rows: list[JsonValue] = [
             {"camera": name, **rule_as_json(name, total, against_name, with_events=False)}
             for name, total in totals
         ]
-        end = {"totals": rows, "hours": len(hours), "cut_short": simulation.cut_short}
+        end = {"totals": rows, "hours": counted, "cut_short": simulation.cut_short}
         typer.echo(json.dumps(end))
     else:
         for name, total in totals:
-            when = f"all {len(hours)} hours" if len(hours) != 1 else "the only hour"
+            when = f"all {counted} hours" if counted != 1 else "the only hour"
             typer.echo(_line(when, name, total, against_name))
     if simulation.cut_short is not None:
         raise MoonwatchError(
@@ -152,7 +153,12 @@ def _line(when: str, camera: str, rule: RuleHour, against: str) -> str:
     if rule.here.events and len(rule.only_here) == len(rule.here.events) and rule.only_there:
         changes = [f"none as {against}"]
     said.append(f"{events} ({', '.join(changes)})" if changes else events)
+    if rule.is_looked_at:
+        looked_at = rule.here.looked_at.items()
+        said += [f"{number} {what.replace('_', ' ')}" for what, number in looked_at if number]
     if rule.there is None:
         said.append(f"not {against}")
+    if rule.is_sequence:
+        return f"{head}{', '.join(said)}"
     known = timedelta(seconds=round(rule.here.known_s))
     return f"{head}{', '.join(said)}; known {known}"

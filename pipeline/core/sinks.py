@@ -2,10 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Protocol, TypeAlias
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
+
+
+def is_chosen(names: Sequence[str], only: Sequence[str], without: Sequence[str]) -> bool:
+    """Whether one of the names is among `only`, if there are any, and none is in `without`.
+
+    Both may contain the wildcards `*`, `?` and `[...]`.
+    """
+
+    def any_of(patterns: Sequence[str]) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    return (not only or any_of(only)) and not any_of(without)
+
 
 ReadsFile: TypeAlias = Callable[[str], bytes | None]
 """Reads a file that an event refers to; None where there is none. Raises StoreError."""
@@ -13,6 +27,10 @@ ReadsFile: TypeAlias = Callable[[str], bytes | None]
 MakesLink: TypeAlias = Callable[[str], str | None]
 """A signed address at which a file that an event refers to can be had; None where nothing serves
 it."""
+
+
+Arms: TypeAlias = Callable[[str | None, bool, str], object]
+"""Arms or disarms a camera, or all of them, as somebody wants it. Raises StoreError."""
 
 
 def no_file(_: str) -> bytes | None:
@@ -40,6 +58,10 @@ class Notes(Protocol):
         """Note texts by key, all or none; None deletes. Kept for ever, or for `keep_s` seconds."""
         ...
 
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text for ever unless something is noted; what is noted then, for all alike."""
+        ...
+
 
 class NotesInMemory:
     """Notes that are gone with the process, for tests and for what is sent by hand."""
@@ -63,6 +85,10 @@ class NotesInMemory:
             else:
                 self._notes[key] = text
 
+    def note_once(self, key: str, text: str) -> str:
+        """Note a text unless something is noted; what is noted then."""
+        return self._notes.setdefault(key, text)
+
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
@@ -82,6 +108,8 @@ class SinkContext:
     notes: Notes = field(default_factory=NotesInMemory)
     timezones: Mapping[str, str] = field(default_factory=dict)
     """The zone of each camera that is not at `site`."""
+    arm: Arms | None = None
+    """Arms and disarms, for sinks that take commands; None where nothing can be armed."""
 
     def timezone_of(self, event: Event) -> str:
         """The zone of the site where the event's camera is."""

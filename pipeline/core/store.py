@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from pipeline.core.arming import ArmingChange, ArmingRecords
 from pipeline.core.clips import ClipRecords, ClipWish
+from pipeline.core.edits import RuleEdit
 from pipeline.core.events import Event, JsonValue
+from pipeline.core.local_days import LocalDays
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.sinks import Notes
 from pipeline.core.verifying import SecondLooks, WaitingEvent
@@ -113,6 +115,8 @@ class Commit:
     """The record ids of those that wait no longer: they are among `events`."""
     judged_anew: Sequence[JudgedAnew] = ()
     """Recordings whose judging begins with this: their earlier events stay, but do not count."""
+    edits: Sequence[RuleEdit] = ()
+    """Rules that count by other terms from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,11 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """Which clips events asked for."""
         ...
 
+    @property
+    def local_days(self) -> LocalDays:
+        """The days of sites, for who asks in SQL."""
+        ...
+
     def commit(self, commit: Commit) -> int:
         """Write all of it in one transaction; an event with a known record_id is stored once.
 
@@ -326,8 +335,10 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """
         ...
 
-    def prune(self, before: float) -> Forgotten:
-        """Delete events, buckets and health that were stored before `before`.
+    def prune(self, before: float, counts_before: float | None = None) -> Forgotten:
+        """Delete events that were stored before `before`, and buckets and health as well.
+
+        These before `counts_before` instead, where that is given.
 
         Events are deleted in the order of their arrival, and only when every sink is past them.
         """
@@ -497,6 +508,10 @@ class History(Protocol):
 
     def health(self, camera: str | None = None, span: Span = EVER) -> Sequence[Health]:
         """Changes of cameras' states in order of time."""
+        ...
+
+    def edits(self, camera: str | None = None, span: Span = EVER) -> Sequence[RuleEdit]:
+        """What was edited of the rules of live cameras, in order of time."""
         ...
 
     def latest_health(self) -> Sequence[Health]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import takewhile
@@ -12,6 +12,7 @@ from pipeline.core.config import format_duration
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.retrying import Backoff, Rests
 from pipeline.core.sinks import Sink
+from pipeline.core.site_state import ShowsState, SiteState
 from pipeline.core.store import (
     AGED_UNTIL,
     LeaseProof,
@@ -26,6 +27,8 @@ from pipeline.telemetry.metrics import Metrics
 _log = logging.getLogger(__name__)
 _WINDOW = 500
 _RESTS = Rests(first_s=1.0, longest_s=300.0)
+# What a sink shows is unknown to those who look while it is out of reach.
+_SHOWING_RESTS = Rests(first_s=1.0, longest_s=30.0)
 # What a sink raises, other than a SinkError, because of the values in an event.
 _OF_THE_EVENT = (UnicodeError, OverflowError, RecursionError)
 # How often a lane looks for events that nobody told it of (other processes write them too).
@@ -49,6 +52,8 @@ class LaneStatus:
     undelivered: int = 0
     delivered: int = 0
     """Events accepted since the start."""
+    skipped: int = 0
+    """Events that were too old for this sink when their turn came, since the start."""
     error: str | None = None
     """Why the sink does not accept events; None while it does."""
     failing_since: float | None = None
@@ -68,6 +73,8 @@ class _Load:
 
     wanted: tuple[StoredEvent, ...]
     end: int
+    skipped: tuple[int, ...] = ()
+    """The positions of those before it that the sink wants, but that are too old for it."""
     unreadable: UnreadableEvent | None = None
     """An event that the sink wants but that cannot be read; `wanted` is empty then."""
 
@@ -78,6 +85,7 @@ class _Progress:
 
     end: int
     dead: tuple[Undelivered, ...] = ()
+    skipped: tuple[int, ...] = ()
 
 
 class SinkLane:
@@ -91,8 +99,12 @@ class SinkLane:
         clock: Clock,
         metrics: Metrics,
         lease: LeaseProof | None = None,
+        site: Callable[[], SiteState] | None = None,
     ) -> None:
-        """With a `lease` the cursor moves only while no other process has taken that lease."""
+        """With a `lease` the cursor moves only while no other process has taken that lease.
+
+        A sink that shows states is told how the `site` stands, where that is known.
+        """
         self.route = route
         self._sink = sink
         self._store = store
@@ -101,7 +113,10 @@ class SinkLane:
         self._lease = lease
         # What was read and is not done with yet: read once, however few are sent at once.
         self._window: deque[StoredEvent | UnreadableEvent] = deque()
-        self._backoff = Backoff(_RESTS)
+        self._shows = sink if isinstance(sink, ShowsState) and site is not None else None
+        self._site = site
+        self._shown_at = float("-inf")
+        self._backoff = Backoff(_RESTS if self._shows is None else _SHOWING_RESTS)
         self._status = LaneStatus(route.sink)
         self._position: int | None = None
         self._progress: _Progress | None = None
@@ -128,6 +143,7 @@ class SinkLane:
                 self._show_behind(self._store.cursor(self.route.sink).behind)
                 self._counted_at = now
             load = self._next_load()
+            self._show(now)
             if load is not None:
                 self._wait_since(self._status.waiting_since or self._clock.now())
                 self._deliver(load)
@@ -154,6 +170,17 @@ class SinkLane:
         self._status = replace(self._status, error=reason, retry_at=now + rest_s)
         return rest_s
 
+    def _show(self, now: float) -> None:
+        """Tell the sink how the site stands; after a failure before it gets any event."""
+        if self._shows is None or self._site is None:
+            return
+        if now - self._shown_at < _IDLE_S and self._status.error is None:
+            return
+        first = self._window[0] if self._window else None
+        lag_s = self._clock.now() - first.kept_at if isinstance(first, StoredEvent) else 0.0
+        self._shows.show(self._site(), max(0.0, lag_s), self._status.undelivered)
+        self._shown_at = now
+
     def close(self, *, is_gone: bool = False) -> None:
         """Close the sink, and reset its figures if it is no longer served."""
         if is_gone:
@@ -176,26 +203,29 @@ class SinkLane:
         limit = 1 if self._one_by_one else self.route.at_once
         wanted: list[StoredEvent] = []
         end = position
+        skipped: list[int] = []
         for one in self._window:
             if isinstance(one, UnreadableEvent):
                 if self.route.wants(one):
                     if wanted:
                         break
-                    return _Load((), one.position, one)
+                    return _Load((), one.position, tuple(skipped), one)
+            elif self.route.wants(one.event) and self.route.skips(one.event, self._clock.now()):
+                skipped.append(one.position)
             elif self.route.wants(one.event):
                 if len(wanted) == limit:
                     break
                 wanted.append(one)
             end = one.position
-        return None if end == position else _Load(tuple(wanted), end)
+        return None if end == position else _Load(tuple(wanted), end, tuple(skipped))
 
     def _deliver(self, load: _Load) -> None:
         """Send a load; a failure becomes a dead letter, or a SinkError if a retry may succeed."""
         if load.unreadable is not None:
-            self._unreadable(load.unreadable)
+            self._unreadable(load.unreadable, load.skipped)
             return
         if not load.wanted:
-            self._progress = _Progress(load.end)
+            self._progress = _Progress(load.end, skipped=load.skipped)
             return
         try:
             self._send(load.wanted)
@@ -221,7 +251,7 @@ class SinkLane:
         amount = len(load.wanted)
         self._refusing = self._said_unreadable = False
         self._one_by_one = max(0, self._one_by_one - amount)
-        self._progress = _Progress(load.end)
+        self._progress = _Progress(load.end, skipped=load.skipped)
         self._status = replace(self._status, delivered=self._status.delivered + amount)
         self._metrics.events_delivered.labels(self.route.sink).inc(amount)
         now = self._clock.now()
@@ -229,7 +259,7 @@ class SinkLane:
             took_s = max(0.0, now - kept.kept_at)
             self._metrics.delivery_seconds.labels(self.route.sink).observe(took_s)
 
-    def _unreadable(self, one: UnreadableEvent) -> None:
+    def _unreadable(self, one: UnreadableEvent, skipped: tuple[int, ...]) -> None:
         """Only this event becomes a dead letter: those after it can be read."""
         if not self._said_unreadable:
             self._said_unreadable = True
@@ -240,7 +270,7 @@ class SinkLane:
                 one.reason,
             )
         dead_letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
-        self._progress = _Progress(one.position, (dead_letter,))
+        self._progress = _Progress(one.position, (dead_letter,), skipped)
 
     def _refused(self, load: _Load, reason: str) -> None:
         """A retry cannot help: send the events one by one; a single one becomes a dead letter."""
@@ -253,7 +283,8 @@ class SinkLane:
                 "sink %s refused an event; it is kept as undelivered: %s", self.route.sink, reason
             )
         self._one_by_one = max(0, self._one_by_one - 1)
-        self._progress = _Progress(load.end, self._dead_letters(load.wanted, reason))
+        dead = self._dead_letters(load.wanted, reason)
+        self._progress = _Progress(load.end, dead, load.skipped)
 
     def _give_up_old(self, load: _Load, reason: str) -> None:
         """Events that have waited too long for a failing sink become dead letters."""
@@ -273,7 +304,7 @@ class SinkLane:
         end = load.end if len(old) == len(load.wanted) else old[-1].position
         waited = format_duration(timedelta(seconds=round(give_up_s)))
         self._progress = _Progress(
-            end, self._dead_letters(old, f"given up after {waited}: {reason}")
+            end, self._dead_letters(old, f"given up after {waited}: {reason}"), load.skipped
         )
         _log.error(
             "sink %s: %d events given up after %s and kept as undelivered: %s",
@@ -302,6 +333,9 @@ class SinkLane:
         while self._window and self._window[0].position <= done.end:
             self._window.popleft()
         dead_letters = len(done.dead)
+        skipped = sum(position <= done.end for position in done.skipped)
+        if skipped:
+            self._skipped(skipped)
         self._progress = None
         self._attempts = 0
         self._position = done.end
@@ -310,6 +344,18 @@ class SinkLane:
         )
         self._wait_since(self._clock.now())
         self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
+
+    def _skipped(self, number: int) -> None:
+        if not self._status.skipped:
+            oldest = format_duration(self.route.skipped_after or timedelta())
+            _log.warning(
+                "sink %s: events older than %s are skipped, as its file says; status and metrics "
+                "count them",
+                self.route.sink,
+                oldest,
+            )
+        self._status = replace(self._status, skipped=self._status.skipped + number)
+        self._metrics.events_skipped.labels(self.route.sink).inc(number)
 
     def _recover(self) -> None:
         self._backoff.reset()

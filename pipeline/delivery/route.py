@@ -1,12 +1,11 @@
 """Which events go to a sink, how many at once, and how long each is retried."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Protocol
 
 from pipeline.core.events import REPORT, Event
+from pipeline.core.sinks import is_chosen
 from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, outcome_of
 
@@ -40,6 +39,11 @@ class RouteOptions(Protocol):
         ...
 
     @property
+    def skipped_after(self) -> timedelta | None:
+        """How old an event may be when its turn comes; None for any age."""
+        ...
+
+    @property
     def from_beginning(self) -> bool:
         """Whether a new sink gets the events stored before it was added."""
         ...
@@ -58,6 +62,8 @@ class Route:
     verified: tuple[Outcome, ...] = ("confirmed", "unverified")
     reports: tuple[str, ...] = ()
     """The names of the reports that are sent to it."""
+    skipped_after: timedelta | None = None
+    """How old an event may be when its turn comes; older ones are skipped, and counted."""
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions, reports: tuple[str, ...] = ()) -> "Route":
@@ -71,7 +77,13 @@ class Route:
             options.from_beginning,
             options.verified,
             reports,
+            options.skipped_after,
         )
+
+    def skips(self, event: Event, now: float) -> bool:
+        """Whether it is too old by now."""
+        oldest = self.skipped_after
+        return oldest is not None and now - event.at > oldest.total_seconds()
 
     def wants(self, event: Event | UnreadableEvent) -> bool:
         """Whether the event's rule, camera or type is among `only`, and none is in `without`.
@@ -85,10 +97,4 @@ class Route:
         if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
             return False
         names = (event.rule, event.camera, event.type)
-        return (not self.only or _any_match(names, self.only)) and not _any_match(
-            names, self.without
-        )
-
-
-def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+        return is_chosen(names, self.only, self.without)

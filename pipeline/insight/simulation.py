@@ -10,7 +10,8 @@ first, that can be stopped at any time and has a budget.
 
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,22 +28,29 @@ from pipeline.core.store import (
     EVER,
     FIRST_PAGE,
     JUDGED_LAST,
+    CountedAs,
     EventFilter,
     History,
     Page,
     Span,
     StoredEvent,
 )
+from pipeline.core.verifying import OUTCOMES, outcome_of
 from pipeline.deployment.model import Deployment
 from pipeline.insight.simulation_lane import Judged, LaneSimulation, SimulationStopped, needed
+from pipeline.insight.simulation_sequences import SequencePart, Sequences, SequenceSearch
 from pipeline.processing.health import RULE as HEALTH_RULE
 from pipeline.processing.plan import CameraPlan, LanePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.measures import Column
 from pipeline.rules.record import RuleRecord
+from pipeline.rules.sequence import SEQUENCE
 from pipeline.runtime.assembly import plans_of
+from pipeline.runtime.sequences import SequenceSchedules
 
 HOUR_S = 3600.0
+WOULD_BE_ASKED = "would_be_asked"
+"""The outcome of a second look that no model has given: none is asked here."""
 _ALL = Page(limit=1_000_000, newest_first=False)
 
 
@@ -62,6 +70,16 @@ class RuleFigures:
     def happenings(self) -> int:
         """Events, a start and its end as one."""
         return sum(event.phase in ("start", "single") for event in self.events)
+
+    @property
+    def looked_at(self) -> Mapping[str, int]:
+        """How many happenings had which outcome of a second look, or would be asked about."""
+        found = dict.fromkeys((*OUTCOMES, WOULD_BE_ASKED), 0)
+        for event in self.events:
+            if event.phase in ("start", "single"):
+                outcome = outcome_of(event)
+                found[WOULD_BE_ASKED if outcome is None else outcome.outcome] += 1
+        return found
 
     def values(self, config: RuleBase, camera: str, rule: str) -> Mapping[str, float | None]:
         """The numbers by column, summed up as in every summary; nothing of a rule without any."""
@@ -87,6 +105,13 @@ class RuleHour:
     """Why nothing is known by the file."""
     resumed: bool = False
     """It went on from what was stored of it, so that all of it is exactly as it was."""
+    is_sequence: bool = False
+    """It is one of the file's sequences, which have events alone."""
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether its happenings are looked at a second time."""
+        return self.config is not None and self.config.verify is not None
 
     @property
     def only_here(self) -> tuple[Event, ...]:
@@ -130,6 +155,8 @@ class SimulatedHour:
     """What should be known of it, such as minutes that cannot be read."""
     running: bool = False
     """Its last minute was not over."""
+    until: float = 0.0
+    """When it ends: an hour later, or where clocks are changed within the hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +198,17 @@ class Simulation:
         self._arming = arming or ArmingBook()
         self._began = clock.monotonic()
         self._seen = {(one.camera, one.engine): one for one in observations.observed()}
+        self._files = [deployment] if against is None else [deployment, against]
+        self._searches = [self._search_of(one) for one in self._files]
+        self._pending: list[_PendingHour] = []
+        reach_s = max(search.sequences.reach_s() for search in self._searches)
+        self._wide = scope.span
+        if scope.span.since is not None:
+            earlier = scope.span.since - reach_s
+            self._wide = Span(earlier if earlier > float("-inf") else None, scope.span.until)
+        self._reach_s = reach_s
+        self._notes: list[str] = []
+        self._said: set[tuple[str, float]] = set()
         self.cut_short: str | None = None
         """Why it ended before it was through."""
         self._problems = list(self._found_problems())
@@ -178,22 +216,33 @@ class Simulation:
             raise ConfigError(self._problems)
 
     def hours(self) -> Iterator[SimulatedHour]:
-        """The newest hour of all cameras first."""
-        cameras = [name for name in self._cameras() if self._spans(self._stored_name(name))]
-        waiting = [(-self._newest(name), name) for name in cameras]
-        heapq.heapify(waiting)
-        generators = {name: self._camera_hours(name) for name in cameras}
-        ready: dict[str, SimulatedHour] = {}
+        """The newest hour of all cameras first, sequences when all that may be in them is known."""
+        shown = self._cameras()
+        parts = {part for search in self._searches for part in search.sequences.parts()}
+        cameras = [
+            name
+            for name in dict.fromkeys((*shown, *sorted({part.camera for part in parts})))
+            if self._spans(self._stored_name(name), self._wide)
+        ]
         try:
+            self._add_stored_parts(parts)
+            waiting = [(-self._newest(name), name) for name in cameras]
+            heapq.heapify(waiting)
+            generators = {name: self._camera_hours(name) for name in cameras}
+            ready: dict[str, tuple[float, SimulatedHour | None]] = {}
             while waiting:
                 # A camera is not begun before its turn comes.
                 _, name = heapq.heappop(waiting)
                 if name in ready:
-                    yield ready.pop(name)
-                hour = next(generators[name], None)
-                if hour is not None:
-                    ready[name] = hour
-                    heapq.heappush(waiting, (-hour.since, name))
+                    _, hour = ready.pop(name)
+                    if hour is not None and name in shown:
+                        yield hour
+                following = next(generators[name], None)
+                if following is not None:
+                    ready[name] = following
+                    heapq.heappush(waiting, (-following[0], name))
+                known_from = -waiting[0][0] + HOUR_S if waiting else float("-inf")
+                yield from self._sequence_hours(known_from)
         except SimulationStopped as stopped:
             self.cut_short = str(stopped)
 
@@ -218,11 +267,14 @@ class Simulation:
             if name in known
             for rule in camera.rules
         }
+        rules |= {name for search in self._searches for name in search.sequences.asked}
         for rule in self._scope.rules:
             if rule not in rules:
                 names = ", ".join(sorted(rules)) or "none"
                 yield Problem("--rule", f"there is no rule {rule!r}; there are {names}")
-        if known and not any(self._spans(self._stored_name(name)) for name in known):
+        if known and not any(
+            self._spans(self._stored_name(name), self._scope.span) for name in known
+        ):
             yield Problem("", self._nothing(known))
 
     def _nothing(self, cameras: Sequence[str]) -> str:
@@ -259,9 +311,9 @@ class Simulation:
                     return name
         return camera
 
-    def _spans(self, stored: str) -> list[ObservedSpan]:
-        """What is kept of a camera in the time that is asked for, by engine."""
-        since, until = self._scope.span.since, self._scope.span.until
+    def _spans(self, stored: str, asked: Span) -> list[ObservedSpan]:
+        """What is kept of a camera in some time, by engine."""
+        since, until = asked.since, asked.until
         return [
             span
             for (camera, _), span in self._seen.items()
@@ -271,7 +323,7 @@ class Simulation:
         ]
 
     def _newest(self, camera: str) -> float:
-        last = max(span.last for span in self._spans(self._stored_name(camera)))
+        last = max(span.last for span in self._spans(self._stored_name(camera), self._wide))
         until = self._scope.span.until
         return hour_of(last if until is None else min(last, until), self._zone(camera))
 
@@ -285,15 +337,26 @@ class Simulation:
         if self._budget_s is not None and self._clock.monotonic() - self._began > self._budget_s:
             raise SimulationStopped(f"it took longer than {self._budget_s:g} s")
 
-    def _camera_hours(self, camera: str) -> Iterator[SimulatedHour]:
-        sides = [_Side(self._deployment, camera, self._scope.rules, self._arming)]
-        if self._against is not None:
-            sides.append(_Side(self._against, camera, self._scope.rules, self._arming))
+    def _camera_hours(self, camera: str) -> Iterator[tuple[float, SimulatedHour | None]]:
+        """Each hour, and what of it is asked for."""
+        sides = [
+            _Side(
+                deployment,
+                camera,
+                self._scope.rules,
+                self._arming,
+                [part.rule for part in search.sequences.parts() if part.camera == camera],
+                is_shown=camera in self._cameras(),
+            )
+            for deployment, search in zip(self._files, self._searches, strict=True)
+        ]
+        if not any(side.is_shown or side.rules for side in sides):
+            return
         stored = self._stored_name(camera)
         streams = {
             (number, lane.engine): self._lane_hours(side, stored, lane)
             for number, side in enumerate(sides)
-            for lane in self._spans(stored)
+            for lane in self._spans(stored, self._wide)
         }
         heads: dict[tuple[int, str], tuple[float, Judged]] = {}
         missing = list(streams)
@@ -310,9 +373,7 @@ class Simulation:
             missing = [key for key, head in heads.items() if head[0] == hour]
             for key in missing:
                 found[key[0]][key[1]] = heads.pop(key)[1]
-            compared = self._compared(camera, stored, hour, sides, found)
-            if compared is not None:
-                yield compared
+            yield hour, self._compared(camera, stored, hour, sides, found)
 
     def _lane_hours(
         self, side: "_Side", stored: str, kept: ObservedSpan
@@ -330,7 +391,9 @@ class Simulation:
         )
         zone = self._zone(side.camera)
         rest = Judged()
-        for since, judged in lane.parts(self._scope.span, kept.first, kept.last):
+        # Of a time that is looked at for sequences alone only their parts matter.
+        span = self._wide if side.parts else self._scope.span
+        for since, judged in lane.parts(span, kept.first, kept.last):
             rest.add_older(judged)
             for hour in _hours_in(rest, zone):
                 if hour >= since:
@@ -347,17 +410,40 @@ class Simulation:
         found: Sequence[Mapping[str, Judged]],
     ) -> SimulatedHour | None:
         """An hour, as far as it is asked for; None where it is not."""
-        asked = self._scope.span
-        since = hour if asked.since is None else max(hour, asked.since)
-        until = hour + HOUR_S if asked.until is None else min(hour + HOUR_S, asked.until)
-        if since >= until:
+        # Of the oldest hour less may be kept than is stored.
+        first = min((span.first for span in self._spans(stored, self._wide)), default=hour)
+        until = end_of(hour, self._zone(camera))
+        wide = _common(self._wide, max(hour, first), until)
+        if wide is None:
             return None  # it was only looked at for what it says of others
-        span = Span(since, until)
-        kept = self._stored(camera, stored, span)
+        kept, sequences = self._stored(camera, stored, wide)
+        for side, search, judged in zip(sides, self._searches, found, strict=True):
+            for rule in side.parts:
+                part = SequencePart(camera, rule)
+                figures, unknown, _ = side.figures(rule, judged, wide, kept)
+                if figures is None:
+                    search.add_unknown(part, hour, until, unknown)
+                    continue
+                search.add(figures.events)
+                search.add_minutes(part, figures.minutes)
+                lane = side.lane_of(rule, judged)
+                if lane is not None and lane.last_at is not None:
+                    search.add_judged(part, lane.last_at, has_ended=lane.has_ended)
+            for stored_ones in sequences.values():
+                search.add_stored(stored_ones.events)
+        span = _common(self._scope.span, max(hour, first), until)
+        if span is None or not sides[0].is_shown:
+            return None
+        self._pending.append(
+            _PendingHour(camera, hour, until, span, {n: cut(f, span) for n, f in sequences.items()})
+        )
+        kept = {name: cut(figures, span) for name, figures in kept.items()}
         rules: list[RuleHour] = []
-        names = [name for side in sides for name in side.rules]
+        names = [name for side in sides for name in side.shown]
         if self._against is None:
-            names += kept
+            names += [name for name, figures in kept.items() if figures.minutes or figures.events]
+            wanted = self._scope.rules
+            names = [name for name in names if not wanted or name in wanted]
         for name in dict.fromkeys(names):
             here, unknown, resumed = sides[0].figures(name, found[0], span, kept)
             if self._against is None:
@@ -368,6 +454,8 @@ class Simulation:
                 unknown = unknown or (not_there and f"by the other file: {not_there}")
                 config = sides[0].rules.get(name) or sides[1].rules.get(name)
             rules.append(RuleHour(name, config, here, there, unknown, resumed))
+        if self._scope.rules and not rules:
+            return None
         notes = dict.fromkeys(
             note for side in found for judged in side.values() for note in judged.notes
         )
@@ -375,33 +463,207 @@ class Simulation:
             rule.here is not None and rule.here.minutes and rule.here.minutes[-1].unfinished
             for rule in rules
         )
-        return SimulatedHour(camera, hour, tuple(rules), tuple(notes), running)
+        return SimulatedHour(camera, hour, tuple(rules), tuple(notes), running, until)
 
-    def _stored(self, camera: str, stored: str, span: Span) -> dict[str, RuleFigures]:
-        """What the store has of every rule."""
+    def _search_of(self, deployment: Deployment) -> SequenceSearch:
+        rules = {name: camera.rules for name, camera in deployment.cameras.items()}
+        sequences = Sequences(deployment.sequences, rules, self._scope.rules, self._scope.cameras)
+        return SequenceSearch(
+            sequences,
+            {
+                name: SequenceSchedules(config, deployment)
+                for name, config in sequences.needed.items()
+            },
+            lambda camera, span: self._history.health(self._stored_name(camera), span),
+            self._clock.now(),
+        )
+
+    def _add_stored_parts(self, parts: Collection[SequencePart]) -> None:
+        """What is stored of the time before the first minute that is kept may be a beginning."""
+        for camera in sorted({part.camera for part in parts}):
+            stored = self._stored_name(camera)
+            spans = [span for (name, _), span in self._seen.items() if name == stored]
+            until = min((span.first for span in spans), default=self._scope.span.until)
+            if not spans:
+                self._notes.append(
+                    f"of camera {camera!r} nothing that was seen is kept: sequences take what is "
+                    "stored of it"
+                )
+            of_camera = {part.rule for part in parts if part.camera == camera}
+            chosen = EventFilter(
+                cameras=(stored,),
+                rules=tuple(sorted(of_camera)),
+                span=Span(self._wide.since, until),
+                counted_as=JUDGED_LAST,
+            )
+            self._look()
+            events = [
+                replace(one.event, camera=camera) for one in self._history.events(chosen, _ALL)
+            ]
+            for search in self._searches:
+                mine = {part.rule for part in search.sequences.parts() if part.camera == camera}
+                search.add(event for event in events if event.rule in mine)
+                for rule in sorted(mine):
+                    minutes = self._history.buckets(stored, rule, chosen.span)
+                    part = SequencePart(camera, rule)
+                    search.add_minutes(part, minutes)
+                    if minutes and not spans:
+                        search.add_judged(part, minutes[-1].minute + BUCKET_S, has_ended=False)
+
+    def _sequence_hours(self, known_from: float) -> Iterator[SimulatedHour]:
+        """The hours of sequences of which everything is known, once enough are together."""
+        complete = known_from + self._reach_s if known_from > float("-inf") else known_from
+        due = [one for one in self._pending if one.hour >= complete]
+        # Each search looks at what may have begun earlier, too: so much at least is done at once.
+        newest = max((one.hour for one in due), default=0.0)
+        is_last = known_from == float("-inf")
+        if not is_last and (not due or newest - complete < self._reach_s):
+            return
+        since = min((one.hour for one in due), default=float("-inf"))
+        found = [search.found(since) for search in self._searches]
+        self._look()
+        self._said |= {(one.camera, one.hour) for one in due}
+        due += self._unseen_hours(found, complete)
+        for one in sorted(due, key=lambda pending: (-pending.hour, pending.camera)):
+            hour = self._sequence_hour(one, found)
+            if hour is not None:
+                yield hour
+        self._pending = [one for one in self._pending if one.hour < complete]
+        for search in self._searches:
+            # Hours of other time zones may reach into this one.
+            search.forget(complete + HOUR_S)
+
+    def _unseen_hours(
+        self, found: Sequence[Sequence[Event]], complete: float
+    ) -> Iterator["_PendingHour"]:
+        """Hours in which a camera saw nothing, and in which something of it stayed away."""
+        waiting = {(one.camera, one.hour) for one in self._pending}
+        shown = self._cameras()
+        for search, events in zip(self._searches, found, strict=True):
+            for event in events:
+                zone = self._zone(event.camera)
+                hour = hour_of(event.at, zone)
+                until = end_of(hour, zone)
+                span = _common(self._scope.span, hour, until)
+                key = (event.camera, hour)
+                if (
+                    event.camera not in shown
+                    or event.rule not in search.sequences.asked
+                    or span is None
+                    or not _is_within(event.at, span)
+                    or hour < complete
+                    or key in waiting | self._said
+                ):
+                    continue
+                self._said.add(key)
+                _, stored = self._stored(event.camera, self._stored_name(event.camera), span)
+                yield _PendingHour(event.camera, hour, until, span, stored)
+
+    def _sequence_hour(
+        self, pending: "_PendingHour", found: Sequence[Sequence[Event]]
+    ) -> SimulatedHour | None:
+        rules: list[RuleHour] = []
+        names = [name for search in self._searches for name in search.sequences.asked]
+        if self._against is None:
+            names += pending.stored
+        for name in dict.fromkeys(names):
+            if self._scope.rules and name not in self._scope.rules:
+                continue
+            sides = [
+                self._side_of_sequence(search, events, name, pending)
+                for search, events in zip(self._searches, found, strict=True)
+            ]
+            here, unknown = sides[0]
+            if self._against is None:
+                there: RuleFigures | None = pending.stored.get(name)
+                if there is None and (here is not None or unknown):
+                    there = RuleFigures()
+            else:
+                there, not_there = sides[1]
+                unknown = unknown or (not_there and f"by the other file: {not_there}")
+            if here is not None or there is not None or unknown:
+                rules.append(
+                    RuleHour(name, None, here, there, unknown, resumed=False, is_sequence=True)
+                )
+        if not rules:
+            return None
+        notes, self._notes = self._notes, []
+        return SimulatedHour(
+            pending.camera, pending.hour, tuple(rules), tuple(notes), until=pending.until
+        )
+
+    def _side_of_sequence(
+        self, search: SequenceSearch, events: Sequence[Event], name: str, pending: "_PendingHour"
+    ) -> tuple[RuleFigures | None, str]:
+        sequences = search.sequences
+        if name not in sequences.asked or pending.camera not in sequences.cameras_of(name):
+            return None, ""
+        since, until = pending.span.since, pending.span.until
+        assert since is not None
+        assert until is not None
+        unknown = search.why_unknown(name, since, until)
+        if unknown:
+            return None, unknown
+        mine = [
+            event
+            for event in events
+            if event.rule == name
+            and event.camera == pending.camera
+            and _is_within(event.at, pending.span)
+        ]
+        return RuleFigures(events=tuple(mine)), ""
+
+    def _stored(
+        self, camera: str, stored: str, span: Span
+    ) -> tuple[dict[str, RuleFigures], dict[str, RuleFigures]]:
+        """What the store has of every rule, and of every sequence."""
         minutes: dict[str, list[Bucket]] = {}
         for bucket in self._history.buckets(stored, None, span):
             minutes.setdefault(bucket.rule, []).append(replace(bucket, camera=camera))
         events: dict[str, list[Event]] = {}
+        sequences: dict[str, list[Event]] = {}
         chosen = EventFilter(cameras=(stored,), span=span, counted_as=JUDGED_LAST)
         for one in self._history.events(chosen, _ALL):
-            if one.event.rule != HEALTH_RULE and one.event.type != ARMING:
+            if one.event.type == SEQUENCE:
+                sequences.setdefault(one.event.rule, []).append(one.event)
+            elif one.event.rule != HEALTH_RULE and one.event.type != ARMING:
                 events.setdefault(one.event.rule, []).append(one.event)
-        wanted = self._scope.rules
-        return {
+        rules = {
             rule: RuleFigures(tuple(minutes.get(rule, ())), tuple(events.get(rule, ())))
             for rule in dict.fromkeys((*minutes, *events))
-            if not wanted or rule in wanted
         }
+        return rules, {name: RuleFigures(events=tuple(e)) for name, e in sequences.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingHour:
+    """An hour of a camera whose sequences are not known yet."""
+
+    camera: str
+    hour: float
+    until: float
+    span: Span
+    """What of it is asked for."""
+    stored: Mapping[str, RuleFigures]
 
 
 class _Side:
     """One camera by one file."""
 
     def __init__(
-        self, deployment: Deployment, camera: str, rules: Sequence[str], arming: ArmingBook
+        self,
+        deployment: Deployment,
+        camera: str,
+        rules: Sequence[str],
+        arming: ArmingBook,
+        parts: Sequence[str],
+        *,
+        is_shown: bool,
     ) -> None:
+        """`parts` are those of sequences, judged whatever `rules` are asked for."""
         self.camera = camera
+        self.is_shown = is_shown
+        self.parts = tuple(dict.fromkeys(parts))
         plan = next((one for one in plans_of(deployment, arming) if one.camera == camera), None)
         plan = plan or CameraPlan(camera)
         self.is_recording = plan.is_recording
@@ -410,9 +672,17 @@ class _Side:
         self.rules: dict[str, RuleBase] = {
             name: rule
             for name, rule in (config.rules.items() if config is not None else ())
-            if not rules or name in rules
+            if name in self.parts or (is_shown and (not rules or name in rules))
         }
+        self.shown = [name for name in self.rules if not rules or name in rules]
         self.tasks = _of_rules(plan.lanes, self.rules)
+
+    def lane_of(self, name: str, found: Mapping[str, Judged]) -> Judged | None:
+        """What was concluded where a rule's task was answered."""
+        of = self.rules[name].of
+        own = self._engines[of]
+        lanes = sorted(found, key=lambda engine: engine != own)
+        return next((found[one] for one in lanes if of in found[one].answered), None)
 
     def figures(
         self,
@@ -425,12 +695,9 @@ class _Side:
         rule = self.rules.get(name)
         if rule is None:
             return None, "", False
-        own = self._engines[rule.of]
-        lanes = sorted(found, key=lambda engine: engine != own)
-        engine = next((one for one in lanes if rule.of in found[one].answered), None)
-        if engine is None:
+        judged = self.lane_of(name, found)
+        if judged is None:
             return None, _why_unknown(rule.of, found), False
-        judged = found[engine]
         by_minute = dict(judged.minutes.get(name, {}))
         events = list(judged.events.get(name, ()))
         for taken in judged.taken.get(name, ()):
@@ -443,6 +710,12 @@ class _Side:
         for event in events:
             # A clock that was set back shows one moment twice; a store keeps the first.
             once.setdefault(event.record_id, event)
+        if rule.verify is not None:
+            # What was answered about the same happening holds; nobody is asked again.
+            for event in kept.get(name, RuleFigures()).events:
+                outcome = outcome_of(event)
+                if outcome is not None and event.record_id in once:
+                    once[event.record_id] = outcome.marked(once[event.record_id])
         figures = RuleFigures(
             tuple(by_minute[m] for m in sorted(by_minute) if _is_within(m, span)),
             tuple(event for event in once.values() if _is_within(event.at, span)),
@@ -471,10 +744,42 @@ def _why_unknown(task: str, found: Mapping[str, Judged]) -> str:
 
 
 def hour_of(at: float, zone: ZoneInfo) -> float:
-    """When the hour of the site's clock begins that contains a moment, UTC seconds."""
-    offset = datetime.fromtimestamp(nearest_moment(at), zone).utcoffset()
-    ahead_s = offset.total_seconds() if offset is not None else 0.0
+    """When the hour of the site's clock begins that contains a moment, UTC seconds.
+
+    Where clocks are changed by half an hour, within an hour, the change begins one.
+    """
+    begins = _full_hour(at, zone)
+    return begins if _ahead_s(begins, zone) == _ahead_s(at, zone) else _change(begins, at, zone)
+
+
+def end_of(hour: float, zone: ZoneInfo) -> float:
+    """When an hour ends that begins at `hour`, UTC seconds."""
+    end = _full_hour(hour, zone) + HOUR_S
+    last = end - 1.0
+    return end if _ahead_s(last, zone) == _ahead_s(hour, zone) else _change(hour, last, zone)
+
+
+def _full_hour(at: float, zone: ZoneInfo) -> float:
+    ahead_s = _ahead_s(at, zone)
     return (at + ahead_s) // HOUR_S * HOUR_S - ahead_s
+
+
+def _ahead_s(at: float, zone: ZoneInfo) -> float:
+    offset = datetime.fromtimestamp(nearest_moment(at), zone).utcoffset()
+    return offset.total_seconds() if offset is not None else 0.0
+
+
+def _change(before: float, after: float, zone: ZoneInfo) -> float:
+    """When clocks were changed between two moments."""
+    first, last = math.floor(before), math.ceil(after)
+    ahead_s = _ahead_s(after, zone)
+    while last - first > 1:
+        middle = (first + last) // 2
+        if _ahead_s(middle, zone) == ahead_s:
+            last = middle
+        else:
+            first = middle
+    return float(last)
 
 
 def _hours_in(judged: Judged, zone: ZoneInfo) -> list[float]:
@@ -485,6 +790,21 @@ def _hours_in(judged: Judged, zone: ZoneInfo) -> list[float]:
     for events in judged.events.values():
         moments.update(event.at for event in events)
     return sorted({hour_of(moment, zone) for moment in moments}, reverse=True)
+
+
+def _common(span: Span, since: float, until: float) -> Span | None:
+    """What of some time lies within a span; None for nothing."""
+    since = since if span.since is None else max(since, span.since)
+    until = until if span.until is None else min(until, span.until)
+    return Span(since, until) if since < until else None
+
+
+def cut(figures: RuleFigures, span: Span) -> RuleFigures:
+    """What of some figures lies within a span."""
+    return RuleFigures(
+        tuple(minute for minute in figures.minutes if _is_within(minute.minute, span)),
+        tuple(event for event in figures.events if _is_within(event.at, span)),
+    )
 
 
 def _is_within(at: float, span: Span) -> bool:
@@ -502,7 +822,7 @@ def hour_as_json(hour: SimulatedHour, timezone: str, against: str) -> dict[str, 
     return {
         "camera": hour.camera,
         "from": timestamp(hour.since),
-        "until": timestamp(hour.since + HOUR_S),
+        "until": timestamp(hour.until),
         "local": local_time(hour.since, timezone),
         "running": hour.running,
         "notes": list(hour.notes),
@@ -517,11 +837,11 @@ def rule_as_json(
     here, there = rule.values_of(camera, rule.here), rule.values_of(camera, rule.there)
     row: dict[str, JsonValue] = {
         "rule": rule.rule,
-        "type": getattr(rule.config, "type", None),
+        "type": SEQUENCE if rule.is_sequence else getattr(rule.config, "type", None),
         "resumed": rule.resumed,
         "unknown": rule.unknown or None,
-        "simulated": _figures_as_json(rule.here, here),
-        against: _figures_as_json(rule.there, there),
+        "simulated": _figures_as_json(rule, rule.here, here),
+        against: _figures_as_json(rule, rule.there, there),
         "difference": {name: _rounded(rule.difference(camera, name)) for name in {**there, **here}},
         "new_events": [event.record_id for event in rule.only_here],
         "gone_events": [event.record_id for event in rule.only_there],
@@ -532,15 +852,18 @@ def rule_as_json(
 
 
 def _figures_as_json(
-    figures: RuleFigures | None, values: Mapping[str, float | None]
+    rule: RuleHour, figures: RuleFigures | None, values: Mapping[str, float | None]
 ) -> dict[str, JsonValue] | None:
     if figures is None:
         return None
-    return {
-        "known_s": _rounded(figures.known_s),
+    row: dict[str, JsonValue] = {
+        "known_s": None if rule.is_sequence else _rounded(figures.known_s),
         "happenings": figures.happenings,
         "values": {name: _rounded(value) for name, value in values.items()},
     }
+    if rule.is_looked_at:
+        row["second_looks"] = dict(figures.looked_at)
+    return row
 
 
 def _rounded(value: float | None) -> float | None:
@@ -563,6 +886,7 @@ def summed(hours: Sequence[SimulatedHour]) -> list[tuple[str, RuleHour]]:
                 _sum([rule.there for rule in rules]),
                 next((rule.unknown for rule in rules if rule.unknown), ""),
                 all(rule.resumed for rule in rules),
+                rules[0].is_sequence,
             ),
         )
         for (camera, name), rules in sorted(found.items())
@@ -590,6 +914,12 @@ class _OfFigures:
         found = [
             StoredEvent(position, event, event.at)
             for position, event in enumerate(self._figures.events, 1)
-            if not chosen.phases or event.phase in chosen.phases
+            if (not chosen.phases or event.phase in chosen.phases)
+            and (not chosen.counted_as or _counted_as(event) in chosen.counted_as)
         ]
         return found[::-1] if page.newest_first else found
+
+
+def _counted_as(event: Event) -> CountedAs:
+    outcome = outcome_of(event)
+    return "rejected" if outcome is not None and outcome.outcome == "rejected" else "counted"

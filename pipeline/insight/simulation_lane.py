@@ -53,6 +53,10 @@ class Judged:
     """The times in which a rule is as it is stored, and was not judged again."""
     seen: set[int] = field(default_factory=set)
     """The minutes of which something was seen."""
+    last_at: float | None = None
+    """When the last picture was captured."""
+    has_ended: bool = False
+    """Whether it is a recording that was judged to its end."""
 
     def add(self, verdict: Verdict) -> None:
         """Add what one more frame leads to."""
@@ -77,6 +81,9 @@ class Judged:
         for rule, spans in older.taken.items():
             self.taken[rule] = [*spans, *self.taken.get(rule, ())]
         self.seen |= older.seen
+        known = [at for at in (self.last_at, older.last_at) if at is not None]
+        self.last_at = max(known, default=None)
+        self.has_ended |= older.has_ended
 
     def taken_from(self, since: float) -> "Judged":
         """Take out, and return, what is of `since` or later."""
@@ -87,6 +94,8 @@ class Judged:
             recorded=set(self.recorded),
             taken=dict(self.taken),
             seen={minute for minute in self.seen if minute >= since},
+            last_at=self.last_at,
+            has_ended=self.has_ended,
         )
         self.notes, self.seen = [], self.seen - taken.seen
         for rule, minutes in self.minutes.items():
@@ -294,6 +303,10 @@ class LaneSimulation:
                     for frame in frames
                     if not frame.result.unjudgeable
                 }
+                judged.last_at = max(
+                    (frame.result.captured_at for frame in frames), default=judged.last_at
+                )
+                judged.has_ended |= any(frame.result.last for frame in frames)
             if number == run_up:
                 began_within = earlier
             for verdict in self._verdicts(judge, frames, asked):

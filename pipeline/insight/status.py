@@ -130,6 +130,8 @@ class SinkStatus:
     """Why delivery fails now, as the delivery process reports it."""
     waits_s: float | None = None
     """How long events have waited for it while none was delivered."""
+    skipped: int = 0
+    """Events that were too old for it when their turn came, since delivery began."""
     state: str = UNKNOWN
     """All of it in a few words."""
 
@@ -598,6 +600,7 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkSt
         if name in report.sinks and not report.stands_by
     ]
     is_served = bool(served)
+    sink = replace(sink, skipped=sum(_whole(lane.get("skipped")) for lane in served))
     if sink.behind and is_served:
         since = [_number(lane["waiting_since"]) for lane in served if lane.get("waiting_since")]
         if not since and all(lane.get("behind") == 0 for lane in served) and name in kept.oldest:

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from pipeline.core.edits import RuleEdit, what_changed
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import JsonValue
 from pipeline.core.queues import Delivered
@@ -71,6 +72,8 @@ class LifeTurn:
 
     verdict: Verdict
     checkpoints: tuple[Checkpoint, ...] = ()
+    edits: tuple[RuleEdit, ...] = ()
+    """Which rules of a live camera count by other terms from now on."""
 
 
 class CameraLife:
@@ -174,16 +177,21 @@ class CameraLife:
         # A lane that could not be read was already reported, and so is a rule when it is finished.
         told = {name for engine in anew if kept[engine].tasks for name in begun[engine]}
         verdicts: list[Verdict] = []
+        edits: list[RuleEdit] = []
+        # Neither at a camera's first start, nor where it is not known what there was.
+        is_known = any(lane.tasks for lane in kept.values())
         for engine, names in begun.items():
             if names and replays:
                 self.lanes[engine] = self._fresh(self.lanes[engine].judge.plan)
             for name in sorted(names):
                 old = _taken(left, engine, name)
+                if is_known:
+                    edits.append(self._edit(old, engine, name, now))
                 if old is not None:
                     changed.add(engine)
-                    verdict, is_known = self._replace(old, engine, inherits=not replays)
+                    verdict, was_read = self._replace(old, engine, inherits=not replays)
                     verdicts.append(verdict)
-                    told -= set() if is_known else {name}
+                    told -= set() if was_read else {name}
         self._say("begin anew", told)
         self._say("were removed", {old.name for old in left.values()})
         verdicts += [self._finished(old, "removed", None)[0] for old in left.values()]
@@ -197,7 +205,18 @@ class CameraLife:
         ]
         if ended:
             checkpoints.append(self.troubles_checkpoint())
-        return LifeTurn(joined([*verdicts, Verdict(ended)]), tuple(checkpoints))
+        edits += [RuleEdit(self.plan.camera, rule.name, now, "removed") for rule in left.values()]
+        if self.plan.is_recording:
+            edits.clear()  # all of it is judged by the same terms
+        return LifeTurn(joined([*verdicts, Verdict(ended)]), tuple(checkpoints), tuple(edits))
+
+    def _edit(self, old: KeptRule | None, engine: str, name: str, now: float) -> RuleEdit:
+        if old is None:
+            return RuleEdit(self.plan.camera, name, now, "added")
+        rules = self.lanes[engine].judge.plan.rules()
+        planned = next(rule for _, its_name, rule in rules if its_name == name)
+        changed = what_changed(old.terms, planned.terms)
+        return RuleEdit(self.plan.camera, name, now, "edited", changed)
 
     def _replace(self, old: KeptRule, engine: str, *, inherits: bool) -> tuple[Verdict, bool]:
         """Finish an edited rule, and let the one in its place begin with what still holds.

@@ -16,6 +16,7 @@ from pipeline.core.answers import Failed
 from pipeline.core.arming import ArmingBook
 from pipeline.core.clips import ClipWish
 from pipeline.core.clock import Clock
+from pipeline.core.edits import RuleEdit
 from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.frames import DROP_REASONS
@@ -122,6 +123,7 @@ class _Pending:
     health: list[Health] = field(default_factory=list)
     clips: list[ClipWish] = field(default_factory=list)
     judged_anew: list[JudgedAnew] = field(default_factory=list)
+    edits: list[RuleEdit] = field(default_factory=list)
     checkpoints: dict[LaneKey, Checkpoint] = field(default_factory=dict)
     """Those of troubles that began or ended, and of turns in a camera's life."""
     judged: dict[LaneKey, JudgingLane] = field(default_factory=dict)
@@ -369,6 +371,7 @@ class Processor:
 
     def _take_turn(self, turn: LifeTurn) -> None:
         self._add(turn.verdict, None)
+        self._pending.edits += turn.edits
         for checkpoint in turn.checkpoints:
             self._pending.checkpoints[checkpoint.camera, checkpoint.engine] = checkpoint
 
@@ -692,6 +695,7 @@ class Processor:
             ],
             clips=pending.clips,
             judged_anew=pending.judged_anew,
+            edits=pending.edits,
             fences=self._context.fences,
             observations=pending.seen.tails(),
             waypoints=pending.seen.waypoints,

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pipeline.core.audits import Audit, Audits
+from pipeline.core.edits import RuleEdit
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.opening_hours import Opening, OpeningHours
 from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
@@ -166,6 +167,8 @@ class SiteReport:
     cameras: tuple[CameraQuality, ...]
     audits: tuple[Audit, ...] = ()
     """The last audit of each rule that was audited before the end of the period."""
+    edits: tuple[RuleEdit, ...] = ()
+    """What was edited of its rules in this period or in the one it is compared with."""
 
     @property
     def doors(self) -> tuple[RuleNumbers, ...]:
@@ -245,6 +248,11 @@ def figures(
         rules=tuple(rules),
         cameras=tuple(_quality(history, camera, Span(since, until)) for camera in cameras),
         audits=tuple(_audited(audits, rules, until)) if audits is not None else (),
+        edits=tuple(
+            edit
+            for edit in history.edits(None, Span(before_since, until))
+            if edit.camera in cameras
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from pipeline.reports.periods import day_name
 
 SHARE_UNIT = "share of the time"
 UNKNOWN = "unknown"
+_MOST_EDITS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +452,21 @@ def _quality(report: SiteReport) -> Section:
             [_name(r), number(r.events), number(r.rejected), number(r.superseded)] for r in apart
         ]
         tables.append(Table(columns, rows))
+    if report.edits:
+        columns = [
+            PageColumn("edited", is_number=False),
+            PageColumn("camera and rule", is_number=False),
+            PageColumn("what", is_number=False),
+        ]
+        rows = [
+            [
+                _moment(one.at, zone),
+                f"{one.camera} · {one.rule}",
+                one.changed or ("edited" if one.kind == "edited" else f"the rule was {one.kind}"),
+            ]
+            for one in report.edits[-_MOST_EDITS:]
+        ]
+        tables.append(Table(columns, rows))
     if report.audits:
         tables.append(_audits(report))
     about = "How much of the open time is known, and what can be wrong with the rest. "
@@ -460,6 +476,11 @@ def _quality(report: SiteReport) -> Section:
         if report.audits
         else "No rule was audited by a person."
     )
+    if report.edits:
+        about += (
+            " Rules were edited in this period or the one before: a count that jumps there may be "
+            "counted differently."
+        )
     return Section("Quality", about, tables=tables)
 
 

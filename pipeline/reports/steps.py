@@ -61,15 +61,26 @@ def steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterato
     length, zone = STEPS[name], ZoneInfo(hours.timezone)
     at = _floor(since, length, zone)
     while at < until:
-        # Where the clocks change within a step, another one begins.
-        end = max(_floor(at + length, length, zone), at + BUCKET_S)
-        yield TimeStep(at, min(end, at + length))
-        at = min(end, at + length)
+        end = at + length - (at + _offset(at, zone)) % length
+        if _offset(end - BUCKET_S, zone) != _offset(at, zone):
+            # Where the clocks change within a step, another one begins.
+            end = at + BUCKET_S
+            while _offset(end, zone) == _offset(at, zone):
+                end += BUCKET_S
+        yield TimeStep(at, end)
+        at = end
 
 
 def _floor(at: float, length: int, zone: ZoneInfo) -> float:
-    offset = datetime.fromtimestamp(at, zone).utcoffset() or timedelta()
-    return at - (at + offset.total_seconds()) % length
+    """When the step begins that holds a moment; it does not reach back over a change of clocks."""
+    begins = at - (at + _offset(at, zone)) % length
+    while _offset(begins, zone) != _offset(at, zone):
+        begins += BUCKET_S
+    return begins
+
+
+def _offset(at: float, zone: ZoneInfo) -> float:
+    return (datetime.fromtimestamp(at, zone).utcoffset() or timedelta()).total_seconds()
 
 
 def minutes_of(

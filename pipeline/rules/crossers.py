@@ -6,7 +6,7 @@ Rules count these, or look at who crosses with whom.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from pipeline.core.geometry import Box, Line
 from pipeline.core.rules import Observation
@@ -253,11 +253,16 @@ class Crossers:
         return swapped < kept
 
 
+_ID = attrgetter("id")
+
+
 def _by_time(tracks: Sequence[Track]) -> list[list[tuple[Step, Track]]]:
     """The steps of all tracks at each moment, by the tracks' ids."""
     if len(tracks) == 1:
         (track,) = tracks
         return [[(step, track)] for step in track.steps]
+    if all(len(track.steps) == 1 for track in tracks):  # as nearly always: those of this look
+        return [[(track.steps[0], track) for track in sorted(tracks, key=_ID)]]
     steps = [(step.at, track.id, step, track) for track in tracks for step in track.steps]
     steps.sort(key=itemgetter(0, 1))
     return [

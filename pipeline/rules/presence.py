@@ -7,7 +7,7 @@ from pipeline.core.rules import Observation
 from pipeline.core.tracks import Step, Track
 from pipeline.rules.context import RuleContext
 from pipeline.rules.stitching import Trail, continued, memory_s, trail_of
-from pipeline.rules.zones import CALM_S, FAR, BorderCrossing, Stance, ZoneGround
+from pipeline.rules.zones import CALM_S, FAR, BorderCrossing, Stance, ground_of
 
 USUAL_NOISE = 0.03
 """Standard deviation of feet in body heights where the tracker does not tell: detectors are between
@@ -134,7 +134,7 @@ class ZonePresence:
         """What the last frame told of earlier ones: tracks are confirmed late, lost and found
         again, and judged inside once that is sure."""
         self._usual_shape = USUAL_SHAPES.get(context.label or "", 0.0)
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._aspect = context.aspect
         self._every_s = context.every_s
         self._at_least_s = at_least_s
@@ -216,28 +216,25 @@ class ZonePresence:
         elif body.absent_at is not None and stance.inside and body.in_picture:
             self.hindsight.append(Hindsight(body.absent_at, 1))
         body.missed_at, body.absent_at, body.left = None, None, False
+        aspect, ground = self._aspect, self._ground
         for step in track.steps:
-            trail.go(step, self._aspect)
-            if body.see(step.at, step.box) and not body.shown:
+            at, box = step.at, step.box
+            x, y = trail.go(step, aspect)
+            if body.see(at, box) and not body.shown:
                 body.shown = True
-                self._learn_shape(step.box)
-            self._judge(trail, body, stance, step)
-
-    def _judge(self, trail: Trail, body: Body, stance: Stance, step: Step) -> None:
-        """Judge one step: on which side of the zone's border, and whether in the picture."""
-        box = step.box
-        if body.picture is not None or box[0] < EDGE or box[2] > 1.0 - EDGE:
-            crossed = self._judge_middle(trail, body, step)
-            if crossed is not None and stance.inside:
+                self._learn_shape(box)
+            # On which side of the zone's border it is, and whether in the picture.
+            if body.picture is not None or box[0] < EDGE or box[2] > 1.0 - EDGE:
+                crossed = self._judge_middle(trail, body, step)
+                if crossed is not None and stance.inside:
+                    self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
+            if ground is None:
+                stance.at = stance.inside_at = at
+                continue
+            depth = ground.depth((x / aspect, y))
+            crossed = stance.see(at, depth, _noise(trail, step), ground.deepest)
+            if crossed is not None and body.in_picture:
                 self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
-        ground = self._ground
-        if ground is None:
-            stance.at = stance.inside_at = step.at
-            return
-        depth = ground.depth((trail.xy[0] / self._aspect, trail.xy[1]))
-        crossed = stance.see(step.at, depth, _noise(trail, step), ground.deepest)
-        if crossed is not None and body.in_picture:
-            self.hindsight.append(Hindsight(crossed.since, 1 if crossed.inside else -1))
 
     def _judge_middle(self, trail: Trail, body: Body, step: Step) -> BorderCrossing | None:
         """Of a body that the left or right edge of the picture cuts, the middle counts.

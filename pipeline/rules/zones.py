@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pipeline.core.geometry import Point, Polygon
 
@@ -28,6 +29,8 @@ WALK_LOOKS = 2
 seemed to be beyond it for longer before that stood on it."""
 FAR = 100.0
 """The depth in a zone that has no border within the picture."""
+MOST_KNOWN = 64
+"""Places whose depths are remembered, for more than are seen in most looks."""
 GRID = 24
 """In how many places across and down a zone's depth is tried."""
 
@@ -55,6 +58,8 @@ class ZoneGround:
             squared = dx * dx + dy * dy
             if not _on_edge(a, b):
                 self._borders.append((x, y, dx, dy, 1.0 / squared if squared > 0 else 0.0))
+        self._known: dict[Point, float] = {}
+        """Depths of places that were asked for last: rules of one zone ask for the same ones."""
         self.deepest = self._deepest()
         """How far from the border one can be inside, in picture heights."""
 
@@ -64,6 +69,14 @@ class ZoneGround:
 
     def depth(self, place: Point) -> float:
         """How far inside of the border a place is, in picture heights; negative outside."""
+        known = self._known.get(place)
+        if known is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[place] = known = self._measured(place)
+        return known
+
+    def _measured(self, place: Point) -> float:
         x, y = place
         x = (WITHIN if x < WITHIN else 1.0 - WITHIN if x > 1.0 - WITHIN else x) * self._aspect
         y = WITHIN if y < WITHIN else 1.0 - WITHIN if y > 1.0 - WITHIN else y
@@ -86,10 +99,16 @@ class ZoneGround:
         xs, ys = zip(*self._corners, strict=True)
         left, right, upper, lower = min(xs), max(xs), min(ys), max(ys)
         return max(
-            self.depth((left + (right - left) * i / GRID, upper + (lower - upper) * j / GRID))
+            self._measured((left + (right - left) * i / GRID, upper + (lower - upper) * j / GRID))
             for i in range(GRID + 1)
             for j in range(GRID + 1)
         )
+
+
+@lru_cache(maxsize=256)
+def ground_of(zone: Polygon, aspect: float) -> ZoneGround:
+    """The ground of a zone, the same one for all rules that ask for it."""
+    return ZoneGround(zone, aspect)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from pipeline.processing.plan import CameraPlan, LanePlan, RulePlan, TaskPlan
 from pipeline.rules.base import RuleBase
 from pipeline.rules.context import RuleContext
 from pipeline.rules.terms import terms_of
+from pipeline.runtime.media_links import link_maker
 from pipeline.sampling.camera import Camera, Looking
 from pipeline.sampling.masks import Masks
 
@@ -374,6 +375,8 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
     """The sinks, each with the route that selects its events."""
     build_media = lru_cache(maxsize=1)(deployment.store.build_media)
 
+    link = link_maker(deployment, store, clock)
+
     def read(reference: str) -> bytes | None:
         # Built when it is needed first: a bucket may be out of reach just now.
         return build_media().read(reference)
@@ -389,8 +392,10 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
                     deployment.site.timezone,
                     clock,
                     read,
-                    notes=store.notes_of(name),
+                    link,
+                    store.notes_of(name),
                     timezones=deployment.site_timezones(),
+                    arm=store.arm,
                 )
             ),
         )

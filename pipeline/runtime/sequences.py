@@ -62,7 +62,9 @@ def lane_of(
     config = deployment.sequences[name]
     if config.then is None:
         return AwaitingLane(name, deployment, store, history, clock, metrics, lease)
-    judge = SequenceJudge(name, config, store, history, lease, _Schedules(config, deployment))
+    judge = SequenceJudge(
+        name, config, store, history, lease, SequenceSchedules(config, deployment)
+    )
     return SinkLane(route_of(name, config), judge, store, clock, metrics, lease)
 
 
@@ -135,7 +137,7 @@ class AwaitingLane(SinkLane):
     ) -> None:
         """With a `lease` nothing is stored once another process has taken that lease."""
         config = deployment.sequences[name]
-        schedule_of = _Schedules(config, deployment)
+        schedule_of = SequenceSchedules(config, deployment)
         judge = SequenceJudge(name, config, store, history, lease, schedule_of)
         super().__init__(route_of(name, config), judge, store, clock, metrics, lease)
         self._name = name
@@ -269,7 +271,7 @@ class AwaitingLane(SinkLane):
         )
 
 
-class _Schedules:
+class SequenceSchedules:
     """The schedule of a sequence by the clock and the hours of a camera's site."""
 
     def __init__(self, config: SequenceConfig, deployment: Deployment) -> None:
@@ -277,6 +279,7 @@ class _Schedules:
         self._deployment = deployment
 
     def __call__(self, camera: str) -> Schedule:
+        """The schedule at a camera."""
         site = self._deployment.site_of(camera)
         return Schedule(self._config.schedule, site.timezone, site.opening_hours)
 

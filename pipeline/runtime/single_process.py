@@ -58,7 +58,12 @@ class Run:
         self._processing = ProcessingStage(context, self.store, record, ownership.proof)
         self._sampling = SamplingStage(context, self._processing.resumed, self._elsewhere)
         self._delivery = DeliveryStage(
-            context, self.store, ownership.delivery, self.store.history, self.store.audits
+            context,
+            self.store,
+            ownership.delivery,
+            self.store.history,
+            self.store.audits,
+            self._cameras_report,
         )
         self._stages: tuple[Stage, ...] = (
             self._delivery,
@@ -218,6 +223,20 @@ class Run:
         figures = figures_of(self.metrics, self.deployment.cameras)
         own = Report("run", "", 0, 0.0, figures=figures, **self._at_work())
         return elsewhere_of({"run": own})
+
+    def _cameras_report(self) -> list[Report]:
+        """What is known of the cameras, for sinks that show it."""
+        return [
+            Report(
+                "run",
+                "",
+                0,
+                0.0,
+                figures=figures_of(self.metrics, self.deployment.cameras),
+                wellness=self._sampling.watches.wellness,
+                samples=[] if self._sampling.finished else sorted(self.deployment.cameras),
+            )
+        ]
 
     def _at_work(self) -> dict[str, Any]:
         return {"engines": sorted(self._inference.engines), **self._processing.facts()}

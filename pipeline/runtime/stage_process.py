@@ -18,7 +18,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.runtime.reload import APPLIED, DeploymentFile, Reloader
 from pipeline.runtime.reports import BEAT_S, TTL, Facts, Reporter, reports_of
 from pipeline.runtime.stages.base import Stage, StageContext, StageThread
-from pipeline.telemetry.http import HealthAnswers, ListenAddress, answering
+from pipeline.telemetry.http import HealthAnswers, ListenAddress, MakesPage, answering
 from pipeline.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -178,13 +178,18 @@ Make = Callable[[Reporter], tuple[Stage, Facts]]
 
 
 def serve(
-    name: str, make: Make, process_context: ProcessContext, *, surely_agreed: bool = False
+    name: str,
+    make: Make,
+    process_context: ProcessContext,
+    *,
+    surely_agreed: bool = False,
+    files: MakesPage | None = None,
 ) -> None:
     """Run a stage until it is stopped or has nothing left to do.
 
     Raises MoonwatchError if the stage fails, and ConfigError if the running processes use a
     different number of partitions. If the queue is out of reach that is noticed once it is back; a
-    stage that must be `surely_agreed` does not start before.
+    stage that must be `surely_agreed` does not start before. `files` answers links.
     """
     queues = process_context.queues
     at_work: Stage | None = None
@@ -206,7 +211,7 @@ def serve(
 
     reporter = Reporter(name, process_context.context, not_ready)
     metrics = process_context.context.metrics
-    answers = HealthAnswers(not_ready, metrics.exposition, remark)
+    answers = HealthAnswers(not_ready, metrics.exposition, remark, files)
     server = ServerWatch(queues.link.condition, process_context.context.clock)
     partitions = SharedPartitions(
         queues.agreement, queues.results.partitions, process_context.context.clock

@@ -8,13 +8,13 @@ when there are too many, the oldest is closed for the newest, so that a probe al
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pipeline.core.errors import ConfigError, Problem
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+FILES: Final = "/media/"
+"""Below this are files, where a process serves any."""
 # A request, from connecting to the last byte of its answer, may take this long.
 _PATIENCE_S = 5.0
 # Far more than all the monitors of a site open at a time.
@@ -32,6 +34,13 @@ _MOST_REQUEST_BYTES = 16 * 1024
 # What a client goes on sending is read this far, so that it gets to read why it is refused.
 _MOST_DISCARDED_BYTES = 1024 * 1024
 _MAKERS = 2
+# Files may be large, and lie in a bucket: they have makers of their own, and more time. Each is in
+# memory while it is sent.
+_FILE_MAKERS = 2
+_MOST_FILES = 8
+_FILE_PATIENCE_S = 30.0
+_SLOWEST_BYTES_S = 32 * 1024
+_PIECE = 256 * 1024
 _JOIN_S = 0.5
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -57,6 +66,32 @@ def address_of(text: str) -> ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpPage:
+    """An answer: a status, and what is sent with it."""
+
+    status: HTTPStatus
+    body: bytes
+    kind: str = _TEXT
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def head(self) -> bytes:
+        """Everything before the body; the connection is closed after it."""
+        lines = [
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            "Server: moonwatch",
+            f"Content-Type: {self.kind}",
+            f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+            "Connection: close",
+        ]
+        return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1", "replace")
+
+
+MakesPage: TypeAlias = Callable[[str, Mapping[str, str]], HttpPage]
+"""Answers a request for a path with these headers, whose names are in small letters."""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthAnswers:
     """The answers for one process."""
 
@@ -65,6 +100,8 @@ class HealthAnswers:
     metrics: Callable[[], bytes]
     remark: Callable[[], str | None] = lambda: None
     """A remark about a process that is ready."""
+    files: MakesPage | None = None
+    """Answers what is below `/media/`, where the process serves files."""
 
 
 @contextmanager
@@ -108,10 +145,16 @@ class _HealthServer:
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         # Answers may wait for a store: not in the loop, where others would wait with them.
-        self._asked: SimpleQueue[tuple[str, Future[bytes]] | None] = SimpleQueue()
+        self._asked: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._files_asked: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._files_at_once = 0
         self._makers = [
-            threading.Thread(target=self._make, name="http-answer", daemon=True)
-            for _ in range(_MAKERS)
+            threading.Thread(target=self._make, args=(queue,), name="http-answer", daemon=True)
+            for queue, number in (
+                (self._asked, _MAKERS),
+                (self._files_asked, 0 if answers.files is None else _FILE_MAKERS),
+            )
+            for _ in range(number)
         ]
         self._open: dict[asyncio.Task[None], None] = {}
 
@@ -126,6 +169,7 @@ class _HealthServer:
         self._thread.join()
         for _ in self._makers:
             self._asked.put(None)
+            self._files_asked.put(None)
         for thread in self._makers:  # one that is waiting for a store is not waited for
             thread.join(_JOIN_S)
 
@@ -159,9 +203,8 @@ class _HealthServer:
             next(iter(self._open)).cancel()
         self._open[task] = None
         try:
-            async with asyncio.timeout(self._patience_s):
-                writer.write(await self._answer_to(reader))
-                await writer.drain()
+            async with asyncio.timeout(self._patience_s) as patience:
+                await self._answer(reader, writer, patience)
                 writer.write_eof()
                 discarded = 0
                 while discarded < _MOST_DISCARDED_BYTES and (block := await reader.read(65536)):
@@ -174,39 +217,74 @@ class _HealthServer:
             # At once, whatever the client has not read yet.
             writer.transport.abort()
 
-    async def _answer_to(self, reader: "asyncio.StreamReader") -> bytes:
+    async def _answer(
+        self,
+        reader: "asyncio.StreamReader",
+        writer: "asyncio.StreamWriter",
+        patience: "asyncio.Timeout",
+    ) -> None:
+        """Read a request, and write the answer."""
+        request = await _request_from(reader)
+        if isinstance(request, HttpPage):
+            writer.write(request.head() + request.body)
+            await writer.drain()
+            return
+        method, path, headers = request
+        if path.startswith(FILES) and self._answers.files is not None:
+            if self._files_at_once >= _MOST_FILES:
+                page = _page(HTTPStatus.SERVICE_UNAVAILABLE, "too many files are asked for\n")
+                writer.write(page.head() + page.body)
+                await writer.drain()
+                return
+            self._files_at_once += 1
+            try:
+                await self._answer_file(writer, patience, method, path, headers)
+            finally:
+                self._files_at_once -= 1
+            return
+        if path == "/healthz":
+            page = _page(HTTPStatus.OK, "alive\n")
+        else:
+            page = await self._made_by(self._asked, path, headers)
+        writer.write(page.head() + (page.body if method == "GET" else b""))
+        await writer.drain()
+
+    async def _answer_file(
+        self,
+        writer: "asyncio.StreamWriter",
+        patience: "asyncio.Timeout",
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+    ) -> None:
+        """Write a file in pieces: who takes them slowly has more time for a larger one."""
+        began = self._loop.time()
+        patience.reschedule(began + max(self._patience_s, _FILE_PATIENCE_S))
+        page = await self._made_by(self._files_asked, path, headers)
+        body = page.body if method == "GET" else b""
+        takes_s = self._patience_s + len(body) / _SLOWEST_BYTES_S
+        patience.reschedule(self._loop.time() + takes_s)
+        writer.write(page.head())
+        for start in range(0, len(body), _PIECE):
+            writer.write(body[start : start + _PIECE])
+            await writer.drain()
+
+    async def _made_by(
+        self, makers: "SimpleQueue[_Asked | None]", path: str, headers: Mapping[str, str]
+    ) -> HttpPage:
         import asyncio
 
-        try:
-            request = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            return _page(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too large\n")
-        except asyncio.IncompleteReadError as error:
-            if not error.partial:
-                raise ConnectionResetError from error
-            return _page(HTTPStatus.BAD_REQUEST, "the request is not complete\n")
-        line = request.partition(b"\r\n")[0].decode("latin-1").split(" ")
-        if len(line) != 3 or not line[2].startswith("HTTP/"):
-            return _page(HTTPStatus.BAD_REQUEST, "the request is not HTTP\n")
-        method, target, _ = line
-        if method not in ("GET", "HEAD"):
-            return _page(HTTPStatus.NOT_IMPLEMENTED, "only GET and HEAD are answered\n")
-        path = target.partition("?")[0]
-        if path == "/healthz":
-            answer = _page(HTTPStatus.OK, "alive\n")
-        else:
-            made: Future[bytes] = Future()
-            self._asked.put((path, made))
-            answer = await asyncio.wrap_future(made)
-        return answer if method == "GET" else answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        made: Future[HttpPage] = Future()
+        makers.put((path, headers, made))
+        return await asyncio.wrap_future(made)
 
-    def _make(self) -> None:
-        while (asked := self._asked.get()) is not None:
-            path, made = asked
+    def _make(self, queue: "SimpleQueue[_Asked | None]") -> None:
+        while (asked := queue.get()) is not None:
+            path, headers, made = asked
             if made.set_running_or_notify_cancel():  # not for a client that has left
-                made.set_result(self._made(path))
+                made.set_result(self._made(path, headers))
 
-    def _made(self, path: str) -> bytes:
+    def _made(self, path: str, headers: Mapping[str, str]) -> HttpPage:
         """The answer to a request that may have to wait for something."""
         try:
             if path == "/readyz":
@@ -216,19 +294,45 @@ class _HealthServer:
                 status = HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK
                 return _page(status, f"{said}\n")
             if path == "/metrics":
-                return _page(HTTPStatus.OK, self._answers.metrics(), _METRICS)
+                return HttpPage(HTTPStatus.OK, self._answers.metrics(), _METRICS)
+            if path.startswith(FILES) and self._answers.files is not None:
+                return self._answers.files(path, headers)
         except Exception:
-            logger.exception("%s could not be answered", path)
+            # A link's path is as good as a password.
+            shown = FILES if path.startswith(FILES) else path
+            logger.exception("%s could not be answered", shown)
             return _page(HTTPStatus.INTERNAL_SERVER_ERROR, "could not be answered; see the log\n")
         return _page(HTTPStatus.NOT_FOUND, "not found; try /healthz, /readyz or /metrics\n")
 
 
-def _page(status: HTTPStatus, content: str | bytes, kind: str = _TEXT) -> bytes:
-    """A whole answer, after which the connection is closed."""
-    body = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        f"Server: moonwatch\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-        "Connection: close\r\n\r\n"
-    )
-    return head.encode() + body
+_Asked: TypeAlias = tuple[str, Mapping[str, str], "Future[HttpPage]"]
+
+
+async def _request_from(
+    reader: "asyncio.StreamReader",
+) -> tuple[str, str, Mapping[str, str]] | HttpPage:
+    """The method, path and headers of a request, or what is answered to one that is none."""
+    import asyncio
+
+    try:
+        request = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        return _page(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too large\n")
+    except asyncio.IncompleteReadError as error:
+        if not error.partial:
+            raise ConnectionResetError from error
+        return _page(HTTPStatus.BAD_REQUEST, "the request is not complete\n")
+    first, *lines = request.decode("latin-1").split("\r\n")
+    line = first.split(" ")
+    if len(line) != 3 or not line[2].startswith("HTTP/"):
+        return _page(HTTPStatus.BAD_REQUEST, "the request is not HTTP\n")
+    method, target, _ = line
+    if method not in ("GET", "HEAD"):
+        return _page(HTTPStatus.NOT_IMPLEMENTED, "only GET and HEAD are answered\n")
+    pairs = (one.partition(":") for one in lines if one)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return method, target.partition("?")[0], headers
+
+
+def _page(status: HTTPStatus, sentence: str) -> HttpPage:
+    return HttpPage(status, sentence.encode("utf-8", "replace"))

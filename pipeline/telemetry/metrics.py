@@ -196,6 +196,9 @@ class Metrics:
     events_undelivered = _CounterOf(
         "Events a sink permanently refused, kept as undelivered.", "sink"
     )
+    events_skipped = _CounterOf(
+        "Events that were too old for a sink when their turn came (`max_age`).", "sink"
+    )
     delivery_seconds = _Spread(
         "Seconds from storing an event to its acceptance by a sink.",
         "sink",

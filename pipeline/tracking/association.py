@@ -17,8 +17,8 @@ from pipeline.tracking.motion import LEAST_SIDE, WIDTH_SHARE, MotionModel, heigh
 
 NEVER = 1e6
 """The cost of an impossible pair."""
-FEW_ROWS, FEW_PAIRS = 4, 8
-"""So many things that compete, and pairs of them with boxes, are weighed by trying all."""
+FEW_PAIRS = 9
+"""So many pairs that compete are weighed by trying all: three things and three boxes."""
 ROUNDING = 1e-6
 """Assignments whose costs differ by no more than this are the same to rounding."""
 SURPRISE = 5.0
@@ -96,6 +96,8 @@ def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
     best = _tried(rivals)
     if best is None:
         best = _weighed(rivals)
+    if len(rivals) == len(prices):
+        return sorted(best)
     return sorted([*best, *(pair for pair in prices if pair not in rivals)])
 
 
@@ -104,22 +106,25 @@ def _tried(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]] | N
 
     None where there are too many to try, or where rounding may decide between two.
     """
-    choices: dict[int, list[tuple[int, float]]] = {}
-    for (row, column), price in rivals.items():
-        choices.setdefault(row, []).append((column, price))
-    if len(choices) > FEW_ROWS or len(rivals) > FEW_PAIRS:
+    if len(rivals) > FEW_PAIRS:
         return None
-    found: list[tuple[float, tuple[tuple[int, int], ...]]] = [(0.0, ())]
-    for row, options in choices.items():
+    choices: dict[int, list[tuple[float, int, tuple[int, int]]]] = {}
+    for pair, price in rivals.items():
+        if price > -ROUNDING:
+            return None
+        choices.setdefault(pair[0], []).append((price, 1 << pair[1], pair))
+    # What it costs, which columns are taken as bits of a number, and the pairs.
+    found: list[tuple[float, int, tuple[tuple[int, int], ...]]] = [(0.0, 0, ())]
+    for options in choices.values():
         found += [
-            (total + price, (*pairs, (row, column)))
-            for total, pairs in found
-            for column, price in options
-            if all(column != taken for _, taken in pairs)
+            (total + price, taken | column, (*pairs, pair))
+            for total, taken, pairs in found
+            for price, column, pair in options
+            if not taken & column
         ]
     found.sort()
-    (cheapest, best), (next_cheapest, _) = found[:2]
-    return list(best) if next_cheapest - cheapest > ROUNDING else None
+    cheapest, next_one = found[:2]
+    return list(cheapest[2]) if next_one[0] - cheapest[0] > ROUNDING else None
 
 
 def _weighed(rivals: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
@@ -227,37 +232,54 @@ def costs(
         )
         away = AWAY if thing.missed and thing.id is not None else 0.0
         entry = max(reach / TOP_SPEED, AT_EDGE)
+        usual_spread = 2.0 * (known + least) * square
+        part_usual_spread = 2.0 * (known + part_least) * square
         for box in near:
             dx, dy = box.x - x, box.y - y
             across = dx * dx
-            unsure = 0.0
+            wider, taller = box.log_w - log_w, box.log_h - log_h
             # Who is cut by an edge of the picture may be any wider or taller, and the middle
             # elsewhere.
-            unlike, wider, taller = 0.0, box.log_w - log_w, box.log_h - log_h
-            if cut_thing_x if wider > 0.0 else box.cut_x:
-                unsure = (CUT * math.exp(log_w / WIDTH_SHARE)) ** 2 / square
+            any_wider = cut_thing_x if wider > 0.0 else box.cut_x
+            any_taller = cut_thing_y if taller > 0.0 else box.cut_y
+            doubt = young + box.doubt
+            if any_wider or any_taller:
+                unlike = unsure = 0.0
+                if any_wider:
+                    unsure = (CUT * math.exp(log_w / WIDTH_SHARE)) ** 2 / square
+                else:
+                    unlike = sharp + wider * wider / (2.0 * vague)
+                if any_taller:
+                    unsure += CUT**2
+                else:
+                    unlike += sharp + taller * taller / (2.0 * vague)
+                variance, loose = known + least + unsure, known + part_least + unsure
+                whole, spread = math.log(math.tau * variance), 2.0 * variance * square
+                part_least_cost, part_spread = (
+                    PART_COST + math.log(math.tau * loose),
+                    2.0 * loose * square,
+                )
             else:
-                unlike = sharp + wider * wider / (2.0 * vague)
-            if cut_thing_y if taller > 0.0 else box.cut_y:
-                unsure += CUT**2
-            else:
-                unlike += sharp + taller * taller / (2.0 * vague)
-            variance = known + least + unsure
-            whole = math.log(math.tau * variance) if unsure else usual
-            cost = whole + (across + dy * dy) / (2.0 * variance * square) + unlike
-            if cost > part_usual:
+                unlike = (sharp + wider * wider / (2.0 * vague)) + (
+                    sharp + taller * taller / (2.0 * vague)
+                )
+                whole, spread = usual, usual_spread
+                part_least_cost, part_spread = part_usual, part_usual_spread
+            cost = whole + (across + dy * dy) / spread + unlike
+            if cost > part_usual and part_least_cost + across / part_spread + doubt < 0.0:
                 # A part of a thing has its upper or lower edge where the whole one's is.
                 off = (box.height - math.exp(log_h)) / 2.0
                 ends = min(abs(dy - off), abs(dy + off), abs(dy))
-                loose = known + part_least + unsure
-                part = PART_COST + math.log(math.tau * loose)
-                cost = min(cost, part + (across + ends * ends) / (2.0 * loose * square))
-            cost += young + box.doubt
+                cost = min(cost, part_least_cost + (across + ends * ends) / part_spread)
+            cost += doubt
+            if cost >= 0.0:
+                continue
             if box.edge < entry and _is_leaving(thing, at, model, cut=cut_thing_x or cut_thing_y):
                 cost += LEFT
-            if cost < 0.0:
-                # Who was away gives way to competitors, and is found again where there are none.
-                found[row, box.column] = min(cost + away, -LEAST) if away else cost
+                if cost >= 0.0:
+                    continue
+            # Who was away gives way to competitors, and is found again where there are none.
+            found[row, box.column] = min(cost + away, -LEAST) if away else cost
     return found
 
 

@@ -181,6 +181,20 @@ class Evidence:
         elif self.looks <= PROBATION:
             self.counts = self.score >= still_score
 
+    def copied(self) -> "Evidence":
+        """The same evidence, to go on with independently."""
+        return Evidence(
+            self.place,
+            self.since,
+            self.score,
+            self.best,
+            self.looks,
+            self.moved,
+            self.counts,
+            self.away,
+            self.away_at,
+        )
+
     def to_json(self) -> list[Any]:
         """Everything, exactly."""
         return [

@@ -144,6 +144,20 @@ class FeetMemory:
             math.exp(self.shape.x),
         )
 
+    def copied(self) -> "FeetMemory":
+        """The same estimate, to go on with independently."""
+        return FeetMemory(
+            self.at,
+            self.motion,
+            self.shape,
+            self.noise,
+            self.measured,
+            self.seen,
+            self.odd_since,
+            list(self.earlier),
+            self.whole,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly."""
         return {

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -117,12 +116,25 @@ class TrackMemory:
 
     def copied(self) -> "TrackMemory":
         """The same memory, to go on with independently."""
-        other = copy(self)
-        other.feet, other.evidence = copy(self.feet), copy(self.evidence)
-        other.feet.earlier = list(self.feet.earlier)
-        other.unshown, other.votes = list(self.unshown), dict(self.votes)
-        other._ahead = None  # whoever is seen goes on with the prediction itself
-        return other
+        # Each field by itself: `copy` takes five times as long, for everyone who may be another.
+        return TrackMemory(
+            motion=self.motion,
+            shape=self.shape,
+            height=self.height,
+            first_at=self.first_at,
+            last_at=self.last_at,
+            last_box=self.last_box,
+            last_score=self.last_score,
+            feet=self.feet.copied(),
+            evidence=self.evidence.copied(),
+            id=self.id,
+            seen=self.seen,
+            missed=self.missed,
+            unshown=list(self.unshown),
+            beside=self.beside,
+            label=self.label,
+            votes=dict(self.votes),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything, exactly: floats survive JSON bit for bit."""

@@ -113,6 +113,7 @@ HEAVY = (
     "rich",
     "redis",
     "jinja2",
+    "paho",
 )
 
 

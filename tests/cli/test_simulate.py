@@ -10,6 +10,8 @@ from tests.runtime.clips import camera, cut, deployment, written
 def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> None:
     """The same file gives each event again; another line is compared, and nothing is stored."""
     content = deployment(tmp_path, {"plaza": camera(cut(tmp_path / "clip.mp4", 6.0))})
+    stays = {"first": {"rule": "across"}, "then": {"rule": "stay"}, "within": "5s"}
+    content["sequences"] = {"stays": stays}
     file = written(tmp_path, content)
     assert moonwatch("run", file)[0] == 0
     happened = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
@@ -23,7 +25,14 @@ def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> 
     assert all(set(rule["difference"].values()) <= {0, None} for rule in rules)
     assert sum(len(rule["events"]) for rule in rules) == len(happened)
     assert end["cut_short"] is None
-    assert {total["rule"] for total in end["totals"]} == set(content["cameras"]["plaza"]["rules"])
+    assert {total["rule"] for total in end["totals"]} == {
+        *content["cameras"]["plaza"]["rules"],
+        "stays",
+    }
+    (stayed,) = [total for total in end["totals"] if total["rule"] == "stays"]
+    assert stayed["type"] == "sequence"
+    assert stayed["simulated"]["happenings"] == stayed["stored"]["happenings"] > 0
+    assert stayed["simulated"]["known_s"] is None
 
     (line, shape) = next(iter(content["cameras"]["plaza"]["lines"].items()))
     moved = {**shape, "to": [shape["to"][0] / 2, shape["to"][1] / 2]}
@@ -32,6 +41,7 @@ def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> 
     assert code == 0
     assert "stored" in out
     assert "the only hour plaza, " in out
+    assert " plaza, stays: " in out
     assert "1 events" not in out
     assert "1 records" not in out
     assert moonwatch("simulate", file, "--json")[1].splitlines()[-1] == json.dumps(end)

@@ -406,6 +406,12 @@ class StoreContract(abc.ABC):
         store.commit(Commit(events=[an_event(1)], buckets=[ancient], health=[change]))
         assert store.prune(self.clock.now() - 1) == Forgotten()
         self.clock.advance(10)
+        now = self.clock.now()
+        assert store.prune(now - 100, now - 20) == Forgotten()
+        assert store.prune(now - 1, now - 20) == Forgotten(events=1)
+        assert store.prune(now - 100, now - 1) == Forgotten(minutes=1, states=1)
+        store.commit(Commit(events=[an_event(2)], buckets=[ancient], health=[change]))
+        self.clock.advance(10)
         assert store.prune(self.clock.now() - 1) == Forgotten(1, 1, 1)
 
     def test_events_are_forgotten_in_their_order(self, store: Store) -> None:
@@ -627,6 +633,20 @@ class StoreContract(abc.ABC):
         store.prune(0)
         assert again.note("sent/b_") == "2"
         assert broker.notes() == {"sent/a": "elsewhere"}
+
+    def test_what_is_noted_once_is_the_same_for_all(
+        self, store: Store, open_again: Callable[[], Store]
+    ) -> None:
+        """The first one counts, unless its time is over; another sink's is another."""
+        mine, theirs = store.notes_of("links"), open_again().notes_of("links")
+        assert mine.note_once("key", "a") == "a"
+        assert theirs.note_once("key", "b") == "a"
+        assert theirs.note("key") == "a"
+        assert store.notes_of("phone").note_once("key", "c") == "c"
+        mine.take_down({"brief": "d"}, keep_s=60)
+        assert theirs.note_once("brief", "e") == "d"
+        self.clock.advance(61)
+        assert theirs.note_once("brief", "e") == mine.note_once("brief", "f") == "e"
 
 
 def a_wish(reference: str, since: float, until: float) -> ClipWish:

@@ -11,6 +11,7 @@ import pytest
 from connectors.stores.sql import SqlStore
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.events import Event
+from pipeline.core.site_state import SiteLayout, SiteState
 from pipeline.core.store import (
     DELIVER,
     Commit,
@@ -405,3 +406,111 @@ def test_a_lane_whose_lease_was_lost_is_over(bench: Bench) -> None:
         lane.step()
     assert len(sink.events) == 8
     assert bench.store.cursor("ops").position == 4
+
+
+def test_events_that_are_too_old_are_skipped_and_counted(bench: Bench) -> None:
+    """They are not sent and not kept as undelivered; what is young enough arrives in order."""
+    sink = ListSink()
+    bench.clock.advance(5.0)
+    route = Route("ops", at_once=2, skipped_after=timedelta(seconds=60))
+    lane = bench.lane(sink, route)
+    bench.clock.advance(60.0)  # now the first five are older than a minute
+    bench.run(lane)
+    assert ids(sink.events) == TEN[5:]
+    assert (lane.status().skipped, lane.status().delivered, lane.status().undelivered) == (5, 5, 0)
+    assert bench.metrics.value("moonwatch_events_skipped_total", sink="ops") == 5
+    assert bench.store.cursor("ops").position == 10
+    assert bench.store.undelivered() == []
+
+
+def test_skipped_ones_are_counted_once_whatever_fails(bench: Bench) -> None:
+    """A sink that fails in between is not told of them later either."""
+    sink = ListSink(failures=3)
+    bench.clock.advance(65.0)
+    bench.store.failures = 2
+    lane = bench.lane(sink, Route("ops", skipped_after=timedelta(seconds=60)))
+    bench.run(lane)
+    assert lane.status().skipped + len(sink.events) == 10
+    assert bench.metrics.value("moonwatch_events_skipped_total", sink="ops") == (
+        lane.status().skipped
+    )
+
+
+class Board(ListSink):
+    """A sink that shows states too."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__(failures)
+        self.shown: list[tuple[SiteState, float, int]] = []
+        self.order: list[str] = []
+        self.failing_shows = 0
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Note when."""
+        super().send(events)
+        self.order.append("events")
+
+    def show(self, state: SiteState, lag_s: float, undelivered: int) -> None:
+        """Note what."""
+        if self.failing_shows:
+            self.failing_shows -= 1
+            raise SinkError("out of reach")
+        self.shown.append((state, lag_s, undelivered))
+        self.order.append("state")
+
+
+STATE = SiteState(SiteLayout("Shop 12"))
+
+
+def showing(bench: Bench, board: Board) -> SinkLane:
+    """A lane for it."""
+    return SinkLane(
+        Route("ops"), board, bench.store, bench.clock, bench.metrics, site=lambda: STATE
+    )
+
+
+def test_states_are_shown_before_events_and_also_without_any(bench: Bench) -> None:
+    """With how long the oldest event has waited; then twice a second."""
+    board = Board()
+    bench.clock.advance(30.0)
+    lane = showing(bench, board)
+    bench.run(lane)
+    assert board.order == ["state", "events"]
+    assert board.shown == [(STATE, 30.0, 0)]
+    for _ in range(4):
+        bench.clock.advance(lane.step())
+    assert board.shown[1:] == [(STATE, 0.0, 0)] * 3
+
+
+def test_after_a_failure_states_come_first(bench: Bench) -> None:
+    """Whoever was out of reach does not hear of what happened before it knows how things stand."""
+    board = Board(failures=1)
+    lane = showing(bench, board)
+    bench.run(lane)
+    assert board.order == ["state", "state", "events"]
+
+
+def test_a_state_that_cannot_be_shown_is_a_failure(bench: Bench) -> None:
+    """It is said, events wait, and it is tried again within half a minute."""
+    board = Board()
+    board.failing_shows = 12
+    lane = showing(bench, board)
+    rests = [lane.step() for _ in range(12)]
+    assert max(rests) <= 30.0
+    assert lane.status().error == "out of reach"
+    assert board.events == []
+    bench.run(lane)
+    assert lane.status().error is None
+    assert ids(board.events) == TEN
+
+
+def test_a_sink_that_shows_nothing_is_not_asked_to(bench: Bench) -> None:
+    """And the site is not looked at for it."""
+
+    def site() -> SiteState:
+        raise AssertionError
+
+    sink = ListSink()
+    lane = SinkLane(Route("ops"), sink, bench.store, bench.clock, bench.metrics, site=site)
+    bench.run(lane)
+    assert ids(sink.events) == TEN

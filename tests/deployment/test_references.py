@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.deployment.loader import Loaded, parse
-from pipeline.deployment.problems.references import CAMERA_TYPES
+from pipeline.deployment.samples import CAMERA_TYPES
 from pipeline.processing.health import ENDED_BY
 
 GOOD = """
@@ -397,3 +397,102 @@ def test_an_engine_for_callers_is_not_called_unused() -> None:
     assert unused in [str(warning) for warning in loaded(*engines, people).warnings]
     served = loaded(*engines, people, "server.listen=':8080'").warnings
     assert unused not in [str(warning) for warning in served]
+
+
+BROKER = "sinks.home={type: mqtt, url: 'mqtt://broker.local'}"
+OCCUPANCY = "{type: occupancy, of: people, more_than: 5}"
+SOURCE = "source: {type: file, path: configs/media/plaza.mp4}, tasks: {people: {detect: person}}"
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        (f"cameras.Door={{{SOURCE}}}", "cameras 'door' and 'Door' would both have the topics"),
+        (f"cameras.door.rules.Queue={OCCUPANCY}", "rules 'queue' and 'Queue' of camera 'door'"),
+        (f"cameras.door.rules.last={OCCUPANCY}", "rule 'last' of camera 'door'"),
+        (
+            f"cameras.door_my={{{SOURCE}, rules: {{queue: {OCCUPANCY}}}}}",
+            "rule 'my_queue' of camera 'door' and rule 'queue' of camera 'door_my'",
+        ),
+        (
+            "sequences.Theft={first: {rule: queue}, then: {rule: footfall}, within: 1m}",
+            "sequences 'theft' and 'Theft' would both have the topic moonwatch/site/theft/event",
+        ),
+    ],
+)
+def test_names_that_topics_cannot_tell_apart(override: str, part: str) -> None:
+    """Refused only where a sink makes topics of them."""
+    others = [
+        f"cameras.door.rules.my_queue={OCCUPANCY}",
+        "sequences.theft={first: {rule: queue}, then: {rule: footfall}, within: 1m}",
+        override,
+    ]
+    assert loaded(*others).deployment.cameras
+    found = told(*others, BROKER)
+    assert [path for path, _ in found] == ["sinks.home"]
+    assert part in found[0][1]
+    assert "rename" in found[0][1]
+
+
+HOOK = "sinks.hook={type: webhook, url: 'https://h/x', "
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "part"),
+    [
+        (
+            [HOOK + "body: '{\"way\": {{ data.direction | json }}}'}"],
+            "sinks.hook.body",
+            "cannot be filled in for the 'start' event of 'queue' of camera 'door' (type "
+            "occupancy): there is no `data.direction`; `data` of this event has zone, count",
+        ),
+        (
+            [HOOK + "only: footfall, body: '{{ data.direction }}'}"],
+            "sinks.hook.body",
+            "does not give JSON",
+        ),
+        (
+            [HOOK + "only: queue, body: '{\"n\": {{ data.seconds }}}'}"],
+            "sinks.hook.body",
+            "for the 'start' event of 'queue'",
+        ),
+        (
+            [HOOK + "preset: slack, text: '{{ data.zone }}'}"],
+            "sinks.hook.text",
+            "for the 'single' event of 'footfall' of camera 'door' (type line_crossing)",
+        ),
+        (
+            [HOOK + "only: footfall, headers: {X-Key: 's3cret {{ data.zone }}'}}"],
+            "sinks.hook.headers.X-Key",
+            "the template asks for what there is not",
+        ),
+        ([HOOK + "media: link}"], "sinks.hook", "write `web: {public_url: https://...}`"),
+        (["web.public_url=shop.example"], "web.public_url", "a public address is https://HOST"),
+        (["web.public_url='https://a:b@shop.example'"], "web.public_url", "without a login"),
+    ],
+)
+def test_what_a_webhook_words_and_links_is_tried(
+    overrides: list[str], path: str, part: str
+) -> None:
+    """On made-up events of every rule that it gets, and with the way out."""
+    ((where, said),) = told(*overrides)
+    assert where == path
+    assert part in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [HOOK + "only: footfall, body: '{\"way\": {{ data.direction | json }}}'}"],
+        [HOOK + "body: '{\"way\": {{ data.direction | default(none) | json }}}'}"],
+        [HOOK + "only: queue, body: '{{ data | json }}', headers: {X-Zone: '{{ data.zone }}'}}"],
+        [HOOK + "media: base64, body: '{\"jpg\": {{ picture_base64 | json }}}'}"],
+        [HOOK + "preset: discord, text: '{{ subject.label }} {{ at }} {{ link }}'}"],
+        [HOOK + "media: link}", "web.public_url=https://shop.example/cams/"],
+        [HOOK + "media: link, pictures: no}"],
+    ],
+)
+def test_what_can_be_filled_in_is_taken(overrides: list[str]) -> None:
+    """With values that all events have, or with `only` or `default`."""
+    assert loaded(*overrides).warnings == ()

@@ -19,7 +19,7 @@ from pipeline.core.arming import ArmingBook
 from pipeline.core.events import Event
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health
-from pipeline.core.store import Checkpoint, Commit
+from pipeline.core.store import COUNTED, Checkpoint, Commit, EventFilter, Page, Span
 from pipeline.core.tasks import Detect, question_of
 from pipeline.deployment.model import Deployment
 from pipeline.processing.processor import Processor, ProcessorContext
@@ -195,7 +195,10 @@ def test_an_edit_concerns_the_rules_it_concerns(
     """The others conclude, event for event and minute for minute, what they would have."""
     site = sites()
     site.feed(results(0, EDIT_AT))
+    assert site.store.history.edits() == []
     EDITS[how](site, shop(**edit))
+    # Just these are remembered as edited, for whoever wonders about a jump of a count.
+    assert {one.rule for one in site.store.history.edits("door")} == anew
     site.feed(results(EDIT_AT, LOOKS))
     site.close_the_shop()
     for rule in ALL - anew:
@@ -240,6 +243,37 @@ def test_crossings_before_an_edit_stay_in_their_minute(
     assert [event.data["in"] for event in crossings if event.data["direction"] == "in"] == list(
         range(1, 1 + sum(event.data["direction"] == "in" for event in crossings))
     )
+
+
+@pytest.mark.parametrize("how", EDITS)
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({CAMERA + "rules__crowd__more_than": 1}, ("edited", "more_than: 0 → 1")),
+        ({CAMERA + "lines__threshold__from": [0.1, 0.52]}, ("edited", "line threshold was moved")),
+        ({"engines__words__revision": "2025-01-09"}, ("edited", "its task, engine or masks")),
+        ({CAMERA + "rules__paid": None}, ("removed", "")),
+        (
+            {CAMERA + "rules__new": {"type": "dwell", "of": "people", "zone": "mat"}},
+            ("added", ""),
+        ),
+    ],
+)
+def test_what_was_edited_is_remembered(
+    sites: Callable[[], Site], how: str, edit: dict[str, Any], said: tuple[str, str]
+) -> None:
+    """In words, with when; once, also after another start with the same file."""
+    site = sites()
+    site.feed(results(0, EDIT_AT))
+    site.clock.advance(5.0)
+    EDITS[how](site, shop(**edit))
+    [told] = site.store.history.edits()
+    assert (told.kind, told.changed) == said
+    assert (told.camera, told.at) == ("door", site.clock.now())
+    site.clock.advance(5.0)
+    site.restart(shop(**edit))
+    assert site.store.history.edits() == [told]
+    assert site.store.history.edits(span=Span(until=told.at)) == []
 
 
 @pytest.mark.parametrize("how", EDITS)
@@ -484,6 +518,7 @@ def test_a_recording_is_judged_from_its_beginning_after_an_edit(
     site.restart(shop(**edited))  # killed at once: it does not forget to begin at the beginning
     assert site.resumed.keys() == {("door", "words")}
     site.feed(played)
+    assert site.store.history.edits() == []  # all of it is judged alike
     site.close_the_shop()
     for rule in ALL - {"entrance"}:
         assert [(e.record_id, e.data) for e in site.of(rule)] == [
@@ -492,6 +527,10 @@ def test_a_recording_is_judged_from_its_beginning_after_an_edit(
         assert site.minutes(rule) == undisturbed.minutes(rule), rule
     crossings = undisturbed.of("entrance")
     assert sum(counted(m) for m in site.minutes("entrance")) == len(crossings)
+    # Neither do events of the old line count beside those of the new one.
+    chosen = EventFilter(rules=("entrance",), counted_as=COUNTED)
+    told = site.store.history.events(chosen, Page(limit=10_000, newest_first=False))
+    assert len(told) == len(crossings) < len(site.of("entrance"))
 
 
 def test_a_live_clock_that_is_set_back_loses_no_count(sites: Callable[[], Site]) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
+from pipeline.core.edits import RuleEdit
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import Bucket
 from pipeline.core.opening_hours import opening_hours
@@ -206,6 +207,29 @@ def test_what_does_not_count_is_apart(tmp_path: Path) -> None:
     assert ["plaza · visits", str(before.events), "1", "1"] in [
         row for table in quality.tables for row in table.rows
     ]
+
+
+def test_what_was_edited_is_listed(tmp_path: Path) -> None:
+    """Of the period and of the one before, with words that explain a jump."""
+    url = f"sqlite:///{tmp_path}/weeks.db"
+    store = weeks.filled(url, (date(2026, 11, 16), date(2026, 11, 16)))
+    shop = weeks.deployment(url)
+    edits = [
+        RuleEdit("plaza", "visits", at("2026-11-10T12:00"), "edited", "longer_than: none → 10s"),
+        RuleEdit("plaza", "across", at("2026-11-18T09:30"), "added"),
+        RuleEdit("plaza", "across", at("2026-11-24T09:30"), "removed"),
+        RuleEdit("elsewhere", "across", at("2026-11-18T09:30"), "edited"),
+    ]
+    store.commit(Commit(edits=edits))
+    report = figures(shop, store.history, chosen(shop, "week", "2026-W47"), LATER)
+    store.close()
+    (quality,) = (one for one in laid_out(report).sections if one.title == "Quality")
+    (table,) = (one for one in quality.tables if one.columns[0].heading == "edited")
+    assert table.rows == [
+        ["2026-11-10 12:00", "plaza · visits", "longer_than: none → 10s"],
+        ["2026-11-18 09:30", "plaza · across", "the rule was added"],
+    ]
+    assert "Rules were edited" in quality.about
 
 
 def test_missing_time_is_named(shop: Deployment, store: SqlStore) -> None:

@@ -8,11 +8,13 @@ import pytest
 from connectors.stores import StoreConfig
 from pipeline.core.errors import StoreError
 from pipeline.core.jobs import Result
+from pipeline.core.measures import Bucket
 from pipeline.core.observations import ObservationTail, ObservedFrame, Waypoint, tail
-from pipeline.core.store import Commit
+from pipeline.core.store import Commit, EventFilter
 from pipeline.deployment.loader import parse
 from pipeline.runtime.stages.retention import Retention
 from pipeline.testing import ManualClock
+from tests.contracts.event_tools import an_event
 
 TEXT = """
 version: 1
@@ -94,6 +96,34 @@ def test_what_was_seen_is_kept_for_its_own_time(
     assert found == left
     said = [line for line in caplog.messages if "forgot what was seen in" in line]
     assert sum(int(line.split(" frames")[0].split()[-1]) for line in said) == 3
+    kept.close()
+
+
+@pytest.mark.parametrize(
+    ("store", "events", "minutes"),
+    [
+        ("keep: 5d", 5, 16),  # what was kept before stays, and longer
+        ("keep: 5d, counts: {keep: 10d}", 5, 10),
+        ("keep: 12d, counts: {keep: 10d}", 12, 12),  # never shorter than events
+        ("keep: 5d, counts: {keep: null}", 5, 16),
+        ("keep: null, counts: {keep: 10d}", 16, 16),
+    ],
+)
+def test_counts_are_kept_longer_than_events(
+    tmp_path: Path, store: str, events: int, minutes: int
+) -> None:
+    """With 16 days of one event and one minute each, as looked at on the last."""
+    clock = ManualClock()
+    deployment = parse(TEXT.replace("FOLDER", str(tmp_path)).replace("keep: 1d", store)).deployment
+    kept, media = deployment.store.build(clock), deployment.store.build_media()
+    retention = Retention(deployment, kept, media, clock)
+    for day in range(16):
+        bucket = Bucket("door", "footfall", 86_400 * day, 1, 1.0)
+        kept.commit(Commit(events=[an_event(day)], buckets=[bucket]))
+        clock.advance(86_400.0)
+        retention.look()
+    assert len(kept.history.events(EventFilter())) == events
+    assert len(kept.history.buckets()) == minutes
     kept.close()
 
 

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.core.events import Event
 from pipeline.core.store import DELIVER, EventFilter, LeaseOwner
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
+from pipeline.deployment.problems.machine import problems
 from pipeline.reports.making import made
 from pipeline.reports.periods import period
 from pipeline.runtime.ownership import StoreLease
@@ -335,3 +337,19 @@ def test_the_store_being_away_loses_no_report(
     clock.advance(60)
     desk.step()
     assert len(reported(store)) == 1
+
+
+def test_check_warns_of_a_pdf_that_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its line and with the way out; nothing else is kept from running by that."""
+    text = weeks.SHOP.format(url=f"sqlite:///{tmp_path}/weeks.db")
+    text += "reports: {weekly: {every: mon 7:00, to: [log], format: pdf}}\n"
+    text += f"sinks: {{log: {{type: jsonl, path: {tmp_path}/events.jsonl}}}}\n"
+    deployment = parse(text).deployment
+    assert not [one for one in problems(deployment, only_fatal=False) if "typst" in one.message]
+    monkeypatch.setitem(sys.modules, "typst", None)  # as where it is not installed
+    (found,) = (one for one in problems(deployment, only_fatal=False) if "typst" in one.message)
+    assert found.path == "reports.weekly.format"
+    assert "a report as PDF needs typst, which is not installed on this machine" in found.message
+    assert not [one for one in problems(deployment, only_fatal=True) if "typst" in one.message]

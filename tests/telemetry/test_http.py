@@ -1,13 +1,24 @@
 """Whoever looks after a process learns whether it is alive, ready and how it does."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from http import HTTPStatus
 
 import httpx
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.telemetry.http import LOOPBACK, HealthAnswers, ListenAddress, address_of, answering
+from pipeline.telemetry.http import (
+    LOOPBACK,
+    HealthAnswers,
+    HttpPage,
+    ListenAddress,
+    address_of,
+    answering,
+)
 from pipeline.telemetry.metrics import Metrics
+from pipeline.testing import patience
 
 
 class Desk:
@@ -18,6 +29,7 @@ class Desk:
         self.remark: str | None = None
         self.metrics = Metrics()
         self.port = 0
+        self.released = threading.Event()
 
     def ask(self, path: str) -> httpx.Response:
         """What it answers."""
@@ -100,3 +112,71 @@ def test_a_port_that_is_taken_is_said(desk: Desk) -> None:
         answering(ListenAddress(LOOPBACK, desk.port), telling),
     ):
         raise AssertionError("unreachable")
+
+
+@pytest.fixture
+def files() -> Iterator[Desk]:
+    """A process that serves files, too."""
+    desk = Desk()
+    content = bytes(range(256)) * 40_000
+
+    def page(path: str, headers: Mapping[str, str]) -> HttpPage:
+        if path == "/media/broken":
+            raise RuntimeError("s3cret")
+        if path == "/media/waits":
+            desk.released.wait(patience(20))
+        said = headers.get("range", "-")
+        return HttpPage(HTTPStatus.OK, content, "video/mp4", {"X-Asked": f"{path} {said}"})
+
+    telling = HealthAnswers(lambda: None, desk.metrics.exposition, files=page)
+    with answering(ListenAddress(LOOPBACK, 0), telling, patience_s=patience(20)) as port:
+        assert port is not None
+        desk.port = port
+        yield desk
+        desk.released.set()
+
+
+def test_files_come_whole(files: Desk) -> None:
+    """With the headers that were sent; HEAD gets no body."""
+    url = f"http://{LOOPBACK}:{files.port}/media/x?y=z"
+    answer = httpx.get(url, headers={"Range": "bytes=0-1"}, timeout=patience(20))
+    assert answer.content == bytes(range(256)) * 40_000
+    assert answer.headers["x-asked"] == "/media/x bytes=0-1"
+    assert answer.headers["content-type"] == "video/mp4"
+    answer = httpx.head(url, timeout=patience(20))
+    assert answer.headers["content-length"] == str(256 * 40_000)
+    assert answer.content == b""
+
+
+def test_a_file_that_cannot_be_served_is_not_named_in_the_log(
+    files: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A link is as good as a password."""
+    answer = httpx.get(f"http://{LOOPBACK}:{files.port}/media/broken", timeout=patience(20))
+    assert answer.status_code == 500
+    assert "s3cret" not in answer.text
+    (record,) = caplog.records
+    assert record.getMessage() == "/media/ could not be answered"
+
+
+def test_files_do_not_keep_probes_waiting(files: Desk) -> None:
+    """Whoever takes his time with files does not stand before those who ask how it is."""
+    with ThreadPoolExecutor(12) as pool:
+        waiting = [
+            pool.submit(
+                httpx.get, f"http://{LOOPBACK}:{files.port}/media/waits", timeout=patience(30)
+            )
+            for _ in range(12)
+        ]
+        refused = next(one.result() for one in as_completed(waiting))
+        assert (refused.status_code, refused.text) == (503, "too many files are asked for\n")
+        assert files.ask("/readyz").text == "ready\n"
+        assert files.ask("/metrics").status_code == 200
+        files.released.set()
+        codes = [one.result().status_code for one in waiting]
+    assert sorted(codes) == [200] * 8 + [503] * 4
+
+
+def test_without_files_there_are_none(desk: Desk) -> None:
+    """As for any unknown page."""
+    assert desk.ask("/media/x").status_code == 404

@@ -28,6 +28,8 @@ def lacks(deployment: Deployment) -> Iterator[tuple[Path, Lack]]:
                 yield from ((("cameras", name, "tasks", key), lack) for lack in found)
     for name, sink in deployment.sinks.items():
         yield from ((("sinks", name), lack) for lack in sink.lacks())
+    for name, report in deployment.reports.items():
+        yield from ((("reports", name), lack) for lack in report.lacks())
 
 
 def problems(deployment: Deployment, *, only_fatal: bool) -> Iterator[Problem]:

@@ -15,26 +15,13 @@ from pipeline.core.events import REPORT
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask, SiteConfig
 from pipeline.deployment.problems.suggestions import hint
+from pipeline.deployment.samples import CAMERA_TYPES, sample_context, samples_for
 from pipeline.deployment.together import followed_together, named_together
 from pipeline.deployment.yaml.tree import Path, dotted
 from pipeline.rules.base import RuleBase
 from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
 from pipeline.tracking.config import TrackerConfig
 
-CAMERA_TYPES = (
-    "camera_offline",
-    "camera_frozen",
-    "camera_black",
-    "camera_clock",
-    "camera_masked",
-    "camera_unqueued",
-    "camera_overloaded",
-    "camera_unanswered",
-    "camera_failing",
-    "camera_unjudged",
-    "camera_late",
-)
-"""The types of events about a camera's health; their rule is `camera`."""
 # First words of questions that cannot be answered with yes or no.
 _OPEN_QUESTIONS = ("what", "how", "which", "who", "whose", "where", "when", "why", "describe")
 
@@ -460,6 +447,17 @@ def shared_outputs(checked: Checked) -> Iterator[Problem]:
         taken.setdefault(resource, name)
 
 
+def colliding_names(checked: Checked) -> Iterator[Problem]:
+    """Names that a sink could not tell apart, as topics know small letters only."""
+    deployment = checked.deployment
+    rules = {name: list(camera.rules) for name, camera in deployment.cameras.items()}
+    for name, sink in deployment.sinks.items():
+        for trouble in sink.trouble_with_names(
+            deployment.site.name, rules, list(deployment.sequences)
+        ):
+            yield Problem(dotted(("sinks", name)), trouble)
+
+
 def unknown_filters(checked: Checked) -> Iterator[Problem]:
     """Sinks whose `only` or `not` matches no rule, camera or event type."""
     known = _event_names(checked)
@@ -471,6 +469,45 @@ def unknown_filters(checked: Checked) -> Iterator[Problem]:
                     yield _problem(
                         path, f"there is no rule, camera or event type {word!r}", word, known
                     )
+
+
+def unserved_links(checked: Checked) -> Iterator[Problem]:
+    """Sinks that send links which nothing could serve."""
+    if checked.deployment.web.public_url is not None or checked.is_broken("web"):
+        return
+    for name, sink in checked.deployment.sinks.items():
+        if sink.needs_links:
+            yield Problem(
+                dotted(("sinks", name)),
+                "sends links to pictures, and there is no address to link to; write "
+                "`web: {public_url: https://...}`, which leads to `--http` of `run` or `deliver`, "
+                "or send the pictures themselves",
+            )
+
+
+def unfit_templates(checked: Checked) -> Iterator[Problem]:
+    """Templates that cannot be filled in for an event that their sink gets."""
+    for name, sink in checked.deployment.sinks.items():
+        uses = list(sink.template_uses())
+        if not uses:
+            continue
+        context = sample_context(checked.deployment, name)
+        kinds = {
+            (event.type, event.phase, event.rule, *event.data): event
+            for event in samples_for(checked.deployment, name)
+        }
+        for use in uses:
+            for event in kinds.values():
+                problem = use.problem_with(event, context)
+                if problem is not None:
+                    where = f" of camera {event.camera!r}" if event.camera else ""
+                    yield Problem(
+                        dotted(("sinks", name, *use.path)),
+                        f"cannot be filled in for the {event.phase!r} event of {event.rule!r}"
+                        f"{where} (type {event.type}): {problem}; such events can be kept from "
+                        "this sink with `only` or `not`",
+                    )
+                    break
 
 
 def missing_receivers(checked: Checked) -> Iterator[Problem]:
@@ -575,7 +612,10 @@ _CHECKS: tuple[Check, ...] = (
     pointless_lines,
     crossed_zones,
     shared_outputs,
+    colliding_names,
     missing_happenings,
     missing_receivers,
     unknown_filters,
+    unserved_links,
+    unfit_templates,
 )

@@ -8,7 +8,7 @@ from pipeline.core.rules import Observation
 from pipeline.rules.at_work.limits import Reading
 from pipeline.rules.context import RuleContext
 from pipeline.rules.presence import Hindsight, PresenceMemory, ZonePresence
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 
 class HeadCountMemory(Protocol):
@@ -26,7 +26,7 @@ class HeadCount:
     """Counts feet inside a zone: of tracks where the task is tracked, otherwise of detections."""
 
     def __init__(self, context: RuleContext, zone: Polygon | None) -> None:
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self.presence = ZonePresence(context, zone)
         self._last = Reading(0)
         """What was read last of what holds no news of earlier looks: mostly it is so again."""

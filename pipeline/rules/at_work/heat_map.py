@@ -11,7 +11,7 @@ from pipeline.rules.context import RuleContext
 from pipeline.rules.heat_map import CELL, HeatMapConfig, cell_name
 from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import LEAST_REACH_S, STANDS_FOR, Minutes, MinutesMemory
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class HeatMap:
 
     def __init__(self, config: HeatMapConfig, context: RuleContext) -> None:
         zone = context.zone(config.zone)
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._columns = config.columns
         self._rows = max(1, round(config.columns / context.aspect))
         self._reach_s = max(STANDS_FOR * context.every_s, LEAST_REACH_S)

@@ -20,7 +20,7 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.stands import Left, Stand, Stands, StandsMemory
 from pipeline.rules.words import plain
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 SCENE_S = 5.0
 """What is seen within this time after the rule began was there before."""
@@ -44,7 +44,7 @@ class LeftObject:
         zone = context.zone(config.zone)
         self._config = config
         self._context = context
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._longer_than_s = config.longer_than.total_seconds()
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
         self._unknown_s = HoldingTerms.of(

@@ -17,7 +17,7 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.parking import ParkingConfig
 from pipeline.rules.stands import Left, Stand, Stands, StandsMemory
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Parking:
         zone = context.zone(config.zone)
         self._config = config
         self._context = context
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._longer_than_s = config.longer_than.total_seconds()
         self._gap_s = config.gap.total_seconds()
         self._unknown_s = HoldingTerms.of(

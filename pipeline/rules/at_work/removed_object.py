@@ -20,7 +20,7 @@ from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.removed_object import RemovedObjectConfig
 from pipeline.rules.stands import Left, Stands, StandsMemory
 from pipeline.rules.words import plain
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class RemovedObject:
         zone = context.zone(config.zone)
         self._config = config
         self._context = context
-        self._ground = None if zone is None else ZoneGround(zone, context.aspect)
+        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._stood_s = config.stood.total_seconds()
         none = timedelta(0)
         self._unknown_s = HoldingTerms.of(none, config.gap, none, context.every_s).unknown_s

@@ -1,12 +1,14 @@
 """One event after another, or one that stays away, also across cameras, by what the store holds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.core.events import Event, JsonValue, event_id, timestamp
-from pipeline.core.measures import BUCKET_S, minute_of
-from pipeline.core.store import JUDGED_LAST, EventFilter, History, Page, Span
+from pipeline.core.measures import BUCKET_S, Bucket, Health, minute_of
+from pipeline.core.store import JUDGED_LAST, EventFilter, Page, Span
 from pipeline.rules.coverage import COVERAGE
+from pipeline.rules.record import EventReader
 from pipeline.rules.schedule import Schedule
 from pipeline.rules.sequence import SEQUENCE, HappeningConfig, SequenceConfig
 
@@ -16,6 +18,18 @@ _ROUNDING_S = 1e-3
 SETTLING_S = 5.0
 """Rules tell some events a little after they happened, such as a crossing once it is certain."""
 _DAY_S = 86400.0
+
+
+class SequenceRecord(EventReader, Protocol):
+    """Where sequences find what happened and what was looked at: a store, or what was simulated."""
+
+    def buckets(self, camera: str, rule: str, span: Span) -> Sequence[Bucket]:
+        """The minutes of a rule."""
+        ...
+
+    def health(self, camera: str, span: Span) -> Sequence[Health]:
+        """Changes of a camera's state in order of time."""
+        ...
 
 
 def always(_camera: str) -> Schedule:
@@ -35,7 +49,7 @@ class SequenceFinder:
         self,
         name: str,
         config: SequenceConfig,
-        history: History,
+        history: SequenceRecord,
         schedule_of: Callable[[str], Schedule] = always,
     ) -> None:
         """`schedule_of` a camera is that of the sequence in the time zone of the camera's site."""
@@ -128,7 +142,7 @@ class StayedAway:
         self,
         name: str,
         config: SequenceConfig,
-        history: History,
+        history: SequenceRecord,
         schedule_of: Callable[[str], Schedule] = always,
     ) -> None:
         """`schedule_of` a camera is that of the sequence in the time zone of the camera's site."""
@@ -242,7 +256,7 @@ class Reporting:
         self,
         name: str,
         config: SequenceConfig,
-        history: History,
+        history: SequenceRecord,
         schedule_of: Callable[[str], Schedule],
     ) -> None:
         self._name = name
@@ -273,7 +287,7 @@ class Reporting:
         )
 
 
-def _among(history: History, wanted: HappeningConfig, span: Span) -> Iterator[Event]:
+def _among(history: SequenceRecord, wanted: HappeningConfig, span: Span) -> Iterator[Event]:
     chosen = EventFilter(
         cameras=() if wanted.camera is None else (wanted.camera,),
         rules=(wanted.rule,),

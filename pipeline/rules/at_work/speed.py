@@ -18,7 +18,7 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
 from pipeline.rules.speed import SpeedConfig, class_of
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 USUAL_NOISE = 0.03
 """Standard deviation of feet in body heights, where the tracker does not tell."""
@@ -84,7 +84,7 @@ class Speed:
         self._context = context
         self._metres = config.ground(context)
         zone = context.zone(config.zone) or Polygon(())
-        self._ground = ZoneGround(zone, context.aspect)
+        self._ground = ground_of(zone, context.aspect)
         self._minutes = Minutes(context, config.measures)
         self._presence = ZonePresence(context, zone)
         self._moments = Moments(config, context)

@@ -1,7 +1,7 @@
 """The delivery stage: the sinks of a deployment, served by one process while others stand by."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 from pipeline.core.audits import Audits
@@ -16,6 +16,7 @@ from pipeline.runtime.ownership import StoreLease, keeping
 from pipeline.runtime.planned_arming import ArmingDesk
 from pipeline.runtime.scheduled_reports import ReportDesk
 from pipeline.runtime.sequences import cursor_of, cursors_of, lane_of
+from pipeline.runtime.site_watch import ReadsReports, SiteWatch
 from pipeline.runtime.stages.base import StageContext
 from pipeline.runtime.today import TodaysNumbers
 
@@ -39,16 +40,20 @@ class DeliveryStage:
         lease: StoreLease,
         history: History | None = None,
         audits: Audits | None = None,
+        reports: ReadsReports = tuple,
     ) -> None:
         """Does not ask for the lease before `start`, nor send anything before it has it.
 
         Sequences are judged, and reports made, where there is a `history` to look into; reports
-        quote `audits`.
+        quote `audits`. Sinks that show states learn from the processes' `reports` which cameras
+        work.
         """
         self._context = context
         self._store = store
         self._history = history
         self._today: TodaysNumbers | None = None
+        self._site: SiteWatch | None = None
+        self._reports = reports
         self._audits = audits
         self._lease = lease
         self._keeper = keeping("delivery-lease", lease, clock=context.clock)
@@ -88,14 +93,12 @@ class DeliveryStage:
         before, self._context = self._context, replace(self._context, deployment=deployment)
         if self._delivery is None or self._proof is None:
             return
-        same_site = _site_names(before.deployment) == _site_names(deployment)
+        same_context = _seen_by_all(before.deployment) == _seen_by_all(deployment)
         old, new = before.deployment.sinks, deployment.sinks
-        same_media = before.deployment.store == deployment.store
         kept = {
             name
             for name in new
-            if same_site
-            and same_media
+            if same_context
             and old.get(name) == new[name]
             and before.deployment.reports_to(name) == deployment.reports_to(name)
         }
@@ -123,6 +126,8 @@ class DeliveryStage:
             raise
         if self._today is not None:
             self._today.update(deployment)
+        if self._site is not None:
+            self._site.update(deployment)
 
     def stop(self, within_s: float) -> None:
         """Deliver what is left to the sinks that respond, then let another process take over."""
@@ -199,8 +204,9 @@ class DeliveryStage:
                 lane_of(name, deployment, store, history, clock, metrics, proof)
                 for name in deployment.sequences
             ]
+        site = self._site.state if self._site is not None else None
         lanes += [
-            SinkLane(route, sink, store, clock, metrics, proof)
+            SinkLane(route, sink, store, clock, metrics, proof, site)
             for route, sink in routes_of(deployment, store, clock)
         ]
         return lanes
@@ -210,13 +216,27 @@ class DeliveryStage:
         now = clock.monotonic()
         if now < self._retry_at:
             return
-        lanes = self._lanes(self._context.deployment, proof)
+        context = self._context
+        if self._history is not None:
+            self._today = TodaysNumbers(
+                context.deployment, self._history, context.metrics, context.clock
+            )
+            self._site = SiteWatch(
+                context.deployment,
+                self._store,
+                self._history,
+                self._today,
+                self._reports,
+                context.clock,
+            )
+        lanes = self._lanes(context.deployment, proof)
         delivery = Delivery(lanes, self._store, clock, lambda: self._lease.holds(proof))
         try:
             delivery.start()
         except StoreError as error:
             self._retry_at = now + _STORE_RETRY_S
             self._say(logging.ERROR, f"store is not responding; retrying: {error}")
+            self._end_today()
             return
         self._delivery, self._proof = delivery, proof
         if self._history is not None:
@@ -235,11 +255,6 @@ class DeliveryStage:
         )
         self._arming.use(self._context.deployment)
         self._context.metrics.delivering.set(1)
-        if self._history is not None:
-            context = self._context
-            self._today = TodaysNumbers(
-                context.deployment, self._history, context.metrics, context.clock
-            )
         self._say(logging.INFO, "delivering")
 
     def _release(self, delivery: Delivery) -> None:
@@ -261,7 +276,7 @@ class DeliveryStage:
         """The numbers of today are another's to show."""
         if self._today is not None:
             self._today.forget()
-        self._today = None
+        self._today = self._site = None
 
     def _say(self, level: int, sentence: str) -> None:
         """Log a sentence, once until it changes."""
@@ -280,6 +295,13 @@ def introduce_sinks(deployment: Deployment, store: Store) -> None:
     store.register_sinks(known, oldest, dismiss_others=False)
 
 
-def _site_names(deployment: Deployment) -> tuple[str, Mapping[str, str]]:
-    """The names that sinks use for the cameras' sites."""
-    return deployment.site.name, deployment.site_names()
+def _seen_by_all(deployment: Deployment) -> tuple[object, ...]:
+    """What every sink is built with: names and times of the cameras' sites, where media are."""
+    return (
+        deployment.site.name,
+        deployment.site.timezone,
+        deployment.site_names(),
+        deployment.site_timezones(),
+        deployment.store,
+        deployment.web,
+    )

@@ -13,6 +13,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.local_time import local_time
 from pipeline.core.store import AGED_UNTIL, UNRECORDED, Store
 from pipeline.deployment.model import Deployment
+from pipeline.runtime.site_days import SiteDayKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +52,14 @@ class Retention:
         self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
     ) -> None:
         self._keep = deployment.store.keep
+        self._keep_counts = deployment.store.keep_counts
         self._keep_seen = deployment.store.observations.keep
         self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
         self._store = store
         self._media = media
         self._clock = clock
+        self._days = SiteDayKeeper(deployment, store, clock)
         self._looked_at = clock.monotonic()
         self._clips_looked_at = float("-inf")
         self._clip_trouble: str | None = None
@@ -75,18 +78,24 @@ class Retention:
     @property
     def trouble(self) -> str | None:
         """Why deleting failed the last time, or does not happen; None if all is well."""
-        return self._trouble or self._clip_trouble or self._clock_trouble
+        return self._trouble or self._clip_trouble or self._clock_trouble or self._days.trouble
 
     def update(self, deployment: Deployment) -> None:
         """Apply another version of the file."""
         self._keep = deployment.store.keep
+        self._keep_counts = deployment.store.keep_counts
         self._keep_seen = deployment.store.observations.keep
         self._kept_clips = deployment.store.clips
         self._timezone = deployment.site.timezone
+        self._days.update(deployment)
 
     def look(self) -> None:
-        """Delete what is too old, once an hour, and clips that have no room, once a minute."""
+        """Delete what is too old, once an hour, and clips that have no room, once a minute.
+
+        What is left has its days of the site written down beside it.
+        """
         now = self._clock.monotonic()
+        self._days.look()
         if now - self._clips_looked_at >= _CLIPS_EVERY_S:
             self._clips_looked_at = now
             self._prune_clips(None)
@@ -111,18 +120,21 @@ class Retention:
                 until - min(keeps).total_seconds()
             )
             if self._keep is not None:
-                self._prune(until - self._keep.total_seconds())
+                counts = self._keep_counts
+                counts_before = float("-inf") if counts is None else until - counts.total_seconds()
+                self._prune(until - self._keep.total_seconds(), counts_before)
             self._prune_clips(until)
         except StoreError as error:  # the next hour tries again
             self._fail(f"what is older than `store.keep` cannot be deleted: {error}")
         self._say(now)
 
     def close(self) -> None:
-        """Log what was not logged yet."""
+        """Log what was not logged yet, and write down the days of what was counted meanwhile."""
+        self._days.close()
         self._say(float("inf"))
 
-    def _prune(self, before: float) -> None:
-        forgotten = self._store.prune(before)
+    def _prune(self, before: float, counts_before: float) -> None:
+        forgotten = self._store.prune(before, counts_before)
         pictures = self._media.prune(before)
         numbers = self._numbers
         numbers.events += forgotten.events

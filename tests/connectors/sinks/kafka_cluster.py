@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,7 +63,8 @@ class KafkaCluster:
                     if message is None or message.error() is not None:
                         continue
                     got += 1
-                    headers = {name: value.decode() for name, value in message.headers() or []}
+                    told: Any = message.headers()
+                    headers = {name: value.decode() for name, value in told}
                     found.append((message.key(), message.value() or b"", headers))
                 assert got == end
         finally:

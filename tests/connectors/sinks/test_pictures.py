@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 
 from connectors.sinks._pictures import clip_note, clip_of, picture_note, picture_of
@@ -11,35 +9,12 @@ from pipeline.core.errors import StoreError
 from pipeline.core.events import Event
 from pipeline.core.sinks import SinkContext
 from pipeline.testing import ManualClock
+from tests.connectors.sinks.media import clip_name, context_with, jpeg, picture_name, side_of
 from tests.contracts.event_tools import an_event
 
-NAME = f"door/2023-11-14/{an_event(1).record_id}.jpg"
+NAME = picture_name()
 EVENT = replace(an_event(1), media=(NAME,))
-CLIP = "door/2023-11-14/clip.mp4"
-
-
-def jpeg(width: int, height: int, *, noisy: bool = False) -> bytes:
-    """A picture."""
-    rng = np.random.default_rng(1)
-    pixels = (
-        rng.integers(0, 255, (height, width, 3), np.uint8)
-        if noisy
-        else np.full((height, width, 3), 90, np.uint8)
-    )
-    return cv2.imencode(".jpg", pixels)[1].tobytes()
-
-
-def side_of(content: bytes) -> int:
-    """The longer side of a picture."""
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    return max(int(side) for side in pixels.shape[:2])
-
-
-def context_with(files: dict[str, bytes], clock: ManualClock | None = None) -> SinkContext:
-    """A sink's context with these files."""
-    clock = clock or ManualClock(EVENT.at + 1)
-    return SinkContext("Shop", read=files.get, clock=clock)
+CLIP = clip_name()
 
 
 def test_a_picture_that_fits_is_sent_as_it_is() -> None:
@@ -127,7 +102,11 @@ def test_a_clip_is_sent_once_it_is_there() -> None:
     event: Event = replace(an_event(1), data={"clip": {"reference": CLIP}})
     found = clip_of(event, context_with({CLIP: b"video"}))
     assert found is not None
-    assert (found.name, found.content, found.media_type) == ("clip.mp4", b"video", "video/mp4")
+    assert (found.name, found.content, found.media_type) == (
+        f"{EVENT.record_id}.mp4",
+        b"video",
+        "video/mp4",
+    )
     assert clip_of(event, context_with({CLIP: b"video"}), most_bytes=4) is None
     assert clip_of(event, context_with({})) is None
     assert "not ready" in clip_note(event, None)

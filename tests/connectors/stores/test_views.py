@@ -22,6 +22,8 @@ from pipeline.deployment.model import Deployment
 from pipeline.reports.export import VISIT_UNIT, Export, counts, events, visits
 from pipeline.reports.writing import write_csv
 from pipeline.rules import all_rules
+from pipeline.runtime.site_days import SiteDayKeeper
+from pipeline.testing import ManualClock
 from tests.architecture.source_tree import ROOT
 from tests.connectors.stores.golden import dump
 from tests.connectors.stores.postgres import server_url
@@ -46,6 +48,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def _fill(url: str) -> None:
+    clock = ManualClock(weeks.at("2026-11-23T06:00"))
     store = weeks.filled(url, (date(2026, 11, 16), date(2026, 11, 18)))
     begins = int(weeks.at("2026-11-19T03:00"))
     nothing = {"entered": None, "left": None}
@@ -95,6 +98,7 @@ def _fill(url: str) -> None:
     store.commit(
         Commit(judged_anew=[JudgedAnew("plaza", "an earlier clip.mp4", frozenset({"visits"}))])
     )
+    SiteDayKeeper(weeks.deployment(url), store, clock).close()
     store.close()
 
 
