@@ -16,13 +16,28 @@ TAG ?=
 RELEASE := build/release
 INSTALLED := build/installed
 
-.PHONY: demo test test-slow containers coverage check docs wheel hooks format lock clean
+# Rules, each with the moment of the event that is drawn.
+PICTURED := absence@3s queue@34s crowding@5s wrong_way@9s heat_map@25s tailgating@5s parking@11s \
+  speed@26s left_object@58s removed_object@14s sequence@17s
+PICTURE_WIDTH := 532
+
+.PHONY: demo pictures test test-slow containers coverage check docs wheel hooks format lock clean
 
 demo: $(VENV)/demo
 	rm -rf out/demo
 	$(BIN)/moonwatch run configs/demo.yaml --record out/demo/tracks.jsonl
 	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
+
+# The pictures of docs/rules.md: an event of each rule, drawn by what draws them for anybody.
+pictures: $(VENV)/demo
+	rm -rf out/rule-pictures
+	$(BIN)/moonwatch run configs/rule-pictures.yaml
+	mkdir -p docs/images/rules
+	for rule in $(PICTURED); do \
+	  $(BIN)/moonwatch snapshot configs/rule-pictures.yaml plaza --width $(PICTURE_WIDTH) \
+	    --rule $${rule%@*} --at $${rule#*@} --out docs/images/rules/$${rule%@*}.jpg || exit 1; \
+	done
 
 # With COVERAGE=1 the branches that it takes are counted: the floor and what is exempt are in
 # pyproject.toml.

@@ -31,11 +31,12 @@ class HookRequest:
 
     id: str
     content_type: str
-    body: bytes
+    # Keys may be in these two: no traceback shows them.
+    body: bytes = field(repr=False)
     method: str = "POST"
     path: str = ""
     """What follows the sink's own address."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     heavy: bool = False
     """Whether there is a picture or a clip in it, without which it would be lighter."""
 
@@ -80,7 +81,7 @@ class PresetOptions:
     """What a service needs to know beside its address."""
 
     chat: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     severity: Severity = "warning"
     priority: int | None = None
     tags: Sequence[str] = ()
@@ -98,8 +99,11 @@ class Service:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many letters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """A text of at most so many letters, as services count them that hold them in UTF-16."""
+    raw = text.encode("utf-16-le", "surrogatepass")
+    if len(raw) <= 2 * most:
+        return text
+    return raw[: 2 * (most - 1)].decode("utf-16-le", "ignore") + "…"
 
 
 def as_header(text: str) -> str:
@@ -274,10 +278,10 @@ def _pagerduty(message: Message, options: PresetOptions) -> HookRequest:
             "client": "moonwatch",
             "payload": {
                 "summary": shortened(told, 1024),
-                "source": f"{message.values['site']}/{event.camera}",
+                "source": f"{message.values['site']}/{event.camera}".rstrip("/"),
                 "severity": options.severity,
                 "timestamp": timestamp(event.at),
-                "component": event.camera,
+                **({"component": event.camera} if event.camera else {}),
                 "group": message.values["site"],
                 "class": event.type,
                 "custom_details": {"rule": event.rule, "phase": event.phase, **event.data},

@@ -14,13 +14,19 @@ from zoneinfo import ZoneInfo
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from connectors.sinks._text import readable
+from connectors.sinks._text import printable, readable
 from pipeline.core.events import REPORT, Event, JsonValue
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.sinks import SinkContext
 
 MOST_BYTES: Final = 8192
 """What a template writes, at most, unless the sink allows more."""
+
+
+_HIDDEN = (
+    "asks for what the event has not; what is to be sent as it is stands between {% raw %} and "
+    "{% endraw %}"
+)
 
 
 class TemplateError(ValueError):
@@ -54,7 +60,7 @@ class TextTemplate(str):
     @staticmethod
     def is_one(text: str) -> bool:
         """Whether a text has anything in it that is filled in."""
-        return "{{" in text or "{%" in text or "{#" in text
+        return "{{" in text or "{%" in text
 
     def render(
         self,
@@ -99,7 +105,7 @@ class TemplateUse:
         try:
             self.template.render(values, most_bytes=self.most_bytes, is_json=self.is_json)
         except TemplateError as error:
-            return "the template asks for what there is not" if self.is_secret else str(error)
+            return f"its template {_HIDDEN}" if self.is_secret else str(error)
         return None
 
 
@@ -129,6 +135,7 @@ def values_of(event: Event, context: SinkContext) -> dict[str, JsonValue]:
         "iso": local.isoformat(timespec="milliseconds"),
         "unix": round(event.at, 3),
         "text": readable(event),
+        "summary": _summary(event, local),
         "subject": {
             "label": subject.label if subject else "",
             "track": subject.track if subject else None,
@@ -140,6 +147,30 @@ def values_of(event: Event, context: SinkContext) -> dict[str, JsonValue]:
         "clip_link": context.link(clip) if clip else None,
         "picture_note": str(event.data.get("snapshot_missing", "")),
     }
+
+
+_SAID_ELSEWHERE = "coverage snapshot_missing clip_missing since until verified site file_type size"
+
+
+def _summary(event: Event, local: datetime) -> str:
+    """What people want to know at first: `18:30:05 person #7, line step, direction in`."""
+    words = [local.strftime("%H:%M:%S")]
+    if event.subject is not None and event.subject.label:
+        words.append(event.subject.label)
+        if event.subject.track is not None:
+            words.append(f"#{event.subject.track}")
+    facts = [
+        f"{name.replace('_', ' ')} {_plain(value)}"
+        for name, value in event.data.items()
+        if name not in _SAID_ELSEWHERE.split() and isinstance(value, str | int | float)
+    ]
+    return printable(", ".join([" ".join(words), *facts]))
+
+
+def _plain(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def picture_reference(event: Event) -> str | None:

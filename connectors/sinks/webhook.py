@@ -109,9 +109,11 @@ class WebhookConfig(BaseSinkConfig):
     preset: Preset | None = None
     """A service that wants messages of its own kind: `slack`, `discord`, `teams`, `ntfy`,
     `telegram`, `pagerduty`, or the shape of `frigate`'s events."""
-    title: TextTemplate = TextTemplate("{{ camera }}: {{ rule }}")
+    title: TextTemplate = TextTemplate(
+        "{% if camera %}{{ camera }}: {% endif %}{{ rule }}{% if phase == 'end' %} ended{% endif %}"
+    )
     """The headline of a `preset`'s message, a template."""
-    text: TextTemplate = TextTemplate("{{ text }}")
+    text: TextTemplate = TextTemplate("{{ summary }}")
     """What a `preset`'s message says, a template."""
     chat: str | None = None
     """For `preset: telegram`, the id of the chat, or `@name` of a channel."""
@@ -200,7 +202,8 @@ class WebhookConfig(BaseSinkConfig):
                 except TemplateError:  # its words may quote the value
                     raise ValueError(
                         f"the header {name!r} has {{{{ or {{% in it, but is no template that can "
-                        "be read"
+                        "be read; what is to be sent as it is stands between {% raw %} and "
+                        "{% endraw %}"
                     ) from None
         return headers
 

@@ -88,14 +88,7 @@ class SqlAudits:
                 verdicts=json.loads(row.verdicts),
                 judged_at=row.judged_at,
                 by=row.said_by,
-                figures=AuditFigures(
-                    precision=_figure(figures["precision"]),
-                    recall=_figure(figures["recall"]),
-                    accuracy=_figure(figures["accuracy"]),
-                    counted=figures["counted"],
-                    true=_figure(figures["true"]),
-                    judged=figures["judged"],
-                ),
+                figures=_figures(figures),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
@@ -106,6 +99,19 @@ class SqlAudits:
 
 def _figure(kept: Any) -> AuditFigure | None:
     return None if kept is None else AuditFigure(kept["value"], kept["low"], kept["high"])
+
+
+def _figures(kept: Any) -> AuditFigures:
+    return AuditFigures(
+        precision=_figure(kept["precision"]),
+        recall=_figure(kept["recall"]),
+        accuracy=_figure(kept["accuracy"]),
+        counted=kept["counted"],
+        true=_figure(kept["true"]),
+        judged=kept["judged"],
+        # Earlier releases judged directions together.
+        directions={name: _figures(one) for name, one in kept.get("directions", {}).items()},
+    )
 
 
 def prune_audits(connection: sa.Connection, before: float) -> None:

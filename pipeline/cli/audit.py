@@ -3,7 +3,7 @@
 import json
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from connectors.sources.file import FileConfig
 from pipeline.cli.moments import Since, Until, span_of
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.arming import ArmingBook
-from pipeline.core.audits import Audit, AuditFigure
+from pipeline.core.audits import Audit, AuditFigure, AuditVerdict
 from pipeline.core.clock import SystemClock
 from pipeline.core.config import format_duration, parse_duration
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem, SourceError
@@ -33,6 +33,7 @@ from pipeline.insight.auditing import (
     AuditedSpans,
     AuditPlan,
     AuditSpan,
+    directed,
     drawn,
     judged,
     kept_media,
@@ -121,7 +122,7 @@ def audit(
     finally:
         store.close()
     if answer:
-        said = _typed(written)
+        said = _typed(written, plan.directions)
         _say(_closed(deployment, camera, rule, opened.id, said, by), zone, as_json=as_json)
         return
     if as_json:
@@ -152,14 +153,15 @@ def _planned(
         minutes = store.history.buckets(camera, rule, Span(None, span.until))
         arming = ArmingBook(store.armings)
         arming.refresh()
+        known, unknown_s = known_time(minutes, span, source.there)
+        known = open_time(deployment, camera, rule, known, arming)
+        if not known:
+            said = "nothing is known of this rule then; run the file first, or choose another time"
+            raise ConfigError([Problem("--since", said)])
+        plan = drawn(spans_of(moments, known, unknown_s, clip_s, seed), samples, seed)
+        plan = directed(plan, deployment, store.history, camera, rule, span, known)
     finally:
         store.close()
-    known, unknown_s = known_time(minutes, span, source.there)
-    known = open_time(deployment, camera, rule, known, arming)
-    if not known:
-        said = "nothing is known of this rule then; run the file first, or choose another time"
-        raise ConfigError([Problem("--since", said)])
-    plan = drawn(spans_of(moments, known, unknown_s, clip_s, seed), samples, seed)
     if not plan.clips:
         said = f"less than a clip of {clip_s:g} s is known of this rule then"
         raise ConfigError([Problem("--since", said)])
@@ -269,7 +271,8 @@ def _written(
         title = f"{audit.camera}: {audit.rule}"
         document = folder / "audit.html"
         create_file(document)
-        document.write_text(page(audit.id, title, question, shown), encoding="utf-8")
+        told_apart = list(plan.directions)
+        document.write_text(page(audit.id, title, question, shown, told_apart), encoding="utf-8")
     except OSError as error:
         said = f"{folder} cannot be written: {error.strerror}; name another folder"
         raise ConfigError([Problem("--out", said)]) from None
@@ -284,7 +287,10 @@ def _question(deployment: Deployment, camera: str, rule: str) -> str:
     what = getattr(task, "detect", "something")
     places = config.references()
     if config.type == "line_crossing" and places.lines:
-        return f"How many times does a {what} cross the line, in either direction?"
+        return (
+            f"How many times does a {what} cross the line in each direction? `in` is the "
+            "arrow's, `out` the other one."
+        )
     terms = []
     for field in sorted(config.model_fields_set - _BESIDE_THE_QUESTION):
         value = getattr(config, field)
@@ -296,10 +302,13 @@ def _question(deployment: Deployment, camera: str, rule: str) -> str:
     return f"How many times does this begin: {rule} ({which})?"
 
 
-def _typed(clips: list[ShownClip]) -> dict[str, int | None]:
+def _typed(clips: list[ShownClip], directions: Collection[str]) -> dict[str, AuditVerdict]:
     """Verdicts from the terminal; an empty line, or the end of the input, ends them."""
-    said: dict[str, int | None] = {}
-    typer.echo("y once, n not at all, a number, u cannot be told; an empty line ends", err=True)
+    said: dict[str, AuditVerdict] = {}
+    keys = "y once, n not at all, a number, u cannot be told"
+    if directions:
+        keys = "i for each in and o for each out, as in iio, n not at all, u cannot be told"
+    typer.echo(f"{keys}; an empty line ends", err=True)
     for clip in clips:
         while True:
             typer.echo(f"{clip.path}: ", nl=False, err=True)
@@ -307,17 +316,19 @@ def _typed(clips: list[ShownClip]) -> dict[str, int | None]:
             word = line.strip().lower()
             if not word:
                 return said
-            verdict = {"y": 1, "n": 0, "u": None}.get(word, -1)
-            if word.isdecimal() and int(word) <= _MOST_COUNTED:
+            verdict: AuditVerdict = {"y": 1, "n": 0, "u": None}.get(word, -1)
+            if directions and not word.strip("io"):
+                verdict = {"in": word.count("i"), "out": word.count("o")}
+            elif word.isdecimal() and int(word) <= _MOST_COUNTED:
                 verdict = int(word)
             if verdict != -1:
                 said[clip.name] = verdict
                 break
-            typer.echo(f"  {word[:20]!r} is no verdict: y, n, a number or u", err=True)
+            typer.echo(f"  {word[:20]!r} is no verdict: {keys}", err=True)
     return said
 
 
-def _read_verdicts(path: Path, by: str) -> tuple[str, Mapping[str, int | None], str]:
+def _read_verdicts(path: Path, by: str) -> tuple[str, Mapping[str, AuditVerdict], str]:
     """The audit's id, the verdicts and who gave them; raises ConfigError."""
     try:
         data: Any = json.loads(read_text_file(path, _MOST_BYTES))
@@ -336,10 +347,11 @@ def _read_verdicts(path: Path, by: str) -> tuple[str, Mapping[str, int | None], 
     problems = [
         Problem(
             f"{path}: verdicts.{str(name)[:40]}",
-            f"{str(value)[:40]!r} is no verdict: a whole number, or null if it cannot be told",
+            f"{str(value)[:40]!r} is no verdict: a whole number, of a line "
+            '{"in": 1, "out": 0}, or null if it cannot be told',
         )
         for name, value in verdicts.items()
-        if not (value is None or (type(value) is int and 0 <= value <= _MOST_COUNTED))
+        if not _is_verdict(value)
     ]
     if problems:
         raise ConfigError(problems)
@@ -347,12 +359,20 @@ def _read_verdicts(path: Path, by: str) -> tuple[str, Mapping[str, int | None], 
     return data["audit"], verdicts, by or (said_by[:64] if isinstance(said_by, str) else "")
 
 
+def _is_verdict(value: Any) -> bool:
+    if isinstance(value, dict):
+        return {*value} <= {"in", "out"} and all(
+            type(number) is int and 0 <= number <= _MOST_COUNTED for number in value.values()
+        )
+    return value is None or (type(value) is int and 0 <= value <= _MOST_COUNTED)
+
+
 def _closed(
     deployment: Deployment,
     camera: str,
     rule: str,
     audit_id: str,
-    verdicts: Mapping[str, int | None],
+    verdicts: Mapping[str, AuditVerdict],
     by: str,
 ) -> Audit:
     store = deployment.store.build(SystemClock())
@@ -389,6 +409,11 @@ def _say(audit: Audit, zone: str, *, as_json: bool) -> None:
     typer.echo(f"  precision  {_percent(figures.precision)}  of what was counted was there")
     typer.echo(f"  recall     {_percent(figures.recall)}  of what was there was counted")
     typer.echo(f"  accuracy   {_percent(figures.accuracy)}  counted, of what was there")
+    for name, part in figures.directions.items():
+        typer.echo(
+            f"  {name}: precision {_percent(part.precision).strip()}, "
+            f"recall {_percent(part.recall).strip()}, accuracy {_percent(part.accuracy).strip()}"
+        )
     if figures.true is not None:
         true = figures.true
         typer.echo(

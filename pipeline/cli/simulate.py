@@ -89,7 +89,7 @@ def simulate(
             if as_json:
                 typer.echo(json.dumps(hour_as_json(hour, zone, against_name)))
             else:
-                for line in _lines(hour, zone, against_name):
+                for line in lines_of(hour, zone, against_name):
                     typer.echo(line)
     finally:
         store.close()
@@ -112,12 +112,21 @@ def simulate(
         )
 
 
-def _lines(hour: SimulatedHour, timezone: str, against: str) -> Iterator[str]:
+def lines_of(hour: SimulatedHour, timezone: str, against: str) -> Iterator[str]:
+    """One hour for people."""
     zone = ZoneInfo(timezone)
     began = datetime.fromtimestamp(hour.since, zone)
     when = f"{began:%Y-%m-%d %H:%M}"
     for rule in hour.rules:
         yield _line(when, hour.camera, rule, against)
+    for rule in hour.rules:
+        if rule.cut_off:
+            since = datetime.fromtimestamp(min(rule.cut_off.values()), zone)
+            number = _counted(len(rule.cut_off), "happening")
+            yield (
+                f"{when} {hour.camera}, {rule.rule}: {number} may have begun before "
+                f"{since:%Y-%m-%d %H:%M:%S}, where it began to look"
+            )
     for note in hour.notes:
         yield f"{when} {hour.camera}: {note}"
     if hour.running:

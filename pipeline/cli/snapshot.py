@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.private_files import let_group_read
 from pipeline.deployment.loader import read_parts
 from pipeline.deployment.problems.suggestions import nearest
-from pipeline.render.snapshot import write_sketch
+from pipeline.render.snapshot import write_event, write_sketch
 from pipeline.telemetry.logs import set_up
 
 
@@ -18,7 +18,8 @@ def snapshot(
     file: File,
     camera: Annotated[str, typer.Argument(help="The camera.", metavar="CAMERA")],
     out: Annotated[
-        Path | None, typer.Option(help="The PNG to write; by default CAMERA.png, here.")
+        Path | None,
+        typer.Option(help="The PNG (or, as .jpg, the JPEG) to write; by default CAMERA.png, here."),
     ] = None,
     at: Annotated[
         str | None,
@@ -33,6 +34,17 @@ def snapshot(
         typer.Option(
             metavar="RULE", help="A rule of the type heat_map: its whole map is drawn below."
         ),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            help="A rule or a sequence: its last event, or the one nearest to --at, with what it "
+            "is about and what it says."
+        ),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=200, max=4000, help="How wide the picture is drawn, in pixels."),
     ] = None,
     overrides: Overrides = [],
 ) -> None:
@@ -60,7 +72,12 @@ def snapshot(
         typer.echo(f"  {problem}", err=True)
     let_group_read(parts.deployment.files.group)
     path = out or Path(f"{camera}.png")
-    shot = write_sketch(parts, camera, at, path, heat)
+    if rule is not None and heat is not None:
+        raise ConfigError([Problem("--rule", "draws an event, and --heat a map; leave one out")])
+    if rule is None:
+        shot = write_sketch(parts, camera, at, path, heat, width)
+    else:
+        shot = write_event(parts, camera, rule, at, path, width)
     if shot.remark:
         typer.echo(shot.remark, err=True)
     if parts.problems:

@@ -43,10 +43,10 @@ def audits_table(audits: Sequence[Audit]) -> Table:
     """What persons found out about counts, with 95 % intervals."""
     table = _table("audited", "camera", "rule", "precision", "recall", "accuracy", "judged")
     for audit in audits:
-        found = audit.figures
         day = datetime.fromtimestamp(audit.judged_at or 0.0, UTC).date().isoformat()
-        cells = [_interval(one) for one in (found.precision, found.recall, found.accuracy)]
-        table.add_row(audit.camera, audit.rule, *cells, day)
+        for name, found in audit.parts().items():
+            cells = [_interval(one) for one in (found.precision, found.recall, found.accuracy)]
+            table.add_row(audit.camera, name, *cells, day)
     return table
 
 

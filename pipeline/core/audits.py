@@ -32,6 +32,12 @@ class AuditFigures:
     """What there was in the audited time, as estimated."""
     judged: int = 0
     """How many clips were judged."""
+    directions: Mapping[str, "AuditFigures"] = field(default_factory=dict)
+    """The same of each direction of a line, in and out, where the person told them apart."""
+
+
+AuditVerdict = int | None | Mapping[str, int]
+"""What a person counted in a clip, of a line also by direction; None where it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,18 @@ class Audit:
     drawn_at: float
     plan: JsonValue = None
     """What was drawn, with what the rule counted there; None once retention has forgotten it."""
-    verdicts: Mapping[str, int | None] = field(default_factory=dict)
+    verdicts: Mapping[str, AuditVerdict] = field(default_factory=dict)
     """What the person counted in each clip, by its name; None where it could not be told."""
     judged_at: float | None = None
     """When the verdicts came; None while it is open."""
     by: str = ""
     """Who judged, where that was said."""
     figures: AuditFigures = AuditFigures()
+
+    def parts(self) -> Mapping[str, AuditFigures]:
+        """What was found of the rule, and of each of its directions, by what that is called."""
+        apart = self.figures.directions.items()
+        return {self.rule: self.figures, **{f"{self.rule} ({name})": one for name, one in apart}}
 
 
 class Audits(Protocol):

@@ -61,7 +61,10 @@ def figures_of(
     silent one (where there is silent time) nothing about recall and accuracy.
     """
     rng = np.random.default_rng(seed)
-    knows_busy, knows_silent = bool(busy) or not time.busy_spans, bool(silent) or not time.silent_s
+    # In what was judged of one direction nothing of it may have been counted.
+    knows_counted = not time.counted or any(one.counted for one in busy)
+    knows_busy = knows_counted and (bool(busy) or not time.busy_spans)
+    knows_silent = bool(silent) or not time.silent_s
     matched = _matched(time, busy, rng, draws)
     extra = _missed(
         [(one.true - one.matched, 1.0) for one in busy], time.busy_spans - len(busy), rng, draws
@@ -79,7 +82,7 @@ def figures_of(
     no_false = all(one.counted <= one.true for one in busy)
     no_missed = all(one.true <= one.matched for one in [*busy, *silent])
     precision = recall = accuracy = counted = None
-    if busy and time.counted:
+    if busy and time.counted and knows_counted:
         precision = _share(matched, _Outcomes(time.counted, time.counted), full=no_false)
     if knows_busy and knows_silent and (true.value > 0 or time.counted):
         recall = _share(matched, true, full=no_missed) if true.value > 0 else None
@@ -118,6 +121,8 @@ def _matched(
         return _Outcomes(0.0, np.zeros(draws))
     right = sum(one.matched for one in busy)
     counted = sum(one.counted for one in busy)
+    if not counted:
+        return _Outcomes(0.0, np.zeros(draws))
     rest = max(0, time.counted - counted)
     share = right / counted
     effect = _effect(

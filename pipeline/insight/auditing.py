@@ -7,16 +7,16 @@ them cannot see what the rule has counted.
 
 import random
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from pipeline.core.arming import ArmedTimes, ArmingBook
-from pipeline.core.audits import Audit
+from pipeline.core.audits import Audit, AuditFigures, AuditVerdict
 from pipeline.core.errors import ConfigError, Problem
-from pipeline.core.events import JsonValue
+from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
 from pipeline.deployment.model import Deployment
@@ -79,6 +79,8 @@ class DrawnClip:
     name: str
     kind: Literal["busy", "silent"]
     span: AuditSpan
+    directions: Mapping[str, int] = field(default_factory=dict)
+    """How many of its events were in each direction of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,9 @@ class AuditPlan:
     seed: int
     time: AuditedTime
     clips: Sequence[DrawnClip]
+    directions: Mapping[str, int] = field(default_factory=dict)
+    """How many events there were in each direction of a line, in all of it; empty of other rules
+    and where directions cannot be seen."""
 
     def as_json(self) -> JsonValue:
         """As it is stored."""
@@ -103,9 +108,11 @@ class AuditPlan:
                     "since": clip.span.since,
                     "until": clip.span.until,
                     "counted": clip.span.counted,
+                    **({"directions": {**clip.directions}} if self.directions else {}),
                 }
                 for clip in self.clips
             ],
+            **({"directions": {**self.directions}} if self.directions else {}),
         }
 
 
@@ -120,11 +127,43 @@ def plan_from(audit: Audit) -> AuditPlan:
         time=AuditedTime(stored["busy_spans"], stored["counted"], stored["silent_s"]),
         clips=[
             DrawnClip(
-                one["name"], one["kind"], AuditSpan(one["since"], one["until"], one["counted"])
+                one["name"],
+                one["kind"],
+                AuditSpan(one["since"], one["until"], one["counted"]),
+                one.get("directions", {}),
             )
             for one in stored["clips"]
         ],
+        directions=stored.get("directions", {}),
     )
+
+
+def directed(
+    plan: AuditPlan,
+    deployment: Deployment,
+    history: History,
+    camera: str,
+    rule: str,
+    span: Span,
+    known: Sequence[Interval],
+) -> AuditPlan:
+    """The plan with what was counted in each direction, where the rule is about a line."""
+    config = deployment.cameras[camera].rules[rule]
+    if config.called_in() is None:
+        return plan
+    moments: dict[str, list[float]] = {"in": [], "out": []}
+    for event in _events_of(deployment, history, camera, rule, span):
+        passage = config.passage(event)
+        if passage is not None and passage.direction in moments:
+            moments[passage.direction].append(event.at)
+
+    def within(since: float, until: float) -> dict[str, int]:
+        return {name: sum(since <= at < until for at in found) for name, found in moments.items()}
+
+    parts = [within(since, until) for since, until in known]
+    clips = [replace(one, directions=within(one.span.since, one.span.until)) for one in plan.clips]
+    totals = {name: sum(part[name] for part in parts) for name in moments}
+    return replace(plan, clips=clips, directions=totals)
 
 
 def moments_of(
@@ -141,16 +180,23 @@ def moments_of(
             "without one, over the same line or zone"
         )
         raise ConfigError([Problem("RULE", f"rule {rule!r} {said}")])
-    moments: list[float] = []
+    return sorted(event.at for event in _events_of(deployment, history, camera, rule, span))
+
+
+def _events_of(
+    deployment: Deployment, history: History, camera: str, rule: str, span: Span
+) -> Iterator[Event]:
+    """What the rule has reported, and not an earlier one of that name and another type."""
+    kind = deployment.cameras[camera].rules[rule].type
     chosen = EventFilter(
         (camera,), (rule,), phases=("start", "single"), span=span, counted_as=COUNTED
     )
     beyond: int | None = None
     while True:
         page = history.events(chosen, Page(_PAGE, beyond, newest_first=False))
-        moments += [one.event.at for one in page if one.event.type == config.type]
+        yield from (one.event for one in page if one.event.type == kind)
         if len(page) < _PAGE:
-            return sorted(moments)
+            return
         beyond = page[-1].position
 
 
@@ -265,8 +311,10 @@ def new_audit(camera: str, rule: str, plan: AuditPlan, span: Interval, now: floa
     return Audit(secrets.token_hex(6), camera, rule, span[0], span[1], now, plan=plan.as_json())
 
 
-def judged(audit: Audit, verdicts: Mapping[str, int | None], now: float, by: str) -> Audit:
+def judged(audit: Audit, verdicts: Mapping[str, AuditVerdict], now: float, by: str) -> Audit:
     """The audit with what the verdicts say; clips without one, or None, are left out.
+
+    Directions are told apart where the person did so in every clip with anything in it.
 
     Clips come in random order, so also the first of them are a fair sample.
     """
@@ -275,9 +323,28 @@ def judged(audit: Audit, verdicts: Mapping[str, int | None], now: float, by: str
     for clip in plan.clips:
         true = verdicts.get(clip.name)
         if true is not None:
-            kinds[clip.kind].append(JudgedSpan(clip.span.counted, true, clip.span.length_s))
+            total = true if isinstance(true, int) else sum(true.values())
+            kinds[clip.kind].append(JudgedSpan(clip.span.counted, total, clip.span.length_s))
     figures = figures_of(plan.time, kinds["busy"], kinds["silent"], plan.seed)
+    if not any(isinstance(one, int) and one for one in verdicts.values()):
+        parts = {name: _of_direction(plan, verdicts, name) for name in plan.directions}
+        figures = replace(figures, directions=parts)
     return replace(audit, verdicts=dict(verdicts), judged_at=now, by=by, figures=figures)
+
+
+def _of_direction(
+    plan: AuditPlan, verdicts: Mapping[str, AuditVerdict], direction: str
+) -> AuditFigures:
+    """What the verdicts say of one direction: the same clips, and what there was in it."""
+    kinds: dict[str, list[JudgedSpan]] = {"busy": [], "silent": []}
+    for clip in plan.clips:
+        said = verdicts.get(clip.name)
+        if said is not None:
+            true = 0 if isinstance(said, int) else said.get(direction, 0)
+            counted = clip.directions.get(direction, 0)
+            kinds[clip.kind].append(JudgedSpan(counted, true, clip.span.length_s))
+    time = replace(plan.time, counted=plan.directions[direction])
+    return figures_of(time, kinds["busy"], kinds["silent"], plan.seed)
 
 
 def _groups(moments: Sequence[float]) -> list[list[float]]:

@@ -12,8 +12,8 @@ import heapq
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pipeline.core.arming import ARMING, ArmingBook
@@ -105,6 +105,9 @@ class RuleHour:
     """Why nothing is known by the file."""
     resumed: bool = False
     """It went on from what was stored of it, so that all of it is exactly as it was."""
+    cut_off: Mapping[str, float] = field(default_factory=dict)
+    """Happenings that may have begun earlier, as the rule began anew while they went on, and since
+    when it was looked for each of them."""
     is_sequence: bool = False
     """It is one of the file's sequences, which have events alone."""
 
@@ -387,6 +390,7 @@ class Simulation:
             named=side.camera,
             in_order=side.is_recording,
             every_rule=self._every_rule,
+            memories={name: memory_s(rule) for name, rule in side.rules.items()},
             look=self._look,
         )
         zone = self._zone(side.camera)
@@ -453,7 +457,8 @@ class Simulation:
                 there, not_there, _ = sides[1].figures(name, found[1], span, kept)
                 unknown = unknown or (not_there and f"by the other file: {not_there}")
                 config = sides[0].rules.get(name) or sides[1].rules.get(name)
-            rules.append(RuleHour(name, config, here, there, unknown, resumed))
+            cut_off = sides[0].cut_off(name, found[0], here)
+            rules.append(RuleHour(name, config, here, there, unknown, resumed, cut_off))
         if self._scope.rules and not rules:
             return None
         notes = dict.fromkeys(
@@ -684,6 +689,16 @@ class _Side:
         lanes = sorted(found, key=lambda engine: engine != own)
         return next((found[one] for one in lanes if of in found[one].answered), None)
 
+    def cut_off(
+        self, name: str, found: Mapping[str, Judged], here: RuleFigures | None
+    ) -> Mapping[str, float]:
+        """The happenings of an hour that may have begun before it was looked."""
+        judged = self.lane_of(name, found) if name in self.rules and here is not None else None
+        if judged is None or here is None:
+            return {}
+        shown = {event.id for event in here.events}
+        return {id_: at for id_, at in judged.cut_off.get(name, {}).items() if id_ in shown}
+
     def figures(
         self,
         name: str,
@@ -721,6 +736,12 @@ class _Side:
             tuple(event for event in once.values() if _is_within(event.at, span)),
         )
         return figures, "", judged.resumed.get(name, False)
+
+
+def memory_s(rule: RuleBase) -> float:
+    """How long it may take until a rule tells what has begun: all of its durations together."""
+    values = (getattr(rule, name) for name in type(rule).model_fields)
+    return sum(value.total_seconds() for value in values if isinstance(value, timedelta))
 
 
 def _of_rules(lanes: Sequence[LanePlan], wanted: Mapping[str, RuleBase]) -> Sequence[TaskPlan]:
@@ -843,6 +864,7 @@ def rule_as_json(
         "simulated": _figures_as_json(rule, rule.here, here),
         against: _figures_as_json(rule, rule.there, there),
         "difference": {name: _rounded(rule.difference(camera, name)) for name in {**there, **here}},
+        "may_have_begun_before": {id_: timestamp(at) for id_, at in rule.cut_off.items()},
         "new_events": [event.record_id for event in rule.only_here],
         "gone_events": [event.record_id for event in rule.only_there],
     }
@@ -886,6 +908,7 @@ def summed(hours: Sequence[SimulatedHour]) -> list[tuple[str, RuleHour]]:
                 _sum([rule.there for rule in rules]),
                 next((rule.unknown for rule in rules if rule.unknown), ""),
                 all(rule.resumed for rule in rules),
+                {id_: since for rule in rules for id_, since in rule.cut_off.items()},
                 rules[0].is_sequence,
             ),
         )

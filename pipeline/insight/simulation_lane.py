@@ -30,6 +30,10 @@ from pipeline.processing.questions import with_tasks
 RUN_UP_S = 1800.0
 """How much a rule that begins anew is shown at least before what counts."""
 _LARGEST_PART_S = 8 * 3600.0
+_LONGEST_RUN_UP_S = 8 * 3600.0
+"""How much it is shown at most to find out when something began that goes on."""
+_SETTLED_S = 5.0
+"""Trackers and rules are sure of what is there a little later."""
 _AFTER_S = 180.0
 """So long after a moment rules may still conclude something of the time before it."""
 _LOOK_EVERY = 64
@@ -57,6 +61,15 @@ class Judged:
     """When the last picture was captured."""
     has_ended: bool = False
     """Whether it is a recording that was judged to its end."""
+    cut_off: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Happenings that may have begun earlier, by rule: since when was looked for each of them."""
+
+    def see(self, frames: Sequence[ObservedFrame]) -> None:
+        """Add what was seen."""
+        results = [frame.result for frame in frames]
+        self.seen |= {minute_of(one.captured_at) for one in results if not one.unjudgeable}
+        self.last_at = max((one.captured_at for one in results), default=self.last_at)
+        self.has_ended |= any(one.last for one in results)
 
     def add(self, verdict: Verdict) -> None:
         """Add what one more frame leads to."""
@@ -84,6 +97,8 @@ class Judged:
         known = [at for at in (self.last_at, older.last_at) if at is not None]
         self.last_at = max(known, default=None)
         self.has_ended |= older.has_ended
+        for rule, cut_off in older.cut_off.items():
+            self.cut_off[rule] = {**cut_off, **self.cut_off.get(rule, {})}
 
     def taken_from(self, since: float) -> "Judged":
         """Take out, and return, what is of `since` or later."""
@@ -96,6 +111,7 @@ class Judged:
             seen={minute for minute in self.seen if minute >= since},
             last_at=self.last_at,
             has_ended=self.has_ended,
+            cut_off=dict(self.cut_off),
         )
         self.notes, self.seen = [], self.seen - taken.seen
         for rule, minutes in self.minutes.items():
@@ -136,6 +152,46 @@ class _Part:
         return (self.start.at // 3600.0 + 1.0) * 3600.0
 
 
+class _Begun:
+    """What began, by rules that begin anew, so soon that it may have been going on before."""
+
+    def __init__(self, memories: Mapping[str, float], *, keeps_ended: bool) -> None:
+        """What has ended is over, unless it is kept."""
+        self._memories = memories
+        self._keeps_ended = keeps_ended
+        self._started: dict[str, Event] = {}
+        self._rules: set[str] | None = None
+        self._since: float | None = None
+
+    def enter(self, resumed: Mapping[str, bool]) -> None:
+        """Only rules that have not resumed by now have begun anew."""
+        new = {name for name, is_same in resumed.items() if not is_same}
+        self._rules = new if self._rules is None else self._rules & new
+
+    def see(self, frames: Sequence[ObservedFrame]) -> None:
+        """Note when the first picture was captured that they were shown."""
+        if frames and self._since is None:
+            self._since = min(frame.result.captured_at for frame in frames)
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Add what happened."""
+        for event in events:
+            if event.phase == "start":
+                self._started[event.id] = event
+            elif event.phase == "end" and not self._keeps_ended:
+                self._started.pop(event.id, None)
+
+    def cut_off(self) -> dict[str, dict[str, float]]:
+        """By rule, those that may have begun before anything was shown, and when that began."""
+        found: dict[str, dict[str, float]] = {}
+        for id_, event in self._started.items():
+            told_s = self._memories.get(event.rule, 0.0) + _SETTLED_S
+            is_anew = self._rules is not None and event.rule in self._rules
+            if self._since is not None and is_anew and event.at <= self._since + told_s:
+                found.setdefault(event.rule, {})[id_] = self._since
+        return found
+
+
 class SimulationStopped(Exception):  # noqa: N818 - it is no error
     """Whoever asked wants no more of it."""
 
@@ -153,13 +209,15 @@ class LaneSimulation:
         named: str | None = None,
         in_order: bool = False,
         every_rule: bool = False,
+        memories: Mapping[str, float] | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         """`camera` is the name under which it is kept, `named` that in the plan.
 
         `in_order` judges from the beginning to the end, as it was judged, where a rule begins anew.
         Rules that would go on from what is stored of them conclude what is stored: they are not
-        judged again beside others that differ, unless it is to be `every_rule`.
+        judged again beside others that differ, unless it is to be `every_rule`. `memories` are how
+        many seconds each rule may take to tell what has begun, such as its `longer_than`.
         `look` is called now and then, and may raise SimulationStopped.
         """
         self._history = history
@@ -168,6 +226,12 @@ class LaneSimulation:
         self._tasks = tuple(tasks)
         self._in_order = in_order
         self._every_rule = every_rule
+        # What is asked seldom is known later still.
+        self._memories = {
+            name: (memories or {}).get(name, 0.0) + 2 * rule.every_s
+            for task in tasks
+            for name, rule in task.rules.items()
+        }
         self._look = look
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
@@ -192,18 +256,45 @@ class LaneSimulation:
                     newest = parts[end].since if end < len(parts) else until
                     while begin > 0 and since < parts[begin].since > newest - size_s:
                         begin -= 1
-                    run_up = begin
-                    while run_up > 0 and parts[begin].since - parts[run_up].since < RUN_UP_S:
-                        run_up -= 1
+                    run_up = self._run_up(parts, begin, self._run_up_s())
                     size_s = min(2 * size_s, _LARGEST_PART_S)
             tasks, taken = self._differing(parts[begin:end])
-            begun, judged = self._judged(tasks, parts[run_up:end], begin - run_up, until + _AFTER_S)
+            while True:
+                found = self._judged(
+                    tasks,
+                    parts[run_up:end],
+                    begin - run_up,
+                    until + _AFTER_S,
+                    may_begin_earlier=self._may_begin_earlier(parts, begin, run_up),
+                )
+                if found is not None:
+                    break
+                # Something was going on already: when did it begin?
+                shown_s = parts[begin].since - parts[run_up].since
+                run_up = min(run_up - 1, self._run_up(parts, begin, 2 * shown_s))
+            begun, judged = found
             whole = Span(begun, parts[end].since if end < len(parts) else None)
             judged.taken = {name: [whole] for name in taken}
             judged.resumed |= dict.fromkeys(taken, True)
             earlier = max((part.until for part in parts[:begin]), default=begun)
             yield (begun if earlier == parts[begin].since else max(begun, earlier)), judged
             end = begin
+
+    def _run_up_s(self) -> float:
+        """What rules are shown at least: also what takes them long to tell is told then."""
+        return max(RUN_UP_S, 2 * max(self._memories.values(), default=0.0))
+
+    def _run_up(self, parts: Sequence[_Part], begin: int, run_up_s: float) -> int:
+        run_up = begin
+        while run_up > 0 and parts[begin].since - parts[run_up].since < run_up_s:
+            run_up -= 1
+        return run_up
+
+    def _may_begin_earlier(self, parts: Sequence[_Part], begin: int, run_up: int) -> bool:
+        if not 0 < run_up < begin:
+            return False
+        longest_s = max(_LONGEST_RUN_UP_S, self._run_up_s())
+        return parts[begin].since - parts[run_up].since < longest_s
 
     def _cut(self, first: float, until: float) -> list[_Part]:
         waypoints = [
@@ -278,47 +369,69 @@ class LaneSimulation:
         )
 
     def _judged(
-        self, tasks: tuple[TaskPlan, ...], parts: Sequence[_Part], run_up: int, until: float
-    ) -> tuple[float, Judged]:
-        """Judge some parts in a row; the first ones count only as a run-up."""
+        self,
+        tasks: tuple[TaskPlan, ...],
+        parts: Sequence[_Part],
+        run_up: int,
+        until: float,
+        *,
+        may_begin_earlier: bool,
+    ) -> tuple[float, Judged] | None:
+        """Judge some parts in a row; the first ones count only as a run-up.
+
+        None where that was too short to tell when something began that goes on, and it
+        `may_begin_earlier`.
+        """
         judged = Judged()
         judge: Judge | None = None
         asked: Mapping[str, str] = {}
         began_within = False
+        # Of what has no run-up the earliest events may be those of something older.
+        anew = _Begun(self._memories, keeps_ended=run_up == 0)
         for number, part in enumerate(parts):
             judge, asked, resumed = self._entered(tasks, part, judge)
             counts = number >= run_up
+            if number <= run_up:
+                anew.enter(resumed)
+            if number == run_up > 0:
+                judged.cut_off = anew.cut_off()
+                if judged.cut_off and may_begin_earlier:
+                    return None
             if counts:
-                for name, is_same in resumed.items():
-                    judged.resumed[name] = is_same and judged.resumed.get(name, True)
-                kept = _read(part.start)
-                judged.answered |= asked.keys()
-                if kept is not None:
-                    judged.answered |= _answered_as(self._tasks, kept).keys()
-                judged.recorded |= kept.tasks.keys() if kept is not None else set()
+                self._enter(judged, part, asked, resumed)
             frames, earlier = self._frames(part, until, judged.notes)
+            anew.see(frames)
             if counts:
-                judged.seen |= {
-                    minute_of(frame.result.captured_at)
-                    for frame in frames
-                    if not frame.result.unjudgeable
-                }
-                judged.last_at = max(
-                    (frame.result.captured_at for frame in frames), default=judged.last_at
-                )
-                judged.has_ended |= any(frame.result.last for frame in frames)
+                judged.see(frames)
             if number == run_up:
                 began_within = earlier
             for verdict in self._verdicts(judge, frames, asked):
+                anew.add(verdict.events)
                 if counts:
                     judged.add(verdict)
+        if run_up == 0 and not self._in_order:
+            judged.cut_off = anew.cut_off()
         if judge is not None:
-            for bucket in judge.unfinished():
-                minutes = judged.minutes.setdefault(bucket.rule, {})
-                minutes[bucket.minute] = bucket
+            judged.add(Verdict((), tuple(judge.unfinished())))
         # Of a minute that began before the first frame, the rest is still to come.
         since = parts[run_up].since
         return (since if began_within else float(minute_of(since))), judged
+
+    def _enter(
+        self,
+        judged: Judged,
+        part: _Part,
+        asked: Mapping[str, str],
+        resumed: Mapping[str, bool],
+    ) -> None:
+        """Note what is known of a part that counts."""
+        for name, is_same in resumed.items():
+            judged.resumed[name] = is_same and judged.resumed.get(name, True)
+        judged.answered |= asked.keys()
+        kept = _read(part.start)
+        if kept is not None:
+            judged.answered |= _answered_as(self._tasks, kept).keys()
+            judged.recorded |= kept.tasks.keys()
 
     def _verdicts(
         self, judge: Judge, frames: Sequence[ObservedFrame], asked: Mapping[str, str]

@@ -40,6 +40,8 @@ MOST_ASKED = 100
 """The most tracks of a live camera that an answer is waited for; of more nobody is asked."""
 # An answer may come this long after the event went out without it.
 _LATE_S = 60.0
+# A recording that waits for longer is a trouble.
+_LONG_S = 60.0
 # As for second looks: a queue that lost its memory lost the question, too.
 _ASK_AGAIN_S = 60.0
 _LOST_S = 900.0
@@ -104,6 +106,8 @@ class TrackQuestions:
         self._changed: set[tuple[str, str]] = set()
         self._retry_at = float("-inf")
         self._said: set[tuple[str, str]] = set()
+        self.troubles: tuple[str, ...] = ()
+        """Recordings that have waited for an answer for long; for any thread."""
 
     def load(self, checkpoints: Iterable[Checkpoint]) -> None:
         """Go on with what was asked when these were stored; what is known already stays."""
@@ -197,6 +201,7 @@ class TrackQuestions:
     def settle(self, plans: Mapping[str, CameraPlan]) -> None:
         """Give up on what the file no longer asks, and on answers that come much too late."""
         now = self._clock.now()
+        waiting: dict[str, str] = {}
         for lane, asked in self._lanes.items():
             plan = plans.get(lane[0])
             if plan is None:
@@ -214,6 +219,13 @@ class TrackQuestions:
                     self._say(lane[0], f"the engine gave no answer within {waited_s:.0f} s")
                     del asked[key]
                     self._changed.add(lane)
+                elif one.kept.in_order and waited_s > _LONG_S:
+                    waiting[lane[0]] = (
+                        f"camera {lane[0]}: its recording waits for engine "
+                        f"{one.kept.look.engine!r} to answer a question about a track; start a "
+                        "worker that has the engine"
+                    )
+        self.troubles = tuple(waiting.values())
 
     @property
     def cameras(self) -> frozenset[str]:

@@ -224,6 +224,7 @@ class Processor:
             for (camera, rule), withheld in dict(self._withheld).items()
             if now - withheld.last <= _WITHHELD_S
         ]
+        found += self._asking.troubles
         return [*found, pictures] if pictures else found
 
     @property
@@ -469,7 +470,7 @@ class Processor:
 
     def _go_on(self) -> None:
         """Judge what waited for answers that have come."""
-        if self._asking.cameras:
+        if self._asking.cameras or self._asking.troubles:
             self._asking.settle(self._plans())
         for camera in self._cameras.values():
             for lane in camera.lanes.values():

@@ -114,8 +114,17 @@ def _whole(place: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> tuple[
     return round(float(place[0])), round(float(place[1]))
 
 
-def page(audit_id: str, title: str, question: str, clips: Sequence[ShownClip]) -> str:
-    """One HTML file with everything in it; what is typed stays in the browser until it is saved."""
+def page(
+    audit_id: str,
+    title: str,
+    question: str,
+    clips: Sequence[ShownClip],
+    directions: Sequence[str] = (),
+) -> str:
+    """One HTML file with everything in it; what is typed stays in the browser until it is saved.
+
+    With `directions`, in and out, each has a key of its own.
+    """
     items = [
         {
             "name": clip.name,
@@ -126,7 +135,8 @@ def page(audit_id: str, title: str, question: str, clips: Sequence[ShownClip]) -
         for clip in clips
     ]
     # Inside a script element, only this could end it.
-    data = json.dumps({"audit": audit_id, "items": items}).replace("</", "<\\/")
+    told = {"audit": audit_id, "directions": list(directions), "items": items}
+    data = json.dumps(told).replace("</", "<\\/")
     return (
         _PAGE.replace("@TITLE@", html.escape(title))
         .replace("@QUESTION@", html.escape(question))
@@ -166,8 +176,11 @@ textarea { width: 100%; height: 6rem; background: #0f1115; color: inherit; }
 <body>
 <main>
 <h1>@QUESTION@</h1>
-<p>Count only what happens between the clip's beginning and its end. <kbd>y</kbd> once,
-<kbd>n</kbd> not at all, <kbd>2</kbd> to <kbd>9</kbd> so many times, <kbd>u</kbd> cannot be told;
+<p>Count only what happens between the clip's beginning and its end. <span class="one"><kbd>y</kbd>
+once, <kbd>n</kbd> not at all, <kbd>2</kbd> to <kbd>9</kbd> so many times, <kbd>u</kbd> cannot be
+told;</span> <span class="two"><kbd>i</kbd> one in, <kbd>o</kbd> one out, as often as it happens,
+then <kbd>enter</kbd>; <kbd>n</kbd> not at all, <kbd>u</kbd> cannot be told, <kbd>backspace</kbd>
+counts this clip anew;</span>
 <kbd>space</kbd> plays again, <kbd>s</kbd> changes the speed, <kbd>&larr;</kbd> <kbd>&rarr;</kbd>
 go back and on.</p>
 <div id="stage"></div>
@@ -180,19 +193,31 @@ go back and on.</p>
 <script id="data" type="application/json">@DATA@</script>
 <script>
 "use strict";
-const { audit, items } = JSON.parse(document.getElementById("data").textContent);
+const { audit, directions, items } = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id), key = "moonwatch-audit-" + audit;
 let verdicts = {}, now = 0, speed = 2;
 try { verdicts = JSON.parse(localStorage.getItem(key)) || {}; } catch { /* kept here alone */ }
-const choices = [["y", 1], ["n", 0], ["2", 2], ["3", 3], ["4", 4], ["5", 5], ["6", 6], ["7", 7],
-  ["8", 8], ["9", 9], ["u", null]];
-const buttons = choices.map(([name, value]) => {
+const two = directions.length > 0, most = 999;
+for (const part of document.querySelectorAll(two ? ".one" : ".two")) part.remove();
+const none = two ? { in: 0, out: 0 } : 0;
+const choices = two ? [["n", none], ["u", null]] : [["y", 1], ["n", 0], ["2", 2], ["3", 3],
+  ["4", 4], ["5", 5], ["6", 6], ["7", 7], ["8", 8], ["9", 9], ["u", null]];
+const words = { y: "y: once", n: "n: not at all", u: "u: cannot be told", i: "i: one in",
+  o: "o: one out", enter: "enter: next clip", backspace: "backspace: anew" };
+function made(name, act) {
   const button = document.createElement("button");
-  button.textContent = { y: "y: once", n: "n: not at all", u: "u: cannot be told" }[name] || name;
-  button.onclick = () => judge(value);
+  button.textContent = words[name] || name;
+  button.onclick = act;
   $("keys").append(button);
   return button;
-});
+}
+if (two) {
+  made("i", () => add("in"));
+  made("o", () => add("out"));
+  made("enter", next);
+  made("backspace", anew);
+}
+const buttons = choices.map(([name, value]) => made(name, () => judge(value)));
 function said() {
   return JSON.stringify({ audit, by: $("by").value, verdicts }, null, 1);
 }
@@ -209,23 +234,47 @@ function show() {
 }
 function tell() {
   const done = items.filter(one => one.name in verdicts).length, mine = items[now].name;
-  $("place").textContent = `${mine}, ${now + 1} of ${items.length}; ${done} judged; speed ${speed}`;
+  const mark = verdicts[mine];
+  const tally = two && mark ? `; ${mark.in} in, ${mark.out} out` : "";
+  $("place").textContent =
+    `${mine}, ${now + 1} of ${items.length}${tally}; ${done} judged; speed ${speed}`;
   choices.forEach(([, value], n) => buttons[n].setAttribute("aria-pressed",
-    mine in verdicts && verdicts[mine] === value));
+    mine in verdicts && JSON.stringify(mark) === JSON.stringify(value)));
   $("text").value = said();
+}
+function keep() {
+  try { localStorage.setItem(key, JSON.stringify(verdicts)); } catch { /* as above */ }
+}
+function next() {
+  if (now + 1 < items.length) { now++; show(); } else tell();
 }
 function judge(value) {
   verdicts[items[now].name] = value;
-  try { localStorage.setItem(key, JSON.stringify(verdicts)); } catch { /* as above */ }
-  if (now + 1 < items.length) { now++; show(); } else tell();
+  keep();
+  next();
+}
+function add(direction) {
+  const mine = items[now].name, before = verdicts[mine] || none;
+  verdicts[mine] = { ...before, [direction]: Math.min(most, before[direction] + 1) };
+  keep();
+  tell();
+}
+function anew() {
+  delete verdicts[items[now].name];
+  keep();
+  tell();
 }
 document.addEventListener("keydown", event => {
   if (event.target.id === "by" || event.ctrlKey || event.metaKey || event.altKey) return;
   const choice = choices.find(([name]) => name === event.key.toLowerCase());
   const video = document.querySelector("video");
+  const typed = event.key.toLowerCase();
   if (choice) judge(choice[1]);
-  else if (event.key === "0") judge(0);
-  else if (event.key === "1") judge(1);
+  else if (two && (typed === "i" || typed === "o")) add(typed === "i" ? "in" : "out");
+  else if (two && typed === "enter" && event.target.tagName !== "BUTTON") next();
+  else if (two && typed === "backspace") anew();
+  else if (event.key === "0") judge(none);
+  else if (!two && event.key === "1") judge(1);
   else if (event.key === "ArrowRight") { now = Math.min(items.length - 1, now + 1); show(); }
   else if (event.key === "ArrowLeft") { now = Math.max(0, now - 1); show(); }
   else if (event.key === " " && video) { video.currentTime = 0; video.play(); }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.frames import Pixels
-from pipeline.core.geometry import Line, Point, Polygon
+from pipeline.core.geometry import Box, Line, Point, Polygon
 
 Color = tuple[int, int, int]
 _Canvas = NDArray[np.uint8]
@@ -19,6 +19,7 @@ _Place = tuple[int, int]
 _LINE: Color = (255, 176, 0)
 _IN: Color = (0, 214, 143)
 _ZONE: Color = (96, 178, 255)
+_BOX: Color = (255, 92, 138)
 _MASK: Color = (235, 90, 90)
 _DARK: Color = (20, 22, 28)
 _PAPER: Color = (34, 37, 44)
@@ -27,6 +28,8 @@ _INK: Color = (214, 218, 226)
 # can be looked at as a whole. Height matters for upright ones.
 _LEAST_WIDTH, _MOST_WIDTH, _MOST_HEIGHT = 960, 1920, 1440
 _PARTS = 10
+# From one line of text to the next, in sizes of it.
+_LEADING = 1.5
 # Where else a label may stand than at its place, in widths and heights of it; the nearest first.
 _AROUND = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (1, 1), (-1, 1), (0, 3))
 
@@ -37,6 +40,16 @@ class SketchedLine:
 
     line: Line
     in_names: tuple[str, ...] = ("in",)
+    is_arrow: bool = False
+    """Whether it is an arrow from its start to its end, and nothing that is crossed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SketchedBox:
+    """A box around something, and what is written at it."""
+
+    box: Box
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,13 @@ class Sketch:
     zones: Mapping[str, Polygon]
     masks: Sequence[Polygon]
     caption: str = ""
+    boxes: Sequence[SketchedBox] = ()
+    values: Sequence[str] = ()
+    """What is written above the picture, in lines as long as fit."""
+    grid: bool = True
+    """Whether it has coordinates."""
+    width: int | None = None
+    """Of the picture, in pixels, instead of one that suits screens."""
 
 
 def drawn(pixels: Pixels, sketch: Sketch) -> Pixels:
@@ -60,19 +80,27 @@ class _Sheet:
     def __init__(self, pixels: Pixels, sketch: Sketch) -> None:
         height, width = pixels.shape[:2]
         scale = min(max(1.0, _LEAST_WIDTH / width), _MOST_WIDTH / width, _MOST_HEIGHT / height)
+        if sketch.width is not None:
+            scale = sketch.width / width
         self._width, self._height = max(1, round(width * scale)), max(1, round(height * scale))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST if scale > 3 else cv2.INTER_CUBIC
         shown = cv2.resize(pixels, (self._width, self._height), interpolation=how)
         self._font = cv2.FontFace("sans")
         self._size = max(15, round(min(self._width, self._height) / 45))
         self._thick = max(2, round(self._size / 8))
-        margin = self._size * 3
+        margin = self._size * 3 if sketch.grid else 0
+        rows_above = self._lines_of(sketch.values)
+        above = margin + round(len(rows_above) * _LEADING * self._size + 0.5 * self._size)
+        above = above if rows_above else margin
         # Wide enough for the caption of a narrow picture.
         right = max(margin, self._text_width(sketch.caption) - self._width)
-        self._left, self._top = margin, margin
-        rows = self._height + 2 * margin + round(self._size * 1.6)
+        self._left, self._top, self._margin = margin, above, margin
+        rows = self._height + above + margin + (round(self._size * 1.6) if sketch.caption else 0)
         self._canvas: _Canvas = np.full((rows, margin + self._width + right, 3), _PAPER, np.uint8)
-        self._canvas[margin : margin + self._height, margin : margin + self._width] = shown
+        self._canvas[above : above + self._height, margin : margin + self._width] = shown
+        for number, words in enumerate(rows_above):
+            row = round((number * _LEADING + 1.2) * self._size)
+            self._text(words, (margin + self._size // 2, row), _INK)
         self._sketch = sketch
         self._taken: list[tuple[int, int, int, int]] = []
 
@@ -81,15 +109,26 @@ class _Sheet:
         sketch = self._sketch
         for mask in sketch.masks:
             self._hatch(mask)
-        self._grid()
+        if sketch.grid:
+            self._grid()
         for zone in sketch.zones.values():
             self._area(zone, _ZONE)
         for mask in sketch.masks:
             self._outline(mask, _MASK)
-        arrows = {name: self._draw_line(one.line) for name, one in sketch.lines.items()}
+        arrows = {name: self._draw_line(one) for name, one in sketch.lines.items()}
+        for one_box in sketch.boxes:
+            self._frame(one_box.box)
+        for one_box in sketch.boxes:
+            left, top = self._pixel((one_box.box[0], one_box.box[1]))
+            right, bottom = self._pixel((one_box.box[2], one_box.box[3]))
+            half = self._size
+            places = [((left + right) // 2, top - half), ((left + right) // 2, bottom + half)]
+            self._taken.append((left, top, right, bottom))
+            self._name(one_box.label, places, _BOX)
         for name, one in sketch.lines.items():
             tip, back = arrows[name]
-            self._name(" / ".join(one.in_names), [tip], _IN)
+            if not one.is_arrow:
+                self._name(" / ".join(one.in_names), [tip], _IN)
             start, end = self._pixel(one.line.start), self._pixel(one.line.end)
             self._name(name, [*_along(start, end), back], _LINE)
         for name, zone in sketch.zones.items():
@@ -98,7 +137,7 @@ class _Sheet:
             label = "mask" if len(sketch.masks) == 1 else f"mask {number}"
             self._name(label, list(self._inside(mask)), _MASK)
         if sketch.caption:
-            below = self._top + self._height + self._top + self._size // 2
+            below = self._top + self._height + self._margin + self._size // 2
             self._text(sketch.caption, (self._left, below), _INK)
         return self._canvas
 
@@ -124,9 +163,15 @@ class _Sheet:
         towards = np.where(under.mean(axis=1, keepdims=True) > 128, 0, 255)
         self._canvas[on] = (under * 0.72 + towards * 0.28).astype(np.uint8)
 
-    def _draw_line(self, line: Line) -> tuple[_Place, _Place]:
+    def _draw_line(self, sketched: SketchedLine) -> tuple[_Place, _Place]:
         """The line with its arrow; returns where the arrow ends, and a place on the other side."""
+        line = sketched.line
         start, end = self._pixel(line.start), self._pixel(line.end)
+        if sketched.is_arrow:
+            for color, more in ((_DARK, 2), (_LINE, 0)):
+                thick = self._thick + more
+                cv2.arrowedLine(self._canvas, start, end, color, thick, cv2.LINE_AA, tipLength=0.1)
+            return end, end
         self._stroke(start, end, _LINE)
         for place, radius in ((start, 2.2), (end, 1.5)):
             self._dot(place, round(self._thick * radius), _LINE)
@@ -159,6 +204,23 @@ class _Sheet:
         cv2.fillPoly(tinted, [corners], color, cv2.LINE_AA)
         cv2.addWeighted(tinted, 0.18, self._canvas, 0.82, 0, self._canvas)
         self._outline(zone, color)
+
+    def _frame(self, box: Box) -> None:
+        left, top = self._pixel((box[0], box[1]))
+        right, bottom = self._pixel((box[2], box[3]))
+        for color, more in ((_DARK, 2), (_BOX, 0)):
+            cv2.rectangle(self._canvas, (left, top), (right, bottom), color, self._thick + more)
+
+    def _lines_of(self, words: Sequence[str]) -> list[str]:
+        """Words in lines that are not wider than the picture."""
+        lines: list[str] = []
+        for word in words:
+            longer = f"{lines[-1]}   {word}" if lines else word
+            if lines and self._text_width(longer) <= self._width - self._size:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        return lines
 
     def _outline(self, area: Polygon, color: Color) -> None:
         corners = [(int(x), int(y)) for x, y in self._corners(area)]

@@ -1,6 +1,7 @@
 """One picture of a camera with its lines, zones and masks on it: `moonwatch snapshot`."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
@@ -23,15 +24,18 @@ from pipeline.core.errors import (
     StoreError,
     UnreadablePictureError,
 )
+from pipeline.core.events import Event, timestamp
 from pipeline.core.frames import Pixels
 from pipeline.core.local_time import local_time
+from pipeline.core.observations import ObservationHistory, frames_of
 from pipeline.core.private_files import create_file, make_folder
 from pipeline.core.sources import Need
-from pipeline.core.store import EventFilter, Page
+from pipeline.core.store import EventFilter, Page, Span
 from pipeline.deployment.loader import ReadableParts
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.render.heat import draw_heat
-from pipeline.render.sketch import Sketch, SketchedLine, drawn
+from pipeline.render.sketch import Sketch, SketchedBox, SketchedLine, drawn
+from pipeline.rules.base import RuleBase
 from pipeline.rules.heat_map import HeatGrid, heat_of
 from pipeline.runtime.assembly import expected_interval_s
 from pipeline.runtime.questions import one_picture
@@ -41,11 +45,18 @@ from pipeline.sampling.masks import Masks
 
 # A picture whose time was asked for may be this much later, where recordings have gaps.
 _LATER_S = 60.0
+_EARLIER_S = 1.0
 _EVENTS_LOOKED_AT = 200
 # A kept picture that is older than this is not what the camera sees now.
 _FRESH_S = 60.0
 # How long a picture on its way is waited for; it is there until it is answered, often for a moment.
 _LEAST_WAIT_S, _LONGEST_WAIT_S, _LOOK_AGAIN_S = 5.0, 20.0, 0.004
+_EVENTS_DRAWN = 10_000
+_QUALITY = 68
+# Keys of an event's data that the drawing says, or that are about what is not drawn.
+_NOT_SHOWN = frozenset(
+    {"zone", "line", "along", "served", "since", "alone_since", "until", "coverage"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +107,144 @@ def sketch_of(camera: CameraConfig, caption: str) -> Sketch:
     )
 
 
+def write_event(
+    parts: ReadableParts,
+    name: str,
+    rule: str,
+    at: str | None,
+    out: Path,
+    width: int | None = None,
+) -> CameraShot:
+    """Write a picture of an event of a rule of a recording, with what the rule is about.
+
+    Without a moment it is of the rule's last event that has begun, else of the nearest one.
+    """
+    deployment = parts.deployment
+    camera = deployment.cameras[name]
+    if not camera.source.is_recording:
+        said = f"is for a recording; camera {name!r} is live. `snapshot: true` keeps its pictures"
+        raise ConfigError([Problem("--rule", said)])
+    zone = deployment.site_of(name).timezone
+    moment = None
+    if at is not None:
+        begin = _probed(camera.source.build(SystemClock(), zone))[0].start
+        moment = recording_moment(at, begin, zone)
+    config = camera.rules.get(rule)
+    if config is not None and config.has_map:
+        return _write_map(deployment, name, rule, at, out, width)
+    event, seen_at = _event(deployment, name, rule, moment)
+    shot = shot_of(deployment, name, timestamp(seen_at))
+    used = _used(deployment, name, rule)
+    lines = {line for one in used for line in one.references().lines}
+    zones = {area for one in used for area in one.references().zones}
+    arrows = {getattr(one, "along", None) for one in used}
+    everything = sketch_of(camera, "")
+    boxes: list[SketchedBox] = []
+    if event.subject is not None and event.subject.box is not None:
+        track = event.subject.track
+        label = event.subject.label if track is None else f"{event.subject.label} #{track}"
+        boxes.append(SketchedBox(event.subject.box, label))
+    kind = event.type if config is None else getattr(config, "type", event.type)
+    sketch = replace(
+        everything,
+        lines={
+            line: replace(one, is_arrow=line in arrows)
+            for line, one in everything.lines.items()
+            if line in lines
+        },
+        zones={area: one for area, one in everything.zones.items() if area in zones},
+        boxes=boxes,
+        values=[*_names(kind, rule), local_time(event.at, zone), *_values(event)],
+        grid=False,
+        width=width,
+    )
+    _write(drawn(shot.pixels, sketch), out)
+    return shot
+
+
+def _write_map(
+    deployment: Deployment, camera: str, rule: str, at: str | None, out: Path, width: int | None
+) -> CameraShot:
+    """Write a picture of all of a rule's heat map, which has no events."""
+    grid = _heat(deployment, camera, rule)
+    shot = shot_of(deployment, camera, at)
+    longest = max(grid.seconds.values(), default=0.0)
+    seconds = f"{sum(grid.seconds.values()):.0f} s of people"
+    values = [*_names("heat_map", rule), seconds, f"longest in a cell {longest:.1f} s"]
+    sketch = Sketch({}, {}, (), values=values, grid=False, width=width)
+    _write(drawn(draw_heat(shot.pixels, grid), sketch), out)
+    return shot
+
+
+def _event(
+    deployment: Deployment, camera: str, rule: str, moment: float | None
+) -> tuple[Event, float]:
+    """The event that is to be drawn, and when its frame was; ConfigError where there is none."""
+    names = [*deployment.cameras[camera].rules, *deployment.sequences]
+    if rule not in names:
+        said = f"there is no rule {rule!r}; there are {', '.join(names) or 'none'}"
+        raise ConfigError([Problem("--rule", said)])
+    try:
+        store = deployment.store.build_reader(SystemClock())
+        try:
+            wanted = EventFilter(cameras=(camera,), rules=(rule,))
+            found = [kept.event for kept in store.history.events(wanted, Page(_EVENTS_DRAWN))]
+            begun = [event for event in found if event.phase in ("single", "start")]
+            if not begun:
+                said = f"the store holds no event of {rule!r} yet; start `moonwatch run` first"
+                raise ConfigError([Problem("--rule", said)])
+            event = max(begun, key=lambda one: one.at)
+            if moment is not None:
+                event = min(begun, key=lambda one: abs(one.at - moment))
+            return event, _seen_at(store, event)
+        finally:
+            store.close()
+    except StoreError as error:
+        raise ConfigError([Problem("--rule", f"the store cannot be read: {error}")]) from None
+
+
+def _seen_at(observations: ObservationHistory, event: Event) -> float:
+    """When the frame was captured that led to an event, which may be a little after it."""
+    span = Span(event.at - _EARLIER_S, event.at + _LATER_S)
+    for block in observations.observations(event.camera, None, span):
+        for frame in frames_of(block):
+            if (frame.result.run, frame.result.seq) == (event.run, event.seq):
+                return frame.result.captured_at
+    return event.at
+
+
+def _used(deployment: Deployment, camera: str, rule: str) -> list[RuleBase]:
+    """The rule of a name; those of its parts, if it is a sequence."""
+    rules = deployment.cameras[camera].rules
+    names = {rule}
+    sequence = deployment.sequences.get(rule)
+    if rule not in rules and sequence is not None:
+        parts = (sequence.first, sequence.then, sequence.without)
+        names = {part.rule for part in parts if part is not None}
+    return [rules[name] for name in names if name in rules]
+
+
+def _names(kind: str, rule: str) -> list[str]:
+    """A rule's type, and its name where that is another one."""
+    return [kind] if kind == rule else [kind, f"rule {rule}"]
+
+
+def _values(event: Event) -> Iterator[str]:
+    """What an event says, as far as it is a number or a word, and not said by the drawing."""
+    for key, value in event.data.items():
+        if key in _NOT_SHOWN or isinstance(value, dict | list) or value is None:
+            continue
+        said = str(value).lower() if isinstance(value, bool) else str(value)
+        yield f"{key} {value:g}" if isinstance(value, float) else f"{key} {said}"
+
+
 def write_sketch(
-    parts: ReadableParts, name: str, at: str | None, out: Path, heat: str | None = None
+    parts: ReadableParts,
+    name: str,
+    at: str | None,
+    out: Path,
+    heat: str | None = None,
+    width: int | None = None,
 ) -> CameraShot:
     """Write the picture as a PNG; returns what is under the drawing.
 
@@ -109,12 +256,25 @@ def write_sketch(
     shot = shot_of(deployment, name, at)
     if grid is not None:
         shot = replace(shot, pixels=draw_heat(shot.pixels, grid))
-    height, width = shot.pixels.shape[:2]
+    rows, columns = shot.pixels.shape[:2]
     when = local_time(shot.at, deployment.site_of(name).timezone)
-    sheet = drawn(shot.pixels, sketch_of(camera, f"{name}   {when}   {width}×{height}"))
-    done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[:, :, ::-1]))
+    sketch = sketch_of(camera, f"{name}   {when}   {columns}×{rows}")
+    sheet = drawn(shot.pixels, replace(sketch, width=width))
+    _write(sheet, out)
+    return shot
+
+
+def _write(sheet: Pixels, out: Path) -> None:
+    """Write a drawing: a PNG, or a JPEG where its name says so."""
+    height, width = sheet.shape[:2]
+    is_jpeg = out.suffix.lower() in (".jpg", ".jpeg")
+    shown = np.ascontiguousarray(sheet[:, :, ::-1])
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1] if is_jpeg else []
+    done, data = cv2.imencode(".jpg" if is_jpeg else ".png", shown, quality)
     if not done:
-        raise SourceError(SourceFailure.UNSUPPORTED, f"a picture of {width}×{height} is no PNG")
+        raise SourceError(
+            SourceFailure.UNSUPPORTED, f"a picture of {width}×{height} cannot be written"
+        )
     part = out.with_name(f"{out.name}.part")
     try:
         make_folder(out.parent)
@@ -127,7 +287,6 @@ def write_sketch(
             part.unlink(missing_ok=True)
         said = f"{out} cannot be written: {error.strerror}; name another file"
         raise ConfigError([Problem("--out", said)]) from None
-    return shot
 
 
 def _heat(deployment: Deployment, camera: str, rule: str) -> HeatGrid:

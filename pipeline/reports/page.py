@@ -489,16 +489,17 @@ def _audits(report: SiteReport) -> Table:
     zone = report.site.timezone
     rows = [
         [
-            f"{audit.camera} · {audit.rule}",
+            f"{audit.camera} · {name}",
             f"{_moment(audit.since, zone)} to {_moment(audit.until, zone)}",
-            number(audit.figures.counted),
-            _interval(audit.figures.true, number),
-            _interval(audit.figures.accuracy, percent),
-            _interval(audit.figures.recall, percent),
-            _interval(audit.figures.precision, percent),
-            number(audit.figures.judged),
+            number(found.counted),
+            _interval(found.true, number),
+            _interval(found.accuracy, percent),
+            _interval(found.recall, percent),
+            _interval(found.precision, percent),
+            number(found.judged),
         ]
         for audit in report.audits
+        for name, found in audit.parts().items()
     ]
     columns = [
         PageColumn("audited", is_number=False),

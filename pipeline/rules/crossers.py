@@ -99,10 +99,13 @@ class Crossers:
             memory.run, memory.walkers = seen.run, {}
         pause_s = seen.at - memory.seen_at
         memory.recent_s = memory_s(self._context.every_s, pause_s)
-        every_s = min(self._context.every_s or pause_s, pause_s)
-        memory.bound_s = max(BOUND_S, BOUND_SAMPLES * every_s)
+        every_s = self._context.every_s or pause_s
+        bound_s = BOUND_SAMPLES * (every_s if every_s < pause_s else pause_s)
+        memory.bound_s = bound_s if bound_s > BOUND_S else BOUND_S
         memory.seen_at = seen.at
-        tracks = (*seen.tracks, *seen.others)
+        tracks = (*seen.tracks, *seen.others) if seen.others else seen.tracks
+        if not (tracks or memory.walkers):
+            return []
         present = {track.id for track in tracks}
         crossed: list[Crossed] = []
         if tracks:
@@ -117,9 +120,11 @@ class Crossers:
         gone_s = memory.bound_s
         for id_ in sorted(memory.walkers.keys() - present):
             walker = memory.walkers[id_]
-            if seen.at - walker.trail.at > gone_s:
-                crossed += self._vanish(seen.at, id_, walker)
-                if seen.at - walker.trail.at > FORGET_S:
+            away_s = seen.at - walker.trail.at
+            if away_s > gone_s:
+                if walker.path.passages or (self._door and walker.off):
+                    crossed += self._vanish(seen.at, id_, walker)
+                if away_s > FORGET_S:
                     del memory.walkers[id_]
         return crossed
 

@@ -82,4 +82,6 @@ class LimitFields(MoreThanFields):
         """Whether a number is beyond the limit; None where `at_least` leaves that open."""
         if self.fewer_than is not None:
             return False if number >= self.fewer_than else None if at_least else True
-        return super().breaks_limit(number, at_least)
+        if self.more_than is None:
+            return False
+        return True if number > self.more_than else None if at_least else False

@@ -106,9 +106,12 @@ class Hindsight:
     more: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stay:
-    """Whether somebody is in the zone; the current stay, or the last one."""
+    """Whether somebody is in the zone; the current stay, or the last one.
+
+    Never changed, but, like a Track, not frozen: one is made for everybody in every look.
+    """
 
     inside: bool
     since: float | None
@@ -145,7 +148,8 @@ class ZonePresence:
         if seen.run != memory.run:  # track ids start over with each run
             memory.run, memory.trails, memory.stances, memory.bodies = seen.run, {}, {}, {}
         pause_s, memory.seen_at = seen.at - memory.seen_at, seen.at
-        memory.patience_s = max(memory_s(self._every_s, pause_s), self._at_least_s)
+        patience_s = memory_s(self._every_s, pause_s)
+        memory.patience_s = patience_s if patience_s > self._at_least_s else self._at_least_s
         self.hindsight = []
         if not (seen.tracks or seen.others or memory.trails):
             return {}
@@ -174,10 +178,13 @@ class ZonePresence:
         bodies = self.memory.bodies
         if not bodies:
             return []
-        ids = [id_ for id_, stance in self.memory.stances.items() if stance.inside]
-        return sorted(
-            id_ for id_ in ids if bodies[id_].absent_at is None and bodies[id_].in_picture
-        )
+        stances = self.memory.stances
+        ids = [
+            id_
+            for id_, stance in stances.items()
+            if stance.inside and bodies[id_].absent_at is None and bodies[id_].in_picture
+        ]
+        return sorted(ids)
 
     def stay(self, id_: int) -> Stay:
         """Whether somebody is inside, and since when."""

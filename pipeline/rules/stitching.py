@@ -91,7 +91,9 @@ def memory_s(every_s: float, pause_s: float) -> float:
     `every_s` is the longest interval between samples and `pause_s` the last one: where still
     scenes are sampled rarely and lively ones often, the current pace counts.
     """
-    return max(MEMORY_SAMPLES * min(every_s, pause_s), LEAST_MEMORY_S)
+    # For every rule and look: plain comparisons take a third of the time of max() and min().
+    kept_s = MEMORY_SAMPLES * (every_s if every_s < pause_s else pause_s)
+    return kept_s if kept_s > LEAST_MEMORY_S else LEAST_MEMORY_S
 
 
 def continued(

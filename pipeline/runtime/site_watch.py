@@ -93,6 +93,12 @@ class SiteWatch:
         with self._lock:
             self._deployment = deployment
             self._layout = layout_of(deployment)
+            self._with_level = [
+                (name, rule)
+                for name, camera in self._layout.cameras.items()
+                for rule, layout in camera.rules.items()
+                if any(measure.name == _LEVEL for measure in layout.measures)
+            ]
             self._known = _Known()
             book = self._arming
             self._armed = {
@@ -184,9 +190,11 @@ class SiteWatch:
         now = self._clock.now()
         span = Span(minute_of(now - _LEVEL_FOR_S))
         levels: dict[tuple[str, str], Bucket] = {}
-        for bucket in self._history.buckets(span=span):
-            if bucket.values.get(_LEVEL) is not None:
-                levels[bucket.camera, bucket.rule] = bucket
+        # Rule by rule, as the store finds them: a question about all of them would read everything.
+        for camera, rule in self._with_level:
+            for bucket in self._history.buckets(camera, rule, span):
+                if bucket.values.get(_LEVEL) is not None:
+                    levels[camera, rule] = bucket
         known.levels = levels
         known.online_since = {one.camera: one.at for one in self._history.latest_health()}
         try:

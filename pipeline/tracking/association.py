@@ -65,9 +65,9 @@ ROUNDED = 1.0 + 1e-9
 """A search goes this much farther, lest rounding decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Detections:
-    """What was detected at one moment."""
+    """What was detected at one moment; never changed, but, like a Track, not frozen."""
 
     at: float
     boxes: Sequence[Box]
@@ -82,6 +82,12 @@ def matched(prices: Mapping[tuple[int, int], float]) -> list[tuple[int, int]]:
     rows, columns = {row for row, _ in prices}, {column for _, column in prices}
     if len(rows) == len(columns) == len(prices):
         return sorted(prices)  # nobody competes
+    if len(prices) == 4 and len(rows) == len(columns) == 2:
+        pairs = sorted(prices)
+        first, other_first, other_second, second = pairs
+        gain = prices[first] + prices[second] - prices[other_first] - prices[other_second]
+        if abs(gain) > ROUNDING and max(prices.values()) < -ROUNDING:
+            return [first, second] if gain < 0.0 else [other_first, other_second]
     choices: dict[int, int] = {}
     suitors: dict[int, int] = {}
     for row, column in prices:

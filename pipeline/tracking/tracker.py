@@ -124,7 +124,7 @@ class BoxTracker:
             )
             boxes, scores = [boxes[i] for i in order], [scores[i] for i in order]
             kinds = [kinds[i] for i in order]
-        elif boxes:
+        elif len(boxes) > 1:
             boxes, scores = zip(*sorted(zip(boxes, scores, strict=True)), strict=True)
         faint = [score < self._settings.start_score for score in scores]
         detections = Detections(at, boxes, faint)
@@ -150,7 +150,8 @@ class BoxTracker:
             if kinds:
                 thing.vote(kinds[column])
         followed = {column for _, column in pairs}
-        followed |= {column for column, box in enumerate(boxes) if box in carried}
+        if carried:
+            followed |= {column for column, box in enumerate(boxes) if box in carried}
         self._notice_haste(at, boxes, followed)
         self._model = self._present_model()
         self._forget(at)
@@ -270,6 +271,8 @@ class BoxTracker:
         if self._settings.speed is not None:
             return
         once = [t for t in self._things if t.seen == 1 and t.beside is None and t.missed]
+        if not once:
+            return
         middles = [thing for thing in once if thing.missed == 1][:MOST_SINGLE]
         firsts = [thing for thing in once if thing.missed == 2][:MOST_SINGLE]
         if not (middles and firsts):
@@ -410,7 +413,7 @@ class BoxTracker:
 
     def _forget(self, at: float) -> None:
         over = [thing.missed >= MISSES and self._is_over(thing, at) for thing in self._things]
-        if not any(over):
+        if True not in over:
             return
         for thing in compress(self._things, over):
             self._feet_noise = pooled(self._feet_noise, thing.feet)

@@ -20,6 +20,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.store import Commit
 from pipeline.deployment.loader import load
 from pipeline.insight.summary import audit_json
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.cli.test_run import moonwatch
 from tests.contracts.event_tools import an_event
@@ -107,12 +108,13 @@ def test_the_page_gives_nothing_away(file: Path, tmp_path: Path) -> None:
     drawn = draw(file, tmp_path / "audit")
     page = Path(drawn["page"]).read_text(encoding="utf-8")
     data = json.loads(re.findall(r'type="application/json">(.*?)</script>', page)[0])
-    assert set(data) == {"audit", "items"}
+    assert set(data) == {"audit", "directions", "items"}
+    assert data["directions"] == ["in", "out"]
     assert all(set(item) == {"name", "video", "src"} for item in data["items"])
     assert len(data["items"]) == drawn["clips"] == len(truth(kept(file, drawn["audit"])))
     bare = re.sub(r"base64,[A-Za-z0-9+/=]*", "", page)
     assert not re.search(r"counted\W+\d|busy|silent|https?://", bare)
-    assert "in either direction?" in bare
+    assert "in each direction?" in bare
 
 
 def test_the_question_is_the_one_of_the_rule(file: Path, tmp_path: Path) -> None:
@@ -163,6 +165,20 @@ def test_verdicts_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
     assert "2 clips judged" in out
 
 
+def test_directions_are_typed_in_the_terminal(file: Path, tmp_path: Path) -> None:
+    """A letter for each; with a number in between, directions are not told apart."""
+    arguments = ("--clip", "8s", "--seed", "5", "--out", tmp_path / "a", "--answer", "--json")
+    with start_typing("audit", file, "plaza", "across", *arguments) as process:
+        out, errors = process.communicate("io\nn\niio\n\n", timeout=patience(60))
+    assert process.returncode == 0, errors
+    found = json.loads(out)
+    assert found["judged"] == 3
+    assert set(found["directions"]) == {"in", "out"}
+    with start_typing("audit", file, "plaza", "across", *arguments) as process:
+        out, errors = process.communicate("io\n2\n\n", timeout=patience(60))
+    assert json.loads(out)["directions"] == {}
+
+
 def start_typing(*arguments: str | Path) -> subprocess.Popen[str]:
     """A command that reads what is typed."""
     return subprocess.Popen(
@@ -183,6 +199,8 @@ def start_typing(*arguments: str | Path) -> subprocess.Popen[str]:
         ('{"audit": "a0", "verdicts": []}', "must be a map of clips to numbers"),
         ('{"audit": "a0", "verdicts": {"clip-1": -1}}', "'-1' is no verdict"),
         ('{"audit": "a0", "verdicts": {"clip-1": true}}', "'True' is no verdict"),
+        ('{"audit": "a0", "verdicts": {"clip-1": {"up": 1}}}', 'of a line {"in": 1, "out": 0}'),
+        ('{"audit": "a0", "verdicts": {"clip-1": {"in": -1}}}', "is no verdict"),
         ('{"audit": "a0", "verdicts": {"clip-1": 1}}', "the store has no audit 'a0' of this rule"),
     ],
 )

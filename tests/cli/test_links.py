@@ -26,7 +26,8 @@ def with_hook(folder: Path, url: str, **fields: Any) -> Path:
     clip = cut(folder / "plaza.mp4", 6)
     content = deployment(folder, {"plaza": camera(clip)})
     hook = {"type": "webhook", "url": url, "only": "crowd", "media": "link", "timeout": "60s"}
-    content["sinks"] = {"hook": {**hook, **fields}}
+    form = {"type": "webhook", "url": f"{url}/form", "only": "crowd", "media": "multipart"}
+    content["sinks"] = {"hook": {**hook, **fields}, "form": form}
     content["web"] = {"public_url": "https://shop.example/cams"}
     return written(folder, content)
 
@@ -50,6 +51,8 @@ def test_a_link_works_while_the_run_goes_on_and_afterwards(tmp_path: Path) -> No
     seen: list[tuple[str, bytes]] = []
 
     def looks_at_once(posted: Posted) -> int:
+        if posted.path == "/hook/form":
+            return 200
         assert listening.wait(patience(30))
         path = path_of(posted)
         if path is None:
@@ -78,7 +81,10 @@ def test_a_link_works_while_the_run_goes_on_and_afterwards(tmp_path: Path) -> No
                     listening.set()
             assert process.wait(patience(60)) == 0, said
         assert stub.why_not == []
+        forms = [posted.parts() for posted in stub.accepted if posted.path == "/hook/form"]
     assert seen
+    sent = [parts["picture"].content for parts in forms if "picture" in parts]
+    assert sent == [content for _, content in seen]
     pictures = {one.read_bytes() for one in (tmp_path / "events.media").rglob("*.jpg")}
     assert {content for _, content in seen} <= pictures
 
@@ -107,7 +113,7 @@ def test_a_run_that_serves_nothing_says_so(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "sink hook sends links, and nothing serves them here" in done.stderr
         assert stub.accepted
-        assert any(path_of(posted) for posted in stub.accepted)
+        assert any(path_of(one) for one in stub.accepted if one.path == "/hook")
     content = yaml.safe_load(file.read_text())
     del content["web"]
     file = written(tmp_path / "without", content)

@@ -18,6 +18,7 @@ import pytest
 
 from connectors.stores import StoreConfig
 from pipeline.core.clock import SystemClock
+from pipeline.core.events import Event, JsonValue, Subject
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import Job, result_of
 from pipeline.core.measures import Bucket
@@ -360,3 +361,69 @@ def test_a_redis_out_of_reach_is_said(tmp_path: Path, url: str) -> None:
     assert "redis at 127.0.0.1" in said
     assert "the camera was opened for this picture" in said
     watched.store.close()
+
+
+def events_in(tmp_path: Path, *events: Event) -> None:
+    """Events in the store of the deployment, as a run leaves them."""
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build()
+    store.commit(Commit(events=events))
+    store.close()
+
+
+def crossing(seconds: float, x: float, **data: JsonValue) -> Event:
+    """Somebody crossed the line so many seconds after the clip began."""
+    return Event(
+        id=f"at-{seconds:g}",
+        type="line_crossing",
+        phase="single",
+        camera="plaza",
+        rule="across",
+        at=1780315200.0 + seconds,
+        subject=Subject("person", 4, (x, 0.2, x + 0.1, 0.5)),
+        data={"line": "across", "direction": "in", "in": 1, "staff": True, **data},
+    )
+
+
+def test_an_event_is_drawn(tmp_path: Path, clip: Path) -> None:
+    """The last one, or the one nearest to a moment: its box, and its rule's line alone."""
+    lines = {**camera(clip)["lines"], "other": {"from": [0.1, 0.9], "to": [0.9, 0.9]}}
+    file = written(tmp_path, deployment(tmp_path, {"plaza": plaza(clip, lines=lines)}))
+    events_in(tmp_path, crossing(2.0, 0.1), crossing(5.0, 0.6, name="in"))
+    places = {}
+    for name, asked in (("last", []), ("first", ["--at", "1s"])):
+        out = tmp_path / f"{name}.png"
+        code, said, errors = moonwatch(
+            "snapshot", file, "plaza", "--rule", "across", "--width", "640", "--out", out, *asked
+        )
+        assert (code, errors, said.strip()) == (0, "", str(out))
+        sheet = np.asarray(cv2.imread(str(out), cv2.IMREAD_COLOR_RGB))
+        assert sheet.shape[1] == 640
+        _, columns = np.nonzero((sheet == (255, 92, 138)).all(axis=2))
+        places[name] = (columns.min() + columns.max()) / 2 / 640
+        rows, _ = np.nonzero((sheet == (255, 176, 0)).all(axis=2))
+        assert rows.max() < 0.8 * sheet.shape[0]  # the other line is not drawn
+    assert abs(places["first"] - 0.15) < 0.05
+    assert abs(places["last"] - 0.65) < 0.05
+    out = tmp_path / "small.jpg"
+    code, _, errors = moonwatch("snapshot", file, "plaza", "--rule", "across", "--out", out)
+    assert (code, errors) == (0, "")
+    assert out.read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_an_event_that_cannot_be_drawn(tmp_path: Path, clip: Path) -> None:
+    """Where there is none, or no such rule, or no recording: a sentence each."""
+    cameras = {
+        "plaza": plaza(clip),
+        "gate": {**plaza(clip), "source": {"type": "rtsp", "url": "rtsp://10.0.0.9/gate"}},
+    }
+    file = written(tmp_path, deployment(tmp_path, cameras))
+    events_in(tmp_path)
+    for asked, said in (
+        (("plaza", "--rule", "across"), "the store holds no event of 'across' yet"),
+        (("plaza", "--rule", "foot"), "there is no rule 'foot'; there are middle, across"),
+        (("gate", "--rule", "across"), "is for a recording; camera 'gate' is live"),
+        (("plaza", "--rule", "across", "--heat", "a"), "leave one out"),
+    ):
+        code, _, errors = moonwatch("snapshot", file, *asked, "--out", tmp_path / "a.png")
+        assert (code, said in errors) == (2, True), (asked, errors)
+    assert not (tmp_path / "a.png").exists()

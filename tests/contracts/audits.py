@@ -60,6 +60,13 @@ class AuditsContract:
         assert audited.audits.audit("a1") == JUDGED
         assert audited.audits.audit("a2") is None
 
+    def test_directions_come_back_too(self, audited: SqlStore) -> None:
+        """With verdicts of each; an audit of an earlier release has none."""
+        apart = replace(FIGURES, directions={"in": FIGURES, "out": AuditFigures(counted=3)})
+        told = replace(JUDGED, verdicts={"clip-01": {"in": 1, "out": 0}}, figures=apart)
+        audited.audits.keep_audit(told)
+        assert audited.audits.audit("a1") == told
+
     def test_reports_quote_what_was_judged_last(self, audited: SqlStore) -> None:
         """An audit that is still open says nothing, and neither does one of another rule."""
         later = replace(JUDGED, id="a2", drawn_at=NOON + 1.0, judged_at=NOON + 30.0)

@@ -69,6 +69,13 @@ def put(*path: str, form: str = "{raw}") -> Place:
 
 DOOR = ("cameras", "door", "source")
 YARD = ("cameras", "yard", "source")
+
+
+def put_key(document: Document, password: str) -> None:
+    """Writes the password as the key of a preset, which is sent in the body."""
+    document["sinks"]["hook"] |= {"preset": "pagerduty", "key": password}
+
+
 HOOK = ("sinks", "hook")
 PLACES: dict[str, Place] = {
     "camera login": put(*DOOR, "url", form="rtsp://admin:{encoded}@127.0.0.1:1/live"),
@@ -88,6 +95,9 @@ PLACES: dict[str, Place] = {
     "hook secret": put(*HOOK, "secret"),
     "hook key": put(*HOOK, "secret", form="whsec_{raw}"),
     "hook header": put(*HOOK, "headers", "Authorization", form="Bearer {raw}"),
+    "hook template": put(*HOOK, "headers", "X-Key", form="{{{{ camera }}}} {raw}"),
+    "hook preset": put_key,
+    "hook bot": put(*HOOK, "url", form="http://127.0.0.1:1/bot1:{encoded}"),
     "hook proxy": put(*HOOK, "proxy", form="http://p:{encoded}@127.0.0.1:1"),
 }
 # As operators write them who never heard of percent-encoding. Refused or not: never shown.

@@ -464,7 +464,7 @@ HOOK = "sinks.hook={type: webhook, url: 'https://h/x', "
         (
             [HOOK + "only: footfall, headers: {X-Key: 's3cret {{ data.zone }}'}}"],
             "sinks.hook.headers.X-Key",
-            "the template asks for what there is not",
+            "its template asks for what the event has not; what is to be sent as it is stands",
         ),
         ([HOOK + "media: link}"], "sinks.hook", "write `web: {public_url: https://...}`"),
         (["web.public_url=shop.example"], "web.public_url", "a public address is https://HOST"),

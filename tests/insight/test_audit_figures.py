@@ -11,17 +11,26 @@ SAMPLES = 40
 
 
 def covered(
-    *, busy: int, silent: int, precise: float, more: float, missed: float, together: float
+    *,
+    busy: int,
+    silent: int,
+    precise: float,
+    more: float,
+    missed: float,
+    together: float,
+    direction: float = 1.0,
 ) -> list[float]:
     """How often the intervals hold what an auditor of everything would have found.
 
     A counted crossing is right with the probability `precise`, a busy span has `more` uncounted
     ones on the mean, a silent one `missed`; a share `together` of busy spans has several events.
+    Of these a share is in the `direction` that is judged.
     """
     rng = np.random.default_rng(20261127)
     hits = np.zeros(3)
     for run in range(RUNS):
         counted = np.where(rng.random(busy) < together, rng.integers(2, 5, busy), 1)
+        counted = rng.binomial(counted, direction)
         true = rng.binomial(counted, precise) + rng.poisson(more, busy)
         unseen = rng.poisson(missed, silent)
         matched, whole = np.minimum(counted, true).sum(), true.sum() + unseen.sum()
@@ -63,6 +72,36 @@ def test_the_intervals_hold_as_often_as_they_say(
         busy=busy, silent=silent, precise=precise, more=more, missed=missed, together=together
     )
     assert all(0.93 <= share <= 0.97 for share in shares), shares
+
+
+@pytest.mark.timeout(120)
+def test_the_intervals_of_one_direction_hold_as_often() -> None:
+    """In some of the judged spans nothing of it was counted: fewer of its events were looked at."""
+    shares = covered(
+        busy=200,
+        silent=400,
+        precise=0.85,
+        more=0.1,
+        missed=0.1,
+        together=0.3,
+        direction=0.5,
+    )
+    assert all(0.93 <= share <= 0.97 for share in shares), shares
+
+
+def test_a_direction_of_which_nothing_was_looked_at_is_unknown() -> None:
+    """It was counted elsewhere; what was judged says nothing of whether that is right."""
+    time = AuditedTime(300, 7, 20_000.0)
+    figures = figures_of(time, [JudgedSpan(0, 0, 20.0)] * 40, [JudgedSpan(0, 0, 20.0)] * 40)
+    assert (figures.precision, figures.recall, figures.accuracy) == (None, None, None)
+    never = figures_of(
+        AuditedTime(300, 0, 20_000.0),
+        [JudgedSpan(0, 1, 20.0)] + [JudgedSpan(0, 0, 20.0)] * 39,
+        [JudgedSpan(0, 0, 20.0)] * 40,
+    )
+    assert never.precision is None
+    assert never.recall is not None
+    assert never.recall.value == 0.0
 
 
 def test_who_has_seen_everything_knows_everything() -> None:

@@ -23,6 +23,7 @@ from tests.insight.lived_scene import (
     results_of,
 )
 
+pytestmark = pytest.mark.timeout(180)
 LOOKS = 250
 AT_THE_YARD = {
     name: EVERY_RULE[name] for name in ("entrance", "customers", "carts", "empty", "warmth")
@@ -72,7 +73,13 @@ DAYS: dict[str, tuple[str, float, str]] = {
 }
 
 
-@pytest.mark.parametrize(("zone", "moment", "hours"), DAYS.values(), ids=DAYS.keys())
+@pytest.mark.parametrize(
+    ("zone", "moment", "hours"),
+    [
+        pytest.param(*day, id=name, marks=[pytest.mark.slow] if "forward" in name else [])
+        for name, day in DAYS.items()
+    ],
+)
 def test_all_rules_on_days_of_all_kinds(
     tmp_path: Path, zone: str, moment: float, hours: str
 ) -> None:

@@ -14,6 +14,7 @@ from pipeline.core.store import Span
 from pipeline.insight.simulation import RuleHour, SimulatedHour, summed
 from tests.insight.lived_scene import EVERY_S, Look, Place, Walker, deployment, results_of
 
+pytestmark = pytest.mark.timeout(180)
 BEGAN = 1_700_002_700.0
 """100 s before the clock strikes."""
 HOUR = 1_700_002_800.0

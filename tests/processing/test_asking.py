@@ -357,15 +357,19 @@ def test_results_that_come_again_meanwhile_are_judged_once(desks: Desks) -> None
     desk = desks(shop(recording=True))
     desk.see(0, WALK + 8, two_walk, live=False, last=True)
     [claim] = desk.asked()
+    assert desk.processor.troubles == []
     desk.clock.advance(300.0)
     desk.step()
     assert desk.processor.ended == frozenset()
+    [trouble] = desk.processor.troubles
+    assert "its recording waits for engine 'wise' to answer a question" in trouble
     [claim] = desk.asked()  # its lease is over as well
     desk.answer(claim, "yes")
     [claim] = desk.asked()
     desk.answer(claim, "no")
     assert desk.said() == [True, False]
     assert desk.counted("entered", "staff_in") == (2, 1)
+    assert desk.processor.troubles == []
     desk.clock.advance(300.0)
     assert desk.processor.step(0.0) == 0  # nothing is left in the queue
 

@@ -247,6 +247,8 @@ def test_the_last_audit_is_quoted(tmp_path: Path) -> None:
     store = SqlStore(url, ManualClock(LATER))
     figure = AuditFigure(0.98, 0.951, 1.004)
     found = AuditFigures(accuracy=figure, counted=98, true=AuditFigure(100, 97, 103), judged=30)
+    outwards = AuditFigures(counted=3, judged=30)
+    found = replace(found, directions={"out": outwards})
     early = Audit(
         id="early",
         camera="plaza",
@@ -265,7 +267,10 @@ def test_the_last_audit_is_quoted(tmp_path: Path) -> None:
     report = figures(shop, store.history, week, LATER, None, store.audits)
     assert [audit.id for audit in report.audits] == ["early"]
     quality = next(one for one in laid_out(report).sections if one.title == "Quality")
-    assert quality.tables[-1].rows == [
+    rows = quality.tables[-1].rows
+    assert [row[0] for row in rows] == ["plaza · middle", "plaza · middle (out)"]
+    assert rows[1][2] == "3"
+    assert rows[:1] == [
         [
             "plaza · middle",
             "2026-11-16 09:00 to 2026-11-16 18:00",

@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -294,6 +294,41 @@ def test_the_sinks_of_a_changed_file_are_served(site: Site) -> None:
     mine.queues.close()
     assert len(site.hook.accepted) == len(set(site.hook.accepted)) == 25
     assert len(path.read_text().splitlines()) == 5
+
+
+def test_sinks_learn_of_another_address_and_another_clock(site: Site) -> None:
+    """Reload: what a sink is built with is a part of it, although its own section is the same."""
+    mine = shift(site, site.store)
+    mine.lease.look()
+    mine.stage.poll()
+    fields = ", ".join(f'"{name}": {{{{ {name} | json }}}}' for name in ("id", "at", "link"))
+    hook = f"sinks.hook.body='{{{fields}}}'"
+    told: list[tuple[str, str]] = []
+    for number, (address, zone) in enumerate(
+        (
+            ("https://a.example", "UTC"),
+            ("https://b.example", "UTC"),
+            ("https://b.example", "Asia/Tokyo"),
+        )
+    ):
+        former = sink_threads()
+        mine.stage.update(
+            load(site.file, [hook, f"web.public_url={address}", f"site.timezone={zone}"])
+        )
+        wait_until(lambda former=former: not former & sink_threads())  # type: ignore[misc]
+        event = replace(an_event(number), media=(f"door/{number}.jpg",))
+        site.store.commit(Commit(events=[event]))
+        mine.stage.poll()
+        site.arrive()
+        (said,) = site.hook.requests[-1].events
+        told.append((said["link"].partition("/media/")[0], said["at"]))
+    mine.stage.stop(5.0)
+    mine.queues.close()
+    assert told == [
+        ("https://a.example", "2023-11-14 22:13:20"),
+        ("https://b.example", "2023-11-14 22:13:21"),
+        ("https://b.example", "2023-11-15 07:13:22"),
+    ]
 
 
 def test_who_stands_by_learns_of_a_changed_file_too(site: Site) -> None:

@@ -28,6 +28,7 @@ ENGINES = {
             "middle.verify": ["yes"],
             "crowd.verify": ["no"],
             "stay.verify": [{"fail": "too dark"}],
+            "across.staff": ["yes"],
         },
     },
 }
@@ -41,12 +42,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(folder: Path, clip: Path, hook: str, **more: Any) -> dict[str, Any]:
-    """Two cameras on a clip; three of their four rules are looked at twice."""
+    """Two cameras on a clip; three of four rules are looked at twice, one asks about tracks."""
     cameras = {name: camera(clip) for name, _ in LANES}
     for one in cameras.values():
         one["tasks"]["people"]["engine"] = "fast"
         for rule in ("middle", "crowd", "stay"):
             one["rules"][rule]["verify"] = {"ask": "Is it so?", "engine": "wise"}
+        one["rules"]["across"]["staff"] = {"ask": "Is it a red apron?", "engine": "wise"}
     made = deployment(folder, cameras, engines=ENGINES, **more)
     sink = {"type": "webhook", "url": hook, "from": "beginning"}
     return made | {"sinks": {"hook": sink}}
@@ -78,6 +80,9 @@ def test_killing_a_run_at_any_moment_changes_nothing(tmp_path: Path, clip: Path)
         code, _, errors = moonwatch("run", written(calm, content(calm, clip, hook.url)))
         assert code == 0, errors
         assert set(hook.accepted) == wanted_of(found(calm))
+    across = [event_from_json(text) for text in found(calm).events.values()]
+    staff = [event.data["staff"] for event in across if event.rule == "across"]
+    assert staff == [True] * len(staff) != []
     outcomes = {said for one in told(found(calm)).values() for _, said in one}
     assert outcomes == {None, "confirmed", "rejected", "unverified"}
     _, status, _ = moonwatch("status", calm / "deployment.yaml", "--json")

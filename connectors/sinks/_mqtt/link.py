@@ -146,10 +146,14 @@ class BrokerLink:
         with self._changed:
             self._over = self._over or "was left"
             self._changed.notify_all()
-        link: Any = self._client.socket()
+        client = self._client
+        link: Any = client.socket()
         if link is not None:
             with suppress(OSError, ValueError):
                 link.shutdown(socket.SHUT_RDWR)
+        # It holds sockets of its own, which would else stay until the collector finds the circle.
+        client.on_connect = client.on_connect_fail = client.on_disconnect = None
+        client.on_publish = client.on_subscribe = client.on_message = None
 
     def _made(self) -> paho.Client:
         terms = self._terms

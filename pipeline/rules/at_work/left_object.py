@@ -1,70 +1,36 @@
 """Things that stay although nobody is with them: bags, boxes, bicycles."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import ClassVar
+from dataclasses import dataclass
 
 from pipeline.core.answers import Boxes
 from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id, timestamp
-from pipeline.core.geometry import bottom_centre
-from pipeline.core.measures import Bucket
 from pipeline.core.rules import Ending, Observation, Verdict
-from pipeline.rules.at_work.amounts import Amount, AmountMemory, amount_of
-from pipeline.rules.at_work.company import Company
-from pipeline.rules.at_work.moments import Moments, MomentsMemory
+from pipeline.rules.at_work.amounts import Amount, amount_of
+from pipeline.rules.at_work.things import Things, ThingsMemory
 from pipeline.rules.context import RuleContext
-from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, Reason, Started
+from pipeline.rules.holding import Ended, HoldingTerms, Reason, Started
 from pipeline.rules.left_object import LeftObjectConfig
-from pipeline.rules.memory import dump, load
-from pipeline.rules.minutes import Minutes, MinutesMemory
-from pipeline.rules.stands import Left, Stand, Stands, StandsMemory
-from pipeline.rules.words import plain
-from pipeline.rules.zones import ground_of
+from pipeline.rules.memory import load
+from pipeline.rules.stands import Left, Stand
 
 SCENE_S = 5.0
 """What is seen within this time after the rule began was there before."""
 
 
 @dataclass(slots=True)
-class _LeftState:
-    version: ClassVar[int] = 1
-    minutes: MinutesMemory
-    stands: StandsMemory
-    moments: MomentsMemory
-    amount: AmountMemory = field(default_factory=AmountMemory)
-    holding: HoldingMemory = field(default_factory=HoldingMemory)
+class _LeftState(ThingsMemory):
     began_at: float | None = None
 
 
-class LeftObject:
+class LeftObject(Things[LeftObjectConfig, _LeftState]):
     """Follows what stands where nobody is; or a number, where a model is asked."""
 
     def __init__(self, config: LeftObjectConfig, context: RuleContext) -> None:
-        zone = context.zone(config.zone)
-        self._config = config
-        self._context = context
-        self._ground = None if zone is None else ground_of(zone, context.aspect)
         self._longer_than_s = config.longer_than.total_seconds()
         terms = HoldingTerms.of(config.longer_than, config.gap, config.cooldown, context.every_s)
-        self._unknown_s = HoldingTerms.of(
-            timedelta(0), config.gap, timedelta(0), context.every_s
-        ).unknown_s
-        self._wanted = frozenset(plain(word) for word in config.is_ or ())
-        self._company = Company(config, context)
+        super().__init__(config, context, _LeftState, Amount(1, self._longer_than_s), terms)
         self._schedule = context.reporting_time(config)
-        self._minutes = Minutes(context, config.measures)
-        self._stands = Stands(context, config.gap.total_seconds())
-        self._moments = Moments(config, context)
-        self._amount = Amount(1, self._longer_than_s)
-        self._holding = Holding(terms)
-        self._memory = _LeftState(
-            self._minutes.memory,
-            self._stands.memory,
-            self._moments.memory,
-            self._amount.memory,
-            self._holding.memory,
-        )
 
     def judge(self, seen: Observation) -> Verdict:
         """Report what was taken, then what has been left for long enough."""
@@ -90,27 +56,10 @@ class LeftObject:
         events += [self._told(at, change, None) for change in self._holding.finish(why)]
         return Verdict(tuple(events), self._minutes.finish(at, why))
 
-    def unfinished(self) -> tuple[Bucket, ...]:
-        """The current minute so far."""
-        return self._minutes.unfinished()
-
-    def state(self) -> JsonValue:
-        """Everything needed to resume after a restart."""
-        return dump(self._memory)
-
-    def restore(self, state: JsonValue) -> None:
-        """Resume from a `state()`; raises ValueError for anything else."""
-        memory = self._memory = load(_LeftState, state)
-        self._minutes.memory, self._stands.memory = memory.minutes, memory.stands
-        self._moments.memory, self._amount.memory = memory.moments, memory.amount
-        self._holding.memory = memory.holding
-
     def inherit(self, state: JsonValue, at: float) -> None:
-        """Continue an earlier rule's open minutes and cooldown; what is there is the scene."""
-        earlier = load(_LeftState, state)
-        self._minutes.inherit(earlier.minutes, at)
-        self._moments.inherit(earlier.moments, at)
-        self._holding.inherit(earlier.holding, at)
+        """Continue an earlier rule's open minutes and cooldowns; what is there is the scene."""
+        super().inherit(state, at)
+        self._holding.inherit(load(_LeftState, state).holding, at)
 
     def _left_now(self) -> int:
         return sum(stand.counted for stand in self._stands.memory.stands)
@@ -142,9 +91,6 @@ class LeftObject:
             if stand.told:
                 data: dict[str, JsonValue] = {"until": timestamp(stand.seen_at), "reason": reason}
                 yield self._event(stand, "end", at, data, seen)
-
-    def _is_inside(self, stand: Stand) -> bool:
-        return self._ground is None or self._ground.depth(bottom_centre(stand.box)) >= 0
 
     def _event(
         self,

@@ -14,7 +14,7 @@ from pipeline.rules.context import RuleContext
 from pipeline.rules.crossing import Gate
 from pipeline.rules.memory import dump, load
 from pipeline.rules.staff import StaffConfig, Treatment
-from pipeline.rules.zones import ZoneGround
+from pipeline.rules.zones import ground_of
 
 NEAR_HEIGHTS = 2.0
 """Whoever is so many body heights from a line, or nearer, matters to a rule about it."""
@@ -36,8 +36,9 @@ class StaffAside:
         self._rule = rule
         self._treatment = treatment
         self._staff = Staff(config, context)
+        self._asks = config.ask is not None
         self._aspect = context.aspect
-        self._zones = [ZoneGround(context.zones[name], context.aspect) for name in places.zones]
+        self._zones = [ground_of(context.zones[name], context.aspect) for name in places.zones]
         self._gates: list[Gate] = []
         if not self._zones:
             self._gates = [
@@ -49,7 +50,7 @@ class StaffAside:
         if isinstance(seen.answer, Boxes):
             for _deed in self._staff.see(seen):
                 pass  # nothing is counted for staff here
-            for track in seen.tracks:
+            for track in seen.tracks if self._asks else ():
                 if self._matters(track):
                     self._staff.ask(track.id)
         return self._verdict(seen.at, self._rule.judge(self._shown(seen)))

@@ -235,17 +235,22 @@ def telegram(posted: Posted) -> int:
     if method == "sendMessage":
         content = posted.json()
         assert content["chat_id"]
-        assert 0 < len(content["text"]) <= 4096
+        assert 0 < _units(content["text"]) <= 4096
         return 200
     key = {"sendPhoto": "photo", "sendVideo": "video", "sendDocument": "document"}[method]
     parts = posted.parts()
     assert set(parts) == {"chat_id", "caption", key}
     assert parts["chat_id"].text
-    assert len(parts["caption"].text) <= 1024
+    assert _units(parts["caption"].text) <= 1024
     most = 10_000_000 if key == "photo" else 50_000_000
     assert 0 < len(parts[key].content) <= most
     assert parts[key].filename
     return 200
+
+
+def _units(text: str) -> int:
+    """How long Telegram says a text is."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def pagerduty(posted: Posted) -> int:
@@ -260,6 +265,7 @@ def pagerduty(posted: Posted) -> int:
         payload = content["payload"]
         assert 0 < len(payload["summary"]) <= 1024
         assert payload["source"]
+        assert "component" not in payload or payload["component"]
         assert payload["severity"] in ("critical", "error", "warning", "info")
         assert all(image["src"].startswith("https://") for image in content.get("images", []))
         assert all(link["href"] for link in content.get("links", []))

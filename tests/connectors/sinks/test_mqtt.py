@@ -1,5 +1,6 @@
 """Events and states on a real broker: acknowledged, in order, and unknown where not known."""
 
+import gc
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -357,6 +359,35 @@ def test_a_connection_that_breaks_says_offline_and_all_is_said_again(
     assert listener.last(f"{BASE}/availability") == b"online"
     assert f"{BASE}/door/queue/now" in heard
     assert "homeassistant/device/moonwatch_shop_12_door/config" in heard
+    sink.close()
+
+
+def test_connections_leave_nothing_behind(relay: Relay, listener: Listener) -> None:
+    """Neither threads nor sockets, however often the broker was out of reach."""
+    sink = config(relay.url).build(SinkContext(SITE))
+
+    def open_files() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    def fails() -> None:
+        relay.cut()
+        for _ in range(2):
+            with pytest.raises(SinkError):
+                sink.send([an_event(1)])
+        relay.mend()
+        sink.show(site(), 0.0, 0)
+
+    fails()
+    gc.disable()
+    try:
+        threads, files = threading.active_count(), open_files()
+        for _ in range(5):
+            fails()
+        # Threads that carry the relay's connections end a moment after those.
+        wait_until(lambda: threading.active_count() <= threads)
+        wait_until(lambda: open_files() <= files)
+    finally:
+        gc.enable()
     sink.close()
 
 

@@ -30,6 +30,7 @@ def rendered(text: str, event: Event = CROSSING) -> str:
     [
         ("{{ camera }}: {{ rule }}", "door: footfall"),
         ("{{ at }} {{ time }} {{ date }}", "2023-11-14 23:13:21 23:13:21 2023-11-14"),
+        ("{{ summary }}", "23:13:21 person #7, line step, direction in, items 3"),
         ("{{ iso }}", "2023-11-14T23:13:21.000+01:00"),
         ("{{ subject.label }} #{{ subject.track }}", "person #7"),
         ("{{ data.direction | upper }} {{ data.items }}", "IN 3"),

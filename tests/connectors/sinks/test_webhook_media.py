@@ -239,6 +239,17 @@ def test_a_body_is_worded_by_the_file(stub: Stub) -> None:
     assert parts["picture"].content == PICTURE
 
 
+def test_braces_can_be_part_of_a_password(stub: Stub) -> None:
+    """Between raw and endraw, or where they open nothing."""
+    headers = {"X-A": "{% raw %}a{{b}}{% endraw %}{{ camera }}", "X-B": "{#}}{b", "X-C": "a}}"}
+    posted = sent(stub, with_media(), headers=headers)
+    assert [posted.headers[name] for name in ("x-a", "x-b", "x-c")] == [
+        "a{{b}}door",
+        "{#}}{b",
+        "a}}",
+    ]
+
+
 def test_an_event_that_a_template_cannot_word_is_a_dead_letter(stub: Stub) -> None:
     """The sentence says what is missing, and shows nothing of a header."""
     with pytest.raises(SinkError, match=r"no `data\.zone`; `data` of this event has line"):

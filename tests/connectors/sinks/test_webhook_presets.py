@@ -20,7 +20,8 @@ from tests.contracts.event_tools import an_event, odd_events
 PICTURE = jpeg(640, 360)
 FILES = {picture_name(): PICTURE, clip_name(): b"video"}
 KEY = "0123456789abcdef0123456789abcdef"
-LONG = replace(with_media(), rule="r" * 300, data={"words": "long & <b>*words*</b> " * 500})
+WORDS = "long & <b>*words*</b> \U0001f6a8 " * 500
+LONG = replace(with_media(), rule="r" * 300, data={"words": WORDS})
 LASTING = replace(
     with_media(),
     type="occupancy",
@@ -133,7 +134,7 @@ def test_ntfy_gets_the_picture_as_the_body() -> None:
         )
         assert posted.headers["click"] == f"https://s.example/{event.record_id}.jpg"
         assert posted.header("title") == "x"
-        assert posted.body.decode().startswith("2023-11-14T22:13:21.000Z Tür footfall")
+        assert posted.body.decode().startswith("23:13:21 person #7, line step")
 
 
 def test_telegram_gets_a_photo_or_a_video() -> None:

@@ -1,0 +1,145 @@
+"""What lasts for hours, by rules that were edited while it went on: when did it begin?"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli.simulate import lines_of
+from pipeline.core.events import Event, timestamp
+from pipeline.core.store import Span
+from pipeline.insight import simulation_lane
+from pipeline.insight.simulation import RuleHour, hour_as_json, memory_s, summed
+from tests.insight.lived_scene import Look, Place, Walker, deployment, results_of
+
+BEGAN = 1_700_002_800.0
+"""On the hour."""
+EVERY_S = 15.0
+LOOKS = 1200
+"""Five hours."""
+SHUT, OPEN = 1, 41
+"""Looks that see the door shut and open."""
+SINCE = BEGAN + 4 * 3600.0
+BAG = Walker(0.5, 10_000_000, 2, stop=10_000_000, bag=True)
+"""It stands where it was put down."""
+RULES: dict[str, dict[str, Any]] = {
+    "closed": {"type": "condition", "of": "shut", "is": "yes", "for": "10s"},
+    "parked": {"type": "occupancy", "of": "bags", "more_than": 0, "for": "30m", "gap": "1m"},
+}
+
+
+def scene(**edits: dict[str, Any]) -> dict[str, Any]:
+    """A door that is looked at every 15 s, with fields of its rules replaced."""
+    rules = {name: {**rule, **edits.get(name, {})} for name, rule in RULES.items()}
+    made = deployment({"door": rules})
+    door = made["cameras"]["door"]
+    door["sample"] = {"every": "15s"}
+    door["tasks"] = {**door["tasks"], "shut": {**door["tasks"]["shut"], "every": "30s"}}
+    return made
+
+
+def lived(folder: Path, content: dict[str, Any]) -> Place:
+    """The door is shut after 40 minutes for nearly four hours, while a bag stands there."""
+    folder.mkdir()
+    place = Place(folder, content, BEGAN)
+    for first in range(0, LOOKS, 60):
+        told = []
+        for n in range(first, first + 60):
+            minutes = n * EVERY_S / 60.0
+            look = Look(SHUT if 40 <= minutes < 270 else OPEN, BEGAN + n * EVERY_S, "run", n)
+            walkers = [BAG] if 20 <= minutes < 285 else []
+            told += results_of("door", [look], walkers)
+        place.feed(told)
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """What was judged by the rules as they were."""
+    made = lived(tmp_path_factory.mktemp("lasting") / "as it was", scene())
+    yield made
+    made.store.close()
+
+
+EDITS = {
+    "another time": {"closed": {"for": "31s"}, "parked": {"for": "20m"}},
+    "what takes hours to tell": {"parked": {"for": "2h"}, "closed": {"gap": "45s"}},
+}
+
+
+def edited(place: Place, name: str, edits: dict[str, Any], since: float = SINCE) -> RuleHour:
+    """A rule in the last hour, by an edited file."""
+    hours = place.simulated(scene(**edits), span=Span(since))
+    (found,) = [one for _, one in summed(hours) if one.rule == name]
+    assert found.here is not None
+    return found
+
+
+def late(place: Place, rule: str) -> dict[str, Event]:
+    """What is stored of the last hour."""
+    stored = place.stored("door", rule).items()
+    return {key: event for key, event in stored if event.at >= SINCE}
+
+
+@pytest.mark.parametrize("edits", EDITS.values(), ids=EDITS.keys())
+def test_its_beginning_is_looked_for(place: Place, tmp_path: Path, edits: dict[str, Any]) -> None:
+    """As far back as it takes: it is as if it had been judged so from the beginning."""
+    wanted = lived(tmp_path / "wanted", scene(**edits))
+    try:
+        for name in RULES:
+            found = edited(place, name, edits)
+            assert found.here is not None
+            ended = [event for event in found.here.events if event.phase == "end"]
+            assert len(ended) == 1, name
+            assert {event.record_id: event for event in found.here.events} == late(wanted, name)
+            assert found.cut_off == {}
+    finally:
+        wanted.store.close()
+
+
+def test_where_that_takes_too_long_it_is_said(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which happening may have begun earlier, and since when was looked."""
+    monkeypatch.setattr(simulation_lane, "_LONGEST_RUN_UP_S", 3600.0)
+    edits = EDITS["another time"]
+    for name in RULES:
+        found = edited(place, name, edits)
+        assert found.here is not None
+        (happening,) = {event.id for event in found.here.events}
+        assert found.cut_off == {happening: BEGAN + 3 * 3600.0}
+        row = hour_as_json(
+            place.simulated(scene(**edits), span=Span(SINCE))[0], "Europe/Berlin", "stored"
+        )
+        told = json.dumps(row["rules"])
+        assert json.dumps({happening: timestamp(BEGAN + 3 * 3600.0)}) in told
+    hour = place.simulated(scene(**edits), span=Span(SINCE))[0]
+    lines = list(lines_of(hour, "Europe/Berlin", "stored"))
+    said = "1 happening may have begun before 2023-11-15 03:00:00, where it began to look"
+    assert len([line for line in lines if said in line]) == 2
+
+
+def test_what_went_on_when_the_first_picture_was_kept_may_have_begun_before(
+    place: Place, tmp_path: Path
+) -> None:
+    """There is nothing earlier to be looked at."""
+    young = Place(tmp_path, scene(), BEGAN)
+    try:
+        looks = [Look(SHUT, BEGAN + n * EVERY_S, "run", n) for n in range(40)]
+        young.feed(results_of("door", looks, []))
+        found = edited(young, "closed", {"closed": {"for": "31s"}}, since=BEGAN)
+        assert found.here is not None
+        (started,) = found.here.events
+        assert found.cut_off == {started.id: BEGAN}
+        assert edited(young, "closed", {}, since=BEGAN).cut_off == {}
+    finally:
+        young.store.close()
+
+
+def test_how_long_a_rule_takes_to_tell(place: Place) -> None:
+    """All of its durations together."""
+    rules = place.deployment.cameras["door"].rules
+    assert memory_s(rules["parked"]) == 31 * 60.0 + 10.0
+    assert memory_s(rules["closed"]) >= 10.0
