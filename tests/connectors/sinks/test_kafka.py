@@ -43,7 +43,7 @@ class TestContract(SinkContract):
 
     def built(self) -> Sink:
         """A sink with an empty topic."""
-        return sink_to(self.cluster.address, timeout="2s")
+        return sink_to(self.cluster.address, timeout="6s")
 
     def received(self) -> list[str]:
         """The ids in the topic; what is sent again after a hang may be there twice."""
