@@ -7,8 +7,10 @@ from pipeline.core.one_of import one_of
 if TYPE_CHECKING:
     from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
+    from connectors.sinks.kafka import KafkaConfig
     from connectors.sinks.mail import MailConfig
     from connectors.sinks.mqtt import MqttConfig
+    from connectors.sinks.nats import NatsConfig
     from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     SinkConfig: TypeAlias = (
         CsvConfig
         | JsonlConfig
+        | KafkaConfig
         | MailConfig
         | MqttConfig
+        | NatsConfig
         | RedisStreamConfig
         | StdoutConfig
         | WebhookConfig
@@ -28,8 +32,10 @@ else:
         __name__,
         csv="CsvConfig",
         jsonl="JsonlConfig",
+        kafka="KafkaConfig",
         mail="MailConfig",
         mqtt="MqttConfig",
+        nats="NatsConfig",
         redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",
         webhook="WebhookConfig",
