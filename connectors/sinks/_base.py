@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from connectors.sinks._templates import TemplateUse, TextTemplate
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError, StoreError
-from pipeline.core.events import Event
+from pipeline.core.events import PHASES, Event, Phase
 from pipeline.core.sinks import ReadsFile
 from pipeline.core.verifying import Outcome
 
@@ -26,6 +26,9 @@ Names = Annotated[tuple[str, ...], Listed]
 
 Outcomes = Annotated[tuple[Outcome, ...], BeforeValidator(_listed), Field(min_length=1)]
 """Outcomes of second looks; one alone needs no list."""
+
+Phases = Annotated[tuple[Phase, ...], Listed, Field(min_length=1)]
+"""Phases of happenings; one alone needs no list."""
 
 
 def report_file(event: Event, read: ReadsFile) -> bytes:
@@ -51,6 +54,9 @@ class BaseSinkConfig(Config):
     """Rules, cameras or types whose events are wanted; all unless given."""
     without: Names = Field((), alias="not")
     """Rules, cameras or types whose events are not wanted; written `not:`."""
+    phases: Phases = PHASES
+    """Which phases of happenings are wanted, such as `[start, single]` for what begins; by default
+    all. Reports are not concerned."""
     verified: Outcomes = ("confirmed", "unverified")
     """Which events of rules with `verify` are wanted, by the outcome: by default all that are not
     rejected. Other events have none, and are not concerned."""

@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from urllib.parse import quote
 
 from pipeline.core.ranges import LONGEST_NAME, MOST_ORDINAL, is_finite, is_moment, nearest_moment
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Phase = Literal["start", "update", "end", "single"]
+PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 TYPE_PREFIX = "io.moonwatch"
 REPORT = "report"
 """The type of the events that carry a report: their rule is its name, and they have no camera."""
@@ -118,7 +119,6 @@ def to_cloudevent(event: Event, site: str) -> dict[str, JsonValue]:
     }
 
 
-_PHASES = frozenset(get_args(Phase))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Levels of maps and lists in an event's data.
 _DEEPEST = 64
@@ -188,7 +188,7 @@ def event_from_json(text: str) -> Event:
 
 def _fault_of(event: Any) -> str | None:
     """What keeps a record from being an event that every sink can send."""
-    if event.phase not in _PHASES:
+    if event.phase not in PHASES:
         return f"has the unknown phase {event.phase!r}"
     for name in ("id", "type", "camera", "rule"):
         value = getattr(event, name)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from pipeline.core.events import REPORT, Event
+from pipeline.core.events import PHASES, REPORT, Event, Phase
 from pipeline.core.sinks import is_chosen
 from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, outcome_of
@@ -21,6 +21,11 @@ class RouteOptions(Protocol):
     @property
     def without(self) -> tuple[str, ...]:
         """Names of the rules, cameras or types not to deliver."""
+        ...
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Which phases of happenings to deliver."""
         ...
 
     @property
@@ -64,6 +69,8 @@ class Route:
     """The names of the reports that are sent to it."""
     skipped_after: timedelta | None = None
     """How old an event may be when its turn comes; older ones are skipped, and counted."""
+    phases: tuple[Phase, ...] = PHASES
+    """Which phases of happenings it gets."""
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions, reports: tuple[str, ...] = ()) -> "Route":
@@ -78,6 +85,7 @@ class Route:
             options.verified,
             reports,
             options.skipped_after,
+            options.phases,
         )
 
     def skips(self, event: Event, now: float) -> bool:
@@ -88,11 +96,14 @@ class Route:
     def wants(self, event: Event | UnreadableEvent) -> bool:
         """Whether the event's rule, camera or type is among `only`, and none is in `without`.
 
+        It also has to be of one of the `phases`, which an event that cannot be read does not tell.
         One that was looked at twice is wanted only with an outcome that is in `verified`. Reports
         say themselves where they go.
         """
         if event.type == REPORT:
             return event.rule in self.reports
+        if isinstance(event, Event) and event.phase not in self.phases:
+            return False
         outcome = outcome_of(event) if isinstance(event, Event) else None
         if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
             return False

@@ -36,7 +36,8 @@ def samples_for(deployment: Deployment, sink: str, at: float = SAMPLES_AT) -> It
     config = deployment.sinks[sink]
     for event in _all(deployment, sink, at):
         names = (event.rule, event.camera, event.type)
-        if event.type == REPORT or is_chosen(names, config.only, config.without):
+        wanted = event.phase in config.phases and is_chosen(names, config.only, config.without)
+        if event.type == REPORT or wanted:
             yield event
 
 

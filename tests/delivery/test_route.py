@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from connectors.sinks.jsonl import JsonlConfig
+from pipeline.core.events import REPORT, Phase
+from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, Verification
 from pipeline.delivery import Route
 from tests.contracts.event_tools import an_event
@@ -36,6 +39,33 @@ def test_events_are_wanted_or_not(
 ) -> None:
     """By the names of their rule, camera and type."""
     assert Route("log", only, without).wants(EVENT) is wanted
+
+
+@pytest.mark.parametrize(
+    ("phases", "phase", "wanted"),
+    [
+        (None, "start", True),
+        (None, "update", True),
+        ("start", "start", True),
+        ("start", "end", False),
+        (["start", "single"], "single", True),
+        (["start", "single"], "update", False),
+    ],
+)
+def test_phases_are_wanted_or_not(phases: Any, phase: Phase, wanted: bool) -> None:
+    """By default all; one alone needs no list. Reports and unreadable events have none to go by."""
+    fields = {"path": "x"} if phases is None else {"path": "x", "phases": phases}
+    route = Route.of("log", JsonlConfig.model_validate(fields), ("weekly",))
+    assert route.wants(replace(EVENT, phase=phase)) is wanted
+    assert route.wants(replace(EVENT, type=REPORT, rule="weekly", phase="single"))
+    assert route.wants(UnreadableEvent(1, "id", "yard-2", "fire_door", "condition", "damaged"))
+
+
+@pytest.mark.parametrize("phases", [[], "begin"])
+def test_no_phase_at_all_is_refused(phases: Any) -> None:
+    """And one that there is not."""
+    with pytest.raises(ValidationError):
+        JsonlConfig.model_validate({"path": "x", "phases": phases})
 
 
 def test_a_sink_s_config_describes_its_route() -> None:

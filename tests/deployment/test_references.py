@@ -491,6 +491,7 @@ def test_what_a_webhook_words_and_links_is_tried(
         [HOOK + "preset: discord, text: '{{ subject.label }} {{ at }} {{ link }}'}"],
         [HOOK + "media: link}", "web.public_url=https://shop.example/cams/"],
         [HOOK + "media: link, pictures: no}"],
+        [HOOK + "only: queue, phases: end, body: '{\"n\": {{ data.seconds }}}'}"],
     ],
 )
 def test_what_can_be_filled_in_is_taken(overrides: list[str]) -> None:

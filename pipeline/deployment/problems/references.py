@@ -505,7 +505,7 @@ def unfit_templates(checked: Checked) -> Iterator[Problem]:
                         dotted(("sinks", name, *use.path)),
                         f"cannot be filled in for the {event.phase!r} event of {event.rule!r}"
                         f"{where} (type {event.type}): {problem}; such events can be kept from "
-                        "this sink with `only` or `not`",
+                        "this sink with `only`, `not` or `phases`",
                     )
                     break
 
