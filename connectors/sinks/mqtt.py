@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-# Home Assistant's own ids of what is no rule, where a rule's would look the same.
-_TAKEN_RULES = ("last",)
+# Names of rules whose topics or ids are those of something else of the camera.
+_TAKEN_RULES = {
+    "last": "the ids of the camera's last picture in Home Assistant",
+    "camera": "the topic of trouble with the camera",
+    "arming": "the topic of arming and disarming",
+}
 
 
 def _topic(value: str) -> str:
@@ -165,8 +169,8 @@ class MqttConfig(BaseSinkConfig):
             for name in of_it:
                 if slug(name) in _TAKEN_RULES:
                     yield (
-                        f"rule {name!r} of camera {camera!r} would have the ids of the camera's "
-                        "last picture in Home Assistant; rename it"
+                        f"rule {name!r} of camera {camera!r} would have "
+                        f"{_TAKEN_RULES[slug(name)]}; rename it"
                     )
         for earlier, name in alike(sequences):
             yield (

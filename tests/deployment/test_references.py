@@ -410,6 +410,7 @@ SOURCE = "source: {type: file, path: configs/media/plaza.mp4}, tasks: {people: {
         (f"cameras.Door={{{SOURCE}}}", "cameras 'door' and 'Door' would both have the topics"),
         (f"cameras.door.rules.Queue={OCCUPANCY}", "rules 'queue' and 'Queue' of camera 'door'"),
         (f"cameras.door.rules.last={OCCUPANCY}", "rule 'last' of camera 'door'"),
+        (f"cameras.door.rules.arming={OCCUPANCY}", "rule 'arming' of camera 'door'"),
         (
             f"cameras.door_my={{{SOURCE}, rules: {{queue: {OCCUPANCY}}}}}",
             "rule 'my_queue' of camera 'door' and rule 'queue' of camera 'door_my'",

@@ -1,8 +1,11 @@
 """Home Assistant is told of entities that it accepts, for every type of rule."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from pipeline.core.site_state import (
     SiteState,
 )
 from pipeline.rules import all_rules
+from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
 from tests.connectors.sinks.home_assistant_rules import faults
 
@@ -216,3 +220,41 @@ def test_a_sequence_is_an_event_of_the_site() -> None:
     assert announced()[0].components["robbery_event"]["state_topic"] == (
         "moonwatch/gruner_markt_12/robbery/event"
     )
+
+
+HOME = "MOONWATCH_TEST_HOME_ASSISTANT"
+
+
+@pytest.mark.slow
+def test_announcements_keep_the_rules_of_home_assistant_itself(tmp_path: Path) -> None:
+    """With its own schemas, where there is a Python that has it; and they do find faults."""
+    python = os.environ.get(HOME)
+    if python is None:
+        pytest.skip(f"Home Assistant was not asked: set {HOME} to a Python that has it")
+    told = [
+        [device.topic, payload.decode()]
+        for commands in (False, True)
+        for device in announced(commands=commands)
+        for payload in (device.payload(), device.payload({"old_now": "sensor"}))
+    ]
+    file = tmp_path / "announcements.json"
+
+    def answer(announcements: list[list[str]]) -> tuple[list[str], int]:
+        file.write_text(json.dumps(announcements))
+        script = Path(__file__).with_name("home_assistant_schema.py")
+        done = subprocess.run(
+            [python, "-W", "ignore", str(script), str(file)],
+            capture_output=True,
+            text=True,
+            timeout=patience(20),
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        faults, number = json.loads(done.stdout.splitlines()[-1])
+        return faults, number
+
+    faults, number = answer(told)
+    assert faults == []
+    assert number > 300
+    spoiled = [[topic, payload.replace('"problem"', '"queue"')] for topic, payload in told]
+    assert answer(spoiled)[0]
