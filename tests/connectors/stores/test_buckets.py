@@ -233,6 +233,11 @@ def test_the_forms_of_media(tmp_path: Path) -> None:
         ({"url": "s3://shop", "endpoint": "ftp://x"}, "an endpoint is https"),
         ({"url": "s3://shop", "access_key": "x"}, "needs both"),
         ({"url": "gs://shop", "region": "x"}, "`region` is for s3:// only"),
+        ({"url": "az://shop", "region": "x"}, "`region` is for s3:// only"),
+        (
+            {"url": "gs://shop", "access_key": "x", "secret_key": "y"},
+            "GOOGLE_SERVICE_ACCOUNT in the environment",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, str], said: str) -> None:
