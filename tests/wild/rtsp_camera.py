@@ -88,9 +88,12 @@ def number_of(pixels: Pixels) -> int | None:
 
 
 def encoded(
-    codec: str, count: int, key_every: int, size_wh: tuple[int, int] = _SIZE_WH, **options: str
+    codec: str, count: int, key_every: int, *, wide: bool = False, **options: str
 ) -> list[Unit]:
-    """Numbered pictures, encoded with parameter sets before every key frame."""
+    """Numbered pictures, encoded with parameter sets before every key frame; `wide` ones have twice
+    the size.
+    """
+    size_wh = (_SIZE_WH[0] * (1 + wide), _SIZE_WH[1] * (1 + wide))
     encoder = av.CodecContext.create("libx264" if codec == "h264" else "libx265", "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height = size_wh
