@@ -87,13 +87,12 @@ def number_of(pixels: Pixels) -> int | None:
     return number if distance.max() < 60 else None
 
 
-def encoded(
-    codec: str, count: int, key_every: int, *, wide: bool = False, **options: str
-) -> list[Unit]:
-    """Numbered pictures, encoded with parameter sets before every key frame; `wide` ones have twice
-    the size.
+def encoded(codec: str, count: int, key_every: int, **options: str) -> list[Unit]:
+    """Numbered pictures, encoded with parameter sets before every key frame; `video_size` among the
+    options is 320x192 unless given.
     """
-    size_wh = (_SIZE_WH[0] * (1 + wide), _SIZE_WH[1] * (1 + wide))
+    width, height = map(int, options.pop("video_size", "320x192").split("x"))
+    size_wh = width, height
     encoder = av.CodecContext.create("libx264" if codec == "h264" else "libx265", "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height = size_wh

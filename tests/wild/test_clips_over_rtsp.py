@@ -20,9 +20,9 @@ _LENGTH = 250
 """Pictures of a film, which begins again when it is over; a number in a picture is below 256."""
 
 
-def film(codec: str, *, wide: bool = False, rounds: int = 8) -> list[Unit]:
+def film(codec: str, size: str = "320x192", rounds: int = 8) -> list[Unit]:
     """A minute and more of numbered pictures, with a key frame each second."""
-    once = encoded(codec, _LENGTH, RATE, wide=wide)
+    once = encoded(codec, _LENGTH, RATE, video_size=size)
     return once * rounds
 
 
@@ -119,7 +119,7 @@ def test_no_file_shows_what_a_mask_hides(tmp_path: Path, codec: str) -> None:
 
 def test_a_camera_that_changes_its_size_goes_on_in_another_file(tmp_path: Path) -> None:
     """Somebody turns its stream to another size while a clip is written."""
-    small, large = film("h264", rounds=1), film("h264", wide=True)
+    small, large = film("h264", rounds=1), film("h264", "640x384")
     [clip] = clips_of(
         tmp_path, small[:150] + large, before=20, clips={"before": "2s", "after": "5s"}
     )
