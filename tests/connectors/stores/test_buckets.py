@@ -160,6 +160,12 @@ def test_a_clip_goes_up_when_it_is_whole(tmp_path: Path, cloud: Cloud, store: Sq
     assert not clips.held()
     assert media.size("door/2026-05-28/a.mp4") == len(content)
     assert media.local("door/2026-05-28/a.mp4").read_bytes() == content
+    assert clips.share("door/2026-05-28/a.mp4", "door/2026-05-28/b.mp4")
+    assert not clips.share("door/2026-05-28/none.mp4", "door/2026-05-28/c.mp4")
+    assert [one.reference for one in clips.held()] == ["door/2026-05-28/b.mp4"]
+    clips.send("door/2026-05-28/b.mp4")
+    assert media.read("door/2026-05-28/b.mp4") == content
+    assert media.size("door/2026-05-28/a.mp4") == len(content)
 
 
 def test_an_outage_is_said_and_over_when_it_is(
