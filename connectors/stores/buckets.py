@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import obstore
 from obstore import exceptions
-from obstore.store import ObjectStore, S3Store, from_url
+from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from connectors.stores.files import AtPlace, FileMediaStore, ForgottenPictures
 from connectors.stores.media import S3MediaConfig
@@ -22,7 +22,7 @@ from pipeline.core.errors import PictureRecordError, StoreError
 from pipeline.core.store import PictureRecord, PictureRecords
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Config
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config
 
 _T = TypeVar("_T")
 
@@ -249,23 +249,47 @@ def _client(config: S3MediaConfig, timeout_s: float) -> ObjectStore:
     client: ClientConfig = {"timeout": timeout, "connect_timeout": connect, "allow_http": plain}
     retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": timeout}
     try:
-        if not config.url.startswith("s3://"):
-            return from_url(config.url, client_options=client, retry_config=retry)
-        settings: S3Config = {}
-        if config.endpoint is not None:
-            settings["endpoint"] = config.endpoint.reveal()
-            settings["region"] = "us-east-1"
-        if config.region is not None:
-            settings["region"] = config.region
-        if config.access_key is not None and config.secret_key is not None:
-            settings["access_key_id"] = config.access_key.reveal()
-            settings["secret_access_key"] = config.secret_key.reveal()
+        if config.url.startswith("gs://"):
+            return GCSStore.from_url(
+                config.url, config=_google(config), client_options=client, retry_config=retry
+            )
+        if config.url.startswith("az://"):
+            return AzureStore.from_url(
+                config.url, config=_azure(config), client_options=client, retry_config=retry
+            )
         return S3Store.from_url(
-            config.url, config=settings, client_options=client, retry_config=retry
+            config.url, config=_amazon(config), client_options=client, retry_config=retry
         )
     except (exceptions.BaseError, ValueError) as error:
         reason = _reason(error)[0]
     raise StoreError(f"the bucket {config.url} cannot be used: {reason}")
+
+
+def _amazon(config: S3MediaConfig) -> "S3Config":
+    settings: S3Config = {}
+    if config.endpoint is not None:
+        settings["endpoint"] = config.endpoint.reveal()
+        settings["region"] = "us-east-1"
+    if config.region is not None:
+        settings["region"] = config.region
+    if config.access_key is not None and config.secret_key is not None:
+        settings["access_key_id"] = config.access_key.reveal()
+        settings["secret_access_key"] = config.secret_key.reveal()
+    return settings
+
+
+def _google(config: S3MediaConfig) -> "GCSConfig":
+    return {} if config.endpoint is None else {"base_url": config.endpoint.reveal()}
+
+
+def _azure(config: S3MediaConfig) -> "AzureConfig":
+    settings: AzureConfig = {}
+    if config.endpoint is not None:
+        settings["endpoint"] = config.endpoint.reveal()
+    if config.access_key is not None and config.secret_key is not None:
+        settings["account_name"] = config.access_key.reveal()
+        settings["account_key"] = config.secret_key.reveal()
+    return settings
 
 
 def _attributes(reference: str, digest: str) -> dict[str, str]:
@@ -279,19 +303,22 @@ def _reason(error: Exception) -> tuple[str, bool]:
     Texts of the library quote requests and answers, so nothing of them is passed on but a number.
     """
     text = str(error)
-    if "NoSuchBucket" in text:
+    if "NoSuchBucket" in text or "ContainerNotFound" in text:
         return "there is no such bucket; create it, or correct `store.media.url`", True
     if isinstance(error, FileNotFoundError):
         return "it is not there", False
-    if isinstance(error, PermissionError | exceptions.UnauthenticatedError) or "403" in text:
-        return "the key is wrong, or may not do this in the bucket (access denied)", True
-    if "169.254." in text or "redential" in text:
+    is_refused = isinstance(error, PermissionError | exceptions.UnauthenticatedError)
+    # Without a key the library asks the machine that it runs on for one, at this address.
+    if "169.254." in text or ("redential" in text and not is_refused):
         return (
             "there is no key; give `access_key` and `secret_key`, or the environment variables of "
-            "the cloud's own tools (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+            "the cloud's own tools (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY)",
             True,
         )
     status = _STATUS.search(text)
+    if is_refused or (status is not None and status[1] == "403"):
+        return "the key is wrong, or may not do this in the bucket (access denied)", True
     if status is not None:
         return f"the bucket's server answered with status {status[1]}", True
     return "the bucket's server cannot be reached, or does not answer in time", True

@@ -1,6 +1,7 @@
 """Clips as files in the media folder, beside the pictures; only those that are recorded go."""
 
 import contextlib
+import os
 import shutil
 import stat
 from collections.abc import Sequence
@@ -100,6 +101,29 @@ class ClipFileStore:
         except OSError as error:
             raise StoreError(f"clip {reference} cannot be fetched: {error.strerror}") from error
         return target
+
+    def share(self, reference: str, other: str) -> bool:
+        """Keep a finished file as that of another clip too; see `ClipFolder`."""
+        source = self.found(reference, is_older=True)
+        if source is None:
+            return False
+        target = self.place(other)
+        unfinished = target.with_name(target.name + _UNFINISHED[0])
+        try:
+            if self.is_elsewhere and not source.name.endswith(_HELD):
+                source.replace(target)  # it was fetched for this
+            else:
+                unfinished.unlink(missing_ok=True)
+                try:
+                    os.link(source, unfinished)
+                except OSError:  # a drive without links
+                    create_file(unfinished)
+                    shutil.copyfile(source, unfinished)
+                unfinished.replace(target)
+        except OSError as error:
+            raise StoreError(f"clip {other} cannot be kept: {error.strerror}") from error
+        self.keep(other, target)
+        return True
 
     def held(self) -> Sequence[HeldFile]:
         """The files that are to be sent, the oldest first."""

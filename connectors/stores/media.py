@@ -30,13 +30,15 @@ class S3MediaConfig(Config):
     url: str
     """`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`."""
     endpoint: Address | None = None
-    """`https://HOST:PORT` of a server other than Amazon's, such as MinIO."""
+    """`https://HOST:PORT` of a server other than the cloud's own, such as MinIO; of Azure with the
+    account behind it: `https://HOST:PORT/ACCOUNT`."""
     region: str | None = None
     """The bucket's region, for `s3://`; else that of the environment."""
     access_key: Secret | None = None
-    """The id of the key, for `s3://`; else the environment's, as the cloud's own tools take it."""
+    """The id of the key for `s3://`, the name of the account for `az://`; else the environment's,
+    as the cloud's own tools take it."""
     secret_key: Secret | None = None
-    """The key itself, for `s3://`."""
+    """The key itself, for `s3://` and `az://`."""
     timeout: PositiveDuration = Field(default_factory=lambda: parse_duration("10s"))
     """How long one request may take; what fails is tried again for about as long."""
 
@@ -62,12 +64,13 @@ class S3MediaConfig(Config):
     def _fits_together(self) -> "S3MediaConfig":
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("needs both `access_key` and `secret_key`, or neither")
-        if not self.url.startswith("s3://"):
-            for name in ("endpoint", "region", "access_key"):
-                if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"`{name}` is for s3:// only; the environment says it for the others"
-                    )
+        if self.region is not None and not self.url.startswith("s3://"):
+            raise ValueError("`region` is for s3:// only; a bucket of the others has one place")
+        if self.access_key is not None and self.url.startswith("gs://"):
+            raise ValueError(
+                "`access_key` is not for gs://; GOOGLE_SERVICE_ACCOUNT in the environment names "
+                "the key's file"
+            )
         return self
 
     def lacks(self) -> Iterator[Lack]:

@@ -301,6 +301,13 @@ class ClipFolder(Protocol):
         """
         ...
 
+    def share(self, reference: str, other: str) -> bool:
+        """Keep a finished file as that of another clip too; False where it is not there any more.
+
+        Raises StoreError.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:

@@ -402,6 +402,8 @@ class ClipCutter:
                 job.making.abandon()
         job.making = None
         self._drop_unfinished(job)
+        if isinstance(error, ClipError) and not job.files:
+            job.files += self._shared(wish)
         if job.files and not isinstance(error, OSError | StoreError):
             # Nothing more of it can be had; what there is stays.
             job.why = job.why or str(error)
@@ -428,6 +430,25 @@ class ClipCutter:
         else:
             answer = ClipAnswer(wish.reference, wish.camera, FAILED, reason, until=wish.until)
         self._answer(job, answer)
+
+    def _shared(self, wish: ClipWish) -> list[ClipFile]:
+        """The file of another clip of the camera that shows most of what cannot be cut any more:
+        an event may be decided long after one that happened later.
+        """
+        most_s, found = 0.0, None
+        for known in self._answered.values():
+            if known.camera != wish.camera or known.file is None:
+                continue
+            for nth, file in enumerate((known.file, *known.more), 1):
+                shown_s = min(file.until, wish.until) - max(file.since, wish.since)
+                if shown_s > most_s:
+                    most_s, found = shown_s, (file_reference(known.reference, nth), file)
+        try:
+            if found is not None and self._folder.share(found[0], wish.reference):
+                return [found[1]]
+        except StoreError as error:
+            logger.warning("%s", error)
+        return []
 
     def _answer(self, job: _Cut, answer: ClipAnswer) -> None:
         self._jobs.pop(answer.reference, None)

@@ -214,6 +214,32 @@ def test_an_event_that_comes_too_late_has_what_was_written(
     assert len(list((tmp_path / "media").rglob("*.*"))) == 1
 
 
+def test_an_event_of_which_nothing_is_kept_shares_the_file_of_another(
+    tmp_path: Path, ring: PacketRing
+) -> None:
+    """It was decided long after a later one: what that one's clip shows of it is its own too."""
+    exchange = MemoryClips()
+    exchange.ask([WISH])
+    made = cutter(tmp_path, ManualClock(BEGAN + 200), camera(exchange, ring))
+    made.step()
+    [shown_by] = exchange.answers()
+    exchange.settle([WISH.reference])
+    fill(ring, tmp_path / "stream.ts", BEGAN + 100)
+    reference = "door/2026-05-28/b.mp4"
+    late = replace(WISH, reference=reference, since=BEGAN - 2, until=BEGAN + 3, event_at=BEGAN + 2)
+    other = replace(late, reference="door/2026-05-28/c.mp4", since=BEGAN - 9, until=BEGAN - 5)
+    exchange.ask([late, other])
+    made.step()
+    answers = {answer.reference: answer for answer in exchange.answers()}
+    assert answers[reference].file == shown_by.file
+    assert answers[reference].state == "partial"
+    assert "before the event are there" in answers[reference].reason
+    content = (tmp_path / "media" / WISH.reference).read_bytes()
+    assert (tmp_path / "media" / reference).read_bytes() == content
+    assert answers[other.reference].state == "failed"
+    assert len(list((tmp_path / "media").rglob("*.*"))) == 2
+
+
 _WRITES = """
 import sys, time
 from pathlib import Path

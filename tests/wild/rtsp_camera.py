@@ -59,9 +59,9 @@ class Unit:
     is_key: bool
 
 
-def numbered(number: int) -> Pixels:
+def numbered(number: int, size_wh: tuple[int, int] = _SIZE_WH) -> Pixels:
     """A picture that carries its number as 16 black and white blocks over a moving ground."""
-    width, height = _SIZE_WH
+    width, height = size_wh
     ground = np.random.default_rng(1).integers(60, 190, (height, width * 2), np.uint8)
     left = number * 3 % width
     pixels = np.repeat(ground[:, left : left + width, None], 3, axis=2)
@@ -88,10 +88,14 @@ def number_of(pixels: Pixels) -> int | None:
 
 
 def encoded(codec: str, count: int, key_every: int, **options: str) -> list[Unit]:
-    """Numbered pictures, encoded with parameter sets before every key frame."""
+    """Numbered pictures, encoded with parameter sets before every key frame; `video_size` among the
+    options is 320x192 unless given.
+    """
+    width, height = map(int, options.pop("video_size", "320x192").split("x"))
+    size_wh = width, height
     encoder = av.CodecContext.create("libx264" if codec == "h264" else "libx265", "w")
     assert isinstance(encoder, VideoCodecContext)
-    encoder.width, encoder.height = _SIZE_WH
+    encoder.width, encoder.height = size_wh
     encoder.pix_fmt, encoder.time_base = "yuv420p", _TICK
     keys = f"keyint={key_every}:min-keyint={key_every}:scenecut=0:bframes=0:repeat-headers=1"
     params = "x264-params" if codec == "h264" else "x265-params"
@@ -99,7 +103,7 @@ def encoded(codec: str, count: int, key_every: int, **options: str) -> list[Unit
     encoder.options = {"preset": "ultrafast", "crf": "26", params: keys + quiet, **options}
     packets = []
     for number in range(count):
-        frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(numbered(number, size_wh), format="rgb24")
         frame = frame.reformat(format="yuv420p")
         frame.pts, frame.time_base = number, _TICK
         frame.pict_type = PictureType.I if number % key_every == 0 else PictureType.NONE
@@ -156,6 +160,8 @@ class RtspCamera:
     """The share of RTP packets that are lost on the way."""
     rate: float = RATE
     """Pictures a second, as they are sent; their timestamps say 25."""
+    stamp: Callable[[int], int] = lambda nth: 1000 + nth * 90000 // RATE
+    """The RTP timestamp of each picture."""
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
@@ -297,7 +303,7 @@ class RtspCamera:
                 pieces = [piece for nal in nals for piece in payloads(self.codec, nal)]
                 for at, piece in enumerate(pieces):
                     mark = 0x80 if at == len(pieces) - 1 else 0
-                    stamp = 1000 + nth * 90000 // RATE
+                    stamp = self.stamp(nth) & 0xFFFFFFFF
                     head = struct.pack(">BBHII", 0x80, 96 | mark, seq & 0xFFFF, stamp, 77)
                     seq += 1
                     self.sent += 1

@@ -160,6 +160,12 @@ def test_a_clip_goes_up_when_it_is_whole(tmp_path: Path, cloud: Cloud, store: Sq
     assert not clips.held()
     assert media.size("door/2026-05-28/a.mp4") == len(content)
     assert media.local("door/2026-05-28/a.mp4").read_bytes() == content
+    assert clips.share("door/2026-05-28/a.mp4", "door/2026-05-28/b.mp4")
+    assert not clips.share("door/2026-05-28/none.mp4", "door/2026-05-28/c.mp4")
+    assert [one.reference for one in clips.held()] == ["door/2026-05-28/b.mp4"]
+    clips.send("door/2026-05-28/b.mp4")
+    assert media.read("door/2026-05-28/b.mp4") == content
+    assert media.size("door/2026-05-28/a.mp4") == len(content)
 
 
 def test_an_outage_is_said_and_over_when_it_is(
@@ -233,6 +239,11 @@ def test_the_forms_of_media(tmp_path: Path) -> None:
         ({"url": "s3://shop", "endpoint": "ftp://x"}, "an endpoint is https"),
         ({"url": "s3://shop", "access_key": "x"}, "needs both"),
         ({"url": "gs://shop", "region": "x"}, "`region` is for s3:// only"),
+        ({"url": "az://shop", "region": "x"}, "`region` is for s3:// only"),
+        (
+            {"url": "gs://shop", "access_key": "x", "secret_key": "y"},
+            "GOOGLE_SERVICE_ACCOUNT in the environment",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, str], said: str) -> None:
