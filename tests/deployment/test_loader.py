@@ -19,6 +19,8 @@ def loaded(name: str, secret: Path) -> Loaded:
     environment = {
         "SHOP_CAMERA_PASSWORD_FILE": str(secret),
         "SHOP_CAMERA_URL": "rtsp://10.0.0.7/stream2",
+        "SHOP_CAMERA": f"rtsp://shop:{SECRET}@10.0.0.7/stream2",
+        "MQTT_PASSWORD": SECRET,
         "YARD_CAMERA": f"rtsp://guard:{SECRET}@10.0.0.7/stream2",
         "GUARD_WEBHOOK": f"https://hooks.example/{SECRET}",
     }
