@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from pipeline.core.audits import Audit, Audits
@@ -20,6 +21,7 @@ from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import VISIT_UNIT, is_complete, type_of
 from pipeline.reports.periods import Period
 from pipeline.reports.sales import Sale, Sales
+from pipeline.reports.staying import StoreDay, TimeInStore, by_minute, store_day, time_in_store
 from pipeline.reports.steps import minutes_of, steps
 from pipeline.rules.base import RuleBase
 from pipeline.rules.measures import Measure
@@ -201,6 +203,8 @@ class SiteReport:
     """What was edited of its rules in this period or in the one it is compared with."""
     sales: SalesNumbers | None = None
     """None where no file of sales was named."""
+    inside: TimeInStore | None = None
+    """How long people stayed, by those who passed the doors; None without a door."""
 
     @property
     def doors(self) -> tuple[RuleNumbers, ...]:
@@ -268,6 +272,7 @@ def figures(
         for camera, config in cameras.items()
         for name, rule in config.rules.items()
     ]
+    has_door = any(rule.is_door for rule in rules)
     return SiteReport(
         site=place,
         period=chosen,
@@ -287,6 +292,7 @@ def figures(
             if edit.camera in cameras
         ),
         sales=None if sales is None else _sold(sales, hours, calendar, before, rules),
+        inside=_inside(history, calendar, deployment, rules) if has_door else None,
     )
 
 
@@ -509,6 +515,28 @@ def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, flo
             found.append((since, end))
     found.sort(key=lambda gap: (gap[0] - gap[1], gap[0]))
     return iter(found[:_MOST_GAPS])
+
+
+def _inside(
+    history: History, calendar: _Calendar, deployment: Deployment, rules: Sequence[RuleNumbers]
+) -> TimeInStore:
+    """How long people stayed on the days that are over and known at every door."""
+    doors = [rule for rule in rules if rule.is_door]
+    days: list[StoreDay | None] = []
+    for i, (begins, ends) in enumerate(pairwise(calendar.begins)):
+        known = all((door.coverage_by_day[i] or 0.0) >= ENOUGH for door in doors)
+        if not known or ends > calendar.now.until:
+            days.append(None)
+            continue
+        counted: dict[str, list[list[tuple[int, float | None]]]] = {_IN: [], _OUT: []}
+        for door in doors:
+            rule = deployment.cameras[door.camera].rules[door.rule]
+            minutes = list(minutes_of(history, door.camera, door.rule, begins, ends))
+            for name, found in counted.items():
+                measure = next(one for one in rule.measures if one.name == name)
+                found.append([(one.minute, measure.of([one])) for one in minutes])
+        days.append(store_day(by_minute(counted[_IN]), by_minute(counted[_OUT])))
+    return time_in_store(days)
 
 
 def _sold(

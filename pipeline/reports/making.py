@@ -101,8 +101,21 @@ def _sales_rows(report: SiteReport) -> Iterator[Row]:
             yield (*start, rounded(getattr(one, name)), None, None, None, None)
 
 
+def _inside_rows(report: SiteReport) -> Iterator[Row]:
+    """How long people stayed, of the site as a whole."""
+    inside = report.inside
+    if inside is None:
+        return
+    about = (None, None, "doors", "time_in_store", "seconds, estimated")
+    start = (report.site.name, report.period.name)
+    yield (*start, None, *about, rounded(inside.mean_s), None, None, None, None)
+    for day, value in zip(report.period.days, inside.by_day, strict=True):
+        yield (*start, day.isoformat(), *about, rounded(value), None, None, None, None)
+
+
 def _rows(report: SiteReport) -> Iterator[Row]:
     yield from _sales_rows(report)
+    yield from _inside_rows(report)
     for rule in report.rules:
         for one in rule.measures:
             about = (rule.camera, rule.rule, rule.type, one.measure.name, one.measure.unit)

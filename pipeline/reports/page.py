@@ -182,14 +182,7 @@ def _headlines(report: SiteReport) -> Iterator[Headline]:
     busiest = _busiest(report)
     if busiest is not None:
         yield busiest
-    stays = [rule for rule in report.rules if rule.stays is not None and rule.stays.visits]
-    for rule in stays[:1]:
-        if rule.stays is not None:
-            note = f"{number(rule.stays.visits)} visits of {_name(rule)}"
-            if rule.stays.shortest_s:
-                note += f" that lasted {duration(rule.stays.shortest_s)} or longer"
-            note += f"; 9 of 10 stayed less than {duration(rule.stays.p90_s)}"
-            yield Headline("Median stay", duration(rule.stays.median_s), note)
+    yield from _staying(report)
     if report.coverage is not None:
         before = report.coverage_before
         tone = "plain" if report.coverage >= 0.9 else "warn"
@@ -203,6 +196,26 @@ def _headlines(report: SiteReport) -> Iterator[Headline]:
                 label = f"{figure.heading.capitalize()}, {rule.rule}"
                 value = number(figure.total.value)
                 yield Headline(label, value, *compared(report, figure.total))
+
+
+def _staying(report: SiteReport) -> Iterator[Headline]:
+    """How long people stayed: in a zone that measures it, and by the doors."""
+    stays = [rule for rule in report.rules if rule.stays is not None and rule.stays.visits]
+    for rule in stays[:1]:
+        if rule.stays is not None:
+            note = f"{number(rule.stays.visits)} visits of {_name(rule)}"
+            if rule.stays.shortest_s:
+                note += f" that lasted {duration(rule.stays.shortest_s)} or longer"
+            note += f"; 9 of 10 stayed less than {duration(rule.stays.p90_s)}"
+            yield Headline("Median stay", duration(rule.stays.median_s), note)
+    inside = report.inside
+    if inside is not None and inside.mean_s is not None:
+        note = (
+            "estimated from the doors, by those who came in and went out: "
+            f"{duration(inside.least_s)} to {duration(inside.most_s)}; of "
+            f"{inside.days} of {len(report.period.days)} days"
+        )
+        yield Headline("Time in the store", duration(inside.mean_s), note)
 
 
 def _busiest(report: SiteReport) -> Headline | None:

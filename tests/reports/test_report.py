@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.audits import Audit, AuditFigure, AuditFigures
 from pipeline.core.edits import RuleEdit
@@ -313,7 +314,7 @@ def test_unknown_is_never_zero(shop: Deployment, store: SqlStore) -> None:
     assert all(cell != "0" for row in said for cell in row[1:4])
     rows = list(csv.DictReader(io.StringIO(made(shop, store.history, lost, LATER, "csv").decode())))
     assert {row["value"] for row in rows} == {""}
-    assert {row["coverage"] for row in rows} == {"0"}
+    assert {row["coverage"] for row in rows if row["rule"]} == {"0"}
 
 
 def test_a_running_week_is_compared_up_to_the_same_moment(
@@ -427,7 +428,9 @@ def test_what_a_rule_is_not_told_to_do_is_left_out(shop: Deployment, store: SqlS
     """Groups and staff that nobody asked for are in no table and no CSV, also not as unknown."""
     week = chosen(shop, "week", "2026-W47")
     rows = csv.DictReader(io.StringIO(made(shop, store.history, week, LATER, "csv").decode()))
-    assert {row["measure"] for row in rows} == {"entered", "left", "mean", "maximum"}
+    # the last one is of the site: by its doors
+    known = {"entered", "left", "mean", "maximum", "time_in_store"}
+    assert {row["measure"] for row in rows} == known
     assert "staff_entered" not in made(shop, store.history, week, LATER, "html").decode()
 
 
@@ -493,3 +496,38 @@ def test_a_terminal_gets_no_bytes(tmp_path: Path, words: list[str], sentence: st
         os.close(end)
     assert found.returncode == 2
     assert sentence in found.stderr
+
+
+def test_the_time_in_the_store_follows_from_the_doors(
+    tmp_path: Path, shop: Deployment, store: SqlStore
+) -> None:
+    """Of days that add up and are known at every door; the page says of how many."""
+    week = chosen(shop, "week", "2026-W47")
+    report = figures(shop, store.history, week, LATER)
+    # These invented doors count at random: nobody could say how long anybody stayed.
+    assert report.inside is not None
+    assert (report.inside.days, report.inside.mean_s) == (0, None)
+    assert "Time in the store" not in {one.label for one in laid_out(report).headlines}
+    config = StoreConfig(url=f"sqlite:///{tmp_path}/doors.db", media=tmp_path / "media")
+    sensible = config.build()
+    try:
+        for day in days("2026-11-17", 2):
+            opens = int(at(f"{day}T09:00"))
+            minutes = [
+                Bucket(camera, rule, opens + 60 * i, 60, 1.0, {
+                    "entered": 2 if i < 240 else 0, "left": 2 if 20 <= i < 260 else 0
+                })
+                for camera, config in shop.cameras.items()
+                for rule, one in config.rules.items()
+                if one.type == "line_crossing"
+                for i in range(660)
+            ]  # fmt: skip
+            sensible.commit(Commit(buckets=minutes))
+        found = figures(shop, sensible.history, week, LATER)
+        assert found.inside is not None
+        assert (found.inside.days, found.inside.mean_s) == (2, 1200.0)
+        headlines = {one.label: one for one in laid_out(found).headlines}
+        assert headlines["Time in the store"].value == "20 min 00 s"
+        assert "of 2 of 7 days" in headlines["Time in the store"].note
+    finally:
+        sensible.close()
