@@ -144,6 +144,10 @@ class MqttConfig(BaseSinkConfig):
         """The broker's port."""
         return self.url.port or _PORTS[self.url.scheme]
 
+    def resource(self) -> str | None:
+        """The topics: two would say of each other that they are offline."""
+        return f"mqtt {self.url.host}:{self.port} {self.base or ''}"
+
     def lacks(self) -> Iterator[Lack]:
         """Whether the library is installed here, and the files of `tls` can be read."""
         yield from missing_libraries("the sink `mqtt`", ["paho"], "mqtt")

@@ -115,7 +115,10 @@ def _kind(schema: Schema) -> str:
         options = [_kind(option) for option in schema.get("anyOf") or schema["oneOf"]]
         return " or ".join(dict.fromkeys(option for option in options if option))
     if "const" in schema or "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+        choices = schema.get("enum", [schema.get("const")])
+        return ", ".join(
+            f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in choices
+        )
     match schema.get("type"):
         case "array":
             if "prefixItems" in schema:

@@ -35,7 +35,7 @@ from pipeline.rules.line_crossing import CrossingNames
 from pipeline.runtime.reports import Report
 from pipeline.runtime.today import TodaysNumbers
 from pipeline.runtime.wellness import STILL_JUDGED
-from pipeline.telemetry.figures import added
+from pipeline.telemetry.figures import Figures, added
 
 logger = logging.getLogger(__name__)
 # How often new events are looked for; and levels, health and reports, which cost more.
@@ -64,6 +64,8 @@ class _Known:
     levels: dict[tuple[str, str], Bucket] = field(default_factory=dict)
     online_since: dict[str, float] = field(default_factory=dict)
     reports: Sequence[Report] = ()
+    figures: Figures = field(default_factory=dict)
+    """Of all reports together."""
     events_at: float = float("-inf")
     levels_at: float = float("-inf")
 
@@ -205,6 +207,7 @@ class SiteWatch:
             if self._trouble is None:
                 logger.warning("whether cameras work cannot be seen now: %s", error)
             self._trouble = str(error)
+        known.figures = added([report.figures for report in known.reports])
 
     def _camera(self, name: str, known: _Known) -> CameraState:
         troubles = sorted(known.troubles.get(name, {}).values(), key=lambda event: event.at)
@@ -225,7 +228,7 @@ class SiteWatch:
         elif since is not None:
             state, detail = "unknown", "no process reports that it has the camera open"
         stopped = {str(event.data.get("state")) for event in troubles} - set(STILL_JUDGED)
-        figures = added([report.figures for report in known.reports]).get(name)
+        figures = known.figures.get(name)
         lost = figures.dropped.items() if figures else ()
         dropped = sum(number for why, number in lost if why not in LEFT_OUT)
         frames = dropped + (figures.sampled if figures else 0)

@@ -498,3 +498,11 @@ def test_what_a_webhook_words_and_links_is_tried(
 def test_what_can_be_filled_in_is_taken(overrides: list[str]) -> None:
     """With values that all events have, or with `only` or `default`."""
     assert loaded(*overrides).warnings == ()
+
+
+def test_two_brokers_are_not_one() -> None:
+    """Two sinks may not have the same topics on the same broker."""
+    found = told(BROKER, "sinks.other={type: mqtt, url: 'mqtt://broker.local:1883'}")
+    assert found == [("sinks.other", "writes to the same place as sink 'home'; give it another")]
+    loaded(BROKER, "sinks.other={type: mqtt, url: 'mqtt://broker.local', base: other}")
+    loaded(BROKER, "sinks.other={type: mqtt, url: 'mqtt://other.local'}")

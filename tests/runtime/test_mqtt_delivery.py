@@ -28,7 +28,7 @@ from pipeline.runtime.stages.delivery import DeliveryStage
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import patience, wait_until
 from tests.architecture.source_tree import ROOT
-from tests.connectors.sinks.mosquitto import (
+from tests.connectors.sinks.brokers import (
     Broker,
     Listener,
     broker,

@@ -5,6 +5,7 @@ opens a file or connects to a camera.
 """
 
 import fnmatch
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -433,7 +434,7 @@ def crossed_zones(checked: Checked) -> Iterator[Problem]:
 
 
 def shared_outputs(checked: Checked) -> Iterator[Problem]:
-    """Two sinks that write to the same file."""
+    """Two sinks that write to the same file or place."""
     taken: dict[str, str] = {}
     for name, sink in checked.deployment.sinks.items():
         resource = sink.resource()
@@ -441,8 +442,9 @@ def shared_outputs(checked: Checked) -> Iterator[Problem]:
             continue
         if resource in taken:
             path = dotted(("sinks", name))
+            what = "file" if resource.startswith(os.sep) else "place"
             yield Problem(
-                path, f"writes to the same file as sink {taken[resource]!r}; give it another"
+                path, f"writes to the same {what} as sink {taken[resource]!r}; give it another"
             )
         taken.setdefault(resource, name)
 

@@ -32,12 +32,13 @@ from pipeline.core.site_state import (
     SiteState,
 )
 from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
-from tests.connectors.sinks.mosquitto import (
+from tests.connectors.sinks.brokers import (
     Broker,
     Listener,
     Relay,
     broker,
     listening,
+    needs_mosquitto,
     relay_to,
     silent_place,
 )
@@ -151,6 +152,10 @@ class TestContract(SinkContract):
 
 class TestContractOfEarlierMqtt(TestContract):
     """The same with MQTT 3.1.1, which has no properties."""
+
+    @pytest.fixture(autouse=True)
+    def _earlier(self) -> None:
+        needs_mosquitto()
 
     def built(self) -> Sink:
         """A sink that speaks it."""
@@ -524,6 +529,7 @@ def test_a_killed_process_is_offline_and_another_takes_over(
 
 def test_a_login_that_is_refused_is_said(tmp_path: Path) -> None:
     """With what helps, and without the password."""
+    needs_mosquitto()
     passwords, rules = tmp_path / "passwords", tmp_path / "rules"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "moon", "watch-me"], check=True)
     rules.write_text(f"user moon\ntopic readwrite {BASE}/#\ntopic read homeassistant/status\n")

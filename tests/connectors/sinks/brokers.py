@@ -1,10 +1,15 @@
-"""A real broker, mosquitto, for tests: it can go away and come back, and be kept from answering."""
+"""A real broker for tests: it can go away and come back, and be kept from answering.
+
+That is mosquitto, where it is installed, or else rumqttd, which the package iotcore carries.
+"""
 
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,12 +27,39 @@ _HOST = "127.0.0.1"
 _PLACES = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
 
 
-def binary() -> str:
-    """The broker's program; the test is skipped where there is none."""
-    found = shutil.which("mosquitto", path=_PLACES)
-    if found is None:
+GIVEN = "MOONWATCH_TEST_BROKER"
+"""Set to `rumqttd` to use that one although there is mosquitto."""
+PLAIN = ("allow_anonymous true",)
+_RUMQTTD = """
+id = 0
+[router]
+id = 0
+max_connections = 1000
+max_outgoing_packet_count = 200
+max_segment_size = 104857600
+max_segment_count = 10
+[v5.1]
+name = "tests"
+listen = "{host}:{port}"
+next_connection_delay_ms = 1
+[v5.1.connections]
+connection_timeout_ms = 60000
+max_payload_size = 2000000
+max_inflight_count = 100
+"""
+
+
+def mosquitto() -> str | None:
+    """The program, if it is to be used."""
+    if os.environ.get(GIVEN) == "rumqttd":
+        return None
+    return shutil.which("mosquitto", path=_PLACES)
+
+
+def needs_mosquitto() -> None:
+    """Skip a test that asks for more than every broker can."""
+    if mosquitto() is None:
         pytest.skip("the broker mosquitto is not installed here; `.ci/system-packages` installs it")
-    return found
 
 
 def free_port() -> int:
@@ -40,9 +72,9 @@ def free_port() -> int:
 
 
 class Broker:
-    """One mosquitto, which remembers what was retained only while it runs."""
+    """One broker, which remembers what was retained only while it runs."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = ("allow_anonymous true",)) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = PLAIN) -> None:
         self.port = free_port()
         self.url = f"mqtt://{_HOST}:{self.port}"
         self._folder, self._options = folder, options
@@ -51,17 +83,24 @@ class Broker:
 
     def start(self) -> None:
         """Begin, and return once it accepts connections."""
-        config = self._folder / "mosquitto.conf"
-        lines = [f"listener {self.port} {_HOST}", *self._options]
-        if os.geteuid() == 0:  # else it becomes a user who cannot read what tests have written
-            lines.append("user root")
-        config.write_text("\n".join(lines) + "\n")
-        with (self._folder / "mosquitto.log").open("ab") as log:
-            process = subprocess.Popen([binary(), "-c", str(config)], stdout=log, stderr=log)
+        config, said = self._folder / "broker.toml", self._folder / "broker.log"
+        program = mosquitto()
+        if program is not None:
+            lines = [f"listener {self.port} {_HOST}", *self._options]
+            if os.geteuid() == 0:  # else it becomes a user who cannot read what tests have written
+                lines.append("user root")
+            config.write_text("\n".join(lines) + "\n")
+            command = [program, "-c", str(config)]
+        else:
+            config.write_text(_RUMQTTD.format(host=_HOST, port=self.port))
+            command = [sys.executable, "-m", "iotcore", "--log-level", "CRITICAL"]
+            command += ["--config", str(config)]
+        with said.open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self._process = process
 
         def listens() -> bool:
-            assert process.poll() is None, (self._folder / "mosquitto.log").read_text()
+            assert process.poll() is None, said.read_text()
             with socket.socket() as tried:
                 return tried.connect_ex((_HOST, self.port)) == 0
 
@@ -71,15 +110,16 @@ class Broker:
         """End as by kill -9; what was retained is gone."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # rumqttd runs in a child
             process.wait(patience(10))
 
 
 @contextmanager
 def broker(folder: Path, *options: str) -> Iterator[Broker]:
     """A broker with these lines in its config; without any it lets everybody in."""
-    binary()
-    made = Broker(folder, options or ("allow_anonymous true",))
+    if options:
+        needs_mosquitto()
+    made = Broker(folder, options or PLAIN)
     try:
         yield made
     finally:
