@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from connectors.sinks._base import BaseSinkConfig
-from connectors.sinks.webhook import TlsConfig
+from connectors.sinks._tls import TlsConfig
 from pipeline.core.address import Address, Secret
 from pipeline.core.config import Config, PositiveDuration, all_left_out, parse_duration
 from pipeline.core.machine import Lack, missing_libraries, unreadable_file

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
@@ -46,11 +45,11 @@ from connectors.sinks._templates import (
     values_of,
 )
 from connectors.sinks._text import json_line
+from connectors.sinks._tls import TlsConfig, tls_context
 from pipeline.core.address import Address, HookAddress, Secret
 from pipeline.core.config import (
     ByteCount,
     ByteSize,
-    Config,
     Duration,
     PositiveDuration,
     all_left_out,
@@ -63,7 +62,6 @@ from pipeline.core.sinks import SinkContext
 
 if TYPE_CHECKING:
     import asyncio
-    import ssl
 
     import httpx
 
@@ -85,19 +83,6 @@ _PRESET_BYTES = 64 * 1024
 # with them, the event is there.
 _ANSWER_BYTES = 65536
 _ANSWER_S = 1.0
-
-
-class TlsConfig(Config):
-    """How the server proves who it is, and we to it."""
-
-    verify: bool = True
-    """`false` trusts any server, which makes https no safer than http."""
-    ca: Path | None = None
-    """PEM file of the authorities to trust instead of the usual ones."""
-    certificate: Path | None = None
-    """PEM file of our own certificate."""
-    key: Path | None = None
-    """PEM file of its key, if that is a separate file."""
 
 
 class WebhookConfig(BaseSinkConfig):
@@ -372,7 +357,7 @@ class WebhookSink:
         self._context, self._read = context, context.read
         self._clock = context.clock
         self._place = config.url.shown()
-        self._tls = self._read_tls()
+        self._tls = tls_context(config.tls, self._place)
         # A request that is repeated is the same to the last byte, whatever was learned meanwhile.
         self._made: HookRequest | None = None
         # asyncio is what can end a request as a whole at its deadline, whatever it is doing.
@@ -651,30 +636,6 @@ class WebhookSink:
             key = _signing_key(self._config.secret.reveal())
             headers["webhook-signature"] = sign(key, request.id, moment, request.body)
         return headers
-
-    def _read_tls(self) -> "ssl.SSLContext":
-        import ssl
-
-        import certifi
-
-        tls = self._config.tls
-        try:
-            context = ssl.create_default_context(cafile=tls.ca)
-            if tls.ca is None:
-                # Lean containers come without authorities of their own.
-                context.load_verify_locations(certifi.where())
-            if tls.certificate is not None:
-                context.load_cert_chain(tls.certificate, tls.key)
-        except OSError as error:
-            files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-            raise SinkError(
-                f"{self._place}: the files of tls ({files}) cannot be used: {error.strerror}",
-                retryable=False,
-            ) from error
-        if not tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
 
 
 def _base64(file: MediaFile | None) -> str | None:

@@ -3,7 +3,6 @@
 import logging
 import random
 import secrets
-import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +22,8 @@ from connectors.sinks._mqtt.topics import (
 )
 from connectors.sinks._pictures import picture_of
 from connectors.sinks._text import json_line
+from connectors.sinks._tls import tls_context
 from connectors.sinks.mqtt import MqttConfig
-from pipeline.core.errors import SinkError
 from pipeline.core.events import REPORT, Event, to_cloudevent
 from pipeline.core.sinks import SinkContext
 from pipeline.core.site_state import SiteLayout, SiteState
@@ -55,7 +54,7 @@ class MqttSink:
         # The same for each connection of this process, so that the broker ends the one before when
         # there is a new one; never that of another process, which would end ours.
         self._client_id = f"moonwatch-{secrets.token_hex(8)}"
-        self._tls = self._read_tls() if config.url.scheme == "mqtts" else None
+        self._tls = tls_context(config.tls, self._place) if config.url.scheme == "mqtts" else None
         self._link: BrokerLink | None = None
         self._has_will = False
         # What the connection has published, by topic, and when.
@@ -323,25 +322,3 @@ class MqttSink:
             self._context.notes.take_down(
                 {f"{_NOTE}{name}": one.text() for name, one in announced.items()}
             )
-
-    def _read_tls(self) -> ssl.SSLContext:
-        tls = self._config.tls
-        try:
-            context = ssl.create_default_context(cafile=tls.ca)
-            if tls.ca is None:
-                import certifi
-
-                # Lean containers come without authorities of their own.
-                context.load_verify_locations(certifi.where())
-            if tls.certificate is not None:
-                context.load_cert_chain(tls.certificate, tls.key)
-        except OSError as error:
-            files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-            raise SinkError(
-                f"{self._place}: the files of tls ({files}) cannot be used: {error.strerror}",
-                retryable=False,
-            ) from error
-        if not tls.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
