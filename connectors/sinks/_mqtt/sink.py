@@ -300,18 +300,20 @@ class MqttSink:
         }
         meanwhile = {name: before.get(name, one).joined(one) for name, one in after.items()}
         self._note({n: one for n, one in meanwhile.items() if before.get(n) != one})
-        messages = []
+        messages, over = [], []
         for name, old in before.items():
             new = after.get(name, Announced())
-            over = [] if old.topic in ("", new.topic) else [old.topic]
+            if old.topic not in ("", new.topic):
+                messages.append(Publication(old.topic, b"", retain=True))
             over += [topic for topic in old.retained if topic not in new.retained]
-            messages += [Publication(topic, b"", retain=True) for topic in over]
         for name, device in there.items() if discovery else ():
             gone = gone_from(before.get(name, Announced()), device)
             if gone:  # one that is merely left out would stay
                 messages.append(Publication(device.topic, device.payload(gone), retain=True))
             messages.append(Publication(device.topic, device.payload(), retain=True))
         link.publish(messages)
+        # Only once the entities are gone: they would take an empty state for a broken one.
+        link.publish([Publication(topic, b"", retain=True) for topic in over])
         self._note({n: one for n, one in after.items() if meanwhile[n] != one})
         forgotten = [name for name in before if name not in after]
         if forgotten:
