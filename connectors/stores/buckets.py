@@ -3,38 +3,32 @@
 import atexit
 import errno
 import hashlib
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 import obstore
 from obstore import exceptions
-from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
+from obstore.store import ObjectStore
 
+from connectors.places.buckets import client_of, reason_of
 from connectors.stores.files import AtPlace, FileMediaStore, ForgottenPictures
 from connectors.stores.media import S3MediaConfig
 from pipeline.core.errors import PictureRecordError, StoreError
 from pipeline.core.store import PictureRecord, PictureRecords
 
-if TYPE_CHECKING:
-    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config
-
 _T = TypeVar("_T")
 
+_SETTING = "store.media.url"
 _DIGEST = "sha256"
 """The metadata of an object that says which content was written."""
-_CONNECT_WITHIN_S = 3.0
-_RETRIES = 2
 _AGAIN_AFTER_S = 30.0
 """A bucket that is out of reach would keep the counts waiting at every event."""
 # Clips go up in pieces of 5 MiB, each of which may take so many times as long as a picture.
 _CLIP_PATIENCE = 6
-_STATUS = re.compile(r"\b(?:status|code)\D{0,12}([45]\d\d)\b", re.IGNORECASE)
 _KINDS = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
 
 
@@ -191,7 +185,7 @@ class BucketMediaStore(FileMediaStore):
             raise StoreError(
                 f"picture {reference} cannot be kept in {self._url}: in its place is an object "
                 "that this store did not record; move it away, or name another prefix in "
-                "`store.media.url`"
+                f"`{_SETTING}`"
             )
 
     def _delete(
@@ -236,89 +230,19 @@ class BucketMediaStore(FileMediaStore):
         try:
             return call()
         except (exceptions.BaseError, OSError) as error:
-            reason, is_outage = _reason(error)
+            reason, is_outage = reason_of(error, _SETTING)
             if is_outage:
                 self._again_at, self._trouble = time.monotonic() + _AGAIN_AFTER_S, reason
         raise StoreError(f"{what} in {self._url}: {reason}")
 
 
 def _client(config: S3MediaConfig, timeout_s: float) -> ObjectStore:
-    timeout = timedelta(seconds=timeout_s)
-    connect = timedelta(seconds=min(timeout_s, _CONNECT_WITHIN_S))
-    plain = config.endpoint is not None and config.endpoint.scheme == "http"
-    client: ClientConfig = {"timeout": timeout, "connect_timeout": connect, "allow_http": plain}
-    retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": timeout}
     try:
-        if config.url.startswith("gs://"):
-            return GCSStore.from_url(
-                config.url, config=_google(config), client_options=client, retry_config=retry
-            )
-        if config.url.startswith("az://"):
-            return AzureStore.from_url(
-                config.url, config=_azure(config), client_options=client, retry_config=retry
-            )
-        return S3Store.from_url(
-            config.url, config=_amazon(config), client_options=client, retry_config=retry
-        )
-    except (exceptions.BaseError, ValueError) as error:
-        reason = _reason(error)[0]
-    raise StoreError(f"the bucket {config.url} cannot be used: {reason}")
-
-
-def _amazon(config: S3MediaConfig) -> "S3Config":
-    settings: S3Config = {}
-    if config.endpoint is not None:
-        settings["endpoint"] = config.endpoint.reveal()
-        settings["region"] = "us-east-1"
-    if config.region is not None:
-        settings["region"] = config.region
-    if config.access_key is not None and config.secret_key is not None:
-        settings["access_key_id"] = config.access_key.reveal()
-        settings["secret_access_key"] = config.secret_key.reveal()
-    return settings
-
-
-def _google(config: S3MediaConfig) -> "GCSConfig":
-    return {} if config.endpoint is None else {"base_url": config.endpoint.reveal()}
-
-
-def _azure(config: S3MediaConfig) -> "AzureConfig":
-    settings: AzureConfig = {}
-    if config.endpoint is not None:
-        settings["endpoint"] = config.endpoint.reveal()
-    if config.access_key is not None and config.secret_key is not None:
-        settings["account_name"] = config.access_key.reveal()
-        settings["account_key"] = config.secret_key.reveal()
-    return settings
+        return client_of(config, timeout_s, _SETTING)
+    except ValueError as error:
+        raise StoreError(str(error)) from None
 
 
 def _attributes(reference: str, digest: str) -> dict[str, str]:
     kind = _KINDS.get(Path(reference).suffix, "application/octet-stream")
     return {"Content-Type": kind, _DIGEST: digest}
-
-
-def _reason(error: Exception) -> tuple[str, bool]:
-    """Why something failed, as a sentence, and whether trying again at once is of no use.
-
-    Texts of the library quote requests and answers, so nothing of them is passed on but a number.
-    """
-    text = str(error)
-    if "NoSuchBucket" in text or "ContainerNotFound" in text:
-        return "there is no such bucket; create it, or correct `store.media.url`", True
-    if isinstance(error, FileNotFoundError):
-        return "it is not there", False
-    is_refused = isinstance(error, PermissionError | exceptions.UnauthenticatedError)
-    # Without a key the library asks the machine that it runs on for one, at this address.
-    if "169.254." in text or ("redential" in text and not is_refused):
-        return (
-            "there is no key; give `access_key` and `secret_key`, or the environment variables of "
-            "the cloud's own tools (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY)",
-            True,
-        )
-    status = _STATUS.search(text)
-    if is_refused or (status is not None and status[1] == "403"):
-        return "the key is wrong, or may not do this in the bucket (access denied)", True
-    if status is not None:
-        return f"the bucket's server answered with status {status[1]}", True
-    return "the bucket's server cannot be reached, or does not answer in time", True
