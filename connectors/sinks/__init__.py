@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pipeline.core.one_of import one_of
 
 if TYPE_CHECKING:
+    from connectors.sinks.archive import ArchiveConfig
     from connectors.sinks.csv import CsvConfig
     from connectors.sinks.jsonl import JsonlConfig
     from connectors.sinks.kafka import KafkaConfig
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from connectors.sinks.webhook import WebhookConfig
 
     SinkConfig: TypeAlias = (
-        CsvConfig
+        ArchiveConfig
+        | CsvConfig
         | JsonlConfig
         | KafkaConfig
         | MailConfig
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 else:
     SinkConfig = one_of(
         __name__,
+        archive="ArchiveConfig",
         csv="CsvConfig",
         jsonl="JsonlConfig",
         kafka="KafkaConfig",
