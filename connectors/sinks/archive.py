@@ -208,7 +208,7 @@ class ArchiveSink:
     def _reached(self) -> "_Shelf":
         if self._shelf is None:
             folder = self._config.folder
-            self._shelf = _Bucket(self._config) if folder is None else _Folder(folder)
+            self._shelf = _BucketShelf(self._config) if folder is None else _FolderShelf(folder)
         return self._shelf
 
     def _keep_report(self, shelf: "_Shelf", event: Event) -> None:
@@ -337,7 +337,7 @@ class _Shelf(Protocol):
         ...
 
 
-class _Bucket:
+class _BucketShelf:
     """A bucket's prefix."""
 
     def __init__(self, config: ArchiveConfig) -> None:
@@ -393,7 +393,7 @@ class _Bucket:
         raise SinkError(f"{key} cannot be kept in {self._config.url}: {reason}")
 
 
-class _Folder:
+class _FolderShelf:
     """A folder of this machine, or a network drive."""
 
     def __init__(self, folder: Path) -> None:
