@@ -1,7 +1,7 @@
 """Which entities each type of rule has in Home Assistant; the table in the docs is made of it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LASTING = ("start", "update", "end")
 _IN_OUT = ("in", "out")
@@ -19,8 +19,10 @@ class RuleEntities:
     """The measure that says how many there are now."""
     today: tuple[str, ...] = ()
     """The measures that are shown for today; `net` is what entered less what left."""
+    called: Mapping[str, str] = field(default_factory=dict)
+    """What some of these are called, by measure."""
     has_names: bool = False
-    """Whether the file may give the kinds of its events other names."""
+    """Whether the file may give its directions other names, which entities then show."""
 
 
 NO_ENTITIES = RuleEntities(events=())
@@ -28,6 +30,7 @@ ENTITIES: Mapping[str, RuleEntities] = {
     "line_crossing": RuleEntities(
         _IN_OUT,
         today=("entered", "left", "net", "groups_in", "groups_out", "staff_in", "staff_out"),
+        called={"entered": "in", "left": "out"},
         has_names=True,
     ),
     "occupancy": RuleEntities(alarm="problem", level="mean", today=("maximum",)),
@@ -60,7 +63,8 @@ def table() -> Iterator[str]:
         if one.alarm is not None:
             parts.append(f"`alarm` (binary sensor, {one.alarm})")
         if one.today:
-            parts.append(f"today: {', '.join(f'`{word}`' for word in one.today)} (sensors)")
+            words = ", ".join(f"`{one.called.get(word, word)}`" for word in one.today)
+            parts.append(f"today: {words} (sensors)")
         if one.today or one.level:
             parts.append("`coverage` (sensor)")
         if one.events:

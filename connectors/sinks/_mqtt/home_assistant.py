@@ -19,6 +19,7 @@ Component = dict[str, JsonValue]
 # Twice the longest time between two publications of a level, and a little more.
 _LEVEL_EXPIRES_S = 180
 _UNITS = {"seconds": "s", "people": "people"}
+_IN_OUT = ("in", "out")
 _ONLY_KNOWN = "{{ None if value_json.%s is none else value_json.%s }}"
 
 
@@ -247,10 +248,12 @@ def _rule(
     if {"entered", "left"} <= units.keys():
         units["net"] = "people"
         sums.add("net")
+    directions = dict(zip(_IN_OUT, rule.words, strict=False)) if known.has_names else {}
     for measure in known.today:
         if measure in units:
-            what = measure.replace("_", "-")
-            yield what, _today(today, f"{said} {_words(measure)}", measure, units, sums)
+            what = known.called.get(measure, measure)
+            shown = directions.get(what, what.replace("_", " "))
+            yield what.replace("_", "-"), _today(today, f"{said} {shown}", measure, units, sums)
     if kept:
         yield (
             "coverage",

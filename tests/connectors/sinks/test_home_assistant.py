@@ -183,7 +183,7 @@ def test_templates_read_unknown_as_unknown() -> None:
 def test_sums_begin_anew_at_midnight() -> None:
     """Said, not guessed from a number that went down."""
     device = announced()[1]
-    component = device.components["my_line_crossing_entered"]
+    component = device.components["my_line_crossing_in"]
     assert component["state_class"] == "total"
     assert component["last_reset_value_template"] == "{{ value_json.since }}"
     assert "last_reset_value_template" not in device.components["my_queue_maximum"]
@@ -200,6 +200,7 @@ def test_kinds_of_events() -> None:
     door = SiteLayout(SITE, {"door": CameraLayout(rules)})
     camera = list(devices(Topics("moonwatch/shop"), door, "homeassistant", pictures=False))[1]
     assert camera.components["footfall_event"]["event_types"] == ["coming", "going"]
+    assert "footfall_in" not in camera.components  # as it measures nothing here
     assert "last_event" not in camera.components
 
 
@@ -258,3 +259,16 @@ def test_announcements_keep_the_rules_of_home_assistant_itself(tmp_path: Path) -
     assert number > 300
     spoiled = [[topic, payload.replace('"problem"', '"queue"')] for topic, payload in told]
     assert answer(spoiled)[0]
+
+
+def test_directions_are_shown_by_their_names_and_keep_their_ids() -> None:
+    """Whatever the file calls them."""
+    measures = (MeasureLayout("entered", "sum", "crossings"), MeasureLayout("left", "sum", "x"))
+    for words, names in ((("coming", "going"), ("coming", "going")), ((), ("in", "out"))):
+        rules = {"footfall": RuleLayout("line_crossing", measures, words)}
+        door = SiteLayout(SITE, {"door": CameraLayout(rules)})
+        camera = list(devices(Topics("moonwatch/shop"), door, "homeassistant", pictures=False))[1]
+        for what, name in zip(("in", "out"), names, strict=True):
+            component = camera.components[f"footfall_{what}"]
+            assert component["name"] == f"Footfall {name}"
+            assert component["unique_id"] == f"moonwatch_shop_door_footfall_{what}"
