@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from connectors.sinks.mail import MailConfig
     from connectors.sinks.mqtt import MqttConfig
     from connectors.sinks.nats import NatsConfig
+    from connectors.sinks.notify import NotifyConfig
     from connectors.sinks.redis_stream import RedisStreamConfig
     from connectors.sinks.stdout import StdoutConfig
     from connectors.sinks.webhook import WebhookConfig
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         | MailConfig
         | MqttConfig
         | NatsConfig
+        | NotifyConfig
         | RedisStreamConfig
         | StdoutConfig
         | WebhookConfig
@@ -39,6 +41,7 @@ else:
         mail="MailConfig",
         mqtt="MqttConfig",
         nats="NatsConfig",
+        notify="NotifyConfig",
         redis_stream="RedisStreamConfig",
         stdout="StdoutConfig",
         webhook="WebhookConfig",

@@ -75,6 +75,16 @@ class BaseSinkConfig(Config):
         return self.from_ == "beginning"
 
     @property
+    def health_phases(self) -> tuple[Phase, ...]:
+        """Which phases of trouble with cameras are wanted."""
+        return self.phases
+
+    @property
+    def words_trouble_itself(self) -> bool:
+        """Whether trouble with cameras is told without the file's templates."""
+        return False
+
+    @property
     def at_once(self) -> int:
         """How many events are sent together, at most."""
         return 100

@@ -1,6 +1,6 @@
 """The picture and the clip of an event, as sinks send them: the event's own, and small enough."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.sinks._templates import clip_reference, picture_reference
@@ -44,6 +44,12 @@ def picture_of(
         return None
     fitting = _fitting(content, max_side, most_bytes)
     return None if fitting is None else MediaFile(_name(reference), fitting, JPEG)
+
+
+def smaller(picture: MediaFile, max_side: int, most_bytes: int) -> MediaFile | None:
+    """The same picture, smaller; None where there is none small enough."""
+    fitting = _fitting(picture.content, max_side, most_bytes)
+    return None if fitting is None else replace(picture, content=fitting)
 
 
 def clip_of(

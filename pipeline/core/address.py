@@ -143,6 +143,44 @@ class HookAddress(Address):
             yield place[begin.start() :].strip("/")
 
 
+class NotifyAddress(Address):
+    """A URL of a service of notifications. Any part of it may be a token, often where others have
+    the host: that is shown only if it cannot be one, and nothing else but the scheme.
+    """
+
+    def _display(self) -> str:
+        scheme, slashes, _ = self._secret_value.partition("://")
+        place = self._place()
+        return f"{scheme}://{place or MASK}" if slashes else MASK
+
+    def parts(self) -> Iterator[str]:
+        """All pieces of it that must not be shown, as they are and decoded."""
+        rest = self._secret_value.partition("://")[2]
+        place, known = self._place(), _COMMON.split()
+        for piece in re.split(r"[/?#&;=@,:]+", rest):
+            if len(piece) >= _SHORTEST and piece not in (place or "") and piece not in known:
+                yield piece
+                yield unquote(piece)
+
+    def _secrets(self) -> Iterator[str]:
+        yield from self.parts()
+
+    def _place(self) -> str | None:
+        """Host and port, where what stands there cannot be a token."""
+        rest = self._secret_value.partition("://")[2]
+        netloc = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+        found = re.fullmatch(r"(localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:]+\])(:\d+)?", netloc)
+        return found[0] if found else None
+
+
+# Names and values of options in such addresses.
+_COMMON = """
+auth basic default format from high html http https image json login markdown method mode name
+overflow pass post priority retry smtp split starttls tags text token true truncate false
+upstream user verify wait
+"""
+
+
 def masked(address: str) -> str:
     """An address with everything hidden that may be a credential."""
     shown, done = "", 0

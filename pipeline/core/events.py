@@ -71,6 +71,11 @@ class Event:
         return replace(self, media=self.media + references)
 
 
+def is_about_health(event: Event) -> bool:
+    """Whether it is about trouble with a camera itself, not about what a rule saw."""
+    return event.rule == "camera" and event.type.startswith("camera_")
+
+
 def event_id(camera: str, rule: str, subject: str, started_at: float) -> str:
     """A deterministic id: the same camera, rule, subject and start time give the same 26 letters.
 

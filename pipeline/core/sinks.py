@@ -1,9 +1,10 @@
 """The port of a sink, where events go, and what a sink is built with."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, Self, TypeAlias, runtime_checkable
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
@@ -129,4 +130,50 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Flush and release everything."""
+        ...
+
+
+HELD_BACK: Final = "held back"
+"""The key under which a sink that tells later notes how it stands, for whoever asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What became of the events of a sink that does not tell each at once, since it is there."""
+
+    messages: int = 0
+    """Messages that were accepted, those about several events included."""
+    held: int = 0
+    """Events that were held back for a later message."""
+    waiting: int = 0
+    """How many of them wait now."""
+    silenced: int = 0
+    """Events that nobody is told of, as the file says for some hours."""
+    reason: str = ""
+    """Why what waits could not be told, if that was tried."""
+
+    def as_text(self) -> str:
+        """The same as it is noted."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str | None) -> Self:
+        """What was noted; nothing for what cannot be read."""
+        try:
+            known = json.loads(text) if text else {}
+            return cls(**known)
+        except (ValueError, TypeError):
+            return cls()
+
+
+@runtime_checkable
+class TellsLater(Protocol):
+    """A sink that may hold back what it accepts, and is called also while no event flows."""
+
+    def tick(self) -> None:
+        """Tell what is due; raises SinkError or StoreError, and is then called again."""
+        ...
+
+    def held_back(self) -> HeldBack:
+        """How it stands."""
         ...

@@ -11,7 +11,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.retrying import Backoff, Rests
-from pipeline.core.sinks import Sink
+from pipeline.core.sinks import HeldBack, Sink, TellsLater
 from pipeline.core.site_state import ShowsState, SiteState
 from pipeline.core.store import (
     AGED_UNTIL,
@@ -116,6 +116,9 @@ class SinkLane:
         self._shows = sink if isinstance(sink, ShowsState) and site is not None else None
         self._site = site
         self._shown_at = float("-inf")
+        self._later = sink if isinstance(sink, TellsLater) else None
+        self._ticked_at = float("-inf")
+        self._held_back: HeldBack | None = None
         self._backoff = Backoff(_RESTS if self._shows is None else _SHOWING_RESTS)
         self._status = LaneStatus(route.sink)
         self._position: int | None = None
@@ -144,10 +147,12 @@ class SinkLane:
                 self._counted_at = now
             load = self._next_load()
             self._show(now)
+            self._tick(now)
             if load is not None:
                 self._wait_since(self._status.waiting_since or self._clock.now())
                 self._deliver(load)
                 self._note_progress()
+                self._count_held_back()
         except OwnershipLostError:
             raise
         except (SinkError, StoreError) as error:
@@ -180,6 +185,37 @@ class SinkLane:
         lag_s = self._clock.now() - first.kept_at if isinstance(first, StoredEvent) else 0.0
         self._shows.show(self._site(), max(0.0, lag_s), self._status.undelivered)
         self._shown_at = now
+
+    def _tick(self, now: float) -> None:
+        """Let a sink that holds events back tell those whose time has come."""
+        if self._later is None:
+            return
+        if now - self._ticked_at < _IDLE_S and self._status.error is None:
+            return
+        try:
+            self._later.tick()
+        except SinkError:
+            self._metrics.delivery_failures.labels(self.route.sink).inc()
+            raise
+        self._ticked_at = now
+        self._count_held_back()
+
+    def _count_held_back(self) -> None:
+        if self._later is None:
+            return
+        before, stands = self._held_back, self._later.held_back()
+        if stands == before:
+            return
+        self._held_back = stands
+        sink, metrics = self.route.sink, self._metrics
+        metrics.sink_waiting.labels(sink).set(stands.waiting)
+        if before is not None:
+            for counter, name in (
+                (metrics.messages_sent, "messages"),
+                (metrics.events_held_back, "held"),
+                (metrics.events_silenced, "silenced"),
+            ):
+                counter.labels(sink).inc(max(0, getattr(stands, name) - getattr(before, name)))
 
     def close(self, *, is_gone: bool = False) -> None:
         """Close the sink, and reset its figures if it is no longer served."""

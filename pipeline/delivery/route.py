@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from pipeline.core.events import PHASES, REPORT, Event, Phase
+from pipeline.core.events import PHASES, REPORT, Event, Phase, is_about_health
 from pipeline.core.sinks import is_chosen
 from pipeline.core.store import UnreadableEvent
 from pipeline.core.verifying import Outcome, outcome_of
@@ -26,6 +26,11 @@ class RouteOptions(Protocol):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """Which phases of happenings to deliver."""
+        ...
+
+    @property
+    def health_phases(self) -> tuple[Phase, ...]:
+        """The same for trouble with cameras."""
         ...
 
     @property
@@ -71,6 +76,8 @@ class Route:
     """How old an event may be when its turn comes; older ones are skipped, and counted."""
     phases: tuple[Phase, ...] = PHASES
     """Which phases of happenings it gets."""
+    health_phases: tuple[Phase, ...] | None = None
+    """Which phases of trouble with cameras it gets, where those are others."""
 
     @classmethod
     def of(cls, sink: str, options: RouteOptions, reports: tuple[str, ...] = ()) -> "Route":
@@ -86,6 +93,7 @@ class Route:
             reports,
             options.skipped_after,
             options.phases,
+            options.health_phases,
         )
 
     def skips(self, event: Event, now: float) -> bool:
@@ -102,10 +110,15 @@ class Route:
         """
         if event.type == REPORT:
             return event.rule in self.reports
-        if isinstance(event, Event) and event.phase not in self.phases:
+        if isinstance(event, Event) and event.phase not in self._phases_of(event):
             return False
         outcome = outcome_of(event) if isinstance(event, Event) else None
         if outcome is not None and (outcome.dropped or outcome.outcome not in self.verified):
             return False
         names = (event.rule, event.camera, event.type)
         return is_chosen(names, self.only, self.without)
+
+    def _phases_of(self, event: Event) -> tuple[Phase, ...]:
+        if self.health_phases is not None and is_about_health(event):
+            return self.health_phases
+        return self.phases

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.core.events import REPORT, Event
+from pipeline.core.events import REPORT, Event, is_about_health
 from pipeline.core.sinks import SinkContext, is_chosen
 from pipeline.deployment.model import Deployment
 from pipeline.rules.samples import (
@@ -36,7 +36,8 @@ def samples_for(deployment: Deployment, sink: str, at: float = SAMPLES_AT) -> It
     config = deployment.sinks[sink]
     for event in _all(deployment, sink, at):
         names = (event.rule, event.camera, event.type)
-        wanted = event.phase in config.phases and is_chosen(names, config.only, config.without)
+        phases = config.health_phases if is_about_health(event) else config.phases
+        wanted = event.phase in phases and is_chosen(names, config.only, config.without)
         if event.type == REPORT or wanted:
             yield event
 

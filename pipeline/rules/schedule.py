@@ -19,6 +19,7 @@ from pydantic import (
 from pipeline.core.arming import ArmedTimes
 from pipeline.core.config import Config
 from pipeline.core.opening_hours import ALWAYS, DAYS, FULL_DAYS, OpeningHours
+from pipeline.core.time_of_day import TimeOfDay
 
 _SPANS = {
     "weekdays": "mon-fri",
@@ -29,22 +30,6 @@ _SPANS = {
     "daily": "mon-sun",
     "all": "mon-sun",
 }
-_DAY_MINUTES = 24 * 60
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
-
-
-def _parse_clock(value: Any) -> Any:
-    """`22:00`; also 1320, which is what YAML 1.1 readers make of an unquoted 22:00."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 60 <= value <= _DAY_MINUTES:
-            way_out = f"write {value}:00" if 0 <= value < 25 else 'write it in quotes, like "22:00"'
-            raise ValueError(f"{value} is not a time of day; {way_out}")
-        return f"{value // 60:02}:{value % 60:02}"
-    match = _CLOCK.fullmatch(str(value).strip())
-    hours, minutes = (int(match[1]), int(match[2])) if match else (99, 99)
-    if minutes > 59 or hours * 60 + minutes > _DAY_MINUTES:
-        raise ValueError(f'{value!r} is not a time of day; write it like "22:00", up to "24:00"')
-    return f"{hours:02}:{minutes:02}"
 
 
 def _parse_days(value: Any) -> Any:
@@ -70,11 +55,9 @@ def _day(name: str) -> str:
     raise ValueError(f"{name!r} is not a day; write {', '.join(DAYS)} or a range like mon-fri")
 
 
-_clock_schema = WithJsonSchema({"type": "string", "pattern": r"^\d{1,2}:\d{2}$"})
 _days_schema = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 )
-Clock = Annotated[str, BeforeValidator(_parse_clock), _clock_schema]
 Days = Annotated[tuple[str, ...], BeforeValidator(_parse_days), _days_schema]
 
 
@@ -82,8 +65,10 @@ class Window(Config):
     """Hours on some days. A window that ends before it starts runs past midnight."""
 
     days: Days = Field(default=DAYS, description="Days on which it begins, like [mon-fri, sun].")
-    from_: Clock = Field(default="00:00", alias="from", description='When it begins, like "22:00".')
-    to: Clock = Field(default="24:00", description='When it ends, up to "24:00".')
+    from_: TimeOfDay = Field(
+        default="00:00", alias="from", description='When it begins, like "22:00".'
+    )
+    to: TimeOfDay = Field(default="24:00", description='When it ends, up to "24:00".')
 
     @model_validator(mode="after")
     def _has_length(self) -> Self:

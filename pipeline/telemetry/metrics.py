@@ -205,6 +205,14 @@ class Metrics:
         buckets=LATENCY_BUCKETS,
     )
     sink_behind = _Measured("Events waiting for a sink.", "sink")
+    messages_sent = _CounterOf("Messages that a sink of type `notify` has sent.", "sink")
+    events_held_back = _CounterOf(
+        "Events that a sink of type `notify` held back for a later message.", "sink"
+    )
+    events_silenced = _CounterOf(
+        "Events that a sink of type `notify` tells nobody of, in its quiet hours.", "sink"
+    )
+    sink_waiting = _Measured("Events that a sink of type `notify` holds back now.", "sink")
     server_responses = _CounterOf(
         "HTTP answers of the model server, by route and status; 499 is a client that left.",
         "route",

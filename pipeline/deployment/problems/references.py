@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.core import geometry
 from pipeline.core.config import Config
 from pipeline.core.errors import Problem
-from pipeline.core.events import REPORT
+from pipeline.core.events import REPORT, is_about_health
 from pipeline.core.tasks import Task
 from pipeline.deployment.model import AskTask, CameraConfig, Deployment, DetectTask, SiteConfig
 from pipeline.deployment.problems.suggestions import hint
@@ -497,6 +497,7 @@ def unfit_templates(checked: Checked) -> Iterator[Problem]:
         kinds = {
             (event.type, event.phase, event.rule, *event.data): event
             for event in samples_for(checked.deployment, name)
+            if not (sink.words_trouble_itself and is_about_health(event))
         }
         for use in uses:
             for event in kinds.values():
