@@ -95,10 +95,10 @@ format: $(VENV)/dev
 lock:
 	for set in core demo gpu dev release; do \
 	  case $$set in \
-	    core) what=".[postgresql,report,s3,mqtt,kafka,nats]" ;; \
+	    core) what=".[postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
 	    demo) what=".[render]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,benchmark,report,s3,mqtt,kafka,nats] -r requirements/dev.in" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \

@@ -40,6 +40,7 @@ COMMANDS = (
     "clips",
     "dead-letters",
     "undelivered",
+    "notify",
     "evaluate",
     "audit",
     "simulate",

@@ -152,6 +152,18 @@ class HeldBack:
     reason: str = ""
     """Why what waits could not be told, if that was tried."""
 
+    def in_words(self) -> str:
+        """Such as `6 messages sent, 14 events wait for one (40 were held back)`."""
+        said = [f"{self.messages} {'message' if self.messages == 1 else 'messages'} sent"]
+        if self.held:
+            wait = "event waits" if self.waiting == 1 else "events wait"
+            said.append(f"{self.waiting} {wait} for one ({self.held} held back so far)")
+        if self.silenced:
+            said.append(f"{self.silenced} silenced in quiet hours")
+        if self.reason:
+            said.append(f"what waits is refused: {self.reason}")
+        return ", ".join(said)
+
     def as_text(self) -> str:
         """The same as it is noted."""
         return json.dumps(asdict(self))

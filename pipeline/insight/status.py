@@ -14,6 +14,7 @@ from pipeline.core.local_time import local_time
 from pipeline.core.measures import Health
 from pipeline.core.private_files import is_readable_by_everybody
 from pipeline.core.queues import Backlog
+from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.store import RUN, EventFilter, LeaseRecord, Page, StoredEvent
 from pipeline.core.verifying import OUTCOMES, VerificationCount
@@ -132,6 +133,8 @@ class SinkStatus:
     """How long events have waited for it while none was delivered."""
     skipped: int = 0
     """Events that were too old for it when their turn came, since delivery began."""
+    held_back: HeldBack | None = None
+    """Of a sink that holds events back for later messages: what became of them."""
     state: str = UNKNOWN
     """All of it in a few words."""
 
@@ -254,6 +257,7 @@ class _StoreFacts:
     """When the oldest event that waits for a sink was stored, in UTC seconds."""
     undelivered: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    held_back: Mapping[str, HeldBack] = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)
     run: LeaseRecord | None = None
     reports: Sequence[Report] = ()
@@ -429,6 +433,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
             },
             undelivered=Counter(entry.sink for entry in refused),
             refused={entry.sink: entry.reason for entry in refused},
+            held_back=_held_back_in(store, deployment),
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),
             reports=_reports_in(store),
@@ -440,6 +445,15 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         return _StoreFacts(trouble=str(error))
     finally:
         store.close()
+
+
+def _held_back_in(store: "SqlStore", deployment: Deployment) -> dict[str, HeldBack]:
+    found = {}
+    for name, config in deployment.sinks.items():
+        noted = store.notes_of(name).note(HELD_BACK) if config.type == "notify" else None
+        if noted is not None:
+            found[name] = HeldBack.read(noted)
+    return found
 
 
 def _reports_in(store: "SqlStore") -> list[Report]:
@@ -593,6 +607,7 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkSt
         undelivered=None if kept.trouble else kept.undelivered.get(name, 0),
         refused=kept.refused.get(name),
         error=error,
+        held_back=kept.held_back.get(name),
     )
     served = [
         report.sinks[name]
@@ -608,7 +623,10 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkSt
             since = [kept.oldest[name]]
         if since:
             sink = replace(sink, waits_s=round(max(0.0, now - min(since)), 1))
-    return replace(sink, state=_in_words(sink, seen, is_served=is_served))
+    state = _in_words(sink, seen, is_served=is_served)
+    if sink.held_back is not None:
+        state += f"; {sink.held_back.in_words()}"
+    return replace(sink, state=state)
 
 
 def _sequence(name: str, seen: _QueueFacts, kept: _StoreFacts) -> SequenceStatus:

@@ -1,0 +1,124 @@
+"""`moonwatch notify test` tells whether a message arrives, and changes nothing."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from connectors.stores.sql import SqlStore
+from tests.cli.test_run import moonwatch
+from tests.connectors.sinks.phone import Phone, phone_on
+from tests.connectors.sinks.post_office import post_office
+
+
+@pytest.fixture
+def phone() -> Iterator[Phone]:
+    """One that takes everything."""
+    with phone_on() as phone:
+        yield phone
+
+
+def written(folder: Path, **sinks: Any) -> Path:
+    """A file with these sinks."""
+    content = {
+        "version": 1,
+        "site": {"name": "Shop", "timezone": "Europe/Berlin"},
+        "store": {"url": f"sqlite:///{folder}/moonwatch.db"},
+        "engines": {"fast": {"type": "coco"}},
+        "cameras": {
+            "door": {
+                "source": {"type": "rtsp", "url": "rtsp://10.0.0.9/door"},
+                "tasks": {"people": {"detect": "person"}},
+                "rules": {"crowd": {"type": "occupancy", "of": "people", "more_than": 4}},
+            }
+        },
+        "sinks": sinks,
+    }
+    file = folder / "shop.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+def test_a_test_arrives_with_a_picture(phone: Phone, tmp_path: Path) -> None:
+    """Each time it is asked for, in quiet hours too, and the store knows nothing of it."""
+    secret = tmp_path / "guard.url"
+    secret.write_text(f"{phone.json_url}\n")
+    guard = {
+        "type": "notify",
+        "url_file": str(secret),
+        "at_most": {"messages": 1, "per": "1h"},
+        "quiet": [{"from": "0:00", "to": "24:00"}],
+    }
+    file = written(tmp_path, guard=guard)
+    for _ in range(2):
+        code, said, _ = moonwatch("notify", "test", file, "guard")
+        assert (code, said) == (
+            0,
+            "guard: accepted a made-up event of door.crowd with a picture\n",
+        )
+    assert phone.titles == ["door: crowd"] * 2
+    content = phone.messages[0].content
+    assert content is not None
+    assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
+    store = SqlStore(f"sqlite:///{tmp_path}/moonwatch.db")
+    assert store.notes_of("guard").notes() == {}
+    store.close()
+
+
+def test_a_refusal_says_why(phone: Phone, tmp_path: Path) -> None:
+    """With exit code 1, for people and for machines, and without the address."""
+    phone.always = 401
+    file = written(tmp_path, guard={"type": "notify", "url": phone.json_url})
+    code, said, error = moonwatch("notify", "test", file, "guard")
+    assert (code, said) == (1, "")
+    assert error == (
+        f"moonwatch: guard: the service json://127.0.0.1:{phone.port} answers 401 (Unauthorized); "
+        "check its url\n"
+    )
+    code, said, error = moonwatch("notify", "test", file, "guard", "--json")
+    assert (code, json.loads(said)["accepted"], error) == (1, False, "")
+    assert "s3cret" not in said
+
+
+def test_a_mail_can_be_tried_too(tmp_path: Path) -> None:
+    """With the same picture."""
+    with post_office() as office:
+        mail = {
+            "type": "mail",
+            "host": "127.0.0.1",
+            "port": office.port,
+            "tls": "none",
+            "sender": "shop@example.org",
+            "to": "boss@example.org",
+        }
+        code, _, error = moonwatch("notify", "test", written(tmp_path, mail=mail), "mail")
+        assert (code, error) == (0, "")
+        (message,) = office.mails
+        assert len(list(message.iter_attachments())) == 1
+
+
+@pytest.mark.parametrize(
+    ("sink", "words"),
+    [
+        ("gaurd", "sinks.gaurd: there is no such sink; did you mean guard?"),
+        ("log", "sinks.log: is of type jsonl, and what is made up does not belong where events"),
+        ("deaf", "sinks.deaf: gets no events of rules"),
+    ],
+)
+def test_what_cannot_be_tried(phone: Phone, tmp_path: Path, sink: str, words: str) -> None:
+    """Is told with exit code 2, and nothing is sent."""
+    file = written(
+        tmp_path,
+        guard={"type": "notify", "url": phone.json_url},
+        log={"type": "jsonl", "path": str(tmp_path / "events.jsonl")},
+        deaf={"type": "notify", "url": phone.json_url, "not": ["*"]},
+    )
+    code, _, error = moonwatch("notify", "test", file, sink)
+    assert (code, words in error) == (2, True), error
+    assert phone.messages == []
+    assert not (tmp_path / "events.jsonl").exists()
