@@ -43,7 +43,7 @@ class Parcel:
     file: MediaFile | None = None
 
 
-class Service:
+class MessageService:
     """A service of notifications. Each attempt has a client and a thread of its own."""
 
     def __init__(self, url: NotifyAddress, timeout_s: float) -> None:
@@ -62,7 +62,7 @@ class Service:
         SinkError where the service does not accept it in time.
         """
         with _kept(parcel.file) as folder:
-            attempt = _Attempt(self, parcel, folder)
+            attempt = _MessageAttempt(self, parcel, folder)
             # apprise sleeps between requests, and some services look names up without a limit: a
             # thread of its own ends with the deadline whatever it waits for.
             thread = threading.Thread(target=attempt.run, name="notify", daemon=True)
@@ -152,10 +152,10 @@ class Service:
         return without_secrets(plain, also=self._url.parts())[:_SAID]
 
 
-class _Attempt:
+class _MessageAttempt:
     """One message, in its own thread."""
 
-    def __init__(self, service: Service, parcel: Parcel, folder: Path | None) -> None:
+    def __init__(self, service: MessageService, parcel: Parcel, folder: Path | None) -> None:
         self._service, self._parcel, self._folder = service, parcel, folder
         self.is_late = threading.Event()
         self.error: SinkError | None = None
@@ -197,7 +197,9 @@ class _Attempt:
         if file is not None and self._folder is not None:
             path = self._folder / re.sub(r"[^\w.-]", "_", file.name, flags=re.ASCII)[-120:]
             path.write_bytes(file.content)
-            attached = AttachFile(path=str(path), name=path.name, mimetype=file.media_type)
+            attached = AttachFile(  # type: ignore[no-untyped-call]
+                path=str(path), name=path.name, mimetype=file.media_type
+            )
         client = apprise.Apprise()
         client.add(self._service._plugin())
         body = f"{self._parcel.body}\n({note})" if note else self._parcel.body

@@ -75,9 +75,9 @@ class BaseSinkConfig(Config):
         return self.from_ == "beginning"
 
     @property
-    def health_phases(self) -> tuple[Phase, ...]:
-        """Which phases of trouble with cameras are wanted."""
-        return self.phases
+    def health_phases(self) -> tuple[Phase, ...] | None:
+        """Which phases of trouble with cameras are wanted, where those are not `phases`."""
+        return None
 
     @property
     def words_trouble_itself(self) -> bool:

@@ -83,7 +83,7 @@ class TroubleNews:
 
 
 @dataclass(slots=True)
-class Ledger:
+class HeldLedger:
     """Everything a sink knows between two messages."""
 
     tokens: float
@@ -108,7 +108,7 @@ class Ledger:
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> "Ledger":
+    def read(cls, text: str) -> "HeldLedger":
         """What was noted; ValueError or TypeError for what is none."""
         known: dict[str, Any] = json.loads(text)
         digest, troubles = known.pop("digest"), known.pop("troubles")

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from connectors.sinks._apprise import Kind, Parcel, Service
+from connectors.sinks._apprise import Kind, MessageService, Parcel
 from connectors.sinks._base import BaseSinkConfig, Names, Phases, report_file
-from connectors.sinks._held import STATE, Digest, Ledger, trouble_message
+from connectors.sinks._held import STATE, Digest, HeldLedger, trouble_message
 from connectors.sinks._pictures import MediaFile, picture_note, picture_of
 from connectors.sinks._templates import (
     TemplateError,
@@ -170,7 +170,7 @@ class NotifySink:
         self._config, self._context = config, context
         self._clock, self._notes = context.clock, context.notes
         self._zone = ZoneInfo(context.timezone)
-        self._service = Service(config.url, config.timeout.total_seconds())
+        self._service = MessageService(config.url, config.timeout.total_seconds())
         self._keep_s = max(_TOLD_FOR_S, 2 * config.give_up_after.total_seconds())
         # What could not be noted although it is done: nothing is sent before it is.
         self._unnoted: dict[str, str | None] = {}
@@ -237,7 +237,7 @@ class NotifySink:
             self._hold(ledger, event, now)
         self._note(ledger, {key: ""})
 
-    def _hold(self, ledger: Ledger, event: Event, now: float) -> None:
+    def _hold(self, ledger: HeldLedger, event: Event, now: float) -> None:
         if ledger.digest is None:
             ledger.digest = Digest(now, now + self._config.digest.total_seconds())
         ledger.digest.add(event, picture_reference(event))
@@ -299,7 +299,7 @@ class NotifySink:
         )
         return picture, picture_note(event, picture)
 
-    def _tell_digest(self, ledger: Ledger, digest: Digest, now: float) -> None:
+    def _tell_digest(self, ledger: HeldLedger, digest: Digest, now: float) -> None:
         body = digest.sentence(self._zone, now)
         link = self._context.link(digest.picture) if digest.picture else None
         if self._config.link and link is not None:
@@ -312,7 +312,7 @@ class NotifySink:
         ledger.digest, self._is_holding, self._is_silent = None, False, False
         self._note(ledger, {})
 
-    def _tell_troubles(self, ledger: Ledger, now: float, *, counts: bool) -> None:
+    def _tell_troubles(self, ledger: HeldLedger, now: float, *, counts: bool) -> None:
         title, body, goes_on = trouble_message(ledger.troubles, self._zone, now)
         if not self._sent_later(ledger, title, body, "failure" if goes_on else "success"):
             ledger.troubles_due = now + _REFUSED_REST_S
@@ -322,7 +322,7 @@ class NotifySink:
         ledger.troubles = {}
         self._note(ledger, {})
 
-    def _sent_later(self, ledger: Ledger, title: str, body: str, kind: Kind) -> bool:
+    def _sent_later(self, ledger: HeldLedger, title: str, body: str, kind: Kind) -> bool:
         """Whether a message about several events was accepted.
 
         If the service refuses it, it is not given up, and holds nothing else up.
@@ -353,21 +353,21 @@ class NotifySink:
     def _quiet(self, now: float) -> QuietHours | None:
         return next((one for one in self._config.quiet if one.holds(now, self._zone)), None)
 
-    def _may_send(self, ledger: Ledger, now: float) -> bool:
+    def _may_send(self, ledger: HeldLedger, now: float) -> bool:
         limit = self._config.at_most
         if limit is None:
             return True
         ledger.refill(now, limit.messages, limit.per.total_seconds())
         return ledger.tokens >= 1.0
 
-    def _ledger(self) -> Ledger:
+    def _ledger(self) -> HeldLedger:
         """As it was noted last, by whichever process."""
         noted, limit = self._notes.note(STATE), self._config.at_most
         most = float(limit.messages) if limit is not None else 0.0
-        ledger = Ledger(most, self._clock.now())
+        ledger = HeldLedger(most, self._clock.now())
         if noted is not None:
             try:
-                ledger = Ledger.read(noted)
+                ledger = HeldLedger.read(noted)
             except (ValueError, TypeError, KeyError, AttributeError):
                 _log.warning(
                     "sink %s: what it held back cannot be read, and is lost", self._context.name
@@ -375,7 +375,7 @@ class NotifySink:
         self._figures = ledger.figures()
         return ledger
 
-    def _note(self, ledger: Ledger, told: dict[str, str | None]) -> None:
+    def _note(self, ledger: HeldLedger, told: dict[str, str | None]) -> None:
         """Note what is done. Until the store takes it, nothing else is done."""
         self._figures = ledger.figures()
         self._unnoted = {**told, STATE: ledger.as_text(), HELD_BACK: self._figures.as_text()}

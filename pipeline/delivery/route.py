@@ -29,8 +29,8 @@ class RouteOptions(Protocol):
         ...
 
     @property
-    def health_phases(self) -> tuple[Phase, ...]:
-        """The same for trouble with cameras."""
+    def health_phases(self) -> tuple[Phase, ...] | None:
+        """The same for trouble with cameras, where it is not the same."""
         ...
 
     @property

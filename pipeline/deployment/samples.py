@@ -36,8 +36,10 @@ def samples_for(deployment: Deployment, sink: str, at: float = SAMPLES_AT) -> It
     config = deployment.sinks[sink]
     for event in _all(deployment, sink, at):
         names = (event.rule, event.camera, event.type)
-        phases = config.health_phases if is_about_health(event) else config.phases
-        wanted = event.phase in phases and is_chosen(names, config.only, config.without)
+        health = config.health_phases if is_about_health(event) else None
+        wanted = event.phase in (health or config.phases) and is_chosen(
+            names, config.only, config.without
+        )
         if event.type == REPORT or wanted:
             yield event
 
