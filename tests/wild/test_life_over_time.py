@@ -55,7 +55,7 @@ TODAY = 1_800_000_000.0  # January 2027
 YEARS = 365.25 * DAY
 TEXT = """
 version: 1
-store: {url: "sqlite:///FOLDER/events.db", keep: 30d}
+store: {url: "sqlite:///FOLDER/events.db", keep: 30d, counts: {keep: 30d}}
 cameras:
   door:
     source: {type: rtsp, url: "rtsp://127.0.0.1:9/door"}
