@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipeline.core import address
 from pipeline.testing import patience
@@ -14,6 +15,10 @@ from pipeline.testing import patience
 # first is a matter of the tests' order.
 if not any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# How long an example takes, or drawing one, says something of the machine and nothing of the code.
+settings.register_profile("moonwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("moonwatch")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
