@@ -45,7 +45,7 @@ _REFUSED_REST_S = 300.0
 _TOLD = "told/"
 
 
-class AtMost(Config):
+class MessageLimit(Config):
     """How many messages a sink may send in how long."""
 
     messages: int = Field(6, ge=1, le=10_000)
@@ -102,7 +102,7 @@ class NotifyConfig(BaseSinkConfig):
     """How large a picture may be; a larger one is made smaller."""
     link: bool = True
     """Whether a link to the picture is added, where there is `web.public_url`."""
-    at_most: AtMost | None = Field(default_factory=all_left_out, validate_default=True)
+    at_most: MessageLimit | None = Field(default_factory=all_left_out, validate_default=True)
     """How many messages are sent in how long; `null` for any number. What exceeds it is told
     together, in one message."""
     digest: PositiveDuration = Field(default_factory=lambda: parse_duration("5m"))
