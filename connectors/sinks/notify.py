@@ -38,7 +38,6 @@ from pipeline.core.sinks import HELD_BACK, HeldBack, SinkContext, is_chosen
 from pipeline.core.time_of_day import TimeOfDay
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 20
 _TOLD_FOR_S = 7 * 86400.0
 _TITLE, _BODY_BYTES = 200, 8192
 # What cannot be told for a reason that will not pass is tried again so much later.
@@ -46,7 +45,7 @@ _REFUSED_REST_S = 300.0
 _TOLD = "told/"
 
 
-class AtMost(Config):
+class MessageLimit(Config):
     """How many messages a sink may send in how long."""
 
     messages: int = Field(6, ge=1, le=10_000)
@@ -103,7 +102,7 @@ class NotifyConfig(BaseSinkConfig):
     """How large a picture may be; a larger one is made smaller."""
     link: bool = True
     """Whether a link to the picture is added, where there is `web.public_url`."""
-    at_most: AtMost | None = Field(default_factory=all_left_out, validate_default=True)
+    at_most: MessageLimit | None = Field(default_factory=all_left_out, validate_default=True)
     """How many messages are sent in how long; `null` for any number. What exceeds it is told
     together, in one message."""
     digest: PositiveDuration = Field(default_factory=lambda: parse_duration("5m"))
@@ -146,12 +145,18 @@ class NotifyConfig(BaseSinkConfig):
 
     @property
     def at_once(self) -> int:
-        """How many events that wait are gone through before the next note of progress."""
-        return _AT_ONCE
+        """One: each is a message, and the next one is sent only while this process delivers."""
+        return 1
 
     def lacks(self) -> Iterator[Lack]:
-        """Whether the library is installed."""
-        yield from missing_libraries("sinks of type notify", ["apprise"], "notify")
+        """Whether the library is installed, and what it makes of the address."""
+        missing = list(missing_libraries("sinks of type notify", ["apprise"], "notify"))
+        yield from missing
+        if not missing:
+            try:
+                MessageService(self.url, self.timeout.total_seconds())
+            except SinkError as error:
+                yield Lack("url", str(error))
 
     def build(self, context: SinkContext) -> "NotifySink":
         """A sink that connects for each message; SinkError for a `url` that apprise cannot use."""
@@ -191,9 +196,9 @@ class NotifySink:
         ledger, now = self._ledger(), self._clock.now()
         is_quiet = self._quiet(now) is not None
         digest = ledger.digest
-        if digest is not None and now >= digest.due and not is_quiet:
+        if digest is not None and not is_quiet and self._is_due(digest.due, now):
             self._tell_digest(ledger, digest, now)
-        if not ledger.troubles or now < ledger.troubles_due:
+        if not ledger.troubles or not self._is_due(ledger.troubles_due, now):
             return
         is_urgent = any(one.is_urgent for one in ledger.troubles.values())
         if is_urgent or (not is_quiet and self._may_send(ledger, now)):
@@ -236,6 +241,12 @@ class NotifySink:
         else:
             self._hold(ledger, event, now)
         self._note(ledger, {key: ""})
+
+    def _is_due(self, due: float, now: float) -> bool:
+        """Whether it is time; after the clock was set back nothing waits longer than it would."""
+        config = self._config
+        longest_s = max(config.digest, config.gather).total_seconds() + _REFUSED_REST_S
+        return now >= due or now < due - longest_s
 
     def _hold(self, ledger: HeldLedger, event: Event, now: float) -> None:
         if ledger.digest is None:
@@ -348,7 +359,8 @@ class NotifySink:
         title = printable(" ".join(title.split()))[:_TITLE]
         plain = "\n".join(printable(line) for line in body.splitlines())
         text = plain.encode()[:_BODY_BYTES].decode(errors="ignore")
-        self._service.send(Parcel(title, text or title, kind, file))
+        # A message without any text is none to apprise.
+        self._service.send(Parcel(title, text or title or self._context.site, kind, file))
 
     def _quiet(self, now: float) -> QuietHours | None:
         return next((one for one in self._config.quiet if one.holds(now, self._zone)), None)

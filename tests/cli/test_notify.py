@@ -122,3 +122,14 @@ def test_what_cannot_be_tried(phone: Phone, tmp_path: Path, sink: str, words: st
     assert (code, words in error) == (2, True), error
     assert phone.messages == []
     assert not (tmp_path / "events.jsonl").exists()
+
+
+def test_check_says_what_apprise_cannot_use(tmp_path: Path) -> None:
+    """Where the address stands, and without what may be a token."""
+    guard = {"type": "notify", "url": "telegramm://110201543:s3cret-token/42"}
+    code, said, error = moonwatch("check", written(tmp_path, guard=guard))
+    assert "sinks.guard.url" in said + error
+    assert "apprise cannot use this `url`" in said + error
+    assert "s3cret" not in said + error
+    code, said, error = moonwatch("notify", "test", tmp_path / "shop.yaml", "guard")
+    assert (code, "apprise cannot use this `url`" in error) == (2, True)

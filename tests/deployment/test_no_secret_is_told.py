@@ -77,6 +77,7 @@ def put_key(document: Document, password: str) -> None:
 
 
 HOOK = ("sinks", "hook")
+PHONE = ("sinks", "phone", "url")
 PLACES: dict[str, Place] = {
     "camera login": put(*DOOR, "url", form="rtsp://admin:{encoded}@127.0.0.1:1/live"),
     "camera user": put(*DOOR, "url", form="rtsp://{encoded}@127.0.0.1:1/live"),
@@ -99,6 +100,11 @@ PLACES: dict[str, Place] = {
     "hook preset": put_key,
     "hook bot": put(*HOOK, "url", form="http://127.0.0.1:1/bot1:{encoded}"),
     "hook proxy": put(*HOOK, "proxy", form="http://p:{encoded}@127.0.0.1:1"),
+    "phone path": put(*PHONE, form="json://127.0.0.1:1/{encoded}/x"),
+    "phone topic": put(*PHONE, form="ntfy://127.0.0.1:1/{encoded}"),
+    "phone login": put(*PHONE, form="json://me:{encoded}@127.0.0.1:1"),
+    "phone query": put(*PHONE, form="json://127.0.0.1:1/?+X-Key={encoded}"),
+    "phone mail": put(*PHONE, form="mailto://me:{encoded}@127.0.0.1:1?from=a@b.example"),
 }
 # As operators write them who never heard of percent-encoding. Refused or not: never shown.
 CARELESS: dict[str, Place] = {
@@ -109,6 +115,10 @@ CARELESS: dict[str, Place] = {
     "hook login": put(*HOOK, "url", form="http://me:{raw}@127.0.0.1:1/hook"),
     "hook path": put(*HOOK, "url", form="http://127.0.0.1:1/{raw}"),
     "hook proxy": put(*HOOK, "proxy", form="http://p:{raw}@127.0.0.1:1"),
+    "phone login": put(*PHONE, form="mailto://me:{raw}@mail.example"),
+    "phone path": put(*PHONE, form="json://127.0.0.1:1/{raw}"),
+    "phone token": put(*PHONE, form="tgram://{raw}/12315544"),
+    "phone without a scheme": put(*PHONE, form="{raw}/12315544"),
     "no scheme": put(*DOOR, "url", form="admin:{raw}@127.0.0.1/live"),
     "wrong scheme": put("store", "url", form="mysql://moon:{raw}@127.0.0.1:1/x"),
     "address for a source": put("cameras", "door", "source", form="rtsp://admin:{raw}@10.0.0.7"),
@@ -172,7 +182,8 @@ def document() -> Document:
         "queue": {"type": "redis", "url": "redis+sentinel://127.0.0.1:1/shop"},
         "store": {"url": "postgresql://127.0.0.1:1/x"},
         "sinks": {
-            "hook": {"type": "webhook", "url": "http://127.0.0.1:1/h", "headers": {"a": "b"}}
+            "hook": {"type": "webhook", "url": "http://127.0.0.1:1/h", "headers": {"a": "b"}},
+            "phone": {"type": "notify", "url": "json://127.0.0.1:1/h"},
         },
     }
 
@@ -329,6 +340,9 @@ def test_no_error_tells_it(tmp_path: Path, password: Password, place: str) -> No
             sink = deployment.sinks["hook"].build(SinkContext("shop"))
             said += [failure(lambda: sink.send([an_event(1)])), repr(vars(sink))]
             sink.close()
+        elif part == "phone":
+            config = deployment.sinks["phone"]
+            said += [failure(lambda: config.build(SinkContext("shop")).send([an_event(1)]))]
         elif part == "store":
             said += [failure(deployment.store.build), failure(deployment.store.build_reader)]
         else:

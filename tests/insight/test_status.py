@@ -14,6 +14,7 @@ import pytest
 from connectors.stores import StoreConfig
 from pipeline.core.clock import SystemClock
 from pipeline.core.measures import Health
+from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.store import Commit, Undelivered
 from pipeline.deployment.loader import load
 from pipeline.insight.status import STAGES, DeploymentStatus, status_of
@@ -412,3 +413,29 @@ def test_how_a_sequence_is_judged_is_said(
     assert one.awaiting == (None if lane is None else lane.get("awaiting", 0))
     troubles = [said for said in found.troubles if "sequence both" in said]
     assert [said.startswith(trouble or "never") for said in troubles] == [True] * bool(trouble)
+
+
+def test_what_a_sink_holds_back_is_seen(tmp_path: Path) -> None:
+    """For people and for machines: messages sent, events that wait, and those nobody hears of."""
+    guard = {"type": "notify", "url": "ntfys://ntfy.sh/topic"}
+    file = deployed(tmp_path, sinks={"log": {"type": "stdout"}, "guard": guard})
+    assert seen(file).sinks["guard"].held_back is None
+    store = StoreConfig(url=f"sqlite:///{tmp_path}/events.db").build()
+    held = HeldBack(messages=6, held=40, waiting=14, silenced=3, reason="answers 403")
+    store.notes_of("guard").take_down({HELD_BACK: held.as_text()})
+    store.close()
+    found = seen(file).sinks["guard"]
+    assert found.held_back == held
+    assert found.state.endswith(
+        "; 6 messages sent, 14 events wait for one (40 held back so far), 3 silenced in quiet "
+        "hours, what waits is refused: answers 403"
+    )
+    _, out, _ = moonwatch("status", file, "--json")
+    assert json.loads(out)["sinks"]["guard"]["held_back"]["waiting"] == 14
+
+
+def test_a_note_of_another_release_is_nothing() -> None:
+    """What cannot be read counts nothing, and does not end the status."""
+    assert HeldBack.read(None) == HeldBack.read("[]") == HeldBack.read('{"more": 1}') == HeldBack()
+    assert HeldBack.read("no json") == HeldBack()
+    assert HeldBack(messages=1).in_words() == "1 message sent"

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from pipeline.testing import ManualClock
 from tests.connectors.sinks.media import jpeg, picture_name, side_of, with_media
 from tests.connectors.sinks.phone import CLOSE, HANG, Phone, phone_on
 from tests.connectors.sinks.post_office import post_office
+from tests.connectors.sinks.receiver import receiving
 from tests.contracts.event_tools import an_event, odd_events
 from tests.contracts.sinks import SITE, SinkContract
 from tests.redis_server import free_port
@@ -536,6 +538,66 @@ def test_a_digest_that_is_refused_is_kept_and_holds_nothing_up(
     sink.tick()
     assert guard.phone.texts[2:] == ["and 2 more since 10:00: door 2"]
     assert guard.figures() == HeldBack(messages=3, held=2)
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(guard: Guard) -> None:
+    """What would be due in a year is told at once."""
+    sink = guard.sink(at_most={"messages": 1, "per": "1h"})
+    sink.send([an_event(1), an_event(2), health("door", "offline", guard.clock.now())])
+    guard.clock = ManualClock(guard.clock.now() - 365 * 86400)
+    guard.sink(at_most=None).tick()
+    assert guard.phone.texts[1:] == [
+        "and 1 more since 2026-11-27 10:00: door 1",
+        "no answer from the camera",
+    ]
+
+
+def test_a_message_without_words_names_the_site(guard: Guard) -> None:
+    """As a template may give none for some events."""
+    guard.sink(title="{{ data.name | default('') }}", body="").send([an_event(1)])
+    assert guard.phone.texts == [SITE]
+
+
+def test_what_the_address_asks_for_is_done(guard: Guard) -> None:
+    """Options of apprise keep their meaning: a limit of time for each answer is one."""
+    guard.phone.always = HANG
+    with pytest.raises(SinkError, match="does not answer in time") as caught:
+        guard.sink(url=f"{guard.phone.json_url}?rto=0.2&overflow=split").send([an_event(1)])
+    assert caught.value.retryable
+
+
+def test_a_certificate_that_is_not_trusted_is_told(guard: Guard) -> None:
+    """And tried again: it may be renewed in a moment."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(Path(__file__).with_name("certificate.pem"))
+    with receiving(tls) as receiver:
+        url = receiver.url.replace("https://", "jsons://")
+        with pytest.raises(SinkError, match="has a certificate that is not trusted") as caught:
+            guard.sink(url=url).send([an_event(1)])
+    assert caught.value.retryable
+
+
+def test_a_mail_server_that_refuses_the_login_is_told(guard: Guard) -> None:
+    """The event becomes a dead letter, as with a service that answers 401."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(Path(__file__).with_name("certificate.pem"))
+    with post_office(tls, logs_in=True) as office:
+        url = f"mailtos://shop:wr0ng-word@127.0.0.1:{office.port}?verify=no&from=shop@example.org"
+        with pytest.raises(SinkError, match="refuses the login \\(535\\)") as caught:
+            guard.sink(url=f"{url}&to=boss@example.org").send([an_event(1)])
+    assert not caught.value.retryable
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_folder_for_temporary_files_that_is_full_or_gone_is_told(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event waits until there is one."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    guard.files[picture_name()] = jpeg(640, 360)
+    with pytest.raises(SinkError, match="cannot be written to the folder for temporary") as caught:
+        guard.sink().send([with_media()])
+    assert caught.value.retryable
 
 
 def test_a_note_that_cannot_be_read_does_not_end_the_sink(
