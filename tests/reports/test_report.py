@@ -370,7 +370,8 @@ def test_each_minute_is_in_the_counts_of_one_day(
 
 def counted(content: bytes) -> list[dict[str, Any]]:
     """The rows of a Parquet file."""
-    return parquet.read_table(io.BytesIO(content)).to_pylist()
+    rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
 
 
 class _Reader(HTMLParser):

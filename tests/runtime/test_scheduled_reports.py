@@ -372,7 +372,7 @@ def test_counts_of_each_day_reach_the_archive(tmp_path: Path, clock: ManualClock
     sinks = {"lake": {"type": "archive", "url": str(tmp_path / "lake"), "only": "report"}}
     reports = {"counts": {"every": "day 6:00", "to": "lake", "format": "parquet"}}
     deployment = shop(tmp_path, reports, sinks)
-    store = weeks.filled(deployment.store.url, (weeks.LAST.replace(day=20), weeks.LAST))
+    store = weeks.filled(f"sqlite:///{tmp_path}/shop.db", (weeks.LAST.replace(day=20), weeks.LAST))
     store.register_sinks(deployment.sinks)
     desk = desk_of(deployment, store, clock)
     desk.step()
@@ -393,7 +393,7 @@ def test_counts_of_each_day_reach_the_archive(tmp_path: Path, clock: ManualClock
     entered = [row["value"] for row in rows if (row["rule"], row["measure"]) in doors]
     ends = sunday.span(deployment.site.opening_hours)
     assert sum(filter(None, entered)) == sum(
-        minute.values["entered"]
+        minute.values["entered"] or 0
         for rule, _ in doors
         for minute in minutes_of(store.history, "plaza", rule, *ends)
     )
