@@ -24,6 +24,7 @@ class ReportAs(StrEnum):
     HTML = "html"
     PDF = "pdf"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def report(
@@ -50,7 +51,7 @@ def report(
     ] = None,
     overrides: Overrides = [],
 ) -> None:
-    """Report on a day, a week or a month: one HTML file, a PDF, or its figures as CSV."""
+    """Report on a day, a week or a month: HTML, a PDF, figures as CSV, or counts as Parquet."""
     deployment = load(file, overrides)
     set_up("text", "ERROR")
     if site is not None and site not in deployment.sites:
@@ -60,6 +61,8 @@ def report(
         raise ConfigError([Problem("--site", said)])
     if form is ReportAs.PDF:
         refuse_terminal(out, "a PDF")
+    if form is ReportAs.PARQUET:
+        refuse_terminal(out, "Parquet")
     clock = SystemClock()
     now = clock.now()
     place = deployment.site if site is None else deployment.sites[site]

@@ -432,8 +432,12 @@ class ReportConfig(Config):
         )
     )
     to: Names = Field(min_length=1, description="Names of the sinks that it is sent to.")
-    format: Literal["html", "pdf", "csv"] = Field(
-        "html", description="`html`, `pdf` (extra `report`) or `csv`."
+    format: Literal["html", "pdf", "csv", "parquet"] = Field(
+        "html",
+        description=(
+            "`html`, `pdf` (extra `report`), `csv`, or `parquet` (extra `parquet`): the counts of "
+            "each hour, for other programs."
+        ),
     )
     site: Name | None = Field(
         None, description="Name of one of the `sites`; by default the file's `site`."
@@ -445,10 +449,14 @@ class ReportConfig(Config):
         return recurrence(self.every)
 
     def lacks(self) -> Iterator[Lack]:
-        """What sets PDFs; without it everything but the report works."""
+        """What sets PDFs or writes Parquet; without it everything but the report works."""
+        lacks: Iterator[Lack] = iter(())
         if self.format == "pdf":
-            for lack in missing_libraries("a report as PDF", ["typst"], "report", "format"):
-                yield replace(lack, is_fatal=False)
+            lacks = missing_libraries("a report as PDF", ["typst"], "report", "format")
+        elif self.format == "parquet":
+            lacks = missing_libraries("a report as Parquet", ["pyarrow"], "parquet", "format")
+        for lack in lacks:
+            yield replace(lack, is_fatal=False)
 
 
 class FilesConfig(Config):

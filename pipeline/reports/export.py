@@ -4,7 +4,7 @@ The columns are a promise: they are added to at the end, and keep their names an
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -15,9 +15,10 @@ from pipeline.core.events import Event, JsonValue, timestamp
 from pipeline.core.local_time import local_time
 from pipeline.core.measures import BUCKET_S
 from pipeline.core.observations import ObservationHistory, ObservedFrame, frames_of
+from pipeline.core.opening_hours import OpeningHours
 from pipeline.core.store import CountedAs, EventFilter, History, Page, Span, StoredEvent
 from pipeline.deployment.model import Deployment
-from pipeline.reports.steps import measured, minutes_of, steps
+from pipeline.reports.steps import TimeStep, cut_steps, measured, minutes_of, steps
 from pipeline.rules.base import RuleBase
 
 Kind = Literal["text", "number", "whole"]
@@ -147,9 +148,15 @@ def counts(
     step: str,
     span: Span,
     cameras: Collection[str] = (),
+    *,
+    cut: bool = False,
 ) -> Export:
-    """A row for each measure, rule and step, by camera, rule and time."""
-    return Export(COUNTS, _counts(deployment, history, step, span, cameras))
+    """A row for each measure, rule and step, by camera, rule and time.
+
+    Steps are whole, also beyond the period, unless they are to be `cut` at its borders.
+    """
+    steps_in = cut_steps if cut else steps
+    return Export(COUNTS, _counts(deployment, history, step, span, cameras, steps_in))
 
 
 def events(
@@ -221,7 +228,12 @@ def is_complete(event: Event) -> bool:
 
 
 def _counts(
-    deployment: Deployment, history: History, step: str, span: Span, cameras: Collection[str]
+    deployment: Deployment,
+    history: History,
+    step: str,
+    span: Span,
+    cameras: Collection[str],
+    steps_in: Callable[[OpeningHours, str, float, float], Iterator[TimeStep]],
 ) -> Iterator[Row]:
     extents = {(one.camera, one.rule): one for one in history.extents()}
     for camera, config in deployment.cameras.items():
@@ -237,11 +249,11 @@ def _counts(
                 until = extent.last + BUCKET_S if until is None else until
             if since is None or until is None or not rule.measures:
                 continue
-            first = next(steps(hours, step, since, until), None)
+            first = next(steps_in(hours, step, since, until), None)
             begins = since if first is None else first.since
             # Whole steps are counted, so the last one may end after the period.
             minutes = minutes_of(history, camera, name, begins, until + _LONGEST_STEP_S)
-            for found in measured(minutes, steps(hours, step, since, until)):
+            for found in measured(minutes, steps_in(hours, step, since, until)):
                 at = found.step
                 open_s = hours.open_seconds(at.since, at.until)
                 for measure in rule.recorded():

@@ -6,23 +6,29 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.core.audits import Audits
-from pipeline.core.store import History
+from pipeline.core.store import History, Span
 from pipeline.deployment.model import Deployment
-from pipeline.reports.export import Export, ExportColumn, Row, rounded
+from pipeline.reports.export import COUNTS, Export, ExportColumn, Row, counts, rounded
 from pipeline.reports.figures import SiteReport, figures
 from pipeline.reports.html import as_html
 from pipeline.reports.page import laid_out
 from pipeline.reports.pdf import as_pdf
 from pipeline.reports.periods import Period
 from pipeline.reports.sales import read_sales
-from pipeline.reports.writing import write_csv
+from pipeline.reports.writing import write_csv, write_parquet
 
-ReportFormat = Literal["html", "pdf", "csv"]
-REPORT_FORMATS: Mapping[ReportFormat, str] = {"html": "HTML", "pdf": "PDF", "csv": "CSV"}
+ReportFormat = Literal["html", "pdf", "csv", "parquet"]
+REPORT_FORMATS: Mapping[ReportFormat, str] = {
+    "html": "HTML",
+    "pdf": "PDF",
+    "csv": "CSV",
+    "parquet": "counts by hour in Parquet",
+}
 MEDIA_TYPES: Mapping[ReportFormat, str] = {
     "html": "text/html; charset=utf-8",
     "pdf": "application/pdf",
     "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
 }
 FIGURES = (
     ExportColumn("site", "text", "Name of the site."),
@@ -57,6 +63,8 @@ def made(
     With a CSV of `sales`, or that of the site. Raises StoreError, and MoonwatchError where the
     format needs what is not installed, or sales cannot be read.
     """
+    if form == "parquet":
+        return _counts_by_hour(deployment, history, chosen, now, site)
     place = deployment.site if site is None else deployment.sites[site]
     path = sales or place.sales
     sold = None if path is None else read_sales(path, place.timezone)
@@ -72,6 +80,20 @@ def made(
 def file_name(report_name: str, chosen: Period, form: ReportFormat) -> str:
     """What a report's file is called."""
     return f"{report_name}-{chosen.name}.{form}"
+
+
+def _counts_by_hour(
+    deployment: Deployment, history: History, chosen: Period, now: float, site: str | None
+) -> bytes:
+    """For other programs, not for people: what `moonwatch export --what counts` writes."""
+    hours = (deployment.site if site is None else deployment.sites[site]).opening_hours
+    span = Span(chosen.span(hours)[0], chosen.up_to(now, hours))
+    cameras = [name for name, camera in deployment.cameras.items() if camera.site == site]
+    file = io.BytesIO()
+    # Cut at the borders of the period: no minute is in two files, nor missing between them.
+    found = counts(deployment, history, "1h", span, cameras, cut=True)
+    write_parquet(found if cameras else Export(COUNTS, iter(())), file)
+    return file.getvalue()
 
 
 def _sales_rows(report: SiteReport) -> Iterator[Row]:

@@ -71,6 +71,12 @@ def steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterato
         at = end
 
 
+def cut_steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterator[TimeStep]:
+    """The same, but the first and the last are cut off at the borders of the period."""
+    for step in steps(hours, name, since, until):
+        yield TimeStep(max(since, step.since), min(until, step.until))
+
+
 def _floor(at: float, length: int, zone: ZoneInfo) -> float:
     """When the step begins that holds a moment; it does not reach back over a change of clocks."""
     begins = at - (at + _offset(at, zone)) % length

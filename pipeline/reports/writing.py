@@ -49,8 +49,8 @@ def write_parquet(export: Export, file: BinaryIO) -> int:
         import pyarrow.parquet as parquet
     except ModuleNotFoundError:
         raise MoonwatchError(
-            "--format parquet needs pyarrow; install it with: "
-            f"{how_to_install('parquet')}, or write csv or jsonl"
+            "the format parquet needs pyarrow; install it with: "
+            f"{how_to_install('parquet')}, or write csv"
         ) from None
     kinds = {"text": arrow.string(), "number": arrow.float64(), "whole": arrow.int64()}
     schema = arrow.schema(

@@ -25,6 +25,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--week", "2026-W47"], b"<!DOCTYPE html>"),
         (["--day", "2026-11-17", "--format", "csv"], b""),
         (["--month", "2026-11", "--format", "pdf"], b"%PDF-"),
+        (["--day", "2026-11-17", "--format", "parquet"], b"PAR1"),
     ],
 )
 def test_a_report_is_written_to_a_file(

@@ -1,7 +1,8 @@
 """A process that keeps and delivers events, killed by its parent at moments of chance.
 
-Run as `python -m tests.delivery.killed_often FOLDER KILLS SEED`. Each life goes on from a few steps
-before the last checkpoint, as a worker does that repeats what was not acknowledged.
+Run as `python -m tests.delivery.killed_often FOLDER KILLS SEED SINK`, the sink's config being JSON.
+Each life goes on from a few steps before the last checkpoint, as a worker does that repeats what
+was not acknowledged.
 """
 
 import os
@@ -13,7 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from connectors.sinks.jsonl import JsonlConfig
+from pydantic import TypeAdapter
+
+from connectors.sinks import SinkConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import SystemClock
 from pipeline.core.sinks import SinkContext
@@ -27,16 +30,13 @@ LAST_STEPS = 20
 _LONGEST_WAIT_S = 0.15
 
 
-def live(folder: Path, steps: int, on_step: Callable[[], object]) -> None:
+def live(sink: str, folder: Path, steps: int, on_step: Callable[[], object]) -> None:
     """Keep two events a step and deliver them; `on_step` is told of each that is new."""
-    config = JsonlConfig.model_validate(
-        {"path": folder / "events.jsonl", "max_size": "30kB", "keep": 1000}
-    )
+    config = TypeAdapter(SinkConfig).validate_json(sink)
     store = SqlStore(f"sqlite:///{folder}/moonwatch.db")
     clock = SystemClock()
-    lane = SinkLane(
-        Route.of("log", config), config.build(SinkContext("test")), store, clock, Metrics()
-    )
+    context = SinkContext("test", notes=store.notes_of("log"), clock=clock)
+    lane = SinkLane(Route.of("log", config), config.build(context), store, clock, Metrics())
     delivery = Delivery([lane], store, clock)
     delivery.start()
     point = store.checkpoint("door", "fast")
@@ -52,14 +52,14 @@ def live(folder: Path, steps: int, on_step: Callable[[], object]) -> None:
     store.close()
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
+def main(folder: Path, kills: int, seed: int, sink: str) -> None:
     """Lead lives that are cut short, every other one while it is at work, and a last whole one."""
     chance = random.Random(seed)
     for life in range(kills):
         worked, at_work = os.pipe()
         child = os.fork()
         if child == 0:
-            live(folder, sys.maxsize, partial(os.write, at_work, b"."))
+            live(sink, folder, sys.maxsize, partial(os.write, at_work, b"."))
         if life % 2:
             os.read(worked, 1)
         time.sleep(chance.uniform(0, _LONGEST_WAIT_S))
@@ -69,8 +69,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
         os.close(at_work)
         if os.WTERMSIG(status) != signal.SIGKILL:
             raise SystemExit("a life ended before it was cut short")
-    live(folder, LAST_STEPS, on_step=list)
+    live(sink, folder, LAST_STEPS, on_step=list)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -13,7 +13,9 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 
 from connectors.stores import StoreConfig
@@ -332,7 +334,7 @@ def test_a_running_week_is_compared_up_to_the_same_moment(
     assert "up to 2026-11-18 14:05" in laid_out(report).subtitle
 
 
-@pytest.mark.parametrize("form", ["html", "pdf", "csv"])
+@pytest.mark.parametrize("form", ["html", "pdf", "csv", "parquet"])
 def test_made_again_it_is_the_same(shop: Deployment, store: SqlStore, form: str) -> None:
     """Byte for byte, also months later."""
     week = chosen(shop, "week", "2026-W47")
@@ -340,6 +342,36 @@ def test_made_again_it_is_the_same(shop: Deployment, store: SqlStore, form: str)
     later = made(shop, store.history, week, LATER + 90 * 86400, form)  # type: ignore[arg-type]
     assert first == later
     assert len(first) > 1000
+
+
+def test_each_minute_is_in_the_counts_of_one_day(
+    url: str, store: SqlStore, database: sqlite3.Connection
+) -> None:
+    """Also where a day of the shop begins at half past one: its hours are cut off there."""
+    text = weeks.SHOP.format(url=url).replace('mon-fri: "9:00-20:00"', 'mon-fri: "9:00-1:30"')
+    late = parse(text).deployment
+    assert late.site.opening_hours.begins(date(2026, 11, 18)) == at("2026-11-18T01:30")
+    rows = [
+        row
+        for day in ("2026-11-17", "2026-11-18")
+        for row in counted(made(late, store.history, chosen(late, "day", day), LATER, "parquet"))
+        if (row["rule"], row["measure"]) == ("middle", "entered")
+    ]
+    starts, ends = ([row[name] for row in rows] for name in ("start", "end"))
+    assert (starts[0], ends[-1]) == ("2026-11-17T00:30:00.000Z", "2026-11-19T00:30:00.000Z")
+    assert starts[1:] == ends[:-1]
+    assert sum(row["minutes"] for row in rows) == 2 * 24 * 60
+    assert len(rows) == 2 * 24 + 2
+    known = sum(row["value"] for row in rows if row["value"] is not None)
+    everything = (at("2026-11-17T01:30"), at("2026-11-19T01:30"))
+    value = "sum(json_extract(measures, '$.entered'))"
+    assert known == asked(database, value, "middle", [everything])
+
+
+def counted(content: bytes) -> list[dict[str, Any]]:
+    """The rows of a Parquet file."""
+    rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
 
 
 class _Reader(HTMLParser):

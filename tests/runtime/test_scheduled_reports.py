@@ -2,12 +2,15 @@
 
 import base64
 import contextlib
+import gzip
+import json
 import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 import yaml
 
@@ -16,11 +19,14 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.store import DELIVER, EventFilter, LeaseOwner
+from pipeline.delivery import SinkLane
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
 from pipeline.deployment.problems.machine import problems
 from pipeline.reports.making import made
 from pipeline.reports.periods import period
+from pipeline.reports.steps import minutes_of
+from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.ownership import StoreLease
 from pipeline.runtime.scheduled_reports import ReportDesk
 from pipeline.runtime.stages.base import StageContext
@@ -339,17 +345,59 @@ def test_the_store_being_away_loses_no_report(
     assert len(reported(store)) == 1
 
 
-def test_check_warns_of_a_pdf_that_cannot_be_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("form", "library", "what"), [("pdf", "typst", "PDF"), ("parquet", "pyarrow", "Parquet")]
+)
+def test_check_warns_of_what_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, library: str, what: str
 ) -> None:
     """At its line and with the way out; nothing else is kept from running by that."""
     text = weeks.SHOP.format(url=f"sqlite:///{tmp_path}/weeks.db")
-    text += "reports: {weekly: {every: mon 7:00, to: [log], format: pdf}}\n"
+    text += f"reports: {{weekly: {{every: mon 7:00, to: [log], format: {form}}}}}\n"
     text += f"sinks: {{log: {{type: jsonl, path: {tmp_path}/events.jsonl}}}}\n"
     deployment = parse(text).deployment
-    assert not [one for one in problems(deployment, only_fatal=False) if "typst" in one.message]
-    monkeypatch.setitem(sys.modules, "typst", None)  # as where it is not installed
-    (found,) = (one for one in problems(deployment, only_fatal=False) if "typst" in one.message)
+    assert not [one for one in problems(deployment, only_fatal=False) if library in one.message]
+    monkeypatch.setitem(sys.modules, library, None)  # as where it is not installed
+    (found,) = (one for one in problems(deployment, only_fatal=False) if library in one.message)
     assert found.path == "reports.weekly.format"
-    assert "a report as PDF needs typst, which is not installed on this machine" in found.message
-    assert not [one for one in problems(deployment, only_fatal=True) if "typst" in one.message]
+    assert (
+        f"a report as {what} needs {library}, which is not installed on this machine"
+        in found.message
+    )
+    assert not [one for one in problems(deployment, only_fatal=True) if library in one.message]
+
+
+def test_counts_of_each_day_reach_the_archive(tmp_path: Path, clock: ManualClock) -> None:
+    """A file a day, with the numbers that the store has, named as it is on disk."""
+    sinks = {"lake": {"type": "archive", "url": str(tmp_path / "lake"), "only": "report"}}
+    reports = {"counts": {"every": "day 6:00", "to": "lake", "format": "parquet"}}
+    deployment = shop(tmp_path, reports, sinks)
+    store = weeks.filled(f"sqlite:///{tmp_path}/shop.db", (weeks.LAST.replace(day=20), weeks.LAST))
+    store.register_sinks(deployment.sinks)
+    desk = desk_of(deployment, store, clock)
+    desk.step()
+    clock.advance(at("2026-11-23T06:00") - clock.now())
+    desk.step()
+    ((route, sink),) = routes_of(deployment, store, clock)
+    lane = SinkLane(route, sink, store, clock, Metrics())
+    while store.cursor("lake").behind:
+        assert lane.step() == 0.0
+    lane.close()
+    file = tmp_path / "lake/reports/counts/counts-2026-11-22.parquet"
+    sunday = period("day", "2026-11-22", clock.now(), deployment.site.opening_hours)
+    assert file.read_bytes() == made(
+        deployment, store.history, sunday, clock.now() + 3600, "parquet"
+    )
+    rows = parquet.read_table(file).to_pylist()
+    doors = {("middle", "entered"), ("across", "entered")}
+    entered = [row["value"] for row in rows if (row["rule"], row["measure"]) in doors]
+    ends = sunday.span(deployment.site.opening_hours)
+    assert sum(filter(None, entered)) == sum(
+        minute.values["entered"] or 0
+        for rule, _ in doors
+        for minute in minutes_of(store.history, "plaza", rule, *ends)
+    )
+    (events,) = (tmp_path / "lake/events").rglob("*.jsonl.gz")
+    (line,) = gzip.decompress(events.read_bytes()).splitlines()
+    assert json.loads(line)["data"]["media"] == ["reports/counts/counts-2026-11-22.parquet"]
+    store.close()

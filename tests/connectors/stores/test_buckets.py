@@ -69,7 +69,8 @@ class Cloud:
 
     def objects(self) -> list[str]:
         """What is in the bucket."""
-        return [one["Key"] for one in self.s3.list_objects_v2(Bucket="shop").get("Contents", [])]
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket="shop")
+        return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
 
 @pytest.fixture
