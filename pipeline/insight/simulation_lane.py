@@ -246,7 +246,8 @@ class LaneSimulation:
             return
         end = len(parts)
         size_s = 3600.0
-        while end > 0 and (end == len(parts) or parts[end].since > since):
+        # Where a clock was set back, what was judged earlier may have happened later.
+        while end > 0 and (end == len(parts) or any(one.until > since for one in parts[:end])):
             begin = end - 1
             run_up = begin
             if not self._resumes(parts[begin]):

@@ -1,8 +1,8 @@
 """Whatever was seen and whatever is judged: simulate gives what live judging stored.
 
 Scenes and files are drawn: walkers and things, looks that fail or never come, processes that end at
-any look, samplers that start anew, clocks that are set back, cameras and recordings, all types of
-rules with what they may have, sequences over both cameras.
+any look, samplers that start anew, clocks that are set back within a run, cameras and recordings,
+all types of rules with what they may have, sequences over both cameras.
 """
 
 from collections import Counter
@@ -230,7 +230,7 @@ def lived(
 ) -> None:
     """Let all cameras live through some steps at once; recordings know no gaps nor set-backs."""
     number, at, run, place_in_run = 0, began, 1, 0
-    recorded = 0
+    recorded, run_began = 0, began
     cameras = place.scene["cameras"]
     for kind, amount in steps:
         if kind == "restart":
@@ -238,9 +238,10 @@ def lived(
         elif kind == "gap":
             number, at = number + amount, at + amount * EVERY_S
         elif kind == "back":
-            at -= amount
+            # Which of two runs came first is told by their times alone.
+            at = max(at - amount, run_began)
         elif kind == "run":
-            run, place_in_run = run + 1, 0
+            run, place_in_run, run_began = run + 1, 0, at
         elif kind == "late":
             place.give_up_waiting()
         else:
