@@ -452,7 +452,9 @@ class BoxTracker:
     def _shown(self, at: float, asked: Collection[str]) -> tuple[Track, ...]:
         tracks = []
         for thing in self._things:
-            if thing.last_at < at or not thing.evidence.counts or thing.beside is not None:
+            # After a clock was set back, what is not seen now may have been seen later than now.
+            is_seen = thing.last_at == at and bool(thing.unshown)
+            if not is_seen or not thing.evidence.counts or thing.beside is not None:
                 continue
             if asked and not _is_asked(thing, asked):
                 continue

@@ -232,7 +232,7 @@ def lived(
 ) -> None:
     """Let all cameras live through some steps at once; recordings know no gaps nor set-backs."""
     number, at, run, place_in_run = 0, began, 1, 0
-    recorded, run_began = 0, began
+    recorded, run_began, latest = 0, began, began
     cameras = place.scene["cameras"]
     for kind, amount in steps:
         if kind == "restart":
@@ -243,6 +243,7 @@ def lived(
             # Which of two runs came first is told by their times alone.
             at = max(at - amount, run_began)
         elif kind == "run":
+            at = max(at, latest)
             run, place_in_run, run_began = run + 1, 0, at
         elif kind == "late":
             place.give_up_waiting()
@@ -265,6 +266,7 @@ def lived(
                 if live and missing:
                     place.give_up_waiting()
             number, at = number + amount, at + amount * EVERY_S
+            latest = max(latest, at)
             place_in_run, recorded = place_in_run + amount, recorded + amount
 
 
