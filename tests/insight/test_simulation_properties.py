@@ -1,8 +1,8 @@
 """Whatever was seen and whatever is judged: simulate gives what live judging stored.
 
 Scenes and files are drawn: walkers and things, looks that fail or never come, processes that end at
-any look, samplers that start anew, clocks that are set back within a run, cameras and recordings,
-all types of rules with what they may have, sequences over both cameras.
+any look, samplers that start anew, cameras and recordings, all types of rules with what they may
+have, sequences over both cameras. Clocks that are set back have tests of their own.
 """
 
 from collections import Counter
@@ -210,11 +210,9 @@ def lives(draw: st.DrawFn, most: int) -> list[tuple[str, Any]]:
         looks = draw(st.integers(4, most))
         total += looks
         steps.append(("looks", looks))
-        happens = draw(_s(["restart", "gap", "run", "back", "late", "nothing"]))
+        happens = draw(_s(["restart", "gap", "run", "late", "nothing"]))
         if happens == "gap":
             steps.append(("gap", draw(_s([1, 20, 300, 9000]))))
-        elif happens == "back":
-            steps.append(("back", draw(_s([3.0, 45.0, 130.0]))))
         elif happens != "nothing":
             steps.append((happens, None))
         if draw(st.booleans()):
@@ -230,21 +228,17 @@ def lived(
     failing: frozenset[int],
     missing: frozenset[int],
 ) -> None:
-    """Let all cameras live through some steps at once; recordings know no gaps nor set-backs."""
+    """Let all cameras live through some steps at once; recordings know no gaps."""
     number, at, run, place_in_run = 0, began, 1, 0
-    recorded, run_began, latest = 0, began, began
+    recorded = 0
     cameras = place.scene["cameras"]
     for kind, amount in steps:
         if kind == "restart":
             place.restart()
         elif kind == "gap":
             number, at = number + amount, at + amount * EVERY_S
-        elif kind == "back":
-            # Which of two runs came first is told by their times alone.
-            at = max(at - amount, run_began)
         elif kind == "run":
-            at = max(at, latest)
-            run, place_in_run, run_began = run + 1, 0, at
+            run, place_in_run = run + 1, 0
         elif kind == "late":
             place.give_up_waiting()
         else:
@@ -266,7 +260,6 @@ def lived(
                 if live and missing:
                     place.give_up_waiting()
             number, at = number + amount, at + amount * EVERY_S
-            latest = max(latest, at)
             place_in_run, recorded = place_in_run + amount, recorded + amount
 
 
