@@ -1,10 +1,12 @@
 """A process that keeps and delivers events, killed by its parent at moments of chance.
 
-Run as `python -m tests.delivery.killed_often FOLDER KILLS SEED SINK`, the sink's config being JSON.
-Each life goes on from a few steps before the last checkpoint, as a worker does that repeats what
-was not acknowledged.
+Run as `python -m tests.delivery.killed_often FOLDER KILLS SEED [SINK [LONGEST_WAIT]]`, with a sink
+as in a deployment's file but in JSON; by default it is a file that is often changed. Each life
+goes on from a few steps before the last checkpoint, as a worker does that repeats what was not
+acknowledged.
 """
 
+import json
 import os
 import random
 import signal
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -30,12 +33,11 @@ LAST_STEPS = 20
 _LONGEST_WAIT_S = 0.15
 
 
-def live(sink: str, folder: Path, steps: int, on_step: Callable[[], object]) -> None:
+def live(folder: Path, config: Any, steps: int, on_step: Callable[[], object]) -> None:
     """Keep two events a step and deliver them; `on_step` is told of each that is new."""
-    config = TypeAdapter(SinkConfig).validate_json(sink)
     store = SqlStore(f"sqlite:///{folder}/moonwatch.db")
     clock = SystemClock()
-    context = SinkContext("test", notes=store.notes_of("log"), clock=clock)
+    context = SinkContext("test", name="log", notes=store.notes_of("log"))
     lane = SinkLane(Route.of("log", config), config.build(context), store, clock, Metrics())
     delivery = Delivery([lane], store, clock)
     delivery.start()
@@ -48,29 +50,33 @@ def live(sink: str, folder: Path, steps: int, on_step: Callable[[], object]) -> 
         delivery.nudge()
         if step > done:
             on_step()
-    assert delivery.stop(30)
+    assert delivery.stop(120)
     store.close()
 
 
-def main(folder: Path, kills: int, seed: int, sink: str) -> None:
+def main(
+    folder: Path, kills: int, seed: int, sink: str = "", longest_wait: str = f"{_LONGEST_WAIT_S}"
+) -> None:
     """Lead lives that are cut short, every other one while it is at work, and a last whole one."""
+    often = {"type": "jsonl", "path": folder / "events.jsonl", "max_size": "30kB", "keep": 1000}
+    config = TypeAdapter[Any](SinkConfig).validate_python(json.loads(sink) if sink else often)
     chance = random.Random(seed)
     for life in range(kills):
         worked, at_work = os.pipe()
         child = os.fork()
         if child == 0:
-            live(sink, folder, sys.maxsize, partial(os.write, at_work, b"."))
+            live(folder, config, sys.maxsize, partial(os.write, at_work, b"."))
         if life % 2:
             os.read(worked, 1)
-        time.sleep(chance.uniform(0, _LONGEST_WAIT_S))
+        time.sleep(chance.uniform(0, float(longest_wait)))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         os.close(worked)
         os.close(at_work)
         if os.WTERMSIG(status) != signal.SIGKILL:
             raise SystemExit("a life ended before it was cut short")
-    live(sink, folder, LAST_STEPS, on_step=list)
+    live(folder, config, LAST_STEPS, on_step=list)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:6])

@@ -52,6 +52,8 @@ class Receiver:
     slow_s: float = 0.0
     """How long each request is thought about."""
     connections: int = 0
+    id_key: str = "id"
+    """Where in what it gets an event's id is."""
     accepted: list[str] = field(default_factory=list)
     """The ids of events in accepted requests, in order."""
 
@@ -107,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._misbehave(status)
             return
         if status == FLOOD or status < 300:
-            self.state.accepted.extend(str(event["id"]) for event in received.events)
+            self.state.accepted.extend(str(event[self.state.id_key]) for event in received.events)
         self.state.requests.append(received)
         content = b"x" * 500_000 if status == FLOOD else b"never mind"
         self.send_response(202 if status == FLOOD else status)
