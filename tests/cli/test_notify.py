@@ -105,7 +105,7 @@ def test_a_mail_can_be_tried_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sink", "words"),
     [
-        ("gaurd", "sinks.gaurd: there is no such sink; did you mean guard?"),
+        ("guards", "sinks.guards: there is no such sink; did you mean guard?"),
         ("log", "sinks.log: is of type jsonl, and what is made up does not belong where events"),
         ("deaf", "sinks.deaf: gets no events of rules"),
     ],
@@ -126,7 +126,7 @@ def test_what_cannot_be_tried(phone: Phone, tmp_path: Path, sink: str, words: st
 
 def test_check_says_what_apprise_cannot_use(tmp_path: Path) -> None:
     """Where the address stands, and without what may be a token."""
-    guard = {"type": "notify", "url": "telegramm://110201543:s3cret-token/42"}
+    guard = {"type": "notify", "url": "telegrams://110201543:s3cret-token/42"}
     code, said, error = moonwatch("check", written(tmp_path, guard=guard))
     assert "sinks.guard.url" in said + error
     assert "apprise cannot use this `url`" in said + error
