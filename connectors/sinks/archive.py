@@ -16,6 +16,11 @@ the rest of which are in the next objects. Positions are those of one store: nam
 is made once and noted in it, so that a new database, or another shop with the same prefix, never
 replaces what is there.
 
+A process that stood still for so long that another one delivers by now may still be about to put up
+its load. It only makes objects that are not there, and replaces those that are as it has seen them;
+one with more events than its own, which a repetition hardly ever meets, it leaves alone for a
+minute, in which it learns that it delivers no more.
+
 Pictures and reports go up before the object whose events refer to them. A clip that is not ready
 by then is noted, and goes up with one of the next loads or when the sink is closed; nothing waits
 for it.
@@ -27,9 +32,10 @@ import logging
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
@@ -51,6 +57,7 @@ from pipeline.core.ranges import nearest_moment
 from pipeline.core.sinks import SinkContext
 
 if TYPE_CHECKING:
+    from obstore import PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
 _T = TypeVar("_T")
@@ -68,6 +75,8 @@ _MOST_WAITING = 1000
 _TRIED_AT_ONCE = 50
 _TRY_AGAIN_S = 5.0
 _CLOSING_S = 10.0
+# A lease that was not renewed for less than this is known to be lost.
+_STANDSTILL_S = 60.0
 # Parts of a clip may take so many times as long as a picture.
 _CLIP_PATIENCE = 6
 _REMEMBERED = 10_000
@@ -154,6 +163,7 @@ class ArchiveSink:
         self._kept: dict[str, None] = {}
         self._waiting: dict[str, float] | None = None
         self._tried_at = float("-inf")
+        self._larger: dict[str, float] = {}
         self._said: set[str] = set()
 
     def send(self, events: Sequence[Event]) -> None:
@@ -175,9 +185,7 @@ class ArchiveSink:
             self._note_clips(shelf, events)
         for name, lines in objects.items():
             # Without a time in it: the same events are the same bytes.
-            shelf.put(
-                f"events/{name}-{self._store_id}.jsonl.gz", gzip.compress(b"".join(lines), mtime=0)
-            )
+            self._keep_events(shelf, f"events/{name}-{self._store_id}.jsonl.gz", lines)
         if self._config.media:
             self._keep_waiting(shelf, _TRIED_AT_ONCE, float("inf"))
 
@@ -204,6 +212,22 @@ class ArchiveSink:
             ]
             for hour, those in hours.items()
         }
+
+    def _keep_events(self, shelf: "_Shelf", key: str, lines: Sequence[bytes]) -> None:
+        content = gzip.compress(b"".join(lines), mtime=0)
+        found = shelf.create(key, content)
+        if found is None or found.content == content:
+            self._larger.pop(key, None)
+            return
+        if _lines_of(found.content) > len(lines):
+            now = self._context.clock.monotonic()
+            if now - self._larger.setdefault(key, now) < _STANDSTILL_S:
+                raise SinkError(
+                    f"{key} has more events than are to be put there, as where another process "
+                    "delivers by now; it is replaced in a minute"
+                )
+        shelf.put(key, content, found)
+        self._larger.pop(key, None)
 
     def _reached(self) -> "_Shelf":
         if self._shelf is None:
@@ -325,11 +349,23 @@ class ArchiveSink:
             _log.warning("sink %s: %s", self._context.name, sentence)
 
 
-class _Shelf(Protocol):
-    """Where objects are put. Both raise SinkError."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object that is there."""
 
-    def put(self, key: str, content: bytes) -> None:
-        """Put an object in its place, as a whole or not at all, over what is there."""
+    content: bytes
+    version: "UpdateVersion | None" = None
+
+
+class _Shelf(Protocol):
+    """Where objects are put. All raise SinkError."""
+
+    def create(self, key: str, content: bytes) -> _Found | None:
+        """Put an object in its place, as a whole or not at all; if there is one, return that."""
+        ...
+
+    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
+        """The same over what is there; SinkError if that is no longer what was found."""
         ...
 
     def put_unless_same(self, key: str, content: bytes) -> None:
@@ -346,12 +382,45 @@ class _BucketShelf:
         self._small = self._client(timeout_s)
         self._large = self._client(timeout_s * _CLIP_PATIENCE)
 
-    def put(self, key: str, content: bytes) -> None:
-        """Put an object there."""
+    def create(self, key: str, content: bytes) -> _Found | None:
+        """Put an object there unless there is one."""
         import obstore
+        from obstore import exceptions
 
         attributes = _attributes(key, content)
-        self._reach(key, lambda: obstore.put(self._for(key), key, content, attributes=attributes))
+
+        def create() -> _Found | None:
+            try:
+                obstore.put(self._small, key, content, attributes=attributes, mode="create")
+            except exceptions.AlreadyExistsError:
+                found = obstore.get(self._small, key)
+                version: UpdateVersion = {}
+                if found.meta["e_tag"] is not None:
+                    version["e_tag"] = found.meta["e_tag"]
+                if found.meta["version"] is not None:
+                    version["version"] = found.meta["version"]
+                return _Found(found.bytes().to_bytes(), version or None)
+            except exceptions.NotSupportedError:  # a server that knows no conditions
+                obstore.put(self._small, key, content, attributes=attributes)
+            return None
+
+        return self._reach(key, create)
+
+    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
+        """Put an object there."""
+        import obstore
+        from obstore import exceptions
+
+        attributes = _attributes(key, content)
+        mode: PutMode = "overwrite" if over is None or over.version is None else over.version
+
+        def put() -> None:
+            try:
+                obstore.put(self._for(key), key, content, attributes=attributes, mode=mode)
+            except exceptions.NotSupportedError:  # a server that knows no conditions
+                obstore.put(self._for(key), key, content, attributes=attributes)
+
+        self._reach(key, put)
 
     def put_unless_same(self, key: str, content: bytes) -> None:
         """Put an object there, unless its metadata say that it has this content."""
@@ -387,6 +456,8 @@ class _BucketShelf:
 
         try:
             return call()
+        except exceptions.PreconditionError:
+            reason = "another process has replaced it just now"
         except (exceptions.BaseError, OSError) as error:
             reason = reason_of(error, "url")[0]
         # Out of reach of the library's own words, which quote requests.
@@ -399,8 +470,24 @@ class _FolderShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, key: str, content: bytes) -> None:
+    def create(self, key: str, content: bytes) -> _Found | None:
+        """Put a file there unless there is one."""
+        try:
+            with (self._folder / key).open("rb") as file:
+                found = file.read()
+                os.fsync(file.fileno())  # it may have come just before a crash
+            sync_folder((self._folder / key).parent)
+            return _Found(found)
+        except FileNotFoundError:
+            self.put(key, content)
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            raise SinkError(f"{self._folder / key} cannot be read: {reason}") from error
+
+    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
         """Put a file there, on the disk when this returns."""
+        del over
         path = self._folder / key
         part = path.with_name(f".{path.name}.part")
         try:
@@ -461,6 +548,13 @@ def _is_inside(reference: str) -> bool:
         and ".." not in parts
         and not any(letter in reference for letter in "\\\0")
     )
+
+
+def _lines_of(content: bytes) -> int:
+    try:
+        return gzip.decompress(content).count(b"\n")
+    except (OSError, EOFError, zlib.error):  # somebody else's
+        return 0
 
 
 def _attributes(key: str, content: bytes) -> dict[str, str]:

@@ -209,6 +209,17 @@ def test_an_object_has_the_events_of_an_hour(desk: Desk) -> None:
     assert first[4:8] == bytes(4)  # no time of its making
 
 
+def accepted(sink: Sink, events: Sequence[Event]) -> bool:
+    """Whether they were sent; otherwise they can be sent again."""
+    try:
+        sink.send(events)
+    except SinkError as error:
+        if not error.retryable:
+            raise
+        return False
+    return True
+
+
 class KilledError(BaseException):
     """The end of a process."""
 
@@ -223,12 +234,12 @@ def test_no_event_is_twice_whatever_is_killed(
     put = archiving._FolderShelf.put
     left = 0
 
-    def put_or_die(shelf: Any, key: str, content: bytes) -> None:
+    def put_or_die(shelf: Any, key: str, content: bytes, over: Any = None) -> None:
         nonlocal left
         left -= 1
         if left == 0 and chance.random() < 0.5:
             raise KilledError
-        put(shelf, key, content)
+        put(shelf, key, content, over)
         if left <= 0:
             raise KilledError
 
@@ -237,14 +248,52 @@ def test_no_event_is_twice_whatever_is_killed(
     while cursor < len(events):
         load = events[cursor : cursor + chance.randint(1, 15)]
         left = chance.choice((1, 2, 3, 99))
+        sink = desk.sink()
         with suppress(KilledError):
-            desk.sink().send(load)
+            while not accepted(sink, load):  # there is an object with more events
+                desk.clock.advance(60)
             if chance.random() < 0.7:  # or it is killed before the cursor moves
                 cursor += len(load)
                 continue
         kills += 1
     assert kills
     assert sorted(ids(files(desk.folder))) == sorted(event.record_id for event in events)
+
+
+def test_who_stood_still_replaces_nothing(desk: Desk) -> None:
+    """Another process has put up more under the same name meanwhile, and its cursor has moved."""
+    stood_still, goes_on = desk.sink(), desk.sink()
+    events = [replace(an_event(number), position=number) for number in (1, 2, 3)]
+    stood_still.send(events[:1])
+    goes_on.send(events)
+    for _ in range(3):
+        with pytest.raises(SinkError, match="where another process delivers by now") as told:
+            stood_still.send(events[:2])
+        assert told.value.retryable
+        desk.clock.advance(19)
+    assert len(ids(files(desk.folder))) == 3
+
+
+def test_who_stood_still_replaces_nothing_in_a_bucket(cloud: Cloud) -> None:
+    """Nor between its look and its putting up: the bucket itself compares."""
+    clock, notes = ManualClock(NOW), NotesInMemory()
+    sink = in_bucket(cloud).build(SinkContext(SITE, clock=clock, notes=notes))
+    events = [replace(an_event(number), position=number) for number in (1, 2, 3)]
+    sink.send(events)
+    with pytest.raises(SinkError, match="where another process delivers by now"):
+        sink.send(events[:2])
+    assert len(ids(objects(cloud))) == 3
+    clock.advance(60)
+    sink.send(events[:2])
+    assert len(ids(objects(cloud))) == 2
+    shelf = archiving._BucketShelf(in_bucket(cloud))
+    (key,) = (name.removeprefix("eye/") for name in cloud.objects())
+    found = shelf.create(key, b"mine")
+    assert found is not None
+    shelf.put(key, b"another's", found)
+    with pytest.raises(SinkError, match="another process has replaced it just now"):
+        shelf.put(key, b"mine", found)
+    assert objects(cloud)[key] == b"another's"
 
 
 def test_two_stores_never_replace_each_others_objects(desk: Desk) -> None:
