@@ -10,7 +10,7 @@ from connectors.sinks._templates import TemplateUse, TextTemplate
 from pipeline.core.config import Config, PositiveDuration, parse_duration
 from pipeline.core.errors import SinkError, StoreError
 from pipeline.core.events import PHASES, Event, Phase
-from pipeline.core.sinks import ReadsFile
+from pipeline.core.sinks import ReadsFile, SinkContext
 from pipeline.core.verifying import Outcome
 
 
@@ -115,3 +115,15 @@ class BaseSinkConfig(Config):
     def resource(self) -> str | None:
         """What no other sink may use too, such as a file's absolute path."""
         return None
+
+    def probe(self, context: SinkContext) -> str | None:
+        """Try whether events would be taken, without sending one.
+
+        What was found, as the end of a sentence; None where that cannot be tried. Raises SinkError.
+        """
+        return None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether events go to files of this machine, or its output: nothing else is sent there."""
+        return False

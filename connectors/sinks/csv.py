@@ -95,6 +95,11 @@ class CsvConfig(BaseSinkConfig):
         """The files."""
         return f"{os.path.realpath(self.folder)}/{self.name}-*.csv"
 
+    @property
+    def is_file(self) -> bool:
+        """Always."""
+        return True
+
     def lacks(self) -> Iterator[Lack]:
         """Whether files can be written there; events wait until they can."""
         for lack in unwritable_folder("folder", self.folder):

@@ -56,6 +56,11 @@ class JsonlConfig(BaseSinkConfig):
         """The file."""
         return os.path.realpath(self.path)
 
+    @property
+    def is_file(self) -> bool:
+        """Always."""
+        return True
+
     def lacks(self) -> Iterator[Lack]:
         """Whether the file can be written here; events wait until it can."""
         for lack in unwritable_file("path", self.path):

@@ -136,6 +136,14 @@ class KafkaConfig(BaseSinkConfig):
         }
         return told | {name: str(path) for name, path in files.items() if path is not None}
 
+    def probe(self, context: SinkContext) -> str:
+        """Ask the brokers for the topic. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()
+
 
 class KafkaSink:
     """An idempotent producer: what it repeats itself is there once, and in order for each camera.
@@ -185,6 +193,32 @@ class KafkaSink:
             self._drop()
             raise self._error(failed[0] if failed else None)
 
+    def probe(self) -> str:
+        """Ask the brokers for the topic, without sending; what was found. Raises SinkError."""
+        from confluent_kafka import KafkaException, Producer
+
+        config, self._said = self._config, None
+        try:
+            if self._producer is None:
+                settings = {**config.settings(), "error_cb": self._hear_error}
+                self._producer = Producer(settings)
+            # Of all topics: asking for one would make it where brokers make what is missing.
+            found = self._producer.list_topics(timeout=config.timeout.total_seconds())
+        except KafkaException as error:
+            if self._producer is not None:
+                self._producer.poll(0)
+            raise self._error(_error_of(error)) from None
+        topic = found.topics.get(config.topic)
+        count = f"{len(found.brokers)} broker{'s' if len(found.brokers) != 1 else ''}"
+        if topic is None:
+            return (
+                f"answers, with {count}; the topic {config.topic} is not there, or this user does "
+                "not see it: the first event shows whether it is made"
+            )
+        if topic.error is not None:
+            raise self._error(topic.error)
+        return f"answers, with {count} and the topic {config.topic}"
+
     def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._drop()
@@ -226,7 +260,7 @@ class KafkaSink:
             return SinkError(f"{place} does not speak TLS as asked; check `tls`, `ca` and the port")
         if said is not None and said.code() in (KafkaError._TRANSPORT, KafkaError._RESOLVE):
             return SinkError(f"{place} cannot be reached{_reason(said)}")
-        if code is None or code == KafkaError._MSG_TIMED_OUT:
+        if code in (None, KafkaError._MSG_TIMED_OUT, KafkaError._TRANSPORT):
             return SinkError(f"{place} does not answer within {config.timeout.total_seconds():g} s")
         name = "?" if error is None else error.name()
         return SinkError(f"{place} did not take it ({name})")

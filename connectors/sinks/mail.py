@@ -130,6 +130,14 @@ class MailConfig(BaseSinkConfig):
         """A sink that connects for each attempt; raises SinkError for an unusable `ca`."""
         return MailSink(self, context)
 
+    def probe(self, context: SinkContext) -> str:
+        """Connect and log in. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()
+
 
 def _is_this_machine(host: str) -> bool:
     try:
@@ -172,8 +180,16 @@ class MailSink:
             if key not in made:
                 made[key] = list(self._mails(fresh))
             wanted += [(mail, receiver) for mail in made[key]]
-        if not wanted:
-            return
+        if wanted:
+            self._attempt(wanted)
+
+    def probe(self) -> str:
+        """Connect and log in, without a mail; what was found. Raises SinkError."""
+        self._attempt([])
+        login = "" if self._config.user is None else " and takes the login"
+        return f"answers{login}"
+
+    def _attempt(self, wanted: "Sequence[tuple[_Mail, str]]") -> None:
         attempt = _Attempt(self, wanted)
         # A thread of its own ends with the deadline whatever it waits for, also a name's look-up.
         thread = threading.Thread(target=attempt.run, name="mail", daemon=True)

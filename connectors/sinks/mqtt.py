@@ -197,3 +197,11 @@ class MqttConfig(BaseSinkConfig):
         module = importlib.import_module("connectors.sinks._mqtt.sink")
         sink: MqttSink = module.MqttSink(self, context)
         return sink
+
+    def probe(self, context: SinkContext) -> str:
+        """Connect and log in. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()

@@ -105,6 +105,14 @@ class NatsConfig(BaseSinkConfig):
         """A sink that connects when the first event comes."""
         return NatsSink(self, context)
 
+    def probe(self, context: SinkContext) -> str:
+        """Connect, log in, and look for the stream. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()
+
 
 class NatsSink:
     """One connection, which a thread of its own keeps. Exactly once within the stream's window."""
@@ -121,6 +129,10 @@ class NatsSink:
         """Publish them and wait until the stream has each; SinkError where it has not, in time."""
         if events:
             self._run(self._publish(events), 2 * self._config.timeout.total_seconds())
+
+    def probe(self) -> str:
+        """Connect, and look for a stream; nothing is made. What was found. Raises SinkError."""
+        return self._run(self._look(), 2 * self._config.timeout.total_seconds())
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
@@ -169,7 +181,31 @@ class NatsSink:
         body = json_line(record)[:-1]
         await stream.publish(f"{self._config.subject}.{subject}", body, headers=headers)
 
-    async def _connected(self) -> "Client":
+    async def _look(self) -> str:
+        from nats.js.errors import NotFoundError
+
+        config, timeout_s = self._config, self._config.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(2 * timeout_s):
+                client = await self._connected(makes_stream=False)
+                streams: Any = client.jetstream(timeout=timeout_s)
+                try:
+                    name = await streams.find_stream_name_by_subject(f"{config.subject}.>")
+                except NotFoundError:
+                    name = None
+        except Exception as error:  # noqa: BLE001 - of many kinds; each is the attempt's
+            await self._leave()
+            raise self._error(error) from None
+        if name is not None:
+            return f"answers, and its stream {name} takes {config.subject}.>"
+        if config.stream is not None:
+            return f"answers; the stream {config.stream} is made with the first event"
+        raise SinkError(
+            f"{self._place} has no stream that takes {config.subject}.>; give `stream`, or "
+            "create one"
+        )
+
+    async def _connected(self, *, makes_stream: bool = True) -> "Client":
         from nats.aio.client import Client
 
         if self._client is not None and self._client.is_connected:
@@ -196,7 +232,7 @@ class NatsSink:
             options["tls"] = ssl.create_default_context(cafile=config.ca)
         self._client = client = Client()
         await client.connect(**options)
-        if config.stream is not None:
+        if makes_stream and config.stream is not None:
             await self._make_stream(client, config.stream)
         return client
 

@@ -62,6 +62,14 @@ class RedisStreamConfig(BaseSinkConfig, RedisAccess):
         """A sink that connects when the first event comes."""
         return RedisStreamSink(self, context)
 
+    def probe(self, context: SinkContext) -> str:
+        """Log in, and look at the stream. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()
+
 
 class RedisStreamSink:
     """One script call for each load. Exactly once among the last 10 000 entries."""
@@ -100,6 +108,26 @@ class RedisStreamSink:
         except (redis.RedisError, OSError) as error:
             self.close()
             raise SinkError(f"{self._target.name} {_reason(error, self._config)}") from None
+
+    def probe(self) -> str:
+        """Log in, and look at the stream; what was found. Raises SinkError."""
+        import redis
+
+        try:
+            client: Any = self._target.connect()
+            self._client = client
+            client.ping()
+            kind = client.type(self._config.stream)
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            raise SinkError(f"{self._target.name} {_reason(error, self._config)}") from None
+        if kind not in (b"stream", "stream", b"none", "none"):
+            raise SinkError(
+                f"{self._target.name} has something else than a stream under "
+                f"{self._config.stream}; choose another"
+            )
+        there = kind in (b"stream", "stream")
+        return "answers, and has the stream" if there else "answers; the stream is not there yet"
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""

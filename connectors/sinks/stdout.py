@@ -18,6 +18,11 @@ class StdoutConfig(BaseSinkConfig):
     format: Literal["text", "json"] = "text"
     """`text` to read, `json` for CloudEvents, one a line."""
 
+    @property
+    def is_file(self) -> bool:
+        """Always."""
+        return True
+
     def build(self, context: SinkContext) -> "StdoutSink":
         """A sink that writes to standard output."""
         return StdoutSink(self, context)

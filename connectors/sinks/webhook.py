@@ -323,6 +323,14 @@ class WebhookConfig(BaseSinkConfig):
         """A sink that connects when the first event comes; raises SinkError for unusable files."""
         return WebhookSink(self, context)
 
+    def probe(self, context: SinkContext) -> str:
+        """Connect; nothing is asked for. Raises SinkError."""
+        sink = self.build(context)
+        try:
+            return sink.probe()
+        finally:
+            sink.close()
+
 
 def _is_host(name: str) -> bool:
     """Whether a name can be looked up, or is an address of the internet protocol."""
@@ -373,6 +381,37 @@ class WebhookSink:
             return
         for event in events:
             self._deliver(event.record_id, partial(self._request, event))
+
+    def probe(self) -> str:
+        """Connect to the server, or the proxy before it; what was found. Raises SinkError."""
+        import asyncio
+
+        return asyncio.run(self._connect())
+
+    async def _connect(self) -> str:
+        import asyncio
+
+        proxy, timeout_s = self._config.proxy, self._config.timeout.total_seconds()
+        parts = urlsplit(self._config.url.reveal() if proxy is None else proxy.reveal())
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        place = self._place if proxy is None else f"the proxy {proxy.shown()}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, writer = await asyncio.open_connection(
+                    parts.hostname, port, ssl=self._tls if secure else None
+                )
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+        except TimeoutError:
+            raise SinkError(f"{place} does not answer within {timeout_s:g} s") from None
+        except (OSError, UnicodeError) as error:
+            raise SinkError(f"{place} {_cause(error)}") from None
+        if proxy is not None:
+            return "is not tried; the proxy before it answers"
+        tls = " over TLS" if secure else ""
+        return f"can be reached{tls}; only --send shows whether it takes events"
 
     def _deliver(self, name: str, make: Callable[[int], HookRequest]) -> None:
         """Send one request; one that is refused for its files is made lighter, and then without."""

@@ -63,6 +63,18 @@ def is_ahead(at: sa.Column[float], clock: Clock) -> sa.ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """What a database says of itself."""
+
+    version: str
+    bytes: int
+    trouble: str | None = None
+    """Why nothing can be written, as the end of a sentence."""
+    now: float | None = None
+    """UTC seconds on the server's own clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Opened:
     """The connections to one file or server, and how that file is recognised."""
 
@@ -143,6 +155,27 @@ class Database:
             else "SELECT extract(epoch FROM clock_timestamp())::float8"
         )
         return float(connection.exec_driver_sql(asked).scalar_one())
+
+    def facts(self) -> DatabaseFacts:
+        """What the database says of itself; raises StoreError."""
+        with self.read("see what it is") as connection:
+            ask = connection.exec_driver_sql
+            if self._sqlite:
+                pages, page = ask("PRAGMA page_count").scalar_one(), ask("PRAGMA page_size")
+                version = f"SQLite {ask('SELECT sqlite_version()').scalar_one()}"
+                return DatabaseFacts(version, int(pages) * int(page.scalar_one()))
+            row = ask(
+                "SELECT current_setting('server_version'), pg_database_size(current_database()), "
+                "pg_is_in_recovery(), current_schema() IS NOT NULL AND "
+                "has_schema_privilege(current_schema(), 'CREATE')"
+            ).one()
+            trouble = None
+            if row[2]:
+                trouble = "is a replica, which can only be read; name the primary in `store.url`"
+            elif not row[3]:
+                trouble = "does not let this user make tables; grant CREATE on the schema"
+            version = f"PostgreSQL {str(row[0]).split(' ')[0]}"
+            return DatabaseFacts(version, int(row[1]), trouble, self.now(connection))
 
     def columns(self, table: sa.Table) -> list[sa.ColumnElement[Any]]:
         """A table's columns; those that an older release has not made yet are unknown."""

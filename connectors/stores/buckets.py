@@ -3,6 +3,7 @@
 import atexit
 import errno
 import hashlib
+import secrets
 import shutil
 import tempfile
 import time
@@ -88,6 +89,24 @@ class BucketMediaStore(FileMediaStore):
                 return None
 
         return self._reach(f"{reference} cannot be read", fetch)
+
+    def try_out(self) -> str:
+        """Put, get and delete an object; the end of a sentence. Raises StoreError."""
+        name, content = f"moonwatch-doctor-{secrets.token_hex(8)}", secrets.token_bytes(16)
+        self._reach("nothing can be put", lambda: obstore.put(self._pictures, name, content))
+        try:
+            read = self._reach(
+                "what was put cannot be read",
+                lambda: obstore.get(self._pictures, name).bytes().to_bytes(),
+            )
+        finally:
+            self._reach(
+                f"the test object {name} cannot be deleted",
+                lambda: obstore.delete(self._pictures, name),
+            )
+        if read != content:
+            raise StoreError(f"{self._url} gives back something else than was put")
+        return "takes, gives and deletes objects"
 
     @property
     def is_elsewhere(self) -> bool:

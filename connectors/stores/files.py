@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -124,6 +125,22 @@ class FileMediaStore:
             raise StoreError(
                 f"{reference} in {self.folder} cannot be read: {error.strerror}"
             ) from error
+
+    def try_out(self) -> str:
+        """Write, read and delete a file; the end of a sentence. Raises StoreError."""
+        if not self.folder.is_dir():
+            return "is made with the first picture"
+        content = os.urandom(16)
+        try:
+            with tempfile.NamedTemporaryFile(prefix=".doctor-", dir=self.folder) as file:
+                file.write(content)
+                file.flush()
+                read = Path(file.name).read_bytes()
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror}") from error
+        if read != content:
+            raise StoreError(f"{self.folder} gives back something else than was written")
+        return "can be written"
 
     def path(self, reference: str) -> Path:
         """Where a reference's file is; refuses one that leads out of the folder."""

@@ -21,7 +21,7 @@ from connectors.stores._armings import (
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
-from connectors.stores._database import AHEAD_S, OPENING, Database, storable
+from connectors.stores._database import AHEAD_S, OPENING, Database, DatabaseFacts, storable
 from connectors.stores._edits import keep_edits
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._local_days import SqlLocalDays
@@ -122,6 +122,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             if commit.clips:
                 want_clips(self._database, connection, commit.clips, now)
         return new
+
+    def facts(self) -> DatabaseFacts:
+        """What the database says of itself; raises StoreError."""
+        return self._database.facts()
 
     def checkpoint(self, camera: str, engine: str) -> Checkpoint | None:
         """The last checkpoint, if there is one."""

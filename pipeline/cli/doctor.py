@@ -1,4 +1,4 @@
-"""`moonwatch doctor`: what is known of each camera's detector, and which lines can be trusted."""
+"""`moonwatch doctor`: tries everything from here, and says which lines can be trusted."""
 
 import json
 from collections.abc import Iterator
@@ -8,14 +8,18 @@ import typer
 
 from pipeline.cli.options import AsJson, File, Overrides
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.errors import ConfigError, Problem, StoreError
+from pipeline.core.events import JsonValue
 from pipeline.core.local_time import local_time
+from pipeline.core.ranges import one_line
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
 from pipeline.insight.doctor import DetectorReport, Diagnosis, PlaceReport, diagnose
+from pipeline.insight.doctoring import try_all
 from pipeline.telemetry.logs import set_up
 from pipeline.tracking.scene_figures import Noise, SceneFigures
 
+_MARKS = {"ok": "ok    ", "note": "note  ", "failed": "FAILED"}
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -25,12 +29,20 @@ def doctor(
     camera: Annotated[
         list[str], typer.Option("--camera", metavar="NAME", help="Only this camera; repeatable.")
     ] = [],
+    sends: Annotated[
+        bool,
+        typer.Option(
+            "--send", help="Also send each sink a test, which says that nothing has happened."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what each camera's detector does, and where its lines and zones can be trusted.
+    """Try everything from here, and show where lines and zones can be trusted.
 
-    Reads the store, also of a run that is at work, and changes nothing. Exits with 1 if a line or
-    zone is in a bad place, or a camera is looked at too rarely.
+    Cameras are opened and looked at for some seconds; queue, store, pictures' place, engines and
+    sinks are asked; disks and clocks are looked at. Then, from the store, what each camera's
+    detector does. It changes nothing, also beside a run that is at work. Exits with 1 if something
+    fails, a line or zone is in a bad place, or a camera is looked at too rarely.
     """
     deployment = load(file, overrides)
     unknown = [name for name in camera if name not in deployment.cameras]
@@ -43,13 +55,34 @@ def doctor(
             ]
         )
     set_up("text", "CRITICAL")
-    diagnosis = diagnose(deployment, SystemClock(), camera)
+    clock, findings = SystemClock(), []
+    for finding in try_all(deployment, clock, camera, sends=sends):
+        findings.append(finding)
+        if not as_json:
+            name = f"{finding.part} {finding.name}" if finding.name else finding.part
+            shown = finding.message.removeprefix(f"{finding.name} ")
+            typer.echo(f"{_MARKS[finding.state]}  {name}: {one_line(shown)}")
+    failed = any(finding.state == "failed" for finding in findings)
+    trouble = None
+    try:
+        diagnosis = diagnose(deployment, clock, camera)
+    except StoreError as error:
+        diagnosis, trouble = Diagnosis(), str(error)
+    ok = diagnosis.ok and not failed and trouble is None
     if as_json:
-        typer.echo(json.dumps(diagnosis.as_json(), indent=2))
+        tried: JsonValue = [finding.as_json() for finding in findings]
+        answer = {**diagnosis.as_json(), "ok": ok, "tried": tried, "store_trouble": trouble}
+        typer.echo(json.dumps(answer, indent=2))
     else:
-        for line in _told(diagnosis, deployment):
-            typer.echo(line)
-    if not diagnosis.ok:
+        typer.echo("")
+        if trouble is not None:
+            typer.echo(
+                f"nothing is known of lines and zones, as the store cannot be read: {trouble}"
+            )
+        else:
+            for line in _told(diagnosis, deployment):
+                typer.echo(line)
+    if not ok:
         raise typer.Exit(1)
 
 

@@ -64,7 +64,7 @@ def test_a_camera_is_described_in_plain_words(file: Path) -> None:
     code, out, errors = moonwatch("doctor", file)
     assert code == 1, errors
     lines = out.splitlines()
-    assert lines[0] == "camera street, task people (person, pretend)"
+    assert "camera street, task people (person, pretend)" in lines
     assert any(line.startswith("  looks        150 since 2026-06-01T13:00:00+01:00, 2.0 a second")
                for line in lines)  # fmt: skip
     assert any(line.startswith("  feet         jitter 1.") for line in lines) or any(

@@ -81,6 +81,12 @@ class MqttSink:
         messages += [message for event in events for message in self._of(event)]
         self._linked(with_will=self._has_will).publish(messages)
 
+    def probe(self) -> str:
+        """Connect and log in, without a will; what was found. Raises SinkError."""
+        self._linked(with_will=False)
+        login = "" if self._config.user is None else " and takes the login"
+        return f"answers{login}"
+
     def show(self, state: SiteState, lag_s: float, undelivered: int) -> None:
         """Publish what has changed; all of it on a new connection, with `online` as the last."""
         link = self._linked(with_will=True)

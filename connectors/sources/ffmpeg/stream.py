@@ -18,7 +18,7 @@ from connectors.sources.live.reader import LiveSource, Watch
 from pipeline.core.clock import Clock
 from pipeline.core.errors import SourceError, SourceFailure
 from pipeline.core.frames import Picture
-from pipeline.core.sources import CameraClockState, Need
+from pipeline.core.sources import CameraClockState, Need, StreamLog
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -63,6 +63,11 @@ class StreamSource(LiveSource):
         self._shown_at = 0.0
         self._loss_said_at: float | None = None
         self._timeline: LiveTimeline | None = None
+        self._log = StreamLog()
+
+    def observe(self, log: StreamLog) -> None:
+        """Write down what the stream is and how its packets come, from the next `open` on."""
+        self._log = log
 
     @property
     def camera_clock(self) -> CameraClockState | None:
@@ -97,6 +102,10 @@ class StreamSource(LiveSource):
         """Where FFmpeg was sent to, and went; raises SourceError where it must not."""
         return
 
+    def _said_at(self) -> float | None:
+        """The time of day that the device has answered with, in UTC seconds, if it did."""
+        return None
+
     def _nothing_came(self) -> SourceError:
         """The error of a stream that was opened and has sent nothing at all."""
         return self._place.late(opened=True)
@@ -115,6 +124,9 @@ class StreamSource(LiveSource):
             try:
                 self._begin_to_keep(stream.codec_context)
                 self._check_redirects(silence.redirects())
+                log = self._log
+                context = stream.codec_context
+                log.begin(context.name, (context.width, context.height), self._said_at())
                 watch.beat()
                 timeline = self._timeline = LiveTimeline(self._stream_clock)
                 decoder = Decoder(stream, need, timeline.at, watch.lost, timeline.arrive)
@@ -129,6 +141,7 @@ class StreamSource(LiveSource):
                     if packet.size == 0:
                         yield from decoder.pictures(packet)
                         continue
+                    log.hear(_seconds_of(packet), is_key=packet.is_keyframe)
                     heed_report(packet, timeline)
                     now = time.monotonic()
                     was_sound = trust.is_sound
@@ -183,6 +196,12 @@ class StreamSource(LiveSource):
                 PACKET_LOSS,
                 self._helps_losses,
             )
+
+
+def _seconds_of(packet: "Packet[VideoStream]") -> float | None:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    base = packet.time_base
+    return None if stamp is None else stamp * base.numerator / base.denominator
 
 
 def keep_packet(

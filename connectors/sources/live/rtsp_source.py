@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -124,6 +125,13 @@ class RtspSource(StreamSource):
         for there in followed:
             reply = RtspReply(_MOVED, headers=[("location", there)])
             self._inquiry.redirected(self._config.url.bare(), reply)
+
+    def _said_at(self) -> float | None:
+        reply = None if self._look is None else self._look.reply
+        try:
+            return parsedate_to_datetime(reply.header("date")).timestamp() if reply else None
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
 
     def _nothing_came(self) -> SourceError:
         if self._config.transport == "tcp":

@@ -215,6 +215,15 @@ def test_an_outage_in_mid_run_costs_no_event(
     assert {f"eye/{event.media[0]}" for event in (events[0], events[2])} == set(cloud.objects())
 
 
+def test_a_bucket_is_tried_and_left_as_it_was(tmp_path: Path, cloud: Cloud) -> None:
+    """An object is put, read and deleted; what is wrong with the bucket is said."""
+    media = BucketMediaStore(config(cloud), tmp_path)
+    assert media.try_out() == "takes, gives and deletes objects"
+    assert "Contents" not in cloud.s3.list_objects_v2(Bucket="shop")
+    with pytest.raises(StoreError, match="there is no such bucket"):
+        BucketMediaStore(config(cloud, "other"), tmp_path).try_out()
+
+
 def test_a_bucket_that_is_not_there_is_named(tmp_path: Path, cloud: Cloud) -> None:
     """With the way out, and at once for the next picture."""
     media = BucketMediaStore(config(cloud, "shopp"), tmp_path / "here")
