@@ -23,7 +23,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import SinkError, SourceError, SourceFailure, StoreError
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.machine import is_there
-from pipeline.core.sources import ClockedSource, Need, ObservedSource, StreamLog
+from pipeline.core.sources import Need, ObservedSource, StreamLog
 from pipeline.deployment.model import CameraConfig, Deployment
 from pipeline.deployment.problems.machine import lacks
 from pipeline.deployment.samples import sample_context
@@ -260,7 +260,7 @@ def _looked_at(camera: CameraConfig, clock: Clock, name: str) -> Finding:
             is_enough = log.codec is None or log.keys > 1
             if poll or looked_s >= (_LOOK_S if is_enough else _LONGEST_LOOK_S):
                 break
-        state = source.camera_clock if isinstance(source, ClockedSource) else None
+        state = source.camera_clock
         lost = dict(source.counters())
     finally:
         source.close()
