@@ -36,6 +36,7 @@ COMMANDS = (
     "disarm",
     "status",
     "doctor",
+    "discover",
     "snapshot",
     "clips",
     "dead-letters",
