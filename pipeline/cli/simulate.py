@@ -51,6 +51,14 @@ def simulate(
             help="Compare with what this file would have counted, instead of what is stored.",
         ),
     ] = None,
+    every_rule: Annotated[
+        bool,
+        typer.Option(
+            "--every-rule",
+            help="Judge again also the rules that are as they were, of which what is stored is "
+            "taken otherwise: to see that they give the same.",
+        ),
+    ] = False,
 ) -> None:
     """Count again what was seen, by the rules of a file; the newest hour first.
 
@@ -80,6 +88,7 @@ def simulate(
             clock,
             against=other,
             arming=arming,
+            every_rule=every_rule,
             stop=stop.is_set,
         )
         against_name = "stored" if against is None else "other"

@@ -93,6 +93,14 @@ def outcome_of(event: Event) -> Verification | None:
     return _verification(outcome, detail if isinstance(detail, dict) else {})
 
 
+def unmarked(event: Event) -> Event:
+    """The event as it was before its second look."""
+    if VERIFIED not in event.data:
+        return event
+    kept = {name: value for name, value in event.data.items() if name not in (VERIFIED, DETAIL)}
+    return replace(event, data=kept)
+
+
 def verification_of(outcome: str, detail: str) -> Verification | None:
     """What was stored as an outcome and the JSON of its detail; None if it cannot be read."""
     try:

@@ -35,9 +35,15 @@ from pipeline.core.store import (
     Span,
     StoredEvent,
 )
-from pipeline.core.verifying import OUTCOMES, outcome_of
+from pipeline.core.verifying import OUTCOMES, outcome_of, unmarked
 from pipeline.deployment.model import Deployment
-from pipeline.insight.simulation_lane import Judged, LaneSimulation, SimulationStopped, needed
+from pipeline.insight.simulation_lane import (
+    MOST_FOLLOWED,
+    Judged,
+    LaneSimulation,
+    SimulationStopped,
+    needed,
+)
 from pipeline.insight.simulation_sequences import SequencePart, Sequences, SequenceSearch
 from pipeline.processing.health import RULE as HEALTH_RULE
 from pipeline.processing.plan import CameraPlan, LanePlan, TaskPlan
@@ -190,9 +196,9 @@ class Simulation:
     ) -> None:
         """Look what there is; raises ConfigError where nothing is asked for that can be answered.
 
-        A rule that is as it was concludes what is stored, and is judged again beside others that
-        differ only if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it
-        may take. `arming` knows what was armed and disarmed by hand.
+        A rule that is as it was concludes what is stored, which is taken: it is judged again only
+        if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it may take.
+        `arming` knows what was armed and disarmed by hand.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
@@ -390,7 +396,10 @@ class Simulation:
             named=side.camera,
             in_order=side.is_recording,
             every_rule=self._every_rule,
+            # What waits for its second look is not among the stored events yet.
+            always=[name for name, rule in side.rules.items() if rule.verify is not None],
             memories={name: memory_s(rule) for name, rule in side.rules.items()},
+            room=MOST_FOLLOWED // (len(self._seen) * len(self._files)),
             look=self._look,
         )
         zone = self._zone(side.camera)
@@ -720,7 +729,11 @@ class _Side:
             by_minute |= {
                 one.minute: one for one in stored.minutes if _is_within(one.minute, taken)
             }
-            events += [event for event in stored.events if _is_within(event.at, taken)]
+            events += [
+                event if rule.verify is not None else unmarked(event)
+                for event in stored.events
+                if _is_within(event.at, taken)
+            ]
         once: dict[str, Event] = {}
         for event in events:
             # A clock that was set back shows one moment twice; a store keeps the first.

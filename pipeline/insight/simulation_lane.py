@@ -6,7 +6,8 @@ shown some of what came before, which does not count, so that it knows who is th
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import StoreError
@@ -22,7 +23,7 @@ from pipeline.core.observations import (
 )
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Span
-from pipeline.processing.judge import Judge
+from pipeline.processing.judge import Followed, Judge
 from pipeline.processing.kept import KeptLane, KeptTask, read_lane
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.processing.questions import with_tasks
@@ -36,6 +37,8 @@ _SETTLED_S = 5.0
 """Trackers and rules are sure of what is there a little later."""
 _AFTER_S = 180.0
 """So long after a moment rules may still conclude something of the time before it."""
+MOST_FOLLOWED = 100_000
+"""Looks and tracks that are held at most until they are judged again: some 60 MB."""
 _LOOK_EVERY = 64
 """Frames between two looks whether to stop."""
 
@@ -192,6 +195,68 @@ class _Begun:
         return found
 
 
+@dataclass(slots=True)
+class _FollowedPart:
+    """What the rules were shown in a part that was judged as a run-up."""
+
+    frames: list[tuple[str, int]]
+    """The run and number of each frame that it was followed through."""
+    room: int
+    size: int = 0
+    """Of the looks and the tracks in them."""
+    looks: list[Followed] = field(default_factory=list)
+    """Nothing where they are more than there is room for."""
+    tracks: str = ""
+    """The states of the trackers after it, as JSON."""
+
+    def add(self, followed: Followed) -> None:
+        """Keep one more look."""
+        self.size += 1 + sum([len(one.tracks) + len(one.others) for one in followed.values()])
+        if self.size <= self.room:
+            self.looks.append(followed)
+        else:
+            self.looks.clear()
+
+
+class _FollowedParts:
+    """The newest of the parts that were a run-up, until they are judged themselves.
+
+    What trackers make of a part depends on nothing but the state that is stored of them, the
+    frames and the tasks: where all of these are the same, so is what is shown to the rules.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._parts: dict[Hashable, _FollowedPart] = {}
+
+    def begun(self, frames: Sequence[ObservedFrame]) -> _FollowedPart:
+        """One that is followed now."""
+        return _FollowedPart(_names(frames), self._room)
+
+    def add(self, key: Hashable, part: _FollowedPart) -> None:
+        """Keep one, and no more of the earlier ones than there is room for."""
+        if part.size > self._room:
+            return
+        self._parts[key] = part
+        size = sum(one.size for one in self._parts.values())
+        while size > self._room:
+            size -= self._parts.pop(next(iter(self._parts))).size
+
+    def of(
+        self, key: Hashable, frames: Sequence[ObservedFrame], *, is_last: bool
+    ) -> _FollowedPart | None:
+        """What is kept of a part, if these are its frames: some may have been deleted since.
+
+        The time that `is_last` it is kept no longer.
+        """
+        part = self._parts.pop(key, None) if is_last else self._parts.get(key)
+        return part if part is not None and part.frames == _names(frames) else None
+
+
+def _names(frames: Sequence[ObservedFrame]) -> list[tuple[str, int]]:
+    return [(frame.result.run, frame.result.ordinal) for frame in frames]
+
+
 class SimulationStopped(Exception):  # noqa: N818 - it is no error
     """Whoever asked wants no more of it."""
 
@@ -209,16 +274,20 @@ class LaneSimulation:
         named: str | None = None,
         in_order: bool = False,
         every_rule: bool = False,
+        always: Collection[str] = (),
         memories: Mapping[str, float] | None = None,
+        room: int = MOST_FOLLOWED,
         look: Callable[[], None] = lambda: None,
     ) -> None:
         """`camera` is the name under which it is kept, `named` that in the plan.
 
         `in_order` judges from the beginning to the end, as it was judged, where a rule begins anew.
         Rules that would go on from what is stored of them conclude what is stored: they are not
-        judged again beside others that differ, unless it is to be `every_rule`. `memories` are how
-        many seconds each rule may take to tell what has begun, such as its `longer_than`.
-        `look` is called now and then, and may raise SimulationStopped.
+        judged again unless it is to be `every_rule`, or they are of those that `always` are, as not
+        all that they concluded is stored. `memories` are how many seconds each rule may take to
+        tell what has begun, such as its `longer_than`. `room` is how many looks and tracks are held
+        at most, so that they need not be followed twice. `look` is called now and then, and may
+        raise SimulationStopped.
         """
         self._history = history
         self._camera, self._engine = camera, engine
@@ -226,12 +295,14 @@ class LaneSimulation:
         self._tasks = tuple(tasks)
         self._in_order = in_order
         self._every_rule = every_rule
+        self._always = frozenset(always)
         # What is asked seldom is known later still.
         self._memories = {
             name: (memories or {}).get(name, 0.0) + 2 * rule.every_s
             for task in tasks
             for name, rule in task.rules.items()
         }
+        self._followed = _FollowedParts(room)
         self._look = look
 
     def parts(self, span: Span, first: float, last: float) -> Iterator[tuple[float, Judged]]:
@@ -339,7 +410,7 @@ class LaneSimulation:
         rules = {name for task in self._tasks for name in task.rules}
         if self._every_rule:
             return self._tasks, set()
-        same = set(rules)
+        same = rules - self._always
         for part in parts:
             kept = _read(part.start)
             if kept is None:
@@ -351,23 +422,11 @@ class LaneSimulation:
                 for name, rule in task.rules.items()
                 if name in stored.rules and stored.rules[name].terms == rule.terms
             }
-        known = {
-            name for task in self._tasks if self._is_answered(task, parts) for name in task.rules
-        }
-        if same == known:
-            return self._tasks, set()  # all of it is judged, to show that it is the same
         differing = [
             replace(task, rules={n: rule for n, rule in task.rules.items() if n not in same})
             for task in self._tasks
         ]
         return needed(differing), same
-
-    def _is_answered(self, task: TaskPlan, parts: Sequence[_Part]) -> bool:
-        """Whether it was asked in any of the parts, under whatever name."""
-        return any(
-            kept is None or bool(_answered_as([task], kept))
-            for kept in (_read(part.start) for part in parts)
-        )
 
     def _judged(
         self,
@@ -406,10 +465,11 @@ class LaneSimulation:
                 judged.see(frames)
             if number == run_up:
                 began_within = earlier
-            for verdict in self._verdicts(judge, frames, asked):
-                anew.add(verdict.events)
-                if counts:
-                    judged.add(verdict)
+            with self._following(judge, part, asked, frames, counts=counts):
+                for verdict in self._verdicts(judge, frames, asked):
+                    anew.add(verdict.events)
+                    if counts:
+                        judged.add(verdict)
         if run_up == 0 and not self._in_order:
             judged.cut_off = anew.cut_off()
         if judge is not None:
@@ -417,6 +477,34 @@ class LaneSimulation:
         # Of a minute that began before the first frame, the rest is still to come.
         since = parts[run_up].since
         return (since if began_within else float(minute_of(since))), judged
+
+    @contextmanager
+    def _following(
+        self,
+        judge: Judge,
+        part: _Part,
+        asked: Mapping[str, str],
+        frames: Sequence[ObservedFrame],
+        *,
+        counts: bool,
+    ) -> Iterator[None]:
+        """While a part is judged, take from its time as a run-up what its trackers showed."""
+        key = _followed_key(judge, part, asked)
+        known = self._followed.of(key, frames, is_last=counts) if key is not None else None
+        if known is not None:
+            judge.follow_again(iter(known.looks))
+            yield
+            judge.catch_up(json.loads(known.tracks))
+            judge.follow(None)
+        elif key is not None and not counts:
+            begun = self._followed.begun(frames)
+            judge.follow(begun.add)
+            yield
+            judge.follow(None)
+            begun.tracks = json.dumps(judge.tracks())
+            self._followed.add(key, begun)
+        else:
+            yield
 
     def _enter(
         self,
@@ -438,6 +526,8 @@ class LaneSimulation:
         self, judge: Judge, frames: Sequence[ObservedFrame], asked: Mapping[str, str]
     ) -> Iterator[Verdict]:
         """What follows from each frame that leads to anything."""
+        if not judge.plan.tasks:
+            return  # all of it is as it is stored
         renames = self._named != self._camera or any(
             task != source for task, source in asked.items()
         )
@@ -595,6 +685,21 @@ def _answered_as(tasks: Sequence[TaskPlan], kept: KeptLane) -> dict[str, str]:
         if same and task.answered:
             found[task.task] = same[0]
     return found
+
+
+def _followed_key(judge: Judge, part: _Part, asked: Mapping[str, str]) -> Hashable | None:
+    """What trackers show in a part depends on this and its frames; None if on what was before."""
+    kept = _read(part.start)
+    if part.start is None or kept is None:
+        return None
+    if (judge.last_at, judge.aspect) != (kept.last_at, kept.aspect):
+        return None
+    for task in judge.plan.tasks:
+        stored = kept.tasks.get(asked[task.task])
+        if stored is None or stored.terms != task.terms:
+            return None
+    tasks = tuple((task.task, asked[task.task], task.tracker) for task in judge.plan.tasks)
+    return part.start.run, part.start.ordinal, part.start.at, tasks
 
 
 def _same(tasks: Mapping[str, KeptTask], mine: Mapping[str, KeptTask]) -> bool:

@@ -20,7 +20,7 @@ from pipeline.core.rules import (
     Verdict,
 )
 from pipeline.core.tracks import Track
-from pipeline.processing.following import Following, ShownTracks
+from pipeline.processing.following import Following, ShownTracks, resolved
 from pipeline.processing.kept import LAYOUT, KeptLane, KeptTask
 from pipeline.processing.plan import LanePlan, TaskPlan
 from pipeline.processing.questions import track_answers
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 _SAME_ASPECT = 0.02
 _SCENE = "scene"
 _UNTRACKED = ShownTracks((), (), tracked=False)
+
+Followed = Mapping[str, ShownTracks]
+"""What each task is shown of one picture."""
 
 Watcher = Callable[[Observation, str, tuple[int, int]], None]
 """Called with every observation, its task's name and the frame's size: for recording tracks."""
@@ -139,6 +142,8 @@ class Judge:
         self._aspect: float | None = None
         self._tasks: dict[str, _TaskJudge] = {}
         self._followings: tuple[Following, ...] = ()
+        self._given: Iterator[Followed] | None = None
+        self._keep: Callable[[Followed], None] | None = None
         self._remembers = any(task.stands for task in plan.tasks)
         self._judged: Result | None = None
         self._shown: Mapping[str, ShownTracks] = {}
@@ -179,10 +184,7 @@ class Judge:
         }
         carried = self._complete(result, answers) if self._remembers else {}
         boxes = {task: answer for task, answer in answers.items() if isinstance(answer, Boxes)}
-        followed: dict[str, ShownTracks] = {}
-        for following in self._followings:
-            followed |= following.see(result.captured_at, boxes, carried)
-        self._shown = followed
+        followed = self._shown = self._follow(result.captured_at, boxes, carried)
         for name, answer in answers.items():
             judge = self._tasks[name]
             beside = {task: one.tracks for task, one in followed.items() if task != name}
@@ -198,6 +200,44 @@ class Judge:
                 self._watcher(seen, name, result.size_wh)
             verdicts += [_about(verdict, name) for verdict in judge.judge(seen)]
         return joined(verdicts)
+
+    def _follow(
+        self, at: float, boxes: Mapping[str, Boxes], carried: Mapping[str, frozenset[Box]]
+    ) -> Followed:
+        """What each task is shown of a picture."""
+        if self._given is not None:
+            return next(self._given)
+        followed: dict[str, ShownTracks] = {}
+        for following in self._followings:
+            followed |= following.see(at, boxes, carried)
+        if self._keep is not None:
+            self._keep(followed)
+        return followed
+
+    def follow(self, keep: Callable[[Followed], None] | None) -> None:
+        """Follow with its own trackers, and have it kept what they show in each picture."""
+        self._given, self._keep = None, keep
+
+    def follow_again(self, given: Iterator[Followed]) -> None:
+        """Take what the same trackers showed in the pictures that come now.
+
+        Its own ones stay behind until they `catch_up`.
+        """
+        self._given, self._keep = given, None
+
+    def tracks(self) -> Mapping[str, JsonValue]:
+        """The states of the trackers by task, to `catch_up` with."""
+        return {
+            task: state
+            for following in self._followings
+            for task, state in following.states().items()
+        }
+
+    def catch_up(self, tracks: Mapping[str, JsonValue]) -> None:
+        """Bring the trackers to where they were after the pictures that were followed before."""
+        stored = resolved(tracks)
+        for following in self._followings:
+            following.restore({task.label: stored[task.task] for task in following.tasks})
 
     def _hear(self, at: float, result: Result) -> Iterator[Verdict]:
         """What follows from answers about tracks."""
@@ -228,6 +268,11 @@ class Judge:
     def last_at(self) -> float | None:
         """When the last picture was captured that it knows of, UTC seconds."""
         return self._last_at
+
+    @property
+    def aspect(self) -> float | None:
+        """The shape of the pictures that it judges; None before the first one."""
+        return self._aspect
 
     def observed(self) -> ObservedFrame | None:
         """The last result as it was judged, with the tracks of its boxes."""
@@ -265,11 +310,7 @@ class Judge:
     def state(self) -> JsonValue:
         """Everything needed to resume after a restart, with the terms of each part."""
         tasks: dict[str, dict[str, JsonValue]] = {}
-        trackers = {
-            task: state
-            for following in self._followings
-            for task, state in following.states().items()
-        }
+        trackers = self.tracks()
         for task in self.plan.tasks:
             judge = self._tasks.get(task.task)
             rules: dict[str, JsonValue] = {

@@ -17,7 +17,7 @@ def test_a_clip_is_simulated_as_it_was_and_with_a_line_moved(tmp_path: Path) -> 
     happened = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert happened
 
-    code, out, errors = moonwatch("simulate", file, "--json")
+    code, out, errors = moonwatch("simulate", file, "--every-rule", "--json")
     assert (code, errors) == (0, "")
     *hours, end = map(json.loads, out.splitlines())
     rules = [rule for hour in hours for rule in hour["rules"]]

@@ -318,12 +318,15 @@ class Place:
         self,
         scene: dict[str, Any] | None = None,
         *,
-        every_rule: bool = False,
+        every_rule: bool | None = None,
         cameras: tuple[str, ...] = (),
         rules: tuple[str, ...] = (),
         span: Span | None = None,
     ) -> list[SimulatedHour]:
-        """What a file would have counted, by a reader of the store."""
+        """What a file would have counted, by a reader of the store.
+
+        Every rule of the present file is judged again: taking what is stored would show nothing.
+        """
         reader = self.config.build_reader()
         try:
             simulation = Simulation(
@@ -332,7 +335,7 @@ class Place:
                 reader.history,
                 SimulationScope(cameras, rules, span or Span()),
                 ManualClock(self.clock.now()),
-                every_rule=every_rule,
+                every_rule=scene is None if every_rule is None else every_rule,
             )
             return list(simulation.hours())
         finally:

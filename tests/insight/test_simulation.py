@@ -115,7 +115,7 @@ def test_the_present_file_gives_what_is_stored(sites: Callable[..., Site], *, li
     """Every event and every minute, over the full hour, while the last minute is running."""
     site = sites()
     site.feed(looks(0, 500, live=live))
-    hours = simulated(site, SHOP)
+    hours = simulated(site, SHOP, every_rule=True)
     assert len(hours) == 2
     assert hours[0].since - hours[1].since == 3600.0
     assert_equal(hours, site)
@@ -155,7 +155,7 @@ def test_restarts_gaps_and_failures_change_nothing(sites: Callable[..., Site], s
             first += rng.randint(0, 30)
             first += first % 2
             run, offset = run + 1, first
-    hours = simulated(site, SHOP)
+    hours = simulated(site, SHOP, every_rule=True)
     assert_equal(hours, site)
     assert len(of(hours, "entrance").events) > 10
 
@@ -167,7 +167,8 @@ def test_what_it_gives_is_the_same_byte_for_byte_over_a_restart(sites: Callable[
     for first in range(0, 400, 50):
         cut.feed(looks(first, first + 50))
         cut.restart(SHOP)
-    assert repr(simulated(cut, SHOP)) == repr(simulated(through, SHOP))
+    again = repr(simulated(cut, SHOP, every_rule=True))
+    assert again == repr(simulated(through, SHOP, every_rule=True))
 
 
 MOVED = {f"{THRESHOLD}__from": [0.1, 0.65], f"{THRESHOLD}__to": [0.9, 0.65]}
@@ -238,19 +239,23 @@ def test_a_moved_line_is_compared_with_what_is_stored(sites: Callable[..., Site]
 
 
 def test_rules_that_are_as_they_were_need_not_be_judged(sites: Callable[..., Site]) -> None:
-    """Judged again beside one that differs, they conclude what is taken from the store."""
+    """Judged again, alone or beside one that differs, they conclude what is taken of them."""
     site = sites()
     site.feed(looks(0, 400))
-    for scene in (shop(**MOVED), shop(cameras__door__rules__crowd__more_than=1)):
+    for scene in (SHOP, shop(**MOVED), shop(cameras__door__rules__crowd__more_than=1)):
         judged = simulated(site, scene, every_rule=True)
         for rule in RULES:
             taken = of(simulated(site, scene), rule)
             assert by_id(taken.events) == by_id(of(judged, rule).events), rule
             assert taken.minutes == of(judged, rule).minutes, rule
+    taken_hours, judged_hours = simulated(site, SHOP), simulated(site, SHOP, every_rule=True)
+    assert [hour.since for hour in taken_hours] == [hour.since for hour in judged_hours]
+    assert [hour.running for hour in taken_hours] == [True, False]
+    assert all(rule.resumed for hour in taken_hours for rule in hour.rules)
 
 
 def test_two_files_are_compared(sites: Callable[..., Site]) -> None:
-    """What one counts against what the other does; what is stored plays no part."""
+    """What one counts against what the other does, whichever of them was at work."""
     site = sites()
     site.feed(looks(0, 180))
     hours = simulated(site, shop(**MOVED), against=SHOP)
@@ -323,7 +328,8 @@ def test_a_period_and_some_rules(sites: Callable[..., Site]) -> None:
     site.feed(looks(0, 500))
     since = START + NEAR_THE_HOUR_S + 40.0
     until = since + 120.0
-    hours = simulated(site, SHOP, rules=("entrance", "stay"), span=Span(since, until))
+    only = {"rules": ("entrance", "stay"), "span": Span(since, until)}
+    hours = simulated(site, SHOP, every_rule=True, **only)
     assert {rule.rule for hour in hours for rule in hour.rules} == {"entrance", "stay"}
     for rule in ("entrance", "stay"):
         events = [event for event in site.of(rule) if since <= event.at < until]
@@ -338,7 +344,7 @@ def test_a_renamed_camera_is_found_by_its_earlier_name(sites: Callable[..., Site
     site.feed(looks(0, 120))
     renamed = shop()
     renamed["cameras"]["entry"] = renamed["cameras"].pop("door") | {"was": ["door"]}
-    hours = simulated(site, renamed)
+    hours = simulated(site, renamed, every_rule=True)
     assert {hour.camera for hour in hours} == {"entry"}
     found = of(hours, "entrance")
     assert [event.at for event in found.events] == [event.at for event in site.of("entrance")]
@@ -403,7 +409,10 @@ def test_it_can_be_stopped_and_has_a_budget(sites: Callable[..., Site]) -> None:
 
 
 def test_a_damaged_minute_is_said_and_is_a_gap(sites: Callable[..., Site]) -> None:
-    """All other minutes are known, and the hours before are as they are stored."""
+    """All other minutes are known, and the hours before are as they are stored.
+
+    Of a rule that is as it was, which is not judged, all that is stored is shown.
+    """
     site = sites()
     site.feed(looks(0, 500))
     file = site.config.file
@@ -413,13 +422,17 @@ def test_a_damaged_minute_is_said_and_is_a_gap(sites: Callable[..., Site]) -> No
         ((minute,),) = database.execute(wanted).fetchall()
         damage = "UPDATE moonwatch_observations SET content = x'0199' WHERE minute = ?"
         database.execute(damage, (minute,))
-    newest, before = simulated(site, SHOP)
+    newest, before = simulated(site, SHOP, every_rule=True)
     assert [note for note in newest.notes if str(minute) in note and "cannot be read" in note]
     assert before.notes == ()
     (crowd,) = [rule for rule in newest.rules if rule.rule == "crowd"]
     assert crowd.here is not None
     assert crowd.there is not None
     assert crowd.here.known_s < crowd.there.known_s - 50.0
+    taken, _ = simulated(site, SHOP)
+    assert taken.notes == newest.notes
+    (crowd,) = [rule for rule in taken.rules if rule.rule == "crowd"]
+    assert crowd.here == crowd.there
     for one in before.rules:
         assert (one.only_here, one.only_there) == ((), ())
 
@@ -437,6 +450,6 @@ def test_a_clock_that_was_set_back_is_judged_in_the_order_it_was(
             for number, one in enumerate(some)
         ]
     )
-    hours = simulated(site, SHOP)
+    hours = simulated(site, SHOP, every_rule=True)
     assert len({hour.since for hour in hours}) == len(hours) == 2
     assert_equal(hours, site)

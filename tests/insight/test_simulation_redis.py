@@ -86,6 +86,7 @@ def hours_of(config: StoreConfig, scene: dict[str, Any]) -> list[SimulatedHour]:
             reader.history,
             SimulationScope(),
             ManualClock(START),
+            every_rule=True,
         )
         return list(simulation.hours())
     finally:

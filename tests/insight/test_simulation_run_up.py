@@ -1,17 +1,24 @@
 """What lasts for hours, by rules that were edited while it went on: when did it begin?"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.cli.simulate import lines_of
-from pipeline.core.events import Event, timestamp
+from pipeline.core.events import Event, JsonValue, timestamp
+from pipeline.core.geometry import Box
 from pipeline.core.store import Span
+from pipeline.core.tracks import Track, Tracker
+from pipeline.deployment.model import Deployment
 from pipeline.insight import simulation_lane
 from pipeline.insight.simulation import RuleHour, hour_as_json, memory_s, summed
+from pipeline.insight.simulation_lane import LaneSimulation, needed
+from pipeline.processing.plan import TaskPlan
+from pipeline.runtime.assembly import plans_of
 from tests.insight.lived_scene import Look, Place, Walker, deployment, results_of
 
 BEGAN = 1_700_002_800.0
@@ -143,3 +150,84 @@ def test_how_long_a_rule_takes_to_tell(place: Place) -> None:
     rules = place.deployment.cameras["door"].rules
     assert memory_s(rules["parked"]) == 31 * 60.0 + 10.0
     assert memory_s(rules["closed"]) >= 10.0
+
+
+class CountedTracker:
+    """A real tracker that counts the pictures it is shown."""
+
+    def __init__(self, tracker: Tracker, shown: list[float]) -> None:
+        self._tracker, self._shown = tracker, shown
+
+    def update(
+        self,
+        at: float,
+        boxes: Sequence[Box],
+        scores: Sequence[float],
+        kinds: Sequence[Mapping[str, float]] = (),
+        asked: Collection[str] = (),
+        carried: Collection[Box] = (),
+    ) -> tuple[Track, ...]:
+        """As the tracker does."""
+        self._shown.append(at)
+        return self._tracker.update(at, boxes, scores, kinds, asked, carried)
+
+    @property
+    def withholds(self) -> bool:
+        """As the tracker does."""
+        return self._tracker.withholds
+
+    def state(self) -> JsonValue:
+        """That of the tracker."""
+        return self._tracker.state()
+
+    def restore(self, state: JsonValue) -> None:
+        """As the tracker does."""
+        self._tracker.restore(state)
+
+
+def judged_again(place: Place, room: int) -> tuple[str, list[float]]:
+    """Everything that the engine of bags concludes by another limit, and what trackers saw."""
+    shown: list[float] = []
+
+    def counted(task: TaskPlan) -> TaskPlan:
+        make = task.tracker
+        if make is None:
+            return task
+        return replace(task, tracker=lambda aspect: CountedTracker(make(aspect), shown))
+
+    edits = {"parked": {"for": "20m"}}
+    file = Deployment.model_validate(scene(**edits))
+    (plan,) = plans_of(file)
+    rules = file.cameras["door"].rules
+    memories = {name: memory_s(rule) for name, rule in rules.items()}
+    reader = place.config.build_reader()
+    try:
+        found = []
+        for lane in plan.lanes:
+            tasks = needed([counted(task) for task in lane.tasks])
+            (kept,) = [one for one in reader.observed() if one.engine == lane.engine]
+            simulation = LaneSimulation(
+                reader, "door", lane.engine, tasks, memories=memories, room=room
+            )
+            found += list(simulation.parts(Span(), kept.first, kept.last))
+        return repr(found), shown
+    finally:
+        reader.close()
+
+
+def test_a_run_up_is_followed_once(place: Place) -> None:
+    """What its trackers showed is taken when it is judged itself, and what follows is the same."""
+    twice, shown_twice = judged_again(place, room=0)
+    once, shown_once = judged_again(place, room=10_000)
+    assert once == twice
+    assert len(shown_once) == len(set(shown_once)) == LOOKS
+    assert set(shown_twice) == set(shown_once)
+    assert len(shown_twice) > LOOKS + 3600.0 / EVERY_S
+
+
+def test_what_is_held_of_a_run_up_is_bounded(place: Place) -> None:
+    """The newest hours of it that there is room for are not followed again, and no others."""
+    twice, shown_twice = judged_again(place, room=0)
+    some, shown_some = judged_again(place, room=600)
+    assert some == twice
+    assert LOOKS < len(shown_some) < len(shown_twice)
