@@ -162,7 +162,10 @@ def _summary(event: Event, local: datetime) -> str:
     facts = [
         f"{name.replace('_', ' ')} {_plain(value)}"
         for name, value in event.data.items()
-        if name not in _SAID_ELSEWHERE.split() and isinstance(value, str | int | float)
+        if name not in _SAID_ELSEWHERE.split()
+        and isinstance(value, str | int | float)
+        # A line's `names` give its directions other words; without them both are the same.
+        and not (name == "name" and value == event.data.get("direction"))
     ]
     return printable(", ".join([" ".join(words), *facts]))
 

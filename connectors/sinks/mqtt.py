@@ -98,7 +98,7 @@ class MqttConfig(BaseSinkConfig):
     @field_validator("url")
     @classmethod
     def _is_only_a_place(cls, url: Address) -> Address:
-        like = "write it like mqtt://broker.local:1883"
+        like = "write it like mqtt://broker.local"
         try:
             parts = urlsplit(url.reveal())
             is_place = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0

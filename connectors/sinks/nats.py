@@ -273,7 +273,10 @@ class NatsSink:
             case refusals.APIError():
                 return SinkError(f"{self._place} refused it (error {error.err_code})")
             case _ if "authorization" in heard or "permissions" in heard:
-                return SinkError(f"{self._place} does not accept the login, or does not allow it")
+                return SinkError(
+                    f"{self._place} does not accept the login, or does not allow it; check "
+                    "`username` and `password` (or `token`, or `credentials`), and its rights"
+                )
             case ssl.SSLCertVerificationError():
                 return SinkError(
                     f"{self._place} has a certificate that is not trusted: {error.verify_message}"

@@ -161,7 +161,10 @@ def _reason(error: Exception, config: RedisStreamConfig) -> str:
                 return "has no memory left; raise its `maxmemory`, or lower `keep`"
             if "READONLY" in text:
                 return "may only be read just now; it is not the server to write to"
-            if "NOPERM" in text or "NOAUTH" in text or "WRONGPASS" in text:
+            # Who has not logged in may not even send a script as long as ours, and is told so
+            # as "Protocol error: unauthenticated bulk length".
+            refusals = ("NOPERM", "NOAUTH", "WRONGPASS", "unauthenticated")
+            if any(refusal in text for refusal in refusals):
                 return "does not allow it; check `username`, `password` and the user's rights"
             return f"refused it ({text.split(' ', 1)[0][:40]})"
         case _:

@@ -232,6 +232,8 @@ class WebhookConfig(BaseSinkConfig):
             return "`preset: telegram` needs `chat`, the id of the chat that gets the messages"
         if self.preset == "pagerduty" and self.key is None:
             return "`preset: pagerduty` needs `key`, the integration key of the service"
+        if self.preset == "ntfy" and not urlsplit(self.url.reveal()).path.strip("/"):
+            return "`preset: ntfy` needs a topic in `url`; write it like https://ntfy.sh/TOPIC"
         return None
 
     def _fault_of_form(self) -> str | None:

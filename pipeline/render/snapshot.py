@@ -133,7 +133,16 @@ def write_event(
     if config is not None and config.has_map:
         return _write_map(deployment, name, rule, at, out, width)
     event, seen_at = _event(deployment, name, rule, moment)
-    shot = shot_of(deployment, name, timestamp(seen_at))
+    try:
+        shot = shot_of(deployment, name, timestamp(seen_at))
+    except ConfigError as error:
+        # Nobody has given this moment: it is the event's. A recording that is looped or was
+        # replaced has events at times that are not in the file.
+        told = "; ".join(problem.message for problem in error.problems)
+        said = f"the picture of its event {event.record_id} cannot be found: {told}"
+        if event.media:
+            said += f"; what was kept of it is {event.media[0]} in the media folder"
+        raise ConfigError([Problem("--rule", said)]) from None
     used = _used(deployment, name, rule)
     lines = {line for one in used for line in one.references().lines}
     zones = {area for one in used for area in one.references().zones}

@@ -427,3 +427,17 @@ def test_an_event_that_cannot_be_drawn(tmp_path: Path, clip: Path) -> None:
         code, _, errors = moonwatch("snapshot", file, *asked, "--out", tmp_path / "a.png")
         assert (code, said in errors) == (2, True), (asked, errors)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_an_event_beyond_the_recording(tmp_path: Path, clip: Path) -> None:
+    """As of a loop: it is named in place of a moment nobody gave, with the picture kept of it."""
+    file = written(tmp_path, deployment(tmp_path, {"plaza": plaza(clip)}))
+    kept = replace(crossing(50_000.0, 0.1), media=("plaza/2026-06-02/a.jpg",))
+    events_in(tmp_path, kept)
+    asked = ("plaza", "--rule", "across", "--out", tmp_path / "a.png")
+    code, _, errors = moonwatch("snapshot", file, *asked)
+    assert code == 2
+    assert "--rule: the picture of its event at-50000 cannot be found" in errors
+    assert "not in the recording" in errors
+    assert "plaza/2026-06-02/a.jpg in the media folder" in errors
+    assert "--at" not in errors

@@ -63,6 +63,11 @@ def test_a_duration_beyond_its_limit_is_told(within: str, part: str) -> None:
         ("sinks.log.type=json", "sinks.log", "did you mean 'jsonl'?"),
         ("cameras.door.rules.footfall.type=line", "cameras.door.rules.footfall", "line_crossing"),
         ("sinks.log.sync=alway", "sinks.log.sync", "did you mean 'always'?"),
+        (
+            "sinks.log={type: csv, folder: x, separator: '|'}",
+            "sinks.log.separator",
+            "',', ';', tab",
+        ),
         # what must be there
         ("version=2", "version", "'2' is not valid here; choose from: 1"),
         ("cameras={}", "cameras", "at least 1"),

@@ -500,6 +500,16 @@ def test_what_can_be_filled_in_is_taken(overrides: list[str]) -> None:
     assert loaded(*overrides).warnings == ()
 
 
+def test_a_wrong_key_of_a_map_is_not_a_wrong_false() -> None:
+    """Where `false` or a map may stand, a map with a mistake has only that one."""
+    assert told(BROKER, "sinks.home.discovery={prefx: ha}") == [
+        ("sinks.home.discovery.prefx", "is not a known key; did you mean 'prefix'?")
+    ]
+    assert [path for path, _ in told(BROKER, "sinks.home.discovery=maybe")] == [
+        "sinks.home.discovery"
+    ]
+
+
 def test_two_brokers_are_not_one() -> None:
     """Two sinks may not have the same topics on the same broker."""
     found = told(BROKER, "sinks.other={type: mqtt, url: 'mqtt://broker.local:1883'}")

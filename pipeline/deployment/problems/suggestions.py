@@ -84,4 +84,6 @@ def hint(name: str, known: Iterable[str], what: str = "there are") -> str:
     guess = nearest(name, words)
     if guess is not None:
         return f"; did you mean {guess!r}?"
-    return f"; {what}: {', '.join(words)}" if words else f"; {what} none"
+    # A comma among the words has to be told from those between them.
+    shown = [word if any(map(str.isalnum, word)) else repr(word) for word in words]
+    return f"; {what}: {', '.join(shown)}" if shown else f"; {what} none"

@@ -83,7 +83,14 @@ def mistakes_of(error: ValidationError, model: Model, root: Node) -> list[Mistak
             message = f"{known.message}, or {mistake.message}"
             found[mistake.path] = replace(known, message=message)
     meant = {(*m.path[:-1], m.meant) for m in found.values() if m.kind == "extra_forbidden"}
-    return [m for m in found.values() if m.kind != "missing" or m.path not in meant]
+    # Where a map or `false` may stand and the map has a mistake, that it is not `false` is none.
+    maps = {mistake.path[:size] for mistake in found.values() for size in range(len(mistake.path))}
+    return [
+        mistake
+        for mistake in found.values()
+        if not (mistake.kind == "missing" and mistake.path in meant)
+        and not (mistake.kind == "literal_error" and mistake.path in maps)
+    ]
 
 
 def _list_of(path: Path) -> Path:

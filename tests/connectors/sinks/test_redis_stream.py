@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,17 @@ def test_sentences_say_what_helps(server: Server) -> None:
             locked.send([an_event(2)])
         assert "s3cret" not in str(said.value)
         locked.close()
+    client.config_set("requirepass", "s3cret")
+    try:
+        # Of one who has not logged in, Redis refuses a long text in other words than a short one.
+        for event in (an_event(2), replace(an_event(2), data={"much": "x" * 20_000})):
+            stranger = config(server).build(SinkContext(SITE))
+            with pytest.raises(SinkError, match="check `username`") as said:
+                stranger.send([event])
+            assert said.value.retryable
+            stranger.close()
+    finally:
+        client.config_set("requirepass", "")
 
 
 def test_no_memory_is_waited_for(server: Server) -> None:

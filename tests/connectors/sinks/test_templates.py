@@ -49,6 +49,14 @@ def test_values_are_filled_in(text: str, expected: str) -> None:
     assert rendered(text) == expected
 
 
+def test_a_direction_is_said_once() -> None:
+    """A crossing's `name` is in the summary where the file gives the direction another word."""
+    same = replace(CROSSING, data={"direction": "in", "name": "in"})
+    other = replace(CROSSING, data={"direction": "in", "name": "arrivals"})
+    assert rendered("{{ summary }}", same) == "23:13:21 person #7, direction in"
+    assert rendered("{{ summary }}", other) == "23:13:21 person #7, direction in, name arrivals"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

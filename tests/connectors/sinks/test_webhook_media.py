@@ -287,6 +287,7 @@ def test_an_event_that_a_template_cannot_word_is_a_dead_letter(stub: Stub) -> No
         ({"preset": "slack", "media": "multipart"}, "only links to them; write `media: link`"),
         ({"preset": "telegram"}, "needs `chat`"),
         ({"preset": "pagerduty"}, "needs `key`"),
+        ({"preset": "ntfy", "url": "https://ntfy.sh/?s3cret"}, "needs a topic in `url`"),
         ({"preset": "ntfy", "priority": 9}, "less than or equal to 5"),
     ],
 )
