@@ -350,7 +350,7 @@ class ArchiveSink:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ObjectThere:
     """An object that is there."""
 
     content: bytes
@@ -360,11 +360,11 @@ class _Found:
 class _Shelf(Protocol):
     """Where objects are put. All raise SinkError."""
 
-    def create(self, key: str, content: bytes) -> _Found | None:
+    def create(self, key: str, content: bytes) -> _ObjectThere | None:
         """Put an object in its place, as a whole or not at all; if there is one, return that."""
         ...
 
-    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
+    def put(self, key: str, content: bytes, over: _ObjectThere | None = None) -> None:
         """The same over what is there; SinkError if that is no longer what was found."""
         ...
 
@@ -382,14 +382,14 @@ class _BucketShelf:
         self._small = self._client(timeout_s)
         self._large = self._client(timeout_s * _CLIP_PATIENCE)
 
-    def create(self, key: str, content: bytes) -> _Found | None:
+    def create(self, key: str, content: bytes) -> _ObjectThere | None:
         """Put an object there unless there is one."""
         import obstore
         from obstore import exceptions
 
         attributes = _attributes(key, content)
 
-        def create() -> _Found | None:
+        def create() -> _ObjectThere | None:
             try:
                 obstore.put(self._small, key, content, attributes=attributes, mode="create")
             except exceptions.AlreadyExistsError:
@@ -399,14 +399,14 @@ class _BucketShelf:
                     version["e_tag"] = found.meta["e_tag"]
                 if found.meta["version"] is not None:
                     version["version"] = found.meta["version"]
-                return _Found(found.bytes().to_bytes(), version or None)
+                return _ObjectThere(found.bytes().to_bytes(), version or None)
             except exceptions.NotSupportedError:  # a server that knows no conditions
                 obstore.put(self._small, key, content, attributes=attributes)
             return None
 
         return self._reach(key, create)
 
-    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
+    def put(self, key: str, content: bytes, over: _ObjectThere | None = None) -> None:
         """Put an object there."""
         import obstore
         from obstore import exceptions
@@ -470,14 +470,14 @@ class _FolderShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def create(self, key: str, content: bytes) -> _Found | None:
+    def create(self, key: str, content: bytes) -> _ObjectThere | None:
         """Put a file there unless there is one."""
         try:
             with (self._folder / key).open("rb") as file:
                 found = file.read()
                 os.fsync(file.fileno())  # it may have come just before a crash
             sync_folder((self._folder / key).parent)
-            return _Found(found)
+            return _ObjectThere(found)
         except FileNotFoundError:
             self.put(key, content)
             return None
@@ -485,7 +485,7 @@ class _FolderShelf:
             reason = error.strerror or error
             raise SinkError(f"{self._folder / key} cannot be read: {reason}") from error
 
-    def put(self, key: str, content: bytes, over: _Found | None = None) -> None:
+    def put(self, key: str, content: bytes, over: _ObjectThere | None = None) -> None:
         """Put a file there, on the disk when this returns."""
         del over
         path = self._folder / key

@@ -5,6 +5,7 @@ import json
 import logging
 import random
 import resource
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from pipeline.core.events import REPORT, Event
 from pipeline.core.sinks import NotesInMemory, Sink, SinkContext
 from pipeline.core.store import Commit
 from pipeline.delivery import Route, SinkLane
+from pipeline.deployment.loader import parse
+from pipeline.deployment.problems.machine import problems
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ManualClock
 from tests.connectors.stores.test_buckets import KEY, PASSWORD, Cloud, empty_bucket
@@ -555,3 +558,26 @@ def test_two_sinks_of_the_same_place_are_known(tmp_path: Path) -> None:
     assert named(f"{tmp_path}/link/x") == named(f"file://{tmp_path}/x")
     assert named("s3://shop/eye/") == named("s3://shop/eye")
     assert named("s3://shop/eye") != named("s3://shop/ear")
+
+
+def test_what_is_missing_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket needs its library, a folder a place where it can be made, which may come later."""
+    assert list(ArchiveConfig(url="s3://shop").lacks()) == []
+    assert list(ArchiveConfig(url=f"{tmp_path}/new").lacks()) == []
+    monkeypatch.setitem(sys.modules, "obstore", None)  # as where it is not installed
+    (lack,) = ArchiveConfig(url="s3://shop").lacks()
+    assert "an archive in a bucket needs obstore" in lack.message
+    (tmp_path / "file").write_text("")
+    (lack,) = ArchiveConfig(url=f"{tmp_path}/file").lacks()
+    assert (lack.key, lack.is_fatal) == ("url", False)
+
+
+def test_the_example_is_whole() -> None:
+    """`configs/shop-reports.yaml`: a mail with the page, and an archive that gets the counts."""
+    given = {"SHOP_CAMERA": "rtsp://10.0.0.7/1", "MAIL_PASSWORD": "x", "MAIL_TO": "a@example.org"}
+    for archive in ("./archive", "s3://shop/12"):
+        text = Path("configs/shop-reports.yaml").read_text("utf-8")
+        deployment = parse(text, [], given | {"ARCHIVE": archive}).deployment
+        assert deployment.reports_to("boss") == ("morning",)
+        assert deployment.reports_to("archive") == ("counts",)
+        assert list(problems(deployment, only_fatal=True)) == []
