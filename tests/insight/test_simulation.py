@@ -328,7 +328,7 @@ def test_a_period_and_some_rules(sites: Callable[..., Site]) -> None:
     site.feed(looks(0, 500))
     since = START + NEAR_THE_HOUR_S + 40.0
     until = since + 120.0
-    only = {"rules": ("entrance", "stay"), "span": Span(since, until)}
+    only: dict[str, Any] = {"rules": ("entrance", "stay"), "span": Span(since, until)}
     hours = simulated(site, SHOP, every_rule=True, **only)
     assert {rule.rule for hour in hours for rule in hour.rules} == {"entrance", "stay"}
     for rule in ("entrance", "stay"):
