@@ -134,6 +134,20 @@ class Server:
         self._wait_for_port()
         return self
 
+    def wait_until_loaded(self) -> None:
+        """Return once it has read what it had kept."""
+        deadline = time.monotonic() + patience(_START_S)
+        while True:
+            try:
+                self.client().ping()
+            except redis.exceptions.BusyLoadingError:
+                assert time.monotonic() < deadline, (
+                    "redis-server does not come to an end of loading"
+                )
+                time.sleep(0.02)
+            else:
+                return
+
     def client(self, password: str | None = None) -> Client:
         """A client of the tests' own, which sees everything."""
         return redis.Redis(host=_HOST, port=self.port, password=password)

@@ -49,14 +49,18 @@ class MessageLimit(Config):
     """How many messages a sink may send in how long."""
 
     messages: int = Field(6, ge=1, le=10_000)
+    """How many messages may be sent in that time."""
     per: PositiveDuration = Field(default_factory=lambda: parse_duration("10m"))
+    """The time in which so many may be sent."""
 
 
 class QuietHours(Config):
     """Hours of the site's clock in which nobody is to be woken; they may run past midnight."""
 
     from_: TimeOfDay = Field(alias="from")
+    """When they begin, such as 22:00."""
     to: TimeOfDay
+    """When they end, such as 6:00."""
     digest: bool = True
     """Whether what happens is told in one message afterwards; if not, it is only counted."""
 

@@ -21,6 +21,8 @@ def loaded(name: str, secret: Path) -> Loaded:
         "SHOP_CAMERA_URL": "rtsp://10.0.0.7/stream2",
         "SHOP_CAMERA": f"rtsp://shop:{SECRET}@10.0.0.7/stream2",
         "MQTT_PASSWORD": SECRET,
+        "MAIL_PASSWORD": SECRET,
+        "MAIL_TO": "boss@example.org",
         "YARD_CAMERA": f"rtsp://guard:{SECRET}@10.0.0.7/stream2",
         "GUARD_WEBHOOK": f"https://hooks.example/{SECRET}",
     }

@@ -66,8 +66,9 @@ class TestContract(SinkContract):
         self.server.kill()
 
     def heal(self) -> None:
-        """Start it again."""
+        """Start it again, and wait until it has read what it had."""
         self.server.start()
+        self.server.wait_until_loaded()
 
 
 def test_an_entry_is_a_cloudevent(server: Server) -> None:
