@@ -102,8 +102,8 @@ def _tables(found: DeploymentStatus, timezone: str) -> Iterator[Table]:
             figures = sink.figures
             cells: list[str | Text] = [
                 _known(sink.behind),
-                "none" if sink.behind == 0 else _known(sink.lag_s, " s"),
-                "none yet"
+                "0 s" if sink.behind == 0 else _known(sink.lag_s, " s"),
+                UNKNOWN
                 if figures.accepted_at is None
                 else local_time(figures.accepted_at, timezone),
                 _known(figures.p95_s, " s"),

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
+from pipeline.core.delivery_figures import FIGURES, Counting, DeliveryFigures
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.retrying import Backoff, Rests
 from pipeline.core.sinks import HeldBack, Sink, TellsLater
@@ -21,7 +22,6 @@ from pipeline.core.store import (
     Undelivered,
     UnreadableEvent,
 )
-from pipeline.delivery.figures import FIGURES, Counting, DeliveryFigures
 from pipeline.delivery.route import Route
 from pipeline.telemetry.metrics import Metrics
 

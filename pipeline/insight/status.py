@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.arming import Armed, ArmedTimes, ArmingBook, ArmingChange
 from pipeline.core.clips import FAILED, Clip
 from pipeline.core.clock import Clock
+from pipeline.core.delivery_figures import FIGURES, DeliveryFigures
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.local_time import local_time
@@ -18,7 +19,6 @@ from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.store import RUN, EventFilter, LeaseRecord, Page, StoredEvent
 from pipeline.core.verifying import OUTCOMES, VerificationCount
-from pipeline.delivery.figures import FIGURES, DeliveryFigures
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.rules.sequence import SEQUENCE

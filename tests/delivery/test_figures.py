@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from connectors.stores.sql import SqlStore
+from pipeline.core.delivery_figures import FIGURES, DeliveryFigures, sentence_class
 from pipeline.core.errors import SinkError
 from pipeline.core.events import Event
 from pipeline.core.store import Commit
 from pipeline.delivery import Route, SinkLane
-from pipeline.delivery.figures import FIGURES, DeliveryFigures, sentence_class
 from pipeline.telemetry.metrics import Metrics
 from pipeline.testing import ListSink, ManualClock
 from tests.contracts.event_tools import an_event
