@@ -94,12 +94,23 @@ def _tables(found: DeploymentStatus, timezone: str) -> Iterator[Table]:
         yield _sequences(found, timezone)
     if found.sinks:
         states = ["state"] if found.unseen is None else []
-        table = _table("sinks", "sink", "behind", "undelivered", *states)
+        columns = ("sink", "behind", "lag", "last success", "95 % within", "undelivered")
+        table = _table("sinks", *columns, *states)
         for name, sink in found.sinks.items():
             # As text: a reason in square brackets is not markup.
             words = Text(sink.state)
-            cells: list[str | Text] = [_known(sink.behind), _known(sink.undelivered), words]
-            table.add_row(name, *cells[: 2 + len(states)])
+            figures = sink.figures
+            cells: list[str | Text] = [
+                _known(sink.behind),
+                "0 s" if sink.behind == 0 else _known(sink.lag_s, " s"),
+                UNKNOWN
+                if figures.accepted_at is None
+                else local_time(figures.accepted_at, timezone),
+                _known(figures.p95_s, " s"),
+                _known(sink.undelivered),
+                words,
+            ]
+            table.add_row(name, *cells[: 5 + len(states)])
         yield table
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import takewhile
 
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
+from pipeline.core.delivery_figures import FIGURES, Counting, DeliveryFigures
 from pipeline.core.errors import OwnershipLostError, SinkError, StoreError
 from pipeline.core.retrying import Backoff, Rests
 from pipeline.core.sinks import HeldBack, Sink, TellsLater
@@ -40,6 +41,7 @@ _PATIENCE_S = 600.0
 _NOTED_EVERY_S = 2 * 3600.0
 # Counting what waits costs a query, so it is not done after every batch.
 _COUNT_EVERY_S = 5.0
+_FIGURES_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,21 @@ class LaneStatus:
     unknown: int = 0
     """Of a sequence with `without`: events since the start of which nobody could see whether
     something followed."""
+    oldest_at: float | None = None
+    """When the oldest event that waits was stored; None while none waits."""
+    accepted_at: float | None = None
+    """When the sink accepted an event last."""
+    accepted: str | None = None
+    """The id of that event."""
+    took_s: float | None = None
+    """How long that one took from capture to acceptance; of live cameras only."""
+    p95_s: float | None = None
+    """What 95 of 100 of the last thousand took at most."""
+    last_minute: int = 0
+    last_hour: int = 0
+    """How many it accepted."""
+    refused_by: Mapping[str, int] = field(default_factory=dict)
+    """How many it refused, by the reason without its names and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +146,9 @@ class SinkLane:
         self._said_unreadable = False
         self._failing_from = 0.0
         self._counted_at: float | None = None
+        self._counting: Counting | None = None
+        self._figured_at = float("-inf")
+        self._noted = DeliveryFigures()
 
     def status(self) -> LaneStatus:
         """The state of the lane."""
@@ -139,6 +159,12 @@ class SinkLane:
 
         Raises OwnershipLostError if another process is delivering by now: this lane is over.
         """
+        try:
+            return self._step()
+        finally:
+            self._tell()
+
+    def _step(self) -> float:
         try:
             self._note_progress()
             now = self._clock.monotonic()
@@ -219,6 +245,7 @@ class SinkLane:
 
     def close(self, *, is_gone: bool = False) -> None:
         """Close the sink, and reset its figures if it is no longer served."""
+        self._tell(at_once=True)
         if is_gone:
             self._show_behind(0)
         try:
@@ -226,11 +253,39 @@ class SinkLane:
         except SinkError as error:
             _log.warning("sink %s did not close cleanly: %s", self.route.sink, error)
 
+    def _tell(self, *, at_once: bool = False) -> None:
+        """Show how delivery does, here and in the store; now and then, as it takes some work."""
+        counting, moment = self._counting, self._clock.monotonic()
+        if counting is None or (not at_once and moment - self._figured_at < _FIGURES_EVERY_S):
+            return
+        self._figured_at = moment
+        now = self._clock.now()
+        oldest = next((kept for kept in self._window if isinstance(kept, StoredEvent)), None)
+        found = counting.figures(now)
+        told = {name: getattr(found, name) for name in found.__slots__ if name != "noted_at"}
+        oldest_at = oldest.kept_at if oldest is not None and self._status.behind else None
+        self._status = replace(self._status, oldest_at=oldest_at, **told)
+        lag_s = 0.0 if oldest_at is None else max(0.0, now - oldest_at)
+        self._metrics.sink_lag_seconds.labels(self.route.sink).set(lag_s)
+        if found.accepted_at is not None:
+            self._metrics.sink_accepted_seconds.labels(self.route.sink).set(found.accepted_at)
+        if replace(found, noted_at=None) == replace(self._noted, noted_at=None):
+            return
+        try:
+            self._store.notes_of(self.route.sink).take_down({FIGURES: found.to_text()})
+        except StoreError as error:
+            # Whatever moves the cursor says so too, and it is tried again.
+            _log.debug("sink %s: its figures were not noted: %s", self.route.sink, error)
+        else:
+            self._noted = found
+
     def _next_load(self) -> _Load | None:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
         if self._position is None:
             self._position = self._store.cursor(self.route.sink).position
             dead_letters = len(self._store.undelivered(self.route.sink))
+            noted = self._store.notes_of(self.route.sink).note(FIGURES)
+            self._counting = Counting(DeliveryFigures.of_text(noted))
             self._status = replace(self._status, position=self._position, undelivered=dead_letters)
         position = self._position
         if not self._window:
@@ -294,6 +349,11 @@ class SinkLane:
         for kept in load.wanted:
             took_s = max(0.0, now - kept.kept_at)
             self._metrics.delivery_seconds.labels(self.route.sink).observe(took_s)
+        if self._counting is not None:
+            for since_capture_s in self._counting.accepted(load.wanted, now):
+                self._metrics.capture_to_accepted_seconds.labels(self.route.sink).observe(
+                    since_capture_s
+                )
 
     def _unreadable(self, one: UnreadableEvent, skipped: tuple[int, ...]) -> None:
         """Only this event becomes a dead letter: those after it can be read."""
@@ -380,6 +440,9 @@ class SinkLane:
         )
         self._wait_since(self._clock.now())
         self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
+        if self._counting is not None:
+            for letter in done.dead:
+                self._counting.refused(letter.reason, 1)
 
     def _skipped(self, number: int) -> None:
         if not self._status.skipped:

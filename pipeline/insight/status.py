@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.arming import Armed, ArmedTimes, ArmingBook, ArmingChange
 from pipeline.core.clips import FAILED, Clip
 from pipeline.core.clock import Clock
+from pipeline.core.delivery_figures import FIGURES, DeliveryFigures
 from pipeline.core.errors import QueueError, StoreError
 from pipeline.core.events import JsonValue
 from pipeline.core.local_time import local_time
@@ -135,6 +136,11 @@ class SinkStatus:
     """Events that were too old for it when their turn came, since delivery began."""
     held_back: HeldBack | None = None
     """Of a sink that holds events back for later messages: what became of them."""
+    figures: DeliveryFigures = field(default_factory=DeliveryFigures)
+    """Its last success, how long events take to it, and what it refused by reason; as the process
+    that delivers has noted in the store."""
+    lag_s: float | None = None
+    """Age of the oldest event that waits for it; None while none waits, or if that is unknown."""
     state: str = UNKNOWN
     """All of it in a few words."""
 
@@ -255,6 +261,7 @@ class _StoreFacts:
     behind: Mapping[str, int] = field(default_factory=dict)
     oldest: Mapping[str, float] = field(default_factory=dict)
     """When the oldest event that waits for a sink was stored, in UTC seconds."""
+    figures: Mapping[str, DeliveryFigures] = field(default_factory=dict)
     undelivered: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     held_back: Mapping[str, HeldBack] = field(default_factory=dict)
@@ -431,6 +438,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
                 for name, first in waiting.items()
                 if first and isinstance(first[0], StoredEvent)
             },
+            figures=_figures_in(store, deployment, clock.now()),
             undelivered=Counter(entry.sink for entry in refused),
             refused={entry.sink: entry.reason for entry in refused},
             held_back=_held_back_in(store, deployment),
@@ -454,6 +462,27 @@ def _held_back_in(store: "SqlStore", deployment: Deployment) -> dict[str, HeldBa
         if noted is not None:
             found[name] = HeldBack.read(noted)
     return found
+
+
+def _figures_in(
+    store: "SqlStore", deployment: Deployment, now: float
+) -> dict[str, DeliveryFigures]:
+    try:
+        found = {
+            name: DeliveryFigures.of_text(store.notes_of(name).note(FIGURES))
+            for name in deployment.sinks
+        }
+    except StoreError:
+        return {}  # a store of a release without notes
+    # What was counted before is of another minute and hour by now.
+    return {
+        name: replace(
+            one,
+            last_minute=one.last_minute if now - (one.noted_at or 0.0) <= 60 else 0,
+            last_hour=one.last_hour if now - (one.noted_at or 0.0) <= 3600 else 0,
+        )
+        for name, one in found.items()
+    }
 
 
 def _reports_in(store: "SqlStore") -> list[Report]:
@@ -608,7 +637,10 @@ def _sink(name: str, seen: _QueueFacts, kept: _StoreFacts, now: float) -> SinkSt
         refused=kept.refused.get(name),
         error=error,
         held_back=kept.held_back.get(name),
+        figures=kept.figures.get(name, DeliveryFigures()),
     )
+    if sink.behind and name in kept.oldest:
+        sink = replace(sink, lag_s=round(max(0.0, now - kept.oldest[name]), 1))
     served = [
         report.sinks[name]
         for report in seen.reports

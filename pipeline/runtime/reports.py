@@ -197,9 +197,11 @@ def _sinks(said: Any) -> dict[str, dict[str, JsonValue]]:
 
 
 def _plain(value: Any) -> JsonValue:
-    """A word or number about a sink."""
+    """A word, a number or counts about a sink."""
     if isinstance(value, str):
         return readable(value)
+    if isinstance(value, dict):  # counts by reason
+        return {readable(name): counted_number(count) for name, count in value.items()}
     if value is None or isinstance(value, bool) or is_finite(value):
         known: JsonValue = value
         return known

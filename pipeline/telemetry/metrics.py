@@ -204,7 +204,17 @@ class Metrics:
         "sink",
         buckets=LATENCY_BUCKETS,
     )
+    capture_to_accepted_seconds = _Spread(
+        "Seconds from the capture of an event's frame to its acceptance by a sink, live cameras "
+        "only.",
+        "sink",
+        buckets=LATENCY_BUCKETS,
+    )
     sink_behind = _Measured("Events waiting for a sink.", "sink")
+    sink_lag_seconds = _Measured(
+        "Age of the oldest event that waits for a sink, in seconds; 0 while none waits.", "sink"
+    )
+    sink_accepted_seconds = _Measured("When a sink accepted an event last (UTC seconds).", "sink")
     messages_sent = _CounterOf("Messages that a sink of type `notify` has sent.", "sink")
     events_held_back = _CounterOf(
         "Events that a sink of type `notify` held back for a later message.", "sink"
