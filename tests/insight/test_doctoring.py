@@ -17,7 +17,6 @@ from pipeline.testing import ManualClock, patience
 from tests.connectors.sinks.brokers import broker
 from tests.connectors.sinks.kafka_cluster import KafkaCluster
 from tests.connectors.sinks.nats_server import NatsServer
-from tests.connectors.stores.postgres import server_url
 from tests.redis_server import Server
 
 
@@ -78,20 +77,6 @@ def test_a_redis_tells_its_version_memory_and_time(tmp_path: Path) -> None:
         assert "does not accept the login" in refused.message
     finally:
         server.close()
-
-
-def test_a_database_server_tells_what_it_is(tmp_path: Path) -> None:
-    """Version, size and time; no table is made."""
-    with server_url() as url:
-        file = deployment(tmp_path, store={"url": url, "media": str(tmp_path)})
-        found = found_in(file)
-    [store] = [one for (part, _), one in found.items() if part == "store"]
-    assert store.state == "ok", store
-    assert "PostgreSQL" in store.message
-    assert found["clock", "the database"].state == "ok"
-    [media] = [one for (part, _), one in found.items() if part == "media"]
-    assert media.message.endswith("can be written")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_file_is_read_beside_a_writer(tmp_path: Path) -> None:
