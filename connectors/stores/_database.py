@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 from connectors.stores import _schema
 from pipeline.core.address import Address, without_secrets
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import NoTablesError, StoreError
 from pipeline.core.machine import how_to_install
 from pipeline.core.private_files import create_file, make_folder
 
@@ -229,13 +229,18 @@ class Database:
             )
         make = _sqlite_reader if self._sqlite else _postgresql_reader
         engine = make(self._url, self._patience_s)
-        with self._translated("read it"), engine.connect() as connection:
-            asked = sa.inspect(connection)
-            if not asked.has_table(_schema.version.name):
-                raise StoreError(f"the store {self.place} has no moonwatch tables yet")
-            for table in (_schema.buckets, _schema.checkpoints):
-                there = {column["name"] for column in asked.get_columns(table.name)}
-                self._missing |= {column for column in table.columns if column.name not in there}
+        try:
+            with self._translated("read it"), engine.connect() as connection:
+                asked = sa.inspect(connection)
+                if not asked.has_table(_schema.version.name):
+                    raise NoTablesError(f"the store {self.place} has no moonwatch tables yet")
+                for table in (_schema.buckets, _schema.checkpoints):
+                    there = {column["name"] for column in asked.get_columns(table.name)}
+                    missing = {column for column in table.columns if column.name not in there}
+                    self._missing |= missing
+        except StoreError:
+            engine.dispose()
+            raise
         return engine
 
     def _current(self) -> _Opened:

@@ -104,6 +104,10 @@ class StoreError(MoonwatchError):
     """The store cannot be opened, read or written."""
 
 
+class NoTablesError(StoreError):
+    """The database can be reached, and nothing was ever stored in it."""
+
+
 class FencedOffError(StoreError):
     """A partition's results are now processed elsewhere; nothing was stored."""
 

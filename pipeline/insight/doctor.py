@@ -119,7 +119,10 @@ def diagnose(deployment: Deployment, clock: Clock, cameras: Collection[str] = ()
     file = deployment.store.file
     if file is not None and not file.exists():
         return Diagnosis(tuple(_detectors(deployment, {}, None, cameras)))
-    store = deployment.store.build_reader(clock)
+    try:
+        store = deployment.store.build_reader(clock)
+    except NoTablesError:
+        return Diagnosis(tuple(_detectors(deployment, {}, None, cameras)))
     try:
         kept: dict[str, dict[str, Checkpoint]] = {}
         for checkpoint in store.checkpoints():

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from connectors.places.redis_place import RedisAccess
 from connectors.queues.redis.client.condition import troubles_in
 from pipeline.core.clock import Clock
-from pipeline.core.errors import SinkError, SourceError, SourceFailure, StoreError
+from pipeline.core.errors import NoTablesError, SinkError, SourceError, SourceFailure, StoreError
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.machine import is_there
 from pipeline.core.sources import Need, ObservedSource, StreamLog
@@ -426,6 +426,9 @@ def _store(
             after = clock.now()
         finally:
             store.close()
+    except NoTablesError:
+        words = f"{place} can be reached and has no tables yet; the first run makes them"
+        return [Finding("store", place, "ok", words)]
     except StoreError as error:
         return [Finding("store", place, "failed", str(error))]
     facts: dict[str, JsonValue] = {"version": known.version, "bytes": known.bytes}

@@ -10,7 +10,7 @@ from connectors.stores import StoreConfig
 from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import NoTablesError, StoreError
 from pipeline.core.spending import Spending
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
@@ -210,3 +210,37 @@ def test_a_server_that_is_not_there() -> None:
     ) as caught:
         SqlStore("postgresql://bob:geheim@127.0.0.1:9/mw", ManualClock(), patience_s=2)
     assert "geheim" not in str(caught.value)
+
+
+class TestFacts(_Postgresql):
+    """What it says of itself to whoever tries it; no connection is left then."""
+
+    def test_it_says_what_it_is(self) -> None:
+        """Its release, its size, its clock, and that this user can write."""
+        store = SqlStore(self.url)
+        store.commit(Commit(events=(an_event(1),)))
+        store.close()
+        reader = SqlStore(self.url, read_only=True)
+        facts = reader.facts()
+        reader.close()
+        assert facts.version.startswith("PostgreSQL ")
+        assert facts.bytes > 1_000_000
+        assert facts.trouble is None
+        assert facts.now is not None
+
+    def test_nothing_is_left_open_where_there_are_no_tables(self) -> None:
+        """An empty database is told apart from one that cannot be read."""
+        with pytest.raises(NoTablesError, match="has no moonwatch tables yet"):
+            SqlStore(self.url, read_only=True)
+
+    def test_a_user_without_rights_is_told(self) -> None:
+        """What is to be granted."""
+        import psycopg
+
+        SqlStore(self.url).close()
+        reader = SqlStore(self.url, read_only=True)
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+        trouble = reader.facts().trouble
+        reader.close()
+        assert trouble == "does not let this user make tables; grant CREATE on the schema"
