@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Problem
+from pipeline.core.errors import NoTablesError, Problem
 from pipeline.core.events import JsonValue
 from pipeline.core.store import Checkpoint, History
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask
