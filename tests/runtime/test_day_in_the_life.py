@@ -66,7 +66,7 @@ def _scenes() -> tuple[Any, Any, Any]:
             if number % 40 == 0
         ]
     # Whoever walks is gone from what most pictures agree on.
-    empty = np.median(np.stack(frames), axis=0).astype(np.uint8)
+    empty = np.median(np.stack(frames).astype(np.float32), axis=0).astype(np.uint8)
     crowd = frames[16]
     single = empty.copy()
     height, width = empty.shape[:2]
@@ -87,7 +87,7 @@ class Day:
                 "version": 1,
                 "site": {"name": "Shop 12", "timezone": "Europe/Berlin"},
                 "store": {"url": f"sqlite:///{folder}/shop.db"},
-                "engines": {"fast": {"type": "coco", "threads": 1}},
+                "engines": {"fast": {"type": "coco", "threads": 1, "min_score": 0.5}},
                 "cameras": {
                     "yard": {
                         "source": {"type": "http", "url": camera, "poll": "200ms"},
