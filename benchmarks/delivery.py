@@ -1,6 +1,6 @@
 """What delivery costs: each sink in its lane beside the bare client that makes the same sends.
 
-Usage: python -m benchmarks.delivery [--only NAME ...] [--seconds 2] [--rounds 5]
+Usage: python -m benchmarks.delivery [--only NAME ...] [--seconds 1.5] [--rounds 5]
 
 The servers are those of the tests, each in a process of its own, so that no time of theirs is in
 the figures. A lane takes events from a SQLite store, makes CloudEvents of them, sends them as they
@@ -589,7 +589,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     names = (*SINKS, *WITH_PICTURES)
     arguments.add_argument("--only", action="append", choices=names, metavar="NAME")
-    arguments.add_argument("--seconds", type=float, default=2.0)
+    arguments.add_argument("--seconds", type=float, default=1.5)
     arguments.add_argument("--rounds", type=int, default=5)
     chosen = arguments.parse_args()
     wanted = chosen.only or names
@@ -623,7 +623,7 @@ def main() -> None:
                 "\n| sink | events | picture | half within | 95 % within | longest "
                 "| the first |\n|---|---|---|---|---|---|---|"
             )
-            printed(pictures, lambda name, folder: with_pictures(name, folder, 5 * chosen.seconds))
+            printed(pictures, lambda name, folder: with_pictures(name, folder, 6 * chosen.seconds))
 
 
 if __name__ == "__main__":
