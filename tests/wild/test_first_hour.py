@@ -724,7 +724,8 @@ def test_tables_are_lines_without_a_terminal(tmp_path: Path) -> None:
     file = pretended(tmp_path, tmp_path / "clip.mp4")
     assert moonwatch("run", str(file)).returncode == 1  # there is no clip
     done = moonwatch("status", str(file))
-    assert "sinks: sink terminal, behind 0, undelivered 0" in done.stdout
+    assert "sinks: sink terminal, behind 0, " in done.stdout
+    assert "undelivered 0" in done.stdout
     assert not {"│", "┃", "┏"} & set(done.stdout)
 
 
