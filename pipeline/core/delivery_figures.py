@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.store import StoredEvent
@@ -11,8 +11,8 @@ from pipeline.core.store import StoredEvent
 FIGURES = "delivery/figures"
 """Under this name they are among the sink's notes in the store, for other processes to read."""
 
-# An event that was kept so long after its capture is of a recording: its time is not a clock's.
-_AGED_S = 600.0
+# What was kept so long after its capture, or before it, was dated by a clock that was wrong.
+_AGED_S = 86_400.0
 _HOUR_S = 3600
 _LAST = 1000
 _CLASSES = 8
@@ -61,9 +61,12 @@ class DeliveryFigures:
 class Counting:
     """Counts for one sink. One thread uses it."""
 
-    def __init__(self, before: DeliveryFigures) -> None:
-        """Goes on from what another process has noted."""
+    def __init__(
+        self, before: DeliveryFigures, is_recording: Callable[[str], bool] = lambda _camera: False
+    ) -> None:
+        """Goes on from what another process has noted. The times of recordings are no clock's."""
         self._before = before
+        self._is_recording = is_recording
         self._refused = Counter(before.refused_by)
         self._took: deque[float] = deque(maxlen=_LAST)
         self._by_second: deque[tuple[int, int]] = deque()
@@ -80,7 +83,8 @@ class Counting:
         took = [
             max(0.0, now - kept.event.at)
             for kept in events
-            if abs(kept.kept_at - kept.event.at) <= _AGED_S
+            if not self._is_recording(kept.event.camera)
+            and abs(kept.kept_at - kept.event.at) <= _AGED_S
         ]
         self._took.extend(took)
         self._last = (now, events[-1].event.record_id, took[-1] if took else None)

@@ -117,11 +117,14 @@ class SinkLane:
         metrics: Metrics,
         lease: LeaseProof | None = None,
         site: Callable[[], SiteState] | None = None,
+        is_recording: Callable[[str], bool] = lambda _camera: False,
     ) -> None:
         """With a `lease` the cursor moves only while no other process has taken that lease.
 
-        A sink that shows states is told how the `site` stands, where that is known.
+        A sink that shows states is told how the `site` stands, where that is known. How long an
+        event took since its capture is not asked of a camera that `is_recording`.
         """
+        self._is_recording = is_recording
         self.route = route
         self._sink = sink
         self._store = store
@@ -285,7 +288,7 @@ class SinkLane:
             self._position = self._store.cursor(self.route.sink).position
             dead_letters = len(self._store.undelivered(self.route.sink))
             noted = self._store.notes_of(self.route.sink).note(FIGURES)
-            self._counting = Counting(DeliveryFigures.of_text(noted))
+            self._counting = Counting(DeliveryFigures.of_text(noted), self._is_recording)
             self._status = replace(self._status, position=self._position, undelivered=dead_letters)
         position = self._position
         if not self._window:

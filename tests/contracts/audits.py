@@ -1,5 +1,6 @@
 """What every store promises about audits."""
 
+import abc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -33,12 +34,12 @@ JUDGED = replace(
 )
 
 
-class AuditsContract:
+class AuditsContract(abc.ABC):
     """They come back as they were kept, and their figures stay."""
 
+    @abc.abstractmethod
     def opened_audited(self, clock: Clock) -> SqlStore:
         """The store, as another process sees it."""
-        raise NotImplementedError
 
     @pytest.fixture
     def clock(self) -> ManualClock:

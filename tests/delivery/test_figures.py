@@ -82,18 +82,36 @@ def test_what_waits_has_an_age(tmp_path: Path) -> None:
     store.close()
 
 
-def test_the_time_of_a_recording_is_not_one_of_delivery(tmp_path: Path) -> None:
-    """Its events are accepted long after their capture, which says nothing of the sink."""
-    clock = ManualClock(1_700_100_000.0)
+@pytest.mark.parametrize(
+    ("late_s", "recordings", "took_s"),
+    [
+        (3000.0, ("yard",), 3000.0),  # an outage counts in full
+        (3.0, ("door",), None),  # a recording's time says nothing of the sink, however near it is
+        (1e6, (), None),  # nor does that of a clock which was wrong
+        (-1e6, (), None),
+    ],
+)
+def test_only_the_time_of_live_cameras_is_one_of_delivery(
+    tmp_path: Path, late_s: float, recordings: tuple[str, ...], took_s: float | None
+) -> None:
+    """From their capture to acceptance."""
+    clock = ManualClock(an_event(1).at + late_s)
     store = SqlStore(f"sqlite:///{tmp_path}/moonwatch.db", clock)
     store.commit(Commit(events=[an_event(1)]))
-    lane = SinkLane(Route("ops"), ListSink(), store, clock, Metrics())
+    lane = SinkLane(
+        Route("ops"),
+        ListSink(),
+        store,
+        clock,
+        Metrics(),
+        is_recording=lambda camera: camera in recordings,
+    )
     lane.step()
     lane.close()
     assert (lane.status().accepted, lane.status().took_s, lane.status().p95_s) == (
         an_event(1).record_id,
-        None,
-        None,
+        took_s,
+        took_s,
     )
     store.close()
 

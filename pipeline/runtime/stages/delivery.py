@@ -206,10 +206,15 @@ class DeliveryStage:
             ]
         site = self._site.state if self._site is not None else None
         lanes += [
-            SinkLane(route, sink, store, clock, metrics, proof, site)
+            SinkLane(route, sink, store, clock, metrics, proof, site, self._is_recording)
             for route, sink in routes_of(deployment, store, clock)
         ]
         return lanes
+
+    def _is_recording(self, camera: str) -> bool:
+        """Whether a camera is a recording by the file as it is now."""
+        config = self._context.deployment.cameras.get(camera)
+        return config is not None and config.source.is_recording
 
     def _begin(self, proof: LeaseProof) -> None:
         clock: Clock = self._context.clock
