@@ -7,11 +7,7 @@ acknowledged.
 """
 
 import json
-import os
-import random
-import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +23,7 @@ from pipeline.core.store import Checkpoint, Commit
 from pipeline.delivery import Delivery, Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from tests.contracts.event_tools import an_event
+from tests.delivery.short_lives import cut_short
 
 _REPEATED = 4
 LAST_STEPS = 20
@@ -60,22 +57,7 @@ def main(
     """Lead lives that are cut short, every other one while it is at work, and a last whole one."""
     often = {"type": "jsonl", "path": folder / "events.jsonl", "max_size": "30kB", "keep": 1000}
     config = TypeAdapter[Any](SinkConfig).validate_python(json.loads(sink) if sink else often)
-    chance = random.Random(seed)
-    for life in range(kills):
-        worked, at_work = os.pipe()
-        child = os.fork()
-        if child == 0:
-            live(folder, config, sys.maxsize, partial(os.write, at_work, b"."))
-        if life % 2:
-            os.read(worked, 1)
-        time.sleep(chance.uniform(0, float(longest_wait)))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        os.close(worked)
-        os.close(at_work)
-        if os.WTERMSIG(status) != signal.SIGKILL:
-            raise SystemExit("a life ended before it was cut short")
-    live(folder, config, LAST_STEPS, on_step=list)
+    cut_short(partial(live, folder, config), kills, seed, float(longest_wait), LAST_STEPS)
 
 
 if __name__ == "__main__":

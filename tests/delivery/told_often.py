@@ -4,9 +4,6 @@ Run as `python -m tests.delivery.told_often FOLDER URL KILLS SEED`. Each life go
 steps before the last checkpoint, as a worker does that repeats what was not acknowledged.
 """
 
-import os
-import random
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +18,7 @@ from pipeline.core.store import Checkpoint, Commit
 from pipeline.delivery import Delivery, Route, SinkLane
 from pipeline.telemetry.metrics import Metrics
 from tests.contracts.event_tools import an_event
+from tests.delivery.short_lives import cut_short
 
 _REPEATED = 4
 LAST_STEPS = 10
@@ -61,22 +59,7 @@ def live(folder: Path, url: str, steps: int, on_step: Callable[[], object]) -> N
 
 def main(folder: Path, url: str, kills: int, seed: int) -> None:
     """Lead lives that are cut short, every other one while it is at work, and a last whole one."""
-    chance = random.Random(seed)
-    for life in range(kills):
-        worked, at_work = os.pipe()
-        child = os.fork()
-        if child == 0:
-            live(folder, url, sys.maxsize, partial(os.write, at_work, b"."))
-        if life % 2:
-            os.read(worked, 1)
-        time.sleep(chance.uniform(0, _LONGEST_WAIT_S))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        os.close(worked)
-        os.close(at_work)
-        if os.WTERMSIG(status) != signal.SIGKILL:
-            raise SystemExit("a life ended before it was cut short")
-    live(folder, url, LAST_STEPS, on_step=list)
+    cut_short(partial(live, folder, url), kills, seed, _LONGEST_WAIT_S, LAST_STEPS)
 
 
 if __name__ == "__main__":
