@@ -14,6 +14,7 @@ class SqlArmings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._is_there = False
 
     def changes(self, after: int = 0) -> Sequence[ArmingChange]:
         """Those after a position, in the order in which they came."""
@@ -21,8 +22,9 @@ class SqlArmings:
         wanted = sa.select(table).where(table.c.position > after).order_by(table.c.position)
         with self._database.read("read what was armed and disarmed") as connection:
             # A reader may be beside a release that knows nothing of it.
-            if after == 0 and not sa.inspect(connection).has_table(table.name):
+            if not self._is_there and not sa.inspect(connection).has_table(table.name):
                 return ()
+            self._is_there = True
             return [
                 ArmingChange(row.at, row.armed, row.camera, row.by, row.position)
                 for row in connection.execute(wanted)
