@@ -9,6 +9,7 @@ MoonwatchError
 │   └── CameraTakenError another sampler now has the camera
 ├── EngineError     an engine cannot start, or cannot answer at all
 ├── StoreError      events cannot be stored
+│   ├── NoTablesError        the database can be reached; nothing was ever stored in it
 │   ├── FencedOffError       another processor has taken over; nothing was stored
 │   ├── OwnershipLostError   another process has taken over the lease; nothing was stored
 │   └── PictureRecordError   a picture cannot be recorded now, and so was not written
