@@ -7,8 +7,10 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
+from connectors.stores._leases import prove
 from pipeline.core.local_days import SiteDays
 from pipeline.core.measures import BUCKET_S
+from pipeline.core.store import LeaseProof
 
 _ROWS_AT_ONCE = 1000
 
@@ -28,8 +30,16 @@ class SqlLocalDays:
             first, last = (connection.scalar(one) for one in wanted)
         return None if first is None or last is None else (first, last + BUCKET_S)
 
-    def write(self, sites: Mapping[str, SiteDays], cameras: Mapping[str, str]) -> None:
-        """Replace the days of all sites in one transaction."""
+    def write(
+        self,
+        sites: Mapping[str, SiteDays],
+        cameras: Mapping[str, str],
+        lease: LeaseProof | None = None,
+    ) -> None:
+        """Replace the days of all sites in one transaction.
+
+        Raises OwnershipLostError where `lease` was lost.
+        """
         names = [
             {"site": key, "name": storable(one.name), "timezone": one.timezone}
             for key, one in sites.items()
@@ -37,6 +47,7 @@ class SqlLocalDays:
         days = [{"site": key, **asdict(span)} for key, one in sites.items() for span in one.spans]
         theirs = [{"camera": camera, "site": site} for camera, site in cameras.items()]
         with self._database.write("write down the days of sites", durably=False) as connection:
+            prove(connection, lease)
             for table in (_schema.local_days, _schema.sites):
                 connection.execute(sa.delete(table))
             self._database.upsert(connection, _schema.sites, names)

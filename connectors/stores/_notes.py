@@ -6,13 +6,19 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
+from connectors.stores._leases import prove
 from pipeline.core.clock import Clock
+from pipeline.core.store import LeaseProof
 
 
 class SqlNotes:
     """The notes of one sink; see `pipeline.core.sinks.Notes`."""
 
-    def __init__(self, database: Database, clock: Clock, sink: str) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, sink: str, lease: LeaseProof | None = None
+    ) -> None:
+        """With a `lease` nothing is noted once another process has taken it."""
+        self._lease = lease
         self._database, self._clock, self._sink = database, clock, sink
 
     def note(self, key: str) -> str | None:
@@ -48,6 +54,7 @@ class SqlNotes:
             if text is not None
         ]
         with self._database.write("note what a sink has done") as connection:
+            prove(connection, self._lease)
             if gone:
                 own = (table.c.sink == self._sink, table.c.key.in_(gone))
                 connection.execute(sa.delete(table).where(*own))

@@ -21,9 +21,10 @@ from connectors.stores._armings import (
 from connectors.stores._audits import SqlAudits, prune_audits
 from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
-from connectors.stores._database import AHEAD_S, OPENING, Database, DatabaseFacts, storable
+from connectors.stores._database import AHEAD_S, Database, DatabaseFacts, storable
 from connectors.stores._edits import keep_edits
 from connectors.stores._history import SqlHistory, kept, kept_or_not
+from connectors.stores._leases import opening, prove, renewed
 from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
@@ -41,7 +42,7 @@ from connectors.stores._verifying import (
 from pipeline.core.address import Address
 from pipeline.core.arming import ArmingChange, event_of_change
 from pipeline.core.clock import SET_SINCE, Clock, SystemClock
-from pipeline.core.errors import FencedOffError, OwnershipLostError
+from pipeline.core.errors import FencedOffError
 from pipeline.core.events import Event, event_to_json
 from pipeline.core.ranges import MOST_ORDINAL
 from pipeline.core.store import (
@@ -105,7 +106,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         now = self._clock.now()
         buckets, health, checkpoints = _rows(commit, now)
         with self._database.write("keep events") as connection:
-            _prove(connection, commit.lease)
+            prove(connection, commit.lease)
             self._pass_fences(connection, commit.fences)
             supersede(connection, self._database, commit.judged_anew)
             new = self._keep_events(connection, commit.events, now)
@@ -168,7 +169,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         if not known:
             return {}
         with self._database.write("rename cameras") as connection:
-            _prove(connection, lease)
+            prove(connection, lease)
             return {
                 old: rename_camera(connection, old, new)
                 for old, new in names.items()
@@ -245,18 +246,18 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 "ended_at": None,
             }
             self._database.upsert(connection, table, [taken])
-            return LeaseProof(name, token, _opening(connection))
+            return LeaseProof(name, token, opening(connection))
 
     def renew(self, proof: LeaseProof) -> bool:
         """Give a sign of life; False when the lease was lost."""
         with self._database.write("renew a lease", durably=False) as connection:
-            return _renewed(connection, proof, self._database.now(connection))
+            return renewed(connection, proof, self._database.now(connection))
 
     def release(self, proof: LeaseProof) -> None:
         """Give it back, keeping who held it and until when; does nothing when it was lost."""
         with self._database.write("give a lease back") as connection:
             now = self._database.now(connection)
-            if _renewed(connection, proof, now):
+            if renewed(connection, proof, now):
                 table = _schema.leases
                 ended = table.update().where(table.c.name == proof.name).values(ended_at=now)
                 connection.execute(ended)
@@ -300,7 +301,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             for letter in dead
         ]
         with self._database.write("move a cursor") as connection:
-            _prove(connection, lease)
+            prove(connection, lease)
             further = max(position, _position(connection, sink))
             row = {"sink": sink, "position": further, "enlisted": True}
             self._database.upsert(connection, _schema.cursors, [row])
@@ -374,9 +375,9 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         with self._database.write("remember a moment", durably=False) as connection:
             self._database.upsert(connection, _schema.marks, [{"name": name, "at": at}])
 
-    def notes_of(self, sink: str) -> SqlNotes:
-        """The small memory of one sink."""
-        return SqlNotes(self._database, self._clock, sink)
+    def notes_of(self, sink: str, lease: LeaseProof | None = None) -> SqlNotes:
+        """The small memory of one sink, which is written while the `lease` holds."""
+        return SqlNotes(self._database, self._clock, sink, lease)
 
     def arm(self, camera: str | None, is_armed: bool, by: str) -> ArmingChange:
         """Arm or disarm a camera, or all of them with None; the event of it is stored with it."""
@@ -505,29 +506,6 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             forgotten += len(rows)
             if len(rows) < _ROWS_AT_ONCE:
                 return forgotten
-
-
-def _opening(connection: sa.Connection) -> int:
-    return int(connection.get_execution_options()[OPENING])
-
-
-def _renewed(connection: sa.Connection, proof: LeaseProof, now: float | None = None) -> bool:
-    """Whether the lease is still held, which is a sign of life as well."""
-    if proof.opening != _opening(connection):
-        return False
-    table = _schema.leases
-    mine = (table.c.name == proof.name) & (table.c.token == proof.token)
-    signs: dict[str, Any] = {"renewals": table.c.renewals + 1}
-    if now is not None:
-        signs["renewed_at"] = now
-    held = table.update().where(mine & table.c.ended_at.is_(None)).values(**signs)
-    return connection.execute(held).rowcount == 1
-
-
-def _prove(connection: sa.Connection, proof: LeaseProof | None) -> None:
-    """Refuse what was written for a lease that is another's by now."""
-    if proof is not None and not _renewed(connection, proof):
-        raise OwnershipLostError(proof.name)
 
 
 def _register(

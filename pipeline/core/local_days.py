@@ -7,11 +7,14 @@ written down for the time that there are minutes of.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from pipeline.core.measures import BUCKET_S
 from pipeline.core.opening_hours import OpeningHours
+
+if TYPE_CHECKING:
+    from pipeline.core.store import LeaseProof
 
 _AROUND_S = 2 * 86_400.0
 
@@ -51,10 +54,16 @@ class LocalDays(Protocol):
         """From which to which minute something is counted; None where there is nothing."""
         ...
 
-    def write(self, sites: Mapping[str, SiteDays], cameras: Mapping[str, str]) -> None:
+    def write(
+        self,
+        sites: Mapping[str, SiteDays],
+        cameras: Mapping[str, str],
+        lease: "LeaseProof | None" = None,
+    ) -> None:
         """Replace what is written down by these sites, and the site of each of these cameras.
 
-        Cameras that are no longer in the file keep the site they had, while that is there.
+        Cameras that are no longer in the file keep the site they had, while that is there. Raises
+        OwnershipLostError where `lease` was lost.
         """
         ...
 

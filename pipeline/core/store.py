@@ -360,8 +360,10 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """Remember a moment."""
         ...
 
-    def notes_of(self, sink: str) -> Notes:
-        """The small memory of one sink."""
+    def notes_of(self, sink: str, lease: LeaseProof | None = None) -> Notes:
+        """The small memory of one sink; writing to it raises OwnershipLostError where `lease` was
+        lost.
+        """
         ...
 
     @property

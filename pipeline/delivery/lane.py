@@ -275,7 +275,8 @@ class SinkLane:
         if replace(found, noted_at=None) == replace(self._noted, noted_at=None):
             return
         try:
-            self._store.notes_of(self.route.sink).take_down({FIGURES: found.to_text()})
+            notes = self._store.notes_of(self.route.sink, self._lease)
+            notes.take_down({FIGURES: found.to_text()})
         except StoreError as error:
             # Whatever moves the cursor says so too, and it is tried again.
             _log.debug("sink %s: its figures were not noted: %s", self.route.sink, error)

@@ -1,12 +1,12 @@
 """Keeps the days of the file's sites written down in the store, for its SQL views."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pipeline.core.clock import SET_SINCE, Clock
-from pipeline.core.errors import StoreError
+from pipeline.core.errors import OwnershipLostError, StoreError
 from pipeline.core.local_days import SiteDays, local_spans
-from pipeline.core.store import Store
+from pipeline.core.store import LeaseProof, Store
 from pipeline.deployment.model import Deployment
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,15 @@ _FARTHEST_S = 40 * 366 * 86_400.0
 class SiteDayKeeper:
     """Writes them at the start, after an edit, every hour and at the end. One thread calls it."""
 
-    def __init__(self, deployment: Deployment, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        store: Store,
+        clock: Clock,
+        lease: Callable[[], LeaseProof | None] = lambda: None,
+    ) -> None:
+        """Nothing is written once another process has taken the `lease`."""
+        self._lease = lease
         self._deployment = deployment
         self._store = store
         self._clock = clock
@@ -49,8 +57,10 @@ class SiteDayKeeper:
         try:
             wanted = self._wanted(self._store.local_days.known_time())
             if wanted != self._written:
-                self._store.local_days.write(*wanted)
+                self._store.local_days.write(*wanted, self._lease())
                 self._written = wanted
+        except OwnershipLostError:
+            pass  # they are another process's to write by now
         except StoreError as error:
             self._due = self._clock.monotonic() + _AGAIN_S
             said = f"the days of sites cannot be written for SQL views: {error}"

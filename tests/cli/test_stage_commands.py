@@ -161,7 +161,8 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
     port = free_port()
     with start("run", file, "--http", f":{port}") as process:
         wait_until(lambda: asked(port, "/readyz") == 200, within_s=60)
-        assert [asked(port + nth, "/healthz") for nth in range(1, 5)] == [200] * 4
+        stages = range(port + 1, port + 5)
+        wait_until(lambda: all(asked(one, "/healthz") == 200 for one in stages), within_s=60)
         code, out, _ = moonwatch("status", file, "--json")
         seen = json.loads(out)
         assert (code, seen["ok"]) == (0, True), seen["troubles"]

@@ -55,7 +55,7 @@ class ProcessingStage:
         """Read where to resume; raises StoreError. `lease` proves ownership of the store."""
         self._recorder = TrackRecorder(record) if record else None
         media = context.deployment.store.build_media(store)
-        self._pruning = Retention(context.deployment, store, media, context.clock)
+        self._pruning = Retention(context.deployment, store, media, context.clock, lease)
         processor_context = replace(
             _processor_context(context, store, media, self._recorder), lease=lease
         )

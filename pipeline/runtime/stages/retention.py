@@ -1,6 +1,7 @@
 """Deletes what is older than the deployment keeps, and says how much that was."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pipeline.core.clock import SET_SINCE, Clock
 from pipeline.core.config import format_duration
 from pipeline.core.errors import StoreError
 from pipeline.core.local_time import local_time
-from pipeline.core.store import AGED_UNTIL, UNRECORDED, Store
+from pipeline.core.store import AGED_UNTIL, UNRECORDED, LeaseProof, Store
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.site_days import SiteDayKeeper
 
@@ -49,8 +50,14 @@ class Retention:
     """
 
     def __init__(
-        self, deployment: Deployment, store: Store, media: FileMediaStore, clock: Clock
+        self,
+        deployment: Deployment,
+        store: Store,
+        media: FileMediaStore,
+        clock: Clock,
+        lease: Callable[[], LeaseProof | None] = lambda: None,
     ) -> None:
+        """Where one process has the store, days of sites are written while its `lease` holds."""
         self._keep = deployment.store.keep
         self._keep_counts = deployment.store.keep_counts
         self._keep_seen = deployment.store.observations.keep
@@ -59,7 +66,7 @@ class Retention:
         self._store = store
         self._media = media
         self._clock = clock
-        self._days = SiteDayKeeper(deployment, store, clock)
+        self._days = SiteDayKeeper(deployment, store, clock, lease)
         self._looked_at = clock.monotonic()
         self._clips_looked_at = float("-inf")
         self._clip_trouble: str | None = None
