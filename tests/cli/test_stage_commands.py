@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.runtime.child_processes import MOST_RESTARTS, Children
 from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
 from tests.cli.test_run import moonwatch, start
-from tests.redis_server import Redis, free_port, leaks, shared
+from tests.redis_server import Redis, leaks, shared
 from tests.runtime.clips import CLIP, camera, cut, deployment, written
 
 SECONDS = 5.0
@@ -158,11 +161,11 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
     """It is ready once all stages are; a killed one is started again; a signal ends all."""
     cameras = {"plaza": camera(CLIP, loop=True, speed="realtime")}
     file = written(tmp_path, deployment(tmp_path, cameras, queue=queue(server, tmp_path)))
-    port = free_port()
+    port = free_ports_from(5)
     with start("run", file, "--http", f":{port}") as process:
         wait_until(lambda: asked(port, "/readyz") == 200, within_s=60)
-        stages = range(port + 1, port + 5)
-        wait_until(lambda: all(asked(one, "/healthz") == 200 for one in stages), within_s=60)
+        children = range(port + 1, port + 5)
+        wait_until(lambda: all(asked(one, "/healthz") == 200 for one in children), within_s=60)
         code, out, _ = moonwatch("status", file, "--json")
         seen = json.loads(out)
         assert (code, seen["ok"]) == (0, True), seen["troubles"]
@@ -181,6 +184,16 @@ def test_a_deployment_is_seen_looked_after_and_stopped(tmp_path: Path, server: R
     assert process.returncode == 0, errors
     assert "was killed by signal 9; restarting it" in errors
     assert [asked(port + nth, "/healthz") for nth in range(5)] == [0] * 5
+
+
+def free_ports_from(count: int) -> int:
+    """The first of several ports in a row that nobody listens at, and that no system hands out."""
+    while True:
+        first = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), ExitStack() as tried:
+            for port in range(first, first + count):
+                tried.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def asked(port: int, path: str) -> int:
@@ -202,7 +215,7 @@ def test_children_end_with_their_parent(tmp_path: Path, server: Redis) -> None:
     file = written(
         tmp_path, deployment(tmp_path, {"plaza": camera(CLIP)}, queue=queue(server, tmp_path))
     )
-    port = free_port()
+    port = free_ports_from(5)
     command = ["deliver", str(file), "--with-parent", "--http", f":{port}"]
     process = subprocess.Popen([sys.executable, "-m", "pipeline", *command], stdin=subprocess.PIPE)
     wait_until(lambda: asked(port, "/healthz") == 200, within_s=30)
