@@ -98,7 +98,7 @@ lock:
 	    core) what=".[postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
 	    demo) what=".[render]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
-	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
+	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
 	  rm -rf build/lock && $(PYTHON) -m venv build/lock && \

@@ -54,9 +54,10 @@ COMMANDS = (
     "serve",
     "token",
     "usage",
+    "web",
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
-EXTRAS = {"render": "render", "models": "moondream", "serve": "moondream,server"}
+EXTRAS = {"render": "render", "models": "moondream", "serve": "moondream,server", "web": "web"}
 """Commands that need more than the core install, and the extras that install it."""
 
 

@@ -4,14 +4,12 @@ Relative paths in it, of media, outputs and secrets alike, are relative to the d
 moonwatch is started in, not to the file.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 from pydantic import (
@@ -21,7 +19,6 @@ from pydantic import (
     Field,
     Tag,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 
@@ -32,7 +29,7 @@ from connectors.stores import StoreConfig
 from pipeline.core import geometry
 from pipeline.core import tasks as core
 from pipeline.core.arming import ArmingPlan
-from pipeline.core.config import XY, Config, PositiveDuration, all_left_out, parse_duration
+from pipeline.core.config import XY, Config, PositiveDuration, all_left_out
 from pipeline.core.machine import Lack, missing_libraries
 from pipeline.core.opening_hours import CLOSED, OpeningHours, known_country, opening_hours
 from pipeline.core.recurring import Recurrence, recurrence
@@ -45,6 +42,7 @@ from pipeline.rules.sequence import SequenceConfig
 from pipeline.sampling.config import ClipsConfig, SampleConfig
 from pipeline.server.config import ServeConfig
 from pipeline.tracking.config import TrackerConfig
+from pipeline.web.config import WebConfig
 
 
 def _name(value: str) -> str:
@@ -469,40 +467,6 @@ class FilesConfig(Config):
             "(0640 and 0750); by default only that user can (0600 and 0700)."
         ),
     )
-
-
-class WebConfig(Config):
-    """What others reach over the web."""
-
-    public_url: str | None = Field(
-        None,
-        description=(
-            "Address at which `--http` of `run` or `deliver` can be reached from elsewhere, such "
-            "as `https://shop.example`: links to pictures and clips begin with it."
-        ),
-    )
-    links_for: PositiveDuration = Field(
-        default_factory=lambda: parse_duration("7d"),
-        description="How long a link can be used, at least; it ends at midnight UTC.",
-    )
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_address(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        try:
-            parts = urlsplit(url)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname)
-            valid = valid and (parts.port or 1) > 0 and "@" not in parts.netloc
-        except ValueError:
-            valid = False
-        if not valid or parts.query or parts.fragment or re.search(r"[\s<>\"]", url):
-            raise ValueError(
-                "a public address is https://HOST, perhaps with a port and a path, and without a "
-                "login, a question mark or spaces"
-            )
-        return url.rstrip("/")
 
 
 class Deployment(Config):

@@ -1,0 +1,43 @@
+"""`moonwatch web`: the application in a browser."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import File, LogFormatOption, Overrides, log_format
+from pipeline.cli.signals import stop_on_signals
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import MoonwatchError
+from pipeline.telemetry.logs import set_up
+from pipeline.web.access.alone import Alone, LogJournal
+from pipeline.web.run import WebServer, open_state
+
+_LOOK_S = 0.2
+
+
+def web(
+    file: File,
+    overrides: Overrides = [],
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST]:PORT", help="Where to answer; :8090 by default."),
+    ] = None,
+    logs: LogFormatOption = "text",
+) -> None:
+    """Show a deployment in a browser: live pictures, events, numbers and how it is."""
+    set_up(log_format(logs))
+    stop, clock = stop_on_signals(), SystemClock()
+    state = open_state(file, overrides, clock, Alone(), LogJournal())
+    try:
+        server = WebServer(state, listen)
+        server.start()
+        typer.echo(f"the application answers on {server.address}")
+        try:
+            while not stop.wait(_LOOK_S) and server.failure is None:
+                pass
+        finally:
+            server.stop()
+    finally:
+        state.store.close()
+    if server.failure is not None:
+        raise MoonwatchError(server.failure)

@@ -1,0 +1,68 @@
+"""What the deployment is: its site, and its cameras with their lines, zones and rules."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from pipeline.core.machine import installed_version
+from pipeline.web.access.guard import needs
+from pipeline.web.access.permissions import Permission
+from pipeline.web.access.visitor import Visitor
+from pipeline.web.state import State
+
+router = APIRouter(tags=["site"])
+
+
+class CameraInfo(BaseModel):
+    """A camera, as far as views need it."""
+
+    name: str
+    site: str
+    timezone: str
+    tasks: list[str]
+    rules: dict[str, str]
+    """The type of each rule."""
+
+
+class SiteInfo(BaseModel):
+    """The deployment, as far as a visitor may see it."""
+
+    name: str
+    timezone: str
+    version: str
+    """Of moonwatch."""
+    now: float
+    """UTC seconds by the server's clock."""
+    cameras: list[CameraInfo]
+    sinks: list[str]
+    visitor: str
+    role: str | None
+    permissions: list[str]
+
+
+@router.get("/site")
+def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State) -> SiteInfo:
+    """The site and what the visitor may see of it."""
+    deployment = state.deployment
+    cameras = [
+        CameraInfo(
+            name=name,
+            site=deployment.site_of(name).name or "",
+            timezone=deployment.site_of(name).timezone,
+            tasks=list(deployment.cameras[name].tasks),
+            rules={rule: config.type for rule, config in deployment.cameras[name].rules.items()},
+        )
+        for name in visitor.seen_of(deployment.cameras)
+    ]
+    return SiteInfo(
+        name=deployment.site.name or "",
+        timezone=deployment.site.timezone,
+        version=installed_version(),
+        now=state.clock.now(),
+        cameras=cameras,
+        sinks=list(deployment.sinks),
+        visitor=visitor.name,
+        role=visitor.role,
+        permissions=sorted(visitor.permissions),
+    )

@@ -1,0 +1,50 @@
+"""What all routes share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from connectors.stores.files import FileMediaStore
+from connectors.stores.sql import SqlStore
+from pipeline.core.clock import Clock
+from pipeline.deployment.model import Deployment
+from pipeline.web.access.visitor import Doors, Visitor
+from pipeline.web.deployment_view import DeploymentView
+
+
+class Journal(Protocol):
+    """Keeps who did what."""
+
+    def note(self, visitor: Visitor, action: str, subject: str, detail: str = "") -> None:
+        """Keep that somebody did something, such as ("looked at a clip", "door 4711")."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebState:
+    """What all routes share."""
+
+    file: DeploymentView
+    store: SqlStore
+    """Opened to write what belongs to the application: it writes nothing of the pipeline's."""
+    media: FileMediaStore
+    clock: Clock
+    doors: Doors
+    journal: Journal
+
+    @property
+    def deployment(self) -> Deployment:
+        """What the file says now."""
+        return self.file.deployment
+
+
+def state_of(connection: HTTPConnection) -> WebState:
+    """What the routes share, from any request or WebSocket."""
+    state: WebState = connection.app.state.web
+    return state
+
+
+State = Annotated[WebState, Depends(state_of)]
+"""A parameter of routes."""
