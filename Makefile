@@ -34,6 +34,8 @@ demo: $(VENV)/demo
 	$(BIN)/moonwatch run configs/demo.yaml --record out/demo/tracks.jsonl
 	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
+	@$(MAKE) -s web || echo "The pages of the application could not be built here; all else works."
+	@echo "See it in a browser: $(BIN)/moonwatch web configs/demo.yaml"
 
 # The pictures of docs/rules.md: an event of each rule, drawn by what draws them for anybody.
 pictures: $(VENV)/demo
@@ -117,8 +119,8 @@ format: $(VENV)/dev
 lock:
 	for set in core demo gpu dev release; do \
 	  case $$set in \
-	    core) what=".[postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
-	    demo) what=".[render]" ;; \
+	    core) what=".[web,postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
+	    demo) what=".[render,web]" ;; \
 	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
 	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
@@ -149,7 +151,11 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
-$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json $(UI)/package.json | $(VENV)/dev
+$(VENV)/node: requirements/pages.txt | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/pages.txt
+	touch $@
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json $(UI)/package.json | $(VENV)/node
 	cd $(UI) && $(NPM_CI)
 	touch $@
 
