@@ -27,7 +27,7 @@ PICTURED := absence@3s queue@34s crowding@5s wrong_way@9s heat_map@25s tailgatin
 PICTURE_WIDTH := 532
 
 .PHONY: demo pictures test test-slow containers coverage check docs wheel hooks format lock clean \
-  web web-types web-test
+  web web-types web-test screenshots
 
 demo: $(VENV)/demo
 	rm -rf out/demo
@@ -62,6 +62,10 @@ web-types: $(VENV)/dev
 # What the pages reckon, without a browser.
 web-test: $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent test
+
+# The pictures of the application in its documentation.
+screenshots: $(VENV)/dev web
+	$(BIN)/python -m tests.web.screenshots docs/images/web
 
 # With COVERAGE=1 the branches that it takes are counted: the floor and what is exempt are in
 # pyproject.toml.
@@ -121,7 +125,7 @@ lock:
 	  case $$set in \
 	    core) what=".[web,postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
 	    demo) what=".[render,web]" ;; \
-	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
+	    gpu) what="$(TORCH) .[web,postgresql,moondream,server]" ;; \
 	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
