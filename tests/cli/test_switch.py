@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.testing import wait_until
+from pipeline.core.arming import EFFECTIVE_AFTER_S
+from pipeline.core.switching import ENABLED, MORE_THAN, FileLimit
+from pipeline.deployment.loader import load
+from pipeline.insight.status import status_of
+from pipeline.testing import ManualClock
 from tests.cli.test_arm import written
 from tests.cli.test_run import moonwatch
 
@@ -43,15 +47,19 @@ def test_what_was_switched_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_status_says_which_rules_are_switched(tmp_path: Path) -> None:
-    """As long as it is so."""
-    file = written(tmp_path, "always")
-    moonwatch("switch", file, "door", "anyone", "--off", "--more-than", "7", "--by", "Anna")
+    """In its notes, from the moment on at which it holds."""
+    clock = ManualClock(1_780_000_000.0)
+    deployment = load(written(tmp_path, "always"), [])
+    store = deployment.store.build(clock)
+    store.switch("door", "anyone", ENABLED, False, "Anna")
+    store.switch("door", "anyone", MORE_THAN, 7, "Anna", instead_of=FileLimit(0))
+    store.close()
 
     def notes() -> list[str]:
-        _, said, _ = moonwatch("status", file, "--json")
-        return [note for note in json.loads(said)["notes"] if "rule anyone" in note]
+        return [note for note in status_of(deployment, clock).notes if "rule anyone" in note]
 
-    wait_until(lambda: len(notes()) == 2)
+    assert notes() == []
+    clock.advance(EFFECTIVE_AFTER_S)
     off, limit = notes()
     assert "camera door, rule anyone is off since 20" in off
     assert "by Anna" in off

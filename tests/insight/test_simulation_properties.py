@@ -250,7 +250,8 @@ def lived(
         elif kind == "switch":
             which, (key, value), later_s = amount
             rules = [(name, rule) for name, one in cameras.items() for rule in one["rules"]]
-            place.switch(*rules[which % len(rules)], key, value, at + later_s)
+            camera, rule = rules[which % len(rules)]
+            place.switch(camera, rule, key, value, at + later_s)
         elif kind == "gap":
             number, at = number + amount, at + amount * EVERY_S
         elif kind == "run":
