@@ -212,6 +212,23 @@ armings = sa.Table(
     sa.Column("kept_at", sa.Double, nullable=False),
     sqlite_autoincrement=True,
 )
+switches = sa.Table(
+    "moonwatch_switches",
+    _tables,
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    # From when it holds, in UTC seconds.
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    # In JSON; `null` is what the file says.
+    sa.Column("value", sa.Text, nullable=False),
+    # The file's value that it stands in for, in JSON; null where that was not known.
+    sa.Column("instead_of", sa.Text),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
 keys = sa.Table(
     "moonwatch_keys",
     _tables,
@@ -464,7 +481,7 @@ def prepare(
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
-        sites, camera_sites, local_days, edits,
+        sites, camera_sites, local_days, edits, switches,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

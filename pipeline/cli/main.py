@@ -34,6 +34,7 @@ COMMANDS = (
     "reload",
     "arm",
     "disarm",
+    "switch",
     "status",
     "doctor",
     "discover",
