@@ -1,5 +1,6 @@
 """`moonwatch web`: the application in a browser."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -10,10 +11,17 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.runtime.stage_process import stop_with_parent
 from pipeline.telemetry.logs import set_up
+from pipeline.web.app import interface_description
 from pipeline.web.run import WebServer, open_state
 from pipeline.web.state import WebState
 
 _LOOK_S = 0.2
+
+
+def _describe(wanted: bool) -> None:
+    if wanted:
+        typer.echo(json.dumps(interface_description(), indent=2))
+        raise typer.Exit
 
 
 def web(
@@ -31,6 +39,15 @@ def web(
         ),
     ] = False,
     logs: LogFormatOption = "text",
+    openapi: Annotated[
+        bool,
+        typer.Option(
+            "--openapi",
+            is_eager=True,
+            callback=_describe,
+            help="Print the API's description (OpenAPI, JSON) and end; takes no file.",
+        ),
+    ] = False,
     with_parent: WithParent = False,
 ) -> None:
     """Show a deployment in a browser: live pictures, events, numbers and how it is."""
