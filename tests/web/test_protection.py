@@ -171,7 +171,6 @@ def test_a_name_of_elsewhere_leads_nowhere_while_there_are_no_users(home: House)
         ("shop.example", 421),
         ("127.0.0.1.shop.example", 421),
         ("", 400),
-        ("a b", 400),
         ("127.0.0.1/x", 400),
     ):
         assert _raw(home, "GET", "/api/v1/session", {"Host": host})[0] == status, host

@@ -24,7 +24,7 @@ from pipeline.web.access import passwords, secret_texts
 from pipeline.web.access.peer import Peer, peer_of
 from pipeline.web.access.permissions import GUEST, permissions_of
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.config import WebProxyConfig, WebConfig
+from pipeline.web.config import WebConfig, WebProxyConfig
 from pipeline.web.problems import WebError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import HTTPConnection
 
-from pipeline.web.config import WebProxyConfig, WebConfig
+from pipeline.web.config import WebConfig, WebProxyConfig
 
 PROXY_SECRET_HEADER = "x-moonwatch-proxy"
 
