@@ -28,6 +28,7 @@ from connectors.stores._leases import opening, prove, renewed
 from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
+from connectors.stores._people import SqlPeople, prune_people
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
@@ -111,6 +112,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.armings = SqlArmings(self._database)
         self.switches = SqlSwitches(self._database)
         self.local_days = SqlLocalDays(self._database)
+        self.people = SqlPeople(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -366,6 +368,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             prune_notes(connection, self._clock.now())
             prune_armings(connection, before)
             prune_switches(connection, before)
+            prune_people(connection, self._clock.now(), before)
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)
