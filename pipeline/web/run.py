@@ -10,24 +10,38 @@ import uvicorn
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.queues import Queues
 from pipeline.web.access.visitor import Doors
 from pipeline.web.app import create_app
 from pipeline.web.config import DEFAULT_LISTEN, listen_address
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.live.wall import LiveWall
 from pipeline.web.state import Journal, WebState
 
 logger = logging.getLogger(__name__)
 
 _CLOSE_S = 2
+# What a client may send over a WebSocket at once, in bytes.
+_MOST_MESSAGE = 65_536
 
 
 def open_state(
-    path: Path, overrides: Sequence[str], clock: Clock, doors: Doors, journal: Journal
+    path: Path,
+    overrides: Sequence[str],
+    clock: Clock,
+    doors: Doors,
+    journal: Journal,
+    queues: Queues | None = None,
 ) -> WebState:
-    """Read the file and open its store; raises ConfigError, StoreError."""
+    """Read the file and open its store; raises ConfigError, StoreError.
+
+    `queues` are those of a run in this process, whose pictures are shown live.
+    """
     file = DeploymentView(path, overrides, clock)
-    store = file.deployment.store
-    return WebState(file, store.build(clock), store.build_media(), clock, doors, journal)
+    config = file.deployment.store
+    store = config.build(clock)
+    wall = LiveWall(lambda: file.deployment, store, clock, queues)
+    return WebState(file, store, config.build_media(), clock, doors, journal, live=wall)
 
 
 class WebServer:
@@ -35,6 +49,7 @@ class WebServer:
 
     def __init__(self, state: WebState, listen: str | None = None) -> None:
         """Raises ConfigError where the address cannot be used."""
+        self._state = state
         self.failure: str | None = None
         """Why it has stopped by itself; None while it has not."""
         host, port = listen_address(listen or state.deployment.web.listen or DEFAULT_LISTEN)
@@ -51,6 +66,8 @@ class WebServer:
         config = uvicorn.Config(
             create_app(state),
             ws="websockets-sansio",
+            ws_per_message_deflate=False,  # pictures do not get smaller
+            ws_max_size=_MOST_MESSAGE,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -71,6 +88,8 @@ class WebServer:
     def stop(self) -> None:
         """Close all connections and end; safe to repeat."""
         self._is_ending = True
+        if self._state.live is not None:
+            self._state.live.stop()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(2 * _CLOSE_S)

@@ -12,6 +12,7 @@ from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.live.wall import LiveWall
 
 
 class Journal(Protocol):
@@ -33,6 +34,7 @@ class WebState:
     clock: Clock
     doors: Doors
     journal: Journal
+    live: LiveWall | None = None
 
     @property
     def deployment(self) -> Deployment:

@@ -9,6 +9,7 @@ import httpx
 from starlette.requests import HTTPConnection
 
 from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.queues import Queues
 from pipeline.testing import patience
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
@@ -54,11 +55,15 @@ class Application:
 
 @contextmanager
 def application(
-    file: Path, *overrides: str, visitor: Visitor | None = ADMIN, clock: Clock | None = None
+    file: Path,
+    *overrides: str,
+    visitor: Visitor | None = ADMIN,
+    clock: Clock | None = None,
+    queues: Queues | None = None,
 ) -> Iterator[Application]:
     """The application of a deployment file on a free port of loopback, over real HTTP."""
     doors, journal = DoorsFor(visitor), NotedActions()
-    state = open_state(file, overrides, clock or SystemClock(), doors, journal)
+    state = open_state(file, overrides, clock or SystemClock(), doors, journal, queues)
     try:
         server = WebServer(state, "127.0.0.1:0")
         server.start()

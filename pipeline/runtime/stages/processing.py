@@ -351,4 +351,5 @@ def _processor_context(
         watcher=recorder,
         arming=ArmingBook(store.armings, context.clock),
         jobs=context.queues.jobs,
+        live=context.queues.live,
     )
