@@ -11,12 +11,12 @@ from starlette.routing import BaseRoute
 from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
-from pipeline.web.api import live, site
+from pipeline.web.api import asking, live, site
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
 API: Final = "/api/v1"
-ROUTERS: Final[tuple[APIRouter, ...]] = (site.router, live.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (site.router, live.router, asking.router)
 """The routes of the API, below its prefix."""
 OPEN: Final = frozenset({"/healthz", "/readyz", "/{path:path}"})
 """What is answered without anybody being known: probes, and the files that the pages consist of."""

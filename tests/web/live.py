@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
+from pipeline.runtime.reload import DeploymentFile
 from pipeline.runtime.single_process import Run
 from pipeline.testing import patience
 from tests.connectors.sources.servers import http_camera
@@ -34,8 +35,7 @@ _PIECE = 40
 MASK = [[0.0, 0.0], [0.3, 0.0], [0.3, 0.3], [0.0, 0.3]]
 # Somebody walks from left to right, over the line, and a second one stands there.
 WALK = [
-    [[0.05 + 0.04 * step, 0.4, 0.13 + 0.04 * step, 0.8], [0.8, 0.3, 0.9, 0.7]]
-    for step in range(20)
+    [[0.05 + 0.04 * step, 0.4, 0.13 + 0.04 * step, 0.8], [0.8, 0.3, 0.9, 0.7]] for step in range(20)
 ]
 
 
@@ -106,7 +106,7 @@ def running(file: Path) -> Iterator[Run]:
     loaded = read(file, ())
     with RunOwnership(loaded.deployment) as ownership:
         assert ownership.take(stop=threading.Event(), wait=False)
-        run = Run(loaded.deployment, ownership)
+        run = Run(loaded.deployment, ownership, file=DeploymentFile(file, (), loaded))
         stop = threading.Event()
 
         def poll() -> None:

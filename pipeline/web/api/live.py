@@ -17,6 +17,7 @@ from pipeline.web.access.guard import must_see, needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.live.clients import FASTEST, MOST_SHOWN, LiveClient, Wish
+from pipeline.web.live.facts import configured_fps
 from pipeline.web.live.pictures import kept_picture
 from pipeline.web.live.wall import LiveWall
 from pipeline.web.problems import WebError
@@ -51,21 +52,64 @@ class ShowMessage(BaseModel):
     show: list[ShownCamera] = Field(max_length=MOST_SHOWN)
 
 
-class LivePossible(BaseModel):
-    """Whether there are live pictures here."""
+class WallLine(BaseModel):
+    """A line of a camera, in fractions of the picture."""
 
-    live: bool
+    name: str
+    start: tuple[float, float]
+    end: tuple[float, float]
+    """Its right-hand side, looking from `start` to `end`, is the `in` side."""
+
+
+class WallZone(BaseModel):
+    """A zone of a camera, in fractions of the picture."""
+
+    name: str
+    corners: list[tuple[float, float]]
+
+
+class WallCameraInfo(BaseModel):
+    """What a tile shows of a camera beside its pictures."""
+
+    name: str
+    lines: list[WallLine]
+    zones: list[WallZone]
+    offline_after: float
+    """Seconds without a picture after which the camera counts as offline."""
+    every: float | None
+    """Seconds between two frames that the file asks for; None where that depends on the scene."""
+    is_recording: bool
+
+
+class WallInfo(BaseModel):
+    """The cameras of the wall, and whether there are live pictures of them here."""
+
     why_not: str | None
-    """In one sentence, with the way out."""
+    """Why there are no live pictures, in one sentence with the way out; None where there are."""
+    cameras: list[WallCameraInfo]
 
 
-@router.get("/live/possible")
-def live_possible(
-    visitor: Annotated[Visitor, needs(Permission.MEDIA)], state: State
-) -> LivePossible:
-    """Whether there are live pictures here, and if not, why."""
-    wall = wall_of(state)
-    return LivePossible(live=wall.why_not is None, why_not=wall.why_not)
+@router.get("/live/cameras")
+def live_cameras(visitor: Annotated[Visitor, needs(Permission.MEDIA)], state: State) -> WallInfo:
+    """The cameras that a visitor may watch."""
+    deployment = state.deployment
+    cameras = []
+    for name in visitor.seen_of(deployment.cameras):
+        camera = deployment.cameras[name]
+        lines = {line: config.shape() for line, config in camera.lines.items()}
+        zones = {zone: config.shape() for zone, config in camera.zones.items()}
+        fps = configured_fps(camera)
+        cameras.append(
+            WallCameraInfo(
+                name=name,
+                lines=[WallLine(name=n, start=one.start, end=one.end) for n, one in lines.items()],
+                zones=[WallZone(name=n, corners=[*one.corners]) for n, one in zones.items()],
+                offline_after=camera.sample.offline_after.total_seconds(),
+                every=None if fps is None else round(1 / fps, 3),
+                is_recording=camera.source.is_recording,
+            )
+        )
+    return WallInfo(why_not=wall_of(state).why_not, cameras=cameras)
 
 
 @router.get(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ _SAY_S = 2.0
 _TAKE_S = 0.25
 _AWAY_S = 0.5
 _QUALITY = 70
+# Pictures of each camera that is watched, so that what is looked at can be asked about.
+_KEPT = 8
 # A picture is made smaller for those who need less than this share of its width.
 _SMALLER = 0.7
 
@@ -45,7 +48,7 @@ class LiveHub:
         self._clock = clock
         self._joiner = Joiner(answer_wait_s, clock.monotonic)
         self._clients: set[LiveClient] = set()
-        self._newest: dict[str, LivePicture] = {}
+        self._newest: dict[str, deque[LivePicture]] = {}
         self._lock = threading.Lock()
         self._steps: Mapping[str, frozenset[int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +92,15 @@ class LiveHub:
         self._count()
         for camera in client.show.keys() - before.keys():
             if camera in self._newest:
-                client.offer(self._newest[camera])
+                client.offer(self._newest[camera][-1])
+
+    def frame(self, camera: str, run: str | None, seq: int | None) -> LivePicture | None:
+        """A frame that was just shown, or else the newest one; called by any thread."""
+        kept = self._newest.get(camera)
+        if not kept:
+            return None
+        looked_at = (one for one in kept if (one.run, one.seq) == (run, seq))
+        return next(looked_at, kept[-1])
 
     def everyone(self) -> Collection[LiveClient]:
         """All who watch. Called by the event loop."""
@@ -117,8 +128,7 @@ class LiveHub:
         for client in self._clients:
             for camera, wish in client.show.items():
                 steps.setdefault(camera, set()).add(step_of(wish.width))
-        for camera in self._newest.keys() - steps.keys():
-            del self._newest[camera]
+        self._newest = {name: kept for name, kept in self._newest.items() if name in steps}
         with self._lock:
             self._steps = {camera: frozenset(some) for camera, some in steps.items()}
         if steps:
@@ -181,7 +191,8 @@ class LiveHub:
                 else:
                     client.tell(one.camera, one.text)
             if isinstance(one, LivePicture):
-                self._newest[one.camera] = one
+                kept = self._newest.get(one.camera, deque(maxlen=_KEPT))
+                self._newest = {**self._newest, one.camera: deque([*kept, one], _KEPT)}
 
 
 def _picture_of(joined: JoinedFrame, steps: Collection[int]) -> LivePicture | None:
