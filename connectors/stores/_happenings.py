@@ -115,12 +115,15 @@ def _lead_columns(table: Any) -> tuple[sa.ColumnElement[Any], ...]:
 
 def _key(table: Any) -> sa.ColumnElement[str]:
     # As in the index, without parameters.
-    letters = sa.literal_column(str(_schema.ID_LETTERS))
+    letters: sa.ColumnElement[int] = sa.literal_column(str(_schema.ID_LETTERS))
     return sa.func.substr(table.c.record_id, sa.literal_column("1"), letters)
 
 
 def _counts(table: Any) -> sa.ColumnElement[bool]:
-    return table.c.record_id.not_in(sa.select(_schema.superseded.c.record_id))
+    counts: sa.ColumnElement[bool] = table.c.record_id.not_in(
+        sa.select(_schema.superseded.c.record_id)
+    )
+    return counts
 
 
 def _of_leads(chosen: HappeningQuery, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:

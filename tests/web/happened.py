@@ -7,7 +7,7 @@ from pathlib import Path
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.clips import CLIP, ClipAnswer, ClipFile, ClipWish
-from pipeline.core.events import Event, Subject, event_id
+from pipeline.core.events import Event, JsonValue, Phase, Subject, event_id
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.store import Commit
 from pipeline.core.verifying import DETAIL, VERIFIED
@@ -95,10 +95,15 @@ def visit(number: int, at: float, seconds: float, *, over: bool = True) -> list[
     """Somebody stands at the counter."""
     name = event_id("till", "long", str(number), at)
     subject = Subject("person", number, (0.1, 0.1, 0.2, 0.4))
-    said = {"zone": "counter", "seconds": 30.0, "coverage": 0.9, "suppressed": 2}
+    said: dict[str, JsonValue] = {
+        "zone": "counter",
+        "seconds": 30.0,
+        "coverage": 0.9,
+        "suppressed": 2,
+    }
     events = [Event(name, "dwell", "start", "till", "long", at, subject, {**said})]
     if over:
-        told = {**said, "seconds": seconds, "reason": "over"}
+        told: dict[str, JsonValue] = {**said, "seconds": seconds, "reason": "over"}
         events.append(Event(name, "dwell", "end", "till", "long", at + seconds, subject, {**told}))
     return events
 
@@ -106,23 +111,28 @@ def visit(number: int, at: float, seconds: float, *, over: bool = True) -> list[
 def crowd(number: int, at: float, outcome: str | None, answer: str = "yes") -> list[Event]:
     """Too many at the gate, perhaps looked at twice."""
     name = event_id("yard", "crowd", str(number), at)
-    said: dict[str, object] = {"zone": "gate", "count": 3, "extreme": 3, "more_than": 2}
+    said: dict[str, JsonValue] = {"zone": "gate", "count": 3, "extreme": 3, "more_than": 2}
     if outcome is not None:
         said |= {
             VERIFIED: outcome,
             DETAIL: {"answer": answer, "probability": 0.25 + 0.1 * (number % 7)},
         }
-    phases = [("start", 0, 0.0), ("update", 1, 20.0), ("update", 2, 40.0), ("end", 0, 60.0)]
+    phases: list[tuple[Phase, int, float]] = [
+        ("start", 0, 0.0),
+        ("update", 1, 20.0),
+        ("update", 2, 40.0),
+        ("end", 0, 60.0),
+    ]
     return [
         Event(
             name,
             "occupancy",
-            phase,  # type: ignore[arg-type]
+            phase,
             "yard",
             "crowd",
             at + later,
             Subject("car" if number % 2 else "person"),
-            {**said, "extreme": 3 + update},  # type: ignore[dict-item]
+            {**said, "extreme": 3 + update},
             update=update,
         )
         for phase, update, later in phases[: 1 + number % 4]

@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +87,8 @@ def test_refused_events_are_sent_again_or_dropped(file: Path, server: _Answers) 
     """By operators, who see how it stands; the server gets each only while it accepts it."""
     store = store_of(file)
     store.register_sinks(["log", "hook"])
-    first, second = crossing(1, BEGAN_AT), crossing(2, BEGAN_AT + 1)
+    now = time.time()
+    first, second = crossing(1, now - 3), crossing(2, now - 2)
     keep(store, [first, second])
     _deliver(file, "log", 3)
     with application(file) as app:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def fresh(tmp_path: Path) -> Iterator[tuple[Application, SqlStore]]:
         store.close()
 
 
-def _ids(app: Application, **filters: object) -> list[str]:
-    found = app.client.get("/events", params=filters).json()["events"]  # type: ignore[arg-type]
+def _ids(app: Application, **filters: Any) -> list[str]:
+    found = app.client.get("/events", params=filters).json()["events"]
     return [card["id"] for card in found]
 
 
@@ -58,7 +59,7 @@ def test_a_range_is_reviewed_at_once(fresh: tuple[Application, SqlStore]) -> Non
     app, store = fresh
     page = app.client.get("/events", params={"camera": "door", "direction": "in"}).json()
     keep(store, [crossing(30, BEGAN_AT + 60)])
-    asked = {"camera": ["door"], "direction": ["in"], "upto": page["position"]}
+    asked: dict[str, Any] = {"camera": ["door"], "direction": ["in"], "upto": page["position"]}
     done = app.client.post("/reviews/range", json=asked).json()
     assert done["ids"] == [card["id"] for card in page["events"]]
     assert len(_ids(app, reviewed=False)) == 7
@@ -93,7 +94,7 @@ def test_what_was_wrong_makes_a_truth_file(
         answer = app.client.post("/remarks", json={**missed, "direction": way})
         assert answer.status_code == 200, answer.text
     app.client.post("/reviews", json={"ids": crossings})
-    asked = {"camera": "door", "since": BEGAN_AT, "until": BEGAN_AT + 60}
+    asked: dict[str, Any] = {"camera": "door", "since": BEGAN_AT, "until": BEGAN_AT + 60}
     told = app.client.get("/truth", params=asked).json()
     assert told["truth"] == {"lines": [{"name": "sill", "in": 5, "out": 7}]}
     assert [line["verdict"] for line in told["lines"]].count("missed") == 3
@@ -127,7 +128,7 @@ def test_what_was_wrong_makes_a_truth_file(
     ],
 )
 def test_half_a_remark_is_refused(
-    fresh: tuple[Application, SqlStore], said: dict[str, object], place: str
+    fresh: tuple[Application, SqlStore], said: dict[str, Any], place: str
 ) -> None:
     """With what is missing."""
     app, _ = fresh

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from pipeline.core.clips import Clip
+from pipeline.core.clips import Clip, ClipFile
 from pipeline.core.happenings import Happening
 from pipeline.core.opening_hours import DAYS
 from pipeline.core.reviews import Remark
@@ -161,6 +161,8 @@ class EventClip(BaseModel):
     since: float | None
     """When its first picture was taken, in UTC seconds."""
     until: float | None
+    fps: float | None
+    """Pictures a second, about; what a step of one frame is reckoned from."""
 
 
 class SendingCounts(BaseModel):
@@ -538,7 +540,13 @@ def _clip_said(clip: Clip) -> EventClip:
         parts=len(files),
         since=files[0].since if files else None,
         until=files[-1].until if files else None,
+        fps=_fps(files[0]) if files else None,
     )
+
+
+def _fps(file: ClipFile) -> float | None:
+    length = file.until - file.since
+    return round(file.pictures / length, 3) if length > 0 and file.pictures else None
 
 
 def _sent_said(told: SentTo) -> SentSaid:

@@ -49,7 +49,7 @@ class BlindTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class TimelineLanes:
     """Lanes of equal bins."""
 
     bins: Bins
@@ -67,7 +67,7 @@ def bins_of(since: float, until: float, most: int) -> Bins:
     return Bins(begins, seconds, max(1, math.ceil(length / seconds)))
 
 
-def timeline(finder: Finder, wish: EventWish, bins: Bins, by: LanesBy, now: float) -> Timeline:
+def timeline(finder: Finder, wish: EventWish, bins: Bins, by: LanesBy, now: float) -> TimelineLanes:
     """Count and look up how much is known; raises StoreError."""
     names = _names(finder, wish, by)
     counts, cut = _counts(finder, wish, bins, by)
@@ -92,7 +92,7 @@ def timeline(finder: Finder, wish: EventWish, bins: Bins, by: LanesBy, now: floa
         lanes.append(TimelineLane(*lane, row, known, minutes is not None))
     span = bins.span
     shown = [one for one in blind if one.until is None or one.until > (span.since or 0.0)]
-    return Timeline(bins, lanes, shown, cut)
+    return TimelineLanes(bins, lanes, shown, cut)
 
 
 def _names(finder: Finder, wish: EventWish, by: LanesBy) -> dict[tuple[str, str], None]:

@@ -17,6 +17,7 @@ from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.reports import reports_of
 
 DeliveryState = Literal["delivered", "waiting", "refused", "not sent"]
+_AGED_S = 86_400.0
 _again = threading.Lock()
 
 
@@ -134,7 +135,9 @@ class Deliveries:
         at = passed.get((sink, stored.position))
         if at is not None and self._routes[sink].skips(event, at):
             return SentTo(*same, "not sent", reason="it was too old when its turn came")
-        return SentTo(*same, state, at, None if at is None else max(0.0, at - event.at))
+        if at is None or abs(stored.kept_at - event.at) > _AGED_S:
+            return SentTo(*same, state, at)  # of a recording, or by a clock that was wrong
+        return SentTo(*same, state, at, max(0.0, at - event.at))
 
     def _why_waiting(self, sink: str) -> str:
         if sink not in self._positions:
