@@ -4,6 +4,66 @@
  */
 
 export interface paths {
+    "/api/v1/ask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask Picture
+         * @description Ask an engine of the deployment; waits for its answer, within a deadline.
+         */
+        post: operations["ask_picture_api_v1_ask_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/live/cameras": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Live Cameras
+         * @description The cameras that a visitor may watch.
+         */
+        get: operations["live_cameras_api_v1_live_cameras_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Camera Picture
+         * @description The last picture of a camera that was kept, masks filled; no camera is opened for it.
+         */
+        get: operations["camera_picture_api_v1_cameras__camera__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/people": {
         parameters: {
             query?: never;
@@ -909,6 +969,51 @@ export interface components {
             };
         };
         /**
+         * PictureAnswer
+         * @description What an engine said about a picture.
+         */
+        PictureAnswer: {
+            /** Camera */
+            camera: string;
+            /** Captured At */
+            captured_at: number;
+            /** Run */
+            run: string;
+            /** Seq */
+            seq: number | null;
+            /** Jpeg */
+            jpeg: string;
+            /** Engine */
+            engine: string;
+            /** Took S */
+            took_s: number;
+            /** Answer */
+            answer: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * PictureQuestion
+         * @description A question about a picture.
+         */
+        PictureQuestion: {
+            /** Camera */
+            camera: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "detect" | "point" | "count" | "ask";
+            /** Words */
+            words: string;
+            /** Run */
+            run?: string | null;
+            /** Seq */
+            seq?: number | null;
+            /** Event */
+            event?: string | null;
+        };
+        /**
          * RefusedChoice
          * @description Which of what sinks refused of a happening.
          */
@@ -1334,6 +1439,65 @@ export interface components {
             ctx?: Record<string, never>;
         };
         /**
+         * WallCameraInfo
+         * @description What a tile shows of a camera beside its pictures.
+         */
+        WallCameraInfo: {
+            /** Name */
+            name: string;
+            /** Lines */
+            lines: components["schemas"]["WallLine"][];
+            /** Zones */
+            zones: components["schemas"]["WallZone"][];
+            /** Offline After */
+            offline_after: number;
+            /** Every */
+            every: number | null;
+            /** Is Recording */
+            is_recording: boolean;
+        };
+        /**
+         * WallInfo
+         * @description The cameras of the wall, and whether there are live pictures of them here.
+         */
+        WallInfo: {
+            /** Why Not */
+            why_not: string | null;
+            /** Cameras */
+            cameras: components["schemas"]["WallCameraInfo"][];
+        };
+        /**
+         * WallLine
+         * @description A line of a camera, in fractions of the picture.
+         */
+        WallLine: {
+            /** Name */
+            name: string;
+            /** Start */
+            start: [
+                number,
+                number
+            ];
+            /** End */
+            end: [
+                number,
+                number
+            ];
+        };
+        /**
+         * WallZone
+         * @description A zone of a camera, in fractions of the picture.
+         */
+        WallZone: {
+            /** Name */
+            name: string;
+            /** Corners */
+            corners: [
+                number,
+                number
+            ][];
+        };
+        /**
          * WhySaid
          * @description Why it was reported.
          */
@@ -1407,6 +1571,90 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    ask_picture_api_v1_ask_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PictureAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    live_cameras_api_v1_live_cameras_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WallInfo"];
+                };
+            };
+        };
+    };
+    camera_picture_api_v1_cameras__camera__picture_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     people_api_v1_people_get: {
         parameters: {
             query?: never;
