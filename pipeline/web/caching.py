@@ -15,7 +15,7 @@ _MOST_KEYS = 64
 
 
 @dataclass(slots=True)
-class _Kept(Generic[T]):
+class _Remembered(Generic[T]):
     lock: threading.Lock = field(default_factory=threading.Lock)
     answer: list[tuple[float, T]] = field(default_factory=list)
 
@@ -30,12 +30,12 @@ class ShortMemory(Generic[T]):
         self._clock = clock
         self._keep_s = keep_s
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, _Kept[T]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Remembered[T]] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The answer to a question, at most so many seconds old."""
         with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
+            kept = self._kept.setdefault(key, _Remembered())
             self._kept.move_to_end(key)
             while len(self._kept) > _MOST_KEYS:
                 self._kept.popitem(last=False)

@@ -234,7 +234,7 @@ def rule_series(
     counted_minutes = max(0.0, min(until, now) - since) / BUCKET_S
     if wish.only_open:
         counted_minutes = opened.open_minutes_between(since, min(until, now))
-    heats = _Heat.of(site, opened, minutes, grid, wish) if _has_heat(wish) and grid else None
+    heats = _HourCells.of(site, opened, minutes, grid, wish) if _has_heat(wish) and grid else None
     found = [
         _declared(measure, minutes, by_step, heats)
         for measure in rule.recorded()
@@ -341,7 +341,7 @@ def _declared(
     measure: Measure,
     minutes: Sequence[Bucket],
     by_step: Sequence[StepMeasures],
-    heats: "_Heat | None",
+    heats: "_HourCells | None",
 ) -> MeasureSeries:
     column = measure.column or Column(measure.name)
     return MeasureSeries(
@@ -501,7 +501,7 @@ class _Hour:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heat:
+class _HourCells:
     """The hours of a period, by day of the week and hour of the site's clock."""
 
     cells: Mapping[tuple[int, int], Sequence[_Hour]]
@@ -515,7 +515,7 @@ class _Heat:
         minutes: Sequence[Bucket],
         grid: Sequence[TimeStep],
         wish: SeriesWish,
-    ) -> "_Heat":
+    ) -> "_HourCells":
         zone = ZoneInfo(site.timezone)
         cells: dict[tuple[int, int], list[_Hour]] = {}
         open_minutes: dict[tuple[int, int], float] = {}

@@ -32,6 +32,8 @@ export interface ChartProps {
   bucketS?: number;
   /** Spans that are hatched because nothing is known of them. */
   unknown?: readonly Span[];
+  /** Spans that are shaded, such as those in which a shop is closed. */
+  closed?: readonly Span[];
   /** Moments that are marked, such as when a line was moved. */
   marks?: readonly { at: number; label: string }[];
   timezone: string;
@@ -165,7 +167,7 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
     width: element.clientWidth,
     height: props.height ?? HEIGHT,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), timezone),
-    ms: 1,
+    ms: 1e-3,
     legend: { show: false },
     cursor: {
       drag: { x: onSpan !== undefined, y: false, setScale: false },
@@ -176,7 +178,7 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
       y: { range: (_plot, least, most) => [Math.min(0, least ?? 0), Math.max(1, (most ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70, values: (_plot, splits, _at, _space, step) => splits.map((one) =>
+      { ...axis, space: 70, size: 30, values: (_plot, splits, _at, _space, step) => splits.map((one) =>
           step >= 86_400 || clock(one, timezone) === "00:00" ? day(one, timezone) : clock(one, timezone),
         ),
       },
@@ -232,6 +234,13 @@ function unknownSpans(props: ChartProps, colour: (name: string) => string): uPlo
     ctx.beginPath();
     ctx.rect(left, top, width, height);
     ctx.clip();
+    ctx.fillStyle = colour("--surface-sunken");
+    ctx.globalAlpha = 0.7;
+    for (const { since, until } of props.closed ?? []) {
+      const from = plot.valToPos(since, "x", true);
+      ctx.fillRect(from, top, plot.valToPos(until, "x", true) - from, height);
+    }
+    ctx.globalAlpha = 1;
     ctx.strokeStyle = colour("--hatch");
     ctx.lineWidth = devicePixelRatio;
     for (const { since, until } of props.unknown ?? []) {
