@@ -16,11 +16,11 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.delivery_figures import FIGURES, DeliveryFigures
 from pipeline.core.events import Event, event_id
 from pipeline.core.measures import Bucket, Health
+from pipeline.core.people import Role
 from pipeline.core.store import Commit, Undelivered
 from pipeline.deployment.loader import load
 from pipeline.insight.status import status_of
 from pipeline.testing import ManualClock, patience
-from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.caching import ShortMemory
 from tests.web.applications import Application, application

@@ -16,6 +16,7 @@ from pipeline.core.audits import Audit, AuditFigure, AuditFigures
 from pipeline.core.edits import RuleEdit
 from pipeline.core.events import timestamp
 from pipeline.core.measures import BUCKET_S, Bucket
+from pipeline.core.people import Role
 from pipeline.core.store import Commit, Span
 from pipeline.deployment.loader import load
 from pipeline.reports.export import counts
@@ -23,7 +24,6 @@ from pipeline.reports.figures import figures
 from pipeline.reports.making import made
 from pipeline.reports.periods import period
 from pipeline.testing import ManualClock
-from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from tests.reports import weeks
 from tests.reports.weeks import at
@@ -147,7 +147,7 @@ def test_the_day_is_what_the_report_says(app: Application, file: Path, store: Sq
     assert told["before_day"] == "2026-11-10"
     assert told["open_minutes"] == report.open_minutes == 660
     for said, rule in zip(told["rules"], report.rules, strict=True):
-        assert (said["rule"], said["is_door"]) == (rule.rule, rule.is_door)
+        assert (said["rule"], said["is_entrance"]) == (rule.rule, rule.is_door)
         assert said["coverage"] == rule.coverage
         assert [(g["since"], g["until"]) for g in said["gaps"]] == list(rule.gaps)
         for one, figure in zip(said["figures"], rule.measures, strict=True):

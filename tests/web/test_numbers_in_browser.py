@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from pipeline.core.people import Role
 from pipeline.core.store import Undelivered
 from pipeline.testing import ManualClock
-from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from tests.reports import weeks
 from tests.reports.weeks import at

@@ -102,7 +102,7 @@ class NumbersAnswer(BaseModel):
 
 @router.get("/numbers")
 def numbers(
-    visitor: Annotated[Visitor, needs(Permission.LOOK)],
+    visitor: Annotated[Visitor, needs(Permission.MEASURE)],
     state: State,
     camera: Cameras = None,
     rule: Rules = None,
@@ -143,7 +143,7 @@ def numbers(
 
 @router.get("/numbers/file", response_class=StreamingResponse)
 def numbers_file(
-    visitor: Annotated[Visitor, needs(Permission.LOOK)],
+    visitor: Annotated[Visitor, needs(Permission.MEASURE)],
     state: State,
     camera: Cameras = None,
     rule: Rules = None,

@@ -35,7 +35,7 @@ class TodayAnswer(BaseModel):
 
 @router.get("/today")
 def today(
-    visitor: Annotated[Visitor, needs(Permission.LOOK)],
+    visitor: Annotated[Visitor, needs(Permission.MEASURE)],
     state: State,
     request: Request,
     day: Annotated[date | None, Query(description="Another day than the last one.")] = None,
@@ -65,7 +65,7 @@ def today(
 
 @router.get("/reports/file", response_class=StreamingResponse)
 def report_file(
-    visitor: Annotated[Visitor, needs(Permission.LOOK)],
+    visitor: Annotated[Visitor, needs(Permission.MEASURE)],
     state: State,
     kind: PeriodKind,
     name: Annotated[

@@ -91,7 +91,8 @@ class DayOfRule(BaseModel):
     rule: str
     type: str
     title: str
-    is_door: bool
+    is_entrance: bool
+    """Whether it counts people in and out."""
     figures: list[DayFigure]
     coverage: float
     coverage_before: float
@@ -274,7 +275,7 @@ def _day_of_rule(report: SiteReport, rule: RuleNumbers) -> DayOfRule:
         rule=rule.rule,
         type=rule.type,
         title=rule.title,
-        is_door=rule.is_door,
+        is_entrance=rule.is_door,
         figures=list(_day_figures(rule)),
         coverage=rule.coverage,
         coverage_before=rule.coverage_before,

@@ -169,7 +169,7 @@ function closingText(open: Day["opens"][number], one: Day): string {
 const WHOLE = { decimals: 0, suffix: "", over_time: "sum", unit: "" };
 
 function Headlines({ one }: { one: Day }) {
-  const doors = one.rules.filter((rule) => rule.is_door);
+  const doors = one.rules.filter((rule) => rule.is_entrance);
   if (!one.came_in || doors.length < 2) {
     if (!one.sold && one.mean_stay_s === null) return null;
   }
