@@ -5,7 +5,6 @@ here it is tried whether that is so. A route with `{camera}` and a body that has
 the camera is looked at needs a line in `BODIES`.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final

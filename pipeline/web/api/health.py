@@ -14,7 +14,9 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-def health(visitor: Annotated[Visitor, needs(Permission.MEASURE)], request: Request) -> HealthAnswer:
+def health(
+    visitor: Annotated[Visitor, needs(Permission.MEASURE)], request: Request
+) -> HealthAnswer:
     """What `moonwatch status` says, of what the visitor may see."""
     return health_for(health_watch(request).status(), visitor)
 
