@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, BinaryIO, Literal, cast
 
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from pipeline.core.errors import MoonwatchError
 from pipeline.reports.making import MEDIA_TYPES
@@ -31,6 +32,21 @@ def missing_formats() -> dict[str, str]:
     }
 
 
+class SentFile(StreamingResponse):
+    """A file on its way; it is closed also where nobody reads it to its end."""
+
+    def __init__(self, file: IO[bytes], media_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(_chunks(file), media_type=media_type, headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
+
 def sent_file(name: str, media_type: str, write: Callable[[BinaryIO], object]) -> StreamingResponse:
     """A file to download; raises WebError where it cannot be written, and StoreError."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the answer closes it
@@ -47,7 +63,7 @@ def sent_file(name: str, media_type: str, write: Callable[[BinaryIO], object]) -
         "Cache-Control": "private, no-store",
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(_chunks(file), media_type=media_type, headers=headers)
+    return SentFile(file, media_type, headers)
 
 
 def needing_package(write: Callable[[], bytes]) -> bytes:
@@ -61,8 +77,5 @@ def needing_package(write: Callable[[], bytes]) -> bytes:
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    try:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-    finally:
-        file.close()
+    while chunk := file.read(_CHUNK):
+        yield chunk
