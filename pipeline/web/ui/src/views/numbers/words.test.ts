@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addTexts } from "../../app/language.ts";
 import { languageChoice } from "../../app/settings.ts";
 import {
   changeText,
@@ -9,10 +8,8 @@ import {
   secondsText,
   shareText,
   valueText,
-  words,
 } from "./words.ts";
 
-addTexts(words);
 languageChoice.value = "en";
 
 test("what is not known is no number", () => {

@@ -1,6 +1,6 @@
 /** Words for measures, rule types and shares that several views use. */
 
-import { number, percent, t } from "../../app/language.ts";
+import { addTexts, number, percent, t } from "../../app/language.ts";
 
 export const words = {
   en: {
@@ -108,6 +108,9 @@ export const words = {
     "audit.somebody": "jemandem",
   },
 };
+
+// For every view that uses these words, whichever is opened first.
+addTexts(words);
 
 /** What a measure is called: by its name, else as the rule calls it. */
 export function measureName(one: { name: string; heading: string; unit: string }): string {

@@ -1,8 +1,5 @@
-import { words } from "../numbers/words.ts";
-
 export const texts = {
   en: {
-    ...words.en,
     "today.title": "Today",
     "today.day_before": "Day before",
     "today.day_after": "Day after",
@@ -49,7 +46,6 @@ export const texts = {
     "today.no_sales": "Sales cannot be read: {reason}",
   },
   de: {
-    ...words.de,
     "today.title": "Heute",
     "today.day_before": "Tag davor",
     "today.day_after": "Tag danach",
