@@ -152,6 +152,16 @@ function digitsOf(value: number, how: Written): number {
   return how.over_time === "mean" ? 1 : 0;
 }
 
+/** A number of which some is not known, for who hears it. */
+export function leastText(value: string): string {
+  return t("share.least", { value });
+}
+
+/** What is said where a number is not known. */
+export function unknownText(): string {
+  return t("share.unknown");
+}
+
 /** Seconds as people say them: 45 s, 2:05 min, 1:40 h. */
 export function secondsText(value: number): string {
   const whole = Math.round(value);

@@ -18,11 +18,13 @@ import { eventsAddress, numbersAddress } from "../numbers/links.ts";
 import {
   changeText,
   ENOUGH,
+  leastText,
   measureName,
   minutesText,
   secondsText,
   shareText,
   typeName,
+  unknownText,
   valueText,
 } from "../numbers/words.ts";
 import { HourBars } from "./hour_bars.tsx";
@@ -234,12 +236,12 @@ function Big({ figure }: { figure: Shown }) {
       {isLeast ? (
         <>
           <span aria-hidden="true">≥ {text}</span>
-          <span class="unseen">{t("share.least", { value: text })}</span>
+          <span class="unseen">{leastText(text)}</span>
         </>
       ) : figure.value === null ? (
         <>
           <span aria-hidden="true">–</span>
-          <span class="unseen">{t("share.unknown")}</span>
+          <span class="unseen">{unknownText()}</span>
         </>
       ) : (
         text
