@@ -18,7 +18,10 @@ from pipeline.deployment.loader import load
 from pipeline.reports import export
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
-from tests.web.applications import Application, application
+from pipeline.web.events.finding import Finder
+from pipeline.web.events.lanes import bins_of, timeline
+from pipeline.web.events.wishes import EventWish
+from tests.web.applications import ADMIN, Application, application
 from tests.web.happened import (
     BEGAN_AT,
     crossing,
@@ -338,6 +341,28 @@ def test_the_timeline_hatches_what_is_not_known(fresh: tuple[Application, SqlSto
         ] == [2, 2, 2, 0, 0, 0]
     out = app.client.get("/timeline", params={**asked, "direction": "out"}).json()
     assert sum(out["lanes"][0]["counts"]) == 0
+
+
+def test_a_search_that_takes_long_is_cut_and_goes_on(app: Application) -> None:
+    """It says so, and what is found in pieces is what is found at once."""
+    state, wish = app.state, EventWish(text="counter")
+    finder = Finder(state.deployment, state.store, state.clock, ADMIN, look_s=0.0, window=10)
+    found: list[str] = []
+    beyond: int | None = None
+    pieces = 0
+    while True:
+        page = finder.page(wish, beyond)
+        found += [one.id for one in page.found]
+        pieces += page.cut
+        beyond = page.beyond
+        if beyond is None:
+            break
+    assert pieces > 5
+    assert found == [card["id"] for card in _every(app, text="counter")]
+    bins = bins_of(BEGAN_AT, BEGAN_AT + 3 * 86_400, 10)
+    told = timeline(finder, wish, bins, "camera", BEGAN_AT + 4 * 86_400)
+    assert told.cut
+    assert sum(sum(lane.counts) for lane in told.lanes) < len(found)
 
 
 def test_a_card_says_why(app: Application) -> None:

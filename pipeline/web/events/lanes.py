@@ -126,6 +126,7 @@ def _counts(
             add(tally.camera, tally.rule, tally.bin, tally.happenings)
         return counts, False
     beyond: int | None = None
+    ends_at = finder.clock.monotonic() + 2 * finder.look_s
     while True:
         page = finder.page(wish, beyond, _PAGE)
         for one in page.found:
@@ -133,8 +134,8 @@ def _counts(
             if 0 <= place < bins.number:
                 add(one.camera, one.first.rule, place, 1)
         beyond = page.beyond
-        if beyond is None or page.cut:
-            return counts, page.cut
+        if beyond is None or page.cut or finder.clock.monotonic() >= ends_at:
+            return counts, beyond is not None
 
 
 def _share(minutes: float, bins: Bins, place: int, now: float) -> float | None:
