@@ -11,12 +11,17 @@ from starlette.routing import BaseRoute
 from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
-from pipeline.web.api import site
+from pipeline.web.api import backgrounds, editing, simulating, site
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
 API: Final = "/api/v1"
-ROUTERS: Final[tuple[APIRouter, ...]] = (site.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    site.router,
+    editing.router,
+    simulating.router,
+    backgrounds.router,
+)
 """The routes of the API, below its prefix."""
 OPEN: Final = frozenset({"/healthz", "/readyz", "/{path:path}"})
 """What is answered without anybody being known: probes, and the files that the pages consist of."""
