@@ -16,12 +16,18 @@ TAG ?=
 RELEASE := build/release
 INSTALLED := build/installed
 
+# The pages of the application: what they are built from, and when they were.
+UI := pipeline/web/ui
+UI_SOURCES = $(shell find $(UI) -type d -name node_modules -prune -o -type f ! -name .built -print)
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+
 # Rules, each with the moment of the event that is drawn.
 PICTURED := absence@3s queue@34s crowding@5s wrong_way@9s heat_map@25s tailgating@5s parking@11s \
   speed@26s left_object@58s removed_object@14s sequence@17s
 PICTURE_WIDTH := 532
 
-.PHONY: demo pictures test test-slow containers coverage check docs wheel hooks format lock clean
+.PHONY: demo pictures test test-slow containers coverage check docs wheel hooks format lock clean \
+  web web-types web-test
 
 demo: $(VENV)/demo
 	rm -rf out/demo
@@ -39,14 +45,30 @@ pictures: $(VENV)/demo
 	    --rule $${rule%@*} --at $${rule#*@} --out docs/images/rules/$${rule%@*}.jpg || exit 1; \
 	done
 
+# The pages of the application in pipeline/web/static, built again only after a change.
+web: $(UI)/.built
+
+# The description of the API, and the types that the pages have from it: after each change of a
+# route, and after a merge of two.
+web-types: $(VENV)/dev
+	mkdir -p build
+	$(BIN)/moonwatch web --openapi > build/openapi.json
+	mv build/openapi.json docs/openapi.json
+	cd $(UI)/types-tool && $(NPM_CI) && \
+	  npx --no-install openapi-typescript ../../../../docs/openapi.json -o ../src/api/schema.d.ts
+
+# What the pages reckon, without a browser.
+web-test: $(UI)/node_modules/.package-lock.json
+	cd $(UI) && npm run --silent test
+
 # With COVERAGE=1 the branches that it takes are counted: the floor and what is exempt are in
 # pyproject.toml.
-test: $(VENV)/dev
+test: $(VENV)/dev web web-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" \
 	  $(if $(COVERAGE),--cov --cov-report=term --cov-report=html)
 
 # What takes minutes: thousands of random mixes, processes killed again and again.
-test-slow: $(VENV)/dev
+test-slow: $(VENV)/dev web
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow and not containers"
 
 # The images of the Dockerfile, built and run with podman: needs root and what the script names.
@@ -57,7 +79,7 @@ containers: $(VENV)/dev
 coverage:
 	$(MAKE) test COVERAGE=1
 
-check: $(VENV)/dev
+check: $(VENV)/dev web
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -70,7 +92,7 @@ docs: $(VENV)/dev
 	$(BIN)/zensical build --clean --strict
 
 # What a release consists of, in dist/: built, looked into, installed in a fresh environment and run.
-wheel: $(RELEASE)/bin/twine
+wheel: $(RELEASE)/bin/twine web
 	rm -rf dist $(INSTALLED)
 	$(RELEASE)/bin/python -m build --no-isolation --outdir dist
 	$(RELEASE)/bin/twine check --strict dist/*
@@ -111,6 +133,7 @@ lock:
 
 clean:
 	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf pipeline/web/static $(UI)/.built $(UI)/node_modules $(UI)/types-tool/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -124,6 +147,14 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -q --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json $(UI)/package.json | $(VENV)/dev
+	cd $(UI) && $(NPM_CI)
+	touch $@
+
+$(UI)/.built: $(UI)/node_modules/.package-lock.json $(UI_SOURCES)
+	cd $(UI) && npm run --silent check && npm run --silent build
 	touch $@
 
 $(RELEASE)/bin/twine: requirements/release.txt

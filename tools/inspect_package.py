@@ -22,6 +22,11 @@ DATA = {
     "the Redis scripts": r"connectors/queues/.*\.lua",
     "the mark of typed packages": r"pipeline/py\.typed",
 }
+# Built from the sources, so in no checkout: the wheel has them.
+BUILT = {
+    "the pages of the application": r"pipeline/web/static/index\.html",
+    "the licences of what the pages bring along": r"pipeline/web/static/LICENSES\.txt",
+}
 METADATA = {
     "the command": r"moonwatch-[^/]*\.dist-info/entry_points\.txt",
     "the licence": r"moonwatch-[^/]*\.dist-info/licenses/LICENSE",
@@ -29,6 +34,7 @@ METADATA = {
 # The sdist can be tested where it was unpacked.
 SOURCES = {
     "the tests": r"tests/.*\.py",
+    "the sources of the pages": r"pipeline/web/ui/src/main\.tsx",
     "the clip": r"configs/media/plaza\.mp4",
     "the changelog": r"CHANGELOG\.md",
     "the Makefile": r"Makefile",
@@ -67,7 +73,7 @@ def wheel_problems(wheel: Path) -> Iterator[str]:
     """What a wheel lacks, and what does not belong in it."""
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if not name.endswith("/")}
-    yield from _missing(wheel, DATA | METADATA, inside)
+    yield from _missing(wheel, DATA | BUILT | METADATA, inside)
     modules = {str(p.relative_to(ROOT)) for top in PACKAGES for p in (ROOT / top).rglob("*.py")}
     scripts = {str(p.relative_to(ROOT)) for top in PACKAGES for p in (ROOT / top).rglob("*.lua")}
     for name in sorted((modules | scripts) - inside):

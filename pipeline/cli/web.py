@@ -1,5 +1,6 @@
 """`moonwatch web`: the application in a browser."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -10,9 +11,16 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.telemetry.logs import set_up
 from pipeline.web.access.alone import Alone, LogJournal
+from pipeline.web.app import interface_description
 from pipeline.web.run import WebServer, open_state
 
 _LOOK_S = 0.2
+
+
+def _describe(wanted: bool) -> None:
+    if wanted:
+        typer.echo(json.dumps(interface_description(), indent=2))
+        raise typer.Exit
 
 
 def web(
@@ -23,6 +31,15 @@ def web(
         typer.Option(metavar="[HOST]:PORT", help="Where to answer; :8090 by default."),
     ] = None,
     logs: LogFormatOption = "text",
+    openapi: Annotated[
+        bool,
+        typer.Option(
+            "--openapi",
+            is_eager=True,
+            callback=_describe,
+            help="Print the API's description (OpenAPI, JSON) and end; takes no file.",
+        ),
+    ] = False,
 ) -> None:
     """Show a deployment in a browser: live pictures, events, numbers and how it is."""
     set_up(log_format(logs))

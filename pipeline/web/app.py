@@ -26,6 +26,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
 OPEN: Final = frozenset({"/healthz", "/readyz", "/{path:path}"})
 """What is answered without anybody being known: probes, and the files that the pages consist of."""
 _PAGES = Path(__file__).parent / "static"
+_NAMED_BY_CONTENT: Final = "assets"
+"""The folder of files whose names change with what is in them."""
+_KEPT_FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_ASKED_AGAIN: Final = {"Cache-Control": "no-cache"}
 _NOT_BUILT = (
     "The pages of the application are not built here: `make web` builds them in a checkout; the "
     "package brings them along.\n"
@@ -74,6 +78,12 @@ def _add_pages(app: FastAPI) -> None:
         pages = _PAGES.resolve()
         file = (pages / path).resolve()
         if path and file.is_relative_to(pages) and file.is_file():
-            return FileResponse(file)
+            is_named_by_content = file.is_relative_to(pages / _NAMED_BY_CONTENT)
+            kept = _KEPT_FOREVER if is_named_by_content else _ASKED_AGAIN
+            return FileResponse(file, headers=kept)
+        if path.startswith(f"{_NAMED_BY_CONTENT}/"):
+            raise WebError(404, f"there is nothing at /{path}: it is of another version")
         index = pages / "index.html"
-        return FileResponse(index) if index.is_file() else PlainTextResponse(_NOT_BUILT, 503)
+        if not index.is_file():
+            return PlainTextResponse(_NOT_BUILT, 503, headers=_ASKED_AGAIN)
+        return FileResponse(index, headers=_ASKED_AGAIN)

@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "admin.title": "Administration",
+  },
+  de: {
+    "admin.title": "Verwaltung",
+  },
+};

@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "edit.title": "Lines and zones",
+  },
+  de: {
+    "edit.title": "Linien und Zonen",
+  },
+};

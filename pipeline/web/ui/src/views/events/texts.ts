@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "events.title": "Events",
+  },
+  de: {
+    "events.title": "Ereignisse",
+  },
+};

@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "health.title": "Health",
+  },
+  de: {
+    "health.title": "Zustand",
+  },
+};

@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "live.title": "Live",
+  },
+  de: {
+    "live.title": "Live",
+  },
+};

@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "numbers.title": "Numbers",
+  },
+  de: {
+    "numbers.title": "Zahlen",
+  },
+};

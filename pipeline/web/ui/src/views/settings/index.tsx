@@ -1,0 +1,51 @@
+import { t } from "../../app/language.ts";
+import { site } from "../../app/session.ts";
+import { bandwidth, languageChoice, theme } from "../../app/settings.ts";
+import { Choice } from "../../parts/field.tsx";
+import { Card, Page } from "../../parts/page.tsx";
+
+export default function Settings() {
+  const visitor = site.value?.visitor;
+  return (
+    <Page title={t("app.settings")}>
+      <Card>
+        <Choice
+          label={t("settings.theme")}
+          value={theme.value}
+          options={(["system", "light", "dark"] as const).map((value) => ({
+            value,
+            label: t(`settings.theme.${value}`),
+          }))}
+          onValue={(value) => {
+            theme.value = value;
+          }}
+        />
+        <Choice
+          label={t("settings.language")}
+          value={languageChoice.value}
+          options={[
+            { value: "system", label: t("settings.language.system") },
+            { value: "en", label: "English" },
+            { value: "de", label: "Deutsch" },
+          ]}
+          onValue={(value) => {
+            languageChoice.value = value;
+          }}
+        />
+        <Choice
+          label={t("settings.bandwidth")}
+          value={bandwidth.value}
+          options={(["auto", "low", "still"] as const).map((value) => ({
+            value,
+            label: t(`settings.bandwidth.${value}`),
+          }))}
+          onValue={(value) => {
+            bandwidth.value = value;
+          }}
+        />
+        <p class="muted small">{t("settings.kept_here")}</p>
+      </Card>
+      {visitor && <p class="muted">{t("settings.visitor", { name: visitor })}</p>}
+    </Page>
+  );
+}

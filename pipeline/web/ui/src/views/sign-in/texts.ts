@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "sign-in.title": "Sign in",
+  },
+  de: {
+    "sign-in.title": "Anmelden",
+  },
+};

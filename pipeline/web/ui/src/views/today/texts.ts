@@ -1,0 +1,8 @@
+export const texts = {
+  en: {
+    "today.title": "Today",
+  },
+  de: {
+    "today.title": "Heute",
+  },
+};

@@ -1,0 +1,142 @@
+"""Pages in a real browser: Debian's Chromium, by Playwright.
+
+The fixtures are in `conftest.py`: `browser`, and `new_page`, which opens pages that have to behave.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from pipeline.testing import patience
+from tests.architecture.source_tree import ROOT
+
+CHROMIUM = shutil.which("chromium")
+PAGES = ROOT / "pipeline" / "web" / "static"
+_AXE = ROOT / "pipeline" / "web" / "ui" / "node_modules" / "axe-core" / "axe.min.js"
+WITHIN_MS = round(patience(10) * 1000)
+"""How long to wait for a fact, on a machine under load."""
+PHONE, TABLET, WIDE = 360, 768, 1440
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_RUN_AXE = """async (rules) => {
+  const found = await axe.run(document, {runOnly: rules});
+  return found.violations.map((one) => ({
+    id: one.id,
+    help: one.help,
+    nodes: one.nodes.slice(0, 5).map((node) => `${node.html} ${node.failureSummary}`),
+  }));
+}"""
+
+in_browser = pytest.mark.skipif(
+    CHROMIUM is None or not (PAGES / "index.html").is_file() or not _AXE.is_file(),
+    reason="needs the built pages and a browser: make web, apt-get install chromium",
+)
+"""Marks tests that need a browser."""
+
+
+class NewPage(Protocol):
+    """Opens a page of its own context; see `pages`."""
+
+    def __call__(
+        self,
+        *,
+        width: int = WIDE,
+        dark: bool = False,
+        language: str = "en-GB",
+        expects_errors: bool = False,
+        **context: Any,
+    ) -> Page:
+        """A page of this width in pixels; `context` is handed on to Playwright."""
+        ...
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser, until the end of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            timeout=WITHIN_MS,
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class _Behaviour:
+    """What went wrong in pages without their saying so."""
+
+    failures: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page, expects_errors: bool) -> None:
+        """Note errors of scripts, and requests that leave the host of the page."""
+        if not expects_errors:
+            page.on("pageerror", lambda error: self.failures.append(f"script: {error}"))
+        page.on("request", lambda request: self._note(page, request))
+        page.on(
+            "console",
+            lambda said: (
+                self.failures.append(f"policy: {said.text}")
+                if "Content Security Policy" in said.text
+                else None
+            ),
+        )
+
+    def _note(self, page: Page, request: Request) -> None:
+        asked = urlsplit(request.url)
+        if asked.scheme in ("http", "https", "ws", "wss") and asked.hostname != "127.0.0.1":
+            self.failures.append(f"{page.url} asked another host: {request.url}")
+
+
+@contextmanager
+def pages(browser: Browser) -> Iterator[NewPage]:
+    """Opens pages, which have to behave: no script fails, and none asks another host."""
+    behaviour = _Behaviour()
+    closing: list[Callable[[], None]] = []
+
+    def open_page(
+        *,
+        width: int = WIDE,
+        dark: bool = False,
+        language: str = "en-GB",
+        expects_errors: bool = False,
+        **context: Any,
+    ) -> Page:
+        made = browser.new_context(
+            viewport={"width": width, "height": 800 if width > PHONE else 740},
+            color_scheme="dark" if dark else "light",
+            locale=language,
+            reduced_motion="reduce",
+            **context,
+        )
+        closing.append(made.close)
+        made.set_default_timeout(WITHIN_MS)
+        page = made.new_page()
+        behaviour.watch(page, expects_errors)
+        return page
+
+    try:
+        yield open_page
+    finally:
+        for close in closing:
+            close()
+    assert behaviour.failures == []
+
+
+def assert_accessible(page: Page) -> None:
+    """Nothing that axe finds against WCAG 2.2 AA, and no content wider than the screen."""
+    if not page.evaluate("typeof axe === 'object'"):
+        # Not by a tag: the policy of the pages allows no script but theirs.
+        page.evaluate(_AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(_RUN_AXE, _RULES)
+    assert found == [], "\n".join(f"{one['id']}: {one['help']} {one['nodes']}" for one in found)
+    wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0, f"{page.url} is {wider} px wider than its window"
