@@ -2,14 +2,16 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
 from pipeline.core import address
 from pipeline.testing import patience
+from tests.coverage_files import remove_damaged
 
 # Without a GPU kernels are interpreted. Triton reads this when it is imported, and what imports it
 # first is a matter of the tests' order.
@@ -28,6 +30,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("timeout")
         seconds = float(marker.args[0]) if marker is not None else usual_s
         item.add_marker(pytest.mark.timeout(patience(seconds) * 1.5), append=False)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Before the files of coverage are combined, remove those that a killed process left broken."""
+    result = yield
+    config = session.config
+    if config.pluginmanager.hasplugin("_cov") and not hasattr(config, "workerinput"):
+        data = config.rootpath / str(coverage.Coverage().get_option("run:data_file"))
+        for name in remove_damaged(data.parent, data.name):
+            session.config.get_terminal_writer().line(f"\nits process was killed: {name}")
+    return result
 
 
 @pytest.fixture(autouse=True)

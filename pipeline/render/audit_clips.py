@@ -195,8 +195,7 @@ go back and on.</p>
 "use strict";
 const { audit, directions, items } = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id), key = "moonwatch-audit-" + audit;
-let verdicts = {}, now = 0, speed = 2;
-try { verdicts = JSON.parse(localStorage.getItem(key)) || {}; } catch { /* kept here alone */ }
+let verdicts = {}, now = 0, speed = 2, saved = "", kept = true;
 const two = directions.length > 0, most = 999;
 for (const part of document.querySelectorAll(two ? ".one" : ".two")) part.remove();
 const none = two ? { in: 0, out: 0 } : 0;
@@ -237,13 +236,28 @@ function tell() {
   const mark = verdicts[mine];
   const tally = two && mark ? `; ${mark.in} in, ${mark.out} out` : "";
   $("place").textContent =
-    `${mine}, ${now + 1} of ${items.length}${tally}; ${done} judged; speed ${speed}`;
+    `${mine}, ${now + 1} of ${items.length}${tally}; ${done} judged; speed ${speed}`
+    + (kept ? "" : "; this browser keeps nothing: save before you close or reload this page");
   choices.forEach(([, value], n) => buttons[n].setAttribute("aria-pressed",
     mine in verdicts && JSON.stringify(mark) === JSON.stringify(value)));
   $("text").value = said();
 }
+// What was typed is kept twice: by the browser for this page, which a private window or a full disk
+// may lose, and by this tab in its history, which is there after a reload. The newer one is read.
 function keep() {
-  try { localStorage.setItem(key, JSON.stringify(verdicts)); } catch { /* as above */ }
+  const mine = { key, at: Date.now(), by: $("by").value, verdicts };
+  kept = false;
+  try { localStorage.setItem(key, JSON.stringify(mine)); kept = true; } catch { /* said below */ }
+  try { history.replaceState(mine, ""); kept = true; } catch { /* said below */ }
+}
+function remember() {
+  const found = [];
+  try { found.push(JSON.parse(localStorage.getItem(key))); } catch { /* it keeps nothing */ }
+  if (history.state && history.state.key === key) found.push(history.state);
+  const mine = found.filter(one => one && typeof one === "object")
+    .map(one => one.at ? one : { at: 0, by: "", verdicts: one })
+    .sort((one, other) => other.at - one.at)[0];
+  if (mine) { verdicts = mine.verdicts; $("by").value = mine.by; }
 }
 function next() {
   if (now + 1 < items.length) { now++; show(); } else tell();
@@ -285,13 +299,18 @@ document.addEventListener("keydown", event => {
   } else return;
   event.preventDefault();
 });
-$("by").oninput = tell;
+$("by").oninput = () => { keep(); tell(); };
+addEventListener("beforeunload", event => {
+  if (!kept && said() !== saved) event.preventDefault();
+});
 $("save").onclick = () => {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([said()], { type: "application/json" }));
+  saved = said();
+  link.href = URL.createObjectURL(new Blob([saved], { type: "application/json" }));
   link.download = `verdicts-${audit}.json`;
   link.click();
 };
+remember();
 now = Math.max(0, items.findIndex(one => !(one.name in verdicts)));
 show();
 </script>

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Dialog, Page, expect, sync_playwright
 
 from tests.cli.test_audit import draw, kept
 from tests.cli.test_audit import file as _file
@@ -38,7 +40,7 @@ def judged(document: Path, saved: Path, keys: list[list[str]]) -> None:
             timeout=_WITHIN_MS,
         )
         try:
-            page = browser.new_page(accept_downloads=True)
+            page = browser.new_context(accept_downloads=True).new_page()
             page.set_default_timeout(_WITHIN_MS)
             expect.set_options(timeout=_WITHIN_MS)
             failures: list[str] = []
@@ -51,12 +53,55 @@ def judged(document: Path, saved: Path, keys: list[list[str]]) -> None:
                 for key in pressed:
                     page.keyboard.press(key)
             _saved(page, saved, len(keys))
-            # What was judged is remembered.
-            page.reload()
-            expect(page.locator("#place")).to_contain_text(f"{len(keys)} judged")
+            _remembered(page, f"; {len(keys)} judged")
+            _kept_nowhere(page)
             assert failures == []
         finally:
             browser.close()
+
+
+def _remembered(page: Page, judged: str) -> None:
+    """What was judged is there after a reload, and in another tab.
+
+    The browser may lose what it stores for a page, as Chromium does for a private window whose
+    storage process ends.
+    """
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    expect(page.locator("#place")).to_contain_text(judged)
+    expect(page.locator("#by")).to_have_value("Ada")
+    deadline = time.monotonic() + _WITHIN_MS / 1000
+    with closing(page.context.new_page()) as other:
+        while True:
+            page.locator("#by").fill("Ada")  # stores everything again
+            other.goto(page.url)
+            if judged in other.locator("#place").inner_text():
+                break
+            assert time.monotonic() < deadline, other.locator("#place").inner_text()
+        expect(other.locator("#by")).to_have_value("Ada")
+
+
+def _kept_nowhere(page: Page) -> None:
+    """It says so, and asks before it is left."""
+    page.evaluate(
+        """() => {
+          const full = () => { throw new Error("full"); };
+          Storage.prototype.setItem = full;
+          history.replaceState = full;
+        }"""
+    )
+    page.keyboard.press("u")
+    expect(page.locator("#place")).to_contain_text("this browser keeps nothing: save before")
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    page.reload()
+    expect(page.locator("#place")).not_to_contain_text("keeps nothing")
+    assert asked == ["beforeunload"]
 
 
 def _saved(page: Page, saved: Path, clips: int) -> None:
