@@ -40,7 +40,7 @@ class Trails(BaseModel):
     trails: list[TrailOut]
 
 
-class Heat(BaseModel):
+class HeatGridOut(BaseModel):
     """How long feet were where."""
 
     since: float
@@ -98,7 +98,7 @@ def heat(
     state: State,
     since: Moment,
     until: Moment,
-) -> Heat:
+) -> HeatGridOut:
     """How long feet were in each place of the picture in a time."""
     found = _walks(visitor, state, camera, since, until)
     cells = [
@@ -106,7 +106,7 @@ def heat(
         for row in range(ROWS)
         for column in range(COLUMNS)
     ]
-    return Heat(since=found.since, columns=COLUMNS, rows=ROWS, seconds=cells)
+    return HeatGridOut(since=found.since, columns=COLUMNS, rows=ROWS, seconds=cells)
 
 
 def _known(visitor: Visitor, state: WebState, camera: str) -> None:

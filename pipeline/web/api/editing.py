@@ -21,7 +21,7 @@ from pipeline.web.editing.editor import (
     snippet,
     with_effects,
 )
-from pipeline.web.editing.forms import Forms, forms
+from pipeline.web.editing.forms import SettingsForms, forms
 from pipeline.web.editing.parts import EditedParts
 from pipeline.web.problems import WebError
 from pipeline.web.state import State, WebState
@@ -155,7 +155,7 @@ def editable_camera(camera: str, visitor: Editor, state: State) -> EditableCamer
 
 
 @router.get("/edit/forms")
-def edit_forms(visitor: Editor) -> Forms:
+def edit_forms(visitor: Editor) -> SettingsForms:
     """What rules and tasks can be set to."""
     return forms()
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.events import JsonValue
 from pipeline.core.store import Span
 from pipeline.web.access.guard import must_see, needs
 from pipeline.web.access.permissions import Permission
@@ -103,7 +104,12 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
         _running.end(key, stop)
         raise
     zone = deployment.site_of(request.camera).timezone
-    begin = {"camera": request.camera, "since": since, "until": until, "timezone": zone}
+    begin: dict[str, JsonValue] = {
+        "camera": request.camera,
+        "since": since,
+        "until": until,
+        "timezone": zone,
+    }
     return StreamingResponse(
         _ending(lines(simulation, begin, zone), key, stop),
         media_type=NDJSON,

@@ -17,7 +17,7 @@ _LONGEST_STEP_S = 2.0
 
 
 @dataclass(slots=True)
-class Trail:
+class WalkedTrail:
     """The path of one track's feet."""
 
     track: int
@@ -37,7 +37,7 @@ class Trail:
 class Walks:
     """What was walked in some time."""
 
-    trails: tuple[Trail, ...]
+    trails: tuple[WalkedTrail, ...]
     """The longest first where there are too many."""
     seconds: dict[tuple[int, int], float]
     """The time that feet spent in each cell, by column and row of a grid over the picture."""
@@ -50,7 +50,7 @@ class Walks:
 def walks(observations: ObservationHistory, camera: str, span: Span) -> Walks:
     """Trails and heat of a camera; raises StoreError. It takes some seconds at most."""
     until = time.monotonic() + _BUDGET_S
-    trails: dict[tuple[str, str, int], Trail] = {}
+    trails: dict[tuple[str, str, int], WalkedTrail] = {}
     seconds: dict[tuple[int, int], float] = {}
     reached = span.until or 0.0
     before: dict[str, float] = {}
@@ -76,13 +76,13 @@ def walks(observations: ObservationHistory, camera: str, span: Span) -> Walks:
 
 def _add(
     frame: ObservedFrame,
-    trails: dict[tuple[str, str, int], Trail],
+    trails: dict[tuple[str, str, int], WalkedTrail],
     seconds: dict[tuple[int, int], float],
     step_s: float,
 ) -> None:
     at = frame.result.captured_at
     for task, track, x, y in _feet(frame):
-        trail = trails.setdefault((frame.result.run, task, track), Trail(track, task))
+        trail = trails.setdefault((frame.result.run, task, track), WalkedTrail(track, task))
         cell = (min(int(x * COLUMNS), COLUMNS - 1), min(int(y * ROWS), ROWS - 1))
         seconds[cell] = seconds.get(cell, 0.0) + step_s
         if trail.points:

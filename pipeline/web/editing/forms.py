@@ -48,7 +48,7 @@ class FormField(BaseModel):
     """Those of a `fields`."""
 
 
-class Form(BaseModel):
+class SettingsForm(BaseModel):
     """All fields of one type of rule, or kind of task."""
 
     type: str
@@ -58,15 +58,15 @@ class Form(BaseModel):
     """For a rule, the kinds of task that it judges."""
 
 
-class Forms(BaseModel):
+class SettingsForms(BaseModel):
     """All that can be made."""
 
-    rules: list[Form]
-    tasks: list[Form]
+    rules: list[SettingsForm]
+    tasks: list[SettingsForm]
 
 
 @cache
-def forms() -> Forms:
+def forms() -> SettingsForms:
     """Every type of rule and every kind of task."""
     rules = [_rule_form(model) for model in all_rules()]
     tasks = [
@@ -79,20 +79,20 @@ def forms() -> Forms:
             ("caption", CaptionTask),
         )
     ]
-    return Forms(rules=rules, tasks=tasks)
+    return SettingsForms(rules=rules, tasks=tasks)
 
 
-def _rule_form(model: Any) -> Form:
+def _rule_form(model: Any) -> SettingsForm:
     form = _form(str(fields_by_key(model)["type"].default), model)
     form.accepts = [task.__name__.lower() for task in model.accepts]
     form.fields = [field for field in form.fields if field.key != "type"]
     return form
 
 
-def _form(name: str, model: Model) -> Form:
+def _form(name: str, model: Model) -> SettingsForm:
     schema = model.model_json_schema(by_alias=True)
     told = (model.__doc__ or "").strip().replace("`", "")
-    return Form(type=name, description=told, fields=list(_fields(model, schema, schema)))
+    return SettingsForm(type=name, description=told, fields=list(_fields(model, schema, schema)))
 
 
 def _fields(model: Model, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[FormField]:

@@ -67,12 +67,14 @@ def read_written(text: str) -> Written | None:
 
 
 def _value(event: Any, events: Iterator[Any]) -> Written:
-    start, column = event.start_mark.index, event.start_mark.column
+    begin: Any = event.start_mark
+    end: Any = event.end_mark
+    start, column = begin.index, begin.column
     if isinstance(event, yaml.AliasEvent):
-        return Written("alias", start, column, event.end_mark.index, text=event.anchor)
+        return Written("alias", start, column, end.index, text=str(event.anchor))
     if isinstance(event, yaml.ScalarEvent):
         style = event.style or ""
-        return Written("scalar", start, column, event.end_mark.index, style=style, text=event.value)
+        return Written("scalar", start, column, end.index, style=style, text=str(event.value))
     is_map = isinstance(event, yaml.MappingStartEvent)
     found = Written("map" if is_map else "list", start, column, flow=bool(event.flow_style))
     ending = yaml.MappingEndEvent if is_map else yaml.SequenceEndEvent
@@ -81,7 +83,8 @@ def _value(event: Any, events: Iterator[Any]) -> Written:
         value = _value(next(events) if is_map else following, events)
         found.entries.append(Entry(key, value))
     if found.flow or not found.entries:
-        found.stop = following.end_mark.index
+        ending_mark: Any = following.end_mark
+        found.stop = ending_mark.index
     else:
         found.stop = found.entries[-1].value.stop
     return found

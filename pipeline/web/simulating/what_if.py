@@ -106,7 +106,8 @@ def lines(simulation: Simulation, begin: Mapping[str, JsonValue], timezone: str)
 def _hour(hour: SimulatedHour, timezone: str) -> dict[str, JsonValue]:
     row = hour_as_json(hour, timezone, AGAINST)
     row["at"], row["ends_at"] = hour.since, hour.until
-    row["rules"] = [_rule(hour.camera, rule) for rule in hour.rules]
+    rules: list[JsonValue] = [_rule(hour.camera, rule) for rule in hour.rules]
+    row["rules"] = rules
     return row
 
 
@@ -116,20 +117,19 @@ def _rule(camera: str, rule: RuleHour) -> dict[str, JsonValue]:
     gone = {event.record_id for event in rule.only_there}
     there = () if rule.there is None else rule.there.events
     new = {event.record_id for event in rule.only_here}
-    row["events"] = [
+    shown: list[JsonValue] = [
         _event(event, "new" if event.record_id in new else "same") for event in here[:MOST_EVENTS]
     ]
-    row["gone"] = [_event(event, "gone") for event in there if event.record_id in gone][
-        :MOST_EVENTS
-    ]
+    no_more: list[JsonValue] = [_event(event, "gone") for event in there if event.record_id in gone]
+    row["events"], row["gone"] = shown, no_more[:MOST_EVENTS]
     return row
 
 
 def _without_events(camera: str, rule: RuleHour) -> dict[str, JsonValue]:
     row = rule_as_json(camera, rule, AGAINST, with_events=False)
     for name in ("new_events", "gone_events"):
-        ids = row.pop(name)
-        row[name.removesuffix("_events")] = len(ids) if isinstance(ids, list) else 0
+        ids = row[name]
+        row[name] = len(ids) if isinstance(ids, list) else 0
     return row
 
 

@@ -24,10 +24,244 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/edit/cameras/{camera}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Editable Camera
+         * @description A camera's lines, zones, masks, rules and tasks as they are written, `${NAME}` unresolved.
+         */
+        get: operations["editable_camera_api_v1_edit_cameras__camera__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/forms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Edit Forms
+         * @description What rules and tasks can be set to.
+         */
+        get: operations["edit_forms_api_v1_edit_forms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview
+         * @description What an edit would change in the file, its mistakes, and what would begin anew.
+         */
+        post: operations["preview_api_v1_edit_preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Save Edit
+         * @description Save an edit, and have the processes apply it; the version before it is kept.
+         */
+        post: operations["save_edit_api_v1_edit_save_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Edit Answers
+         * @description What the processes have answered until now to the request of a saved edit.
+         */
+        get: operations["edit_answers_api_v1_edit_answers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/spans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Known Spans
+         * @description For which times it can be said what an edit would have counted.
+         */
+        get: operations["known_spans_api_v1_edit_spans_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Simulate
+         * @description What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
+         *
+         *     A new request of the same visitor ends the one before.
+         */
+        post: operations["simulate_api_v1_simulate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Visits
+         * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
+         */
+        post: operations["visits_api_v1_simulate_visits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description A picture of now, or of the past where one is kept: JPEG, with its masks filled.
+         */
+        get: operations["picture_api_v1_cameras__camera__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/trails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trails
+         * @description The paths that were walked in a time, thinned.
+         */
+        get: operations["trails_api_v1_cameras__camera__trails_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/heat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Heat
+         * @description How long feet were in each place of the picture in a time.
+         */
+        get: operations["heat_api_v1_cameras__camera__heat_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * BeginsAnew
+         * @description A rule that counts by other terms from the moment at which the file is applied.
+         */
+        BeginsAnew: {
+            /** Rule */
+            rule: string;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
+        };
         /**
          * CameraInfo
          * @description A camera, as far as views need it.
@@ -45,6 +279,321 @@ export interface components {
             rules: {
                 [key: string]: string;
             };
+        };
+        /**
+         * EditPreview
+         * @description What an edit comes to.
+         */
+        EditPreview: {
+            /** Base */
+            base: string;
+            /** Diff */
+            diff: string;
+            /** Added */
+            added: number;
+            /** Removed */
+            removed: number;
+            /** Hides */
+            hides: boolean;
+            /** Problems */
+            problems: components["schemas"]["EditProblem"][];
+            /** Warnings */
+            warnings: components["schemas"]["EditProblem"][];
+            /** Begins Anew */
+            begins_anew: components["schemas"]["BeginsAnew"][];
+            /** Restarts */
+            restarts: string[];
+            /** Needs Restart */
+            needs_restart: string[];
+            /** Read Only */
+            read_only: string | null;
+            /** Text */
+            text: string;
+        };
+        /**
+         * EditProblem
+         * @description A mistake or a warning, with its place.
+         */
+        EditProblem: {
+            /** Path */
+            path: string;
+            /** Message */
+            message: string;
+            /** Line */
+            line: number | null;
+            /** File */
+            file: string | null;
+        };
+        /**
+         * EditRequest
+         * @description An edit of one camera.
+         */
+        EditRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Base */
+            base: string;
+        };
+        /**
+         * EditableCamera
+         * @description What can be edited of a camera, as it is written in the file.
+         */
+        EditableCamera: {
+            /** Camera */
+            camera: string;
+            /** Base */
+            base: string;
+            /** File */
+            file: string;
+            /** Read Only */
+            read_only: string | null;
+            /** Lines */
+            lines: {
+                [key: string]: unknown;
+            };
+            /** Zones */
+            zones: {
+                [key: string]: unknown;
+            };
+            /** Masks */
+            masks: unknown[];
+            /** Rules */
+            rules: {
+                [key: string]: unknown;
+            };
+            /** Tasks */
+            tasks: {
+                [key: string]: unknown;
+            };
+            /** Engines */
+            engines: string[];
+            /** Is Recording */
+            is_recording: boolean;
+        };
+        /**
+         * FormField
+         * @description One field of a rule or task.
+         */
+        FormField: {
+            /** Key */
+            key: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "task" | "line" | "zone" | "engine" | "choice" | "yes/no" | "whole" | "number" | "duration" | "text" | "texts" | "fields" | "other";
+            /** Description */
+            description: string;
+            /** Required */
+            required: boolean;
+            default?: components["schemas"]["JsonValue"];
+            /**
+             * Choices
+             * @default []
+             */
+            choices: string[];
+            /** Least */
+            least?: number | null;
+            /** Most */
+            most?: number | null;
+            /** Unit */
+            unit?: string | null;
+            /**
+             * Fields
+             * @default []
+             */
+            fields: components["schemas"]["FormField"][];
+        };
+        /** HTTPValidationError */
+        HTTPValidationError: {
+            /** Detail */
+            detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * HeatGridOut
+         * @description How long feet were where.
+         */
+        HeatGridOut: {
+            /** Since */
+            since: number;
+            /** Columns */
+            columns: number;
+            /** Rows */
+            rows: number;
+            /** Seconds */
+            seconds: number[];
+        };
+        JsonValue: unknown;
+        /**
+         * KnownDay
+         * @description The opening hours of a day for which something was seen.
+         */
+        KnownDay: {
+            /** Day */
+            day: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+        };
+        /**
+         * KnownSpans
+         * @description For which times an edit can be judged by what was seen.
+         */
+        KnownSpans: {
+            /** Days */
+            days: components["schemas"]["KnownDay"][];
+            /** Timezone */
+            timezone: string;
+        };
+        /**
+         * LineValue
+         * @description A line as it is written.
+         */
+        LineValue: {
+            /** From */
+            from: (number | string)[];
+            /** To */
+            to: (number | string)[];
+        };
+        /**
+         * ProcessReply
+         * @description What one process answered about the saved file.
+         */
+        ProcessReply: {
+            /** Stage */
+            stage: string;
+            /** Host */
+            host: string;
+            /** Pid */
+            pid: number;
+            /** Outcome */
+            outcome: string;
+            /** Said */
+            said: string[];
+            /** Good */
+            good: boolean;
+        };
+        /**
+         * ReloadReply
+         * @description What the processes answered.
+         */
+        ReloadReply: {
+            /** Request */
+            request: string;
+            /** Processes */
+            processes: components["schemas"]["ProcessReply"][];
+            /** Complete */
+            complete: boolean;
+            /** Trouble */
+            trouble?: string | null;
+        };
+        /**
+         * SavedEdit
+         * @description An edit that was saved.
+         */
+        SavedEdit: {
+            /** Base */
+            base: string;
+            /** At */
+            at: number;
+            /** Diff */
+            diff: string;
+            /** Begins Anew */
+            begins_anew: components["schemas"]["BeginsAnew"][];
+            /** Restarts */
+            restarts: string[];
+            /** Warnings */
+            warnings: components["schemas"]["EditProblem"][];
+            reload: components["schemas"]["ReloadReply"];
+        };
+        /**
+         * SettingsForm
+         * @description All fields of one type of rule, or kind of task.
+         */
+        SettingsForm: {
+            /** Type */
+            type: string;
+            /** Description */
+            description: string;
+            /** Fields */
+            fields: components["schemas"]["FormField"][];
+            /**
+             * Accepts
+             * @default []
+             */
+            accepts: string[];
+        };
+        /**
+         * SettingsForms
+         * @description All that can be made.
+         */
+        SettingsForms: {
+            /** Rules */
+            rules: components["schemas"]["SettingsForm"][];
+            /** Tasks */
+            tasks: components["schemas"]["SettingsForm"][];
+        };
+        /**
+         * SimulateRequest
+         * @description An edit, and for which time it is to be judged by.
+         */
+        SimulateRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /**
+             * Only
+             * @default []
+             */
+            only: string[];
         };
         /**
          * SiteInfo
@@ -69,6 +618,105 @@ export interface components {
             role: string | null;
             /** Permissions */
             permissions: string[];
+        };
+        /**
+         * TrailOut
+         * @description The path of one track's feet.
+         */
+        TrailOut: {
+            /** Track */
+            track: number;
+            /** Task */
+            task: string;
+            /** Points */
+            points: [
+                number,
+                number,
+                number
+            ][];
+        };
+        /**
+         * Trails
+         * @description The paths of a time.
+         */
+        Trails: {
+            /** Since */
+            since: number;
+            /** Tracks */
+            tracks: number;
+            /** Trails */
+            trails: components["schemas"]["TrailOut"][];
+        };
+        /** ValidationError */
+        ValidationError: {
+            /** Location */
+            loc: (string | number)[];
+            /** Message */
+            msg: string;
+            /** Error Type */
+            type: string;
+            /** Input */
+            input?: unknown;
+            /** Context */
+            ctx?: Record<string, never>;
+        };
+        /**
+         * VisitHistogram
+         * @description The visits of some time.
+         */
+        VisitHistogram: {
+            /** Rule */
+            rule: string;
+            /** Seconds */
+            seconds: number[];
+            /** Limit Key */
+            limit_key: string;
+            /** Cut Short */
+            cut_short: string | null;
+        };
+        /**
+         * VisitsRequest
+         * @description An edit, and the rule whose visits are to be measured.
+         */
+        VisitsRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+        };
+        /**
+         * ZoneValue
+         * @description A zone as it is written.
+         */
+        ZoneValue: {
+            /** Polygon */
+            polygon: (number | string)[][];
         };
     };
     responses: never;
@@ -95,6 +743,351 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SiteInfo"];
+                };
+            };
+        };
+    };
+    editable_camera_api_v1_edit_cameras__camera__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditableCamera"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    edit_forms_api_v1_edit_forms_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsForms"];
+                };
+            };
+        };
+    };
+    preview_api_v1_edit_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditPreview"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    save_edit_api_v1_edit_save_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEdit"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    edit_answers_api_v1_edit_answers_get: {
+        parameters: {
+            query: {
+                request: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReloadReply"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    known_spans_api_v1_edit_spans_get: {
+        parameters: {
+            query: {
+                camera: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnownSpans"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    simulate_api_v1_simulate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimulateRequest"];
+            };
+        };
+        responses: {
+            /** @description A line for each hour. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    visits_api_v1_simulate_visits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VisitsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitHistogram"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    picture_api_v1_cameras__camera__picture_get: {
+        parameters: {
+            query?: {
+                at?: number | null;
+                width?: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trails_api_v1_cameras__camera__trails_get: {
+        parameters: {
+            query: {
+                since: number;
+                until: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trails"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    heat_api_v1_cameras__camera__heat_get: {
+        parameters: {
+            query: {
+                since: number;
+                until: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeatGridOut"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
