@@ -189,7 +189,8 @@ def test_mistakes_are_those_of_check(app: Application, file: Path) -> None:
 
 def test_what_is_not_a_part_of_the_editor_is_refused(app: Application) -> None:
     """By the model; and no new variable, whose value could be told by an event."""
-    for more in ({"source": {"type": "file"}}, {"sinks": {}}, {"lines.x": 1}):
+    others: tuple[dict[str, Any], ...] = ({"source": {"type": "file"}}, {"sinks": {}}, {"x": 1})
+    for more in others:
         assert app.client.post("/edit/preview", json=_edit(app, **more)).status_code == 422
     tasks = {"people": {"detect": "${DATABASE_PASSWORD}"}}
     refused = app.client.post("/edit/preview", json=_edit(app, tasks=tasks))

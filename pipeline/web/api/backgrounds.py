@@ -13,6 +13,7 @@ from pipeline.web.access.visitor import Visitor
 from pipeline.web.backgrounds.pictures import MOST_WIDTH, background
 from pipeline.web.backgrounds.walks import COLUMNS, MOST_POINTS, ROWS, Walks, walks
 from pipeline.web.problems import WebError
+from pipeline.web.simulating.spans import observed_days
 from pipeline.web.state import State, WebState
 
 router = APIRouter(tags=["backgrounds"])
@@ -76,10 +77,10 @@ def trails(
     camera: str,
     visitor: Annotated[Visitor, needs(Permission.LOOK)],
     state: State,
-    since: Moment,
-    until: Moment,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> Trails:
-    """The paths that were walked in a time, thinned."""
+    """The paths that were walked in a time, or on the last day that was seen; thinned."""
     found = _walks(visitor, state, camera, since, until)
     return Trails(
         since=found.since,
@@ -96,10 +97,10 @@ def heat(
     camera: str,
     visitor: Annotated[Visitor, needs(Permission.LOOK)],
     state: State,
-    since: Moment,
-    until: Moment,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> HeatGridOut:
-    """How long feet were in each place of the picture in a time."""
+    """How long feet were in each place in a time, or on the last day that was seen."""
     found = _walks(visitor, state, camera, since, until)
     cells = [
         round(found.seconds.get((column, row), 0.0), 2)
@@ -115,8 +116,16 @@ def _known(visitor: Visitor, state: WebState, camera: str) -> None:
         raise WebError(404, f"there is no camera {camera!r}")
 
 
-def _walks(visitor: Visitor, state: WebState, camera: str, since: float, until: float) -> Walks:
+def _walks(
+    visitor: Visitor, state: WebState, camera: str, since: float | None, until: float | None
+) -> Walks:
     _known(visitor, state, camera)
+    if since is None or until is None:
+        hours = state.deployment.site_of(camera).opening_hours
+        days = observed_days(state.store.observed(), camera, hours)
+        if not days:
+            return Walks((), {}, 0, state.clock.now())
+        since, until = days[0].since, days[0].until
     if not since < until <= since + _LONGEST_S:
         raise WebError(422, "`until` is after `since`, by a day at most", place="until")
     return walks(state.store, camera, Span(since, until))
