@@ -107,11 +107,11 @@ def test_there_is_something_to_draw_on(product: Path) -> None:
         get = app.client.get
         (day, *_) = get("/edit/spans?camera=plaza").json()["days"]
         span = {"since": day["since"], "until": day["until"]}
-        answer: httpx.Response = get("/cameras/plaza/picture", params={"at": day["since"] + 10})
+        answer: httpx.Response = get("/cameras/plaza/background", params={"at": day["since"] + 10})
         assert answer.content.startswith(b"\xff\xd8")
         assert abs(float(answer.headers["x-moonwatch-at"]) - day["since"] - 10) < 1
         assert "no-store" in answer.headers["cache-control"]
-        missing = get("/cameras/plaza/picture", params={"at": day["since"] + 1e6})
+        missing = get("/cameras/plaza/background", params={"at": day["since"] + 1e6})
         assert missing.status_code == 404
         assert "not in the recording" in missing.json()["error"]["message"]
         walked = get("/cameras/plaza/trails", params=span).json()
@@ -125,5 +125,5 @@ def test_there_is_something_to_draw_on(product: Path) -> None:
         assert len(heat["seconds"]) == heat["columns"] * heat["rows"]
         assert sum(heat["seconds"]) > 30
         app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["door"])
-        for path in ("picture", "trails", "heat"):
+        for path in ("background", "trails", "heat"):
             assert get(f"/cameras/plaza/{path}", params=span).status_code == 404

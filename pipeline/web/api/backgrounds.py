@@ -51,8 +51,8 @@ class HeatGridOut(BaseModel):
     """Row by row, from the upper left corner."""
 
 
-@router.get("/cameras/{camera}/picture", response_class=Response)
-def picture(
+@router.get("/cameras/{camera}/background", response_class=Response)
+def camera_background(
     camera: str,
     visitor: Annotated[Visitor, needs(Permission.MEDIA)],
     state: State,

@@ -52,10 +52,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Picture
-         * @description A picture of now, or of the past where one is kept: JPEG, with its masks filled.
+         * Camera Picture
+         * @description The last picture of a camera that was kept, masks filled; no camera is opened for it.
          */
-        get: operations["picture_api_v1_cameras__camera__picture_get"];
+        get: operations["camera_picture_api_v1_cameras__camera__picture_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -480,6 +480,26 @@ export interface paths {
          * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
          */
         post: operations["visits_api_v1_simulate_visits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/background": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Camera Background
+         * @description A picture of now, or of the past where one is kept: JPEG, with its masks filled.
+         */
+        get: operations["camera_background_api_v1_cameras__camera__background_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2234,12 +2254,9 @@ export interface operations {
             };
         };
     };
-    picture_api_v1_cameras__camera__picture_get: {
+    camera_picture_api_v1_cameras__camera__picture_get: {
         parameters: {
-            query?: {
-                at?: number | null;
-                width?: number;
-            };
+            query?: never;
             header?: never;
             path: {
                 camera: string;
@@ -2253,7 +2270,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "image/jpeg": unknown;
+                };
             };
             /** @description Validation Error */
             422: {
@@ -2981,6 +3000,38 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["VisitHistogram"];
                 };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    camera_background_api_v1_cameras__camera__background_get: {
+        parameters: {
+            query?: {
+                at?: number | null;
+                width?: number;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Validation Error */
             422: {

@@ -100,7 +100,7 @@ export async function picture(
   signal: AbortSignal,
 ): Promise<Picture> {
   const query = at === null ? "" : `?at=${at}`;
-  const path = `/cameras/${encodeURIComponent(camera)}/picture${query}`;
+  const path = `/cameras/${encodeURIComponent(camera)}/background${query}`;
   const response = await call("GET", path, undefined, { signal, deadlineMs: PICTURE_MS });
   const bitmap = await createImageBitmap(await response.blob());
   return {
