@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
+from types import MappingProxyType
 
 from pipeline.core.address import without_secrets
 from pipeline.core.errors import ConfigError, Problem
@@ -95,10 +96,14 @@ def parse(
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     file: FilePath | None = None,
+    instead: Mapping[FilePath, str] = MappingProxyType({}),
 ) -> Loaded:
-    """Like `read`, from text instead of a file; includes are relative to `file`."""
+    """Like `read`, from text instead of a file; includes are relative to `file`.
+
+    Included files of which `instead` has a text are not read.
+    """
     files = [] if file is None else [file]
-    draft, problems, unresolved = _drafted(text, overrides, environment, files)
+    draft, problems, unresolved = _drafted(text, overrides, environment, files, instead)
     if problems or draft.model is None:
         raise ConfigError(_in_order(problems))
     warnings = _in_order(_checked(draft, unresolved, advice.warnings))
@@ -130,21 +135,14 @@ def _drafted(
     overrides: Sequence[str],
     environment: Mapping[str, str] | None,
     files: list[FilePath],
+    instead: Mapping[FilePath, str] = MappingProxyType({}),
 ) -> tuple[Draft[Deployment], list[Problem], set[Path]]:
     """What can be read, every mistake, and what is unknown because a variable has no value.
 
     `files` begins with the file itself, if it is one; those that it includes are added.
     """
     environment = os.environ if environment is None else environment
-    root, problems = _document(text)
-    # What is included must be known before the rest can be set.
-    root, found = apply_overrides(root, [o for o in overrides if _sets_include(o)])
-    problems += found
-    root, unincluded = merge_includes(root, files[0] if files else None, environment, files)
-    problems += unincluded
-    root, found = apply_overrides(root, [o for o in overrides if not _sets_include(o)])
-    problems += found
-    root = merge_defaults(root)
+    root, problems, unincluded = _merged(text, overrides, environment, files, instead)
     root, found, unresolved = interpolate(root, environment)
     problems += found
     root = write_out(root)
@@ -160,6 +158,40 @@ def _drafted(
     if not any(problem.path == "" or problem.path.startswith(INCLUDE) for problem in unincluded):
         problems += _checked(draft, unresolved, references.problems)
     return draft, problems, set(unresolved)
+
+
+def as_written(
+    text: str,
+    overrides: Sequence[str],
+    file: FilePath,
+    instead: Mapping[FilePath, str] = MappingProxyType({}),
+) -> Node:
+    """The tree of a file with what it includes, defaults and `--set`, as it is written.
+
+    Variables, secret files and short forms stay what they are. Raises ConfigError where it is no
+    tree; other mistakes are left to `parse`.
+    """
+    return _merged(text, overrides, os.environ, [file], instead)[0]
+
+
+def _merged(
+    text: str,
+    overrides: Sequence[str],
+    environment: Mapping[str, str],
+    files: list[FilePath],
+    instead: Mapping[FilePath, str],
+) -> tuple[Node, list[Problem], list[Problem]]:
+    """One tree of all files, all problems, and those of them with what is included."""
+    root, problems = _document(text)
+    # What is included must be known before the rest can be set.
+    root, found = apply_overrides(root, [o for o in overrides if _sets_include(o)])
+    problems += found
+    file = files[0] if files else None
+    root, unincluded = merge_includes(root, file, environment, files, instead)
+    problems += unincluded
+    root, found = apply_overrides(root, [o for o in overrides if not _sets_include(o)])
+    problems += found
+    return merge_defaults(root), problems, unincluded
 
 
 def missing_here(loaded: Loaded, *, only_fatal: bool = False) -> list[Problem]:

@@ -16,7 +16,9 @@ from pipeline.web.access.permissions import Permission
 from pipeline.web.access.protection import Protection
 from pipeline.web.api import (
     asking,
+    backgrounds,
     deliveries,
+    editing,
     events,
     health,
     live,
@@ -26,6 +28,7 @@ from pipeline.web.api import (
     reports,
     reviews,
     session,
+    simulating,
     site,
 )
 from pipeline.web.problems import WebError, add_error_handlers
@@ -38,9 +41,12 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     people.router,
     session.router,
     site.router,
-    reports.router,
-    numbers.router,
+    backgrounds.router,
+    editing.router,
     health.router,
+    numbers.router,
+    reports.router,
+    simulating.router,
     events.router,
     media.router,
     reviews.router,

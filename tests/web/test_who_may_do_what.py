@@ -27,6 +27,8 @@ HIDDEN: Final = "door"
 """The camera that somebody may not see."""
 BODIES: Final[dict[str, Any]] = {}
 """Valid bodies, by method and path below the API."""
+KNOWS_NO_CAMERAS: Final = frozenset({"GET /edit/forms"})
+"""What is the same for every deployment: a rule has a field that is called as that camera."""
 SHOWS_NAMES: Final = frozenset({"GET /people", "GET /journal", "GET /tokens"})
 """What admins alone may see, who see all cameras."""
 
@@ -145,6 +147,8 @@ def test_no_list_tells_of_a_camera_that_somebody_may_not_see(
     wrong = []
     for method, route in _routes(home):
         if method != "GET" or "{" in (route.path or ""):
+            continue
+        if _named(method, route) in KNOWS_NO_CAMERAS:
             continue
         for who in _OTHERS:
             for asked in ({}, {"camera": HIDDEN}, {"cameras": HIDDEN}):

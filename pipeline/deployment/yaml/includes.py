@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
+from types import MappingProxyType
 
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.text_files import UnreadableTextError, read_text_file
@@ -50,12 +51,16 @@ def read_text(path: FilePath) -> str:
 
 
 def merge_includes(
-    root: Node, file: FilePath | None, environment: Mapping[str, str], files: list[FilePath]
+    root: Node,
+    file: FilePath | None,
+    environment: Mapping[str, str],
+    files: list[FilePath],
+    instead: Mapping[FilePath, str] = MappingProxyType({}),
 ) -> tuple[Node, list[Problem]]:
     """The tree without `include:`, with the content of the files, and the problems in them.
 
     Globs are relative to the folder of `file`, the deployment file; the files that they match
-    are added to `files`.
+    are added to `files`. Those of which `instead` has a text are not read.
     """
     if not isinstance(root, Map) or INCLUDE not in root.entries:
         return root, []
@@ -64,7 +69,7 @@ def merge_includes(
     merged = replace(root, entries=rest)
     for name, path in found.items():
         files.append(path)
-        part, wrong = _part(name, path)
+        part, wrong = _part(name, path, instead.get(path))
         problems += wrong
         if part is not None:
             merged, wrong = _merged(merged, part)
@@ -106,10 +111,10 @@ def _found(
     return found, problems
 
 
-def _part(name: str, path: FilePath) -> tuple[Map | None, list[Problem]]:
+def _part(name: str, path: FilePath, text: str | None) -> tuple[Map | None, list[Problem]]:
     """The tree of an included file, with its own defaults merged in, and the problems in it."""
     try:
-        text = read_text(path)
+        text = read_text(path) if text is None else text
     except ConfigError as error:
         return None, [replace(problem, file=name) for problem in error.problems]
     tree, problems = read_yaml(text, lambda line: Origin(line=line, file=name))

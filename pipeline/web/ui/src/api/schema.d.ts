@@ -324,7 +324,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/today": {
+    "/api/v1/cameras/{camera}/background": {
         parameters: {
             query?: never;
             header?: never;
@@ -332,10 +332,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Today
-         * @description The day so far against the same day of the week before, up to this minute.
+         * Camera Background
+         * @description A picture of now, or of the past where one is kept: JPEG, with its masks filled.
          */
-        get: operations["today_api_v1_today_get"];
+        get: operations["camera_background_api_v1_cameras__camera__background_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -344,7 +344,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/reports/file": {
+    "/api/v1/cameras/{camera}/trails": {
         parameters: {
             query?: never;
             header?: never;
@@ -352,10 +352,170 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Report File
-         * @description A report of the cameras that the visitor may see, as `moonwatch report` makes it.
+         * Trails
+         * @description The paths that were walked in a time, or on the last day that was seen; thinned.
          */
-        get: operations["report_file_api_v1_reports_file_get"];
+        get: operations["trails_api_v1_cameras__camera__trails_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cameras/{camera}/heat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Heat
+         * @description How long feet were in each place in a time, or on the last day that was seen.
+         */
+        get: operations["heat_api_v1_cameras__camera__heat_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/cameras/{camera}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Editable Camera
+         * @description A camera's lines, zones, masks, rules and tasks as they are written, `${NAME}` unresolved.
+         */
+        get: operations["editable_camera_api_v1_edit_cameras__camera__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/forms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Edit Forms
+         * @description What rules and tasks can be set to.
+         */
+        get: operations["edit_forms_api_v1_edit_forms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Preview
+         * @description What an edit would change in the file, its mistakes, and what would begin anew.
+         */
+        post: operations["preview_api_v1_edit_preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Save Edit
+         * @description Save an edit, and have the processes apply it; the version before it is kept.
+         */
+        post: operations["save_edit_api_v1_edit_save_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Edit Answers
+         * @description What the processes have answered until now to the request of a saved edit.
+         */
+        get: operations["edit_answers_api_v1_edit_answers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health
+         * @description What `moonwatch status` says, of what the visitor may see.
+         */
+        get: operations["health_api_v1_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health/diagnostic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health Diagnostic
+         * @description The same as a text without secrets, for whoever is to help.
+         */
+        get: operations["health_diagnostic_api_v1_health_diagnostic_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -404,7 +564,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/health": {
+    "/api/v1/today": {
         parameters: {
             query?: never;
             header?: never;
@@ -412,10 +572,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
-         * @description What `moonwatch status` says, of what the visitor may see.
+         * Today
+         * @description The day so far against the same day of the week before, up to this minute.
          */
-        get: operations["health_api_v1_health_get"];
+        get: operations["today_api_v1_today_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -424,7 +584,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/health/diagnostic": {
+    "/api/v1/reports/file": {
         parameters: {
             query?: never;
             header?: never;
@@ -432,12 +592,74 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health Diagnostic
-         * @description The same as a text without secrets, for whoever is to help.
+         * Report File
+         * @description A report of the cameras that the visitor may see, as `moonwatch report` makes it.
          */
-        get: operations["health_diagnostic_api_v1_health_diagnostic_get"];
+        get: operations["report_file_api_v1_reports_file_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/edit/spans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Known Spans
+         * @description For which times it can be said what an edit would have counted.
+         */
+        get: operations["known_spans_api_v1_edit_spans_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Simulate
+         * @description What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
+         *
+         *     A new request of the same visitor ends the one before.
+         */
+        post: operations["simulate_api_v1_simulate_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate/visits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Visits
+         * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
+         */
+        post: operations["visits_api_v1_simulate_visits_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -747,6 +969,18 @@ export interface components {
             judged: number;
         };
         /**
+         * BeginsAnew
+         * @description A rule that counts by other terms from the moment at which the file is applied.
+         */
+        BeginsAnew: {
+            /** Rule */
+            rule: string;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
+        };
+        /**
          * BlindSaid
          * @description A time in which a camera showed nothing.
          */
@@ -965,6 +1199,118 @@ export interface components {
             changed: string;
         };
         /**
+         * EditPreview
+         * @description What an edit comes to.
+         */
+        EditPreview: {
+            /** Base */
+            base: string;
+            /** Diff */
+            diff: string;
+            /** Added */
+            added: number;
+            /** Removed */
+            removed: number;
+            /** Hides */
+            hides: boolean;
+            /** Problems */
+            problems: components["schemas"]["EditProblem"][];
+            /** Warnings */
+            warnings: components["schemas"]["EditProblem"][];
+            /** Begins Anew */
+            begins_anew: components["schemas"]["BeginsAnew"][];
+            /** Restarts */
+            restarts: string[];
+            /** Needs Restart */
+            needs_restart: string[];
+            /** Read Only */
+            read_only: string | null;
+            /** Text */
+            text: string;
+        };
+        /**
+         * EditProblem
+         * @description A mistake or a warning, with its place.
+         */
+        EditProblem: {
+            /** Path */
+            path: string;
+            /** Message */
+            message: string;
+            /** Line */
+            line: number | null;
+            /** File */
+            file: string | null;
+        };
+        /**
+         * EditRequest
+         * @description An edit of one camera.
+         */
+        EditRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Base */
+            base: string;
+        };
+        /**
+         * EditableCamera
+         * @description What can be edited of a camera, as it is written in the file.
+         */
+        EditableCamera: {
+            /** Camera */
+            camera: string;
+            /** Base */
+            base: string;
+            /** File */
+            file: string;
+            /** Read Only */
+            read_only: string | null;
+            /** Lines */
+            lines: {
+                [key: string]: unknown;
+            };
+            /** Zones */
+            zones: {
+                [key: string]: unknown;
+            };
+            /** Masks */
+            masks: unknown[];
+            /** Rules */
+            rules: {
+                [key: string]: unknown;
+            };
+            /** Tasks */
+            tasks: {
+                [key: string]: unknown;
+            };
+            /** Engines */
+            engines: string[];
+            /** Is Recording */
+            is_recording: boolean;
+        };
+        /**
          * EventCard
          * @description A happening: its start, updates and end in one.
          */
@@ -1075,6 +1421,40 @@ export interface components {
             /** Position */
             position: number;
         };
+        /**
+         * FormField
+         * @description One field of a rule or task.
+         */
+        FormField: {
+            /** Key */
+            key: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "task" | "line" | "zone" | "engine" | "choice" | "yes/no" | "whole" | "number" | "duration" | "text" | "texts" | "fields" | "other";
+            /** Description */
+            description: string;
+            /** Required */
+            required: boolean;
+            default?: components["schemas"]["JsonValue"];
+            /**
+             * Choices
+             * @default []
+             */
+            choices: string[];
+            /** Least */
+            least?: number | null;
+            /** Most */
+            most?: number | null;
+            /** Unit */
+            unit?: string | null;
+            /**
+             * Fields
+             * @default []
+             */
+            fields: components["schemas"]["FormField"][];
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -1133,6 +1513,20 @@ export interface components {
             unseen: string | null;
         };
         /**
+         * HeatGridOut
+         * @description How long feet were where.
+         */
+        HeatGridOut: {
+            /** Since */
+            since: number;
+            /** Columns */
+            columns: number;
+            /** Rows */
+            rows: number;
+            /** Seconds */
+            seconds: number[];
+        };
+        /**
          * HeatTable
          * @description A measure by day of the week, from Monday, and hour of the day.
          */
@@ -1186,6 +1580,29 @@ export interface components {
             /** Detail */
             detail: string;
         };
+        JsonValue: unknown;
+        /**
+         * KnownDay
+         * @description The opening hours of a day for which something was seen.
+         */
+        KnownDay: {
+            /** Day */
+            day: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+        };
+        /**
+         * KnownSpans
+         * @description For which times an edit can be judged by what was seen.
+         */
+        KnownSpans: {
+            /** Days */
+            days: components["schemas"]["KnownDay"][];
+            /** Timezone */
+            timezone: string;
+        };
         /**
          * LaneSaid
          * @description One row of the timeline.
@@ -1217,6 +1634,16 @@ export interface components {
             limit: number;
             /** Unit */
             unit: string;
+        };
+        /**
+         * LineValue
+         * @description A line as it is written.
+         */
+        LineValue: {
+            /** From */
+            from: (number | string)[];
+            /** To */
+            to: (number | string)[];
         };
         /**
          * MadeToken
@@ -1498,6 +1925,24 @@ export interface components {
             event?: string | null;
         };
         /**
+         * ProcessReply
+         * @description What one process answered about the saved file.
+         */
+        ProcessReply: {
+            /** Stage */
+            stage: string;
+            /** Host */
+            host: string;
+            /** Pid */
+            pid: number;
+            /** Outcome */
+            outcome: string;
+            /** Said */
+            said: string[];
+            /** Good */
+            good: boolean;
+        };
+        /**
          * RefusedChoice
          * @description Which of what sinks refused of a happening.
          */
@@ -1538,6 +1983,20 @@ export interface components {
             reason: string;
             /** Attempts */
             attempts: number;
+        };
+        /**
+         * ReloadReply
+         * @description What the processes answered.
+         */
+        ReloadReply: {
+            /** Request */
+            request: string;
+            /** Processes */
+            processes: components["schemas"]["ProcessReply"][];
+            /** Complete */
+            complete: boolean;
+            /** Trouble */
+            trouble?: string | null;
         };
         /**
          * RemarkSaid
@@ -1707,6 +2166,25 @@ export interface components {
             /** Events */
             events: number;
             audit: components["schemas"]["AuditNote"] | null;
+        };
+        /**
+         * SavedEdit
+         * @description An edit that was saved.
+         */
+        SavedEdit: {
+            /** Base */
+            base: string;
+            /** At */
+            at: number;
+            /** Diff */
+            diff: string;
+            /** Begins Anew */
+            begins_anew: components["schemas"]["BeginsAnew"][];
+            /** Restarts */
+            restarts: string[];
+            /** Warnings */
+            warnings: components["schemas"]["EditProblem"][];
+            reload: components["schemas"]["ReloadReply"];
         };
         /**
          * SecondLookSaid
@@ -2018,6 +2496,33 @@ export interface components {
             password: string;
         };
         /**
+         * SettingsForm
+         * @description All fields of one type of rule, or kind of task.
+         */
+        SettingsForm: {
+            /** Type */
+            type: string;
+            /** Description */
+            description: string;
+            /** Fields */
+            fields: components["schemas"]["FormField"][];
+            /**
+             * Accepts
+             * @default []
+             */
+            accepts: string[];
+        };
+        /**
+         * SettingsForms
+         * @description All that can be made.
+         */
+        SettingsForms: {
+            /** Rules */
+            rules: components["schemas"]["SettingsForm"][];
+            /** Tasks */
+            tasks: components["schemas"]["SettingsForm"][];
+        };
+        /**
          * SettledSaid
          * @description What became of it.
          */
@@ -2053,6 +2558,45 @@ export interface components {
              * @default
              */
             link: string;
+        };
+        /**
+         * SimulateRequest
+         * @description An edit, and for which time it is to be judged by.
+         */
+        SimulateRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /**
+             * Only
+             * @default []
+             */
+            only: string[];
         };
         /**
          * SiteDay
@@ -2270,6 +2814,34 @@ export interface components {
          */
         TokenScope: "read:events" | "read:media" | "read:metrics" | "write:ack" | "admin";
         /**
+         * TrailOut
+         * @description The path of one track's feet.
+         */
+        TrailOut: {
+            /** Track */
+            track: number;
+            /** Task */
+            task: string;
+            /** Points */
+            points: [
+                number,
+                number,
+                number
+            ][];
+        };
+        /**
+         * Trails
+         * @description The paths of a time.
+         */
+        Trails: {
+            /** Since */
+            since: number;
+            /** Tracks */
+            tracks: number;
+            /** Trails */
+            trails: components["schemas"]["TrailOut"][];
+        };
+        /**
          * TruthSaid
          * @description What is true, by what persons said of what was counted.
          */
@@ -2307,6 +2879,56 @@ export interface components {
             input?: unknown;
             /** Context */
             ctx?: Record<string, never>;
+        };
+        /**
+         * VisitHistogram
+         * @description The visits of some time.
+         */
+        VisitHistogram: {
+            /** Rule */
+            rule: string;
+            /** Seconds */
+            seconds: number[];
+            /** Limit Key */
+            limit_key: string;
+            /** Cut Short */
+            cut_short: string | null;
+        };
+        /**
+         * VisitsRequest
+         * @description An edit, and the rule whose visits are to be measured.
+         */
+        VisitsRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
         };
         /**
          * WallCameraInfo
@@ -2431,6 +3053,14 @@ export interface components {
              * @default
              */
             remark: string;
+        };
+        /**
+         * ZoneValue
+         * @description A zone as it is written.
+         */
+        ZoneValue: {
+            /** Polygon */
+            polygon: (number | string)[][];
         };
     };
     responses: never;
@@ -3007,50 +3637,16 @@ export interface operations {
             };
         };
     };
-    today_api_v1_today_get: {
+    camera_background_api_v1_cameras__camera__background_get: {
         parameters: {
             query?: {
-                /** @description Another day than the last one. */
-                day?: string | null;
+                at?: number | null;
+                width?: number;
             };
             header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["TodayAnswer"];
-                };
+            path: {
+                camera: string;
             };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
-    report_file_api_v1_reports_file_get: {
-        parameters: {
-            query: {
-                kind: "day" | "week" | "month";
-                /** @description Such as 2026-11-26, 2026-W47, 2026-11 or last. */
-                name: string;
-                format?: "html" | "pdf" | "csv" | "parquet";
-                /** @description One of the file's `sites`; its own if none. */
-                site?: string | null;
-            };
-            header?: never;
-            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -3069,6 +3665,262 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trails_api_v1_cameras__camera__trails_get: {
+        parameters: {
+            query?: {
+                since?: number | null;
+                until?: number | null;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trails"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    heat_api_v1_cameras__camera__heat_get: {
+        parameters: {
+            query?: {
+                since?: number | null;
+                until?: number | null;
+            };
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeatGridOut"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    editable_camera_api_v1_edit_cameras__camera__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                camera: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditableCamera"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    edit_forms_api_v1_edit_forms_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsForms"];
+                };
+            };
+        };
+    };
+    preview_api_v1_edit_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditPreview"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    save_edit_api_v1_edit_save_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedEdit"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    edit_answers_api_v1_edit_answers_get: {
+        parameters: {
+            query: {
+                request: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReloadReply"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    health_api_v1_health_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthAnswer"];
+                };
+            };
+        };
+    };
+    health_diagnostic_api_v1_health_diagnostic_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
         };
@@ -3164,9 +4016,12 @@ export interface operations {
             };
         };
     };
-    health_api_v1_health_get: {
+    today_api_v1_today_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Another day than the last one. */
+                day?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3179,14 +4034,59 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthAnswer"];
+                    "application/json": components["schemas"]["TodayAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
     };
-    health_diagnostic_api_v1_health_diagnostic_get: {
+    report_file_api_v1_reports_file_get: {
         parameters: {
-            query?: never;
+            query: {
+                kind: "day" | "week" | "month";
+                /** @description Such as 2026-11-26, 2026-W47, 2026-11 or last. */
+                name: string;
+                format?: "html" | "pdf" | "csv" | "parquet";
+                /** @description One of the file's `sites`; its own if none. */
+                site?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    known_spans_api_v1_edit_spans_get: {
+        parameters: {
+            query: {
+                camera: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3199,7 +4099,82 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    "application/json": components["schemas"]["KnownSpans"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    simulate_api_v1_simulate_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimulateRequest"];
+            };
+        };
+        responses: {
+            /** @description A line for each hour. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    visits_api_v1_simulate_visits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VisitsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VisitHistogram"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

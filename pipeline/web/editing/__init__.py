@@ -1,0 +1,1 @@
+"""Edits a camera's lines, zones, masks, rules and tasks where the file says them."""

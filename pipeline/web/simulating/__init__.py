@@ -1,0 +1,1 @@
+"""What an edit would have counted, while it is being made."""

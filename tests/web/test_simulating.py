@@ -1,0 +1,129 @@
+"""What an edit would have counted: the same as from the command line, and while it is made."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pipeline.web.access.permissions import Role
+from pipeline.web.access.visitor import Visitor
+from tests.cli.test_run import moonwatch
+from tests.web.applications import Application, application
+
+_MOVED = {"from": [0.5, 0.1736], "to": [0.35, 1.0]}
+
+
+def _rows(app: Application, **asked: Any) -> list[dict[str, Any]]:
+    with app.client.stream("POST", "/simulate", json={"camera": "plaza", **asked}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/x-ndjson")
+        return [json.loads(line) for line in answer.iter_lines()]
+
+
+def test_an_edit_counts_as_the_command_line_does(product: Path) -> None:
+    """Id for id and figure for figure, for the file as it is and for a line that is moved."""
+    with application(product) as app:
+        lines = app.client.get("/edit/cameras/plaza").json()["lines"]
+        for parts, override in (
+            ({}, []),
+            (
+                {"lines": {**lines, "middle": _MOVED}},
+                ["--set", f"cameras.plaza.lines.middle={json.dumps(_MOVED)}"],
+            ),
+        ):
+            begin, *hours, end = _rows(app, **parts)
+            assert (begin["kind"], end["kind"]) == ("begin", "end")
+            code, out, _ = moonwatch("simulate", product, "--camera", "plaza", "--json", *override)
+            assert code == 0
+            *told, told_end = map(json.loads, out.splitlines())
+            assert len(hours) == len(told) > 0
+            for hour, other in zip(hours, told, strict=True):
+                assert (hour["from"], hour["until"]) == (other["from"], other["until"])
+                for rule, same in zip(hour["rules"], other["rules"], strict=True):
+                    assert [(one["id"].split(".")[0], one["phase"]) for one in rule["events"]] == [
+                        (one["id"], one["phase"]) for one in same["events"]
+                    ]
+                    new = [one["id"] for one in rule["events"] if one["against"] == "new"]
+                    assert new == same["new_events"]
+                    assert [one["id"] for one in rule["gone"]] == same["gone_events"]
+                    for key in ("rule", "simulated", "stored", "difference", "unknown"):
+                        assert rule[key] == same[key]
+            assert [one["simulated"] for one in end["totals"]] == [
+                one["simulated"] for one in told_end["totals"]
+            ]
+        (hour,) = [
+            one
+            for one in _rows(app, lines={"middle": _MOVED, "across": lines["across"]})
+            if one["kind"] == "hour"
+        ]
+        (moved,) = [rule for rule in hour["rules"] if rule["rule"] == "middle"]
+        assert moved["new_events"] > 0
+        crossing = moved["events"][0]
+        assert crossing["direction"] in ("in", "out")
+        assert crossing["track"] is not None
+
+
+def test_what_cannot_be_counted_is_a_sentence(product: Path, tmp_path: Path) -> None:
+    """No time, too long a time, a mistake in the edit, and a camera that nobody watched."""
+    with application(product) as app:
+        post = app.client.post
+        (day, *_) = app.client.get("/edit/spans?camera=plaza").json()["days"]
+        assert day["day"] == "2026-06-01"
+        assert day["until"] - day["since"] >= 30
+        for asked, words in (
+            ({"since": 5.0, "until": 1.0}, "`since` must be before `until`"),
+            ({"since": 0.0, "until": 1e6}, "a day is the longest time"),
+            ({"since": 0.0, "until": 3600.0}, "nothing was seen in that time"),
+        ):
+            refused = post("/simulate", json={"camera": "plaza", **asked})
+            assert refused.status_code == 422
+            assert words in refused.json()["error"]["message"]
+        wrong = {"middle": {"from": [0.5, 0.5], "to": [0.5, 0.5]}}
+        refused = post("/simulate", json={"camera": "plaza", "lines": wrong})
+        assert refused.status_code == 422
+        assert refused.json()["error"]["problems"]
+        app.doors.who = Visitor.of_role("otto", Role.OPERATOR, ["door"])
+        assert post("/simulate", json={"camera": "plaza"}).status_code == 404
+
+
+def test_visits_are_measured_for_a_limit(product: Path) -> None:
+    """All of them, also those below the present limit, and as many as there are events above it."""
+    with application(product) as app:
+        asked = {"camera": "plaza", "rule": "stay"}
+        found = app.client.post("/simulate/visits", json=asked).json()
+        assert found["seconds"] == sorted(found["seconds"], reverse=True)
+        (total,) = [one for one in _rows(app, only=["stay"])[-1]["totals"] if one["rule"] == "stay"]
+        above = sum(one >= 2.0 for one in found["seconds"])
+        assert above == total["simulated"]["happenings"]
+        assert len(found["seconds"]) >= above > 0
+        refused = app.client.post("/simulate/visits", json={**asked, "rule": "middle"})
+        assert refused.status_code == 422
+
+
+def test_there_is_something_to_draw_on(product: Path) -> None:
+    """The picture of a moment, the paths that were walked and where feet were."""
+    with application(product) as app:
+        get = app.client.get
+        (day, *_) = get("/edit/spans?camera=plaza").json()["days"]
+        span = {"since": day["since"], "until": day["until"]}
+        answer: httpx.Response = get("/cameras/plaza/background", params={"at": day["since"] + 10})
+        assert answer.content.startswith(b"\xff\xd8")
+        assert abs(float(answer.headers["x-moonwatch-at"]) - day["since"] - 10) < 1
+        assert "no-store" in answer.headers["cache-control"]
+        missing = get("/cameras/plaza/background", params={"at": day["since"] + 1e6})
+        assert missing.status_code == 404
+        assert "not in the recording" in missing.json()["error"]["message"]
+        walked = get("/cameras/plaza/trails", params=span).json()
+        assert walked["tracks"] >= len(walked["trails"]) > 3
+        for trail in walked["trails"]:
+            assert all(0 <= x <= 1 and 0 <= y <= 1 for _, x, y in trail["points"])
+            assert [at for at, _, _ in trail["points"]] == sorted(
+                at for at, _, _ in trail["points"]
+            )
+        heat = get("/cameras/plaza/heat", params=span).json()
+        assert len(heat["seconds"]) == heat["columns"] * heat["rows"]
+        assert sum(heat["seconds"]) > 30
+        app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["door"])
+        for path in ("background", "trails", "heat"):
+            assert get(f"/cameras/plaza/{path}", params=span).status_code == 404
