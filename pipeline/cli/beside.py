@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.core.clock import Clock
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.machine import how_to_install
+from pipeline.core.queues import Queues
 from pipeline.runtime.child_processes import Children
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ class Beside(Protocol):
 
 
 class ApplicationThread:
-    """The application in threads of this process."""
+    """The application in threads of this process, which shows the pictures of its run live."""
 
-    def __init__(self, file: Path, overrides: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, file: Path, overrides: Sequence[str], clock: Clock, queues: Queues | None = None
+    ) -> None:
         self.trouble: str | None = None
         self._file, self._overrides, self._clock = file, tuple(overrides), clock
+        self._queues = queues
         self._state: WebState | None = None
         self._server: WebServer | None = None
         self._next_at = float("-inf")
@@ -83,7 +87,9 @@ class ApplicationThread:
     def _open(self) -> None:
         # Who has not installed it, or does not want it, need not wait for it to be imported.
         module = importlib.import_module("pipeline.web.run")
-        state: WebState = module.open_state(self._file, self._overrides, self._clock)
+        state: WebState = module.open_state(
+            self._file, self._overrides, self._clock, queues=self._queues
+        )
         self._state = state
         server: WebServer = module.WebServer(state)
         server.start()

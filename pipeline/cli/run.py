@@ -65,7 +65,7 @@ def run(
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
                 running = Run(deployment, ownership, record, loaded)
-                beside = ApplicationThread(file, overrides, SystemClock())
+                beside = ApplicationThread(file, overrides, SystemClock(), running.queues)
                 _run(running, deployment, stop, hang_up, address, beside, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"

@@ -7,6 +7,7 @@ from typing import Protocol
 from pipeline.core.clips import ClipExchange
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Job, Result
+from pipeline.core.live import LiveBoard
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +160,5 @@ class Queues:
     shelf: PictureShelf
     clips: ClipExchange | None = field(default=None, kw_only=True)
     """None where no clips can be asked for."""
+    live: LiveBoard | None = field(default=None, kw_only=True)
+    """Where live pictures are shown to those who watch; None where nobody can."""

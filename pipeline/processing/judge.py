@@ -274,6 +274,11 @@ class Judge:
         """The shape of the pictures that it judges; None before the first one."""
         return self._aspect
 
+    @property
+    def shown(self) -> Mapping[str, ShownTracks]:
+        """What each task was shown of the last picture."""
+        return self._shown
+
     def observed(self) -> ObservedFrame | None:
         """The last result as it was judged, with the tracks of its boxes."""
         if self._judged is None:

@@ -21,6 +21,7 @@ from pipeline.core.errors import FencedOffError, PictureRecordError, StoreError
 from pipeline.core.events import Event
 from pipeline.core.frames import DROP_REASONS
 from pipeline.core.jobs import Result
+from pipeline.core.live import LiveBoard
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.queues import Delivered, JobQueue, ResultQueue
 from pipeline.core.ranges import one_line
@@ -33,6 +34,7 @@ from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
 from pipeline.processing.judge import Watcher
 from pipeline.processing.life import CameraLife, JudgingLane, LifeTurn
+from pipeline.processing.live import LiveTelling
 from pipeline.processing.ordering import Sorted
 from pipeline.processing.plan import CameraPlan
 from pipeline.processing.questions import asked_about
@@ -88,6 +90,8 @@ class ProcessorContext:
     jobs: JobQueue | None = None
     """Where questions about events are put; without it those that wait for an answer go on
     waiting."""
+    live: LiveBoard | None = None
+    """Where those who watch are told what was made of each frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ class Processor:
             context.store, context.snapshots.shelf, context.jobs, context.clock, context.metrics
         )
         self._asking = TrackQuestions(context.snapshots.shelf, context.jobs, context.clock)
+        self._live = LiveTelling(context.live)
         self._pictured: dict[str, Event] = {}
         self._clips = ClipBook(
             lambda event: context.store.clips.clip_around(event.camera, event.run or "", event.at)
@@ -400,7 +405,10 @@ class Processor:
         result = arrived.result
         if self._asking.answered(arrived):
             return  # done with the result that it becomes a part of
-        if self._verifying.answered(result) or asked_about(result) is not None:
+        about = asked_about(result)
+        if self._verifying.answered(result) or about is not None:
+            if about is not None:
+                self._live.answered(about, result)
             # The answer to another kind of question, as a later release asks, is nobody's here.
             self._pending.done.append(arrived)
             return
@@ -503,6 +511,7 @@ class Processor:
             rules = frozenset(name for _, name, _ in lane.judge.plan.rules())
             self._pending.judged_anew.append(JudgedAnew(result.camera, result.run, rules))
         verdict = self._verdict(camera, lane, result)
+        self._live.judged(lane.judge, result, verdict)
         if camera.plan.remembers:
             self._remembering.take(lane.judge, result, self._pending.seen)
         self._asking.take(camera.plan, result, verdict.questions)

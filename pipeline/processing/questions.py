@@ -7,7 +7,8 @@ twice while the answer is on its way is asking once.
 Whoever asks keeps what is asked in the store until it is answered, puts it again when no answer
 comes, and tells its own answers from others' by the first word of their key: `event/` are second
 looks at events (`pipeline.processing.verifying`), `track/` are questions about tracks
-(`pipeline.processing.asking`).
+(`pipeline.processing.asking`). Those of a visitor of the application, `visitor/`, are passed on to
+him and forgotten (`pipeline.processing.live`).
 
 The answer about a track becomes an answer of the next result of its lane, under the key of its
 question: so it is judged, kept and judged again at its place in the order like any other.
@@ -23,7 +24,7 @@ from pipeline.core.frames import Frame, Pixels
 from pipeline.core.geometry import Box
 from pipeline.core.jobs import QUESTION_RUN, Job, Result
 from pipeline.core.rules import TrackAnswer, TrackQuestion
-from pipeline.core.tasks import Ask
+from pipeline.core.tasks import Task
 
 TRACK = "track/"
 """What the keys of questions about tracks begin with. No task is named so."""
@@ -35,7 +36,7 @@ _MOST_PIXELS_A_SIDE = 1600
 
 
 def question_job(
-    about: str, camera: str, at: float, question: Ask, pixels: Pixels, attempt: int = 0
+    about: str, camera: str, at: float, question: Task, pixels: Pixels, attempt: int = 0
 ) -> Job:
     """The job that asks a question about a picture, (H, W, 3) RGB; `about` is its unique key.
 

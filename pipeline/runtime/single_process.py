@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import MoonwatchError, StoreError
+from pipeline.core.queues import Queues
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.final_delivery import FinalDelivery
 from pipeline.runtime.ownership import RunOwnership
@@ -120,6 +121,11 @@ class Run:
         self.deployment = deployment
         self._final_delivery.restart()
         self._reporter.cameras = deployment.cameras
+
+    @property
+    def queues(self) -> Queues:
+        """What its stages share, and with them an application in this process."""
+        return self._queues
 
     @property
     def finished(self) -> bool:

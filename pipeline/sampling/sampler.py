@@ -16,6 +16,7 @@ from pipeline.sampling.camera import Camera, SamplerContext
 from pipeline.sampling.focus import CameraFocus
 from pipeline.sampling.glance import Glance, alike, glance_at
 from pipeline.sampling.health import CameraHealth
+from pipeline.sampling.live import LivePictures
 from pipeline.sampling.masks import Masks
 from pipeline.sampling.motion import MotionGate, opening_share
 from pipeline.sampling.outbox import Outbox
@@ -48,6 +49,7 @@ class Sampler:
         self._masks = Masks(sample.mask_polygons)
         self._focus = CameraFocus(camera.looking, self._masks, sample.max_side)
         self._outbox = Outbox(camera.name, context, stop, self._focus.lost)
+        self._live = LivePictures(context.queues.live, context.clock)
         self._schedule = TaskSchedule(camera.tasks)
         self._interval_s = max(sample.interval_s, self._schedule.shortest_s)
         self._quiet_s = sample.offline_after.total_seconds()
@@ -253,6 +255,8 @@ class Sampler:
         if any(sent) or len(wanted) < len(due):
             self._numbers.seq += 1
         if any(sent):
+            asked = [one for one, is_sent in zip(wanted.items(), sent, strict=True) if is_sent]
+            self._live.show(frame, dict(asked))
             self._sampled.inc()
             if self._camera.source.live:
                 self._age.observe(max(0.0, self._clock.now() - frame.captured_at))

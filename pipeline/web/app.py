@@ -14,15 +14,21 @@ from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.protection import Protection
-from pipeline.web.api import people, session, site
+from pipeline.web.api import asking, deliveries, events, live, media, people, reviews, session, site
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
 API: Final = "/api/v1"
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    asking.router,
+    live.router,
     people.router,
     session.router,
     site.router,
+    events.router,
+    media.router,
+    reviews.router,
+    deliveries.router,
 )
 """The routes of the API, below its prefix."""
 OPEN: Final = frozenset(

@@ -11,6 +11,7 @@ import uvicorn
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.queues import Queues
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
 from pipeline.web.access.visitor import Doors
@@ -22,6 +23,7 @@ from pipeline.web.config import (
     listen_address,
 )
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.live.wall import LiveWall
 from pipeline.web.state import Journal, WebState
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ _CLOSE_S = 2
 # Shorter than that of the pipeline: somebody waits before a screen.
 _STORE_PATIENCE_S = 5.0
 _CERTIFICATES_EVERY_S = 2.0
+# What a client may send over a WebSocket at once, in bytes.
+_MOST_MESSAGE = 65_536
 
 
 def open_state(
@@ -38,17 +42,21 @@ def open_state(
     clock: Clock,
     doors: Doors | None = None,
     journal: Journal | None = None,
+    queues: Queues | None = None,
 ) -> WebState:
     """Read the file and open its store; raises ConfigError, StoreError.
 
-    Who comes is told by the users of the store, unless tests have doors of their own.
+    Who comes is told by the users of the store, unless tests have doors of their own. `queues` are
+    those of a run in this process, whose pictures are shown live.
     """
     file = DeploymentView(path, overrides, clock)
     config = file.deployment.store
     store = config.build(clock, _STORE_PATIENCE_S)
     entrance = Entrance(store.people, clock, lambda: file.deployment.web)
     journal = journal or StoreJournal(store.people, clock)
-    return WebState(file, store, config.build_media(), clock, doors or entrance, journal, entrance)
+    wall = LiveWall(lambda: file.deployment, store, clock, queues)
+    media = config.build_media()
+    return WebState(file, store, media, clock, doors or entrance, journal, entrance, wall)
 
 
 class WebServer:
@@ -61,6 +69,7 @@ class WebServer:
 
         With `local_only` it answers this machine alone.
         """
+        self._state = state
         self.failure: str | None = None
         """Why it has stopped by itself; None while it has not."""
         web = state.deployment.web
@@ -84,6 +93,8 @@ class WebServer:
         config = uvicorn.Config(
             create_app(state),
             ws="websockets-sansio",
+            ws_per_message_deflate=False,  # pictures do not get smaller
+            ws_max_size=_MOST_MESSAGE,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -112,6 +123,8 @@ class WebServer:
         self._is_ending.set()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._state.live is not None:
+            self._state.live.stop()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(2 * _CLOSE_S)

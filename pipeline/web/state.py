@@ -13,6 +13,7 @@ from pipeline.deployment.model import Deployment
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.live.wall import LiveWall
 
 
 class Journal(Protocol):
@@ -39,6 +40,7 @@ class WebState:
     journal: Journal
     entrance: Entrance
     """Where people sign in and out; its doors are `doors`, unless a test has others."""
+    live: LiveWall | None = None
 
     @property
     def deployment(self) -> Deployment:

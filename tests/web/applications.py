@@ -9,6 +9,7 @@ import httpx
 from starlette.requests import HTTPConnection
 
 from pipeline.core.clock import Clock, SystemClock
+from pipeline.core.queues import Queues
 from pipeline.testing import patience
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
@@ -25,8 +26,9 @@ class DoorsFor:
     who: Visitor | None = ADMIN
 
     def visitor(self, connection: HTTPConnection) -> Visitor | None:
-        """Who it is."""
-        return self.who
+        """Who it is: who the request names in a header, where it does, else `who`."""
+        named = connection.headers.get("x-test-visitor")
+        return Visitor.of_role(named, Role.VIEWER) if named else self.who
 
 
 @dataclass
@@ -54,11 +56,15 @@ class Application:
 
 @contextmanager
 def application(
-    file: Path, *overrides: str, visitor: Visitor | None = ADMIN, clock: Clock | None = None
+    file: Path,
+    *overrides: str,
+    visitor: Visitor | None = ADMIN,
+    clock: Clock | None = None,
+    queues: Queues | None = None,
 ) -> Iterator[Application]:
     """The application of a deployment file on a free port of loopback, over real HTTP."""
     doors, journal = DoorsFor(visitor), NotedActions()
-    state = open_state(file, overrides, clock or SystemClock(), doors, journal)
+    state = open_state(file, overrides, clock or SystemClock(), doors, journal, queues)
     try:
         server = WebServer(state, "127.0.0.1:0")
         server.start()

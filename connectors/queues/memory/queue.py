@@ -13,6 +13,7 @@ from connectors.queues.memory.clips import MemoryClips
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Frame, Pixels
 from pipeline.core.jobs import QUESTION_RUN, Job, Result, failed_result
+from pipeline.core.live import MemoryLive
 from pipeline.core.queues import Backlog, Claim, DeadLetter, Delivered, Queues, Receipt
 
 _MEGABYTE = 1_000_000
@@ -447,4 +448,10 @@ def build(config: MemoryConfig, clock: Clock) -> Queues:
     """A fresh queue."""
     shelf = MemoryShelf()
     results = MemoryResults(config.results_room, config.visibility.total_seconds(), clock, shelf)
-    return Queues(MemoryJobs(config, clock, results, shelf), results, shelf, clips=MemoryClips())
+    return Queues(
+        MemoryJobs(config, clock, results, shelf),
+        results,
+        shelf,
+        clips=MemoryClips(),
+        live=MemoryLive(clock.monotonic),
+    )

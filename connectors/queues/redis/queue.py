@@ -8,6 +8,7 @@ from connectors.queues.redis.clips import RedisClips
 from connectors.queues.redis.jobs import RedisJobs
 from connectors.queues.redis.leases import CameraFence, RedisLeases
 from connectors.queues.redis.limits import Limits
+from connectors.queues.redis.live import RedisLive
 from connectors.queues.redis.membership import RedisAgreement, RedisPresence, RedisRequests
 from connectors.queues.redis.pictures import Codec, RedisShelf
 from connectors.queues.redis.results import RedisResults
@@ -30,6 +31,7 @@ class RedisQueues(Queues):
     spending: RedisSpending
     link: Link
     clips: RedisClips
+    live: RedisLive
 
     def of_camera(self, camera: str, token: int) -> Queues:
         """The queue for the sampler that has a camera's lease with this token.
@@ -42,6 +44,7 @@ class RedisQueues(Queues):
             self.results.fenced(fence),
             self.shelf,
             clips=self.clips.fenced(fence),
+            live=self.live,
         )
 
     def close(self) -> None:
@@ -62,5 +65,6 @@ def build(target: Target, limits: Limits, codec: Codec, clock: Clock) -> RedisQu
         requests=RedisRequests(link),
         spending=RedisSpending(link),
         clips=RedisClips(link),
+        live=RedisLive(link, clock),
         link=link,
     )

@@ -353,4 +353,5 @@ def _processor_context(
         arming=ArmingBook(store.armings, context.clock),
         switches=SwitchBook(store.switches, context.clock),
         jobs=context.queues.jobs,
+        live=context.queues.live,
     )

@@ -1,5 +1,6 @@
 """The one door to Redis: scripts run here, deadlines hold here, foreign errors end here."""
 
+import itertools
 import logging
 import re
 import threading
@@ -154,6 +155,36 @@ class Link:
                 *("STREAMS", *keys, *streams.values()),
             ),
         )
+
+    def read(
+        self, streams: Mapping[str, str | bytes], count: int, wait_s: float
+    ) -> list[tuple[str, bytes, dict[bytes, bytes]]]:
+        """The entries of streams after the given ids: (stream, id, fields), oldest first in each.
+
+        At most `count` of each stream. Waits up to `wait_s`, or for less, for the first; raises
+        QueueError.
+        """
+        wait_s = min(wait_s, self._target.timeout_s * _BLOCKING_SHARE)
+        names = {f"{self._target.base}:{name}".encode(): name for name in streams}
+        blocking: Command = ()
+        if wait_s >= _SHORTEST_WAIT_S:
+            blocking = ("BLOCK", round(wait_s * 1000))
+        places = ("STREAMS", *names, *streams.values())
+        found = self._call(
+            "read", lambda lines: _ask(lines, "XREAD", "COUNT", count, *blocking, *places)
+        )
+        return [
+            (names[bytes(stream)], entry, dict(zip(fields[::2], fields[1::2], strict=True)))
+            for stream, entries in _pairs(found)
+            for entry, fields in entries
+        ]
+
+    def pop(self, name: str, wait_s: float) -> bytes | None:
+        """Take the first value of a list, waiting up to `wait_s` or less; raises QueueError."""
+        wait_s = min(wait_s, self._target.timeout_s * _BLOCKING_SHARE)
+        key = f"{self._target.base}:{name}"
+        found = self._call("pop", lambda lines: _ask(lines, "BLPOP", key, max(wait_s, 0.01)))
+        return None if found is None else found[1]
 
     def wait_for_token(self, name: str, wait_s: float) -> None:
         """Take a token from a list, or return without one, sooner or after `wait_s`."""
@@ -332,6 +363,14 @@ def _run(
         if isinstance(one, Exception):
             raise one
     return answer
+
+
+def _pairs(found: Any) -> list[tuple[bytes, list[Any]]]:
+    """What XREAD found, which is a map in a later protocol, and nothing where there is nothing."""
+    if isinstance(found, dict):
+        flat = itertools.chain.from_iterable
+        return [(stream, [*flat(parts)]) for stream, parts in found.items()]
+    return list(found or ())
 
 
 def _ask(lines: Lines, *command: Any) -> Any:

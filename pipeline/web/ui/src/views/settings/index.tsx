@@ -1,6 +1,6 @@
 import { t } from "../../app/language.ts";
-import { bandwidth, languageChoice, theme } from "../../app/settings.ts";
-import { Choice } from "../../parts/field.tsx";
+import { areKeysOn, bandwidth, languageChoice, theme } from "../../app/settings.ts";
+import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
 import { Account } from "./account.tsx";
 
@@ -40,6 +40,14 @@ export default function Settings() {
           }))}
           onValue={(value) => {
             bandwidth.value = value;
+          }}
+        />
+        <Checkbox
+          label={t("settings.keys")}
+          hint={t("settings.keys.hint")}
+          checked={areKeysOn.value}
+          onChecked={(isOn) => {
+            areKeysOn.value = isOn;
           }}
         />
         <p class="muted small">{t("settings.kept_here")}</p>

@@ -1,0 +1,1 @@
+"""The live wall: pictures and what was made of them, for those who look at them now."""

@@ -1,0 +1,228 @@
+"""Reads what samplers and processors show, once for all who watch, and hands it out."""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from pipeline.core.clock import Clock
+from pipeline.core.errors import QueueError
+from pipeline.core.live import LiveBoard, Preview
+from pipeline.web.live.clients import LiveClient, Wish
+from pipeline.web.live.joining import JoinedFrame, Joiner, Ready
+from pipeline.web.live.messages import LivePicture, LiveText, head_of, late_text, step_of
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WAIT_S: Final = 1.0
+"""How long a picture is held for what engines say of it."""
+MOST_CLIENTS: Final = 256
+MOST_OF_ONE: Final = 32
+"""Connections of one visitor."""
+# How often samplers and processors are told that somebody watches; they forget it in 10 s.
+_SAY_S = 2.0
+_TAKE_S = 0.25
+_AWAY_S = 0.5
+_QUALITY = 70
+# Pictures of each camera that is watched, so that what is looked at can be asked about.
+_KEPT = 8
+# A picture is made smaller for those who need less than this share of its width.
+_SMALLER = 0.7
+
+HandedOut = LivePicture | LiveText
+
+
+class LiveHub:
+    """One thread reads, joins and compresses; the event loop only hands out what is ready."""
+
+    def __init__(
+        self, board: LiveBoard | None, clock: Clock, answer_wait_s: float = ANSWER_WAIT_S
+    ) -> None:
+        """Without a board nobody is shown anything, but news."""
+        self._board = board
+        self._clock = clock
+        self._joiner = Joiner(answer_wait_s, clock.monotonic)
+        self._clients: set[LiveClient] = set()
+        self._newest: dict[str, deque[LivePicture]] = {}
+        self._lock = threading.Lock()
+        self._steps: Mapping[str, frozenset[int]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._is_wanted = threading.Event()
+
+    @property
+    def clients(self) -> int:
+        """How many are connected."""
+        return len(self._clients)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there are no pictures now; None if there are, or should be."""
+        return self._trouble
+
+    _trouble: str | None = None
+
+    def join(self, client: LiveClient) -> bool:
+        """Add one who watches; False if there are too many. Called by the event loop."""
+        own = sum(one.visitor.name == client.visitor.name for one in self._clients)
+        if len(self._clients) >= MOST_CLIENTS or own >= MOST_OF_ONE:
+            return False
+        self._loop = asyncio.get_running_loop()
+        self._clients.add(client)
+        if self._thread is None and self._board is not None:
+            self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+            self._thread.start()
+        return True
+
+    def leave(self, client: LiveClient) -> None:
+        """Let one go. Called by the event loop."""
+        self._clients.discard(client)
+        self._count()
+
+    def show(self, client: LiveClient, show: Mapping[str, Wish]) -> None:
+        """Show one these cameras, beginning with the newest picture that is known."""
+        before = client.show
+        client.wants(show)
+        self._count()
+        for camera in client.show.keys() - before.keys():
+            if camera in self._newest:
+                client.offer(self._newest[camera][-1])
+
+    def frame(self, camera: str, run: str | None, seq: int | None) -> LivePicture | None:
+        """A frame that was just shown, or else the newest one; called by any thread."""
+        kept = self._newest.get(camera)
+        if not kept:
+            return None
+        looked_at = (one for one in kept if (one.run, one.seq) == (run, seq))
+        return next(looked_at, kept[-1])
+
+    def everyone(self) -> Collection[LiveClient]:
+        """All who watch. Called by the event loop."""
+        return [*self._clients]
+
+    def call(self, hand_out: Any) -> None:
+        """Run something in the event loop, soon; called by any thread."""
+        loop = self._loop
+        if loop is not None and not self._stop.is_set():
+            try:
+                loop.call_soon_threadsafe(hand_out)
+            except RuntimeError:
+                logger.debug("the event loop has ended")
+
+    def stop(self) -> None:
+        """End the thread; safe to repeat."""
+        self._stop.set()
+        self._is_wanted.set()
+        if self._thread is not None:
+            self._thread.join(2.0)
+
+    def _count(self) -> None:
+        """Note which cameras are watched, and in which widths."""
+        steps: dict[str, set[int]] = {}
+        for client in self._clients:
+            for camera, wish in client.show.items():
+                steps.setdefault(camera, set()).add(step_of(wish.width))
+        self._newest = {name: kept for name, kept in self._newest.items() if name in steps}
+        with self._lock:
+            self._steps = {camera: frozenset(some) for camera, some in steps.items()}
+        if steps:
+            self._is_wanted.set()
+
+    def _run(self) -> None:
+        board = self._board
+        if board is None:
+            return
+        reader = board.reader()
+        said: Mapping[str, int] = {}
+        said_at = float("-inf")
+        while not self._stop.is_set():
+            with self._lock:
+                steps = self._steps
+            if not steps:
+                self._is_wanted.clear()
+                with self._lock:
+                    is_idle = not self._steps
+                if is_idle:
+                    self._is_wanted.wait(1.0)
+                continue
+            try:
+                wanted = {camera: max(some) for camera, some in steps.items()}
+                now = self._clock.monotonic()
+                if now - said_at >= _SAY_S or wanted != said:
+                    board.watch(wanted)
+                    said, said_at = wanted, now
+                due_s = self._joiner.next_due_s()
+                shown = reader.take(steps, _TAKE_S if due_s is None else min(_TAKE_S, due_s))
+                self._trouble = None
+            except QueueError as error:
+                self._trouble = str(error)
+                shown = []
+                self._clock.wait(_AWAY_S, self._stop)
+            except Exception:
+                logger.exception("live pictures failed; they go on")
+                self._clock.wait(_AWAY_S, self._stop)
+                continue
+            self._pass_on(self._joiner.take(shown), steps)
+
+    def _pass_on(self, ready: Sequence[Ready], steps: Mapping[str, frozenset[int]]) -> None:
+        made: list[HandedOut] = []
+        for one in ready:
+            if isinstance(one, JoinedFrame):
+                picture = _picture_of(one, steps.get(one.preview.camera, frozenset()))
+                if picture is not None:
+                    made.append(picture)
+            else:
+                made.append(LiveText(one.place[0], late_text(one)))
+        if made:
+            self.call(lambda: self._hand_out(made))
+
+    def _hand_out(self, made: Sequence[HandedOut]) -> None:
+        """Called by the event loop."""
+        for one in made:
+            for client in self._clients:
+                if isinstance(one, LivePicture):
+                    client.offer(one)
+                else:
+                    client.tell(one.camera, one.text)
+            if isinstance(one, LivePicture):
+                kept = self._newest.get(one.camera, deque(maxlen=_KEPT))
+                self._newest = {**self._newest, one.camera: deque([*kept, one], _KEPT)}
+
+
+def _picture_of(joined: JoinedFrame, steps: Collection[int]) -> LivePicture | None:
+    """The picture in the widths that are wanted; None where it is none."""
+    preview = joined.preview
+    width, height = preview.size_wh
+    jpegs: dict[int, tuple[bytes, int, int]] = {width: (preview.jpeg, width, height)}
+    smaller = [step for step in steps if step < width * _SMALLER]
+    if smaller:
+        pixels = _pixels(preview)
+        if pixels is None:
+            return None
+        for step in smaller:
+            made = _resized(pixels, step)
+            if made is not None:
+                jpegs[step] = made
+    return LivePicture(
+        preview.camera, preview.run, preview.seq, preview.captured_at, head_of(joined), jpegs
+    )
+
+
+def _pixels(preview: Preview) -> Any:
+    try:
+        return cv2.imdecode(np.frombuffer(preview.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+
+
+def _resized(pixels: Any, width: int) -> tuple[bytes, int, int] | None:
+    size_wh = (width, max(1, round(pixels.shape[0] * width / pixels.shape[1])))
+    small = cv2.resize(pixels, size_wh, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return (data.tobytes(), *size_wh) if done else None
