@@ -66,6 +66,12 @@ class SqlPictures:
         with self._database.read("see which pictures are old") as connection:
             return [_record(row) for row in connection.execute(wanted)]
 
+    def picture_bytes(self) -> int:
+        """The size of all recorded pictures together; raises StoreError."""
+        pictures = _schema.pictures
+        with self._database.read("add up the sizes of pictures") as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(pictures.c.size))) or 0)
+
     def forget_pictures(self, pictures: Sequence[PictureRecord]) -> None:
         """Delete these records."""
         if not pictures:

@@ -45,7 +45,7 @@ def export(
     file: File,
     what: Annotated[What, typer.Option(help="What to export.")] = What.COUNTS,
     step: Annotated[
-        str, typer.Option(metavar="1m|15m|1h|1d", help="Length of a step of counts.")
+        str, typer.Option(metavar="1m|15m|1h|1d|1w", help="Length of a step of counts.")
     ] = "1h",
     form: Annotated[ExportAs, typer.Option("--format", help="Format.")] = ExportAs.CSV,
     out: Annotated[

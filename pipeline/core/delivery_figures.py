@@ -43,6 +43,8 @@ class DeliveryFigures:
     refused_by: Mapping[str, int] = field(default_factory=dict)
     """How many it refused, by the reason without its names and numbers."""
     noted_at: float | None = None
+    p50_s: float | None = None
+    """What half of the last thousand took at most."""
 
     def to_text(self) -> str:
         """As JSON."""
@@ -113,4 +115,5 @@ class Counting:
             sum(count for _, count in self._by_second),
             dict(self._refused),
             now,
+            round(ordered[(len(ordered) - 1) // 2], 3) if ordered else before.p50_s,
         )

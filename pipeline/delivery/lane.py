@@ -80,6 +80,8 @@ class LaneStatus:
     """How long that one took from capture to acceptance; of live cameras only."""
     p95_s: float | None = None
     """What 95 of 100 of the last thousand took at most."""
+    p50_s: float | None = None
+    """What half of them took at most."""
     last_minute: int = 0
     last_hour: int = 0
     """How many it accepted."""

@@ -25,7 +25,7 @@ Kind = Literal["text", "number", "whole"]
 Cell = str | float | int | None
 Row = Sequence[Cell]
 _PAGE = 1000
-_LONGEST_STEP_S = 2 * 86_400
+_LONGEST_STEP_S = 8 * 86_400
 
 
 @dataclass(frozen=True, slots=True)

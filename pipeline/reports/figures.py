@@ -265,7 +265,7 @@ def figures(
     until = chosen.up_to(now, hours)
     calendar = _Calendar.of(hours, chosen, until)
     before_since = chosen.before.span(hours)[0]
-    before = _OpenSpan.of(hours, before_since, chosen.equally_far(until, hours))
+    before = OpenSpan.of(hours, before_since, chosen.equally_far(until, hours))
     cameras = {name: c for name, c in deployment.cameras.items() if c.site == site}
     rules = [
         _figures_of(history, calendar, before, camera, name, rule)
@@ -297,8 +297,8 @@ def figures(
 
 
 @dataclass(frozen=True, slots=True)
-class _OpenSpan:
-    """A period with its opening times."""
+class OpenSpan:
+    """A period with its opening times, all in UTC seconds."""
 
     since: float
     until: float
@@ -307,7 +307,8 @@ class _OpenSpan:
     open_minutes: float
 
     @classmethod
-    def of(cls, hours: OpeningHours, since: float, until: float) -> "_OpenSpan":
+    def of(cls, hours: OpeningHours, since: float, until: float) -> "OpenSpan":
+        """The opening times of a period, in UTC seconds."""
         found = []
         day = hours.day_of(since) - timedelta(days=1)
         while hours.clock(day, 0) < until:
@@ -318,14 +319,19 @@ class _OpenSpan:
         return cls(since, until, found, [one.since for one in found], minutes)
 
     def is_open(self, at: float) -> bool:
+        """Whether a moment of the period lies in one of them."""
         place = bisect_right(self.starts, at) - 1
         return place >= 0 and at < self.openings[place].until
 
     def open_minutes_between(self, since: float, until: float) -> float:
+        """How many minutes of them lie between two moments."""
         until = min(until, self.until)
         total = 0.0
-        for one in self.openings:
+        place = max(0, bisect_right(self.starts, since) - 1)
+        while place < len(self.openings) and self.openings[place].since < until:
+            one = self.openings[place]
             total += max(0.0, min(until, one.until) - max(since, one.since))
+            place += 1
         return total / BUCKET_S
 
 
@@ -333,7 +339,7 @@ class _OpenSpan:
 class _Calendar:
     """The days and hours of a period, and how long the site is open in each."""
 
-    now: _OpenSpan
+    now: OpenSpan
     days: tuple[date, ...]
     begins: tuple[float, ...]
     """When each day begins, and the day after the last one."""
@@ -345,8 +351,8 @@ class _Calendar:
 
     @classmethod
     def of(cls, hours: OpeningHours, chosen: Period, until: float) -> "_Calendar":
-        now = _OpenSpan.of(hours, chosen.span(hours)[0], until)
-        whole = _OpenSpan.of(hours, *chosen.span(hours))
+        now = OpenSpan.of(hours, chosen.span(hours)[0], until)
+        whole = OpenSpan.of(hours, *chosen.span(hours))
         days = chosen.days
         begins = (*(hours.begins(day) for day in days), hours.begins(chosen.after))
         zone = ZoneInfo(hours.timezone)
@@ -374,7 +380,7 @@ class _Calendar:
 
 
 def _figures_of(
-    history: History, calendar: _Calendar, before: _OpenSpan, camera: str, name: str, rule: RuleBase
+    history: History, calendar: _Calendar, before: OpenSpan, camera: str, name: str, rule: RuleBase
 ) -> RuleNumbers:
     now = calendar.now
     inside: list[Bucket] = []
@@ -448,9 +454,7 @@ def _coverage(minutes: Sequence[Bucket], of_minutes: float) -> float:
     return min(1.0, sum(minute.coverage for minute in minutes) / of_minutes)
 
 
-def _stays(
-    history: History, camera: str, name: str, rule: RuleBase, now: _OpenSpan
-) -> Stays | None:
+def _stays(history: History, camera: str, name: str, rule: RuleBase, now: OpenSpan) -> Stays | None:
     if not any(measure.unit == VISIT_UNIT for measure in rule.measures):
         return None
     seconds: list[float] = []
@@ -495,7 +499,7 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _gaps(inside: Sequence[Bucket], now: _OpenSpan) -> Iterator[tuple[float, float]]:
+def _gaps(inside: Sequence[Bucket], now: OpenSpan) -> Iterator[tuple[float, float]]:
     """Stretches of open time of which too little is known, the longest first."""
     known = {m.minute for m in inside if m.coverage >= _GAP_COVERAGE}
     found: list[tuple[float, float]] = []
@@ -543,7 +547,7 @@ def _sold(
     sales: Sales,
     hours: OpeningHours,
     calendar: _Calendar,
-    before: _OpenSpan,
+    before: OpenSpan,
     rules: Sequence[RuleNumbers],
 ) -> SalesNumbers:
     now, doors = calendar.now, [rule for rule in rules if rule.is_door]
@@ -553,7 +557,7 @@ def _sold(
         first, last = (hours.day_of(sales.rows[i].at) for i in (0, -1))
         reach = hours.begins(first), hours.begins(last + timedelta(days=1))
 
-    def sold(span: _OpenSpan, since: float, until: float, came_in: float | None) -> SoldFigures:
+    def sold(span: OpenSpan, since: float, until: float, came_in: float | None) -> SoldFigures:
         opened = [one for one in span.openings if one.until > since and one.since < until]
         if reach is None or not opened:
             return SoldFigures(None, None, None)

@@ -10,8 +10,10 @@ from pipeline.core.opening_hours import OpeningHours
 from pipeline.core.store import History, Span
 from pipeline.rules.measures import Measure
 
-STEPS: Mapping[str, int] = {"1m": 60, "15m": 900, "1h": 3600, "1d": 86_400}
-"""Lengths of a step by the words an operator writes; a day is a business day of the site."""
+STEPS: Mapping[str, int] = {"1m": 60, "15m": 900, "1h": 3600, "1d": 86_400, "1w": 604_800}
+"""Lengths of a step by the words an operator writes; a day is a business day of the site, and a
+week is seven of them, from Monday."""
+_DAYS: Mapping[str, int] = {"1d": 1, "1w": 7}
 _READ_AT_ONCE_S = 86_400
 
 
@@ -52,10 +54,11 @@ class StepMeasures:
 
 def steps(hours: OpeningHours, name: str, since: float, until: float) -> Iterator[TimeStep]:
     """The whole steps that hold a period; their borders are those of the site's clock."""
-    if name == "1d":
+    if name in _DAYS:
         day = hours.day_of(since)
+        day -= timedelta(days=day.weekday() % _DAYS[name])
         while (begins := hours.begins(day)) < until:
-            day += timedelta(days=1)
+            day += timedelta(days=_DAYS[name])
             yield TimeStep(begins, hours.begins(day))
         return
     length, zone = STEPS[name], ZoneInfo(hours.timezone)

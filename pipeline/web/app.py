@@ -14,7 +14,20 @@ from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.protection import Protection
-from pipeline.web.api import asking, deliveries, events, live, media, people, reviews, session, site
+from pipeline.web.api import (
+    asking,
+    deliveries,
+    events,
+    health,
+    live,
+    media,
+    numbers,
+    people,
+    reports,
+    reviews,
+    session,
+    site,
+)
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
@@ -25,6 +38,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     people.router,
     session.router,
     site.router,
+    reports.router,
+    numbers.router,
+    health.router,
     events.router,
     media.router,
     reviews.router,

@@ -324,6 +324,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/today": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Today
+         * @description The day so far against the same day of the week before, up to this minute.
+         */
+        get: operations["today_api_v1_today_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report File
+         * @description A report of the cameras that the visitor may see, as `moonwatch report` makes it.
+         */
+        get: operations["report_file_api_v1_reports_file_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/numbers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Numbers
+         * @description What rules have measured, step by step, with how much of it is known.
+         */
+        get: operations["numbers_api_v1_numbers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/numbers/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Numbers File
+         * @description The same as a file: what `moonwatch export` writes of these rules.
+         */
+        get: operations["numbers_file_api_v1_numbers_file_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health
+         * @description What `moonwatch status` says, of what the visitor may see.
+         */
+        get: operations["health_api_v1_health_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/health/diagnostic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Health Diagnostic
+         * @description The same as a text without secrets, for whoever is to help.
+         */
+        get: operations["health_diagnostic_api_v1_health_diagnostic_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -601,6 +721,32 @@ export interface components {
             by: string;
         };
         /**
+         * AuditNote
+         * @description What the last count by hand has found.
+         */
+        AuditNote: {
+            /** Id */
+            id: string;
+            /** Judged At */
+            judged_at: number;
+            /** By */
+            by: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Accuracy */
+            accuracy: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Counted */
+            counted: number;
+            /** Judged */
+            judged: number;
+        };
+        /**
          * BlindSaid
          * @description A time in which a camera showed nothing.
          */
@@ -633,6 +779,38 @@ export interface components {
             };
         };
         /**
+         * CameraTrouble
+         * @description What is wrong with a camera, and what helps.
+         */
+        CameraTrouble: {
+            /** State */
+            state: string;
+            /** Since */
+            since: number | null;
+            /** Sentence */
+            sentence: string;
+            /** Help */
+            help: string;
+        };
+        /**
+         * ComparedNumber
+         * @description A number of the day, and what it was in the week before by the same time of day.
+         */
+        ComparedNumber: {
+            /** Value */
+            value: number | null;
+            /** Coverage */
+            coverage: number;
+            /** Before */
+            before: number | null;
+            /** Coverage Before */
+            coverage_before: number;
+            /** Change */
+            change: number | null;
+            /** Is Complete */
+            is_complete: boolean;
+        };
+        /**
          * ConnectionInfo
          * @description How the browser reaches the application.
          */
@@ -643,6 +821,148 @@ export interface components {
             is_local: boolean;
             /** Warning */
             warning: string | null;
+        };
+        /**
+         * CountingRule
+         * @description A rule that can be chosen.
+         */
+        CountingRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Site */
+            site: string;
+            /** Type */
+            type: string;
+            /** Measures */
+            measures: components["schemas"]["MeasureName"][];
+        };
+        /**
+         * DayFigure
+         * @description One measure of one rule.
+         */
+        DayFigure: {
+            /** Value */
+            value: number | null;
+            /** Coverage */
+            coverage: number;
+            /** Before */
+            before: number | null;
+            /** Coverage Before */
+            coverage_before: number;
+            /** Change */
+            change: number | null;
+            /** Is Complete */
+            is_complete: boolean;
+            /** Name */
+            name: string;
+            /** Heading */
+            heading: string;
+            /** Unit */
+            unit: string;
+            /** Over Time */
+            over_time: string;
+            /** Decimals */
+            decimals: number;
+            /** Suffix */
+            suffix: string;
+            /** Is Main */
+            is_main: boolean;
+            /** Outside */
+            outside: number | null;
+        };
+        /**
+         * DayOfRule
+         * @description What a rule has measured on the day.
+         */
+        DayOfRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Type */
+            type: string;
+            /** Title */
+            title: string;
+            /** Is Entrance */
+            is_entrance: boolean;
+            /** Figures */
+            figures: components["schemas"]["DayFigure"][];
+            /** Coverage */
+            coverage: number;
+            /** Coverage Before */
+            coverage_before: number;
+            /** Missing Minutes */
+            missing_minutes: number;
+            /** Gaps */
+            gaps: components["schemas"]["OpenTime"][];
+            /** By Hour */
+            by_hour: components["schemas"]["HourOfDay"][];
+            /** Events */
+            events: number;
+            /** Rejected */
+            rejected: number;
+            stays: components["schemas"]["StaysOfDay"] | null;
+            audit: components["schemas"]["AuditNote"] | null;
+        };
+        /**
+         * DayOfSite
+         * @description A site's day.
+         */
+        DayOfSite: {
+            /** Site */
+            site: string;
+            /** Timezone */
+            timezone: string;
+            /** Day */
+            day: string;
+            /**
+             * Reason
+             * @enum {string}
+             */
+            reason: "today" | "asked" | "not_open_yet" | "old" | "none";
+            /** Holiday */
+            holiday: string | null;
+            /** Opens */
+            opens: components["schemas"]["OpenTime"][];
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Is To Date */
+            is_to_date: boolean;
+            /** Before Day */
+            before_day: string;
+            /** Before Until */
+            before_until: number;
+            /** Open Minutes */
+            open_minutes: number;
+            came_in: components["schemas"]["ComparedNumber"] | null;
+            went_out: components["schemas"]["ComparedNumber"] | null;
+            sold: components["schemas"]["SoldOfDay"] | null;
+            /** No Sales */
+            no_sales: string | null;
+            /** Mean Stay S */
+            mean_stay_s: number | null;
+            /** Rules */
+            rules: components["schemas"]["DayOfRule"][];
+        };
+        /**
+         * EditMark
+         * @description A moment from which a rule counts anew.
+         */
+        EditMark: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
         };
         /**
          * EventCard
@@ -761,6 +1081,84 @@ export interface components {
             detail?: components["schemas"]["ValidationError"][];
         };
         /**
+         * HealthAnswer
+         * @description How the deployment is, as far as the visitor may see it.
+         */
+        HealthAnswer: {
+            /** At */
+            at: number;
+            /** Ok */
+            ok: boolean | null;
+            /** Is Whole */
+            is_whole: boolean;
+            /** Troubles */
+            troubles: components["schemas"]["SeenTrouble"][];
+            /** Notes */
+            notes: string[];
+            /** Unseen */
+            unseen: string | null;
+            run: components["schemas"]["SeenRun"] | null;
+            /** Cameras */
+            cameras: components["schemas"]["SeenCamera"][];
+            /** Engines */
+            engines: components["schemas"]["SeenEngine"][];
+            /** Sinks */
+            sinks: components["schemas"]["SeenSink"][];
+            /** Sequences */
+            sequences: components["schemas"]["SeenSequence"][];
+            /** Second Looks */
+            second_looks: components["schemas"]["SeenLook"][];
+            /** Processes */
+            processes: components["schemas"]["SeenProcess"][];
+            /** Dead Letters */
+            dead_letters: number | null;
+            storage: components["schemas"]["StorageStatus"] | null;
+            /** Stored P50 S */
+            stored_p50_s: number | null;
+            /** Stored P95 S */
+            stored_p95_s: number | null;
+        };
+        /**
+         * HealthInShort
+         * @description Whether all is well, and the first troubles.
+         */
+        HealthInShort: {
+            /** Ok */
+            ok: boolean | null;
+            /** Troubles */
+            troubles: components["schemas"]["SeenTrouble"][];
+            /** More */
+            more: number;
+            /** Unseen */
+            unseen: string | null;
+        };
+        /**
+         * HeatTable
+         * @description A measure by day of the week, from Monday, and hour of the day.
+         */
+        HeatTable: {
+            /** Values */
+            values: (number | null)[][];
+            /** Hours */
+            hours: number[][];
+            /** Open Minutes */
+            open_minutes: number[][];
+        };
+        /**
+         * HourOfDay
+         * @description An hour of the day, of the rule's first measure.
+         */
+        HourOfDay: {
+            /** Hour */
+            hour: string;
+            /** Value */
+            value: number | null;
+            /** Coverage */
+            coverage: number;
+            /** Is Open */
+            is_open: boolean;
+        };
+        /**
          * JournalPage
          * @description A page of the audit log, the newest first.
          */
@@ -830,6 +1228,43 @@ export interface components {
             token: components["schemas"]["TokenInfo"];
         };
         /**
+         * MeasureName
+         * @description A measure that can be chosen.
+         */
+        MeasureName: {
+            /** Name */
+            name: string;
+            /** Heading */
+            heading: string;
+            /** Unit */
+            unit: string;
+        };
+        /**
+         * MeasureSeries
+         * @description One number of a rule, by step; None where it is not known.
+         */
+        MeasureSeries: {
+            /** Name */
+            name: string;
+            /** Heading */
+            heading: string;
+            /** Unit */
+            unit: string;
+            /** Over Time */
+            over_time: string;
+            /** Decimals */
+            decimals: number;
+            /** Suffix */
+            suffix: string;
+            /** Is Main */
+            is_main: boolean;
+            /** Values */
+            values: (number | null)[];
+            /** Total */
+            total: number | null;
+            heat: components["schemas"]["HeatTable"] | null;
+        };
+        /**
          * NewPassword
          * @description Another password for oneself.
          */
@@ -873,6 +1308,45 @@ export interface components {
             days?: number | null;
         };
         /**
+         * NumbersAnswer
+         * @description Numbers of several rules over one period.
+         */
+        NumbersAnswer: {
+            /** Now */
+            now: number;
+            /** First */
+            first: string | null;
+            /** Last */
+            last: string | null;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /**
+             * Step
+             * @enum {string}
+             */
+            step: "1m" | "15m" | "1h" | "1d" | "1w";
+            /** Only Open */
+            only_open: boolean;
+            /** Newest */
+            newest: number | null;
+            /** Sites */
+            sites: components["schemas"]["SiteGrid"][];
+            /** Series */
+            series: components["schemas"]["RuleSeries"][];
+            /** Sums */
+            sums: components["schemas"]["SiteSeries"][];
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
+            /** There */
+            there: components["schemas"]["CountingRule"][];
+            /** Missing Formats */
+            missing_formats: {
+                [key: string]: string;
+            };
+        };
+        /**
          * OneSession
          * @description A browser that somebody has signed in with.
          */
@@ -891,6 +1365,16 @@ export interface components {
             agent: string;
             /** Is This */
             is_this: boolean;
+        };
+        /**
+         * OpenTime
+         * @description A stretch of opening time.
+         */
+        OpenTime: {
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
         };
         /**
          * PathSaid
@@ -1194,6 +1678,37 @@ export interface components {
          */
         Role: "viewer" | "operator" | "admin";
         /**
+         * RuleSeries
+         * @description What one rule has measured.
+         */
+        RuleSeries: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Site */
+            site: string;
+            /** Type */
+            type: string;
+            /** Title */
+            title: string;
+            /** Staff */
+            staff: string | null;
+            /** Coverage */
+            coverage: number[];
+            /** Minutes Known */
+            minutes_known: number[];
+            /** Measures */
+            measures: components["schemas"]["MeasureSeries"][];
+            /** Minutes */
+            minutes: number;
+            /** Known */
+            known: number;
+            /** Events */
+            events: number;
+            audit: components["schemas"]["AuditNote"] | null;
+        };
+        /**
          * SecondLookSaid
          * @description What came of a second look.
          */
@@ -1208,6 +1723,230 @@ export interface components {
             engine: string;
             /** Reason */
             reason: string;
+        };
+        /**
+         * SeenBudget
+         * @description What is spent of what an engine may cost.
+         */
+        SeenBudget: {
+            /** Period */
+            period: string;
+            /** Used */
+            used: number;
+            /** Most */
+            most: number;
+            /** Of */
+            of: string;
+            /** Until */
+            until: number;
+        };
+        /**
+         * SeenCamera
+         * @description A camera. None stands for unknown.
+         */
+        SeenCamera: {
+            /** Name */
+            name: string;
+            /** Site */
+            site: string;
+            /** State */
+            state: string | null;
+            /** Since */
+            since: number | null;
+            /** Reason */
+            reason: string | null;
+            /** Message */
+            message: string | null;
+            /** Is Recording */
+            is_recording: boolean;
+            /** Is Sampled */
+            is_sampled: boolean;
+            /** Sampled A Second */
+            sampled_a_second: number | null;
+            /** Answered A Second */
+            answered_a_second: number | null;
+            /** Judged A Second */
+            judged_a_second: number | null;
+            /** Lag S */
+            lag_s: number | null;
+            /** Sampled */
+            sampled: number | null;
+            /** Dropped */
+            dropped: {
+                [key: string]: number;
+            };
+            /** Failed */
+            failed: number | null;
+            /** Troubles */
+            troubles: components["schemas"]["CameraTrouble"][];
+            /** Stored P50 S */
+            stored_p50_s: number | null;
+            /** Stored P95 S */
+            stored_p95_s: number | null;
+            /** Events Last Hour */
+            events_last_hour: number;
+            /** Clips */
+            clips: {
+                [key: string]: number;
+            };
+            /** Is Armed */
+            is_armed: boolean | null;
+        };
+        /**
+         * SeenEngine
+         * @description An engine.
+         */
+        SeenEngine: {
+            /** Name */
+            name: string;
+            /** Waiting */
+            waiting: number | null;
+            /** Oldest S */
+            oldest_s: number | null;
+            /** Answered */
+            answered: number | null;
+            /** Budget */
+            budget: components["schemas"]["SeenBudget"][];
+        };
+        /**
+         * SeenLook
+         * @description The second looks of a rule.
+         */
+        SeenLook: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Waiting */
+            waiting: number;
+            /** Confirmed */
+            confirmed: number;
+            /** Rejected */
+            rejected: number;
+            /** Unverified */
+            unverified: number;
+        };
+        /**
+         * SeenProcess
+         * @description A process of the deployment.
+         */
+        SeenProcess: {
+            /** Stage */
+            stage: string;
+            /** Host */
+            host: string;
+            /** Pid */
+            pid: number;
+            /** Up S */
+            up_s: number;
+            /** Version */
+            version: string;
+            /** Not Ready */
+            not_ready: string | null;
+            /** Stands By */
+            stands_by: boolean;
+            /** Samples */
+            samples: string[];
+        };
+        /**
+         * SeenRun
+         * @description The run with all stages in one process.
+         */
+        SeenRun: {
+            /** Since */
+            since: number;
+            /** Ended At */
+            ended_at: number | null;
+            /** Is Alive */
+            is_alive: boolean;
+            /** Heard At */
+            heard_at: number;
+            /** State */
+            state: string;
+        };
+        /**
+         * SeenSequence
+         * @description A sequence of events.
+         */
+        SeenSequence: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
+            /** Behind */
+            behind: number | null;
+            /** Awaiting */
+            awaiting: number | null;
+            /** Reported */
+            reported: number | null;
+            /** Last */
+            last: number | null;
+            /** Error */
+            error: string | null;
+        };
+        /**
+         * SeenSink
+         * @description A sink. None stands for unknown.
+         */
+        SeenSink: {
+            /** Name */
+            name: string;
+            /** Type */
+            type: string;
+            /** State */
+            state: string;
+            /** Is Well */
+            is_well: boolean | null;
+            /** Behind */
+            behind: number | null;
+            /** Lag S */
+            lag_s: number | null;
+            /** Undelivered */
+            undelivered: number | null;
+            /** Refused */
+            refused: string | null;
+            /** Error */
+            error: string | null;
+            /** Waits S */
+            waits_s: number | null;
+            /** Skipped */
+            skipped: number;
+            /** Accepted At */
+            accepted_at: number | null;
+            /** Took S */
+            took_s: number | null;
+            /** P50 S */
+            p50_s: number | null;
+            /** P95 S */
+            p95_s: number | null;
+            /** Last Minute */
+            last_minute: number;
+            /** Last Hour */
+            last_hour: number;
+            /** Refused By */
+            refused_by: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * SeenTrouble
+         * @description Something that is wrong.
+         */
+        SeenTrouble: {
+            /** Sentence */
+            sentence: string;
+            /**
+             * About
+             * @enum {string}
+             */
+            about: "camera" | "sink" | "sequence" | "process" | "deployment";
+            /** Name */
+            name: string;
+            /**
+             * Advice
+             * @enum {string}
+             */
+            advice: "camera" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
         };
         /**
          * SendingCounts
@@ -1316,6 +2055,38 @@ export interface components {
             link: string;
         };
         /**
+         * SiteDay
+         * @description A business day of a site.
+         */
+        SiteDay: {
+            /** Day */
+            day: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Holiday */
+            holiday: string | null;
+            /** Openings */
+            openings: components["schemas"]["OpenTime"][];
+        };
+        /**
+         * SiteGrid
+         * @description A site's steps and days: several sites may have several time zones.
+         */
+        SiteGrid: {
+            /** Site */
+            site: string;
+            /** Timezone */
+            timezone: string;
+            /** Has Hours */
+            has_hours: boolean;
+            /** Steps */
+            steps: components["schemas"]["StepInfo"][];
+            /** Days */
+            days: components["schemas"]["SiteDay"][];
+        };
+        /**
          * SiteInfo
          * @description The deployment, as far as a visitor may see it.
          */
@@ -1338,6 +2109,94 @@ export interface components {
             role: string | null;
             /** Permissions */
             permissions: string[];
+        };
+        /**
+         * SiteSeries
+         * @description The sum of a measure over the rules of a site; None where one of them is not known.
+         */
+        SiteSeries: {
+            /** Site */
+            site: string;
+            /** Name */
+            name: string;
+            /** Heading */
+            heading: string;
+            /** Unit */
+            unit: string;
+            /** Rules */
+            rules: number;
+            /** Values */
+            values: (number | null)[];
+            /** Coverage */
+            coverage: number[];
+            /** Total */
+            total: number | null;
+        };
+        /**
+         * SoldOfDay
+         * @description What the till sold, by the file of sales.
+         */
+        SoldOfDay: {
+            /** Transactions */
+            transactions: number | null;
+            /** Amount */
+            amount: number | null;
+            /** Conversion */
+            conversion: number | null;
+            /** Before */
+            before: number | null;
+        };
+        /**
+         * StaysOfDay
+         * @description How long visits lasted, in seconds.
+         */
+        StaysOfDay: {
+            /** Visits */
+            visits: number;
+            /** Median S */
+            median_s: number | null;
+            /** P90 S */
+            p90_s: number | null;
+            /** Longest S */
+            longest_s: number | null;
+            /** Shortest S */
+            shortest_s: number;
+            /** Cut Short */
+            cut_short: number;
+        };
+        /**
+         * StepInfo
+         * @description A step of a site's clock.
+         */
+        StepInfo: {
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Minutes */
+            minutes: number;
+        };
+        /**
+         * StorageStatus
+         * @description The store and what it keeps beside it. None stands for unknown.
+         */
+        StorageStatus: {
+            /** Place */
+            place: string;
+            /** Bytes */
+            bytes: number;
+            /** Media Bytes */
+            media_bytes: number;
+            /** Free Bytes */
+            free_bytes: number | null;
+            /** Grows Bytes A Day */
+            grows_bytes_a_day: number | null;
+            /** Days Left */
+            days_left: number | null;
+            /** Since */
+            since: number | null;
+            /** Trouble */
+            trouble: string | null;
         };
         /**
          * TermSaid
@@ -1368,6 +2227,17 @@ export interface components {
             blind: components["schemas"]["BlindSaid"][];
             /** Cut */
             cut: boolean;
+        };
+        /**
+         * TodayAnswer
+         * @description The opening page.
+         */
+        TodayAnswer: {
+            /** Now */
+            now: number;
+            /** Sites */
+            sites: components["schemas"]["DayOfSite"][];
+            health: components["schemas"]["HealthInShort"];
         };
         /**
          * TokenInfo
@@ -2133,6 +3003,203 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SiteInfo"];
+                };
+            };
+        };
+    };
+    today_api_v1_today_get: {
+        parameters: {
+            query?: {
+                /** @description Another day than the last one. */
+                day?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TodayAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    report_file_api_v1_reports_file_get: {
+        parameters: {
+            query: {
+                kind: "day" | "week" | "month";
+                /** @description Such as 2026-11-26, 2026-W47, 2026-11 or last. */
+                name: string;
+                format?: "html" | "pdf" | "csv" | "parquet";
+                /** @description One of the file's `sites`; its own if none. */
+                site?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    numbers_api_v1_numbers_get: {
+        parameters: {
+            query?: {
+                /** @description All rules of this camera. */
+                camera?: string[] | null;
+                /** @description A rule, as CAMERA/RULE. */
+                rule?: string[] | null;
+                /** @description The first business day. */
+                first?: string | null;
+                /** @description The last business day. */
+                last?: string | null;
+                /** @description UTC seconds, instead of days. */
+                since?: number | null;
+                /** @description UTC seconds. */
+                until?: number | null;
+                /** @description Length of a step; chosen if left out. */
+                step?: ("1m" | "15m" | "1h" | "1d" | "1w") | null;
+                /** @description Only these measures. */
+                measure?: string[] | null;
+                /** @description Leave out what is not opening time. */
+                only_open?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NumbersAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    numbers_file_api_v1_numbers_file_get: {
+        parameters: {
+            query?: {
+                /** @description All rules of this camera. */
+                camera?: string[] | null;
+                /** @description A rule, as CAMERA/RULE. */
+                rule?: string[] | null;
+                /** @description The first business day. */
+                first?: string | null;
+                /** @description The last business day. */
+                last?: string | null;
+                /** @description UTC seconds, instead of days. */
+                since?: number | null;
+                /** @description UTC seconds. */
+                until?: number | null;
+                /** @description Length of a step; chosen if left out. */
+                step?: ("1m" | "15m" | "1h" | "1d" | "1w") | null;
+                format?: "csv" | "parquet" | "jsonl";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    health_api_v1_health_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthAnswer"];
+                };
+            };
+        };
+    };
+    health_diagnostic_api_v1_health_diagnostic_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
                 };
             };
         };

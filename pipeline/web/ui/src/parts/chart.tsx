@@ -32,6 +32,8 @@ export interface ChartProps {
   bucketS?: number;
   /** Spans that are hatched because nothing is known of them. */
   unknown?: readonly Span[];
+  /** Spans that are shaded, such as those in which a shop is closed. */
+  closed?: readonly Span[];
   /** Moments that are marked, such as when a line was moved. */
   marks?: readonly { at: number; label: string }[];
   timezone: string;
@@ -231,6 +233,13 @@ function unknownSpans(props: ChartProps, colour: (name: string) => string): uPlo
     ctx.beginPath();
     ctx.rect(left, top, width, height);
     ctx.clip();
+    ctx.fillStyle = colour("--surface-sunken");
+    ctx.globalAlpha = 0.7;
+    for (const { since, until } of props.closed ?? []) {
+      const from = plot.valToPos(since, "x", true);
+      ctx.fillRect(from, top, plot.valToPos(until, "x", true) - from, height);
+    }
+    ctx.globalAlpha = 1;
     ctx.strokeStyle = colour("--hatch");
     ctx.lineWidth = devicePixelRatio;
     for (const { since, until } of props.unknown ?? []) {

@@ -1,0 +1,1 @@
+"""How a deployment is, for the pages: what `moonwatch status` says, with what helps."""

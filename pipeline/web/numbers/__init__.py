@@ -1,0 +1,1 @@
+"""What rules have measured, for the pages: the figures of `moonwatch report` and `export`."""

@@ -1,0 +1,168 @@
+/** Which lines a chart has: several numbers of one rule, or one number of several rules or sites. */
+
+import type { components } from "../../api/schema.d.ts";
+
+type Answer = components["schemas"]["NumbersAnswer"];
+type RuleSeries = components["schemas"]["RuleSeries"];
+type Measure = components["schemas"]["MeasureSeries"];
+type Grid = components["schemas"]["SiteGrid"];
+
+export interface Span {
+  since: number;
+  until: number;
+}
+
+export interface Line {
+  key: string;
+  /** The rule, camera/rule, or the site. */
+  of: string;
+  measure: Pick<Measure, "name" | "heading" | "unit" | "decimals" | "suffix" | "over_time">;
+  values: readonly (number | null)[];
+  total: number | null;
+}
+
+/** Numbers of a kind, which one scale can show. */
+export interface Group {
+  key: string;
+  /** Such as crossings, people or seconds. */
+  unit: string;
+  measures: readonly string[];
+}
+
+export function nameOf(one: { camera: string; rule: string }): string {
+  return `${one.camera}/${one.rule}`;
+}
+
+/** Measures of one unit and one way of adding up belong together; `in` and `out`, but not a mean. */
+export function groupOf(measure: Measure): string {
+  const isLevel = measure.over_time !== "sum" && measure.over_time !== "derived";
+  const isTime = measure.unit === "seconds" || measure.suffix.trim() === "s";
+  return `${isTime ? "seconds" : measure.unit}${isLevel ? " level" : ""}`;
+}
+
+export function groupsOf(answer: Answer): Group[] {
+  const found = new Map<string, { unit: string; measures: string[] }>();
+  for (const rule of answer.series) {
+    for (const measure of rule.measures) {
+      const key = groupOf(measure);
+      const group = found.get(key) ?? { unit: measure.unit, measures: [] };
+      if (!group.measures.includes(measure.name)) group.measures.push(measure.name);
+      found.set(key, group);
+    }
+  }
+  return [...found].map(([key, group]) => ({ key, ...group }));
+}
+
+/** The lines of a group: all of one rule's numbers, or the chosen number of each rule. */
+export function linesOf(answer: Answer, group: Group, chosen: string): Line[] {
+  const rules = answer.series.filter((rule) => rule.measures.some((one) => groupOf(one) === group.key));
+  const isOne = rules.length === 1;
+  return rules.flatMap((rule) =>
+    rule.measures
+      .filter((one) => groupOf(one) === group.key && (isOne || one.name === chosen))
+      .map((measure) => ({
+        key: `${nameOf(rule)} ${measure.name}`,
+        of: nameOf(rule),
+        measure,
+        values: onGrid(answer, rule, measure.values),
+        total: measure.total,
+      })),
+  );
+}
+
+/** The sums of a number by site. */
+export function siteLinesOf(answer: Answer, group: Group, chosen: string): Line[] {
+  return answer.sums
+    .filter((one) => one.name === chosen && one.unit === group.unit)
+    .map((one) => ({
+      key: `${one.site} ${one.name}`,
+      of: one.site,
+      measure: {
+        name: one.name,
+        heading: one.heading,
+        unit: one.unit,
+        decimals: 0,
+        suffix: "",
+        over_time: "sum",
+      },
+      values: spread(answer, one.site, one.values),
+      total: one.total,
+    }));
+}
+
+function gridOf(answer: Answer, site: string): Grid | undefined {
+  return answer.sites.find((one) => one.site === site);
+}
+
+/** The steps that all lines share: those of the first site, as far as time has come. */
+export function stepsOf(answer: Answer): Span[] {
+  const steps = answer.sites[0]?.steps ?? [];
+  return steps.filter((step) => step.since < answer.now);
+}
+
+function onGrid(answer: Answer, rule: RuleSeries, values: readonly (number | null)[]) {
+  return spread(answer, rule.site, values);
+}
+
+/** Values of a site on the shared steps; a site of another time zone has other days. */
+function spread(answer: Answer, site: string, values: readonly (number | null)[]) {
+  const own = gridOf(answer, site)?.steps ?? [];
+  const shared = stepsOf(answer);
+  if (own.length > 0 && own[0]?.since === shared[0]?.since) return values.slice(0, shared.length);
+  const by = new Map(own.map((step, index) => [nearest(shared, step.since), values[index] ?? null]));
+  return shared.map((step) => by.get(step.since) ?? null);
+}
+
+function nearest(steps: readonly Span[], at: number): number {
+  let found = steps[0]?.since ?? 0;
+  for (const step of steps) if (Math.abs(step.since - at) < Math.abs(found - at)) found = step.since;
+  return found;
+}
+
+/** The share of each step that is known, of the rule of which the least is. */
+export function knownShares(answer: Answer): number[] {
+  return stepsOf(answer).map((_, index) =>
+    Math.min(
+      1,
+      ...answer.series.map((rule) => {
+        const minutes = gridOf(answer, rule.site)?.steps[index]?.minutes ?? 0;
+        return minutes > 0 ? (rule.minutes_known[index] ?? 0) / minutes : 1;
+      }),
+    ),
+  );
+}
+
+/** Steps of which too little is known, neighbours in one. */
+export function unknownSpans(answer: Answer, enough: number): Span[] {
+  const shares = knownShares(answer);
+  const closed = closedSpans(answer);
+  const found: Span[] = [];
+  stepsOf(answer).forEach((step, index) => {
+    if ((shares[index] ?? 0) >= enough) return;
+    const until = Math.min(step.until, answer.now);
+    if (closed.some((one) => one.since <= step.since && until <= one.until)) return;
+    const last = found.at(-1);
+    if (last && last.until === step.since) last.until = until;
+    else found.push({ since: step.since, until });
+  });
+  return found;
+}
+
+/** When the first site is closed, where it says when it is open. */
+export function closedSpans(answer: Answer): Span[] {
+  const grid = answer.sites[0];
+  if (!grid || !grid.has_hours) return [];
+  const end = Math.min(answer.until, answer.now);
+  const found: Span[] = [];
+  let at = grid.steps[0]?.since ?? answer.since;
+  const open = grid.days.flatMap((day) => day.openings).sort((a, b) => a.since - b.since);
+  if (grid.days.length === 0) return [];
+  for (const opening of open) {
+    if (opening.until <= at) continue;
+    if (opening.since > at) found.push({ since: at, until: Math.min(opening.since, end) });
+    at = opening.until;
+    if (at >= end) break;
+  }
+  if (at < end) found.push({ since: at, until: end });
+  return found.filter((one) => one.since < one.until);
+}

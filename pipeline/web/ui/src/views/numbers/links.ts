@@ -1,0 +1,18 @@
+/** Addresses of what is behind a number. */
+
+import { withQuery } from "../../api/client.ts";
+
+/** The events of a time, of one camera and rule; also those that were reviewed. */
+export function eventsAddress(one: {
+  camera?: string;
+  rule?: string;
+  since?: number;
+  until?: number;
+}): string {
+  return withQuery("/events", { show: "all", ...one });
+}
+
+/** The numbers of rules on some days. */
+export function numbersAddress(rules: readonly string[], first: string, last: string): string {
+  return withQuery("/numbers", { rules: rules.join(",") || null, first, last });
+}
