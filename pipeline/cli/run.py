@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.cli.beside import ApplicationProcess, ApplicationThread, Beside
 from pipeline.cli.options import AsJson, File, Http, LogFormatOption, Overrides, Watch, log_format
 from pipeline.cli.run_loop import work
 from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
@@ -64,13 +65,15 @@ def run(
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
                 running = Run(deployment, ownership, record, loaded)
-                _run(running, deployment, stop, hang_up, address, as_json=as_json)
+                beside = ApplicationThread(file, overrides, SystemClock(), running.queues)
+                _run(running, deployment, stop, hang_up, address, beside, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"
         raise ConfigError([Problem("--record", message)])
     else:
         scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
-        _run(scaled, deployment, stop, hang_up, address, as_json=as_json)
+        child = ApplicationProcess(file, overrides, logs, SystemClock())
+        _run(scaled, deployment, stop, hang_up, address, child, as_json=as_json)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to resume", err=True)
 
@@ -81,16 +84,26 @@ def _run(
     stop: threading.Event,
     hang_up: threading.Event,
     address: ListenAddress | None,
+    beside: Beside,
     *,
     as_json: bool,
 ) -> None:
-    """Run to the end and print the results; raises MoonwatchError on failure."""
+    """Run to the end and print the results; raises MoonwatchError on failure.
+
+    With `web.listen` the application answers `beside` it.
+    """
     files = file_pages(deployment, SystemClock())
     answers = HealthAnswers(running.ready, running.metrics.exposition, running.remark, files)
     if address is None:
         say_if_nothing_serves(deployment)
     with answering(address, answers):
-        summary = work(running, stop, hang_up, quiet=as_json)
+        running.beside = lambda: beside.trouble
+        is_wanted = deployment.web.listen is not None
+        look = beside.poll if is_wanted else None
+        try:
+            summary = work(running, stop, hang_up, quiet=as_json, look=look)
+        finally:
+            beside.stop()
     if as_json:
         answer = summary.as_json() | {"remarks": list(running.remarks)}
         typer.echo(json.dumps(answer, indent=2))

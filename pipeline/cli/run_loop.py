@@ -25,10 +25,11 @@ def work(
     hang_up: threading.Event | None = None,
     *,
     quiet: bool,
+    look: Callable[[], None] | None = None,
 ) -> Summary:
     """Start a run, poll it until it is over, stop it, and return its summary.
 
-    Whenever `hang_up` is set, the run reads its file again.
+    Whenever `hang_up` is set, the run reads its file again. `look` is called at every poll.
     """
     began = time.monotonic()
     try:
@@ -41,6 +42,8 @@ def work(
                     hang_up.clear()
                     run.hang_up()
                 run.poll()
+                if look is not None:
+                    look()
                 show()
                 stop.wait(_LOOK_S)
     finally:

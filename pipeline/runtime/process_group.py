@@ -3,7 +3,7 @@
 import logging
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +90,8 @@ class ScaledRun:
         self._runs: Mapping[str, str] | None = None
         self._finished = False
         self._began = self._clock.monotonic()
+        self.beside: Callable[[], str | None] = lambda: None
+        """What is wrong with what goes on beside the stages, such as the application."""
 
     def start(self) -> None:
         """Start the children."""
@@ -156,6 +158,8 @@ class ScaledRun:
         }
         said = [trouble for report in now for trouble in report.troubles]
         cameras = remark_on(len(self.deployment.cameras), unwell)
+        if (beside := self.beside()) is not None:
+            said.append(beside)
         return "; ".join([cameras, *said] if cameras else said) or None
 
     def progress(self) -> float | None:

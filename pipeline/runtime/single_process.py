@@ -1,7 +1,7 @@
 """All stages of a deployment in one process: started in order, stopped in reverse."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
@@ -77,6 +77,8 @@ class Run:
         self._reporter = Reporter("run", context, self.ready)
         self._reporter.facts = self._facts
         self._presence: StageThread | None = None
+        self.beside: Callable[[], str | None] = lambda: None
+        """What is wrong with what goes on beside the stages, such as the application."""
         self._is_over = threading.Event()
         if file is not None:
             self._reporter.reloader = Reloader(
@@ -165,7 +167,8 @@ class Run:
 
     def remark(self) -> str | None:
         """What is wrong although all stages are ready."""
-        return "; ".join(said for stage in self._stages if (said := stage.remark())) or None
+        said = [told for stage in self._stages if (told := stage.remark())]
+        return "; ".join([*said, *self._besides()]) or None
 
     def progress(self) -> float | None:
         """Progress through the files, 0..1; None if a live camera or a loop has no end."""
@@ -247,6 +250,10 @@ class Run:
     def _at_work(self) -> dict[str, Any]:
         return {"engines": sorted(self._inference.engines), **self._processing.facts()}
 
+    def _besides(self) -> list[str]:
+        told = self.beside()
+        return [] if told is None else [told]
+
     def _facts(self) -> dict[str, Any]:
         return {
             **self._at_work(),
@@ -254,6 +261,6 @@ class Run:
             "sinks": {lane.sink: asdict(lane) for lane in self._delivery.status()},
             "progress": self.progress(),
             "notes": self._inference.notes,
-            "troubles": [*self._processing.troubles, *self._sampling.troubles],
+            "troubles": [*self._processing.troubles, *self._sampling.troubles, *self._besides()],
             "samples": [] if self._sampling.finished else sorted(self.deployment.cameras),
         }

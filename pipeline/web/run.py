@@ -106,6 +106,7 @@ class WebServer:
         )
         config.load()
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         self._server = uvicorn.Server(config)
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -138,6 +139,11 @@ class WebServer:
             self.failure = f"the application failed: {type(error).__name__}"
         if not self._is_ending.is_set() and self.failure is None:
             self.failure = "the application ended by itself"
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """The server takes a WebSocket that is refused with a sentence for one that was forgotten."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def _must_be_guarded(state: WebState, host: str, place: str, *, local_only: bool) -> None:

@@ -185,8 +185,9 @@ class Watching:
 def watching(url: str, **headers: str) -> Iterator[Watching]:
     """Somebody who watches the application at this address."""
     address = url.replace("http://", "ws://") + "/api/v1/live"
+    sent = {"Origin": url, **headers}
     with connect(
-        address, compression=None, open_timeout=patience(10), additional_headers=headers
+        address, compression=None, open_timeout=patience(10), additional_headers=sent
     ) as socket:
         seen = Watching(socket)
         reading = threading.Thread(target=seen.listen, daemon=True)

@@ -121,9 +121,15 @@ class Entrance:
         return text
 
     def set_up(self, secret: str, name: str, password: str) -> Person:
-        """Make the first user, an admin. Raises WebError, ValueError for a name or password."""
-        name = passwords.checked_name(name)
-        password = passwords.checked_password(password, name)
+        """Make the first user, an admin. Raises WebError."""
+        try:
+            name = passwords.checked_name(name)
+        except ValueError as error:
+            raise WebError(422, str(error), place="name") from None
+        try:
+            password = passwords.checked_password(password, name)
+        except ValueError as error:
+            raise WebError(422, str(error), place="password") from None
         with self._set_up_lock:
             if not self._opens(self._set_up, secret):
                 raise WebError(

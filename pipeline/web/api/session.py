@@ -120,10 +120,7 @@ def sign_out(request: Request, response: Response, state: State) -> None:
 @router.post("/set-up")
 def set_up(wanted: SetUp, request: Request, response: Response, state: State) -> SessionInfo:
     """Make the first user, an admin, and sign him in."""
-    try:
-        person = state.entrance.set_up(wanted.link, wanted.name, wanted.password)
-    except ValueError as error:
-        raise WebError(422, str(error)) from None
+    person = state.entrance.set_up(wanted.link, wanted.name, wanted.password)
     peer, agent = state.entrance.peer(request), request.headers.get("user-agent", "")
     visitor = Visitor.of_role(person.name, person.role, person.cameras)
     state.journal.note(visitor, "made the first user", person.name)

@@ -11,6 +11,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import NoTablesError, StoreError
+from pipeline.core.people import PeopleStore
 from pipeline.core.spending import Spending
 from pipeline.core.store import Commit, History, Store
 from pipeline.testing import ManualClock
@@ -21,6 +22,7 @@ from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.observations import ObservationContract
+from tests.contracts.people import PeopleContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import StoreContract
 from tests.contracts.verifying import SecondLooksContract
@@ -89,6 +91,15 @@ class TestAccounts(_Postgresql, AccountsContract):
         """Other connections to the same database."""
         store = SqlStore(self.url)
         return store.accounts, store.close
+
+
+class TestPeople(_Postgresql, PeopleContract):
+    """Who may sign in, and what they did."""
+
+    def opened_people(self, clock: Clock) -> tuple[PeopleStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url, clock)
+        return store.people, store.close
 
 
 class TestSpending(_Postgresql, SharedSpendingContract):

@@ -14,6 +14,7 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.accounts import AccountStore
 from pipeline.core.clock import Clock
 from pipeline.core.errors import OwnershipLostError, StoreError
+from pipeline.core.people import PeopleStore
 from pipeline.core.spending import Spending
 from pipeline.core.store import (
     RUN,
@@ -30,6 +31,7 @@ from tests.contracts.audits import AuditsContract
 from tests.contracts.event_tools import an_event
 from tests.contracts.history import HistoryContract
 from tests.contracts.observations import ObservationContract
+from tests.contracts.people import PeopleContract
 from tests.contracts.spending import SharedSpendingContract
 from tests.contracts.stores import ME, StoreContract, numbers
 from tests.contracts.verifying import SecondLooksContract
@@ -79,6 +81,15 @@ class TestAccounts(_Sqlite, AccountsContract):
         """Other connections to the same database."""
         store = SqlStore(self.url)
         return store.accounts, store.close
+
+
+class TestPeople(_Sqlite, PeopleContract):
+    """Who may sign in, and what they did."""
+
+    def opened_people(self, clock: Clock) -> tuple[PeopleStore, Callable[[], None]]:
+        """Other connections to the same database."""
+        store = SqlStore(self.url, clock)
+        return store.people, store.close
 
 
 class TestSpending(_Sqlite, SharedSpendingContract):

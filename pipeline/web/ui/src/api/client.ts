@@ -130,6 +130,10 @@ export function put<T>(path: string, body: unknown = {}, options?: CallOptions):
   return json<T>("PUT", path, body, options);
 }
 
+export function patch<T>(path: string, body: unknown = {}, options?: CallOptions): Promise<T> {
+  return json<T>("PATCH", path, body, options);
+}
+
 export function del<T>(path: string, options?: CallOptions): Promise<T> {
   return json<T>("DELETE", path, undefined, options);
 }

@@ -1,11 +1,10 @@
 import { t } from "../../app/language.ts";
-import { site } from "../../app/session.ts";
 import { areKeysOn, bandwidth, languageChoice, theme } from "../../app/settings.ts";
 import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
+import { Account } from "./account.tsx";
 
 export default function Settings() {
-  const visitor = site.value?.visitor;
   return (
     <Page title={t("app.settings")}>
       <Card>
@@ -53,7 +52,7 @@ export default function Settings() {
         />
         <p class="muted small">{t("settings.kept_here")}</p>
       </Card>
-      {visitor && <p class="muted">{t("settings.visitor", { name: visitor })}</p>}
+      <Account />
     </Page>
   );
 }
