@@ -38,6 +38,10 @@ WALK = [
     [[0.05 + 0.04 * step, 0.4, 0.13 + 0.04 * step, 0.8], [0.8, 0.3, 0.9, 0.7]] for step in range(20)
 ]
 
+ASKED = [0.4, 0.4, 0.5, 0.6]
+ANSWERS = {"people": WALK, "visitor": [[ASKED]]}
+"""What the engine says, frame after frame, and about what a visitor looks for."""
+
 
 @cache
 def pictures() -> tuple[bytes, ...]:
@@ -85,7 +89,7 @@ def deployment(folder: Path, url: str, *cameras: str, **more: Any) -> Path:
             "version": 1,
             "site": {"name": "Plaza", "timezone": "Europe/Berlin"},
             "store": {"url": f"sqlite:///{folder}/moonwatch.db"},
-            "engines": {"pretend": {"type": "scripted", "answers": {"people": WALK}}},
+            "engines": {"pretend": {"type": "scripted", "answers": ANSWERS}},
             "cameras": dict.fromkeys(cameras or ("plaza",), one),
             **more,
         },
