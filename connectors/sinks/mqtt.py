@@ -27,6 +27,7 @@ _TAKEN_RULES = {
     "last": "the ids of the camera's last picture in Home Assistant",
     "camera": "the topic of trouble with the camera",
     "arming": "the topic of arming and disarming",
+    "switching": "the topic of rules that are switched",
 }
 
 
@@ -89,7 +90,9 @@ class MqttConfig(BaseSinkConfig):
     """Whether events' pictures are published, as JPEG of at most 256 KB."""
     commands: bool = False
     """Whether the broker's users may arm and disarm, by `ON` and `OFF` on `BASE/armed/set` and
-    `BASE/CAMERA/armed/set`. What the broker has retained is not obeyed."""
+    `BASE/CAMERA/armed/set`, switch rules on and off, on `BASE/CAMERA/RULE/enabled/set`, and give
+    them another limit, by a number on `BASE/CAMERA/RULE/more_than/set`. What the broker has
+    retained is not obeyed."""
     discovery: Annotated[DiscoveryConfig | Literal[False], BeforeValidator(_discovery)] = Field(
         default_factory=all_left_out, validate_default=True
     )

@@ -154,11 +154,15 @@ class StoreConfig(Config):
                 yield Lack("url", f"{self.file} is not a database; name another file")
         yield from unwritable_folder("media", self.media_folder)
 
-    def build(self, clock: Clock | None = None) -> "SqlStore":
-        """Open the database, making or upgrading its tables; raises StoreError."""
+    def build(self, clock: Clock | None = None, patience_s: float | None = None) -> "SqlStore":
+        """Open the database, making or upgrading its tables; raises StoreError.
+
+        `patience_s` is how long a lock or a server is waited for, if not as long as usual.
+        """
         # SQLAlchemy takes a good part of a second to import, which `check` need not wait for.
         module = importlib.import_module("connectors.stores.sql")
-        store: SqlStore = module.SqlStore(self.url, clock or SystemClock())
+        more = {} if patience_s is None else {"patience_s": patience_s}
+        store: SqlStore = module.SqlStore(self.url, clock or SystemClock(), **more)
         return store
 
     def build_reader(self, clock: Clock | None = None) -> "SqlStore":

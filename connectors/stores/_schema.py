@@ -212,6 +212,23 @@ armings = sa.Table(
     sa.Column("kept_at", sa.Double, nullable=False),
     sqlite_autoincrement=True,
 )
+switches = sa.Table(
+    "moonwatch_switches",
+    _tables,
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    # From when it holds, in UTC seconds.
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    # In JSON; `null` is what the file says.
+    sa.Column("value", sa.Text, nullable=False),
+    # The file's value that it stands in for, in JSON; null where that was not known.
+    sa.Column("instead_of", sa.Text),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
 keys = sa.Table(
     "moonwatch_keys",
     _tables,
@@ -421,6 +438,68 @@ edits = sa.Table(
     sa.Column("changed", sa.Text, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
+people = sa.Table(
+    "moonwatch_people",
+    _tables,
+    sa.Column("name", sa.Text, primary_key=True),
+    # Its hash by argon2id, with salt and costs.
+    sa.Column("password", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    # A list as JSON; null for all cameras. So below.
+    sa.Column("cameras", sa.Text),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("disabled_at", sa.Double),
+)
+sessions = sa.Table(
+    "moonwatch_sessions",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    # Of a secret with 256 random bits, as that of a token.
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("who", sa.Text, nullable=False, index=True),
+    sa.Column("began_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    # Null for a person of the table above.
+    sa.Column("role", sa.Text),
+    sa.Column("cameras", sa.Text),
+)
+tokens = sa.Table(
+    "moonwatch_tokens",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("cameras", sa.Text),
+    sa.Column("made_by", sa.Text, nullable=False),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("used_at", sa.Double),
+)
+attempts = sa.Table(
+    "moonwatch_attempts",
+    _tables,
+    # An account or an address.
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("failures", sa.BigInteger, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+journal = sa.Table(
+    "moonwatch_journal",
+    _tables,
+    # What people did in the application, in the order in which they did it.
+    sa.Column("position", _counted, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -464,7 +543,8 @@ def prepare(
         leases, presence, requests, spending, pictures, marks, keys, spent, ledger, usage, audits,
         observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
-        sites, camera_sites, local_days, edits,
+        sites, camera_sites, local_days, edits, switches,
+         people, sessions, tokens, attempts, journal,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     for migrate in migrations[found - 1 :]:

@@ -28,10 +28,18 @@ from connectors.stores._leases import opening, prove, renewed
 from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
+from connectors.stores._people import SqlPeople, prune_people
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
 from connectors.stores._spending import SqlSpending
+from connectors.stores._switches import (
+    SqlSwitches,
+    correct_switches,
+    is_value,
+    note_switch,
+    prune_switches,
+)
 from connectors.stores._verifying import (
     SqlSecondLookHistory,
     SqlSecondLooks,
@@ -56,6 +64,13 @@ from pipeline.core.store import (
     StoredEvent,
     Undelivered,
     UnreadableEvent,
+)
+from pipeline.core.switching import (
+    FileLimit,
+    RuleSwitch,
+    SwitchKey,
+    SwitchValue,
+    event_of_switch,
 )
 
 _PATIENCE_S = 10.0
@@ -95,7 +110,9 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.second_looks = SqlSecondLookHistory(self._database)
         self.clips = SqlClips(self._database, self._clock)
         self.armings = SqlArmings(self._database)
+        self.switches = SqlSwitches(self._database)
         self.local_days = SqlLocalDays(self._database)
+        self.people = SqlPeople(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -157,6 +174,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             _schema.audits,
             _schema.waiting,
             _schema.verified,
+            _schema.switches,
         )
         with self._database.read("see which cameras it knows") as connection:
             known = {
@@ -349,6 +367,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             prune_audits(connection, before)
             prune_notes(connection, self._clock.now())
             prune_armings(connection, before)
+            prune_switches(connection, before)
+            prune_people(connection, self._clock.now(), before)
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)
@@ -387,6 +407,27 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             self._keep_events(connection, [event_of_change(change)], now)
         return change
 
+    def switch(
+        self,
+        camera: str,
+        rule: str,
+        key: SwitchKey,
+        value: SwitchValue,
+        by: str,
+        *,
+        instead_of: FileLimit | None = None,
+        lease: LeaseProof | None = None,
+    ) -> RuleSwitch:
+        """Switch a rule, or change its limit; the event of it is stored with it."""
+        if not is_value(key, value):
+            raise ValueError(f"{key} cannot be {value!r}")
+        with self._database.write("switch a rule") as connection:
+            prove(connection, lease)
+            now = self._clock.now()
+            change = note_switch(connection, camera, rule, key, value, by, instead_of, now)
+            self._keep_events(connection, [event_of_switch(change)], now)
+        return change
+
     def correct_times(self, now: float) -> int:
         """Date as of `now` what is from a day after it or later, or from before clocks were set."""
         corrected = 0
@@ -408,6 +449,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 changed = connection.execute(table.update().where(wrong).values(kept_at=now))
                 corrected += changed.rowcount
             correct_armings(connection, now + AHEAD_S, now)
+            correct_switches(connection, now + AHEAD_S, now)
         return corrected
 
     def close(self) -> None:

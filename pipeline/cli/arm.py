@@ -55,11 +55,7 @@ def switch(
             known = ", ".join(deployment.cameras)
             hint = f"; did you mean {close[0]}?" if close else f"; there are {known}"
             raise ConfigError([Problem("--camera", f"there is no camera {name!r}{hint}")])
-    who = (by or f"{getpass.getuser()}@{socket.gethostname()}").strip()
-    if not who or len(who) > _LONGEST_NAME or not who.isprintable():
-        raise ConfigError(
-            [Problem("--by", f"a name of 1 to {_LONGEST_NAME} letters, on one line, is needed")]
-        )
+    who = author(by)
     set_up("text", "ERROR")
     store = deployment.store.build(SystemClock())
     try:
@@ -74,6 +70,16 @@ def switch(
         typer.echo(_line(change, deployment))
     for sentence in _nothing_to_switch(deployment, cameras):
         typer.echo(sentence)
+
+
+def author(by: str | None) -> str:
+    """Who does it: the name that was given, or the login; raises ConfigError for no name."""
+    who = (by or f"{getpass.getuser()}@{socket.gethostname()}").strip()
+    if not who or len(who) > _LONGEST_NAME or not who.isprintable():
+        raise ConfigError(
+            [Problem("--by", f"a name of 1 to {_LONGEST_NAME} letters, on one line, is needed")]
+        )
+    return who
 
 
 def _line(change: ArmingChange, deployment: Deployment) -> str:

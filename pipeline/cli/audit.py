@@ -24,6 +24,7 @@ from pipeline.core.local_time import local_time
 from pipeline.core.private_files import create_file, let_group_read, make_folder
 from pipeline.core.sources import Need
 from pipeline.core.store import EventFilter, Span
+from pipeline.core.switching import ByHand, SwitchBook
 from pipeline.core.text_files import UnreadableTextError, read_text_file
 from pipeline.deployment.loader import load
 from pipeline.deployment.model import Deployment
@@ -151,10 +152,11 @@ def _planned(
     try:
         moments = moments_of(deployment, store.history, camera, rule, span)
         minutes = store.history.buckets(camera, rule, Span(None, span.until))
-        arming = ArmingBook(store.armings)
-        arming.refresh()
+        by_hand = ByHand(ArmingBook(store.armings), SwitchBook(store.switches))
+        by_hand.arming.refresh()
+        by_hand.switches.refresh()
         known, unknown_s = known_time(minutes, span, source.there)
-        known = open_time(deployment, camera, rule, known, arming)
+        known = open_time(deployment, camera, rule, known, by_hand)
         if not known:
             said = "nothing is known of this rule then; run the file first, or choose another time"
             raise ConfigError([Problem("--since", said)])

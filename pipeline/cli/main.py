@@ -34,6 +34,7 @@ COMMANDS = (
     "reload",
     "arm",
     "disarm",
+    "switch",
     "status",
     "doctor",
     "discover",
@@ -55,9 +56,11 @@ COMMANDS = (
     "token",
     "usage",
     "web",
+    "user",
 )
 """Each command; the module of `pipeline.cli` that holds it has its name."""
 EXTRAS = {"render": "render", "models": "moondream", "serve": "moondream,server", "web": "web"}
+EXTRAS["user"] = "web"
 """Commands that need more than the core install, and the extras that install it."""
 
 

@@ -17,6 +17,7 @@ from pipeline.core.arming import ArmingBook
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
 from pipeline.core.events import JsonValue
+from pipeline.core.switching import SwitchBook
 from pipeline.deployment.loader import load
 from pipeline.insight.simulation import (
     RuleHour,
@@ -80,6 +81,8 @@ def simulate(
         scope = SimulationScope(tuple(camera or ()), tuple(rule or ()), span)
         arming = ArmingBook(store.armings)
         arming.refresh()
+        switches = SwitchBook(store.switches)
+        switches.refresh()
         simulation = Simulation(
             deployment,
             store,
@@ -88,6 +91,7 @@ def simulate(
             clock,
             against=other,
             arming=arming,
+            switches=switches,
             every_rule=every_rule,
             stop=stop.is_set,
         )

@@ -8,6 +8,7 @@ from typing import Final, Protocol, Self, TypeAlias, runtime_checkable
 
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.events import Event
+from pipeline.core.switching import SwitchesRules
 
 
 def is_chosen(names: Sequence[str], only: Sequence[str], without: Sequence[str]) -> bool:
@@ -111,6 +112,8 @@ class SinkContext:
     """The zone of each camera that is not at `site`."""
     arm: Arms | None = None
     """Arms and disarms, for sinks that take commands; None where nothing can be armed."""
+    switch: SwitchesRules | None = None
+    """Switches rules, for sinks that take commands; None where nothing can be switched."""
 
     def timezone_of(self, event: Event) -> str:
         """The zone of the site where the event's camera is."""

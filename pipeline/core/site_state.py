@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from pipeline.core.switching import SwitchRange
+
 
 @dataclass(frozen=True, slots=True)
 class MeasureLayout:
@@ -27,6 +29,10 @@ class RuleLayout:
     measures: tuple[MeasureLayout, ...] = ()
     words: tuple[str, ...] = ()
     """What its events call directions, where the file gives them names."""
+    limits: SwitchRange | None = None
+    """The `more_than` that it can be given; None where it has none."""
+    more_than: int | None = None
+    """That of the file; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,10 @@ class RuleState:
     """When that day began, in UTC seconds; None until it was read."""
     today_at: float | None = None
     """The last minute of today that is known of, in UTC seconds."""
+    is_on: bool | None = None
+    """Whether it tells events, as it was asked for last; so is the limit."""
+    more_than: int | None = None
+    """The limit; None for no limit, too."""
 
 
 @dataclass(frozen=True, slots=True)

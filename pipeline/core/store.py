@@ -11,6 +11,13 @@ from pipeline.core.events import Event, JsonValue
 from pipeline.core.local_days import LocalDays
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.sinks import Notes
+from pipeline.core.switching import (
+    FileLimit,
+    RuleSwitch,
+    SwitchKey,
+    SwitchRecords,
+    SwitchValue,
+)
 from pipeline.core.verifying import SecondLooks, WaitingEvent
 
 if TYPE_CHECKING:
@@ -375,6 +382,30 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """Arm or disarm a camera, or all of them with None; the event of it is stored with it.
 
         It holds from a little later on, and is what this returns says.
+        """
+        ...
+
+    @property
+    def switches(self) -> SwitchRecords:
+        """What was switched of rules by hand."""
+        ...
+
+    def switch(
+        self,
+        camera: str,
+        rule: str,
+        key: SwitchKey,
+        value: SwitchValue,
+        by: str,
+        *,
+        instead_of: FileLimit | None = None,
+        lease: LeaseProof | None = None,
+    ) -> RuleSwitch:
+        """Switch a rule, or change its limit; the event of it is stored with it.
+
+        It holds from a little later on, and is what this returns says. `instead_of` is the limit in
+        the file, for which another is given; whether the rule can have it, the caller knows (see
+        `pipeline.rules.switched`). With a `lease` OwnershipLostError is raised where it was lost.
         """
         ...
 

@@ -11,6 +11,7 @@ from pipeline.rules.samples import (
     report_sample,
     rule_samples,
     sequence_sample,
+    switching_sample,
 )
 
 CAMERA_TYPES = (
@@ -67,5 +68,8 @@ def _all(deployment: Deployment, sink: str, at: float) -> Iterator[Event]:
         yield sequence_sample(name, next(iter(deployment.cameras)), at)
     for name in deployment.reports_to(sink):
         yield report_sample(name, deployment.site.name, at)
-    # Whoever may arm can do so at any time.
+    # Whoever may arm and switch can do so at any time.
     yield arming_sample("", at)
+    for camera, config in deployment.cameras.items():
+        for name in list(config.rules)[:1]:
+            yield switching_sample(camera, name, at)

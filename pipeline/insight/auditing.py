@@ -13,12 +13,13 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
-from pipeline.core.arming import ArmedTimes, ArmingBook
+from pipeline.core.arming import ArmedTimes
 from pipeline.core.audits import Audit, AuditFigures, AuditVerdict
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.events import Event, JsonValue
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import COUNTED, EventFilter, History, Page, Span
+from pipeline.core.switching import ByHand, SwitchTimes
 from pipeline.deployment.model import Deployment
 from pipeline.insight.audit_figures import AuditedTime, JudgedSpan, figures_of
 from pipeline.rules.schedule import ReportingTime, Schedule
@@ -408,15 +409,16 @@ def open_time(
     camera: str,
     rule: str,
     known: Sequence[Interval],
-    arming: ArmingBook,
+    by_hand: ByHand,
 ) -> list[Interval]:
-    """The known time in which the rule reports, by its `schedule` and `when`, minute by minute."""
+    """The known time in which it reports, by its `schedule`, `when` and switch, in minutes."""
     site = deployment.site_of(camera)
     config = deployment.cameras[camera].rules[rule]
     schedule = ReportingTime(
         Schedule(config.schedule, site.timezone, site.opening_hours),
         config.when,
-        ArmedTimes(site.arming_plan, arming, camera),
+        ArmedTimes(site.arming_plan, by_hand.arming, camera),
+        SwitchTimes(by_hand.switches, camera, rule, deployment.cameras[camera].was),
     )
     minutes: list[Interval] = []
     for begin, end in known:

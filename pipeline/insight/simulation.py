@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from zoneinfo import ZoneInfo
 
 from pipeline.core.arming import ARMING, ArmingBook
@@ -35,6 +36,7 @@ from pipeline.core.store import (
     Span,
     StoredEvent,
 )
+from pipeline.core.switching import MORE_THAN, SWITCHING, ByHand, RuleSwitch, SwitchBook
 from pipeline.core.verifying import OUTCOMES, outcome_of, unmarked
 from pipeline.deployment.model import Deployment
 from pipeline.insight.simulation_lane import (
@@ -51,12 +53,14 @@ from pipeline.rules.base import RuleBase
 from pipeline.rules.measures import Column
 from pipeline.rules.record import RuleRecord
 from pipeline.rules.sequence import SEQUENCE
+from pipeline.rules.switched import file_limit, limit_range
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.sequences import SequenceSchedules
 
 HOUR_S = 3600.0
 WOULD_BE_ASKED = "would_be_asked"
 """The outcome of a second look that no model has given: none is asked here."""
+_BY_HAND = (ARMING, SWITCHING)
 _ALL = Page(limit=1_000_000, newest_first=False)
 
 
@@ -190,6 +194,7 @@ class Simulation:
         *,
         against: Deployment | None = None,
         arming: ArmingBook | None = None,
+        switches: SwitchBook | None = None,
         every_rule: bool = False,
         stop: Callable[[], bool] = lambda: False,
         budget_s: float | None = None,
@@ -198,13 +203,16 @@ class Simulation:
 
         A rule that is as it was concludes what is stored, which is taken: it is judged again only
         if it is to be `every_rule`. `stop` is asked often; `budget_s` is how long it may take.
-        `arming` knows what was armed and disarmed by hand.
+        `arming` knows what was armed and disarmed by hand, `switches` which rules were switched. A
+        limit that was given by hand is that of the file it was given for: where a file says
+        another, that is what is asked for.
         """
         self._observations, self._history, self._clock = observations, history, clock
         self._deployment, self._against, self._scope = deployment, against, scope
         self._stop, self._budget_s = stop, budget_s
         self._every_rule = every_rule
-        self._arming = arming or ArmingBook()
+        self._by_hand = ByHand(arming or ArmingBook(), switches or SwitchBook())
+        self._left_aside: set[RuleSwitch] = set()
         self._began = clock.monotonic()
         self._seen = {(one.camera, one.engine): one for one in observations.observed()}
         self._files = [deployment] if against is None else [deployment, against]
@@ -353,7 +361,7 @@ class Simulation:
                 deployment,
                 camera,
                 self._scope.rules,
-                self._arming,
+                self._by_hand,
                 [part.rule for part in search.sequences.parts() if part.camera == camera],
                 is_shown=camera in self._cameras(),
             )
@@ -470,14 +478,35 @@ class Simulation:
             rules.append(RuleHour(name, config, here, there, unknown, resumed, cut_off))
         if self._scope.rules and not rules:
             return None
-        notes = dict.fromkeys(
-            note for side in found for judged in side.values() for note in judged.notes
-        )
+        judged_notes = (note for side in found for judged in side.values() for note in judged.notes)
+        by_hand = (note for side in sides for note in self._of_limits(side, Span(hour, until)))
+        notes = dict.fromkeys((*judged_notes, *by_hand))
         running = any(
             rule.here is not None and rule.here.minutes and rule.here.minutes[-1].unfinished
             for rule in rules
         )
         return SimulatedHour(camera, hour, tuple(rules), tuple(notes), running, until)
+
+    def _of_limits(self, side: "_Side", span: Span) -> Iterator[str]:
+        """The limits that were given by hand in a time and are not gone by, each once."""
+        for name in side.shown:
+            given = self._by_hand.switches.all_of(side.camera, name, MORE_THAN)
+            for change, following in zip_longest(given, given[1:]):
+                config, over = side.rules[name], None if following is None else following.at
+                held = Span(change.at, over)
+                if change.value is None or change in self._left_aside or not _meet(held, span):
+                    continue
+                limit = file_limit(config)
+                if limit_range(config) is not None and change.holds_for(limit):
+                    continue
+                self._left_aside.add(change)
+                says = "no more_than" if limit is None else f"more_than: {limit}"
+                since = local_time(change.at, str(self._zone(side.camera)))
+                yield (
+                    f"rule {name} is judged by the file's own limit ({says}): more_than "
+                    f"{change.value}, which {change.by} gave it from {since} on, was for what the "
+                    "file said then"
+                )
 
     def _search_of(self, deployment: Deployment) -> SequenceSearch:
         rules = {name: camera.rules for name, camera in deployment.cameras.items()}
@@ -640,13 +669,19 @@ class Simulation:
         for one in self._history.events(chosen, _ALL):
             if one.event.type == SEQUENCE:
                 sequences.setdefault(one.event.rule, []).append(one.event)
-            elif one.event.rule != HEALTH_RULE and one.event.type != ARMING:
+            elif one.event.rule != HEALTH_RULE and one.event.type not in _BY_HAND:
                 events.setdefault(one.event.rule, []).append(one.event)
         rules = {
             rule: RuleFigures(tuple(minutes.get(rule, ())), tuple(events.get(rule, ())))
             for rule in dict.fromkeys((*minutes, *events))
         }
         return rules, {name: RuleFigures(events=tuple(e)) for name, e in sequences.items()}
+
+
+def _meet(one: Span, other: Span) -> bool:
+    """Whether two times have a moment in common."""
+    begins = max(one.since or 0.0, other.since or 0.0)
+    return all(span.until is None or begins < span.until for span in (one, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -669,7 +704,7 @@ class _Side:
         deployment: Deployment,
         camera: str,
         rules: Sequence[str],
-        arming: ArmingBook,
+        by_hand: ByHand,
         parts: Sequence[str],
         *,
         is_shown: bool,
@@ -678,7 +713,7 @@ class _Side:
         self.camera = camera
         self.is_shown = is_shown
         self.parts = tuple(dict.fromkeys(parts))
-        plan = next((one for one in plans_of(deployment, arming) if one.camera == camera), None)
+        plan = next((one for one in plans_of(deployment, by_hand) if one.camera == camera), None)
         plan = plan or CameraPlan(camera)
         self.is_recording = plan.is_recording
         self._engines = {task.task: lane.engine for lane in plan.lanes for task in lane.tasks}

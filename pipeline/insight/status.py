@@ -18,10 +18,12 @@ from pipeline.core.queues import Backlog
 from pipeline.core.sinks import HELD_BACK, HeldBack
 from pipeline.core.spending import BudgetSpent, Spending
 from pipeline.core.store import RUN, EventFilter, LeaseRecord, Page, StoredEvent
+from pipeline.core.switching import RuleSwitch, SwitchBook, SwitchTimes
 from pipeline.core.verifying import OUTCOMES, VerificationCount
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import ENDED_BY
 from pipeline.rules.sequence import SEQUENCE
+from pipeline.rules.switched import file_limit, limit_range
 from pipeline.runtime.assembly import expected_interval_s, used_engines
 from pipeline.runtime.ownership import LEASE_TTL
 from pipeline.runtime.reload import APPLIED
@@ -275,6 +277,7 @@ class _StoreFacts:
     """The events that wait for a second look, by camera and rule."""
     clips: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     armings: Sequence[ArmingChange] = ()
+    switches: Sequence[RuleSwitch] = ()
     failed_clip: Clip | None = None
     """The last one of these that failed."""
     sequences: Mapping[str, tuple[int, float]] = field(default_factory=dict)
@@ -315,6 +318,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
     notes += _note_on_clips(kept)
     armed = _armed(deployment, kept, now)
     notes += _note_on_arming(deployment, armed)
+    notes += _note_on_switches(deployment, kept, now)
     file = deployment.store.file
     if file is not None and is_readable_by_everybody(file):
         notes.append(
@@ -410,6 +414,28 @@ def _note_on_arming(deployment: Deployment, armed: Mapping[str, Armed]) -> Itera
         yield f"camera {name} is {said}{those if silent else ''}"
 
 
+def _note_on_switches(deployment: Deployment, kept: _StoreFacts, now: float) -> Iterator[str]:
+    """Each rule that is off, or has another limit than in the file."""
+    book = SwitchBook()
+    for change in kept.switches:
+        book.add(change)
+    for name, camera in deployment.cameras.items():
+        zone = deployment.site_of(name).timezone
+        for rule, config in camera.rules.items():
+            times, limit = SwitchTimes(book, name, rule, camera.was), file_limit(config)
+            off = times.enabled(now)
+            if off is not None:
+                since = local_time(off.at, zone)
+                yield f"camera {name}, rule {rule} is off since {since} by {off.by}; it counts on"
+            other = times.limit(now, limit) if limit_range(config) is not None else None
+            if other is not None:
+                yield (
+                    f"camera {name}, rule {rule} has more_than {other.value} since "
+                    f"{local_time(other.at, zone)} by {other.by}; the file says "
+                    f"{'none' if limit is None else limit}"
+                )
+
+
 def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     try:
         # Reading changes nothing, so it works with the store of any release.
@@ -430,6 +456,7 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
         return _StoreFacts(
             clips=clips,
             armings=store.armings.changes(),
+            switches=store.switches.changes(),
             failed_clip=next(iter(failed), None),
             sequences=_sequences_in(store, deployment),
             behind={name: cursor.behind for name, cursor in cursors.items()},

@@ -28,6 +28,7 @@ from pipeline.core.ranges import one_line
 from pipeline.core.retrying import Backoff, Rests, SaidOnce, until_done
 from pipeline.core.rules import Verdict
 from pipeline.core.store import Checkpoint, Commit, JudgedAnew, LeaseProof, Store
+from pipeline.core.switching import SwitchBook
 from pipeline.processing.asking import BESIDE, TrackQuestions
 from pipeline.processing.clips import ClipBook, ClipPlan
 from pipeline.processing.health import HEALTH_ENGINE
@@ -84,6 +85,8 @@ class ProcessorContext:
     """Whether a camera belongs to this processor: it must not retire those of others."""
     arming: ArmingBook = field(default_factory=ArmingBook)
     """What was armed and disarmed by hand, which the plans' rules look up."""
+    switches: SwitchBook = field(default_factory=SwitchBook)
+    """What was switched of rules by hand, the same."""
     jobs: JobQueue | None = None
     """Where questions about events are put; without it those that wait for an answer go on
     waiting."""
@@ -286,7 +289,7 @@ class Processor:
             if health.camera in self._cameras:
                 self._judge_health(self._cameras[health.camera], health)
         taken = self._context.results.take(_BATCH, idle_s)
-        if taken and not self._knows_what_is_armed():
+        if taken and not self._knows_what_was_switched():
             return 0
         for arrived in taken:
             self._accept(arrived)
@@ -297,10 +300,11 @@ class Processor:
         self._asking.ask()
         return len(taken)
 
-    def _knows_what_is_armed(self) -> bool:
-        """Read what was switched, for which the store is waited for; False when stopped."""
+    def _knows_what_was_switched(self) -> bool:
+        """Read what was done by hand, for which the store is waited for; False when stopped."""
         try:
             self._reading(self._context.arming.refresh)
+            self._reading(self._context.switches.refresh)
         except StoreError:
             self._is_void = True  # what was taken is judged by whoever comes next
             return False

@@ -9,6 +9,7 @@ from pipeline.core.arming import ArmedTimes
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.geometry import Line, Polygon
 from pipeline.core.opening_hours import ALWAYS, OpeningHours
+from pipeline.core.switching import SwitchTimes
 from pipeline.rules.schedule import ReportingTime, Schedule
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ class RuleContext:
     """When the site is open, for a schedule that is `open`."""
     armed: ArmedTimes = field(default_factory=ArmedTimes, compare=False)
     """When its camera is armed, for a rule that reports only then."""
+    switches: SwitchTimes = field(default_factory=SwitchTimes, compare=False)
+    """Whether it was switched off, and which limit it was given, by hand."""
     aspect: float = USUAL_ASPECT
     """Width ÷ height of the picture: a length in 0..1 means different distances across and down."""
 
     def reporting_time(self, config: "RuleBase") -> ReportingTime:
-        """When a rule reports: in its hours, and armed or disarmed as it wants it."""
+        """When a rule reports: in its hours, armed or disarmed as it wants, and while it is on."""
         schedule = Schedule(config.schedule, self.timezone, self.hours)
-        return ReportingTime(schedule, config.when, self.armed)
+        return ReportingTime(schedule, config.when, self.armed, self.switches)
 
     def line(self, name: str) -> Line:
         """The line of that name; raises ConfigError."""

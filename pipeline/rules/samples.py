@@ -9,6 +9,7 @@ from typing import Final
 
 from pipeline.core.arming import ARMING
 from pipeline.core.events import REPORT, Event, JsonValue, Phase, Subject, event_id, timestamp
+from pipeline.core.switching import SWITCHING
 from pipeline.core.tasks import Detect, Task
 from pipeline.core.verifying import DETAIL, VERIFIED
 from pipeline.rules.base import RuleBase
@@ -79,6 +80,13 @@ def arming_sample(camera: str, at: float) -> Event:
     """The event that says that something was armed."""
     data: dict[str, JsonValue] = {"armed": True, "by": "command line"}
     return Event(event_id(camera, ARMING, "", at), ARMING, "single", camera, ARMING, at, data=data)
+
+
+def switching_sample(camera: str, rule: str, at: float) -> Event:
+    """The event that says that a rule was switched."""
+    data: dict[str, JsonValue] = {"rule": rule, "enabled": False, "by": "command line"}
+    id_ = event_id(camera, SWITCHING, rule, at)
+    return Event(id_, SWITCHING, "single", camera, SWITCHING, at, data=data)
 
 
 def health_samples(camera: str, type_: str, at: float) -> Iterator[Event]:

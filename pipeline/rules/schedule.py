@@ -19,6 +19,7 @@ from pydantic import (
 from pipeline.core.arming import ArmedTimes
 from pipeline.core.config import Config
 from pipeline.core.opening_hours import ALWAYS, DAYS, FULL_DAYS, OpeningHours
+from pipeline.core.switching import SwitchTimes
 from pipeline.core.time_of_day import TimeOfDay
 
 _SPANS = {
@@ -161,10 +162,11 @@ class ReportingTime:
     schedule: Schedule
     when: When = "always"
     armed: ArmedTimes = field(default_factory=ArmedTimes)
+    switches: SwitchTimes = field(default_factory=SwitchTimes)
 
     def allows(self, at: float) -> bool:
-        """Whether `at` (UTC seconds) lies in its hours, armed or disarmed as is wanted."""
-        if not self.schedule.allows(at):
+        """Whether `at` (UTC seconds) lies in its hours, armed or disarmed as is wanted, and on."""
+        if not (self.schedule.allows(at) and self.switches.is_on(at)):
             return False
         return self.when == "always" or self.armed.at(at).is_armed == (self.when == "armed")
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.core.address import Address, masked
-from pipeline.core.arming import ArmedTimes, ArmingBook
+from pipeline.core.arming import ArmedTimes
 from pipeline.core.clips import ClipMake, ClipNeed, ClipSource
 from pipeline.core.clock import Clock
 from pipeline.core.config import as_written
@@ -20,6 +20,7 @@ from pipeline.core.sinks import Sink, SinkContext
 from pipeline.core.sources import Source
 from pipeline.core.spending import Spending
 from pipeline.core.store import Store
+from pipeline.core.switching import ByHand, SwitchTimes
 from pipeline.core.tasks import Task, question_of
 from pipeline.delivery import Route
 from pipeline.deployment.model import CameraConfig, Deployment, DetectTask, TaskConfig
@@ -39,10 +40,10 @@ from pipeline.sampling.masks import Masks
 NONE_RUNNING: Mapping[str, Engine] = MappingProxyType({})
 
 
-def plans_of(deployment: Deployment, arming: ArmingBook | None = None) -> list[CameraPlan]:
-    """The judging plan of each camera; `arming` knows what was armed and disarmed by hand."""
-    book = arming or ArmingBook()
-    return [_plan(deployment, name, camera, book) for name, camera in deployment.cameras.items()]
+def plans_of(deployment: Deployment, by_hand: ByHand | None = None) -> list[CameraPlan]:
+    """The judging plan of each camera; `by_hand` knows what was armed and switched."""
+    books = by_hand or ByHand()
+    return [_plan(deployment, name, camera, books) for name, camera in deployment.cameras.items()]
 
 
 def engines_of(camera: CameraConfig) -> list[str]:
@@ -187,9 +188,7 @@ def expected_interval_s(camera: CameraConfig, task: str) -> float:
     return max(every_s, sample.interval_s, sample.heartbeat_s if gated else 0.0)
 
 
-def _plan(
-    deployment: Deployment, name: str, camera: CameraConfig, arming: ArmingBook
-) -> CameraPlan:
+def _plan(deployment: Deployment, name: str, camera: CameraConfig, by_hand: ByHand) -> CameraPlan:
     looked_for = {"frozen": camera.sample.frozen, "black": camera.sample.black}
     unwatched = {trouble for trouble, watch in looked_for.items() if watch is None}
     source = camera.source
@@ -198,7 +197,7 @@ def _plan(
     return CameraPlan(
         camera=name,
         lanes=tuple(
-            _lane_plan(deployment, name, camera, engine, arming) for engine in engines_of(camera)
+            _lane_plan(deployment, name, camera, engine, by_hand) for engine in engines_of(camera)
         ),
         snapshots=frozenset(rule for rule, config in camera.rules.items() if config.snapshot),
         clips=_clip_plan(camera),
@@ -216,21 +215,21 @@ def _plan(
 
 
 def _lane_plan(
-    deployment: Deployment, name: str, camera: CameraConfig, engine: str, arming: ArmingBook
+    deployment: Deployment, name: str, camera: CameraConfig, engine: str, by_hand: ByHand
 ) -> LanePlan:
     tasks = [task for task, config in camera.tasks.items() if config.engine == engine]
     return LanePlan(
         engine=engine,
-        tasks=tuple(_task_plan(deployment, name, camera, task, arming) for task in tasks),
+        tasks=tuple(_task_plan(deployment, name, camera, task, by_hand) for task in tasks),
         fingerprint=_first_fingerprint(deployment, camera, engine),
     )
 
 
 def _task_plan(
-    deployment: Deployment, name: str, camera: CameraConfig, task: str, arming: ArmingBook
+    deployment: Deployment, name: str, camera: CameraConfig, task: str, by_hand: ByHand
 ) -> TaskPlan:
     rules = {
-        rule: _rule_plan(deployment, name, rule, arming)
+        rule: _rule_plan(deployment, name, rule, by_hand)
         for rule, config in camera.rules.items()
         if config.of == task
     }
@@ -300,7 +299,7 @@ def _scene(camera: CameraConfig) -> str:
 
 
 def _rule_plan(
-    deployment: Deployment, camera_name: str, rule_name: str, arming: ArmingBook
+    deployment: Deployment, camera_name: str, rule_name: str, by_hand: ByHand
 ) -> RulePlan:
     camera = deployment.cameras[camera_name]
     config: RuleBase = camera.rules[rule_name]
@@ -315,7 +314,8 @@ def _rule_plan(
         zones={name: zone.shape() for name, zone in camera.zones.items()},
         timezone=deployment.site_of(camera_name).timezone,
         hours=deployment.site_of(camera_name).opening_hours,
-        armed=ArmedTimes(deployment.site_of(camera_name).arming_plan, arming, camera_name),
+        armed=ArmedTimes(deployment.site_of(camera_name).arming_plan, by_hand.arming, camera_name),
+        switches=SwitchTimes(by_hand.switches, camera_name, rule_name, camera.was),
     )
     return RulePlan(
         make=lambda aspect: config.build(replace(context, aspect=aspect)),
@@ -396,6 +396,7 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
                     store.notes_of(name),
                     timezones=deployment.site_timezones(),
                     arm=store.arm,
+                    switch=store.switch,
                 )
             ),
         )

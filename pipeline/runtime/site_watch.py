@@ -27,11 +27,13 @@ from pipeline.core.site_state import (
     SiteState,
 )
 from pipeline.core.store import EventFilter, History, Page, Span, Store, StoredEvent
+from pipeline.core.switching import SwitchBook, SwitchTimes
 from pipeline.core.verifying import outcome_of
 from pipeline.deployment.model import Deployment
 from pipeline.processing.health import RULE as HEALTH_RULE
 from pipeline.rules.base import RuleBase
 from pipeline.rules.line_crossing import CrossingNames
+from pipeline.rules.switched import file_limit, limit_range
 from pipeline.runtime.reports import Report
 from pipeline.runtime.today import TodaysNumbers
 from pipeline.runtime.wellness import STILL_JUDGED
@@ -88,6 +90,7 @@ class SiteWatch:
         self._lock = threading.Lock()
         self._trouble: str | None = None
         self._arming = ArmingBook(store.armings, clock)
+        self._switches = SwitchBook(store.switches, clock)
         self.update(deployment)
 
     def update(self, deployment: Deployment) -> None:
@@ -108,6 +111,11 @@ class SiteWatch:
                 for name in deployment.cameras
             }
             self._site_armed = ArmedTimes(deployment.site.arming_plan, book)
+            self._switched = {
+                (name, rule): SwitchTimes(self._switches, name, rule, camera.was)
+                for name, camera in deployment.cameras.items()
+                for rule in camera.rules
+            }
             self._state: SiteState | None = None
 
     def state(self) -> SiteState:
@@ -118,6 +126,7 @@ class SiteWatch:
             if now - known.events_at >= _EVENTS_EVERY_S:
                 self._follow_events(known)
                 self._arming.refresh()
+                self._switches.refresh()
                 known.events_at, is_old = now, True
             if now - known.levels_at >= _LEVELS_EVERY_S:
                 self._read_levels(known)
@@ -251,6 +260,9 @@ class SiteWatch:
 
     def _rule(self, camera: str, name: str, known: _Known) -> RuleState:
         level, today = known.levels.get((camera, name)), self._today.figures.get((camera, name))
+        # As of when a word that is given now takes effect, as for arming.
+        at = self._clock.now() + EFFECTIVE_AFTER_S
+        times, layout = self._switched[camera, name], self._layout.cameras[camera].rules[name]
         return RuleState(
             active=bool(known.ongoing.get((camera, name))),
             level=level.values.get(_LEVEL) if level else None,
@@ -260,6 +272,8 @@ class SiteWatch:
             today_coverage=today.coverage if today else 0.0,
             today_since=today.since if today else None,
             today_at=today.until if today else None,
+            is_on=times.is_on(at),
+            more_than=times.more_than(at, layout.more_than) if layout.limits else None,
         )
 
     def _coverage(self, minute: Bucket) -> float:
@@ -294,4 +308,6 @@ def _rule_layout(rule: RuleBase) -> RuleLayout:
         str(getattr(rule, "type", "")),
         tuple(MeasureLayout(one.name, one.over_time, one.unit) for one in rule.recorded()),
         (names.in_, names.out) if isinstance(names, CrossingNames) else (),
+        limit_range(rule),
+        file_limit(rule),
     )

@@ -3,23 +3,42 @@
 from pathlib import Path
 from typing import Any, Final
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.routing import BaseRoute
 
 from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
-from pipeline.web.api import asking, live, site
+from pipeline.web.access.protection import Protection
+from pipeline.web.api import asking, live, people, session, site
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
 API: Final = "/api/v1"
-ROUTERS: Final[tuple[APIRouter, ...]] = (site.router, live.router, asking.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    asking.router,
+    live.router,
+    people.router,
+    session.router,
+    site.router,
+)
 """The routes of the API, below its prefix."""
-OPEN: Final = frozenset({"/healthz", "/readyz", "/{path:path}"})
-"""What is answered without anybody being known: probes, and the files that the pages consist of."""
+OPEN: Final = frozenset(
+    {
+        ("GET", "/healthz"),
+        ("GET", "/{path:path}"),
+        ("GET", f"{API}/session"),
+        ("POST", f"{API}/session"),
+        ("DELETE", f"{API}/session"),
+        ("POST", f"{API}/set-up"),
+    }
+)
+"""What is answered without anybody being known: the probe, the files that the pages consist of,
+and what one signs in by."""
 _PAGES = Path(__file__).parent / "static"
 _NAMED_BY_CONTENT: Final = "assets"
 """The folder of files whose names change with what is in them."""
@@ -35,6 +54,16 @@ def create_app(state: WebState) -> FastAPI:
     """The application over this state."""
     app = _with_routes()
     app.state.web = state
+
+    async def wants_local_names() -> bool:
+        return not await run_sync(state.entrance.has_people)
+
+    app.add_middleware(
+        Protection,
+        config=lambda: state.deployment.web,
+        wants_local_names=wants_local_names,
+        api=API,
+    )
     return app
 
 
@@ -43,7 +72,12 @@ def interface_description() -> dict[str, Any]:
     return _with_routes().openapi()
 
 
-def permission_of(route: BaseRoute) -> Permission | None:
+def routes_of(app: FastAPI) -> list[RouteContext]:
+    """Every route and WebSocket of the application, those of its parts included."""
+    return list(iter_route_contexts(app.routes))
+
+
+def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
     """What a route needs of who asks; None where anybody may."""
     dependant: Dependant | None = getattr(route, "dependant", None)
     found = [] if dependant is None else [one.call for one in dependant.dependencies]
@@ -51,12 +85,16 @@ def permission_of(route: BaseRoute) -> Permission | None:
 
 
 def _with_routes() -> FastAPI:
-    app = FastAPI(title="moonwatch", version=installed_version(), docs_url=None, redoc_url=None)
+    app = FastAPI(title="moonwatch", version=installed_version(), openapi_url=None)
     app.router.redirect_slashes = False
     for router in ROUTERS:
         app.include_router(router, prefix=API)
     add_error_handlers(app)
     _add_pages(app)
+    for route in routes_of(app):
+        for method in route.methods or {"WEBSOCKET"}:
+            if permission_of(route) is None and (method, route.path) not in OPEN:
+                raise RuntimeError(f"{method} {route.path} does not say what it needs of who asks")
     return app
 
 
@@ -71,8 +109,12 @@ def _add_pages(app: FastAPI) -> None:
         if path.startswith("api/"):
             raise WebError(404, f"there is nothing at /{path}")
         pages = _PAGES.resolve()
-        file = (pages / path).resolve()
-        if path and file.is_relative_to(pages) and file.is_file():
+        try:
+            file = (pages / path).resolve()
+            is_page = bool(path) and file.is_relative_to(pages) and file.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            raise WebError(404, "there is nothing of this name") from None
+        if is_page:
             is_named_by_content = file.is_relative_to(pages / _NAMED_BY_CONTENT)
             kept = _KEPT_FOREVER if is_named_by_content else _ASKED_AGAIN
             return FileResponse(file, headers=kept)

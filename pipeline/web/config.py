@@ -1,12 +1,18 @@
 """The `web:` section of a deployment file: where the application answers, and to whom."""
 
+import ipaddress
 import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
 
+from pipeline.core.address import Secret
 from pipeline.core.config import Config, PositiveDuration, parse_duration
+from pipeline.core.machine import Lack, unreadable_file
+from pipeline.core.people import Role
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_LISTEN = ":8090"
@@ -27,6 +33,141 @@ def _listens(value: str) -> str:
     return value.strip()
 
 
+def is_this_machine_alone(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+# What a browser takes as a source that may show a page in a frame.
+_FRAME_SOURCE = re.compile(r"https?://[A-Za-z0-9.*\[\]:-]+", re.ASCII)
+_SHORTEST_SECRET = 16
+
+
+def _is_header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header; write it like Remote-User")
+    return name
+
+
+HeaderName = Annotated[str, AfterValidator(_is_header)]
+
+
+class WebTlsConfig(Config):
+    """Https by the application itself. Both files are read again when they change."""
+
+    certificate: Path = Field(
+        description="The certificate, and those above it, as PEM; a renewed one is taken at once."
+    )
+    key: Path = Field(description="Its private key, as PEM, without a password.")
+
+    def lacks(self) -> Iterator[Lack]:
+        """Whether both files can be read here."""
+        yield from unreadable_file("certificate", self.certificate)
+        yield from unreadable_file("key", self.key)
+
+
+class WebProxyConfig(Config):
+    """A proxy before the application, which says where a request comes from, and perhaps whom.
+
+    Its headers count only where it connects from one of the networks in `trust` and sends the
+    secret as `X-Moonwatch-Proxy`; from anybody else they are passed over.
+    """
+
+    trust: list[str] = Field(
+        min_length=1, description="Its addresses, such as 127.0.0.1 or 10.0.4.0/24."
+    )
+    secret: Secret = Field(
+        description=(
+            "What it sends as the header `X-Moonwatch-Proxy`; at least 16 characters that nobody "
+            "else knows."
+        )
+    )
+    user_header: HeaderName | None = Field(
+        None,
+        description=(
+            "The header with the name of whoever has signed in at the proxy, such as "
+            "`Remote-User`; without it people sign in at the application."
+        ),
+    )
+    groups_header: HeaderName = Field(
+        "Remote-Groups", description="The header with his groups, separated by commas."
+    )
+    map: dict[Role, list[str]] = Field(
+        default_factory=dict,
+        description="The groups of each role; who is in several has the highest.",
+    )
+    default: Role | None = Field(
+        None, description="The role of whoever is in none of these groups; none by default."
+    )
+    cameras: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="The cameras of a group: who is in such a group and no admin sees only these.",
+    )
+    sign_out_url: str | None = Field(
+        None, description="Where the browser goes to sign out at the proxy."
+    )
+
+    @field_validator("trust")
+    @classmethod
+    def _are_networks(cls, trust: list[str]) -> list[str]:
+        for network in trust:
+            try:
+                found = ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{network!r} is not an address or a network; write 10.0.4.7 or 10.0.4.0/24"
+                ) from None
+            if found.prefixlen == 0:
+                raise ValueError(f"{network} is everybody; name the addresses of the proxy")
+        return trust
+
+    @field_validator("secret")
+    @classmethod
+    def _is_long(cls, secret: Secret) -> Secret:
+        if len(secret.reveal()) < _SHORTEST_SECRET or not secret.reveal().isascii():
+            raise ValueError(
+                f"needs at least {_SHORTEST_SECRET} characters of ASCII; `openssl rand -hex 24` "
+                "makes some"
+            )
+        return secret
+
+    @field_validator("sign_out_url")
+    @classmethod
+    def _leads_somewhere(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"(https?://[^/\s]|/(?!/))", url):
+            raise ValueError(f"{url!r} is not an address; write https://HOST/... or /...")
+        return url
+
+    def trusts(self, address: str) -> bool:
+        """Whether the proxy may be at this address."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        mapped = getattr(found, "ipv4_mapped", None)
+        return any(
+            (mapped or found) in ipaddress.ip_network(network, strict=False)
+            for network in self.trust
+        )
+
+    def role_of(self, groups: Iterable[str]) -> Role | None:
+        """The highest role of somebody in these groups; None for nobody who may come in."""
+        there = set(groups)
+        found = [role for role in Role if there & set(self.map.get(role, []))]
+        return found[-1] if found else self.default
+
+    def cameras_of(self, groups: Iterable[str]) -> tuple[str, ...] | None:
+        """The cameras that somebody in these groups may see; None for all."""
+        found = [self.cameras[group] for group in groups if group in self.cameras]
+        return tuple(sorted({camera for some in found for camera in some})) if found else None
+
+
 class WebConfig(Config):
     """What others reach over the web."""
 
@@ -38,6 +179,19 @@ class WebConfig(Config):
         ),
     )
 
+    tls: WebTlsConfig | None = Field(
+        None, description="Answer by https; without it by http, which others can read on their way."
+    )
+    proxy: WebProxyConfig | None = Field(
+        None, description="The proxy that people come through, and perhaps sign in at."
+    )
+    frame_ancestors: list[str] = Field(
+        default_factory=list,
+        description=(
+            "Pages of other servers that may show the application in a frame, such as "
+            "`https://home.example:8123`; none by default."
+        ),
+    )
     public_url: str | None = Field(
         None,
         description=(
@@ -49,6 +203,14 @@ class WebConfig(Config):
         default_factory=lambda: parse_duration("7d"),
         description="How long a link can be used, at least; it ends at midnight UTC.",
     )
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _are_sources(cls, sources: list[str]) -> list[str]:
+        for source in sources:
+            if not _FRAME_SOURCE.fullmatch(source):
+                raise ValueError(f"{source!r} is not the address of a server: https://HOST[:PORT]")
+        return sources
 
     @field_validator("public_url")
     @classmethod

@@ -10,6 +10,7 @@ from connectors.stores.files import FileMediaStore
 from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
+from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
@@ -19,7 +20,10 @@ class Journal(Protocol):
     """Keeps who did what."""
 
     def note(self, visitor: Visitor, action: str, subject: str, detail: str = "") -> None:
-        """Keep that somebody did something, such as ("looked at a clip", "door 4711")."""
+        """Keep that somebody did something, such as ("looked at a clip", "door 4711").
+
+        What begins with "looked at" is kept once a minute; all else each time. Raises StoreError.
+        """
         ...
 
 
@@ -34,6 +38,8 @@ class WebState:
     clock: Clock
     doors: Doors
     journal: Journal
+    entrance: Entrance
+    """Where people sign in and out; its doors are `doors`, unless a test has others."""
     live: LiveWall | None = None
 
     @property

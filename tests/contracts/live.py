@@ -13,6 +13,7 @@ from pipeline.core.live import (
     PREVIEWS_KEPT,
     JudgedView,
     LiveBoard,
+    LiveReader,
     Preview,
     SeenThing,
     Shown,
@@ -44,6 +45,18 @@ def until(fact: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def read_of(reader: LiveReader, least: int) -> list[Shown]:
+    """What is new of a camera, at least so many."""
+    read: list[Shown] = []
+
+    def is_there() -> bool:
+        read.extend(reader.take(["door"], 0.5))
+        return len(read) >= least
+
+    until(is_there)
+    return read
+
+
 class LiveContract:
     """Subclasses give a fixture `board`."""
 
@@ -66,8 +79,7 @@ class LiveContract:
         board.show(PREVIEW)
         board.tell(JUDGED)
         for one in (reader, other):
-            read: list[Shown] = []
-            until(lambda one=one, read=read: len(read.__iadd__(one.take(["door"], 0.5))) >= 2)
+            read = read_of(one, 2)
             assert sorted(read, key=lambda shown: type(shown).__name__) == [JUDGED, PREVIEW]
             assert one.take(["door"], 0.0) == []
         board.show(replace(PREVIEW, seq=8))

@@ -13,10 +13,12 @@ from connectors.queues.memory import MemoryConfig
 from connectors.queues.memory.queue import MemoryShelf
 from connectors.stores import StoreConfig
 from pipeline.core.answers import Answer, Boxes, Failed, Number, Text
+from pipeline.core.arming import EFFECTIVE_AFTER_S
 from pipeline.core.events import Event
 from pipeline.core.geometry import Box
 from pipeline.core.jobs import Result, result_of
 from pipeline.core.store import EventFilter, Page, Span
+from pipeline.core.switching import ByHand, SwitchBook, SwitchKey, SwitchValue
 from pipeline.deployment.model import Deployment
 from pipeline.insight.simulation import (
     SimulatedHour,
@@ -27,6 +29,7 @@ from pipeline.insight.simulation import (
 )
 from pipeline.processing.processor import Processor, ProcessorContext
 from pipeline.processing.snapshots import Snapshots
+from pipeline.rules.switched import instead_of
 from pipeline.runtime.assembly import plans_of
 from pipeline.runtime.sequences import cursors_of, lane_of
 from pipeline.telemetry.metrics import Metrics
@@ -247,8 +250,10 @@ class Place:
             metrics=Metrics(),
             clock=self.clock,
             jobs=self.queues.jobs,
+            switches=SwitchBook(self.store.switches),
         )
-        self.processor = Processor(plans_of(self.deployment), context)
+        plans = plans_of(self.deployment, ByHand(switches=context.switches))
+        self.processor = Processor(plans, context)
         self.processor.resume()
         self.store.register_sinks(
             cursors_of(self.deployment), from_beginning=cursors_of(self.deployment)
@@ -260,6 +265,13 @@ class Place:
             for name in self.deployment.sequences
         ]
         return self.processor
+
+    def switch(self, camera: str, rule: str, key: SwitchKey, value: SwitchValue, at: float) -> None:
+        """Switch a rule by hand, so that it holds from a moment on."""
+        clock, self.store._clock = self.store._clock, ManualClock(at - EFFECTIVE_AFTER_S)
+        file = instead_of(self.deployment.cameras[camera].rules[rule], key)
+        self.store.switch(camera, rule, key, value, "anna", instead_of=file)
+        self.store._clock = clock
 
     def feed(self, some: Sequence[Result]) -> None:
         """Publish and judge, a few at a time, and find what they complete."""
@@ -329,12 +341,15 @@ class Place:
         """
         reader = self.config.build_reader()
         try:
+            switches = SwitchBook(reader.switches)
+            switches.refresh()
             simulation = Simulation(
                 Deployment.model_validate(scene or self.scene),
                 reader,
                 reader.history,
                 SimulationScope(cameras, rules, span or Span()),
                 ManualClock(self.clock.now()),
+                switches=switches,
                 every_rule=scene is None if every_rule is None else every_rule,
             )
             return list(simulation.hours())

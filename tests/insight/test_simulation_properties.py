@@ -2,7 +2,8 @@
 
 Scenes and files are drawn: walkers and things, looks that fail or never come, processes that end at
 any look, samplers that start anew, cameras and recordings, all types of rules with what they may
-have, sequences over both cameras. Clocks that are set back have tests of their own.
+have, switched by hand at any moment, sequences over both cameras. Clocks that are set back have
+tests of their own.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.switching import ENABLED, MORE_THAN
 from pipeline.deployment.model import Deployment
 from tests.insight.lived_scene import EVERY_S, Look, Place, Walker, deployment, results_of
 
@@ -201,6 +203,14 @@ def files(draw: st.DrawFn) -> dict[str, Any]:
     return deployment(cameras, sequences, site, draw(_s([(), ("yard",)])))
 
 
+_switches = st.tuples(
+    st.integers(0, 11),
+    st.tuples(st.just(ENABLED), st.booleans()) | st.tuples(st.just(MORE_THAN), _s([None, 0, 1, 2])),
+    _s([0.0, 0.25, 1.5, 7.0]),
+)
+"""Which of the rules, what of it, and how many seconds after the last look."""
+
+
 @st.composite
 def lives(draw: st.DrawFn, most: int) -> list[tuple[str, Any]]:
     """What happens to a camera: looks, and between them restarts, gaps, and new runs."""
@@ -210,6 +220,8 @@ def lives(draw: st.DrawFn, most: int) -> list[tuple[str, Any]]:
         looks = draw(st.integers(4, most))
         total += looks
         steps.append(("looks", looks))
+        if draw(st.booleans()):
+            steps.append(("switch", draw(_switches)))
         happens = draw(_s(["restart", "gap", "run", "late", "nothing"]))
         if happens == "gap":
             steps.append(("gap", draw(_s([1, 20, 300, 9000]))))
@@ -235,6 +247,11 @@ def lived(
     for kind, amount in steps:
         if kind == "restart":
             place.restart()
+        elif kind == "switch":
+            which, (key, value), later_s = amount
+            rules = [(name, rule) for name, one in cameras.items() for rule in one["rules"]]
+            camera, rule = rules[which % len(rules)]
+            place.switch(camera, rule, key, value, at + later_s)
         elif kind == "gap":
             number, at = number + amount, at + amount * EVERY_S
         elif kind == "run":

@@ -20,6 +20,7 @@ from pipeline.core.events import Event
 from pipeline.core.jobs import Result, health_result
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.store import COUNTED, Checkpoint, Commit, EventFilter, Page, Span
+from pipeline.core.switching import ByHand, SwitchBook
 from pipeline.core.tasks import Detect, question_of
 from pipeline.deployment.model import Deployment
 from pipeline.processing.processor import Processor, ProcessorContext
@@ -56,16 +57,17 @@ class Site:
             metrics=self.metrics,
             clock=self.clock,
             arming=ArmingBook(self.store.armings),
+            switches=SwitchBook(self.store.switches),
         )
-        self.arming = context.arming
-        plans = plans_of(Deployment.model_validate(scene), self.arming)
+        self.by_hand = ByHand(context.arming, context.switches)
+        plans = plans_of(Deployment.model_validate(scene), self.by_hand)
         self.processor = Processor(plans, context)
         self.resumed = self.processor.resume()
         return self.processor
 
     def reload(self, scene: Scene) -> None:
         """The same process, with the file as it is now."""
-        self.processor.update(plans_of(Deployment.model_validate(scene), self.arming))
+        self.processor.update(plans_of(Deployment.model_validate(scene), self.by_hand))
         self.processor.step(0.0)
         assert self.processor.is_up_to_date
 

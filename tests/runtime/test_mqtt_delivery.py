@@ -154,6 +154,36 @@ def test_a_command_is_done_and_comes_back_as_a_state(server: Broker, tmp_path: P
     store.close()
 
 
+def test_a_limit_by_command_holds_until_the_file_says_another(
+    server: Broker, tmp_path: Path
+) -> None:
+    """It outlives the process; an edit of the limit ends it, and says so like any other change."""
+    shop = deployment(tmp_path, server.url)
+    store = SqlStore(f"sqlite:///{tmp_path}/shop.db")
+    state, off = f"{BASE}/door/queue/more_than/state", f"{BASE}/door/queue/enabled/state"
+    with listening(server.url) as listener:
+        with delivering(shop, store):
+            listener.wait_for(lambda one: one.last(state) == b"4")
+            listener.say(f"{BASE}/door/queue/more_than/set", "9")
+            listener.say(f"{BASE}/door/queue/enabled/set", "OFF")
+            listener.wait_for(lambda one: (one.last(state), one.last(off)) == (b"9", b"OFF"))
+        listener.heard.clear()
+        with delivering(shop, store) as stage:
+            listener.wait_for(lambda one: (one.last(state), one.last(off)) == (b"9", b"OFF"))
+            door = shop.cameras["door"]
+            queue = door.rules["queue"].model_copy(update={"more_than": 5})
+            edited = door.model_copy(update={"rules": {**door.rules, "queue": queue}})
+            stage.update(shop.model_copy(update={"cameras": {"door": edited}}))
+            listener.wait_for(lambda one: one.last(state) == b"5")
+            wait_until(lambda: len(store.switches.changes()) == 3)
+            stage.update(shop)
+            listener.wait_for(lambda one: one.last(state) == b"4")
+            assert listener.last(off) == b"OFF"
+    last = store.switches.changes()[-1]
+    assert (last.key, last.value, last.by) == ("more_than", None, "the file")
+    store.close()
+
+
 def test_an_edited_file_takes_back_what_is_gone(server: Broker, tmp_path: Path) -> None:
     """A rule that is removed while it runs leaves neither entities nor states."""
     shop = deployment(tmp_path, server.url)

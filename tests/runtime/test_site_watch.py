@@ -14,6 +14,7 @@ from pipeline.core.events import Event, event_id
 from pipeline.core.measures import Bucket, Health
 from pipeline.core.site_state import CameraState, RuleLayout, RuleState
 from pipeline.core.store import Commit
+from pipeline.core.switching import ENABLED, MORE_THAN, FileLimit, SwitchRange
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.reports import Report
@@ -242,6 +243,23 @@ def _without_queue(deployment: Deployment) -> Deployment:
     rules = {"footfall": door.rules["footfall"]}
     cameras = {"door": door.model_copy(update={"rules": rules})}
     return deployment.model_copy(update={"cameras": cameras})
+
+
+def test_rules_are_as_they_were_switched(shop: Shop) -> None:
+    """At once for whoever did it, also for a process that begins then."""
+    assert (shop.door().rules["queue"].is_on, shop.door().rules["queue"].more_than) == (True, 4)
+    assert shop.door().rules["footfall"].more_than is None
+    shop.store.switch("door", "queue", ENABLED, False, "anna")
+    shop.store.switch("door", "queue", MORE_THAN, 9, "anna", instead_of=FileLimit(4))
+    shop.clock.advance(1.5)
+    assert (shop.door().rules["queue"].is_on, shop.door().rules["queue"].more_than) == (False, 9)
+    shop.restart()
+    assert (shop.door().rules["queue"].is_on, shop.door().rules["queue"].more_than) == (False, 9)
+    shop.watch.update(parse(FILE.replace("more_than: 4", "more_than: 5")).deployment)
+    assert shop.door().rules["queue"].more_than == 5
+    queue = layout_of(shop.deployment).cameras["door"].rules["queue"]
+    assert (queue.limits, queue.more_than) == (SwitchRange(0, 1_000_000), 4)
+    assert layout_of(shop.deployment).cameras["door"].rules["footfall"].limits is None
 
 
 def test_what_is_armed_is_as_it_was_asked_for(shop: Shop) -> None:

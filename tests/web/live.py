@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
@@ -185,13 +186,21 @@ class Watching:
         self.closed = self.socket.close_code
 
 
+def connected(url: str, origin: str | None = None, **headers: str) -> ClientConnection:
+    """A connection to the application at this address, as a page of its own has it."""
+    return connect(
+        url.replace("http://", "ws://") + "/api/v1/live",
+        compression=None,
+        open_timeout=patience(10),
+        origin=Origin(origin or url),
+        additional_headers=headers,
+    )
+
+
 @contextmanager
 def watching(url: str, **headers: str) -> Iterator[Watching]:
     """Somebody who watches the application at this address."""
-    address = url.replace("http://", "ws://") + "/api/v1/live"
-    with connect(
-        address, compression=None, open_timeout=patience(10), additional_headers=headers
-    ) as socket:
+    with connected(url, **headers) as socket:
         seen = Watching(socket)
         reading = threading.Thread(target=seen.listen, daemon=True)
         reading.start()

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.web.access.permissions import Permission, Role
+from pipeline.core.people import Role
+from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from tests.web.applications import ADMIN, Application, application
 from tests.web.live import ASKED, camera, deployment, running, watching
@@ -108,4 +109,4 @@ def test_a_kept_picture_stands_in_where_nothing_is_live(product: Path) -> None:
         assert float(picture.headers["X-Captured-At"]) > 1_700_000_000
         shown = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
         assert shown is not None
-        assert ask(app, camera="plaza").status_code == 503
+        assert ask(app, camera="plaza", words="person").status_code == 503

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from connectors.sinks._mqtt.entities import ENTITIES, LASTING, NO_ENTITIES, RuleEntities
-from connectors.sinks._mqtt.topics import CAMERA_RULE, Topics
+from connectors.sinks._mqtt.topics import CAMERA_RULE, Topics, switched_by
 from pipeline.core.events import JsonValue
 from pipeline.core.site_state import CameraLayout, RuleLayout, SiteLayout
 from pipeline.core.slugs import slug
+from pipeline.core.switching import ENABLED, MORE_THAN, SwitchKey, SwitchRange
 
 Component = dict[str, JsonValue]
 # Twice the longest time between two publications of a level, and a little more.
 _LEVEL_EXPIRES_S = 180
 _UNITS = {"seconds": "s", "people": "people"}
 _IN_OUT = ("in", "out")
+_SWITCHED: Mapping[SwitchKey, str] = {ENABLED: "enabled", MORE_THAN: "more than"}
 _ONLY_KNOWN = "{{ None if value_json.%s is none else value_json.%s }}"
 
 
@@ -67,7 +69,9 @@ def devices(
         yield replace(device, retained=device.retained + kept)
 
 
-def retained_topics(topics: Topics, name: str, camera: CameraLayout) -> Iterator[str]:
+def retained_topics(
+    topics: Topics, name: str, camera: CameraLayout, *, commands: bool = False
+) -> Iterator[str]:
     """The topics of a camera whose last message a broker keeps."""
     yield topics.camera(name, "availability")
     yield topics.camera(name, "health")
@@ -80,6 +84,8 @@ def retained_topics(topics: Topics, name: str, camera: CameraLayout) -> Iterator
             yield topics.rule(name, rule_name, "now")
         if rule.measures:
             yield topics.rule(name, rule_name, "today")
+        for key in switched_by(rule) if commands else ():
+            yield topics.rule_state(name, rule_name, key)
 
 
 def _head(
@@ -210,13 +216,18 @@ def _camera(
     for rule_name, rule in camera.rules.items():
         for what, component in _rule(topics, name, rule_name, rule):
             made[f"{slug(rule_name)}_{what}"] = component
+        for key in switched_by(rule) if commands else ():
+            made[f"{slug(rule_name)}_{key}"] = {
+                **_switched(topics, name, rule_name, key, rule.limits or SwitchRange()),
+                "availability": here,
+            }
     _identify(made, own, f"{slug(layout.site)}_{slug(name)}")
     return HomeDevice(
         own,
         f"{prefix}/device/{own}/config",
         _head(layout, device, (topics.availability, topics.camera(name, "availability"))),
         made,
-        tuple(retained_topics(topics, name, camera)),
+        tuple(retained_topics(topics, name, camera, commands=commands)),
     )
 
 
@@ -345,6 +356,27 @@ def _armed(topics: Topics, camera: str | None) -> Component:
         "command_topic": topics.armed_set(camera),
         "payload_on": "ON",
         "payload_off": "OFF",
+    }
+
+
+def _switched(
+    topics: Topics, camera: str, rule: str, key: SwitchKey, limits: SwitchRange
+) -> Component:
+    made: Component = {
+        "name": f"{_words(rule)} {_SWITCHED[key]}",
+        "entity_category": "config",
+        "state_topic": topics.rule_state(camera, rule, key),
+        "command_topic": topics.rule_set(camera, rule, key),
+    }
+    if key == ENABLED:
+        return {**made, "platform": "switch", "payload_on": "ON", "payload_off": "OFF"}
+    return {
+        **made,
+        "platform": "number",
+        "min": limits.least,
+        "max": limits.most,
+        "step": 1,
+        "mode": "box",
     }
 
 

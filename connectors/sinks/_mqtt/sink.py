@@ -8,17 +8,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.sinks._mqtt.announced import Announced, gone_from, read_note
+from connectors.sinks._mqtt.commands import Command, commands_of, subscriptions
 from connectors.sinks._mqtt.home_assistant import devices
 from connectors.sinks._mqtt.link import BrokerLink, BrokerTerms, Publication
 from connectors.sinks._mqtt.topics import (
-    OFF,
     OFFLINE,
-    ON,
     ONLINE,
     Topics,
     availabilities,
     event_payload,
     states,
+    switches,
 )
 from connectors.sinks._pictures import picture_of
 from connectors.sinks._text import json_line
@@ -67,7 +67,7 @@ class MqttSink:
         self._heard: deque[tuple[str, bytes]] = deque(maxlen=_MOST_HEARD)
         self._lock = threading.Lock()
         self._is_closing = False
-        self._commands: dict[str, str | None] = {}
+        self._commands: dict[str, Command] = {}
         self._obeyed: SiteLayout | None = None
         # What was commanded and is not done yet, by topic: the store may be out of reach.
         self._asked: dict[str, bytes] = {}
@@ -210,28 +210,29 @@ class MqttSink:
 
     @property
     def _takes_commands(self) -> bool:
-        return self._config.commands and self._context.arm is not None
+        context = self._context
+        return self._config.commands and (context.arm is not None or context.switch is not None)
 
     def _obey(self, link: BrokerLink, state: SiteState) -> None:
         """Do what was commanded; of several commands for the same, the last."""
-        arm = self._context.arm
-        if not self._takes_commands or arm is None:
+        if not self._takes_commands:
             return
         layout = state.layout
         if self._obeyed is not layout:
-            cameras: list[str | None] = [None, *layout.cameras]
-            self._commands = {self._topics.armed_set(camera): camera for camera in cameras}
-            link.subscribe(list(self._commands))
+            self._commands = commands_of(self._topics, layout, self._context)
+            link.subscribe(subscriptions(self._topics, self._commands))
             self._obeyed = layout
         while self._asked:
             topic, payload = next(iter(self._asked.items()))
-            word = payload.strip().upper()
-            if topic in self._commands and word in (ON, OFF):
-                arm(self._commands[topic], word == ON, f"sink {self._context.name}")
-            elif topic in self._commands:
-                _log.warning(
-                    "sink %s: a command on %s is neither ON nor OFF", self._context.name, topic
-                )
+            command = self._commands.get(topic)
+            wrong = None
+            if command is not None:
+                wrong = command.obey(payload, f"sink {self._context.name}")
+            if command is not None and wrong is not None:
+                _log.warning("sink %s: a command on %s %s", self._context.name, topic, wrong)
+                # Whoever asked is told what holds.
+                self._shown.pop(command.state, None)
+                self._last = None
             del self._asked[topic]
 
     def _heard_topics(self) -> list[str]:
@@ -269,7 +270,9 @@ class MqttSink:
 
     def _show(self, link: BrokerLink, state: SiteState, now: float) -> None:
         """Publish the states that differ from what was published last, availability after them."""
-        for part in (states(self._topics, state), availabilities(self._topics, state)):
+        topics = self._topics
+        commanded = switches(topics, state) if self._takes_commands else iter(())
+        for part in (states(topics, state), commanded, availabilities(topics, state)):
             changed: list[Publication] = []
             for topic, payload in part:
                 shown, at = self._shown.get(topic, (None, now))

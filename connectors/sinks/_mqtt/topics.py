@@ -10,6 +10,7 @@ from pipeline.core.events import Event, JsonValue, timestamp
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.site_state import CameraState, RuleLayout, RuleState, SiteState
 from pipeline.core.slugs import slug
+from pipeline.core.switching import ENABLED, MORE_THAN, SwitchKey
 
 ONLINE, OFFLINE = b"online", b"offline"
 ON, OFF = b"ON", b"OFF"
@@ -49,6 +50,18 @@ class Topics:
     def _armed(self, camera: str | None) -> str:
         return f"{self.base}/armed" if camera is None else self.camera(camera, "armed")
 
+    def rule_state(self, camera: str, rule: str, key: SwitchKey) -> str:
+        """Whether a rule is on, or what its limit is."""
+        return self.rule(camera, rule, f"{key}/state")
+
+    def rule_set(self, camera: str, rule: str, key: SwitchKey) -> str:
+        """Where that is commanded."""
+        return self.rule(camera, rule, f"{key}/set")
+
+    def rules_set(self, key: SwitchKey) -> str:
+        """Where that is commanded of any rule, to subscribe to."""
+        return f"{self.base}/+/+/{key}/set"
+
     def of_event(self, event: Event) -> str | None:
         """Where Home Assistant's event entity hears of an event; None for one without a camera."""
         if event.type == SEQUENCE:
@@ -77,6 +90,27 @@ def states(topics: Topics, state: SiteState) -> Iterator[tuple[str, bytes]]:
             if of_it.measures and rule.today_since is not None:
                 today = _today(of_it, rule, rule.today_since, camera.timezone)
                 yield topics.rule(name, rule_name, "today"), _json(today)
+
+
+def switches(topics: Topics, state: SiteState) -> Iterator[tuple[str, bytes]]:
+    """How rules are switched, of those that can be by commands."""
+    for name, camera in state.cameras.items():
+        for rule_name, rule in camera.rules.items():
+            for key in switched_by(state.layout.cameras[name].rules[rule_name]):
+                topic = topics.rule_state(name, rule_name, key)
+                if key == ENABLED and rule.is_on is not None:
+                    yield topic, _switch(rule.is_on)
+                elif key == MORE_THAN:
+                    number = rule.more_than
+                    yield topic, _UNKNOWN if number is None else str(number).encode()
+
+
+def switched_by(layout: RuleLayout) -> Iterator[SwitchKey]:
+    """What can be commanded of a rule; nothing of one that tells no events."""
+    if ENTITIES.get(layout.type, NO_ENTITIES).events:
+        yield ENABLED
+        if layout.limits is not None:
+            yield MORE_THAN
 
 
 def availabilities(topics: Topics, state: SiteState) -> Iterator[tuple[str, bytes]]:

@@ -12,6 +12,7 @@ from pipeline.rules.holding import Ended, Holding, HoldingMemory, HoldingTerms, 
 from pipeline.rules.limits import MoreThanFields
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import Hindsight
+from pipeline.rules.switched import LimitTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class LimitMemory:
     updates: int = 0
     box: Box | None = None
     """Around those who made the extreme."""
+    more_than: int | None = None
+    """The last limit since one was given by hand; None before that."""
 
 
 class Limit:
@@ -51,7 +54,8 @@ class Limit:
         self, config: MoreThanFields, context: RuleContext, kind: str, zone: str | None = None
     ) -> None:
         self._config = config
-        self._has_limit = config.has_limit
+        self._limits = LimitTimes(config, context.switches)
+        self._more_than = config.more_than
         self._context = context
         self._zone = zone
         self._type = kind
@@ -71,7 +75,9 @@ class Limit:
                 minutes.amend(known.since, known.more)
         events: tuple[Event, ...] = ()
         withheld = 0
-        if self._has_limit:
+        self._go_by(self._limits.at(at))
+        # A limit that was taken away lets what is open end.
+        if self._config.has_limit or self._holding.since is not None:
             was_veiled = self._holding.memory.veiled
             events = tuple(self._judge_limit(seen, reading))
             withheld = int(self._holding.memory.veiled and not was_veiled)
@@ -97,6 +103,17 @@ class Limit:
         self.memory = memory
         self._holding.memory = memory.holding
         self._minutes.memory = memory.minutes
+        if memory.more_than is not None:
+            self._go_by(memory.more_than)
+
+    def _go_by(self, more_than: int | None) -> None:
+        """Judge by this limit from now on; nothing else of what is remembered changes."""
+        if more_than == self._more_than:
+            return
+        self._more_than = more_than
+        self._config = self._config.model_copy(update={"more_than": more_than})
+        if more_than is not None:
+            self.memory.more_than = more_than
 
     def _judge_limit(self, seen: Observation, reading: Reading | None) -> Iterable[Event]:
         memory = self.memory
@@ -168,6 +185,8 @@ class Limit:
         memory, context, config = self.memory, self._context, self._config
         memory.told, memory.told_at = memory.extreme, at
         name, limit = config.limit()
+        if limit is None:  # it was taken away, and what it began ends
+            name, limit = "more_than", memory.more_than
         data: dict[str, JsonValue] = {} if self._zone is None else {"zone": self._zone}
         data |= {
             "count": memory.number,

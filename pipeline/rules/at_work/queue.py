@@ -25,6 +25,7 @@ from pipeline.rules.memory import dump, load
 from pipeline.rules.minutes import Minutes, MinutesMemory
 from pipeline.rules.presence import PresenceMemory, ZonePresence
 from pipeline.rules.queue import QueueRuleConfig, wait_measure
+from pipeline.rules.switched import LimitTimes
 
 Outcome = Literal["served", "abandoned", "censored"]
 
@@ -73,6 +74,8 @@ class _QueueState:
     quiet_until: float | None = None
     suppressed: int = 0
     withheld: int = 0
+    more_than: int | None = None
+    """The last limit since one was given by hand; None before that."""
 
 
 class QueueRule:
@@ -82,6 +85,7 @@ class QueueRule:
         self._config = config
         self._context = context
         self._schedule = context.reporting_time(config)
+        self._limits = LimitTimes(config, context.switches)
         terms = HoldingTerms.of(config.for_, config.gap, config.cooldown, context.every_s)
         self._terms = terms
         self._holding = Holding(terms)
@@ -247,15 +251,18 @@ class QueueRule:
             yield self._wait_event(one, seen.at, "start", data, seen)
 
     def _judge_length(self, seen: Observation, length: int | None) -> Iterator[Event]:
-        memory, most = self._memory, self._config.more_than
+        memory, most = self._memory, self._limits.at(seen.at)
         if length is not None:
             memory.length = length
-        if most is None:
+        if most is not None and most != self._last_limit:
+            memory.more_than = most
+        # A limit that was taken away lets what is open end.
+        if most is None and self._holding.since is None:
             return
         before = self._holding.since
         changes = self._holding.see(
             seen.at,
-            None if length is None else length > most,
+            None if length is None else most is not None and length > most,
             self._schedule.allows(seen.at),
             self._config.is_covered(seen),
         )
@@ -313,13 +320,19 @@ class QueueRule:
         subject = Subject(one.label, one.track, one.box)
         return self._event(str(one.track), one.since, at, phase, data, seen, subject)
 
+    @property
+    def _last_limit(self) -> int | None:
+        """The limit that holds, or held until it was taken away."""
+        by_hand = self._memory.more_than
+        return self._config.more_than if by_hand is None else by_hand
+
     def _length_event(self, at: float, change: Started | Ended, seen: Observation | None) -> Event:
         memory = self._memory
         data: dict[str, JsonValue] = {
             "about": "length",
             "count": memory.length,
             "extreme": memory.longest,
-            "more_than": self._config.more_than,
+            "more_than": self._last_limit,
             "since": timestamp(change.since),
             **change.data(),
         }

@@ -18,6 +18,7 @@ from pipeline.runtime.scheduled_reports import ReportDesk
 from pipeline.runtime.sequences import cursor_of, cursors_of, lane_of
 from pipeline.runtime.site_watch import ReadsReports, SiteWatch
 from pipeline.runtime.stages.base import StageContext
+from pipeline.runtime.switch_desk import SwitchDesk
 from pipeline.runtime.today import TodaysNumbers
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class DeliveryStage:
         self._delivery: Delivery | None = None
         self._desk: ReportDesk | None = None
         self._arming: ArmingDesk | None = None
+        self._switches: SwitchDesk | None = None
         self._retry_at = float("-inf")
         self._said: str | None = None
 
@@ -121,6 +123,8 @@ class DeliveryStage:
                 self._desk.use(deployment)
             if self._arming is not None:
                 self._arming.use(deployment)
+            if self._switches is not None:
+                self._switches.use(deployment)
         except Exception:
             self._context = before
             raise
@@ -134,6 +138,7 @@ class DeliveryStage:
         delivery = self._delivery
         has_ended = self._desk is None or self._desk.stop(within_s)
         has_ended = (self._arming is None or self._arming.stop(within_s)) and has_ended
+        has_ended = (self._switches is None or self._switches.stop(within_s)) and has_ended
         has_ended = (delivery is None or delivery.stop(within_s)) and has_ended
         self._context.metrics.delivering.set(0)
         self._end_today()
@@ -259,6 +264,8 @@ class DeliveryStage:
             self._context.deployment, self._store, clock, proof, lambda: self._lease.holds(proof)
         )
         self._arming.use(self._context.deployment)
+        self._switches = SwitchDesk(self._store, clock, proof, lambda: self._lease.holds(proof))
+        self._switches.use(self._context.deployment)
         self._context.metrics.delivering.set(1)
         self._say(logging.INFO, "delivering")
 
@@ -271,6 +278,9 @@ class DeliveryStage:
         arming, self._arming = self._arming, None
         if arming is not None:
             arming.stop(0.0)
+        switches, self._switches = self._switches, None
+        if switches is not None:
+            switches.stop(0.0)
         delivery.stop(_LET_GO_S)
         self._context.metrics.delivering.set(0)
         self._end_today()

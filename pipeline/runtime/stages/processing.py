@@ -15,6 +15,7 @@ from pipeline.core.errors import StoreError
 from pipeline.core.measures import Health
 from pipeline.core.queues import PartitionedResults
 from pipeline.core.store import LeaseProof, Store
+from pipeline.core.switching import ByHand, SwitchBook
 from pipeline.deployment.model import Deployment
 from pipeline.processing.leases import LOOK_S, PartitionLeases
 from pipeline.processing.processor import LaneKey, Processor, ProcessorContext
@@ -59,8 +60,8 @@ class ProcessingStage:
         processor_context = replace(
             _processor_context(context, store, media, self._recorder), lease=lease
         )
-        self._arming = processor_context.arming
-        self._processor = Processor(plans_of(context.deployment, self._arming), processor_context)
+        self._by_hand = ByHand(processor_context.arming, processor_context.switches)
+        self._processor = Processor(plans_of(context.deployment, self._by_hand), processor_context)
         self.resumed = {
             # The end has the number that the next job has, should the recording have grown.
             key: (checkpoint.run, checkpoint.ordinal - checkpoint.ended)
@@ -81,7 +82,7 @@ class ProcessingStage:
         Raises StoreError if the store is not responding in time, and then all is as before.
         """
         _change(
-            self._processor, self._deployment, deployment, self._arming, self._thread, self._clock
+            self._processor, self._deployment, deployment, self._by_hand, self._thread, self._clock
         )
         self._deployment = deployment
         self._pruning.update(deployment)
@@ -157,9 +158,9 @@ class ShardedProcessingStage:
         self._pruning = Retention(context.deployment, store, media, context.clock)
         self.leases = leases
         processor_context = _processor_context(context, store, media, None)
-        self._arming = processor_context.arming
+        self._by_hand = ByHand(processor_context.arming, processor_context.switches)
         self._shards = Shards(
-            plans_of(context.deployment, self._arming),
+            plans_of(context.deployment, self._by_hand),
             processor_context,
             results,
             leases,
@@ -185,7 +186,7 @@ class ShardedProcessingStage:
         Raises StoreError if the store is not responding in time, and then all is as before.
         """
         _change(
-            self._shards, self._deployment, deployment, self._arming, self._threads[0], self._clock
+            self._shards, self._deployment, deployment, self._by_hand, self._threads[0], self._clock
         )
         self._deployment = deployment
         self._pruning.update(deployment)
@@ -309,16 +310,16 @@ def _change(
     judging: Processor | Shards,
     old: Deployment,
     new: Deployment,
-    arming: ArmingBook,
+    by_hand: ByHand,
     thread: StageThread,
     clock: Clock,
 ) -> None:
     """Wait until the judging thread has taken the new plans, so that the samplers may go ahead."""
-    judging.update(plans_of(new, arming))
+    judging.update(plans_of(new, by_hand))
     deadline = clock.monotonic() + _UPDATE_WITHIN_S
     while not judging.is_up_to_date and thread.failure is None:
         if clock.monotonic() > deadline:
-            judging.update(plans_of(old, arming))
+            judging.update(plans_of(old, by_hand))
             raise StoreError("the store is not responding, so cameras are judged as before")
         clock.wait(_UPDATE_LOOK_S)
 
@@ -350,6 +351,7 @@ def _processor_context(
         clock=context.clock,
         watcher=recorder,
         arming=ArmingBook(store.armings, context.clock),
+        switches=SwitchBook(store.switches, context.clock),
         jobs=context.queues.jobs,
         live=context.queues.live,
     )

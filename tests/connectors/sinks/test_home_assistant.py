@@ -24,6 +24,7 @@ from pipeline.core.site_state import (
     SiteLayout,
     SiteState,
 )
+from pipeline.core.switching import MORE_THAN, SwitchRange
 from pipeline.rules import all_rules
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
@@ -40,6 +41,7 @@ def layout() -> SiteLayout:
         f"my_{rule.model_fields['type'].default}": RuleLayout(
             rule.model_fields["type"].default,
             tuple(MeasureLayout(one.name, one.over_time, one.unit) for one in rule.measures),
+            limits=SwitchRange(0, 50) if MORE_THAN in rule.model_fields else None,
         )
         for rule in all_rules()
     }
@@ -209,6 +211,19 @@ def test_an_event_cannot_hide_its_kind() -> None:
     data: dict[str, JsonValue] = {"event_type": "other", "id": "other", "count": 3}
     told = json.loads(event_payload(Event("a", "queue", "start", "door", "queue", NOON, data=data)))
     assert (told["event_type"], told["id"], told["count"]) == ("start", "a.start", 3)
+
+
+def test_only_what_tells_events_is_switched() -> None:
+    """And only with commands; a limit is a number, where the rule has one."""
+    kinds = {str(one["platform"]) for device in announced() for one in device.components.values()}
+    assert kinds & {"switch", "number"} == set()
+    made = announced(commands=True)[1].components
+    limits = sorted(name for name in made if name.endswith("_more_than"))
+    with_limits = ("count", "crowding", "occupancy", "queue")
+    assert limits == [f"my_{name}_more_than" for name in with_limits]
+    assert made["my_count_more_than"]["mode"] == "box"
+    switched = {name for name in made if name.endswith("_enabled")}
+    assert switched == {f"my_{name}_enabled" for name in TYPES if ENTITIES[name].events}
 
 
 def test_a_sequence_is_an_event_of_the_site() -> None:

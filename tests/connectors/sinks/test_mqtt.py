@@ -32,6 +32,7 @@ from pipeline.core.site_state import (
     SiteLayout,
     SiteState,
 )
+from pipeline.core.switching import FileLimit, SwitchKey, SwitchRange, SwitchValue
 from pipeline.testing import ManualClock, grey_pixels, patience, wait_until
 from tests.connectors.sinks.brokers import (
     Broker,
@@ -431,6 +432,122 @@ class Switchboard:
             self.failures -= 1
             raise StoreError("the store is locked")
         self.done.append((camera, is_armed, by))
+
+
+class Rules:
+    """What was switched of rules, and instead of what."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, SwitchKey, SwitchValue, str, FileLimit | None]] = []
+
+    def switch(
+        self,
+        camera: str,
+        rule: str,
+        key: SwitchKey,
+        value: SwitchValue,
+        by: str,
+        *,
+        instead_of: FileLimit | None = None,
+    ) -> None:
+        """Note it."""
+        self.done.append((camera, rule, key, value, by, instead_of))
+
+
+SWITCHED = replace(
+    LAYOUT,
+    cameras={
+        "door": CameraLayout(
+            {"queue": replace(QUEUE, limits=SwitchRange(0, 50), more_than=4), "footfall": FOOTFALL}
+        )
+    },
+)
+ENABLED_AT, LIMIT_AT = f"{BASE}/door/queue/enabled", f"{BASE}/door/queue/more_than"
+
+
+def switched(*, is_on: bool = True, more_than: int | None = 4) -> SiteState:
+    """The site, as its rules are switched."""
+    rules = {
+        "queue": replace(KNOWN, is_on=is_on, more_than=more_than),
+        "footfall": replace(COUNTED, is_on=True),
+    }
+    return site(SWITCHED, rules=rules)
+
+
+def test_commands_switch_rules_and_change_their_limits(server: Broker, listener: Listener) -> None:
+    """Of each rule that tells events, with the numbers that it takes; the answer is the state."""
+    rules = Rules()
+    context = SinkContext(SITE, name="home", switch=rules.switch)
+    sink = config(server.url, commands=True).build(context)
+    state = switched()
+    sink.show(state, 0.0, 0)
+    made = json.loads(synced(listener).last(TestAnnounced.CONFIG) or b"")["components"]
+    assert listener.last(f"{ENABLED_AT}/state") == b"ON"
+    assert listener.last(f"{LIMIT_AT}/state") == b"4"
+    number, onoff = made["queue_more_than"], made["queue_enabled"]
+    assert [number[key] for key in ("platform", "min", "max", "step")] == ["number", 0, 50, 1]
+    assert (onoff["platform"], onoff["entity_category"]) == ("switch", "config")
+    assert "footfall_enabled" in made
+    assert "footfall_more_than" not in made
+    listener.say(number["command_topic"], "7.0")
+    listener.say(onoff["command_topic"], "off")
+    listener.say(f"{BASE}/door/footfall/enabled/set", "ON")
+
+    def is_done() -> bool:
+        sink.show(state, 0.0, 0)
+        return len(rules.done) == 3
+
+    wait_until(is_done)
+    by = "sink home"
+    assert sorted(rules.done, key=str) == [
+        ("door", "footfall", "enabled", True, by, None),
+        ("door", "queue", "enabled", False, by, None),
+        ("door", "queue", "more_than", 7, by, FileLimit(4)),
+    ]
+    sink.show(switched(is_on=False, more_than=None), 0.0, 0)
+    assert synced(listener).last(f"{ENABLED_AT}/state") == b"OFF"
+    assert listener.last(f"{LIMIT_AT}/state") == b"None"
+    sink.close()
+
+
+def test_commands_for_rules_that_are_not_meant(
+    server: Broker, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rubbish is answered by what holds; what was retained, and other rules', is not obeyed."""
+    rules, notes = Rules(), NotesInMemory()
+    listener.say(f"{ENABLED_AT}/set", "OFF", retain=True)
+    context = SinkContext(SITE, name="home", switch=rules.switch, notes=notes)
+    sink = config(server.url, commands=True).build(context)
+    state = switched()
+    sink.show(state, 0.0, 0)
+    told = len(synced(listener).on(f"{LIMIT_AT}/state"))
+    rubbish = ("51", "-1", "4.5", "many", "nan", "inf", "9" * 400, "1_0", "")
+    for n, payload in enumerate(rubbish, 1):
+        listener.say(f"{LIMIT_AT}/set", payload)
+
+        def is_said(n: int = n) -> bool:
+            sink.show(state, 0.0, 0)
+            return caplog.text.count("is no whole number from 0 to 50") == n
+
+        wait_until(is_said)
+    listener.say(f"{BASE}/door/footfall/more_than/set", "4")
+    listener.say(f"{BASE}/yard/queue/enabled/set", "OFF")
+    listener.say(f"{ENABLED_AT}/set", "1")
+
+    def is_refused() -> bool:
+        sink.show(state, 0.0, 0)
+        return "enabled/set is neither ON nor OFF" in caplog.text
+
+    wait_until(is_refused)
+    assert rules.done == []
+    assert synced(listener).on(f"{LIMIT_AT}/state")[told:] == [b"4"] * len(rubbish)
+    sink.close()
+    deaf = config(server.url).build(context)
+    deaf.show(replace(state, layout=replace(SWITCHED)), 0.0, 0)
+    made = json.loads(synced(listener).last(TestAnnounced.CONFIG) or b"")["components"]
+    assert made.keys() & {"queue_enabled", "queue_more_than"} == set()
+    assert listener.last(f"{LIMIT_AT}/state") == listener.last(f"{ENABLED_AT}/state") == b""
+    deaf.close()
 
 
 GUARDED = replace(LAYOUT, cameras={"door": replace(LAYOUT.cameras["door"], can_be_armed=True)})

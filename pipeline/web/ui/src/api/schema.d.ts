@@ -4,20 +4,20 @@
  */
 
 export interface paths {
-    "/api/v1/site": {
+    "/api/v1/ask": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /**
-         * Site Info
-         * @description The site and what the visitor may see of it.
-         */
-        get: operations["site_info_api_v1_site_get"];
+        get?: never;
         put?: never;
-        post?: never;
+        /**
+         * Ask Picture
+         * @description Ask an engine of the deployment; waits for its answer, within a deadline.
+         */
+        post: operations["ask_picture_api_v1_ask_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -64,7 +64,167 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/ask": {
+    "/api/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * People
+         * @description All users, by their names.
+         */
+        get: operations["people_api_v1_people_get"];
+        put?: never;
+        /**
+         * Add Person
+         * @description Make a user.
+         */
+        post: operations["add_person_api_v1_people_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Person
+         * @description Remove a user: his sessions and the tokens that he made end.
+         */
+        delete: operations["remove_person_api_v1_people__name__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Person
+         * @description Change a user's role, cameras or password, or disable him; his sessions end.
+         */
+        patch: operations["change_person_api_v1_people__name__patch"];
+        trace?: never;
+    };
+    "/api/v1/people/{name}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Sessions Of
+         * @description Sign a user out everywhere.
+         */
+        delete: operations["end_sessions_of_api_v1_people__name__sessions_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens
+         * @description All tokens, the newest first, also those that have ended.
+         */
+        get: operations["tokens_api_v1_tokens_get"];
+        put?: never;
+        /**
+         * Add Token
+         * @description Make a token; the answer alone has its text.
+         */
+        post: operations["add_token_api_v1_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{token_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Token
+         * @description End a token at once.
+         */
+        delete: operations["end_token_api_v1_tokens__token_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Journal
+         * @description The audit log: who looked at what, and who changed what.
+         */
+        get: operations["journal_api_v1_journal_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who Am I
+         * @description Who asks, as far as that is known.
+         */
+        get: operations["who_am_i_api_v1_session_get"];
+        put?: never;
+        /**
+         * Sign In
+         * @description Sign in; the cookie of the answer is the session.
+         */
+        post: operations["sign_in_api_v1_session_post"];
+        /**
+         * Sign Out
+         * @description End the session, if there is one.
+         */
+        delete: operations["sign_out_api_v1_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/set-up": {
         parameters: {
             query?: never;
             header?: never;
@@ -74,10 +234,90 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Ask Picture
-         * @description Ask an engine of the deployment; waits for its answer, within a deadline.
+         * Set Up
+         * @description Make the first user, an admin, and sign him in.
          */
-        post: operations["ask_picture_api_v1_ask_post"];
+        post: operations["set_up_api_v1_set_up_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change Password
+         * @description Give oneself another password: all other sessions end.
+         */
+        put: operations["change_password_api_v1_password_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sessions
+         * @description One's own sessions, the last used first.
+         */
+        get: operations["sessions_api_v1_sessions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{session_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Session
+         * @description End one of one's own sessions, or as an admin anybody's.
+         */
+        delete: operations["end_session_api_v1_sessions__session_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/site": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Site Info
+         * @description The site and what the visitor may see of it.
+         */
+        get: operations["site_info_api_v1_site_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -106,10 +346,161 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /**
+         * ConnectionInfo
+         * @description How the browser reaches the application.
+         */
+        ConnectionInfo: {
+            /** Is Encrypted */
+            is_encrypted: boolean;
+            /** Is Local */
+            is_local: boolean;
+            /** Warning */
+            warning: string | null;
+        };
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
             detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * JournalPage
+         * @description A page of the audit log, the newest first.
+         */
+        JournalPage: {
+            /** Entries */
+            entries: components["schemas"]["JournalRow"][];
+            /** Before */
+            before: number | null;
+        };
+        /**
+         * JournalRow
+         * @description Somebody did something.
+         */
+        JournalRow: {
+            /** Position */
+            position: number;
+            /** At */
+            at: number;
+            /** Who */
+            who: string;
+            /** Action */
+            action: string;
+            /** Subject */
+            subject: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * MadeToken
+         * @description A new token. Its text is told this once.
+         */
+        MadeToken: {
+            /** Text */
+            text: string;
+            token: components["schemas"]["TokenInfo"];
+        };
+        /**
+         * NewPassword
+         * @description Another password for oneself.
+         */
+        NewPassword: {
+            /** Old */
+            old: string;
+            /** New */
+            new: string;
+        };
+        /**
+         * NewPerson
+         * @description A user to be made.
+         */
+        NewPerson: {
+            /** Name */
+            name: string;
+            /** Password */
+            password: string;
+            role: components["schemas"]["Role"];
+            /**
+             * Cameras
+             * @description The cameras that may be seen; null for all.
+             */
+            cameras?: string[] | null;
+        };
+        /**
+         * NewToken
+         * @description A token to be made.
+         */
+        NewToken: {
+            /** Name */
+            name: string;
+            /** Scopes */
+            scopes: components["schemas"]["TokenScope"][];
+            /**
+             * Cameras
+             * @description The cameras that may be seen; null for all.
+             */
+            cameras?: string[] | null;
+            /** Days */
+            days?: number | null;
+        };
+        /**
+         * OneSession
+         * @description A browser that somebody has signed in with.
+         */
+        OneSession: {
+            /** Id */
+            id: string;
+            /** Who */
+            who: string;
+            /** Began At */
+            began_at: number;
+            /** Seen At */
+            seen_at: number;
+            /** Address */
+            address: string;
+            /** Agent */
+            agent: string;
+            /** Is This */
+            is_this: boolean;
+        };
+        /**
+         * Permission
+         * @description What a route needs.
+         * @enum {string}
+         */
+        Permission: "account" | "look" | "measure" | "media" | "ask" | "review" | "deliver" | "arm" | "edit" | "administer";
+        /**
+         * PersonInfo
+         * @description Somebody who may sign in.
+         */
+        PersonInfo: {
+            /** Name */
+            name: string;
+            role: components["schemas"]["Role"];
+            /** Cameras */
+            cameras: string[] | null;
+            /** Made At */
+            made_at: number;
+            /** Disabled At */
+            disabled_at: number | null;
+            /** Sessions */
+            sessions: number;
+        };
+        /**
+         * PersonPatch
+         * @description What changes of a user; what is left out stays. His sessions end.
+         */
+        PersonPatch: {
+            /** Password */
+            password?: string | null;
+            role?: components["schemas"]["Role"] | null;
+            /**
+             * Cameras
+             * @description The cameras that may be seen; null for all.
+             */
+            cameras?: string[] | null;
+            /** Disabled */
+            disabled?: boolean | null;
         };
         /**
          * PictureAnswer
@@ -157,6 +548,63 @@ export interface components {
             event?: string | null;
         };
         /**
+         * Role
+         * @description Who somebody is; each may all that those before it may.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator" | "admin";
+        /**
+         * SessionInfo
+         * @description Who asks, what he may, and how one signs in.
+         */
+        SessionInfo: {
+            /** Visitor */
+            visitor: string | null;
+            role: components["schemas"]["Role"] | null;
+            /** Permissions */
+            permissions: components["schemas"]["Permission"][];
+            /** Cameras */
+            cameras: string[] | null;
+            /** Needs Set Up */
+            needs_set_up: boolean;
+            /** Sign Out Url */
+            sign_out_url: string | null;
+            connection: components["schemas"]["ConnectionInfo"];
+        };
+        /**
+         * SetUp
+         * @description The first user, with the secret of the link that makes him.
+         */
+        SetUp: {
+            /** Link */
+            link: string;
+            /** Name */
+            name: string;
+            /** Password */
+            password: string;
+        };
+        /**
+         * SignIn
+         * @description A name with its password, or the secret of a link for guests.
+         */
+        SignIn: {
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Password
+             * @default
+             */
+            password: string;
+            /**
+             * Link
+             * @default
+             */
+            link: string;
+        };
+        /**
          * SiteInfo
          * @description The deployment, as far as a visitor may see it.
          */
@@ -180,6 +628,36 @@ export interface components {
             /** Permissions */
             permissions: string[];
         };
+        /**
+         * TokenInfo
+         * @description A token, without its secret.
+         */
+        TokenInfo: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Scopes */
+            scopes: components["schemas"]["TokenScope"][];
+            /** Cameras */
+            cameras: string[] | null;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: number;
+            /** Expires At */
+            expires_at: number | null;
+            /** Ended At */
+            ended_at: number | null;
+            /** Used At */
+            used_at: number | null;
+        };
+        /**
+         * TokenScope
+         * @description What a token opens.
+         * @enum {string}
+         */
+        TokenScope: "read:events" | "read:media" | "read:metrics" | "write:ack" | "admin";
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -261,14 +739,18 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    site_info_api_v1_site_get: {
+    ask_picture_api_v1_ask_post: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PictureQuestion"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -276,7 +758,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SiteInfo"];
+                    "application/json": components["schemas"]["PictureAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -332,7 +823,27 @@ export interface operations {
             };
         };
     };
-    ask_picture_api_v1_ask_post: {
+    people_api_v1_people_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonInfo"][];
+                };
+            };
+        };
+    };
+    add_person_api_v1_people_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -341,17 +852,17 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["PictureQuestion"];
+                "application/json": components["schemas"]["NewPerson"];
             };
         };
         responses: {
             /** @description Successful Response */
-            200: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PictureAnswer"];
+                    "application/json": components["schemas"]["PersonInfo"];
                 };
             };
             /** @description Validation Error */
@@ -361,6 +872,435 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_person_api_v1_people__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_person_api_v1_people__name__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonInfo"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_sessions_of_api_v1_people__name__sessions_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tokens_api_v1_tokens_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenInfo"][];
+                };
+            };
+        };
+    };
+    add_token_api_v1_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeToken"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_token_api_v1_tokens__token_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    journal_api_v1_journal_get: {
+        parameters: {
+            query?: {
+                before?: number | null;
+                since?: number | null;
+                until?: number | null;
+                who?: string | null;
+                words?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JournalPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    who_am_i_api_v1_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionInfo"];
+                };
+            };
+        };
+    };
+    sign_in_api_v1_session_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionInfo"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sign_out_api_v1_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    set_up_api_v1_set_up_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUp"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionInfo"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_password_api_v1_password_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionInfo"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sessions_api_v1_sessions_get: {
+        parameters: {
+            query?: {
+                /** @description Also those of others; for admins. */
+                everybody?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OneSession"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    end_session_api_v1_sessions__session_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    site_info_api_v1_site_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SiteInfo"];
                 };
             };
         };
