@@ -37,10 +37,20 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv /opt/moonwatch && \
     /opt/moonwatch/bin/pip install --no-deps -r requirements/camera.txt
 
+# The pages of the application; Node stays in this stage.
+FROM build AS pages
+COPY requirements/pages.txt requirements/pages.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-deps -r requirements/pages.txt
+WORKDIR /src/pipeline/web/ui
+COPY pipeline/web/ui .
+RUN npm ci --no-audit --no-fund && npm run build
+
 FROM build AS wheel
 COPY pyproject.toml README.md LICENSE ./
 COPY pipeline pipeline
 COPY connectors connectors
+COPY --from=pages /src/pipeline/web/static pipeline/web/static
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip wheel --no-deps --wheel-dir /dist .
 

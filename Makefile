@@ -27,13 +27,15 @@ PICTURED := absence@3s queue@34s crowding@5s wrong_way@9s heat_map@25s tailgatin
 PICTURE_WIDTH := 532
 
 .PHONY: demo pictures test test-slow containers coverage check docs wheel hooks format lock clean \
-  web web-types web-test
+  web web-types web-test screenshots
 
 demo: $(VENV)/demo
 	rm -rf out/demo
 	$(BIN)/moonwatch run configs/demo.yaml --record out/demo/tracks.jsonl
 	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
+	@$(MAKE) -s web || echo "The pages of the application could not be built here; all else works."
+	@echo "See it in a browser: $(BIN)/moonwatch web configs/demo.yaml"
 
 # The pictures of docs/rules.md: an event of each rule, drawn by what draws them for anybody.
 pictures: $(VENV)/demo
@@ -60,6 +62,10 @@ web-types: $(VENV)/dev
 # What the pages reckon, without a browser.
 web-test: $(UI)/node_modules/.package-lock.json
 	cd $(UI) && npm run --silent test
+
+# The pictures of the application in its documentation.
+screenshots: $(VENV)/dev web
+	$(BIN)/python -m tests.web.screenshots docs/images/web
 
 # With COVERAGE=1 the branches that it takes are counted: the floor and what is exempt are in
 # pyproject.toml.
@@ -117,9 +123,9 @@ format: $(VENV)/dev
 lock:
 	for set in core demo gpu dev release; do \
 	  case $$set in \
-	    core) what=".[postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
-	    demo) what=".[render]" ;; \
-	    gpu) what="$(TORCH) .[postgresql,moondream,server]" ;; \
+	    core) what=".[web,postgresql,report,s3,mqtt,kafka,nats,notify]" ;; \
+	    demo) what=".[render,web]" ;; \
+	    gpu) what="$(TORCH) .[web,postgresql,moondream,server]" ;; \
 	    dev) what="$(TORCH) .[render,moondream,vips,postgresql,server,web,benchmark,report,s3,mqtt,kafka,nats,notify] -r requirements/dev.in" ;; \
 	    release) what="-r requirements/release.in" ;; \
 	  esac; \
@@ -149,7 +155,11 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	touch $@
 
-$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json $(UI)/package.json | $(VENV)/dev
+$(VENV)/node: requirements/pages.txt | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps -r requirements/pages.txt
+	touch $@
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json $(UI)/package.json | $(VENV)/node
 	cd $(UI) && $(NPM_CI)
 	touch $@
 

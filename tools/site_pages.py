@@ -32,7 +32,7 @@ def places() -> dict[str, str]:
     for path in sorted((ROOT / "benchmarks").glob("*.md")):
         found.setdefault(f"benchmarks/{path.name}", f"benchmarks/{path.name}")
     for path in sorted((ROOT / "docs").rglob("*")):
-        if path.suffix in {".md", ".jpg", ".png", ".svg"}:
+        if path.suffix in {".md", ".jpg", ".png", ".svg", ".webp", ".json"}:
             inside = path.relative_to(ROOT / "docs").as_posix()
             found[f"docs/{inside}"] = inside.removeprefix("site/")
     # `benchmarks/` is the address of the folder of that name.

@@ -121,10 +121,10 @@ class WebServer:
     def stop(self) -> None:
         """Close all connections and end; safe to repeat."""
         self._is_ending.set()
-        if self._state.live is not None:
-            self._state.live.stop()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._state.live is not None:
+            self._state.live.stop()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(2 * _CLOSE_S)

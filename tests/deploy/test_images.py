@@ -38,9 +38,9 @@ def declared(*extras: str) -> set[str]:
 
 
 def test_every_package_of_an_image_is_locked() -> None:
-    """The core image speaks to PostgreSQL and has no torch; the other one has all but torch."""
+    """The core image has the application and no torch; the other one has all but torch."""
     core, gpu = pins("core.txt"), pins("gpu.txt")
-    assert declared("postgresql") <= core.keys() | {"psycopg[binary]"}
+    assert declared("postgresql", "web") <= core.keys() | {"psycopg[binary]"}
     assert not {"torch", "transformers", "matplotlib"} & core.keys()
     assert declared("postgresql", "moondream") - {"torch"} <= gpu.keys()
     assert core.items() <= gpu.items()

@@ -22,6 +22,8 @@ def contents() -> set[str]:
     files = [module.path for module in modules()] + data + licences
     return {path.relative_to(ROOT).as_posix() for path in files} | {
         "pipeline/py.typed",
+        "pipeline/web/static/index.html",
+        "pipeline/web/static/LICENSES.txt",
         f"{INFO}/entry_points.txt",
         f"{INFO}/licenses/LICENSE",
     }
@@ -42,7 +44,8 @@ def packed(folder: Path, wheel: set[str], sdist: set[str]) -> Path:
 def sources(contents: set[str]) -> set[str]:
     """What a good sdist holds."""
     more = {"tests/guide/__init__.py", "configs/media/plaza.mp4", "CHANGELOG.md", "Makefile"}
-    return {name for name in contents if not name.startswith(INFO)} | more | {"LICENSE"}
+    more |= {"LICENSE", "pipeline/web/ui/src/main.tsx"}
+    return {name for name in contents if not name.startswith(INFO)} | more
 
 
 def test_a_good_package_is_silent(tmp_path: Path, contents: set[str], sources: set[str]) -> None:
@@ -57,6 +60,7 @@ def test_a_good_package_is_silent(tmp_path: Path, contents: set[str], sources: s
         (".lua", "lacks the Redis scripts"),
         ("py.typed", "lacks the mark of typed packages"),
         ("entry_points.txt", "lacks the command"),
+        ("static/index.html", "lacks the pages of the application"),
         ("pipeline/__main__.py", "lacks pipeline/__main__.py"),
     ],
 )

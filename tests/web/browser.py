@@ -110,6 +110,8 @@ def pages(browser: Browser) -> Iterator[NewPage]:
         expects_errors: bool = False,
         **context: Any,
     ) -> Page:
+        # A page that is looked at once need not be kept by the browser.
+        context.setdefault("service_workers", "block")
         made = browser.new_context(
             viewport={"width": width, "height": 800 if width > PHONE else 740},
             color_scheme="dark" if dark else "light",

@@ -1,5 +1,6 @@
 """A deployment that has run: two cameras over the bundled clip, with events and pictures."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ from tests.runtime.clips import camera, cut, deployment, written
 SECONDS = 32.0
 """Length of the recording of `plaza`; that of `door` has half of it. Both begin at STARTS_AT."""
 
+_BOXES = Path(__file__).parent / "plaza_boxes.json"
+"""The persons whom the bundled detector finds in the recording, every 500 ms; nobody waits."""
+
 
 def content(folder: Path, **more: Any) -> dict[str, Any]:
     """What the deployment's file says; `more` are sections beside those that it has."""
     plaza = camera(folder / "plaza.mp4")
     door = camera(folder / "door.mp4", every="1s")
-    return deployment(folder, {"plaza": plaza, "door": door}, **more)
+    boxes = json.loads(_BOXES.read_text(encoding="utf-8"))
+    engines = {}
+    for name, config, seen in (("plaza", plaza, boxes), ("door", door, boxes[::2])):
+        engines[f"{name}-persons"] = {"type": "scripted", "answers": {"people": seen}}
+        config["tasks"]["people"]["engine"] = f"{name}-persons"
+    return deployment(folder, {"plaza": plaza, "door": door}, engines=engines, **more)
 
 
 def made(folder: Path, **more: Any) -> Path:

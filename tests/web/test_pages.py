@@ -53,12 +53,13 @@ def test_browsers_keep_what_is_named_by_its_content_and_ask_for_the_rest(tmp_pat
 
 @built
 def test_the_pages_are_small() -> None:
-    """All scripts together, and what the first view loads."""
+    """All scripts together, and what is loaded before the first view: the frame and its font."""
     scripts = sum(packed(file) for file in PAGES.glob("**/*.js"))
     assert scripts <= MOST_SCRIPT, f"{scripts} bytes of script"
     index = (PAGES / "index.html").read_text(encoding="utf-8")
     first = [PAGES / name for name in re.findall(r'(?:src|href)="/(assets/[^"]+)"', index)]
     assert len(first) >= 2
+    first += PAGES.glob("assets/*.woff2")
     size = sum(map(packed, [PAGES / "index.html", *first]))
     assert size <= MOST_AT_FIRST, f"{size} bytes at first"
 
@@ -67,6 +68,6 @@ def test_the_pages_are_small() -> None:
 def test_the_pages_name_the_licences_of_what_they_bring_along() -> None:
     """Beside the bundle, for whoever passes it on."""
     text = (PAGES / "LICENSES.txt").read_text(encoding="utf-8")
-    for name in ("preact", "@preact/signals", "uplot"):
+    for name in ("preact", "@preact/signals", "uplot", "@fontsource-variable/inter"):
         assert re.search(rf"^{re.escape(name)} \d", text, re.MULTILINE), name
     assert "Permission is hereby granted" in text

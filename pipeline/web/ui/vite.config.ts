@@ -1,6 +1,10 @@
+import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Plugin, defineConfig } from "vite";
+
+const MODULES = join(import.meta.dirname, "node_modules");
+const ours = JSON.parse(readFileSync(join(import.meta.dirname, "package.json"), "utf8"));
 
 /** Writes the licences of the packages that are in the bundle beside it. */
 function licences(): Plugin {
@@ -16,8 +20,8 @@ function licences(): Plugin {
           if (found) packages.add(found[0].replace("\0", ""));
         }
       }
-      // Its style sheet is read by the bundler before modules are counted.
-      packages.add(join(import.meta.dirname, "node_modules/uplot"));
+      // Style sheets and fonts are no modules of a chunk.
+      for (const name of Object.keys(ours.dependencies)) packages.add(join(MODULES, name));
       const texts = [...packages].sort().map((folder) => {
         const about = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
         const file = readdirSync(folder).find((name) => /^licen[sc]e/i.test(name));
@@ -34,8 +38,30 @@ function licences(): Plugin {
   };
 }
 
+/** Writes the service worker, which knows all files of this build by name. */
+function serviceWorker(): Plugin {
+  const source = join(import.meta.dirname, "src/service_worker.js");
+  const fixed = join(import.meta.dirname, "public");
+  return {
+    name: "service-worker",
+    apply: "build",
+    enforce: "post",
+    generateBundle(_options, bundle) {
+      const made = Object.keys(bundle).filter((name) => name.startsWith("assets/"));
+      const files = ["/", ...[...made, ...readdirSync(fixed)].map((name) => `/${name}`)].sort();
+      const hash = createHash("sha256");
+      for (const name of readdirSync(fixed)) hash.update(readFileSync(join(fixed, name)));
+      hash.update(files.join());
+      const text = readFileSync(source, "utf8")
+        .replace("__FILES__", JSON.stringify(files))
+        .replace("__VERSION__", JSON.stringify(hash.digest("hex").slice(0, 12)));
+      this.emitFile({ type: "asset", fileName: "sw.js", source: text });
+    },
+  };
+}
+
 export default defineConfig({
-  plugins: [licences()],
+  plugins: [licences(), serviceWorker()],
   build: {
     outDir: "../static",
     emptyOutDir: true,

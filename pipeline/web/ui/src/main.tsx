@@ -1,8 +1,11 @@
 import { render } from "preact";
+import { startKeys } from "./app/keys.ts";
 import { startRouter } from "./app/router.ts";
 import { startSession } from "./app/session.ts";
+import { keepPages } from "./app/installed.ts";
 import { startSettings } from "./app/settings.ts";
 import { Shell } from "./app/shell.tsx";
+import "./styles/font.css";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/shell.css";
@@ -10,6 +13,8 @@ import "./styles/parts.css";
 
 startSettings();
 startRouter();
+startKeys();
 startSession();
+keepPages();
 const root = document.getElementById("app");
 if (root) render(<Shell />, root);

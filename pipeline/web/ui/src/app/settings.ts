@@ -10,6 +10,7 @@ interface Kept {
   theme: Theme;
   language: Language | "system";
   bandwidth: Bandwidth;
+  keys: boolean;
 }
 
 const KEY = "moonwatch";
@@ -37,6 +38,8 @@ export const languageChoice = signal(
 export const bandwidth = signal(
   chosen(before.bandwidth, ["auto", "low", "still"] as const, "auto"),
 );
+/** Whether single keys do something. */
+export const areKeysOn = signal(before.keys !== false);
 
 /** Apply what is chosen, and keep it from now on. */
 export function startSettings(): void {
@@ -50,6 +53,7 @@ export function startSettings(): void {
       theme: theme.value,
       language: languageChoice.value,
       bandwidth: bandwidth.value,
+      keys: areKeysOn.value,
     };
     try {
       localStorage.setItem(KEY, JSON.stringify(now));

@@ -7,6 +7,9 @@ import { ButtonLink } from "../parts/button.tsx";
 import { Page } from "../parts/page.tsx";
 import { Empty, Failed, Loading } from "../parts/states.tsx";
 import { Toasts } from "../parts/toast.tsx";
+import { isConnected } from "./connection.ts";
+import { loadAnew } from "./installed.ts";
+import { KeyHelp } from "./key_help.tsx";
 import { language, t } from "./language.ts";
 import { Navigation } from "./navigation.tsx";
 import { OfflineBar } from "./offline_bar.tsx";
@@ -32,6 +35,7 @@ export function Shell() {
         </main>
       </div>
       <Toasts />
+      <KeyHelp />
     </div>
   );
 }
@@ -55,6 +59,10 @@ function View() {
   const failure = useSignal<unknown>(null);
   const tries = useSignal(0);
   const isFirst = useRef(true);
+  const tell = (view: string) => {
+    const content = document.getElementById("content");
+    if (content) content.dataset["view"] = view;
+  };
   const key = found?.path ?? null;
   useEffect(() => {
     let isCurrent = true;
@@ -63,18 +71,20 @@ function View() {
     isFirst.current = false;
     if (!found) {
       shown.value = null;
+      tell("none");
       return;
     }
     found.load().then(
       (module) => {
         if (!isCurrent) return;
         shown.value = module.default;
+        tell(found.path);
         // Who uses a screen reader or the keyboard goes on in the new view.
         if (!wasFirst) document.getElementById("content")?.focus({ preventScroll: true });
         if (!wasFirst) scrollTo(0, 0);
       },
       (error: unknown) => {
-        if (isCurrent) failure.value = error;
+        if (isCurrent && !(isConnected.value && loadAnew())) failure.value = error;
       },
     );
     return () => {

@@ -1,7 +1,7 @@
 import { t } from "../../app/language.ts";
 import { site } from "../../app/session.ts";
-import { bandwidth, languageChoice, theme } from "../../app/settings.ts";
-import { Choice } from "../../parts/field.tsx";
+import { areKeysOn, bandwidth, languageChoice, theme } from "../../app/settings.ts";
+import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
 
 export default function Settings() {
@@ -41,6 +41,14 @@ export default function Settings() {
           }))}
           onValue={(value) => {
             bandwidth.value = value;
+          }}
+        />
+        <Checkbox
+          label={t("settings.keys")}
+          hint={t("settings.keys.hint")}
+          checked={areKeysOn.value}
+          onChecked={(isOn) => {
+            areKeysOn.value = isOn;
           }}
         />
         <p class="muted small">{t("settings.kept_here")}</p>
