@@ -16,7 +16,7 @@ def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
     waiting, verified = _schema.waiting, _schema.verified
     moved = _rename_events(connection, events, old, new)
     _rename_events(connection, waiting, old, new)
-    by_camera = (_schema.audits, _schema.clips, _schema.armings, _schema.switches)
+    by_camera = (_schema.audits, _schema.clips, _schema.armings, _schema.switches, _schema.remarks)
     for table in (events, waiting, verified, *by_camera):
         connection.execute(table.update().where(table.c.camera == old).values(camera=new))
     _drop_lesser_minutes(connection, old, new)

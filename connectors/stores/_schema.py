@@ -29,6 +29,11 @@ events = sa.Table(
     sa.Index("moonwatch_events_by_rule", "camera", "rule", "at"),
     sqlite_autoincrement=True,
 )
+# Ids of happenings have 26 letters, and the record ids of its events begin with them.
+ID_LETTERS = 26
+by_happening = sa.Index(
+    "moonwatch_events_by_happening", sa.text("substr(record_id, 1, 26)"), _table=events
+)
 media = sa.Table(
     "moonwatch_media",
     _tables,
@@ -438,6 +443,38 @@ edits = sa.Table(
     sa.Column("changed", sa.Text, nullable=False),
     sa.Column("kept_at", sa.Double, nullable=False),
 )
+# What sinks are done with, and since when: everything up to the position.
+passages = sa.Table(
+    "moonwatch_passages",
+    _tables,
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+reviews = sa.Table(
+    "moonwatch_reviews",
+    _tables,
+    sa.Column("visitor", sa.Text, primary_key=True),
+    sa.Column("happening", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+)
+remarks = sa.Table(
+    "moonwatch_remarks",
+    _tables,
+    sa.Column("id", _counted, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("camera", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False, index=True),
+    # Empty where something was missed.
+    sa.Column("happening", sa.Text, nullable=False, index=True),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False),
+    sa.Column("remark", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("kept_at", sa.Double, nullable=False),
+    sqlite_autoincrement=True,
+)
 people = sa.Table(
     "moonwatch_people",
     _tables,
@@ -544,9 +581,12 @@ def prepare(
         observations, waypoints, clip_files,
         waiting, verified, clips, notes, armings, superseded,
         sites, camera_sites, local_days, edits, switches,
-         people, sessions, tokens, attempts, journal,
+        people, sessions, tokens, attempts, journal,
+        passages, reviews, remarks,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
+    # Whether it is there cannot be asked: it is of an expression.
+    connection.execute(sa.schema.CreateIndex(by_happening, if_not_exists=True))
     for migrate in migrations[found - 1 :]:
         migrate(connection)
     make_views(connection)

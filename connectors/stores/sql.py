@@ -23,15 +23,18 @@ from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import AHEAD_S, Database, DatabaseFacts, storable
 from connectors.stores._edits import keep_edits
+from connectors.stores._happenings import SqlHappenings
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._leases import opening, prove, renewed
 from connectors.stores._local_days import SqlLocalDays
 from connectors.stores._notes import SqlNotes, prune_notes
 from connectors.stores._observations import SqlObservations, keep_observations
+from connectors.stores._passages import SqlPassages, forget_passages, note_passage
 from connectors.stores._people import SqlPeople, prune_people
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
+from connectors.stores._reviews import SqlReviews, forget_reviews
 from connectors.stores._spending import SqlSpending
 from connectors.stores._switches import (
     SqlSwitches,
@@ -112,6 +115,9 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.armings = SqlArmings(self._database)
         self.switches = SqlSwitches(self._database)
         self.local_days = SqlLocalDays(self._database)
+        self.happenings = SqlHappenings(self._database)
+        self.passages = SqlPassages(self._database)
+        self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
 
     def commit(self, commit: Commit) -> int:
@@ -320,7 +326,10 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         ]
         with self._database.write("move a cursor") as connection:
             prove(connection, lease)
-            further = max(position, _position(connection, sink))
+            before = _position(connection, sink)
+            further = max(position, before)
+            if further > before:
+                note_passage(connection, self._database, sink, further, now)
             row = {"sink": sink, "position": further, "enlisted": True}
             self._database.upsert(connection, _schema.cursors, [row])
             self._database.upsert(connection, _schema.undelivered, dead_letters)
@@ -542,6 +551,8 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
                 media, dead = _schema.media, _schema.undelivered
                 outlive_events(connection, record_ids)
                 forget_superseded(connection, record_ids)
+                forget_passages(connection, positions)
+                forget_reviews(connection, record_ids)
                 connection.execute(sa.delete(events).where(position.in_(positions)))
                 connection.execute(sa.delete(dead).where(dead.c.position.in_(positions)))
                 connection.execute(sa.delete(media).where(media.c.record_id.in_(record_ids)))

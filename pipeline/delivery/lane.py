@@ -60,6 +60,8 @@ class LaneStatus:
     """Why the sink does not accept events; None while it does."""
     failing_since: float | None = None
     retry_at: float | None = None
+    attempts: int = 0
+    """How often the events whose turn it is were tried, each time in vain."""
     waiting_since: float | None = None
     """Since when events have waited while none was delivered; None while none waits."""
     awaiting: int = 0
@@ -201,7 +203,9 @@ class SinkLane:
             self._failing_from = self._clock.monotonic()
             self._status = replace(self._status, failing_since=now)
             _log.warning("sink %s is behind: %s; retrying", self.route.sink, reason)
-        self._status = replace(self._status, error=reason, retry_at=now + rest_s)
+        self._status = replace(
+            self._status, error=reason, retry_at=now + rest_s, attempts=self._attempts
+        )
         return rest_s
 
     def _show(self, now: float) -> None:
@@ -468,7 +472,9 @@ class SinkLane:
         _log.info(
             "sink %s accepts events again after %s", self.route.sink, format_duration(failed_s)
         )
-        self._status = replace(self._status, error=None, failing_since=None, retry_at=None)
+        self._status = replace(
+            self._status, error=None, failing_since=None, retry_at=None, attempts=0
+        )
 
     def _wait_since(self, at: float | None) -> None:
         self._status = replace(self._status, waiting_since=at)

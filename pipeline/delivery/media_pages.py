@@ -51,10 +51,11 @@ class MediaPages:
                 "the file is not there: a clip is ready some seconds after its event, and what is "
                 "old is deleted",
             )
-        return _file(reference, content, headers)
+        return file_page(reference, content, headers)
 
 
-def _file(reference: str, content: bytes, headers: Mapping[str, str]) -> HttpPage:
+def file_page(reference: str, content: bytes, headers: Mapping[str, str]) -> HttpPage:
+    """A file, whole or the part that is asked for; `headers` have names in small letters."""
     name = reference.rpartition("/")[2]
     kind = _KINDS.get(name[name.rfind(".") :], _OTHER)
     tag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'

@@ -14,7 +14,7 @@ from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.protection import Protection
-from pipeline.web.api import asking, live, people, session, site
+from pipeline.web.api import asking, deliveries, events, live, media, people, reviews, session, site
 from pipeline.web.problems import WebError, add_error_handlers
 from pipeline.web.state import WebState
 
@@ -25,6 +25,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     people.router,
     session.router,
     site.router,
+    events.router,
+    media.router,
+    reviews.router,
+    deliveries.router,
 )
 """The routes of the API, below its prefix."""
 OPEN: Final = frozenset(

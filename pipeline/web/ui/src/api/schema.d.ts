@@ -324,10 +324,296 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events
+         * @description What happened, the newest first; with `after`, what is new, as soon as there is something.
+         */
+        get: operations["events_api_v1_events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/{event_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Event
+         * @description One happening with its reasons, its path, and what became of it.
+         */
+        get: operations["event_api_v1_events__event_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Timeline Of
+         * @description How many happenings began when, and how much of that time is known.
+         */
+        get: operations["timeline_of_api_v1_timeline_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/{event_id}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description The nth picture of a happening as a JPEG; with `width` a smaller one for a list.
+         */
+        get: operations["picture_api_v1_events__event_id__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/{event_id}/clip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Clip
+         * @description The clip of a happening as MP4, in the parts that a player asks for.
+         */
+        get: operations["clip_api_v1_events__event_id__clip_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mark
+         * @description Say that happenings were seen, or take that back.
+         */
+        post: operations["mark_api_v1_reviews_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/range": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mark Range
+         * @description Say that all happenings that the filters let through were seen, up to a position.
+         */
+        post: operations["mark_range_api_v1_reviews_range_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remarks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say
+         * @description Say that something was wrong: it did not happen, was told twice, or was missed.
+         */
+        post: operations["say_api_v1_remarks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/remarks/{remark_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Withdraw
+         * @description Take back what was said to be wrong.
+         */
+        delete: operations["withdraw_api_v1_remarks__remark_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/truth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Truth
+         * @description What is true of a camera and a time, in the form of a truth file for `moonwatch evaluate`.
+         */
+        get: operations["truth_api_v1_truth_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/refused": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Refused
+         * @description What sinks refused, the newest first.
+         */
+        get: operations["refused_api_v1_deliveries_refused_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry
+         * @description Send once more what sinks refused of a happening.
+         */
+        post: operations["retry_api_v1_deliveries_retry_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deliveries/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drop
+         * @description Give up what sinks refused of a happening: it stays here, and is sent nowhere.
+         */
+        post: operations["drop_api_v1_deliveries_drop_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * ArmedSaid
+         * @description Whether the camera was armed.
+         */
+        ArmedSaid: {
+            /** Is Armed */
+            is_armed: boolean;
+            /** Since */
+            since: number | null;
+            /** By */
+            by: string;
+        };
+        /**
+         * BlindSaid
+         * @description A time in which a camera showed nothing.
+         */
+        BlindSaid: {
+            /** Camera */
+            camera: string;
+            /** State */
+            state: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number | null;
+        };
         /**
          * CameraInfo
          * @description A camera, as far as views need it.
@@ -357,6 +643,117 @@ export interface components {
             is_local: boolean;
             /** Warning */
             warning: string | null;
+        };
+        /**
+         * EventCard
+         * @description A happening: its start, updates and end in one.
+         */
+        EventCard: {
+            /** Id */
+            id: string;
+            /** Position */
+            position: number;
+            /** Newest */
+            newest: number;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Type */
+            type: string;
+            /** Kind */
+            kind: string | null;
+            /** Track */
+            track: number | null;
+            /** Zone */
+            zone: string | null;
+            /** Line */
+            line: string | null;
+            /** Direction */
+            direction: string | null;
+            /** Began At */
+            began_at: number;
+            /** Ended At */
+            ended_at: number | null;
+            /** Seconds */
+            seconds: number | null;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "confirmed" | "rejected" | "not_checked";
+            second_look: components["schemas"]["SecondLookSaid"] | null;
+            /** Probability */
+            probability: number | null;
+            /** Box */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+            /** Pictures */
+            pictures: number;
+            /** Has Clip */
+            has_clip: boolean;
+            /** Reviewed At */
+            reviewed_at: number | null;
+            /** Wrong */
+            wrong: string[];
+            sending: components["schemas"]["SendingCounts"];
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * EventClip
+         * @description The clip of a happening.
+         */
+        EventClip: {
+            /** State */
+            state: string;
+            /** Reason */
+            reason: string;
+            /** Parts */
+            parts: number;
+            /** Since */
+            since: number | null;
+            /** Until */
+            until: number | null;
+            /** Fps */
+            fps: number | null;
+        };
+        /**
+         * EventDetail
+         * @description A happening with everything that is known of it.
+         */
+        EventDetail: {
+            event: components["schemas"]["EventCard"];
+            /** Phases */
+            phases: components["schemas"]["PhaseSaid"][];
+            clip: components["schemas"]["EventClip"] | null;
+            why: components["schemas"]["WhySaid"];
+            /** Path */
+            path: components["schemas"]["PathSaid"][];
+            /** Sent */
+            sent: components["schemas"]["SentSaid"][];
+            /** Remarks */
+            remarks: components["schemas"]["RemarkSaid"][];
+        };
+        /**
+         * EventPage
+         * @description A page of happenings, the newest first; of what is new, in the order in which it came.
+         */
+        EventPage: {
+            /** Events */
+            events: components["schemas"]["EventCard"][];
+            /** Beyond */
+            beyond: number | null;
+            /** Cut */
+            cut: boolean;
+            /** Position */
+            position: number;
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -390,6 +787,38 @@ export interface components {
             subject: string;
             /** Detail */
             detail: string;
+        };
+        /**
+         * LaneSaid
+         * @description One row of the timeline.
+         */
+        LaneSaid: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Counts */
+            counts: number[];
+            /** Known */
+            known: (number | null)[];
+            /** Measured */
+            measured: boolean;
+        };
+        /**
+         * LimitSaid
+         * @description A measured value and its limit.
+         */
+        LimitSaid: {
+            /** Measured */
+            measured: string;
+            /** Value */
+            value: number;
+            /** Limit Name */
+            limit_name: string;
+            /** Limit */
+            limit: number;
+            /** Unit */
+            unit: string;
         };
         /**
          * MadeToken
@@ -464,6 +893,23 @@ export interface components {
             is_this: boolean;
         };
         /**
+         * PathSaid
+         * @description Where its track was at one moment.
+         */
+        PathSaid: {
+            /** At */
+            at: number;
+            /** Box */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** Score */
+            score: number | null;
+        };
+        /**
          * Permission
          * @description What a route needs.
          * @enum {string}
@@ -501,6 +947,26 @@ export interface components {
             cameras?: string[] | null;
             /** Disabled */
             disabled?: boolean | null;
+        };
+        /**
+         * PhaseSaid
+         * @description One event of a happening.
+         */
+        PhaseSaid: {
+            /** Id */
+            id: string;
+            /** Phase */
+            phase: string;
+            /** At */
+            at: number;
+            /** Kept At */
+            kept_at: number;
+            /** Has Picture */
+            has_picture: boolean;
+            /** Data */
+            data: {
+                [key: string]: unknown;
+            };
         };
         /**
          * PictureAnswer
@@ -548,11 +1014,240 @@ export interface components {
             event?: string | null;
         };
         /**
+         * RefusedChoice
+         * @description Which of what sinks refused of a happening.
+         */
+        RefusedChoice: {
+            /** Event */
+            event: string;
+            /** Sink */
+            sink?: string | null;
+        };
+        /**
+         * RefusedPage
+         * @description What sinks refused and nobody has dropped.
+         */
+        RefusedPage: {
+            /** Refused */
+            refused: components["schemas"]["RefusedSaid"][];
+            /** Total */
+            total: number;
+        };
+        /**
+         * RefusedSaid
+         * @description An event that a sink refused.
+         */
+        RefusedSaid: {
+            /** Sink */
+            sink: string;
+            /** Event */
+            event: string;
+            /** Record Id */
+            record_id: string;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** Reason */
+            reason: string;
+            /** Attempts */
+            attempts: number;
+        };
+        /**
+         * RemarkSaid
+         * @description What somebody said was wrong.
+         */
+        RemarkSaid: {
+            /** Id */
+            id: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "missed" | "double" | "false";
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** By */
+            by: string;
+            /** Happening */
+            happening: string;
+            /** Place */
+            place: string;
+            /** Direction */
+            direction: string;
+            /** Remark */
+            remark: string;
+            /** Kept At */
+            kept_at: number;
+        };
+        /**
+         * ReviewMarks
+         * @description Which happenings are reviewed, or no longer are.
+         */
+        ReviewMarks: {
+            /** Ids */
+            ids: string[];
+            /**
+             * Reviewed
+             * @default true
+             */
+            reviewed: boolean;
+        };
+        /**
+         * ReviewRange
+         * @description All happenings that the filters let through, up to one.
+         */
+        ReviewRange: {
+            /**
+             * Camera
+             * @default []
+             */
+            camera: string[];
+            /**
+             * Rule
+             * @default []
+             */
+            rule: string[];
+            /**
+             * Type
+             * @default []
+             */
+            type: string[];
+            /**
+             * Kind
+             * @default []
+             */
+            kind: string[];
+            /**
+             * Place
+             * @default []
+             */
+            place: string[];
+            /**
+             * Direction
+             * @default []
+             */
+            direction: string[];
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /**
+             * Hours
+             * @default
+             */
+            hours: string;
+            /**
+             * Weekday
+             * @default []
+             */
+            weekday: string[];
+            /** Least */
+            least?: number | null;
+            /**
+             * Verdict
+             * @default []
+             */
+            verdict: ("confirmed" | "rejected" | "not_checked")[];
+            /** Reviewed */
+            reviewed?: boolean | null;
+            /** Sent */
+            sent?: ("delivered" | "undelivered" | "waiting" | "refused") | null;
+            /** Wrong */
+            wrong?: boolean | null;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+            /** Upto */
+            upto: number;
+            /**
+             * Down To
+             * @default 0
+             */
+            down_to: number;
+        };
+        /**
+         * ReviewedIds
+         * @description What was marked.
+         */
+        ReviewedIds: {
+            /** Ids */
+            ids: string[];
+            /**
+             * Cut
+             * @default false
+             */
+            cut: boolean;
+        };
+        /**
          * Role
          * @description Who somebody is; each may all that those before it may.
          * @enum {string}
          */
         Role: "viewer" | "operator" | "admin";
+        /**
+         * SecondLookSaid
+         * @description What came of a second look.
+         */
+        SecondLookSaid: {
+            /** Outcome */
+            outcome: string;
+            /** Answer */
+            answer: string;
+            /** Probability */
+            probability: number | null;
+            /** Engine */
+            engine: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * SendingCounts
+         * @description How many of its events are where, over all sinks.
+         */
+        SendingCounts: {
+            /** Delivered */
+            delivered: number;
+            /** Waiting */
+            waiting: number;
+            /** Refused */
+            refused: number;
+        };
+        /**
+         * SentSaid
+         * @description What became of one of its events at one sink.
+         */
+        SentSaid: {
+            /** Sink */
+            sink: string;
+            /** Record Id */
+            record_id: string;
+            /** Phase */
+            phase: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "delivered" | "waiting" | "refused" | "not sent";
+            /** At */
+            at: number | null;
+            /** After S */
+            after_s: number | null;
+            /** Attempts */
+            attempts: number | null;
+            /** Reason */
+            reason: string;
+            /** Retry At */
+            retry_at: number | null;
+        };
         /**
          * SessionInfo
          * @description Who asks, what he may, and how one signs in.
@@ -582,6 +1277,22 @@ export interface components {
             name: string;
             /** Password */
             password: string;
+        };
+        /**
+         * SettledSaid
+         * @description What became of it.
+         */
+        SettledSaid: {
+            /** Delivered */
+            delivered: number;
+            /** Dropped */
+            dropped: number;
+            /** Left */
+            left: number;
+            /** Trouble */
+            trouble: string;
+            /** Sent */
+            sent: components["schemas"]["SentSaid"][];
         };
         /**
          * SignIn
@@ -629,6 +1340,36 @@ export interface components {
             permissions: string[];
         };
         /**
+         * TermSaid
+         * @description One thing that the file says of the rule.
+         */
+        TermSaid: {
+            /** Name */
+            name: string;
+            /** Value */
+            value: string;
+            /** Meaning */
+            meaning: string;
+        };
+        /**
+         * TimelineSaid
+         * @description Happenings and known time by bins.
+         */
+        TimelineSaid: {
+            /** Since */
+            since: number;
+            /** Bin S */
+            bin_s: number;
+            /** Bins */
+            bins: number;
+            /** Lanes */
+            lanes: components["schemas"]["LaneSaid"][];
+            /** Blind */
+            blind: components["schemas"]["BlindSaid"][];
+            /** Cut */
+            cut: boolean;
+        };
+        /**
          * TokenInfo
          * @description A token, without its secret.
          */
@@ -658,6 +1399,32 @@ export interface components {
          * @enum {string}
          */
         TokenScope: "read:events" | "read:media" | "read:metrics" | "write:ack" | "admin";
+        /**
+         * TruthSaid
+         * @description What is true, by what persons said of what was counted.
+         */
+        TruthSaid: {
+            /** Camera */
+            camera: string;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Truth */
+            truth: {
+                [key: string]: unknown;
+            };
+            /** Lines */
+            lines: {
+                [key: string]: unknown;
+            }[];
+            /** Reviewed */
+            reviewed: number;
+            /** Happenings */
+            happenings: number;
+            /** Cut */
+            cut: boolean;
+        };
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -729,6 +1496,71 @@ export interface components {
                 number,
                 number
             ][];
+        };
+        /**
+         * WhySaid
+         * @description Why it was reported.
+         */
+        WhySaid: {
+            /** Is Known */
+            is_known: boolean;
+            /** Type */
+            type: string;
+            /** Terms */
+            terms: components["schemas"]["TermSaid"][];
+            /** Measured */
+            measured: components["schemas"]["LimitSaid"][];
+            /** Schedule */
+            schedule: string | null;
+            /** Was Scheduled */
+            was_scheduled: boolean | null;
+            armed: components["schemas"]["ArmedSaid"] | null;
+            /** Cooldown S */
+            cooldown_s: number;
+            /** Silenced */
+            silenced: number;
+            /** Withheld */
+            withheld: number;
+            /** Coverage */
+            coverage: number | null;
+            /** Edited At */
+            edited_at: number | null;
+        };
+        /**
+         * WrongSaid
+         * @description What was wrong.
+         */
+        WrongSaid: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "missed" | "double" | "false";
+            /** Event */
+            event?: string | null;
+            /**
+             * Camera
+             * @default
+             */
+            camera: string;
+            /**
+             * Rule
+             * @default
+             */
+            rule: string;
+            /** At */
+            at?: number | null;
+            /**
+             * Direction
+             * @default
+             * @enum {string}
+             */
+            direction: "" | "in" | "out";
+            /**
+             * Remark
+             * @default
+             */
+            remark: string;
         };
     };
     responses: never;
@@ -1301,6 +2133,449 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SiteInfo"];
+                };
+            };
+        };
+    };
+    events_api_v1_events_get: {
+        parameters: {
+            query?: {
+                camera?: string[];
+                rule?: string[];
+                type?: string[];
+                kind?: string[];
+                place?: string[];
+                direction?: string[];
+                since?: number | null;
+                until?: number | null;
+                hours?: string;
+                weekday?: string[];
+                least?: number | null;
+                verdict?: ("confirmed" | "rejected" | "not_checked")[];
+                reviewed?: boolean | null;
+                sent?: ("delivered" | "undelivered" | "waiting" | "refused") | null;
+                wrong?: boolean | null;
+                text?: string;
+                beyond?: number | null;
+                limit?: number;
+                after?: number | null;
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    event_api_v1_events__event_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventDetail"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    timeline_of_api_v1_timeline_get: {
+        parameters: {
+            query?: {
+                camera?: string[];
+                rule?: string[];
+                type?: string[];
+                kind?: string[];
+                place?: string[];
+                direction?: string[];
+                since?: number | null;
+                until?: number | null;
+                hours?: string;
+                weekday?: string[];
+                least?: number | null;
+                verdict?: ("confirmed" | "rejected" | "not_checked")[];
+                reviewed?: boolean | null;
+                sent?: ("delivered" | "undelivered" | "waiting" | "refused") | null;
+                wrong?: boolean | null;
+                text?: string;
+                by?: "camera" | "rule";
+                bins?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TimelineSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    picture_api_v1_events__event_id__picture_get: {
+        parameters: {
+            query?: {
+                nth?: number;
+                width?: number | null;
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    clip_api_v1_events__event_id__clip_get: {
+        parameters: {
+            query?: {
+                part?: number;
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                event_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mark_api_v1_reviews_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewMarks"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewedIds"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mark_range_api_v1_reviews_range_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReviewRange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewedIds"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    say_api_v1_remarks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WrongSaid"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemarkSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    withdraw_api_v1_remarks__remark_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                remark_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemarkSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    truth_api_v1_truth_get: {
+        parameters: {
+            query: {
+                camera: string;
+                since: number;
+                until: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TruthSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    refused_api_v1_deliveries_refused_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefusedPage"];
+                };
+            };
+        };
+    };
+    retry_api_v1_deliveries_retry_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefusedChoice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettledSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    drop_api_v1_deliveries_drop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefusedChoice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettledSaid"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

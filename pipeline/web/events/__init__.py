@@ -1,0 +1,1 @@
+"""What happened: found, shown, delivered and reviewed."""

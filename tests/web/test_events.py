@@ -1,0 +1,365 @@
+"""What happened as the application tells it: found, merged, filtered, on a timeline."""
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from connectors.stores.sql import SqlStore
+from pipeline.core.events import timestamp
+from pipeline.core.store import Commit, Span
+from pipeline.deployment.loader import load
+from pipeline.reports import export
+from pipeline.web.access.permissions import Role
+from pipeline.web.access.visitor import Visitor
+from tests.web.applications import Application, application
+from tests.web.happened import (
+    BEGAN_AT,
+    crossing,
+    keep,
+    minutes,
+    shop,
+    some_days,
+    states,
+    store_of,
+    visit,
+)
+
+_BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with three days of happenings."""
+    path = shop(tmp_path_factory.mktemp("shop"))
+    store = store_of(path)
+    store.register_sinks(["log"])
+    keep(store, some_days())
+    store.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def app(file: Path) -> Iterator[Application]:
+    """Its application."""
+    with application(file) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[tuple[Application, SqlStore]]:
+    """An application over an empty store, and the store to write to."""
+    path = shop(tmp_path)
+    store = store_of(path)
+    try:
+        with application(path) as running:
+            yield running, store
+    finally:
+        store.close()
+
+
+def _every(app: Application, limit: int = 200, **filters: Any) -> list[dict[str, Any]]:
+    """All pages."""
+    found: list[dict[str, Any]] = []
+    beyond: int | None = None
+    while True:
+        asked = {**filters, "limit": limit} | ({} if beyond is None else {"beyond": beyond})
+        answer = app.client.get("/events", params=asked)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["events"]
+        beyond = page["beyond"]
+        if beyond is None:
+            return found
+
+
+def test_happenings_are_what_the_export_says(app: Application, file: Path) -> None:
+    """One card for the rows that share a happening, the newest first, page by page."""
+    deployment = load(file)
+    names = [column.name for column in export.EVENTS]
+    rows: list[dict[str, Any]] = [
+        dict(zip(names, row, strict=True))
+        for row in export.events(deployment, app.state.store.history, Span()).rows
+    ]
+    happenings: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        happenings.setdefault(str(row["happening"]), []).append(row)
+    for limit in (7, 200):
+        found = _every(app, limit)
+        assert [card["id"] for card in found] == list(happenings)[::-1]
+    for card in found:
+        told = happenings[str(card["id"])]
+        assert (card["camera"], card["rule"]) == (told[0]["camera"], told[0]["rule"])
+        assert timestamp(float(str(card["began_at"]))) == told[0]["at"]
+        is_over = any(row["phase"] in ("end", "single") for row in told)
+        assert (card["ended_at"] is not None) == is_over
+        rejected = any(row["counted_as"] == "rejected" for row in told)
+        assert (card["verdict"] == "rejected") == rejected
+
+
+_FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "camera": st.lists(st.sampled_from(["door", "till", "yard", "attic"]), max_size=2),
+        "rule": st.lists(st.sampled_from(["in", "long", "crowd"]), max_size=2),
+        "type": st.lists(st.sampled_from(["line_crossing", "dwell"]), max_size=1),
+        "kind": st.lists(st.sampled_from(["person", "car"]), max_size=2),
+        "place": st.lists(st.sampled_from(["sill", "counter", "gate"]), max_size=2),
+        "direction": st.lists(st.sampled_from(["in", "out"]), max_size=2),
+        "weekday": st.lists(st.sampled_from(["thu", "fri", "sat", "sun"]), max_size=2),
+        "hours": st.sampled_from(["22-6", "9:30-18", "0-24", ""]),
+        "least": st.sampled_from([0.0, 0.5, 0.75]),
+        "verdict": st.lists(st.sampled_from(["confirmed", "rejected", "not_checked"]), max_size=2),
+        "text": st.sampled_from(["GRÜNER", "van", '"VAN" 100 %', "over", "counter", "_", "zzz"]),
+        "since": st.sampled_from([BEGAN_AT, BEGAN_AT + 86_400]),
+        "until": st.sampled_from([BEGAN_AT + 86_400, BEGAN_AT + 2 * 86_400]),
+        "sent": st.sampled_from(["waiting", "delivered", "undelivered", "refused"]),
+    },
+)
+
+
+def _passes(card: dict[str, Any], filters: dict[str, Any]) -> bool:
+    """The same filters, on what the application tells of a happening without any."""
+    local = datetime.fromtimestamp(float(str(card["began_at"])), _BERLIN)
+    minute = local.hour * 60 + local.minute
+    inside = {
+        "22-6": minute >= 22 * 60 or minute < 6 * 60,
+        "9:30-18": 9 * 60 + 30 <= minute < 18 * 60,
+    }
+
+    def ok(name: str, *values: object) -> bool:
+        wanted = filters.get(name)
+        return not wanted or bool({*values} & {*wanted})
+
+    said = " | ".join(_values([card["data"], card["kind"]])).casefold()
+    at, probability = float(str(card["began_at"])), card["probability"]
+    return (
+        ok("camera", card["camera"])
+        and ok("rule", card["rule"])
+        and ok("type", card["type"])
+        and ok("kind", card["kind"])
+        and ok("place", card["zone"], card["line"])
+        and ok("direction", card["direction"])
+        and ok("weekday", local.strftime("%a").lower())
+        and ok("verdict", card["verdict"])
+        and inside.get(str(filters.get("hours")), True)
+        and ("least" not in filters or _reaches(probability, filters["least"]))
+        and (not filters.get("text") or str(filters["text"]).casefold() in said)
+        and ("since" not in filters or at >= float(str(filters["since"])))
+        and ("until" not in filters or at < float(str(filters["until"])))
+        and _is_sent(card["sending"], str(filters.get("sent")))
+    )
+
+
+def _reaches(probability: object, least: object) -> bool:
+    return probability is not None and float(str(probability)) >= float(str(least))
+
+
+def _values(said: object) -> Iterator[str]:
+    """Every text that is a value, without times and names of files."""
+    match said:
+        case str():
+            yield said
+        case list():
+            for one in said:
+                yield from _values(one)
+        case dict():
+            for name, one in said.items():
+                if name not in ("engine", "since", "until"):
+                    yield from _values(one)
+
+
+def _is_sent(counts: dict[str, int], wanted: str) -> bool:
+    left = counts["waiting"] + counts["refused"]
+    return {
+        "waiting": counts["waiting"] > 0,
+        "refused": counts["refused"] > 0,
+        "undelivered": left > 0,
+        "delivered": counts["delivered"] > 0 and not left,
+    }.get(wanted, True)
+
+
+@settings(
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(filters=_FILTERS, limit=st.sampled_from([3, 50]))
+def test_filters_combine(app: Application, filters: dict[str, Any], limit: int) -> None:
+    """They find what a plain look at every card finds, in the same order."""
+    unfiltered = _every(app)
+    wanted = [card["id"] for card in unfiltered if _passes(card, filters)]
+    found = [card["id"] for card in _every(app, limit, **filters)]
+    assert found == wanted, filters
+
+
+def test_a_viewer_of_one_camera_finds_no_other(app: Application) -> None:
+    """In lists, on the timeline, and when he knows the id."""
+    cards = _every(app)
+    other = next(card for card in cards if card["camera"] == "yard")
+    app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["till"])
+    try:
+        assert {card["camera"] for card in _every(app)} == {"till"}
+        assert _every(app, camera="yard") == []
+        assert app.client.get("/events", params={"after": 0}).json()["events"]
+        news = app.client.get("/events", params={"after": 0, "limit": 200}).json()["events"]
+        assert {card["camera"] for card in news} == {"till"}
+        for path in ("", "/picture", "/clip"):
+            assert app.client.get(f"/events/{other['id']}{path}").status_code == 404
+        span = {"since": BEGAN_AT, "until": BEGAN_AT + 3 * 86_400}
+        lanes = app.client.get("/timeline", params={**span, "by": "rule"}).json()["lanes"]
+        assert {lane["camera"] for lane in lanes} == {"till"}
+    finally:
+        app.doors.who = Visitor.of_role("ada", Role.ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({"hours": "25-26"}, "hours"),
+        ({"hours": "6-6"}, "hours"),
+        ({"weekday": "monday"}, "weekday"),
+        ({"since": 1e12}, "since"),
+        ({"verdict": "perhaps"}, "verdict.0"),
+        ({"limit": 10_000}, "limit"),
+        ({"colour": "red"}, None),
+    ],
+)
+def test_wrong_filters_are_refused(
+    app: Application, params: dict[str, str], place: str | None
+) -> None:
+    """With the place of the mistake; what is no filter narrows nothing."""
+    answer = app.client.get("/events", params=params)
+    if place is None:
+        assert answer.status_code == 200
+    else:
+        assert answer.status_code == 422
+        assert answer.json()["error"]["place"] == place
+
+
+def test_news_come_without_gaps(fresh: tuple[Application, SqlStore]) -> None:
+    """Who waits is told of what begins and of what ends; nothing is told twice or left out."""
+    app, store = fresh
+    start = app.client.get("/events").json()
+    assert start == {"events": [], "beyond": None, "cut": False, "position": 0}
+    begun, ended = visit(1, BEGAN_AT, 50)
+    answers: list[dict[str, Any]] = []
+
+    def wait() -> None:
+        asked = {"after": 0, "wait": 20}
+        answers.append(app.client.get("/events", params=asked).json())
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    keep(store, [begun])
+    waiting.join(30)
+    (first,) = answers
+    (card,) = first["events"]
+    assert (card["id"], card["ended_at"]) == (begun.id, None)
+    quiet = app.client.get("/events", params={"after": first["position"], "wait": 0}).json()
+    assert quiet["events"] == []
+    keep(store, [crossing(n, BEGAN_AT + n) for n in range(5)])
+    keep(store, [ended])
+    seen: list[str] = []
+    position = int(str(first["position"]))
+    while True:
+        asked = {"after": position, "limit": 2}
+        page = app.client.get("/events", params=asked).json()
+        if not page["events"]:
+            break
+        seen += [card["id"] for card in page["events"]]
+        assert page["position"] > position
+        position = page["position"]
+    assert len(seen) == len(set(seen)) == 6
+    assert seen[-1] == begun.id
+
+
+def test_a_visitor_waits_only_so_often(fresh: tuple[Application, SqlStore]) -> None:
+    """More requests at once than a browser needs are refused until one of them ends."""
+    app, store = fresh
+    statuses: list[int] = []
+
+    def wait() -> None:
+        asked = {"after": 0, "wait": 20}
+        statuses.append(app.client.get("/events", params=asked).status_code)
+
+    threads = [threading.Thread(target=wait) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    while not statuses:
+        threading.Event().wait(0.05)
+    assert statuses == [429]
+    keep(store, [crossing(1, BEGAN_AT)])
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200, 200, 200, 200, 429]
+
+
+def test_the_timeline_hatches_what_is_not_known(fresh: tuple[Application, SqlStore]) -> None:
+    """Its shares are those of the minutes; a camera without any is judged by its health."""
+    app, store = fresh
+    shares = [1.0, 0.5, None, 0.0, 1.0, 1.0]
+    store.commit(
+        Commit(
+            events=[crossing(n, BEGAN_AT + 30 * n) for n in range(6)],
+            buckets=minutes("door", "in", BEGAN_AT, shares),
+            health=[
+                *states("till", (BEGAN_AT - 600, "online"), (BEGAN_AT + 60, "offline")),
+                *states("till", (BEGAN_AT + 150, "online")),
+            ],
+        )
+    )
+    asked = {"since": BEGAN_AT, "until": BEGAN_AT + 360, "bins": 6}
+    told = app.client.get("/timeline", params=asked).json()
+    assert (told["since"], told["bin_s"], told["bins"]) == (BEGAN_AT, 60, 6)
+    door, till, yard = told["lanes"]
+    assert door["counts"] == [2, 2, 2, 0, 0, 0]
+    assert door["known"] == [1.0, 0.5, 0.0, 0.0, 1.0, 1.0]
+    assert till["known"] == [1.0, 0.0, 0.5, 1.0, 1.0, 1.0]
+    assert not till["measured"]
+    assert yard["known"] == [0.0] * 6
+    assert told["blind"] == [
+        {"camera": "till", "state": "offline", "since": BEGAN_AT + 60, "until": BEGAN_AT + 150}
+    ]
+    half = app.client.get("/timeline", params={**asked, "bins": 3, "by": "rule"}).json()
+    assert half["lanes"][0]["rule"] == "in"
+    assert half["lanes"][0]["known"] == [0.75, 0.0, 1.0]
+    # Filters that a database cannot answer give the same counts.
+    for more in ({"place": "sill"}, {"camera": "door"}, {"text": "SILL"}):
+        assert app.client.get("/timeline", params={**asked, **more}).json()["lanes"][0][
+            "counts"
+        ] == [2, 2, 2, 0, 0, 0]
+    out = app.client.get("/timeline", params={**asked, "direction": "out"}).json()
+    assert sum(out["lanes"][0]["counts"]) == 0
+
+
+def test_a_card_says_why(app: Application) -> None:
+    """The rule's terms, what was measured against its limit, and what was kept back."""
+    card = next(card for card in _every(app, camera="till") if card["ended_at"])
+    told = app.client.get(f"/events/{card['id']}").json()
+    why = told["why"]
+    terms = {term["name"]: term["value"] for term in why["terms"]}
+    assert (terms["zone"], terms["longer_than"], terms["cooldown"]) == ("counter", "30s", "1m")
+    (against,) = [one for one in why["measured"] if one["limit_name"] == "longer_than"]
+    assert against["limit"] == 30
+    assert against["value"] == card["seconds"]
+    assert (why["silenced"], why["cooldown_s"]) == (2, 60)
+    assert [phase["phase"] for phase in told["phases"]] == ["start", "end"]
+    crowded = _every(app, camera="yard")[0]
+    why = app.client.get(f"/events/{crowded['id']}").json()["why"]
+    local = datetime.fromtimestamp(float(str(crowded["began_at"])), _BERLIN)
+    assert why["was_scheduled"] == (local.weekday() < 5)
+
+
+def test_what_is_not_there_is_said(app: Application) -> None:
+    """In a sentence."""
+    answer = app.client.get("/events/" + "0" * 26)
+    assert answer.status_code == 404
+    assert "no event" in answer.json()["error"]["message"]
