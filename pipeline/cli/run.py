@@ -1,8 +1,10 @@
 """`moonwatch run`: all stages of a deployment, in one process or one process each."""
 
+import importlib
 import json
 import logging
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,9 @@ from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
 from pipeline.cli.tables import print_tables, remarks_table, summary_tables
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, MoonwatchError, Problem
+from pipeline.core.machine import how_to_install
 from pipeline.core.private_files import let_group_read
+from pipeline.core.queues import Queues
 from pipeline.deployment.loader import missing_here, read
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.media_links import file_pages, say_if_nothing_serves
@@ -45,7 +49,8 @@ def run(
 ) -> None:
     """Run all stages of a deployment.
 
-    Ends when all of its cameras are files that have ended. With a queue in memory the stages share
+    With `web.listen` in the file it serves the application in a browser too. Ends when all of its
+    cameras are files that have ended. With a queue in memory the stages share
     this process, and no other run can use the store. With Redis each stage is a separate process,
     supervised by this one; they serve --http on the ports after this one's, and share the work with
     other runs.
@@ -64,15 +69,30 @@ def run(
         with RunOwnership(deployment) as ownership:
             if ownership.take(stop=stop, wait=wait):
                 running = Run(deployment, ownership, record, loaded)
-                _run(running, deployment, stop, hang_up, address, as_json=as_json)
+                with _served(loaded, running.queues):
+                    _run(running, deployment, stop, hang_up, address, as_json=as_json)
     elif record is not None:
         message = "needs all stages in one process: `--set queue={type: memory}`"
         raise ConfigError([Problem("--record", message)])
     else:
         scaled = ScaledRun(loaded, Order(file, tuple(overrides), logs, address, watch))
-        _run(scaled, deployment, stop, hang_up, address, as_json=as_json)
+        with _served(loaded, None):
+            _run(scaled, deployment, stop, hang_up, address, as_json=as_json)
     if stop.is_set() and not as_json:
         typer.echo("stopped; run it again to resume", err=True)
+
+
+def _served(file: DeploymentFile, queues: Queues | None) -> AbstractContextManager[None]:
+    """The application beside the run; imported only where it is asked for: it needs an extra."""
+    if file.deployment.web.listen is None:
+        return nullcontext()
+    try:
+        beside = importlib.import_module("pipeline.cli.serving")
+    except ModuleNotFoundError as error:
+        message = f"needs {error.name}; install it with: {how_to_install('web')}"
+        raise ConfigError([Problem("web.listen", message)]) from None
+    served: AbstractContextManager[None] = beside.serving(file, queues)
+    return served
 
 
 def _run(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import File, LogFormatOption, Overrides, WithParent, log_format
+from pipeline.cli.serving import say_links
 from pipeline.cli.signals import hang_up_on_signal, stop_on_signals
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import MoonwatchError
@@ -13,7 +14,6 @@ from pipeline.runtime.stage_process import stop_with_parent
 from pipeline.telemetry.logs import set_up
 from pipeline.web.app import interface_description
 from pipeline.web.run import WebServer, open_state
-from pipeline.web.state import WebState
 
 _LOOK_S = 0.2
 
@@ -61,7 +61,7 @@ def web(
         server = WebServer(state, listen, local_only=guest)
         server.start()
         typer.echo(f"the application answers on {server.address}")
-        _say_links(state, server, guest=guest)
+        say_links(state, server.address, guest=guest)
         try:
             while not stop.wait(_LOOK_S) and server.failure is None:
                 if hang_up.is_set():
@@ -73,13 +73,3 @@ def web(
         state.store.close()
     if server.failure is not None:
         raise MoonwatchError(server.failure)
-
-
-def _say_links(state: WebState, server: WebServer, *, guest: bool) -> None:
-    """To whoever started it, and never into the log."""
-    if guest:
-        link = f"{server.address}/sign-in#guest={state.entrance.offer_guest()}"
-        typer.echo(f"look without a name, once: {link}")
-    elif not state.entrance.has_people():
-        link = f"{server.address}/set-up#{state.entrance.offer_set_up()}"
-        typer.echo(f"there are no users yet; make the first one, an admin: {link}")

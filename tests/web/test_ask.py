@@ -91,7 +91,8 @@ def test_without_a_running_engine_it_says_so(tmp_path: Path) -> None:
     with application(file) as app:
         assert app.client.get("/live/cameras").json()["why_not"].startswith("Live pictures need")
         refused = ask(app)
-        assert refused.status_code == 404  # nothing was kept either
+        assert refused.status_code == 503
+        assert "`moonwatch ask`" in refused.json()["error"]["message"]
         with watching(app.url) as seen:
             seen.show("door")
             seen.until(lambda: bool(seen.texts))
@@ -109,4 +110,5 @@ def test_a_kept_picture_stands_in_where_nothing_is_live(product: Path) -> None:
         assert float(picture.headers["X-Captured-At"]) > 1_700_000_000
         shown = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
         assert shown is not None
-        assert ask(app, camera="plaza", words="person").status_code == 503
+        refused = ask(app, camera="plaza", words="person")
+        assert refused.status_code == 503, refused.text

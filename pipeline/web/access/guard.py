@@ -6,7 +6,7 @@ refused when the application is made, unless it is among those that anybody may 
 
 from typing import Any
 
-from fastapi import Depends, WebSocketException
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from pipeline.web.access.permissions import Permission
@@ -25,18 +25,10 @@ class PermissionNeeded:
         """Who asks; raises WebError 401 or 403."""
         visitor = state_of(connection).doors.visitor(connection)
         if visitor is None:
-            raise _refusal(connection, 401, "sign in first")
+            raise WebError(401, "sign in first")
         if not visitor.may(self.permission):
-            said = f"{visitor.name} may not do this: it takes {self.permission}"
-            raise _refusal(connection, 403, said)
+            raise WebError(403, f"{visitor.name} may not do this: it takes {self.permission}")
         return visitor
-
-
-def _refusal(connection: HTTPConnection, status: int, message: str) -> Exception:
-    """What refuses a request, or the handshake of a WebSocket, which has no other answer."""
-    if connection.scope["type"] == "websocket":
-        return WebSocketException(4000 + status, message)
-    return WebError(status, message)
 
 
 def needs(permission: Permission) -> Any:
