@@ -35,7 +35,7 @@ demo: $(VENV)/demo
 	$(BIN)/moonwatch render configs/demo.yaml --tracks out/demo/tracks.jsonl --out out/demo/annotated.mp4
 	@ls -l out/demo/annotated.mp4 out/demo/events.jsonl
 	@$(MAKE) -s web || echo "The pages of the application could not be built here; all else works."
-	@echo "See it in a browser: $(BIN)/moonwatch web configs/demo.yaml"
+	@echo "See it in a browser: $(BIN)/moonwatch web configs/demo.yaml --guest"
 
 # The pictures of docs/rules.md: an event of each rule, drawn by what draws them for anybody.
 pictures: $(VENV)/demo

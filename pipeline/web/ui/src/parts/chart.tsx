@@ -165,7 +165,6 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
     width: element.clientWidth,
     height: props.height ?? HEIGHT,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), timezone),
-    ms: 1,
     legend: { show: false },
     cursor: {
       drag: { x: onSpan !== undefined, y: false, setScale: false },
@@ -176,7 +175,7 @@ function optionsOf(props: ChartProps, element: HTMLElement): uPlot.Options {
       y: { range: (_plot, least, most) => [Math.min(0, least ?? 0), Math.max(1, (most ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70, values: (_plot, splits, _at, _space, step) => splits.map((one) =>
+      { ...axis, size: 32, space: 70, values: (_plot, splits, _at, _space, step) => splits.map((one) =>
           step >= 86_400 || clock(one, timezone) === "00:00" ? day(one, timezone) : clock(one, timezone),
         ),
       },

@@ -6,25 +6,13 @@ import { now } from "../app/session.ts";
 import { fromInput, inputValue, type Preset, type Span, spanOf } from "../app/times.ts";
 import { Button } from "./button.tsx";
 import { Choice, TextField } from "./field.tsx";
+import type { Range } from "./range.ts";
 
-/** A preset stays one: today is another day tomorrow. */
-export type Range = Preset | Span;
+export { type Range, rangeFromText, rangeToText } from "./range.ts";
 
+/** What a range is at this moment. */
 export function spanOfRange(range: Range, timezone: string): Span {
   return typeof range === "string" ? spanOf(range, now(), timezone) : range;
-}
-
-/** For an address: `week`, or `SINCE-UNTIL`. */
-export function rangeToText(range: Range): string {
-  return typeof range === "string" ? range : `${range.since}-${range.until}`;
-}
-
-/** Of an address; `otherwise` where it says nothing that can be used. */
-export function rangeFromText(text: string | null, otherwise: Range): Range {
-  if (text === "today" || text === "yesterday" || text === "week" || text === "month") return text;
-  const found = /^(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$/.exec(text ?? "");
-  const [since, until] = [Number(found?.[1]), Number(found?.[2])];
-  return since < until ? { since, until } : otherwise;
 }
 
 export function TimeRange({
