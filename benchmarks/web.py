@@ -25,11 +25,12 @@ import gzip
 import json
 import multiprocessing
 import os
+import re
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -132,14 +133,44 @@ def _print_first_load() -> None:
         print("The pages are not built (make web), so nothing is said of their first load.")
         return
     print("| first load, compressed | bytes |\n|---|---|")
-    shared = [p for p in (_PAGES / "assets").glob("index-*") if p.suffix in (".js", ".css")]
-    view = [p for p in (_PAGES / "assets").glob("live-*") if p.suffix in (".js", ".css")]
+    view = [path.name for path in (_PAGES / "assets").glob("live-*.*s")]
+    shell = _needed(_named(_PAGES / "index.html"))
+    size = len(gzip.compress((_PAGES / "index.html").read_bytes()))
     total = 0
-    for name, files in (("shell", [_PAGES / "index.html", *shared]), ("live", view)):
-        size = sum(len(gzip.compress(path.read_bytes())) for path in files)
+    for name, files in (("shell", shell), ("live", _needed(view) - shell)):
+        size += sum(map(_sent, files))
         total += size
         print(f"| {name} | {size} |")
+        size = 0
     print(f"| together | {total} |")
+
+
+def _needed(names: Iterable[str]) -> set[str]:
+    """Files of the pages, and those that they name where they are loaded."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (_PAGES / "assets" / name).is_file():
+            found.add(name)
+            waiting += _named(_PAGES / "assets" / name)
+    return found
+
+
+def _named(path: Path) -> list[str]:
+    """The files that one names to be loaded with it; what is imported later is not."""
+    if path.suffix not in (".html", ".js", ".css"):
+        return []
+    return re.findall(
+        r"""(?:(?:src|href)="|url\(|(?:from|import)\s*["'])[./]*(?:assets/)?([\w.-]+)""",
+        path.read_text(encoding="utf-8"),
+    )
+
+
+def _sent(name: str) -> int:
+    """The bytes of a file on its way: fonts and pictures are compressed as they are."""
+    data = (_PAGES / "assets" / name).read_bytes()
+    return len(gzip.compress(data)) if name.endswith((".js", ".css")) else len(data)
 
 
 def _ages(ages: Sequence[float]) -> str:
