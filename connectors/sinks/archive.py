@@ -44,7 +44,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import field_validator, model_validator
 
 from connectors.places.buckets import BucketAccess, client_of, is_bucket, reason_of
-from connectors.sinks._appending import sync_folder
+from connectors.sinks._appending import alone_in, sync_folder
 from connectors.sinks._base import BaseSinkConfig, report_file
 from connectors.sinks._templates import clip_reference
 from connectors.sinks._text import json_line
@@ -469,43 +469,66 @@ class _FolderShelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._cleaned: set[Path] = set()
 
     def create(self, key: str, content: bytes) -> _ObjectThere | None:
         """Put a file there unless there is one."""
         try:
-            with (self._folder / key).open("rb") as file:
-                found = file.read()
-                os.fsync(file.fileno())  # it may have come just before a crash
-            sync_folder((self._folder / key).parent)
-            return _ObjectThere(found)
-        except FileNotFoundError:
-            self.put(key, content)
-            return None
+            found = self._found(key)
         except OSError as error:
             reason = error.strerror or error
             raise SinkError(f"{self._folder / key} cannot be read: {reason}") from error
+        if found is None:
+            self._write(key, content, lambda path: not path.exists())
+        return found
+
+    def _found(self, key: str) -> _ObjectThere | None:
+        """What is there, safe from a power cut."""
+        try:
+            with (self._folder / key).open("rb") as file:
+                found = file.read()
+                os.fsync(file.fileno())  # it may have come just before a crash
+        except FileNotFoundError:
+            return None
+        sync_folder((self._folder / key).parent)
+        return _ObjectThere(found)
 
     def put(self, key: str, content: bytes, over: _ObjectThere | None = None) -> None:
         """Put a file there, on the disk when this returns."""
-        del over
+        self._write(key, content, lambda path: over is None or path.read_bytes() == over.content)
+
+    def _write(self, key: str, content: bytes, is_as_seen: Callable[[Path], bool]) -> None:
         path = self._folder / key
-        part = path.with_name(f".{path.name}.part")
+        # Another process may be about to put one there, too.
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             self._make_folder(path.parent)
+            self._clean(path.parent)
             try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 with os.fdopen(os.open(part, flags, file_mode()), "wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                part.replace(path)
-            except OSError:
-                with suppress(OSError):
-                    part.unlink()
-                raise
+                with alone_in(path.parent):
+                    has_changed = not is_as_seen(path)
+                    if not has_changed:
+                        part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
             sync_folder(path.parent)
         except OSError as error:
             raise SinkError(f"{path} cannot be written: {error.strerror or error}") from error
+        if has_changed:
+            raise SinkError(f"{path} cannot be written: another process has replaced it just now")
+
+    def _clean(self, folder: Path) -> None:
+        """Remove what a crash left of files that were not put in their places yet."""
+        if folder in self._cleaned:
+            return
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+        self._cleaned.add(folder)
 
     def put_unless_same(self, key: str, content: bytes) -> None:
         """Put a file there, unless it is there."""

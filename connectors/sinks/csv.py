@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
-from connectors.sinks._appending import append, is_at, sync_folder
+from connectors.sinks._appending import alone_in, append, is_at, sync_folder
 from connectors.sinks._base import BaseSinkConfig
 from connectors.sinks._text import printable
 from pipeline.core.errors import SinkError
@@ -127,14 +127,13 @@ class CsvSink:
             days.setdefault(self._day(event.at), []).append(event)
         for day, those in days.items():
             file = None
+            rows = {event.record_id: self._row(event) for event in those}
             try:
-                file = self._file(day)
-                rows = {
-                    event.record_id: self._row(event)
-                    for event in those
-                    if event.record_id not in file.ids
-                }
-                file.append(rows)
+                make_folder(self._config.folder)
+                with alone_in(self._config.folder):
+                    file = self._file(day)
+                    file.append(rows)
+                file.sync()
             except OSError as error:
                 if file is not None:
                     file.close()
@@ -158,8 +157,8 @@ class CsvSink:
 
     def _file(self, day: date) -> "_DayFile":
         file = self._files.pop(day, None)
-        if file is not None and not is_at(file.handle, file.path):
-            file.close()  # somebody moved or deleted it
+        if file is not None and not file.is_as_left:
+            file.close()  # somebody moved or deleted it, or another process delivered meanwhile
             file = None
         if file is None:
             file = _DayFile(self._path(day), self._heading(), self._delimiter)
@@ -228,6 +227,7 @@ class _DayFile:
         )
         try:
             self._make_whole(heading)
+            self._size = os.fstat(self.handle).st_size
             self.ids = dict.fromkeys(self._last_ids(delimiter))
         except BaseException:
             os.close(self.handle)
@@ -236,14 +236,24 @@ class _DayFile:
             sync_folder(path.parent)
 
     def append(self, rows: dict[str, bytes]) -> None:
-        """Write rows, by the ids of their events, and force them to the disk."""
-        if rows:
-            append(self.handle, b"".join(rows.values()))
-            self.ids.update(dict.fromkeys(rows))
-            for record_id in list(self.ids)[: max(0, len(self.ids) - _REMEMBERED)]:
-                del self.ids[record_id]
-        # Also where nothing is new: what is there may not be on the disk yet.
+        """Write the rows that are not there yet, by the ids of their events."""
+        fresh = {record_id: row for record_id, row in rows.items() if record_id not in self.ids}
+        if not fresh:
+            return
+        append(self.handle, b"".join(fresh.values()))
+        self._size = os.fstat(self.handle).st_size
+        self.ids.update(dict.fromkeys(fresh))
+        for record_id in list(self.ids)[: max(0, len(self.ids) - _REMEMBERED)]:
+            del self.ids[record_id]
+
+    def sync(self) -> None:
+        """Force the rows to the disk, also those that were there: they may not be on it yet."""
         os.fsync(self.handle)
+
+    @property
+    def is_as_left(self) -> bool:
+        """Whether nobody has moved it, or written to it, since it was opened or appended to."""
+        return is_at(self.handle, self.path) and os.fstat(self.handle).st_size == self._size
 
     def close(self) -> None:
         """Close it."""

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from connectors.sinks import _rotation, _tail
-from connectors.sinks._appending import append, is_at, sync_folder
+from connectors.sinks._appending import alone_in, append, is_at, sync_folder
 from connectors.sinks._base import BaseSinkConfig
 from connectors.sinks._text import json_line
 from pipeline.core.config import ByteSize, PositiveDuration, parse_duration
@@ -97,27 +97,40 @@ class JsonlSink:
         self._unsynced = False
         self._synced_at = self._clock.monotonic()
         self._seen: dict[str, None] = {}
+        self._size = 0
 
     def send(self, events: Sequence[Event]) -> None:
         """Append those that are not there yet; SinkError leaves no half-written line."""
         try:
             file = self._ready()
-            fresh = {e.record_id: e for e in events if e.record_id not in self._seen}
-            lines = [
-                json_line(to_cloudevent(event, self._context.site_of(event)))
-                for event in fresh.values()
-            ]
+            lines = {
+                event.record_id: json_line(to_cloudevent(event, self._context.site_of(event)))
+                for event in events
+                if event.record_id not in self._seen
+            }
             if lines:
-                file = self._room_for(file, sum(map(len, lines)))
-                append(file, b"".join(lines))
-                self._unsynced = True
-                self._remember(list(fresh))
+                with alone_in(self._config.path.parent):
+                    self._append(file, lines)
             self._sync()
         except OSError as error:
             self._let_go()
             raise SinkError(
                 f"{self._config.path} cannot be written: {error.strerror or error}"
             ) from error
+
+    def _append(self, file: int, lines: dict[str, bytes]) -> None:
+        """Write lines, by the ids of their events, that nobody has written meanwhile."""
+        if os.fstat(file).st_size != self._size or not is_at(file, self._config.path):
+            self._let_go()  # another process delivered while this one was suspended
+            file = self._ready()
+        fresh = {name: line for name, line in lines.items() if name not in self._seen}
+        if not fresh:
+            return
+        file = self._room_for(file, sum(map(len, fresh.values())))
+        append(file, b"".join(fresh.values()))
+        self._size = os.fstat(file).st_size
+        self._unsynced = True
+        self._remember(list(fresh))
 
     def close(self) -> None:
         """Flush to the disk and close the file; safe to call twice."""
@@ -152,6 +165,7 @@ class JsonlSink:
             if path.stat().st_size:
                 started = path.stat().st_mtime
         self._day = _day(started)
+        self._size = path.stat().st_size if path.exists() else 0
         self._remember(self._ids_in_files())
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, file_mode())
         # What an earlier process wrote may not be on the disk yet.

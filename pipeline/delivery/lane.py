@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import takewhile
+from typing import Literal
 
 from pipeline.core.clock import Clock
 from pipeline.core.config import format_duration
@@ -98,6 +99,9 @@ class _Load:
     """An event that the sink wants but that cannot be read; `wanted` is empty then."""
 
 
+DeadBecause = Literal["refused", "unwritable", "unreadable", "given_up"]
+
+
 @dataclass(frozen=True, slots=True)
 class _Progress:
     """What is done but not yet noted in the store."""
@@ -105,6 +109,8 @@ class _Progress:
     end: int
     dead: tuple[Undelivered, ...] = ()
     skipped: tuple[int, ...] = ()
+    why: DeadBecause = "refused"
+    """What the dead ones have in common."""
 
 
 class SinkLane:
@@ -334,7 +340,8 @@ class SinkLane:
             if error.retryable:
                 self._give_up_old(load, str(error))
                 raise
-            self._refused(load, str(error))
+            of_the_event = isinstance(error.__cause__, _OF_THE_EVENT)
+            self._refused(load, str(error), "unwritable" if of_the_event else "refused")
         else:
             self._accepted(load)
 
@@ -374,9 +381,9 @@ class SinkLane:
                 one.reason,
             )
         dead_letter = Undelivered(self.route.sink, one.position, one.record_id, one.reason, 0)
-        self._progress = _Progress(one.position, (dead_letter,), skipped)
+        self._progress = _Progress(one.position, (dead_letter,), skipped, "unreadable")
 
-    def _refused(self, load: _Load, reason: str) -> None:
+    def _refused(self, load: _Load, reason: str, why: DeadBecause) -> None:
         """A retry cannot help: send the events one by one; a single one becomes a dead letter."""
         if len(load.wanted) > 1:
             self._one_by_one = len(load.wanted)
@@ -388,7 +395,7 @@ class SinkLane:
             )
         self._one_by_one = max(0, self._one_by_one - 1)
         dead = self._dead_letters(load.wanted, reason)
-        self._progress = _Progress(load.end, dead, load.skipped)
+        self._progress = _Progress(load.end, dead, load.skipped, why)
 
     def _give_up_old(self, load: _Load, reason: str) -> None:
         """Events that have waited too long for a failing sink become dead letters."""
@@ -408,7 +415,10 @@ class SinkLane:
         end = load.end if len(old) == len(load.wanted) else old[-1].position
         waited = format_duration(timedelta(seconds=round(give_up_s)))
         self._progress = _Progress(
-            end, self._dead_letters(old, f"given up after {waited}: {reason}"), load.skipped
+            end,
+            self._dead_letters(old, f"given up after {waited}: {reason}"),
+            load.skipped,
+            "given_up",
         )
         _log.error(
             "sink %s: %d events given up after %s and kept as undelivered: %s",
@@ -447,7 +457,8 @@ class SinkLane:
             self._status, position=done.end, undelivered=self._status.undelivered + dead_letters
         )
         self._wait_since(self._clock.now())
-        self._metrics.events_undelivered.labels(self.route.sink).inc(dead_letters)
+        if dead_letters:
+            self._metrics.events_undelivered.labels(self.route.sink, done.why).inc(dead_letters)
         if self._counting is not None:
             for letter in done.dead:
                 self._counting.refused(letter.reason, 1)

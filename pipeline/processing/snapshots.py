@@ -1,4 +1,4 @@
-"""An event's picture: the frame that triggered it, with the subject's box, as a JPEG."""
+"""An event's picture: the frame that triggered it, as a JPEG that tells of the subject's box."""
 
 import logging
 from dataclasses import replace
@@ -10,15 +10,12 @@ import numpy as np
 from pipeline.core.errors import PictureRecordError, StoreError, UnreadablePictureError
 from pipeline.core.events import Event
 from pipeline.core.frames import Pixels
+from pipeline.core.marked_pictures import JPEG_QUALITY, with_box
 from pipeline.core.queues import PictureShelf
 from pipeline.core.ranges import nearest_moment
 from pipeline.core.store import MediaStore
 
 logger = logging.getLogger(__name__)
-
-JPEG_QUALITY = 88
-_BOX_RGB = (255, 176, 0)
-
 
 MISSING = "snapshot_missing"
 """The key of an event's data that says why it has no picture although its rule asks for one."""
@@ -99,16 +96,11 @@ def reference_of(event: Event) -> str:
 
 
 def jpeg_of(pixels: Pixels, event: Event) -> bytes:
-    """The picture (H, W, 3) RGB as a JPEG, with the box of the event's subject drawn on it."""
+    """The picture (H, W, 3) RGB as a JPEG, which says where the event's subject is."""
     height, width = pixels.shape[:2]
-    canvas = np.ascontiguousarray(pixels[:, :, ::-1])
-    box = event.subject.box if event.subject else None
-    if box is not None:
-        thickness = max(2, round(height / 240))
-        first = (round(box[0] * width), round(box[1] * height))
-        second = (round(box[2] * width), round(box[3] * height))
-        cv2.rectangle(canvas, first, second, _BOX_RGB[::-1], thickness)
-    done, data = cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    picture = np.ascontiguousarray(pixels[:, :, ::-1])
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise ValueError(f"a picture of {width}×{height} could not be written as JPEG")
-    return data.tobytes()
+    box = event.subject.box if event.subject else None
+    return data.tobytes() if box is None else with_box(data.tobytes(), box)

@@ -16,6 +16,7 @@ from pipeline.core.config import as_written
 from pipeline.core.engines import AsksElsewhere, Engine
 from pipeline.core.errors import EngineError
 from pipeline.core.events import JsonValue
+from pipeline.core.marked_pictures import drawn
 from pipeline.core.sinks import Sink, SinkContext
 from pipeline.core.sources import Source
 from pipeline.core.spending import Spending
@@ -379,7 +380,8 @@ def routes_of(deployment: Deployment, store: Store, clock: Clock) -> list[tuple[
 
     def read(reference: str) -> bytes | None:
         # Built when it is needed first: a bucket may be out of reach just now.
-        return build_media().read(reference)
+        content = build_media().read(reference)
+        return None if content is None else drawn(content)
 
     return [
         (

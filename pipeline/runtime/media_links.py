@@ -4,6 +4,7 @@ import logging
 from functools import lru_cache
 
 from pipeline.core.clock import Clock
+from pipeline.core.marked_pictures import drawn
 from pipeline.core.sinks import MakesLink, no_link
 from pipeline.core.store import Store
 from pipeline.delivery.links import OWNER, MediaLinks, NotedKeys
@@ -53,7 +54,12 @@ def file_pages(deployment: Deployment, clock: Clock) -> MakesPage:
     """
     links = MediaLinks(_KeysOfStore(deployment, clock), clock, "", 0.0)
     build_media = lru_cache(maxsize=1)(deployment.store.build_media)
-    return MediaPages(links, lambda reference: build_media().read(reference)).page
+
+    def read(reference: str) -> bytes | None:
+        content = build_media().read(reference)
+        return None if content is None else drawn(content)
+
+    return MediaPages(links, read).page
 
 
 def say_if_nothing_serves(deployment: Deployment) -> None:

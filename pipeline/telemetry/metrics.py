@@ -194,7 +194,10 @@ class Metrics:
     events_delivered = _CounterOf("Events a sink accepted.", "sink")
     delivery_failures = _CounterOf("Delivery attempts that failed.", "sink")
     events_undelivered = _CounterOf(
-        "Events a sink permanently refused, kept as undelivered.", "sink"
+        "Events kept as undelivered: `refused` by the other side for good, `unwritable` in the "
+        "sink's format, `unreadable` in the store, or `given_up` after `give_up_after`.",
+        "sink",
+        "reason",
     )
     events_skipped = _CounterOf(
         "Events that were too old for a sink when their turn came (`max_age`).", "sink"

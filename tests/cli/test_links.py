@@ -12,6 +12,7 @@ import httpx
 import yaml
 
 from pipeline.core.clock import SystemClock
+from pipeline.core.marked_pictures import drawn
 from pipeline.deployment.loader import read
 from pipeline.runtime.media_links import file_pages
 from pipeline.telemetry.http import LOOPBACK, HealthAnswers, ListenAddress, answering
@@ -85,7 +86,7 @@ def test_a_link_works_while_the_run_goes_on_and_afterwards(tmp_path: Path) -> No
     assert seen
     sent = [parts["picture"].content for parts in forms if "picture" in parts]
     assert sent == [content for _, content in seen]
-    pictures = {one.read_bytes() for one in (tmp_path / "events.media").rglob("*.jpg")}
+    pictures = {drawn(one.read_bytes()) for one in (tmp_path / "events.media").rglob("*.jpg")}
     assert {content for _, content in seen} <= pictures
 
     pages = file_pages(read(file, []).deployment, SystemClock())

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from connectors.stores.sql import SqlStore
+from pipeline.testing import wait_until
 from tests.cli.test_run import moonwatch
+from tests.connectors.sinks.brokers import broker, listening
 from tests.connectors.sinks.phone import Phone, phone_on
 from tests.connectors.sinks.post_office import post_office
 
@@ -106,7 +108,6 @@ def test_a_mail_can_be_tried_too(tmp_path: Path) -> None:
     ("sink", "words"),
     [
         ("guards", "sinks.guards: there is no such sink; did you mean guard?"),
-        ("log", "sinks.log: is of type jsonl, and what is made up does not belong where events"),
         ("deaf", "sinks.deaf: gets no events of rules"),
     ],
 )
@@ -122,6 +123,42 @@ def test_what_cannot_be_tried(phone: Phone, tmp_path: Path, sink: str, words: st
     assert (code, words in error) == (2, True), error
     assert phone.messages == []
     assert not (tmp_path / "events.jsonl").exists()
+
+
+def test_all_sinks_are_tried_as_far_as_that_does_no_harm(phone: Phone, tmp_path: Path) -> None:
+    """Whoever listens to a broker hears of it, and nothing is retained; nothing is kept."""
+    with broker(tmp_path) as made, listening(made.url) as listener:
+        file = written(
+            tmp_path,
+            guard={"type": "notify", "url": phone.json_url},
+            house={"type": "mqtt", "url": made.url, "retain": True},
+            log={"type": "jsonl", "path": str(tmp_path / "events.jsonl")},
+            here={"type": "stdout"},
+            deaf={"type": "notify", "url": phone.json_url, "not": ["*"]},
+        )
+        code, said, error = moonwatch("notify", "test", file)
+        assert (code, error) == (0, "")
+        assert set(said.splitlines()) == {
+            "guard: accepted a made-up event of door.crowd with a picture",
+            "house: accepted a made-up event of door.crowd with a picture",
+            "log: nothing was sent: what is made up does not belong where events are kept",
+            "here: nothing was sent: a sink of type stdout has no other side",
+            "deaf: nothing was sent: it gets no events of rules: see its `only`, `not` and "
+            "`phases`",
+        }
+        wait_until(lambda: any(one.topic.endswith("/events") for one in listener.heard), 20)
+        with listening(made.url) as later:
+            code, said, _ = moonwatch("notify", "test", file, "house", "--json")
+            assert (code, json.loads(said)["accepted"]) == (0, True)
+            wait_until(lambda: any(one.topic.endswith("/events") for one in later.heard), 20)
+            assert [one.topic for one in later.heard if one.retained] == []
+    assert len(phone.messages) == 1
+    assert not (tmp_path / "events.jsonl").exists()
+    phone.always = 500
+    code, said, error = moonwatch("notify", "test", file, "--json")
+    tried = {one["sink"]: one["accepted"] for one in json.loads(said)}
+    assert code == 1
+    assert tried == {"guard": False, "house": False, "log": None, "here": None, "deaf": None}
 
 
 def test_check_says_what_apprise_cannot_use(tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ class Bench:
         """A lane as a process would make it at its start."""
         return SinkLane(route or Route("ops"), sink, self.store, self.clock, self.metrics)
 
+    def dead(self, reason: str) -> float:
+        """How many events were counted as undelivered for this reason."""
+        name = "moonwatch_events_undelivered_total"
+        return self.metrics.value(name, sink="ops", reason=reason)
+
     def run(self, lane: SinkLane, steps: int = 1000) -> None:
         """Step until there is nothing to do, resting in between."""
         for _ in range(steps):
@@ -211,11 +216,26 @@ def test_a_refused_event_does_not_hold_up_the_others(bench: Bench) -> None:
     ]
     assert lane.status().undelivered == 2
     assert lane.status().error is None
-    assert bench.metrics.value("moonwatch_events_undelivered_total", sink="ops") == 2
+    assert bench.dead("refused") == 2
     assert bench.lane(PickySink(bad)).status().undelivered == 0  # not counted before its start
     again = bench.lane(PickySink(bad))
     bench.run(again)
     assert again.status().undelivered == 2
+
+
+def test_what_a_sink_cannot_write_is_counted_apart(bench: Bench) -> None:
+    """The event is at fault there, not the other side."""
+
+    class AsciiSink(ListSink):
+        def send(self, events: Sequence[Event]) -> None:
+            for event in events:
+                if event.record_id == TEN[4]:
+                    "é".encode("ascii")
+            super().send(events)
+
+    bench.run(bench.lane(AsciiSink()))
+    assert [letter.record_id for letter in bench.store.undelivered("ops")] == [TEN[4]]
+    assert bench.dead("unwritable") == 1
 
 
 def test_a_sink_that_refuses_everything_says_so_once(
@@ -267,6 +287,7 @@ def test_events_are_given_up_when_they_waited_too_long(
     assert bench.store.cursor("ops").position == 10
     assert lane.status().error is not None
     assert sum("given up" in record.getMessage() for record in caplog.records) == 1
+    assert bench.dead("given_up") == len(TEN)
 
 
 def test_one_failure_after_a_long_pause_gives_up_nothing(bench: Bench) -> None:
@@ -385,7 +406,7 @@ def test_an_event_that_cannot_be_read_holds_up_nothing(
         (10, TEN[9]),
     ]
     assert all(letter.reason.startswith("cannot be read: ") for letter in letters)
-    assert lane.status().undelivered == 3
+    assert lane.status().undelivered == bench.dead("unreadable") == 3
     assert lane.status().error is None
     assert bench.store.cursor("ops").position == 10
     assert caplog.text.count("it is kept as undelivered") == 2

@@ -1,5 +1,6 @@
 """What is tried is told in words and figures, on real servers, and nothing is left in them."""
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +13,12 @@ from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.sources import StreamLog
 from pipeline.deployment.loader import parse
 from pipeline.deployment.model import Deployment
-from pipeline.insight.doctoring import Finding, _Trial, _tried, try_all
+from pipeline.insight.doctoring import Finding, _RunAtWork, _Trial, _tried, try_all
 from pipeline.testing import ManualClock, patience
 from tests.connectors.sinks.brokers import broker
 from tests.connectors.sinks.kafka_cluster import KafkaCluster
 from tests.connectors.sinks.nats_server import NatsServer
+from tests.connectors.sources.servers import answering, rtsp_answer
 from tests.redis_server import Server
 
 
@@ -174,3 +176,60 @@ def test_findings_are_the_same_for_machines(kind: Any) -> None:
         "message": "words",
         "facts": {"free": 1},
     }
+
+
+def one_viewer() -> Callable[[bytes], bytes]:
+    """A camera that has no session left while its only one is held."""
+    held: list[bytes] = []
+
+    def answer(request: bytes) -> bytes:
+        if request.startswith(b"SETUP") and not held:
+            held.append(request)
+            return rtsp_answer("200 OK", "Session: 1")(request)
+        if held and b"Session: 1" not in request:
+            return rtsp_answer("453 Not Enough Bandwidth")(request)
+        return rtsp_answer("200 OK")(request)
+
+    return answer
+
+
+def seen_by(url: str, folder: Path) -> Finding:
+    """What is said of a camera at this address."""
+    source = {"type": "rtsp", "url": url}
+    cameras = {"gate": {"source": source, "tasks": {"people": {"detect": "person"}}}}
+    return found_in(deployment(folder, cameras=cameras))["camera", "gate"]
+
+
+def test_a_camera_that_another_viewer_holds_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the way out; where the viewer is the run at work, nothing is wrong."""
+    with (
+        answering(one_viewer()) as port,
+        socket.create_connection(("127.0.0.1", port)) as viewer,
+    ):
+        url = f"rtsp://127.0.0.1:{port}/door"
+        viewer.settimeout(patience(20))
+        viewer.sendall(f"SETUP {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+        assert viewer.recv(4096).startswith(b"RTSP/1.0 200")
+        found = seen_by(url, tmp_path)
+        assert found.state == "failed"
+        assert "too many viewers; close another viewer, or use the sub stream" in found.message
+        monkeypatch.setattr(_RunAtWork, "has", lambda _, camera: camera == "gate")
+        found = seen_by(url, tmp_path)
+        assert found.state == "note"
+        assert found.message.startswith("gives pictures to the run at work, and none to a second")
+
+
+def test_a_webcam_of_the_run_at_work_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves one program: to open it would end the other's pictures, or fail."""
+    monkeypatch.setattr(_RunAtWork, "has", lambda _, camera: camera == "gate")
+    source = {"type": "webcam", "device": "/dev/video0"}
+    cameras = {"gate": {"source": source, "tasks": {"people": {"detect": "person"}}}}
+    found = found_in(deployment(tmp_path, cameras=cameras))["camera", "gate"]
+    assert (found.state, found.message) == (
+        "note",
+        "is in use by the run at work, which gets pictures from it",
+    )

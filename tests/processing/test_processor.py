@@ -16,6 +16,7 @@ from pipeline.core.errors import FencedOffError, StoreError, UnreadablePictureEr
 from pipeline.core.events import Event, JsonValue, Subject, event_id
 from pipeline.core.frames import Pixels
 from pipeline.core.jobs import Result, health_result
+from pipeline.core.marked_pictures import box_in, drawn
 from pipeline.core.measures import Bucket, Health, minute_of
 from pipeline.core.queues import Queues
 from pipeline.core.rules import Ending, Observation, Rule, Verdict
@@ -261,17 +262,23 @@ def test_results_are_acknowledged_only_after_they_are_kept(desk: Desk) -> None:
     assert len(desk.events()) == 1
 
 
-def test_a_snapshot_shows_the_frame_with_the_box(desk: Desk) -> None:
-    """The event refers to a stored JPEG of its frame, with the subject's box drawn."""
+def test_a_snapshot_is_the_frame_and_tells_of_the_box(desk: Desk) -> None:
+    """The event refers to a stored JPEG of its frame, into which the subject's box can be drawn."""
     picture = frame("door", 1)
     desk.shelf.keep(replace(picture, run="clip"))
     desk.feed(result(0), result(1))
     [kept] = desk.events()
     [reference] = kept.event.media
     assert reference == f"door/2023-11-14/{kept.event.id}.jpg"
-    shown = cv2.imread(str(desk.media / reference))
+    content = (desk.media / reference).read_bytes()
+    clean = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert clean is not None
+    assert clean.shape == (48, 64, 3)
+    assert np.abs(clean.astype(int) - 128).max() < 4
+    assert kept.event.subject is not None
+    assert box_in(content) == pytest.approx(kept.event.subject.box, abs=1e-5)
+    shown = cv2.imdecode(np.frombuffer(drawn(content), np.uint8), cv2.IMREAD_COLOR)
     assert shown is not None
-    assert shown.shape == (48, 64, 3)
     edge = shown[round(0.4 * 48), round(0.5 * 64)].astype(int)
     assert np.abs(edge - (0, 176, 255)).max() < 60
     assert np.abs(shown[2, 2].astype(int) - 128).max() < 4

@@ -8,19 +8,22 @@ import base64
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Page, expect
 
 from pipeline.testing import ManualClock
 from tests.reports.weeks import SHOP, at, filled
-from tests.runtime.clips import STARTS_AT
+from tests.runtime.clips import STARTS_AT, cut, written
 from tests.web import product as products
 from tests.web.applications import application
 from tests.web.browser import PHONE, WITHIN_MS, NewPage, chromium, pages
+from tests.web.live import running
 
 _QUALITY = 82
+_TRAILS_MS = 5000
 _WIDTH, _HEIGHT = 1280, 800
 
 
@@ -30,8 +33,8 @@ class Shot:
 
     name: str
     view: str
-    of_shop: bool
-    """Of the shop with its weeks of numbers; otherwise of the clip."""
+    of: Literal["shop", "clip", "run"]
+    """The shop with its weeks of numbers, the clip that has been judged, or one that is at work."""
     dark: bool = False
     phone: bool = False
     wants: str = "h1"
@@ -39,11 +42,12 @@ class Shot:
 
 
 SHOTS = (
-    Shot("today-light", "/", of_shop=True),
-    Shot("today-phone", "/", of_shop=True, phone=True, dark=True),
-    Shot("numbers-dark", "/numbers", of_shop=True, dark=True),
-    Shot("events-light", "/events", of_shop=False),
-    Shot("edit-light", "/edit/plaza", of_shop=False),
+    Shot("today-light", "/", of="shop"),
+    Shot("today-phone", "/", of="shop", phone=True, dark=True),
+    Shot("numbers-dark", "/numbers", of="shop", dark=True),
+    Shot("live-dark", "/live", of="run", dark=True, wants="canvas[data-things]"),
+    Shot("events-light", "/events", of="clip"),
+    Shot("edit-light", "/edit/plaza", of="clip"),
 )
 
 
@@ -55,11 +59,30 @@ def main(folder: Path) -> None:
         shop, evening = _shop(Path(made) / "shop")
         clip = products.made(Path(made) / "clip")
         after = ManualClock(_seconds(STARTS_AT) + products.SECONDS)
-        for is_shop, file, clock in ((True, shop, evening), (False, clip, after)):
+        for of, file, clock in (("shop", shop, evening), ("clip", clip, after)):
             with application(file, clock=clock) as app:
-                for shot in SHOTS:
-                    if shot.of_shop is is_shop:
-                        _draw(new_page, shot, app.url, clock, folder)
+                for shot in _shots(of):
+                    _draw(new_page, shot, app.url, folder, clock)
+        file = _at_work(Path(made) / "run")
+        with running(file) as run, application(file, queues=run.queues) as app:
+            for shot in _shots("run"):
+                _draw(new_page, shot, app.url, folder)
+
+
+def _at_work(folder: Path) -> Path:
+    """The clip as two cameras would send it that begin now; the file of a deployment of it."""
+    folder.mkdir()
+    began = datetime.now(UTC).isoformat()
+    content = products.content(folder)
+    content["site"]["name"] = "Plaza"
+    for name, config in content["cameras"].items():
+        cut(folder / f"{name}.mp4", products.SECONDS)
+        config["source"] |= {"speed": "realtime", "starts_at": began}
+    return written(folder, content)
+
+
+def _shots(of: str) -> list[Shot]:
+    return [shot for shot in SHOTS if shot.of == of]
 
 
 def _shop(folder: Path) -> tuple[Path, ManualClock]:
@@ -77,14 +100,23 @@ def _seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-def _draw(new_page: NewPage, shot: Shot, url: str, clock: ManualClock, folder: Path) -> None:
+def _draw(
+    new_page: NewPage, shot: Shot, url: str, folder: Path, clock: ManualClock | None = None
+) -> None:
     page = new_page(width=PHONE if shot.phone else _WIDTH, dark=shot.dark, device_scale_factor=1.5)
-    page.clock.install(time=clock.now())
-    page.clock.resume()
+    if clock is not None:
+        page.clock.install(time=clock.now())
+        page.clock.resume()
     page.set_viewport_size({"width": PHONE if shot.phone else _WIDTH, "height": _HEIGHT})
     page.goto(url + shot.view)
-    expect(page.locator(f"main {shot.wants}").first).to_be_visible()
-    page.wait_for_load_state("networkidle")
+    wanted = page.locator(f"main {shot.wants}").first
+    expect(wanted).to_be_visible()
+    if shot.of == "run":
+        # Long enough for trails behind who walks.
+        page.wait_for_timeout(_TRAILS_MS)
+        expect(wanted).to_be_visible()
+    else:
+        page.wait_for_load_state("networkidle")
     (folder / f"{shot.name}.webp").write_bytes(_webp(page))
     page.context.close()
 

@@ -173,7 +173,7 @@ def test_the_panel_shows_everything(shown: tuple[Application, SqlStore], new_pag
     panel = page.get_by_role("dialog", name="Person crossed sill: in")
     expect(panel.get_by_role("img")).to_be_visible()
     box = panel.locator(".boxed-box")
-    expect(box).to_have_attribute("x", "0.4")
+    expect(box).to_have_attribute("x", "256")
     panel.get_by_role("checkbox", name="Box").uncheck()
     expect(box).to_have_count(0)
     video = panel.locator("video")

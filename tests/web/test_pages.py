@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.web.app import interface_description
 from tests.architecture.source_tree import ROOT
+from tests.cli.test_run import moonwatch
 from tests.runtime.clips import CLIP, camera, deployment, written
 from tests.web.applications import application
 from tests.web.browser import PAGES
@@ -28,7 +28,9 @@ def packed(file: Path) -> int:
 def test_the_description_in_the_documentation_is_that_of_the_routes() -> None:
     """`make web-types` writes it anew."""
     kept = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(interface_description()))
+    code, printed, errors = moonwatch("web", "--openapi")
+    assert code == 0, errors
+    now = json.loads(printed)
     # It is that of the release, when it was written.
     kept["info"].pop("version")
     now["info"].pop("version")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from connectors.sinks import SinkConfig
+from connectors.sinks import SinkConfig, _appending
 from connectors.sinks import archive as archiving
 from connectors.sinks.archive import ArchiveConfig
 from connectors.stores.sql import SqlStore
@@ -234,19 +234,19 @@ def test_no_event_is_twice_whatever_is_killed(
     """At any object, before it, after it, or before the cursor moves; with loads of any size."""
     chance = random.Random(seed)
     events = [late(number) for number in range(1, 41)]
-    put = archiving._FolderShelf.put
+    write = archiving._FolderShelf._write
     left = 0
 
-    def put_or_die(shelf: Any, key: str, content: bytes, over: Any = None) -> None:
+    def write_or_die(shelf: Any, key: str, content: bytes, is_as_seen: Any) -> None:
         nonlocal left
         left -= 1
         if left == 0 and chance.random() < 0.5:
             raise KilledError
-        put(shelf, key, content, over)
+        write(shelf, key, content, is_as_seen)
         if left <= 0:
             raise KilledError
 
-    monkeypatch.setattr(archiving._FolderShelf, "put", put_or_die)
+    monkeypatch.setattr(archiving._FolderShelf, "_write", write_or_die)
     cursor, kills = 0, 0
     while cursor < len(events):
         load = events[cursor : cursor + chance.randint(1, 15)]
@@ -261,6 +261,45 @@ def test_no_event_is_twice_whatever_is_killed(
         kills += 1
     assert kills
     assert sorted(ids(files(desk.folder))) == sorted(event.record_id for event in events)
+
+
+def test_who_stood_still_before_it_wrote_replaces_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it saw nothing there, or less than is there by now; what it began is removed."""
+    events = [replace(an_event(number), position=number) for number in (1, 2, 3)]
+    alone_in = _appending.alone_in
+    more: list[Sequence[Event]] = []
+
+    def overtaken(folder: Path) -> Any:
+        if more:
+            desk.sink().send(more.pop())
+        return alone_in(folder)
+
+    monkeypatch.setattr(archiving, "alone_in", overtaken)
+    for before in ([], events[:1]):
+        if before:
+            desk.sink().send(before)
+        more.append(events[: len(before) + 2])
+        sink = desk.sink()
+        with pytest.raises(SinkError, match="replaced it just now") as told:
+            sink.send(events[: len(before) + 1])
+        assert told.value.retryable
+        (name,) = files(desk.folder)
+        assert len(ids(files(desk.folder))) == len(before) + 2, name
+        assert not list(desk.folder.rglob("*.part"))
+        (desk.folder / name).unlink()
+
+
+def test_what_a_crash_left_is_removed(desk: Desk) -> None:
+    """An object that was not put in its place yet."""
+    events = [replace(an_event(number), position=number) for number in (1, 2)]
+    desk.sink().send(events[:1])
+    (name,) = files(desk.folder)
+    rest = (desk.folder / name).with_name(".something.jsonl.gz.00112233.part")
+    rest.write_bytes(b"half")
+    desk.sink().send(events[1:])
+    assert not rest.exists()
 
 
 def test_who_stood_still_replaces_nothing(desk: Desk) -> None:

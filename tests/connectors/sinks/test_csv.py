@@ -211,3 +211,17 @@ def test_bad_settings_are_named(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError) as told:
         TypeAdapter(SinkConfig).validate_python(given)
     assert words in str(told.value)
+
+
+def test_who_stood_still_writes_nothing_twice(tmp_path: Path) -> None:
+    """Another process has written the same rows meanwhile."""
+    config = CsvConfig(folder=tmp_path)
+    stood_still, goes_on = config.build(SinkContext(SITE)), config.build(SinkContext(SITE))
+    events = [an_event(number) for number in range(20)]
+    stood_still.send(events[:5])
+    goes_on.send(events[5:15])
+    stood_still.send(events[10:20])
+    stood_still.close()
+    goes_on.close()
+    (file,) = tmp_path.glob("*.csv")
+    assert [row["id"] for row in rows(file)] == [one.record_id for one in events]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from connectors.sinks import SinkConfig
+from connectors.sinks import SinkConfig, _appending
 from connectors.sinks import jsonl as module
 from connectors.sinks.jsonl import JsonlConfig, JsonlSink
 from pipeline.core.errors import SinkError
@@ -278,3 +278,37 @@ def test_the_words_all_sinks_share() -> None:
     assert (config.only, config.without) == (("door*",), ("till", "yard"))
     assert config.give_up_after == timedelta(days=7)
     assert config.resource() == str(Path.cwd().resolve() / "b.jsonl")
+
+
+def test_who_stood_still_writes_nothing_twice(tmp_path: Path) -> None:
+    """Another process has written the same meanwhile, also into a file that follows."""
+    for fields in ({}, {"max_size": "10kB", "keep": 1000}):
+        path = tmp_path / f"{len(fields)}.jsonl"
+        config = JsonlConfig.model_validate({"path": path, **fields})
+        stood_still, goes_on = config.build(SinkContext(SITE)), config.build(SinkContext(SITE))
+        events = [an_event(number) for number in range(60)]
+        stood_still.send(events[:5])
+        for number in range(5, 55, 5):
+            goes_on.send(events[number : number + 5])
+        stood_still.send(events[30:60])
+        stood_still.close()
+        goes_on.close()
+        files = sorted(tmp_path.glob(f"{len(fields)}.*"), key=lambda file: (file == path, file))
+        lines = [line for file in files for line in file.read_text().splitlines()]
+        assert [json.loads(line)["id"] for line in lines] == [one.record_id for one in events]
+
+
+def test_a_file_that_another_process_holds_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for ever: a process that is suspended just then does not let go."""
+    monkeypatch.setattr(_appending, "_ALONE_WITHIN_S", 0.05)
+    sink = JsonlConfig(path=tmp_path / "events.jsonl").build(SinkContext(SITE))
+    with (
+        _appending.alone_in(tmp_path),
+        pytest.raises(SinkError, match="another process is writing there; it may be suspended"),
+    ):
+        sink.send([an_event(1)])
+    sink.send([an_event(1)])
+    sink.close()
+    assert len((tmp_path / "events.jsonl").read_text().splitlines()) == 1

@@ -20,9 +20,18 @@ export function Boxed({
   lazy?: boolean;
   onError?: () => void;
 }) {
-  const isThere = useSignal(false);
+  const size = useSignal<readonly [number, number] | null>(null);
+  const [width, height] = size.value ?? [1, 1];
   const [left = 0, top = 0, right = 0, bottom = 0] = box ?? [];
-  const last = path?.at(-1);
+  const place = {
+    x: left * width,
+    y: top * height,
+    width: (right - left) * width,
+    height: (bottom - top) * height,
+  };
+  const way = path?.map(([x, y]) => [x * width, y * height] as const);
+  const points = way?.map((at) => at.join(",")).join(" ");
+  const last = way?.at(-1);
   return (
     <span class="boxed">
       <img
@@ -31,24 +40,31 @@ export function Boxed({
         alt={alt}
         loading={lazy ? "lazy" : undefined}
         decoding="async"
-        onLoad={() => {
-          isThere.value = true;
+        onLoad={(event) => {
+          const { naturalWidth, naturalHeight } = event.currentTarget;
+          size.value = [naturalWidth || 1, naturalHeight || 1];
         }}
         onError={onError}
       />
-      {isThere.value && (box || path) && (
-        <svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true" focusable="false">
-          {path && path.length > 1 && (
+      {size.value && (box || way) && (
+        // Cut off where the picture is, which fills its place.
+        <svg
+          viewBox={`0 0 ${width} ${height}`}
+          preserveAspectRatio="xMidYMid slice"
+          aria-hidden="true"
+          focusable="false"
+        >
+          {way && way.length > 1 && (
             <>
-              <polyline class="boxed-edge" points={path.map((at) => at.join(",")).join(" ")} />
-              <polyline class="boxed-path" points={path.map((at) => at.join(",")).join(" ")} />
+              <polyline class="boxed-edge" points={points} />
+              <polyline class="boxed-path" points={points} />
             </>
           )}
           {last && <line class="boxed-feet" x1={last[0]} y1={last[1]} x2={last[0]} y2={last[1]} />}
           {box && (
             <>
-              <rect class="boxed-edge" x={left} y={top} width={right - left} height={bottom - top} />
-              <rect class="boxed-box" x={left} y={top} width={right - left} height={bottom - top} />
+              <rect class="boxed-edge" {...place} />
+              <rect class="boxed-box" {...place} />
             </>
           )}
         </svg>
