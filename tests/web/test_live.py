@@ -17,7 +17,7 @@ from pipeline.core.people import Role
 from pipeline.runtime.single_process import Run
 from pipeline.testing import patience
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.live.clients import MOST_SHOWN, LiveClient, Wish
+from pipeline.web.live.clients import MOST_SHOWN, LiveClient, ShowWish
 from pipeline.web.live.hub import MOST_OF_ONE
 from tests.web.applications import ADMIN, Application, application
 from tests.web.live import (
@@ -238,7 +238,7 @@ def test_a_slow_client_loses_frames_and_no_memory(app: Application) -> None:
     wall = app.state.live
     assert wall is not None
     slow = LiveClient(ADMIN, time.time)
-    slow.wants({"door": Wish(320, 15.0)})
+    slow.wants({"door": ShowWish(320, 15.0)})
     with watching(app.url) as quick:
         quick.show("door")
         wall.hub._clients.add(slow)  # it is never asked for what comes next

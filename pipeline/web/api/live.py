@@ -15,7 +15,7 @@ from pipeline.core.live import NARROWEST, WIDEST
 from pipeline.web.access.guard import must_see, needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.live.clients import FASTEST, MOST_SHOWN, LiveClient, Wish
+from pipeline.web.live.clients import FASTEST, MOST_SHOWN, LiveClient, ShowWish
 from pipeline.web.live.facts import configured_fps
 from pipeline.web.live.pictures import kept_picture
 from pipeline.web.live.wall import LiveWall
@@ -185,7 +185,7 @@ async def _hear(socket: WebSocket, wall: LiveWall, client: LiveClient) -> Closin
         wall.hub.show(
             client,
             {
-                one.camera: Wish(min(max(one.width, NARROWEST), WIDEST), min(one.fps, FASTEST))
+                one.camera: ShowWish(min(max(one.width, NARROWEST), WIDEST), min(one.fps, FASTEST))
                 for one in wanted.show
             },
         )
