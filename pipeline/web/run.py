@@ -56,7 +56,7 @@ def open_state(
     journal = journal or StoreJournal(store.people, clock)
     wall = LiveWall(lambda: file.deployment, store, clock, queues)
     media = config.build_media()
-    return WebState(file, store, media, clock, doors or entrance, journal, entrance, wall)
+    return WebState(file, store, media, clock, doors or entrance, journal, entrance, live=wall)
 
 
 class WebServer:

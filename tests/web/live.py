@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 from pipeline.deployment.loader import read
 from pipeline.runtime.ownership import RunOwnership
@@ -37,6 +38,10 @@ MASK = [[0.0, 0.0], [0.3, 0.0], [0.3, 0.3], [0.0, 0.3]]
 WALK = [
     [[0.05 + 0.04 * step, 0.4, 0.13 + 0.04 * step, 0.8], [0.8, 0.3, 0.9, 0.7]] for step in range(20)
 ]
+
+ASKED = [0.4, 0.4, 0.5, 0.6]
+ANSWERS = {"people": WALK, "visitor": [[ASKED]]}
+"""What the engine says, frame after frame, and about what a visitor looks for."""
 
 
 @cache
@@ -85,7 +90,7 @@ def deployment(folder: Path, url: str, *cameras: str, **more: Any) -> Path:
             "version": 1,
             "site": {"name": "Plaza", "timezone": "Europe/Berlin"},
             "store": {"url": f"sqlite:///{folder}/moonwatch.db"},
-            "engines": {"pretend": {"type": "scripted", "answers": {"people": WALK}}},
+            "engines": {"pretend": {"type": "scripted", "answers": ANSWERS}},
             "cameras": dict.fromkeys(cameras or ("plaza",), one),
             **more,
         },
@@ -181,14 +186,21 @@ class Watching:
         self.closed = self.socket.close_code
 
 
+def connected(url: str, origin: str | None = None, **headers: str) -> ClientConnection:
+    """A connection to the application at this address, as a page of its own has it."""
+    return connect(
+        url.replace("http://", "ws://") + "/api/v1/live",
+        compression=None,
+        open_timeout=patience(10),
+        origin=Origin(origin or url),
+        additional_headers=headers,
+    )
+
+
 @contextmanager
 def watching(url: str, **headers: str) -> Iterator[Watching]:
     """Somebody who watches the application at this address."""
-    address = url.replace("http://", "ws://") + "/api/v1/live"
-    sent = {"Origin": url, **headers}
-    with connect(
-        address, compression=None, open_timeout=patience(10), additional_headers=sent
-    ) as socket:
+    with connected(url, **headers) as socket:
         seen = Watching(socket)
         reading = threading.Thread(target=seen.listen, daemon=True)
         reading.start()

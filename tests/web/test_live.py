@@ -1,5 +1,6 @@
 """The live wall over real HTTP: pictures of a running product, and what was made of them."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,19 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from pipeline.core.answers import Boxes
 from pipeline.core.observations import ObservedFrame, frames_of
+from pipeline.core.people import Role
 from pipeline.runtime.single_process import Run
 from pipeline.testing import patience
-from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.live.clients import MOST_SHOWN
+from pipeline.web.live.clients import MOST_SHOWN, LiveClient, ShowWish
 from pipeline.web.live.hub import MOST_OF_ONE
 from tests.web.applications import ADMIN, Application, application
-from tests.web.live import MASK, SeenPicture, Watching, camera, deployment, running, watching
+from tests.web.live import (
+    MASK,
+    SeenPicture,
+    Watching,
+    camera,
+    connected,
+    deployment,
+    running,
+    watching,
+)
 
 
 @dataclass
@@ -183,18 +191,13 @@ def test_a_visitor_sees_his_cameras_alone(app: Application) -> None:
 
 def test_who_may_not_is_refused_at_the_door(app: Application) -> None:
     """Strangers, those who may see no media, and pages of other sites."""
-    address = app.url.replace("http://", "ws://") + "/api/v1/live"
     for who in (None, Visitor("meter", frozenset())):
         app.doors.who = who
         with pytest.raises(InvalidStatus):
-            connect(address, compression=None, origin=Origin(app.url))
+            connected(app.url)
     app.doors.who = ADMIN
-    for origin in (None, Origin("http://elsewhere.example")):
-        with pytest.raises(InvalidStatus):
-            connect(address, compression=None, origin=origin)
-    with watching(app.url, Origin=app.url) as seen:
-        seen.show("door")
-        seen.until(lambda: bool(seen.pictures))
+    with pytest.raises(InvalidStatus):
+        connected(app.url, "http://elsewhere.example")
 
 
 @pytest.mark.parametrize(
@@ -219,10 +222,9 @@ def test_what_cannot_be_understood_is_said(app: Application, text: str) -> None:
 
 def test_one_visitor_cannot_keep_the_others_out(app: Application) -> None:
     """He has so many connections and no more."""
-    address = app.url.replace("http://", "ws://") + "/api/v1/live"
     with ExitStack() as held:
         for _ in range(MOST_OF_ONE):
-            held.enter_context(connect(address, compression=None, origin=Origin(app.url)))
+            held.enter_context(connected(app.url))
         with watching(app.url) as seen:
             seen.until(lambda: seen.closed is not None)
             assert seen.closed == 1013
@@ -232,25 +234,24 @@ def test_one_visitor_cannot_keep_the_others_out(app: Application) -> None:
 
 
 def test_a_slow_client_loses_frames_and_no_memory(app: Application) -> None:
-    """Who takes nothing for a while gets the newest frame then, and no backlog."""
-    address = app.url.replace("http://", "ws://") + "/api/v1/live"
-    shown = json.dumps({"show": [{"camera": "door", "width": 960, "fps": 15}]})
-    with (
-        watching(app.url) as quick,
-        # The receiver's own buffer is as small as it can be, so that it is full at once.
-        connect(address, compression=None, max_queue=1, origin=Origin(app.url)) as slow,
-    ):
-        quick.show("door", width=960)
-        slow.send(shown)
-        hub = app.state.live
-        assert hub is not None
-
-        def waiting() -> list[int]:
-            return [len(client._pictures) for client in hub.hub.everyone()]
-
-        quick.until(lambda: len(quick.pictures) >= 40, 60)
-        # One slot for one camera, however long nothing was taken.
-        assert max(waiting()) <= 1
+    """Who takes nothing for a while has one picture waiting, the newest, and gets it first."""
+    wall = app.state.live
+    assert wall is not None
+    slow = LiveClient(ADMIN, time.time)
+    slow.wants({"door": ShowWish(320, 15.0)})
+    with watching(app.url) as quick:
+        quick.show("door")
+        wall.hub._clients.add(slow)  # it is never asked for what comes next
+        quick.until(lambda: slow.drops >= 10 and bool(slow._news))
+        assert len(slow._pictures) == 1
+        newest = max(one.header["seq"] for one in quick.pictures)
+        wall.hub._clients.discard(slow)
+        message: bytes | str = ""
+        while isinstance(message, str):  # the news come first
+            message = asyncio.run(slow.next())
+        header = json.loads(message[4 : 4 + int.from_bytes(message[:4], "big")])
+        assert header["seq"] >= newest
+        assert header["drops"] >= 10
 
 
 def test_the_wall_says_how_cameras_are(app: Application) -> None:

@@ -16,6 +16,7 @@ from pipeline.web.live.asking import (
     AskKind,
     as_base64,
     asked,
+    asked_of,
     engine_for,
 )
 from pipeline.web.live.pictures import event_picture, kept_picture
@@ -67,6 +68,7 @@ def ask_picture(
     if not words:
         raise WebError(422, "say in words what to look for", place="words")
     wall = wall_of(state)
+    asked_of(wall)
     task = engine_for(deployment, asking.camera, asking.kind, words)
     picture = _picture(asking, state)
     with LINE.turn(visitor.name):

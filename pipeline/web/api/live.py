@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, Field, ValidationError
@@ -16,7 +15,7 @@ from pipeline.core.live import NARROWEST, WIDEST
 from pipeline.web.access.guard import must_see, needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.live.clients import FASTEST, MOST_SHOWN, LiveClient, Wish
+from pipeline.web.live.clients import FASTEST, MOST_SHOWN, LiveClient, ShowWish
 from pipeline.web.live.facts import configured_fps
 from pipeline.web.live.pictures import kept_picture
 from pipeline.web.live.wall import LiveWall
@@ -138,9 +137,6 @@ async def live(socket: WebSocket, visitor: Annotated[Visitor, needs(Permission.M
     """Send pictures and news for as long as the client listens and its session holds."""
     state = state_of(socket)
     await socket.accept()
-    if not _is_same_origin(socket):
-        await socket.close(MAY_NOT, "the page is of another site")
-        return
     wall = wall_of(state)
     client = LiveClient(visitor, state.clock.now)
     if not wall.hub.join(client):
@@ -189,7 +185,7 @@ async def _hear(socket: WebSocket, wall: LiveWall, client: LiveClient) -> Closin
         wall.hub.show(
             client,
             {
-                one.camera: Wish(min(max(one.width, NARROWEST), WIDEST), min(one.fps, FASTEST))
+                one.camera: ShowWish(min(max(one.width, NARROWEST), WIDEST), min(one.fps, FASTEST))
                 for one in wanted.show
             },
         )
@@ -228,9 +224,3 @@ def wall_of(state: WebState) -> LiveWall:
     if state.live is None:
         raise WebError(503, "the application shows nothing live")
     return state.live
-
-
-def _is_same_origin(socket: WebSocket) -> bool:
-    """Whether a page of ours asks, or a program, which sends no origin."""
-    origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

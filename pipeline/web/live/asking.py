@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Pixels
+from pipeline.core.live import LiveBoard
 from pipeline.core.queues import Queues
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
 from pipeline.deployment.model import Deployment
@@ -98,20 +99,25 @@ def engine_for(deployment: Deployment, camera: str, kind: AskKind, words: str) -
     raise WebError(422, said or "no engine is at work", place="kind")
 
 
+def asked_of(wall: LiveWall) -> tuple[Queues, LiveBoard]:
+    """What questions are put to, and where answers come; raises WebError where there is none."""
+    if wall.queues is None or wall.queues.live is None:
+        raise WebError(503, _NOT_HERE)
+    return wall.queues, wall.queues.live
+
+
 def asked(
     wall: LiveWall, clock: Clock, camera: str, task: Task, picture: AskedPicture
 ) -> VisitorAnswer:
     """The answer to a question about a picture; raises WebError, and QueueError."""
-    queues = wall.queues
-    if queues is None or queues.live is None:
-        raise WebError(503, _NOT_HERE)
+    queues, board = asked_of(wall)
     pixels = _pixels(picture.jpeg)
     key = secrets.token_hex(12)
     job = question_job(VISITOR + key, camera, picture.captured_at, task, pixels)
     began = clock.monotonic()
     if not queues.jobs.put(job, 1.0).accepted:
         raise WebError(503, f"engine {task.engine} has too much to do; try again", retry_after_s=5)
-    result = queues.live.replied(key, WITHIN_S)
+    result = board.replied(key, WITHIN_S)
     if result is None:
         raise WebError(504, _late(queues, task.engine), retry_after_s=5)
     failed = Failed(task.engine, "the engine gave no answer")

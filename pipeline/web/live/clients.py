@@ -20,7 +20,7 @@ _MOST_TEXTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ShowWish:
     """How a camera is shown: how wide in pixels, and how many pictures a second."""
 
     width: int
@@ -37,7 +37,7 @@ class LiveClient:
     def __init__(self, visitor: Visitor, now: Callable[[], float]) -> None:
         self.visitor = visitor
         self._now = now
-        self.show: Mapping[str, Wish] = {}
+        self.show: Mapping[str, ShowWish] = {}
         self.drops = 0
         """Pictures that were replaced before they were sent."""
         self._pictures: dict[str, LivePicture] = {}
@@ -46,7 +46,7 @@ class LiveClient:
         self._last_at: dict[str, float] = {}
         self._changed = asyncio.Event()
 
-    def wants(self, show: Mapping[str, Wish]) -> None:
+    def wants(self, show: Mapping[str, ShowWish]) -> None:
         """Show these cameras from now on, as far as he may see them."""
         self.show = {name: wish for name, wish in show.items() if self.visitor.sees(name)}
         for camera in [*self._pictures]:

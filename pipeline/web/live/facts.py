@@ -48,7 +48,7 @@ class WallEngine:
     """How old the frame is that has waited longest, in seconds."""
 
 
-class Losses:
+class WallLosses:
     """Remembers a minute of figures, to tell what was lost in it."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ def configured_fps(camera: CameraConfig) -> float | None:
 def wall_cameras(
     deployment: Deployment,
     reports: Sequence[Report],
-    losses: Losses,
+    losses: WallLosses,
     buckets: Iterable[Bucket],
 ) -> dict[str, WallCamera]:
     """What is known of each camera."""

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.clock import Clock
 from pipeline.core.errors import QueueError
 from pipeline.core.live import LiveBoard, Preview
-from pipeline.web.live.clients import LiveClient, Wish
+from pipeline.web.live.clients import LiveClient, ShowWish
 from pipeline.web.live.joining import JoinedFrame, Joiner, Ready
 from pipeline.web.live.messages import LivePicture, LiveText, head_of, late_text, step_of
 
@@ -85,7 +85,7 @@ class LiveHub:
         self._clients.discard(client)
         self._count()
 
-    def show(self, client: LiveClient, show: Mapping[str, Wish]) -> None:
+    def show(self, client: LiveClient, show: Mapping[str, ShowWish]) -> None:
         """Show one these cameras, beginning with the newest picture that is known."""
         before = client.show
         client.wants(show)

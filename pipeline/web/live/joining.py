@@ -36,7 +36,7 @@ Ready = JoinedFrame | LateAnswer
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _WaitingPicture:
     preview: Preview
     until: float
     views: dict[str, JudgedView] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Joiner:
     def __init__(self, answer_wait_s: float, monotonic: Callable[[], float]) -> None:
         self._wait_s = answer_wait_s
         self._monotonic = monotonic
-        self._waiting: dict[Place, _Waiting] = {}
+        self._waiting: dict[Place, _WaitingPicture] = {}
         self._early: dict[Place, dict[str, JudgedView]] = {}
 
     def take(self, shown: Sequence[Shown]) -> list[Ready]:
@@ -67,7 +67,7 @@ class Joiner:
         for one in shown:
             place = (one.camera, one.run, one.seq)
             if isinstance(one, Preview):
-                waits = _Waiting(one, self._monotonic() + self._wait_s)
+                waits = _WaitingPicture(one, self._monotonic() + self._wait_s)
                 waits.views = self._early.pop(place, {})
                 self._waiting[place] = waits
                 if waits.is_complete():
@@ -96,7 +96,7 @@ class Joiner:
             return [LateAnswer(place, tuple(waits.views.values()), waits.answered())]
         return []
 
-    def _show(self, place: Place, waits: _Waiting) -> list[Ready]:
+    def _show(self, place: Place, waits: _WaitingPicture) -> list[Ready]:
         """Show it; those of the camera that are older are never shown any more."""
         waits.is_shown = True
         camera = place[0]

@@ -20,7 +20,7 @@ from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import added
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.live.clients import LiveClient
-from pipeline.web.live.facts import Losses, as_plain, wall_cameras, wall_engines
+from pipeline.web.live.facts import WallLosses, as_plain, wall_cameras, wall_engines
 from pipeline.web.live.hub import LiveHub
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class LiveWall:
         self._presence: Presence = store.presence
         if isinstance(queues, RedisQueues):
             self._presence = queues.presence
-        self._losses = Losses()
+        self._losses = WallLosses()
         self._events: dict[str, int] = {}
         self._newest_event: int | None = None
         self._stop = threading.Event()

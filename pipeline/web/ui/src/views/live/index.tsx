@@ -5,7 +5,7 @@ import type { components } from "../../api/schema.d.ts";
 import { addTexts, number, t } from "../../app/language.ts";
 import { useLoaded } from "../../app/loaded.ts";
 import { query, setQuery } from "../../app/router.ts";
-import { bandwidth } from "../../app/settings.ts";
+import { areKeysOn, bandwidth } from "../../app/settings.ts";
 import { duration } from "../../app/times.ts";
 import { Button, ButtonLink, IconButton } from "../../parts/button.tsx";
 import { Page } from "../../parts/page.tsx";
@@ -90,7 +90,7 @@ function TheWall({ info }: { info: WallInfo }) {
 
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
-      const key = keyOf(event);
+      const key = areKeysOn.value ? keyOf(event) : null;
       if (key === null || document.querySelector("dialog[open]")) return;
       if (actOn(key)) event.preventDefault();
     };
@@ -140,7 +140,7 @@ function TheWall({ info }: { info: WallInfo }) {
             wall={wall}
             camera={camera}
             hasShapes={hasShapes.value}
-            number={index < 9 ? index + 1 : undefined}
+            number={index < 9 && areKeysOn.value ? index + 1 : undefined}
             onOpen={isKiosk ? undefined : () => open(camera.name)}
           />
         ))

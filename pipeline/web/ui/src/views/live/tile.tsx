@@ -161,7 +161,7 @@ function Caption({ wall, camera, view }: { wall: Wall; camera: TileCamera; view:
       {age && !camera.is_recording && (
         <span class={`tile-age tile-age-${age.kind}`}>
           <span class="unseen">{t("live.age")} </span>
-          {duration(age.seconds < 10 ? Math.round(age.seconds * 10) / 10 : age.seconds)}
+          {age.seconds < 10 ? `${number(age.seconds, 1)} s` : duration(age.seconds)}
         </span>
       )}
       {facts?.fps !== undefined && (

@@ -1,0 +1,114 @@
+"""Questions about the picture that is seen, answered by the run's own engine."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.core.people import Role
+from pipeline.web.access.permissions import Permission
+from pipeline.web.access.visitor import Visitor
+from tests.web.applications import ADMIN, Application, application
+from tests.web.live import ASKED, camera, deployment, running, watching
+
+
+@pytest.fixture(scope="module", name="running_app")
+def _running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """A run and the application in one process."""
+    with camera() as url:
+        file = deployment(tmp_path_factory.mktemp("ask"), url, "door", "till")
+        with running(file) as run, application(file, queues=run.queues) as app:
+            yield app
+
+
+@pytest.fixture
+def app(running_app: Application) -> Iterator[Application]:
+    """The application, visited by an admin again after the test."""
+    yield running_app
+    running_app.doors.who = ADMIN
+
+
+def ask(app: Application, **changes: Any) -> Any:
+    """The answer to a question."""
+    question = {"camera": "door", "kind": "detect", "words": "red  bag", **changes}
+    return app.client.post("/ask", json=question)
+
+
+def test_the_answer_is_about_the_very_frame_that_is_looked_at(app: Application) -> None:
+    """It comes with that picture, and is noted."""
+    with watching(app.url) as seen:
+        seen.show("door", width=480)
+        seen.until(lambda: len(seen.pictures) >= 2)
+        looked_at = seen.pictures[-1]
+        run, seq = looked_at.place
+        said = ask(app, run=run, seq=seq).json()
+        assert (said["run"], said["seq"]) == (run, seq)
+        assert said["answer"]["boxes"] == [ASKED]
+        assert said["engine"] == "pretend"
+        assert base64.b64decode(said["jpeg"]) == looked_at.jpeg
+        assert said["captured_at"] == pytest.approx(looked_at.header["captured_at"], abs=0.001)
+        assert ("ada", "asked about a picture", "door") in app.journal.notes
+        newest = ask(app, run="gone", seq=1).json()
+        assert newest["seq"] is not None
+        assert newest["run"] == run
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"words": "   "}, 422, "say in words"),
+        ({"words": ""}, 422, "words"),
+        ({"words": "x" * 301}, 422, "words"),
+        ({"kind": "dream"}, 422, "kind"),
+        ({"camera": "nowhere"}, 404, "nowhere"),
+        ({"event": "nothing"}, 404, "no picture of this event"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    app: Application, changes: dict[str, Any], status: int, said: str
+) -> None:
+    """In a sentence."""
+    refused = ask(app, **changes)
+    assert refused.status_code == status
+    assert said in refused.json()["error"]["message"]
+
+
+def test_only_who_may_see_a_camera_may_ask_about_it(app: Application) -> None:
+    """And he does not learn whether it exists."""
+    app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["till"])
+    assert ask(app).status_code == 404
+    app.doors.who = Visitor("kiosk", frozenset({Permission.MEDIA}))
+    assert ask(app).status_code == 403
+
+
+def test_without_a_running_engine_it_says_so(tmp_path: Path) -> None:
+    """Another process has the engine, and nothing connects them; the wall says the same."""
+    file = deployment(tmp_path, "http://127.0.0.1:9", "door")
+    with application(file) as app:
+        assert app.client.get("/live/cameras").json()["why_not"].startswith("Live pictures need")
+        refused = ask(app)
+        assert refused.status_code == 503
+        assert "`moonwatch ask`" in refused.json()["error"]["message"]
+        with watching(app.url) as seen:
+            seen.show("door")
+            seen.until(lambda: bool(seen.texts))
+            assert "Redis" in seen.texts[-1]["trouble"]
+        missing = app.client.get("/cameras/door/picture")
+        assert missing.status_code == 404
+        assert "snapshot: true" in missing.json()["error"]["message"]
+
+
+def test_a_kept_picture_stands_in_where_nothing_is_live(product: Path) -> None:
+    """With its own time, and with the masks of today filled."""
+    with application(product) as app:
+        picture = app.client.get("/cameras/plaza/picture")
+        assert picture.status_code == 200
+        assert float(picture.headers["X-Captured-At"]) > 1_700_000_000
+        shown = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
+        assert shown is not None
+        refused = ask(app, camera="plaza", words="person")
+        assert refused.status_code == 503, refused.text
