@@ -2,9 +2,12 @@
 
 import importlib
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import typer
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import MoonwatchError
@@ -95,6 +98,10 @@ class ApplicationThread:
         server.start()
         self._server = server
         if not state.entrance.has_people():
+            if sys.stderr.isatty():
+                # To whoever started it, and never into what is kept of its output.
+                link = f"{server.address}/set-up#{state.entrance.offer_set_up()}"
+                typer.echo(f"make the first user of the application: {link}", err=True)
             logger.warning(
                 "nobody can sign in to the application yet; make a user: `moonwatch user add %s "
                 "NAME --role admin`",

@@ -1,11 +1,11 @@
 """`moonwatch run` with `web.listen`: the application beside the run, with its live pictures."""
 
-import re
 from pathlib import Path
 
 import httpx
 
 from pipeline.testing import patience
+from tests.cli.test_user import user_command
 from tests.redis_server import free_port
 from tests.runtime.fleet import Member, wait_for
 from tests.web.live import camera, deployment, watching
@@ -14,7 +14,7 @@ PASSWORD = "moor hen walks twice"
 
 
 def test_a_run_shows_its_own_pictures(tmp_path: Path) -> None:
-    """The first user is made by the link that is told, and sees the camera live."""
+    """Whoever signs in sees the camera live, until he signs out."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with camera() as source:
@@ -22,15 +22,16 @@ def test_a_run_shows_its_own_pictures(tmp_path: Path) -> None:
         run = Member("run", ["run", str(file)], tmp_path / "run.log")
         run.start()
         try:
-            wait_for(lambda: "/set-up#" in run.said(), 30.0, run.said)
-            link = re.search(r"/set-up#(\S+)", run.said())
-            assert link is not None
+            wait_for(lambda: "the application answers" in run.said(), 30.0, run.said)
+            added = ("add", file, "ada", "--role", "admin", "--password-stdin")
+            code, said = user_command(*added, given=f"{PASSWORD}\n")
+            assert code == 0, said
             with httpx.Client(
                 base_url=f"{url}/api/v1", headers={"X-Moonwatch": "1"}, timeout=patience(20)
             ) as client:
                 assert client.get("/site").status_code == 401
-                first = {"link": link[1], "name": "ada", "password": PASSWORD}
-                assert client.post("/set-up", json=first).status_code == 200
+                given = {"name": "ada", "password": PASSWORD}
+                assert client.post("/session", json=given).status_code == 200
                 assert client.get("/site").json()["visitor"] == "ada"
                 cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
                 with watching(url, Cookie=cookie) as seen:

@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
     return shop_file(tmp_path)
 
 
-def _user(*arguments: str | Path, given: str = f"{PASSWORD}\n") -> tuple[int, str]:
+def user_command(*arguments: str | Path, given: str = f"{PASSWORD}\n") -> tuple[int, str]:
     """The exit code, and all that was said."""
     command = [sys.executable, "-m", "pipeline", "user", *map(str, arguments)]
     done = subprocess.run(
@@ -40,17 +40,20 @@ def _user(*arguments: str | Path, given: str = f"{PASSWORD}\n") -> tuple[int, st
 def test_users_are_made_changed_and_removed(file: Path) -> None:
     """All of it stands in the audit log; the password stands nowhere."""
     last = "--password-stdin"
-    assert _user("add", file, "Ada", "--role", "admin", last) == (0, "ada may sign in, as admin\n")
-    assert _user("add", file, "eve", "--camera", "till", last)[0] == 0
-    code, said = _user("list", file, "--json")
+    assert user_command("add", file, "Ada", "--role", "admin", last) == (
+        0,
+        "ada may sign in, as admin\n",
+    )
+    assert user_command("add", file, "eve", "--camera", "till", last)[0] == 0
+    code, said = user_command("list", file, "--json")
     assert [(one["name"], one["role"], one["cameras"]) for one in json.loads(said)] == [
         ("ada", "admin", None),
         ("eve", "viewer", ["till"]),
     ]
-    assert _user("role", file, "eve", "operator")[0] == 0
-    assert _user("password", file, "eve", last, given="seven lamps over a bridge\n")[0] == 0
-    assert _user("disable", file, "eve")[0] == 0
-    code, said = _user("list", file)
+    assert user_command("role", file, "eve", "operator")[0] == 0
+    assert user_command("password", file, "eve", last, given="seven lamps over a bridge\n")[0] == 0
+    assert user_command("disable", file, "eve")[0] == 0
+    code, said = user_command("list", file)
     assert code == 0
     assert "disabled" in said
     store = load(file).store.build()
@@ -59,9 +62,9 @@ def test_users_are_made_changed_and_removed(file: Path) -> None:
     assert (eve.role, eve.cameras, eve.disabled_at is None) == (Role.OPERATOR, None, False)
     assert passwords.fits("seven lamps over a bridge", eve.password)
     assert eve.password.startswith("$argon2id$")
-    code, said = _user("remove", file, "ada")
+    code, said = user_command("remove", file, "ada")
     assert (code, "last admin" in said) == (1, True)
-    assert _user("remove", file, "eve")[0] == 0
+    assert user_command("remove", file, "eve")[0] == 0
     told = store.people.journal(JournalQuestion())
     store.close()
     assert [(entry.action, entry.subject) for entry in reversed(told)] == [
@@ -90,7 +93,9 @@ def test_users_are_made_changed_and_removed(file: Path) -> None:
 )
 def test_what_is_wrong_is_said(file: Path, arguments: list[str], given: str, sentence: str) -> None:
     """And nothing is changed."""
-    code, said = _user(*[str(file) if one == "FILE" else one for one in arguments], given=given)
+    code, said = user_command(
+        *[str(file) if one == "FILE" else one for one in arguments], given=given
+    )
     assert code in (1, 2)
     assert sentence in said
     assert given not in said or given == "short"
