@@ -24,6 +24,7 @@ from tests.web.live import running
 
 _QUALITY = 82
 _TRAILS_MS = 5000
+_SETTLED_MS = 1000
 _WIDTH, _HEIGHT = 1280, 800
 
 
@@ -46,7 +47,7 @@ SHOTS = (
     Shot("today-phone", "/", of="shop", phone=True, dark=True),
     Shot("numbers-dark", "/numbers", of="shop", dark=True),
     Shot("live-dark", "/live", of="run", dark=True, wants="canvas[data-things]"),
-    Shot("events-light", "/events", of="clip"),
+    Shot("events-light", "/events", of="clip", wants="[data-event]"),
     Shot("edit-light", "/edit/plaza", of="clip"),
 )
 
@@ -115,6 +116,10 @@ def _draw(
         # Long enough for trails behind who walks.
         page.wait_for_timeout(_TRAILS_MS)
         expect(wanted).to_be_visible()
+    elif shot.view == "/events":
+        # It goes on waiting for what is new.
+        expect(page.locator(".timeline svg").first).to_be_visible()
+        page.wait_for_timeout(_SETTLED_MS)
     else:
         page.wait_for_load_state("networkidle")
     (folder / f"{shot.name}.webp").write_bytes(_webp(page))

@@ -38,6 +38,8 @@ def test_the_site_is_what_the_visitor_may_see_of_it(file: Path) -> None:
         told = app.client.get("/site").json()
         assert (told["name"], told["timezone"]) == ("Shop", "Europe/Berlin")
         assert [camera["name"] for camera in told["cameras"]] == ["door", "till"]
+        # Nothing was seen of these recordings yet.
+        assert told["recorded_until"] is None
         assert told["cameras"][0]["rules"] == {"in": "line_crossing"}
         app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["till"])
         told = app.client.get("/site").json()

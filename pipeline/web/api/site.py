@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from pipeline.core.machine import installed_version
+from pipeline.core.store import EventFilter, Page
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.state import State
+from pipeline.web.state import State, WebState
 
 router = APIRouter(tags=["site"])
 
@@ -34,6 +35,9 @@ class SiteInfo(BaseModel):
     """Of moonwatch."""
     now: float
     """UTC seconds by the server's clock."""
+    recorded_until: float | None
+    """Where all cameras are recordings: UTC seconds of their newest event, at which views end that
+    otherwise end now."""
     cameras: list[CameraInfo]
     sinks: list[str]
     visitor: str
@@ -60,9 +64,18 @@ def site_info(visitor: Annotated[Visitor, needs(Permission.LOOK)], state: State)
         timezone=deployment.site.timezone,
         version=installed_version(),
         now=state.clock.now(),
+        recorded_until=_recorded_until(state, [camera.name for camera in cameras]),
         cameras=cameras,
         sinks=list(deployment.sinks),
         visitor=visitor.name,
         role=visitor.role,
         permissions=sorted(visitor.permissions),
     )
+
+
+def _recorded_until(state: WebState, cameras: list[str]) -> float | None:
+    configs = [state.deployment.cameras[name] for name in cameras]
+    if not configs or any(config.source.type != "file" for config in configs):
+        return None
+    newest = state.store.history.events(EventFilter(cameras=tuple(cameras)), Page(limit=1))
+    return newest[0].event.at if newest else None

@@ -2643,6 +2643,8 @@ export interface components {
             version: string;
             /** Now */
             now: number;
+            /** Recorded Until */
+            recorded_until: number | null;
             /** Cameras */
             cameras: components["schemas"]["CameraInfo"][];
             /** Sinks */

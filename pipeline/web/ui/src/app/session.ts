@@ -36,6 +36,13 @@ export function now(): number {
   return Date.now() / 1000 + clockAhead.value;
 }
 
+/** Where a span of time ends that nobody chose: now, or where recordings of the past end. */
+export function upTo(lengthS: number): number {
+  const end = site.value?.recorded_until ?? null;
+  const until = end !== null && end < now() - lengthS ? end + lengthS / 50 : now();
+  return Math.ceil(until / 60) * 60;
+}
+
 /** Whether whoever looks may do this, such as "edit". */
 export function may(permission: string): boolean {
   return site.value?.permissions.includes(permission) ?? false;

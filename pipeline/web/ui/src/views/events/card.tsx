@@ -39,50 +39,54 @@ export function Card({ one, onMark }: { one: EventCard; onMark: (one: EventCard)
   };
   const isReviewed = one.reviewed_at !== null;
   const name = sentenceOf(one);
+  // Where there is nothing to see, the words are all of the card.
+  const isSeen = may("media") && (one.pictures > 0 || one.has_clip);
   return (
     <li
       class="event"
       data-reviewed={isReviewed ? "" : undefined}
+      data-words={isSeen ? undefined : ""}
       data-id={one.id}
       onMouseEnter={begin}
       onMouseLeave={end}
       onFocusIn={begin}
       onFocusOut={end}
     >
-      <div class="event-picture">
-        {one.pictures > 0 && may("media") ? (
-          <Boxed
-            src={address(`/events/${one.id}/picture`, { width: 320 })}
-            alt=""
-            box={one.box}
-            lazy
-          />
-        ) : (
-          <span class="event-blank">
-            <Icon name="events" size={28} />
-            <span class="small">{t("events.no_picture")}</span>
-          </span>
-        )}
-        {isPlaying.value && (
-          <video
-            class="event-preview"
-            src={address(`/events/${one.id}/clip`)}
-            muted
-            autoplay
-            loop
-            playsInline
-            aria-hidden="true"
-            tabIndex={-1}
-            onError={end}
-          />
-        )}
-        {one.has_clip && (
-          <span class="event-clip">
-            <Icon name="play" size={14} />
-            <span class="unseen">{t("events.has_clip")}</span>
-          </span>
-        )}
-      </div>
+      {isSeen && (
+        <div class="event-picture">
+          {one.pictures > 0 ? (
+            <Boxed
+              src={address(`/events/${one.id}/picture`, { width: 320 })}
+              alt=""
+              box={one.box}
+              lazy
+            />
+          ) : (
+            <span class="event-blank">
+              <Icon name="play" size={28} />
+            </span>
+          )}
+          {isPlaying.value && (
+            <video
+              class="event-preview"
+              src={address(`/events/${one.id}/clip`)}
+              muted
+              autoplay
+              loop
+              playsInline
+              aria-hidden="true"
+              tabIndex={-1}
+              onError={end}
+            />
+          )}
+          {one.has_clip && (
+            <span class="event-clip">
+              <Icon name="play" size={14} />
+              <span class="unseen">{t("events.has_clip")}</span>
+            </span>
+          )}
+        </div>
+      )}
       <div class="event-words">
         <a class="event-link" href={addressOf(one.id)} data-event={one.id}>
           {name}

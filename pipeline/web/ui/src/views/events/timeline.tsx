@@ -7,7 +7,7 @@ import type { components } from "../../api/schema.d.ts";
 import { locale, percent, t, tn } from "../../app/language.ts";
 import { useLoaded } from "../../app/loaded.ts";
 import { query, setQuery } from "../../app/router.ts";
-import { now, timezone } from "../../app/session.ts";
+import { now, timezone, upTo } from "../../app/session.ts";
 import { clock, day, moment, startOfDay } from "../../app/times.ts";
 import { IconButton, Button } from "../../parts/button.tsx";
 import { Choice } from "../../parts/field.tsx";
@@ -43,7 +43,7 @@ function wantedSpan(): { since: number; until: number; name: SpanName | null } {
     if (since < until && until - since <= LIMITS[1] + HOUR) return { since, until, name: null };
   }
   const name = NAMES.includes(text as SpanName) ? (text as SpanName) : "day";
-  const until = Math.ceil(now() / 60) * 60;
+  const until = upTo(SPANS[name]);
   return { since: until - SPANS[name], until, name };
 }
 
