@@ -7,6 +7,7 @@ import { ApiError } from "../api/client.ts";
 import { t } from "../app/language.ts";
 import { Button } from "./button.tsx";
 import { Icon, type IconName } from "./icon.tsx";
+import { Said } from "./said.tsx";
 
 const SOON_MS = 250;
 
@@ -64,7 +65,9 @@ export function Failed({
     <div class="state state-failed" role="alert">
       <Icon name="warning" size={32} />
       <h2>{title ?? t("part.failed")}</h2>
-      <p>{sentenceOf(error)}</p>
+      <p>
+        <Said text={sentenceOf(error)} />
+      </p>
       {again && (
         <div class="state-ways">
           <Button icon="refresh" onClick={again}>

@@ -13,6 +13,7 @@ import { Button } from "../../parts/button.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { Card, Page } from "../../parts/page.tsx";
+import { Said } from "../../parts/said.tsx";
 import { sentenceOf, Whichever } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { toast } from "../../parts/toast.tsx";
@@ -78,7 +79,7 @@ function Overall({ health }: { health: Health }) {
         <h2>{title}</h2>
         <p>
           {isWell && health.is_whole && `${t("health.well_text")} `}
-          {health.unseen && `${health.unseen}. `}
+          {health.unseen && <Said text={`${health.unseen}. `} />}
           {!health.is_whole && `${t("health.only_mine")} `}
           <span class="muted">
             {t("health.asked", { time: clockSeconds(health.at, timezone()) })}
@@ -96,7 +97,9 @@ function TroubleCard({ trouble }: { trouble: Trouble }) {
     <li class="trouble">
       <Icon name="warning" size={20} />
       <div>
-        <p>{trouble.sentence}</p>
+        <p>
+          <Said text={trouble.sentence} />
+        </p>
         {said !== advice && <p class="muted small">{said}</p>}
         {trouble.advice === "sink_refused" && <a href={REFUSED}>{t("health.to_refused")}</a>}
         {trouble.about === "camera" && may("media") && (
@@ -157,8 +160,7 @@ function Cameras({ cameras }: { cameras: readonly Camera[] }) {
           )}
           {one.troubles.map((trouble) => (
             <span class="trouble-line small" key={trouble.sentence}>
-              {trouble.sentence}
-              {trouble.help && `; ${trouble.help}`}
+              <Said text={trouble.help ? `${trouble.sentence}; ${trouble.help}` : trouble.sentence} />
             </span>
           ))}
           {one.troubles.length === 0 && one.message && (

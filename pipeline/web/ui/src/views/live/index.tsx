@@ -9,6 +9,7 @@ import { areKeysOn, bandwidth } from "../../app/settings.ts";
 import { duration } from "../../app/times.ts";
 import { Button, ButtonLink, IconButton } from "../../parts/button.tsx";
 import { Page } from "../../parts/page.tsx";
+import { Said } from "../../parts/said.tsx";
 import { Empty, Whichever } from "../../parts/states.tsx";
 import { may } from "../../app/session.ts";
 import { AskPicture } from "./ask.tsx";
@@ -187,7 +188,7 @@ function TheWall({ info }: { info: WallInfo }) {
     >
       {notice && (
         <p class="wall-notice" role="status">
-          {notice}
+          <Said text={notice} />
         </p>
       )}
       {wall.socket.isOpen.value === false && (

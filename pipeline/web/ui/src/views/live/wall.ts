@@ -34,8 +34,12 @@ export class CameraView {
   private later: Known | null = null;
   private hasAsked = false;
 
-  constructor(name: string) {
+  private readonly onShape: (ratio: number) => void;
+
+  /** `onShape` is told width ÷ height of a picture that was kept. */
+  constructor(name: string, onShape: (ratio: number) => void = () => {}) {
     this.name = name;
+    this.onShape = onShape;
   }
 
   /** Show a picture; while one is decoded only the newest waits. */
@@ -64,7 +68,10 @@ export class CameraView {
       const bitmap = await createImageBitmap(await answer.blob());
       const capturedAt = Number(answer.headers.get("X-Captured-At")) || now();
       if (this.frame.value) bitmap.close();
-      else this.frame.value = { bitmap, capturedAt, known: null };
+      else {
+        this.onShape(bitmap.width / bitmap.height);
+        this.frame.value = { bitmap, capturedAt, known: null };
+      }
     } catch {
       // There is a live picture soon, or a sentence says why not.
     }
@@ -94,8 +101,7 @@ export class CameraView {
 export class Wall {
   readonly socket = new LiveSocket({
     onPicture: (head, jpeg) => {
-      if (!this.hasAspect) this.aspect.value = Math.min(Math.max(head.w / head.h, 1.2), 2);
-      this.hasAspect = true;
+      this.shape(head.w / head.h);
       this.view(head.camera).show(head, jpeg);
     },
     onText: (text) => this.hear(text),
@@ -115,10 +121,15 @@ export class Wall {
   view(camera: string): CameraView {
     let found = this.views.get(camera);
     if (!found) {
-      found = new CameraView(camera);
+      found = new CameraView(camera, (ratio) => this.shape(ratio));
       this.views.set(camera, found);
     }
     return found;
+  }
+
+  private shape(ratio: number): void {
+    if (!this.hasAspect) this.aspect.value = Math.min(Math.max(ratio, 1.2), 2);
+    this.hasAspect = true;
   }
 
   start(): void {

@@ -11,6 +11,7 @@ import { Badge } from "../../parts/badge.tsx";
 import { Button, ButtonLink, IconButton } from "../../parts/button.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { Page } from "../../parts/page.tsx";
+import { Said } from "../../parts/said.tsx";
 import { Empty, Whichever } from "../../parts/states.tsx";
 import { AuditLine } from "../numbers/audit_line.tsx";
 import { dayAfter } from "../numbers/days.ts";
@@ -119,7 +120,9 @@ function HealthStrip({ health }: { health: Short }) {
         <a href="/health">{tn("today.trouble", health.troubles.length + health.more)}</a>
         <ul>
           {health.troubles.map((one) => (
-            <li key={one.sentence}>{one.sentence}</li>
+            <li key={one.sentence}>
+              <Said text={one.sentence} />
+            </li>
           ))}
         </ul>
       </div>
