@@ -1,5 +1,6 @@
 """`moonwatch serve`: the model as a service over HTTP."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,6 +108,9 @@ def serve(
             raise ConfigError([Problem(f"engines.{name}.{lack.key}", lack.message)])
     let_group_read(deployment.files.group)
     set_up(log_format(logs))
+    # OpenCV's own start breaks where two threads import it at once: the one that loads the model,
+    # and one that answers.
+    importlib.import_module("cv2")
     stop, clock = stop_on_signals(), SystemClock()
     where = accounts_store(file, store, overrides)
     accounts = Accounts(
