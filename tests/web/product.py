@@ -25,8 +25,9 @@ def content(folder: Path, **more: Any) -> dict[str, Any]:
         engines[f"{name}-persons"] = {"type": "scripted", "answers": {"people": seen}}
         config["tasks"]["people"]["engine"] = f"{name}-persons"
     # A copy of each, or what both have in common would be written once, with an anchor.
-    cameras = {name: json.loads(json.dumps(one)) for name, one in (("plaza", plaza), ("door", door))}
-    return deployment(folder, cameras, engines=engines, **more)
+    cameras = json.dumps(plaza), json.dumps(door)
+    apart = dict(zip(("plaza", "door"), map(json.loads, cameras), strict=True))
+    return deployment(folder, apart, engines=engines, **more)
 
 
 def made(folder: Path, **more: Any) -> Path:
