@@ -59,12 +59,15 @@ class SqlPeople:
             _end_sessions(connection, person.name)
         return True
 
-    def change_person(self, person: Person) -> PersonChange:
-        """Keep what is new of a person, and end all his sessions."""
+    def change_person(self, person: Person, was: Person | None = None) -> PersonChange:
+        """Keep what is new of a person, if he still is what he `was`; end all his sessions."""
         table = _schema.people
         with self._database.write("change a user") as connection:
-            if not _is_there(connection, person.name):
+            there = _read(connection, person.name)
+            if there is None:
                 return PersonChange.UNKNOWN
+            if was is not None and there != was:
+                return PersonChange.CHANGED
             if not person.is_active_admin and _is_last_admin(connection, person.name):
                 return PersonChange.LAST_ADMIN
             changed = table.update().where(table.c.name == person.name)
@@ -192,11 +195,17 @@ class SqlPeople:
             connection.execute(table.update().where(table.c.id == token_id).values(used_at=at))
 
     def end_token(self, token_id: str, at: float) -> bool:
-        """End a token; False where there is none that had not ended."""
+        """End a token, and those that were made by it; False where none was there, or had ended."""
         table = _schema.tokens
-        ended = table.update().where(table.c.id == token_id, table.c.ended_at.is_(None))
+        living = sa.select(table).where(table.c.id == token_id, table.c.ended_at.is_(None))
         with self._database.write("end a token") as connection:
-            return connection.execute(ended.values(ended_at=at)).rowcount > 0
+            row = connection.execute(living).one_or_none()
+            if row is None:
+                return False
+            ended = table.update().where(table.c.id == token_id)
+            connection.execute(ended.values(ended_at=at))
+            _end_tokens_of(connection, _token(row).who, at)
+        return True
 
     def attempt(self, tries: Sequence[tuple[str, Patience]], now: float) -> float:
         """Count an attempt under each of these keys; the seconds that it has to wait instead."""
@@ -280,10 +289,19 @@ def _end_sessions(connection: sa.Connection, who: str) -> int:
 
 
 def _end_tokens_of(connection: sa.Connection, who: str, now: float) -> None:
-    """Without this a person of the same name, made later, would bring them back to life."""
+    """And what was made by these: who had one for a moment could go on by another for ever.
+
+    Without this a person of the same name, made later, would bring them back to life.
+    """
     table = _schema.tokens
-    theirs = table.update().where(table.c.made_by == who, table.c.ended_at.is_(None))
-    connection.execute(theirs.values(ended_at=now))
+    makers, left = {who}, [who]
+    while left:
+        made = table.c.made_by == storable(left.pop())
+        found = {_token(row).who for row in connection.execute(sa.select(table).where(made))}
+        living = table.update().where(made, table.c.ended_at.is_(None))
+        connection.execute(living.values(ended_at=now))
+        left += found - makers
+        makers |= found
 
 
 def _is_there(connection: sa.Connection, name: str) -> bool:

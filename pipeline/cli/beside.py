@@ -114,6 +114,8 @@ class ApplicationThread:
         if server is not None:
             server.stop()
         if state is not None:
+            if state.live is not None:  # also where there was no server to end it
+                state.live.stop()
             state.store.close()
 
     def _say(self, why: str) -> None:

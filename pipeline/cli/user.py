@@ -115,7 +115,7 @@ def password(
     with _people(file, overrides) as (people, _):
         person = _person(people, name)
         new = passwords.hash_of(_password(person.name, from_stdin=from_stdin))
-        _must_be_done(person.name, people.change_person(replace(person, password=new)))
+        _must_be_done(person.name, people.change_person(replace(person, password=new), person))
         _note(people, "changed the user", person.name, "another password")
     typer.echo(f"{person.name} has another password, and is signed out everywhere")
 
@@ -133,7 +133,7 @@ def role(
     with _people(file, overrides) as (people, deployment):
         person = _person(people, name)
         changed = replace(person, role=found, cameras=_known(cameras, deployment, found))
-        _must_be_done(person.name, people.change_person(changed))
+        _must_be_done(person.name, people.change_person(changed, person))
         _note(people, "changed the user", person.name, found)
     typer.echo(f"{person.name} is {found} now, and is signed out everywhere")
 
@@ -149,7 +149,7 @@ def disable(
     with _people(file, overrides) as (people, _):
         person = _person(people, name)
         since = None if undo else person.disabled_at or SystemClock().now()
-        _must_be_done(person.name, people.change_person(replace(person, disabled_at=since)))
+        _must_be_done(person.name, people.change_person(replace(person, disabled_at=since), person))
         _note(people, "changed the user", person.name, "enabled" if undo else "disabled")
     typer.echo(f"{person.name} {'may sign in again' if undo else 'cannot sign in any more'}")
 
@@ -227,6 +227,8 @@ def _checked(place: str, check: Callable[[str], str], given: str) -> str:
 def _must_be_done(name: str, change: PersonChange) -> None:
     if change is PersonChange.LAST_ADMIN:
         raise MoonwatchError(f"{name} is the last admin; make somebody else one first")
+    if change is PersonChange.CHANGED:
+        raise MoonwatchError(f"somebody else has changed {name} meanwhile; try again")
     if change is PersonChange.UNKNOWN:
         raise MoonwatchError(f"there is no user {name!r} any more")
 

@@ -98,6 +98,11 @@ class TokenRecord:
     """When somebody ended it."""
     used_at: float | None = None
 
+    @property
+    def who(self) -> str:
+        """How it is called where something was done or made by it."""
+        return f"token {self.name}"
+
     def is_valid(self, now: float) -> bool:
         """Whether it still opens anything."""
         return self.ended_at is None and (self.expires_at is None or now < self.expires_at)
@@ -137,6 +142,8 @@ class PersonChange(StrEnum):
     DONE = "done"
     UNKNOWN = "unknown"
     """There is nobody of this name."""
+    CHANGED = "changed"
+    """Nothing changed: somebody else has changed him meanwhile."""
     LAST_ADMIN = "last admin"
     """Nothing changed: nobody would be left who can give rights."""
 
@@ -177,8 +184,11 @@ class PeopleStore(Protocol):
         """
         ...
 
-    def change_person(self, person: Person) -> PersonChange:
-        """Keep what is new of a person, and end all his sessions."""
+    def change_person(self, person: Person, was: Person | None = None) -> PersonChange:
+        """Keep what is new of a person, and end all his sessions.
+
+        With `was` only if he still is that: what others change meanwhile must not be undone.
+        """
         ...
 
     def remove_person(self, name: str) -> PersonChange:
@@ -226,7 +236,7 @@ class PeopleStore(Protocol):
         ...
 
     def end_token(self, token_id: str, at: float) -> bool:
-        """End a token; False where there is none that had not ended."""
+        """End a token, and those that were made by it; False where none was there, or had ended."""
         ...
 
     def attempt(self, tries: Sequence[tuple[str, Patience]], now: float) -> float:

@@ -15,6 +15,7 @@ from pipeline.core.queues import Queues
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
 from pipeline.web.access.visitor import Doors
+from pipeline.web.api.simulating import RUNNING
 from pipeline.web.app import create_app
 from pipeline.web.config import (
     DEFAULT_LISTEN,
@@ -126,6 +127,7 @@ class WebServer:
             self._certificates.stop()
         if self._state.live is not None:
             self._state.live.stop()
+        RUNNING.end_all(id(self._state.store))
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(2 * _CLOSE_S)

@@ -1,10 +1,17 @@
 """`moonwatch run` with `web.listen`: the application beside the run, with its live pictures."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from pipeline.cli.beside import ApplicationThread
+from pipeline.core.clock import SystemClock
 from pipeline.testing import patience
+from pipeline.web import run as web_run
+from pipeline.web.state import WebState
 from tests.cli.test_user import user_command
 from tests.redis_server import free_port
 from tests.runtime.fleet import Member, wait_for
@@ -44,3 +51,27 @@ def test_a_run_shows_its_own_pictures(tmp_path: Path) -> None:
             assert run.process is not None
             run.process.terminate()
             run.process.wait(patience(30))
+
+
+def test_an_application_that_cannot_start_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again every few seconds: what each try opens has to be closed."""
+    opened: list[WebState] = []
+    open_state = web_run.open_state
+
+    def noted(*given: Any, **more: Any) -> WebState:
+        opened.append(open_state(*given, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(web_run, "open_state", noted)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        file = deployment(tmp_path, "http://127.0.0.1:9", web={"listen": listen})
+        beside = ApplicationThread(file, (), SystemClock())
+        beside.poll()
+    assert "cannot listen" in (beside.trouble or "")
+    live = opened[0].live
+    assert live is not None
+    live.start()
+    assert live._thread is None, "what is stopped does not begin"

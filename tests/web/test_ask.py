@@ -12,6 +12,7 @@ import pytest
 from pipeline.core.people import Role
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.problems import WebError
 from tests.web.applications import ADMIN, Application, application
 from tests.web.live import ASKED, camera, deployment, running, watching
 
@@ -102,12 +103,37 @@ def test_without_a_running_engine_it_says_so(tmp_path: Path) -> None:
         assert "snapshot: true" in missing.json()["error"]["message"]
 
 
+def test_who_watches_is_noted_and_let_go_with_a_sentence(tmp_path: Path) -> None:
+    """Once for each camera that the file has; also where a proxy lets nobody of his in any more."""
+    file = deployment(tmp_path, "http://127.0.0.1:9", "door", "till")
+    with application(file) as app, watching(app.url) as seen:
+        seen.show("door", "nowhere")
+        seen.show("door")
+        seen.show("till", "door")
+        noted = app.journal.notes
+        seen.until(lambda: len(noted) >= 2)
+        assert [note[1:] for note in noted] == [
+            ("looked at live pictures", "door"),
+            ("looked at live pictures", "till"),
+        ]
+
+        def refuses(_: object) -> None:
+            raise WebError(403, "eve is in no group that may use the application")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(app.doors, "visitor", refuses)
+            seen.until(lambda: seen.closed is not None)
+        assert seen.closed == 4403
+        assert "in no group" in (seen.socket.close_reason or "")
+
+
 def test_a_kept_picture_stands_in_where_nothing_is_live(product: Path) -> None:
     """With its own time, and with the masks of today filled."""
     with application(product) as app:
         picture = app.client.get("/cameras/plaza/picture")
         assert picture.status_code == 200
         assert float(picture.headers["X-Captured-At"]) > 1_700_000_000
+        assert app.journal.notes == [("ada", "looked at a picture", "plaza")]
         shown = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
         assert shown is not None
         refused = ask(app, camera="plaza", words="person")

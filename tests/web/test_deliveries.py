@@ -17,6 +17,7 @@ from pipeline.runtime.assembly import routes_of
 from pipeline.telemetry.metrics import Metrics
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.events import sending
 from tests.web.applications import application
 from tests.web.happened import BEGAN_AT, crossing, keep, shop, store_of
 
@@ -153,4 +154,22 @@ def test_what_a_removed_sink_refused_can_only_be_dropped(file: Path) -> None:
         assert "no longer has this sink" in again["trouble"]
         done = app.client.post("/deliveries/drop", json={"event": event.id, "sink": "old"})
         assert done.json()["dropped"] == 1
+    store.close()
+
+
+def test_who_waits_for_the_sending_of_others_is_told_so(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a server takes: the threads that answer everybody do not all wait for it."""
+    monkeypatch.setattr(sending, "_TURN_S", 0.1)
+    store = store_of(file)
+    store.register_sinks(["hook"])
+    event = crossing(1, BEGAN_AT)
+    keep(store, [event])
+    store.advance("hook", 1, [Undelivered("hook", 1, event.record_id, "no room", 3)])
+    with application(file) as app:
+        with sending._again:
+            busy = app.client.post("/deliveries/retry", json={"event": event.id})
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
+        assert app.client.get("/deliveries/refused").json()["total"] == 1
     store.close()

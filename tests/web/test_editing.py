@@ -361,6 +361,12 @@ def test_bombs_are_sentences(app: Application, file: Path) -> None:
     refused = app.client.get("/edit/cameras/door")
     assert refused.status_code == 409
     assert "1 MB" in refused.json()["error"]["message"]
+    file.write_text(text)
+    rules = app.client.get("/edit/cameras/door").json()["rules"]
+    large = {"type": "occupancy", "of": "people", "names": ["x" * 4000] * 270}
+    refused = app.client.post("/edit/preview", json=_edit(app, rules={**rules, "large": large}))
+    assert refused.status_code == 422
+    assert "1 MB" in refused.json()["error"]["message"]
 
 
 def test_who_may_edit(app: Application) -> None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.core.errors import StoreError
 from pipeline.core.store import Commit
 from pipeline.web.access.permissions import Permission, Role
 from pipeline.web.access.visitor import Visitor
@@ -129,3 +130,20 @@ def test_media_are_for_those_who_may_see_them(shown: _Shown) -> None:
         app.doors.who = who
         for path in paths:
             assert app.client.get(f"/events/{shown.id}/{path}").status_code == status
+
+
+def test_nothing_is_shown_that_cannot_be_noted(
+    shown: _Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not when it is asked for again."""
+
+    def fails(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(shown.app.journal, "note", fails)
+    shown.app.doors.who = Visitor.of_role("nora", Role.VIEWER)
+    path = f"/events/{shown.id}/picture"
+    assert [shown.app.client.get(path).status_code for _ in range(2)] == [503, 503]
+    monkeypatch.undo()
+    assert shown.app.client.get(path).status_code == 200
+    assert shown.app.journal.notes[-1] == ("nora", "looked at a picture", f"door {shown.id}")

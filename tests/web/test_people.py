@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.core.people import JournalEntry, Role
+from pipeline.core.people import JournalEntry, PersonChange, Role
 from pipeline.web.access.visitor import Visitor
 from tests.web.houses import PASSWORD, House, house, shop_file, sign_in
 
@@ -168,3 +168,26 @@ def test_looking_at_the_same_again_is_noted_once_a_minute(home: House, boss: htt
             journal.note(ada, action, "door")
     told = boss.get("/journal", params={"who": "ada"}).json()["entries"]
     assert sorted(row["action"] for row in told) == ["armed"] * 3 + ["looked at the clip"]
+
+
+def test_what_a_token_made_ends_with_it(home: House, boss: httpx.Client) -> None:
+    """However indirectly: whoever had a token for a moment cannot go on by another one."""
+
+    def made(client: httpx.Client, name: str) -> tuple[str, httpx.Client]:
+        answer = client.post("/tokens", json={"name": name, "scopes": ["admin"]})
+        assert answer.status_code == 201, answer.text
+        bearer = {"Authorization": f"Bearer {answer.json()['text']}"}
+        return answer.json()["token"]["id"], home.stranger(bearer)
+
+    first_id, first = made(boss, "first")
+    _, second = made(first, "second")
+    _, third = made(second, "third")
+    _, other = made(boss, "other")
+    assert third.get("/site").status_code == 200
+    assert boss.delete(f"/tokens/{first_id}").status_code == 204
+    assert [one.get("/site").status_code for one in (first, second, third)] == [401] * 3
+    assert other.get("/site").status_code == 200
+    _, by_other = made(other, "by other")
+    home.person("ada", Role.ADMIN)
+    assert home.state.store.people.remove_person("boss") is PersonChange.DONE
+    assert [one.get("/site").status_code for one in (other, by_other)] == [401] * 2

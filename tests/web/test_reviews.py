@@ -146,3 +146,26 @@ def test_reviews_are_forgotten_with_their_events(fresh: tuple[Application, SqlSt
     assert store.prune(9e9).events == 12
     assert store.reviews.seen("anne", every) == {}
     assert [said.kind for said in store.reviews.remarks()] == ["false"]
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 10**30, -(10**30)])
+def test_no_number_is_too_large_for_an_answer(
+    fresh: tuple[Application, SqlStore], number: int
+) -> None:
+    """A database takes none that is so large; it is refused at its place before."""
+    client = fresh[0].client
+    for answer in (
+        client.get("/events", params={"beyond": number}),
+        client.get("/events", params={"after": number}),
+        client.post("/reviews/range", json={"upto": number}),
+        client.post("/reviews/range", json={"upto": 5, "down_to": number}),
+        client.delete(f"/remarks/{number}"),
+    ):
+        assert answer.status_code == 422, answer.url
+        assert answer.json()["error"]["place"] in (
+            "beyond",
+            "after",
+            "upto",
+            "down_to",
+            "remark_id",
+        )

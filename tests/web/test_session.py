@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.core.people import IDLE_S, LONGEST_SESSION_S, JournalQuestion, Role
 from pipeline.testing import ManualClock
+from pipeline.web.access import passwords
 from tests.web.houses import PASSWORD, House, house, shop_file, sign_in
 
 
@@ -219,3 +222,44 @@ def test_a_plain_connection_from_elsewhere_is_warned_of(home: House) -> None:
     """On this machine itself nobody can listen on the way."""
     told = home.stranger().get("/session").json()["connection"]
     assert told == {"is_encrypted": False, "is_local": True, "warning": None}
+
+
+def test_a_password_that_changes_while_it_is_checked_opens_nothing(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knows the old one cannot begin a session that the change should have ended."""
+    home.person("ada", Role.ADMIN)
+    entrance, people = home.state.entrance, home.state.store.people
+    begin = entrance.begin_session
+
+    def changed_meanwhile(who: str, *more: Any) -> str:
+        ada = people.person("ada")
+        assert ada is not None
+        people.change_person(replace(ada, password=passwords.hash_of("seven lamps over a bridge")))
+        return begin(who, *more)
+
+    monkeypatch.setattr(entrance, "begin_session", changed_meanwhile)
+    assert sign_in(home.stranger(), "ada").status_code == 401
+    assert people.sessions() == []
+
+
+def test_what_an_admin_changes_is_not_undone_by_another_password(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is disabled while the hash of his next password is made stays disabled."""
+    browser = home.signed_in("ada", Role.OPERATOR)
+    people, hash_of = home.state.store.people, passwords.hash_of
+
+    def disabled_meanwhile(password: str) -> str:
+        ada = people.person("ada")
+        assert ada is not None
+        people.change_person(replace(ada, disabled_at=1.0))
+        return hash_of(password)
+
+    monkeypatch.setattr(passwords, "hash_of", disabled_meanwhile)
+    new = "seven lamps over a bridge"
+    assert browser.put("/password", json={"old": PASSWORD, "new": new}).status_code == 409
+    ada = people.person("ada")
+    assert ada is not None
+    assert ada.disabled_at == 1.0
+    assert browser.get("/site").status_code == 401

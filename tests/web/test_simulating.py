@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.api import backgrounds
+from pipeline.web.api.simulating import RUNNING
+from pipeline.web.backgrounds.pictures import Background
 from tests.cli.test_run import moonwatch
 from tests.web.applications import Application, application
+from tests.web.happened import shop
 
 _MOVED = {"from": [0.5, 0.1736], "to": [0.35, 1.0]}
 
@@ -127,3 +132,27 @@ def test_there_is_something_to_draw_on(product: Path) -> None:
         app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["door"])
         for path in ("background", "trails", "heat"):
             assert get(f"/cameras/plaza/{path}", params=span).status_code == 404
+
+
+def test_what_is_tried_ends_with_the_application(tmp_path: Path) -> None:
+    """A process does not outlast its own end by it."""
+    with application(shop(tmp_path)) as app:
+        mine = RUNNING.begin((id(app.state.store), "ada visits"))
+        other = RUNNING.begin((0, "ada visits"))
+        assert not mine.is_set()
+    assert mine.is_set()
+    assert not other.is_set()
+    RUNNING.end((0, "ada visits"), other)
+
+
+def test_the_words_of_a_library_do_not_break_a_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line ends and signs for terminals, which no header may have."""
+    told = Background(b"jpeg", 1.0, "no picture now (first\r\nX-Other: 1\x1b[2J); it is old")
+    monkeypatch.setattr(backgrounds, "background", lambda *_: told)
+    with application(shop(tmp_path)) as app:
+        answer = app.client.get("/cameras/door/background")
+    assert answer.status_code == 200
+    assert answer.headers["X-Moonwatch-Remark"].endswith("; it is old")
+    assert "X-Other" not in answer.headers

@@ -163,7 +163,12 @@ class Entrance:
         if person is None or person.disabled_at is not None:
             raise WebError(401, _NOBODY)
         self._people.succeeded(account)
-        return self.begin_session(person.name, peer, agent), person
+        secret = self.begin_session(person.name, peer, agent)
+        # Whatever changes a person ends his sessions: this one must not be of the time before.
+        if self._people.person(name) != person:
+            self._end_session(secret_texts.digest_of(secret))
+            raise WebError(401, _NOBODY)
+        return secret, person
 
     def begin_session(
         self,
@@ -225,9 +230,7 @@ class Entrance:
         with self._lock:
             if self._guests.pop(digest, None) is not None:
                 return
-        found = self._people.session(digest)
-        if found is not None:
-            self._people.end_session(found[0].id)
+        self._end_session(digest)
 
     def change_password(self, name: str, old: str, new: str, peer: Peer) -> None:
         """Give oneself another password, which ends all one's sessions. Raises WebError."""
@@ -245,8 +248,16 @@ class Entrance:
         except ValueError as error:
             raise WebError(422, str(error), place="new") from None
         changed = replace(person, password=passwords.hash_of(checked))
-        if self._people.change_person(changed) is not PersonChange.DONE:
+        change = self._people.change_person(changed, person)
+        if change is PersonChange.CHANGED:
+            raise WebError(409, "somebody else has changed this user meanwhile; try again")
+        if change is not PersonChange.DONE:
             raise WebError(404, f"there is no user {name!r}")
+
+    def _end_session(self, digest: str) -> None:
+        found = self._people.session(digest)
+        if found is not None:
+            self._people.end_session(found[0].id)
 
     def _link(self, text: str) -> OneTimeLink:
         return OneTimeLink(secret_texts.digest_of(text), self._clock.monotonic() + _LINK_LASTS_S)
@@ -273,7 +284,7 @@ class Entrance:
         if now - (record.used_at or 0.0) >= _SEEN_EVERY_S:
             self._touch(record.id, lambda: self._people.used_token(record.id, now))
         cameras = None if record.cameras is None else frozenset(record.cameras)
-        return Visitor(f"token {record.name}", permissions_of(record.scopes), cameras)
+        return Visitor(record.who, permissions_of(record.scopes), cameras)
 
     def _by_session(self, secret: str) -> Visitor | None:
         if not secret_texts.can_be_text(secret):

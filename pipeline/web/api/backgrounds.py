@@ -64,10 +64,12 @@ def camera_background(
     found = background(state, camera, at, width)
     when = "now" if at is None else f"at {at:.0f}"
     state.journal.note(visitor, "looked at a picture", camera, when)
+    # It may have the words of a library, which no header can hold as they are.
+    remark = "".join(letter if letter.isprintable() else " " for letter in found.remark)
     headers = {
         "Cache-Control": "private, no-store",
         "X-Moonwatch-At": f"{found.at:.3f}",
-        "X-Moonwatch-Remark": found.remark.encode("ascii", "replace").decode(),
+        "X-Moonwatch-Remark": remark.encode("ascii", "replace").decode(),
     }
     return Response(found.jpeg, media_type="image/jpeg", headers=headers)
 

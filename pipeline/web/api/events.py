@@ -30,6 +30,8 @@ from pipeline.web.state import State, WebState
 router = APIRouter(tags=["events"])
 MOST_SHOWN: Final = 200
 LONGEST_WAIT_S: Final = 30.0
+HIGHEST: Final = 2**62
+"""No event has a higher position, and databases take no number that is much larger."""
 WAITING_AT_ONCE: Final = 4
 """So many requests of one visitor may wait for something to happen."""
 _LOOK_S = 0.5
@@ -125,10 +127,10 @@ class EventFilters(BaseModel):
 class _Listing(EventFilters):
     """Which part of the list, or what is new."""
 
-    beyond: Annotated[int | None, Field(ge=0)] = None
+    beyond: Annotated[int | None, Field(ge=0, le=HIGHEST)] = None
     """Below which position the page begins, as `beyond` of the page before it says."""
     limit: Annotated[int, Field(ge=1, le=MOST_SHOWN)] = 50
-    after: Annotated[int | None, Field(ge=0)] = None
+    after: Annotated[int | None, Field(ge=0, le=HIGHEST)] = None
     """Only what came after this position, as soon as there is something."""
     wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT_S)] = 0
     """For how many seconds that is waited for."""

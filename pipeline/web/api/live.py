@@ -128,6 +128,7 @@ def camera_picture(
         raise WebError(
             404, f"no picture of camera {camera!r} was kept; `snapshot: true` of a rule keeps some"
         )
+    state.journal.note(visitor, "looked at a picture", camera, "the last that was kept")
     jpeg, at = found
     return Response(jpeg, media_type="image/jpeg", headers={"X-Captured-At": f"{at:.3f}"})
 
@@ -144,7 +145,7 @@ async def live(socket: WebSocket, visitor: Annotated[Visitor, needs(Permission.M
         return
     wall.start()
     tasks = [
-        asyncio.create_task(_hear(socket, wall, client)),
+        asyncio.create_task(_hear(socket, state, wall, client)),
         asyncio.create_task(_send(socket, client)),
         asyncio.create_task(_ask_again(socket, state, client)),
     ]
@@ -168,7 +169,8 @@ Closing = tuple[int, str]
 _CLOSED: Final[Closing] = (0, "")
 
 
-async def _hear(socket: WebSocket, wall: LiveWall, client: LiveClient) -> Closing:
+async def _hear(socket: WebSocket, state: WebState, wall: LiveWall, client: LiveClient) -> Closing:
+    noted: set[str] = set()
     while True:
         try:
             text = await socket.receive_text()
@@ -182,13 +184,31 @@ async def _hear(socket: WebSocket, wall: LiveWall, client: LiveClient) -> Closin
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             return NOT_UNDERSTOOD, f"{place}: {first['msg']}"[:100]
+        there = state.deployment.cameras
         wall.hub.show(
             client,
             {
                 one.camera: ShowWish(min(max(one.width, NARROWEST), WIDEST), min(one.fps, FASTEST))
                 for one in wanted.show
+                if one.camera in there  # samplers are asked for nothing else
             },
         )
+        await _note(state, client, noted)
+
+
+async def _note(state: WebState, client: LiveClient, noted: set[str]) -> None:
+    """Write down which cameras are shown that were not before; they are shown all the same."""
+    new = sorted(client.show.keys() - noted)
+    if not new:
+        return
+    try:
+        await run_in_threadpool(
+            state.journal.note, client.visitor, "looked at live pictures", ", ".join(new)
+        )
+    except MoonwatchError as error:
+        logger.warning("that %s watches could not be written down: %s", client.visitor.name, error)
+    else:
+        noted.update(new)
 
 
 async def _send(socket: WebSocket, client: LiveClient) -> Closing:
@@ -210,6 +230,8 @@ async def _ask_again(socket: WebSocket, state: WebState, client: LiveClient) -> 
         except MoonwatchError as error:
             logger.debug("who watches cannot be asked now: %s", error)
             continue
+        except WebError as error:  # a proxy that now lets nobody in from these groups
+            return MAY_NOT, error.message[:100]
         if visitor is None:
             return SIGNED_OUT, "sign in again"
         if not visitor.may(Permission.MEDIA):

@@ -158,7 +158,7 @@ def change_person(name: Name, wanted: PersonPatch, visitor: Admin, state: State)
         since = person.disabled_at or state.clock.now()
         changed = replace(changed, disabled_at=since if wanted.disabled else None)
         told.append("disabled" if wanted.disabled else "enabled")
-    _must_be_done(name, state.store.people.change_person(changed))
+    _must_be_done(name, state.store.people.change_person(changed, person))
     state.journal.note(visitor, "changed the user", name, ", ".join(told))
     return _person_info(state, changed)
 
@@ -279,6 +279,8 @@ def _known_cameras(
 def _must_be_done(name: str, change: PersonChange) -> None:
     if change is PersonChange.UNKNOWN:
         raise WebError(404, f"there is no user {name!r}")
+    if change is PersonChange.CHANGED:
+        raise WebError(409, f"somebody else has changed {name} meanwhile; try again")
     if change is PersonChange.LAST_ADMIN:
         raise WebError(409, f"{name} is the last admin; make somebody else one first")
 

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from pipeline.core.events import timestamp
@@ -13,6 +13,7 @@ from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.api.events import (
+    HIGHEST,
     EventFilters,
     RemarkSaid,
     finder_of,
@@ -40,9 +41,9 @@ class ReviewMarks(BaseModel):
 class ReviewRange(EventFilters):
     """All happenings that the filters let through, up to one."""
 
-    upto: int
+    upto: Annotated[int, Field(ge=0, le=HIGHEST)]
     """The position up to which they are marked: what came later was not seen."""
-    down_to: int = 0
+    down_to: Annotated[int, Field(ge=0, le=HIGHEST)] = 0
     """The position of the oldest one that is marked."""
 
 
@@ -152,7 +153,9 @@ def say(visitor: _Reviewer, state: State, said: WrongSaid) -> RemarkSaid:
 
 
 @router.delete("/remarks/{remark_id}")
-def withdraw(visitor: _Reviewer, state: State, remark_id: int) -> RemarkSaid:
+def withdraw(
+    visitor: _Reviewer, state: State, remark_id: Annotated[int, Path(ge=0, le=HIGHEST)]
+) -> RemarkSaid:
     """Take back what was said to be wrong."""
     found = state.store.reviews.remark(remark_id)
     if found is None or not visitor.sees(found.camera):

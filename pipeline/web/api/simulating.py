@@ -26,7 +26,7 @@ from pipeline.web.state import State, WebState
 router = APIRouter(tags=["simulating"])
 
 NDJSON: Final = "application/x-ndjson"
-_running = RunningSimulations()
+RUNNING: Final = RunningSimulations()
 
 Editor = Annotated[Visitor, needs(Permission.EDIT)]
 Moment = Annotated[float, Field(ge=0, le=1e11)]
@@ -95,13 +95,13 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
         raise ConfigError(list(result.problems))
     deployment = result.loaded.deployment
     key = (id(state.store), visitor.name)
-    stop = _running.begin(key)
+    stop = RUNNING.begin(key)
     try:
         simulation = simulation_of(
             state, deployment, request.camera, tuple(request.only), Span(since, until), stop
         )
     except BaseException:
-        _running.end(key, stop)
+        RUNNING.end(key, stop)
         raise
     zone = deployment.site_of(request.camera).timezone
     begin: dict[str, JsonValue] = {
@@ -123,11 +123,11 @@ def visits(request: VisitsRequest, visitor: Editor, state: State) -> VisitHistog
     since, until = _span(visitor, state, request.camera, request.since, request.until)
     now = camera_file(state.file, request.camera)
     key = (id(state.store), f"{visitor.name} visits")
-    stop = _running.begin(key)
+    stop = RUNNING.begin(key)
     try:
         return simulated_visits(state, now, request, request.rule, Span(since, until), stop)
     finally:
-        _running.end(key, stop)
+        RUNNING.end(key, stop)
 
 
 async def _ending(rows: Iterator[str], key: tuple[int, str], stop: Flag) -> AsyncIterator[str]:
@@ -136,7 +136,7 @@ async def _ending(rows: Iterator[str], key: tuple[int, str], stop: Flag) -> Asyn
         async for row in iterate_in_threadpool(rows):
             yield row
     finally:
-        _running.end(key, stop)
+        RUNNING.end(key, stop)
 
 
 def _days(visitor: Visitor, state: WebState, camera: str) -> list[KnownDay]:

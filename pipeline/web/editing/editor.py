@@ -20,7 +20,14 @@ from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.editing import spelling
 from pipeline.web.editing.differences import FileDifference, difference
 from pipeline.web.editing.effects import EditEffects, effects_of
-from pipeline.web.editing.files import FileText, changed, read_file, replace_file, why_read_only
+from pipeline.web.editing.files import (
+    MOST_BYTES,
+    FileText,
+    changed,
+    read_file,
+    replace_file,
+    why_read_only,
+)
 from pipeline.web.editing.parts import (
     PARTS,
     PLACES,
@@ -191,6 +198,8 @@ def _edited_text(view: DeploymentView, now: CameraFile, wanted: Mapping[str, Jso
             text = spliced(now.file.text, ("cameras", now.camera), mine, new)
         except CannotSplice as error:
             raise _by_hand(now, str(error)) from None
+    if len(now.file.bytes_of(text)) > MOST_BYTES:
+        raise WebError(422, f"{now.name} would be larger than 1 MB, and could not be edited again")
     _verify(view, now, text, before, new, wanted)
     return text
 

@@ -62,7 +62,9 @@ class LooksNoted:
             last = self._noted.get(key)
             if last is not None and now - last < _AGAIN_S:
                 return
+        # First, so that where it cannot be written down nothing is shown, also not the second time.
+        journal.note(visitor, action, subject)
+        with self._lock:
             if len(self._noted) >= _MOST_LOOKS:
                 self._noted.clear()
             self._noted[key] = now
-        journal.note(visitor, action, subject)

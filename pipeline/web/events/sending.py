@@ -15,9 +15,11 @@ from pipeline.delivery.route import Route
 from pipeline.deployment.model import Deployment
 from pipeline.runtime.assembly import routes_of
 from pipeline.runtime.reports import reports_of
+from pipeline.web.problems import WebError
 
 DeliveryState = Literal["delivered", "waiting", "refused", "not sent"]
 _AGED_S = 86_400.0
+_TURN_S = 5.0
 _again = threading.Lock()
 
 
@@ -59,6 +61,7 @@ class Deliveries:
     clock: Clock
     _routes: dict[str, Route] = field(default_factory=dict)
     _letters: dict[tuple[str, int], Undelivered] = field(default_factory=dict)
+    _refused_by: dict[int, set[str]] = field(default_factory=dict)
     _positions: dict[str, int] = field(default_factory=dict)
 
     def read(self) -> "Deliveries":
@@ -73,6 +76,8 @@ class Deliveries:
             if one.sink in self._routes
         }
         self._letters = {(one.sink, one.position): one for one in self.store.undelivered()}
+        for sink, position in self._letters:
+            self._refused_by.setdefault(position, set()).add(sink)
         return self
 
     def sending(self, one: Happening) -> Sending:
@@ -82,8 +87,12 @@ class Deliveries:
 
     def letters_of(self, one: Happening) -> list[Undelivered]:
         """What sinks refused of it."""
-        positions = {stored.position for stored in one.events}
-        return [found for (_, position), found in self._letters.items() if position in positions]
+        positions = dict.fromkeys(stored.position for stored in one.events)
+        return [
+            self._letters[sink, position]
+            for position in positions
+            for sink in sorted(self._refused_by.get(position, ()))
+        ]
 
     def told(self, one: Happening) -> list[SentTo]:
         """What became of each event of it at each sink; raises StoreError."""
@@ -96,7 +105,7 @@ class Deliveries:
         ]
 
     def _states(self, stored: StoredEvent) -> Iterable[tuple[str, DeliveryState]]:
-        refused_by = {sink for sink, position in self._letters if position == stored.position}
+        refused_by = self._refused_by.get(stored.position, set())
         for sink in sorted({*self._routes, *refused_by}):
             yield sink, self._state(stored, sink)
 
@@ -163,10 +172,14 @@ def send_again(
 ) -> list[Resent]:
     """Send what sinks refused once more, sink by sink; raises StoreError and ConfigError.
 
-    One at a time in this process, so that two who ask for the same send it once.
+    One at a time in this process, so that two who ask for the same send it once. Raises WebError
+    where others take too long: who waits for his turn keeps a thread that answers everybody.
     """
+    if not _again.acquire(timeout=_TURN_S):
+        why = "others send something again at the moment; try again in a few seconds"
+        raise WebError(503, why, retry_after_s=_TURN_S)
     done = []
-    with _again:
+    try:
         left = {(one.sink, one.position) for one in store.undelivered()}
         for sink in dict.fromkeys(one.sink for one in letters):
             own = [one for one in letters if one.sink == sink]
@@ -181,6 +194,8 @@ def send_again(
                     done.append(resend(store, built, there, route.at_once))
                 finally:
                     built.close()
+    finally:
+        _again.release()
     return done
 
 

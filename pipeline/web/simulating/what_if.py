@@ -52,6 +52,13 @@ class RunningSimulations:
             if self._stops.get(key) is stop:
                 del self._stops[key]
 
+    def end_all(self, store: int) -> None:
+        """End all of an application: a process lasts for as long as one of them runs."""
+        with self._lock:
+            for (of, _), stop in self._stops.items():
+                if of == store:
+                    stop.set()
+
 
 def simulation_of(
     state: WebState,
