@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from pipeline.core.address import without_secrets
 from pipeline.core.store import Undelivered
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
@@ -82,7 +83,7 @@ def refused(visitor: _Looker, state: State) -> RefusedPage:
             camera=there[letter.position].camera,
             rule=there[letter.position].rule,
             at=there[letter.position].at,
-            reason=letter.reason,
+            reason=without_secrets(letter.reason),
             attempts=letter.attempts,
         )
         for letter in letters
@@ -104,7 +105,9 @@ def retry(visitor: _Deliverer, state: State, choice: RefusedChoice) -> SettledSa
         delivered=sum(one.delivered for one in done),
         dropped=sum(one.gone for one in done),
         left=sum(one.left for one in done),
-        trouble="; ".join(f"{one.sink}: {one.trouble}" for one in done if one.trouble),
+        trouble=without_secrets(
+            "; ".join(f"{one.sink}: {one.trouble}" for one in done if one.trouble)
+        ),
     )
 
 

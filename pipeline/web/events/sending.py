@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.stores.sql import SqlStore
+from pipeline.core.address import without_secrets
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.core.happenings import Happening
@@ -130,7 +131,9 @@ class Deliveries:
         same = (sink, event.record_id, event.phase)
         letter = self._letters.get((sink, stored.position))
         if letter is not None:
-            return SentTo(*same, "refused", attempts=letter.attempts, reason=letter.reason)
+            return SentTo(
+                *same, "refused", attempts=letter.attempts, reason=without_secrets(letter.reason)
+            )
         if state == "not sent":
             return SentTo(*same, state, reason="this sink does not want it, as the file says")
         if state == "waiting":
@@ -138,7 +141,7 @@ class Deliveries:
                 *same,
                 state,
                 attempts=_whole(lane.get("attempts")),
-                reason=str(lane.get("error") or "") or self._why_waiting(sink),
+                reason=without_secrets(str(lane.get("error") or "")) or self._why_waiting(sink),
                 retry_at=_number(lane.get("retry_at")),
             )
         at = passed.get((sink, stored.position))
