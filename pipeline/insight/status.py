@@ -316,7 +316,7 @@ def status_of(deployment: Deployment, clock: Clock, version: str | None = None) 
         for name in sorted(kept.health.keys() - known)
     ]
     notes += _note_on_clips(kept)
-    armed = _armed(deployment, kept, now)
+    armed = armed_at(deployment, _book_of(kept), now)
     notes += _note_on_arming(deployment, armed)
     notes += _note_on_switches(deployment, kept, now)
     file = deployment.store.file
@@ -389,13 +389,17 @@ def _note_on_clips(kept: _StoreFacts) -> list[str]:
     ]
 
 
-def _armed(deployment: Deployment, kept: _StoreFacts, now: float) -> dict[str, Armed]:
-    """Whether each camera is armed whose rules want to know."""
+def _book_of(kept: _StoreFacts) -> ArmingBook:
     book = ArmingBook()
     for change in kept.armings:
         book.add(change)
+    return book
+
+
+def armed_at(deployment: Deployment, book: ArmingBook, at: float) -> dict[str, Armed]:
+    """Whether each camera is armed whose rules want to know, at a moment in UTC seconds."""
     return {
-        name: ArmedTimes(deployment.site_of(name).arming_plan, book, name).at(now)
+        name: ArmedTimes(deployment.site_of(name).arming_plan, book, name).at(at)
         for name, camera in deployment.cameras.items()
         if any(rule.when != "always" for rule in camera.rules.values())
     }

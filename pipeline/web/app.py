@@ -15,6 +15,7 @@ from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.protection import Protection
 from pipeline.web.api import (
+    arming,
     asking,
     backgrounds,
     deliveries,
@@ -36,6 +37,7 @@ from pipeline.web.state import WebState
 
 API: Final = "/api/v1"
 ROUTERS: Final[tuple[APIRouter, ...]] = (
+    arming.router,
     asking.router,
     live.router,
     people.router,

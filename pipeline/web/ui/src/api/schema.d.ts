@@ -4,6 +4,54 @@
  */
 
 export interface paths {
+    "/api/v1/arming": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Arming
+         * @description Whether each camera is armed that has a rule which asks.
+         */
+        get: operations["arming_api_v1_arming_get"];
+        put?: never;
+        /**
+         * Arm
+         * @description Arm or disarm; it holds two seconds later, until the plan or somebody says otherwise.
+         */
+        post: operations["arm_api_v1_arming_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/switches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Switches
+         * @description How each rule is switched, and its limit beside that of the file.
+         */
+        get: operations["switches_api_v1_switches_get"];
+        put?: never;
+        /**
+         * Switch
+         * @description Switch a rule or change its limit; it holds two seconds later, until said otherwise.
+         */
+        post: operations["switch_api_v1_switches_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -931,6 +979,23 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ArmedCamera
+         * @description Whether a camera is armed.
+         */
+        ArmedCamera: {
+            /** Camera */
+            camera: string;
+            /** Is Armed */
+            is_armed: boolean;
+            /** Since */
+            since: number | null;
+            /** By */
+            by: string;
+            coming: components["schemas"]["ComingChange"] | null;
+            /** Silent */
+            silent: string[];
+        };
+        /**
          * ArmedSaid
          * @description Whether the camera was armed.
          */
@@ -941,6 +1006,26 @@ export interface components {
             since: number | null;
             /** By */
             by: string;
+        };
+        /**
+         * ArmingAnswer
+         * @description The cameras with rules that want to know whether it is armed.
+         */
+        ArmingAnswer: {
+            /** Cameras */
+            cameras: components["schemas"]["ArmedCamera"][];
+            /** May All */
+            may_all: boolean;
+        };
+        /**
+         * ArmingWish
+         * @description Arm or disarm a camera, or all of them.
+         */
+        ArmingWish: {
+            /** Camera */
+            camera: string | null;
+            /** Armed */
+            armed: boolean;
         };
         /**
          * AuditNote
@@ -1025,6 +1110,18 @@ export interface components {
             sentence: string;
             /** Help */
             help: string;
+        };
+        /**
+         * ComingChange
+         * @description What somebody asked for and does not hold yet.
+         */
+        ComingChange: {
+            /** At */
+            at: number;
+            /** Is Armed */
+            is_armed: boolean;
+            /** By */
+            by: string;
         };
         /**
          * ComparedNumber
@@ -1459,6 +1556,31 @@ export interface components {
         HTTPValidationError: {
             /** Detail */
             detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * HandLimit
+         * @description The limit of a rule that can be given one.
+         */
+        HandLimit: {
+            /** More Than */
+            more_than: number | null;
+            /** File */
+            file: number | null;
+            /** Least */
+            least: number;
+            /** Most */
+            most: number;
+            by_hand: components["schemas"]["HandSwitch"] | null;
+        };
+        /**
+         * HandSwitch
+         * @description That somebody switched something of a rule.
+         */
+        HandSwitch: {
+            /** Since */
+            since: number;
+            /** By */
+            by: string;
         };
         /**
          * HealthAnswer
@@ -2745,6 +2867,44 @@ export interface components {
             trouble: string | null;
         };
         /**
+         * SwitchWish
+         * @description Switch a rule, or change its limit; what is left out stays.
+         */
+        SwitchWish: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Enabled */
+            enabled?: boolean | null;
+            /** More Than */
+            more_than?: number | null;
+        };
+        /**
+         * SwitchedRule
+         * @description A rule by the last word on it.
+         */
+        SwitchedRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Type */
+            type: string;
+            /** Enabled */
+            enabled: boolean;
+            off: components["schemas"]["HandSwitch"] | null;
+            limit: components["schemas"]["HandLimit"] | null;
+        };
+        /**
+         * SwitchesAnswer
+         * @description Every rule of the cameras that the visitor sees.
+         */
+        SwitchesAnswer: {
+            /** Rules */
+            rules: components["schemas"]["SwitchedRule"][];
+        };
+        /**
          * TermSaid
          * @description One thing that the file says of the rule.
          */
@@ -3073,6 +3233,112 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    arming_api_v1_arming_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmingAnswer"];
+                };
+            };
+        };
+    };
+    arm_api_v1_arming_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArmingWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArmingAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    switches_api_v1_switches_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SwitchesAnswer"];
+                };
+            };
+        };
+    };
+    switch_api_v1_switches_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SwitchWish"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SwitchesAnswer"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     ask_picture_api_v1_ask_post: {
         parameters: {
             query?: never;

@@ -34,6 +34,8 @@ const PATHS = {
   redo: "M16 5l4 4-4 4M20 9H10a5 5 0 0 0 0 10h4",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   link: "M10 14l4-4M8 11l-2.5 2.5a3.5 3.5 0 0 0 5 5L13 16M16 13l2.5-2.5a3.5 3.5 0 0 0-5-5L11 8",
+  armed: "M12 3l7 3v6c0 4.5-3 7.5-7 9-4-1.5-7-4.5-7-9V6zM9 12l2.2 2.2L15.5 10",
+  disarmed: "M12 3l7 3v6c0 4.5-3 7.5-7 9-4-1.5-7-4.5-7-9V6z",
 } as const;
 
 export type IconName = keyof typeof PATHS;

@@ -17,6 +17,7 @@ import { Said } from "../../parts/said.tsx";
 import { sentenceOf, Whichever } from "../../parts/states.tsx";
 import { type Column, Table } from "../../parts/table.tsx";
 import { toast } from "../../parts/toast.tsx";
+import { Watching } from "../watching/card.tsx";
 import { daysText, shortTime, sizeText } from "./sizes.ts";
 import { texts } from "./texts.ts";
 import "./health.css";
@@ -53,6 +54,7 @@ function Found({ health }: { health: Health }) {
           ))}
         </ul>
       )}
+      <Watching />
       {health.cameras.length > 0 && <Cameras cameras={health.cameras} />}
       {health.sinks.length > 0 && <Sinks sinks={health.sinks} />}
       <div class="health-beside">

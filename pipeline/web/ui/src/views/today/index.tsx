@@ -28,6 +28,7 @@ import {
   unknownText,
   valueText,
 } from "../numbers/words.ts";
+import { ArmedStrip } from "../watching/strip.tsx";
 import { HourBars } from "./hour_bars.tsx";
 import { texts } from "./texts.ts";
 import "./today.css";
@@ -56,7 +57,10 @@ export default function TodayView() {
       <Whichever of={today}>
         {(found) => (
           <>
-            <HealthStrip health={found.health} />
+            <div class="today-strips">
+              <HealthStrip health={found.health} />
+              <ArmedStrip />
+            </div>
             {found.sites.map((one) => (
               <SiteOfDay key={one.site} one={one} isNamed={found.sites.length > 1} />
             ))}
