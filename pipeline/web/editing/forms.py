@@ -1,6 +1,6 @@
 """What rules and tasks can be set to, as forms ask for it, from the schema of the file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, Literal
@@ -21,10 +21,33 @@ from pipeline.rules import all_rules
 
 FieldKind = Literal[
     "task", "line", "zone", "engine", "choice", "yes/no", "whole", "number", "duration", "text",
-    "texts", "fields", "other",
+    "texts", "answers", "numbers", "points", "fields", "file",
 ]  # fmt: skip
 _NAMES: Mapping[str, FieldKind] = {
-    "of": "task", "line": "line", "zone": "zone", "engine": "engine",
+    "of": "task", "people": "task", "line": "line", "along": "line", "zone": "zone",
+    "served": "zone", "engine": "engine",
+}  # fmt: skip
+_IN_THE_FILE = frozenset({"schedule", "verify", "staff"})
+"""Fields that hold more than a form asks for."""
+_PROPOSED: Mapping[str, Mapping[str, JsonField]] = {
+    "absence": {"for": "5m"},
+    "crowding": {"more_than": 4},
+    "left_object": {"longer_than": "1m"},
+    "parking": {"longer_than": "10m"},
+    "wrong_way": {"wrong": "in"},
+    # A model is asked: about each sampled picture would be more than most engines can do.
+    "ask": {"every": "30s"},
+    "caption": {"caption": "short", "every": "30s"},
+}
+"""What a new rule or task begins with; it takes no more than a look at the form to change it."""
+_NEEDED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "speed": {"rectangle": ("corners", "side")},
+    "wrong_way": {"line": ("zone",), "wrong": ("zone",)},
+}
+"""Fields that one of these models wants although its schema lets them be left out, and the fields
+instead of which."""
+_SINGLE: Mapping[str, FieldKind] = {
+    "boolean": "yes/no", "integer": "whole", "number": "number",
 }  # fmt: skip
 _UNITS = {"duration": "such as 30s or 2m"}
 _DEFS = "#/$defs/"
@@ -35,9 +58,14 @@ class FormField(BaseModel):
 
     key: str
     kind: FieldKind
-    """`other` is edited in the file."""
+    """`file` is edited in the file only. `answers` are one or several of a question's answers,
+    `points` pairs of numbers."""
     description: str
     required: bool
+    """Whether the file must have it, unless it has one of `instead`."""
+    instead: list[str] = []
+    proposed: JsonField = None
+    """What a new one begins with, as it is written; null where it begins without."""
     default: JsonField = None
     """As it is written; what holds where the field is left out."""
     choices: list[str] = []
@@ -92,15 +120,16 @@ def _rule_form(model: Any) -> SettingsForm:
 def _form(name: str, model: Model) -> SettingsForm:
     schema = model.model_json_schema(by_alias=True)
     told = (model.__doc__ or "").strip().replace("`", "")
-    return SettingsForm(type=name, description=told, fields=list(_fields(model, schema, schema)))
+    return SettingsForm(type=name, description=told, fields=list(_fields(name, model, schema)))
 
 
-def _fields(model: Model, schema: dict[str, Any], root: dict[str, Any]) -> Iterator[FormField]:
+def _fields(name: str, model: Model, schema: dict[str, Any]) -> Iterator[FormField]:
     meanings = descriptions(model)
+    needed, proposed = _NEEDED.get(name, {}), _PROPOSED.get(name, {})
     required = schema.get("required", ())
     for key, info in fields_by_key(model).items():
         found = _without_null(schema["properties"][key])
-        kind, below = _kind(key, found, root)
+        kind, below = _kind(key, found, schema)
         default = None
         if not info.is_required():
             default = _as_written(info.get_default(call_default_factory=True, validated_data={}))
@@ -108,7 +137,9 @@ def _fields(model: Model, schema: dict[str, Any], root: dict[str, Any]) -> Itera
             key=key,
             kind=kind,
             description=meanings.get(key) or "",
-            required=key in required,
+            required=key in required or key in needed,
+            instead=list(needed.get(key, ())),
+            proposed=proposed.get(key),
             default=default,
             choices=[str(one) for one in found.get("enum", ())],
             least=found.get("minimum", found.get("exclusiveMinimum")),
@@ -123,25 +154,31 @@ def _kind(
 ) -> tuple[FieldKind, list[FormField]]:
     if key in _NAMES and found.get("type") == "string":
         return _NAMES[key], []
+    if key in _IN_THE_FILE:
+        return "file", []
     if "$ref" in found:
         below = _below(root, found["$ref"])
-        return ("fields", below) if below else ("other", [])
+        return ("fields", below) if below else ("file", [])
+    return _kind_of_value(found), []
+
+
+def _kind_of_value(found: dict[str, Any]) -> FieldKind:
     match found:
         case {"enum": _}:
-            return "choice", []
-        case {"type": "boolean"}:
-            return "yes/no", []
-        case {"type": "integer"}:
-            return "whole", []
-        case {"type": "number"}:
-            return "number", []
-        case {"type": "string", "examples": _}:
-            return "duration", []
+            return "choice"
+        case {"type": "boolean" | "integer" | "number" as type_}:
+            return _SINGLE[type_]
         case {"type": "string"}:
-            return "text", []
+            return "duration" if "examples" in found else "text"
         case {"type": "array", "items": {"type": "string"}}:
-            return "texts", []
-    return "other", []
+            return "texts"
+        case {"type": "array", "prefixItems": [{"type": "number"}, *_]}:
+            return "numbers"
+        case {"type": "array", "items": {"type": "array", "prefixItems": [{"type": "number"}, _]}}:
+            return "points"
+        case {"anyOf": [{"type": ["string", "boolean", "number"]}, {"type": "array"}, *_]}:
+            return "answers"
+    return "file"
 
 
 def _below(root: dict[str, Any], reference: str) -> list[FormField]:
@@ -153,7 +190,7 @@ def _below(root: dict[str, Any], reference: str) -> list[FormField]:
     for key, value in schema.get("properties", {}).items():
         one = _without_null(value)
         kind, below = _kind(key, one, {})
-        if kind == "other" or below:
+        if kind == "file" or below:
             return []
         found.append(
             FormField(

@@ -1529,11 +1529,17 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "task" | "line" | "zone" | "engine" | "choice" | "yes/no" | "whole" | "number" | "duration" | "text" | "texts" | "fields" | "other";
+            kind: "task" | "line" | "zone" | "engine" | "choice" | "yes/no" | "whole" | "number" | "duration" | "text" | "texts" | "answers" | "numbers" | "points" | "fields" | "file";
             /** Description */
             description: string;
             /** Required */
             required: boolean;
+            /**
+             * Instead
+             * @default []
+             */
+            instead: string[];
+            proposed?: components["schemas"]["JsonValue"];
             default?: components["schemas"]["JsonValue"];
             /**
              * Choices

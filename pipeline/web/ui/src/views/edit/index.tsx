@@ -14,7 +14,8 @@ import { Page } from "../../parts/page.tsx";
 import { Empty, Loading, sentenceOf, Whichever } from "../../parts/states.tsx";
 import { Tabs } from "../../parts/tabs.tsx";
 import { type Days, type Forms, heat, picture, trails } from "./api.ts";
-import { type Editable, withQuestion } from "./model.ts";
+import type { Editable } from "./model.ts";
+import { withQuestion } from "./question.ts";
 import { Rules } from "./rules.tsx";
 import { SaveDialog } from "./save.tsx";
 import { Shapes } from "./shapes.tsx";
@@ -78,7 +79,10 @@ function Editor({ all }: { all: All }) {
   const state = useMemo(() => {
     const made = new EditorState(all.editable);
     const [kind, words] = [query.value.get("kind"), query.value.get("words")];
-    if (kind && words) made.change(withQuestion(made.draft.value, kind, words.slice(0, 2000)));
+    if (kind && words) {
+      const asked = { kind, words: words.slice(0, 2000), engine: query.value.get("engine") };
+      made.change(withQuestion(made.draft.value, forms, asked, all.editable.engines));
+    }
     return made;
   }, []);
   const chosenDay = useSignal(days.days[0]?.day ?? "");

@@ -5,14 +5,15 @@ import {
   changedParts,
   type Draft,
   redone,
+  rulesOf,
   stepped,
   touchedRules,
   undone,
   withFlipped,
   withPoint,
   withPointInserted,
-  withQuestion,
   withRenamed,
+  withTaskRenamed,
   withoutPoint,
 } from "./model.ts";
 
@@ -70,11 +71,19 @@ test("steps are taken back and done again", () => {
   assert.equal(stepped(steps, edited), steps);
 });
 
-test("a question becomes a task with a rule", () => {
-  const asked = withQuestion(draft, "ask", "Is the door open?");
-  assert.deepEqual(asked.tasks["is-the-door-open"], { ask: "Is the door open?" });
-  assert.equal(asked.rules["is-the-door-open-there"]?.["type"], "condition");
-  const known = withQuestion(draft, "detect", "person");
-  assert.deepEqual(Object.keys(known.tasks), ["people"]);
-  assert.equal(withQuestion(draft, "open", "x"), draft);
+test("a rule follows all names that it has", () => {
+  const rules = {
+    line: { type: "queue", of: "people", zone: "till", served: "desk" },
+    bag: { type: "left_object", of: "bags", people: "people" },
+  };
+  const queued = { ...draft, rules, zones: { ...draft.zones, desk: { polygon: [] } } };
+  const desk = { kind: "zone", name: "desk" } as const;
+  assert.deepEqual(rulesOf(queued, desk), ["line"]);
+  assert.equal(withRenamed(queued, desk, "counter").rules["line"]?.["served"], "counter");
+  const renamed = withTaskRenamed(queued, "people", "visitors");
+  assert.equal(renamed.rules["line"]?.["of"], "visitors");
+  assert.equal(renamed.rules["bag"]?.["people"], "visitors");
+  assert.deepEqual(Object.keys(renamed.tasks), ["visitors"]);
+  const moved = { ...queued, zones: { ...queued.zones, desk: { polygon: [till] } } };
+  assert.deepEqual(touchedRules(moved as unknown as Draft, queued), ["line"]);
 });

@@ -137,20 +137,45 @@ export function freeName(base: string, used: Record<string, unknown>): string {
   return name;
 }
 
+/** The fields of a rule that name a line, a zone or a task. */
+const NAMING = { line: ["line", "along"], zone: ["zone", "served"], task: ["of", "people"] } as const;
+
+function namesIn(rule: Settings, kind: keyof typeof NAMING): string[] {
+  return NAMING[kind].flatMap((key) => (key in rule ? [String(rule[key])] : []));
+}
+
+function withNamed(
+  rules: Record<string, Settings>,
+  keys: readonly string[],
+  was: string,
+  name: string,
+): Record<string, Settings> {
+  return Object.fromEntries(
+    Object.entries(rules).map(([rule, settings]) => {
+      const named = keys.filter((key) => settings[key] === was).map((key) => [key, name]);
+      return [rule, named.length ? { ...settings, ...Object.fromEntries(named) } : settings];
+    }),
+  );
+}
+
+/** A task renamed, and in the rules that name it. */
+export function withTaskRenamed(draft: Draft, was: string, name: string): Draft {
+  const tasks = Object.entries(draft.tasks).map(([one, task]) => [one === was ? name : one, task]);
+  return {
+    ...draft,
+    tasks: Object.fromEntries(tasks),
+    rules: withNamed(draft.rules, NAMING.task, was, name),
+  };
+}
+
 /** Renamed, and in the rules that name it. */
 export function withRenamed(draft: Draft, shape: ShapeName, name: string): Draft {
   if (shape.kind === "mask" || name === shape.name) return draft;
-  const key = shape.kind === "line" ? "line" : "zone";
   const part = shape.kind === "line" ? "lines" : "zones";
   const renamed = Object.fromEntries(
     Object.entries(draft[part]).map(([one, value]) => [one === shape.name ? name : one, value]),
   );
-  const rules = Object.fromEntries(
-    Object.entries(draft.rules).map(([rule, settings]) => [
-      rule,
-      settings[key] === shape.name ? { ...settings, [key]: name } : settings,
-    ]),
-  );
+  const rules = withNamed(draft.rules, NAMING[shape.kind], shape.name, name);
   return { ...draft, [part]: renamed, rules };
 }
 
@@ -170,48 +195,19 @@ export function touchedRules(draft: Draft, original: Draft): string[] {
   return Object.keys(draft.rules).filter((name) => {
     const rule = draft.rules[name];
     if (!rule || !isSame(rule, original.rules[name])) return true;
-    const [line, zone, task] = [rule["line"], rule["zone"], rule["of"]].map(String) as [
-      string,
-      string,
-      string,
-    ];
-    return (
-      !isSame(draft.lines[line], original.lines[line]) ||
-      !isSame(draft.zones[zone], original.zones[zone]) ||
-      !isSame(draft.tasks[task], original.tasks[task])
-    );
+    const differs = (kind: keyof typeof NAMING, part: "lines" | "zones" | "tasks") =>
+      namesIn(rule, kind).some((one) => !isSame(draft[part][one], original[part][one]));
+    return differs("line", "lines") || differs("zone", "zones") || differs("task", "tasks");
   });
 }
 
 /** The rules that name a line or zone. */
 export function rulesOf(draft: Draft, shape: ShapeName): string[] {
-  if (shape.kind === "mask") return [];
+  const { kind, name: wanted } = shape;
+  if (kind === "mask") return [];
   return Object.entries(draft.rules)
-    .filter(([, rule]) => rule[shape.kind] === shape.name)
+    .filter(([, rule]) => namesIn(rule, kind).includes(wanted))
     .map(([name]) => name);
-}
-
-/** A task and a rule for a question that was asked about a picture. */
-export function withQuestion(draft: Draft, kind: string, words: string): Draft {
-  const slug = words
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 32);
-  const kinds = ["detect", "point", "count", "ask"];
-  if (!kinds.includes(kind) || !words.trim()) return draft;
-  const known = Object.entries(draft.tasks).find(([, task]) => task[kind] === words);
-  const task = known?.[0] ?? freeName(slug || kind, draft.tasks);
-  const rule = freeName(`${slug || kind}-there`, draft.rules);
-  const settings: Settings =
-    kind === "ask"
-      ? { type: "condition", of: task, is: "yes", for: "10s" }
-      : { type: kind === "count" ? "count" : "occupancy", of: task, more_than: 0 };
-  return {
-    ...draft,
-    tasks: { ...draft.tasks, [task]: { [kind]: words } },
-    rules: { ...draft.rules, [rule]: settings },
-  };
 }
 
 /** All steps: what was before, what is, and what was taken back. */

@@ -5,9 +5,21 @@ import { t } from "../../app/language.ts";
 import { Button, IconButton } from "../../parts/button.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { Checkbox, SelectField, TextField } from "../../parts/field.tsx";
-import type { Form, FormField, Forms } from "./api.ts";
+import type { FormField, Forms } from "./api.ts";
 import { Histogram } from "./histogram.tsx";
-import { type Draft, freeName, type Json, type Settings, withoutRule } from "./model.ts";
+import {
+  answersOf,
+  fittingTasks,
+  isMissing,
+  kindOf,
+  newRule,
+  newTask,
+  ownSettings,
+  typedOf,
+  valueOf,
+  wordsOf,
+} from "./forms.ts";
+import { type Draft, freeName, type Json, type Settings, withoutRule, withTaskRenamed } from "./model.ts";
 import type { EditorState } from "./store.ts";
 
 type Span = { since: number; until: number } | undefined;
@@ -16,10 +28,11 @@ export function Rules({ state, forms, span }: { state: EditorState; forms: Forms
   const open = useSignal<{ part: "rules" | "tasks"; name: string } | null>(null);
   const draft = state.draft.value;
   const add = (part: "rules" | "tasks") => {
-    const form = part === "rules" ? forms.rules[0] : forms.tasks[0];
+    const rule = forms.rules.find((one) => fittingTasks(one, forms, draft).length) ?? forms.rules[0];
+    const form = part === "rules" ? rule : forms.tasks[0];
     if (!form) return;
     const name = freeName(part === "rules" ? "rule" : "task", draft[part]);
-    const settings = part === "rules" ? newRule(form, draft) : { [form.type]: "person" };
+    const settings = part === "rules" ? newRule(form, forms, draft) : newTask(form, "person");
     state.change({ ...draft, [part]: { ...draft[part], [name]: settings } });
     open.value = { part, name };
   };
@@ -90,22 +103,8 @@ function about(part: "rules" | "tasks", settings: Settings, forms: Forms): strin
     const place = settings["line"] ?? settings["zone"];
     return [settings["type"], place].filter(Boolean).join(", ");
   }
-  const kind = forms.tasks.find((form) => form.type in settings)?.type;
+  const kind = kindOf(forms, settings);
   return kind ? `${kind}: ${String(settings[kind])}` : "";
-}
-
-function newRule(form: Form, draft: Draft): Settings {
-  const settings: Settings = { type: form.type };
-  for (const field of form.fields) {
-    if (!field.required) continue;
-    const first = {
-      task: Object.keys(draft.tasks)[0],
-      line: Object.keys(draft.lines)[0],
-      zone: Object.keys(draft.zones)[0],
-    }[field.kind as string];
-    settings[field.key] = first ?? (field.default as Json) ?? "";
-  }
-  return settings;
 }
 
 function SettingsDialog({
@@ -131,7 +130,7 @@ function SettingsDialog({
   const kind =
     part === "rules"
       ? String(settings["type"])
-      : (forms.tasks.find((form) => form.type in settings)?.type ?? "detect");
+      : (kindOf(forms, settings) ?? "detect");
   const form = list.find((one) => one.type === kind);
   const typed = useSignal(name);
   const put = (changed: Settings) =>
@@ -144,21 +143,19 @@ function SettingsDialog({
     const goal = typed.value;
     if (goal === name || !/^[\p{L}\p{N}_-]{1,64}$/u.test(goal) || goal in draft[part]) return;
     const renamed = Object.fromEntries(
-      Object.entries(draft[part]).map(([one, value]) => [one === name ? goal : one, value]),
+      Object.entries(draft.rules).map(([one, value]) => [one === name ? goal : one, value]),
     );
-    const rules =
-      part === "tasks"
-        ? Object.fromEntries(
-            Object.entries(draft.rules).map(([rule, one]) => [
-              rule,
-              one["of"] === name ? { ...one, of: goal } : one,
-            ]),
-          )
-        : draft.rules;
-    state.change({ ...draft, rules, [part]: renamed });
+    state.change(
+      part === "tasks" ? withTaskRenamed(draft, name, goal) : { ...draft, rules: renamed },
+    );
     onName(goal);
   };
-  const isCommon = (field: FormField) => field.required || field.key in settings;
+  const isCommon = (field: FormField) =>
+    field.required ||
+    field.key in settings ||
+    field.key === "every" ||
+    ["line", "zone"].includes(field.kind);
+  const tasks = form && part === "rules" ? fittingTasks(form, forms, draft) : [];
   const common = form?.fields.filter(isCommon) ?? [];
   const rest = form?.fields.filter((field) => !isCommon(field)) ?? [];
   const show = (field: FormField) => (
@@ -167,6 +164,9 @@ function SettingsDialog({
       field={field}
       value={settings[field.key]}
       state={state}
+      tasks={field.key === "of" ? tasks : undefined}
+      answers={answersOf(draft.tasks[String(settings["of"])])}
+      problem={isMissing(field, settings) ? needed(field, draft, tasks) : null}
       onValue={(value) => set(field.key, value)}
     />
   );
@@ -200,15 +200,11 @@ function SettingsDialog({
           onValue={(type) => {
             const other = list.find((one) => one.type === type);
             if (!other) return;
-            const kept = Object.fromEntries(
-              Object.entries(settings).filter(([key]) =>
-                other.fields.some((field) => field.key === key),
-              ),
-            );
+            const own = ownSettings(form, settings);
             put(
               part === "rules"
-                ? { ...newRule(other, draft), ...kept, type }
-                : { ...kept, [type]: settings[kind] ?? "" },
+                ? newRule(other, forms, draft, own)
+                : newTask(other, settings[kind], own),
             );
           }}
         />
@@ -231,38 +227,84 @@ function SettingsDialog({
   );
 }
 
+/** What is said of a field that must be filled in. */
+function needed({ kind }: FormField, draft: Draft, tasks: readonly string[]): string {
+  const names = { line: draft.lines, zone: draft.zones, task: draft.tasks }[kind as string];
+  if (names && Object.keys(names).length === 0) return t(`edit.none_${kind as "line"}`);
+  return kind === "task" && tasks.length === 0 ? t("edit.no_task_fits") : t("edit.needed");
+}
+
 function Setting({
   field,
   value,
   state,
+  tasks,
+  answers = null,
+  problem = null,
   onValue,
 }: {
   field: FormField;
   value: Json | undefined;
   state: EditorState;
+  /** Those that can be chosen; all by default. */
+  tasks?: readonly string[];
+  /** Those that the rule's task can give; null where it can say anything. */
+  answers?: readonly string[] | null;
+  problem?: string | null;
   onValue: (value: Json | undefined) => void;
 }) {
   const label = field.key.replaceAll("_", " ");
   const hint = field.description;
   const draft = state.draft.value;
   const names = {
-    task: Object.keys(draft.tasks),
+    task: tasks ?? Object.keys(draft.tasks),
     line: Object.keys(draft.lines),
     zone: Object.keys(draft.zones),
     engine: state.editable.value.engines,
     choice: field.choices,
   }[field.kind as string];
   if (names) {
-    const none = field.required ? [] : [{ value: "", label: withDefault(field) }];
+    const isOpen = !field.required || problem !== null || field.instead?.length;
+    const none = isOpen ? [{ value: "", label: withDefault(field) }] : [];
     const all = value === undefined || names.includes(String(value)) ? names : [...names, String(value)];
     return (
       <SelectField
         label={label}
         hint={hint}
+        problem={problem}
         value={value === undefined ? "" : String(value)}
         options={[...none, ...all.map((one) => ({ value: one, label: one }))]}
         onValue={(one) => onValue(one === "" ? undefined : one)}
       />
+    );
+  }
+  if (field.kind === "file") {
+    return <InTheFile field={field} label={label} value={value} />;
+  }
+  if (field.kind === "answers" && answers) {
+    const chosen = wordsOf(value);
+    const all = [...answers, ...chosen.filter((one) => !answers.includes(one))];
+    return (
+      <fieldset class="edit-fields">
+        <legend>{label}</legend>
+        <p class="field-hint">{hint}</p>
+        {all.map((one) => (
+          <Checkbox
+            key={one}
+            label={one}
+            checked={chosen.includes(one)}
+            onChecked={(isChosen) => {
+              const now = all.filter((other) => (other === one ? isChosen : chosen.includes(other)));
+              onValue(now.length > 1 ? now : now[0]);
+            }}
+          />
+        ))}
+        {problem && (
+          <p class="field-problem" role="alert">
+            {problem}
+          </p>
+        )}
+      </fieldset>
     );
   }
   if (field.kind === "yes/no") {
@@ -299,7 +341,28 @@ function Setting({
       </fieldset>
     );
   }
-  return <Typed field={field} label={label} value={value} onValue={onValue} />;
+  return <Typed field={field} label={label} value={value} problem={problem} onValue={onValue} />;
+}
+
+/** What is set in the file by hand; it is shown, and stays as it is. */
+function InTheFile({
+  field,
+  label,
+  value,
+}: {
+  field: FormField;
+  label: string;
+  value: Json | undefined;
+}) {
+  return (
+    <div class="field">
+      <span class="edit-label">{label}</span>
+      {value !== undefined && <code class="edit-written">{JSON.stringify(value)}</code>}
+      <p class="field-hint">
+        {field.description} <em>{t(value === undefined ? "edit.by_hand" : "edit.by_hand_kept")}</em>
+      </p>
+    </div>
+  );
 }
 
 function withDefault(field: FormField): string {
@@ -313,14 +376,16 @@ function Typed({
   field,
   label,
   value,
+  problem,
   onValue,
 }: {
   field: FormField;
   label: string;
   value: Json | undefined;
+  problem: string | null;
   onValue: (value: Json | undefined) => void;
 }) {
-  const shown = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+  const shown = typedOf(field, value);
   const text = useSignal(shown);
   const seen = useSignal(shown);
   if (seen.value !== shown) {
@@ -335,7 +400,8 @@ function Typed({
   return (
     <TextField
       label={label}
-      hint={field.description}
+      hint={[field.description, exampleOf(field)].filter(Boolean).join(" ")}
+      problem={problem}
       value={text.value}
       placeholder={field.required ? undefined : withDefault(field)}
       required={field.required}
@@ -349,18 +415,9 @@ function Typed({
   );
 }
 
-function valueOf(field: FormField, text: string): Json {
-  if (field.kind === "number" || field.kind === "whole") {
-    const found = Number(text.replace(",", "."));
-    return Number.isFinite(found) ? found : text;
-  }
-  if (field.kind === "texts" && !text.startsWith("[")) return text.split(",").map((one) => one.trim());
-  if (field.kind === "other" || field.kind === "texts") {
-    try {
-      return JSON.parse(text) as Json;
-    } catch {
-      return text;
-    }
-  }
-  return text;
+/** How lists are typed. */
+function exampleOf(field: FormField): string {
+  if (field.kind === "points") return t("edit.type_points");
+  if (["numbers", "texts", "answers"].includes(field.kind)) return t("edit.type_list");
+  return "";
 }

@@ -118,7 +118,7 @@ function Answered({
     void draw(canvas.current, answer);
   }, [answer]);
   const { engine, took_s: took } = answer;
-  const rule = new URLSearchParams({ task: words.slice(0, 40), kind, words });
+  const rule = new URLSearchParams({ task: words.slice(0, 40), kind, words, engine });
   return (
     <div class="ask-answer" role="status">
       <p class="ask-words">{saidOf(answer)}</p>
