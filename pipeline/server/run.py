@@ -23,9 +23,9 @@ from pipeline.server.accounts import Accounts
 from pipeline.server.app import create_app
 from pipeline.server.config import ServeConfig, listen_address
 from pipeline.server.fetching import Fetcher
-from pipeline.server.guard import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.server.pictures import PictureReader
 from pipeline.server.state import ServerState
+from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)

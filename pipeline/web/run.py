@@ -12,6 +12,7 @@ import uvicorn
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.queues import Queues
+from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, ConnectionBounds
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
 from pipeline.web.access.visitor import Doors
@@ -33,6 +34,8 @@ _CLOSE_S = 2
 # Shorter than that of the pipeline: somebody waits before a screen.
 _STORE_PATIENCE_S = 5.0
 _CERTIFICATES_EVERY_S = 2.0
+# Far more than the pages that a site has open; browsers keep up to six for each.
+_MOST_CONNECTIONS = 512
 # What a client may send over a WebSocket at once, in bytes.
 _MOST_MESSAGE = 65_536
 
@@ -93,6 +96,7 @@ class WebServer:
         """Where it answers."""
         config = uvicorn.Config(
             create_app(state),
+            http=ConnectionBounds(_MOST_CONNECTIONS).protocol(),
             ws="websockets-sansio",
             ws_per_message_deflate=False,  # pictures do not get smaller
             ws_max_size=_MOST_MESSAGE,
@@ -100,6 +104,8 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+            timeout_keep_alive=int(KEEP_ALIVE_S),
             proxy_headers=False,
             timeout_graceful_shutdown=_CLOSE_S,
             ssl_certfile=None if web.tls is None else web.tls.certificate,

@@ -84,8 +84,10 @@ TABLE: dict[str, tuple[str, ...]] = {
     ),
     "pipeline.server.fetch_config": ("pipeline.core",),
     "pipeline.server.prices": ("pipeline.core",),
+    "pipeline.serving": (),
     "pipeline.server": (
         "pipeline.core",
+        "pipeline.serving",
         "pipeline.telemetry",
         "pipeline.moondream",
         "pipeline.inference",
@@ -96,6 +98,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "pipeline.web.config": ("pipeline.core",),
     "pipeline.web": (
         "pipeline.core",
+        "pipeline.serving",
         "pipeline.telemetry",
         "pipeline.reports",
         "pipeline.tracking",

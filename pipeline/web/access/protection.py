@@ -5,6 +5,7 @@ whatever changes something has to come from our own pages: with a header that ot
 set, and from no other origin. A program with a token sends nothing by itself, and needs neither.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ OUR_HEADER = "x-moonwatch"
 LONGEST_BODY = 2 * 1024 * 1024
 """Bytes of a request; no route takes more."""
 LONGEST_ADDRESS = 8192
+BODY_S = 30.0
+"""How long a client may take to send a request."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _SAME = frozenset({"same-origin", "none"})
 _HSTS = "max-age=31536000"
@@ -180,14 +183,22 @@ def _is_private(said: str) -> bool:
 
 
 class _Limited:
-    """Reads a request, up to the limit."""
+    """Reads a request, up to the limit and within its time."""
 
     def __init__(self, receive: Receive) -> None:
-        self._receive, self._read = receive, 0
+        self._receive, self._read, self._is_read = receive, 0, False
+        self._until = asyncio.get_running_loop().time() + BODY_S
 
     async def __call__(self) -> Message:
         """The next message; raises HTTPException."""
-        message = await self._receive()
+        # After the body only the end of the connection is waited for.
+        try:
+            async with asyncio.timeout_at(None if self._is_read else self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the request did not come within {BODY_S:g} s") from None
+        if not message.get("more_body", False):
+            self._is_read = True
         if message["type"] == "http.request":
             self._read += len(message.get("body", b""))
             if self._read > LONGEST_BODY:

@@ -6,6 +6,7 @@ import socket
 from collections import OrderedDict
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,12 @@ class GuardedProtocol(H11Protocol):
             if self._headers_due is not None:
                 self._headers_due.cancel()
                 self._headers_due = None
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection on to what speaks WebSocket, which has deadlines of its own."""
+        self.bounds.idle.pop(self, None)
+        self._cancel_timers()
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
