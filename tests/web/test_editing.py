@@ -2,8 +2,10 @@
 
 import difflib
 import json
-import os
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.core.clock import SystemClock
 from pipeline.deployment.yaml.parser import read_yaml
 from pipeline.deployment.yaml.tree import plain
+from pipeline.testing import patience
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.deployment_view import DeploymentView
@@ -22,6 +25,7 @@ from pipeline.web.editing.editor import camera_file, edited
 from pipeline.web.editing.files import KEPT_VERSIONS, versions_of
 from pipeline.web.editing.parts import EditedParts
 from pipeline.web.problems import WebError
+from tests.architecture.source_tree import ROOT
 from tests.web.applications import Application, application
 
 _SHOP = """\
@@ -273,15 +277,30 @@ def test_a_link_to_a_file_stays_a_link(tmp_path: Path, file: Path) -> None:
     assert "masks:" in file.read_text()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_said(app: Application, file: Path) -> None:
-    """Before anything is tried."""
-    file.parent.chmod(0o500)
-    try:
-        told = app.client.get("/edit/cameras/door").json()
-        assert "cannot be written" in told["read_only"]
-    finally:
-        file.parent.chmod(0o700)
+_AS_SOMEBODY_ELSE = """
+import os, sys
+from pathlib import Path
+from pipeline.web.editing.files import why_read_only
+if os.geteuid() == 0:  # root may write everywhere
+    os.setuid(65534)
+print(why_read_only(Path(sys.argv[1])))
+"""
+
+
+def test_a_folder_that_cannot_be_written_is_said() -> None:
+    """Before anything is tried, to whichever user the process belongs."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "shop.yaml"
+        file.write_text("version: 1\n")
+        Path(folder).chmod(0o555)
+        try:
+            command = [sys.executable, "-c", _AS_SOMEBODY_ELSE, str(file)]
+            told = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, timeout=patience(60), check=True
+            )
+        finally:
+            Path(folder).chmod(0o700)
+    assert "the folder of shop.yaml cannot be written by this process" in told.stdout
 
 
 def test_an_included_file_is_edited_where_the_camera_is(tmp_path: Path) -> None:
