@@ -6,12 +6,11 @@ seen is judged again.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from pipeline.core.clock import Clock
 from pipeline.core.events import Event, JsonValue, event_id
+from pipeline.core.records_by_hand import BookByHand, RecordsByHand
 
 ARMING = "arming"
 """The type of the events that say that something was armed or disarmed, and their rule."""
@@ -19,7 +18,6 @@ BY_PLAN = "the plan"
 """Who armed and disarmed where `armed` of the site did."""
 EFFECTIVE_AFTER_S = 2.0
 """How long after it was asked for a change takes effect: every processor knows it by then."""
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,46 +98,16 @@ class Constant:
         return self.is_armed
 
 
-class ArmingRecords(Protocol):
-    """What was switched by hand, as the store keeps it."""
-
-    def changes(self, after: int = 0) -> Sequence[ArmingChange]:
-        """Those after a position, in the order in which they came. Raises StoreError."""
-        ...
+ArmingRecords: TypeAlias = RecordsByHand[ArmingChange]
+"""What was armed and disarmed by hand, as the store keeps it."""
 
 
-class ArmingBook:
-    """All that was switched by hand, as far as this process has read it.
+class ArmingBook(BookByHand[str | None, ArmingChange]):
+    """All that was armed and disarmed by hand, by camera; None is all cameras."""
 
-    One thread calls `refresh`; those who judge in the same thread see it at once.
-    """
-
-    def __init__(self, records: ArmingRecords | None = None, clock: Clock | None = None) -> None:
-        self._records, self._clock = records, clock
-        self._position = 0
-        self._changes: dict[str | None, list[ArmingChange]] = {}
-        self._read_at: float | None = None
-        self.version = 0
-        """Rises whenever something new was read."""
-
-    def refresh(self) -> None:
-        """Read what is new, at most twice a second. Raises StoreError."""
-        if self._records is None:
-            return
-        now = None if self._clock is None else self._clock.monotonic()
-        if now is not None and self._read_at is not None and now - self._read_at < _LOOK_S:
-            return
-        for change in self._records.changes(self._position):
-            self.add(change)
-        self._read_at = now
-
-    def add(self, change: ArmingChange) -> None:
-        """Take in one that came after all others."""
-        self._position = max(self._position, change.position)
-        known = self._changes.setdefault(change.camera, [])
-        # By the time from which it holds; of two at the same moment the later one counts.
-        known.insert(bisect_right(known, change.at, key=lambda one: one.at), change)
-        self.version += 1
+    @staticmethod
+    def _about(change: ArmingChange) -> str | None:
+        return change.camera
 
     def last(self, camera: str, at: float) -> tuple[ArmingChange | None, float]:
         """The last change that concerns a camera at a moment, and until when that is so."""

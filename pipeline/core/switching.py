@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from pipeline.core.arming import ArmingBook
-from pipeline.core.clock import Clock
 from pipeline.core.events import Event, JsonValue, event_id
+from pipeline.core.records_by_hand import BookByHand, RecordsByHand
 
 SWITCHING = "switching"
 """The type of the events that say that a rule was switched, and their rule."""
@@ -24,7 +24,6 @@ SwitchValue: TypeAlias = bool | int | None
 """Whether it is on, or the limit; None for what the file says."""
 GREATEST_LIMIT = 1_000_000
 """No limit by hand is greater, where the field of the rule has no end of its own."""
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,8 @@ def event_of_switch(change: RuleSwitch) -> Event:
     return Event(happening, SWITCHING, "single", change.camera, SWITCHING, change.at, data=data)
 
 
-class SwitchRecords(Protocol):
-    """What was switched by hand, as the store keeps it."""
-
-    def changes(self, after: int = 0) -> Sequence[RuleSwitch]:
-        """Those after a position, in the order in which they came. Raises StoreError."""
-        ...
+SwitchRecords: TypeAlias = RecordsByHand[RuleSwitch]
+"""What was switched by hand, as the store keeps it."""
 
 
 class SwitchesRules(Protocol):
@@ -99,38 +94,12 @@ class SwitchesRules(Protocol):
         ...
 
 
-class SwitchBook:
-    """All that was switched by hand, as far as this process has read it.
+class SwitchBook(BookByHand[tuple[str, str, SwitchKey], RuleSwitch]):
+    """All rules that were switched by hand."""
 
-    One thread calls `refresh`; those who judge in the same thread see it at once.
-    """
-
-    def __init__(self, records: SwitchRecords | None = None, clock: Clock | None = None) -> None:
-        self._records, self._clock = records, clock
-        self._position = 0
-        self._changes: dict[tuple[str, str, SwitchKey], list[RuleSwitch]] = {}
-        self._read_at: float | None = None
-        self.version = 0
-        """Rises whenever something new was read."""
-
-    def refresh(self) -> None:
-        """Read what is new, at most twice a second. Raises StoreError."""
-        if self._records is None:
-            return
-        now = None if self._clock is None else self._clock.monotonic()
-        if now is not None and self._read_at is not None and now - self._read_at < _LOOK_S:
-            return
-        for change in self._records.changes(self._position):
-            self.add(change)
-        self._read_at = now
-
-    def add(self, change: RuleSwitch) -> None:
-        """Take in one that came after all others."""
-        self._position = max(self._position, change.position)
-        known = self._changes.setdefault((change.camera, change.rule, change.key), [])
-        # By the time from which it holds; of two at the same moment the later one counts.
-        known.insert(bisect_right(known, change.at, key=lambda one: one.at), change)
-        self.version += 1
+    @staticmethod
+    def _about(change: RuleSwitch) -> tuple[str, str, SwitchKey]:
+        return change.camera, change.rule, change.key
 
     def all_of(self, camera: str, rule: str, key: SwitchKey) -> Sequence[RuleSwitch]:
         """Every change of one thing, by the time from which it holds."""
