@@ -416,3 +416,31 @@ def test_a_viewer_sees_numbers_of_his_cameras_alone(tmp_path: Path) -> None:
         app.doors.who = Visitor.of_role("nobody", Role.VIEWER, [])
         assert got(app.client.get("/numbers"))["series"] == []
         assert got(app.client.get("/today"))["sites"] == []
+
+
+@pytest.mark.parametrize(("missing", "is_complete"), [((), True), ((4, 5, 6), False)])
+def test_a_recording_of_some_minutes_is_whole_in_itself(
+    tmp_path: Path, missing: tuple[int, ...], is_complete: bool
+) -> None:
+    """What is before and after it is not unknown; what is missing in its midst is."""
+    url = f"sqlite:///{tmp_path / 'clip.db'}"
+    file = tmp_path / "clip.yaml"
+    file.write_text(weeks.SHOP.format(url=url), encoding="utf-8")
+    begin = int(at("2026-11-19T12:00"))
+    store = SqlStore(url, ManualClock(LATER))
+    buckets = [
+        # It begins and ends in the midst of a minute.
+        Bucket("plaza", "middle", begin + 60 * minute, 60, known, {"entered": 1, "left": 0})
+        for minute in range(12)
+        for known in [0.5 if minute in (0, 11) else 1.0]
+        if minute not in missing
+    ]
+    store.commit(Commit(buckets=buckets))
+    store.close()
+    with application(file, clock=ManualClock(LATER)) as app:
+        told = app.client.get("/today").json()["sites"][0]
+    (rule,) = [one for one in told["rules"] if one["rule"] == "middle"]
+    assert told["day"] == "2026-11-19"
+    assert [one["is_complete"] for one in rule["figures"]] == [is_complete] * 2
+    assert rule["missing_minutes"] == pytest.approx(len(missing), abs=0.01)
+    assert rule["coverage"] == pytest.approx(1 - len(missing) / 11)

@@ -3,8 +3,8 @@
 The figures are those of `moonwatch report --day`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -12,8 +12,9 @@ from pydantic import BaseModel
 
 from pipeline.core.audits import Audits
 from pipeline.core.errors import MoonwatchError
+from pipeline.core.measures import BUCKET_S
 from pipeline.core.opening_hours import OpeningHours
-from pipeline.core.store import History
+from pipeline.core.store import Extent, History, Span
 from pipeline.deployment.model import Deployment, SiteConfig
 from pipeline.reports.export import rounded
 from pipeline.reports.figures import (
@@ -161,14 +162,15 @@ def days_of_sites(
 ) -> list[DayOfSite]:
     """The day of each site that has rules which count; raises StoreError."""
     seen = narrowed(deployment, wish.rules)
-    last = _last_minutes(history, wish.rules)
+    extents = _extents(history, wish.rules)
     found = []
     for name in (None, *deployment.sites):
         cameras = [camera for camera, config in seen.cameras.items() if config.site == name]
         if not cameras:
             continue
         place = deployment.site if name is None else deployment.sites[name]
-        newest = max((at for one, at in last.items() if one.camera in cameras), default=None)
+        of_site = {name: one for name, one in extents.items() if name.camera in cameras}
+        newest = max((one.last for one in of_site.values()), default=None)
         day, reason = _day_of(place.opening_hours, wish, newest)
         whole = [camera for camera, config in deployment.cameras.items() if config.site == name]
         counting = [
@@ -177,17 +179,24 @@ def days_of_sites(
         is_whole = set(counting) <= set(cameras)
         found.append(
             _day_of_site(
-                seen, history, audits, wish.now, name, place, day, reason, is_whole=is_whole
+                seen,
+                history,
+                audits,
+                wish.now,
+                name,
+                place,
+                day,
+                reason,
+                of_site,
+                is_whole=is_whole,
             )
         )
     return found
 
 
-def _last_minutes(history: History, rules: Sequence[RuleName]) -> dict[RuleName, int]:
+def _extents(history: History, rules: Sequence[RuleName]) -> dict[RuleName, Extent]:
     return {
-        name: one.last
-        for one in history.extents()
-        if (name := RuleName(one.camera, one.rule)) in rules
+        name: one for one in history.extents() if (name := RuleName(one.camera, one.rule)) in rules
     }
 
 
@@ -215,6 +224,7 @@ def _day_of_site(
     place: SiteConfig,
     day: date,
     reason: DayReason,
+    extents: Mapping[RuleName, Extent],
     *,
     is_whole: bool,
 ) -> DayOfSite:
@@ -228,6 +238,18 @@ def _day_of_site(
         except MoonwatchError as error:
             no_sales = str(error).replace(str(place.sales), place.sales.name)
     report = figures(seen, history, chosen, now, name, audits, sold)
+    recorded = {
+        rule: (one, _recorded_minutes(history, rule, one))
+        for rule, one in extents.items()
+        if seen.cameras[rule.camera].source.type == "file"
+        and hours.begins(day) <= one.first
+        and one.last < hours.begins(day + timedelta(days=1))
+    }
+    rules = [
+        _as_recorded(rule, report.open_minutes, recorded.get(RuleName(rule.camera, rule.rule)))
+        for rule in report.rules
+    ]
+    report = replace(report, rules=tuple(rule for rule, _ in rules))
     doors = report.doors
     return DayOfSite(
         site=place.name,
@@ -247,8 +269,40 @@ def _day_of_site(
         sold=_sold(report),
         no_sales=no_sales,
         mean_stay_s=report.inside.mean_s if report.inside is not None and is_whole else None,
-        rules=[_day_of_rule(report, rule) for rule in report.rules if rule.measures],
+        rules=[_day_of_rule(report, rule, minutes) for rule, minutes in rules if rule.measures],
     )
+
+
+def _recorded_minutes(history: History, rule: RuleName, extent: Extent) -> float:
+    """How long a recording is: it begins and ends in the midst of a minute."""
+    ends = sorted({extent.first, extent.last})
+    missing = sum(
+        1 - bucket.coverage
+        for minute in ends
+        for bucket in history.buckets(rule.camera, rule.rule, Span(minute, minute + BUCKET_S))
+    )
+    return (extent.last - extent.first) / BUCKET_S + 1 - missing
+
+
+def _as_recorded(
+    rule: RuleNumbers, open_minutes: float, recorded: tuple[Extent, float] | None
+) -> tuple[RuleNumbers, float]:
+    """A rule by the minutes that its recording has, and how many these are.
+
+    What is before a recording of a part of the day, and after it, is not unknown: nobody asked.
+    """
+    if recorded is None or not open_minutes:
+        return rule, open_minutes
+    extent, minutes = recorded
+    since, until = extent.first, extent.last + BUCKET_S
+    coverage = min(rule.coverage * open_minutes / minutes, 1.0) if minutes else 0.0
+    gaps = tuple(
+        (max(a, since), min(b, until)) for a, b in rule.gaps if min(b, until) > max(a, since)
+    )
+    measures = tuple(
+        replace(one, total=replace(one.total, coverage=coverage)) for one in rule.measures
+    )
+    return replace(rule, coverage=coverage, gaps=gaps, measures=measures), minutes
 
 
 def _number(one: Compared) -> ComparedNumber:
@@ -266,10 +320,10 @@ def _summed(one: Compared | None) -> ComparedNumber | None:
     return None if one is None else _number(one)
 
 
-def _day_of_rule(report: SiteReport, rule: RuleNumbers) -> DayOfRule:
+def _day_of_rule(report: SiteReport, rule: RuleNumbers, minutes: float) -> DayOfRule:
     stays = rule.stays
     audit = next((a for a in report.audits if (a.camera, a.rule) == (rule.camera, rule.rule)), None)
-    missing = max(0.0, report.open_minutes * (1 - rule.coverage))
+    missing = max(0.0, minutes * (1 - rule.coverage))
     return DayOfRule(
         camera=rule.camera,
         rule=rule.rule,

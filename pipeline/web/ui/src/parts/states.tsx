@@ -84,6 +84,11 @@ export function sentenceOf(error: unknown): string {
   if (error instanceof ApiError && error.status === 0) {
     return error.message === "no connection" ? t("part.no_connection") : t("part.no_answer");
   }
+  if (error instanceof ApiError) {
+    const found = error.detail["problems"];
+    const first = Array.isArray(found) ? (found[0] as { path: string; message: string }) : null;
+    if (first) return `${error.message}: ${first.path}: ${first.message}`;
+  }
   return error instanceof Error ? error.message : String(error);
 }
 
