@@ -35,6 +35,7 @@ from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
 from connectors.stores._renames import rename_camera
 from connectors.stores._reviews import SqlReviews, forget_reviews
+from connectors.stores._shared_links import SqlSharedLinks, prune_shared_links
 from connectors.stores._spending import SqlSpending
 from connectors.stores._switches import (
     SqlSwitches,
@@ -119,6 +120,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.passages = SqlPassages(self._database)
         self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
+        self.shared_links = SqlSharedLinks(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -378,6 +380,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             prune_armings(connection, before)
             prune_switches(connection, before)
             prune_people(connection, self._clock.now(), before)
+            prune_shared_links(connection, self._clock.now())
             outcomes = _schema.verified
             connection.execute(sa.delete(outcomes).where(outcomes.c.kept_at < before))
         return Forgotten(events, *numbers)

@@ -13,10 +13,11 @@ from starlette.routing import BaseRoute
 from pipeline.core.machine import installed_version
 from pipeline.web.access.guard import PermissionNeeded
 from pipeline.web.access.permissions import Permission
-from pipeline.web.access.protection import Protection
+from pipeline.web.access.protection import SHARED, Protection
 from pipeline.web.api import (
     arming,
     asking,
+    audits,
     backgrounds,
     deliveries,
     editing,
@@ -29,6 +30,7 @@ from pipeline.web.api import (
     reports,
     reviews,
     session,
+    sharing,
     simulating,
     site,
 )
@@ -39,9 +41,11 @@ API: Final = "/api/v1"
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     arming.router,
     asking.router,
+    audits.router,
     live.router,
     people.router,
     session.router,
+    sharing.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -59,6 +63,10 @@ OPEN: Final = frozenset(
     {
         ("GET", "/healthz"),
         ("GET", "/{path:path}"),
+        ("GET", f"{SHARED}{{text}}"),
+        ("HEAD", f"{SHARED}{{text}}"),
+        ("GET", f"{SHARED}{{text}}/media"),
+        ("HEAD", f"{SHARED}{{text}}/media"),
         ("GET", f"{API}/session"),
         ("POST", f"{API}/session"),
         ("DELETE", f"{API}/session"),
@@ -66,7 +74,7 @@ OPEN: Final = frozenset(
     }
 )
 """What is answered without anybody being known: the probe, the files that the pages consist of,
-and what one signs in by."""
+what one signs in by, and what a secret in the address opens."""
 _PAGES = Path(__file__).parent / "static"
 _NAMED_BY_CONTENT: Final = "assets"
 """The folder of files whose names change with what is in them."""
@@ -117,6 +125,7 @@ def _with_routes() -> FastAPI:
     app.router.redirect_slashes = False
     for router in ROUTERS:
         app.include_router(router, prefix=API)
+    app.include_router(sharing.shared)
     add_error_handlers(app)
     _add_pages(app)
     for route in routes_of(app):

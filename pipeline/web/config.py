@@ -168,6 +168,12 @@ class WebProxyConfig(Config):
         return tuple(sorted({camera for some in found for camera in some})) if found else None
 
 
+class WebShareConfig(Config):
+    """Links that show one picture or clip to whoever has them, without signing in."""
+
+    days: int = Field(7, ge=1, le=7, description="How many days a link opens, at most.")
+
+
 class WebConfig(Config):
     """What others reach over the web."""
 
@@ -184,6 +190,13 @@ class WebConfig(Config):
     )
     proxy: WebProxyConfig | None = Field(
         None, description="The proxy that people come through, and perhaps sign in at."
+    )
+    share: WebShareConfig | None = Field(
+        None,
+        description=(
+            "Lets operators make links that show one picture or clip to whoever has them, without "
+            "signing in; without it there are none, and none opens."
+        ),
     )
     frame_ancestors: list[str] = Field(
         default_factory=list,

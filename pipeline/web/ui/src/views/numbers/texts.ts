@@ -67,6 +67,8 @@ export const texts = {
     "numbers.newest": "The newest number is of {moment}.",
     "numbers.to_newest": "Show that time",
     "numbers.audit": "Count check",
+    "numbers.count": "Count by hand",
+    "numbers.count_of": "Count by hand: {rule}",
   },
   de: {
     ...words.de,
@@ -135,5 +137,7 @@ export const texts = {
     "numbers.newest": "Die neueste Zahl ist von {moment}.",
     "numbers.to_newest": "Diese Zeit zeigen",
     "numbers.audit": "Zählprobe",
+    "numbers.count": "Von Hand zählen",
+    "numbers.count_of": "Von Hand zählen: {rule}",
   },
 };
