@@ -136,13 +136,14 @@ def test_what_cannot_be_counted_is_said(app: Application) -> None:
     """A sentence with the place, for a time, a rule and a camera that do not fit."""
     rules = {(one["camera"], one["rule"]) for one in app.client.get("/audits/rules").json()}
     assert {("plaza", "across"), ("plaza", "stay"), ("door", "middle")} <= rules
-    for more, status, place in (
+    cases: list[tuple[dict[str, Any], int, str | None]] = [
         ({"since": 10, "until": 10}, 422, "until"),
         ({"since": 0, "until": 1e9}, 422, "until"),
         ({"since": 1000, "until": 2000}, 422, "since"),
         ({"rule": "nothing"}, 404, "rule"),
         ({"camera": "cellar"}, 404, None),
-    ):
-        wish = {"camera": "plaza", "rule": "across", "since": 1, "until": 9, **more}
+    ]
+    for more, status, place in cases:
+        wish = {"camera": "plaza", "rule": "across", "since": 1, "until": 9} | more
         answer = app.client.post("/audits", json=wish)
         assert (answer.status_code, answer.json()["error"]["place"]) == (status, place), wish

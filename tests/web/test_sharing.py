@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -37,7 +38,7 @@ class _Shop:
     """One who sees the yard alone."""
     clip_file: Path
 
-    def shared(self, client: httpx.Client, event: str, kind: str = "clip", **more: int) -> str:
+    def shared(self, client: httpx.Client, event: str, kind: str = "clip", **more: Any) -> str:
         """A new link's address below the server's."""
         answer = client.post("/shared-links", json={"event": event, "kind": kind, **more})
         assert answer.status_code == 200, answer.text
@@ -134,9 +135,9 @@ def test_a_link_of_one_camera_never_opens_another(there: _Shop) -> None:
     yard = there.shared(there.bob, there.yard, "picture")
     assert there.opened(f"{door}/media").content == _PICTURE
     assert there.opened(f"{yard}/media").content == _PICTURE[::-1]
-    wish = {"event": there.door, "kind": "picture"}
-    hidden = there.bob.post("/shared-links", json=wish)
-    unknown = there.bob.post("/shared-links", json={**wish, "event": "nothing"})
+    asked = {"event": there.door, "kind": "picture"}
+    hidden = there.bob.post("/shared-links", json=asked)
+    unknown = there.bob.post("/shared-links", json={**asked, "event": "nothing"})
     assert (hidden.status_code, unknown.status_code) == (404, 404)
     assert hidden.text.replace(there.door, "nothing") == unknown.text
     for odd in (
@@ -148,7 +149,8 @@ def test_a_link_of_one_camera_never_opens_another(there: _Shop) -> None:
     ):
         answer = there.ann.post("/shared-links", json={"event": odd, "kind": "picture"})
         assert answer.status_code == 404, odd
-    for more in ({"kind": "clip"}, {"nth": 2}):  # the yard has no clip, and one picture
+    wrong: list[dict[str, Any]] = [{"kind": "clip"}, {"nth": 2}]
+    for more in wrong:  # the yard has no clip, and one picture
         answer = there.bob.post(
             "/shared-links", json={"event": there.yard, "kind": "picture"} | more
         )
@@ -178,7 +180,7 @@ def test_links_end_by_their_time_their_maker_and_what_they_show(there: _Shop) ->
     gone = there.shared(there.ann, there.door)
     there.clip_file.unlink()
     assert refused(there.opened(gone))
-    wish = {"event": there.door, "kind": "picture"}
+    wish: dict[str, Any] = {"event": there.door, "kind": "picture"}
     assert there.ann.post("/shared-links", json={**wish, "days": 8}).status_code == 422
     assert vic.post("/shared-links", json=wish).status_code == 403
     short = there.shared(there.ann, there.door, "picture", days=1)

@@ -15,7 +15,7 @@ from pipeline.web.access import secret_texts
 from pipeline.web.access.entrance import OF_ADDRESS
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
-from pipeline.web.api.events import clip_of, finder_of
+from pipeline.web.events.finding import Finder
 from pipeline.web.problems import WebError
 from pipeline.web.state import WebState
 
@@ -96,7 +96,10 @@ def _shown(state: WebState, link: SharedLink, now: float) -> SharedMedia | None:
     if share is None or now >= link.made_at + share.days * DAY_S:
         return None
     maker = maker_of(state.store.people.person(link.made_by))
-    one = None if maker is None else finder_of(state, maker).one(link.happening)
+    one = None
+    if maker is not None:
+        finder = Finder(state.deployment, state.store, state.clock, maker)
+        one = finder.one(link.happening)
     if one is None:
         # For good: who gets the right or the camera back makes another one.
         state.store.shared_links.end_link(link.id)
@@ -104,7 +107,7 @@ def _shown(state: WebState, link: SharedLink, now: float) -> SharedMedia | None:
     if link.kind is SharedKind.PICTURE:
         references = [reference for _, reference in one.pictures]
     else:
-        clip = clip_of(state, one)
+        clip = None if one.clip is None else state.store.clips.clip(one.clip)
         references = [] if clip is None else [file[0] for file in clip.files]
     if len(references) < link.nth:
         return None
