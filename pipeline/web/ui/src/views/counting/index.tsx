@@ -48,6 +48,11 @@ export default function CountingView() {
           onDone={(found) => {
             done.value = found;
           }}
+          onLeave={() => {
+            // As it was drawn, nothing was counted in it yet.
+            drawn.value = null;
+            setQuery({ id: null });
+          }}
         />
       </Page>
     );
@@ -74,10 +79,12 @@ function Opened({
   id,
   drawn,
   onDone,
+  onLeave,
 }: {
   id: string;
   drawn: OpenCount | null;
   onDone: (done: DoneCount) => void;
+  onLeave: () => void;
 }) {
   const loaded = useLoaded<OpenCount>(
     async (signal) => drawn ?? get(`/audits/${encodeURIComponent(id)}`, {}, { signal }),
@@ -85,9 +92,7 @@ function Opened({
   );
   return (
     <Whichever of={loaded}>
-      {(count) => (
-        <Counter count={count} onDone={onDone} onLeave={() => setQuery({ id: null })} />
-      )}
+      {(count) => <Counter count={count} onDone={onDone} onLeave={onLeave} />}
     </Whichever>
   );
 }
