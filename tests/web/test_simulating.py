@@ -12,7 +12,7 @@ from pipeline.web.access.visitor import Visitor
 from pipeline.web.api import backgrounds
 from pipeline.web.api.simulating import RUNNING
 from pipeline.web.backgrounds.pictures import Background
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.happened import shop
 
