@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipeline.core.arming import ArmingBook
 from pipeline.core.errors import ConfigError, MoonwatchError
@@ -19,10 +20,13 @@ from pipeline.insight.simulation import (
     rule_as_json,
     summed,
 )
+from pipeline.insight.simulation_lane import FollowedParts
 from pipeline.web.problems import WebError
 from pipeline.web.state import WebState
 
 BUDGET_S = 60.0
+MOST_FOLLOWED = 300_000
+"""Looks and tracks of a day that are held while edits are tried on it: some 200 MB at most."""
 MOST_EVENTS = 2000
 """Of one hour and rule; the figures count them all."""
 AGAINST = "stored"
@@ -34,6 +38,12 @@ class RunningSimulations:
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[tuple[int, str], threading.Event] = field(default_factory=dict)
+    _followed: dict[int, FollowedParts] = field(default_factory=dict)
+
+    def followed(self, store: int) -> FollowedParts:
+        """What trackers showed in what is tried on an application's store."""
+        with self._lock:
+            return self._followed.setdefault(store, FollowedParts(MOST_FOLLOWED, shared=True))
 
     def begin(self, key: tuple[int, str]) -> threading.Event:
         """End what runs for somebody; what is returned is set when the new one is to end."""
@@ -55,9 +65,13 @@ class RunningSimulations:
     def end_all(self, store: int) -> None:
         """End all of an application: a process lasts for as long as one of them runs."""
         with self._lock:
+            self._followed.pop(store, None)
             for (of, _), stop in self._stops.items():
                 if of == store:
                     stop.set()
+
+
+RUNNING: Final = RunningSimulations()
 
 
 def simulation_of(
@@ -81,13 +95,22 @@ def simulation_of(
             arming=book,
             stop=stop.is_set,
             budget_s=BUDGET_S,
+            followed=RUNNING.followed(id(state.store)),
         )
     except ConfigError as error:
         raise WebError(422, error.problems[0].message) from None
 
 
-def lines(simulation: Simulation, begin: Mapping[str, JsonValue], timezone: str) -> Iterator[str]:
-    """The stream: what it is about, every hour as soon as it is known, and the sums."""
+def lines(
+    simulation: Simulation,
+    begin: Mapping[str, JsonValue],
+    timezone: str,
+    truth: Callable[[Sequence[SimulatedHour]], Sequence[Mapping[str, JsonValue]]],
+) -> Iterator[str]:
+    """The stream: what it is about, every hour as soon as it is known, and the sums.
+
+    Last comes how right they are, where `truth` knows anything of it.
+    """
     yield _line({"kind": "begin", **begin})
     hours: list[SimulatedHour] = []
     try:
@@ -108,6 +131,13 @@ def lines(simulation: Simulation, begin: Mapping[str, JsonValue], timezone: str)
             "cut_short": simulation.cut_short,
         }
     )
+    try:
+        known = [] if simulation.cut_short else truth(hours)
+    except MoonwatchError as error:
+        yield _line({"kind": "failed", "message": str(error)})
+        return
+    if known:
+        yield _line({"kind": "truth", "rules": [{**one} for one in known]})
 
 
 def _hour(hour: SimulatedHour, timezone: str) -> dict[str, JsonValue]:
