@@ -245,7 +245,8 @@ class _LastAnswer(Generic[T]):
     def get(self, now: Callable[[], float], read: Callable[[], T]) -> T:
         """What was read, within its time; else what is read now. Raises OidcError."""
         if self._error is not None and not self.is_older_than(_PAUSE_S, now):
-            raise self._error
+            # Another one each time: an error that is raised again and again grows.
+            raise OidcError(self._error.failure, str(self._error))
         if self._value is None or self.is_older_than(_KNOWN_S, now):
             try:
                 self._value, self._error = read(), None
