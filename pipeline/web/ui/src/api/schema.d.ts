@@ -2715,6 +2715,11 @@ export interface components {
             needs_set_up: boolean;
             /** Sign Out Url */
             sign_out_url: string | null;
+            /** Has Password */
+            has_password: boolean;
+            /** Takes Passwords */
+            takes_passwords: boolean;
+            provider: components["schemas"]["SignInElsewhere"] | null;
             connection: components["schemas"]["ConnectionInfo"];
         };
         /**
@@ -2792,6 +2797,16 @@ export interface components {
              * @default
              */
             link: string;
+        };
+        /**
+         * SignInElsewhere
+         * @description The provider that one may sign in at.
+         */
+        SignInElsewhere: {
+            /** Label */
+            label: string;
+            /** Url */
+            url: string;
         };
         /**
          * SimulateRequest
