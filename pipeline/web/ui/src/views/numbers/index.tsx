@@ -2,7 +2,7 @@
 
 import { get } from "../../api/client.ts";
 import type { components } from "../../api/schema.d.ts";
-import { addTexts, t } from "../../app/language.ts";
+import { addTexts, number, t } from "../../app/language.ts";
 import { useLoaded } from "../../app/loaded.ts";
 import { query, setQuery } from "../../app/router.ts";
 import { clock, date, day, moment } from "../../app/times.ts";
@@ -355,7 +355,7 @@ function RuleNotes({
                 until: answer.until,
               })}
             >
-              {t("numbers.events")} ({rule.events})
+              {t("numbers.events")} ({number(rule.events)})
             </a>
           )}
         </li>
