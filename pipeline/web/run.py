@@ -16,7 +16,6 @@ from pipeline.serving.connections import KEEP_ALIVE_S, MOST_HEADER_BYTES, Connec
 from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.journal import StoreJournal
 from pipeline.web.access.visitor import Doors
-from pipeline.web.api.simulating import RUNNING
 from pipeline.web.app import create_app
 from pipeline.web.config import (
     DEFAULT_LISTEN,
@@ -26,6 +25,7 @@ from pipeline.web.config import (
 )
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.simulating.what_if import RUNNING
 from pipeline.web.state import Journal, WebState
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from pipeline.deployment.loader import load
 from pipeline.insight.summary import audit_json
 from pipeline.testing import patience
 from tests.architecture.source_tree import ROOT
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.runtime.clips import camera, cut, deployment, written
 

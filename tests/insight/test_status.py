@@ -24,7 +24,7 @@ from pipeline.runtime.reports import Report, new_member
 from pipeline.runtime.stage_process import shared_queues
 from pipeline.telemetry.figures import CameraFigures
 from pipeline.testing import patience, wait_until
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.contracts.event_tools import an_event
 from tests.redis_server import Redis, free_port, shared
 from tests.runtime.clips import CLIP, camera, deployment, written

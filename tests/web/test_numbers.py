@@ -213,6 +213,14 @@ def test_marks_and_audits_are_beside_the_numbers(app: Application) -> None:
     """What was edited, when it was checked, when it is open, and holidays."""
     told = got(app.client.get("/numbers", params={"first": "2026-11-16", "last": "2026-11-22"}))
     assert [(one["rule"], one["changed"]) for one in told["edits"]] == [("middle", "line moved")]
+    (edited,) = told["edits"]
+    (site,) = got(app.client.get("/today", params={"day": "2026-11-18"}))["sites"]
+    marks = {one["rule"]: one["edits"] for one in site["rules"]}
+    assert marks.pop("middle") == [edited]
+    assert not any(marks.values())
+    span: dict[str, Any] = {"since": edited["at"] - 3600, "until": edited["at"] + 3600}
+    for more, marked in (({}, [edited]), ({"by": "rule", "rule": "other"}, [])):
+        assert got(app.client.get("/timeline", params={**span, **more}))["edits"] == marked
     assert told["series"][0]["audit"]["low"] == 0.96
     days = told["sites"][0]["days"]
     assert [len(day["openings"]) for day in days] == [1, 1, 1, 1, 1, 1, 0]

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from pipeline.core.audits import Audit, Audits
+from pipeline.core.edits import RuleEdit
 from pipeline.core.measures import BUCKET_S, Bucket
 from pipeline.core.store import (
     COUNTED,
@@ -293,12 +294,17 @@ def site_sums(series: Sequence[RuleSeries]) -> list[SiteSeries]:
 def edit_marks(history: History, rules: Collection[RuleName], time: ChosenTime) -> list[EditMark]:
     """What was edited of these rules in a period; raises StoreError."""
     return [
-        EditMark(
-            camera=edit.camera, rule=edit.rule, at=edit.at, kind=edit.kind, changed=edit.changed
-        )
+        edit_mark(edit)
         for edit in history.edits(None, Span(time.since, time.until))
         if RuleName(edit.camera, edit.rule) in rules
     ]
+
+
+def edit_mark(edit: RuleEdit) -> EditMark:
+    """An edit as charts mark it."""
+    return EditMark(
+        camera=edit.camera, rule=edit.rule, at=edit.at, kind=edit.kind, changed=edit.changed
+    )
 
 
 def audit_note(audit: Audit) -> AuditNote:

@@ -685,7 +685,8 @@ export interface paths {
          * Simulate
          * @description What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
          *
-         *     A new request of the same visitor ends the one before.
+         *     A last line, `truth`, says how right that is, where persons said what was right or wrong. A
+         *     new request of the same visitor ends the one before.
          */
         post: operations["simulate_api_v1_simulate_post"];
         delete?: never;
@@ -708,6 +709,26 @@ export interface paths {
          * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
          */
         post: operations["visits_api_v1_simulate_visits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Limits
+         * @description How many events a rule would have with other limits, so that one can be chosen.
+         */
+        post: operations["limits_api_v1_simulate_limits_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1236,6 +1257,8 @@ export interface components {
             rejected: number;
             stays: components["schemas"]["StaysOfDay"] | null;
             audit: components["schemas"]["AuditNote"] | null;
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * DayOfSite
@@ -1370,6 +1393,22 @@ export interface components {
             camera: string;
             /** Base */
             base: string;
+        };
+        /**
+         * EditSaid
+         * @description The moment from which a rule counts by other terms.
+         */
+        EditSaid: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
         };
         /**
          * EditableCamera
@@ -1750,6 +1789,35 @@ export interface components {
             measured: boolean;
         };
         /**
+         * LimitMark
+         * @description One limit that was tried.
+         */
+        LimitMark: {
+            /** Limit */
+            limit: number;
+            /** Events */
+            events: number;
+        };
+        /**
+         * LimitMarks
+         * @description A rule's events by limit.
+         */
+        LimitMarks: {
+            /** Rule */
+            rule: string;
+            /** Key */
+            key: string;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "s" | "number" | "km/h";
+            /** Marks */
+            marks: components["schemas"]["LimitMark"][];
+            /** Cut Short */
+            cut_short: string | null;
+        };
+        /**
          * LimitSaid
          * @description A measured value and its limit.
          */
@@ -1764,6 +1832,44 @@ export interface components {
             limit: number;
             /** Unit */
             unit: string;
+        };
+        /**
+         * LimitsRequest
+         * @description An edit, and the rule and field of which other limits are to be tried.
+         */
+        LimitsRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /** Key */
+            key: string;
         };
         /**
          * LineValue
@@ -2974,6 +3080,8 @@ export interface components {
             lanes: components["schemas"]["LaneSaid"][];
             /** Blind */
             blind: components["schemas"]["BlindSaid"][];
+            /** Edits */
+            edits: components["schemas"]["EditSaid"][];
             /** Cut */
             cut: boolean;
         };
@@ -4481,6 +4589,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VisitHistogram"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    limits_api_v1_simulate_limits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LimitsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitMarks"];
                 };
             };
             /** @description Validation Error */
