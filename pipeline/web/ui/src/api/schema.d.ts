@@ -2089,6 +2089,8 @@ export interface components {
             refused: components["schemas"]["RefusedSaid"][];
             /** Total */
             total: number;
+            /** Beyond */
+            beyond: string | null;
         };
         /**
          * RefusedSaid
@@ -4827,7 +4829,10 @@ export interface operations {
     };
     refused_api_v1_deliveries_refused_get: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                beyond?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4841,6 +4846,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RefusedPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
