@@ -1,13 +1,13 @@
 """What an edit would have counted, from what was seen: the newest hour first."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator
+from threading import Event as Flag
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.types import Receive, Scope, Send
+from starlette.concurrency import iterate_in_threadpool
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.events import JsonValue
@@ -68,20 +68,6 @@ class KnownSpans(BaseModel):
     timezone: str
 
 
-class SimulationStream(StreamingResponse):
-    """Lines on their way; whoever no longer listens, or never has, ends what makes them."""
-
-    def __init__(self, rows: Iterator[str], at_the_end: ExitStack) -> None:
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(rows, media_type=NDJSON, headers=headers)
-        self._at_the_end = at_the_end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
-        with self._at_the_end:
-            await super().__call__(scope, receive, send)
-
-
 @router.get("/edit/spans")
 def known_spans(
     visitor: Editor, state: State, camera: Annotated[str, Query(min_length=1, max_length=64)]
@@ -110,13 +96,13 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
     deployment = result.loaded.deployment
     key = (id(state.store), visitor.name)
     stop = RUNNING.begin(key)
-    with ExitStack() as until_sent:
-        until_sent.callback(RUNNING.end, key, stop)
-        until_sent.enter_context(state.heavy.turn(visitor.name))
+    try:
         simulation = simulation_of(
             state, deployment, request.camera, tuple(request.only), Span(since, until), stop
         )
-        at_the_end = until_sent.pop_all()
+    except BaseException:
+        RUNNING.end(key, stop)
+        raise
     zone = deployment.site_of(request.camera).timezone
     begin: dict[str, JsonValue] = {
         "camera": request.camera,
@@ -124,7 +110,11 @@ def simulate(request: SimulateRequest, visitor: Editor, state: State) -> Streami
         "until": until,
         "timezone": zone,
     }
-    return SimulationStream(lines(simulation, begin, zone), at_the_end)
+    return StreamingResponse(
+        _ending(lines(simulation, begin, zone), key, stop),
+        media_type=NDJSON,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
 
 @router.post("/simulate/visits")
@@ -135,8 +125,16 @@ def visits(request: VisitsRequest, visitor: Editor, state: State) -> VisitHistog
     key = (id(state.store), f"{visitor.name} visits")
     stop = RUNNING.begin(key)
     try:
-        with state.heavy.turn(visitor.name):
-            return simulated_visits(state, now, request, request.rule, Span(since, until), stop)
+        return simulated_visits(state, now, request, request.rule, Span(since, until), stop)
+    finally:
+        RUNNING.end(key, stop)
+
+
+async def _ending(rows: Iterator[str], key: tuple[int, str], stop: Flag) -> AsyncIterator[str]:
+    """The rows; whoever no longer listens ends what makes them."""
+    try:
+        async for row in iterate_in_threadpool(rows):
+            yield row
     finally:
         RUNNING.end(key, stop)
 
