@@ -43,7 +43,9 @@ class SqlPeople:
         """The one of this name."""
         table = _schema.people
         with self._database.read("read a user") as connection:
-            row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+            row = connection.execute(
+                sa.select(table).where(table.c.name == storable(name))
+            ).one_or_none()
         return None if row is None else _person(row)
 
     def add_person(self, person: Person, *, only_first: bool = False) -> bool:

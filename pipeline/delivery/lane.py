@@ -301,7 +301,7 @@ class SinkLane:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
         if self._position is None:
             self._position = self._store.cursor(self.route.sink).position
-            dead_letters = len(self._store.undelivered(self.route.sink))
+            dead_letters = self._store.undelivered_counts().get(self.route.sink, 0)
             noted = self._store.notes_of(self.route.sink).note(FIGURES)
             self._counting = Counting(DeliveryFigures.of_text(noted), self._is_recording)
             self._status = replace(self._status, position=self._position, undelivered=dead_letters)

@@ -461,7 +461,8 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
     except StoreError as error:
         return _StoreFacts(trouble=str(error))
     try:
-        refused = sorted(store.undelivered(), key=lambda entry: entry.position)
+        refused = store.undelivered_counts()
+        newest = [store.undelivered(sink, limit=1, newest_first=True) for sink in refused]
         names = [*deployment.sinks, *cursors_of(deployment)]
         cursors = {name: store.cursor(name) for name in names}
         waiting = {
@@ -484,8 +485,8 @@ def _ask_store(deployment: Deployment, clock: Clock) -> _StoreFacts:
                 if first and isinstance(first[0], StoredEvent)
             },
             figures=_figures_in(store, deployment, clock.now()),
-            undelivered=Counter(entry.sink for entry in refused),
-            refused={entry.sink: entry.reason for entry in refused},
+            undelivered=refused,
+            refused={entry.sink: entry.reason for some in newest for entry in some},
             held_back=_held_back_in(store, deployment),
             health={health.camera: health for health in store.history.latest_health()},
             run=store.lease(RUN),

@@ -142,6 +142,7 @@ class WebServer:
         if self._state.live is not None:
             self._state.live.stop()
         RUNNING.end_all(id(self._state.store))
+        self._state.heavy.end()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(2 * _CLOSE_S)

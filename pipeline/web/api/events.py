@@ -450,7 +450,8 @@ def timeline_of(
     bins = bins_of(since, until, asked.bins)
     span = bins.span
     inside = asked.model_copy(update={"since": span.since, "until": span.until}).wish()
-    found = timeline(finder_of(state, visitor), inside, bins, asked.by, now)
+    with state.heavy.turn(visitor.name):
+        found = timeline(finder_of(state, visitor), inside, bins, asked.by, now)
     return TimelineSaid(
         since=bins.since,
         bin_s=bins.seconds,
@@ -469,7 +470,9 @@ def finder_of(state: WebState, visitor: Visitor) -> Finder:
 
 def found_event(finder: Finder, event_id: str) -> Happening:
     """A happening that the visitor may see; raises WebError 404."""
-    one = finder.one(event_id) if len(event_id) <= 200 else None
+    # A text with NUL is none that PostgreSQL could be asked for.
+    is_id = len(event_id) <= 200 and "\0" not in event_id
+    one = finder.one(event_id) if is_id else None
     if one is None:
         raise WebError(404, f"there is no event {event_id[:60]!r}; what is old is forgotten")
     return one
@@ -477,6 +480,7 @@ def found_event(finder: Finder, event_id: str) -> Happening:
 
 def cards(finder: Finder, found: Sequence[Happening]) -> list[EventCard]:
     """Happenings as they are shown; raises StoreError."""
+    finder.deliveries.look_up(found)
     seen = finder.store.reviews.seen(finder.visitor.name, [one.id for one in found])
     return [_card(finder, one, seen.get(one.id)) for one in found]
 

@@ -122,33 +122,36 @@ def numbers(
     before: WithBefore = False,
 ) -> NumbersAnswer:
     """What rules have measured, step by step, with how much of it is known."""
-    rules, time, step, newest = _chosen(
-        visitor, state, camera, rule, first, last, since, until, step, before
-    )
-    deployment, history = state.deployment, state.store.history
-    now = state.clock.now()
-    wish = SeriesWish(rules, time, step, frozenset(measure or ()), only_open)
-    series = [rule_series(deployment, history, state.store.audits, one, wish, now) for one in rules]
-    sites = {one.name: one for one in (deployment.site_of(name.camera) for name in rules)}
-    return NumbersAnswer(
-        now=now,
-        first=None if time.first is None else time.first.isoformat(),
-        last=None if time.last is None else time.last.isoformat(),
-        since=time.since,
-        until=time.until,
-        step=step,
-        only_open=only_open,
-        newest=newest,
-        sites=[site_grid(site, wish, now) for site in sites.values()],
-        series=series,
-        sums=site_sums(series),
-        edits=edit_marks(history, rules, time),
-        before=numbers_before(deployment, history, state.store.audits, wish, now)
-        if before
-        else None,
-        there=_there(visitor, state),
-        missing_formats=missing_formats(),
-    )
+    with state.heavy.turn(visitor.name):
+        rules, time, step, newest = _chosen(
+            visitor, state, camera, rule, first, last, since, until, step, before
+        )
+        deployment, history = state.deployment, state.store.history
+        now = state.clock.now()
+        wish = SeriesWish(rules, time, step, frozenset(measure or ()), only_open)
+        series = [
+            rule_series(deployment, history, state.store.audits, one, wish, now) for one in rules
+        ]
+        sites = {one.name: one for one in (deployment.site_of(name.camera) for name in rules)}
+        return NumbersAnswer(
+            now=now,
+            first=None if time.first is None else time.first.isoformat(),
+            last=None if time.last is None else time.last.isoformat(),
+            since=time.since,
+            until=time.until,
+            step=step,
+            only_open=only_open,
+            newest=newest,
+            sites=[site_grid(site, wish, now) for site in sites.values()],
+            series=series,
+            sums=site_sums(series),
+            edits=edit_marks(history, rules, time),
+            before=numbers_before(deployment, history, state.store.audits, wish, now)
+            if before
+            else None,
+            there=_there(visitor, state),
+            missing_formats=missing_formats(),
+        )
 
 
 @router.get("/numbers/file", response_class=StreamingResponse)
@@ -166,26 +169,29 @@ def numbers_file(
     before: WithBefore = False,
 ) -> StreamingResponse:
     """The same as a file: what `moonwatch export` writes of these rules, and the time before."""
-    rules, time, step, _ = _chosen(
-        visitor, state, camera, rule, first, last, since, until, step, before
-    )
-    deployment, history = narrowed(state.deployment, rules), state.store.history
-    if before:
-        wish = SeriesWish(rules, time, step)
-        export = counts_beside(state.deployment, history, rules, wish, state.clock.now())
-    else:
-        span = Span(time.since, time.until)
-        export = counts(deployment, history, step, span, list(deployment.cameras))
-    said = f"{time.first or time.since:} to {time.last or time.until:}, step {step}, {form}"
-    subject = ", ".join(f"{one.camera}/{one.rule}" for one in rules)
-    state.journal.note(visitor, "exported numbers", subject, said)
-    name = f"numbers-{time.first or int(time.since)}-{time.last or int(time.until)}-{step}.{form}"
-    try:
-        return sent_file(name, FILE_FORMATS[form], lambda file: WRITERS[form](export, file))
-    except MoonwatchError as error:
-        if type(error) is MoonwatchError:  # a package is missing
-            raise WebError(501, str(error), place="format") from error
-        raise
+    with state.heavy.turn(visitor.name):
+        rules, time, step, _ = _chosen(
+            visitor, state, camera, rule, first, last, since, until, step, before
+        )
+        deployment, history = narrowed(state.deployment, rules), state.store.history
+        if before:
+            wish = SeriesWish(rules, time, step)
+            export = counts_beside(state.deployment, history, rules, wish, state.clock.now())
+        else:
+            span = Span(time.since, time.until)
+            export = counts(deployment, history, step, span, list(deployment.cameras))
+        said = f"{time.first or time.since:} to {time.last or time.until:}, step {step}, {form}"
+        subject = ", ".join(f"{one.camera}/{one.rule}" for one in rules)
+        state.journal.note(visitor, "exported numbers", subject, said)
+        name = (
+            f"numbers-{time.first or int(time.since)}-{time.last or int(time.until)}-{step}.{form}"
+        )
+        try:
+            return sent_file(name, FILE_FORMATS[form], lambda file: WRITERS[form](export, file))
+        except MoonwatchError as error:
+            if type(error) is MoonwatchError:  # a package is missing
+                raise WebError(501, str(error), place="format") from error
+            raise
 
 
 def _chosen(

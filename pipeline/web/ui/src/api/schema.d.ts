@@ -2218,6 +2218,8 @@ export interface components {
             refused: components["schemas"]["RefusedSaid"][];
             /** Total */
             total: number;
+            /** Beyond */
+            beyond: string | null;
         };
         /**
          * RefusedSaid
@@ -5009,7 +5011,10 @@ export interface operations {
     };
     refused_api_v1_deliveries_refused_get: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                beyond?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5023,6 +5028,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RefusedPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
