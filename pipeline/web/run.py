@@ -26,6 +26,7 @@ from pipeline.web.config import (
 )
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.pushing.desk import PushDesk
 from pipeline.web.state import Journal, WebState
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,9 @@ def open_state(
     journal = journal or StoreJournal(store.people, clock)
     wall = LiveWall(lambda: file.deployment, store, clock, queues)
     media = config.build_media()
-    return WebState(file, store, media, clock, doors or entrance, journal, entrance, live=wall)
+    desk = PushDesk(lambda: file.deployment, store, clock)
+    entered = doors or entrance
+    return WebState(file, store, media, clock, entered, journal, entrance, live=wall, push=desk)
 
 
 class WebServer:
@@ -124,6 +127,8 @@ class WebServer:
         self._thread.start()
         if self._certificates is not None:
             self._certificates.start()
+        if self._state.push is not None:
+            self._state.push.start()
         logger.info("the application answers on %s", self.address)
 
     def stop(self) -> None:
@@ -131,6 +136,8 @@ class WebServer:
         self._is_ending.set()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._state.push is not None:
+            self._state.push.stop()
         if self._state.live is not None:
             self._state.live.stop()
         RUNNING.end_all(id(self._state.store))

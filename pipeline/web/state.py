@@ -14,6 +14,7 @@ from pipeline.web.access.entrance import Entrance
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.pushing.desk import PushDesk
 
 
 class Journal(Protocol):
@@ -41,6 +42,8 @@ class WebState:
     entrance: Entrance
     """Where people sign in and out; its doors are `doors`, unless a test has others."""
     live: LiveWall | None = None
+    push: PushDesk | None = None
+    """Tells browsers of events."""
 
     @property
     def deployment(self) -> Deployment:

@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { ApiError, del, put } from "../../api/client.ts";
 import { addTexts, t } from "../../app/language.ts";
+import { forgetThisBrowser } from "../../app/push.ts";
 import { go } from "../../app/router.ts";
 import { may, site } from "../../app/session.ts";
 import { Button } from "../../parts/button.tsx";
@@ -15,6 +16,8 @@ addTexts(texts);
 /** Who is signed in, the way out, and another password. */
 export function Account() {
   const signOut = async () => {
+    // Whoever opens this browser next is not to read what was meant for somebody else.
+    await forgetThisBrowser().catch(() => {});
     try {
       await del("/session");
     } catch (error) {

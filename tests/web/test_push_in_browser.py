@@ -1,0 +1,136 @@
+"""Notifications in a real browser: switched on under Settings, shown by the service worker."""
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import CDPSession, Page, expect
+
+from pipeline.core.people import Role
+from pipeline.core.store import Commit
+from pipeline.testing import patience
+from tests.contracts.event_tools import an_event
+from tests.web.browser import PHONE, WIDE, WITHIN_MS, NewPage, assert_accessible, in_browser
+from tests.web.houses import House, house, shop_file
+from tests.web.push_service import CONTACT, ReceivingBrowser
+
+pytestmark = in_browser
+_SECTION = f"web: {{push: {{contact: '{CONTACT}'}}}}\n"
+_SHOWN = """async () => {
+  const registration = await navigator.serviceWorker.ready;
+  const found = await registration.getNotifications();
+  return found.map((one) => [one.title, one.body, one.tag, one.lang]);
+}"""
+_CLICK = """async () => {
+  const [notification] = await self.registration.getNotifications();
+  self.dispatchEvent(new NotificationEvent("notificationclick", { notification }));
+}"""
+_IS_ACTIVE = """async () => {
+  const { active } = await navigator.serviceWorker.ready;
+  if (active.state === "activated") return true;
+  return new Promise((done) => active.addEventListener("statechange", () => done(true)));
+}"""
+
+
+def test_a_message_is_shown_without_a_page_and_leads_to_its_event(
+    tmp_path: Path, new_page: NewPage
+) -> None:
+    """The browser is handed what a push service would hand it; the second replaces the first."""
+    event = an_event()
+    with house(shop_file(tmp_path, _SECTION)) as home:
+        home.state.store.commit(Commit(events=(event,)))
+        page = new_page(permissions=["notifications"], service_workers="allow")
+        _sign_in(page, home, "ada")
+        page.goto(f"{home.url}/settings")
+        expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
+        page.evaluate(_IS_ACTIVE)
+        cdp = page.context.new_cdp_session(page)
+        number = _registration(cdp, page)
+        for title in ("Somebody crossed sill – door", "Over: Somebody crossed sill – door"):
+            said = {
+                "title": title, "body": "in", "tag": event.id, "lang": "en",
+                "url": f"/events?show=all&event={event.id}",
+            }  # fmt: skip
+            _deliver(cdp, home, number, json.dumps(said))
+            page.wait_for_function(
+                f"async (title) => (await ({_SHOWN})()).some(([one]) => one === title)",
+                arg=title,
+                timeout=WITHIN_MS,
+            )
+        assert page.evaluate(_SHOWN) == [[title, "in", event.id, "en"]]
+        page.context.service_workers[0].evaluate(_CLICK)
+        expect(page).to_have_url(f"{home.url}/events?show=all&event={event.id}")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert page.evaluate(_SHOWN) == []
+        # What cannot be read is shown all the same, and leads nowhere else.
+        _deliver(cdp, home, number, "no JSON")
+        page.wait_for_function(f"async () => (await ({_SHOWN})()).length === 1")
+        assert page.evaluate(_SHOWN)[0][0] == "moonwatch"
+        keeps = "async () => (await Promise.all((await caches.keys()).map(async (name) => "
+        keeps += "(await (await caches.open(name)).keys()).map((one) => one.url)))).flat()"
+        assert not [one for one in page.evaluate(keeps) if "/api/" in one or "/events" in one]
+
+
+def test_the_settings_say_what_one_is_told_and_where(tmp_path: Path, new_page: NewPage) -> None:
+    """What stands against it is said; what is chosen is kept; a device is removed."""
+    with house(shop_file(tmp_path, _SECTION)) as home:
+        page = new_page(language="de-DE", width=PHONE)
+        client = _sign_in(page, home, "ada")
+        sent = ReceivingBrowser("phone").subscription("https://push.example")
+        agent = "Mozilla/5.0 (Android 16; Mobile; rv:150.0) Gecko/150.0 Firefox/150.0"
+        client.headers["User-Agent"] = agent
+        assert client.post("/push/devices", json=sent).status_code == 201
+        page.goto(f"{home.url}/settings")
+        part = page.locator("section, .card", has=page.get_by_role("heading", level=2)).filter(
+            has_text="Benachrichtigungen"
+        )
+        # Nobody has said yes, and here nobody can: the browser says no by itself.
+        expect(part.first).to_contain_text("gesperrt")
+        expect(part.first).to_contain_text("Firefox, Android")
+        page.get_by_role("group", name="Regeln").get_by_text("Einige").click()
+        page.get_by_label("door: Störung der Kamera").check()
+        page.get_by_label("Ruhezeit").check()
+        page.get_by_label("Von").fill("23:30")
+        page.get_by_label("Auch melden, wenn es vorbei ist").check()
+        page.get_by_label("Nach einer Nachricht").select_option("3600")
+        for width in (PHONE, WIDE):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert_accessible(page)
+        page.get_by_role("button", name="Speichern").click()
+        expect(page.get_by_text("Gespeichert")).to_be_visible()
+        choice = client.get("/push").json()["choice"]
+        assert choice["rules"] == [{"camera": "door", "rule": "camera"}]
+        assert choice["quiet"] == {"since": 23 * 60 + 30, "until": 6 * 60}
+        assert (choice["ends"], choice["pause_s"]) == (True, 3600)
+        page.get_by_role("button", name="Firefox, Android entfernen").click()
+        expect(page.get_by_text("Noch keine")).to_be_visible()
+        assert client.get("/push").json()["devices"] == []
+
+
+def _sign_in(page: Page, home: House, name: str) -> httpx.Client:
+    client = home.signed_in(name, Role.ADMIN)
+    value = client.cookies["moonwatch"]
+    page.context.add_cookies([{"name": "moonwatch", "value": value, "url": home.url}])
+    return client
+
+
+def _registration(cdp: CDPSession, page: Page) -> str:
+    """The number under which the browser knows the service worker."""
+    found: list[str] = []
+
+    def note(said: dict[str, list[dict[str, str]]]) -> None:
+        found.extend(one["registrationId"] for one in said["registrations"])
+
+    cdp.on("ServiceWorker.workerRegistrationUpdated", note)
+    cdp.send("ServiceWorker.enable")
+    until = time.monotonic() + patience(10)
+    while not found:
+        assert time.monotonic() < until, "the browser does not name its service worker"
+        page.wait_for_timeout(20)
+    return found[-1]
+
+
+def _deliver(cdp: CDPSession, home: House, number: str, data: str) -> None:
+    said = {"origin": home.url, "registrationId": number, "data": data}
+    cdp.send("ServiceWorker.deliverPushMessage", said)
