@@ -1,6 +1,7 @@
 """Messages to browsers: sealed as the standard says, sent once, and only to who may see it."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from pipeline.testing import ManualClock, patience
 from pipeline.web.config import WebPushConfig
 from pipeline.web.pushing.desk import TOO_OLD_S, PushDesk
 from pipeline.web.pushing.sealing import checked_keys, new_key, sealed
-from pipeline.web.pushing.services import checked_endpoint
+from pipeline.web.pushing.services import UNREACHABLE, checked_endpoint
 from pipeline.web.run import open_state
 from pipeline.web.state import WebState
 from tests.web.houses import House, house, shop_file, sign_in
@@ -414,6 +415,28 @@ def test_without_a_section_nothing_is_on(tmp_path: Path) -> None:
         sent = ReceivingBrowser("phone").subscription("https://push.example")
         assert ada.post("/push/devices", json=sent).status_code == 409
         assert ada.get("/health").json()["push"] is None
+
+
+def test_a_missing_library_is_said_and_names_of_this_machine_are_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` and the page have the same sentence; what is refused looks like what is away."""
+    section = f"web: {{push: {{contact: '{CONTACT}'}}}}\n"
+    with house(shop_file(tmp_path, section)) as home:
+        ada = home.signed_in("ada", Role.ADMIN)
+        sent = ReceivingBrowser("phone").subscription("https://localhost")
+        device = ada.post("/push/devices", json=sent).json()["id"]
+        result = ada.post(f"/push/devices/{device}/trial").json()
+        assert result == {"is_sent": False, "why": UNREACHABLE}
+        monkeypatch.setitem(sys.modules, "cryptography", None)
+        info = ada.get("/push").json()
+        push = home.state.deployment.web.push
+        assert push is not None
+        (lack,) = push.lacks()
+        assert (info["state"], info["why"]) == ("missing", lack.message)
+        assert "needs cryptography" in lack.message
+        assert not lack.is_fatal
+        assert ada.post("/push/devices", json=sent).status_code == 409
 
 
 def _health_says_it(home: House) -> None:

@@ -35,7 +35,7 @@ class ChosenRule(BaseModel):
     rule: _Named
 
 
-class QuietHours(BaseModel):
+class QuietTime(BaseModel):
     """When nothing is told, by the minutes of the day; past midnight if `until` is smaller."""
 
     since: _Minute
@@ -51,7 +51,7 @@ class PushChoice(BaseModel):
     """None for all."""
     ends: bool = False
     """Whether also the end of what he was told of."""
-    quiet: QuietHours | None = None
+    quiet: QuietTime | None = None
     timezone: Annotated[str, Field(max_length=64)] = "UTC"
     """Of the quiet hours."""
     pause_s: Annotated[float, Field(ge=0, le=_LONGEST_PAUSE_S)] = 300.0
@@ -262,7 +262,7 @@ def _choice(wishes: PushWishes, visitor: Visitor) -> PushChoice:
         if rules is None
         else [ChosenRule(camera=c, rule=r) for c, r in rules if visitor.sees(c)],
         ends=wishes.ends,
-        quiet=None if quiet is None else QuietHours(since=quiet[0], until=quiet[1]),
+        quiet=None if quiet is None else QuietTime(since=quiet[0], until=quiet[1]),
         timezone=wishes.timezone,
         pause_s=wishes.pause_s,
     )

@@ -63,7 +63,7 @@ _NOTHING_SAID = PushWishes()
 
 
 @dataclass(slots=True)
-class _Known:
+class _Receivers:
     """What is known at the moment of sending."""
 
     devices: Mapping[str, PushDevice]
@@ -84,7 +84,7 @@ class _Known:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _SentInTurn:
     """What came of some messages, until it is written down."""
 
     again: list[PushLetter] = field(default_factory=list)
@@ -263,15 +263,15 @@ class PushDesk:
             self._claimed_at = float("-inf")
         return is_ours
 
-    def _known(self, devices: Mapping[str, PushDevice]) -> _Known:
+    def _known(self, devices: Mapping[str, PushDevice]) -> _Receivers:
         people = {person.name: person for person in self._store.people.people()}
         sessions: dict[str, SessionRecord] = {}
         if any(device.is_foreign for device in devices.values()):
             sessions = {session.id: session for session in self._store.people.sessions()}
-        return _Known(devices, people, sessions)
+        return _Receivers(devices, people, sessions)
 
     def _look(
-        self, known: _Known, found: Sequence[StoredEvent | UnreadableEvent], now: float
+        self, known: _Receivers, found: Sequence[StoredEvent | UnreadableEvent], now: float
     ) -> bool:
         """Write down who is to be told of what is new; False if another process sends now."""
         wishes = self._store.pushing.wishes()
@@ -305,9 +305,9 @@ class PushDesk:
         return True
 
     async def _send(
-        self, config: WebPushConfig, known: _Known, due: Sequence[PushLetter]
+        self, config: WebPushConfig, known: _Receivers, due: Sequence[PushLetter]
     ) -> PushStep:
-        turn, now, signer = _Turn(), self._clock.now(), self.signer(config)
+        turn, now, signer = _SentInTurn(), self._clock.now(), self.signer(config)
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def send(letter: PushLetter, device: PushDevice, event: Event) -> None:
@@ -333,7 +333,7 @@ class PushDesk:
         return turn.step()
 
     def _settle(
-        self, turn: _Turn, letter: PushLetter, device: PushDevice, reply: PushReply | str
+        self, turn: _SentInTurn, letter: PushLetter, device: PushDevice, reply: PushReply | str
     ) -> None:
         now = self._clock.now()
         status = None if isinstance(reply, str) else reply.status

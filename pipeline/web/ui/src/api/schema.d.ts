@@ -2240,7 +2240,7 @@ export interface components {
              * @default false
              */
             ends: boolean;
-            quiet?: components["schemas"]["QuietHours"] | null;
+            quiet?: components["schemas"]["QuietTime"] | null;
             /**
              * Timezone
              * @default UTC
@@ -2291,10 +2291,10 @@ export interface components {
             failing: number;
         };
         /**
-         * QuietHours
+         * QuietTime
          * @description When nothing is told, by the minutes of the day; past midnight if `until` is smaller.
          */
-        QuietHours: {
+        QuietTime: {
             /** Since */
             since: number;
             /** Until */
