@@ -33,6 +33,7 @@ from connectors.stores._passages import SqlPassages, forget_passages, note_passa
 from connectors.stores._people import SqlPeople, prune_people
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
+from connectors.stores._pushing import SqlPushing
 from connectors.stores._renames import rename_camera
 from connectors.stores._reviews import SqlReviews, forget_reviews
 from connectors.stores._spending import SqlSpending
@@ -120,6 +121,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.passages = SqlPassages(self._database)
         self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
+        self.pushing = SqlPushing(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""

@@ -322,6 +322,67 @@ class WebOidcConfig(Config):
             yield Lack("map", "has no groups, so that nobody who comes from the provider is let in")
 
 
+_LIBRARY_OF_PUSH = "cryptography"
+
+
+def _is_network(value: str) -> str:
+    try:
+        found = ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{value!r} is not a network; write it like 10.0.5.0/24 ({error})"
+        ) from None
+    if found.prefixlen == 0:
+        raise ValueError(f"{value} is everybody; name the network of your push service")
+    return str(found)
+
+
+class WebPushConfig(Config):
+    """Messages of events to browsers, also while no page is open there.
+
+    They go through the push service of each browser's maker, encrypted for the browser alone.
+    """
+
+    contact: str = Field(
+        max_length=200,
+        description=(
+            "Whom push services may write to about the messages: `mailto:ADDRESS` or "
+            "`https://...`. They see it with each message."
+        ),
+    )
+    networks: tuple[Annotated[str, AfterValidator(_is_network)], ...] = Field(
+        (),
+        max_length=20,
+        description=(
+            "Private networks in which a push service of your own may be, such as 10.0.5.0/24; "
+            "otherwise only public addresses are sent to, at port 443."
+        ),
+    )
+    certificates: Path | None = Field(
+        None,
+        description=(
+            "The certificates, as PEM, by which push services are known; by default those that "
+            "the machine trusts."
+        ),
+    )
+
+    @field_validator("contact")
+    @classmethod
+    def _is_contact(cls, contact: str) -> str:
+        contact = contact.strip()
+        if not re.fullmatch(r"(mailto:[^@\s]+@[^@\s]+|https://[^\s/@]+(/\S*)?)", contact):
+            raise ValueError(f"{contact!r} is no contact; write mailto:NAME@HOST or https://HOST/")
+        return contact
+
+    def lacks(self) -> Iterator[Lack]:
+        """What encrypts the messages; without it everything but them works."""
+        lacks = list(missing_libraries("web push", [_LIBRARY_OF_PUSH], "push", "contact"))
+        if self.certificates is not None:
+            lacks += unreadable_file("certificates", self.certificates)
+        for lack in lacks:
+            yield replace(lack, is_fatal=False)
+
+
 class WebConfig(Config):
     """What others reach over the web."""
 
@@ -348,6 +409,10 @@ class WebConfig(Config):
             "Whether users of the store sign in by their passwords; without, they come by the "
             "proxy or the provider alone."
         ),
+    )
+    push: WebPushConfig | None = Field(
+        None,
+        description="Tell browsers of events, also while no page is open; off without it.",
     )
     frame_ancestors: list[str] = Field(
         default_factory=list,

@@ -26,6 +26,7 @@ from pipeline.web.config import (
 )
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.pushing.desk import PushDesk
 from pipeline.web.simulating.what_if import RUNNING
 from pipeline.web.state import Journal, WebState
 
@@ -62,8 +63,18 @@ def open_state(
     wall = LiveWall(lambda: file.deployment, store, clock, queues)
     media = config.build_media()
     oidc = OidcEntrance(clock, lambda: file.deployment.web.oidc)
+    desk = PushDesk(lambda: file.deployment, store, clock)
     return WebState(
-        file, store, media, clock, doors or entrance, journal, entrance, live=wall, oidc=oidc
+        file,
+        store,
+        media,
+        clock,
+        doors or entrance,
+        journal,
+        entrance,
+        live=wall,
+        oidc=oidc,
+        push=desk,
     )
 
 
@@ -132,6 +143,8 @@ class WebServer:
         self._thread.start()
         if self._certificates is not None:
             self._certificates.start()
+        if self._state.push is not None:
+            self._state.push.start()
         logger.info("the application answers on %s", self.address)
 
     def stop(self) -> None:
@@ -139,6 +152,8 @@ class WebServer:
         self._is_ending.set()
         if self._certificates is not None:
             self._certificates.stop()
+        if self._state.push is not None:
+            self._state.push.stop()
         if self._state.live is not None:
             self._state.live.stop()
         RUNNING.end_all(id(self._state.store))

@@ -16,6 +16,7 @@ from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
 from pipeline.web.heavy import HeavyQuestions
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.pushing.desk import PushDesk
 
 
 class Journal(Protocol):
@@ -47,6 +48,8 @@ class WebState:
     """Whose turn it is to be answered what takes long."""
     oidc: OidcEntrance | None = None
     """Where people come in whom the provider of `web.oidc` knows, if there is one."""
+    push: PushDesk | None = None
+    """Tells browsers of events."""
 
     @property
     def deployment(self) -> Deployment:

@@ -28,6 +28,7 @@ from pipeline.reports.figures import quantile
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.caching import ShortMemory, kept_for
 from pipeline.web.health.storing import StorageStatus, storage_of
+from pipeline.web.health.telling import PushStatus, push_status_of
 from pipeline.web.state import WebState
 
 Subject = Literal["camera", "sink", "sequence", "process", "deployment"]
@@ -240,6 +241,8 @@ class HealthAnswer(BaseModel):
     processes: list[SeenProcess]
     dead_letters: int | None
     storage: StorageStatus | None
+    push: PushStatus | None
+    """Of messages to browsers; None where they are off."""
     stored_p50_s: float | None
     """From capture to the store, of the events of the last hour of all live cameras."""
     stored_p95_s: float | None
@@ -265,6 +268,7 @@ class SeenStatus:
     status: DeploymentStatus
     stored: _Stored
     storage: StorageStatus | None
+    push: PushStatus | None
 
 
 class HealthWatch:
@@ -288,9 +292,10 @@ class HealthWatch:
             storage = self._storage.get(
                 None, lambda: storage_of(loaded.deployment, state.store, now)
             )
+            push = push_status_of(loaded.deployment, state.store, now)
         except StoreError:  # it is among the troubles already
-            stored, storage = _Stored({}, {}), None
-        return SeenStatus(now, loaded.deployment, status, stored, storage)
+            stored, storage, push = _Stored({}, {}), None, None
+        return SeenStatus(now, loaded.deployment, status, stored, storage, push)
 
 
 def health_watch(connection: HTTPConnection) -> HealthWatch:
@@ -368,6 +373,7 @@ def health_for(seen: SeenStatus, visitor: Visitor) -> HealthAnswer:
         else [],
         dead_letters=status.dead_letters if is_whole else None,
         storage=seen.storage if is_whole else None,
+        push=seen.push if is_whole else None,
         stored_p50_s=quantile(stored, 0.5),
         stored_p95_s=quantile(stored, 0.95),
         stored_of_newest=seen.stored.of_newest,

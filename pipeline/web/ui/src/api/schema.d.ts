@@ -244,6 +244,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Push Info
+         * @description Whether one is told of events, on which devices and of what.
+         */
+        get: operations["push_info_api_v1_push_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/choice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Choose
+         * @description Say what one wants to be told of.
+         */
+        put: operations["choose_api_v1_push_choice_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Device
+         * @description Be told on this browser; what is known of it already is brought up to date.
+         */
+        post: operations["add_device_api_v1_push_devices_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices/{device_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Device
+         * @description Be told nothing more on one of one's own devices.
+         */
+        delete: operations["remove_device_api_v1_push_devices__device_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices/{device_id}/trial": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trial
+         * @description Send a message to one of one's own devices, to see whether it comes.
+         */
+        post: operations["trial_api_v1_push_devices__device_id__trial_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1101,6 +1201,16 @@ export interface components {
             until: number | null;
         };
         /**
+         * BrowserKeys
+         * @description What messages for a browser are encrypted with.
+         */
+        BrowserKeys: {
+            /** P256Dh */
+            p256dh: string;
+            /** Auth */
+            auth: string;
+        };
+        /**
          * CameraInfo
          * @description A camera, as far as views need it.
          */
@@ -1131,6 +1241,16 @@ export interface components {
             sentence: string;
             /** Help */
             help: string;
+        };
+        /**
+         * ChosenRule
+         * @description A rule of a camera; trouble of the camera itself is its rule `camera`.
+         */
+        ChosenRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
         };
         /**
          * ComingChange
@@ -1660,6 +1780,7 @@ export interface components {
             /** Dead Letters */
             dead_letters: number | null;
             storage: components["schemas"]["StorageStatus"] | null;
+            push: components["schemas"]["PushStatus"] | null;
             /** Stored P50 S */
             stored_p50_s: number | null;
             /** Stored P95 S */
@@ -1928,6 +2049,21 @@ export interface components {
             heat: components["schemas"]["HeatTable"] | null;
         };
         /**
+         * NewDevice
+         * @description A browser's subscription, as the browser itself says it.
+         */
+        NewDevice: {
+            /** Endpoint */
+            endpoint: string;
+            keys: components["schemas"]["BrowserKeys"];
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "de";
+        };
+        /**
          * NewPassword
          * @description Another password for oneself.
          */
@@ -2059,6 +2195,26 @@ export interface components {
             since: number;
             /** Until */
             until: number;
+        };
+        /**
+         * OwnDevice
+         * @description One of one's own browsers; its address at the push service is told to nobody.
+         */
+        OwnDevice: {
+            /** Id */
+            id: string;
+            /** Agent */
+            agent: string;
+            /** Made At */
+            made_at: number;
+            /** Seen At */
+            seen_at: number;
+            /** Until */
+            until: number | null;
+            /** Told At */
+            told_at: number | null;
+            /** Trouble */
+            trouble: string;
         };
         /**
          * PathSaid
@@ -2198,6 +2354,80 @@ export interface components {
             said: string[];
             /** Good */
             good: boolean;
+        };
+        /**
+         * PushChoice
+         * @description What somebody wants to be told of, on all his devices.
+         */
+        PushChoice: {
+            /** Cameras */
+            cameras?: string[] | null;
+            /** Rules */
+            rules?: components["schemas"]["ChosenRule"][] | null;
+            /**
+             * Ends
+             * @default false
+             */
+            ends: boolean;
+            quiet?: components["schemas"]["QuietTime"] | null;
+            /**
+             * Timezone
+             * @default UTC
+             */
+            timezone: string;
+            /**
+             * Pause S
+             * @default 300
+             */
+            pause_s: number;
+        };
+        /**
+         * PushInfo
+         * @description Whether and how one is told of events.
+         */
+        PushInfo: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "off" | "missing" | "unknown_person" | "on";
+            /** Why */
+            why: string;
+            /** Public Key */
+            public_key: string | null;
+            /** Devices */
+            devices: components["schemas"]["OwnDevice"][];
+            /** Most Devices */
+            most_devices: number;
+            choice: components["schemas"]["PushChoice"];
+        };
+        /**
+         * PushStatus
+         * @description Messages to browsers. Counts are those of today and yesterday, by days of UTC.
+         */
+        PushStatus: {
+            /** Devices */
+            devices: number;
+            /** Waiting */
+            waiting: number;
+            /** Sent */
+            sent: number;
+            /** Dropped */
+            dropped: number;
+            /** Gone */
+            gone: number;
+            /** Failing */
+            failing: number;
+        };
+        /**
+         * QuietTime
+         * @description When nothing is told, by the minutes of the day; past midnight if `until` is smaller.
+         */
+        QuietTime: {
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
         };
         /**
          * RefusedChoice
@@ -3172,6 +3402,16 @@ export interface components {
             trails: components["schemas"]["TrailOut"][];
         };
         /**
+         * TrialResult
+         * @description What came of a trial message.
+         */
+        TrialResult: {
+            /** Is Sent */
+            is_sent: boolean;
+            /** Why */
+            why: string;
+        };
+        /**
          * TruthSaid
          * @description What is true, by what persons said of what was counted.
          */
@@ -3842,6 +4082,152 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JournalPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    push_info_api_v1_push_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushInfo"];
+                };
+            };
+        };
+    };
+    choose_api_v1_push_choice_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushChoice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushChoice"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    add_device_api_v1_push_devices_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDevice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnDevice"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_device_api_v1_push_devices__device_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trial_api_v1_push_devices__device_id__trial_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialResult"];
                 };
             };
             /** @description Validation Error */

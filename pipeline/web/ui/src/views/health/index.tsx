@@ -29,6 +29,7 @@ type Camera = components["schemas"]["SeenCamera"];
 type Sink = components["schemas"]["SeenSink"];
 type Engine = components["schemas"]["SeenEngine"];
 type Trouble = components["schemas"]["SeenTrouble"];
+type PushStatus = components["schemas"]["PushStatus"];
 type Storage = components["schemas"]["StorageStatus"];
 
 const EVERY_MS = 5_000;
@@ -60,7 +61,10 @@ function Found({ health }: { health: Health }) {
       )}
       {health.sinks.length > 0 && <Sinks sinks={health.sinks} />}
       {health.engines.length > 0 && <Engines engines={health.engines} />}
-      {health.storage && <StoreCard storage={health.storage} />}
+      <div class="health-beside">
+        {health.storage && <StoreCard storage={health.storage} />}
+        {health.push && <PushCard push={health.push} />}
+      </div>
       <Further health={health} />
     </>
   );
@@ -400,6 +404,25 @@ function StoreCard({ storage }: { storage: Storage }) {
       </dl>
       {storage.trouble && <p class="trouble-line">{storage.trouble}</p>}
       {storage.days_left !== null && <p class="muted small">{t("health.estimated")}</p>}
+    </Card>
+  );
+}
+
+function PushCard({ push }: { push: PushStatus }) {
+  const rows = (["devices", "sent", "waiting", "dropped", "gone", "failing"] as const).map(
+    (name) => [name, push[name]] as const,
+  );
+  return (
+    <Card title={t("health.push")}>
+      <dl class="facts">
+        {rows.map(([name, count]) => (
+          <div key={name}>
+            <dt>{t(`health.push.${name}`)}</dt>
+            <dd>{number(count)}</dd>
+          </div>
+        ))}
+      </dl>
+      <p class="muted small">{t("health.push.about")}</p>
     </Card>
   );
 }

@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { ApiError, del, get, put } from "../../api/client.ts";
 import type { components } from "../../api/schema.d.ts";
 import { addTexts, t } from "../../app/language.ts";
+import { forgetThisBrowser } from "../../app/push.ts";
 import { go } from "../../app/router.ts";
 import { may, site } from "../../app/session.ts";
 import { Button } from "../../parts/button.tsx";
@@ -26,6 +27,8 @@ export function Account() {
     );
   }, []);
   const signOut = async () => {
+    // Whoever opens this browser next is not to read what was meant for somebody else.
+    await forgetThisBrowser().catch(() => {});
     try {
       await del("/session");
     } catch (error) {

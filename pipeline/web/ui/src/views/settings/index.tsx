@@ -3,6 +3,7 @@ import { areKeysOn, bandwidth, languageChoice, theme } from "../../app/settings.
 import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
 import { Account } from "./account.tsx";
+import { Push } from "../notifications/card.tsx";
 
 export default function Settings() {
   return (
@@ -52,6 +53,7 @@ export default function Settings() {
         />
         <p class="muted small">{t("settings.kept_here")}</p>
       </Card>
+      <Push />
       <Account />
     </Page>
   );
