@@ -122,7 +122,7 @@ def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
 
 def _with_routes() -> FastAPI:
     app = _bare()
-    app.router.routes.extend(_routes())
+    app.router.routes.extend(_routes(ROUTERS))
     add_error_handlers(app)
     return app
 
@@ -134,10 +134,10 @@ def _bare() -> FastAPI:
 
 
 @cache
-def _routes() -> tuple[BaseRoute, ...]:
+def _routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
     """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
     app = _bare()
-    for router in ROUTERS:
+    for router in routers:
         app.include_router(router, prefix=API)
     _add_pages(app)
     for route in routes_of(app):
