@@ -17,7 +17,7 @@ from pipeline.core.happenings import (
     Tally,
     merged,
 )
-from pipeline.core.store import Span, StoredEvent
+from pipeline.core.store import Span, StoredEvent, Undelivered
 
 _AT_ONCE = 400
 _FIRSTS = ("start", "single")
@@ -69,6 +69,23 @@ class SqlHappenings:
                 rows = [kept_or_not(row) for row in connection.execute(wanted)]
                 found += [one for one in rows if isinstance(one, StoredEvent)]
         return merged(found)
+
+    def refused(
+        self,
+        cameras: Collection[str] | None,
+        beyond: tuple[int, str] | None,
+        limit: int,
+    ) -> Sequence[Undelivered]:
+        """Dead letters of events of these cameras, the newest first; beyond one of them."""
+        wanted = _letters(cameras, *_schema.undelivered.c)
+        wanted = letters_in_order(wanted, beyond, newest_first=True).limit(limit)
+        with self._database.read("read dead letters") as connection:
+            return [letter_of(row) for row in connection.execute(wanted)]
+
+    def refused_count(self, cameras: Collection[str] | None) -> int:
+        """How many there are."""
+        with self._database.read("count dead letters") as connection:
+            return connection.scalar(_letters(cameras, sa.func.count())) or 0
 
     def tallies(self, chosen: HappeningQuery, bins: Bins) -> Sequence[Tally]:
         """How many began in each bin, by camera and rule."""
@@ -158,6 +175,35 @@ def _chosen(chosen: HappeningQuery, table: Any) -> Iterator[sa.ColumnElement[boo
         yield sa.exists().where(
             _key(one) == _key(table), one.c.position.in_(sa.select(letters.c.position))
         )
+
+
+def letters_in_order(
+    wanted: sa.Select[Any], beyond: tuple[int, str] | None, *, newest_first: bool
+) -> sa.Select[Any]:
+    """Dead letters by their positions and sinks, from beyond one of them."""
+    table = _schema.undelivered
+    place = sa.tuple_(table.c.position, table.c.sink)
+    if beyond is not None:
+        last = sa.tuple_(*map(sa.literal, (beyond[0], storable(beyond[1]))))
+        wanted = wanted.where(place < last if newest_first else place > last)
+    if newest_first:
+        return wanted.order_by(table.c.position.desc(), table.c.sink.desc())
+    return wanted.order_by(table.c.position, table.c.sink)
+
+
+def letter_of(row: sa.Row[Any]) -> Undelivered:
+    """A dead letter as it is kept."""
+    return Undelivered(row.sink, row.position, row.record_id, row.reason, row.attempts)
+
+
+def _letters(cameras: Collection[str] | None, *columns: Any) -> sa.Select[Any]:
+    """A question about dead letters whose events are there."""
+    table, events = _schema.undelivered, _schema.events
+    wanted = sa.select(*columns).select_from(
+        table.join(events, events.c.position == table.c.position)
+    )
+    wanted = wanted.where(_counts(events))
+    return wanted if cameras is None else wanted.where(events.c.camera.in_(list(cameras)))
 
 
 def _bin(

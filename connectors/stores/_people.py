@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from connectors.stores import _schema
 from connectors.stores._database import Database, storable
+from connectors.stores._pushing import forget_devices, forget_wishes
 from connectors.stores._shared_links import end_links_of
 from pipeline.core.clock import Clock
 from pipeline.core.people import (
@@ -44,7 +45,9 @@ class SqlPeople:
         """The one of this name."""
         table = _schema.people
         with self._database.read("read a user") as connection:
-            row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
+            row = connection.execute(
+                sa.select(table).where(table.c.name == storable(name))
+            ).one_or_none()
         return None if row is None else _person(row)
 
     def add_person(self, person: Person, *, only_first: bool = False) -> bool:
@@ -59,6 +62,7 @@ class SqlPeople:
             connection.execute(table.insert(), [_person_row(person)])
             _end_sessions(connection, person.name)
             end_links_of(connection, person.name)
+            forget_wishes(connection, person.name)
         return True
 
     def change_person(self, person: Person, was: Person | None = None) -> PersonChange:
@@ -92,6 +96,7 @@ class SqlPeople:
             connection.execute(sa.delete(table).where(table.c.name == name))
             _end_sessions(connection, name)
             end_links_of(connection, name)
+            forget_wishes(connection, name)
             _end_tokens_of(connection, name, self._clock.now())
         return PersonChange.DONE
 
@@ -148,8 +153,13 @@ class SqlPeople:
         gone = sa.delete(table).where(table.c.id == session_id)
         if who is not None:
             gone = gone.where(table.c.who == who)
+        wanted = sa.select(table.c.who).where(table.c.id == session_id)
         with self._database.write("end a session") as connection:
-            return connection.execute(gone).rowcount > 0
+            whose = connection.scalar(wanted)
+            if not connection.execute(gone).rowcount:
+                return False
+            forget_devices(connection, whose or "", session_id)
+        return True
 
     def end_sessions(self, who: str) -> int:
         """End all sessions of somebody; how many there were."""
@@ -289,7 +299,9 @@ def _forget_sessions(connection: sa.Connection, now: float) -> None:
 
 
 def _end_sessions(connection: sa.Connection, who: str) -> int:
+    """And tell his devices nothing more: they are for who he was."""
     table = _schema.sessions
+    forget_devices(connection, who)
     return connection.execute(sa.delete(table).where(table.c.who == who)).rowcount
 
 

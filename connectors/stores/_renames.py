@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.stores import _schema
+from connectors.stores._pushing import rename_in_wishes
 
 _ROWS_AT_ONCE = 500
 
@@ -33,6 +34,7 @@ def rename_camera(connection: sa.Connection, old: str, new: str) -> int:
         renamed = table.update().where(table.c.camera == old).values(camera=new)
         moved += connection.execute(renamed).rowcount
     _rename_observations(connection, old, new)
+    rename_in_wishes(connection, old, new)
     return moved
 
 

@@ -552,6 +552,72 @@ journal = sa.Table(
     sa.Column("kept_at", sa.Double, nullable=False, index=True),
     sqlite_autoincrement=True,
 )
+# Browsers that are told of events; the columns are those of `pipeline.core.pushing`.
+push_devices = sa.Table(
+    "moonwatch_push_devices",
+    _tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("who", sa.Text, nullable=False, index=True),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("auth", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("session", sa.Text, index=True),
+    sa.Column("is_foreign", sa.Boolean, nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("told_at", sa.Double),
+    sa.Column("trouble", sa.Text, nullable=False),
+)
+push_wishes = sa.Table(
+    "moonwatch_push_wishes",
+    _tables,
+    sa.Column("who", sa.Text, primary_key=True),
+    sa.Column("body", sa.Text, nullable=False),
+)
+push_letters = sa.Table(
+    "moonwatch_push_letters",
+    _tables,
+    sa.Column("device", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("made_at", sa.Double, nullable=False),
+    sa.Column("next_at", sa.Double, nullable=False, index=True),
+    sa.Column("tries", sa.BigInteger, nullable=False),
+)
+push_told = sa.Table(
+    "moonwatch_push_told",
+    _tables,
+    sa.Column("who", sa.Text, primary_key=True),
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("happening", sa.Text, nullable=False),
+)
+push_outcomes = sa.Table(
+    "moonwatch_push_outcomes",
+    _tables,
+    # Days of UTC since 1970.
+    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+)
+push_desk = sa.Table(
+    "moonwatch_push_desk",
+    _tables,
+    # One row: who sends until when by the database's clock, and how far events were looked at.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+)
+push_keys = sa.Table(
+    "moonwatch_push_keys",
+    _tables,
+    # One row: the private key that push services know this installation by, as PEM.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+)
 
 Migration = Callable[[sa.Connection], None]
 
@@ -598,6 +664,7 @@ def prepare(
         sites, camera_sites, local_days, edits, switches,
         people, sessions, tokens, attempts, journal,
         passages, reviews, remarks, shared_links,
+        push_devices, push_wishes, push_letters, push_told, push_outcomes, push_desk, push_keys,
     ):  # fmt: skip
         table.create(connection, checkfirst=True)
     # Whether it is there cannot be asked: it is of an expression.

@@ -23,7 +23,7 @@ from connectors.stores._clips import SqlClips, want_clips
 from connectors.stores._counting import forget_superseded, supersede, told_again
 from connectors.stores._database import AHEAD_S, Database, DatabaseFacts, storable
 from connectors.stores._edits import keep_edits
-from connectors.stores._happenings import SqlHappenings
+from connectors.stores._happenings import SqlHappenings, letter_of, letters_in_order
 from connectors.stores._history import SqlHistory, kept, kept_or_not
 from connectors.stores._leases import opening, prove, renewed
 from connectors.stores._local_days import SqlLocalDays
@@ -33,6 +33,7 @@ from connectors.stores._passages import SqlPassages, forget_passages, note_passa
 from connectors.stores._people import SqlPeople, prune_people
 from connectors.stores._pictures import SqlPictures, outlive_events
 from connectors.stores._presence import SqlPresence, SqlRequests
+from connectors.stores._pushing import SqlPushing
 from connectors.stores._renames import rename_camera
 from connectors.stores._reviews import SqlReviews, forget_reviews
 from connectors.stores._shared_links import SqlSharedLinks, prune_shared_links
@@ -58,6 +59,7 @@ from pipeline.core.errors import FencedOffError
 from pipeline.core.events import Event, event_to_json
 from pipeline.core.ranges import MOST_ORDINAL
 from pipeline.core.store import (
+    MOST_LETTERS,
     Checkpoint,
     Commit,
     Cursor,
@@ -121,6 +123,7 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
         self.reviews = SqlReviews(self._database)
         self.people = SqlPeople(self._database, self._clock)
         self.shared_links = SqlSharedLinks(self._database)
+        self.pushing = SqlPushing(self._database)
 
     def commit(self, commit: Commit) -> int:
         """Keep all of it in one transaction; an event whose record_id is known is kept once."""
@@ -336,17 +339,37 @@ class SqlStore(SqlPictures, SqlObservations, SqlSecondLooks):
             self._database.upsert(connection, _schema.cursors, [row])
             self._database.upsert(connection, _schema.undelivered, dead_letters)
 
-    def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
-        """Dead letters, of one sink or all, in order of arrival."""
-        table = _schema.undelivered
-        wanted = sa.select(table).order_by(table.c.position, table.c.sink)
+    def undelivered(
+        self,
+        sink: str | None = None,
+        *,
+        beyond: tuple[int, str] | None = None,
+        limit: int = MOST_LETTERS,
+        newest_first: bool = False,
+    ) -> Sequence[Undelivered]:
+        """Dead letters, of one sink or all, in order of arrival or the other way."""
+        wanted = letters_in_order(sa.select(_schema.undelivered), beyond, newest_first=newest_first)
         if sink is not None:
-            wanted = wanted.where(table.c.sink == sink)
+            wanted = wanted.where(_schema.undelivered.c.sink == sink)
         with self._database.read("read dead letters") as connection:
-            return [
-                Undelivered(row.sink, row.position, row.record_id, row.reason, row.attempts)
-                for row in connection.execute(wanted)
-            ]
+            return [letter_of(row) for row in connection.execute(wanted.limit(limit))]
+
+    def undelivered_at(self, positions: Collection[int]) -> Sequence[Undelivered]:
+        """The dead letters of events at these positions, in order of arrival."""
+        table, every, found = _schema.undelivered, sorted(set(positions)), list[Undelivered]()
+        with self._database.read("read dead letters") as connection:
+            for start in range(0, len(every), _ROWS_AT_ONCE):
+                some = table.c.position.in_(every[start : start + _ROWS_AT_ONCE])
+                wanted = letters_in_order(sa.select(table).where(some), None, newest_first=False)
+                found += [letter_of(row) for row in connection.execute(wanted)]
+        return found
+
+    def undelivered_counts(self) -> Mapping[str, int]:
+        """How many dead letters each sink has."""
+        table = _schema.undelivered
+        counted = sa.select(table.c.sink, sa.func.count()).group_by(table.c.sink)
+        with self._database.read("count dead letters") as connection:
+            return {str(row[0]): int(row[1]) for row in connection.execute(counted)}
 
     def discard(self, letters: Sequence[Undelivered]) -> int:
         """Forget dead letters; how many were still there."""

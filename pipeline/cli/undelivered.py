@@ -1,7 +1,7 @@
 """`moonwatch undelivered`: list, retry or drop events that a sink refused."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -70,12 +70,11 @@ def undelivered(
         if action is not UndeliveredAction.LIST:
             store.close()
             store = deployment.store.build(SystemClock())
-        entries = store.undelivered()
         named = set(sinks or [])
-        _check_names(named, {entry.sink for entry in entries} | set(deployment.sinks))
+        _check_names(named, {*store.undelivered_counts(), *deployment.sinks})
         if action is not UndeliveredAction.LIST and not (named or everything):
             raise ConfigError([Problem("", f"name the sinks to {action}, or use --all")])
-        chosen = [entry for entry in entries if not named or entry.sink in named]
+        chosen = [one for one in _every_letter(store) if not named or one.sink in named]
         if action is UndeliveredAction.LIST:
             listed = [_Listed(entry, _event(store, entry)) for entry in chosen]
             _say(listed, deployment, as_json=as_json)
@@ -85,6 +84,14 @@ def undelivered(
             _report(_sent_again(deployment, store, chosen))
     finally:
         store.close()
+
+
+def _every_letter(store: Store) -> Iterator[Undelivered]:
+    """All of them, page by page."""
+    beyond: tuple[int, str] | None = None
+    while page := store.undelivered(beyond=beyond):
+        yield from page
+        beyond = (page[-1].position, page[-1].sink)
 
 
 def _check_names(named: Collection[str], known: Collection[str]) -> None:

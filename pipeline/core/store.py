@@ -148,6 +148,10 @@ class UnreadableEvent:
     reason: str
 
 
+MOST_LETTERS: Final = 1000
+"""Dead letters that are read at once: nobody knows how many there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undelivered:
     """An event that a sink rejected, with the reason and the number of attempts."""
@@ -331,8 +335,26 @@ class Store(StoreLeases, PictureRecords, SecondLooks, Protocol):
         """
         ...
 
-    def undelivered(self, sink: str | None = None) -> Sequence[Undelivered]:
-        """The dead letters of one sink or all."""
+    def undelivered(
+        self,
+        sink: str | None = None,
+        *,
+        beyond: tuple[int, str] | None = None,
+        limit: int = MOST_LETTERS,
+        newest_first: bool = False,
+    ) -> Sequence[Undelivered]:
+        """Up to `limit` dead letters of one sink or all, in order of arrival or the other way.
+
+        `beyond` is the position and sink of the last one of the page before.
+        """
+        ...
+
+    def undelivered_at(self, positions: Collection[int]) -> Sequence[Undelivered]:
+        """The dead letters of events at these positions."""
+        ...
+
+    def undelivered_counts(self) -> Mapping[str, int]:
+        """How many dead letters each sink has; none for a sink without any."""
         ...
 
     def discard(self, letters: Sequence[Undelivered]) -> int:

@@ -79,9 +79,11 @@ class LaneStatus:
     took_s: float | None = None
     """How long that one took from capture to acceptance; of live cameras only."""
     p95_s: float | None = None
-    """What 95 of 100 of the last thousand took at most."""
+    """What 95 of 100 of the last hour took at most."""
     p50_s: float | None = None
     """What half of them took at most."""
+    of_newest: int | None = None
+    """How many of the hour these two are of; None where it is all of them."""
     last_minute: int = 0
     last_hour: int = 0
     """How many it accepted."""
@@ -299,7 +301,7 @@ class SinkLane:
         """Up to `at_once` wanted events, and all unwanted ones before the next wanted one."""
         if self._position is None:
             self._position = self._store.cursor(self.route.sink).position
-            dead_letters = len(self._store.undelivered(self.route.sink))
+            dead_letters = self._store.undelivered_counts().get(self.route.sink, 0)
             noted = self._store.notes_of(self.route.sink).note(FIGURES)
             self._counting = Counting(DeliveryFigures.of_text(noted), self._is_recording)
             self._status = replace(self._status, position=self._position, undelivered=dead_letters)

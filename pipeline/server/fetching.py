@@ -20,12 +20,11 @@ from typing import Literal, TypeAlias
 
 import httpx
 
+from pipeline.core.public_addresses import IpAddress, address_of, is_public
 from pipeline.server.fetch_config import FetchConfig
 
 logger = logging.getLogger(__name__)
 
-IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host and a port to all its addresses; raises OSError."""
 
@@ -42,23 +41,6 @@ _PORTS = {"http": 80, "https": 443}
 # One sentence for what is refused and for what does not answer: callers shall not be able to tell
 # which machines there are behind this one.
 UNREACHABLE = "the picture could not be fetched from this address"
-# Ways to write an IPv4 address, or a tunnel to one, as an IPv6 address; and networks that are not
-# on the public internet although Python's tables say nothing about them.
-_NEVER_PUBLIC: tuple[IpNetwork, ...] = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "192.88.99.0/24",
-        "::/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001::/23",
-        "2002::/16",
-        "3fff::/20",
-        "5f00::/16",
-        "fec0::/10",
-    )
-)
 
 
 class PictureRefused(Exception):  # noqa: N818 - it is an answer to the caller, not a fault of ours
@@ -182,7 +164,7 @@ class Fetcher:
         except (OSError, UnicodeError) as error:
             logger.info("the name of %s cannot be resolved: %s", _loggable(str(url)), error)
             raise PictureRefused(UNREACHABLE, "image_fetch_failed", is_transient=True) from None
-        addresses = [_address_of(text) for text in texts]
+        addresses = [address_of(text) for text in texts]
         good = [found for found in addresses if found is not None and self._may_reach(found)]
         # One bad address among them is enough: names of friendly servers have none.
         if not good or len(good) < len(addresses):
@@ -268,24 +250,6 @@ class Fetcher:
         return [str(place[0]) for *_, place in found]
 
 
-def is_public(address: IpAddress) -> bool:
-    """Whether an address is one of the public internet's, reachable in its own right."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address.scope_id is not None:
-            return False
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and not address.is_unspecified
-        and not any(
-            network.version == address.version and address in network for network in _NEVER_PUBLIC
-        )
-    )
-
-
 def _parsed(address: str) -> httpx.URL:
     """Return the address taken apart; raises PictureRefused for what is not plainly http(s)."""
     if len(address) > LONGEST_ADDRESS:
@@ -319,13 +283,6 @@ def _covers(domain: str, host: str) -> bool:
         return True
     below = domain.removeprefix("*")
     return host == domain or (below != domain and host.endswith(below))
-
-
-def _address_of(text: str) -> IpAddress | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def _loggable(address: str) -> str:

@@ -1,5 +1,6 @@
 """The application: its routes, within one frame, and its pages."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ from pipeline.web.api import (
     live,
     media,
     numbers,
+    oidc,
     people,
+    push,
     reports,
     reviews,
     session,
@@ -44,8 +47,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     audits.router,
     live.router,
     people.router,
+    push.router,
     session.router,
     sharing.router,
+    oidc.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -70,6 +75,9 @@ OPEN: Final = frozenset(
         ("GET", f"{API}/session"),
         ("POST", f"{API}/session"),
         ("DELETE", f"{API}/session"),
+        ("GET", f"{API}/session/oidc"),
+        ("GET", f"{API}/session/oidc/back"),
+        ("GET", f"{API}/session/oidc/end"),
         ("POST", f"{API}/set-up"),
     }
 )
@@ -121,18 +129,31 @@ def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
 
 
 def _with_routes() -> FastAPI:
+    app = _bare()
+    app.router.routes.extend(_routes(ROUTERS))
+    add_error_handlers(app)
+    return app
+
+
+def _bare() -> FastAPI:
     app = FastAPI(title="moonwatch", version=installed_version(), openapi_url=None)
     app.router.redirect_slashes = False
-    for router in ROUTERS:
+    return app
+
+
+@cache
+def _routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
+    """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
+    app = _bare()
+    for router in routers:
         app.include_router(router, prefix=API)
     app.include_router(sharing.shared)
-    add_error_handlers(app)
     _add_pages(app)
     for route in routes_of(app):
         for method in route.methods or {"WEBSOCKET"}:
             if permission_of(route) is None and (method, route.path) not in OPEN:
                 raise RuntimeError(f"{method} {route.path} does not say what it needs of who asks")
-    return app
+    return tuple(app.router.routes)
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -1,6 +1,6 @@
 """What all routes share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
 from fastapi import Depends
@@ -11,9 +11,12 @@ from connectors.stores.sql import SqlStore
 from pipeline.core.clock import Clock
 from pipeline.deployment.model import Deployment
 from pipeline.web.access.entrance import Entrance
+from pipeline.web.access.oidc import OidcEntrance
 from pipeline.web.access.visitor import Doors, Visitor
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.heavy import HeavyQuestions
 from pipeline.web.live.wall import LiveWall
+from pipeline.web.pushing.desk import PushDesk
 
 
 class Journal(Protocol):
@@ -41,6 +44,12 @@ class WebState:
     entrance: Entrance
     """Where people sign in and out; its doors are `doors`, unless a test has others."""
     live: LiveWall | None = None
+    heavy: HeavyQuestions = field(default_factory=HeavyQuestions)
+    """Whose turn it is to be answered what takes long."""
+    oidc: OidcEntrance | None = None
+    """Where people come in whom the provider of `web.oidc` knows, if there is one."""
+    push: PushDesk | None = None
+    """Tells browsers of events."""
 
     @property
     def deployment(self) -> Deployment:

@@ -366,6 +366,19 @@ class StoreContract(abc.ABC):
         assert store.undelivered() == [letter]
         assert store.undelivered("ops") == [letter]
         assert store.undelivered("log") == []
+        more = Undelivered("log", 2, an_event(2).record_id, "answers 401", 2)
+        first = Undelivered("ops", 1, an_event(1).record_id, "answers 402", 3)
+        store.advance("log", 2, [more])
+        store.advance("ops", 2, [first])
+        every = [first, more, letter]
+        assert store.undelivered(limit=2) == every[:2]
+        assert store.undelivered(beyond=(2, "log")) == [letter]
+        assert store.undelivered(limit=2, newest_first=True) == [letter, more]
+        assert store.undelivered(beyond=(2, "log"), newest_first=True) == [first]
+        assert store.undelivered("ops", beyond=(1, "ops"), limit=1) == [letter]
+        assert store.undelivered_at([2, 3]) == [more, letter]
+        assert store.undelivered_at([]) == []
+        assert store.undelivered_counts() == {"ops": 2, "log": 1}
 
     def test_dead_letters_are_settled_once(self, store: Store) -> None:
         """What was delivered after all is forgotten, and nothing else is."""

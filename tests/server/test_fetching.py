@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.public_addresses import is_public
 from pipeline.server.fetch_config import FetchConfig
 from pipeline.server.fetching import (
     UNREACHABLE,
     Fetcher,
     PictureRefused,
     Resolve,
-    is_public,
 )
 from pipeline.testing import patience
 from tests.wild.raw_server import head, raw_camera

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
+from connectors.queues.memory import MemoryConfig
+from pipeline.core.clock import SystemClock
 from pipeline.core.people import Role
+from pipeline.core.tasks import Detect
+from pipeline.testing import wait_until
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.live.asking import AskedPicture, asked
 from pipeline.web.problems import WebError
 from tests.web.applications import ADMIN, Application, application
 from tests.web.live import ASKED, camera, deployment, running, watching
@@ -138,3 +144,21 @@ def test_a_kept_picture_stands_in_where_nothing_is_live(product: Path) -> None:
         assert shown is not None
         refused = ask(app, camera="plaza", words="person")
         assert refused.status_code == 503, refused.text
+
+
+def test_a_question_does_not_outlive_the_application(tmp_path: Path) -> None:
+    """Nobody answers it, and it would be waited for much longer."""
+    clock = SystemClock()
+    queues = MemoryConfig().build(clock)
+    _, jpeg = cv2.imencode(".jpg", np.zeros((32, 32, 3), np.uint8))
+    file = deployment(tmp_path, "http://127.0.0.1:9", "door")
+    with application(file, queues=queues) as app, ThreadPoolExecutor(1) as threads:
+        wall = app.state.live
+        assert wall is not None
+        task = Detect("visitor", "pretend", "person")
+        picture = AskedPicture(jpeg.tobytes(), clock.now())
+        answer = threads.submit(asked, wall, clock, "door", task, picture)
+        wait_until(lambda: bool(queues.jobs.backlog()))
+        wall.stop()
+        with pytest.raises(WebError, match="the application ends"):
+            answer.result()

@@ -21,6 +21,7 @@ from pipeline.testing import patience
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.deployment_view import DeploymentView
+from pipeline.web.editing.differences import _changes
 from pipeline.web.editing.editor import camera_file, edited
 from pipeline.web.editing.files import KEPT_VERSIONS, versions_of
 from pipeline.web.editing.parts import EditedParts
@@ -447,7 +448,7 @@ _EDITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits=st.lists(_EDITS, min_size=1, max_size=3))
 def test_whatever_is_edited_the_file_says_it_and_keeps_the_rest(
     tmp_path_factory: pytest.TempPathFactory, edits: list[dict[str, Any]]
@@ -501,3 +502,28 @@ def _floats(value: Any) -> Any:
     if isinstance(value, list):
         return [_floats(one) for one in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def test_the_difference_of_long_files_of_much_the_same_lines_is_found_soon() -> None:
+    """What the ends have in common is taken off; what is left may be told as one piece."""
+    same = ["a: 1", "b: 2"] * 2000
+    old, moved = [*same, "c: 3", *same], [*same, "c: 4", *same]
+    assert _changes(old, moved) == [
+        ("equal", 0, 4000, 0, 4000),
+        ("replace", 4000, 4001, 4000, 4001),
+        ("equal", 4001, 8001, 4001, 8001),
+    ]
+    other = ["b: 2", "a: 1"] * 2000
+    assert [one[0] for one in _changes([*same, "x"], [*other, "x"])] == [
+        "equal",
+        "replace",
+        "equal",
+    ]
+    for before, after in ((old, moved), (same, other), (same, []), (same, same[1:]), (["x"], same)):
+        made: list[str] = []
+        at = 0
+        for tag, a0, a1, b0, b1 in _changes(before, after):
+            assert (a0, b0) == (at, len(made))
+            made += before[a0:a1] if tag == "equal" else after[b0:b1]
+            at = a1
+        assert (at, made) == (len(before), after)

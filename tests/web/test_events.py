@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from connectors.stores.sql import SqlStore
 from pipeline.core.events import timestamp
-from pipeline.core.store import Commit, Span
+from pipeline.core.store import Commit, Span, Undelivered
 from pipeline.deployment.loader import load
 from pipeline.reports import export
+from pipeline.testing import ManualClock
 from pipeline.web.access.permissions import Role
 from pipeline.web.access.visitor import Visitor
 from pipeline.web.events.finding import Finder
 from pipeline.web.events.lanes import bins_of, timeline
 from pipeline.web.events.wishes import EventWish
+from tests.connectors.stores.postgres import server_url
 from tests.web.applications import ADMIN, Application, application
 from tests.web.happened import (
     BEGAN_AT,
@@ -201,6 +203,72 @@ def test_filters_combine(app: Application, filters: dict[str, Any], limit: int) 
     wanted = [card["id"] for card in unfiltered if _passes(card, filters)]
     found = [card["id"] for card in _every(app, limit, **filters)]
     assert found == wanted, filters
+
+
+_EACH: list[dict[str, Any]] = [
+    {},
+    {"camera": ["door", "yard"], "type": ["line_crossing"]},
+    {"rule": ["long"], "place": ["counter"]},
+    {"kind": ["person"], "direction": ["in"], "since": BEGAN_AT + 86_400},
+    {"weekday": ["fri"], "hours": "22-6", "until": BEGAN_AT + 2 * 86_400},
+    {"least": 0.5, "verdict": ["confirmed", "not_checked"]},
+    {"verdict": ["rejected"]},
+    *({"text": words} for words in ("GRÜNER", "van", '"VAN" 100 %', "_", "%")),
+    *({"sent": state} for state in ("waiting", "delivered", "undelivered", "refused")),
+    {"reviewed": False, "sent": "refused"},
+    {"reviewed": True},
+    {"wrong": False},
+]
+
+
+def test_postgresql_finds_the_same(tmp_path: Path) -> None:
+    """By every filter, page by page, on the timeline and among what sinks refused."""
+    path = shop(tmp_path)
+    with server_url() as url:
+        found = []
+        for place in (url, f"sqlite:///{tmp_path}/same.db"):
+            clock = ManualClock(BEGAN_AT + 4 * 86_400)
+            store = SqlStore(place, clock)
+            store.register_sinks(["log"])
+            keep(store, some_days(number=45))
+            letters = [
+                Undelivered("log", one.position, one.event.record_id, "answers 401", 3)
+                for one in store.events_after(0, 30)
+            ]
+            store.advance("log", 40, letters)
+            store.close()
+            with application(path, f"store.url={place}", clock=clock) as there:
+                found.append(_everything(there))
+        assert found[0] == found[1]
+        assert len(found[0][0]) > len(found[0][_EACH.index({"sent": "refused"})]) > 0
+
+
+def _everything(app: Application) -> list[Any]:
+    told: list[Any] = [_every(app, 20, **filters) for filters in _EACH]
+    days = {"since": BEGAN_AT, "until": BEGAN_AT + 3 * 86_400, "bins": 50}
+    for by in ("camera", "rule"):
+        told.append(app.client.get("/timeline", params={**days, "by": by}).json())
+    refused: list[Any] = []
+    beyond: str | None = None
+    while beyond or not refused:
+        asked = {"limit": 7} | ({} if beyond is None else {"beyond": beyond})
+        page = app.client.get("/deliveries/refused", params=asked).json()
+        refused += page["refused"]
+        assert page["total"] == 30
+        beyond = page["beyond"]
+    assert len(refused) == 30
+    app.doors.who = Visitor.of_role("eve", Role.VIEWER, ["door"])
+    page = app.client.get("/deliveries/refused").json()
+    assert page["total"] == len(page["refused"]) < 30
+    assert page["beyond"] is None
+    app.doors.who = ADMIN
+    for name, status in (("/events/a%00b", 404), ("/events?camera=a%00b", 422)):
+        assert app.client.get(name).status_code == status
+    asked_again = app.client.post("/deliveries/retry", json={"event": "a\0b"})
+    assert asked_again.status_code == 404
+    named = app.client.post("/session", json={"name": "a\0b", "password": "x"})
+    assert named.status_code == 401
+    return [*told, refused]
 
 
 def test_a_viewer_of_one_camera_finds_no_other(app: Application) -> None:

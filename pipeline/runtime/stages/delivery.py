@@ -195,7 +195,7 @@ class DeliveryStage:
 
     def _refused(self, sink: str) -> int:
         try:
-            return len(self._store.undelivered(sink))
+            return self._store.undelivered_counts().get(sink, 0)
         except StoreError:
             return 0  # whoever delivers reports it
 

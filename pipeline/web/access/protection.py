@@ -76,6 +76,10 @@ class Protection:
     async def _refusal(self, scope: Scope, headers: Headers, peer: Peer) -> tuple[int, str] | None:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_ADDRESS:
             return 414, f"the address has more than {LONGEST_ADDRESS} characters"
+        if "\0" in scope["path"]:
+            return 404, "there is nothing by this name: it has a NUL"
+        if b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+            return 422, "the address asks for a text with NUL, which nothing has"
         host = _host_of(peer.host)
         if host is None:
             return 400, "the header Host is missing or is no name"

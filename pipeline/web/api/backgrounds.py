@@ -130,4 +130,5 @@ def _walks(
         since, until = days[0].since, days[0].until
     if not since < until <= since + _LONGEST_S:
         raise WebError(422, "`until` is after `since`, by a day at most", place="until")
-    return walks(state.store, camera, Span(since, until))
+    with state.heavy.turn(visitor.name):
+        return walks(state.store, camera, Span(since, until))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from pipeline.core.address import without_secrets
@@ -42,6 +42,8 @@ class RefusedPage(BaseModel):
     refused: list[RefusedSaid]
     total: int
     """How many there are that the visitor may see."""
+    beyond: str | None
+    """What brings the next page; null where this is the last one."""
 
 
 class RefusedChoice(BaseModel):
@@ -65,13 +67,21 @@ class SettledSaid(BaseModel):
 
 
 @router.get("/deliveries/refused")
-def refused(visitor: _Looker, state: State) -> RefusedPage:
+def refused(
+    visitor: _Looker,
+    state: State,
+    limit: Annotated[int, Query(ge=1, le=MOST_SHOWN)] = MOST_SHOWN,
+    beyond: Annotated[str | None, Query(max_length=250, pattern=r"^[0-9]{1,18}/")] = None,
+) -> RefusedPage:
     """What sinks refused, the newest first."""
-    letters = sorted(state.store.undelivered(), key=lambda one: -one.position)
+    position, _, sink = (beyond or "").partition("/")
+    last = (int(position), sink) if beyond else None
+    happenings = state.store.happenings
+    letters = happenings.refused(visitor.cameras, last, limit)
     keys = [letter.record_id[:26] for letter in letters]
     there = {
         stored.position: stored.event
-        for one in state.store.happenings.happenings(keys).values()
+        for one in happenings.happenings(keys).values()
         for stored in one.events
         if visitor.sees(one.camera)
     }
@@ -89,7 +99,12 @@ def refused(visitor: _Looker, state: State) -> RefusedPage:
         for letter in letters
         if letter.position in there
     ]
-    return RefusedPage(refused=shown[:MOST_SHOWN], total=len(shown))
+    ends = len(letters) < limit
+    return RefusedPage(
+        refused=shown,
+        total=happenings.refused_count(visitor.cameras),
+        beyond=None if ends else f"{letters[-1].position}/{letters[-1].sink}",
+    )
 
 
 @router.post("/deliveries/retry")

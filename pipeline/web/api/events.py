@@ -348,6 +348,16 @@ class BlindSaid(BaseModel):
     until: float | None
 
 
+class EditSaid(BaseModel):
+    """The moment from which a rule counts by other terms."""
+
+    camera: str
+    rule: str
+    at: float
+    kind: str
+    changed: str
+
+
 class TimelineSaid(BaseModel):
     """Happenings and known time by bins."""
 
@@ -356,6 +366,8 @@ class TimelineSaid(BaseModel):
     bins: int
     lanes: list[LaneSaid]
     blind: list[BlindSaid]
+    edits: list[EditSaid]
+    """By time; the newest ones, where there are very many."""
     cut: bool
 
 
@@ -438,13 +450,15 @@ def timeline_of(
     bins = bins_of(since, until, asked.bins)
     span = bins.span
     inside = asked.model_copy(update={"since": span.since, "until": span.until}).wish()
-    found = timeline(finder_of(state, visitor), inside, bins, asked.by, now)
+    with state.heavy.turn(visitor.name):
+        found = timeline(finder_of(state, visitor), inside, bins, asked.by, now)
     return TimelineSaid(
         since=bins.since,
         bin_s=bins.seconds,
         bins=bins.number,
         lanes=[LaneSaid.model_validate(lane, from_attributes=True) for lane in found.lanes],
         blind=[BlindSaid.model_validate(one, from_attributes=True) for one in found.blind],
+        edits=[EditSaid.model_validate(one, from_attributes=True) for one in found.edits],
         cut=found.cut,
     )
 
@@ -456,7 +470,9 @@ def finder_of(state: WebState, visitor: Visitor) -> Finder:
 
 def found_event(finder: Finder, event_id: str) -> Happening:
     """A happening that the visitor may see; raises WebError 404."""
-    one = finder.one(event_id) if len(event_id) <= 200 else None
+    # A text with NUL is none that PostgreSQL could be asked for.
+    is_id = len(event_id) <= 200 and "\0" not in event_id
+    one = finder.one(event_id) if is_id else None
     if one is None:
         raise WebError(404, f"there is no event {event_id[:60]!r}; what is old is forgotten")
     return one
@@ -464,6 +480,7 @@ def found_event(finder: Finder, event_id: str) -> Happening:
 
 def cards(finder: Finder, found: Sequence[Happening]) -> list[EventCard]:
     """Happenings as they are shown; raises StoreError."""
+    finder.deliveries.look_up(found)
     seen = finder.store.reviews.seen(finder.visitor.name, [one.id for one in found])
     return [_card(finder, one, seen.get(one.id)) for one in found]
 

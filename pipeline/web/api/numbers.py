@@ -14,6 +14,7 @@ from pipeline.reports.writing import WRITERS
 from pipeline.web.access.guard import needs
 from pipeline.web.access.permissions import Permission
 from pipeline.web.access.visitor import Visitor
+from pipeline.web.numbers.before import NumbersBefore, counts_beside, numbers_before
 from pipeline.web.numbers.choosing import (
     ChosenTime,
     RuleName,
@@ -57,6 +58,9 @@ StepOf = Annotated[StepName | None, Query(description="Length of a step; chosen 
 Measures = Annotated[
     list[str] | None, Query(alias="measure", description="Only these measures.", max_length=64)
 ]
+WithBefore = Annotated[
+    bool, Query(description="Whether the time before is beside it: the week or month before.")
+]
 
 
 class MeasureName(BaseModel):
@@ -94,6 +98,8 @@ class NumbersAnswer(BaseModel):
     series: list[RuleSeries]
     sums: list[SiteSeries]
     edits: list[EditMark]
+    before: NumbersBefore | None
+    """The time before, where it was asked for."""
     there: list[CountingRule]
     """All rules that could be chosen."""
     missing_formats: dict[str, str]
@@ -113,32 +119,39 @@ def numbers(
     step: StepOf = None,
     measure: Measures = None,
     only_open: Annotated[bool, Query(description="Leave out what is not opening time.")] = False,
+    before: WithBefore = False,
 ) -> NumbersAnswer:
     """What rules have measured, step by step, with how much of it is known."""
-    rules, time, step, newest = _chosen(
-        visitor, state, camera, rule, first, last, since, until, step
-    )
-    deployment, history = state.deployment, state.store.history
-    now = state.clock.now()
-    wish = SeriesWish(rules, time, step, frozenset(measure or ()), only_open)
-    series = [rule_series(deployment, history, state.store.audits, one, wish, now) for one in rules]
-    sites = {one.name: one for one in (deployment.site_of(name.camera) for name in rules)}
-    return NumbersAnswer(
-        now=now,
-        first=None if time.first is None else time.first.isoformat(),
-        last=None if time.last is None else time.last.isoformat(),
-        since=time.since,
-        until=time.until,
-        step=step,
-        only_open=only_open,
-        newest=newest,
-        sites=[site_grid(site, wish, now) for site in sites.values()],
-        series=series,
-        sums=site_sums(series),
-        edits=edit_marks(history, rules, time),
-        there=_there(visitor, state),
-        missing_formats=missing_formats(),
-    )
+    with state.heavy.turn(visitor.name):
+        rules, time, step, newest = _chosen(
+            visitor, state, camera, rule, first, last, since, until, step, before
+        )
+        deployment, history = state.deployment, state.store.history
+        now = state.clock.now()
+        wish = SeriesWish(rules, time, step, frozenset(measure or ()), only_open)
+        series = [
+            rule_series(deployment, history, state.store.audits, one, wish, now) for one in rules
+        ]
+        sites = {one.name: one for one in (deployment.site_of(name.camera) for name in rules)}
+        return NumbersAnswer(
+            now=now,
+            first=None if time.first is None else time.first.isoformat(),
+            last=None if time.last is None else time.last.isoformat(),
+            since=time.since,
+            until=time.until,
+            step=step,
+            only_open=only_open,
+            newest=newest,
+            sites=[site_grid(site, wish, now) for site in sites.values()],
+            series=series,
+            sums=site_sums(series),
+            edits=edit_marks(history, rules, time),
+            before=numbers_before(deployment, history, state.store.audits, wish, now)
+            if before
+            else None,
+            there=_there(visitor, state),
+            missing_formats=missing_formats(),
+        )
 
 
 @router.get("/numbers/file", response_class=StreamingResponse)
@@ -153,27 +166,32 @@ def numbers_file(
     until: UntilSeconds = None,
     step: StepOf = None,
     form: Annotated[FileFormat, Query(alias="format")] = "csv",
+    before: WithBefore = False,
 ) -> StreamingResponse:
-    """The same as a file: what `moonwatch export` writes of these rules."""
-    rules, time, step, _ = _chosen(visitor, state, camera, rule, first, last, since, until, step)
-    deployment = narrowed(state.deployment, rules)
-    export = counts(
-        deployment,
-        state.store.history,
-        step,
-        Span(time.since, time.until),
-        list(deployment.cameras),
-    )
-    said = f"{time.first or time.since:} to {time.last or time.until:}, step {step}, {form}"
-    subject = ", ".join(f"{one.camera}/{one.rule}" for one in rules)
-    state.journal.note(visitor, "exported numbers", subject, said)
-    name = f"numbers-{time.first or int(time.since)}-{time.last or int(time.until)}-{step}.{form}"
-    try:
-        return sent_file(name, FILE_FORMATS[form], lambda file: WRITERS[form](export, file))
-    except MoonwatchError as error:
-        if type(error) is MoonwatchError:  # a package is missing
-            raise WebError(501, str(error), place="format") from error
-        raise
+    """The same as a file: what `moonwatch export` writes of these rules, and the time before."""
+    with state.heavy.turn(visitor.name):
+        rules, time, step, _ = _chosen(
+            visitor, state, camera, rule, first, last, since, until, step, before
+        )
+        deployment, history = narrowed(state.deployment, rules), state.store.history
+        if before:
+            wish = SeriesWish(rules, time, step)
+            export = counts_beside(state.deployment, history, rules, wish, state.clock.now())
+        else:
+            span = Span(time.since, time.until)
+            export = counts(deployment, history, step, span, list(deployment.cameras))
+        said = f"{time.first or time.since:} to {time.last or time.until:}, step {step}, {form}"
+        subject = ", ".join(f"{one.camera}/{one.rule}" for one in rules)
+        state.journal.note(visitor, "exported numbers", subject, said)
+        name = (
+            f"numbers-{time.first or int(time.since)}-{time.last or int(time.until)}-{step}.{form}"
+        )
+        try:
+            return sent_file(name, FILE_FORMATS[form], lambda file: WRITERS[form](export, file))
+        except MoonwatchError as error:
+            if type(error) is MoonwatchError:  # a package is missing
+                raise WebError(501, str(error), place="format") from error
+            raise
 
 
 def _chosen(
@@ -186,6 +204,7 @@ def _chosen(
     since: float | None,
     until: float | None,
     step: StepName | None,
+    with_before: bool,
 ) -> tuple[list[RuleName], ChosenTime, StepName, float | None]:
     deployment = state.deployment
     found = chosen_rules(deployment, visitor, cameras or [], rules or [])
@@ -194,7 +213,7 @@ def _chosen(
     site = deployment.site_of(found[0].camera) if found else deployment.site
     time = chosen_time(site, first, last, since, until, min(now, newest or now))
     step = step or usual_step(time.days)
-    check_size(time, step, len(found))
+    check_size(time, step, len(found), with_before=with_before)
     return found, time, step, newest
 
 

@@ -49,7 +49,8 @@ def today(
 
     def make() -> list[DayOfSite]:
         wish = DayWish(rules, now, day)
-        return days_of_sites(deployment, state.store.history, state.store.audits, wish)
+        with state.heavy.turn(visitor.name):
+            return days_of_sites(deployment, state.store.history, state.store.audits, wish)
 
     memory = kept_for(
         request.app, "todays", lambda: ShortMemory[list[DayOfSite]](state.clock, _KEEP_S)
@@ -94,8 +95,9 @@ def report_file(
         update = {"site": bare} if site is None else {"sites": {**seen.sites, site: bare}}
         seen = seen.model_copy(update=update)
     state.journal.note(visitor, "exported a report", chosen.name, f"{form}, {place.name}")
-    content = needing_package(
-        lambda: made(seen, state.store.history, chosen, now, form, site, state.store.audits)
-    )
+    with state.heavy.turn(visitor.name):
+        content = needing_package(
+            lambda: made(seen, state.store.history, chosen, now, form, site, state.store.audits)
+        )
     saved = file_name("report", chosen, form)
     return sent_file(saved, MEDIA_TYPES[form], lambda file: file.write(content))

@@ -90,8 +90,9 @@ def share(wish: ShareWish, visitor: _Sharer, state: State) -> MadeLink:
     if config is None:
         said = "links without signing in are off; `web: {share: {days: 7}}` in the file allows them"
         raise WebError(409, said)
-    maker = maker_of(state.store.people.person(visitor.name))
-    if visitor.session is None or maker is None or maker.permissions != visitor.permissions:
+    maker = maker_of(state, visitor.name)
+    is_user = visitor.session is not None and not visitor.is_of_provider
+    if not is_user or maker is None or maker.permissions != visitor.permissions:
         said = (
             "only users of the application can share: what they may is asked again each time a "
             "link is opened"

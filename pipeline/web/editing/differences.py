@@ -6,6 +6,7 @@ parts that can be edited is shown, and a dot for everything else.
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from pipeline.web.editing.written import Entry, Written, read_written
 
 HIDDEN = "…"
 _AROUND = 3
+_MOST_PAIRS = 1_000_000
 _REST = re.compile(r"[ \t]*(#[^\n]*)?(?=\r?\n|$)")
 
 
@@ -37,8 +39,7 @@ def difference(old: str, new: str, camera: str, name: str) -> FileDifference:
     rows: list[tuple[str, int, int, str | None]] = []
     added = removed = 0
     hides = False
-    matcher = difflib.SequenceMatcher(None, old_lines, new_lines, autojunk=False)
-    for tag, a0, a1, b0, b1 in matcher.get_opcodes():
+    for tag, a0, a1, b0, b1 in _changes(old_lines, new_lines):
         if tag == "equal":
             rows += [
                 (" ", a0 + i, b0 + i, before[a0 + i] if before[a0 + i] == one else None)
@@ -50,6 +51,37 @@ def difference(old: str, new: str, camera: str, name: str) -> FileDifference:
         hides = hides or before[a0:a1] != old_lines[a0:a1] or after[b0:b1] != new_lines[b0:b1]
         removed, added = removed + a1 - a0, added + b1 - b0
     return FileDifference("".join(_hunks(rows, name)), added, removed, hides)
+
+
+def _changes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """What is equal and what is replaced, as difflib has it; coarser where that would take long.
+
+    Its time grows with how many pairs of lines are the same, which in a long file of much the same
+    lines is the square of its length.
+    """
+    if _pairs(old, new) <= _MOST_PAIRS:
+        return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    shorter = min(len(old), len(new))
+    head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
+    most = shorter - head
+    tail = next((i for i in range(most) if old[-1 - i] != new[-1 - i]), most)
+    a1, b1 = len(old) - tail, len(new) - tail
+    inner_old, inner_new = old[head:a1], new[head:b1]
+    if _pairs(inner_old, inner_new) <= _MOST_PAIRS:
+        matcher = difflib.SequenceMatcher(None, inner_old, inner_new, autojunk=False)
+        inner: list[tuple[str, int, int, int, int]] = [
+            (tag, head + a, head + b, head + c, head + d)
+            for tag, a, b, c, d in matcher.get_opcodes()
+        ]
+    else:
+        inner = [("replace", head, a1, head, b1)]
+    ends = [("equal", 0, head, 0, head), ("equal", a1, len(old), b1, len(new))]
+    return [ends[0], *inner, ends[1]]
+
+
+def _pairs(old: Sequence[str], new: Sequence[str]) -> int:
+    there = Counter(new)
+    return sum(count * there[line] for line, count in Counter(old).items())
 
 
 def _hunks(rows: Sequence[tuple[str, int, int, str | None]], name: str) -> list[str]:

@@ -119,6 +119,7 @@ class Finder:
             if self.visitor.sees(one.camera) and wish.takes(one, self.deployment)
         ]
         if wish.sent is not None:
+            self.deliveries.look_up(one for _, one in chosen)
             chosen = [both for both in chosen if wish.takes_sent(self.deliveries.sending(both[1]))]
         self._note_remarks([one.id for _, one in chosen])
         if wish.wrong is not None:

@@ -63,10 +63,11 @@ class Deliveries:
     _routes: dict[str, Route] = field(default_factory=dict)
     _letters: dict[tuple[str, int], Undelivered] = field(default_factory=dict)
     _refused_by: dict[int, set[str]] = field(default_factory=dict)
+    _looked_up: set[int] = field(default_factory=set)
     _positions: dict[str, int] = field(default_factory=dict)
 
     def read(self) -> "Deliveries":
-        """Read cursors and what was refused; raises StoreError."""
+        """Read the cursors; raises StoreError."""
         self._routes = {
             name: Route.of(name, config, self.deployment.reports_to(name))
             for name, config in self.deployment.sinks.items()
@@ -76,18 +77,27 @@ class Deliveries:
             for one in self.store.history.cursors()
             if one.sink in self._routes
         }
-        self._letters = {(one.sink, one.position): one for one in self.store.undelivered()}
-        for sink, position in self._letters:
-            self._refused_by.setdefault(position, set()).add(sink)
         return self
+
+    def look_up(self, found: Iterable[Happening]) -> None:
+        """Read what was refused of these, all at once; raises StoreError."""
+        positions = {stored.position for one in found for stored in one.events} - self._looked_up
+        if not positions:
+            return
+        for one in self.store.undelivered_at(positions):
+            self._letters[one.sink, one.position] = one
+            self._refused_by.setdefault(one.position, set()).add(one.sink)
+        self._looked_up |= positions
 
     def sending(self, one: Happening) -> Sending:
         """What became of all its events, added up over the sinks of the file."""
+        self.look_up([one])
         states = [state for event in one.events for _, state in self._states(event)]
         return Sending(*(states.count(name) for name in ("delivered", "waiting", "refused")))
 
     def letters_of(self, one: Happening) -> list[Undelivered]:
         """What sinks refused of it."""
+        self.look_up([one])
         positions = dict.fromkeys(stored.position for stored in one.events)
         return [
             self._letters[sink, position]
@@ -97,6 +107,7 @@ class Deliveries:
 
     def told(self, one: Happening) -> list[SentTo]:
         """What became of each event of it at each sink; raises StoreError."""
+        self.look_up([one])
         passed = self.store.passages.passed_at([stored.position for stored in one.events])
         lanes = self._lanes()
         return [
@@ -183,7 +194,8 @@ def send_again(
         raise WebError(503, why, retry_after_s=_TURN_S)
     done = []
     try:
-        left = {(one.sink, one.position) for one in store.undelivered()}
+        still = store.undelivered_at([one.position for one in letters])
+        left = {(one.sink, one.position) for one in still}
         for sink in dict.fromkeys(one.sink for one in letters):
             own = [one for one in letters if one.sink == sink]
             there = [one for one in own if (one.sink, one.position) in left]

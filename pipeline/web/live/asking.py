@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.core.answers import Answer, Failed
 from pipeline.core.clock import Clock
 from pipeline.core.frames import Pixels
+from pipeline.core.jobs import Result
 from pipeline.core.live import LiveBoard
 from pipeline.core.queues import Queues
 from pipeline.core.tasks import Ask, Count, Detect, Point, Task
@@ -27,6 +28,7 @@ from pipeline.web.problems import WebError
 AskKind = Literal["detect", "point", "count", "ask"]
 WITHIN_S: Final = 30.0
 """How long an answer is waited for."""
+_LOOK_S: Final = 0.25
 _AT_ONCE: Final = 4
 _TASK: Final = "visitor"
 _NOT_HERE = (
@@ -117,12 +119,26 @@ def asked(
     began = clock.monotonic()
     if not queues.jobs.put(job, 1.0).accepted:
         raise WebError(503, f"engine {task.engine} has too much to do; try again", retry_after_s=5)
-    result = board.replied(key, WITHIN_S)
+    result = _reply(wall, board, key)
     if result is None:
         raise WebError(504, _late(queues, task.engine), retry_after_s=5)
     failed = Failed(task.engine, "the engine gave no answer")
     answer = next(iter(result.answers.values()), failed)
     return VisitorAnswer(task.engine, answer, clock.monotonic() - began)
+
+
+def _reply(wall: LiveWall, board: LiveBoard, key: str) -> Result | None:
+    """The answer, waited for in small pieces: a process must not last for as long as it takes."""
+    left = WITHIN_S
+    while left > 0:
+        wait_s = min(_LOOK_S, left)
+        found = board.replied(key, wait_s)
+        if found is not None:
+            return found
+        if wall.is_ending:
+            raise WebError(503, "the application ends, and waits for no answer", retry_after_s=5)
+        left -= wait_s
+    return None
 
 
 def as_base64(picture: AskedPicture) -> str:

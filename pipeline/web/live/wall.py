@@ -73,6 +73,11 @@ class LiveWall:
                 self._thread = threading.Thread(target=self._run, name="wall", daemon=True)
                 self._thread.start()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the application ends, so that nothing is waited for any more."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """End all threads; safe to repeat."""
         self._stop.set()

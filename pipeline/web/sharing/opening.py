@@ -9,7 +9,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.core.people import Person
 from pipeline.core.shared_links import SharedKind, SharedLink
 from pipeline.web.access import secret_texts
 from pipeline.web.access.entrance import OF_ADDRESS
@@ -56,9 +55,10 @@ class Admitted:
                 self._until.popitem(last=False)
 
 
-def maker_of(person: Person | None) -> Visitor | None:
-    """Who may share, as what he is now; None where he may not."""
-    if person is None or person.disabled_at is not None:
+def maker_of(state: WebState, name: str) -> Visitor | None:
+    """Who may share, as what he is now; None where he may not, or could not sign in himself."""
+    person = state.store.people.person(name)
+    if not state.deployment.web.passwords or person is None or person.disabled_at is not None:
         return None
     visitor = Visitor.of_role(person.name, person.role, person.cameras)
     may = visitor.may(Permission.SHARE) and visitor.may(Permission.MEDIA)
@@ -95,7 +95,7 @@ def _shown(state: WebState, link: SharedLink, now: float) -> SharedMedia | None:
     share = state.deployment.web.share
     if share is None or now >= link.made_at + share.days * DAY_S:
         return None
-    maker = maker_of(state.store.people.person(link.made_by))
+    maker = maker_of(state, link.made_by)
     one = None
     if maker is not None:
         finder = Finder(state.deployment, state.store, state.clock, maker)

@@ -1,5 +1,6 @@
 import { render } from "preact";
 import { startKeys } from "./app/keys.ts";
+import { startPush } from "./app/push.ts";
 import { startRouter } from "./app/router.ts";
 import { startSession } from "./app/session.ts";
 import { keepPages } from "./app/installed.ts";
@@ -16,5 +17,6 @@ startRouter();
 startKeys();
 startSession();
 keepPages();
+startPush();
 const root = document.getElementById("app");
 if (root) render(<Shell />, root);

@@ -396,6 +396,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Push Info
+         * @description Whether one is told of events, on which devices and of what.
+         */
+        get: operations["push_info_api_v1_push_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/choice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Choose
+         * @description Say what one wants to be told of.
+         */
+        put: operations["choose_api_v1_push_choice_put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Device
+         * @description Be told on this browser; what is known of it already is brought up to date.
+         */
+        post: operations["add_device_api_v1_push_devices_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices/{device_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Device
+         * @description Be told nothing more on one of one's own devices.
+         */
+        delete: operations["remove_device_api_v1_push_devices__device_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push/devices/{device_id}/trial": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trial
+         * @description Send a message to one of one's own devices, to see whether it comes.
+         */
+        post: operations["trial_api_v1_push_devices__device_id__trial_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -797,7 +897,7 @@ export interface paths {
         };
         /**
          * Numbers File
-         * @description The same as a file: what `moonwatch export` writes of these rules.
+         * @description The same as a file: what `moonwatch export` writes of these rules, and the time before.
          */
         get: operations["numbers_file_api_v1_numbers_file_get"];
         put?: never;
@@ -881,7 +981,8 @@ export interface paths {
          * Simulate
          * @description What an edit would have counted: lines of JSON, `begin`, an `hour` each, and `end`.
          *
-         *     A new request of the same visitor ends the one before.
+         *     A last line, `truth`, says how right that is, where persons said what was right or wrong. A
+         *     new request of the same visitor ends the one before.
          */
         post: operations["simulate_api_v1_simulate_post"];
         delete?: never;
@@ -904,6 +1005,26 @@ export interface paths {
          * @description How long visits lasted for a dwell or queue rule, so that a limit can be chosen.
          */
         post: operations["visits_api_v1_simulate_visits_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulate/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Limits
+         * @description How many events a rule would have with other limits, so that one can be chosen.
+         */
+        post: operations["limits_api_v1_simulate_limits_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1276,6 +1397,16 @@ export interface components {
             until: number | null;
         };
         /**
+         * BrowserKeys
+         * @description What messages for a browser are encrypted with.
+         */
+        BrowserKeys: {
+            /** P256Dh */
+            p256dh: string;
+            /** Auth */
+            auth: string;
+        };
+        /**
          * CameraInfo
          * @description A camera, as far as views need it.
          */
@@ -1306,6 +1437,16 @@ export interface components {
             sentence: string;
             /** Help */
             help: string;
+        };
+        /**
+         * ChosenRule
+         * @description A rule of a camera; trouble of the camera itself is its rule `camera`.
+         */
+        ChosenRule: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
         };
         /**
          * ComingChange
@@ -1513,6 +1654,8 @@ export interface components {
             rejected: number;
             stays: components["schemas"]["StaysOfDay"] | null;
             audit: components["schemas"]["AuditNote"] | null;
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * DayOfSite
@@ -1672,6 +1815,22 @@ export interface components {
             camera: string;
             /** Base */
             base: string;
+        };
+        /**
+         * EditSaid
+         * @description The moment from which a rule counts by other terms.
+         */
+        EditSaid: {
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** At */
+            at: number;
+            /** Kind */
+            kind: string;
+            /** Changed */
+            changed: string;
         };
         /**
          * EditableCamera
@@ -1945,10 +2104,13 @@ export interface components {
             /** Dead Letters */
             dead_letters: number | null;
             storage: components["schemas"]["StorageStatus"] | null;
+            push: components["schemas"]["PushStatus"] | null;
             /** Stored P50 S */
             stored_p50_s: number | null;
             /** Stored P95 S */
             stored_p95_s: number | null;
+            /** Stored Of Newest */
+            stored_of_newest: number | null;
         };
         /**
          * HealthInShort
@@ -2072,6 +2234,35 @@ export interface components {
             measured: boolean;
         };
         /**
+         * LimitMark
+         * @description One limit that was tried.
+         */
+        LimitMark: {
+            /** Limit */
+            limit: number;
+            /** Events */
+            events: number;
+        };
+        /**
+         * LimitMarks
+         * @description A rule's events by limit.
+         */
+        LimitMarks: {
+            /** Rule */
+            rule: string;
+            /** Key */
+            key: string;
+            /**
+             * Unit
+             * @enum {string}
+             */
+            unit: "s" | "number" | "km/h";
+            /** Marks */
+            marks: components["schemas"]["LimitMark"][];
+            /** Cut Short */
+            cut_short: string | null;
+        };
+        /**
          * LimitSaid
          * @description A measured value and its limit.
          */
@@ -2086,6 +2277,44 @@ export interface components {
             limit: number;
             /** Unit */
             unit: string;
+        };
+        /**
+         * LimitsRequest
+         * @description An edit, and the rule and field of which other limits are to be tried.
+         */
+        LimitsRequest: {
+            /** Lines */
+            lines?: {
+                [key: string]: components["schemas"]["LineValue"];
+            } | null;
+            /** Zones */
+            zones?: {
+                [key: string]: components["schemas"]["ZoneValue"];
+            } | null;
+            /** Masks */
+            masks?: (number | string)[][][] | null;
+            /** Rules */
+            rules?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Tasks */
+            tasks?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["JsonValue"];
+                };
+            } | null;
+            /** Camera */
+            camera: string;
+            /** Rule */
+            rule: string;
+            /** Since */
+            since?: number | null;
+            /** Until */
+            until?: number | null;
+            /** Key */
+            key: string;
         };
         /**
          * LineValue
@@ -2151,6 +2380,21 @@ export interface components {
             /** Total */
             total: number | null;
             heat: components["schemas"]["HeatTable"] | null;
+        };
+        /**
+         * NewDevice
+         * @description A browser's subscription, as the browser itself says it.
+         */
+        NewDevice: {
+            /** Endpoint */
+            endpoint: string;
+            keys: components["schemas"]["BrowserKeys"];
+            /**
+             * Language
+             * @default en
+             * @enum {string}
+             */
+            language: "en" | "de";
         };
         /**
          * NewPassword
@@ -2227,12 +2471,33 @@ export interface components {
             sums: components["schemas"]["SiteSeries"][];
             /** Edits */
             edits: components["schemas"]["EditMark"][];
+            before: components["schemas"]["NumbersBefore"] | null;
             /** There */
             there: components["schemas"]["CountingRule"][];
             /** Missing Formats */
             missing_formats: {
                 [key: string]: string;
             };
+        };
+        /**
+         * NumbersBefore
+         * @description Numbers of the time before; its lists have a place for each step of the time shown.
+         */
+        NumbersBefore: {
+            /** Weeks */
+            weeks: number | null;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Sites */
+            sites: components["schemas"]["SiteGrid"][];
+            /** Series */
+            series: components["schemas"]["RuleSeries"][];
+            /** Sums */
+            sums: components["schemas"]["SiteSeries"][];
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * OneSession
@@ -2291,6 +2556,26 @@ export interface components {
             since: number;
             /** Until */
             until: number;
+        };
+        /**
+         * OwnDevice
+         * @description One of one's own browsers; its address at the push service is told to nobody.
+         */
+        OwnDevice: {
+            /** Id */
+            id: string;
+            /** Agent */
+            agent: string;
+            /** Made At */
+            made_at: number;
+            /** Seen At */
+            seen_at: number;
+            /** Until */
+            until: number | null;
+            /** Told At */
+            told_at: number | null;
+            /** Trouble */
+            trouble: string;
         };
         /**
          * PathSaid
@@ -2432,6 +2717,80 @@ export interface components {
             good: boolean;
         };
         /**
+         * PushChoice
+         * @description What somebody wants to be told of, on all his devices.
+         */
+        PushChoice: {
+            /** Cameras */
+            cameras?: string[] | null;
+            /** Rules */
+            rules?: components["schemas"]["ChosenRule"][] | null;
+            /**
+             * Ends
+             * @default false
+             */
+            ends: boolean;
+            quiet?: components["schemas"]["QuietTime"] | null;
+            /**
+             * Timezone
+             * @default UTC
+             */
+            timezone: string;
+            /**
+             * Pause S
+             * @default 300
+             */
+            pause_s: number;
+        };
+        /**
+         * PushInfo
+         * @description Whether and how one is told of events.
+         */
+        PushInfo: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "off" | "missing" | "unknown_person" | "on";
+            /** Why */
+            why: string;
+            /** Public Key */
+            public_key: string | null;
+            /** Devices */
+            devices: components["schemas"]["OwnDevice"][];
+            /** Most Devices */
+            most_devices: number;
+            choice: components["schemas"]["PushChoice"];
+        };
+        /**
+         * PushStatus
+         * @description Messages to browsers. Counts are those of today and yesterday, by days of UTC.
+         */
+        PushStatus: {
+            /** Devices */
+            devices: number;
+            /** Waiting */
+            waiting: number;
+            /** Sent */
+            sent: number;
+            /** Dropped */
+            dropped: number;
+            /** Gone */
+            gone: number;
+            /** Failing */
+            failing: number;
+        };
+        /**
+         * QuietTime
+         * @description When nothing is told, by the minutes of the day; past midnight if `until` is smaller.
+         */
+        QuietTime: {
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+        };
+        /**
          * RefusedChoice
          * @description Which of what sinks refused of a happening.
          */
@@ -2450,6 +2809,8 @@ export interface components {
             refused: components["schemas"]["RefusedSaid"][];
             /** Total */
             total: number;
+            /** Beyond */
+            beyond: string | null;
         };
         /**
          * RefusedSaid
@@ -2746,6 +3107,10 @@ export interface components {
             failed: number | null;
             /** Troubles */
             troubles: components["schemas"]["CameraTrouble"][];
+            /** Judged P50 S */
+            judged_p50_s: number | null;
+            /** Judged P95 S */
+            judged_p95_s: number | null;
             /** Stored P50 S */
             stored_p50_s: number | null;
             /** Stored P95 S */
@@ -2772,6 +3137,14 @@ export interface components {
             oldest_s: number | null;
             /** Answered */
             answered: number | null;
+            /** Answers */
+            answers: number | null;
+            /** Batch */
+            batch: number | null;
+            /** Answer P50 S */
+            answer_p50_s: number | null;
+            /** Answer P99 S */
+            answer_p99_s: number | null;
             /** Budget */
             budget: components["schemas"]["SeenBudget"][];
         };
@@ -2886,6 +3259,8 @@ export interface components {
             p50_s: number | null;
             /** P95 S */
             p95_s: number | null;
+            /** Of Newest */
+            of_newest: number | null;
             /** Last Minute */
             last_minute: number;
             /** Last Hour */
@@ -2913,7 +3288,7 @@ export interface components {
              * Advice
              * @enum {string}
              */
-            advice: "camera" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
+            advice: "camera" | "camera_gone" | "late" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
         };
         /**
          * SendingCounts
@@ -2970,6 +3345,11 @@ export interface components {
             needs_set_up: boolean;
             /** Sign Out Url */
             sign_out_url: string | null;
+            /** Has Password */
+            has_password: boolean;
+            /** Takes Passwords */
+            takes_passwords: boolean;
+            provider: components["schemas"]["SignInElsewhere"] | null;
             connection: components["schemas"]["ConnectionInfo"];
         };
         /**
@@ -3092,6 +3472,16 @@ export interface components {
              * @default
              */
             link: string;
+        };
+        /**
+         * SignInElsewhere
+         * @description The provider that one may sign in at.
+         */
+        SignInElsewhere: {
+            /** Label */
+            label: string;
+            /** Url */
+            url: string;
         };
         /**
          * SimulateRequest
@@ -3358,6 +3748,8 @@ export interface components {
             lanes: components["schemas"]["LaneSaid"][];
             /** Blind */
             blind: components["schemas"]["BlindSaid"][];
+            /** Edits */
+            edits: components["schemas"]["EditSaid"][];
             /** Cut */
             cut: boolean;
         };
@@ -3429,6 +3821,16 @@ export interface components {
             tracks: number;
             /** Trails */
             trails: components["schemas"]["TrailOut"][];
+        };
+        /**
+         * TrialResult
+         * @description What came of a trial message.
+         */
+        TrialResult: {
+            /** Is Sent */
+            is_sent: boolean;
+            /** Why */
+            why: string;
         };
         /**
          * TruthSaid
@@ -4406,6 +4808,152 @@ export interface operations {
             };
         };
     };
+    push_info_api_v1_push_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushInfo"];
+                };
+            };
+        };
+    };
+    choose_api_v1_push_choice_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushChoice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushChoice"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    add_device_api_v1_push_devices_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDevice"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnDevice"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    remove_device_api_v1_push_devices__device_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trial_api_v1_push_devices__device_id__trial_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrialResult"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     who_am_i_api_v1_session_get: {
         parameters: {
             query?: never;
@@ -5027,6 +5575,8 @@ export interface operations {
                 measure?: string[] | null;
                 /** @description Leave out what is not opening time. */
                 only_open?: boolean;
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;
@@ -5072,6 +5622,8 @@ export interface operations {
                 /** @description Length of a step; chosen if left out. */
                 step?: ("1m" | "15m" | "1h" | "1d" | "1w") | null;
                 format?: "csv" | "parquet" | "jsonl";
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;
@@ -5247,6 +5799,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VisitHistogram"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    limits_api_v1_simulate_limits_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LimitsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitMarks"];
                 };
             };
             /** @description Validation Error */
@@ -5619,7 +6204,10 @@ export interface operations {
     };
     refused_api_v1_deliveries_refused_get: {
         parameters: {
-            query?: never;
+            query?: {
+                limit?: number;
+                beyond?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5633,6 +6221,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RefusedPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

@@ -3,6 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { get, onSignedOut } from "../api/client.ts";
 import type { components } from "../api/schema.d.ts";
+import { renewPush } from "./push.ts";
 import { go, path } from "./router.ts";
 
 export type Site = components["schemas"]["SiteInfo"];
@@ -26,6 +27,8 @@ export async function readSite(): Promise<void> {
     clockAhead.value = found.now - Date.now() / 1000;
     site.value = found;
     siteFailure.value = null;
+    // Nothing depends on it: it is tried again as the page is opened next time.
+    renewPush(found.visitor, found.permissions.includes("account")).catch(() => {});
   } catch (error) {
     siteFailure.value = error;
   }

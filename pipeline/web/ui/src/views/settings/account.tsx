@@ -1,6 +1,9 @@
 import { useSignal } from "@preact/signals";
-import { ApiError, del, put } from "../../api/client.ts";
+import { useEffect } from "preact/hooks";
+import { ApiError, del, get, put } from "../../api/client.ts";
+import type { components } from "../../api/schema.d.ts";
 import { addTexts, t } from "../../app/language.ts";
+import { forgetThisBrowser } from "../../app/push.ts";
 import { go } from "../../app/router.ts";
 import { may, site } from "../../app/session.ts";
 import { Button } from "../../parts/button.tsx";
@@ -14,7 +17,18 @@ addTexts(texts);
 
 /** Who is signed in, the way out, and another password. */
 export function Account() {
+  const session = useSignal<components["schemas"]["SessionInfo"] | null>(null);
+  useEffect(() => {
+    get<components["schemas"]["SessionInfo"]>("/session").then(
+      (found) => {
+        session.value = found;
+      },
+      (error: unknown) => toast({ text: sentenceOf(error), tone: "bad" }),
+    );
+  }, []);
   const signOut = async () => {
+    // Whoever opens this browser next is not to read what was meant for somebody else.
+    await forgetThisBrowser().catch(() => {});
     try {
       await del("/session");
     } catch (error) {
@@ -22,7 +36,10 @@ export function Account() {
       return;
     }
     site.value = null;
-    go("/sign-in");
+    // Whoever has signed in elsewhere is signed out there, too.
+    const elsewhere = session.value?.sign_out_url;
+    if (elsewhere) location.assign(elsewhere);
+    else go("/sign-in");
   };
   const visitor = site.value?.visitor;
   if (!visitor) return null;
@@ -31,7 +48,7 @@ export function Account() {
       title={t("settings.visitor", { name: visitor })}
       actions={<Button onClick={() => void signOut()}>{t("account.sign_out")}</Button>}
     >
-      {may("account") && <OwnPassword />}
+      {may("account") && session.value?.has_password && <OwnPassword />}
     </Card>
   );
 }

@@ -5,6 +5,7 @@ import { Checkbox, Choice } from "../../parts/field.tsx";
 import { Card, Page } from "../../parts/page.tsx";
 import { SharedLinks } from "../sharing/links.tsx";
 import { Account } from "./account.tsx";
+import { Push } from "../notifications/card.tsx";
 
 export default function Settings() {
   return (
@@ -54,6 +55,7 @@ export default function Settings() {
         />
         <p class="muted small">{t("settings.kept_here")}</p>
       </Card>
+      <Push />
       <Account />
       {may("share") && site.value?.share_days != null && <SharedLinks />}
     </Page>
