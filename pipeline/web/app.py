@@ -130,7 +130,7 @@ def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
 
 def _with_routes() -> FastAPI:
     app = _bare()
-    app.router.routes.extend(_routes(ROUTERS))
+    app.router.routes.extend(_routes(_SameRouters(ROUTERS)))
     add_error_handlers(app)
     return app
 
@@ -141,8 +141,18 @@ def _bare() -> FastAPI:
     return app
 
 
+class _SameRouters(tuple[APIRouter, ...]):
+    """Routers that are the same as others if they are those very ones: they have no hash."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameRouters) and [*map(id, self)] == [*map(id, other)]
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self)))
+
+
 @cache
-def _routes(routers: tuple[APIRouter, ...]) -> tuple[BaseRoute, ...]:
+def _routes(routers: _SameRouters) -> tuple[BaseRoute, ...]:
     """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
     app = _bare()
     for router in routers:

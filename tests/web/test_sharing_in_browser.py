@@ -25,7 +25,7 @@ def test_a_picture_is_shared_opened_and_ended(
         page.context.add_cookies(
             [{"name": name, "value": value, "url": home.url} for name, value in kept]
         )
-        wish = {"camera": "plaza", "rule": "crowd", "limit": 50}
+        wish = {"camera": "plaza", "rule": "crowd", "limit": "50"}
         found = ann.get("/events", params=wish).json()["events"]
         event = next(one["id"] for one in found if one["pictures"])
         page.goto(f"{home.url}/events?show=all&event={event}")
