@@ -89,7 +89,7 @@ class CountWish(BaseModel):
     clip_s: Annotated[float, Field(ge=8, le=120)] = 20.0
 
 
-class Tally(BaseModel):
+class ClipTally(BaseModel):
     """What a person counted in a clip: by direction, or as one number; nothing of either where it
     cannot be told.
     """
@@ -104,7 +104,7 @@ class CountClip(BaseModel):
 
     name: str
     is_judged: bool
-    tally: Tally | None
+    tally: ClipTally | None
     """None where nothing was said yet."""
 
 
@@ -271,7 +271,7 @@ def count_clip(
 
 
 @router.put("/audits/{audit_id}/clips/{name}", status_code=204)
-def judge_clip(tally: Tally, visitor: _Counter, state: State, audit_id: str, name: str) -> None:
+def judge_clip(tally: ClipTally, visitor: _Counter, state: State, audit_id: str, name: str) -> None:
     """Say what was counted in a clip; said again it replaces what was said before."""
     found = _found(state, visitor, audit_id)
     plan = plan_from(found)
@@ -422,13 +422,13 @@ def _open(state: WebState, audit: Audit) -> OpenCount:
     )
 
 
-def _tally(verdict: AuditVerdict) -> Tally:
+def _tally(verdict: AuditVerdict) -> ClipTally:
     if isinstance(verdict, Mapping):
-        return Tally(inwards=verdict.get("in", 0), outwards=verdict.get("out", 0))
-    return Tally(number=verdict)
+        return ClipTally(inwards=verdict.get("in", 0), outwards=verdict.get("out", 0))
+    return ClipTally(number=verdict)
 
 
-def _verdict(tally: Tally, *, has_directions: bool) -> AuditVerdict:
+def _verdict(tally: ClipTally, *, has_directions: bool) -> AuditVerdict:
     directed = tally.inwards is not None or tally.outwards is not None
     if directed and tally.number is not None:
         raise WebError(422, "say in and out, or one number, and not both", place="number")
