@@ -1,5 +1,6 @@
 """The application: its routes, within one frame, and its pages."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from pipeline.web.api import (
     live,
     media,
     numbers,
+    oidc,
     people,
     reports,
     reviews,
@@ -42,6 +44,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     live.router,
     people.router,
     session.router,
+    oidc.router,
     site.router,
     backgrounds.router,
     editing.router,
@@ -62,6 +65,9 @@ OPEN: Final = frozenset(
         ("GET", f"{API}/session"),
         ("POST", f"{API}/session"),
         ("DELETE", f"{API}/session"),
+        ("GET", f"{API}/session/oidc"),
+        ("GET", f"{API}/session/oidc/back"),
+        ("GET", f"{API}/session/oidc/end"),
         ("POST", f"{API}/set-up"),
     }
 )
@@ -113,17 +119,30 @@ def permission_of(route: BaseRoute | RouteContext) -> Permission | None:
 
 
 def _with_routes() -> FastAPI:
+    app = _bare()
+    app.router.routes.extend(_routes())
+    add_error_handlers(app)
+    return app
+
+
+def _bare() -> FastAPI:
     app = FastAPI(title="moonwatch", version=installed_version(), openapi_url=None)
     app.router.redirect_slashes = False
+    return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """All routes, which know nothing of the state: made once, as it takes longer than the rest."""
+    app = _bare()
     for router in ROUTERS:
         app.include_router(router, prefix=API)
-    add_error_handlers(app)
     _add_pages(app)
     for route in routes_of(app):
         for method in route.methods or {"WEBSOCKET"}:
             if permission_of(route) is None and (method, route.path) not in OPEN:
                 raise RuntimeError(f"{method} {route.path} does not say what it needs of who asks")
-    return app
+    return tuple(app.router.routes)
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -1,5 +1,6 @@
 """The application for tests: over a real store, for whichever visitor a test wants."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pipeline.web.run import WebServer, open_state
 from pipeline.web.state import WebState
 
 ADMIN = Visitor.of_role("ada", Role.ADMIN)
+CERTIFICATES = ssl.create_default_context()
+"""For all clients: to read them again takes longer than most tests."""
 
 
 @dataclass
@@ -71,7 +74,10 @@ def application(
         try:
             headers = {"X-Moonwatch": "1"}
             with httpx.Client(
-                base_url=f"{server.address}/api/v1", timeout=patience(20), headers=headers
+                base_url=f"{server.address}/api/v1",
+                timeout=patience(20),
+                headers=headers,
+                verify=CERTIFICATES,
             ) as client:
                 yield Application(server.address, client, state, doors, journal)
         finally:

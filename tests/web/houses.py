@@ -16,6 +16,7 @@ from pipeline.testing import patience
 from pipeline.web.access import passwords, secret_texts
 from pipeline.web.run import WebServer, open_state
 from pipeline.web.state import WebState
+from tests.web.applications import CERTIFICATES
 
 # As in earnest, but not as slow: a test of its own takes the costs that are meant.
 _QUICK = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),))
@@ -55,7 +56,9 @@ class House:
     def stranger(self, headers: Mapping[str, str] | None = None) -> httpx.Client:
         """Somebody's browser, as far as headers make one; not signed in."""
         sent = {"X-Moonwatch": "1", **(headers or {})}
-        client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=patience(20), headers=sent)
+        client = httpx.Client(
+            base_url=f"{self.url}/api/v1", timeout=patience(20), headers=sent, verify=CERTIFICATES
+        )
         return self.clients.enter_context(client)
 
     def person(self, name: str, role: Role, cameras: tuple[str, ...] | None = None) -> None:
@@ -82,7 +85,9 @@ class House:
         token = TokenRecord(name, digest, name, scopes, "the test", now, cameras)
         assert self.state.store.people.add_token(token)
         bearer = {"Authorization": f"Bearer {text}"}
-        client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=patience(20), headers=bearer)
+        client = httpx.Client(
+            base_url=f"{self.url}/api/v1", timeout=patience(20), headers=bearer, verify=CERTIFICATES
+        )
         return self.clients.enter_context(client)
 
 

@@ -447,7 +447,7 @@ _EDITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits=st.lists(_EDITS, min_size=1, max_size=3))
 def test_whatever_is_edited_the_file_says_it_and_keeps_the_rest(
     tmp_path_factory: pytest.TempPathFactory, edits: list[dict[str, Any]]

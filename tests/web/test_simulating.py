@@ -12,7 +12,7 @@ from pipeline.web.access.visitor import Visitor
 from pipeline.web.api import backgrounds
 from pipeline.web.backgrounds.pictures import Background
 from pipeline.web.simulating.what_if import RUNNING
-from tests.cli.test_run import moonwatch
+from tests.cli.commands import moonwatch
 from tests.web.applications import Application, application
 from tests.web.happened import shop
 from tests.web.product import copy_of

@@ -175,6 +175,9 @@ class SeriesWish:
     """Only these; those that a summary shows otherwise."""
     only_open: bool = False
     """Whether minutes outside of opening hours are left out."""
+    with_heat: bool = True
+    ends: float | None = None
+    """Where the period is cut off, also in the midst of a step; it is whole otherwise."""
 
 
 def site_grid(site: SiteConfig, wish: SeriesWish, now: float) -> SiteGrid:
@@ -326,11 +329,15 @@ def _noted(audit: Audit | None) -> AuditNote | None:
 
 
 def _steps(site: SiteConfig, wish: SeriesWish) -> Iterator[TimeStep]:
-    return steps(site.opening_hours, wish.step, wish.time.since, wish.time.until)
+    for step in steps(site.opening_hours, wish.step, wish.time.since, wish.time.until):
+        if wish.ends is None or step.until <= wish.ends:
+            yield step
+        elif step.since < wish.ends:
+            yield TimeStep(step.since, wish.ends)
 
 
 def _has_heat(wish: SeriesWish) -> bool:
-    return wish.time.days >= HEAT_FROM_DAYS
+    return wish.with_heat and wish.time.days >= HEAT_FROM_DAYS
 
 
 def _is_wanted(rule: RuleBase, measure: Measure, names: Collection[str]) -> bool:

@@ -601,7 +601,7 @@ export interface paths {
         };
         /**
          * Numbers File
-         * @description The same as a file: what `moonwatch export` writes of these rules.
+         * @description The same as a file: what `moonwatch export` writes of these rules, and the time before.
          */
         get: operations["numbers_file_api_v1_numbers_file_get"];
         put?: never;
@@ -1664,6 +1664,8 @@ export interface components {
             stored_p50_s: number | null;
             /** Stored P95 S */
             stored_p95_s: number | null;
+            /** Stored Of Newest */
+            stored_of_newest: number | null;
         };
         /**
          * HealthInShort
@@ -2000,12 +2002,33 @@ export interface components {
             sums: components["schemas"]["SiteSeries"][];
             /** Edits */
             edits: components["schemas"]["EditMark"][];
+            before: components["schemas"]["NumbersBefore"] | null;
             /** There */
             there: components["schemas"]["CountingRule"][];
             /** Missing Formats */
             missing_formats: {
                 [key: string]: string;
             };
+        };
+        /**
+         * NumbersBefore
+         * @description Numbers of the time before; its lists have a place for each step of the time shown.
+         */
+        NumbersBefore: {
+            /** Weeks */
+            weeks: number | null;
+            /** Since */
+            since: number;
+            /** Until */
+            until: number;
+            /** Sites */
+            sites: components["schemas"]["SiteGrid"][];
+            /** Series */
+            series: components["schemas"]["RuleSeries"][];
+            /** Sums */
+            sums: components["schemas"]["SiteSeries"][];
+            /** Edits */
+            edits: components["schemas"]["EditMark"][];
         };
         /**
          * OneSession
@@ -2491,6 +2514,10 @@ export interface components {
             failed: number | null;
             /** Troubles */
             troubles: components["schemas"]["CameraTrouble"][];
+            /** Judged P50 S */
+            judged_p50_s: number | null;
+            /** Judged P95 S */
+            judged_p95_s: number | null;
             /** Stored P50 S */
             stored_p50_s: number | null;
             /** Stored P95 S */
@@ -2517,6 +2544,14 @@ export interface components {
             oldest_s: number | null;
             /** Answered */
             answered: number | null;
+            /** Answers */
+            answers: number | null;
+            /** Batch */
+            batch: number | null;
+            /** Answer P50 S */
+            answer_p50_s: number | null;
+            /** Answer P99 S */
+            answer_p99_s: number | null;
             /** Budget */
             budget: components["schemas"]["SeenBudget"][];
         };
@@ -2631,6 +2666,8 @@ export interface components {
             p50_s: number | null;
             /** P95 S */
             p95_s: number | null;
+            /** Of Newest */
+            of_newest: number | null;
             /** Last Minute */
             last_minute: number;
             /** Last Hour */
@@ -2658,7 +2695,7 @@ export interface components {
              * Advice
              * @enum {string}
              */
-            advice: "camera" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
+            advice: "camera" | "camera_gone" | "late" | "sink_refused" | "sink_failing" | "sink_behind" | "not_running" | "process" | "file" | "dead_letters" | "store" | "other";
         };
         /**
          * SendingCounts
@@ -2715,6 +2752,11 @@ export interface components {
             needs_set_up: boolean;
             /** Sign Out Url */
             sign_out_url: string | null;
+            /** Has Password */
+            has_password: boolean;
+            /** Takes Passwords */
+            takes_passwords: boolean;
+            provider: components["schemas"]["SignInElsewhere"] | null;
             connection: components["schemas"]["ConnectionInfo"];
         };
         /**
@@ -2792,6 +2834,16 @@ export interface components {
              * @default
              */
             link: string;
+        };
+        /**
+         * SignInElsewhere
+         * @description The provider that one may sign in at.
+         */
+        SignInElsewhere: {
+            /** Label */
+            label: string;
+            /** Url */
+            url: string;
         };
         /**
          * SimulateRequest
@@ -4328,6 +4380,8 @@ export interface operations {
                 measure?: string[] | null;
                 /** @description Leave out what is not opening time. */
                 only_open?: boolean;
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;
@@ -4373,6 +4427,8 @@ export interface operations {
                 /** @description Length of a step; chosen if left out. */
                 step?: ("1m" | "15m" | "1h" | "1d" | "1w") | null;
                 format?: "csv" | "parquet" | "jsonl";
+                /** @description Whether the time before is beside it: the week or month before. */
+                before?: boolean;
             };
             header?: never;
             path?: never;

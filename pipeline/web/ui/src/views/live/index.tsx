@@ -14,6 +14,7 @@ import { Empty, Whichever } from "../../parts/states.tsx";
 import { may } from "../../app/session.ts";
 import { AskPicture } from "./ask.tsx";
 import { columnsFor, DEFAULT_PAGE_SIZE, keyOf, moved, type Move, pageOf, PAGE_SIZES } from "./layout.ts";
+import { ArmedStrip } from "../watching/strip.tsx";
 import { texts } from "./texts.ts";
 import { Tile } from "./tile.tsx";
 import { Wall } from "./wall.ts";
@@ -196,7 +197,10 @@ function TheWall({ info }: { info: WallInfo }) {
           {t("live.reconnecting")}
         </p>
       )}
-      <Engines wall={wall} />
+      <div class="wall-about">
+        <ArmedStrip />
+        <Engines wall={wall} />
+      </div>
       {tiles}
       {opened && may("ask") && <AskPicture key={opened.name} camera={opened.name} view={wall.view(opened.name)} />}
       {opened && may("edit") && (
